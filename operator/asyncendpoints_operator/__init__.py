@@ -1,0 +1,1 @@
+"""The Kubernetes operator; the only package that knows kopf and kubernetes."""

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Create or update the virtual environment $1 with the project and its development groups.
+set -euo pipefail
+venv=$1
+# PYTHON, when set, wins; then the plain names, so that an activated environment is respected.
+works() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+
+if ! works "$venv/bin/python"; then
+    python=
+    for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11 python3.14 python; do
+        if works "$candidate"; then python=$candidate; break; fi
+    done
+    if [ -z "$python" ]; then
+        echo "No Python >= 3.11 with venv was found: install one (Debian: python3 python3-venv)," >&2
+        echo "or name it: make venv PYTHON=/path/to/python3" >&2
+        exit 1
+    fi
+    echo "Creating $venv with $("$python" --version) ($(command -v "$python"))" >&2
+    "$python" -m venv --clear "$venv"
+fi
+# Dependency groups (PEP 735) need pip 25.1.
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+    --editable '.[all]' --group dev --group bench

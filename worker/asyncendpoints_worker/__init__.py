@@ -1,0 +1,1 @@
+"""Claims jobs and runs their handlers, under a supervisor that keeps their leases."""

@@ -6,15 +6,58 @@ MAKEFLAGS += --no-builtin-rules
 
 VENV := .venv
 BIN := $(VENV)/bin
-# The stamp carries the hash of pyproject.toml: a change of dependencies reinstalls, a touch does not.
-STAMP := $(VENV)/.installed-$(shell cksum < pyproject.toml | tr -dc '0-9a-f')
+# The stamp carries the hash of what decides the content: changed dependencies reinstall, a touch does not.
+STAMP := $(VENV)/.installed-$(shell cat pyproject.toml tools/make_venv.sh | cksum | cut -d' ' -f1)
+PACKAGES := core gateway worker operator cli
+# More of the command line of pytest, e.g. make test ARGS='-k claim -x'.
+ARGS ?=
 
-.PHONY: help venv
+.PHONY: help venv redis demo test test-fast check lint generate format bench clean
+
 help: ## List the tasks
-	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sort | awk -F':.*?## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort \
+		| awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 venv: $(STAMP) ## Create .venv with the project (editable) and every development tool
 
 $(STAMP):
 	@tools/make_venv.sh $(VENV)
-	@rm -f $(VENV)/.installed-* && touch $@
+	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+redis:
+	@tools/ensure_redis.sh
+
+demo: venv ## Watch real HTTP requests become jobs that run, retry, fail, get canceled and complete
+	@$(BIN)/python examples/demo.py
+
+test: venv redis ## Run every test
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-fast: venv redis ## Run every test that needs no Kubernetes cluster
+	@$(BIN)/python -m pytest -m 'not cluster' $(ARGS)
+
+check: lint test ## Everything that CI checks: lint, types, layers, generated files, every test
+
+lint: venv ## Check style, types, layers and generated files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy $(PACKAGES) $(wildcard tools tests examples)
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m tools.generate --check
+
+generate: venv ## Write the generated files anew
+	@$(BIN)/python -m tools.generate
+
+format: venv ## Put the code into its standard format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: venv redis ## Measure speed and size beside dramatiq and a bare aiohttp echo
+	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+clean: ## Remove everything that these tasks made here
+	@rm -rf $(VENV) .cache build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+-include tools/cluster.mk

@@ -1,0 +1,71 @@
+"""Writes the files that are generated from the code, or checks that they are up to date.
+
+`python -m tools.generate` writes, `python -m tools.generate --check` only compares. To add a file,
+add a line to `GENERATORS`: its path, and the "module:function" that makes its text. The function
+takes the file's present text ("" if there is none), so that a page may be generated in part (see
+`replace_block`), and returns the whole text.
+"""
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import cast
+
+ROOT = Path(__file__).resolve().parent.parent
+
+Render = Callable[[str], str]
+
+GENERATORS: dict[str, str] = {}
+
+
+def replace_block(text: str, name: str, body: str) -> str:
+    """Return `text` with what stands between the markers of block `name` replaced by `body`.
+
+    The markers are the lines `<!-- generated: NAME -->` and `<!-- end: NAME -->`. Raises ValueError
+    when they are not there exactly once.
+    """
+    start, end = f"<!-- generated: {name} -->\n", f"<!-- end: {name} -->"
+    pattern = re.compile(re.escape(start) + r".*?" + re.escape(end), re.DOTALL)
+    changed, count = pattern.subn(lambda _: f"{start}{body.rstrip()}\n{end}", text)
+    if count != 1:
+        raise ValueError(f"expected one block {name!r}, found {count}")
+    return changed
+
+
+def is_current(path: str, current: str, wanted: str) -> bool:
+    """Tell whether the file at `path` is up to date; show the difference on stderr if not."""
+    diff = list(
+        difflib.unified_diff(
+            current.splitlines(), wanted.splitlines(), path, f"{path} (generated)", lineterm=""
+        )
+    )
+    if current != wanted:
+        sys.stderr.write("\n".join([*diff[:60], f"{path} is out of date: run  make generate", ""]))
+    return current == wanted
+
+
+def main() -> int:
+    """Write or check every generated file; return 1 if a check found one out of date."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    check = parser.parse_args().check
+    stale = 0
+    for name, source in GENERATORS.items():
+        path = ROOT / name
+        current = path.read_text(encoding="utf-8") if path.exists() else ""
+        wanted = cast("Render", resolve_name(source))(current)
+        if check:
+            stale += not is_current(name, current, wanted)
+        elif current != wanted:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(wanted, encoding="utf-8")
+            sys.stdout.write(f"wrote {name}\n")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,3 @@
+module asyncendpoints.io/tools/pause
+
+go 1.24.0

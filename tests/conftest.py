@@ -1,0 +1,62 @@
+"""Fixtures that every folder of tests uses: real Redis servers."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from redis import Redis
+
+from support.reaper import reaper
+from support.redis_cluster import RedisCluster
+from support.redis_proxy import ReplyDroppingProxy
+from support.redis_sentinel import RedisSentinel
+from support.redis_server import RedisServer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_process_is_left() -> Iterator[None]:
+    yield
+    reaper.close()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A server for the whole run, without persistence. Stop or pause one of your own instead."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The URL of an empty database on the run's server."""
+    with Redis.from_url(redis_server.url) as client:
+        client.flushall()
+    return redis_server.url
+
+
+@pytest.fixture
+async def redis_proxy(
+    redis_url: str, redis_server: RedisServer
+) -> AsyncIterator[ReplyDroppingProxy]:
+    """A proxy that loses replies, in front of the run's server with an empty database."""
+    async with ReplyDroppingProxy(redis_server.host, redis_server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def _redis_cluster() -> Iterator[RedisCluster]:
+    with RedisCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def redis_cluster(_redis_cluster: RedisCluster) -> RedisCluster:
+    """An empty Redis Cluster of three masters, one for the whole run."""
+    _redis_cluster.flush()
+    return _redis_cluster
+
+
+@pytest.fixture
+def redis_sentinel() -> Iterator[RedisSentinel]:
+    """A fresh master and replica under one Sentinel, the test's own to fail over."""
+    with RedisSentinel() as sentinel:
+        yield sentinel

@@ -1,0 +1,1 @@
+"""The job store: one protocol, a memory adapter and a Redis adapter."""

@@ -46,7 +46,7 @@ class PermanentError(AsyncEndpointsError):
 
 
 class RetryAfter(AsyncEndpointsError):
-    """Raised by a handler to be run again after `seconds` (fractions allowed), budget permitting."""
+    """Raised by a handler to run again after `seconds` (fractions allowed), budget permitting."""
 
     def __init__(self, seconds: float, message: str = "") -> None:
         """Keep the delay, which must be 0 or more, and the message."""

@@ -402,7 +402,7 @@ class Store(Protocol):
         ...
 
     async def redrive(self, ids: Sequence[JobId]) -> list[Redriven]:
-        """Queue Failed or Canceled jobs again: fresh budgets and time to live, same id and input."""
+        """Queue Failed or Canceled jobs again: fresh budgets and time to live, same input."""
         ...
 
     async def delete(self, ids: Sequence[JobId]) -> list[DeleteStatus]:

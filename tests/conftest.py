@@ -1,8 +1,10 @@
 """Fixtures that every folder of tests uses: real Redis servers."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import settings
 from redis import Redis
 
 from support.reaper import reaper
@@ -10,6 +12,12 @@ from support.redis_cluster import RedisCluster
 from support.redis_proxy import ReplyDroppingProxy
 from support.redis_sentinel import RedisSentinel
 from support.redis_server import RedisServer
+
+# No test fails because the machine was slow. (CI=true has Hypothesis' own profile, which is also
+# derandomized: the same commit gives the same answer.)
+if not os.environ.get("CI"):
+    settings.register_profile("local", deadline=None, print_blob=True)
+    settings.load_profile("local")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -126,3 +126,8 @@ def test_the_installed_command_runs_from_the_wheel(installed: Path, tmp_path: Pa
     ).split()
     assert len(places) == len(PACKAGES)
     assert all(Path(place).is_relative_to(installed.parent) for place in places), places
+
+
+@pytest.mark.timeout(600)
+def test_the_suite_of_the_stores_passes_on_the_wheel(installed: Path) -> None:
+    run(installed / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/store")

@@ -7,7 +7,10 @@ AsyncEndpointsError
 │   └── WorkerGone           the worker's lease is no longer in the store (abandon, register anew)
 ├── PermanentError           a handler says: do not retry
 ├── RetryAfter               a handler says: not before that many seconds
+├── MalformedBody            a request's body is no JSON we take         (HTTP 400)
 └── UsageError               a bad file, flag, module or handler          (exit status 2)
+    ├── TemplateError        a route's path breaks a rule
+    └── SchemaError          a route's JSON Schema cannot be used
 """
 
 from __future__ import annotations
@@ -58,3 +61,23 @@ class RetryAfter(AsyncEndpointsError):
 
 class UsageError(AsyncEndpointsError):
     """A fault in what the user gave: one clear line, exit status 2."""
+
+
+class TemplateError(UsageError):
+    """A path template that breaks a rule; the text says which and what to write."""
+
+
+class SchemaError(UsageError):
+    """A JSON Schema that cannot be used.
+
+    `faults` holds (location inside the schema, what is wrong) for everything found, at least one.
+    """
+
+    def __init__(self, faults: list[tuple[tuple[str | int, ...], str]]) -> None:
+        """Keep what was found; the text is the first of it."""
+        super().__init__(faults[0][1])
+        self.faults = faults
+
+
+class MalformedBody(AsyncEndpointsError):
+    """Bytes that are no JSON, or JSON that is refused; the text repeats nothing of the body."""

@@ -1,0 +1,83 @@
+"""The `cluster` fixture: one Kubernetes for the session, found or started, with its progress shown.
+
+Choose with `--cluster-provider` or ASYNCENDPOINTS_CLUSTER_PROVIDER: auto (the default),
+kubeconfig, kind or native.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.provider import progress, session
+from cluster.provider.__main__ import PROVIDER_VARIABLE
+from cluster.provider.client import Cluster
+
+HERE = Path(__file__).parent
+# A test's own time, without what its fixtures build.
+TEST_SECONDS = 300
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--cluster-provider",
+        choices=session.CHOICES,
+        default=None,
+        help=f"where the tests' Kubernetes comes from (or set {PROVIDER_VARIABLE}); default auto",
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker("cluster")
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(TEST_SECONDS, func_only=True))
+
+
+@pytest.fixture(scope="session")
+def cluster_progress(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Show the progress lines on the terminal while fixtures build, past pytest's capture."""
+    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
+    capture = request.config.pluginmanager.get_plugin("capturemanager")
+
+    assert terminal is not None
+    assert capture is not None
+
+    def write(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            terminal.ensure_newline()
+            terminal.write_line(line, flush=True)
+
+    handler = progress.attach(write)
+    yield
+    progress.LOGGER.removeHandler(handler)
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest, cluster_progress: None) -> Iterator[Cluster]:
+    """The session's cluster."""
+    asked = request.config.getoption("--cluster-provider", default=None)
+    wanted = asked or os.environ.get(PROVIDER_VARIABLE, "auto")
+    with session.use(session.choose(wanted)) as provider:
+        yield Cluster(provider)
+
+
+@pytest.fixture(scope="session")
+def base_image(cluster: Cluster) -> str:
+    """The name of the loaded image with Python alone."""
+    return cluster.base_image()
+
+
+@pytest.fixture(scope="session")
+def redis_image(cluster: Cluster) -> str:
+    """The name of the loaded Redis image."""
+    return cluster.redis_image()
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A namespace of the test's own, held to the `restricted` standard."""
+    with cluster.namespace("test") as name:
+        yield name

@@ -1,0 +1,12 @@
+# The test cluster by hand. Options: ASYNCENDPOINTS_CLUSTER_PROVIDER (auto kubeconfig kind native),
+# ASYNCENDPOINTS_CLUSTER_NAME (default dev). In a shell: eval "$(make -s cluster)"
+.PHONY: cluster cluster-install cluster-down
+
+cluster: $(STAMP) ## Start a Kubernetes to try things on; prints what to export
+	@PYTHONPATH=tests $(BIN)/python -m cluster.provider up
+
+cluster-install: $(STAMP) ## Build the images, install the chart and the example on that cluster
+	@PYTHONPATH=tests $(BIN)/python tests/cluster/install.py
+
+cluster-down: $(STAMP) ## Remove every trace of that cluster
+	@PYTHONPATH=tests $(BIN)/python -m cluster.provider down

@@ -1,0 +1,280 @@
+"""What one endpoint's memory store holds, and the one way a record is written: with its indexes.
+
+Lines, counts and sets are all derived from a record in `save`, so that they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from asyncendpoints_core.jobs import Claim, ErrorCode, Job, JobError, Priority
+from asyncendpoints_core.policy import Policy
+from asyncendpoints_core.states import FINAL, WAITING, State
+from asyncendpoints_core.store.memory.ordered import Key, Ordered
+from asyncendpoints_core.store.memory.record import Fault, Record, decode_record, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from asyncendpoints_core.ids import JobId
+    from asyncendpoints_core.store.protocol import Identity, WorkerInfo
+
+TOTALS = (
+    "created",
+    "claimed",
+    "completed",
+    "failed",
+    "canceled",
+    "retried",
+    "timed_out",
+    "expired",
+    "recovered",
+    "released",
+    "crashed",
+    "redriven",
+    "removed",
+    "corrupt",
+    "stale",
+    "busy_ms",
+    "wait_ms",
+)
+
+
+class Worker:
+    """A registered worker: its lease, its cordons by who set them, and its last claim."""
+
+    def __init__(self, info: WorkerInfo, lease_ms: int) -> None:
+        """Begin its lease, which ends at `lease_ms`."""
+        self.info = info
+        self.lease_ms = lease_ms
+        self.cordons: dict[str, int] = {}
+        self.draining = False
+        self.request: int | None = None
+        self.claims: tuple[Claim, ...] = ()
+
+    @property
+    def cordoned_until(self) -> int:
+        """When the last of its cordons ends; 0 without one."""
+        return max(self.cordons.values(), default=0)
+
+
+class Place(NamedTuple):
+    """Where a record is counted and indexed, so that it can be taken out even when unreadable."""
+
+    name: str
+    state: State
+    size: int
+    worker: str
+    keys: tuple[tuple[Ordered, Key], ...]
+
+
+class Binding(NamedTuple):
+    """What an idempotency key is bound to; it is kept until `until` and as long as its job."""
+
+    job_id: JobId
+    fingerprint: bytes
+    until: int
+
+
+class Data:
+    """Everything one endpoint has in memory."""
+
+    def __init__(self, publish: Callable[[JobId, int], None]) -> None:
+        """Begin empty; `publish` is told of every change."""
+        self.publish = publish
+        self.policy: Policy | None = None
+        self.identity: Identity | None = None
+        self.closed = False
+        self.paused_since = 0
+        self.paused_ms = 0
+        self.tick = 0
+        self.fence = 0
+        self.seq = 0
+        self.slot = 0
+        self.bytes = 0
+        self.reserved: tuple[str, int] = ("", 0)
+        self.records: dict[JobId, bytes] = {}
+        self.requests: dict[JobId, bytes] = {}
+        self.results: dict[JobId, bytes] = {}
+        self.aside: dict[JobId, bytes] = {}
+        self.places: dict[JobId, Place] = {}
+        self.lines: dict[Priority, Ordered] = {priority: Ordered() for priority in Priority}
+        self.suspects = Ordered()
+        self.scheduled = Ordered()
+        self.running = Ordered()
+        self.finished: dict[State, Ordered] = {state: Ordered() for state in FINAL}
+        self.ttl = Ordered()
+        self.limits = Ordered()
+        self.held: dict[str, dict[JobId, None]] = {}
+        self.workers: dict[str, Worker] = {}
+        self.departed: dict[str, int] = {}
+        self.keys: dict[str, Binding] = {}
+        self.tombstones: dict[JobId, int] = {}
+        self.counts: dict[str, dict[State, int]] = {}
+        self.totals: dict[str, int] = dict.fromkeys(TOTALS, 0)
+
+    @property
+    def rules(self) -> Policy:
+        """The policy in force."""
+        return self.policy or _DEFAULT
+
+    def stood(self, now: int) -> int:
+        """Return for how long the store has been paused altogether."""
+        return self.paused_ms + (now - self.paused_since if self.paused_since else 0)
+
+    def expires(self, record: Record, now: int) -> int:
+        """Return when a waiting job's time to live or a final one's retention ends, else 0."""
+        if record.final:
+            return record.completed_ms + self.kept_ms(record.state)
+        if record.state not in WAITING or record.started_ms:
+            return 0
+        end = record.limit_ms or record.base_ms + self.rules.ttl_ms
+        return end + self.stood(now) - record.stood_ms
+
+    def kept_ms(self, state: State) -> int:
+        """Return how long a job is kept in the final `state`."""
+        return self.rules.completed_ms if state is State.COMPLETED else self.rules.failed_ms
+
+    def job(self, record: Record, now: int) -> Job:
+        """Return the job as callers see it."""
+        return record.as_job(self.expires(record, now))
+
+    def depth(self) -> int:
+        """Return how many jobs are Queued or Scheduled."""
+        return (
+            sum(len(line) for line in self.lines.values())
+            + len(self.suspects)
+            + len(self.scheduled)
+        )
+
+    def next_seq(self) -> int:
+        """Return a new last place in line."""
+        self.seq += 1
+        return self.seq
+
+    def ahead(self, record: Record) -> int:
+        """Return how many jobs stand before a Queued job in its line."""
+        if record.state is not State.QUEUED:
+            return 0
+        order, key = self._line(record)
+        return order.rank(key)
+
+    def _line(self, record: Record) -> tuple[Ordered, Key]:
+        if record.suspect:
+            return self.suspects, (record.eligible_ms, record.id)
+        return self.lines[record.priority], (record.seq, record.id)
+
+    def _keys(self, record: Record) -> tuple[tuple[Ordered, Key], ...]:
+        if record.state is State.IN_PROGRESS:
+            return ((self.running, (record.claim, record.id)),)
+        if record.final:
+            return ((self.finished[record.state], (record.completed_ms, record.id)),)
+        if record.state is State.QUEUED:
+            line = self._line(record)
+        else:
+            line = self.scheduled, (record.not_before_ms, record.id)
+        if record.started_ms:
+            return (line,)
+        # In time that stands still while paused: both ends move together, the order stays.
+        if record.limit_ms:
+            return line, (self.limits, (record.limit_ms - record.stood_ms, record.id))
+        return line, (self.ttl, (record.base_ms - record.stood_ms, record.id))
+
+    def unplace(self, job_id: JobId) -> Place | None:
+        """Take a job out of every index and count; return where it was."""
+        place = self.places.pop(job_id, None)
+        if place is None:
+            return None
+        for order, key in place.keys:
+            order.remove(key)
+        self._count(place.name, place.state, -1)
+        if place.state not in FINAL:
+            self.bytes -= place.size
+        if place.worker:
+            holding = self.held[place.worker]
+            del holding[job_id]
+            if not holding:
+                del self.held[place.worker]
+        return place
+
+    def _count(self, name: str, state: State, by: int) -> None:
+        states = self.counts.setdefault(name, dict.fromkeys(State, 0))
+        states[state] += by
+        if not any(states.values()):
+            del self.counts[name]
+
+    def save(self, record: Record, now: int, *, new: bool = False) -> None:
+        """Write a changed record and put it where it belongs."""
+        self.unplace(record.id)
+        if not new:
+            record.revision += 1
+        record.updated_ms = now
+        self.records[record.id] = encode(record)
+        worker = record.worker if record.state is State.IN_PROGRESS else ""
+        keys = self._keys(record)
+        self.places[record.id] = Place(record.name, record.state, record.size, worker, keys)
+        for order, key in keys:
+            order.add(key)
+        self._count(record.name, record.state, 1)
+        if not record.final:
+            self.bytes += record.size
+        if worker:
+            self.held.setdefault(worker, {})[record.id] = None
+        self.publish(record.id, record.revision)
+
+    def rewrite(self, record: Record) -> None:
+        """Write a record of which only a time changed that nobody sees and no index holds."""
+        self.records[record.id] = encode(record)
+
+    def suspect_places(self) -> list[Key]:
+        """Return place in line and id of every suspect."""
+        records = (decode_record(self.records.get(key[-1])) for key in self.suspects.first(10_000))
+        return [(record.seq, record.id) for record in records if isinstance(record, Record)]
+
+    def load(self, job_id: JobId, now: int) -> Record | Fault:
+        """Read a record. What is malformed is set aside and becomes Failed `corrupt`; what is
+        missing leaves every index; what is newer stays untouched.
+        """
+        record = decode_record(self.records.get(job_id))
+        if record is Fault.MISSING and self.unplace(job_id) is not None:
+            self.requests.pop(job_id, None)
+            self.totals["corrupt"] += 1
+        if record is Fault.CORRUPT:
+            return self.set_aside(job_id, now)
+        return record
+
+    def set_aside(self, job_id: JobId, now: int) -> Record:
+        """Keep a malformed record's bytes and put a Failed one in its place."""
+        self.aside[job_id] = self.records[job_id]
+        place = self.unplace(job_id)
+        record = Record(
+            id=job_id,
+            name=place.name if place else "",
+            state=State.FAILED,
+            priority=Priority.NORMAL,
+            max_attempts=0,
+            created_ms=now,
+            updated_ms=now,
+            size=0,
+            base_ms=now,
+            limit_ms=0,
+            stood_ms=0,
+            completed_ms=now,
+            error=JobError(ErrorCode.CORRUPT, "the job's record could not be read"),
+        )
+        self.totals["corrupt"] += 1
+        self.totals["failed"] += 1
+        self.save(record, now)
+        return record
+
+    def remove(self, job_id: JobId, now: int) -> None:
+        """Remove a job, leaving a tombstone that tells it from one that never was."""
+        self.unplace(job_id)
+        for shelf in (self.records, self.requests, self.results, self.aside):
+            shelf.pop(job_id, None)
+        self.tombstones[job_id] = now
+        self.totals["removed"] += 1
+        self.publish(job_id, 0)
+
+
+_DEFAULT = Policy()

@@ -1,0 +1,132 @@
+"""Reading: pages of jobs in a stable order, and the live figures."""
+
+from __future__ import annotations
+
+import heapq
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from asyncendpoints_core.states import FINAL, State
+from asyncendpoints_core.store.memory.record import Record
+from asyncendpoints_core.store.protocol import Page, Stats
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from asyncendpoints_core.store.memory.data import Data
+    from asyncendpoints_core.store.memory.ordered import Key
+
+_SECTIONS: Final[tuple[frozenset[State], ...]] = (
+    frozenset({State.IN_PROGRESS}),
+    frozenset({State.QUEUED}),
+    frozenset({State.SCHEDULED}),
+    FINAL,
+)
+
+
+class _Cursor(msgspec.Struct, array_like=True, frozen=True):
+    """Where the next page begins: below a number and id of a section.
+
+    `begun_ms` is when the listing began. A job that changed since then may already have been shown where it was before, so later
+    sections leave it out.
+    """
+
+    state: str
+    section: int
+    begun_ms: int
+    number: int
+    job_id: bytes
+
+
+def _decode(cursor: str, state: State | None) -> _Cursor:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        data = urlsafe_b64decode(padded.encode("ascii"))
+        if urlsafe_b64encode(data).rstrip(b"=").decode() != cursor:
+            raise ValueError("not canonical")
+        found = msgspec.msgpack.decode(data, type=_Cursor)
+    except (ValueError, msgspec.DecodeError):
+        raise ValueError("not a cursor of this listing") from None
+    wanted = state.value if state else ""
+    if found.state != wanted or not 0 <= found.section < len(_SECTIONS):
+        raise ValueError("not a cursor of this listing")
+    return found
+
+
+def _encode(cursor: _Cursor) -> str:
+    return urlsafe_b64encode(msgspec.msgpack.encode(cursor)).rstrip(b"=").decode()
+
+
+def _section(data: Data, section: int, state: State | None, below: Key | None) -> Iterator[Key]:
+    """Yield the keys of one section, newest first."""
+    states = _SECTIONS[section] if state is None else frozenset({state})
+    if State.IN_PROGRESS in states:
+        return data.running.descending(below)
+    if State.SCHEDULED in states:
+        return data.scheduled.descending(below)
+    if State.QUEUED in states:
+        # Suspects stand by the time they may run, not by their place: sorted here, they are few.
+        suspects = sorted(data.suspect_places(), reverse=True)
+        lines = [line.descending(below) for line in data.lines.values()]
+        alone = iter([key for key in suspects if below is None or key < below])
+        return heapq.merge(*lines, alone, reverse=True)
+    finals = [data.finished[final].descending(below) for final in State if final in states]
+    return heapq.merge(*finals, reverse=True)
+
+
+def page(data: Data, state: State | None, limit: int, cursor: str | None, now: int) -> Page:
+    """Return one page; see Store.list."""
+    start = _decode(cursor, state) if cursor is not None else None
+    jobs: list[Any] = []
+    last: tuple[int, Key] | None = None
+    begun = start.begun_ms if start else now
+    sections = range(len(_SECTIONS)) if state is None else range(1)
+    for section in sections:
+        if start and section < start.section:
+            continue
+        below = (start.number, start.job_id) if start and section == start.section else None
+        for key in _section(data, section, state, below):
+            record = data.load(key[-1], now)
+            if not isinstance(record, Record) or (start and record.updated_ms > begun):
+                continue
+            if len(jobs) == limit and last is not None:
+                where = _Cursor(
+                    state.value if state else "", last[0], begun, last[1][0], last[1][1]
+                )
+                return Page(tuple(jobs), _encode(where))
+            jobs.append(data.job(record, now))
+            last = section, key
+    return Page(tuple(jobs), None)
+
+
+def stats(data: Data, now: int) -> Stats:
+    """Return the live figures; see Store.stats."""
+    heads = [order.peek() for order in (*data.lines.values(), data.suspects)]
+    oldest = [data.load(key[-1], now) for key in heads if key is not None]
+    away = {
+        name
+        for name, worker in data.workers.items()
+        if worker.draining or worker.cordoned_until > now
+    }
+    counts = dict.fromkeys(State, 0)
+    for states in data.counts.values():
+        for state, count in states.items():
+            counts[state] += count
+    return Stats(
+        now_ms=now,
+        counts=counts,
+        by_name={name: dict(states) for name, states in sorted(data.counts.items())},
+        totals=dict(data.totals),
+        suspects=len(data.suspects),
+        oldest_ms=min((r.ready_ms for r in oldest if isinstance(r, Record)), default=0),
+        due_ms=tuple(islice((key[0] for key in data.scheduled.first(100)), 100)),
+        bytes=data.bytes,
+        held=len(data.running),
+        held_active=sum(len(held) for name, held in data.held.items() if name not in away),
+        workers=len(data.workers),
+        paused=bool(data.paused_since),
+        closed=data.closed,
+    )

@@ -1,0 +1,185 @@
+"""The stored form of a job: a version byte and MessagePack, as unforgiving as bytes in Redis.
+
+Keeping bytes is what makes every answer a deep copy: nothing a caller changes reaches the store.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from asyncendpoints_core.ids import JobId
+from asyncendpoints_core.jobs import (
+    MAX_ATTEMPTS_KEPT,
+    Attempt,
+    Job,
+    JobError,
+    Priority,
+    Progress,
+    Request,
+    Result,
+)
+from asyncendpoints_core.states import FINAL, State
+
+if TYPE_CHECKING:
+    from asyncendpoints_core.jobs import NewJob
+
+VERSION: Final = 1
+
+
+class Fault(Enum):
+    """Why there is no record to work with."""
+
+    MISSING = 0
+    CORRUPT = 1
+    NEWER = 2
+
+
+class Record(msgspec.Struct, array_like=True):
+    """A job's mutable state. What `Job` does not show: its place, its times and its key.
+
+    `seq` is its place in line, kept across releases. `ready_ms` is since when it waits there,
+    `eligible_ms` when a suspect may run. `base_ms` is where its default time to live begins,
+    `limit_ms` the end its client asked for (0: none), `stood_ms` for how long the store had been
+    paused when these were set. `size` is its body's length.
+    """
+
+    id: JobId
+    name: str
+    state: State
+    priority: Priority
+    max_attempts: int
+    created_ms: int
+    updated_ms: int
+    size: int
+    base_ms: int
+    limit_ms: int
+    stood_ms: int
+    seq: int = 0
+    ready_ms: int = 0
+    eligible_ms: int = 0
+    attempt: int = 0
+    crashes: int = 0
+    releases: int = 0
+    claim: int = 0
+    worker: str = ""
+    revision: int = 1
+    not_before_ms: int = 0
+    started_ms: int = 0
+    deadline_ms: int = 0
+    completed_ms: int = 0
+    cancel_requested_ms: int = 0
+    progress: Progress | None = None
+    error: JobError | None = None
+    attempts: tuple[Attempt, ...] = ()
+    suspect: bool = False
+    traceparent: str = ""
+    key: str = ""
+
+    @property
+    def final(self) -> bool:
+        """Whether it is in a final state."""
+        return self.state in FINAL
+
+    def end_run(self, now: int, outcome: str, error: JobError | None = None) -> None:
+        """Note the end of its present run in its history."""
+        run = Attempt(self.attempt, self.started_ms, now, outcome, error)
+        self.attempts = (*self.attempts, run)[-MAX_ATTEMPTS_KEPT:]
+
+    def as_job(self, expires_ms: int) -> Job:
+        """Return it as the rest of the system sees it."""
+        return Job(
+            id=self.id,
+            name=self.name,
+            state=self.state,
+            priority=self.priority,
+            attempt=self.attempt,
+            max_attempts=self.max_attempts,
+            crashes=self.crashes,
+            releases=self.releases,
+            claim=self.claim,
+            worker=self.worker,
+            revision=self.revision,
+            created_ms=self.created_ms,
+            updated_ms=self.updated_ms,
+            not_before_ms=self.not_before_ms,
+            started_ms=self.started_ms,
+            completed_ms=self.completed_ms,
+            expires_ms=expires_ms,
+            cancel_requested_ms=self.cancel_requested_ms,
+            progress=self.progress,
+            error=self.error,
+            attempts=self.attempts,
+            suspect=self.suspect,
+            traceparent=self.traceparent,
+        )
+
+
+def new_record(new: NewJob, now: int, stood: int) -> Record:
+    """Return the record of a job accepted at `now`; its place in line is not yet given."""
+    not_before = now + new.delay_ms if new.delay_ms else 0
+    return Record(
+        id=new.id,
+        name=new.name,
+        state=State.SCHEDULED if not_before else State.QUEUED,
+        priority=new.priority,
+        max_attempts=new.max_attempts,
+        created_ms=now,
+        updated_ms=now,
+        size=len(new.request.body),
+        base_ms=max(now, not_before),
+        limit_ms=now + new.expires_ms if new.expires_ms else 0,
+        stood_ms=stood,
+        not_before_ms=not_before,
+        traceparent=new.request.headers.get("traceparent", ""),
+        key=new.idempotency.key if new.idempotency else "",
+    )
+
+
+_records = msgspec.msgpack.Decoder(Record)
+_requests = msgspec.msgpack.Decoder(Request)
+_results = msgspec.msgpack.Decoder(Result)
+_encode = msgspec.msgpack.Encoder().encode
+_PREFIX: Final = bytes([VERSION])
+
+
+def encode(value: Record | Request | Result) -> bytes:
+    """Return the stored form."""
+    return _PREFIX + _encode(value)
+
+
+def _payload(data: bytes | None) -> memoryview | Fault:
+    if data is None:
+        return Fault.MISSING
+    if not data or data[0] < VERSION:
+        return Fault.CORRUPT
+    return Fault.NEWER if data[0] > VERSION else memoryview(data)[1:]
+
+
+def decode_record(data: bytes | None) -> Record | Fault:
+    """Read a record's stored form."""
+    payload = _payload(data)
+    try:
+        return payload if isinstance(payload, Fault) else _records.decode(payload)
+    except msgspec.DecodeError:
+        return Fault.CORRUPT
+
+
+def decode_request(data: bytes | None) -> Request | Fault:
+    """Read a request's stored form."""
+    payload = _payload(data)
+    try:
+        return payload if isinstance(payload, Fault) else _requests.decode(payload)
+    except msgspec.DecodeError:
+        return Fault.CORRUPT
+
+
+def decode_result(data: bytes | None) -> Result | None:
+    """Read a result's stored form; None when there is none that can be read."""
+    payload = _payload(data)
+    try:
+        return None if isinstance(payload, Fault) else _results.decode(payload)
+    except msgspec.DecodeError:
+        return None

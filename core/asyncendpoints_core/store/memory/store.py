@@ -1,0 +1,369 @@
+"""MemoryStore: the store's protocol over one process's memory, every verb atomic between awaits.
+
+Its promises end with the process: what was accepted and not finished is gone with it.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from asyncendpoints_core.clock import Clock, SystemClock
+from asyncendpoints_core.errors import StoreError, StoreUnavailable, StoreVersionError
+from asyncendpoints_core.states import State
+from asyncendpoints_core.store.memory import claiming, holding, listing, submitting, sweeping
+from asyncendpoints_core.store.memory import transitions as moves
+from asyncendpoints_core.store.memory.bell import Doorbell, Watchers, read
+from asyncendpoints_core.store.memory.data import Data
+from asyncendpoints_core.store.memory.record import Fault, Record, decode_result
+from asyncendpoints_core.store.protocol import (
+    Beat,
+    BeatReply,
+    Canceled,
+    CancelStatus,
+    Cause,
+    ClaimBatch,
+    DeleteStatus,
+    Enqueued,
+    Event,
+    Found,
+    Health,
+    Identity,
+    Page,
+    Recovery,
+    Redriven,
+    RedriveStatus,
+    Released,
+    Settled,
+    SettleStatus,
+    Stats,
+    Swept,
+    WorkerInfo,
+    WorkerState,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from asyncendpoints_core.ids import JobId
+    from asyncendpoints_core.jobs import Claim, NewJob, Outcome, Progress, Result
+    from asyncendpoints_core.policy import Policy
+
+PURGE_BOUND = 1_000
+
+
+class MemoryStore:
+    """One endpoint's store in this process. `clock` is the time everything is decided by."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        """Begin empty, with the policy of the defaults until `configure`."""
+        self._clock = clock or SystemClock()
+        self._bell = Doorbell()
+        self._watchers = Watchers()
+        self._data = Data(self._watchers.publish)
+        self._open = True
+
+    def _now(self) -> int:
+        if not self._open:
+            raise StoreUnavailable("the store was closed")
+        return max(self._clock.now_ms(), self._data.tick)
+
+    async def open(self) -> Health:
+        """Say what memory promises: nothing outlives the process."""
+        self._open = True
+        return Health(
+            "memory", durable=False, eviction="noeviction", warnings=("jobs end with the process",)
+        )
+
+    async def close(self) -> None:
+        """End every wait and watch."""
+        self._open = False
+        self._bell.close()
+        self._watchers.close()
+
+    async def configure(
+        self, policy: Policy, identity: Identity | None = None, *, overwrite: bool = True
+    ) -> Policy:
+        """See Store.configure."""
+        self._now()
+        data = self._data
+        if identity is not None:
+            if data.identity not in (None, identity):
+                raise StoreError(f"the store belongs to {data.identity}, not {identity}")
+            data.identity = identity
+        if overwrite or data.policy is None:
+            data.policy = policy
+        return data.policy
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """See Store.enqueue."""
+        now = self._now()
+        answers = [submitting.enqueue(self._data, new, now) for new in jobs]
+        self._ring(
+            sum(
+                answer.status == "created"
+                and answer.job is not None
+                and answer.job.state is State.QUEUED
+                for answer in answers
+            )
+        )
+        return answers
+
+    async def register(self, worker: WorkerInfo) -> None:
+        """See Store.register."""
+        holding.register(self._data, worker, self._now())
+
+    async def claim(self, worker: str, request: int, limit: int) -> ClaimBatch:
+        """See Store.claim."""
+        now = self._now()
+        batch = claiming.claim(self._data, worker, request, limit, now)
+        rung = self._bell.busy(worker)
+        if batch.more or self._suspects_ready(now) or (rung and batch.refused):
+            self._ring(1)
+        if not batch.jobs and not batch.more and not batch.refused:
+            self._bell.idle(worker)
+        return batch
+
+    async def wait_for_work(self, worker: str, timeout_ms: int) -> bool:
+        """See Store.wait_for_work."""
+        self._now()
+        return await self._bell.wait(worker, timeout_ms)
+
+    def _ring(self, jobs: int) -> None:
+        if not self._data.paused_since:
+            self._bell.ring(jobs)
+
+    def _suspects_ready(self, now: int) -> bool:
+        head = self._data.suspects.peek()
+        return head is not None and head[0] <= now
+
+    def _ready(self, now: int) -> int:
+        waiting = sum(len(line) for line in self._data.lines.values())
+        return waiting + self._suspects_ready(now)
+
+    async def settle(self, outcomes: Sequence[Outcome]) -> list[Settled]:
+        """See Store.settle."""
+        now = self._now()
+        answers = [self._settle(outcome, now) for outcome in outcomes]
+        self._ring(sum(answer == _REQUEUED for answer in answers))
+        return answers
+
+    def _settle(self, outcome: Outcome, now: int) -> Settled:
+        record = self._data.load(outcome.claim.job_id, now)
+        if record is Fault.NEWER:
+            raise StoreVersionError("the job's record is of a newer version")
+        if isinstance(record, Fault):
+            return Settled(SettleStatus.GONE)
+        status = self._fence(record, outcome.claim)
+        if status is SettleStatus.APPLIED:
+            moves.settle(self._data, record, outcome, now)
+        return Settled(status, record.state)
+
+    def _fence(self, record: Record, claim: Claim) -> SettleStatus:
+        """Compare a claim with the record's: only the present holder's writes are applied."""
+        if (record.claim, record.worker) != (claim.number, claim.worker):
+            self._data.totals["stale"] += 1
+            return SettleStatus.STALE
+        running = record.state is State.IN_PROGRESS
+        return SettleStatus.APPLIED if running else SettleStatus.ALREADY
+
+    async def progress(self, updates: Sequence[tuple[Claim, Progress]]) -> list[SettleStatus]:
+        """See Store.progress."""
+        now = self._now()
+        return [self._progress(claim, progress, now) for claim, progress in updates]
+
+    def _progress(self, claim: Claim, progress: Progress, now: int) -> SettleStatus:
+        record = self._data.load(claim.job_id, now)
+        if isinstance(record, Fault):
+            return SettleStatus.GONE
+        status = self._fence(record, claim)
+        if status is SettleStatus.APPLIED:
+            record.progress = progress
+            self._data.save(record, now)
+        return status
+
+    async def heartbeat(self, beats: Sequence[Beat]) -> list[BeatReply]:
+        """See Store.heartbeat."""
+        now = self._now()
+        return [holding.heartbeat(self._data, beat, now) for beat in beats]
+
+    async def reconcile(self, worker: str, held: Sequence[Claim]) -> int:
+        """See Store.reconcile."""
+        released = holding.reconcile(self._data, worker, held, self._now())
+        self._ring(released)
+        return released
+
+    async def cordon(
+        self, workers: Sequence[str], seconds: float, by: str
+    ) -> list[WorkerState | None]:
+        """See Store.cordon."""
+        now = self._now()
+        answers = [holding.cordon(self._data, worker, seconds, by, now) for worker in workers]
+        if any(self._bell.busy(worker) for worker in workers) and self._ready(now):
+            self._ring(1)
+        return answers
+
+    async def uncordon(self, workers: Sequence[str], by: str) -> None:
+        """See Store.uncordon."""
+        now = self._now()
+        for worker in workers:
+            if known := self._data.workers.get(worker):
+                known.cordons.pop(by, None)
+        self._ring(self._ready(now))
+
+    async def release_worker(
+        self, worker: str, cause: Cause, started: Sequence[JobId] | None = None
+    ) -> Released:
+        """See Store.release_worker."""
+        now = self._now()
+        released = holding.release_worker(self._data, worker, cause, started, now)
+        left_unserved = self._bell.busy(worker) and self._ready(now) > 0
+        self._ring(max(released.requeued, left_unserved))
+        return released
+
+    async def workers(self) -> list[WorkerState]:
+        """See Store.workers."""
+        self._now()
+        known = sorted(self._data.workers.items())[:10_000]
+        return [holding.state_of(self._data, worker) for _, worker in known]
+
+    async def recover(self) -> Recovery:
+        """See Store.recover."""
+        self._now()
+        return holding.recover(self._data, self._clock.now_ms())
+
+    async def sweep(self) -> Swept:
+        """See Store.sweep."""
+        swept = sweeping.sweep(self._data, self._now())
+        self._ring(swept.promoted)
+        return swept
+
+    async def cancel(self, ids: Sequence[JobId]) -> list[Canceled]:
+        """See Store.cancel."""
+        now = self._now()
+        return [self._cancel(job_id, now) for job_id in ids]
+
+    def _cancel(self, job_id: JobId, now: int) -> Canceled:
+        record = self._data.load(job_id, now)
+        if isinstance(record, Fault):
+            return Canceled(CancelStatus.GONE if self._gone(job_id) else CancelStatus.MISSING)
+        if record.final:
+            return Canceled(CancelStatus.FINAL, self._data.job(record, now))
+        if record.state is not State.IN_PROGRESS:
+            moves.finish(self._data, record, now, State.CANCELED)
+            return Canceled(CancelStatus.CANCELED, self._data.job(record, now))
+        if not record.cancel_requested_ms:
+            record.cancel_requested_ms = now
+            self._data.save(record, now)
+        return Canceled(CancelStatus.REQUESTED, self._data.job(record, now))
+
+    def _gone(self, job_id: JobId) -> bool:
+        return job_id in self._data.tombstones
+
+    async def redrive(self, ids: Sequence[JobId]) -> list[Redriven]:
+        """See Store.redrive."""
+        now = self._now()
+        answers = [self._redrive(job_id, now) for job_id in ids]
+        self._ring(sum(answer.status is RedriveStatus.REQUEUED for answer in answers))
+        return answers
+
+    def _redrive(self, job_id: JobId, now: int) -> Redriven:
+        data = self._data
+        record = data.load(job_id, now)
+        if isinstance(record, Fault):
+            return Redriven(RedriveStatus.GONE if self._gone(job_id) else RedriveStatus.MISSING)
+        status = submitting.may_redrive(data, record)
+        if status is RedriveStatus.REQUEUED:
+            moves.redrive(data, record, now)
+        return Redriven(status, data.job(record, now), data.ahead(record))
+
+    async def delete(self, ids: Sequence[JobId]) -> list[DeleteStatus]:
+        """See Store.delete."""
+        now = self._now()
+        return [self._delete(job_id, now) for job_id in ids]
+
+    def _delete(self, job_id: JobId, now: int) -> DeleteStatus:
+        record = self._data.load(job_id, now)
+        if isinstance(record, Fault):
+            return DeleteStatus.GONE if self._gone(job_id) else DeleteStatus.MISSING
+        if not record.final:
+            return DeleteStatus.NOT_FINAL
+        self._data.remove(job_id, now)
+        return DeleteStatus.DELETED
+
+    async def get(self, ids: Sequence[JobId]) -> list[Found]:
+        """See Store.get."""
+        now = self._now()
+        return [self._find(job_id, now) for job_id in ids]
+
+    def _find(self, job_id: JobId, now: int) -> Found:
+        record = self._data.load(job_id, now)
+        if record is Fault.NEWER:
+            raise StoreVersionError("the job's record is of a newer version")
+        if isinstance(record, Fault):
+            return Found(gone=self._gone(job_id))
+        return Found(self._data.job(record, now), ahead=self._data.ahead(record))
+
+    async def result(self, job_id: JobId) -> tuple[Found, Result | None]:
+        """See Store.result."""
+        found = self._find(job_id, self._now())
+        return found, decode_result(self._data.results.get(job_id))
+
+    async def list(self, state: State | None, limit: int, cursor: str | None) -> Page:
+        """See Store.list."""
+        return listing.page(self._data, state, limit, cursor, self._now())
+
+    async def stats(self) -> Stats:
+        """See Store.stats."""
+        return listing.stats(self._data, self._now())
+
+    async def pause(self) -> None:
+        """See Store.pause."""
+        self._data.paused_since = self._data.paused_since or self._now()
+
+    async def resume(self) -> None:
+        """See Store.resume."""
+        now = self._now()
+        self._data.paused_ms = self._data.stood(now)
+        self._data.paused_since = 0
+        self._ring(self._ready(now))
+
+    async def shut(self) -> None:
+        """See Store.shut."""
+        self._now()
+        self._data.closed = True
+
+    async def reopen(self) -> None:
+        """See Store.reopen."""
+        now = self._now()
+        self._data.closed = False
+        self._ring(self._ready(now))
+
+    async def purge(self) -> bool:
+        """See Store.purge."""
+        self._now()
+        if not self._data.closed:
+            raise StoreError("only a shut endpoint can be purged")
+        for job_id in list(self._data.records)[:PURGE_BOUND]:
+            self._data.remove(job_id, 0)
+        if self._data.records:
+            return False
+        self._data = Data(self._watchers.publish)
+        return True
+
+    @asynccontextmanager
+    async def _events(self) -> AsyncIterator[AsyncIterator[Event]]:
+        self._now()
+        queue = self._watchers.add()
+        try:
+            yield read(queue)
+        finally:
+            self._watchers.remove(queue)
+
+    def events(self) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """See Store.events."""
+        return self._events()
+
+
+_REQUEUED = Settled(SettleStatus.APPLIED, State.QUEUED)

@@ -1,0 +1,111 @@
+"""Promotion, expiry and retention, a bounded number of each at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from asyncendpoints_core.store.memory.record import Record
+from asyncendpoints_core.store.memory.transitions import expire_if_over, promote
+from asyncendpoints_core.store.protocol import Swept
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from asyncendpoints_core.ids import JobId
+    from asyncendpoints_core.store.memory.data import Data
+    from asyncendpoints_core.store.memory.ordered import Ordered
+
+T = TypeVar("T")
+
+BOUND: Final = 100  # of each kind, a call
+TOMBSTONE_MS: Final = 86_400_000
+MAX_TOMBSTONES: Final = 10_000
+
+
+def promote_due(data: Data, now: int) -> tuple[int, bool]:
+    """Move due Scheduled jobs to their lines; return how many, and whether more are due."""
+    promoted = 0
+    due = list(_until(data.scheduled, now, BOUND))
+    for job_id in due:
+        record = data.load(job_id, now)
+        if isinstance(record, Record) and not record.final:
+            promoted += promote(data, record, now)
+    return promoted, len(due) == BOUND
+
+
+def _until(order: Ordered, end: int, bound: int) -> Iterator[JobId]:
+    for key in order.first(bound):
+        if key[0] > end:
+            return
+        yield key[-1]
+
+
+def sweep(data: Data, now: int) -> Swept:
+    """Do one bounded round of everything; see Store.sweep."""
+    corrupt = data.totals["corrupt"]
+    expired, late = _expire(data, now)
+    promoted, due = promote_due(data, now)
+    removed, old = _remove_finished(data, now)
+    forgotten = _forget(data, now)
+    return Swept(
+        promoted=promoted,
+        expired=expired,
+        removed=removed,
+        corrupt=data.totals["corrupt"] - corrupt,
+        more=late or due or old or forgotten,
+    )
+
+
+def _expire(data: Data, now: int) -> tuple[int, bool]:
+    clock = now - data.stood(now)
+    over = [
+        *_until(data.ttl, clock - data.rules.ttl_ms, BOUND),
+        *_until(data.limits, clock, BOUND),
+    ]
+    expired = 0
+    for job_id in over:
+        record = data.load(job_id, now)
+        expired += isinstance(record, Record) and expire_if_over(data, record, now)
+    return expired, len(over) >= BOUND
+
+
+def _remove_finished(data: Data, now: int) -> tuple[int, bool]:
+    removed = 0
+    for state, order in data.finished.items():
+        kept = data.kept_ms(state)
+        for job_id in list(_until(order, now - kept, BOUND)):
+            data.remove(job_id, now)
+            removed += 1
+    surplus = sum(len(order) for order in data.finished.values()) - data.rules.max_finished
+    for _ in range(min(surplus, BOUND)):
+        heads = [key for order in data.finished.values() if (key := order.peek()) is not None]
+        data.remove(min(heads)[-1], now)
+        removed += 1
+    return removed, removed >= BOUND
+
+
+def _forget(data: Data, now: int) -> bool:
+    """Forget tombstones, departed workers and idempotency keys whose time is over."""
+    keys = [
+        key
+        for key, bound in data.keys.items()
+        if bound.until <= now and bound.job_id not in data.records
+    ][:BOUND]
+    for key in keys:
+        del data.keys[key]
+    tombstones = _outdated(data.tombstones, now)
+    for job_id in tombstones:
+        del data.tombstones[job_id]
+    departed = _outdated(data.departed, now)
+    for worker in departed:
+        del data.departed[worker]
+    return max(len(keys), len(tombstones), len(departed)) == BOUND
+
+
+def _outdated(times: dict[T, int], now: int) -> list[T]:
+    surplus = len(times) - MAX_TOMBSTONES
+    return [
+        key
+        for index, (key, since) in zip(range(BOUND), times.items(), strict=False)
+        if index < surplus or since <= now - TOMBSTONE_MS
+    ]

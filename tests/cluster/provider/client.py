@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -154,5 +154,4 @@ class Cluster:
 
     def port_forward(self, namespace: str, service: str, port: int) -> PortForward:
         """A port-forward to a Service, to be used in a `with` block."""
-        kubectl: Sequence[str | Path] = (self._tools["kubectl"], "--kubeconfig", self.kubeconfig)
-        return PortForward(kubectl, namespace, service, port)
+        return PortForward(self.environment, namespace, service, port)

@@ -1,10 +1,10 @@
 """A lasting way from the host to a Service: `kubectl port-forward`, started again when it ends."""
 
+import os
 import re
 import subprocess
 import threading
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -18,9 +18,11 @@ class PortForward:
     the same local port, so the URL stays true.
     """
 
-    def __init__(self, kubectl: Sequence[str | Path], namespace: str, service: str, port: int):
-        self._command = [str(word) for word in kubectl]
-        self._command += ["port-forward", "--namespace", namespace, f"service/{service}"]
+    def __init__(
+        self, environment: Mapping[str, str], namespace: str, service: str, port: int
+    ) -> None:
+        self._environment = {**os.environ, **environment}
+        self._command = ["kubectl", "port-forward", "--namespace", namespace, f"service/{service}"]
         self._remote = port
         self._local = 0
         self._stopping = threading.Event()
@@ -57,6 +59,7 @@ class PortForward:
             ports = f"{self._local or ''}:{self._remote}"
             with subprocess.Popen(
                 [*self._command, ports],
+                env=self._environment,
                 text=True,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

@@ -106,7 +106,7 @@ class Buildah:
 
     def archive(self, tag: str, file: Path) -> None:
         """Write the image as an OCI archive that carries its tag."""
-        self._buildah("push", "--quiet", tag, f"oci-archive:{file}:{tag}")
+        self._buildah("push", "--quiet", "--disable-compression", tag, f"oci-archive:{file}:{tag}")
 
     def push(self, tag: str, remote: str) -> None:
         """Push a built image to a registry, under the name `remote`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeGuard
+from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.errors import WorkerGone
 from asyncendpoints_core.jobs import Claim, ClaimedJob, Priority
@@ -14,13 +14,12 @@ from asyncendpoints_core.store.protocol import MAX_BATCH, MAX_BATCH_BYTES, Claim
 
 if TYPE_CHECKING:
     from asyncendpoints_core.store.memory.data import Data, Worker
-    from asyncendpoints_core.store.memory.ordered import Ordered
 
 _H, _N, _L = Priority.HIGH, Priority.NORMAL, Priority.LOW
 # Ten slots, spread evenly; an empty line's slots go to the next one that has something.
 DRAW: Final = (_H, _H, _N, _H, _H, _N, _H, _L, _H, _N)
 # How many expired, malformed or newer heads one claim looks past.
-LOOK_AHEAD: Final = 1_000
+LOOK_AHEAD: Final = 100
 
 
 def claim(data: Data, worker_id: str, request: int, limit: int, now: int) -> ClaimBatch:
@@ -31,23 +30,23 @@ def claim(data: Data, worker_id: str, request: int, limit: int, now: int) -> Cla
     if worker.request is not None and request <= worker.request:
         repeated = worker.claims if request == worker.request else ()
         return _batch(data, now, _held_still(data, repeated, now))
-    worker.request, worker.claims = request, ()
     refused = _refusal(data, worker, now)
     if refused:
-        return ClaimBatch((), refused=refused)
+        return ClaimBatch((), next_due_ms=next_due(data, now), refused=refused)
     promote_due(data, now)
-    holding = bool(data.held.get(worker_id))
-    suspect = _Drawer(data, now).next(data.suspects, now)
-    if suspect is not None:
-        if not holding:
-            data.reserved = ("", 0)
-            return _hand_out(data, worker, [suspect], now, alone=True)
-        if data.reserved[1] <= now or data.reserved[0] == worker_id:
-            data.reserved = (worker_id, now + data.rules.lease_ms)
-            return _batch(data, now, (), drain=True)
     drawer = _Drawer(data, now)
+    suspect = drawer.suspect()
+    if suspect is not None:
+        if not data.held.get(worker_id):
+            if data.reserved[0] == worker_id:
+                data.reserved = ("", 0)
+            return _hand_out(data, worker, request, [suspect], now, more=drawer.more())
+        if data.reserved[1] <= now or data.reserved[0] == worker_id:
+            if data.reserved[1] <= now:
+                data.reserved = (worker_id, now + data.rules.lease_ms)
+            return _batch(data, now, (), drain=True, more=drawer.more())
     records = drawer.draw(min(limit, MAX_BATCH))
-    return _hand_out(data, worker, records, now, more=drawer.more())
+    return _hand_out(data, worker, request, records, now, more=drawer.more())
 
 
 def _refusal(data: Data, worker: Worker, now: int) -> str:
@@ -66,64 +65,67 @@ class _Drawer:
     def __init__(self, data: Data, now: int) -> None:
         self._data = data
         self._now = now
-        self._looks = LOOK_AHEAD
-        self._passed: dict[int, int] = {}  # newer records left standing, by line
+        self._newer = dict.fromkeys(Priority, 0)  # records left standing at each line's front
 
-    def next(self, line: Ordered, eligible_ms: int | None = None) -> Record | None:
-        """Return the first record of `line` that can run (and is eligible by then)."""
-        while self._looks > 0:
-            key = line.peek(self._passed.get(id(line), 0))
-            if key is None or (eligible_ms is not None and key[0] > eligible_ms):
+    def suspect(self) -> Record | None:
+        """Return the first suspect that may run by now."""
+        for key in self._data.suspects.first(LOOK_AHEAD):
+            if key[0] > self._now:
                 return None
             record = self._data.load(key[-1], self._now)
-            if record is Fault.NEWER:
-                self._passed[id(line)] = self._passed.get(id(line), 0) + 1
-            elif self._can_run(record):
+            if isinstance(record, Record) and record.state is State.QUEUED:
                 return record
-            self._looks -= 1
         return None
-
-    def _can_run(self, record: Record | Fault) -> TypeGuard[Record]:
-        if not isinstance(record, Record) or record.state is not State.QUEUED:
-            return False
-        return not expire_if_over(self._data, record, self._now)
 
     def draw(self, limit: int) -> list[Record]:
         """Take up to `limit` records out of the lines, 1 MiB of bodies at most, at least one."""
-        data = self._data
         taken: list[Record] = []
         size = 0
-        while len(taken) < limit:
-            record, slot = self._pick()
-            size += record.size if record else 0
-            if record is None or (taken and size > MAX_BATCH_BYTES):
+        for _ in range(limit + LOOK_AHEAD):
+            slot = self._next_slot()
+            if slot is None or len(taken) >= limit:
                 break
-            data.slot = (slot + 1) % len(DRAW)
-            data.unplace(record.id)
-            taken.append(record)
+            record = self._front(DRAW[slot])
+            size += record.size if record else 0
+            if record and taken and size > MAX_BATCH_BYTES:
+                break
+            self._data.slot = (slot + 1) % len(DRAW)
+            if record is not None:
+                self._data.unplace(record.id)
+                taken.append(record)
         return taken
 
-    def _pick(self) -> tuple[Record | None, int]:
+    def _next_slot(self) -> int | None:
+        """Return the next slot whose line has something; an empty line gives its slots away."""
         for step in range(len(DRAW)):
             slot = (self._data.slot + step) % len(DRAW)
-            record = self.next(self._data.lines[DRAW[slot]])
-            if record is not None:
-                return record, slot
-        return None, 0
+            if len(self._data.lines[DRAW[slot]]) > self._newer[DRAW[slot]]:
+                return slot
+        return None
+
+    def _front(self, line: Priority) -> Record | None:
+        """Look at the first record of a line; None when it cannot run (and has left the line)."""
+        key = self._data.lines[line].peek(self._newer[line])
+        record = self._data.load(key[-1], self._now) if key else Fault.MISSING
+        if record is Fault.NEWER:
+            self._newer[line] += 1
+        if not isinstance(record, Record) or record.state is not State.QUEUED:
+            return None
+        return None if expire_if_over(self._data, record, self._now) else record
 
     def more(self) -> bool:
         """Whether a line has something left beyond what had to be passed by."""
-        return any(len(line) > self._passed.get(id(line), 0) for line in self._data.lines.values())
+        return self._next_slot() is not None
 
 
 def _hand_out(
     data: Data,
     worker: Worker,
+    request_number: int,
     records: list[Record],
     now: int,
     *,
-    alone: bool = False,
-    more: bool | None = None,
+    more: bool,
 ) -> ClaimBatch:
     number = max(data.fence + 1, now * 1000)
     jobs: list[ClaimedJob] = []
@@ -147,8 +149,9 @@ def _hand_out(
     if jobs:
         data.fence = number + len(jobs) - 1
         data.totals["claimed"] += len(jobs)
+        worker.request = request_number
         worker.claims = tuple(job.claim for job in jobs)
-    return _batch(data, now, tuple(jobs), alone=alone, more=more)
+    return _batch(data, now, tuple(jobs), more=more)
 
 
 def _held_still(data: Data, claims: tuple[Claim, ...], now: int) -> tuple[ClaimedJob, ...]:
@@ -169,13 +172,10 @@ def _batch(
     now: int,
     jobs: tuple[ClaimedJob, ...],
     *,
-    alone: bool = False,
     drain: bool = False,
-    more: bool | None = None,
+    more: bool = False,
 ) -> ClaimBatch:
-    alone = alone or (len(jobs) == 1 and jobs[0].job.suspect)
-    if more is None:
-        more = any(len(line) for line in data.lines.values())
+    alone = any(job.job.suspect for job in jobs)
     return ClaimBatch(jobs, more, next_due(data, now), drain, alone)
 
 

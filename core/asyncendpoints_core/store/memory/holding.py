@@ -122,8 +122,6 @@ def release_worker(
     charged = suspected = 0
     for record in held:
         crashed = cause is Cause.CRASH and record.id in begun
-        if record.id in begun:
-            data.totals["busy_ms"] += now - record.started_ms
         data.totals["recovered"] += 1
         if not crashed or record.cancel_requested_ms:
             budget = cause in (Cause.LOST, Cause.KILLED)

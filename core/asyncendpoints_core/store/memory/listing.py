@@ -30,8 +30,8 @@ _SECTIONS: Final[tuple[frozenset[State], ...]] = (
 class _Cursor(msgspec.Struct, array_like=True, frozen=True):
     """Where the next page begins: below a number and id of a section.
 
-    `begun_ms` is when the listing began. A job that changed since then may already have been shown where it was before, so later
-    sections leave it out.
+    `begun_ms` is when the listing began. A job that changed since then may already have been
+    shown where it was before, so later pages leave it out.
     """
 
     state: str

@@ -12,7 +12,6 @@ import msgspec
 
 from asyncendpoints_core.ids import JobId
 from asyncendpoints_core.jobs import (
-    MAX_ATTEMPTS_KEPT,
     Attempt,
     Job,
     JobError,
@@ -82,11 +81,6 @@ class Record(msgspec.Struct, array_like=True):
     def final(self) -> bool:
         """Whether it is in a final state."""
         return self.state in FINAL
-
-    def end_run(self, now: int, outcome: str, error: JobError | None = None) -> None:
-        """Note the end of its present run in its history."""
-        run = Attempt(self.attempt, self.started_ms, now, outcome, error)
-        self.attempts = (*self.attempts, run)[-MAX_ATTEMPTS_KEPT:]
 
     def as_job(self, expires_ms: int) -> Job:
         """Return it as the rest of the system sees it."""

@@ -121,7 +121,7 @@ class MemoryStore:
         rung = self._bell.busy(worker)
         if batch.more or self._suspects_ready(now) or (rung and batch.refused):
             self._ring(1)
-        if not batch.jobs and not batch.more and not batch.refused:
+        if not batch.jobs and not batch.drain and not batch.more and not batch.refused:
             self._bell.idle(worker)
         return batch
 
@@ -152,7 +152,7 @@ class MemoryStore:
     def _settle(self, outcome: Outcome, now: int) -> Settled:
         record = self._data.load(outcome.claim.job_id, now)
         if record is Fault.NEWER:
-            raise StoreVersionError("the job's record is of a newer version")
+            return Settled(SettleStatus.STALE, State.IN_PROGRESS)
         if isinstance(record, Fault):
             return Settled(SettleStatus.GONE)
         status = self._fence(record, outcome.claim)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncendpoints_core.jobs import MAX_RELEASES, ErrorCode, JobError, OutcomeKind
+from asyncendpoints_core.jobs import (
+    MAX_ATTEMPTS_KEPT,
+    MAX_RELEASES,
+    Attempt,
+    ErrorCode,
+    JobError,
+    OutcomeKind,
+)
 from asyncendpoints_core.retry import backoff_ms
 from asyncendpoints_core.states import State
 from asyncendpoints_core.store.memory.record import Record, encode
@@ -17,24 +24,28 @@ _OUTCOMES = {
     OutcomeKind.COMPLETE: "completed",
     OutcomeKind.RETRY: "retry",
     OutcomeKind.FAIL: "failed",
-    OutcomeKind.RELEASE: "released",
-    OutcomeKind.CANCELED: "canceled",
     OutcomeKind.TIME_OUT: "timed-out",
 }
 _TOTALS = {State.COMPLETED: "completed", State.FAILED: "failed", State.CANCELED: "canceled"}
 
 
+def end_run(
+    data: Data, record: Record, now: int, outcome: str, error: JobError | None = None
+) -> None:
+    """Note the end of a job's present run in its history."""
+    run = Attempt(record.attempt, record.started_ms, now, outcome, error)
+    record.attempts = (*record.attempts, run)[-MAX_ATTEMPTS_KEPT:]
+    data.totals["busy_ms"] += max(0, now - record.started_ms)
+
+
 def finish(
     data: Data, record: Record, now: int, state: State, error: JobError | None = None
 ) -> None:
-    """Put a job into a final state; without `error` it keeps the last one it had."""
+    """Put a job into a final state; a Failed one without `error` keeps the last one it had."""
     record.state = state
     record.completed_ms = now
     record.suspect = False
-    if state is State.COMPLETED:
-        record.error = None
-    elif error is not None:
-        record.error = error
+    record.error = (error or record.error) if state is State.FAILED else None
     data.totals[_TOTALS[state]] += 1
     data.save(record, now)
 
@@ -98,12 +109,12 @@ def give_back(
     A `started` one is noted in its history and, if `charged`, against the releases budget.
     """
     if started:
-        record.end_run(now, outcome, error)
-    _take_back_attempt(record, started=started)
-    record.error = error or record.error
+        end_run(data, record, now, "canceled" if record.cancel_requested_ms else outcome)
     if record.cancel_requested_ms:
         finish(data, record, now, State.CANCELED)
         return
+    _take_back_attempt(record, started=started)
+    record.error = error or record.error
     if started and charged:
         record.releases += 1
         if record.releases > MAX_RELEASES:
@@ -131,11 +142,11 @@ def crash_alone(data: Data, record: Record, now: int) -> None:
     if record.crashes > retry.max_crashes:
         text = f"its worker's process died {record.crashes} times while running it"
         error = JobError(ErrorCode.WORKER_CRASHED, text)
-        record.end_run(now, "failed", error)
+        end_run(data, record, now, "failed", error)
         _take_back_attempt(record, started=True)
         finish(data, record, now, State.FAILED, error)
         return
-    record.end_run(now, "recovered")
+    end_run(data, record, now, "recovered")
     _take_back_attempt(record, started=True)
     record.suspect = True
     wait = backoff_ms(retry, record.crashes - 1) if record.crashes > 1 else 0
@@ -144,7 +155,7 @@ def crash_alone(data: Data, record: Record, now: int) -> None:
 
 def crash_beside_others(data: Data, record: Record, now: int) -> None:
     """Suspect, without charging it, a job that was one of several when the process died."""
-    record.end_run(now, "recovered")
+    end_run(data, record, now, "recovered")
     _take_back_attempt(record, started=True)
     record.suspect = True
     _return_to_line(data, record, now, now)
@@ -153,10 +164,12 @@ def crash_beside_others(data: Data, record: Record, now: int) -> None:
 def settle(data: Data, record: Record, outcome: Outcome, now: int) -> None:
     """Apply the outcome of a claim that was found current."""
     kind = outcome.kind
-    ran = outcome.started or kind is not OutcomeKind.RELEASE
-    if ran:
-        data.totals["busy_ms"] += now - record.started_ms
-    if kind is OutcomeKind.RELEASE:
+    stands = kind in (OutcomeKind.COMPLETE, OutcomeKind.FAIL)
+    if kind is OutcomeKind.CANCELED or (record.cancel_requested_ms and not stands):
+        if outcome.started:
+            end_run(data, record, now, "canceled")
+        finish(data, record, now, State.CANCELED)
+    elif kind is OutcomeKind.RELEASE:
         data.totals["released"] += 1
         give_back(
             data,
@@ -167,24 +180,24 @@ def settle(data: Data, record: Record, outcome: Outcome, now: int) -> None:
             delay_ms=outcome.delay_ms,
             error=outcome.error,
         )
-        return
-    record.end_run(now, _OUTCOMES[kind], outcome.error)
-    record.error = outcome.error or record.error
+    else:
+        end_run(data, record, now, _OUTCOMES[kind], outcome.error)
+        _end(data, record, outcome, now)
+
+
+def _end(data: Data, record: Record, outcome: Outcome, now: int) -> None:
+    kind = outcome.kind
     if kind is OutcomeKind.TIME_OUT:
         data.totals["timed_out"] += 1
     if kind is OutcomeKind.COMPLETE:
         if outcome.result is not None:
             data.results[record.id] = encode(outcome.result)
         finish(data, record, now, State.COMPLETED)
-    elif kind is OutcomeKind.FAIL:
-        finish(data, record, now, State.FAILED, outcome.error)
-    elif kind is OutcomeKind.CANCELED or record.cancel_requested_ms:
-        finish(data, record, now, State.CANCELED)
-    elif outcome.final:
+    elif kind is OutcomeKind.FAIL or outcome.final:
         finish(data, record, now, State.FAILED, outcome.error)
     else:
-        if kind is OutcomeKind.RETRY:
-            data.totals["retried"] += 1
+        data.totals["retried"] += kind is OutcomeKind.RETRY
+        record.error = outcome.error
         record.suspect = False
         schedule(data, record, now, outcome.delay_ms)
 

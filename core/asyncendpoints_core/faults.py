@@ -12,16 +12,20 @@ Location = tuple[str | int, ...]
 class Fault:
     """One thing wrong with one field.
 
-    `path` is written as a person would (`spec.routes[0].path`; empty for the whole document).
-    `line` and `column` count from 1 and are 0 where no file is known. `message` never holds a
-    credential.
+    `location` is empty for a whole document. `line` and `column` count from 1 and are 0 where no
+    file is known. `message` never holds a credential.
     """
 
-    path: str
+    location: Location
     message: str
     file: str = ""
     line: int = 0
     column: int = 0
+
+    @property
+    def path(self) -> str:
+        """The location as a person writes it: `spec.routes[0].path`."""
+        return format_path(self.location)
 
     def render(self) -> str:
         """Return the fault as one line: `file:line:col: path: message`, unknown parts left out."""

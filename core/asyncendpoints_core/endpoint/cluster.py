@@ -21,7 +21,7 @@ def cluster_faults(endpoint: "AsyncEndpoint") -> tuple[Fault, ...]:
     if len(name) > MAX_NAME_LENGTH:
         faults.append(
             Fault(
-                "metadata.name",
+                ("metadata", "name"),
                 f"has {len(name)} characters; {MAX_NAME_LENGTH} fit, because the names of "
                 "Services are made from it",
             )
@@ -29,22 +29,20 @@ def cluster_faults(endpoint: "AsyncEndpoint") -> tuple[Fault, ...]:
     if not _SERVICE_NAME.fullmatch(name):
         faults.append(
             Fault(
-                "metadata.name",
+                ("metadata", "name"),
                 "must begin with a letter and have no dots, because the names of Services are "
                 "made from it",
             )
         )
     if endpoint.spec.worker.image is None:
-        faults.append(
-            Fault("spec.worker", "image is required in a cluster: the image that holds your code")
-        )
+        faults.append(Fault(("spec", "worker"), "a cluster needs image: the image of your code"))
     first: dict[str, int] = {}
     for index, route in enumerate(endpoint.spec.routes):
         earlier = first.setdefault(route.path, index)
         if earlier != index:
             faults.append(
                 Fault(
-                    f"spec.routes[{index}].path",
+                    ("spec", "routes", index, "path"),
                     f"is the path of spec.routes[{earlier}] too: in a cluster each path is one "
                     "route; give a parameter another name, or use the methods of one route",
                 )

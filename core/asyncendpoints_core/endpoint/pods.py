@@ -22,6 +22,7 @@ from asyncendpoints_core.endpoint.base import (
     SecretKey,
     broken,
     exactly_one,
+    pattern,
     unique,
 )
 
@@ -29,6 +30,8 @@ OWN_VOLUME_PREFIX: Final = "asyncendpoints-"
 """Volumes with this prefix are the operator's."""
 OWN_MOUNT: Final = "/etc/asyncendpoints"
 """Files below this path are the operator's."""
+
+QUANTITY: Final = pattern(r"^[0-9]+(\.[0-9]+)?([KMGTPE]i?|k)?$", "a size such as 512Mi or 1Gi")
 
 FileMode = Annotated[int, Field(ge=0, le=0o777)]
 
@@ -154,8 +157,8 @@ class EmptyDirVolume(Record):
     medium: Literal["", "Memory"] = Field(
         default="", description='Where it lives: "" (the node\'s disk, the default) or Memory.'
     )
-    size_limit: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?([KMGTPE]i?|[kmun])?$")] | None = (
-        Field(default=None, max_length=32, description="Largest size, such as 1Gi. Absent: none.")
+    size_limit: Annotated[str, Field(max_length=32, pattern=QUANTITY)] | None = Field(
+        default=None, description="Largest size, such as 1Gi. Absent: none."
     )
 
 

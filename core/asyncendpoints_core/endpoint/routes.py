@@ -1,5 +1,6 @@
 """Routes: which requests become which jobs."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, field_validator
@@ -116,12 +117,18 @@ def check_routes(routes: tuple[Route, ...]) -> tuple[Route, ...]:
     return routes
 
 
-def conflicts(routes: tuple[Route, ...]) -> list[tuple[int, str]]:
-    """Return (position of the later, what is wrong) for routes that take the same requests."""
+def conflicts(
+    routes: Sequence[Route], positions: Sequence[int] | None = None
+) -> list[tuple[int, str]]:
+    """Return (index of the later, what is wrong) for routes that take the same requests.
+
+    `positions` are those in the resource, for the message, where `routes` are only some of it.
+    """
+    named = range(len(routes)) if positions is None else positions
     return [
         (
             later,
-            f"{', '.join(methods)} here is taken already by spec.routes[{earlier}] "
+            f"{', '.join(methods)} here is taken already by spec.routes[{named[earlier]}] "
             f"({routes[earlier].path})",
         )
         for earlier, later, methods in find_conflicts(routes)

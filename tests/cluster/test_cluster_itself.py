@@ -207,6 +207,26 @@ def test_redis_image_runs_restricted_under_any_uid(
     assert "aof_enabled:1" in cluster.kubectl(*inside, "info", "persistence")
 
 
+def test_a_claimed_volume_outlives_its_pod(
+    cluster: Cluster, namespace: str, base_image: str
+) -> None:
+    resources = {"requests": {"storage": "10Mi"}}
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data", "namespace": namespace},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": resources},
+    }
+    volume = {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
+    cluster.apply(claim)
+    for name, script in (("writer", "echo kept > /data/file"), ("reader", "cat /data/file")):
+        main = container(base_image, ["sh", "-c", script])
+        main["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+        cluster.apply(pod(namespace, name, main, volumes=[volume]))
+        cluster.wait(namespace, f"pod/{name}", "jsonpath={.status.phase}=Succeeded")
+    assert cluster.kubectl("logs", "--namespace", namespace, "reader").strip() == "kept"
+
+
 def test_an_image_built_again_under_its_tag_replaces_the_first(
     cluster: Cluster, namespace: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

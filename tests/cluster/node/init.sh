@@ -7,7 +7,6 @@ state=$1
 # shellcheck source=/dev/null
 source "$state/node.env" # NODE_NAME NODE_IP HOST_IP POD_CIDR SERVICE_CIDR DNS_IP DOMAIN, program paths
 conf=$state/conf pki=$state/pki log=$state/log
-export TMPDIR=$state/tmp
 
 # Mounts propagate to the containers that ask for it, not to the host.
 mount --make-rprivate / && mount --make-rshared /
@@ -16,6 +15,7 @@ mount -t tmpfs -o mode=755 tmpfs /var/lib
 mkdir -p /run/lock /run/etcd /var/lib/kubelet /var/log
 mount --bind "$state/kubelet" /var/lib/kubelet
 mount --bind "$state/pod-logs" /var/log
+mount --bind "$state/tmp" /tmp
 printf 'nameserver %s\n' "$DNS_IP" > "$state/resolv.conf"
 mount --bind "$state/resolv.conf" /etc/resolv.conf
 
@@ -74,7 +74,8 @@ keep kube-controller-manager "$KUBE_CONTROLLER_MANAGER" \
     --kubeconfig "$conf/controller-manager.kubeconfig" --leader-elect=false \
     --bind-address 127.0.0.1 --use-service-account-credentials \
     --root-ca-file "$pki/ca.crt" --service-account-private-key-file "$pki/service-account.key" \
-    --cluster-signing-cert-file "$pki/ca.crt" --cluster-signing-key-file "$pki/ca.key"
+    --cluster-signing-cert-file "$pki/ca.crt" --cluster-signing-key-file "$pki/ca.key" \
+    --enable-hostpath-provisioner
 keep kube-scheduler "$KUBE_SCHEDULER" \
     --kubeconfig "$conf/scheduler.kubeconfig" --leader-elect=false --bind-address 127.0.0.1
 keep kubelet "$KUBELET" --config "$conf/kubelet.yaml" --kubeconfig "$conf/kubelet.kubeconfig" \
@@ -84,5 +85,17 @@ keep kube-proxy "$KUBE_PROXY" --kubeconfig "$conf/proxy.kubeconfig" --proxy-mode
     --hostname-override "$NODE_NAME" --cluster-cidr "$POD_CIDR" --conntrack-max-per-core 0 \
     --conntrack-tcp-timeout-established 0 --conntrack-tcp-timeout-close-wait 0
 keep coredns "$COREDNS" -conf "$conf/Corefile"
+
+# The provisioner makes volumes as folders that only root may write to, and a hostPath volume takes
+# no fsGroup; pods here never run as root. The sticky bit marks those that are done.
+volumes=/tmp/hostpath_pv
+mkdir -p "$volumes"
+while true; do
+    for volume in "$volumes"/*/; do
+        [[ ! -d $volume || -k $volume ]] || chmod 1777 "$volume"
+    done
+    sleep 0.2
+done &
+
 # As process 1 it also inherits the containers' shims and reaps them.
 while true; do wait -n; done

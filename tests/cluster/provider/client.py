@@ -45,9 +45,10 @@ class Cluster:
         command: list[str | Path] = [self._tools["kubectl"], *words]
         return run(command, stdin=stdin, env=self.environment, timeout=timeout)
 
-    def helm(self, *words: str, timeout: float = 600) -> str:
+    def helm(self, *words: str, stdin: str | None = None, timeout: float = 600) -> str:
         """Run helm and return its stdout."""
-        return run([self._tools["helm"], *words], env=self.environment, timeout=timeout)
+        command: list[str | Path] = [self._tools["helm"], *words]
+        return run(command, stdin=stdin, env=self.environment, timeout=timeout)
 
     def get(self, *words: str) -> dict[str, Any]:
         """`kubectl get WORDS -o json` as a dict."""
@@ -124,6 +125,27 @@ class Cluster:
         return self.provider.builder.build(
             dockerfile, tag, context=folder, target=target, build_args=args
         )
+
+    def publish_image(
+        self,
+        dockerfile: Path,
+        repository: str,
+        target: str | None = None,
+        build_args: Mapping[str, str] | None = None,
+        *,
+        context: Path | None = None,
+    ) -> str:
+        """Build and load an image under a tag that differs when its content does.
+
+        `repository` (`localhost/NAME`) becomes `localhost/NAME:ID`; returns what pods use. A pod
+        template that names it changes exactly when the image did.
+        """
+        latest = f"{repository}:latest"
+        self.build_image(dockerfile, latest, target, build_args, context=context)
+        content = self.provider.builder.image_id(latest).removeprefix("sha256:")
+        keyed = f"{repository}:{content[:12]}"
+        self.provider.builder.tag(latest, keyed)
+        return self.load_image(keyed)
 
     def load_image(self, tag: str) -> str:
         """Bring a built image into the cluster; returns the name to write into pods."""

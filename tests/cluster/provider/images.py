@@ -46,6 +46,10 @@ class ImageBuilder(Protocol):
         """The id of a built image's content."""
         ...
 
+    def tag(self, tag: str, another: str) -> None:
+        """Give a built image another name as well."""
+        ...
+
     def push(self, tag: str, remote: str) -> None:
         """Push a built image to a registry, under the name `remote`."""
         ...
@@ -108,6 +112,10 @@ class Buildah:
         """Write the image as an OCI archive that carries its tag."""
         self._buildah("push", "--quiet", "--disable-compression", tag, f"oci-archive:{file}:{tag}")
 
+    def tag(self, tag: str, another: str) -> None:
+        """Give a built image another name as well."""
+        self._buildah("tag", tag, another)
+
     def push(self, tag: str, remote: str) -> None:
         """Push a built image to a registry, under the name `remote`."""
         self._buildah("push", "--quiet", tag, f"docker://{remote}")
@@ -169,9 +177,13 @@ class Docker:
         """The id of a built image's content."""
         return run(["docker", "image", "inspect", "--format", "{{.Id}}", tag]).strip()
 
+    def tag(self, tag: str, another: str) -> None:
+        """Give a built image another name as well."""
+        run(["docker", "tag", tag, another])
+
     def push(self, tag: str, remote: str) -> None:
         """Push a built image to a registry, under the name `remote`."""
-        run(["docker", "tag", tag, remote])
+        self.tag(tag, remote)
         run_long(f"pushing {remote}", ["docker", "push", remote])
 
 

@@ -15,6 +15,8 @@ from cluster.provider.shell import ClusterError, run, wait_until
 log = logging.getLogger("cluster")
 
 INIT = NODE_FILES / "init.sh"
+# What the node mounts its own over, so nothing of it can live there.
+HIDDEN = ("/run", "/tmp", "/var/lib", "/var/log")
 NAMESPACES = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
@@ -45,6 +47,8 @@ class NativeProvider:
         """Start the node and wait until it is Ready; stop() must have come before."""
         if os.geteuid() != 0:
             raise ClusterError("the native node needs root (namespaces, cgroups, mounts)")
+        if any(self._state.is_relative_to(folder) for folder in HIDDEN):
+            raise ClusterError(f"XDG_STATE_HOME: the node covers {', '.join(HIDDEN)} with its own")
         packages.ensure(packages.NODE)
         tools = gotools.ensure(gotools.NATIVE)
         images.build_pause(self.builder)

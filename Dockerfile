@@ -26,15 +26,15 @@ USER 65532:0
 ENTRYPOINT ["asyncendpoints"]
 
 FROM base AS operator
-COPY --from=build-operator --chmod=g=u /opt/asyncendpoints /opt/asyncendpoints
+COPY --from=build-operator /opt/asyncendpoints /opt/asyncendpoints
 CMD ["operator"]
 
 FROM base AS gateway
-COPY --from=build --chmod=g=u /opt/asyncendpoints /opt/asyncendpoints
+COPY --from=build /opt/asyncendpoints /opt/asyncendpoints
 CMD ["gateway", "--help"]
 
 FROM base AS worker
-COPY --from=build --chmod=g=u /opt/asyncendpoints /opt/asyncendpoints
+COPY --from=build /opt/asyncendpoints /opt/asyncendpoints
 # Handlers are copied to /app by the image built on this one.
 ENV PYTHONPATH=/app
 WORKDIR /app

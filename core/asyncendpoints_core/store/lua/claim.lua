@@ -1,0 +1,220 @@
+-- claim: promote what is due, then hand out ready jobs, 6 : 3 : 1 by priority.
+-- KEYS: meta jobs blobs ready:high ready:normal ready:low suspects delayed running held expiries
+--   workers winfo lastclaim finished:completed finished:failed finished:canceled corrupt counts
+--   totals idle bell watch
+-- META: tick seq fence cursor paused suspended closed solo_until ttl_ms execution_ms lease_ms
+--   completed_ms failed_ms
+-- LIB: batch time record counts events ring finish corrupt waiting
+-- ARGV: 1 worker, 2 request number, 3 limit, 4 bytes of bodies at most
+-- RETURNS: context; a word: ok gone cordoned draining paused closed; flags more, drain, alone as
+--   1 or 0; next due in ms or -1; ids; then each record, followed by its body if kept apart
+local worker, request = ARGV[1], tonumber(ARGV[2])
+local limit, max_bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
+local wl = #worker
+-- Smooth 6 : 3 : 1, so that no line waits longer than it must.
+local SLOTS = {[0] = 0, 1, 0, 0, 1, 0, 2, 0, 1, 0}
+
+local lease = tonumber(call('ZSCORE', workers, worker) or 0)
+if lease <= now then return {context(), 'gone'} end
+call('ZREM', idle, worker)
+
+local out, out_ids = {}, {}
+local function next_due()
+  local due = -1
+  for _, key in ipairs({delayed, suspects}) do
+    local first = call('ZRANGEBYSCORE', key, '(' .. string.format('%.0f', now), '+inf',
+      'WITHSCORES', 'LIMIT', 0, 1)
+    if first[2] then
+      local wait = tonumber(first[2]) - now
+      if due < 0 or wait < due then due = wait end
+    end
+  end
+  return due
+end
+local function reply(word, more, drain, alone)
+  return {context(), word, (more and '1' or '0') .. (drain and '1' or '0') .. (alone and '1' or '0'),
+    string.format('%.0f', next_due()), table.concat(out_ids), unpack(out)}
+end
+local function hand_out(id, record, blob)
+  out_ids[#out_ids + 1] = id
+  out[#out + 1] = record
+  if blob > 0 then out[#out + 1] = call('HGET', blobs, id) or '' end
+end
+
+local last = call('HGET', lastclaim, worker)
+if last then
+  local number, first = sunpack('>I8I8', last)
+  if request < number then return reply('ok') end
+  if request == number then
+    local alone = false
+    for i = 17, #last, 16 do
+      local id = ssub(last, i, i + 15)
+      local record = call('HGET', jobs, id)
+      local r = record and decode(record)
+      if r and r.state == RUNNING and r.claim == first + (i - 17) / 16 and r.worker == worker then
+        alone = alone or r.suspect
+        hand_out(id, record, r.blob)
+      end
+    end
+    return reply('ok', false, false, alone)
+  end
+end
+
+if closed > 0 then return reply('closed') end
+if paused > 0 then return reply('paused') end
+local marks = call('HMGET', winfo, 'd' .. worker, 'c' .. worker)
+if marks[1] then return reply('draining') end
+if marks[2] then
+  for _, ends in pairs(cmsgpack.unpack(marks[2])) do
+    if ends > now then return reply('cordoned') end
+  end
+end
+
+promote()
+
+fence = math.max(fence + 1, us)
+local number, deadline = fence, now + execution_ms
+local on_running, on_held = batch('ZADD', running), batch('ZADD', held)
+local taken, total_bytes, waited = 0, 0, 0
+local stopped = false
+local claimed_names = {}
+
+-- Hands one job out, or does with it what its record asks for. Returns whether it left its line.
+local function take(id, record)
+  local magic, version, bits, created, place, base, max, nl, tl
+  if record and #record > SHORT_BYTES then
+    magic, version, bits, created, place, base, max, nl, tl = sunpack(SHORT, record)
+  end
+  local fresh, name, blob, since, revision
+  local text = SHORT_BYTES + 1
+  if magic == MAGIC and version == VERSION and bits % 16 == 0 and bits < 48
+    and #record >= text + nl + tl + 3 and active < base + ttl_ms then
+    local tail = text + nl + tl
+    local size = #record - tail - 2 - sunpack('>I3', record, tail)
+    if taken > 0 and total_bytes + size > max_bytes then stopped = true return false end
+    total_bytes = total_bytes + size
+    name, blob, since, revision = ssub(record, text, text + nl - 1), 0, created, 2
+    fresh = spack(LONG, MAGIC, VERSION, bits + 10, created, place, base, max, nl, tl, 1, 0, 0, 2,
+      number, now, 0, now, 0, 0, 0, deadline, 0, wl, 0, 0, 0, 0)
+      .. ssub(record, text, tail - 1) .. worker .. ssub(record, tail)
+  else
+    if not record then drop_missing(QUEUED) return true end
+    local r, why = decode(record)
+    if why == 'newer' then return false end
+    if why then save(id, put_aside(id, record, QUEUED)) return true end
+    if expired(r) then expire(id, r) return true end
+    local size = body_bytes(r)
+    if taken > 0 and total_bytes + size > max_bytes then stopped = true return false end
+    total_bytes = total_bytes + size
+    if r.expires > 0 and r.started == 0 then add(off_expiries, id) end
+    name, blob, since, revision = r.name, r.blob, r.updated, r.rev + 1
+    r.state, r.attempt, r.claim, r.worker, r.rev = RUNNING, r.attempt + 1, number, worker, r.rev + 1
+    r.updated, r.started, r.deadline, r.progress = now, now, deadline, ''
+    fresh = encode_state(r) .. r.tail
+  end
+  add(set_jobs, id, fresh)
+  add(on_running, number, id)
+  add(on_held, 0, worker .. '\0' .. id)
+  claimed_names[name] = (claimed_names[name] or 0) + 1
+  waited = waited + now - since
+  note(id, revision)
+  hand_out(id, fresh, blob)
+  number, taken = number + 1, taken + 1
+  return true
+end
+
+local drain, alone = false, false
+local eligible = call('ZRANGEBYSCORE', suspects, '-inf', now, 'LIMIT', 0, LOOK_AHEAD)
+local off_suspects = batch('ZREM', suspects)
+if #eligible > 0 then
+  if call('ZLEXCOUNT', held, '[' .. worker .. '\0', '(' .. worker .. '\1') == 0 then
+    for i = 1, #eligible do
+      if take(eligible[i], call('HGET', jobs, eligible[i])) then add(off_suspects, eligible[i]) end
+      if taken > 0 then break end
+    end
+    alone = taken > 0
+    if alone and solo_until > 0 and call('HGET', meta, 'solo') == worker then
+      call('HDEL', meta, 'solo', 'solo_until')
+    end
+  elseif solo_until <= now then
+    call('HSET', meta, 'solo', worker, 'solo_until', now + lease_ms)
+    drain = true
+  else
+    drain = call('HGET', meta, 'solo') == worker
+  end
+end
+
+local left = {[0] = call('ZCARD', ready_high), call('ZCARD', ready_normal), call('ZCARD', ready_low)}
+local seen, gone = {[0] = 0, 0, 0}, {[0] = {}, {}, {}}
+local examined = 0
+while not (alone or drain or stopped) and taken < limit and examined < limit + LOOK_AHEAD do
+  -- Which lines the next jobs come from, then one read of each line and one of their records.
+  local order, quota = {}, {[0] = 0, 0, 0}
+  local room = left[0] + left[1] + left[2]
+  local slot = cursor
+  for i = 1, math.min(limit - taken, room) do
+    local line
+    repeat
+      line = SLOTS[slot]
+      slot = (slot + 1) % 10
+    until left[line] > quota[line]
+    quota[line] = quota[line] + 1
+    order[i] = line
+  end
+  if #order == 0 then break end
+  local ids, start = {}, {}
+  for line = 0, 2 do
+    start[line] = #ids
+    if quota[line] > 0 then
+      local from = seen[line]
+      for _, id in ipairs(call('ZRANGE', LINES[line], from, from + quota[line] - 1)) do
+        ids[#ids + 1] = id
+      end
+    end
+  end
+  local records = call('HMGET', jobs, unpack(ids))
+  for i = 1, #order do
+    local line = order[i]
+    start[line] = start[line] + 1
+    local id = ids[start[line]]
+    if taken >= limit then break end
+    local moved = take(id, records[start[line]])
+    if stopped then break end
+    repeat cursor = (cursor + 1) % 10 until SLOTS[(cursor + 9) % 10] == line
+    seen[line], left[line] = seen[line] + 1, left[line] - 1
+    if moved then gone[line][#gone[line] + 1] = id end
+    examined = examined + 1
+  end
+end
+
+for line = 0, 2 do
+  if #gone[line] > 0 then
+    if #gone[line] == seen[line] then
+      call('ZREMRANGEBYRANK', LINES[line], 0, seen[line] - 1)
+    else
+      call('ZREM', LINES[line], unpack(gone[line]))
+    end
+  end
+end
+flush(off_suspects)
+flush(set_jobs)
+flush(on_running)
+flush(on_held)
+flush(off_expiries)
+flush(set_aside)
+flush_finished()
+if taken > 0 then
+  for name, n in pairs(claimed_names) do
+    bump(QUEUED, name, -n)
+    bump(RUNNING, name, n)
+  end
+  tally('claimed', taken)
+  tally('wait_ms', waited)
+  call('HSET', meta, 'fence', string.format('%.0f', number - 1), 'cursor', cursor)
+  call('HSET', lastclaim, worker, spack('>I8I8', request, fence) .. table.concat(out_ids))
+end
+flush_counts()
+publish()
+local more = left[0] + left[1] + left[2] > 0 or #eligible > #off_suspects - 2
+if more and not drain then ring(1) end
+return reply('ok', more, drain, alone)

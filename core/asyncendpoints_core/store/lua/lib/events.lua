@@ -1,0 +1,13 @@
+-- One message a batch, made only while somebody listens: id and revision of each changed job.
+local listening = call('GET', watch)
+local changed = {}
+
+local function note(id, revision)
+  if listening then changed[#changed + 1] = id .. struct.pack('>I4', revision) end
+end
+
+local function publish()
+  if #changed == 0 then return end
+  local channel = string.sub(meta, 1, -5) .. 'events'
+  call(listening == 's' and 'SPUBLISH' or 'PUBLISH', channel, table.concat(changed))
+end

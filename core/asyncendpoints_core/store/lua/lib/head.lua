@@ -1,0 +1,9 @@
+-- The part of a stored record before the request, cut without reading it all.
+local function head(s)
+  local bits = string.byte(s, 3) or 0
+  local size = (string.byte(s, 24) or 0) + (string.byte(s, 25) or 0)
+  if bits % 16 < 8 then return string.sub(s, 1, 25 + size) end
+  if #s < 94 then return s end
+  local wl, _, el, pl, al = struct.unpack('>BBHHH', s, 87)
+  return string.sub(s, 1, 94 + size + wl + el + pl + al)
+end

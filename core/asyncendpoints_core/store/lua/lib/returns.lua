@@ -1,0 +1,79 @@
+-- Jobs that leave `running`: to a final state, back to their old place, or to wait for a time.
+local MAX_RELEASES = 20
+local set_jobs = batch('HSET', jobs)
+local off_running, off_held = batch('ZREM', running), batch('ZREM', held)
+local off_cancels = batch('HDEL', cancels)
+local on_ready = {
+  [0] = batch('ZADD', ready_high), batch('ZADD', ready_normal), batch('ZADD', ready_low),
+}
+local on_suspects, on_delayed = batch('ZADD', suspects), batch('ZADD', delayed)
+local on_expiries = batch('ZADD', expiries)
+local returned = 0
+
+local function save(id, r)
+  add(set_jobs, id, encode_state(r) .. r.tail)
+end
+
+local function leave(id, r)
+  add(off_running, id)
+  add(off_held, r.worker .. '\0' .. id)
+  if r.cancel > 0 then add(off_cancels, id) end
+end
+
+local function wait_again(id, r, state)
+  bump(RUNNING, r.name, -1)
+  bump(state, r.name, 1)
+  r.state, r.updated, r.rev = state, now, r.rev + 1
+  note(id, r.rev)
+end
+
+-- Back to its old place; a suspect to where it waits to run alone.
+local function requeue(id, r, eligible)
+  wait_again(id, r, QUEUED)
+  if r.suspect then
+    add(on_suspects, eligible or now, id)
+  else
+    add(on_ready[r.prio], r.seq, id)
+  end
+  returned = returned + 1
+end
+
+local function postpone(id, r, delay)
+  wait_again(id, r, SCHEDULED)
+  r.notbefore = now + delay
+  add(on_delayed, r.notbefore, id)
+end
+
+-- Takes the run back: nothing is charged, and what no user code saw has never been started.
+local function take_back(id, r, started, outcome)
+  if started then
+    end_run(r, outcome)
+    r.releases = r.releases + 1
+  end
+  r.attempt = r.attempt - 1
+  if not started and r.attempt == 0 then
+    r.started = 0
+    if r.expires > 0 then add(on_expiries, r.expires, id) end
+  end
+end
+
+local function give_up(id, r)
+  r.error = error_text('never-finished', 'it was handed back too often without ever ending')
+  finish(id, r, FAILED)
+end
+
+local function flush_returns()
+  flush(set_jobs)
+  flush(off_running)
+  flush(off_held)
+  flush(off_cancels)
+  for prio = 0, 2 do flush(on_ready[prio]) end
+  flush(on_suspects)
+  flush(on_delayed)
+  flush(on_expiries)
+  flush(set_aside)
+  flush_finished()
+  flush_counts()
+  ring(returned)
+  publish()
+end

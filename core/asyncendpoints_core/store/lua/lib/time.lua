@@ -1,0 +1,8 @@
+-- Running time: the time to live of waiting jobs stands still while the endpoint is paused.
+local paused_ms = suspended + (paused > 0 and now - paused or 0)
+local active = now - paused_ms
+
+-- What a client needs to show times: see codec.Context.
+local function context()
+  return struct.pack('>I8I8I8I8I8', now, paused_ms, ttl_ms, completed_ms, failed_ms)
+end

@@ -1,0 +1,193 @@
+"""Calls to a Redis that several stores share: connects, sends again, turns faults to StoreError."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any, Final
+
+from redis import exceptions as redis_errors
+
+from asyncendpoints_core.errors import StoreError, StoreUnavailable, StoreVersionError
+from asyncendpoints_core.store.redis.link import Link
+from asyncendpoints_core.store.redis.place import hide, place_of
+from asyncendpoints_core.store.redis.scripts import VERSION_ERROR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from redis.asyncio.connection import AbstractConnection
+
+    from asyncendpoints_core.store.redis.place import Place
+
+REPLY_SECONDS: Final = 5.0
+TRIES: Final = 4
+FIRST_DELAY: Final = 0.05
+
+# The server says that it did nothing and that another time, or another server, may.
+_NOT_DONE: Final = (
+    redis_errors.ReadOnlyError,
+    redis_errors.MovedError,
+    redis_errors.ClusterDownError,
+    redis_errors.TryAgainError,
+    redis_errors.BusyLoadingError,
+    redis_errors.MasterDownError,
+)
+_MOVED: Final = (redis_errors.ReadOnlyError, redis_errors.MovedError, redis_errors.ClusterDownError)
+_LOST: Final = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
+
+
+class RedisConnection:
+    """A shared way to one Redis. `source` is a URL, or a callable that reads it anew for each
+    connection (a rotated Secret).
+    """
+
+    def __init__(
+        self, source: str | Callable[[], str], *, reply_seconds: float = REPLY_SECONDS
+    ) -> None:
+        self._source = source
+        self._reply_seconds = reply_seconds
+        self._url = ""
+        self._place: Place | None = None
+        self._links: dict[str, Link] = {}
+        self._of_key: dict[str, Link] = {}
+        self._connecting = asyncio.Lock()
+        self._closed = False
+
+    @property
+    def clustered(self) -> bool:
+        """Whether it is a Redis Cluster."""
+        return self._place is not None and self._place.clustered
+
+    async def _current_place(self) -> Place:
+        url = self._source if isinstance(self._source, str) else self._source()
+        if self._place is None or url != self._url:
+            if self._place is not None:
+                await self._place.close()
+            self._place, self._url = place_of(url), url
+        return self._place
+
+    async def dedicated(self, key: str) -> AbstractConnection:
+        """Open a connection of the caller's own to the server of `key`, for what blocks.
+
+        Raises StoreUnavailable.
+        """
+        try:
+            if self._closed:
+                raise redis_errors.ConnectionError("closed")
+            place = await self._current_place()
+            _, connection = await place.open(key)
+            await connection.connect()
+            return connection
+        except (redis_errors.RedisError, redis_errors.RedisClusterException, OSError) as error:
+            raise self.fault(error) from error
+
+    async def _link(self, key: str) -> Link:
+        link = self._of_key.get(key)
+        if link is not None and link.broken is None:
+            return link
+        async with self._connecting:
+            place = await self._current_place()
+            name, connection = await place.open(key)
+            link = self._links.get(name)
+            if link is None or link.broken is not None:
+                if link is not None:
+                    await link.close()
+                await connection.connect()
+                link = self._links[name] = Link(connection)
+            if self._closed:
+                await link.close()
+            self._of_key[key] = link
+            return link
+
+    async def call(
+        self, key: str, commands: Sequence[Sequence[bytes]], *, again: bool = True
+    ) -> list[Any]:
+        """Send packed commands to the server of `key` and return their replies.
+
+        Error replies that a caller can act on are returned. `again`: whether to send once more
+        when a reply was lost, which needs commands that are safe to repeat. Raises StoreUnavailable.
+        """
+        delay = FIRST_DELAY
+        for attempt in range(1, TRIES + 1):
+            sent = False
+            try:
+                if self._closed:
+                    raise redis_errors.ConnectionError("closed")
+                link = await self._link(key)
+                sent = True
+                replies = await link.call(commands, self._reply_seconds)
+                ask = next((r for r in replies if isinstance(r, redis_errors.AskError)), None)
+                if ask is not None:
+                    replies = await self._ask(ask, commands)
+                fault = next((r for r in replies if isinstance(r, _NOT_DONE)), None)
+                if fault is None:
+                    return replies
+                error: Exception = fault
+            except _LOST as lost:
+                error = lost
+                timed_out = isinstance(lost, redis_errors.TimeoutError)
+                if self._closed or (sent and (not again or timed_out)):
+                    raise self.fault(lost) from lost
+            except (redis_errors.RedisError, redis_errors.RedisClusterException) as other:
+                raise self.fault(other) from other
+            if attempt == TRIES:
+                raise self.fault(error) from error
+            if isinstance(error, _MOVED):
+                await self._move()
+            await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - jitter, no secret
+            delay *= 2
+        raise AssertionError("unreachable")
+
+    async def _ask(self, ask: Any, commands: Sequence[Sequence[bytes]]) -> list[Any]:
+        """Ask the server that a slot is moving to."""
+        assert self._place is not None
+        connection = self._place.at(ask.host, ask.port)
+        await connection.connect()
+        link = Link(connection)
+        try:
+            asking = connection.pack_command("ASKING")
+            both = [part for command in commands for part in (asking, command)]
+            return (await link.call(both, self._reply_seconds))[1::2]
+        finally:
+            await link.close()
+
+    async def _move(self) -> None:
+        """Find the servers again."""
+        links, self._links, self._of_key = self._links, {}, {}
+        for link in links.values():
+            await link.close()
+        if self._place is not None:
+            await self._place.forget()
+
+    def fault(self, error: BaseException) -> StoreError:
+        """Return what callers are told of a fault of redis-py; it names no secret."""
+        where = hide(self._url)
+        text = str(error)
+        if VERSION_ERROR in text:
+            return StoreVersionError(
+                "the store in Redis is of a newer format than this program reads"
+            )
+        if isinstance(error, redis_errors.OutOfMemoryError) or "OOM command" in text:
+            return StoreUnavailable("Redis has reached its memory limit")
+        if isinstance(error, redis_errors.AuthenticationError):
+            return StoreUnavailable(f"Redis at {where} refused the credentials")
+        if isinstance(error, redis_errors.NoPermissionError) or "NOPERM" in text:
+            return StoreUnavailable(f"Redis at {where} does not permit what the store needs")
+        if isinstance(error, redis_errors.TimeoutError):
+            return StoreUnavailable(f"Redis at {where} did not answer in time")
+        if isinstance(error, redis_errors.ResponseError) and not isinstance(error, _NOT_DONE):
+            code = text.split(" ", 1)[0]
+            if code in ("MISCONF", "NOREPLICAS", "UNBLOCKED"):
+                return StoreUnavailable(f"Redis at {where} refuses writes: {code}")
+            return StoreError(f"Redis answered: {text[:300]}")
+        if isinstance(error, redis_errors.ResponseError):
+            return StoreUnavailable(f"Redis at {where} is not ready: {text[:100]}")
+        return StoreUnavailable(f"Redis at {where} cannot be reached")
+
+    async def close(self) -> None:
+        """Close every connection; calls under way raise StoreUnavailable."""
+        self._closed = True
+        await self._move()
+        if self._place is not None:
+            await self._place.close()

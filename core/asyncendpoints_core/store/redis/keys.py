@@ -1,0 +1,52 @@
+"""The Redis keys of one endpoint. All carry one hash tag, so they live in one cluster slot.
+
+docs/redis.md shows what each holds; scripts name them in their header, and nothing else makes keys.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+NAMES: Final = (
+    "meta",  # hash: schema, tick, counters, policy, pause; see docs/redis.md
+    "jobs",  # hash: id -> record
+    "blobs",  # hash: id -> request body over INLINE_BODY bytes
+    "results",  # hash: id -> result
+    "ready:high",  # zset: id by sequence number
+    "ready:normal",
+    "ready:low",
+    "suspects",  # zset: id by the time it may run alone
+    "delayed",  # zset: id by due time
+    "running",  # zset: id by claim number
+    "held",  # zset, all scores 0: worker NUL id
+    "finished:completed",  # zset: id by finish time
+    "finished:failed",
+    "finished:canceled",
+    "expiries",  # zset: id by its own expiry, in running time (pauses left out)
+    "workers",  # zset: worker by end of lease
+    "winfo",  # hash: i|d|c + worker -> info, draining, cordons
+    "lastclaim",  # hash: worker -> request number, first claim number, ids
+    "left",  # zset: worker that is gone, by when
+    "idle",  # zset: waiting worker by end of its wait
+    "bell",  # list: rings not yet heard
+    "idem",  # hash: idempotency key -> id, fingerprint
+    "idemexp",  # zset: idempotency key by the end of its time
+    "cancels",  # hash: id of a running job whose cancel was asked -> worker
+    "counts",  # hash: state digit + name -> jobs
+    "totals",  # hash: counter -> value
+    "gone",  # zset: removed id by when
+    "corrupt",  # hash: id -> bytes of a record that could not be read
+    "watch",  # string with a lease: somebody listens to events
+)
+
+
+def prefix(namespace_name: str) -> str:
+    """Return what every key of the endpoint `namespace/name` begins with."""
+    if not namespace_name or set("{}*?[]\\ \r\n") & set(namespace_name):
+        raise ValueError(f"not the name of an endpoint: {namespace_name!r}")
+    return f"aep:{{{namespace_name}}}:"
+
+
+def channel(namespace_name: str) -> str:
+    """Return the channel on which changes of jobs are published."""
+    return prefix(namespace_name) + "events"

@@ -1,0 +1,90 @@
+"""One connection to a Redis that many calls share: written in order, answered in order.
+
+Calls under way at the same time are pipelined without being asked to. A call that is cancelled
+leaves the connection whole, its reply is dropped when it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from redis import exceptions as redis_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis.asyncio.connection import AbstractConnection
+
+
+class Link:
+    """A connected connection and the futures of the replies it owes."""
+
+    def __init__(self, connection: AbstractConnection) -> None:
+        self._connection = connection
+        self._owed: deque[asyncio.Future[Any]] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._reader = self._loop.create_task(self._read())
+        self.broken: Exception | None = None
+
+    async def call(self, commands: Sequence[Sequence[bytes]], timeout: float) -> list[Any]:
+        """Send packed commands, and return their replies; an error reply is returned, not raised.
+
+        Raises redis-py's ConnectionError, or its TimeoutError after `timeout` seconds.
+        """
+        if self.broken is not None:
+            raise self.broken
+        futures = [self._loop.create_future() for _ in commands]
+        self._owed.extend(futures)
+        timer = self._loop.call_later(timeout, self._expire)
+        try:
+            # Written before anything is awaited, so that replies come in the order of `_owed`.
+            packed = [part for command in commands for part in command]
+            await self._connection.send_packed_command(packed, check_health=False)
+            return [await future for future in futures]
+        finally:
+            timer.cancel()
+            for future in futures:
+                future.cancel()
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                try:
+                    reply = await self._connection.read_response(
+                        timeout=math.inf, disconnect_on_error=False
+                    )
+                except redis_errors.ResponseError as error:
+                    reply = error
+                except redis_errors.ConnectionError as error:
+                    # Some error replies are of this class (LOADING, NOAUTH): they answer a call.
+                    if error.status_code is None:
+                        raise
+                    reply = error
+                if not self._owed:
+                    raise redis_errors.ConnectionError("Redis answered what nobody asked")
+                future = self._owed.popleft()
+                if not future.done():
+                    future.set_result(reply)
+        except Exception as error:
+            self._break(error)
+
+    def _expire(self) -> None:
+        self._break(redis_errors.TimeoutError("Redis did not answer in time"))
+
+    def _break(self, error: Exception) -> None:
+        if self.broken is None:
+            self.broken = error
+        while self._owed:
+            future = self._owed.popleft()
+            if not future.done():
+                future.set_exception(error)
+        self._reader.cancel()
+
+    async def close(self) -> None:
+        """Fail what is under way and close the connection."""
+        self._break(redis_errors.ConnectionError("the connection was closed"))
+        await asyncio.gather(self._reader, return_exceptions=True)
+        await self._connection.disconnect(nowait=True)

@@ -1,0 +1,207 @@
+"""Where a Redis is: URL forms, and how to open a connection to the master that serves a key.
+
+URL forms: redis:// rediss:// unix:// as redis-py has them; redis+cluster:// rediss+cluster:// with
+`host:port,host:port`; redis+sentinel:// rediss+sentinel:// with `host:port,host:port/service/db`.
+No message made here shows a URL's credentials.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+from redis.asyncio import RedisCluster, Sentinel
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    ConnectionPool,
+    SSLConnection,
+    parse_url,
+)
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.backoff import NoBackoff
+
+from asyncendpoints_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Source = str | Callable[[], str]
+
+CONNECT_SECONDS: Final = 5.0
+DEFAULT_PORT: Final = 6379
+
+# No retry and no reply timeout of redis-py's own: link.py and calls.py decide on both.
+_OPTIONS: Final[dict[str, Any]] = {
+    "protocol": 2,
+    "socket_timeout": None,
+    "socket_connect_timeout": CONNECT_SECONDS,
+    "health_check_interval": 0,
+    "decode_responses": False,
+    "lib_name": None,
+    "lib_version": None,
+}
+
+
+class Place(Protocol):
+    """Knows which server serves a key."""
+
+    clustered: bool
+
+    async def open(self, key: str) -> tuple[str, AbstractConnection]:
+        """Return the name of the key's server, and a connection to it (not yet connected)."""
+        ...
+
+    def at(self, host: str, port: int) -> AbstractConnection:
+        """Return a connection to one server of a cluster (not yet connected)."""
+        ...
+
+    async def forget(self) -> None:
+        """Ask again who serves what: a server has moved."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what was needed to find out."""
+        ...
+
+
+class Single:
+    """One server, or a Sentinel's master: the pool's connections find it themselves."""
+
+    clustered = False
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
+
+    async def open(self, key: str) -> tuple[str, AbstractConnection]:
+        """Return a new connection."""
+        return "", self._pool.make_connection()
+
+    def at(self, host: str, port: int) -> AbstractConnection:
+        """Only a cluster sends its clients to other servers."""
+        raise ConnectionError(f"a server that is no cluster names another: {host}:{port}")
+
+    async def forget(self) -> None:
+        """Nothing is remembered."""
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class Cluster:
+    """A Redis Cluster: redis-py's client keeps the map of slots."""
+
+    clustered = True
+
+    def __init__(self, nodes: list[tuple[str, int]], options: dict[str, Any]) -> None:
+        self._nodes, self._options = nodes, options
+        self._client: RedisCluster | None = None
+
+    async def open(self, key: str) -> tuple[str, AbstractConnection]:
+        """Return a new connection to the master of `key`."""
+        if self._client is None:
+            client = RedisCluster(
+                startup_nodes=[ClusterNode(host, port) for host, port in self._nodes],
+                retry=Retry(NoBackoff(), 0),
+                cluster_error_retry_attempts=0,
+                **{k: v for k, v in self._options.items() if k != "socket_timeout"},
+            )
+            try:
+                await client.initialize()
+            except BaseException:
+                await client.aclose()
+                raise
+            self._client = client
+        node = self._client.get_node_from_key(key)
+        if node is None:
+            await self.forget()
+            raise ConnectionError("no node of the cluster serves the endpoint's slot")
+        return node.name, self.at(node.host, node.port)
+
+    def at(self, host: str, port: int) -> AbstractConnection:
+        """Return a new connection to one of its servers."""
+        options = {**self._options, **_OPTIONS, "host": host, "port": port}
+        kind = SSLConnection if options.pop("ssl", False) else Connection
+        return kind(retry=Retry(NoBackoff(), 0), **options)
+
+    async def forget(self) -> None:
+        """Read the map of slots again before the next connection."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def close(self) -> None:
+        """Close the client that reads the map of slots."""
+        await self.forget()
+
+
+def place_of(url: str) -> Place:
+    """Return what finds the servers of `url`. Raises UsageError for a URL that is none."""
+    scheme = urlsplit(url).scheme
+    try:
+        if scheme in ("redis", "rediss", "unix"):
+            return Single(ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **_OPTIONS))
+        if scheme in ("redis+cluster", "rediss+cluster"):
+            return Cluster(*_hosts(url))
+        if scheme in ("redis+sentinel", "rediss+sentinel"):
+            return _sentinel(url)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"the Redis URL {hide(url)} is not valid") from error
+    raise UsageError(
+        f"the Redis URL {hide(url)} must begin with redis://, rediss://, unix://, redis+cluster://"
+        " or redis+sentinel://"
+    )
+
+
+def hide(url: str) -> str:
+    """Return `url` with its password as `***`, for messages."""
+    parts = urlsplit(url)
+    userinfo, at, hosts = parts.netloc.rpartition("@")
+    if at:
+        user = userinfo.partition(":")[0]
+        parts = parts._replace(netloc=f"{user}:***@{hosts}")
+    secret = {"password", "sentinel_password", "ssl_password"}
+    query = [(name, "***" if name in secret else value) for name, value in parse_qsl(parts.query)]
+    return parts._replace(query=urlencode(query, safe="*/:")).geturl()
+
+
+def _hosts(url: str) -> tuple[list[tuple[str, int]], dict[str, Any]]:
+    """Split the host list off, and let redis-py read everything else of the URL."""
+    parts = urlsplit(url)
+    userinfo, at, hosts = parts.netloc.rpartition("@")
+    addresses = []
+    for address in hosts.split(","):
+        one = urlsplit(f"//{address}")
+        if not one.hostname:
+            raise ValueError("a host is missing")
+        addresses.append((one.hostname, one.port or DEFAULT_PORT))
+    plain = parts._replace(
+        scheme=parts.scheme.partition("+")[0], netloc=f"{userinfo}{at}localhost", path=""
+    )
+    options = dict(parse_url(plain.geturl()))
+    options.pop("host", None)
+    connection = options.pop("connection_class", None)
+    options.update(_OPTIONS)
+    if connection is not None:
+        options["ssl"] = True
+    return addresses, options
+
+
+def _sentinel(url: str) -> Single:
+    addresses, options = _hosts(url)
+    service, _, db = unquote(urlsplit(url).path).strip("/").partition("/")
+    if not service:
+        raise ValueError("the name of the Sentinel service is missing")
+    guard = {
+        name.removeprefix("sentinel_"): options.pop(name)
+        for name in ("sentinel_username", "sentinel_password")
+        if name in options
+    }
+    common = {**_OPTIONS, "socket_timeout": CONNECT_SECONDS, "retry": Retry(NoBackoff(), 0)}
+    if options.get("ssl"):
+        guard["ssl"] = True
+    sentinel = Sentinel(addresses, sentinel_kwargs={**common, **guard})
+    options.update(db=int(db or 0), retry=Retry(NoBackoff(), 0))
+    return Single(SentinelConnectionPool(service, sentinel, **options))

@@ -1,0 +1,102 @@
+"""The Lua scripts: one file a verb, its header read as its signature, made whole with lua/lib.
+
+A header is the comment lines at the top. `KEYS:` are the keys the script may touch, by their names
+in keys.py, and `META:` the fields of the hash `meta` it reads: both become Lua locals (`:` turns
+to `_`). `LIB:` names the parts of lua/lib it uses. `FLAGS:` is `read` (writes nothing), `deny-oom`
+(refused while memory is full), `bare` (runs before the store exists) or absent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+import msgspec
+
+from asyncendpoints_core.store.redis.keys import NAMES
+
+SCHEMA: Final = 1
+VERSION_ERROR: Final = "AEPVERSION"
+EMPTY_ERROR: Final = "AEPEMPTY"
+
+_FIELD = re.compile(r"-- ([A-Z]+): ?(.*)")
+_FOLDER = files("asyncendpoints_core.store") / "lua"
+
+# The harmless first write: a script that has written may go on writing when memory is full.
+_ALLOW_OOM = "call('HDEL', meta, '')\n"
+_CHECK = f"""if M[1] ~= '{SCHEMA}' then
+  return redis.error_reply(M[1] and '{VERSION_ERROR} ' .. M[1] or '{EMPTY_ERROR} no store here')
+end
+"""
+# Never below the last tick, so that time does not step back with the machine's clock.
+_TIME = """local T = call('TIME')
+local us = T[1] * 1000000 + T[2]
+local now = math.max(math.floor(us / 1000), tick)
+us = math.max(us, now * 1000)
+"""
+
+
+class Script(msgspec.Struct, frozen=True):
+    """One script, ready to run: `keys` in the order in which they are passed."""
+
+    name: str
+    keys: tuple[str, ...]
+    meta: tuple[str, ...]
+    flags: frozenset[str]
+    source: str
+    sha: str
+
+
+def header(text: str) -> dict[str, list[str]]:
+    """Return the fields of a file's header, each as its words."""
+    fields: dict[str, list[str]] = {}
+    last = None
+    for line in text.splitlines():
+        if not line.startswith("--"):
+            break
+        match = _FIELD.match(line)
+        if match:
+            last = match[1]
+            fields[last] = match[2].split()
+        elif last is not None and line.startswith("--   "):
+            fields[last] += line[2:].split()
+    return fields
+
+
+def read(name: str) -> str:
+    """Return the text of lua/`name`.lua."""
+    return (_FOLDER / f"{name}.lua").read_text("utf-8")
+
+
+def local_name(key: str) -> str:
+    """Return the Lua local that holds a key's full name."""
+    return key.replace(":", "_")
+
+
+@cache
+def load(name: str) -> Script:
+    """Return the script of a verb."""
+    text = read(name)
+    fields = header(text)
+    keys, meta = tuple(fields["KEYS"]), tuple(fields.get("META", ()))
+    flags = frozenset(fields.get("FLAGS", ()))
+    unknown = set(keys) - set(NAMES)
+    if unknown or keys[0] != "meta" or (meta[:1] != ("tick",) and "bare" not in flags):
+        raise ValueError(f"lua/{name}.lua: bad header")
+    parts = [f"local {', '.join(map(local_name, keys))} = unpack(KEYS)\n"]
+    parts.append("local call, floor = redis.call, math.floor\n")
+    if not flags & {"read", "deny-oom"}:
+        parts.append(_ALLOW_OOM)
+    if meta:
+        wanted = ", ".join(f"'{field}'" for field in ("schema", *meta))
+        parts.append(f"local M = call('HMGET', meta, {wanted})\n")
+        parts.append("" if "bare" in flags else _CHECK)
+        values = ", ".join(f"tonumber(M[{i + 2}]) or 0" for i in range(len(meta)))
+        parts.append(f"local {', '.join(meta)} = {values}\n{_TIME}")
+    parts += [read(f"lib/{part}") for part in fields.get("LIB", ())]
+    source = "".join([*parts, text])
+    sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    return Script(name, keys, meta, flags, source, sha)

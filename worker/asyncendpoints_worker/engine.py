@@ -1,0 +1,333 @@
+"""The claiming loop of one child: takes jobs as slots are free, runs them, hands in outcomes.
+
+The same engine runs in a child process and, for the memory store and for attached applications,
+inside the process that holds the store. It renews no lease and ends no process: its link does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import threading
+from typing import TYPE_CHECKING, Final, Protocol
+
+from asyncendpoints_core import ids
+from asyncendpoints_core.errors import StoreUnavailable, StoreVersionError, WorkerGone
+from asyncendpoints_core.jobs import ErrorCode, JobError, Outcome, fail, release
+from asyncendpoints_worker.backoff import Backoff
+from asyncendpoints_worker.deadlines import Deadlines
+from asyncendpoints_worker.reporter import Reporter
+from asyncendpoints_worker.runner import stopped
+from asyncendpoints_worker.settler import Entry, Settler
+from asyncendpoints_worker.slots import Slot, Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from asyncendpoints_core.jobs import ClaimedJob
+    from asyncendpoints_core.policy import Policy
+    from asyncendpoints_core.store.protocol import ClaimBatch, SettleStatus, Store
+    from asyncendpoints_worker.board import Board
+    from asyncendpoints_worker.metrics import Metrics
+    from asyncendpoints_worker.runner import Runner
+
+log = logging.getLogger("asyncendpoints.worker")
+
+MAX_CLAIM: Final = 100
+"""Jobs asked for at a time: ten halve the rate, two hundred add a tenth."""
+MISSING_DELAY_MS: Final = 2_000
+MAX_REST_MS: Final = 1_000
+SKIPPED_REST_MS: Final = 50
+"""After a claim that found only what it had to pass over, though there is more."""
+
+
+class Link(Protocol):
+    """Who keeps the engine's lease."""
+
+    def doubt(self, worker: str) -> None:
+        """The store refused a claim for want of a lease: find out, and tell `gone` if so."""
+        ...
+
+    def vacated(self) -> None:
+        """Nothing of the lost incarnation runs here any more: register the next one."""
+        ...
+
+
+class Engine:
+    """Runs the jobs of one worker incarnation after another; `worker` is the present one's id."""
+
+    def __init__(
+        self,
+        store: Store,
+        runners: Mapping[str, Runner],
+        link: Link,
+        *,
+        concurrency: int,
+        policy: Policy,
+        metrics: Metrics,
+        board: Board | None = None,
+        fallback: Runner | None = None,
+        gate: Callable[[], Awaitable[None]] | None = None,
+        missing_is_final: bool = False,
+    ) -> None:
+        """Run jobs by name with `runners`, all others with `fallback` if there is one.
+
+        With a `board`, a supervisor ends the process for attempts that do not end; without one
+        they keep their slot and are settled. No claim is made before `gate()` returns.
+        """
+        self.loop = asyncio.get_running_loop()
+        self.loop_thread = threading.get_ident()
+        self.policy = policy
+        self.metrics = metrics
+        self.concurrency = concurrency
+        self.worker = ""
+        self.used = 0
+        self.running: dict[int, Slot] = {}
+        self._store = store
+        self._runners = runners
+        self._fallback = fallback
+        self._link = link
+        self._board = board
+        self._gate = gate
+        self._missing_is_final = missing_is_final
+        self._generation = 0
+        self._request = 0
+        self.draining = self._solo = self._strangers = False
+        self._wake = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._finished = asyncio.Event()
+        self._reporter = Reporter(store)
+        self._settler = Settler(store, self._reporter.flush, self._delivered)
+        self._deadlines = Deadlines(self.running, self._too_late, self._bury, board is None)
+
+    # What the link tells the engine.
+
+    def assign(self, worker: str) -> None:
+        """Claim as the newly registered `worker` from now on."""
+        self.worker = worker
+        self._request = 0
+        self._solo = False
+        self._wake.set()
+
+    def gone(self, worker: str) -> None:
+        """Abandon everything: the store gave `worker`'s jobs to others (store rule 1)."""
+        if worker != self.worker:
+            return
+        log.warning("worker %s lost its lease; its jobs belong to others now", worker)
+        self.worker = ""
+        self._generation += 1
+        self._free(self._settler.forget())
+        for slot in list(self.running.values()):
+            slot.end(Stop.ABANDON)
+        self._wake.set()
+        if not self.running:
+            self._link.vacated()
+
+    def cancel(self, numbers: Sequence[int]) -> None:
+        """End the attempts under these claim numbers: their jobs were canceled."""
+        for number in numbers:
+            slot = self.running.get(number)
+            if slot is not None and slot.stop is None:
+                slot.end(Stop.CANCEL)
+                self._deadlines.grace(slot)
+
+    def drain(self) -> None:
+        """Claim nothing more; what runs goes on."""
+        self.draining = True
+        self._wake.set()
+
+    def release_all(self) -> None:
+        """End what runs, to be handed back: the time to finish is over."""
+        for slot in list(self.running.values()):
+            slot.end(Stop.RELEASE)
+
+    def reconcile(self) -> None:
+        """Compare, between two claims, what the store thinks is held here with what is."""
+        self._strangers = True
+        self._wake.set()
+
+    def resize(self, concurrency: int) -> None:
+        """Run up to `concurrency` jobs at a time; fewer than now run is reached as they end."""
+        self.concurrency = concurrency
+        self._wake.set()
+
+    async def drained(self) -> None:
+        """Wait, after `drain`, until no claim is open, nothing runs, and all is delivered."""
+        await self._finished.wait()
+
+    # Claiming.
+
+    async def run(self) -> None:
+        """Claim and run until drained. Cancel it only when the outcomes are not wanted."""
+        while not self.draining:
+            if not self._may_claim():
+                await self._wake.wait()
+                self._wake.clear()
+                continue
+            if self._strangers:
+                await self._give_back_strangers()
+            if self._gate is not None:
+                await self._unless_woken(self._gate())
+                if not self._may_claim() or self.draining:
+                    continue
+            batch = await self._ask()
+            if batch is not None:
+                self._take(batch)
+                if self._should_rest(batch):
+                    await self._rest(batch)
+        await self._empty.wait()
+        self._finished.set()
+
+    def _may_claim(self) -> bool:
+        if not self.worker or (self._solo and self.used):
+            return False
+        return self.used < self.concurrency
+
+    async def _ask(self) -> ClaimBatch | None:
+        """Claim once, asking again under the same number until there is an answer (rule 5)."""
+        worker, backoff = self.worker, Backoff()
+        self._request += 1
+        request, limit = self._request, min(MAX_CLAIM, self.concurrency - self.used)
+        while True:
+            try:
+                batch = await self._store.claim(worker, request, limit)
+            except WorkerGone:
+                self._link.doubt(worker)
+            except (StoreUnavailable, StoreVersionError) as error:
+                log.debug("claim %d: %s", request, error)
+            else:
+                return batch if self.worker == worker else None
+            await asyncio.sleep(backoff.next())
+            if self.worker != worker:
+                return None
+
+    def _should_rest(self, batch: ClaimBatch) -> bool:
+        if self.draining or self._solo or self._strangers or self.used >= self.concurrency:
+            return False
+        return not batch.jobs or not batch.more
+
+    async def _rest(self, batch: ClaimBatch) -> None:
+        """Wait for the doorbell, the next due job, or something to be told."""
+        due = MAX_REST_MS if batch.next_due_ms is None else batch.next_due_ms
+        if batch.more:
+            due = min(due, SKIPPED_REST_MS)
+        # Jitter, so that many workers do not look for one due job in the same millisecond.
+        most = MAX_REST_MS * (0.75 + random.random() / 4)  # noqa: S311
+        timeout = max(1, int(min(most, due)))
+        await self._unless_woken(self._bell(timeout))
+
+    async def _bell(self, timeout_ms: int) -> None:
+        try:
+            await self._store.wait_for_work(self.worker, timeout_ms)
+        except (StoreUnavailable, StoreVersionError, WorkerGone):
+            await asyncio.sleep(timeout_ms / 1000)
+
+    async def _unless_woken(self, awaitable: Awaitable[None]) -> None:
+        """Await something that is given up as soon as the link has news."""
+        self._wake.clear()
+        task = asyncio.ensure_future(awaitable)
+        woken = self.loop.create_task(self._wake.wait())
+        try:
+            await asyncio.wait((task, woken), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            woken.cancel()
+            task.cancel()
+        await asyncio.gather(task, woken, return_exceptions=True)
+
+    async def _give_back_strangers(self) -> None:
+        self._strangers = False
+        claims = [slot.claim for slot in self.running.values()] + self._settler.claims()
+        own = [claim for claim in claims if claim.worker == self.worker]
+        try:
+            count = await self._store.reconcile(self.worker, own)
+        except (StoreUnavailable, StoreVersionError, WorkerGone):
+            return  # the next heartbeats will ask again
+        if count:
+            log.warning("gave back %d jobs whose claim never arrived here", count)
+
+    # Running.
+
+    def _take(self, batch: ClaimBatch) -> None:
+        self._solo = batch.drain or batch.alone
+        jobs = batch.jobs
+        if not jobs:
+            return
+        self.used += len(jobs)
+        self._empty.clear()
+        if self.draining:
+            for claimed in jobs:
+                self._settler.add(Entry(release(claimed.claim, started=False)))
+            return
+        now = self.loop.time()
+        self.metrics.claimed(jobs)
+        for claimed in jobs:
+            self._start(claimed, now)
+
+    def _start(self, claimed: ClaimedJob, now: float) -> None:
+        runner = self._runners.get(claimed.job.name, self._fallback)
+        if runner is None:
+            self._settler.add(Entry(self._missing(claimed)))
+            return
+        # The job's own clock is the store's; how long it may run is the same on every clock.
+        deadline = now + (claimed.deadline_ms - claimed.job.started_ms) / 1000
+        slot = Slot(self, claimed, self._generation, now, deadline)
+        self.running[claimed.claim.number] = slot
+        if self._board is not None:
+            self._board.enter(slot)
+        self._deadlines.watch(deadline)
+        runner.start(slot)
+
+    def _missing(self, claimed: ClaimedJob) -> Outcome:
+        name = claimed.job.name
+        error = JobError(ErrorCode.HANDLER_MISSING, f'no handler for jobs named "{name}"', True)
+        log.warning(error.message, extra={"job_id": ids.text(claimed.job.id)})
+        if self._missing_is_final:
+            return fail(claimed.claim, error)
+        return release(claimed.claim, started=False, delay_ms=MISSING_DELAY_MS, error=error)
+
+    def report(self, slot: Slot) -> None:
+        """Send a running job's progress soon; see Host."""
+        if slot.claim.number in self.running:
+            self._reporter.add(slot)
+
+    def finish(self, slot: Slot, outcome: Outcome) -> None:
+        """Take the outcome of an attempt whose code has ended; see Host."""
+        del self.running[slot.claim.number]
+        if self._board is not None:
+            self._board.leave(slot)
+        if slot.settled or slot.generation != self._generation:
+            self._free(1)
+            if not self.worker and not self.running and slot.generation != self._generation:
+                self._link.vacated()
+            return
+        self.metrics.ended(slot, outcome, self.loop.time())
+        self._settler.add(Entry(outcome))
+
+    def _too_late(self, slot: Slot) -> None:
+        slot.end(Stop.TIMEOUT)
+
+    def _bury(self, slot: Slot) -> None:
+        """Settle an attempt that would not end; its thread keeps the slot."""
+        if slot.settled or slot.stop not in (Stop.TIMEOUT, Stop.CANCEL):
+            return
+        slot.settled = True
+        job = slot.claimed.job
+        run = job.attempt, job.max_attempts
+        outcome = stopped(slot.claim, slot.stop, run, self.policy)
+        log.error("a handler does not end; its slot is lost", extra={"job_id": ids.text(job.id)})
+        self.metrics.ended(slot, outcome, self.loop.time())
+        self._settler.add(Entry(outcome, slots=0))
+
+    def _delivered(self, group: list[Entry], statuses: list[SettleStatus]) -> None:
+        self.metrics.settled(statuses)
+        self._free(sum(entry.slots for entry in group))
+
+    def _free(self, slots: int) -> None:
+        was_full = self.used >= self.concurrency
+        self.used -= slots
+        if not self.used:
+            self._empty.set()
+        if was_full or (self._solo and not self.used):
+            self._wake.set()

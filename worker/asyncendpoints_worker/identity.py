@@ -1,0 +1,54 @@
+"""Who a worker is: ids that are never used twice (store rule 4)."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from importlib.metadata import PackageNotFoundError, version
+
+from asyncendpoints_core.store.protocol import WorkerInfo
+
+POD_VARIABLE = "ASYNCENDPOINTS_POD_UID"
+
+
+class Names:
+    """Makes the ids of one supervisor's children: pod, start nonce, child, generation.
+
+    Only in a cluster is the pod's name one that a successor shares: it is what lets a restarted
+    container take back what its predecessor held. Elsewhere several supervisors share a host, and
+    none may take the others for its own past.
+    """
+
+    def __init__(self, pod: str = "") -> None:
+        """Use `pod`, else the pod UID of the environment, else a name made for this start."""
+        self.nonce = secrets.token_hex(4)
+        given = pod or os.environ.get(POD_VARIABLE, "")
+        self.pod = given or f"{socket.gethostname()}-{os.getpid()}-{self.nonce}"
+        self._children = 0
+
+    def child(self) -> int:
+        """Return the number of a new child."""
+        self._children += 1
+        return self._children
+
+    def info(
+        self, child: int, generation: int, concurrency: int, handlers: tuple[str, ...]
+    ) -> WorkerInfo:
+        """Return one incarnation of a child."""
+        return WorkerInfo(
+            id=f"{self.pod}.{self.nonce}.{child}.{generation}",
+            pod=self.pod,
+            nonce=self.nonce,
+            concurrency=concurrency,
+            handlers=handlers[:100],
+            version=own_version(),
+        )
+
+
+def own_version() -> str:
+    """Return the version of the installed distribution, empty when it is not installed."""
+    try:
+        return version("asyncendpoints")
+    except PackageNotFoundError:
+        return ""

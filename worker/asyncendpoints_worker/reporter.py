@@ -1,0 +1,58 @@
+"""Sends the progress of running jobs: the first report at once, then at most ten groups a second.
+
+Of several reports of one job only the last is sent, so a client sees one within 250 ms and a
+handler may report as often as it likes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from asyncendpoints_core.errors import StoreUnavailable
+from asyncendpoints_core.store.protocol import MAX_BATCH
+
+if TYPE_CHECKING:
+    from asyncendpoints_core.store.protocol import Store
+    from asyncendpoints_worker.slots import Slot
+
+INTERVAL: Final = 0.1
+PATIENCE: Final = 1.0
+
+
+class Reporter:
+    """The progress of one engine's jobs that the store has not yet seen."""
+
+    def __init__(self, store: Store) -> None:
+        """Report to `store`."""
+        self._store = store
+        self._loop = asyncio.get_running_loop()
+        self._slots: list[Slot] = []
+        self._task: asyncio.Task[None] | None = None
+        self._next = 0.0
+
+    def add(self, slot: Slot) -> None:
+        """Send `slot.progress` soon."""
+        self._slots.append(slot)
+        if self._task is None:
+            self._task = self._loop.create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while self._slots:
+                await asyncio.sleep(max(0.0, self._next - self._loop.time()))
+                await self.flush()
+        finally:
+            self._task = None
+
+    async def flush(self) -> None:
+        """Send what there is now; a report is no outcome, so one that is lost stays lost."""
+        while self._slots:
+            self._next = self._loop.time() + INTERVAL
+            slots, self._slots = self._slots[:MAX_BATCH], self._slots[MAX_BATCH:]
+            taken = [(slot.claim, slot.take_progress()) for slot in slots]
+            updates = [(claim, progress) for claim, progress in taken if progress is not None]
+            try:
+                await asyncio.wait_for(self._store.progress(updates), PATIENCE)
+            except (StoreUnavailable, TimeoutError):
+                return

@@ -84,7 +84,8 @@ class CompiledSchema:
 
 def compile_schema(schema: Mapping[str, Any]) -> CompiledSchema:
     """Check and compile a schema; raises SchemaError with every fault that was found."""
-    faults = list(_limit_faults(schema)) or list(_meta_faults(schema))
+    # The meta-schema is made of several: each says the same of a place that is no schema at all.
+    faults = list(_limit_faults(schema)) or list(dict.fromkeys(_meta_faults(schema)))
     if faults:
         raise SchemaError(faults)
     plain = dict(schema)
@@ -230,7 +231,7 @@ def _meta_faults(schema: Mapping[str, Any]) -> Iterator[tuple[Pointer, str]]:
     if not isinstance(dialect, str) or dialect.rstrip("#") != DIALECT:
         yield ("$schema",), f'schemas are Draft 2020-12: write "{DIALECT}", or leave it out'
         return
-    for error in islice(_META.iter_errors(dict(schema)), MAX_ERRORS):
+    for error in _META.iter_errors(dict(schema)):
         path: Pointer = tuple(error.instance_path)
         if path and path[-1] == "type" and error.kind.name == "anyOf":
             yield path, "must be array, boolean, integer, null, number, object or string"

@@ -1,4 +1,4 @@
-"""The stored form of a job: a version byte and MessagePack, as unforgiving as bytes in Redis.
+"""The stored form of a job: magic, version and MessagePack, as unforgiving as bytes in Redis.
 
 Keeping bytes is what makes every answer a deep copy: nothing a caller changes reaches the store.
 """
@@ -25,6 +25,7 @@ from asyncendpoints_core.states import FINAL, State
 if TYPE_CHECKING:
     from asyncendpoints_core.jobs import NewJob
 
+MAGIC: Final = 174
 VERSION: Final = 1
 
 
@@ -136,7 +137,7 @@ _records = msgspec.msgpack.Decoder(Record)
 _requests = msgspec.msgpack.Decoder(Request)
 _results = msgspec.msgpack.Decoder(Result)
 _encode = msgspec.msgpack.Encoder().encode
-_PREFIX: Final = bytes([VERSION])
+_PREFIX: Final = bytes([MAGIC, VERSION])
 
 
 def encode(value: Record | Request | Result) -> bytes:
@@ -147,9 +148,9 @@ def encode(value: Record | Request | Result) -> bytes:
 def _payload(data: bytes | None) -> memoryview | Fault:
     if data is None:
         return Fault.MISSING
-    if not data or data[0] < VERSION:
+    if len(data) < 2 or data[0] != MAGIC or data[1] < VERSION:
         return Fault.CORRUPT
-    return Fault.NEWER if data[0] > VERSION else memoryview(data)[1:]
+    return Fault.NEWER if data[1] > VERSION else memoryview(data)[2:]
 
 
 def decode_record(data: bytes | None) -> Record | Fault:

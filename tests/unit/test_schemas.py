@@ -80,10 +80,11 @@ def test_a_refusal_repeats_nothing_of_the_body() -> None:
         assert "secret" not in str(error.value)
 
 
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner),
+    | TEXT,
+    lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),
 )  # fmt: skip
 
 
@@ -222,7 +223,7 @@ INVALID: list[tuple[Any, str, str]] = [
     ({"n": 0}, "#/n", "must be at least 1"),
     ({"n": 12}, "#/n", "must be at most 9"),
     ({"n": 4}, "#/n", "must be a multiple of 3"),
-    ({"n": 4.5}, "#/n", "must be of type integer or null|must be of type null or integer"),
+    ({"n": "secret"}, "#/n", "must be of type integer or null|must be of type null or integer"),
     ({"x": 0}, "#/x", "must be greater than 0"),
     ({"x": 1}, "#/x", "must be less than 1"),
     ({"kind": "b"}, "#/kind", 'must be one of "a", 1, null'),
@@ -333,7 +334,14 @@ def test_wide_trees_of_references_are_measured_below_the_value_too() -> None:
 
 @pytest.mark.parametrize(
     ("reference", "found"),
-    [("#", True), ("#/a/0/b", True), ("#/a/1", False), ("#/a/x", False), ("x#/a", False), ("#/a/0/b/c", False)],
-)  # fmt: skip
+    [
+        ("#", True),
+        ("#/a/0/b", True),
+        ("#/a/1", False),
+        ("#/a/x", False),
+        ("x#/a", False),
+        ("#/a/0/b/c", False),
+    ],
+)
 def test_lookup_follows_pointers(reference: str, found: bool) -> None:
     assert (lookup({"a": [{"b": 1}]}, reference) is not None) is found

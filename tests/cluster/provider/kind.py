@@ -30,6 +30,11 @@ def docker_runs() -> bool:
     return done.returncode == 0
 
 
+def kind_folder(name: str) -> str:
+    """The name of a kind cluster's folder; the dot keeps it apart from every native node's."""
+    return f"kind.{name}"
+
+
 class KindProvider:
     """A kind cluster of the name given."""
 
@@ -39,7 +44,7 @@ class KindProvider:
     def __init__(self, name: str) -> None:
         self.builder = images.Docker()
         self._cluster = f"asyncendpoints-{name}"
-        self._state = state_dir(name)
+        self._state = state_dir(kind_folder(name))
         self.kubeconfig = self._state / "kubeconfig"
 
     def running(self) -> bool:
@@ -79,7 +84,7 @@ class KindProvider:
         return tag
 
     def stop(self) -> None:
-        """Delete the cluster and its folder."""
+        """Delete the cluster and its folder; does nothing when there is none."""
         if self._state.exists():
             with contextlib.chdir(self._state):
                 self._kind.delete()

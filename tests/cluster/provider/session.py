@@ -14,7 +14,7 @@ from typing import Protocol
 
 from cluster.provider import images
 from cluster.provider.external import ExternalProvider, named_kubeconfig
-from cluster.provider.kind import KindProvider, docker_runs
+from cluster.provider.kind import KindProvider, docker_runs, kind_folder
 from cluster.provider.layout import cluster_name, exclusive, lock_file, state_dir, state_root
 from cluster.provider.native import NativeProvider
 from cluster.provider.shell import ClusterError
@@ -105,12 +105,10 @@ def up(provider: Provider) -> None:
 
 def down() -> None:
     """Remove every trace of the cluster of the current name, whoever made it."""
-    name = cluster_name()
-    with exclusive(f"start-{name}"):
-        if (state_dir(name) / ".pytest-kind").exists():
-            KindProvider(name).stop()
-        NativeProvider(name).stop()
-        _remove_empty_root()
+    for provider in (KindProvider(cluster_name()), NativeProvider(cluster_name())):
+        with exclusive(f"start-{provider.kubeconfig.parent.name}"):
+            provider.stop()
+    _remove_empty_root()
 
 
 def _start_unless_shared(provider: Provider, *, others: bool, kept: bool) -> None:
@@ -126,8 +124,8 @@ def _own(kubeconfig: Path) -> NativeProvider | KindProvider | None:
     folder = kubeconfig.resolve().parent
     if folder.parent != state_root().resolve():
         return None
-    kind = (folder / ".pytest-kind").exists()
-    return KindProvider(folder.name) if kind else NativeProvider(folder.name)
+    kind, name = folder.name.startswith(kind_folder("")), folder.name.rpartition(".")[2]
+    return KindProvider(name) if kind else NativeProvider(name)
 
 
 def _alone(users: int) -> bool:

@@ -19,7 +19,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 Render = Callable[[str], str]
 
-GENERATORS: dict[str, str] = {}
+GENERATORS: dict[str, str] = {
+    "charts/asyncendpoints/files/crd.yaml": "asyncendpoints_operator.crd:crd_yaml",
+    "crds/asyncendpoints.asyncendpoints.io.yaml": "asyncendpoints_operator.crd:crd_yaml",
+}
 
 
 def replace_block(text: str, name: str, body: str) -> str:

@@ -177,7 +177,10 @@ def _annotations(value: dict[str, str]) -> dict[str, str]:
 
 
 Labels = Annotated[
-    dict[str, Annotated[str, StringConstraints(max_length=63)]],
+    dict[
+        str,
+        Annotated[str, Field(max_length=63, json_schema_extra={"pattern": _LABEL_VALUE.pattern})],
+    ],
     Field(max_length=64),
     AfterValidator(_labels),
 ]

@@ -29,7 +29,7 @@ from asyncendpoints_core.endpoint.base import (
 OWN_VOLUME_PREFIX: Final = "asyncendpoints-"
 """Volumes with this prefix are the operator's."""
 OWN_MOUNT: Final = "/etc/asyncendpoints"
-"""Files below this path are the operator's."""
+"""Files below paths that begin so (the endpoint, the Redis URL, tokens) are the operator's."""
 
 QUANTITY: Final = pattern(r"^[0-9]+(\.[0-9]+)?([KMGTPE]i?|k)?$", "a size such as 512Mi or 1Gi")
 
@@ -236,8 +236,9 @@ class VolumeMount(Record):
     @field_validator("mount_path")
     @classmethod
     def _not_ours(cls, value: str) -> str:
-        if (value.rstrip("/") + "/").startswith(OWN_MOUNT + "/") or value.strip("/") == "":
-            raise broken(f"{OWN_MOUNT} is the operator's, and / cannot be mounted over")
+        path = "/" + "/".join(step for step in value.split("/") if step)
+        if path == "/" or path.startswith(OWN_MOUNT):
+            raise broken(f"{OWN_MOUNT}… is the operator's, and / cannot be mounted over")
         return value
 
 

@@ -1,0 +1,123 @@
+"""From a pydantic JSON Schema to the structural schema that Kubernetes takes in a CRD. Pure.
+
+Kubernetes refuses $ref, null types and numeric exclusive bounds, and fills in defaults itself, so
+an object's default is `{}` and each of its fields brings its own.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+Schema = dict[str, Any]
+Rules = Mapping[str, Sequence[Mapping[str, str]]]
+"""CEL rules by the name of the record they check."""
+
+_KEPT: Final = (
+    "type",
+    "description",
+    "enum",
+    "pattern",
+    "minLength",
+    "maxLength",
+    "minimum",
+    "maximum",
+    "minItems",
+    "maxItems",
+    "minProperties",
+    "maxProperties",
+    "anyOf",
+    "required",
+)
+_FORMATS: Final = frozenset({"date-time", "int32", "int64"})
+_BOUNDS: Final = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
+
+
+def structural(schema: Mapping[str, Any], rules: Rules) -> Schema:
+    """Return the structural form of a JSON Schema with `$defs`, CEL rules added to its records.
+
+    Raises ValueError for a construct that has no structural form.
+    """
+    return _Structural(schema.get("$defs", {}), rules).convert(schema)
+
+
+class _Structural:
+    """One conversion: the definitions it looks up and the rules it adds."""
+
+    def __init__(self, definitions: Mapping[str, Any], rules: Rules) -> None:
+        self._definitions = definitions
+        self._rules = rules
+
+    def convert(self, node: Mapping[str, Any]) -> Schema:
+        """Convert one node and everything below it."""
+        node = self._resolve(node)
+        result: Schema = {key: node[key] for key in _KEPT if key in node}
+        if "const" in node:
+            result["enum"] = [node["const"]]
+        if node.get("format") in _FORMATS:
+            result["format"] = node["format"]
+        for exclusive, bound in _BOUNDS.items():
+            if exclusive in node:
+                result |= {bound: node[exclusive], exclusive: True}
+        result |= {key: value for key, value in node.items() if key.startswith("x-kubernetes-")}
+        if "items" in node:
+            result["items"] = self.convert(node["items"])
+        if isinstance(node.get("additionalProperties"), Mapping):
+            result["additionalProperties"] = self.convert(node["additionalProperties"])
+        if "properties" in node:
+            result["properties"] = {
+                name: self.convert(child) for name, child in node["properties"].items()
+            }
+        if "type" not in result and "x-kubernetes-int-or-string" not in result:
+            raise ValueError(f"no type in {dict(node)}")
+        return self._with_default(result, node)
+
+    def _resolve(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Put what `$ref` or the one branch of `anyOf` beside null says in the node's place.
+
+        What stands beside it (description, default) wins over what the target says of itself.
+        """
+        if "anyOf" in node and not node.get("x-kubernetes-int-or-string"):
+            branches = [branch for branch in node["anyOf"] if branch.get("type") != "null"]
+            if len(branches) != 1:
+                raise ValueError(f"more than one type in {dict(node)}")
+            node = {**branches[0], **{key: node[key] for key in node if key != "anyOf"}}
+        if "$ref" in node:
+            name = node["$ref"].removeprefix("#/$defs/")
+            target = self._resolve(self._definitions[name])
+            own = {key: node[key] for key in node if key != "$ref"}
+            node = {**target, **own}
+            if self._rules.get(name):
+                node["x-kubernetes-validations"] = [dict(rule) for rule in self._rules[name]]
+        return node
+
+    @staticmethod
+    def _with_default(result: Schema, node: Mapping[str, Any]) -> Schema:
+        """Add the default, unless it says nothing: null, an empty text, list or object."""
+        default = node.get("default")
+        if "properties" in result:
+            if default is not None and _has_defaults(result):
+                result["default"] = {}
+        elif default not in (None, "", [], {}):
+            result["default"] = _plain(default)
+        return result
+
+
+def _has_defaults(node: Schema) -> bool:
+    return any("default" in child for child in node["properties"].values())
+
+
+def _plain(value: Any) -> Any:
+    """Write whole numbers without a fraction, lists as lists."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def walk(node: Schema, visit: Callable[[str, Schema], None], path: str = "") -> None:
+    """Call `visit(path, node)` for every node of a structural schema, parents first."""
+    visit(path, node)
+    for name, child in node.get("properties", {}).items():
+        walk(child, visit, f"{path}.{name}")
+    if "items" in node:
+        walk(node["items"], visit, f"{path}[]")
+    if isinstance(node.get("additionalProperties"), dict):
+        walk(node["additionalProperties"], visit, f"{path}{{}}")

@@ -1,0 +1,147 @@
+"""The CRD on a real API server: accepted, teaching, refusing with a message, scalable."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.provider.client import Cluster
+from cluster.provider.shell import CommandError, wait_until
+from support.resources import INVALID, MINIMAL, Invalid, merge, resource
+
+CRD = Path(__file__).parents[2] / "crds" / "asyncendpoints.asyncendpoints.io.yaml"
+NAME = "asyncendpoints.asyncendpoints.io"
+# No operator acts on a class that is nobody's, so these tests see the API server alone.
+NOBODYS = {"spec": {"className": "nobody"}}
+
+
+@pytest.fixture(scope="module")
+def crd(cluster: Cluster) -> Iterator[None]:
+    """The CRD installed; taken away again unless it was there before (an installed chart's)."""
+    before = cluster.kubectl("get", "crd", NAME, "--ignore-not-found", "-o", "name")
+    if not before:
+        cluster.kubectl("create", "-f", str(CRD))
+    cluster.kubectl("wait", "--for=condition=Established", f"crd/{NAME}", "--timeout=30s")
+    wait_until("kubectl explain to know the resource", lambda: explains(cluster), seconds=60)
+    yield
+    if not before:
+        cluster.kubectl("delete", "crd", NAME)
+
+
+def explains(cluster: Cluster) -> bool:
+    with contextlib.suppress(CommandError):
+        return bool(cluster.kubectl("explain", "aep.spec"))
+    return False
+
+
+@pytest.fixture(scope="module")
+def place(cluster: Cluster, crd: None) -> Iterator[str]:
+    """A namespace for the module."""
+    with cluster.namespace("crd") as name:
+        yield name
+
+
+def here(place: str, document: dict[str, Any], name: str = "") -> dict[str, Any]:
+    metadata = {"namespace": place, **({"name": name} if name else {})}
+    return merge(document, {**NOBODYS, "metadata": metadata})
+
+
+def dry_run(cluster: Cluster, document: dict[str, Any]) -> str:
+    return cluster.kubectl("apply", "--dry-run=server", "-f", "-", stdin=json.dumps(document))
+
+
+@pytest.mark.parametrize("case", INVALID, ids=lambda case: case.name)
+def test_an_invalid_resource_is_refused_with_a_message(
+    cluster: Cluster, place: str, case: Invalid
+) -> None:
+    document = merge(here(place, MINIMAL), case.change)
+    with pytest.raises(CommandError) as refusal:
+        dry_run(cluster, document)
+    assert case.says in str(refusal.value)
+
+
+def test_the_smallest_resource_gets_its_defaults(cluster: Cluster, place: str) -> None:
+    cluster.apply(here(place, MINIMAL, "smallest"))
+    spec = cluster.get("aep", "smallest", "--namespace", place)["spec"]
+    assert spec["gateway"]["replicas"] == 2
+    assert spec["retry"]["maxRetries"] == 3
+    assert spec["routes"][0]["methods"] == ["POST"]
+    assert spec["worker"]["rollout"] == {"maxSurge": "25%", "maxUnavailable": 0}
+    assert "replicas" not in spec
+
+
+def test_a_schema_of_a_route_is_kept_as_it_is(cluster: Cluster, place: str) -> None:
+    schema = {"type": "object", "properties": {"n": {"enum": [None, 1], "x-mine": [1, {"a": 2}]}}}
+    routes = [{"path": "/a", "job": "build-report", "schema": schema}]
+    cluster.apply(here(place, resource(routes=routes), "schema"))
+    spec = cluster.get("aep", "schema", "--namespace", place)["spec"]
+    assert spec["routes"][0]["schema"] == schema
+
+
+@pytest.mark.parametrize(
+    ("field", "says"),
+    [
+        ("aep.spec.retry", "maxRetries"),
+        ("aep.spec.retry.jitter", "come back together"),
+        ("aep.spec.routes.path", "A literal beats a"),
+        ("aep.spec.worker.http", "Port on which the container listens"),
+        ("aep.status.conditions", "Ready, Progressing"),
+    ],
+)
+def test_explain_teaches(cluster: Cluster, place: str, field: str, says: str) -> None:
+    assert says in cluster.kubectl("explain", field)
+
+
+def test_columns(cluster: Cluster, place: str) -> None:
+    cluster.apply(here(place, MINIMAL, "columns"))
+    status = {
+        "conditions": [
+            {
+                "type": "Ready",
+                "status": "True",
+                "reason": "AsExpected",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }
+        ],
+        "jobs": {"queued": 7, "inProgress": 2, "failed": 1},
+        "readyReplicas": 3,
+        "url": "http://columns.demo",
+    }
+    where = ["--namespace", place]
+    patch = json.dumps({"status": status})
+    cluster.kubectl(
+        "patch", "aep", "columns", "--subresource=status", "--type=merge", "-p", patch, *where
+    )
+    header, row = cluster.kubectl("get", "aep", "columns", *where).splitlines()
+    assert header.split() == ["NAME", "READY", "QUEUED", "RUNNING", "FAILED", "WORKERS", "AGE"]
+    assert row.split()[:6] == ["columns", "True", "7", "2", "1", "3"]
+    wide = cluster.kubectl("get", "async", "columns", "-o", "wide", *where).splitlines()
+    assert {"SCHEDULED", "COMPLETED", "OLDEST", "URL"} <= set(wide[0].split())
+    assert "http://columns.demo" in wide[1]
+
+
+def test_scale_pins_and_a_patch_unpins(cluster: Cluster, place: str) -> None:
+    cluster.apply(here(place, MINIMAL, "scaled"))
+    where = ["--namespace", place]
+    cluster.kubectl("scale", "aep/scaled", "--replicas=3", *where)
+    assert cluster.get("aep", "scaled", *where)["spec"]["replicas"] == 3
+    remove = '[{"op": "remove", "path": "/spec/replicas"}]'
+    cluster.kubectl("patch", "aep", "scaled", "--type=json", "-p", remove, *where)
+    assert "replicas" not in cluster.get("aep", "scaled", *where)["spec"]
+
+
+def test_routes_of_two_owners_are_merged_by_path(cluster: Cluster, place: str) -> None:
+    cluster.apply(here(place, MINIMAL, "shared"))
+    more = {
+        "apiVersion": MINIMAL["apiVersion"],
+        "kind": MINIMAL["kind"],
+        "metadata": {"name": "shared", "namespace": place},
+        "spec": {"routes": [{"path": "/more", "job": "more"}]},
+    }
+    command = ["apply", "--server-side", "--field-manager=other", "-f", "-"]
+    cluster.kubectl(*command, stdin=json.dumps(more))
+    spec = cluster.get("aep", "shared", "--namespace", place)["spec"]
+    assert {route["path"] for route in spec["routes"]} == {"/reports/{customer}", "/more"}

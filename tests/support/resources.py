@@ -1,0 +1,155 @@
+"""AsyncEndpoints for tests: the smallest, one with every field, and many invalid ones."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+MINIMAL: dict[str, Any] = {
+    "apiVersion": "asyncendpoints.io/v1alpha1",
+    "kind": "AsyncEndpoint",
+    "metadata": {"name": "reports", "namespace": "demo"},
+    "spec": {
+        "routes": [{"path": "/reports/{customer}", "job": "build-report"}],
+        "worker": {"image": "registry.example/reports:1.4", "handlers": "reports.jobs"},
+    },
+}
+
+
+def resource(**spec: Any) -> dict[str, Any]:
+    """Return MINIMAL with parts of its spec merged over; None takes a field away."""
+    return merge(MINIMAL, {"spec": spec})
+
+
+def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a deep copy of `base` with `change` merged over it (RFC 7396: None removes)."""
+    result = copy.deepcopy(dict(base))
+    for key, value in change.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, Mapping):
+            below = result.get(key)
+            result[key] = merge(below if isinstance(below, Mapping) else {}, value)
+        else:
+            result[key] = copy.deepcopy(value)
+    return result
+
+
+class Invalid(NamedTuple):
+    """A change of MINIMAL that makes it invalid, and what the API server's refusal says."""
+
+    name: str
+    change: dict[str, Any]
+    says: str
+
+
+def _spec(name: str, says: str, **spec: Any) -> Invalid:
+    return Invalid(name, {"spec": spec}, says)
+
+
+def _route(name: str, says: str, *routes: dict[str, Any]) -> Invalid:
+    return _spec(name, says, routes=[{"job": "build-report", **route} for route in routes])
+
+
+def _worker(name: str, says: str, **worker: Any) -> Invalid:
+    return _spec(name, says, worker=worker)
+
+
+_VOLUME = {"name": "data", "emptyDir": {}}
+
+INVALID = [
+    Invalid("name-too-long", {"metadata": {"name": "r" * 51}}, "metadata.name has more than 50"),
+    Invalid("name-with-dot", {"metadata": {"name": "re.ports"}}, "must begin with a letter and"),
+    Invalid("name-with-digit", {"metadata": {"name": "1reports"}}, "must begin with a letter"),
+    _spec("no-routes", "spec.routes: Required value", routes=None),
+    _spec("empty-routes", "spec.routes in body should have at least 1 items", routes=[]),
+    _route("path-twice", "spec.routes[1]: Duplicate value", {"path": "/a"}, {"path": "/a"}),
+    _route("path-without-slash", "spec.routes[0].path in body should match", {"path": "reports"}),
+    _route("path-with-trailing-slash", "spec.routes[0].path in body", {"path": "/reports/"}),
+    _route("path-with-double-slash", "spec.routes[0].path in body", {"path": "/a//b"}),
+    _route("path-half-parameter", "spec.routes[0].path in body", {"path": "/a/x{b}"}),
+    _route("path-reserved-jobs", "are the gateway's own", {"path": "/jobs/{id}"}),
+    _route("path-reserved-docs", "are the gateway's own", {"path": "/docs"}),
+    _route("path-reserved-openapi", "are the gateway's own", {"path": "/openapi.json"}),
+    _route("path-begins-with-parameter", "a segment that is no parameter", {"path": "/{a}/b"}),
+    _route("path-dot-segment", "segments that clients resolve away", {"path": "/a/../b"}),
+    _route("parameter-twice", "a parameter appears twice", {"path": "/a/{x}/b/{x}"}),
+    _route("method-unknown", "Unsupported value", {"path": "/a", "methods": ["GET"]}),
+    _route("method-twice", "Duplicate value", {"path": "/a", "methods": ["POST", "POST"]}),
+    _route("job-name", "spec.routes[0].job", {"path": "/a", "job": "build report"}),
+    _route("header-name", "spec.routes[0].headers[0]", {"path": "/a", "headers": ["X Tenant"]}),
+    _worker("no-image", "spec.worker.image: Required value", image=None),
+    _worker("no-mode", "set exactly one of handlers", handlers=None),
+    _worker("two-modes", "set exactly one of handlers", http={"port": 8000}),
+    _worker("http-port", "spec.worker.http.port", handlers=None, http={"port": 70_000}),
+    _worker("concurrency", "spec.worker.concurrency", concurrency=0),
+    _worker("module", "spec.worker.handlers", handlers="reports/jobs.py"),
+    _worker("env-twice", "Duplicate value", env=[{"name": "A"}, {"name": "A"}]),
+    _worker(
+        "env-two-ways",
+        "set value or valueFrom, not both",
+        env=[{"name": "A", "value": "1", "valueFrom": {"fieldRef": {"fieldPath": "a"}}}],
+    ),
+    _worker("env-from", "set exactly one of configMapRef and secretRef", envFrom=[{"prefix": "A"}]),
+    _worker("volume-without-source", "set exactly one of configMap", volumes=[{"name": "data"}]),
+    _worker("volume-twice", "Duplicate value", volumes=[_VOLUME, _VOLUME]),
+    _worker(
+        "volume-of-the-operator",
+        "are the operator's",
+        volumes=[{"name": "asyncendpoints-tmp", "emptyDir": {}}],
+    ),
+    _worker(
+        "mount-unknown",
+        "each name must be that of a volume",
+        volumeMounts=[{"name": "data", "mountPath": "/data"}],
+    ),
+    _worker(
+        "mount-over-ours",
+        "is the operator's, and / cannot",
+        volumes=[_VOLUME],
+        volumeMounts=[{"name": "data", "mountPath": "/etc/asyncendpoints-redis"}],
+    ),
+    _worker("label-of-the-operator", "belongs to the operator", labels={"asyncendpoints.io/a": ""}),
+    _worker("label-value", "spec.worker.labels.team", labels={"team": "not a label"}),
+    _worker(
+        "rollout-stuck",
+        "maxSurge and maxUnavailable cannot both be 0",
+        rollout={"maxSurge": 0, "maxUnavailable": "0%"},
+    ),
+    _worker("surge", "maxSurge", rollout={"maxSurge": "a lot"}),
+    _spec("pin-negative", "spec.replicas", replicas=-1),
+    _spec("pin-too-many", "spec.replicas", replicas=1_001),
+    _spec(
+        "min-above-max",
+        "maxReplicas must be at least minReplicas",
+        autoscaling={"minReplicas": 5, "maxReplicas": 4},
+    ),
+    _spec(
+        "min-above-default-max",
+        "maxReplicas must be at least minReplicas",
+        autoscaling={"minReplicas": 21},
+    ),
+    _spec("gateway-replicas", "spec.gateway.replicas", gateway={"replicas": -1}),
+    _spec("body-limit", "spec.gateway.maxBodyBytes", gateway={"maxBodyBytes": 99_999_999}),
+    _spec("base-path", "spec.gateway.basePath", gateway={"basePath": "api/"}),
+    _spec(
+        "tokens-missing", "set exactly one of secretRef and file", gateway={"auth": {"tokens": {}}}
+    ),
+    _spec("ingress-host", "spec.gateway.ingress.host", gateway={"ingress": {"host": "A_b"}}),
+    _spec("queue-smaller-than-body", "at least gateway.maxBodyBytes", queue={"maxBytes": 10_000}),
+    _spec("retry-multiplier", "spec.retry.multiplier", retry={"multiplier": 0.5}),
+    _spec("retry-jitter", "Unsupported value", retry={"jitter": "some"}),
+    _spec("drain", "spec.timeouts.drainSeconds", timeouts={"drainSeconds": -1}),
+    _spec("lease", "spec.timeouts.leaseSeconds", timeouts={"leaseSeconds": 0}),
+    _spec("retention-as-text", "must be of type number", retention={"failedSeconds": "1h"}),
+    _spec(
+        "redis-two-ways",
+        "set url or secretRef, not both",
+        redis={"url": "redis://r", "secretRef": {"name": "r"}},
+    ),
+    _spec("redis-scheme", "must be a Redis URL", redis={"url": "http://redis"}),
+    _spec("redis-password", "must hold no user or password", redis={"url": "redis://:x@redis"}),
+    _spec("redis-query", "must hold no user", redis={"url": "redis://r?PassWord=x"}),
+    _spec("redis-durability", "Unsupported value", redis={"durability": "none"}),
+    _spec("on-delete", "Unsupported value", onDelete="Forget"),
+    _spec("unknown-field", 'unknown field "spec.reties"', reties={"maxRetries": 1}),
+]

@@ -1,21 +1,30 @@
 """Build container images where no registry is in reach: with buildah, or with Docker for kind."""
 
 import contextlib
+import fcntl
 import hashlib
+import json
 import os
+import re
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from cluster.provider import gotools, hostconfig, packages
-from cluster.provider.layout import IMAGE_FILES, REPOSITORY, cache_root, exclusive
+from cluster.provider.layout import IMAGE_FILES, REPOSITORY, cache_root, exclusive, lock_file
 from cluster.provider.shell import CommandError, run, run_long
 
 BASE_IMAGE = "localhost/python-base:bookworm"
 REDIS_IMAGE = "localhost/redis:7"
 PAUSE_IMAGE = "localhost/pause:1"
 DEBIAN_MIRROR = "http://deb.debian.org/debian"
+# Tags made of an image's content (Cluster.publish_image) are kept for a day.
+KEYED = re.compile(r"^(?!localhost/python-base:).*:[0-9a-f]{12}$")
+KEEP_SECONDS = 86400
+# About 5 GB; the layers of a build's earlier stages, which speed up the next build, go too.
+MANY_LAYERS = 300
 BASE_INCLUDES = "python3,python3-venv,ca-certificates"
 
 
@@ -100,7 +109,8 @@ class Buildah:
             options = ["--layers", "--isolation", "chroot", "--network", "host", "--tag", tag]
             options += ["--file", str(dockerfile), *_build_options(target, build_args)]
             options += hostconfig.volumes(scratch)
-            with self._command("bud") as command:
+            with lock_file("builds") as building, self._command("bud") as command:
+                fcntl.flock(building, fcntl.LOCK_SH)
                 run_long(f"building {tag}", [*command, *options, context], env=hostconfig.clean())
         return tag
 
@@ -119,6 +129,21 @@ class Buildah:
     def push(self, tag: str, remote: str) -> None:
         """Push a built image to a registry, under the name `remote`."""
         self._buildah("push", "--quiet", tag, f"docker://{remote}")
+
+    def prune(self) -> None:
+        """Once the storage is large, drop old images and cached layers, unless a build runs."""
+        layers = cache_root() / "containers" / "overlay"
+        if not layers.exists() or len(os.listdir(layers)) < MANY_LAYERS:
+            return
+        with lock_file("builds") as handle, contextlib.suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            images = json.loads(self._buildah("images", "--json"))
+            oldest = time.time() - KEEP_SECONDS
+            for image in images:
+                for name in image["names"] or ():
+                    if KEYED.search(name) and image["created"] < oldest:
+                        self._buildah("rmi", name)
+            self._buildah("rmi", "--prune")
 
     def _exists(self, tag: str) -> bool:
         try:

@@ -43,6 +43,10 @@ def namespace_init(processes: list[int]) -> int | None:
 
 def make_cgroup(name: str) -> None:
     """Create the cgroup below which a node's pods live, in every hierarchy."""
+    unified = CGROUPS / "cgroup.subtree_control"
+    for controller in ("cpu", "cpuset", "io", "memory", "pids") if unified.exists() else ():
+        with contextlib.suppress(OSError):  # on already, or not this machine's to turn on
+            unified.write_text(f"+{controller}")
     for hierarchy in _hierarchies():
         (hierarchy / name).mkdir(exist_ok=True)
 

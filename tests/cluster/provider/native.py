@@ -14,6 +14,7 @@ from cluster.provider.shell import ClusterError, run, wait_until
 
 log = logging.getLogger("cluster")
 
+API_SECONDS = 90.0
 INIT = NODE_FILES / "init.sh"
 # What the node mounts its own over, so nothing of it can live there.
 HIDDEN = ("/run", "/tmp", "/var/lib", "/var/log")
@@ -103,7 +104,7 @@ class NativeProvider:
         wait_until("the container runtime answers", self._socket.exists, seconds=30)
         self.load_image(images.PAUSE_IMAGE)
         admin = self._state / "conf" / "admin.kubeconfig"
-        wait_until("the API server answers", lambda: self._api_answers(admin), seconds=90)
+        wait_until("the API server answers", lambda: self._api_answers(admin), seconds=API_SECONDS)
         self._kubectl("apply", "-f", str(NODE_FILES / "bootstrap.yaml"), config=admin)
         node = ["get", "nodes", "-o", "name"]
         wait_until("the node registers", lambda: self._says(node, admin), seconds=60)

@@ -88,8 +88,7 @@ def use(provider: Provider) -> Iterator[Provider]:
         finally:
             with exclusive(f"start-{name}"):
                 if _alone(users) and not _kept(name):
-                    provider.stop()
-                    _remove_empty_root()
+                    _stop(provider)
 
 
 def up(provider: Provider) -> None:
@@ -107,8 +106,15 @@ def down() -> None:
     """Remove every trace of the cluster of the current name, whoever made it."""
     for provider in (KindProvider(cluster_name()), NativeProvider(cluster_name())):
         with exclusive(f"start-{provider.kubeconfig.parent.name}"):
-            provider.stop()
-    _remove_empty_root()
+            _stop(provider)
+
+
+def _stop(provider: Provider) -> None:
+    provider.stop()
+    with contextlib.suppress(OSError):  # another cluster lives there
+        state_root().rmdir()
+    if isinstance(provider.builder, images.Buildah):
+        provider.builder.prune()
 
 
 def _start_unless_shared(provider: Provider, *, others: bool, kept: bool) -> None:
@@ -139,8 +145,3 @@ def _alone(users: int) -> bool:
 
 def _kept(name: str) -> bool:
     return (state_dir(name) / "keep").exists()
-
-
-def _remove_empty_root() -> None:
-    with contextlib.suppress(OSError):
-        state_root().rmdir()

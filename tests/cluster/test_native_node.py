@@ -1,0 +1,61 @@
+"""The native node leaves the host as it was, also when it did not end by itself."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from cluster.provider import leftovers, native
+from cluster.provider.client import Cluster
+from cluster.provider.layout import state_dir
+from cluster.provider.native import NativeProvider
+from cluster.provider.shell import ClusterError, run, wait_until
+
+NAME = "trace"
+
+
+def traces() -> dict[str, object]:
+    """What a node has on the host, besides processes."""
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    return {
+        "links": {line.split()[1] for line in run(["ip", "-oneline", "link"]).splitlines()},
+        "routes": set(run(["ip", "route"]).splitlines()),
+        "mounts": sorted(line.split()[4] for line in mounts),
+        "cgroups": sorted(leftovers.CGROUPS.glob(f"**/aep-{NAME}*")),
+        "state": state_dir(NAME).exists(),
+    }
+
+
+@pytest.fixture
+def second_node(cluster: Cluster) -> NativeProvider:
+    """A node beside that of the session, not started yet."""
+    if cluster.provider.name != "native":
+        pytest.skip("shows something about the native node only")
+    return NativeProvider(NAME)
+
+
+def test_killed_node_is_recognised_and_leaves_no_trace(second_node: NativeProvider) -> None:
+    before = traces()
+    try:
+        second_node.start()
+        assert second_node.running()
+        init = leftovers.namespace_init(leftovers.node_processes(native.INIT, state_dir(NAME)))
+        assert init is not None
+        os.kill(init, signal.SIGKILL)
+        wait_until("the node ends", lambda: not second_node.running(), seconds=30)
+    finally:
+        second_node.stop()
+    assert not leftovers.node_processes(native.INIT, state_dir(NAME))
+    assert traces() == before
+
+
+def test_start_that_fails_leaves_no_trace(
+    second_node: NativeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = traces()
+    monkeypatch.setattr(native, "API_SECONDS", 0)
+    with pytest.raises(ClusterError, match="the API server answers: not within 0 s"):
+        second_node.start()
+    assert not leftovers.node_processes(native.INIT, state_dir(NAME))
+    assert traces() == before

@@ -32,7 +32,7 @@ async def test_a_claim_shows_in_the_job(backend: Backend, store: Store) -> None:
     batch = await worker.claim()
     [taken] = batch.jobs
     now = await backend.now()
-    assert not (batch.more or batch.alone or batch.drain or batch.refused)
+    assert (batch.more, batch.alone, batch.drain, batch.refused) == (False, False, False, "")
     assert taken.deadline_ms == now + policy().execution_ms
     assert taken.job == await look(store, job_id)
     job = taken.job

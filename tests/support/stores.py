@@ -171,7 +171,9 @@ async def check(backend: Backend) -> None:
     by_name = Counter((scan.names[job_id], state) for job_id, state in scan.states.items())
     if set(places) == set(scan.states):
         shown = {
-            (name, state): n for name, states in stats.by_name.items() for state, n in states.items()
+            (name, state): n
+            for name, states in stats.by_name.items()
+            for state, n in states.items()
         }
         assert {key: n for key, n in shown.items() if n} == by_name
     for name, line in scan.lines.items():

@@ -200,8 +200,9 @@ class MemoryStore:
         """See Store.cordon."""
         now = self._now()
         answers = [holding.cordon(self._data, worker, seconds, by, now) for worker in workers]
-        if any(self._bell.busy(worker) for worker in workers) and self._ready(now):
-            self._ring(1)
+        for worker in workers:
+            self._bell.busy(worker)
+        self._ring(min(len(workers), self._ready(now)))
         return answers
 
     async def uncordon(self, workers: Sequence[str], by: str) -> None:
@@ -218,8 +219,9 @@ class MemoryStore:
         """See Store.release_worker."""
         now = self._now()
         released = holding.release_worker(self._data, worker, cause, started, now)
-        left_unserved = self._bell.busy(worker) and self._ready(now) > 0
-        self._ring(max(released.requeued, left_unserved))
+        self._bell.busy(worker)
+        # It may have been woken for what is ready and leave without it: somebody else must look.
+        self._ring(max(released.requeued, self._ready(now) > 0))
         return released
 
     async def workers(self) -> list[WorkerState]:

@@ -1,0 +1,109 @@
+"""Policy, identity, pause, deletion, and a store that is closed."""
+
+import asyncio
+
+import pytest
+
+from asyncendpoints_core import jobs
+from asyncendpoints_core.errors import StoreError, StoreUnavailable
+from asyncendpoints_core.policy import Policy
+from asyncendpoints_core.retry import RetryPolicy
+from asyncendpoints_core.states import State
+from asyncendpoints_core.store.protocol import Identity, Store
+from support.stores import DONE, POLICY, Backend, drain, hand, new, policy, put, settle_one
+
+
+async def test_the_policy_is_written_and_read_whole(store: Store) -> None:
+    changed = Policy(
+        max_depth=1,
+        max_bytes=2,
+        ttl_ms=3,
+        idempotency_ms=4,
+        completed_ms=5,
+        failed_ms=6,
+        max_finished=7,
+        execution_ms=8,
+        lease_ms=9,
+        grace_ms=10,
+        retry=RetryPolicy(11, 12, 1.5, 13, "none", 14),
+    )
+    assert await store.configure(changed) == changed
+    assert await store.configure(Policy(), overwrite=False) == changed
+    assert await store.configure(POLICY) == POLICY
+
+
+async def test_a_changed_policy_counts_at_once(backend: Backend, store: Store) -> None:
+    worker = await hand(store)
+    await put(store, new())
+    await store.configure(policy(execution_ms=1_234, max_depth=2))
+    assert (await worker.one()).deadline_ms == await backend.now() + 1_234
+    await put(store, new(), new())
+    assert (await store.enqueue([new()]))[0].status == "full"
+
+
+async def test_another_identity_is_refused(store: Store) -> None:
+    mine = Identity("installation", "uid-1")
+    assert await store.configure(POLICY, mine) == POLICY
+    assert await store.configure(POLICY, mine) == POLICY
+    for other in (Identity("installation", "uid-2"), Identity("other", "uid-1")):
+        with pytest.raises(StoreError):
+            await store.configure(policy(max_depth=1), other)
+    assert await store.configure(Policy(), overwrite=False) == POLICY
+
+
+async def test_a_paused_store_accepts_and_runs_nothing_new(store: Store) -> None:
+    worker = await hand(store)
+    await put(store, new())
+    claim = (await worker.one()).claim
+    await store.pause()
+    waiting = await put(store, new(), new(delay_ms=0))
+    assert (await worker.claim()).refused == "paused"
+    assert await settle_one(store, jobs.complete(claim, DONE)) == "applied"
+    assert (await store.stats()).paused
+    await store.resume()
+    assert not (await store.stats()).paused
+    assert await drain(store, worker) == waiting
+
+
+async def test_a_shut_endpoint_is_purged_bit_by_bit(backend: Backend, store: Store) -> None:
+    await put(store, *(new(key=f"k{number}") for number in range(40)))
+    worker = await hand(store)
+    taken = await worker.take(5)
+    await settle_one(store, jobs.complete(taken[0].claim, DONE))
+    await store.cancel([taken[1].job.id])
+    await store.shut()
+    assert (await store.stats()).closed
+    assert (await worker.claim()).refused == "closed"
+    for _ in range(1_000):
+        if await store.purge():
+            break
+    else:
+        raise AssertionError("the purge does not end")
+    assert (await backend.scan()).states == {}
+
+
+async def test_a_reopened_endpoint_goes_on_where_it_was(store: Store) -> None:
+    worker = await hand(store)
+    order = await put(store, new(), new())
+    await store.shut()
+    await store.reopen()
+    assert not (await store.stats()).closed
+    assert await drain(store, worker) == order
+    assert (await store.stats()).counts[State.COMPLETED] == 2
+
+
+async def test_closing_ends_waits_and_watches(backend: Backend, store: Store) -> None:
+    await hand(store)
+    waiting = asyncio.create_task(store.wait_for_work("w1", 30_000))
+    async with store.events() as events:
+        assert (await anext(events)).job_id is None
+        watching = asyncio.ensure_future(anext(events))
+        await asyncio.sleep(0)
+        await store.close()
+        for pending in (waiting, watching):
+            with pytest.raises(StoreUnavailable):
+                await asyncio.wait_for(pending, 20)
+    with pytest.raises(StoreUnavailable):
+        await store.stats()
+    await store.open()
+    assert (await store.stats()).workers == 1

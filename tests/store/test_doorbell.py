@@ -1,0 +1,163 @@
+"""The doorbell: as many workers wake as there are new jobs, and no ring is lost with a waiter."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from asyncendpoints_core import jobs
+from asyncendpoints_core.jobs import Claim
+from asyncendpoints_core.retry import RetryPolicy
+from asyncendpoints_core.store.protocol import Cause, Store
+from support.stores import DONE, ERROR, Backend, Hand, hand, new, policy, put, settle_one
+
+LONG = 30_000
+SHORT = 300
+
+
+async def waiting(store: Store, workers: list[Hand], ms: int = LONG) -> list[asyncio.Task[bool]]:
+    """Let workers find nothing and then wait for the bell."""
+    for worker in workers:
+        assert await worker.take() == []
+    tasks = [asyncio.create_task(store.wait_for_work(worker.id, ms)) for worker in workers]
+    await asyncio.sleep(0)  # memory: each has begun; Redis counts a worker as waiting before it has
+    return tasks
+
+
+async def hands(store: Store, count: int) -> list[Hand]:
+    return [await hand(store, f"w{number}") for number in range(count)]
+
+
+async def test_a_hundred_jobs_wake_all_five_workers(store: Store) -> None:
+    tasks = await waiting(store, await hands(store, 5))
+    await put(store, *(new() for _ in range(100)))
+    assert await asyncio.wait_for(asyncio.gather(*tasks), 20) == [True] * 5
+
+
+async def test_one_job_wakes_one_worker(store: Store) -> None:
+    tasks = await waiting(store, await hands(store, 5), SHORT)
+    await put(store, new())
+    woken = await asyncio.gather(*tasks)
+    assert woken.count(True) == 1
+
+
+async def test_without_work_the_wait_ends_by_itself(store: Store) -> None:
+    [worker] = await hands(store, 1)
+    assert not await store.wait_for_work(worker.id, 50)
+
+
+Act = Callable[[Backend, Hand, Claim], Awaitable[object]]
+
+
+async def enqueue(backend: Backend, _: Hand, __: Claim) -> None:
+    await put(backend.store, new())
+
+
+async def promote(backend: Backend, _: Hand, __: Claim) -> None:
+    await put(backend.store, new(delay_ms=100))
+    await backend.advance(100)
+    await backend.store.sweep()
+
+
+async def release(backend: Backend, _: Hand, claim: Claim) -> None:
+    await settle_one(backend.store, jobs.release(claim))
+
+
+async def recover(backend: Backend, holder: Hand, _: Claim) -> None:
+    await backend.store.release_worker(holder.id, Cause.LOST)
+
+
+async def crash(backend: Backend, holder: Hand, _: Claim) -> None:
+    await backend.store.release_worker(holder.id, Cause.CRASH)
+
+
+async def reconcile(backend: Backend, holder: Hand, _: Claim) -> None:
+    await backend.store.reconcile(holder.id, [])
+
+
+async def redrive(backend: Backend, _: Hand, claim: Claim) -> None:
+    await settle_one(backend.store, jobs.fail(claim, ERROR))
+    await backend.store.redrive([claim.job_id])
+
+
+RINGERS: list[Act] = [enqueue, promote, release, recover, crash, reconcile, redrive]
+
+
+@pytest.mark.parametrize("act", RINGERS)
+async def test_whatever_makes_a_job_ready_rings(backend: Backend, store: Store, act: Act) -> None:
+    holder = await hand(store, "holder")
+    await put(store, new())
+    claim = (await holder.one()).claim
+    [task] = await waiting(store, await hands(store, 1))
+    await act(backend, holder, claim)
+    assert await asyncio.wait_for(task, 20)
+
+
+async def test_resume_rings(store: Store) -> None:
+    workers = await hands(store, 2)
+    tasks = await waiting(store, workers)
+    await store.pause()
+    await put(store, *(new() for _ in range(5)))
+    done, _ = await asyncio.wait(tasks, timeout=0.1)
+    assert not done
+    await store.resume()
+    assert await asyncio.wait_for(asyncio.gather(*tasks), 20) == [True] * 2
+
+
+async def test_a_claim_that_leaves_work_rings_on(store: Store) -> None:
+    workers = await hands(store, 3)
+    await put(store, new())
+    busy = await hand(store, "busy")
+    held = await busy.one()
+    tasks = await waiting(store, workers)
+    await put(store, new())
+    done, _ = await asyncio.wait(tasks, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+    assert len(done) == 1
+    await settle_one(store, jobs.complete(held.claim, DONE))
+    await put(store, new(), new(), new())  # wakes the other two
+    assert await asyncio.wait_for(asyncio.gather(*tasks), 20) == [True] * 3
+    again = await waiting_after(store, workers)
+    await put(store, new())
+    assert (await asyncio.gather(*again)).count(True) >= 1
+
+
+async def waiting_after(store: Store, workers: list[Hand]) -> list[asyncio.Task[bool]]:
+    """Drain what is there, then let the workers wait again."""
+    while taken := await workers[0].take():
+        await store.settle([jobs.complete(job.claim, DONE) for job in taken])
+    return await waiting(store, workers, SHORT)
+
+
+async def test_a_cancelled_wait_passes_its_ring_on(store: Store) -> None:
+    one, two = await hands(store, 2)
+    tasks = await waiting(store, [one, two], 2_000)
+    await put(store, new())
+    tasks[0].cancel()
+    tasks[1].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    # Whoever the ring was for is gone; the job is found by the next claim all the same.
+    assert len(await one.take() + await two.take()) == 1
+
+
+async def test_a_worker_that_leaves_unserved_rings_again(store: Store) -> None:
+    workers = await hands(store, 2)
+    tasks = await waiting(store, workers, 10_000)
+    await put(store, new())
+    done, pending = await asyncio.wait(tasks, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+    assert len(done) == 1
+    woken = workers[tasks.index(next(iter(done)))]
+    await store.release_worker(woken.id, Cause.DRAINED)
+    assert await asyncio.wait_for(next(iter(pending)), 20)
+
+
+async def test_a_suspect_wakes_a_worker_when_its_backoff_is_over(
+    backend: Backend, store: Store
+) -> None:
+    await store.configure(policy(retry=RetryPolicy(max_crashes=5, initial_ms=500)))
+    await put(store, new())
+    for number in range(2):
+        crashing = await hand(store, f"crashing-{number}")
+        await crashing.one()
+        await store.release_worker(crashing.id, Cause.CRASH)
+    worker = await hand(store)
+    assert (await worker.claim()).next_due_ms == 500  # how long its wait should be

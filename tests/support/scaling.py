@@ -1,0 +1,220 @@
+"""A discrete-event simulation of one endpoint's scaling: the real decision, simulated everything.
+
+Time is virtual milliseconds. Workers take a while to start, claim as slots are free, and are
+removed in a ReplicaSet's order, so that a decision that would kill a busy worker is seen to.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from math import inf
+
+from asyncendpoints_core.autoscale import Limits, Memory, Signals, Worker, decide, hold
+
+TICK_MS = 1_000
+START = 1_700_000_000_000
+DEFAULTS = Limits()
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What happens: `arrivals` are (time, service time), all in ms from 0; outages are spans."""
+
+    name: str
+    title: str
+    arrivals: list[tuple[int, int]]
+    duration_ms: int
+    limits: Limits = DEFAULTS
+    concurrency: int = 4
+    startup_ms: int = 8_000
+    initial: int = 0
+    outages: tuple[tuple[int, int], ...] = ()
+    never_ready_from: float = inf
+
+
+@dataclass
+class Sample:
+    """What one tick saw and decided; `reason` is the decision's."""
+
+    at_ms: int
+    demand: int
+    want: int
+    replicas: int
+    ready: int
+    reason: str
+
+
+@dataclass
+class Trace:
+    """What came of it. `waits` are ms from arrival to start; `killed` busy workers removed."""
+
+    samples: list[Sample] = field(default_factory=list)
+    waits: list[int] = field(default_factory=list)
+    rejected: int = 0
+    unfinished: int = 0
+    killed: int = 0
+    worker_ms: int = 0
+    changes: int = 0
+    reversals: int = 0
+
+    def wait_s(self, share: float) -> float:
+        """Return the wait that `share` of the started jobs did not exceed, in seconds."""
+        ordered = sorted(self.waits)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] / 1_000 if ordered else 0.0
+
+    def at(self, at_ms: int) -> Sample:
+        """Return what the last tick at or before a time saw."""
+        return max((s for s in self.samples if s.at_ms <= at_ms), key=lambda s: s.at_ms)
+
+
+@dataclass
+class _Worker:
+    name: str
+    ready_at: float
+    held: int = 0
+    cordoned: bool = False
+
+
+Event = tuple[int, int, Callable[[], None]]
+
+
+class Simulation:
+    """Plays one scenario; `run` returns its trace."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._now = 0
+        self._events: list[Event] = []
+        self._order = 0
+        self._queue: deque[tuple[int, int]] = deque()
+        self._workers: list[_Worker] = []
+        self._names = 0
+        self._replicas = scenario.initial
+        self._memory = Memory()
+        self._claimed = self._ended = self._busy = 0
+        self._direction = 0
+        self._trace = Trace()
+
+    def run(self) -> Trace:
+        scenario = self._scenario
+        for at, service in scenario.arrivals:
+            self._at(at, partial(self._arrive, service))
+        for at in range(0, scenario.duration_ms, TICK_MS):
+            self._at(at, self._tick)
+        for _, end in scenario.outages:
+            self._at(end, self._claim)
+        self._set_replicas(scenario.initial)
+        for worker in self._workers:
+            worker.ready_at = 0
+        while self._events:
+            at, _, action = heapq.heappop(self._events)
+            if at > scenario.duration_ms:
+                break
+            self._trace.worker_ms += len(self._workers) * (at - self._now)
+            self._now = at
+            action()
+        self._trace.unfinished = len(self._queue) + sum(worker.held for worker in self._workers)
+        return self._trace
+
+    def _at(self, at: int, action: Callable[[], None]) -> None:
+        self._order += 1
+        heapq.heappush(self._events, (at, self._order, action))
+
+    def _away(self) -> int | None:
+        """Return when the outage ends that is under way, or None."""
+        return next((e for b, e in self._scenario.outages if b <= self._now < e), None)
+
+    def _arrive(self, service: int) -> None:
+        if self._away() is not None:
+            self._trace.rejected += 1
+            return
+        self._queue.append((self._now, service))
+        self._claim()
+
+    def _claim(self) -> None:
+        if self._away() is not None:
+            return
+        slots = self._scenario.concurrency
+        open_ = [w for w in self._workers if w.ready_at <= self._now and not w.cordoned]
+        while self._queue:
+            worker = min(open_, key=lambda w: w.held, default=None)
+            if worker is None or worker.held >= slots:
+                return
+            arrived, service = self._queue.popleft()
+            self._trace.waits.append(self._now - arrived)
+            worker.held += 1
+            self._claimed += 1
+            self._at(self._now + service, partial(self._end, worker, service))
+
+    def _end(self, worker: _Worker, service: int) -> None:
+        away = self._away()
+        if away is not None:  # the outcome is kept, and its slot, until it can be delivered
+            self._at(away, partial(self._end, worker, service))
+            return
+        worker.held -= 1
+        self._ended += 1
+        self._busy += service
+        self._claim()
+
+    def _signals(self) -> Signals:
+        return Signals(
+            now_ms=START + self._now,
+            ready=len(self._queue),
+            running=sum(w.held for w in self._workers if not w.cordoned),
+            held=sum(w.held for w in self._workers),
+            due=0,
+            claimed=self._claimed,
+            ended=self._ended,
+            busy_ms=self._busy,
+            replicas=self._replicas,
+            workers=tuple(
+                Worker(w.name, w.held, w.ready_at <= self._now, w.cordoned) for w in self._workers
+            ),
+            concurrency=self._scenario.concurrency if self._workers else 0,
+        )
+
+    def _tick(self) -> None:
+        if self._away() is None:
+            decision = decide(self._signals(), self._memory, self._scenario.limits)
+        else:
+            decision = hold(self._replicas, self._memory, "the store cannot be reached")
+        self._memory = decision.memory
+        for worker in self._workers:
+            if worker.name in decision.cordon:
+                worker.cordoned = True
+            elif worker.name in decision.uncordon:
+                worker.cordoned = False
+        self._set_replicas(decision.replicas)
+        self._claim()
+        ready = sum(worker.ready_at <= self._now for worker in self._workers)
+        sample = Sample(
+            self._now, decision.demand, decision.want, self._replicas, ready, decision.reason
+        )
+        self._trace.samples.append(sample)
+
+    def _set_replicas(self, replicas: int) -> None:
+        step = (replicas > self._replicas) - (replicas < self._replicas)
+        if step:
+            self._trace.changes += 1
+            self._trace.reversals += step == -self._direction
+            self._direction = step
+        self._replicas = replicas
+        while len(self._workers) < replicas:
+            self._names += 1
+            ready_at = self._now + self._scenario.startup_ms
+            if ready_at >= self._scenario.never_ready_from:
+                worker = _Worker(f"w{self._names:04}", inf)
+            else:
+                worker = _Worker(f"w{self._names:04}", ready_at)
+                self._at(ready_at, self._claim)
+            self._workers.append(worker)
+        while len(self._workers) > replicas:
+            # A ReplicaSet takes those that are not ready, then the lowest deletion cost.
+            victim = min(
+                self._workers,
+                key=lambda w: (w.ready_at <= self._now, not (w.cordoned and not w.held)),
+            )
+            self._trace.killed += victim.held > 0
+            self._workers.remove(victim)

@@ -1,0 +1,191 @@
+"""Leader election by one Lease object: who may write, and how old the proof of it is.
+
+The client library's own loop is not used: an exception while it renews leaves a leader behind that
+believes in itself for ever. Here time is monotonic, every call has a timeout below the renew
+deadline, and the leader's work is cancelled before anyone else can have taken the lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from aiohttp import ClientError
+from kubernetes.aio import client
+from kubernetes.aio.client.exceptions import ApiException
+
+from asyncendpoints_core.errors import AsyncEndpointsError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+log = logging.getLogger(__name__)
+
+_CONFLICT = 409
+_NOT_FOUND = 404
+
+
+class NotLeader(AsyncEndpointsError):
+    """The lease is not known to be ours any more: write nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTimes:
+    """Seconds. A standby takes over `duration` after the last renewal it saw; the leader's own work
+    ends at `deadline`, well before that.
+    """
+
+    duration: float = 10.0
+    deadline: float = 6.0
+    period: float = 2.0
+    call: float = 2.0
+
+
+class Leadership:
+    """This process's part in the election, and the guard that every write asks."""
+
+    def __init__(
+        self,
+        api: client.ApiClient,
+        *,
+        namespace: str,
+        name: str,
+        identity: str,
+        times: LeaseTimes | None = None,
+    ) -> None:
+        self._leases = client.CoordinationV1Api(api)
+        self._namespace, self._name, self._identity = namespace, name, identity
+        self._times = times or LeaseTimes()
+        self._renewed: float | None = None  # monotonic time at which the last renewal was sent
+        self._seen: tuple[str, float] | None = None  # another's lease: its version, when first seen
+        self._ours: client.V1Lease | None = None  # as last written, so that renewing reads nothing
+        self.epoch = 0
+
+    @property
+    def leading(self) -> bool:
+        """Whether the lease was renewed recently enough to write on its strength."""
+        renewed = self._renewed
+        return renewed is not None and time.monotonic() - renewed < self._times.deadline
+
+    def check(self) -> int:
+        """Return the epoch (it grows with each change of leader) or raise NotLeader."""
+        if not self.leading:
+            raise NotLeader("this operator no longer holds the lease")
+        return self.epoch
+
+    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Take part until cancelled; run `work` while leading, again after each re-election.
+
+        `work` is cancelled when the lease is lost; its own end or failure ends this call.
+        """
+        try:
+            while True:
+                if await self._try():
+                    log.info("leading", extra={"epoch": self.epoch})
+                    await self._lead(work)
+                    log.warning("no longer leading")
+                await asyncio.sleep(self._times.period / 2)
+        finally:
+            await self._release()
+
+    async def _lead(self, work: Callable[[], Awaitable[None]]) -> None:
+        task = asyncio.ensure_future(work())
+        try:
+            while self.leading:
+                done, _ = await asyncio.wait({task}, timeout=self._times.period)
+                if done:
+                    await task
+                    return
+                if not await self._try() and self._renewed is None:
+                    return  # another holds it
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _try(self) -> bool:
+        """Acquire or renew once; False when another holds the lease or the API did not answer."""
+        sent = time.monotonic()
+        try:
+            async with asyncio.timeout(self._times.call):
+                held = await self._acquire()
+        except (ApiException, ClientError, OSError, TimeoutError) as error:
+            log.warning("the lease could not be read or written: %s", _brief(error))
+            return False
+        self._renewed = sent if held else None
+        return held
+
+    async def _acquire(self) -> bool:
+        if self._ours is not None:
+            return await self._write(self._ours)
+        try:
+            lease = await self._leases.read_namespaced_lease(self._name, self._namespace)
+        except ApiException as error:
+            if error.status != _NOT_FOUND:
+                raise
+            return await self._write(None)
+        holder = lease.spec.holder_identity if lease.spec else None
+        if holder and holder != self._identity and not self._stale(lease):
+            return False
+        return await self._write(lease)
+
+    def _stale(self, lease: client.V1Lease) -> bool:
+        """Tell whether another's lease went unrenewed for its whole duration on our own clock."""
+        version = str(lease.metadata and lease.metadata.resource_version)
+        if self._seen is None or self._seen[0] != version:
+            self._seen = (version, time.monotonic())
+            return False
+        duration = (lease.spec and lease.spec.lease_duration_seconds) or self._times.duration
+        return time.monotonic() - self._seen[1] >= duration
+
+    async def _write(self, lease: client.V1Lease | None) -> bool:
+        """Write ourselves in as the holder; False when somebody wrote since `lease` was read."""
+        now = datetime.now(UTC)
+        old = lease.spec if lease is not None and lease.spec is not None else client.V1LeaseSpec()
+        renewal = old.holder_identity == self._identity
+        spec = client.V1LeaseSpec(
+            holder_identity=self._identity,
+            lease_duration_seconds=int(self._times.duration),
+            acquire_time=old.acquire_time if renewal else now,
+            renew_time=now,
+            lease_transitions=(old.lease_transitions or 0) + (0 if renewal else 1),
+        )
+        meta = client.V1ObjectMeta(name=self._name, namespace=self._namespace)
+        body = client.V1Lease(metadata=meta, spec=spec)
+        self._ours = None
+        try:
+            if lease is None:
+                written = await self._leases.create_namespaced_lease(self._namespace, body)
+            else:
+                meta.resource_version = lease.metadata.resource_version if lease.metadata else None
+                written = await self._leases.replace_namespaced_lease(
+                    self._name, self._namespace, body
+                )
+        except ApiException as error:
+            if error.status == _CONFLICT:
+                return False
+            raise
+        self._ours = written
+        self.epoch = spec.lease_transitions or 0
+        return True
+
+    async def _release(self) -> None:
+        """Give the lease up, so that a standby need not wait for it to run out."""
+        ours, leading = self._ours, self.leading
+        self._ours = self._renewed = None
+        if ours is None or ours.spec is None or not leading:
+            return
+        ours.spec.holder_identity = ""
+        with contextlib.suppress(ApiException, ClientError, OSError, TimeoutError):
+            async with asyncio.timeout(self._times.call):
+                await self._leases.replace_namespaced_lease(self._name, self._namespace, ours)
+
+
+def _brief(error: BaseException) -> str:
+    reason = getattr(error, "reason", None)
+    return f"{getattr(error, 'status', '')} {reason}".strip() if reason else repr(error)

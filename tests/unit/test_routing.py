@@ -163,7 +163,8 @@ def test_a_literal_beats_a_parameter_and_segments_are_decoded_once(
 @pytest.mark.parametrize(
     "path",
     ["", "/", "*", "plain", "/plain/", "//plain", "/plain//", "/Plain", "/reports/",
-     "/reports//items/x", "/reports/a/items/", "/reports", "/plain%2F", "/plain?x", "/reports/a/b/c/d"],
+     "/reports//items/x", "/reports/a/items/", "/reports", "/plain%2F", "/plain?x",
+     "/reports/a/b/c/d"],
 )  # fmt: skip
 def test_no_redirects_no_trailing_slash_no_double_slash(path: str) -> None:
     assert ROUTER.match("POST", path) == NotFound()

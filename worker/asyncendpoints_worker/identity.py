@@ -9,9 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 
 from asyncendpoints_core.store.protocol import WorkerInfo
 
-POD_VARIABLE = "ASYNCENDPOINTS_POD_UID"
-
-
 class Names:
     """Makes the ids of one supervisor's children: pod, start nonce, child, generation.
 
@@ -21,10 +18,9 @@ class Names:
     """
 
     def __init__(self, pod: str = "") -> None:
-        """Use `pod`, else the pod UID of the environment, else a name made for this start."""
+        """Use `pod` (the pod's UID), else a name made for this start."""
         self.nonce = secrets.token_hex(4)
-        given = pod or os.environ.get(POD_VARIABLE, "")
-        self.pod = given or f"{socket.gethostname()}-{os.getpid()}-{self.nonce}"
+        self.pod = pod or f"{socket.gethostname()}-{os.getpid()}-{self.nonce}"
         self._children = 0
 
     def child(self) -> int:

@@ -1,0 +1,188 @@
+"""The process that runs user code: `python -m asyncendpoints_worker.child`, by the supervisor only.
+
+It claims and settles by itself; its leases, its timeouts' last resort and its end are the
+supervisor's. Signals meant for the whole group (Ctrl-C, a stop of the service) are the
+supervisor's too: it tells the child what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from asyncendpoints_core.endpoint import AsyncEndpoint
+from asyncendpoints_core.errors import StoreUnavailable, UsageError
+from asyncendpoints_core.settings import read_url
+from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_worker import pipe
+from asyncendpoints_worker.backoff import Backoff
+from asyncendpoints_worker.board import Board
+from asyncendpoints_worker.engine import Engine
+from asyncendpoints_worker.lifeline import end_with_parent
+from asyncendpoints_worker.loops import run_loop
+from asyncendpoints_worker.metrics import Metrics
+from asyncendpoints_worker.target import Target, target_of
+
+log = logging.getLogger("asyncendpoints.worker")
+
+TICK: Final = 0.2
+FIGURES: Final = 1.0
+
+
+class Child:
+    """Obeys the supervisor until it is told to drain, or is gone."""
+
+    def __init__(
+        self,
+        channel: pipe.Channel[pipe.ToChild],
+        board: Board,
+        store: RedisStore,
+        target: Target,
+        init: pipe.Init,
+    ) -> None:
+        """Make the engine; `run` starts it."""
+        self._channel = channel
+        self._board = board
+        self._target = target
+        self._metrics = Metrics()
+        self._engine = Engine(
+            store,
+            target.runners,
+            self,
+            concurrency=init.concurrency,
+            policy=init.policy,
+            metrics=self._metrics,
+            board=board,
+            fallback=target.fallback,
+            gate=target.gate,
+        )
+
+    async def run(self) -> None:
+        """Run until drained."""
+        ticking = asyncio.create_task(self._tick())
+        obeying = asyncio.create_task(self._obey())
+        await self._engine.run()
+        await self._target.stop()
+        self._send_figures()
+        for task in (ticking, obeying):
+            task.cancel()
+        await self._channel.flush()
+
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._board.tick(time.monotonic(), 0)
+        self._channel.send(pipe.Ready(self._target.names))
+        due = loop.time() + FIGURES
+        while True:
+            await asyncio.sleep(TICK)
+            self._board.tick(time.monotonic(), self._engine.used)
+            if loop.time() >= due:
+                due = loop.time() + FIGURES
+                self._send_figures()
+
+    def _send_figures(self) -> None:
+        self._channel.send(pipe.Figures(self._metrics.snapshot))
+
+    async def _obey(self) -> None:
+        engine = self._engine
+        while True:
+            message = await self._channel.receive()
+            match message:
+                case pipe.Assign(worker):
+                    engine.assign(worker)
+                case pipe.Gone(worker):
+                    engine.gone(worker)
+                case pipe.Cancel(numbers):
+                    engine.cancel(numbers)
+                case pipe.Drain():
+                    engine.drain()
+                case pipe.ReleaseAll():
+                    engine.release_all()
+                case pipe.Reconcile():
+                    engine.reconcile()
+                case pipe.Follow(policy):
+                    engine.policy = policy
+                case None:
+                    os.killpg(0, signal.SIGKILL)  # no supervisor, no lease
+                case _:
+                    log.warning("a message of the supervisor was not understood")
+
+    def doubt(self, worker: str) -> None:
+        """See Link."""
+        self._channel.send(pipe.Doubt(worker))
+
+    def vacated(self) -> None:
+        """See Link."""
+        self._channel.send(pipe.Vacated())
+
+
+def _source(init: pipe.Init) -> Any:
+    if init.redis_url is not None:
+        return init.redis_url
+    path = Path(init.redis_url_file or "")
+    return lambda: read_url(path)
+
+
+async def _open(store: RedisStore) -> None:
+    """Connect, however long that takes: the supervisor has reached this store before."""
+    backoff = Backoff()
+    while True:
+        try:
+            await store.open()
+        except StoreUnavailable as error:
+            log.info("waiting for the store: %s", error)
+            await asyncio.sleep(backoff.next())
+        else:
+            return
+
+
+async def _serve(control: socket.socket, board: Board) -> int:
+    channel = await pipe.open_channel(control, pipe.ToChild)
+    init = await channel.receive()
+    if not isinstance(init, pipe.Init):
+        return 1
+    logging.basicConfig(level=init.log_level.upper(), stream=sys.stderr)
+    endpoint = AsyncEndpoint.parse(init.endpoint)
+    try:
+        target = target_of(endpoint, [Path(each) for each in init.folders], None, init.http_target)
+    except UsageError as error:
+        channel.send(pipe.Refused(str(error)))
+        await channel.flush()
+        return 2
+    try:
+        await target.start()
+    except Exception:
+        log.exception("a function of @on_startup failed")
+        return 1
+    store = RedisStore(_source(init), endpoint.key)
+    await _open(store)
+    await Child(channel, board, store, target, init).run()
+    await store.close()
+    channel.close()
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Run as the child that the supervisor has described in `arguments`."""
+    control, board, lifeline, parent = map(int, arguments)
+    for descriptor in (control, board, lifeline):
+        os.set_inheritable(descriptor, False)  # what a handler starts must not hold them open
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Not SIG_IGN: that would be inherited by what a handler starts.
+        signal.signal(number, lambda *_: None)
+    end_with_parent(parent, lifeline)
+    with contextlib.suppress(KeyboardInterrupt):
+        return run_loop(_serve(socket.socket(fileno=control), Board(board)))
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,319 @@
+"""The worker's first process (PID 1 in its container): keeps children, their leases, and order.
+
+It never imports user code, so nothing a handler does can stop it from renewing leases, from seeing
+a child die and reporting that at once, or from ending a child that will not end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
+from asyncendpoints_core.recovery import Keeper, Recovered, release_older
+from asyncendpoints_core.store.protocol import Cause
+from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_worker import obituary, orphans, pipe
+from asyncendpoints_worker.admin import Admin
+from asyncendpoints_worker.backoff import Backoff
+from asyncendpoints_worker.cpu import default_concurrency
+from asyncendpoints_worker.heart import Heart
+from asyncendpoints_worker.identity import Names
+from asyncendpoints_worker.lifeline import adopt_orphans
+from asyncendpoints_worker.loops import run_loop
+from asyncendpoints_worker.metrics import Snapshot, add
+from asyncendpoints_worker.offspring import Offspring
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from asyncendpoints_core.endpoint import AsyncEndpoint
+    from asyncendpoints_core.settings import Settings
+
+log = logging.getLogger("asyncendpoints.worker")
+
+LOOK_SECONDS: Final = 0.25
+IDLE_SECONDS: Final = 10.0
+"""How long an idle child's loop may be silent."""
+RELEASE_SECONDS: Final = 5.0
+REPORT_SECONDS: Final = 10.0
+LONG_LIFE_SECONDS: Final = 60.0
+INTERRUPTED: Final = 130
+
+
+def run_supervisor(
+    endpoint: AsyncEndpoint,
+    settings: Settings,
+    *,
+    folders: Sequence[Path] = (),
+    idle_seconds: float = IDLE_SECONDS,
+) -> int:
+    """Run a worker of `endpoint` until SIGTERM or Ctrl-C; return its exit status.
+
+    0: drained. 1: Redis or the admin port is out of reach at the start. 2: the handlers cannot be
+    loaded. 130: a second Ctrl-C. Faults are one line on stderr. `folders` are where the handlers'
+    module is looked for first.
+    """
+    try:
+        return run_loop(Supervisor(endpoint, settings, folders, idle_seconds).run())
+    except UsageError as error:
+        print(f"asyncendpoints: {error}", file=sys.stderr)
+        return 2
+    except (AsyncEndpointsError, OSError) as error:
+        print(f"asyncendpoints: {error}", file=sys.stderr)
+        return 1
+
+
+class Supervisor:
+    """Runs the children of one worker; `run` is its whole life."""
+
+    def __init__(
+        self,
+        endpoint: AsyncEndpoint,
+        settings: Settings,
+        folders: Sequence[Path],
+        idle_seconds: float,
+    ) -> None:
+        """Prepare; UsageError without a Redis."""
+        source = settings.redis_source()
+        if source is None:
+            raise UsageError("a worker needs a Redis: --redis URL")
+        self._endpoint = endpoint
+        self._settings = settings
+        self._folders = folders
+        self._idle_seconds = idle_seconds
+        self._store = RedisStore(source, endpoint.key)
+        self._names = Names(settings.pod_uid or "")
+        self._children: list[Offspring] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._reports: set[asyncio.Task[Any]] = set()
+        self._past = Snapshot({}, {}, {})
+        self._heart: Heart
+        self._fault: str | None = None
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._interrupts = 0
+        self._draining = False
+        self._ever_ready = False
+
+    async def run(self) -> int:
+        """Serve until told to stop; return the exit status."""
+        self._listen()
+        await self._store.open()
+        policy = await self._store.configure(self._endpoint.spec.policy(), overwrite=False)
+        await release_older(self._store, self._names.pod, self._names.nonce)
+        self._heart = Heart(self._store, policy, lambda: list(self._children))
+        admin = Admin(self._settings, self.is_alive, self.is_ready, self.figures)
+        await admin.start()
+        keeper = Keeper(self._store, lambda: self._heart.policy, random.random, self._recovered)
+        for loop in (self._heart.run(), keeper.run(), self._look()):
+            self._spawn_task(self._tasks, loop)
+        for _ in range(self._endpoint.spec.worker.processes):
+            self._spawn_task(self._tasks, self._keep_child())
+        try:
+            await self._stop.wait()
+            return await self._shut_down()
+        finally:
+            for task in self._tasks | self._reports:
+                task.cancel()
+            await asyncio.gather(*self._tasks, *self._reports, return_exceptions=True)
+            await admin.stop()
+            await self._store.close()
+
+    def _spawn_task(self, group: set[asyncio.Task[Any]], work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(work)
+        group.add(task)
+        task.add_done_callback(self._task_ended)
+        task.add_done_callback(group.discard)
+
+    def _task_ended(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            # Nothing goes on as it should without one of these: end, and be started again.
+            log.critical("the supervisor has a defect", exc_info=task.exception())
+            self._fault = "the supervisor has a defect"
+            self._stop.set()
+
+    # Signals.
+
+    def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        adopt_orphans()
+        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        loop.add_signal_handler(signal.SIGINT, self._interrupted)
+        loop.add_signal_handler(signal.SIGCHLD, self._reap)
+
+    def _interrupted(self) -> None:
+        self._interrupts += 1
+        self._stop.set()
+        if self._interrupts > 1:
+            self._hurry.set()
+
+    def _reap(self) -> None:
+        """Take in every process that has ended: children, and orphans that came to us."""
+        while True:
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if found is None:
+                return
+            child = next((each for each in self._children if each.pid == found.si_pid), None)
+            if child is not None:
+                # While it is not waited for, nobody else can have its process group's number.
+                orphans.kill_group(child.pid)
+            _, status = os.waitpid(found.si_pid, 0)
+            if child is not None and not child.ended.done():
+                child.ended.set_result(os.waitstatus_to_exitcode(status))
+
+    # Children.
+
+    async def _keep_child(self) -> None:
+        """Keep one child running, with growing pauses while it keeps dying young."""
+        backoff = Backoff(0.1, 30.0)
+        while not self._draining:
+            child = Offspring(self._names, self._init(), self._heart.beat_now)
+            self._children.append(child)
+            self._reap()  # it may have ended before it was in the list
+            talk = asyncio.create_task(child.converse())
+            status = await child.ended
+            await asyncio.wait((talk,), timeout=0.2)  # its last words may still be in the pipe
+            talk.cancel()
+            self._bury(child, status)
+            if child.refused_because is not None and not self._ever_ready:
+                self._fault = child.refused_because
+                self._stop.set()
+                return
+            if time.monotonic() - child.born > LONG_LIFE_SECONDS:
+                backoff.reset()
+            if not self._draining:
+                await asyncio.sleep(backoff.next())
+
+    def _init(self) -> pipe.Init:
+        worker, settings = self._endpoint.spec.worker, self._settings
+        file = settings.redis_url_file
+        return pipe.Init(
+            endpoint=self._endpoint.document(),
+            concurrency=worker.concurrency or default_concurrency(),
+            policy=self._heart.policy,
+            folders=[str(folder) for folder in self._folders],
+            redis_url=settings.redis_url,
+            redis_url_file=None if file is None else str(file),
+            http_target=settings.http_target,
+            log_level=settings.log_level,
+            log_format=settings.log_format,
+        )
+
+    def _bury(self, child: Offspring, status: int) -> None:
+        """Stop renewing a dead child's lease, then report what it held."""
+        self._children.remove(child)
+        orphans.kill_tagged(child.tag)
+        add(self._past, child.figures)
+        if child.killed:
+            cause = Cause.KILLED
+        elif status == 0 and self._draining:
+            cause = Cause.DRAINED
+        else:
+            cause = Cause.CRASH
+            log.error("child %d ended by itself (status %d)", child.pid, status)
+            self._count("child_crashes")
+        self._ever_ready = self._ever_ready or child.ready
+        if child.worker:
+            report = self._report(child.worker, cause, child)
+            self._spawn_task(self._reports, report)
+        child.close()
+        child.buried.set_result(None)
+
+    def _report(self, worker: str, cause: Cause, child: Offspring) -> Coroutine[Any, Any, None]:
+        running, culprits = child.running(), child.culprits
+        present = {each.claim.number for each in running}
+        culprits = [(each, why) for each, why in culprits if each.claim.number in present]
+
+        async def until_taken() -> None:
+            policy = self._heart.policy
+            released = await obituary.report(self._store, policy, worker, cause, running, culprits)
+            log.info("%s has ended (%s): %s", worker, cause.value, released)
+
+        return until_taken()
+
+    async def _look(self) -> None:
+        """Look after the children four times a second."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            now = time.monotonic()
+            grace = self._heart.policy.grace_ms / 1000
+            for child in self._children:
+                child.inspect(now, grace, self._idle_seconds)
+
+    # The end.
+
+    async def _shut_down(self) -> int:
+        """Drain the children, or after a second Ctrl-C end them, and report what is left."""
+        self._draining = True
+        for child in self._children:
+            child.drain()
+        self._heart.beat_now()
+        limit = 0.0 if self._fault else self._endpoint.spec.drain_seconds
+        if not await self._childless_within(limit):
+            for child in self._children:
+                child.send(pipe.ReleaseAll())
+            if not await self._childless_within(0.0 if self._fault else RELEASE_SECONDS):
+                for child in self._children:
+                    child.kill()
+                await self._childless_within(RELEASE_SECONDS)
+        reported = not self._reports or bool(
+            (await asyncio.wait(self._reports, timeout=REPORT_SECONDS))[0]
+        )
+        if self._fault is not None:
+            print(f"asyncendpoints: {self._fault}", file=sys.stderr)
+            return 2 if not self._ever_ready else 1
+        if self._hurry.is_set():
+            return INTERRUPTED
+        return 0 if reported else 1
+
+    async def _childless_within(self, seconds: float) -> bool:
+        """Wait until every child has ended; cut short by a second Ctrl-C."""
+        ends = [child.buried for child in self._children]
+        if ends:
+            everyone = asyncio.ensure_future(asyncio.wait(ends))
+            hurry = asyncio.create_task(self._hurry.wait())
+            waiting = {everyone, hurry}
+            await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            for task in waiting:
+                task.cancel()
+        await asyncio.sleep(0)
+        return all(end.done() for end in ends)
+
+    # For the admin port.
+
+    def is_alive(self) -> bool:
+        """Whether the supervisor's own loops run; never Redis, never a child."""
+        return asyncio.get_running_loop().time() - self._heart.last_beat < 60
+
+    def is_ready(self) -> bool:
+        """Whether every child has loaded its handlers once; never whether it is busy."""
+        wanted = self._endpoint.spec.worker.processes
+        ready = sum(child.ready for child in self._children)
+        return self._ever_ready or ready >= wanted
+
+    def figures(self) -> Snapshot:
+        """Return the figures of all children, the dead ones included."""
+        total = Snapshot({}, {}, {})
+        for part in (self._past, *(child.figures for child in self._children)):
+            add(total, part)
+        return total
+
+    def _recovered(self, done: Recovered) -> None:
+        self._count("recovered_jobs", done.jobs)
+
+    def _count(self, name: str, by: int = 1) -> None:
+        if by:
+            counters = self._past.counters
+            counters[name] = counters.get(name, 0) + by

@@ -82,7 +82,8 @@ def load(paths: Iterable[str | Path], *, cluster: bool = False) -> Manifest:
         documents = [d for d in read_documents(text, str(path)) if d.faults or d.value is not None]
         for document in documents:
             endpoint, found = check(document, cluster=cluster)
-            here += [*found, *_named_twice(document, first)]
+            found = (*found, *_named_twice(document, first))
+            here += found
             if endpoint is not None and not found:
                 loaded.append(Loaded(endpoint, Path(path), document))
         if not documents:

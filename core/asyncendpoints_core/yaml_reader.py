@@ -174,8 +174,8 @@ def _syntax(error: yaml.MarkedYAMLError, line: str) -> str:
         return f"not YAML: {problem}; quote the value"
     if "found '<scalar>'" in problem:
         return f"not YAML: {problem}; quote the whole value"
-    if "end of stream" in problem:
-        return f"not YAML: {error.context or problem}: it is never closed"
+    if "end of stream" in problem or "stream end" in problem:
+        return "not YAML: a bracket or a quote is never closed"
     return f"not YAML: {problem}"
 
 

@@ -1,0 +1,145 @@
+"""Group commit: requests that come at the same time share calls to the store.
+
+While a call is under way, what comes in waits for the next one; nothing waits for a timer. Under
+load a call carries many items, on an idle gateway one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from asyncendpoints_core.errors import StoreUnavailable
+from asyncendpoints_core.store.protocol import MAX_BATCH, MAX_BATCH_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+log = logging.getLogger("asyncendpoints.gateway")
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+MAX_IN_FLIGHT: Final = 2
+"""Calls at a time: one at the store, one being written or read."""
+MAX_QUEUED: Final = 20_000
+"""Items that may wait for a call; beyond that the store is too slow for them all."""
+RESEND_SECONDS: Final = (0.05, 0.3)
+"""When a call whose reply was lost is sent again; every item is safe to repeat."""
+
+
+class Batcher(Generic[Item, Answer]):
+    """Turns `call(items) -> answers` into `ask(item) -> answer`.
+
+    `weigh` gives the bytes of an item, where a call's size has a limit. A call is never cut short
+    by the ones who asked going away: it runs in a task of its own.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
+        *,
+        weigh: Callable[[Item], int] | None = None,
+        limit: int = MAX_BATCH,
+        observe: Callable[[int], None] | None = None,
+        resend: Sequence[float] = RESEND_SECONDS,
+    ) -> None:
+        """Prepare; `observe` is told the size of each call."""
+        self._call = call
+        self._weigh = weigh
+        self._limit = limit
+        self._observe = observe
+        self._resend = resend
+        self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+
+    @property
+    def waiting(self) -> int:
+        """How many items wait for a call."""
+        return len(self._waiting)
+
+    def ask(self, item: Item) -> asyncio.Future[Answer]:
+        """Return the future answer to `item`. It fails with StoreUnavailable, or what call raised.
+
+        Giving up the future before its call began takes the item back; afterwards it only means
+        that nobody hears the answer.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        if len(self._waiting) >= MAX_QUEUED:
+            future.set_exception(StoreUnavailable("the store is too slow for what comes in"))
+            return future
+        self._waiting.append((item, future))
+        if not self._scheduled and len(self._running) < MAX_IN_FLIGHT:
+            # Everything that the loop has at hand now gets into this call.
+            self._scheduled = True
+            loop.call_soon(self._start)
+        return future
+
+    async def drained(self) -> None:
+        """Return when no call is under way and nothing waits for one."""
+        while self._running or self._waiting:
+            if self._running:
+                await asyncio.wait(self._running)
+            await asyncio.sleep(0)
+
+    def _start(self) -> None:
+        self._scheduled = False
+        while self._waiting and len(self._running) < MAX_IN_FLIGHT:
+            batch = self._take()
+            if not batch:
+                return
+            task = asyncio.get_running_loop().create_task(self._run(batch))
+            self._running.add(task)
+            task.add_done_callback(self._ended)
+            if len(self._waiting) < self._limit:
+                return  # the next call waits for company rather than for nothing
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if self._waiting and not self._scheduled:
+            self._scheduled = True
+            task.get_loop().call_soon(self._start)
+
+    def _take(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
+        batch: list[tuple[Item, asyncio.Future[Answer]]] = []
+        room = MAX_BATCH_BYTES
+        while self._waiting and len(batch) < self._limit:
+            item, future = self._waiting[0]
+            if future.done():  # its client went away before anything was sent
+                self._waiting.popleft()
+                continue
+            if self._weigh is not None:
+                room -= self._weigh(item)
+                if room < 0 and batch:
+                    break
+            batch.append(self._waiting.popleft())
+        return batch
+
+    async def _run(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
+        if self._observe is not None:
+            self._observe(len(batch))
+        try:
+            answers = await self._send([item for item, _ in batch])
+        except Exception as error:
+            if not isinstance(error, StoreUnavailable):
+                log.exception("a call to the store failed")
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)
+
+    async def _send(self, items: Sequence[Item]) -> Sequence[Answer]:
+        for delay in self._resend:
+            try:
+                return await self._call(items)
+            except StoreUnavailable as error:
+                log.debug("sending %d items again: %s", len(items), error)
+                await asyncio.sleep(delay)
+        return await self._call(items)

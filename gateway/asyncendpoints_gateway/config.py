@@ -1,0 +1,67 @@
+"""What the gateway needs of an endpoint, worked out once at the start so that requests find it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from asyncendpoints_core.schemas import compile_schema
+from asyncendpoints_gateway.headers import KEPT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from asyncendpoints_core.endpoint import AsyncEndpoint
+    from asyncendpoints_core.schemas import CompiledSchema
+
+
+@dataclass(frozen=True, slots=True)
+class RouteConfig:
+    """One route, ready to take requests. `keep` are the headers to store, in lower case."""
+
+    path: str
+    methods: Sequence[str]
+    job: str
+    keep: frozenset[str]
+    schema: CompiledSchema | None
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """The endpoint as the gateway sees it. Sizes in bytes; `base` is put before every link."""
+
+    name: str
+    routes: tuple[RouteConfig, ...]
+    base: str
+    max_attempts: int
+    max_body: int
+    max_head: int
+    max_waiters: int
+    may_list: bool
+    origins: frozenset[str]
+
+    @classmethod
+    def of(cls, endpoint: AsyncEndpoint, prefix: str = "") -> GatewayConfig:
+        """Return the configuration of `endpoint`, mounted below `prefix`."""
+        spec, gateway = endpoint.spec, endpoint.spec.gateway
+        routes = tuple(
+            RouteConfig(
+                path=route.path,
+                methods=tuple(route.methods),
+                job=route.job,
+                keep=KEPT.union(name.lower() for name in route.headers),
+                schema=None if route.schema_ is None else compile_schema(route.schema_),
+            )
+            for route in spec.routes
+        )
+        return cls(
+            name=endpoint.name,
+            routes=routes,
+            base=gateway.base_path + prefix,
+            max_attempts=spec.policy().retry.max_attempts,
+            max_body=gateway.max_body_bytes,
+            max_head=gateway.max_header_bytes,
+            max_waiters=gateway.max_waiters,
+            may_list=gateway.list_,
+            origins=frozenset(gateway.cors.allow_origins if gateway.cors else ()),
+        )

@@ -1,0 +1,111 @@
+"""A small HTTP load generator: N keep-alive connections, one request in flight on each.
+
+Run as a process of its own, so that it and the server each have a core. Prints one JSON line.
+"""
+
+import argparse
+import asyncio
+import json
+import time
+from typing import cast
+
+import uvloop
+
+
+class Client(asyncio.Protocol):
+    """One connection that sends the same request again as soon as its answer is whole."""
+
+    def __init__(self, request: bytes, stop_at: float, done: asyncio.Future[None]) -> None:
+        self.request = request
+        self.stop_at = stop_at
+        self.done = done
+        self.buffer = b""
+        self.latencies: list[float] = []
+        self.statuses: dict[str, int] = {}
+        self.sent = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are no asyncio.Transport
+        self.transport = cast("asyncio.Transport", transport)
+        self._send()
+
+    def _send(self) -> None:
+        self.sent = time.perf_counter()
+        self.transport.write(self.request)
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer = self.buffer + data if self.buffer else data
+        head = self.buffer.find(b"\r\n\r\n")
+        if head < 0:
+            return
+        at = self.buffer.lower().find(b"content-length:", 0, head + 2)
+        length = int(self.buffer[at + 15 : self.buffer.find(b"\r\n", at)]) if at >= 0 else 0
+        if len(self.buffer) < head + 4 + length:
+            return
+        now = time.perf_counter()
+        self.latencies.append(now - self.sent)
+        status = self.buffer[9:12].decode()
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+        self.buffer = b""
+        if now < self.stop_at:
+            self._send()
+        else:
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+async def load(
+    host: str, port: int, request: bytes, connections: int, seconds: float
+) -> dict[str, object]:
+    """Load one server and return its rate, percentiles in ms, and answers by status."""
+    loop = asyncio.get_running_loop()
+    begun = time.perf_counter()
+    clients = []
+    for _ in range(connections):
+        done = loop.create_future()
+        _, client = await loop.create_connection(
+            lambda done=done: Client(request, begun + seconds, done), host, port
+        )
+        clients.append(client)
+    await asyncio.gather(*(client.done for client in clients))
+    took = time.perf_counter() - begun
+    latencies = sorted(value for client in clients for value in client.latencies)
+    statuses: dict[str, int] = {}
+    for client in clients:
+        for status, count in client.statuses.items():
+            statuses[status] = statuses.get(status, 0) + count
+    count = len(latencies)
+    return {
+        "rate": count / took,
+        "p50_ms": latencies[count // 2] * 1000 if count else None,
+        "p99_ms": latencies[int(count * 0.99)] * 1000 if count else None,
+        "statuses": statuses,
+    }
+
+
+def main() -> None:
+    """Parse the command line, load, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--path", default="/echo")
+    parser.add_argument("--body", default="x" * 100)
+    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    options = parser.parse_args()
+    body = options.body.encode()
+    request = (
+        f"POST {options.path} HTTP/1.1\r\nHost: {options.host}\r\nUser-Agent: bench\r\n"
+        f"Accept: */*\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+    figures = uvloop.run(
+        load(options.host, options.port, request, options.connections, options.seconds)
+    )
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -68,7 +68,8 @@ PATTERNS: Final[dict[str, str]] = {}
 
 def pattern(expression: str, meaning: str) -> str:
     """Register the meaning of a pattern and return the expression."""
-    PATTERNS[expression] = meaning
+    if PATTERNS.setdefault(expression, meaning) != meaning:
+        raise ValueError(f"the pattern {expression} means two things")
     return expression
 
 

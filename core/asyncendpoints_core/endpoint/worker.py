@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
-from asyncendpoints_core.endpoint.base import Record, broken, exactly_one, pattern
+from asyncendpoints_core.endpoint.base import PRINTABLE, Record, broken, exactly_one, pattern
 from asyncendpoints_core.endpoint.pods import PodOptions, Rollout
 
 MODULE: Final = pattern(
@@ -12,7 +12,6 @@ MODULE: Final = pattern(
     "the dotted name of a Python module, such as reports.jobs",
 )
 REQUEST_PATH: Final = pattern(r"^/[\x21-\x7e]*$", "a path such as /jobs/run")
-IMAGE: Final = pattern(r"^[\x21-\x7e]+$", "the name of an image, without spaces")
 
 
 class HttpWorker(Record):
@@ -27,7 +26,7 @@ class HttpWorker(Record):
 class WorkerSpec(PodOptions):
     """The workers: they claim jobs and run your code. Exactly one of `handlers` and `http`."""
 
-    image: Annotated[str, StringConstraints(max_length=512, pattern=IMAGE)] | None = Field(
+    image: Annotated[str, StringConstraints(max_length=512, pattern=PRINTABLE)] | None = Field(
         default=None,
         description="Image of your code: the worker base plus your modules, or, in HTTP mode, your "
         "server. Needed in a cluster; `asyncendpoints run` does not use it.",

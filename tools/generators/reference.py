@@ -25,7 +25,7 @@ def resource_md(_: str) -> str:
         "# The AsyncEndpoint resource\n",
         _NOTE.format(source="core/asyncendpoints_core/endpoint"),
         f"`apiVersion: {API_VERSION}`, `kind: AsyncEndpoint`, short name `aep`, namespaced. The "
-        "same file is read by `asyncendpoints run` on a laptop, by `asyncendpoints validate` and by "
+        "same file is read by `asyncendpoints run` on a laptop, `asyncendpoints validate` and "
         "a cluster. Unknown fields are refused. Sizes are in bytes and times in seconds, with "
         "fractions; numbers and `true` or `false` are written without quotes, paths with braces "
         "in quotes.\n",

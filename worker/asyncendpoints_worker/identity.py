@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from asyncendpoints_core.store.protocol import WorkerInfo
 
+
 class Names:
     """Makes the ids of one supervisor's children: pod, start nonce, child, generation.
 

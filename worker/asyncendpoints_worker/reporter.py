@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from asyncendpoints_core.errors import StoreUnavailable
+from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.store.protocol import MAX_BATCH
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Reporter:
         self._slots: list[Slot] = []
         self._task: asyncio.Task[None] | None = None
         self._next = 0.0
+        self._sending = asyncio.Lock()
 
     def add(self, slot: Slot) -> None:
         """Send `slot.progress` soon."""
@@ -46,13 +47,19 @@ class Reporter:
             self._task = None
 
     async def flush(self) -> None:
-        """Send what there is now; a report is no outcome, so one that is lost stays lost."""
-        while self._slots:
-            self._next = self._loop.time() + INTERVAL
-            slots, self._slots = self._slots[:MAX_BATCH], self._slots[MAX_BATCH:]
-            taken = [(slot.claim, slot.take_progress()) for slot in slots]
-            updates = [(claim, progress) for claim, progress in taken if progress is not None]
-            try:
-                await asyncio.wait_for(self._store.progress(updates), PATIENCE)
-            except (StoreUnavailable, TimeoutError):
-                return
+        """Send what there is now and wait for what is under way, so that an outcome comes after it.
+
+        A report is no outcome: one that cannot be sent is dropped.
+        """
+        if not self._slots and not self._sending.locked():
+            return
+        async with self._sending:
+            while self._slots:
+                self._next = self._loop.time() + INTERVAL
+                slots, self._slots = self._slots[:MAX_BATCH], self._slots[MAX_BATCH:]
+                taken = [(slot.claim, slot.take_progress()) for slot in slots]
+                updates = [(claim, progress) for claim, progress in taken if progress is not None]
+                try:
+                    await asyncio.wait_for(self._store.progress(updates), PATIENCE)
+                except (StoreError, TimeoutError):
+                    return

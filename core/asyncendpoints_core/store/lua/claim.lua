@@ -1,35 +1,32 @@
 -- claim: promote what is due, then hand out ready jobs, 6 : 3 : 1 by priority.
 -- KEYS: meta jobs blobs ready:high ready:normal ready:low suspects delayed running held expiries
---   workers winfo lastclaim finished:completed finished:failed finished:canceled corrupt counts
+--   workers marks lastclaim finished:completed finished:failed finished:canceled corrupt counts
 --   totals idle bell watch
 -- META: tick seq fence cursor paused suspended closed solo_until ttl_ms execution_ms lease_ms
 --   completed_ms failed_ms
 -- LIB: batch time record counts events ring finish corrupt waiting
--- ARGV: 1 worker, 2 request number, 3 limit, 4 bytes of bodies at most
+-- ARGV: 1 worker, 2 request number, 3 limit, 4 bytes of bodies at most, 5 whether it was rung
 -- RETURNS: context; a word: ok gone cordoned draining paused closed; flags more, drain, alone as
 --   1 or 0; next due in ms or -1; ids; then each record, followed by its body if kept apart
 local worker, request = ARGV[1], tonumber(ARGV[2])
-local limit, max_bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
+local limit, max_bytes, rung = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
 local wl = #worker
+local IDLE_MS = 2000
 -- Smooth 6 : 3 : 1, so that no line waits longer than it must.
-local SLOTS = {[0] = 0, 1, 0, 0, 1, 0, 2, 0, 1, 0}
+local SLOTS = {[0] = 0, 0, 1, 0, 0, 1, 0, 2, 0, 1}
 
 local lease = tonumber(call('ZSCORE', workers, worker) or 0)
 if lease <= now then return {context(), 'gone'} end
 call('ZREM', idle, worker)
 
 local out, out_ids = {}, {}
+-- A suspect that may run already waits for a worker that is empty, not for a time.
 local function next_due()
-  local due = -1
-  for _, key in ipairs({delayed, suspects}) do
-    local first = call('ZRANGEBYSCORE', key, '(' .. string.format('%.0f', now), '+inf',
-      'WITHSCORES', 'LIMIT', 0, 1)
-    if first[2] then
-      local wait = tonumber(first[2]) - now
-      if due < 0 or wait < due then due = wait end
-    end
-  end
-  return due
+  local due = tonumber(call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2])
+  local backing_off = tonumber(call('ZRANGEBYSCORE', suspects, '(' .. string.format('%.0f', now),
+    '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2])
+  if not due or backing_off and backing_off < due then due = backing_off end
+  return due and math.max(0, due - now) or -1
 end
 local function reply(word, more, drain, alone)
   return {context(), word, (more and '1' or '0') .. (drain and '1' or '0') .. (alone and '1' or '0'),
@@ -60,13 +57,19 @@ if last then
   end
 end
 
-if closed > 0 then return reply('closed') end
-if paused > 0 then return reply('paused') end
-local marks = call('HMGET', winfo, 'd' .. worker, 'c' .. worker)
-if marks[1] then return reply('draining') end
-if marks[2] then
-  for _, ends in pairs(cmsgpack.unpack(marks[2])) do
-    if ends > now then return reply('cordoned') end
+-- A refusal passes on the ring that it cannot use.
+local function refuse(word)
+  if rung then ring(math.min(1, call('ZCARD', ready_high) + call('ZCARD', ready_normal)
+    + call('ZCARD', ready_low) + call('ZCOUNT', suspects, '-inf', now))) end
+  return reply(word)
+end
+if closed > 0 then return refuse('closed') end
+if paused > 0 then return refuse('paused') end
+local mark = call('HMGET', marks, 'd' .. worker, 'c' .. worker)
+if mark[1] then return refuse('draining') end
+if mark[2] then
+  for _, ends in pairs(cmsgpack.unpack(mark[2])) do
+    if ends > now then return refuse('cordoned') end
   end
 end
 
@@ -106,7 +109,7 @@ local function take(id, record)
     local size = body_bytes(r)
     if taken > 0 and total_bytes + size > max_bytes then stopped = true return false end
     total_bytes = total_bytes + size
-    if r.expires > 0 and r.started == 0 then add(off_expiries, id) end
+    if r.started == 0 and (r.expires > 0 or r.claim > 0) then add(off_expiries, id) end
     name, blob, since, revision = r.name, r.blob, r.updated, r.rev + 1
     r.state, r.attempt, r.claim, r.worker, r.rev = RUNNING, r.attempt + 1, number, worker, r.rev + 1
     r.updated, r.started, r.deadline, r.progress = now, now, deadline, ''
@@ -123,24 +126,37 @@ local function take(id, record)
   return true
 end
 
+-- The first suspect that may run by now; those that cannot be read leave their line.
 local drain, alone = false, false
-local eligible = call('ZRANGEBYSCORE', suspects, '-inf', now, 'LIMIT', 0, LOOK_AHEAD)
 local off_suspects = batch('ZREM', suspects)
-if #eligible > 0 then
+local eligible = call('ZRANGEBYSCORE', suspects, '-inf', now, 'LIMIT', 0, LOOK_AHEAD)
+local suspect, suspect_record
+for _, id in ipairs(eligible) do
+  local record = call('HGET', jobs, id)
+  local _, why = decode(record or '')
+  if not record then
+    drop_missing(QUEUED)
+    add(off_suspects, id)
+  elseif why == 'corrupt' then
+    save(id, put_aside(id, record, QUEUED))
+    add(off_suspects, id)
+  elseif not why then
+    suspect, suspect_record = id, record
+    break
+  end
+end
+if suspect then
+  local solo = call('HGET', meta, 'solo')
   if call('ZLEXCOUNT', held, '[' .. worker .. '\0', '(' .. worker .. '\1') == 0 then
-    for i = 1, #eligible do
-      if take(eligible[i], call('HGET', jobs, eligible[i])) then add(off_suspects, eligible[i]) end
-      if taken > 0 then break end
-    end
-    alone = taken > 0
-    if alone and solo_until > 0 and call('HGET', meta, 'solo') == worker then
-      call('HDEL', meta, 'solo', 'solo_until')
-    end
+    take(suspect, suspect_record)
+    add(off_suspects, suspect)
+    alone = true
+    if solo == worker then call('HDEL', meta, 'solo', 'solo_until') end
   elseif solo_until <= now then
-    call('HSET', meta, 'solo', worker, 'solo_until', now + lease_ms)
+    call('HSET', meta, 'solo', worker, 'solo_until', string.format('%.0f', now + lease_ms))
     drain = true
   else
-    drain = call('HGET', meta, 'solo') == worker
+    drain = solo == worker
   end
 end
 
@@ -215,6 +231,11 @@ if taken > 0 then
 end
 flush_counts()
 publish()
-local more = left[0] + left[1] + left[2] > 0 or #eligible > #off_suspects - 2
-if more and not drain then ring(1) end
+local more = left[0] + left[1] + left[2] > 0
+if more or suspect and not alone then
+  ring(1)
+elseif taken == 0 then
+  -- From now on a ring is meant for it too, though its wait begins a moment later.
+  call('ZADD', idle, now + IDLE_MS, worker)
+end
 return reply('ok', more, drain, alone)

@@ -108,9 +108,8 @@ for i = 1, n do
     if value then
       local owner = ssub(value, 1, 16)
       local earlier = fresh[owner] or call('HGET', jobs, owner)
-      local ends = not earlier and tonumber(call('ZSCORE', idemexp, key) or 0)
-      decided = not (ends and ends <= now)
-      if decided and ssub(value, 17) ~= fingerprint then
+      decided = earlier or struct.unpack('>I8', value, 17) > now
+      if decided and ssub(value, 25) ~= fingerprint then
         answer(i, 'm')
       elseif decided and earlier then
         answer(i, 'r', owner, earlier)
@@ -132,7 +131,7 @@ for i = 1, n do
   else
     create(i, id, prio, max, delay, expires, nl, tl, taill, blobl, body, at)
     if key then
-      bound[key] = id .. fingerprint
+      bound[key] = id .. spack('>I8', now + idempotency_ms) .. fingerprint
       add(set_idem, key, bound[key])
       add(set_idemexp, now + idempotency_ms, key)
     end

@@ -6,5 +6,5 @@
 local worker, info = ARGV[1], ARGV[2]
 if call('ZSCORE', left, worker) then return 0 end
 call('ZADD', workers, now + lease_ms, worker)
-call('HSET', winfo, 'i' .. worker, info)
+call('HSET', winfo, worker, info)
 return 1

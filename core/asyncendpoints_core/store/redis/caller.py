@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from redis import exceptions as redis_errors
 
+from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.policy import Policy
 from asyncendpoints_core.store.redis import keys, scripts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from asyncendpoints_core.ids import JobId
     from asyncendpoints_core.store.redis.connection import RedisConnection
 
 
@@ -27,6 +29,14 @@ def policy_fields(policy: Policy) -> list[bytes]:
     return flat
 
 
+def _bulk(words: Sequence[bytes]) -> bytes:
+    return b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+
+
+def _pack(words: Sequence[bytes]) -> bytes:
+    return b"*%d\r\n" % len(words) + _bulk(words)
+
+
 class Caller:
     """Runs the scripts of one endpoint over a connection."""
 
@@ -34,6 +44,9 @@ class Caller:
         self.prefix = keys.prefix(namespace_name)
         self.connection = connection
         self._heads: dict[str, tuple[int, bytes]] = {}
+        # What is written where Redis has lost its data: the policy last seen in force.
+        self.policy = Policy()
+        self.closed = False
 
     def pack(self, script: scripts.Script, args: Sequence[bytes], *, whole: bool) -> list[bytes]:
         """Return the bytes of a call; `whole` sends the source instead of its hash."""
@@ -42,7 +55,7 @@ class Caller:
             names = [(self.prefix + key).encode() for key in script.keys]
             code = script.source if whole else script.sha
             words = [b"EVAL" if whole else b"EVALSHA", code.encode(), b"%d" % len(names), *names]
-            head = len(words), b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+            head = len(words), _bulk(words)
             if not whole:
                 self._heads[script.name] = head
         parts = [b"*%d\r\n" % (head[0] + len(args)), head[1]]
@@ -52,24 +65,41 @@ class Caller:
 
     async def run(self, name: str, *args: bytes, again: bool = True) -> Any:
         """Run a script and return its reply. Raises StoreError."""
+        if self.closed:
+            raise StoreUnavailable("the store was closed")
         script = scripts.load(name)
         whole = False
-        for _ in range(3):
+        tries = 3
+        while True:
             packed = self.pack(script, args, whole=whole)
             (reply,) = await self.connection.call(self.prefix + "meta", [packed], again=again)
             if not isinstance(reply, Exception):
                 return reply
-            if isinstance(reply, redis_errors.NoScriptError):
+            tries -= 1
+            if tries and isinstance(reply, redis_errors.NoScriptError):
                 whole = True
-            elif scripts.EMPTY_ERROR in str(reply):
+            elif tries and scripts.EMPTY_ERROR in str(reply):
                 await self.make()
             else:
-                break
-        raise self.connection.fault(reply) from reply
+                raise self.connection.fault(reply) from reply
+
+    async def send(self, commands: Sequence[tuple[str, ...]]) -> list[Any]:
+        """Send plain commands to the server of the endpoint's keys; return their replies."""
+        packed = [[_pack([word.encode() for word in command])] for command in commands]
+        return await self.connection.call(self.prefix + "meta", packed)
+
+    async def quarantine(self, ids: Sequence[JobId], *, whole: bool = False) -> int:
+        """Set aside the records of jobs that cannot be read; return how many there were.
+
+        `whole`: also when their state can be read (the request cannot).
+        """
+        if not ids:
+            return 0
+        return int(await self.run("quarantine", b"".join(ids), b"1" if whole else b"0"))
 
     async def make(self) -> None:
         """Write the schema where nothing is yet: the first open, or Redis lost its data."""
-        fields = policy_fields(Policy())
+        fields = policy_fields(self.policy)
         schema = await self.run("open", b"%d" % scripts.SCHEMA, *fields)
         if int(schema) != scripts.SCHEMA:
             raise self.connection.fault(redis_errors.ResponseError(scripts.VERSION_ERROR))

@@ -1,4 +1,4 @@
-"""The verbs of clients: create jobs, look at them, end them."""
+"""The verbs of clients: create jobs, look at them, end them, run them again."""
 
 from __future__ import annotations
 
@@ -8,17 +8,26 @@ from typing import TYPE_CHECKING, Final
 from asyncendpoints_core.ids import JobId
 from asyncendpoints_core.jobs import Job, Result
 from asyncendpoints_core.states import State
-from asyncendpoints_core.store.protocol import Enqueued, EnqueueStatus, Found
-from asyncendpoints_core.store.redis.caller import Caller
-from asyncendpoints_core.store.redis.codec import Context, decode_result, trace_of
+from asyncendpoints_core.store.protocol import (
+    Canceled,
+    CancelStatus,
+    DeleteStatus,
+    Enqueued,
+    EnqueueStatus,
+    Found,
+    Redriven,
+    RedriveStatus,
+)
+from asyncendpoints_core.store.redis.codec import Context, CorruptRecord, decode_result, trace_of
 from asyncendpoints_core.store.redis.records import encode_new, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from asyncendpoints_core.jobs import NewJob
+    from asyncendpoints_core.store.redis.caller import Caller
 
-_STATUS: Final = {
+_ENQUEUED: Final = {
     "c": EnqueueStatus.CREATED,
     "e": EnqueueStatus.CREATED,
     "r": EnqueueStatus.REPLAYED,
@@ -27,6 +36,29 @@ _STATUS: Final = {
     "f": EnqueueStatus.FULL,
     "x": EnqueueStatus.CLOSED,
 }
+_CANCELED: Final = {
+    ord("c"): CancelStatus.CANCELED,
+    ord("r"): CancelStatus.REQUESTED,
+    ord("f"): CancelStatus.FINAL,
+    ord("m"): CancelStatus.MISSING,
+    ord("g"): CancelStatus.GONE,
+}
+_REDRIVEN: Final = {
+    ord("q"): RedriveStatus.REQUEUED,
+    ord("n"): RedriveStatus.NOT_RETRYABLE,
+    ord("f"): RedriveStatus.FULL,
+    ord("x"): RedriveStatus.CLOSED,
+    ord("m"): RedriveStatus.MISSING,
+    ord("g"): RedriveStatus.GONE,
+}
+_DELETED: Final = {
+    ord("d"): DeleteStatus.DELETED,
+    ord("n"): DeleteStatus.NOT_FINAL,
+    ord("m"): DeleteStatus.MISSING,
+    ord("g"): DeleteStatus.GONE,
+}
+# A script's answer for a record that it cannot read.
+_UNREADABLE: Final = ord("b")
 
 
 def created(new: NewJob, context: Context) -> Job:
@@ -60,7 +92,7 @@ class JobVerbs:
     _caller: Caller
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
-        """Create jobs."""
+        """Create jobs; safe to send again, by their ids."""
         if not jobs:
             return []
         raw, statuses, aheads, *heads = await self._caller.run("enqueue", *encode_new(jobs))
@@ -74,9 +106,18 @@ class JobVerbs:
                 job = created(new, context)
             elif status in "er":
                 head = next(rest)
-                job = read_record(JobId(head[:16]), head[16:], context).job
-            answers.append(Enqueued(_STATUS[status], job, ahead))
+                job = await self._read(JobId(head[:16]), head[16:], context)
+            answers.append(Enqueued(_ENQUEUED[status], job, ahead))
         return answers
+
+    async def _read(self, job_id: JobId, head: bytes, context: Context) -> Job | None:
+        """Read a job; set it aside when it cannot be read, and return what took its place."""
+        try:
+            return read_record(job_id, head, context).job
+        except CorruptRecord:
+            await self._caller.quarantine([job_id])
+        raw, _, head = await self._caller.run("get", job_id)
+        return read_record(job_id, head, Context.read(raw)).job if len(head) > 1 else None
 
     async def get(self, ids: Sequence[JobId]) -> list[Found]:
         """Look jobs up."""
@@ -85,18 +126,64 @@ class JobVerbs:
         raw, aheads, *heads = await self._caller.run("get", b"".join(ids))
         context = Context.read(raw)
         return [
-            self._found(job_id, head, ahead, context)
+            await self._found(job_id, head, ahead, context)
             for job_id, head, (ahead,) in zip(ids, heads, iter_unpack(">I", aheads), strict=True)
         ]
 
-    @staticmethod
-    def _found(job_id: JobId, head: bytes, ahead: int, context: Context) -> Found:
-        if len(head) < 2:
-            return Found(gone=head == b"g")
-        return Found(read_record(job_id, head, context).job, ahead=ahead)
+    async def _found(self, job_id: JobId, head: bytes, ahead: int, context: Context) -> Found:
+        if not head:
+            return Found()
+        if head == b"g":
+            return Found(gone=True)
+        return Found(await self._read(job_id, head, context), ahead=ahead)
 
     async def result(self, job_id: JobId) -> tuple[Found, Result | None]:
         """Look one job up with its result."""
-        raw, aheads, head, result = await self._caller.run("result", job_id)
-        found = self._found(job_id, head, int.from_bytes(aheads, "big"), Context.read(raw))
-        return found, decode_result(result) if result else None
+        raw, aheads, head, data = await self._caller.run("result", job_id)
+        ahead = int.from_bytes(aheads, "big")
+        found = await self._found(job_id, head, ahead, Context.read(raw))
+        return found, decode_result(data) if data else None
+
+    async def cancel(self, ids: Sequence[JobId]) -> list[Canceled]:
+        """Cancel waiting jobs, ask running ones to stop."""
+        if not ids:
+            return []
+        raw, *entries = await self._caller.run("cancel", b"".join(ids))
+        if await self._caller.quarantine(_unreadable(ids, entries)):
+            raw, *entries = await self._caller.run("cancel", b"".join(ids))
+        context = Context.read(raw)
+        return [
+            Canceled(_CANCELED[entry[0]], _job(job_id, entry, context))
+            for job_id, entry in zip(ids, entries, strict=True)
+        ]
+
+    async def redrive(self, ids: Sequence[JobId]) -> list[Redriven]:
+        """Queue Failed or Canceled jobs again."""
+        if not ids:
+            return []
+        raw, aheads, *entries = await self._caller.run("redrive", b"".join(ids))
+        if await self._caller.quarantine(_unreadable(ids, entries)):
+            raw, aheads, *entries = await self._caller.run("redrive", b"".join(ids))
+        context = Context.read(raw)
+        return [
+            Redriven(_REDRIVEN[entry[0]], _job(job_id, entry, context), ahead)
+            for job_id, entry, (ahead,) in zip(ids, entries, iter_unpack(">I", aheads), strict=True)
+        ]
+
+    async def delete(self, ids: Sequence[JobId]) -> list[DeleteStatus]:
+        """Remove final jobs now."""
+        if not ids:
+            return []
+        letters = await self._caller.run("delete", b"".join(ids))
+        unreadable = [i for i, letter in zip(ids, letters, strict=True) if letter == _UNREADABLE]
+        if await self._caller.quarantine(unreadable):
+            letters = await self._caller.run("delete", b"".join(ids))
+        return [_DELETED[letter] for letter in letters]
+
+
+def _unreadable(ids: Sequence[JobId], entries: list[bytes]) -> list[JobId]:
+    return [i for i, entry in zip(ids, entries, strict=True) if entry[0] == _UNREADABLE]
+
+
+def _job(job_id: JobId, entry: bytes, context: Context) -> Job | None:
+    return read_record(job_id, entry[1:], context).job if len(entry) > 1 else None

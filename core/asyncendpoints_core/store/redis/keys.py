@@ -24,12 +24,13 @@ NAMES: Final = (
     "finished:canceled",
     "expiries",  # zset: id by its own expiry, in running time (pauses left out)
     "workers",  # zset: worker by end of lease
-    "winfo",  # hash: i|d|c + worker -> info, draining, cordons
+    "winfo",  # hash: worker -> what it said of itself
+    "marks",  # hash: d|c + worker -> draining, cordons (by whom, until when)
     "lastclaim",  # hash: worker -> request number, first claim number, ids
     "left",  # zset: worker that is gone, by when
     "idle",  # zset: waiting worker by end of its wait
     "bell",  # list: rings not yet heard
-    "idem",  # hash: idempotency key -> id, fingerprint
+    "idem",  # hash: idempotency key -> id, end of its time, fingerprint
     "idemexp",  # zset: idempotency key by the end of its time
     "cancels",  # hash: id of a running job whose cancel was asked -> worker
     "counts",  # hash: state digit + name -> jobs

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from asyncendpoints_core.errors import StoreVersionError
-from asyncendpoints_core.ids import JobId
 from asyncendpoints_core.jobs import Job, OutcomeKind, Priority, Progress
 from asyncendpoints_core.states import State
 from asyncendpoints_core.store.redis.codec import (
@@ -31,7 +30,8 @@ from asyncendpoints_core.store.redis.codec import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from asyncendpoints_core.jobs import NewJob, Outcome
+    from asyncendpoints_core.ids import JobId
+    from asyncendpoints_core.jobs import Claim, NewJob, Outcome
 
 MAGIC: Final = 174
 VERSION: Final = 1
@@ -43,6 +43,7 @@ _COMMON = Struct(">BBB HI HI HI H BB")
 _LONG = Struct(">BBB HI HI HI H BB H BB I BHI HI HI HI HI HI HI HI I BB HHH")
 _NEW = Struct(">16sBHQQBBIIBBI")
 _OUTCOME = Struct(">16sQHBBQBHI")
+_UPDATE = Struct(">16sQHH")
 _FRACTION = Struct(">d")
 
 
@@ -157,7 +158,8 @@ def encode_progress(progress: Progress) -> bytes:
 
 def encode_new(jobs: Sequence[NewJob]) -> tuple[bytes, bytes]:
     """Return the two arguments of the script `enqueue`."""
-    items, parts = [], []
+    items: list[bytes] = []
+    parts: list[bytes] = []
     for new in jobs:
         request = new.request
         body = len(request.body)
@@ -189,7 +191,8 @@ def encode_new(jobs: Sequence[NewJob]) -> tuple[bytes, bytes]:
 
 def encode_outcomes(outcomes: Iterable[Outcome]) -> list[bytes]:
     """Return the arguments of the script `settle`: items, payload, and each worker once."""
-    items, parts = [], []
+    items: list[bytes] = []
+    parts: list[bytes] = []
     places: dict[str, int] = {}
     complete = OutcomeKind.COMPLETE
     for outcome in outcomes:
@@ -219,4 +222,16 @@ def encode_outcomes(outcomes: Iterable[Outcome]) -> list[bytes]:
             )
         )
         parts += (code, message, result)
+    return [b"".join(items), b"".join(parts), *(worker.encode() for worker in places)]
+
+
+def encode_updates(updates: Iterable[tuple[Claim, Progress]]) -> list[bytes]:
+    """Return the arguments of the script `progress`: items, payload, and each worker once."""
+    items, parts = [], []
+    places: dict[str, int] = {}
+    for claim, progress in updates:
+        place = places.setdefault(claim.worker, len(places))
+        data = encode_progress(progress)
+        items.append(_UPDATE.pack(claim.job_id, claim.number, place, len(data)))
+        parts.append(data)
     return [b"".join(items), b"".join(parts), *(worker.encode() for worker in places)]

@@ -6,17 +6,23 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from asyncendpoints_core.errors import StoreError
-from asyncendpoints_core.store.protocol import Health, Stats
 from asyncendpoints_core.store.redis.caller import Caller
 from asyncendpoints_core.store.redis.connection import RedisConnection
+from asyncendpoints_core.store.redis.control import ControlVerbs
+from asyncendpoints_core.store.redis.health import read_health
 from asyncendpoints_core.store.redis.jobs import JobVerbs
+from asyncendpoints_core.store.redis.reading import ReadVerbs
+from asyncendpoints_core.store.redis.waiting import Doorbell, Watch
 from asyncendpoints_core.store.redis.workers import WorkerVerbs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from asyncendpoints_core.store.protocol import Event, Health, Stats
 
 
-class RedisStore(JobVerbs, WorkerVerbs):
+class RedisStore(JobVerbs, WorkerVerbs, ReadVerbs, ControlVerbs):
     """One endpoint's store in Redis.
 
     `source` is a URL, a callable that returns it (read anew for each connection), or a
@@ -29,16 +35,29 @@ class RedisStore(JobVerbs, WorkerVerbs):
         self._owned = not isinstance(source, RedisConnection)
         connection = source if isinstance(source, RedisConnection) else RedisConnection(source)
         self._caller = Caller(connection, namespace_name)
+        self._bell = Doorbell(self._caller)
+        self._watch = Watch(self._caller, namespace_name)
 
     async def open(self) -> Health:
         """Connect, check the format version, and say what the server promises."""
         await self._caller.make()
-        return Health("", None, None)
+        health = await read_health(self._caller)
+        major = health.version.split(".", 1)[0]
+        # Before 7.0 a cluster knows no sharded channels; every node hears every message then.
+        self._watch.sharded = self._caller.connection.clustered and int(major or 0) >= 7
+        return health
 
     async def close(self) -> None:
         """Let go of the connections that are this store's own."""
+        self._caller.closed = True
+        await self._watch.close()
+        await self._bell.close()
         if self._owned:
             await self._caller.connection.close()
+
+    def events(self) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """Watch changes while the context is open."""
+        return self._watch.events()
 
 
 async def read_stats(stores: Sequence[RedisStore]) -> list[Stats | StoreError]:

@@ -1,89 +1,242 @@
-"""The verbs of workers: register, claim, settle."""
+"""The verbs of workers: register, claim, settle, heartbeat, and taking back what they hold."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from struct import Struct
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from asyncendpoints_core.errors import WorkerGone
+from asyncendpoints_core.errors import StoreError, StoreUnavailable, WorkerGone
 from asyncendpoints_core.ids import JobId
 from asyncendpoints_core.jobs import Claim, ClaimedJob
 from asyncendpoints_core.store.protocol import (
     MAX_BATCH,
     MAX_BATCH_BYTES,
+    BeatReply,
     ClaimBatch,
+    Overdue,
+    Recovery,
+    Released,
     Settled,
     SettleStatus,
+    Swept,
     WorkerInfo,
+    WorkerState,
 )
-from asyncendpoints_core.store.redis.caller import Caller
-from asyncendpoints_core.store.redis.codec import Context, decode_request
-from asyncendpoints_core.store.redis.records import STATES, encode_outcomes, read_record
+from asyncendpoints_core.store.redis.codec import Context, CorruptRecord, decode_request
+from asyncendpoints_core.store.redis.records import (
+    STATES,
+    encode_outcomes,
+    encode_updates,
+    read_record,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from asyncendpoints_core.jobs import Outcome
+    from asyncendpoints_core.jobs import Outcome, Progress
+    from asyncendpoints_core.store.protocol import Beat, Cause
+    from asyncendpoints_core.store.redis.caller import Caller
+    from asyncendpoints_core.store.redis.waiting import Doorbell
 
+MAX_CORDON_MS: Final = 30_000
 _SETTLED: Final = {
     ord("a"): SettleStatus.APPLIED,
     ord("d"): SettleStatus.ALREADY,
     ord("s"): SettleStatus.STALE,
+    ord("c"): SettleStatus.STALE,  # set aside: nobody's any more
     ord("g"): SettleStatus.GONE,
 }
+_UNREADABLE: Final = ord("c")
+_WORKER = Struct(">QQQB")
+_FOUND = Struct(">16sQHH")
 _encode = msgspec.msgpack.Encoder().encode
+_decode_info = msgspec.msgpack.Decoder(WorkerInfo).decode
 
 
 class WorkerVerbs:
     """Part of RedisStore."""
 
     _caller: Caller
+    _bell: Doorbell
 
     async def register(self, worker: WorkerInfo) -> None:
         """Begin a worker's lease."""
         if not await self._caller.run("register", worker.id.encode(), _encode(worker)):
-            raise WorkerGone(f"worker {worker.id} has gone before")
+            raise WorkerGone(f"worker {worker.id} was here before and has gone")
 
     async def claim(self, worker: str, request: int, limit: int) -> ClaimBatch:
-        """Take up to `limit` jobs."""
-        args = (b"%d" % request, b"%d" % min(limit, MAX_BATCH), b"%d" % MAX_BATCH_BYTES)
-        raw, word, *rest = await self._caller.run("claim", worker.encode(), *args, again=False)
+        """Take up to `limit` jobs. Never sent again by itself: the caller asks by `request`."""
+        rung = worker in self._bell.rung
+        args = (request, min(limit, MAX_BATCH), MAX_BATCH_BYTES, rung)
+        reply = await self._caller.run(
+            "claim", worker.encode(), *(b"%d" % arg for arg in args), again=False
+        )
+        self._bell.rung.discard(worker)
+        raw, word, *rest = reply
         if word == b"gone":
-            raise WorkerGone(f"worker {worker} has no lease")
+            raise WorkerGone(f"worker {worker} has no live lease")
         flags, due, ids, *records = rest
-        jobs = self._claimed(worker, ids, iter(records), Context.read(raw))
+        jobs, unreadable = _claimed(worker, ids, iter(records), Context.read(raw))
+        await self._caller.quarantine(unreadable, whole=True)
         return ClaimBatch(
-            jobs,
+            tuple(jobs),
             more=flags[0] == 49,
             next_due_ms=int(due) if due[0] != 45 else None,
             drain=flags[1] == 49,
-            alone=flags[2] == 49,
+            alone=flags[2] == 49 and bool(jobs),
             refused="" if word == b"ok" else word.decode(),
         )
 
-    def _claimed(
-        self, worker: str, ids: bytes, records: Any, context: Context
-    ) -> tuple[ClaimedJob, ...]:
-        jobs = []
-        for at in range(0, len(ids), 16):
-            job_id, data = JobId(ids[at : at + 16]), next(records)
-            stored = read_record(job_id, data, context)
-            job = stored.job
-            blob = next(records) if stored.blob_bytes else None
-            request = decode_request(data[stored.request_at :], job.traceparent, blob)
-            claim = Claim(job_id, job.claim, worker)
-            jobs.append(ClaimedJob(claim, job, request, stored.deadline_ms))
-        return tuple(jobs)
+    async def wait_for_work(self, worker: str, timeout_ms: int) -> bool:
+        """Sleep until the doorbell rings or the time is over."""
+        return await self._bell.wait(worker, timeout_ms)
 
     async def settle(self, outcomes: Sequence[Outcome]) -> list[Settled]:
-        """Apply outcomes."""
+        """Apply outcomes. A batch that fails as a whole is halved, to find the one at fault."""
         if not outcomes:
             return []
-        reply = await self._caller.run("settle", *encode_outcomes(outcomes))
+        try:
+            reply = await self._caller.run("settle", *encode_outcomes(outcomes))
+        except StoreUnavailable:
+            raise
+        except StoreError:
+            if len(outcomes) == 1:
+                await self._caller.quarantine([outcomes[0].claim.job_id], whole=True)
+                return [Settled(SettleStatus.STALE)]
+            half = len(outcomes) // 2
+            return [*await self.settle(outcomes[:half]), *await self.settle(outcomes[half:])]
+        letters = reply[::2]
+        await self._caller.quarantine(
+            [o.claim.job_id for o, x in zip(outcomes, letters, strict=True) if x == _UNREADABLE]
+        )
         return [
-            Settled(
-                _SETTLED[reply[at]], STATES[reply[at + 1] - 48] if reply[at + 1] != 45 else None
-            )
-            for at in range(0, len(reply), 2)
+            Settled(_SETTLED[letter], STATES[digit - 48] if digit != 45 else None)
+            for letter, digit in zip(letters, reply[1::2], strict=True)
         ]
+
+    async def progress(self, updates: Sequence[tuple[Claim, Progress]]) -> list[SettleStatus]:
+        """Show progress of running jobs."""
+        if not updates:
+            return []
+        letters = await self._caller.run("progress", *encode_updates(updates))
+        await self._caller.quarantine(
+            [c.job_id for (c, _), x in zip(updates, letters, strict=True) if x == _UNREADABLE]
+        )
+        return [_SETTLED[letter] for letter in letters]
+
+    async def heartbeat(self, beats: Sequence[Beat]) -> list[BeatReply]:
+        """Renew leases."""
+        if not beats:
+            return []
+        draining = b"".join(b"1" if beat.draining else b"0" for beat in beats)
+        replies = await self._caller.run(
+            "heartbeat", draining, *(beat.worker.encode() for beat in beats)
+        )
+        return [_beat(beat.worker, reply) for beat, reply in zip(beats, replies, strict=True)]
+
+    async def reconcile(self, worker: str, held: Sequence[Claim]) -> int:
+        """Release what the store thinks `worker` holds and it does not."""
+        known = b"".join(claim.job_id + claim.number.to_bytes(8, "big") for claim in held)
+        released, unreadable = await self._caller.run("reconcile", worker.encode(), known)
+        await self._caller.quarantine(_ids(unreadable))
+        return int(released)
+
+    async def cordon(
+        self, workers: Sequence[str], seconds: float, by: str
+    ) -> list[WorkerState | None]:
+        """Let workers claim nothing new for a time."""
+        if not workers:
+            return []
+        ms = b"%d" % min(MAX_CORDON_MS, int(seconds * 1000))
+        names = [worker.encode() for worker in workers]
+        replies = await self._caller.run("cordon", by.encode(), ms, *names)
+        return [_worker(reply) if reply else None for reply in replies]
+
+    async def uncordon(self, workers: Sequence[str], by: str) -> None:
+        """Take back `by`'s cordon."""
+        if workers:
+            names = [worker.encode() for worker in workers]
+            await self._caller.run("uncordon", by.encode(), *names)
+
+    async def release_worker(
+        self, worker: str, cause: Cause, started: Sequence[JobId] | None = None
+    ) -> Released:
+        """End a worker's registration and take back what it holds."""
+        *figures, more, unreadable = await self._caller.run(
+            "release_worker",
+            worker.encode(),
+            cause.encode(),
+            b"0" if started is None else b"1",
+            b"".join(started or ()),
+        )
+        aside = await self._caller.quarantine(_ids(unreadable))
+        requeued, charged, suspected, failed, canceled = figures
+        return Released(requeued, charged, suspected, failed + aside, canceled, bool(more))
+
+    async def workers(self) -> list[WorkerState]:
+        """Return every registered worker, by id."""
+        found = [_worker(reply) for reply in await self._caller.run("workers")]
+        return sorted(found, key=lambda state: state.info.id)
+
+    async def recover(self) -> Recovery:
+        """Write the tick and find what needs recovering."""
+        away, expired, overdue, orphans, unreadable = await self._caller.run("recover")
+        await self._caller.quarantine(_ids(unreadable))
+        return Recovery(
+            tuple(worker.decode() for worker in expired),
+            tuple(Overdue(*_claim(entry)) for entry in overdue),
+            tuple(_claim(entry)[0] for entry in orphans),
+            bool(away),
+        )
+
+    async def sweep(self) -> Swept:
+        """Promote, expire, remove and forget, a bounded number each."""
+        promoted, expired, removed, corrupt, more = await self._caller.run("sweep")
+        return Swept(promoted, expired, removed, corrupt, bool(more))
+
+
+def _claimed(
+    worker: str, ids: bytes, records: Iterator[bytes], context: Context
+) -> tuple[list[ClaimedJob], list[JobId]]:
+    """Read claimed jobs; those that cannot be read are named, so that they strand nobody."""
+    jobs, unreadable = [], []
+    for at in range(0, len(ids), 16):
+        job_id, data = JobId(ids[at : at + 16]), next(records)
+        try:
+            stored = read_record(job_id, data, context)
+            blob = next(records) if stored.blob_bytes else None
+            if blob is not None and len(blob) != stored.blob_bytes:
+                raise CorruptRecord
+            job = stored.job
+            request = decode_request(data[stored.request_at :], job.traceparent, blob)
+        except CorruptRecord:
+            unreadable.append(job_id)
+            continue
+        claim = Claim(job_id, job.claim, worker)
+        jobs.append(ClaimedJob(claim, job, request, stored.deadline_ms))
+    return jobs, unreadable
+
+
+def _ids(data: bytes) -> list[JobId]:
+    return [JobId(data[at : at + 16]) for at in range(0, len(data), 16)]
+
+
+def _beat(worker: str, reply: bytes) -> BeatReply:
+    cancels = tuple(
+        Claim(JobId(reply[at : at + 16]), int.from_bytes(reply[at + 16 : at + 24], "big"), worker)
+        for at in range(6, len(reply), 24)
+    )
+    held = int.from_bytes(reply[2:6], "big")
+    return BeatReply(reply[0] == 49, held, cordoned=reply[1] == 49, cancels=cancels)
+
+
+def _worker(reply: bytes) -> WorkerState:
+    lease, held, cordoned, draining = _WORKER.unpack_from(reply)
+    return WorkerState(_decode_info(reply[_WORKER.size :]), lease, held, cordoned, bool(draining))
+
+
+def _claim(entry: bytes) -> tuple[Claim, int, int]:
+    job_id, number, attempt, limit = _FOUND.unpack_from(entry)
+    return Claim(JobId(job_id), number, entry[_FOUND.size :].decode()), attempt, limit

@@ -42,24 +42,26 @@ local function postpone(id, r, delay)
   wait_again(id, r, SCHEDULED)
   r.notbefore = now + delay
   add(on_delayed, r.notbefore, id)
+  -- Its time to live may end before it is due: the sweep looks for it there.
+  if r.started == 0 and r.expires == 0 then add(on_expiries, r.base + ttl_ms, id) end
 end
 
--- Takes the run back: nothing is charged, and what no user code saw has never been started.
-local function take_back(id, r, started, outcome)
-  if started then
-    end_run(r, outcome)
-    r.releases = r.releases + 1
-  end
-  r.attempt = r.attempt - 1
+-- Takes the run back: its attempt is not spent, and what no user code saw was never started.
+-- Returns true when it had been handed back too often, and is Failed now.
+local function take_back(id, r, started, charged, outcome)
+  if started then end_run(r, outcome) end
+  r.attempt = math.max(0, r.attempt - 1)
   if not started and r.attempt == 0 then
     r.started = 0
     if r.expires > 0 then add(on_expiries, r.expires, id) end
   end
-end
-
-local function give_up(id, r)
-  r.error = error_text('never-finished', 'it was handed back too often without ever ending')
+  if not (started and charged) then return false end
+  r.releases = r.releases + 1
+  if r.releases <= MAX_RELEASES then return false end
+  r.error = error_text('never-finished',
+    string.format('handed back %d times without ending', r.releases))
   finish(id, r, FAILED)
+  return true
 end
 
 local function flush_returns()

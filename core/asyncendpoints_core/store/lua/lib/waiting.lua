@@ -8,16 +8,19 @@ local function save(id, r)
   add(set_jobs, id, encode_state(r) .. r.tail)
 end
 
+local function end_of_wait(r)
+  return r.expires > 0 and r.expires or r.base + ttl_ms
+end
+
 local function expired(r)
-  if r.started > 0 then return false end
-  return active >= (r.expires > 0 and r.expires or r.base + ttl_ms)
+  return r.started == 0 and active >= end_of_wait(r)
 end
 
 local function expire(id, r)
   if string.sub(r.error, 3, 17) ~= 'handler-missing' then
-    r.error = error_text('expired', 'it waited longer than its time to live')
+    r.error = error_text('expired', 'its time to live is over')
   end
-  if r.expires > 0 then add(off_expiries, id) end
+  if r.expires > 0 or r.claim > 0 then add(off_expiries, id) end
   tally('expired', 1)
   finish(id, r, FAILED)
   save(id, r)

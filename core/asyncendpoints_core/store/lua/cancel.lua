@@ -1,0 +1,64 @@
+-- cancel: end waiting jobs, ask running ones to stop.
+-- KEYS: meta jobs ready:high ready:normal ready:low suspects delayed expiries finished:completed
+--   finished:failed finished:canceled cancels counts totals gone watch
+-- META: tick paused suspended ttl_ms completed_ms failed_ms
+-- LIB: batch time record counts events finish
+-- ARGV: 1 ids
+-- RETURNS: context; for each a letter (c canceled, r requested, f final, m missing, g gone,
+--   b cannot be read) followed by the job's state where there is one
+local LINES = {[0] = ready_high, ready_normal, ready_low}
+local ids, out, known = {}, {context()}, {}
+for i = 1, #ARGV[1], 16 do ids[#ids + 1] = ssub(ARGV[1], i, i + 15) end
+local stored = call('HMGET', jobs, unpack(ids))
+local set_jobs, set_cancels = batch('HSET', jobs), batch('HSET', cancels)
+local off_ready = {[0] = batch('ZREM', LINES[0]), batch('ZREM', LINES[1]), batch('ZREM', LINES[2])}
+local off_suspects, off_delayed = batch('ZREM', suspects), batch('ZREM', delayed)
+local off_expiries = batch('ZREM', expiries)
+
+local function cancel(id, r)
+  if r.state > RUNNING then return 'f' end
+  if r.state == RUNNING then
+    if r.cancel == 0 then
+      r.cancel, r.updated, r.rev = now, now, r.rev + 1
+      add(set_cancels, id, r.worker)
+      note(id, r.rev)
+      add(set_jobs, id, encode_state(r) .. r.tail)
+    end
+    return 'r'
+  end
+  if r.state == SCHEDULED then
+    add(off_delayed, id)
+  elseif r.suspect then
+    add(off_suspects, id)
+  else
+    add(off_ready[r.prio], id)
+  end
+  if r.expires > 0 or r.claim > 0 then add(off_expiries, id) end
+  r.error = ''
+  finish(id, r, CANCELED)
+  add(set_jobs, id, encode_state(r) .. r.tail)
+  return 'c'
+end
+
+for i, id in ipairs(ids) do
+  local r, why = known[id], nil
+  if not r and stored[i] then r, why = decode(stored[i]) end
+  if r then
+    known[id] = r
+    out[i + 1] = cancel(id, r) .. encode_state(r)
+  elseif why then
+    out[i + 1] = why == 'newer' and 'm' or 'b'
+  else
+    out[i + 1] = call('ZSCORE', gone, id) and 'g' or 'm'
+  end
+end
+flush(set_jobs)
+flush(set_cancels)
+for prio = 0, 2 do flush(off_ready[prio]) end
+flush(off_suspects)
+flush(off_delayed)
+flush(off_expiries)
+flush_finished()
+flush_counts()
+publish()
+return out

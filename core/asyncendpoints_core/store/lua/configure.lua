@@ -1,0 +1,24 @@
+-- configure: write the policy and whose keys these are.
+-- KEYS: meta
+-- META: tick purged configured
+-- ARGV: 1 '1' to overwrite, 2 installation and 3 uid ('' both when not told),
+--   then field and value of the policy
+-- RETURNS: 'other', installation, uid when it belongs to somebody else; else 'ok' and the policy's
+--   fields in the order they were given
+local owner = call('HMGET', meta, 'installation', 'uid')
+if ARGV[2] ~= '' or ARGV[3] ~= '' then
+  local same = owner[1] == ARGV[2] and owner[2] == ARGV[3]
+  if owner[1] and not same and purged == 0 then return {'other', owner[1], owner[2]} end
+  call('HSET', meta, 'installation', ARGV[2], 'uid', ARGV[3])
+end
+if purged > 0 and (ARGV[1] == '1' or ARGV[2] ~= '') then
+  -- Created anew under the same name: the tombstone becomes a store again.
+  call('HDEL', meta, 'purged', 'closed')
+  call('PERSIST', meta)
+end
+if ARGV[1] == '1' or configured == 0 then
+  call('HSET', meta, 'configured', 1, unpack(ARGV, 4))
+end
+local out = {'ok'}
+for i = 4, #ARGV, 2 do out[#out + 1] = call('HGET', meta, ARGV[i]) or ARGV[i + 1] end
+return out

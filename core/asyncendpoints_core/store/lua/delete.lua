@@ -1,0 +1,30 @@
+-- delete: remove final jobs now.
+-- KEYS: meta jobs blobs results finished:completed finished:failed finished:canceled corrupt counts
+--   totals gone watch
+-- META: tick
+-- LIB: batch record counts events remove
+-- ARGV: 1 ids
+-- RETURNS: a letter for each: d deleted, n not final, m missing, g gone, b cannot be read
+local ids, out, removed = {}, {}, {}
+for i = 1, #ARGV[1], 16 do ids[#ids + 1] = ssub(ARGV[1], i, i + 15) end
+for i, record in ipairs(call('HMGET', jobs, unpack(ids))) do
+  local id = ids[i]
+  local r, why
+  if record then r, why = decode(record) end
+  if removed[id] then
+    out[i] = 'g'
+  elseif why then
+    out[i] = why == 'newer' and 'n' or 'b'
+  elseif not r then
+    out[i] = call('ZSCORE', gone, id) and 'g' or 'm'
+  elseif r.state < COMPLETED then
+    out[i] = 'n'
+  else
+    remove(id, r.state, r.name)
+    removed[id], out[i] = true, 'd'
+  end
+end
+flush_removed()
+flush_counts()
+publish()
+return table.concat(out)

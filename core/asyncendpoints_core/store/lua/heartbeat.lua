@@ -1,0 +1,49 @@
+-- heartbeat: renew leases, and say what is asked of each worker. Brings nobody back.
+-- KEYS: meta jobs workers marks held cancels
+-- META: tick lease_ms
+-- LIB: batch record
+-- ARGV: 1 a digit for each worker: 1 draining; 2… the workers
+-- RETURNS: for each: a digit (1 gone), a digit (1 cordoned), 4 bytes: held, then id and claim
+--   number (8 bytes) of each job whose cancel was asked for
+local asked = {}
+if call('HLEN', cancels) > 0 then
+  local flat, ids = call('HGETALL', cancels), {}
+  for i = 1, math.min(#flat, 2000), 2 do ids[#ids + 1] = flat[i] end
+  for i, record in ipairs(call('HMGET', jobs, unpack(ids))) do
+    local r = record and decode(record)
+    if r and r.state == RUNNING then
+      asked[r.worker] = asked[r.worker] or {}
+      table.insert(asked[r.worker], {r.claim, ids[i]})
+    end
+  end
+end
+
+local function cordoned(worker)
+  local packed = call('HGET', marks, 'c' .. worker)
+  for _, ends in pairs(packed and cmsgpack.unpack(packed) or {}) do
+    if ends > now then return true end
+  end
+  return false
+end
+
+local out = {}
+for i = 2, #ARGV do
+  local worker = ARGV[i]
+  if not call('ZSCORE', workers, worker) then
+    out[i - 1] = '10' .. spack('>I4', 0)
+  else
+    call('ZADD', workers, now + lease_ms, worker)
+    if ssub(ARGV[1], i - 1, i - 1) == '1' then
+      call('HSET', marks, 'd' .. worker, 1)
+    else
+      call('HDEL', marks, 'd' .. worker)
+    end
+    local parts = {'0' .. (cordoned(worker) and '1' or '0') .. spack('>I4',
+      call('ZLEXCOUNT', held, '[' .. worker .. '\0', '(' .. worker .. '\1'))}
+    local list = asked[worker] or {}
+    table.sort(list, function(a, b) return a[1] < b[1] end)
+    for _, pair in ipairs(list) do parts[#parts + 1] = pair[2] .. spack('>I8', pair[1]) end
+    out[i - 1] = table.concat(parts)
+  end
+end
+return out

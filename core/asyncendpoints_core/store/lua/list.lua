@@ -1,0 +1,101 @@
+-- list: one section of a listing, newest first, from below a place in it.
+-- KEYS: meta jobs ready:high ready:normal ready:low suspects delayed running finished:completed
+--   finished:failed finished:canceled
+-- META: tick paused suspended ttl_ms completed_ms failed_ms
+-- LIB: time record head
+-- FLAGS: read
+-- ARGV: 1 section (running queued scheduled final completed failed canceled), 2 how many, 3 when the
+--   listing began or '', 4 number and 5 id to go on below, both '' at the start
+-- RETURNS: context; number and id to go on below, or '' at the section's end; then id and state
+local SECTIONS = {
+  running = {running}, scheduled = {delayed}, queued = {ready_high, ready_normal, ready_low},
+  completed = {finished_completed}, failed = {finished_failed}, canceled = {finished_canceled},
+  final = {finished_completed, finished_failed, finished_canceled},
+}
+local CHUNK, LOOK = 100, 2000
+local want, begun = tonumber(ARGV[2]), tonumber(ARGV[3])
+local number, below = tonumber(ARGV[4]), ARGV[5]
+
+-- Ids as bytes: Lua compares strings by the locale.
+local function less(a, b)
+  local a1, a2, a3, a4 = sunpack('>I4I4I4I4', a)
+  local b1, b2, b3, b4 = sunpack('>I4I4I4I4', b)
+  if a1 ~= b1 then return a1 < b1 end
+  if a2 ~= b2 then return a2 < b2 end
+  if a3 ~= b3 then return a3 < b3 end
+  return a4 < b4
+end
+local function before(a, b)
+  if a[1] ~= b[1] then return a[1] > b[1] end
+  return less(b[2], a[2])
+end
+
+-- A reader of one zset, from high to low: `pairs` are number and id.
+local function open(key)
+  local at = 0
+  if number then
+    local score = tonumber(call('ZSCORE', key, below) or -1)
+    if score == number then
+      at = call('ZREVRANK', key, below) + 1
+    else
+      at = call('ZCOUNT', key, '(' .. ARGV[4], '+inf')
+    end
+  end
+  local reader = {pairs = {}, next = 1}
+  function reader.peek()
+    while true do
+      local pair = reader.pairs[reader.next]
+      if pair then
+        if not number or pair[1] < number or less(pair[2], below) then return pair end
+        reader.next = reader.next + 1
+      else
+        local flat = call('ZREVRANGE', key, at, at + CHUNK - 1, 'WITHSCORES')
+        if #flat == 0 then return nil end
+        at, reader.pairs, reader.next = at + #flat / 2, {}, 1
+        for i = 1, #flat, 2 do
+          reader.pairs[#reader.pairs + 1] = {tonumber(flat[i + 1]), flat[i]}
+        end
+      end
+    end
+  end
+  return reader
+end
+
+-- Suspects stand by the time they may run, not by their place: read and sorted here, they are few.
+local function open_suspects()
+  local list = {}
+  for _, id in ipairs(call('ZRANGE', suspects, 0, 999)) do
+    local record = call('HGET', jobs, id)
+    local r = record and decode(record)
+    if r and (not number or r.seq < number or r.seq == number and less(id, below)) then
+      list[#list + 1] = {r.seq, id}
+    end
+  end
+  table.sort(list, before)
+  local reader = {next = 1}
+  function reader.peek() return list[reader.next] end
+  return reader
+end
+
+local readers = {}
+for i, key in ipairs(SECTIONS[ARGV[1]]) do readers[i] = open(key) end
+if ARGV[1] == 'queued' then readers[#readers + 1] = open_suspects() end
+local out, last = {}, nil
+for _ = 1, LOOK do
+  if #out >= want then break end
+  local best, from
+  for _, reader in ipairs(readers) do
+    local pair = reader.peek()
+    if pair and (not best or before(pair, best)) then best, from = pair, reader end
+  end
+  last = best
+  if not best then break end
+  from.next = from.next + 1
+  local record = call('HGET', jobs, best[2])
+  local r = record and decode(record)
+  if r and (not begun or r.updated <= begun) then
+    out[#out + 1] = string.format('%.0f', best[1]) .. ' ' .. best[2] .. head(record)
+  end
+end
+return {context(), last and string.format('%.0f', last[1]) or '', last and last[2] or '',
+  unpack(out)}

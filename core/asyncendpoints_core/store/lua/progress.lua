@@ -1,0 +1,39 @@
+-- progress: show how far running jobs are, fenced like a settlement.
+-- KEYS: meta jobs totals counts watch
+-- META: tick
+-- LIB: batch record counts events
+-- ARGV: 1 items of 28 bytes: id, claim, place of its worker, length; 2 the progress of each, one
+--   after the other; 3… the workers
+-- RETURNS: a letter for each: a applied, d already, s stale, g gone, c cannot be read
+local ITEM, FORMAT = 28, '>c16I8HH'
+local ids, out, known = {}, {}, {}
+for i = 1, #ARGV[1], ITEM do ids[#ids + 1] = ssub(ARGV[1], i, i + 15) end
+local stored = call('HMGET', jobs, unpack(ids))
+local set_jobs = batch('HSET', jobs)
+local at = 1
+for i, id in ipairs(ids) do
+  local _, claim, place, size = sunpack(FORMAT, ARGV[1], (i - 1) * ITEM + 1)
+  local r, why = known[id], nil
+  if not r and stored[i] then r, why = decode(stored[i]) end
+  if why then
+    out[i] = why == 'newer' and 's' or 'c'
+  elseif not r then
+    out[i] = 'g'
+  elseif r.claim ~= claim or r.worker ~= ARGV[3 + place] then
+    tally('stale', 1)
+    out[i] = 's'
+  elseif r.state ~= RUNNING then
+    out[i] = 'd'
+  else
+    known[id] = r
+    r.progress, r.updated, r.rev = ssub(ARGV[2], at, at + size - 1), now, r.rev + 1
+    note(id, r.rev)
+    out[i] = 'a'
+  end
+  at = at + size
+end
+for id, r in pairs(known) do add(set_jobs, id, encode_state(r) .. r.tail) end
+flush(set_jobs)
+flush_counts()
+publish()
+return table.concat(out)

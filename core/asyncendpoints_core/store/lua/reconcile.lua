@@ -1,0 +1,24 @@
+-- reconcile: release, uncharged, what a worker is thought to hold and does not know of.
+-- KEYS: meta jobs ready:high ready:normal ready:low suspects delayed running held expiries
+--   finished:completed finished:failed finished:canceled corrupt cancels counts totals idle bell
+--   watch
+-- META: tick paused suspended ttl_ms
+-- LIB: batch record counts events ring finish corrupt returns held
+-- ARGV: 1 worker, 2 id and claim number (8 bytes) of each job it knows of
+-- RETURNS: how many; ids of those that cannot be read
+local worker, known = ARGV[1], {}
+for i = 1, #ARGV[2], 24 do
+  known[ssub(ARGV[2], i, i + 15)] = sunpack('>I8', ARGV[2], i + 16)
+end
+local mine, unreadable = read_held(worker)
+local released = 0
+for _, pair in ipairs(mine) do
+  local id, r = pair[1], pair[2]
+  if known[id] ~= r.claim then
+    tally('released', 1)
+    released = released + 1
+    give_back(id, r, false, false, 4)
+  end
+end
+flush_returns()
+return {released, unreadable}

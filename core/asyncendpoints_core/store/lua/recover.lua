@@ -1,0 +1,51 @@
+-- recover: write the tick and look, bounded, for what needs recovering.
+-- KEYS: meta jobs workers running
+-- META: tick ticked lease_ms execution_ms grace_ms deadline_floor recover_from
+-- LIB: record
+-- RETURNS: 1 when the store had been away; the workers whose lease is over; overdue and orphans,
+--   each as id, claim number (8 bytes), attempt, max attempts (2 bytes each), worker; ids of those
+--   that cannot be read
+local OUTAGE_MS, BOUND = 5000, 500
+local away = ticked > 0 and now - ticked > OUTAGE_MS
+local text = string.format('%.0f', now)
+call('HSET', meta, 'tick', text, 'ticked', text)
+local full = string.format('%.0f', now + lease_ms)
+if away then
+  -- Nobody could renew a lease or settle meanwhile: every term begins anew.
+  for _, worker in ipairs(call('ZRANGE', workers, 0, 9999)) do
+    call('ZADD', workers, full, worker)
+  end
+  call('HSET', meta, 'deadline_floor', string.format('%.0f', now + execution_ms))
+  return {1, {}, {}, {}, ''}
+end
+for _, worker in ipairs(call('ZRANGEBYSCORE', workers, '(' .. full, '+inf', 'LIMIT', 0, BOUND)) do
+  call('ZADD', workers, full, worker)
+end
+local expired = call('ZRANGEBYSCORE', workers, '-inf', text, 'LIMIT', 0, BOUND)
+
+local overdue, orphans, unreadable, leases = {}, {}, {}, {}
+local found = call('ZRANGEBYSCORE', running, '(' .. string.format('%.0f', recover_from), '+inf',
+  'WITHSCORES', 'LIMIT', 0, BOUND)
+local ids = {}
+for i = 1, #found, 2 do ids[#ids + 1] = found[i] end
+call('HSET', meta, 'recover_from', #ids == BOUND and found[#found] or 0)
+for i, record in ipairs(#ids > 0 and call('HMGET', jobs, unpack(ids)) or {}) do
+  local r, why
+  if record then r, why = decode(record) end
+  if r and r.state == RUNNING then
+    local lease = leases[r.worker]
+    if lease == nil then
+      lease = tonumber(call('ZSCORE', workers, r.worker) or -1)
+      leases[r.worker] = lease
+    end
+    local entry = ids[i] .. spack('>I8HH', r.claim, r.attempt, r.max) .. r.worker
+    if lease < 0 then
+      orphans[#orphans + 1] = entry
+    elseif lease > now and math.max(r.deadline, deadline_floor) + 2 * grace_ms < now then
+      overdue[#overdue + 1] = entry
+    end
+  elseif why ~= 'newer' then
+    unreadable[#unreadable + 1] = ids[i]
+  end
+end
+return {0, expired, overdue, orphans, table.concat(unreadable)}

@@ -1,0 +1,78 @@
+-- redrive: queue Failed or Canceled jobs again, with fresh budgets and a new time to live.
+-- KEYS: meta jobs results ready:high ready:normal ready:low suspects delayed finished:failed
+--   finished:canceled counts totals gone idle bell watch
+-- META: tick seq bytes paused suspended closed max_depth max_bytes ttl_ms completed_ms failed_ms
+-- LIB: batch time record counts events ring
+-- FLAGS: deny-oom
+-- ARGV: 1 ids
+-- RETURNS: context; 4 bytes for each: jobs ahead; for each a letter (q requeued, n not retryable,
+--   f full, x closed, m missing, g gone, b cannot be read) and the job's state where there is one
+local LINES = {[0] = ready_high, ready_normal, ready_low}
+local ids, out, aheads, known = {}, {}, {}, {}
+for i = 1, #ARGV[1], 16 do ids[#ids + 1] = ssub(ARGV[1], i, i + 15) end
+local stored = call('HMGET', jobs, unpack(ids))
+local waiting = {[0] = call('ZCARD', LINES[0]), call('ZCARD', LINES[1]), call('ZCARD', LINES[2])}
+local depth = waiting[0] + waiting[1] + waiting[2] + call('ZCARD', suspects)
+  + call('ZCARD', delayed)
+local set_jobs, off_results = batch('HSET', jobs), batch('HDEL', results)
+local on_ready = {[0] = batch('ZADD', LINES[0]), batch('ZADD', LINES[1]), batch('ZADD', LINES[2])}
+local off_finished = {
+  [FAILED] = batch('ZREM', finished_failed), [CANCELED] = batch('ZREM', finished_canceled),
+}
+local requeued, added = 0, 0
+
+local function redrive(id, r)
+  if r.state ~= FAILED and r.state ~= CANCELED or ssub(r.error, 3, 9) == 'corrupt' then
+    return 'n'
+  end
+  if closed > 0 then return 'x' end
+  local size = body_bytes(r)
+  if depth >= max_depth or bytes + added + size > max_bytes then return 'f' end
+  add(off_finished[r.state], id)
+  bump(r.state, r.name, -1)
+  bump(QUEUED, r.name, 1)
+  seq = seq + 1
+  r.state, r.seq, r.updated, r.rev = QUEUED, seq, now, r.rev + 1
+  r.attempt, r.crashes, r.releases = 0, 0, 0
+  r.started, r.completed, r.notbefore, r.cancel = 0, 0, 0, 0
+  r.base, r.expires, r.progress, r.error = active, 0, '', ''
+  add(on_ready[r.prio], seq, id)
+  add(off_results, id)
+  add(set_jobs, id, encode_state(r) .. r.tail)
+  note(id, r.rev)
+  r.ahead = waiting[r.prio]
+  waiting[r.prio] = r.ahead + 1
+  depth, added, requeued = depth + 1, added + size, requeued + 1
+  return 'q'
+end
+
+for i, id in ipairs(ids) do
+  local r, why = known[id], nil
+  local ahead = 0
+  if not r and stored[i] then r, why = decode(stored[i]) end
+  if r then
+    known[id] = r
+    out[i] = redrive(id, r) .. encode_state(r)
+    ahead = r.ahead or r.state == QUEUED
+      and call('ZRANK', r.suspect and suspects or LINES[r.prio], id) or 0
+  elseif why then
+    out[i] = why == 'newer' and 'n' or 'b'
+  else
+    out[i] = call('ZSCORE', gone, id) and 'g' or 'm'
+  end
+  aheads[i] = spack('>I4', ahead)
+end
+if requeued > 0 then
+  flush(set_jobs)
+  flush(off_results)
+  for prio = 0, 2 do flush(on_ready[prio]) end
+  flush(off_finished[FAILED])
+  flush(off_finished[CANCELED])
+  call('HSET', meta, 'seq', string.format('%.0f', seq), 'bytes',
+    string.format('%.0f', bytes + added))
+  tally('redriven', requeued)
+  flush_counts()
+  ring(requeued)
+  publish()
+end
+return {context(), table.concat(aheads), unpack(out)}

@@ -1,0 +1,80 @@
+-- release_worker: end a worker's registration and take back what it holds, at the old places.
+-- KEYS: meta jobs ready:high ready:normal ready:low suspects delayed running held expiries
+--   finished:completed finished:failed finished:canceled corrupt cancels counts totals idle bell
+--   watch workers winfo marks lastclaim left
+-- META: tick paused suspended ttl_ms max_crashes initial_ms multiplier max_ms
+-- LIB: batch record counts events ring finish corrupt returns held
+-- ARGV: 1 worker, 2 cause: crash killed lost drained, 3 '1' when 4 tells which had started, 4 ids
+-- RETURNS: requeued, charged, suspected, failed, canceled, 1 when there are more; ids of those that
+--   cannot be read
+local worker, cause, told = ARGV[1], ARGV[2], ARGV[3] == '1'
+local begun = {}
+for i = 1, #ARGV[4], 16 do begun[ssub(ARGV[4], i, i + 15)] = true end
+local was_idle = call('ZSCORE', idle, worker)
+local here = call('ZREM', workers, worker)
+if here == 1 then call('ZADD', left, now, worker) end
+call('HDEL', winfo, worker)
+call('HDEL', marks, 'd' .. worker, 'c' .. worker)
+call('HDEL', lastclaim, worker)
+call('ZREM', idle, worker)
+if call('HGET', meta, 'solo') == worker then call('HDEL', meta, 'solo', 'solo_until') end
+
+local mine, unreadable, more = read_held(worker)
+local started = 0
+for _, pair in ipairs(mine) do
+  if not told or begun[pair[1]] then started = started + 1 end
+end
+local states, charged, suspected = {[0] = 0, 0, 0, 0, 0, 0}, 0, 0
+
+local function backoff(retry)
+  local delay = initial_ms * multiplier ^ (retry - 1)
+  return floor(math.min(max_ms, delay))
+end
+
+local function crash_alone(id, r)
+  r.crashes = r.crashes + 1
+  tally('crashed', 1)
+  charged = charged + 1
+  local spent = r.crashes > max_crashes
+  local err = spent and error_text('worker-crashed', string.format(
+    "its worker's process died %d times while running it", r.crashes)) or ''
+  end_run(r, spent and 3 or 5, err)
+  r.attempt = math.max(0, r.attempt - 1)
+  if spent then
+    r.error = err
+    finish(id, r, FAILED)
+  else
+    r.suspect = true
+    requeue(id, r, now + (r.crashes > 1 and backoff(r.crashes - 1) or 0))
+  end
+end
+
+for _, pair in ipairs(mine) do
+  local id, r = pair[1], pair[2]
+  local ran = not told or begun[id] or false
+  tally('recovered', 1)
+  if cause ~= 'crash' or not ran or r.cancel > 0 then
+    give_back(id, r, ran, cause == 'lost' or cause == 'killed', 5)
+  else
+    leave(id, r)
+    -- Alone only if nothing ran beside it, also not among what an earlier call took back.
+    if started == 1 and not more and here == 1 then
+      crash_alone(id, r)
+    else
+      end_run(r, 5)
+      r.attempt = math.max(0, r.attempt - 1)
+      r.suspect = true
+      suspected = suspected + 1
+      requeue(id, r)
+    end
+    save(id, r)
+  end
+  states[r.state] = states[r.state] + 1
+end
+if returned == 0 and was_idle and call('ZCARD', ready_high) + call('ZCARD', ready_normal)
+  + call('ZCARD', ready_low) > 0 then
+  returned = 1 -- a ring may have been meant for it
+end
+flush_returns()
+return {states[QUEUED], charged, suspected, states[FAILED], states[CANCELED], more and 1 or 0,
+  unreadable}

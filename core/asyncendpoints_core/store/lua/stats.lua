@@ -1,0 +1,46 @@
+-- stats: the live figures, all O(1) or bounded.
+-- KEYS: meta jobs ready:high ready:normal ready:low suspects delayed running held
+--   finished:completed finished:failed finished:canceled workers marks counts totals
+-- META: tick bytes paused closed
+-- LIB: record
+-- FLAGS: read
+-- RETURNS: numbers: now, Queued, Scheduled, InProgress, Completed, Failed, Canceled, suspects, oldest,
+--   bytes, held by workers that take more, workers, paused, closed; counts; totals; due times
+local oldest = 0
+local heads = {}
+for _, key in ipairs({ready_high, ready_normal, ready_low, suspects}) do
+  heads[#heads + 1] = call('ZRANGE', key, 0, 0)[1]
+end
+for _, record in ipairs(#heads > 0 and call('HMGET', jobs, unpack(heads)) or {}) do
+  local r = record and decode(record)
+  if r and (oldest == 0 or r.updated < oldest) then oldest = r.updated end
+end
+local active = call('ZCARD', held)
+local away = {}
+local marked = call('HGETALL', marks)
+for i = 1, #marked, 2 do
+  local worker, stays_away = ssub(marked[i], 2), ssub(marked[i], 1, 1) == 'd'
+  if not stays_away then
+    for _, ends in pairs(cmsgpack.unpack(marked[i + 1])) do
+      if ends > now then stays_away = true end
+    end
+  end
+  if stays_away and not away[worker] then
+    away[worker] = true
+    active = active - call('ZLEXCOUNT', held, '[' .. worker .. '\0', '(' .. worker .. '\1')
+  end
+end
+local due = call('ZRANGE', delayed, 0, 99, 'WITHSCORES')
+local times = {}
+for i = 2, #due, 2 do times[#times + 1] = tonumber(due[i]) end
+local waiting_alone = call('ZCARD', suspects)
+return {
+  {
+    now, call('ZCARD', ready_high) + call('ZCARD', ready_normal) + call('ZCARD', ready_low)
+      + waiting_alone,
+    call('ZCARD', delayed), call('ZCARD', running), call('ZCARD', finished_completed),
+    call('ZCARD', finished_failed), call('ZCARD', finished_canceled), waiting_alone, oldest, bytes,
+    active, call('ZCARD', workers), paused > 0 and 1 or 0, closed > 0 and 1 or 0,
+  },
+  call('HGETALL', counts), call('HGETALL', totals), times,
+}

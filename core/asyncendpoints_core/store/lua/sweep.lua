@@ -1,0 +1,170 @@
+-- sweep: expire old waiting jobs, promote due ones, remove and forget what is past its time.
+-- KEYS: meta jobs blobs results ready:high ready:normal ready:low suspects delayed running expiries
+--   finished:completed finished:failed finished:canceled corrupt idem idemexp gone left counts
+--   totals idle bell watch
+-- META: tick seq bytes paused suspended ttl_ms completed_ms failed_ms max_finished
+--   sweep_0 sweep_1 sweep_2
+-- LIB: batch time record counts events ring finish corrupt waiting remove
+-- RETURNS: promoted, expired, removed, corrupt, 1 when there was more to do
+local BOUND, REMOVE_BOUND, TOMBSTONE_MS, MAX_TOMBSTONES = 100, 500, 86400000, 10000
+local more = 0
+
+-- The default time to live: oldest first, so that the first fresh head ends the look. Started jobs
+-- and those with an expiry of their own stand in between; a place to go on from passes them by.
+local function expire_line(line, from)
+  local low = from > 0 and '(' .. string.format('%.0f', from) or '-inf'
+  local found = call('ZRANGEBYSCORE', LINES[line], low, '+inf', 'WITHSCORES', 'LIMIT', 0, BOUND)
+  local off = batch('ZREM', LINES[line])
+  local go_on = #found == 2 * BOUND and found[#found] or 0
+  for i = 1, #found, 2 do
+    local id = found[i]
+    local record = call('HGET', jobs, id)
+    local r, why
+    if record then r, why = decode(record) end
+    if not record then
+      drop_missing(QUEUED)
+      add(off, id)
+    elseif why == 'corrupt' then
+      save(id, put_aside(id, record, QUEUED))
+      add(off, id)
+    elseif r and expired(r) then
+      expire(id, r)
+      add(off, id)
+    elseif r and r.started == 0 and r.expires == 0 then
+      go_on = 0
+      break
+    end
+  end
+  if go_on ~= 0 then more = 1 end
+  call('HSET', meta, 'sweep_' .. line, go_on)
+  flush(off)
+end
+expire_line(0, sweep_0)
+expire_line(1, sweep_1)
+expire_line(2, sweep_2)
+
+local function expire_own()
+  local due = call('ZRANGEBYSCORE', expiries, '-inf', string.format('%.0f', active), 'LIMIT', 0,
+    BOUND)
+  if #due == BOUND then more = 1 end
+  if #due == 0 then return end
+  local off, off_delayed, later = batch('ZREM', expiries), batch('ZREM', delayed), nil
+  local off_ready = {
+    [0] = batch('ZREM', LINES[0]), batch('ZREM', LINES[1]), batch('ZREM', LINES[2]),
+  }
+  later = batch('ZADD', expiries)
+  for i, record in ipairs(call('HMGET', jobs, unpack(due))) do
+    local id = due[i]
+    local r = record and decode(record)
+    if r and r.state <= SCHEDULED and expired(r) then
+      if r.state == SCHEDULED then add(off_delayed, id) else add(off_ready[r.prio], id) end
+      expire(id, r)
+      add(off, id)
+    elseif r and r.state <= SCHEDULED and r.started == 0 then
+      add(later, end_of_wait(r), id)
+    else
+      add(off, id)
+    end
+  end
+  flush(off)
+  flush(later)
+  flush(off_delayed)
+  for prio = 0, 2 do flush(off_ready[prio]) end
+end
+expire_own()
+flush(set_jobs)
+set_jobs = batch('HSET', jobs)
+
+local promoted, due = promote()
+if due == LOOK_AHEAD then more = 1 end
+
+local removed = 0
+local function take_out(state, ids)
+  if #ids == 0 then return end
+  for i, record in ipairs(call('HMGET', jobs, unpack(ids))) do
+    local r = record and decode(record)
+    remove(ids[i], state, r and r.name or lost_name(state, record))
+    removed = removed + 1
+  end
+  if #ids == REMOVE_BOUND then more = 1 end
+end
+flush_finished()
+local KEPT = {[3] = completed_ms, [4] = failed_ms, [5] = failed_ms}
+local FINISHED = {[3] = finished_completed, [4] = finished_failed, [5] = finished_canceled}
+local surplus = -max_finished
+for state = 3, 5 do
+  surplus = surplus + call('ZCARD', FINISHED[state])
+  local old = call('ZRANGEBYSCORE', FINISHED[state], '-inf',
+    string.format('%.0f', now - KEPT[state]), 'LIMIT', 0, REMOVE_BOUND)
+  surplus = surplus - #old
+  take_out(state, old)
+end
+flush_removed()
+
+local function cap_finished()
+  if surplus <= 0 then return end
+  if surplus > REMOVE_BOUND then more = 1 end
+  local oldest = {}
+  for state = 3, 5 do
+    local heads = call('ZRANGE', FINISHED[state], 0, math.min(surplus, REMOVE_BOUND) - 1,
+      'WITHSCORES')
+    for i = 1, #heads, 2 do
+      oldest[#oldest + 1] = {tonumber(heads[i + 1]), state, heads[i], #oldest}
+    end
+  end
+  table.sort(oldest, function(a, b) return a[1] < b[1] or a[1] == b[1] and a[4] < b[4] end)
+  local by_state = {[3] = {}, [4] = {}, [5] = {}}
+  for i = 1, math.min(surplus, REMOVE_BOUND, #oldest) do
+    table.insert(by_state[oldest[i][2]], oldest[i][3])
+  end
+  for state = 3, 5 do take_out(state, by_state[state]) end
+end
+off_jobs, off_blobs = batch('HDEL', jobs), batch('HDEL', blobs)
+off_results, off_corrupt = batch('HDEL', results), batch('HDEL', corrupt)
+on_gone = batch('ZADD', gone)
+for state = 3, 5 do off_finished[state] = batch('ZREM', FINISHED[state]) end
+cap_finished()
+flush_removed()
+
+-- Idempotency keys live as long as their job, and their own time.
+local keys_due = call('ZRANGEBYSCORE', idemexp, '-inf', string.format('%.0f', now), 'LIMIT', 0,
+  BOUND)
+local off_idem, off_idemexp = batch('HDEL', idem), batch('ZREM', idemexp)
+local later = batch('ZADD', idemexp)
+for i, value in ipairs(#keys_due > 0 and call('HMGET', idem, unpack(keys_due)) or {}) do
+  if value and call('HEXISTS', jobs, ssub(value, 1, 16)) == 1 then
+    add(later, now + 60000, keys_due[i])
+  else
+    add(off_idem, keys_due[i])
+    add(off_idemexp, keys_due[i])
+  end
+end
+if #keys_due == BOUND then more = 1 end
+flush(off_idem)
+flush(off_idemexp)
+flush(later)
+
+local function forget(key)
+  local over = call('ZCARD', key) - MAX_TOMBSTONES
+  if over > 0 then call('ZREMRANGEBYRANK', key, 0, math.min(over, 2 * REMOVE_BOUND) - 1) end
+  local old = call('ZRANGEBYSCORE', key, '-inf', string.format('%.0f', now - TOMBSTONE_MS),
+    'LIMIT', 0, REMOVE_BOUND)
+  if #old > 0 then call('ZREM', key, unpack(old)) end
+  if #old == REMOVE_BOUND then more = 1 end
+end
+forget(gone)
+forget(left)
+
+flush(set_jobs)
+flush(off_expiries)
+flush(set_aside)
+-- What unreadable records took with them is known again once nothing is unfinished.
+if bytes ~= 0 and call('ZCARD', ready_high) + call('ZCARD', ready_normal) + call('ZCARD', ready_low)
+  + call('ZCARD', suspects) + call('ZCARD', delayed) + call('ZCARD', running) == 0 then
+  call('HSET', meta, 'bytes', 0)
+end
+local expired_jobs, corrupted = sums.expired or 0, sums.corrupt or 0
+flush_counts()
+ring(promoted)
+publish()
+return {promoted, expired_jobs, removed, corrupted, more}

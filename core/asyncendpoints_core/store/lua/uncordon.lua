@@ -1,0 +1,21 @@
+-- uncordon: take back one's own cordon of workers.
+-- KEYS: meta marks idle bell ready:high ready:normal ready:low
+-- META: tick paused
+-- LIB: ring
+-- ARGV: 1 who asks, 2… the workers
+-- RETURNS: nothing
+for i = 2, #ARGV do
+  local field = 'c' .. ARGV[i]
+  local packed = call('HGET', marks, field)
+  local kept, any = {}, false
+  for who, ends in pairs(packed and cmsgpack.unpack(packed) or {}) do
+    if ends > now and who ~= ARGV[1] then kept[who], any = ends, true end
+  end
+  if any then
+    call('HSET', marks, field, cmsgpack.pack(kept))
+  else
+    call('HDEL', marks, field)
+  end
+end
+ring(call('ZCARD', ready_high) + call('ZCARD', ready_normal) + call('ZCARD', ready_low))
+return 0

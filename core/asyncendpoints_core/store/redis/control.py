@@ -1,0 +1,68 @@
+"""The verbs of whoever owns the endpoint: configure, pause, shut, purge, and the server's health."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from asyncendpoints_core.errors import StoreError
+from asyncendpoints_core.policy import Policy
+from asyncendpoints_core.store.redis.caller import policy_fields
+
+if TYPE_CHECKING:
+    from asyncendpoints_core.store.protocol import Identity
+    from asyncendpoints_core.store.redis.caller import Caller
+
+
+class ControlVerbs:
+    """Part of RedisStore."""
+
+    _caller: Caller
+
+    async def configure(
+        self, policy: Policy, identity: Identity | None = None, *, overwrite: bool = True
+    ) -> Policy:
+        """Write the policy and whose keys these are; return the policy in force."""
+        owner = (identity.installation, identity.uid) if identity else ("", "")
+        fields = policy_fields(policy)
+        flag = b"1" if overwrite else b"0"
+        word, *values = await self._caller.run(
+            "configure", flag, owner[0].encode(), owner[1].encode(), *fields
+        )
+        if word == b"other":
+            installation, uid = (value.decode() for value in values)
+            raise StoreError(f"the store belongs to {installation} {uid}, not to {' '.join(owner)}")
+        found = dict(zip(fields[::2], values, strict=True))
+        in_force = read_policy(found)
+        self._caller.policy = in_force
+        return in_force
+
+    async def pause(self) -> None:
+        """Hand out no more jobs."""
+        await self._caller.run("pause")
+
+    async def resume(self) -> None:
+        """Hand out jobs again."""
+        await self._caller.run("resume")
+
+    async def shut(self) -> None:
+        """Accept nothing more."""
+        await self._caller.run("shut")
+
+    async def reopen(self) -> None:
+        """Accept again."""
+        await self._caller.run("reopen")
+
+    async def purge(self) -> bool:
+        """Remove the keys of a shut endpoint."""
+        if not await self._caller.run("purge"):
+            raise StoreError("only a shut endpoint can be purged")
+        return True
+
+
+def read_policy(fields: dict[bytes, bytes]) -> Policy:
+    """Return the policy that the fields of `meta` spell."""
+    flat: dict[str, Any] = {name.decode(): value.decode() for name, value in fields.items()}
+    flat["retry"] = dict(flat)
+    return msgspec.convert(flat, Policy, strict=False)

@@ -1,0 +1,58 @@
+"""What a server promises, read from INFO alone: managed Redis seldom allows CONFIG."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from redis import exceptions as redis_errors
+
+from asyncendpoints_core.errors import StoreError
+from asyncendpoints_core.store.protocol import Health
+
+if TYPE_CHECKING:
+    from asyncendpoints_core.store.redis.caller import Caller
+
+MINIMUM: Final = (6, 2)
+
+
+async def read_health(caller: Caller) -> Health:
+    """Ask the server of the endpoint's keys. Raises StoreError for one that is too old."""
+    replies = await caller.send(
+        [("INFO", section) for section in ("server", "persistence", "memory", "replication")]
+    )
+    refused = next((reply for reply in replies if isinstance(reply, Exception)), None)
+    if refused is not None and not isinstance(refused, redis_errors.NoPermissionError):
+        raise caller.connection.fault(refused) from refused
+    facts = _facts(replies)
+    version = facts.get("redis_version", "")
+    if not version:
+        return Health("", None, None, ("the server does not tell its settings (INFO is refused)",))
+    parts = tuple(int(part) for part in version.split(".")[:2])
+    if parts < MINIMUM:
+        raise StoreError(f"Redis {version} is too old: 6.2 or later is needed")
+    aof = facts.get("aof_enabled")
+    durable = aof == "1" if aof is not None else None
+    eviction = facts.get("maxmemory_policy")
+    return Health(version, durable, eviction, tuple(_warnings(facts, durable, eviction)))
+
+
+def _facts(replies: list[Any]) -> dict[str, str]:
+    facts: dict[str, str] = {}
+    for reply in replies:
+        if isinstance(reply, bytes):
+            lines = (line.partition(":") for line in reply.decode().splitlines())
+            facts.update((name, value) for name, colon, value in lines if colon)
+    return facts
+
+
+def _warnings(facts: dict[str, str], durable: bool | None, eviction: str | None) -> list[str]:
+    warnings = []
+    if durable is None or eviction is None:
+        warnings.append("the server does not tell all of its settings")
+    if durable is False:
+        warnings.append("AOF is off: jobs accepted since the last snapshot are lost in a crash")
+    if eviction not in (None, "noeviction"):
+        warnings.append(f"maxmemory-policy is {eviction}: Redis may evict jobs; use noeviction")
+    if facts.get("role") == "slave":
+        warnings.append("this is a replica: it refuses every write")
+    return warnings

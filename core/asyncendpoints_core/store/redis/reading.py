@@ -1,0 +1,160 @@
+"""The verbs that read: pages of a listing, live figures."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from asyncendpoints_core.ids import JobId
+from asyncendpoints_core.states import State
+from asyncendpoints_core.store.protocol import Page, Stats
+from asyncendpoints_core.store.redis.codec import Context, CorruptRecord
+from asyncendpoints_core.store.redis.records import STATES, read_record
+
+if TYPE_CHECKING:
+    from asyncendpoints_core.jobs import Job
+    from asyncendpoints_core.store.redis.caller import Caller
+
+SECTIONS: Final = ("running", "queued", "scheduled", "final")
+_OF_STATE: Final = {
+    State.IN_PROGRESS: "running",
+    State.QUEUED: "queued",
+    State.SCHEDULED: "scheduled",
+    State.COMPLETED: "completed",
+    State.FAILED: "failed",
+    State.CANCELED: "canceled",
+}
+TOTALS: Final = (
+    "created",
+    "claimed",
+    "completed",
+    "failed",
+    "canceled",
+    "retried",
+    "timed_out",
+    "expired",
+    "recovered",
+    "released",
+    "crashed",
+    "redriven",
+    "removed",
+    "corrupt",
+    "stale",
+    "busy_ms",
+    "wait_ms",
+)
+
+
+class _Cursor(msgspec.Struct, array_like=True, frozen=True):
+    """Where the next page begins: in a section, below a number and an id.
+
+    A job that changed since the listing began (`begun_ms`) may have been shown where it was
+    before, so later pages leave it out.
+    """
+
+    state: str
+    section: int
+    begun_ms: int
+    number: str
+    job_id: bytes
+
+
+def _encode(cursor: _Cursor) -> str:
+    return urlsafe_b64encode(msgspec.msgpack.encode(cursor)).rstrip(b"=").decode()
+
+
+def _decode(text: str, state: State | None) -> _Cursor:
+    try:
+        data = urlsafe_b64decode((text + "=" * (-len(text) % 4)).encode("ascii"))
+        found = msgspec.msgpack.decode(data, type=_Cursor)
+        whole = _encode(found) == text and (len(found.job_id) == 16 or not found.number)
+    except (ValueError, msgspec.DecodeError):
+        raise ValueError("not a cursor of this listing") from None
+    sections = len(SECTIONS) if state is None else 1
+    numeric = found.number.isdigit() or not found.number
+    if not (whole and numeric and found.state == (state or "") and 0 <= found.section < sections):
+        raise ValueError("not a cursor of this listing")
+    return found
+
+
+class ReadVerbs:
+    """Part of RedisStore."""
+
+    _caller: Caller
+
+    async def list(self, state: State | None, limit: int, cursor: str | None) -> Page:
+        """Read one page: section after section until it is full."""
+        start = _decode(cursor, state) if cursor is not None else None
+        sections = SECTIONS if state is None else (_OF_STATE[state],)
+        section = start.section if start else 0
+        number, below = (start.number, start.job_id) if start else ("", b"")
+        began, begun = (b"%d" % start.begun_ms, start.begun_ms) if start else (b"", 0)
+        jobs: list[Job] = []
+        last: tuple[int, str, bytes] | None = None
+        while section < len(sections):
+            want = limit + 1 - len(jobs)
+            raw, end, end_id, *found = await self._caller.run(
+                "list", sections[section].encode(), b"%d" % want, began, number.encode(), below
+            )
+            context = Context.read(raw)
+            begun = begun or context.now_ms
+            for entry in found:
+                place, _, data = entry.partition(b" ")
+                job = _read(data, context)
+                if job is None:
+                    continue
+                if len(jobs) == limit and last is not None:
+                    where = _Cursor(state or "", last[0], begun, last[1], last[2])
+                    return Page(tuple(jobs), _encode(where))
+                jobs.append(job)
+                last = section, place.decode(), data[:16]
+            number, below = end.decode(), end_id
+            if not number:
+                section += 1
+        return Page(tuple(jobs), None)
+
+    async def stats(self) -> Stats:
+        """Read the live figures."""
+        numbers, counts, totals, due = await self._caller.run("stats")
+        now, queued, scheduled, running, completed, failed, canceled, *rest = numbers
+        suspects, oldest, size, active, workers, paused, closed = rest
+        by_name: dict[str, dict[State, int]] = {}
+        for field, value in _pairs(counts):
+            name = field[1:].decode()
+            by_name.setdefault(name, dict.fromkeys(State, 0))[STATES[field[0] - 48]] = int(value)
+        told = {field.decode(): int(value) for field, value in _pairs(totals)}
+        return Stats(
+            now_ms=now,
+            counts={
+                State.QUEUED: queued,
+                State.SCHEDULED: scheduled,
+                State.IN_PROGRESS: running,
+                State.COMPLETED: completed,
+                State.FAILED: failed,
+                State.CANCELED: canceled,
+            },
+            by_name=dict(sorted(by_name.items())),
+            totals={name: told.get(name, 0) for name in TOTALS},
+            suspects=suspects,
+            oldest_ms=oldest,
+            due_ms=tuple(due),
+            bytes=size,
+            held=running,
+            held_active=active,
+            workers=workers,
+            paused=bool(paused),
+            closed=bool(closed),
+        )
+
+
+def _read(data: bytes, context: Context) -> Job | None:
+    try:
+        return read_record(JobId(data[:16]), data[16:], context).job
+    except CorruptRecord:
+        return None
+
+
+def _pairs(flat: list[bytes]) -> zip[tuple[bytes, bytes]]:
+    return zip(flat[::2], flat[1::2], strict=True)

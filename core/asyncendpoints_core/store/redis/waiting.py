@@ -1,0 +1,233 @@
+"""What blocks: the wait for the doorbell, the watch of changes. Each on connections of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from redis import exceptions as redis_errors
+
+from asyncendpoints_core.errors import StoreError, StoreUnavailable
+from asyncendpoints_core.ids import JobId
+from asyncendpoints_core.store.protocol import Event
+from asyncendpoints_core.store.redis.keys import channel
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
+
+    from redis.asyncio.connection import AbstractConnection
+
+    from asyncendpoints_core.store.redis.caller import Caller
+
+WATCH_MS: Final = 30_000
+RENEW_SECONDS: Final = 10.0
+RECONNECT_SECONDS: Final = 0.1
+MAX_RECONNECT_SECONDS: Final = 5.0
+# How much longer than the wait itself the answer to a blocking pop may take.
+GRACE_SECONDS: Final = 2.0
+_FAULTS: Final = (redis_errors.RedisError, OSError)
+
+
+class Doorbell:
+    """The waits of one store's workers; a connection is kept for the next wait."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self._spare: list[AbstractConnection] = []
+        self._busy: set[AbstractConnection] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._closed = False
+        # Workers that were rung and have not claimed since: a refusal passes the ring on.
+        self.rung: set[str] = set()
+
+    async def wait(self, worker: str, timeout_ms: int) -> bool:
+        """Sleep until a ring or the time is over."""
+        if timeout_ms <= 0:
+            return False
+        began = asyncio.get_running_loop().time()
+        if not await self._caller.run("wait", worker.encode(), b"%d" % timeout_ms):
+            await asyncio.sleep(max(0.0, timeout_ms / 1000))
+            return False
+        connection = self._spare.pop() if self._spare else await self._connect()
+        self._busy.add(connection)
+        left = timeout_ms / 1000 - (asyncio.get_running_loop().time() - began)
+        whole = False
+        try:
+            await connection.send_command(
+                "BLPOP", self._caller.prefix + "bell", f"{max(0.001, left):.3f}"
+            )
+            # redis-py returns None both for its own timeout and for an empty pop.
+            reply = await asyncio.wait_for(
+                connection.read_response(timeout=math.inf), max(0.0, left) + GRACE_SECONDS
+            )
+            whole = True
+        except (*_FAULTS, TimeoutError) as error:
+            raise self._caller.connection.fault(error) from error
+        except asyncio.CancelledError:
+            self._leave(worker)
+            raise
+        finally:
+            self._busy.discard(connection)
+            if whole and not self._closed:
+                self._spare.append(connection)
+            else:
+                await connection.disconnect(nowait=True)
+        if reply is not None:
+            self.rung.add(worker)
+        return reply is not None
+
+    async def _connect(self) -> AbstractConnection:
+        if self._closed:
+            raise StoreUnavailable("the store was closed")
+        return await self._caller.connection.dedicated(self._caller.prefix + "meta")
+
+    def _leave(self, worker: str) -> None:
+        """Pass on a ring that may have been taken and not heard."""
+
+        async def leave() -> None:
+            with suppress(StoreError):
+                await self._caller.run("leave", worker.encode())
+
+        task = asyncio.get_running_loop().create_task(leave())
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def close(self) -> None:
+        """End every wait with StoreUnavailable."""
+        self._closed = True
+        if self._leaving:
+            await asyncio.wait(set(self._leaving), timeout=1)
+        for connection in (*self._spare, *self._busy):
+            await connection.disconnect(nowait=True)
+        self._spare.clear()
+
+
+class Watch:
+    """The events of one endpoint, one connection for each who watches."""
+
+    def __init__(self, caller: Caller, namespace_name: str) -> None:
+        self._caller = caller
+        self._channel = channel(namespace_name)
+        self._closed = asyncio.Event()
+        self.sharded = False
+
+    async def close(self) -> None:
+        """End every watch with StoreUnavailable."""
+        self._closed.set()
+
+    def events(self) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """See Store.events."""
+        return self._events()
+
+    @asynccontextmanager
+    async def _events(self) -> AsyncIterator[AsyncIterator[Event]]:
+        queue: asyncio.Queue[Event | Exception] = asyncio.Queue(10_000)
+        connection = await self._subscribe()
+        reader = asyncio.create_task(self._read(connection, queue))
+        renewer = asyncio.create_task(self._renew())
+        try:
+            yield self._drain(queue)
+        finally:
+            for task in (reader, renewer):
+                task.cancel()
+            await asyncio.gather(reader, renewer, return_exceptions=True)
+
+    async def _drain(self, queue: asyncio.Queue[Event | Exception]) -> AsyncIterator[Event]:
+        while True:
+            item = await queue.get()
+            if isinstance(item, Exception):
+                raise item
+            yield item
+
+    async def _subscribe(self) -> AbstractConnection:
+        """Subscribe, then say that somebody listens: from then on nothing is missed."""
+        if self._closed.is_set():
+            raise StoreUnavailable("the store was closed")
+        caller = self._caller
+        connection = await caller.connection.dedicated(caller.prefix + "meta")
+        try:
+            verb = "SSUBSCRIBE" if self.sharded else "SUBSCRIBE"
+            await connection.send_command(verb, self._channel)
+            await asyncio.wait_for(connection.read_response(timeout=math.inf), GRACE_SECONDS)
+            await self._say()
+        except BaseException as error:
+            await connection.disconnect(nowait=True)
+            if isinstance(error, (*_FAULTS, TimeoutError)):
+                raise caller.connection.fault(error) from error
+            raise
+        return connection
+
+    async def _say(self) -> None:
+        kind = b"s" if self.sharded else b"p"
+        await self._caller.run("watch", kind, b"%d" % WATCH_MS)
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            with suppress(StoreError):
+                await self._say()
+
+    async def _read(
+        self, connection: AbstractConnection, queue: asyncio.Queue[Event | Exception]
+    ) -> None:
+        delay = RECONNECT_SECONDS
+        closing = asyncio.create_task(self._closed.wait())
+        try:
+            while True:
+                _put(queue, Event(None))
+                try:
+                    await self._relay(connection, queue, closing)
+                except (*_FAULTS, StoreError):
+                    await connection.disconnect(nowait=True)
+                while not self._closed.is_set():
+                    await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - jitter
+                    try:
+                        connection = await self._subscribe()
+                        delay = RECONNECT_SECONDS
+                        break
+                    except StoreError:
+                        delay = min(MAX_RECONNECT_SECONDS, delay * 2)
+                if self._closed.is_set():
+                    queue.put_nowait(StoreUnavailable("the store was closed"))
+                    return
+        finally:
+            closing.cancel()
+            await connection.disconnect(nowait=True)
+
+    async def _relay(
+        self,
+        connection: AbstractConnection,
+        queue: asyncio.Queue[Event | Exception],
+        closing: asyncio.Task[bool],
+    ) -> None:
+        while True:
+            reading = asyncio.ensure_future(connection.read_response(timeout=math.inf))
+            try:
+                await asyncio.wait((reading, closing), return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                reading.cancel()
+                raise
+            if closing.done():
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+                return
+            kind, _, data = reading.result()
+            if kind in (b"message", b"smessage"):
+                for at in range(0, len(data), 20):
+                    revision = int.from_bytes(data[at + 16 : at + 20], "big")
+                    _put(queue, Event(JobId(data[at : at + 16]), revision))
+            else:
+                raise redis_errors.ConnectionError("the subscription was ended by the server")
+
+
+def _put(queue: asyncio.Queue[Event | Exception], event: Event) -> None:
+    """Hand an event on; a watcher that falls behind is told to read anew."""
+    if queue.full():
+        while not queue.empty():
+            queue.get_nowait()
+        queue.put_nowait(Event(None))
+    queue.put_nowait(event)

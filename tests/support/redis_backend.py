@@ -1,0 +1,97 @@
+"""RedisStore as the conformance suite drives it: its time set in Redis, its keys read raw."""
+
+from redis.asyncio import Redis
+
+from asyncendpoints_core.ids import JobId
+from asyncendpoints_core.jobs import Priority
+from asyncendpoints_core.states import FINAL
+from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_core.store.redis.codec import Context, CorruptRecord
+from asyncendpoints_core.store.redis.keys import prefix
+from asyncendpoints_core.store.redis.records import read_record
+from support.stores import START_MS, Scan
+
+ENDPOINT = "tests/reports"
+
+
+class RedisBackend:
+    """A RedisStore whose scripts see `meta.tick` as the time, for it is far in the future."""
+
+    def __init__(self, url: str, store_url: str | None = None) -> None:
+        self.redis = Redis.from_url(url)
+        self.redis_store = RedisStore(store_url or url, ENDPOINT)
+        self.store: Store = self.redis_store
+        self.prefix = prefix(ENDPOINT)
+
+    def key(self, name: str) -> str:
+        """Return a key's full name."""
+        return self.prefix + name
+
+    async def open(self) -> None:
+        """Open the store and put its time at the suite's beginning."""
+        await self.redis_store.open()
+        await self.redis.hset(self.key("meta"), "tick", str(START_MS))
+
+    async def now(self) -> int:
+        return int(await self.redis.hget(self.key("meta"), "tick") or 0)
+
+    async def advance(self, ms: int) -> None:
+        now = await self.redis.hincrby(self.key("meta"), "tick", ms)
+        # Whoever keeps the store has been ticking all the while; only `outage` leaves that out.
+        if int(await self.redis.hget(self.key("meta"), "ticked") or 0):
+            await self.redis.hset(self.key("meta"), "ticked", str(now))
+
+    async def outage(self, ms: int) -> None:
+        await self.redis.hincrby(self.key("meta"), "tick", ms)
+
+    async def spoil(self, job_id: JobId, record: bytes | None) -> None:
+        if record is None:
+            await self.redis.hdel(self.key("jobs"), job_id)
+        else:
+            await self.redis.hset(self.key("jobs"), job_id, record)
+
+    async def make_newer(self, job_id: JobId) -> bytes:
+        data = await self.record(job_id)
+        assert data is not None
+        newer = data[:1] + bytes([data[1] + 1]) + data[2:]
+        await self.redis.hset(self.key("jobs"), job_id, newer)
+        return newer
+
+    async def record(self, job_id: JobId) -> bytes | None:
+        return await self.redis.hget(self.key("jobs"), job_id)
+
+    async def set_aside(self, job_id: JobId) -> bytes | None:
+        return await self.redis.hget(self.key("corrupt"), job_id)
+
+    async def preset_fence(self, number: int) -> None:
+        await self.redis.hset(self.key("meta"), "fence", str(number))
+
+    async def scan(self) -> Scan:
+        scan = Scan(results=set(await self.redis.hkeys(self.key("results"))))
+        context = Context(0, 0, 0, 0, 0)
+        for job_id, data in (await self.redis.hgetall(self.key("jobs"))).items():
+            if data[:1] != b"\xae" or data[1] != 1:
+                continue
+            try:
+                job = read_record(job_id, data, context).job
+            except CorruptRecord:
+                continue
+            scan.states[job_id], scan.names[job_id] = job.state, job.name
+        for priority in Priority:
+            line = await self._line(f"ready:{priority.name.lower()}")
+            scan.lines[f"ready:{priority.name}"] = line
+        for name in ("suspects", "delayed", "running"):
+            scan.lines[name] = await self._line(name)
+        for state in FINAL:
+            scan.lines[f"finished:{state}"] = await self._line(f"finished:{state.lower()}")
+        for member in await self.redis.zrange(self.key("held"), 0, -1):
+            scan.held.setdefault(member[:-17].decode(), set()).add(JobId(member[-16:]))
+        return scan
+
+    async def _line(self, name: str) -> list[JobId]:
+        return await self.redis.zrange(self.key(name), 0, -1)
+
+    async def close(self) -> None:
+        await self.store.close()
+        await self.redis.aclose()

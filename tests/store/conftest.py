@@ -5,23 +5,31 @@ from collections.abc import AsyncIterator
 import pytest
 
 from asyncendpoints_core.store.protocol import Store
+from support.redis_backend import RedisBackend
 from support.stores import POLICY, Backend, MemoryBackend, check
 
-STORES = ["memory"]
 
-
-@pytest.fixture(params=STORES)
-async def backend(request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
-    """An empty store. After each test its figures must equal a full scan."""
+@pytest.fixture(params=["memory", "redis"])
+async def unchecked(request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
+    """An empty store, for a test that leaves it closed."""
     made: Backend
-    made = MemoryBackend()
-    await made.store.open()
+    if request.param == "redis":
+        made = RedisBackend(request.getfixturevalue("redis_url"))
+    else:
+        made = MemoryBackend()
+    await made.open()
     await made.store.configure(POLICY)
     try:
         yield made
-        await check(made)
     finally:
         await made.close()
+
+
+@pytest.fixture
+async def backend(unchecked: Backend) -> AsyncIterator[Backend]:
+    """An empty store. After each test its figures must equal a full scan."""
+    yield unchecked
+    await check(unchecked)
 
 
 @pytest.fixture

@@ -92,18 +92,17 @@ async def test_a_reopened_endpoint_goes_on_where_it_was(store: Store) -> None:
     assert (await store.stats()).counts[State.COMPLETED] == 2
 
 
-async def test_closing_ends_waits_and_watches(backend: Backend, store: Store) -> None:
+async def test_closing_ends_waits_and_watches(unchecked: Backend) -> None:
+    store = unchecked.store
     await hand(store)
     waiting = asyncio.create_task(store.wait_for_work("w1", 30_000))
     async with store.events() as events:
         assert (await anext(events)).job_id is None
         watching = asyncio.ensure_future(anext(events))
-        await asyncio.sleep(0)
+        await asyncio.wait_for(unchecked.waiters(1), 20)
         await store.close()
         for pending in (waiting, watching):
             with pytest.raises(StoreUnavailable):
                 await asyncio.wait_for(pending, 20)
     with pytest.raises(StoreUnavailable):
         await store.stats()
-    await store.open()
-    assert (await store.stats()).workers == 1

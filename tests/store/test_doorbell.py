@@ -15,12 +15,15 @@ LONG = 30_000
 SHORT = 300
 
 
-async def waiting(store: Store, workers: list[Hand], ms: int = LONG) -> list[asyncio.Task[bool]]:
+async def waiting(
+    backend: Backend, workers: list[Hand], ms: int = LONG
+) -> list[asyncio.Task[bool]]:
     """Let workers find nothing and then wait for the bell."""
+    store = backend.store
     for worker in workers:
         assert await worker.take() == []
     tasks = [asyncio.create_task(store.wait_for_work(worker.id, ms)) for worker in workers]
-    await asyncio.sleep(0)  # memory: each has begun; Redis counts a worker as waiting before it has
+    await asyncio.wait_for(backend.waiters(len(workers)), 20)
     return tasks
 
 
@@ -28,14 +31,14 @@ async def hands(store: Store, count: int) -> list[Hand]:
     return [await hand(store, f"w{number}") for number in range(count)]
 
 
-async def test_a_hundred_jobs_wake_all_five_workers(store: Store) -> None:
-    tasks = await waiting(store, await hands(store, 5))
+async def test_a_hundred_jobs_wake_all_five_workers(backend: Backend, store: Store) -> None:
+    tasks = await waiting(backend, await hands(store, 5))
     await put(store, *(new() for _ in range(100)))
     assert await asyncio.wait_for(asyncio.gather(*tasks), 20) == [True] * 5
 
 
-async def test_one_job_wakes_one_worker(store: Store) -> None:
-    tasks = await waiting(store, await hands(store, 5), SHORT)
+async def test_one_job_wakes_one_worker(backend: Backend, store: Store) -> None:
+    tasks = await waiting(backend, await hands(store, 5), SHORT)
     await put(store, new())
     woken = await asyncio.gather(*tasks)
     assert woken.count(True) == 1
@@ -88,14 +91,14 @@ async def test_whatever_makes_a_job_ready_rings(backend: Backend, store: Store, 
     holder = await hand(store, "holder")
     await put(store, new())
     claim = (await holder.one()).claim
-    [task] = await waiting(store, await hands(store, 1))
+    [task] = await waiting(backend, await hands(store, 1))
     await act(backend, holder, claim)
     assert await asyncio.wait_for(task, 20)
 
 
-async def test_resume_rings(store: Store) -> None:
+async def test_resume_rings(backend: Backend, store: Store) -> None:
     workers = await hands(store, 2)
-    tasks = await waiting(store, workers)
+    tasks = await waiting(backend, workers)
     await store.pause()
     await put(store, *(new() for _ in range(5)))
     done, _ = await asyncio.wait(tasks, timeout=0.1)
@@ -104,33 +107,33 @@ async def test_resume_rings(store: Store) -> None:
     assert await asyncio.wait_for(asyncio.gather(*tasks), 20) == [True] * 2
 
 
-async def test_a_claim_that_leaves_work_rings_on(store: Store) -> None:
+async def test_a_claim_that_leaves_work_rings_on(backend: Backend, store: Store) -> None:
     workers = await hands(store, 3)
     await put(store, new())
     busy = await hand(store, "busy")
     held = await busy.one()
-    tasks = await waiting(store, workers)
+    tasks = await waiting(backend, workers)
     await put(store, new())
     done, _ = await asyncio.wait(tasks, timeout=20, return_when=asyncio.FIRST_COMPLETED)
     assert len(done) == 1
     await settle_one(store, jobs.complete(held.claim, DONE))
     await put(store, new(), new(), new())  # wakes the other two
     assert await asyncio.wait_for(asyncio.gather(*tasks), 20) == [True] * 3
-    again = await waiting_after(store, workers)
+    again = await waiting_after(backend, workers)
     await put(store, new())
     assert (await asyncio.gather(*again)).count(True) >= 1
 
 
-async def waiting_after(store: Store, workers: list[Hand]) -> list[asyncio.Task[bool]]:
+async def waiting_after(backend: Backend, workers: list[Hand]) -> list[asyncio.Task[bool]]:
     """Drain what is there, then let the workers wait again."""
     while taken := await workers[0].take():
-        await store.settle([jobs.complete(job.claim, DONE) for job in taken])
-    return await waiting(store, workers, SHORT)
+        await backend.store.settle([jobs.complete(job.claim, DONE) for job in taken])
+    return await waiting(backend, workers, SHORT)
 
 
-async def test_a_cancelled_wait_passes_its_ring_on(store: Store) -> None:
+async def test_a_cancelled_wait_passes_its_ring_on(backend: Backend, store: Store) -> None:
     one, two = await hands(store, 2)
-    tasks = await waiting(store, [one, two], 2_000)
+    tasks = await waiting(backend, [one, two], 2_000)
     await put(store, new())
     tasks[0].cancel()
     tasks[1].cancel()
@@ -139,9 +142,9 @@ async def test_a_cancelled_wait_passes_its_ring_on(store: Store) -> None:
     assert len(await one.take() + await two.take()) == 1
 
 
-async def test_a_worker_that_leaves_unserved_rings_again(store: Store) -> None:
+async def test_a_worker_that_leaves_unserved_rings_again(backend: Backend, store: Store) -> None:
     workers = await hands(store, 2)
-    tasks = await waiting(store, workers, 10_000)
+    tasks = await waiting(backend, workers, 10_000)
     await put(store, new())
     done, pending = await asyncio.wait(tasks, timeout=20, return_when=asyncio.FIRST_COMPLETED)
     assert len(done) == 1

@@ -244,11 +244,12 @@ async def test_gone_is_told_for_a_day(backend: Backend, store: Store) -> None:
     assert not (await store.get([job_id]))[0].gone
 
 
-@pytest.mark.parametrize("count", [450])
+@pytest.mark.parametrize("count", [1_200])
 async def test_sweeps_are_bounded_and_come_to_an_end(
     backend: Backend, store: Store, count: int
 ) -> None:
     await store.configure(policy(ttl_ms=TTL, failed_ms=TTL))
+    assert not (await store.sweep()).more
     for step in range(0, count, 50):
         await put(store, *(new(delay_ms=1_000 if one % 2 else 0) for one in range(step, step + 50)))
     await backend.advance(1_000)

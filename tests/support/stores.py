@@ -1,5 +1,6 @@
 """The two stores as the tests drive them: with time that moves when told, and a look at the raw."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -58,7 +59,13 @@ class Backend(Protocol):
 
     store: Store
 
-    async def now(self) -> int: ...
+    async def open(self) -> None:
+        """Open the store and stop its time."""
+        ...
+
+    async def now(self) -> int:
+        """Return the store's time."""
+        ...
 
     async def advance(self, ms: int) -> None:
         """Move the store's time."""
@@ -66,6 +73,10 @@ class Backend(Protocol):
 
     async def outage(self, ms: int) -> None:
         """Move time while nobody could reach the store, so that not even a tick was written."""
+        ...
+
+    async def waiters(self, count: int) -> None:
+        """Return when `count` workers wait for the doorbell."""
         ...
 
     async def spoil(self, job_id: JobId, record: bytes | None) -> None:
@@ -88,9 +99,13 @@ class Backend(Protocol):
         """Set the last claim number given."""
         ...
 
-    async def scan(self) -> Scan: ...
+    async def scan(self) -> Scan:
+        """Read everything."""
+        ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close the store."""
+        ...
 
 
 class MemoryBackend:
@@ -100,6 +115,9 @@ class MemoryBackend:
         self._clock = ManualClock(START_MS)
         self._store = MemoryStore(self._clock)
         self.store: Store = self._store
+
+    async def open(self) -> None:
+        await self.store.open()
 
     async def now(self) -> int:
         return self._clock.now_ms()
@@ -112,6 +130,10 @@ class MemoryBackend:
 
     async def outage(self, ms: int) -> None:
         self._clock.advance(ms)
+
+    async def waiters(self, count: int) -> None:
+        while len(self._store._bell._idle) < count:  # noqa: ASYNC110 - there is nothing to wait on
+            await asyncio.sleep(0)
 
     async def spoil(self, job_id: JobId, record: bytes | None) -> None:
         if record is None:

@@ -26,7 +26,6 @@ from asyncendpoints_worker.cpu import default_concurrency
 from asyncendpoints_worker.heart import Heart
 from asyncendpoints_worker.identity import Names
 from asyncendpoints_worker.lifeline import adopt_orphans
-from asyncendpoints_worker.loops import run_loop
 from asyncendpoints_worker.metrics import Snapshot, add
 from asyncendpoints_worker.offspring import Offspring
 
@@ -63,7 +62,8 @@ def run_supervisor(
     module is looked for first.
     """
     try:
-        return run_loop(Supervisor(endpoint, settings, folders, idle_seconds).run())
+        # Not uvloop: it keeps SIGCHLD, and with it the ends of adopted processes, to itself.
+        return asyncio.run(Supervisor(endpoint, settings, folders, idle_seconds).run())
     except UsageError as error:
         print(f"asyncendpoints: {error}", file=sys.stderr)
         return 2

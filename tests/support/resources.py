@@ -34,6 +34,156 @@ def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+_POD: dict[str, Any] = {
+    "resources": {"requests": {"cpu": "500m", "memory": "256Mi"}, "limits": {"cpu": "2"}},
+    "env": [
+        {"name": "MODE", "value": "fast"},
+        {
+            "name": "TOKEN",
+            "valueFrom": {"secretKeyRef": {"name": "vendor", "key": "token", "optional": True}},
+        },
+    ],
+    "envFrom": [{"prefix": "APP_", "configMapRef": {"name": "app", "optional": True}}],
+    "imagePullSecrets": [{"name": "registry"}],
+    "pullPolicy": "IfNotPresent",
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "tolerations": [{"key": "batch", "operator": "Exists", "effect": "NoSchedule"}],
+    "affinity": {
+        "nodeAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {
+                    "weight": 1,
+                    "preference": {
+                        "matchExpressions": [
+                            {"key": "kubernetes.io/arch", "operator": "In", "values": ["amd64"]}
+                        ]
+                    },
+                }
+            ]
+        }
+    },
+    "topologySpreadConstraints": [
+        {
+            "maxSkew": 1,
+            "topologyKey": "topology.kubernetes.io/zone",
+            "whenUnsatisfiable": "ScheduleAnyway",
+        }
+    ],
+    "priorityClassName": "batch",
+    "runtimeClassName": "gvisor",
+    "podSecurityContext": {"fsGroup": 2_000},
+    "labels": {"team": "reporting"},
+    "annotations": {"example.com/owner": "reporting"},
+    "volumes": [
+        {"name": "settings", "configMap": {"name": "settings", "optional": True}},
+        {"name": "keys", "secret": {"secretName": "keys", "optional": True}},
+        {"name": "cache", "emptyDir": {"sizeLimit": "2Gi"}},
+        {"name": "shared", "persistentVolumeClaim": {"claimName": "shared"}},
+        {"name": "bundle", "projected": {"sources": [{"configMap": {"name": "settings"}}]}},
+    ],
+    "volumeMounts": [
+        {"name": "settings", "mountPath": "/etc/settings", "readOnly": True},
+        {"name": "cache", "mountPath": "/var/cache/reports"},
+        {"name": "shared", "mountPath": "/data", "subPath": "reports"},
+    ],
+    "rollout": {"maxSurge": 1, "maxUnavailable": "10%"},
+}
+
+FULL: dict[str, Any] = {
+    "apiVersion": "asyncendpoints.io/v1alpha1",
+    "kind": "AsyncEndpoint",
+    "metadata": {"name": "everything", "namespace": "demo"},
+    "spec": {
+        "routes": [
+            {
+                "path": "/reports/{customer}",
+                "methods": ["POST", "PUT"],
+                "job": "build-report",
+                "headers": ["X-Tenant"],
+                "schema": {"type": "object", "required": ["month"]},
+            },
+            {"path": "/reports/{customer}/notes", "job": "add-note"},
+        ],
+        "gateway": {
+            **_POD,
+            "replicas": 3,
+            "maxBodyBytes": 2_097_152,
+            "maxHeaderBytes": 32_768,
+            "maxWaiters": 500,
+            "basePath": "/api",
+            "list": False,
+            "auth": {"tokens": {"secretRef": {"name": "tokens", "key": "list"}}},
+            "cors": {"allowOrigins": ["https://app.example.com"]},
+            "service": {"type": "LoadBalancer", "annotations": {"example.com/internal": "true"}},
+            "ingress": {
+                "className": "nginx",
+                "host": "reports.example.com",
+                "tlsSecret": "reports-tls",
+                "annotations": {"example.com/rewrite": "/"},
+            },
+            "httpRoute": {
+                "parentRefs": [{"name": "public", "namespace": "edge", "sectionName": "https"}],
+                "hostnames": ["reports.example.com"],
+                "annotations": {"example.com/owner": "reporting"},
+            },
+        },
+        "worker": {
+            **_POD,
+            "image": "registry.example/reports:1.4",
+            "handlers": "reports.jobs",
+            "concurrency": 8,
+            "processes": 2,
+            "maxResultBytes": 2_097_152,
+            "serviceAccountName": "reports-cloud",
+        },
+        "autoscaling": {
+            "minReplicas": 1,
+            "maxReplicas": 50,
+            "targetWaitSeconds": 2.5,
+            "idleSeconds": 60,
+        },
+        "queue": {
+            "maxDepth": 500,
+            "maxBytes": 104_857_600,
+            "ttlSeconds": 3_600,
+            "idempotencySeconds": 172_800,
+        },
+        "retry": {
+            "maxRetries": 5,
+            "initialSeconds": 0.5,
+            "multiplier": 3,
+            "maxSeconds": 60,
+            "jitter": "none",
+            "maxCrashes": 1,
+        },
+        "timeouts": {"executionSeconds": 7_200, "leaseSeconds": 20, "drainSeconds": 3_600},
+        "retention": {"completedSeconds": 60, "failedSeconds": 3_600, "maxFinished": 10_000},
+        "redis": {"secretRef": {"name": "redis", "key": "address"}, "durability": "strict"},
+        "suspend": False,
+        "onDelete": "Purge",
+        "reportFailures": True,
+        "networkPolicy": {"gatewayFrom": [{"namespaceSelector": {"matchLabels": {"team": "web"}}}]},
+    },
+}
+
+HTTP_MODE: dict[str, Any] = {
+    "apiVersion": "asyncendpoints.io/v1alpha1",
+    "kind": "AsyncEndpoint",
+    "metadata": {"name": "thumbs", "namespace": "demo"},
+    "spec": {
+        "routes": [{"path": "/thumbs", "job": "make-thumb"}],
+        "worker": {
+            "image": "registry.example/thumbs:7",
+            "http": {"port": 3_000, "path": "/jobs"},
+            "resources": {"limits": {"cpu": "1500m", "memory": "512Mi"}},
+            "env": [{"name": "HOME", "value": "/home/node"}],
+            "volumes": [{"name": "models", "emptyDir": {}}],
+            "volumeMounts": [{"name": "models", "mountPath": "/models"}],
+        },
+    },
+}
+
+
 class Invalid(NamedTuple):
     """A change of MINIMAL that makes it invalid, and what the API server's refusal says."""
 

@@ -9,7 +9,7 @@ from asyncendpoints_core import jobs
 from asyncendpoints_core.jobs import Claim
 from asyncendpoints_core.retry import RetryPolicy
 from asyncendpoints_core.store.protocol import Cause, Store
-from support.stores import DONE, ERROR, Backend, Hand, hand, new, policy, put, settle_one
+from support.stores import ERROR, Backend, Hand, hand, new, policy, put, settle_one
 
 LONG = 30_000
 SHORT = 300
@@ -108,27 +108,16 @@ async def test_resume_rings(backend: Backend, store: Store) -> None:
 
 
 async def test_a_claim_that_leaves_work_rings_on(backend: Backend, store: Store) -> None:
-    workers = await hands(store, 3)
-    await put(store, new())
-    busy = await hand(store, "busy")
-    held = await busy.one()
-    tasks = await waiting(backend, workers)
-    await put(store, new())
-    done, _ = await asyncio.wait(tasks, timeout=20, return_when=asyncio.FIRST_COMPLETED)
-    assert len(done) == 1
-    await settle_one(store, jobs.complete(held.claim, DONE))
-    await put(store, new(), new(), new())  # wakes the other two
-    assert await asyncio.wait_for(asyncio.gather(*tasks), 20) == [True] * 3
-    again = await waiting_after(backend, workers)
-    await put(store, new())
-    assert (await asyncio.gather(*again)).count(True) >= 1
-
-
-async def waiting_after(backend: Backend, workers: list[Hand]) -> list[asyncio.Task[bool]]:
-    """Drain what is there, then let the workers wait again."""
-    while taken := await workers[0].take():
-        await backend.store.settle([jobs.complete(job.claim, DONE) for job in taken])
-    return await waiting(backend, workers, SHORT)
+    await put(store, new(), new(), new())  # nobody waits yet: nobody is rung for
+    busy, *others = await hands(store, 3)
+    tasks = [asyncio.create_task(store.wait_for_work(one.id, LONG)) for one in others]
+    await asyncio.wait_for(backend.waiters(2), 20)
+    assert (await busy.claim(1)).more
+    done, pending = await asyncio.wait(tasks, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+    assert [task.result() for task in done] == [True]
+    woken = others[tasks.index(next(iter(done)))]
+    assert (await woken.claim(1)).more  # and so on, until nothing is left
+    assert await asyncio.wait_for(next(iter(pending)), 20)
 
 
 async def test_a_cancelled_wait_passes_its_ring_on(backend: Backend, store: Store) -> None:

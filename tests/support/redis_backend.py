@@ -1,5 +1,8 @@
 """RedisStore as the conformance suite drives it: its time set in Redis, its keys read raw."""
 
+import asyncio
+from typing import Any
+
 from redis.asyncio import Redis
 
 from asyncendpoints_core.ids import JobId
@@ -19,7 +22,7 @@ class RedisBackend:
     """A RedisStore whose scripts see `meta.tick` as the time, for it is far in the future."""
 
     def __init__(self, url: str, store_url: str | None = None) -> None:
-        self.redis = Redis.from_url(url)
+        self.redis: Any = Redis.from_url(url)
         self.redis_store = RedisStore(store_url or url, ENDPOINT)
         self.store: Store = self.redis_store
         self.prefix = prefix(ENDPOINT)
@@ -45,6 +48,10 @@ class RedisBackend:
     async def outage(self, ms: int) -> None:
         await self.redis.hincrby(self.key("meta"), "tick", ms)
 
+    async def waiters(self, count: int) -> None:
+        while (await self.redis.info("clients"))["blocked_clients"] < count:  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.005)
+
     async def spoil(self, job_id: JobId, record: bytes | None) -> None:
         if record is None:
             await self.redis.hdel(self.key("jobs"), job_id)
@@ -59,10 +66,12 @@ class RedisBackend:
         return newer
 
     async def record(self, job_id: JobId) -> bytes | None:
-        return await self.redis.hget(self.key("jobs"), job_id)
+        data: bytes | None = await self.redis.hget(self.key("jobs"), job_id)
+        return data
 
     async def set_aside(self, job_id: JobId) -> bytes | None:
-        return await self.redis.hget(self.key("corrupt"), job_id)
+        data: bytes | None = await self.redis.hget(self.key("corrupt"), job_id)
+        return data
 
     async def preset_fence(self, number: int) -> None:
         await self.redis.hset(self.key("meta"), "fence", str(number))
@@ -90,7 +99,8 @@ class RedisBackend:
         return scan
 
     async def _line(self, name: str) -> list[JobId]:
-        return await self.redis.zrange(self.key(name), 0, -1)
+        ids: list[JobId] = await self.redis.zrange(self.key(name), 0, -1)
+        return ids
 
     async def close(self) -> None:
         await self.store.close()

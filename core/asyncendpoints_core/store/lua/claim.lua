@@ -234,8 +234,9 @@ publish()
 local more = left[0] + left[1] + left[2] > 0
 if more or suspect and not alone then
   ring(1)
-elseif taken == 0 then
+else
+  call('DEL', bell) -- nothing is ready, so no ring means anything any more
   -- From now on a ring is meant for it too, though its wait begins a moment later.
-  call('ZADD', idle, now + IDLE_MS, worker)
+  if taken == 0 then call('ZADD', idle, now + IDLE_MS, worker) end
 end
 return reply('ok', more, drain, alone)

@@ -6,7 +6,7 @@
 --   sweep_0 sweep_1 sweep_2
 -- LIB: batch time record counts events ring finish corrupt waiting remove
 -- RETURNS: promoted, expired, removed, corrupt, 1 when there was more to do
-local BOUND, REMOVE_BOUND, TOMBSTONE_MS, MAX_TOMBSTONES = 100, 500, 86400000, 10000
+local BOUND, REMOVE_BOUND, TOMBSTONE_MS, MAX_TOMBSTONES = 100, 200, 86400000, 10000
 local more = 0
 
 -- The default time to live: oldest first, so that the first fresh head ends the look. Started jobs
@@ -42,6 +42,11 @@ end
 expire_line(0, sweep_0)
 expire_line(1, sweep_1)
 expire_line(2, sweep_2)
+-- Written before the next look, which must not find the same jobs again.
+flush(set_jobs)
+set_jobs = batch('HSET', jobs)
+flush(off_expiries)
+off_expiries = batch('ZREM', expiries)
 
 local function expire_own()
   local due = call('ZRANGEBYSCORE', expiries, '-inf', string.format('%.0f', active), 'LIMIT', 0,
@@ -146,7 +151,7 @@ flush(later)
 
 local function forget(key)
   local over = call('ZCARD', key) - MAX_TOMBSTONES
-  if over > 0 then call('ZREMRANGEBYRANK', key, 0, math.min(over, 2 * REMOVE_BOUND) - 1) end
+  if over > 0 then call('ZREMRANGEBYRANK', key, 0, math.min(over, 5 * REMOVE_BOUND) - 1) end
   local old = call('ZRANGEBYSCORE', key, '-inf', string.format('%.0f', now - TOMBSTONE_MS),
     'LIMIT', 0, REMOVE_BOUND)
   if #old > 0 then call('ZREM', key, unpack(old)) end

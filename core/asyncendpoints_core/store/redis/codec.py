@@ -58,8 +58,8 @@ _WORDS: Final = (
     "x-tenant",
 )
 _CODES: Final = {word: code for code, word in enumerate(_WORDS)}
-_encode = msgspec.msgpack.Encoder().encode
-_decode_list = msgspec.msgpack.Decoder(list[int | str | list[int | str]]).decode
+# What a list that ends early leaves out.
+_DEFAULTS: Final[tuple[object, ...]] = ("", 0, [], [], "", 1)
 
 
 class CorruptRecord(Exception):
@@ -85,18 +85,35 @@ def _six(high: int, low: int) -> int:
     return (high << 32) | low
 
 
+class _Meta(msgspec.Struct, array_like=True):
+    """A request without its body; words of _WORDS as their numbers. The commonest comes first."""
+
+    path: str = ""
+    content_type: int | str = 0
+    headers: list[int | str] = []
+    params: list[int | str] = []
+    query: str = ""
+    method: int | str = 1
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_meta = msgspec.msgpack.Decoder(_Meta).decode
+
+
 def _words(pairs: Mapping[str, str]) -> list[int | str]:
     code = _CODES.get
-    flat: list[int | str] = []
-    for name, value in pairs.items():
-        flat.append(code(name, name))
-        flat.append(code(value, value))
-    return flat
+    return [
+        word for name, value in pairs.items() for word in (code(name, name), code(value, value))
+    ]
+
+
+def _word(item: int | str) -> str:
+    return _WORDS[item] if isinstance(item, int) else item
 
 
 def _mapping(flat: list[int | str]) -> dict[str, str]:
-    words = [_WORDS[item] if isinstance(item, int) else item for item in flat]
-    return dict(zip(words[::2], words[1::2], strict=True))
+    words = iter([_WORDS[item] if isinstance(item, int) else item for item in flat])
+    return dict(zip(words, words, strict=True))
 
 
 def trace_of(request: Request) -> str:
@@ -111,21 +128,16 @@ def encode_request(request: Request, *, inline: bool) -> bytes:
     if "traceparent" in headers and trace_of(request):
         headers = {name: value for name, value in headers.items() if name != "traceparent"}
     code = _CODES.get
-    meta: list[int | str | list[int | str]] = [
+    meta: list[object] = [
         request.path,
         code(request.content_type, request.content_type),
         _words(headers),
         _words(request.route_params),
-        code(request.method, request.method),
         request.query,
+        code(request.method, request.method),
     ]
-    # The commonest request ends early: POST, no query, no parameters.
-    if not request.query:
+    while meta and meta[-1] == _DEFAULTS[len(meta) - 1]:
         meta.pop()
-        if request.method == "POST":
-            meta.pop()
-            while meta[-1] == []:
-                meta.pop()
     data = _encode(meta)
     return len(data).to_bytes(3, "big") + data + (request.body if inline else b"")
 
@@ -134,29 +146,21 @@ def decode_request(data: bytes, trace: str, blob: bytes | None) -> Request:
     """Read a stored request; `blob` is its body where that is kept apart."""
     end = 3 + int.from_bytes(data[:3], "big")
     try:
-        meta = _decode_list(data[3:end])
-        path, content_type, headers, params, method, query, *_ = (*meta, *_DEFAULTS[len(meta) :])
-        if isinstance(content_type, int):
-            content_type = _WORDS[content_type]
-        if isinstance(method, int):
-            method = _WORDS[method]
-        kept = _mapping(headers) if headers else {}  # type: ignore[arg-type]
+        meta = _decode_meta(data[3:end])
+        headers = _mapping(meta.headers)
         if trace:
-            kept["traceparent"] = trace
+            headers["traceparent"] = trace
         return Request(
-            method,  # type: ignore[arg-type]
-            path,  # type: ignore[arg-type]
-            query,  # type: ignore[arg-type]
-            _mapping(params) if params else {},  # type: ignore[arg-type]
-            kept,
-            content_type,  # type: ignore[arg-type]
+            _word(meta.method),
+            meta.path,
+            meta.query,
+            _mapping(meta.params),
+            headers,
+            _word(meta.content_type),
             data[end:] if blob is None else blob,
         )
     except (msgspec.DecodeError, LookupError, ValueError) as error:
         raise CorruptRecord from error
-
-
-_DEFAULTS: Final = ("", "", [], [], "POST", "")
 
 
 def encode_result(result: Result) -> bytes:
@@ -182,6 +186,7 @@ def encode_error(error: JobError) -> tuple[bytes, bytes]:
 
 
 def read_error(data: bytes) -> JobError | None:
+    """Read a stored error; no bytes are none."""
     if not data:
         return None
     end = 2 + data[1]
@@ -189,6 +194,7 @@ def read_error(data: bytes) -> JobError | None:
 
 
 def read_attempts(data: bytes) -> tuple[Attempt, ...]:
+    """Read a job's history, oldest first."""
     attempts, at = [], 0
     while at < len(data):
         _, number, s1, s2, e1, e2, outcome, size = _ATTEMPT.unpack_from(data, at)

@@ -54,6 +54,10 @@ class RedisConnection:
         self._connecting = asyncio.Lock()
         self._closed = False
 
+    def open(self) -> None:
+        """Let calls through, again after `close`."""
+        self._closed = False
+
     @property
     def clustered(self) -> bool:
         """Whether it is a Redis Cluster."""
@@ -106,7 +110,8 @@ class RedisConnection:
         """Send packed commands to the server of `key` and return their replies.
 
         Error replies that a caller can act on are returned. `again`: whether to send once more
-        when a reply was lost, which needs commands that are safe to repeat. Raises StoreUnavailable.
+        when a reply was lost, which needs commands that are safe to repeat. Raises
+        StoreUnavailable.
         """
         delay = FIRST_DELAY
         for attempt in range(1, TRIES + 1):
@@ -141,8 +146,7 @@ class RedisConnection:
 
     async def _ask(self, ask: Any, commands: Sequence[Sequence[bytes]]) -> list[Any]:
         """Ask the server that a slot is moving to."""
-        assert self._place is not None
-        connection = self._place.at(ask.host, ask.port)
+        connection = (await self._current_place()).at(ask.host, ask.port)
         await connection.connect()
         link = Link(connection)
         try:

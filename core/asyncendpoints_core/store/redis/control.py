@@ -1,4 +1,4 @@
-"""The verbs of whoever owns the endpoint: configure, pause, shut, purge, and the server's health."""
+"""The verbs of whoever owns the endpoint: configure, pause, shut, purge."""
 
 from __future__ import annotations
 

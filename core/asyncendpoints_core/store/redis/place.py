@@ -40,8 +40,7 @@ _OPTIONS: Final[dict[str, Any]] = {
     "socket_connect_timeout": CONNECT_SECONDS,
     "health_check_interval": 0,
     "decode_responses": False,
-    "lib_name": None,
-    "lib_version": None,
+    "driver_info": None,
 }
 
 
@@ -118,7 +117,7 @@ class Cluster:
         if node is None:
             await self.forget()
             raise ConnectionError("no node of the cluster serves the endpoint's slot")
-        return node.name, self.at(node.host, node.port)
+        return node.name, self.at(node.host, int(node.port))
 
     def at(self, host: str, port: int) -> AbstractConnection:
         """Return a new connection to one of its servers."""

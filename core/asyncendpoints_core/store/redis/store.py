@@ -40,6 +40,11 @@ class RedisStore(JobVerbs, WorkerVerbs, ReadVerbs, ControlVerbs):
 
     async def open(self) -> Health:
         """Connect, check the format version, and say what the server promises."""
+        if self._owned:
+            self._caller.connection.open()
+        self._caller.closed = False
+        self._bell.open()
+        self._watch.open()
         await self._caller.make()
         health = await read_health(self._caller)
         major = health.version.split(".", 1)[0]

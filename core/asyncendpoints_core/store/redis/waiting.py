@@ -44,6 +44,10 @@ class Doorbell:
         # Workers that were rung and have not claimed since: a refusal passes the ring on.
         self.rung: set[str] = set()
 
+    def open(self) -> None:
+        """Let waits begin, again after `close`."""
+        self._closed = False
+
     async def wait(self, worker: str, timeout_ms: int) -> bool:
         """Sleep until a ring or the time is over."""
         if timeout_ms <= 0:
@@ -115,6 +119,10 @@ class Watch:
         self._closed = asyncio.Event()
         self.sharded = False
 
+    def open(self) -> None:
+        """Let watches begin, again after `close`."""
+        self._closed = asyncio.Event()
+
     async def close(self) -> None:
         """End every watch with StoreUnavailable."""
         self._closed.set()
@@ -175,7 +183,8 @@ class Watch:
         self, connection: AbstractConnection, queue: asyncio.Queue[Event | Exception]
     ) -> None:
         delay = RECONNECT_SECONDS
-        closing = asyncio.create_task(self._closed.wait())
+        closed = self._closed  # `open` after `close` makes a new one
+        closing = asyncio.create_task(closed.wait())
         try:
             while True:
                 _put(queue, Event(None))
@@ -183,7 +192,7 @@ class Watch:
                     await self._relay(connection, queue, closing)
                 except (*_FAULTS, StoreError):
                     await connection.disconnect(nowait=True)
-                while not self._closed.is_set():
+                while not closed.is_set():
                     await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - jitter
                     try:
                         connection = await self._subscribe()
@@ -191,8 +200,8 @@ class Watch:
                         break
                     except StoreError:
                         delay = min(MAX_RECONNECT_SECONDS, delay * 2)
-                if self._closed.is_set():
-                    queue.put_nowait(StoreUnavailable("the store was closed"))
+                if closed.is_set():
+                    _put(queue, StoreUnavailable("the store was closed"))
                     return
         finally:
             closing.cancel()
@@ -224,7 +233,7 @@ class Watch:
                 raise redis_errors.ConnectionError("the subscription was ended by the server")
 
 
-def _put(queue: asyncio.Queue[Event | Exception], event: Event) -> None:
+def _put(queue: asyncio.Queue[Event | Exception], event: Event | Exception) -> None:
     """Hand an event on; a watcher that falls behind is told to read anew."""
     if queue.full():
         while not queue.empty():

@@ -1,0 +1,42 @@
+"""Drains no-op jobs with dramatiq (Redis, results stored) and prints jobs a second.
+
+A process of its own, as a worker of dramatiq's is: `python dramatiq_drain.py REDIS_URL COUNT`.
+"""
+
+import logging
+import sys
+import time
+
+import dramatiq
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.results import Results
+from dramatiq.results.backends import RedisBackend
+
+# What `dramatiq` starts in each process unless told otherwise.
+THREADS = 8
+
+
+def main(url: str, count: int) -> None:
+    """Enqueue `count` jobs, then start a worker and wait until all are done."""
+    logging.disable(logging.CRITICAL)
+    broker = RedisBroker(url=url)
+    broker.add_middleware(Results(backend=RedisBackend(url=url)))
+    dramatiq.set_broker(broker)
+
+    @dramatiq.actor(store_results=True)
+    def noop() -> None: ...
+
+    for _ in range(count):
+        noop.send()
+    worker = dramatiq.Worker(broker, worker_threads=THREADS)
+    started = time.perf_counter()
+    worker.start()
+    broker.join(noop.queue_name)
+    worker.join()
+    print(count / (time.perf_counter() - started))
+    worker.stop()
+    broker.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

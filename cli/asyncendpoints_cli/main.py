@@ -1,15 +1,64 @@
-"""Entry point of the `asyncendpoints` command: parses the command line and starts one role."""
+"""Entry point of the `asyncendpoints` command: parses the command line and starts one role.
 
-import argparse
-from collections.abc import Sequence
+Whatever goes wrong is one line on stderr and an exit status: 0 drained, 1 runtime failure, 2 a bad
+file, option, module or handler, 130 ended by a second Ctrl-C.
+"""
 
-from asyncendpoints_core import __version__
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from asyncendpoints_cli.parser import PROG, build
+from asyncendpoints_core import settings
+from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
+from asyncendpoints_core.faults import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FAILED: Final = 1
+MISUSED: Final = 2
+INTERRUPTED: Final = 130
+
+# Where each command's `execute(options) -> int` is: imported only when it is asked for.
+MODULES: Final = {
+    "run": "asyncendpoints_cli.run.command",
+    "gateway": "asyncendpoints_cli.gateway",
+    "worker": "asyncendpoints_cli.worker",
+    "operator": "asyncendpoints_cli.operator",
+    "validate": "asyncendpoints_cli.validate",
+    "unpin": "asyncendpoints_cli.unpin",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's own) and return its exit status."""
-    parser = argparse.ArgumentParser(prog="asyncendpoints")
-    parser.add_argument("--version", action="version", version=f"asyncendpoints {__version__}")
-    parser.parse_args(argv)
-    parser.print_help()
-    return 2
+    try:
+        parser = build()
+        options = parser.parse_args(argv)
+        if options.command is None:
+            parser.print_help(sys.stderr)
+            return MISUSED
+        return _execute(options)
+    except UsageError as error:
+        return complain(error, MISUSED)
+    except (AsyncEndpointsError, OSError) as error:
+        return complain(error, FAILED)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _execute(options: Any) -> int:
+    """Import the command's module and run it."""
+    status = importlib.import_module(MODULES[options.command]).execute(options)
+    return int(status)
+
+
+def complain(error: BaseException, status: int) -> int:
+    """Print an error, a line for each of its lines and with no password in it; return `status`."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    for line in lines:
+        sys.stderr.write(f"{PROG}: {settings.redact_url(one_line(line))}\n")
+    return status

@@ -1,0 +1,34 @@
+"""What gateway, worker and run share before they start: settings, logging, a Redis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asyncendpoints_core import settings
+from asyncendpoints_core.errors import UsageError
+from asyncendpoints_core.telemetry import configure_logging
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from asyncendpoints_core.settings import Settings
+
+NEEDS_REDIS = (
+    "needs a Redis: --redis URL, $ASYNCENDPOINTS_REDIS_URL or $ASYNCENDPOINTS_REDIS_URL_FILE"
+)
+
+
+def read_settings(options: Namespace) -> Settings:
+    """Read the settings (flag > variable > default) and set the logs up; raises UsageError."""
+    flags = {one.name: getattr(options, one.name, None) for one in settings.all_settings()}
+    found = settings.load(flags)
+    configure_logging(found.log_level, found.log_format)
+    return found
+
+
+def require_redis(found: Settings, role: str) -> None:
+    """Raise UsageError unless the settings name a Redis that can be read."""
+    source = found.redis_source()
+    if source is None:
+        raise UsageError(f"a {role} {NEEDS_REDIS}")
+    source()

@@ -1,0 +1,1 @@
+"""`asyncendpoints run`: gateways, workers that scale, recovery and sweep, on one machine."""

@@ -1,0 +1,160 @@
+"""What the scaler asks of a pool of workers, and the pool inside this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final, Protocol
+
+from asyncendpoints_core.autoscale import Worker
+from asyncendpoints_worker.backoff import Backoff
+from asyncendpoints_worker.local import LocalWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from asyncendpoints_core.endpoint import AsyncEndpoint
+    from asyncendpoints_core.store.protocol import Store, WorkerState
+    from asyncendpoints_worker.registry import Registry
+
+log = logging.getLogger("asyncendpoints.run")
+
+STARTUP_MS: Final = 100
+"""How long a worker in this process takes to start."""
+
+
+class Pool(Protocol):
+    """The workers of one endpoint. Each has a name and one or more worker ids in the store."""
+
+    size: int
+    startup_ms: int
+
+    def view(self, states: Sequence[WorkerState], now_ms: int) -> tuple[Worker, ...]:
+        """Return every worker that is not ending, as the scaling decision sees it."""
+        ...
+
+    def concurrency(self, states: Sequence[WorkerState]) -> int:
+        """Return how many jobs one worker runs at a time, 0 while that is not known."""
+        ...
+
+    def ids(self, names: Iterable[str], states: Sequence[WorkerState]) -> list[str]:
+        """Return the store's ids of workers by their names."""
+        ...
+
+    async def resize(self, size: int, victims: Sequence[str]) -> None:
+        """Start workers, or end as many; those among `victims` that hold nothing go first."""
+        ...
+
+    async def stop(self, drain_seconds: float) -> int:
+        """End every worker: what runs may finish for `drain_seconds`; return what would not end."""
+        ...
+
+    def kill(self) -> None:
+        """End every worker now, during a `stop` that takes too long."""
+        ...
+
+
+class LocalPool:
+    """Workers inside this process, for the memory store."""
+
+    def __init__(
+        self,
+        endpoint: AsyncEndpoint,
+        store: Store,
+        make: Callable[[], LocalWorker],
+    ) -> None:
+        """Begin without a worker. `make` makes one, ready to be started."""
+        self.size = 0
+        self.startup_ms = STARTUP_MS
+        self._endpoint = endpoint
+        self._store = store
+        self._make = make
+        self._count = 0
+        self._workers: dict[str, LocalWorker] = {}
+        self._starting: dict[str, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[int]] = set()
+
+    @classmethod
+    def of(
+        cls,
+        endpoint: AsyncEndpoint,
+        store: Store,
+        registry: Registry | None,
+        http_target: str | None,
+    ) -> LocalPool:
+        """Return a pool that runs `registry`'s handlers, or sends jobs to `http_target`."""
+
+        def make() -> LocalWorker:
+            return LocalWorker(endpoint, store, registry, http_target=http_target, keeper=False)
+
+        return cls(endpoint, store, make)
+
+    def view(self, states: Sequence[WorkerState], now_ms: int) -> tuple[Worker, ...]:
+        """See Pool."""
+        cordoned = {state.info.id for state in states if state.cordoned_until_ms > now_ms}
+        return tuple(
+            Worker(name, worker.held, bool(worker.worker), worker.worker in cordoned)
+            for name, worker in self._workers.items()
+        )
+
+    def concurrency(self, states: Sequence[WorkerState]) -> int:
+        """See Pool."""
+        return max((worker.concurrency for worker in self._workers.values()), default=0)
+
+    def ids(self, names: Iterable[str], states: Sequence[WorkerState]) -> list[str]:
+        """See Pool."""
+        found = (self._workers[name].worker for name in names if name in self._workers)
+        return [worker for worker in found if worker]
+
+    async def resize(self, size: int, victims: Sequence[str]) -> None:
+        """See Pool."""
+        self.size = size
+        while len(self._workers) < size:
+            self._count += 1
+            name = f"worker-{self._count}"
+            self._workers[name] = worker = self._make()
+            self._starting[name] = asyncio.create_task(self._start(name, worker))
+        by_loss = sorted(
+            self._workers,
+            key=lambda name: (self._workers[name].held, name not in victims),
+        )
+        for name in by_loss[: len(self._workers) - size]:
+            self._end(name, self._endpoint.spec.drain_seconds)
+
+    async def _start(self, name: str, worker: LocalWorker) -> None:
+        """Start a worker; when its start-up functions fail, again with growing pauses."""
+        backoff = Backoff(0.5, 30.0)
+        while True:
+            try:
+                await worker.start()
+            except Exception:
+                log.exception("%s: %s did not start", self._endpoint.name, name)
+                await asyncio.sleep(backoff.next())
+            else:
+                return
+
+    def _end(self, name: str, drain_seconds: float) -> asyncio.Task[int]:
+        worker, starting = self._workers.pop(name), self._starting.pop(name)
+        starting.cancel()
+        task = asyncio.create_task(worker.stop(drain_seconds))
+        self._ending.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[int]) -> None:
+        self._ending.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a worker did not stop well", exc_info=task.exception())
+
+    async def stop(self, drain_seconds: float) -> int:
+        """See Pool."""
+        self.size = 0
+        for name in list(self._workers):
+            self._end(name, drain_seconds)
+        left = await asyncio.gather(*self._ending, return_exceptions=True)
+        return sum(count for count in left if isinstance(count, int))
+
+    def kill(self) -> None:
+        """See Pool."""
+        for task in self._ending:
+            task.cancel()

@@ -1,0 +1,63 @@
+"""Watching files for `--reload`: a look twice a second, which any file system answers alike."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+INTERVAL_SECONDS: Final = 0.5
+MAX_FILES: Final = 5_000
+SKIPPED: Final = frozenset({"__pycache__", "node_modules", "venv", "build", "dist"})
+
+Look = dict[Path, tuple[int, int]]
+
+
+class Watcher:
+    """Knows when one of `files`, or a Python file below `folders`, has changed."""
+
+    def __init__(self, files: Iterable[Path], folders: Iterable[Path]) -> None:
+        """Take a first look."""
+        self._files = [file.resolve() for file in files]
+        self._folders = sorted({folder.resolve() for folder in folders})
+        self._seen = self._look()
+
+    async def changed(self) -> list[Path]:
+        """Return once something has changed and has then been still for one look: what it was."""
+        changes: set[Path] = set()
+        while True:
+            await asyncio.sleep(INTERVAL_SECONDS)
+            now = await asyncio.to_thread(self._look)
+            new = {path for path, _ in now.items() ^ self._seen.items()}
+            self._seen = now
+            if changes and not new:
+                return sorted(changes)
+            changes |= new
+
+    def _look(self) -> Look:
+        found: Look = {}
+        for path in self._paths():
+            try:
+                status = path.stat()
+            except OSError:
+                continue
+            found[path] = status.st_mtime_ns, status.st_size
+            if len(found) >= MAX_FILES:
+                break
+        return found
+
+    def _paths(self) -> Iterator[Path]:
+        yield from self._files
+        for folder in self._folders:
+            for home, folders, names in os.walk(folder):
+                folders[:] = sorted(
+                    name for name in folders if name not in SKIPPED and not name.startswith(".")
+                )
+                if "pyvenv.cfg" in names:
+                    folders.clear()
+                    continue
+                yield from (Path(home, name) for name in names if name.endswith(".py"))

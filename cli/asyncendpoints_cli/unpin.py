@@ -1,0 +1,17 @@
+"""`asyncendpoints unpin`: gives a scaled resource back to autoscaling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asyncendpoints_cli.extras import load_operator
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def execute(options: Namespace) -> int:
+    """Remove spec.replicas from the resource."""
+    unpin = load_operator("unpin").unpin
+    unpin(options.name, options.namespace, options.kubeconfig, options.context)
+    return 0

@@ -1,0 +1,39 @@
+"""`asyncendpoints worker`: one worker of one endpoint, under its own supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asyncendpoints_cli.files import load_one
+from asyncendpoints_cli.roles import read_settings, require_redis
+from asyncendpoints_worker.supervisor import run_supervisor
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def execute(options: Namespace) -> int:
+    """Run until SIGTERM or Ctrl-C."""
+    settings = read_settings(options)
+    loaded = load_one(settings.endpoint_file)
+    require_redis(settings, "worker")
+    if options.end_with is not None:
+        _end_with(options.end_with)
+    folder = Path(options.folder) if options.folder else loaded.file.parent
+    return run_supervisor(loaded.endpoint, settings, folders=[folder])
+
+
+def _end_with(descriptor: int) -> None:
+    """Drain when the other end of a pipe closes: `run` has ended, whatever ended it."""
+    os.set_inheritable(descriptor, False)
+
+    def watch() -> None:
+        while os.read(descriptor, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="end-with", daemon=True).start()

@@ -1,0 +1,69 @@
+// A plain HTTP server that does jobs: asyncendpoints posts each one here and reads the answer.
+//
+//   2xx  the job is completed, and the answer is its result
+//   408, 425, 429, 5xx  it is tried again (after Retry-After, if that is given)
+//   any other  it has failed for good
+import { createServer } from "node:http";
+import { BadImage, decode, encode, shrink } from "./png.mjs";
+
+const PORT = Number(process.env.PORT ?? 3000);
+const MAX_BYTES = 8 * 1024 * 1024;
+
+class Refused extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+async function read(request) {
+  const parts = [];
+  let size = 0;
+  for await (const part of request) {
+    size += part.length;
+    if (size > MAX_BYTES) throw new Refused(413, "the image is too large");
+    parts.push(part);
+  }
+  return Buffer.concat(parts);
+}
+
+function thumbnail(image, query) {
+  const width = Number(query.get("width") ?? 128);
+  if (!Number.isInteger(width) || width < 1 || width > 2048) {
+    throw new Refused(422, "width is a whole number from 1 to 2048");
+  }
+  return encode(shrink(decode(image), width));
+}
+
+async function answer(request, response) {
+  if (request.method === "GET" && request.url === "/healthz") {
+    response.end("ok\n");
+    return;
+  }
+  // Job-Path is the path and query of the client's request; this server's own path is fixed.
+  const asked = new URL(request.headers["job-path"] ?? "/", "http://job");
+  const started = process.hrtime.bigint();
+  const image = thumbnail(await read(request), asked.searchParams);
+  const ms = Number((process.hrtime.bigint() - started) / 1_000_000n);
+  console.error(
+    `${request.headers["job-id"]} attempt ${request.headers["job-attempt"]}: ` +
+      `${image.length} bytes in ${ms} ms`,
+  );
+  response.writeHead(200, { "Content-Type": "image/png", "Content-Length": image.length });
+  response.end(image);
+}
+
+const server = createServer((request, response) => {
+  answer(request, response).catch((error) => {
+    const status = error.status ?? (error instanceof BadImage ? 422 : 500);
+    if (status === 500) console.error(error);
+    if (response.headersSent) return response.destroy();
+    response.writeHead(status, { "Content-Type": "text/plain; charset=utf-8" });
+    response.end(`${status === 500 ? "internal error" : error.message}\n`);
+  });
+});
+
+server.listen(PORT, "127.0.0.1", () => console.error(`thumbnails on port ${server.address().port}`));
+
+// Finish what is under way, take nothing new.
+for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => server.close());

@@ -125,3 +125,29 @@ def _paths(origin: str | None, locations: object) -> set[str]:
     if locations:
         return {str(Path(each).resolve()) for each in locations}  # type: ignore[attr-defined]
     return {str(Path(origin).resolve())} if origin and origin.endswith((".py", ".so")) else set()
+
+
+def forget(folders: Sequence[Path]) -> None:
+    """Let the user's modules in `folders` be imported anew by the next `load` (`run --reload`).
+
+    An environment that stands in such a folder is left alone, and so are these packages.
+    """
+    homes = [folder.resolve() for folder in folders]
+    gone = {
+        name
+        for name, module in list(sys.modules.items())
+        if not name.startswith("asyncendpoints_")
+        and any(_is_own(Path(path), home) for path in _loaded_paths(module) for home in homes)
+    }
+    for name in gone:
+        del sys.modules[name]
+        _declared_by.pop(name, None)
+    declarations[:] = [each for each in declarations if each.module not in gone]
+    importlib.invalidate_caches()
+
+
+def _is_own(path: Path, home: Path) -> bool:
+    if home not in path.parents:
+        return False
+    steps = path.relative_to(home).parts
+    return "site-packages" not in steps and not any(step.startswith(".") for step in steps)

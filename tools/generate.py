@@ -22,6 +22,7 @@ Render = Callable[[str], str]
 GENERATORS: dict[str, str] = {
     "charts/asyncendpoints/files/crd.yaml": "asyncendpoints_operator.crd:crd_yaml",
     "crds/asyncendpoints.asyncendpoints.io.yaml": "asyncendpoints_operator.crd:crd_yaml",
+    "docs/cli.md": "tools.generators.command_line:cli_md",
     "docs/resource.md": "tools.generators.reference:resource_md",
     "docs/settings.md": "tools.generators.reference:settings_md",
 }

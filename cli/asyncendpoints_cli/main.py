@@ -7,6 +7,7 @@ file, option, module or handler, 130 ended by a second Ctrl-C.
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,5 +61,10 @@ def complain(error: BaseException, status: int) -> int:
     """Print an error, a line for each of its lines and with no password in it; return `status`."""
     lines = str(error).splitlines() or [type(error).__name__]
     for line in lines:
-        sys.stderr.write(f"{PROG}: {settings.redact_url(one_line(line))}\n")
+        sys.stderr.write(f"{PROG}: {redact(one_line(line))}\n")
     return status
+
+
+def redact(line: str) -> str:
+    """Return a line with the passwords of the URLs in it as ***."""
+    return re.sub(r"\S+://\S+", lambda url: settings.redact_url(url[0]), line)

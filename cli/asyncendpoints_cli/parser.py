@@ -6,6 +6,7 @@ and its description exist once. docs/cli.md is generated from here.
 
 import argparse
 import difflib
+import re
 import textwrap
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
@@ -179,22 +180,19 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise what `main` prints as one line; `message` is argparse's."""
-        raise UsageError(f"{self._guess(message)} (see {self.prog} --help)")
+        raise UsageError(f"{self._mended(message)} (see {self.prog} --help)")
 
-    def _guess(self, message: str) -> str:
-        """Add the option that was probably meant to a message about one that does not exist."""
-        head, _, rest = message.partition("unrecognized arguments: ")
-        if not rest or head:
-            return message
-        wrong = rest.split()[0].partition("=")[0]
-        known = [name for action in self._actions for name in action.option_strings]
-        close = difflib.get_close_matches(wrong, known, 1)
-        meant = f"; did you mean {close[0]}?" if close else ""
-        return (
-            f"there is no option {wrong}{meant}"
-            if wrong.startswith("-")
-            else (f"what is {wrong!r} for?")
-        )
+    def _mended(self, message: str) -> str:
+        """Say in our words what argparse found, with what was probably meant."""
+        if wrong := re.match(r"unrecognized arguments: (\S+)", message):
+            name = wrong[1].partition("=")[0]
+            if not name.startswith("-"):
+                return f"what is {name!r} for?"
+            known = [option for action in self._actions for option in action.option_strings]
+            return f"there is no option {name}{_guess(name, known)}"
+        if wrong := re.match(r"argument COMMAND: invalid choice: '(.*?)'", message):
+            return f"there is no command {wrong[1]}{_guess(wrong[1], [c.name for c in COMMANDS])}"
+        return message
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse; options nobody knows are the command's fault to report, not the program's."""
@@ -202,6 +200,11 @@ class Parser(argparse.ArgumentParser):
         if rest:
             getattr(parsed, "parser", self).error(f"unrecognized arguments: {' '.join(rest)}")
         return parsed
+
+
+def _guess(wrong: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(wrong, known, 1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def build() -> Parser:
@@ -259,11 +262,12 @@ def _add_setting(parser: argparse.ArgumentParser, setting: Setting) -> None:
     if about.kind == "switch":
         options["action"] = "store_true"
     else:
-        options["metavar"] = _metavar(about.kind, about.flag)
+        options["metavar"] = metavar(about.kind, about.flag)
     parser.add_argument(about.flag, **options)
 
 
-def _metavar(kind: str, flag: str) -> str:
+def metavar(kind: str, flag: str) -> str:
+    """Return what stands for a setting's value in help and docs."""
     by_kind = {"number": "PORT", "path": "FILE", "url": "URL", "choice": "LEVEL"}
     return by_kind.get(kind, flag.removeprefix("--").upper())
 

@@ -1,0 +1,174 @@
+"""One endpoint as `run` serves it: store, gateway, workers that scale, recovery and sweep."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING, Final
+
+from asyncendpoints_gateway.server import Server
+
+from asyncendpoints_cli.run.pool import LocalPool, Pool
+from asyncendpoints_cli.run.processes import ProcessPool
+from asyncendpoints_cli.run.scaler import Scaler, limits_of, why_nothing_runs
+from asyncendpoints_core.errors import StoreError
+from asyncendpoints_core.recovery import Keeper
+from asyncendpoints_core.states import FINAL, State
+from asyncendpoints_core.store.memory import MemoryStore
+from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_worker import modules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from asyncendpoints_core.autoscale import Decision
+    from asyncendpoints_core.manifest import Loaded
+    from asyncendpoints_core.settings import Settings
+    from asyncendpoints_core.store.protocol import Store
+
+log = logging.getLogger("asyncendpoints.run")
+
+HURRIED_SECONDS: Final = 8.0
+RELOAD_DRAIN_SECONDS: Final = 5.0
+"""How long running jobs may finish before changed code runs them again."""
+
+
+class Service:
+    """Serves one endpoint between `start` and `stop`."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        settings: Settings,
+        port: int,
+        refused: Callable[[], None],
+        seen: Callable[[Decision], None] = lambda _: None,
+    ) -> None:
+        """Prepare. `refused` is told when worker processes cannot load the handlers."""
+        self.loaded = loaded
+        self.port = port
+        self.store: Store
+        source = settings.redis_source()
+        self.in_memory = source is None
+        if source is None:
+            self.store = MemoryStore()
+        else:
+            self.store = RedisStore(source, loaded.endpoint.key)
+        self._settings = settings
+        self._refused = refused
+        self._seen = seen
+        self._server: Server | None = None
+        self._pool: Pool | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def name(self) -> str:
+        """The endpoint's name."""
+        return self.loaded.endpoint.name
+
+    @property
+    def url(self) -> str:
+        """Where its gateway listens."""
+        return "" if self._server is None else self._server.url
+
+    async def start(self) -> None:
+        """Begin to serve. Raises UsageError for the handlers, StoreError, OSError for the port."""
+        pool = self._make_pool()  # what is wrong with the user's code comes first
+        await self.store.open()
+        await self._apply()
+        await self._open_gateway()
+        await self._open_workers(pool)
+
+    def _make_pool(self) -> Pool:
+        endpoint, folder = self.loaded.endpoint, self.loaded.file.resolve().parent
+        if not self.in_memory:
+            return ProcessPool(endpoint, self._settings, folder, self._refused)
+        worker = endpoint.spec.worker
+        registry = modules.load([worker.handlers], [folder]) if worker.handlers else None
+        return LocalPool.of(endpoint, self.store, registry, self._settings.http_target)
+
+    async def _apply(self) -> None:
+        """Write what the resource says about the queue into the store."""
+        spec = self.loaded.endpoint.spec
+        await self.store.configure(spec.policy())
+        await (self.store.pause() if spec.suspend else self.store.resume())
+
+    async def _open_gateway(self) -> None:
+        self._server = Server(self.loaded.endpoint, self.store, self._settings, port=self.port)
+        await self._server.start()
+        self.port = self._server.port  # one that was any free port stays the same on a reload
+
+    async def _open_workers(self, pool: Pool) -> None:
+        endpoint = self.loaded.endpoint
+        self._pool = pool
+        limits = limits_of(endpoint.spec)
+        scaler = Scaler(self.name, self.store, pool, limits, self._seen)
+        await scaler.step()
+        policy = endpoint.spec.policy()
+        keeper = Keeper(self.store, lambda: policy, random.random)
+        self._tasks = [self._task(scaler.run()), self._task(keeper.run())]
+        if nothing := why_nothing_runs(endpoint.spec):
+            log.warning("%s: %s", self.name, nothing)
+
+    def _task(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(work)
+
+    async def running(self) -> int:
+        """Return how many jobs run now, 0 when the store does not say."""
+        try:
+            return (await self.store.stats()).counts.get(State.IN_PROGRESS, 0)
+        except StoreError:
+            return 0
+
+    async def stop(self, hurry: asyncio.Event) -> bool:
+        """Take no more requests, let running jobs finish unless told to hurry; True if all did."""
+        if self._server is not None:
+            await self._server.stop()
+        drained = await self._close_workers(self.loaded.endpoint.spec.drain_seconds, hurry)
+        if self.in_memory:
+            counts = (await self.store.stats()).counts
+            left = sum(count for state, count in counts.items() if state not in FINAL)
+            if left:
+                log.warning(
+                    "%s: %d unfinished job%s gone with this process: they were in memory",
+                    self.name,
+                    left,
+                    " is" if left == 1 else "s are",
+                )
+        await self.store.close()
+        return drained
+
+    async def _close_workers(self, drain_seconds: float, hurry: asyncio.Event) -> bool:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        if self._pool is None:
+            return True
+        pool, self._pool = self._pool, None
+        stopping = asyncio.ensure_future(pool.stop(drain_seconds))
+        hurried = asyncio.ensure_future(hurry.wait())
+        await asyncio.wait((stopping, hurried), return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
+        if not stopping.done():
+            pool.kill()
+            await asyncio.wait((stopping,), timeout=HURRIED_SECONDS)
+        return stopping.done() and not stopping.cancelled() and stopping.result() == 0
+
+    async def renew(self, loaded: Loaded, hurry: asyncio.Event) -> None:
+        """Go on with changed code or a changed resource; jobs that wait are kept.
+
+        Raises what `start` raises; then it serves without workers until the next change.
+        """
+        changed = loaded.endpoint != self.loaded.endpoint
+        await self._close_workers(
+            min(RELOAD_DRAIN_SECONDS, self.loaded.endpoint.spec.drain_seconds), hurry
+        )
+        self.loaded = loaded
+        pool = self._make_pool()
+        await self._apply()
+        if changed and self._server is not None:
+            await self._server.stop()
+            await self._open_gateway()
+        await self._open_workers(pool)

@@ -77,11 +77,18 @@ class Cluster:
             raise ClusterError(f"{error}\n{self.diagnose(namespace)}") from error
 
     def diagnose(self, namespace: str) -> str:
-        """Pods and the last events of a namespace, for the message of a failed test."""
+        """Pods, last events and last log lines of a namespace, for the message of a failure."""
         where = ["--namespace", namespace]
         pods = self.kubectl("get", "pods", "-o", "wide", *where)
         events = self.kubectl("get", "events", "--sort-by=.lastTimestamp", *where)
-        return "\n".join([pods, *events.splitlines()[-20:]])
+        said = [pods, *events.splitlines()[-20:]]
+        for pod in self.get("pods", *where)["items"]:
+            name = pod["metadata"]["name"]
+            with contextlib.suppress(ClusterError):  # a pod that never started has no log
+                said.append(f"== log of {name}")
+                options = ["--all-containers", "--prefix", "--tail=12"]
+                said.append(self.kubectl("logs", name, *options, *where))
+        return "\n".join(said)
 
     def create_namespace(self, name: str, labels: Mapping[str, str] = RESTRICTED) -> str:
         """Create a namespace, its pods held to the `restricted` standard unless labelled otherwise.

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import logging
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.errors import UsageError
@@ -13,7 +14,8 @@ from asyncendpoints_gateway.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+    from asyncendpoints_core.endpoint import AsyncEndpoint
 
 log = logging.getLogger("asyncendpoints.gateway")
 
@@ -97,6 +99,28 @@ class Guard:
             valid |= hmac.compare_digest(given, known)
         if not valid:
             raise _refusal("the token is not valid", 'Bearer error="invalid_token"')
+
+
+def guard_of(
+    endpoint: AsyncEndpoint, tokens_file: Path | None = None, folder: Path | None = None
+) -> Guard | None:
+    """Return the guard of an endpoint, None when everybody may call.
+
+    `tokens_file` takes the place of what the resource says; a relative path in the resource starts
+    at `folder`. Raises UsageError when the tokens cannot be read.
+    """
+    auth = endpoint.spec.gateway.auth
+    path = tokens_file
+    if path is None and auth is not None and auth.tokens.file is not None:
+        path = (folder or Path()) / auth.tokens.file
+    if path is not None:
+        return Guard(TokenFile(path).tokens)
+    if auth is not None:
+        raise UsageError(
+            "gateway.auth.tokens names a Secret, which only a cluster has: "
+            "set ASYNCENDPOINTS_AUTH_TOKENS_FILE to a file with the tokens"
+        )
+    return None
 
 
 def _refusal(detail: str, challenge: str) -> Problem:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asyncendpoints_core.schemas import compile_schema
+from asyncendpoints_core.schemas import CompiledSchema, compile_schema
 from asyncendpoints_gateway.headers import KEPT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from asyncendpoints_core.endpoint import AsyncEndpoint
-    from asyncendpoints_core.schemas import CompiledSchema
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +26,15 @@ class RouteConfig:
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
-    """The endpoint as the gateway sees it. Sizes in bytes; `base` is put before every link."""
+    """The endpoint as the gateway sees it. Sizes in bytes.
+
+    `mount` is the path below which an application serves it, `base` what is put before every link:
+    the path that a proxy takes away, and then the mount.
+    """
 
     name: str
     routes: tuple[RouteConfig, ...]
+    mount: str
     base: str
     max_attempts: int
     max_body: int
@@ -41,8 +44,8 @@ class GatewayConfig:
     origins: frozenset[str]
 
     @classmethod
-    def of(cls, endpoint: AsyncEndpoint, prefix: str = "") -> GatewayConfig:
-        """Return the configuration of `endpoint`, mounted below `prefix`."""
+    def of(cls, endpoint: AsyncEndpoint, mount: str = "") -> GatewayConfig:
+        """Return the configuration of `endpoint`, mounted below `mount`."""
         spec, gateway = endpoint.spec, endpoint.spec.gateway
         routes = tuple(
             RouteConfig(
@@ -57,7 +60,8 @@ class GatewayConfig:
         return cls(
             name=endpoint.name,
             routes=routes,
-            base=gateway.base_path + prefix,
+            mount=mount,
+            base=gateway.base_path + mount,
             max_attempts=spec.policy().retry.max_attempts,
             max_body=gateway.max_body_bytes,
             max_head=gateway.max_header_bytes,

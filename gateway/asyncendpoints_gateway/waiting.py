@@ -12,7 +12,7 @@ import logging
 import random
 from typing import TYPE_CHECKING, Final
 
-from asyncendpoints_core.errors import StoreError
+from asyncendpoints_core.errors import StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,6 +24,8 @@ log = logging.getLogger("asyncendpoints.gateway")
 
 RESYNC_SECONDS: Final = (10.0, 15.0)
 """How often a watcher reads unasked: store rule 20."""
+LOOK_SECONDS: Final = 2.0
+"""How often a watcher looks whether its client is still there."""
 LINGER_SECONDS: Final = 30.0
 """How long the store is watched on when nobody waits: a poll is often followed by the next."""
 RECONNECT_SECONDS: Final = (0.2, 1.0)
@@ -53,15 +55,22 @@ class Watch:
         self._changed.clear()
         return await self._hub.get(self._job_id)
 
-    async def changed(self, seconds: float) -> bool:
-        """Wait up to `seconds` for a reason to read again; False when the time was over."""
-        if self._changed.is_set():
-            return True
-        try:
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
-        except TimeoutError:
-            return False
+    async def pause(self, seconds: float, gone: Callable[[], bool]) -> bool:
+        """Wait up to `seconds` for a reason to read again; False when the time was over.
+
+        Every few seconds `gone` is asked whether the client went away, which ends the wait too.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while not self._changed.is_set():
+            left = end - loop.time()
+            if left <= 0 or gone():
+                return False
+            try:
+                async with asyncio.timeout(min(left, LOOK_SECONDS)):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
         return True
 
 
@@ -113,28 +122,27 @@ class Hub:
         """Wait until what is read satisfies, at most `seconds`: (what was read last, waited).
 
         `waited` is False when there were too many waiters already. `gone` tells that the client
-        went away, so that its place is free for another one.
+        went away, so that its place is free for another one. Raises StoreUnavailable only when
+        the job could not be read even once.
         """
         watch = self.watch(job_id)
         if watch is None:
             return await self.get(job_id), False
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
+        found: Found | None = None
         with watch:
             while True:
-                found = await watch.read()
+                try:
+                    found = await watch.read()
+                except StoreUnavailable:
+                    if found is None:
+                        raise
                 left = end - loop.time()
                 if satisfied(found) or left <= 0 or self.closing or gone():
                     return found, True
-                await self._pause(watch, left, gone)
-
-    async def _pause(self, watch: Watch, left: float, gone: Callable[[], bool]) -> None:
-        """Wait for a change, a resync or the end, looking for the client every few seconds."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + min(left, random.uniform(*RESYNC_SECONDS))  # noqa: S311 - no secret
-        while (left := end - loop.time()) > 0:
-            if await watch.changed(min(left, 2.0)) or gone():
-                return
+                resync = random.uniform(*RESYNC_SECONDS)  # noqa: S311 - no secret
+                await watch.pause(min(left, resync), gone)
 
     def _add(self, job_id: JobId, watch: Watch) -> None:
         self._count += 1

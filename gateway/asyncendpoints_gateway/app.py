@@ -1,0 +1,277 @@
+"""The gateway of one endpoint: every request comes in at `Gateway.handle` and finds its view.
+
+Routing is our own, on the raw path, because the contract is about raw paths: no server in between
+may normalize or redirect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from asyncendpoints_core import ids
+from asyncendpoints_core.errors import StoreError, StoreUnavailable
+from asyncendpoints_core.routing import Malformed, Match, MethodNotAllowed, Router, split_raw_path
+from asyncendpoints_gateway import cors, jobs, queries, replies, sse
+from asyncendpoints_gateway.config import GatewayConfig
+from asyncendpoints_gateway.context import Context
+from asyncendpoints_gateway.docs_page import docs_page, page_headers
+from asyncendpoints_gateway.headers import wants_events
+from asyncendpoints_gateway.openapi import openapi_json
+from asyncendpoints_gateway.problems import (
+    Problem,
+    internal,
+    method_not_allowed,
+    not_found,
+    store_unavailable,
+)
+from asyncendpoints_gateway.submit import submit
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from asyncendpoints_core.endpoint import AsyncEndpoint
+    from asyncendpoints_core.store.protocol import Store
+    from asyncendpoints_gateway.auth import Guard
+    from asyncendpoints_gateway.config import RouteConfig
+    from asyncendpoints_gateway.submit import BeforeEnqueue
+
+log = logging.getLogger("asyncendpoints.gateway")
+
+RECONNECT_SECONDS: Final = (0.5, 2.0)
+
+# Our own paths by their shape (None is an id): method → operation.
+_JOB: Final = ("jobs", None)
+_OWN: Final[Mapping[tuple[str | None, ...], Mapping[str, str]]] = {
+    ("jobs",): {"GET": "list"},
+    _JOB: {"GET": "job", "DELETE": "cancel"},
+    (*_JOB, "result"): {"GET": "result"},
+    (*_JOB, "retry"): {"POST": "retry"},
+    ("docs",): {"GET": "docs"},
+    ("openapi.json",): {"GET": "openapi"},
+}
+
+
+class Gateway:
+    """Takes requests of one endpoint. Start it before the first one; close it to let waits end."""
+
+    def __init__(
+        self,
+        endpoint: AsyncEndpoint,
+        store: Store,
+        *,
+        mount: str = "",
+        guard: Guard | None = None,
+        before_enqueue: BeforeEnqueue | None = None,
+        owns_policy: bool = False,
+    ) -> None:
+        """Prepare. `owns_policy`: what the endpoint says replaces the policy in the store."""
+        self.endpoint = endpoint
+        self.context = Context(GatewayConfig.of(endpoint, mount), store)
+        self._guard = guard
+        self._before_enqueue = before_enqueue
+        self._owns_policy = owns_policy
+        self._router: Router[RouteConfig] = Router(self.context.config.routes)
+        kept = {name for route in self.context.config.routes for name in route.keep}
+        self._cors = cors.Cors(self.context.config.origins, kept)
+        self._pages: dict[str, bytes] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self.connected = asyncio.Event()
+
+    def move(self, prefix: str) -> None:
+        """Serve below one more `prefix`, in front of the others. Before the start."""
+        endpoint, config = self.endpoint, self.context.config
+        self.context.config = GatewayConfig.of(endpoint, prefix + config.mount)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the store was reached once since the start; an outage later does not unset it."""
+        return self.connected.is_set()
+
+    def start(self) -> None:
+        """Connect to the store, however long that takes, and begin to measure."""
+        if not self._tasks:
+            loop = asyncio.get_running_loop()
+            self._tasks = [
+                loop.create_task(self._connect()),
+                loop.create_task(self.context.sampler.run()),
+            ]
+
+    async def close_waits(self) -> None:
+        """Let long polls answer with what they have, and streams end."""
+        await self.context.hub.close()
+
+    async def stop(self) -> None:
+        """Finish the calls to the store that are under way, and end what runs in the background."""
+        await self.close_waits()
+        await self.context.drained()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    async def _connect(self) -> None:
+        store, policy = self.context.store, self.endpoint.spec.policy()
+        told = False
+        while True:
+            try:
+                health = await store.open()
+                await store.configure(policy, overwrite=self._owns_policy)
+            except StoreUnavailable as error:
+                if not told:
+                    log.warning("waiting for the store: %s", error)
+                    told = True
+            except StoreError:
+                log.exception("the store cannot be used")
+            else:
+                for warning in health.warnings:
+                    log.warning("the store: %s", warning)
+                self.connected.set()
+                return
+            await asyncio.sleep(random.uniform(*RECONNECT_SECONDS))  # noqa: S311 - no secret
+
+    async def handle(
+        self, request: web.BaseRequest, *, decoded: bool = False
+    ) -> web.StreamResponse:
+        """Answer one request. `decoded`: the server in front undoes gzip and deflate itself.
+
+        Raises nothing but web.HTTPException from `before_enqueue`, and CancelledError.
+        """
+        begun = perf_counter()
+        operation = "none"
+        extra: dict[str, str] = {}
+        try:
+            extra = self._cors.headers(request.headers)
+            operation, view = self._find(request, extra, decoded)
+            response = await view
+        except Problem as problem:
+            response = problem.response()
+        except StoreError as error:
+            if not isinstance(error, StoreUnavailable):
+                log.error("the store cannot be used: %s", error)
+            self.context.metrics.store_error()
+            response = store_unavailable().response()
+        except web.HTTPException:
+            raise
+        except ConnectionError:  # the client went away half-way; nobody will read this
+            response = Problem("malformed-body", "the connection was lost", close=True).response()
+        except Exception:
+            log.exception("%s failed", operation)
+            response = internal().response()
+        if extra and not response.prepared:
+            cors.add(response, extra)
+        self.context.metrics.request(operation, response.status, perf_counter() - begun)
+        return response
+
+    def _find(
+        self, request: web.BaseRequest, extra: Mapping[str, str], decoded: bool
+    ) -> tuple[str, Awaitable[web.StreamResponse]]:
+        """Return what a request is for and the view that answers it; raises Problem."""
+        context, method = self.context, request.method
+        _check_head(request, context.config.max_head)
+        if method == "OPTIONS":
+            preflight = self._cors.preflight(request.headers)
+            if preflight is not None:
+                return "options", _at_once(preflight)
+        if self._guard is not None:
+            self._guard.check(request.headers.get("Authorization"))
+        url = request.rel_url
+        path = url.raw_path[len(context.config.mount) :]
+        query = url.raw_query_string
+        if query:
+            queries.check_utf8(query)
+        match = self._router.match(method, path)
+        if isinstance(match, Match):
+            view = submit(
+                context, request, match.route, match.params, self._before_enqueue, decoded=decoded
+            )
+            return "submit", view
+        if isinstance(match, Malformed):
+            raise Problem("invalid-query", match.detail)
+        if isinstance(match, MethodNotAllowed):
+            return "options", _allowing(method, [*match.allow, "OPTIONS"])
+        return self._own(request, path, extra)
+
+    def _own(
+        self, request: web.BaseRequest, path: str, extra: Mapping[str, str]
+    ) -> tuple[str, Awaitable[web.StreamResponse]]:
+        method = request.method
+        if path == "*" and method == "OPTIONS":
+            return "options", _allowing(method, cors.METHODS.split(", "))
+        if not path.startswith("/"):
+            raise not_found()
+        segments = split_raw_path(path)
+        if isinstance(segments, Malformed):
+            raise Problem("invalid-query", segments.detail)
+        shape = tuple(None if place == 1 else part for place, part in enumerate(segments))
+        methods = _OWN.get(shape)
+        if methods is None:
+            raise not_found()
+        operation = methods.get("GET" if method == "HEAD" else method)
+        if operation is None:
+            heads = ["HEAD"] if "GET" in methods else []
+            return "options", _allowing(method, [*methods, *heads, "OPTIONS"])
+        return self._view(request, operation, segments, extra)
+
+    def _view(
+        self,
+        request: web.BaseRequest,
+        operation: str,
+        segments: list[str],
+        extra: Mapping[str, str],
+    ) -> tuple[str, Awaitable[web.StreamResponse]]:
+        context = self.context
+        if operation == "list":
+            return "list", jobs.listing(context, request)
+        if operation == "docs":
+            return "docs", _at_once(self._page(docs_page, page_headers()))
+        if operation == "openapi":
+            headers = {"Content-Type": replies.JSON, "Cache-Control": "no-cache"}
+            return "docs", _at_once(self._page(openapi_json, headers))
+        job_id = ids.parse(segments[1])
+        if job_id is None:
+            raise replies.missing()
+        if operation == "job":
+            if wants_events(",".join(request.headers.getall("Accept", []))):
+                return "events", sse.stream(context, request, job_id, extra)
+            return "job", jobs.show(context, request, job_id)
+        if operation == "result":
+            return "result", jobs.result(context, request, job_id)
+        if operation == "cancel":
+            return "cancel", jobs.cancel(context, request, job_id)
+        return "retry", jobs.retry(context, job_id)
+
+    def _page(
+        self, make: Callable[[GatewayConfig, bool], bytes], headers: Mapping[str, str]
+    ) -> web.Response:
+        """Return a page that is made once."""
+        key = make.__name__
+        if key not in self._pages:
+            self._pages[key] = make(self.context.config, self._guard is not None)
+        return web.Response(body=self._pages[key], headers=headers)
+
+
+async def _at_once(response: web.Response) -> web.Response:
+    return response
+
+
+async def _allowing(method: str, methods: list[str]) -> web.Response:
+    """Answer OPTIONS, or refuse a method that the path does not take."""
+    allow = ", ".join(sorted(methods))
+    if method != "OPTIONS":
+        raise method_not_allowed(allow)
+    return web.Response(status=204, headers={"Allow": allow})
+
+
+def _check_head(request: web.BaseRequest, limit: int) -> None:
+    """Refuse headers that are too large together; the parser has a limit for each alone."""
+    size = 0
+    for name, value in request.raw_headers:
+        size += len(name) + len(value) + 4
+    if size > limit:
+        raise Problem("headers-too-large", f"headers have at most {limit} bytes", close=True)

@@ -1,0 +1,183 @@
+"""A request to a route becomes a job: the one view that everything else exists for."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import TYPE_CHECKING, Final
+
+from asyncendpoints_core import ids
+from asyncendpoints_core.errors import StoreUnavailable
+from asyncendpoints_core.jobs import Idempotency, NewJob, Priority, Request
+from asyncendpoints_core.store.protocol import EnqueueStatus, Found
+from asyncendpoints_gateway import headers as read
+from asyncendpoints_gateway import replies
+from asyncendpoints_gateway.bodies import check_body, read_body
+from asyncendpoints_gateway.headers import single
+from asyncendpoints_gateway.problems import Problem, store_unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp import web
+    from multidict import CIMultiDictProxy
+
+    from asyncendpoints_core.jobs import Job
+    from asyncendpoints_core.store.protocol import Enqueued
+    from asyncendpoints_gateway.config import RouteConfig
+    from asyncendpoints_gateway.context import Context
+
+    BeforeEnqueue = Callable[[web.BaseRequest], Awaitable[None]]
+
+KEY_HEADERS: Final = ("Idempotency-Key", "X-Async-Request-Id")
+
+
+async def submit(
+    context: Context,
+    request: web.BaseRequest,
+    route: RouteConfig,
+    params: dict[str, str],
+    before_enqueue: BeforeEnqueue | None = None,
+    *,
+    decoded: bool = False,
+) -> web.StreamResponse:
+    """Validate, enqueue, and answer 202, or with the result if the client prefers to wait."""
+    try:
+        new = await _new_job(context, request, route, params, decoded=decoded)
+        if before_enqueue is not None:
+            await before_enqueue(request)
+        answer = await context.enqueue.ask(new)
+        job = _accepted(context, answer)
+    except Problem as problem:
+        context.metrics.submission(route.job, problem.name)
+        raise
+    except StoreUnavailable:
+        context.metrics.submission(route.job, "store-unavailable")
+        raise
+    context.metrics.submission(route.job, answer.status.value)
+    extra = {"Idempotent-Replayed": "true"} if answer.status is EnqueueStatus.REPLAYED else {}
+    if "Prefer" in request.headers:
+        wait = read.prefer_wait(request.headers.getall("Prefer"))
+        if wait is not None:
+            return await _waited(context, request, Found(job, ahead=answer.ahead), wait, extra)
+    return replies.accepted(context, job, answer.ahead, extra)
+
+
+async def _new_job(
+    context: Context,
+    request: web.BaseRequest,
+    route: RouteConfig,
+    params: dict[str, str],
+    *,
+    decoded: bool,
+) -> NewJob:
+    headers = request.headers
+    url = request.rel_url
+    content_type = headers.get("Content-Type", "")
+    if not content_type.isascii():
+        content_type = read.readable(content_type)
+    body = await read_body(request, context.config.max_body, decoded=decoded)
+    if body or route.schema is not None:
+        check_body(body, content_type, route.schema)
+    delay_ms = expires_ms = 0
+    priority = Priority.NORMAL
+    if (value := single(headers, "Job-Delay")) is not None:
+        delay_ms = read.seconds_ms("Job-Delay", value, positive=False)
+    if (value := single(headers, "Job-Expires")) is not None:
+        expires_ms = read.seconds_ms("Job-Expires", value, positive=True)
+    if (value := single(headers, "Job-Priority")) is not None:
+        priority = read.priority(value)
+    stored = Request(
+        request.method,
+        url.raw_path,
+        url.raw_query_string,
+        params,
+        read.kept_headers(headers, route.keep),
+        content_type,
+        body,
+    )
+    return NewJob(
+        ids.new(time.time_ns() // 1_000_000),
+        route.job,
+        stored,
+        context.config.max_attempts,
+        priority,
+        delay_ms,
+        expires_ms,
+        _idempotency(headers, stored),
+    )
+
+
+def _idempotency(headers: CIMultiDictProxy[str], stored: Request) -> Idempotency | None:
+    for name in KEY_HEADERS:
+        value = single(headers, name)
+        if value is not None:
+            return Idempotency(read.idempotency_key(value, name), fingerprint(stored))
+    return None
+
+
+def fingerprint(request: Request) -> bytes:
+    """Return 16 bytes that differ when method, path, query, content type or body differ."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (request.method, request.path, request.query, request.content_type):
+        data = part.encode("utf-8", "surrogateescape")
+        digest.update(len(data).to_bytes(4, "big"))
+        digest.update(data)
+    digest.update(request.body)
+    return digest.digest()
+
+
+def _accepted(context: Context, answer: Enqueued) -> Job:
+    if answer.job is not None and answer.status in {EnqueueStatus.CREATED, EnqueueStatus.REPLAYED}:
+        return answer.job
+    if answer.status is EnqueueStatus.MISMATCH:
+        raise Problem("idempotency-mismatch", "the key was used for a request with other content")
+    if answer.status is EnqueueStatus.FULL:
+        raise queue_full(context)
+    if answer.status is EnqueueStatus.CLOSED:
+        raise store_unavailable("the endpoint is being deleted and accepts nothing more")
+    # A replay whose job went at that very moment: sent again, it would be created.
+    raise store_unavailable()
+
+
+def queue_full(context: Context) -> Problem:
+    """Return the 429, with the time in which one place should become free."""
+    drain = context.sampler.drain
+    seconds = drain.until_done(0) - drain.run_seconds
+    return Problem(
+        "queue-full",
+        "as many jobs wait as may; try again later",
+        headers={"Retry-After": str(max(1, min(3_600, round(seconds))))},
+    )
+
+
+async def _waited(
+    context: Context, request: web.BaseRequest, found: Found, wait: int, extra: dict[str, str]
+) -> web.Response:
+    """Answer as GET {Location}/result would, once the job is final or `wait` seconds are over."""
+    job = replies.existing(found)
+    here = {"Location": replies.location(context, job.id), **extra}
+    applied = {"Preference-Applied": f"wait={wait}"}
+    try:
+        if not job.final:
+            # The job is accepted: whatever happens from here on, the answer is never an error.
+            latest, waited = await context.hub.wait(
+                job.id,
+                wait,
+                lambda read: read.job is None or read.job.final,
+                lambda: request.transport is None,
+            )
+            if latest.job is not None and not latest.job.final:
+                if waited:
+                    extra = {**extra, **applied}
+                return replies.accepted(context, latest.job, latest.ahead, extra)
+        found, result = await context.call(context.store.result(job.id))
+        if found.job is not None and not found.job.final:  # retried by someone meanwhile
+            return replies.accepted(context, found.job, found.ahead, {**extra, **applied})
+        response = replies.result_response(context, found, result)
+    except StoreUnavailable:
+        return replies.accepted(context, job, found.ahead, extra)
+    except Problem as problem:
+        response = problem.response()
+    response.headers.update({**here, **applied})
+    return response

@@ -7,6 +7,7 @@ AsyncEndpointsError
 │   └── WorkerGone           the worker's lease is no longer in the store (abandon, register anew)
 ├── PermanentError           a handler says: do not retry
 ├── RetryAfter               a handler says: not before that many seconds
+├── CannotListen             a port cannot be opened                  (exit status 1)
 ├── MalformedBody            a request's body is no JSON we take         (HTTP 400)
 └── UsageError               a bad file, flag, module or handler          (exit status 2)
     ├── TemplateError        a route's path breaks a rule
@@ -77,6 +78,10 @@ class SchemaError(UsageError):
         """Keep what was found; the text is the first of it."""
         super().__init__(faults[0][1])
         self.faults = faults
+
+
+class CannotListen(AsyncEndpointsError):
+    """A port cannot be opened; the text says why and what to do."""
 
 
 class MalformedBody(AsyncEndpointsError):

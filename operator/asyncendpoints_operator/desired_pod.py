@@ -245,14 +245,13 @@ def deployment(
     replicas: int,
     rollout: Record,
     template: dict[str, Any],
-    annotations: dict[str, str] | None = None,
 ) -> Manifest:
     """Return a Deployment; `replicas` is always in it (kubernetes rule 16)."""
     name = child_name(endpoint, component)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": metadata(endpoint, component, name, annotations),
+        "metadata": metadata(endpoint, component, name),
         "spec": {
             "replicas": replicas,
             "revisionHistoryLimit": 2,

@@ -62,23 +62,22 @@ def worker_deployment(
     endpoint: AsyncEndpoint, platform: Platform, live: Live, config: str
 ) -> Manifest:
     """Return the workers' Deployment, which reads the ConfigMap `config` at its start."""
-    image = endpoint.spec.worker.image or ""
-    if endpoint.spec.worker.http is None:
-        template = _template(endpoint, platform, config, image)
-        annotations = None
-    else:
-        without = content_hash(_template(endpoint, platform, config, ""))
-        keep = live.agent_image and live.template == without
+    is_http = endpoint.spec.worker.http is not None
+    image = "" if is_http else endpoint.spec.worker.image or ""
+    template = _template(endpoint, platform, config, image)
+    fingerprint = content_hash(template)
+    if is_http:
+        keep = live.agent_image and live.template == fingerprint
         agent = live.agent_image if keep else platform.worker_image
         template = _template(endpoint, platform, config, agent)
-        annotations = {TEMPLATE_ANNOTATION: without}
+    notes = template["metadata"].setdefault("annotations", {})
+    notes[TEMPLATE_ANNOTATION] = fingerprint
     return deployment(
         endpoint,
         WORKER,
         replicas=live.replicas,
         rollout=endpoint.spec.worker.rollout,
         template=template,
-        annotations=annotations,
     )
 
 
@@ -86,11 +85,11 @@ def live_of(deployment: dict[str, Any] | None, replicas: int) -> Live:
     """Read from a worker Deployment that is there (None: it is not) what the next one needs."""
     if deployment is None:
         return Live(replicas)
-    metadata = deployment.get("metadata") or {}
-    containers = deployment["spec"]["template"]["spec"]["containers"]
+    template = deployment["spec"]["template"]
+    containers = template["spec"]["containers"]
     image = next((c["image"] for c in containers if c["name"] == AGENT_CONTAINER), "")
-    template = (metadata.get("annotations") or {}).get(TEMPLATE_ANNOTATION, "")
-    return Live(replicas, image, template)
+    notes = (template.get("metadata") or {}).get("annotations") or {}
+    return Live(replicas, image, notes.get(TEMPLATE_ANNOTATION, ""))
 
 
 def _template(

@@ -22,7 +22,7 @@ REDIS_KEY: Final = "url"
 FIELD_MANAGER: Final = "asyncendpoints-operator"
 COST_ANNOTATION: Final = "controller.kubernetes.io/pod-deletion-cost"
 TEMPLATE_ANNOTATION: Final = f"{GROUP}/template"
-"""On a worker Deployment in HTTP mode: the hash of its template without the agent's image."""
+"""On workers' pods: the hash of their template (in HTTP mode without the agent's image)."""
 
 AGENT_CONTAINER: Final = "worker"
 """The main container of every worker pod: in HTTP mode the agent, else the user's image."""

@@ -17,7 +17,13 @@ from asyncendpoints_operator.desired import (
 from asyncendpoints_operator.desired_config import cpu_limit
 from asyncendpoints_operator.desired_network import url_of
 from asyncendpoints_operator.desired_worker import live_of
-from asyncendpoints_operator.naming import Live, Platform, is_ours, selector_text
+from asyncendpoints_operator.naming import (
+    TEMPLATE_ANNOTATION,
+    Live,
+    Platform,
+    is_ours,
+    selector_text,
+)
 from support.golden import check_golden
 from support.resources import FULL, HTTP_MODE, MINIMAL, merge
 
@@ -161,6 +167,15 @@ def test_a_changed_spec_takes_the_new_agent() -> None:
     assert spec["initContainers"][0]["image"] == "registry.example/thumbs:8"
 
 
+def test_pods_carry_the_hash_of_their_template() -> None:
+    def mark(**spec: Any) -> str:
+        notes: dict[str, str] = worker_template(MINIMAL, **spec)["metadata"]["annotations"]
+        return notes[TEMPLATE_ANNOTATION]
+
+    assert mark() == mark(queue={"maxDepth": 5})
+    assert mark() != mark(worker={"image": "other"})
+
+
 def test_without_a_deployment_there_is_nothing_to_keep() -> None:
     assert live_of(None, 5) == Live(5)
 
@@ -288,7 +303,8 @@ def test_grace_is_the_drain_and_a_margin() -> None:
 
 
 def test_long_workers_ask_autoscalers_of_nodes_to_stay() -> None:
-    assert "annotations" not in worker_template(MINIMAL)["metadata"]
+    short = worker_template(MINIMAL)["metadata"]["annotations"]
+    assert set(short) == {TEMPLATE_ANNOTATION}
     long = worker_template(MINIMAL, timeouts={"executionSeconds": 601})["metadata"]["annotations"]
     assert long["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
     assert long["karpenter.sh/do-not-disrupt"] == "true"

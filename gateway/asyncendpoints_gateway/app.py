@@ -88,9 +88,8 @@ class Gateway:
         endpoint, config = self.endpoint, self.context.config
         self.context.config = GatewayConfig.of(endpoint, prefix + config.mount)
 
-    @property
-    def ready(self) -> bool:
-        """Whether the store was reached once since the start; an outage later does not unset it."""
+    def is_ready(self) -> bool:
+        """Tell whether the store was reached once since the start; an outage later does not unset it."""
         return self.connected.is_set()
 
     def start(self) -> None:

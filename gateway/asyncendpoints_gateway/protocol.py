@@ -1,0 +1,151 @@
+"""aiohttp's low-level server, made to answer its parser's own faults as problems.
+
+aiohttp answers a bad request line, header or chunk itself, in plain text that repeats the bytes.
+Its hook for these is `RequestHandler.handle_error`; the rest here is what has to be true around it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+from aiohttp.http_exceptions import (
+    BadHttpMessage,
+    HttpProcessingError,
+    InvalidURLError,
+    LineTooLong,
+)
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
+
+from asyncendpoints_gateway.problems import Problem, internal
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp.web_protocol import _RequestHandler
+
+MAX_URI: Final = 8_190
+MAX_HEADERS: Final = 128
+IDLE_SECONDS: Final = 75.0
+"""How long a connection may stay open without a request, or with half of one's head."""
+LINGER_SECONDS: Final = 1.0
+"""How long a client that broke the protocol has for reading the answer."""
+
+
+class HttpServer(web.Server):
+    """Accepts connections and hands their requests to `handler`. `max_head` in bytes.
+
+    A handler is cancelled when its client goes away, so that nothing waits for nobody.
+    """
+
+    def __init__(self, handler: _RequestHandler, max_head: int) -> None:
+        """Prepare; must be made inside the event loop."""
+        super().__init__(handler, handler_cancellation=True)
+        # The parser's fault is the same for both, but for the limit: two limits tell them apart.
+        max_field = max_head if max_head != MAX_URI else max_head + 1
+        self._options: dict[str, Any] = {
+            "access_log": None,
+            "auto_decompress": False,  # bodies.py does it, with a limit on what comes out
+            "keepalive_timeout": IDLE_SECONDS,
+            "lingering_time": LINGER_SECONDS,
+            "max_line_size": MAX_URI,
+            "max_field_size": max_field,
+            "max_headers": MAX_HEADERS,
+        }
+
+    def __call__(self) -> RequestHandler:
+        """Return the protocol of a new connection."""
+        return Protocol(self, loop=self._loop, **self._options)
+
+
+class Protocol(RequestHandler):
+    """One connection."""
+
+    __slots__ = ("_broken", "_lost")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._broken = False
+        self._lost: asyncio.Future[None] | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, until it has found a fault: what follows one means nothing."""
+        if self._broken:
+            return
+        try:
+            super().data_received(data)
+        except Exception as error:  # anything else than its own faults would kill the connection
+            fault = BadHttpMessage("the request cannot be parsed")
+            fault.__cause__ = error
+            self._messages.append((_ErrInfo(400, fault, ""), EMPTY_PAYLOAD))
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(None)
+        if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+            self._broken = True
+            if self._current_request is not None:
+                # The fault is in the body that is being read: let its reader know.
+                self._current_request.content.set_exception(RequestPayloadError("broken framing"))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Let go of everything."""
+        if self._lost is not None and not self._lost.done():
+            self._lost.set_result(None)
+        super().connection_lost(exc)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Return the problem for a fault of the parser, or for a defect of ours."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun already")
+        if isinstance(exc, HttpProcessingError):
+            problem = parser_problem(exc, self.max_line_size)
+        else:
+            self.log_exception("a request failed", exc_info=exc)
+            problem = internal()
+        response = problem.response()
+        response.force_close()
+        return response
+
+    def _make_error_handler(
+        self, err_info: _ErrInfo
+    ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
+            response = self.handle_error(request, err_info.status, err_info.exc)
+            await response.prepare(request)
+            await response.write_eof()
+            await self._linger()
+            return response
+
+        return handler
+
+    async def _linger(self) -> None:
+        """Take, and throw away, what the client still sends: closing at once would reset the
+        connection before it has read the answer.
+        """
+        transport = self.transport
+        if transport is None or not transport.can_write_eof():
+            return
+        transport.write_eof()
+        self._lost = self._loop.create_future()
+        await asyncio.wait([self._lost], timeout=LINGER_SECONDS)
+
+
+def parser_problem(error: HttpProcessingError, max_uri: int) -> Problem:
+    """Return the problem for a fault of the parser. Nothing of the request is repeated."""
+    if isinstance(error, LineTooLong):
+        if error.args[-1] in (max_uri, str(max_uri)):
+            return Problem("uri-too-long", f"a URI has at most {max_uri} characters", close=True)
+        return Problem("headers-too-large", "a header is too long", close=True)
+    if "Too many headers" in error.message:
+        detail = f"a request has at most {MAX_HEADERS} headers"
+        return Problem("headers-too-large", detail, close=True)
+    if isinstance(error, InvalidURLError):
+        return Problem("invalid-query", "the request's target is not valid", close=True)
+    return Problem("invalid-header", "the request is no valid HTTP/1.1", close=True)

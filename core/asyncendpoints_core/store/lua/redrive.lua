@@ -54,7 +54,7 @@ for i, id in ipairs(ids) do
     known[id] = r
     out[i] = redrive(id, r) .. encode_state(r)
     ahead = r.ahead or r.state == QUEUED
-      and call('ZRANK', r.suspect and suspects or LINES[r.prio], id) or 0
+      and call('ZRANK', LINES[r.prio], id) or 0
   elseif why then
     out[i] = why == 'newer' and 'n' or 'b'
   else

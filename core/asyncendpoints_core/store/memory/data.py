@@ -153,8 +153,8 @@ class Data:
         return self.seq
 
     def ahead(self, record: Record) -> int:
-        """Return how many jobs stand before a Queued job in its line."""
-        if record.state is not State.QUEUED:
+        """Return how many jobs stand before a Queued job in its line; a suspect goes first."""
+        if record.state is not State.QUEUED or record.suspect:
             return 0
         order, key = self._line(record)
         return order.rank(key)

@@ -89,7 +89,7 @@ class Gateway:
         self.context.config = GatewayConfig.of(endpoint, prefix + config.mount)
 
     def is_ready(self) -> bool:
-        """Tell whether the store was reached once since the start; an outage later does not unset it."""
+        """Tell whether the store was reached once since the start; later outages do not matter."""
         return self.connected.is_set()
 
     def start(self) -> None:

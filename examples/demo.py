@@ -29,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 ENDPOINT = HERE / "reports" / "endpoint.yaml"
 SALES = (HERE / "reports" / "sales.csv").read_text()
 LIMIT_SECONDS = 60.0
-REPORTS = 14
+REPORTS = 16
 FINAL = {"Completed", "Failed", "Canceled"}
 MARKS = {"Completed": "\x1b[32m", "Failed": "\x1b[31m", "Canceled": "\x1b[33m"}
 
@@ -104,7 +104,7 @@ def jobs(source: str) -> list[Watched]:
                 {**csv, "Job-Delay": "60"}, "Canceled", cancel=True, attempts=0),
     ]  # fmt: skip
     return listed + [
-        Watched(f"report {n} of the crowd", f"/reports/customer-{n}{query}&resamples=2500",
+        Watched(f"report {n} of the crowd", f"/reports/customer-{n}{query}&resamples=3500",
                 sales, csv, "Completed")
         for n in range(1, REPORTS + 1)
     ]  # fmt: skip
@@ -120,6 +120,7 @@ class Screen:
         self._lines = 0
         self._shown: dict[str, str] = {}
         self._begun = time.monotonic()
+        self._why = ""
         self.workers = 0
         self.most_workers = 0
         self.calm = asyncio.Event()
@@ -127,7 +128,8 @@ class Screen:
     def scaled(self, decision: Decision) -> None:
         """Take a decision of the scaler."""
         if decision.replicas != self.workers:
-            self.note(f"workers {self.workers} → {decision.replicas}")
+            self.note(f"workers {decision.text}")
+            self._why = decision.text
         self.workers = decision.replicas
         self.most_workers = max(self.most_workers, self.workers)
         (self.calm.set if self.workers <= 1 else self.calm.clear)()
@@ -142,13 +144,13 @@ class Screen:
         """Show what has changed."""
         if not self._terminal:
             for one in self._watched:
-                if self._shown.get(one.label) != one.now.partition(" ")[0]:
+                if one.job and self._shown.get(one.label) != one.now.partition(" ")[0]:
                     self._shown[one.label] = one.now.partition(" ")[0]
                     self.note(f"{one.label}: {one.now}")
             return
         crowd = [one for one in self._watched if "crowd" in one.label]
         single = [one for one in self._watched if "crowd" not in one.label]
-        lines = [f"  {'#' * self.workers:<5} {self.workers} worker(s)", ""]
+        lines = [f"  workers {'#' * self.workers:<4}  {self._why}", ""]
         lines += [f"  {one.label:<40} {_coloured(one.now)}" for one in single]
         counts = {state: 0 for state in ("Queued", "InProgress", "Completed")}
         for one in crowd:

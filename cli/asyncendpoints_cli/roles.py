@@ -10,6 +10,7 @@ from asyncendpoints_core.telemetry import configure_logging
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Callable
 
     from asyncendpoints_core.settings import Settings
 
@@ -26,9 +27,10 @@ def read_settings(options: Namespace) -> Settings:
     return found
 
 
-def require_redis(found: Settings, role: str) -> None:
-    """Raise UsageError unless the settings name a Redis that can be read."""
+def require_redis(found: Settings, role: str) -> Callable[[], str]:
+    """Return what gives the URL of Redis; UsageError when there is none to give."""
     source = found.redis_source()
     if source is None:
         raise UsageError(f"a {role} {NEEDS_REDIS}")
     source()
+    return source

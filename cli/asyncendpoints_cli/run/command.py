@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ from asyncendpoints_cli.run.service import Service
 from asyncendpoints_cli.run.watcher import Watcher
 from asyncendpoints_core import manifest
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
+from asyncendpoints_gateway.server import Admin
 from asyncendpoints_worker.loops import run_loop
 from asyncendpoints_worker.modules import forget
 
@@ -81,6 +83,7 @@ class Run:
         self._hurry = asyncio.Event()
         self._signals = 0
         self._status = 0
+        self._admin: Admin | None = None
 
     async def run(self) -> int:
         """Serve until told to stop; return the exit status."""
@@ -95,6 +98,7 @@ class Run:
                 await service.start()
                 sys.stdout.write(f"{service.name} ready at {service.url}\n")
                 sys.stdout.flush()
+            await self._open_admin()
             if self._settings.reload:
                 reloading = loop.create_task(self._reload_for_ever())
             await self._stop.wait()
@@ -106,9 +110,22 @@ class Run:
                 reloading.cancel()
                 await asyncio.gather(reloading, return_exceptions=True)
             drained = await self._shut_down(started)
+            if self._admin is not None:
+                await self._admin.stop()
         if self._signals > 1:
             return INTERRUPTED
         return self._status or (0 if drained else 1)
+
+    async def _open_admin(self) -> None:
+        """Open the admin port: one for all, again after a reload, on the same port."""
+        settings = self._settings
+        if self._admin is not None:
+            settings = replace(settings, admin_port=self._admin.port)
+            await self._admin.stop()
+        servers = [service.server for service in self._services if service.server is not None]
+        sources = [source for service in self._services for source in service.sources()]
+        self._admin = Admin(settings, servers, sources)
+        await self._admin.start()
 
     def _interrupted(self) -> None:
         self._signals += 1
@@ -176,3 +193,4 @@ class Run:
                 log.warning("%s: no worker runs until this is mended", service.name)
             else:
                 log.info("%s: reloaded", service.name)
+        await self._open_admin()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from asyncendpoints_core.autoscale import Worker
 from asyncendpoints_worker.backoff import Backoff
 from asyncendpoints_worker.local import LocalWorker
+from asyncendpoints_worker.metrics import Snapshot, add
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -73,6 +74,7 @@ class LocalPool:
         self._workers: dict[str, LocalWorker] = {}
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[int]] = set()
+        self._past = Snapshot({}, {}, {})
 
     @classmethod
     def of(
@@ -136,10 +138,15 @@ class LocalPool:
     def _end(self, name: str, drain_seconds: float) -> asyncio.Task[int]:
         worker, starting = self._workers.pop(name), self._starting.pop(name)
         starting.cancel()
-        task = asyncio.create_task(worker.stop(drain_seconds))
+        task = asyncio.create_task(self._stop_one(worker, drain_seconds))
         self._ending.add(task)
         task.add_done_callback(self._ended)
         return task
+
+    async def _stop_one(self, worker: LocalWorker, drain_seconds: float) -> int:
+        left = await worker.stop(drain_seconds)
+        add(self._past, worker.metrics.snapshot)
+        return left
 
     def _ended(self, task: asyncio.Task[int]) -> None:
         self._ending.discard(task)
@@ -153,6 +160,13 @@ class LocalPool:
             self._end(name, drain_seconds)
         left = await asyncio.gather(*self._ending, return_exceptions=True)
         return sum(count for count in left if isinstance(count, int))
+
+    def figures(self) -> Snapshot:
+        """Return what all its workers counted, those that have ended included."""
+        total = Snapshot({}, {}, {})
+        for part in (self._past, *(worker.metrics.snapshot for worker in self._workers.values())):
+            add(total, part)
+        return total
 
     def kill(self) -> None:
         """See Pool."""

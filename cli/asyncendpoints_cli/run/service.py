@@ -7,8 +7,7 @@ import logging
 import random
 from typing import TYPE_CHECKING, Final
 
-from asyncendpoints_gateway.server import Server
-
+from asyncendpoints_cli.run.metrics import ScalingMetrics
 from asyncendpoints_cli.run.pool import LocalPool, Pool
 from asyncendpoints_cli.run.processes import ProcessPool
 from asyncendpoints_cli.run.scaler import Scaler, limits_of, why_nothing_runs
@@ -17,15 +16,20 @@ from asyncendpoints_core.recovery import Keeper
 from asyncendpoints_core.states import FINAL, State
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_gateway.server import Server
 from asyncendpoints_worker import modules
+from asyncendpoints_worker.admin import WorkerCollector
+from asyncendpoints_worker.metrics import Snapshot, add
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from pathlib import Path
 
     from asyncendpoints_core.autoscale import Decision
     from asyncendpoints_core.manifest import Loaded
     from asyncendpoints_core.settings import Settings
     from asyncendpoints_core.store.protocol import Store
+    from asyncendpoints_gateway.admin import Source
 
 log = logging.getLogger("asyncendpoints.run")
 
@@ -58,8 +62,10 @@ class Service:
         self._settings = settings
         self._refused = refused
         self._seen = seen
-        self._server: Server | None = None
+        self.server: Server | None = None
         self._pool: Pool | None = None
+        self._metrics = ScalingMetrics()
+        self._past = Snapshot({}, {}, {})
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -68,9 +74,31 @@ class Service:
         return self.loaded.endpoint.name
 
     @property
+    def _folder(self) -> Path:
+        return self.loaded.file.resolve().parent
+
+    @property
     def url(self) -> str:
         """Where its gateway listens."""
-        return "" if self._server is None else self._server.url
+        return "" if self.server is None else self.server.url
+
+    def sources(self) -> list[tuple[str, Source]]:
+        """Return what the admin port shows of it beside its gateway's metrics."""
+        shown: list[tuple[str, Source]] = [(self.name, self._metrics)]
+        if self.in_memory:
+            shown.append((self.name, WorkerCollector(self._figures)))
+        return shown
+
+    def _figures(self) -> Snapshot:
+        total = Snapshot({}, {}, {})
+        add(total, self._past)
+        if isinstance(self._pool, LocalPool):
+            add(total, self._pool.figures())
+        return total
+
+    def _decided(self, decision: Decision) -> None:
+        self._metrics.seen(decision)
+        self._seen(decision)
 
     async def start(self) -> None:
         """Begin to serve. Raises UsageError for the handlers, StoreError, OSError for the port."""
@@ -81,7 +109,7 @@ class Service:
         await self._open_workers(pool)
 
     def _make_pool(self) -> Pool:
-        endpoint, folder = self.loaded.endpoint, self.loaded.file.resolve().parent
+        endpoint, folder = self.loaded.endpoint, self._folder
         if not self.in_memory:
             return ProcessPool(endpoint, self._settings, folder, self._refused)
         worker = endpoint.spec.worker
@@ -95,15 +123,22 @@ class Service:
         await (self.store.pause() if spec.suspend else self.store.resume())
 
     async def _open_gateway(self) -> None:
-        self._server = Server(self.loaded.endpoint, self.store, self._settings, port=self.port)
-        await self._server.start()
-        self.port = self._server.port  # one that was any free port stays the same on a reload
+        self.server = Server(
+            self.loaded.endpoint,
+            self.store,
+            self._settings,
+            port=self.port,
+            folder=self._folder,
+            owns_policy=True,
+        )
+        await self.server.start()
+        self.port = self.server.port  # one that was any free port stays the same on a reload
 
     async def _open_workers(self, pool: Pool) -> None:
         endpoint = self.loaded.endpoint
         self._pool = pool
         limits = limits_of(endpoint.spec)
-        scaler = Scaler(self.name, self.store, pool, limits, self._seen)
+        scaler = Scaler(self.name, self.store, pool, limits, self._decided)
         await scaler.step()
         policy = endpoint.spec.policy()
         keeper = Keeper(self.store, lambda: policy, random.random)
@@ -123,8 +158,8 @@ class Service:
 
     async def stop(self, hurry: asyncio.Event) -> bool:
         """Take no more requests, let running jobs finish unless told to hurry; True if all did."""
-        if self._server is not None:
-            await self._server.stop()
+        if self.server is not None:
+            await self.server.stop()
         drained = await self._close_workers(self.loaded.endpoint.spec.drain_seconds, hurry)
         if self.in_memory:
             counts = (await self.store.stats()).counts
@@ -154,6 +189,8 @@ class Service:
         if not stopping.done():
             pool.kill()
             await asyncio.wait((stopping,), timeout=HURRIED_SECONDS)
+        if isinstance(pool, LocalPool):
+            add(self._past, pool.figures())
         return stopping.done() and not stopping.cancelled() and stopping.result() == 0
 
     async def renew(self, loaded: Loaded, hurry: asyncio.Event) -> None:
@@ -168,7 +205,7 @@ class Service:
         self.loaded = loaded
         pool = self._make_pool()
         await self._apply()
-        if changed and self._server is not None:
-            await self._server.stop()
+        if changed and self.server is not None:
+            await self.server.stop()
             await self._open_gateway()
         await self._open_workers(pool)

@@ -1,0 +1,67 @@
+"""`asyncendpoints gateway`: one endpoint's HTTP side, on Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from asyncendpoints_cli.files import load_one
+from asyncendpoints_cli.roles import read_settings, require_redis
+from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_gateway.server import serve
+from asyncendpoints_worker.loops import run_loop
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable
+
+    from asyncendpoints_core.manifest import Loaded
+    from asyncendpoints_core.settings import Settings
+
+
+def execute(options: Namespace) -> int:
+    """Serve until SIGTERM or Ctrl-C."""
+    settings = read_settings(options)
+    loaded = load_one(settings.endpoint_file)
+    return run_loop(_run(loaded, settings, require_redis(settings, "gateway")))
+
+
+async def _run(loaded: Loaded, settings: Settings, source: Callable[[], str]) -> int:
+    """Serve; a Redis that cannot be reached now may come back, so that is waited out."""
+    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
+    interrupts = 0
+
+    def interrupted() -> None:
+        nonlocal interrupts
+        interrupts += 1
+        stopping.set()
+        if interrupts > 1:
+            serving.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
+    loop.add_signal_handler(signal.SIGINT, interrupted)
+    store = RedisStore(source, loaded.endpoint.key)
+    serving = asyncio.ensure_future(
+        serve(
+            loaded.endpoint,
+            store,
+            settings,
+            stopping=stopping,
+            folder=loaded.file.resolve().parent,
+            announce=_announce,
+        )
+    )
+    try:
+        await serving
+    except asyncio.CancelledError:
+        return 130
+    finally:
+        await store.close()
+    return 0
+
+
+def _announce(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

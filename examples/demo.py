@@ -29,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 ENDPOINT = HERE / "reports" / "endpoint.yaml"
 SALES = (HERE / "reports" / "sales.csv").read_text()
 LIMIT_SECONDS = 60.0
-REPORTS = 16
+REPORTS = 20
 FINAL = {"Completed", "Failed", "Canceled"}
 MARKS = {"Completed": "\x1b[32m", "Failed": "\x1b[31m", "Canceled": "\x1b[33m"}
 
@@ -104,7 +104,7 @@ def jobs(source: str) -> list[Watched]:
                 {**csv, "Job-Delay": "60"}, "Canceled", cancel=True, attempts=0),
     ]  # fmt: skip
     return listed + [
-        Watched(f"report {n} of the crowd", f"/reports/customer-{n}{query}&resamples=3500",
+        Watched(f"report {n} of the crowd", f"/reports/customer-{n}{query}&resamples=4000",
                 sales, csv, "Completed")
         for n in range(1, REPORTS + 1)
     ]  # fmt: skip
@@ -225,10 +225,10 @@ async def follow(http: aiohttp.ClientSession, one: Watched, screen: Screen) -> N
 
 
 def load() -> Loaded:
-    """Load the example, with idle workers going after 3 seconds in place of a minute."""
+    """Load the example, in more of a hurry: workers come and go within seconds."""
     found = manifest.load([ENDPOINT]).loaded[0]
     document = found.endpoint.document()
-    document["spec"]["autoscaling"]["idleSeconds"] = 3
+    document["spec"]["autoscaling"] |= {"targetWaitSeconds": 0.5, "idleSeconds": 3}
     return Loaded(type(found.endpoint).parse(document), found.file, found.document)
 
 

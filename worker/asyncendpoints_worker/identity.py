@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import time
 from importlib.metadata import PackageNotFoundError, version
 
 from asyncendpoints_core.store.protocol import WorkerInfo
@@ -21,6 +22,7 @@ class Names:
     def __init__(self, pod: str = "") -> None:
         """Use `pod` (the pod's UID), else a name made for this start."""
         self.nonce = secrets.token_hex(4)
+        self.started_ms = time.time_ns() // 1_000_000
         self.pod = pod or f"{socket.gethostname()}-{os.getpid()}-{self.nonce}"
         self._children = 0
 
@@ -40,6 +42,7 @@ class Names:
             concurrency=concurrency,
             handlers=handlers[:100],
             version=own_version(),
+            started_ms=self.started_ms,
         )
 
 

@@ -58,7 +58,8 @@ class Enqueued(msgspec.Struct, frozen=True):
 
 class WorkerInfo(msgspec.Struct, frozen=True):
     """One child incarnation: `id` is never used twice. `pod` groups the children of one pod or
-    host; `nonce` is the start of its supervisor. `handlers` is for people to read.
+    host; `nonce` is the start of its supervisor, `started_ms` when that was, by the clock of its
+    own machine (0 = not told). `handlers` is for people to read.
     """
 
     id: str
@@ -67,6 +68,7 @@ class WorkerInfo(msgspec.Struct, frozen=True):
     concurrency: int
     handlers: tuple[str, ...] = ()
     version: str = ""
+    started_ms: int = 0
 
 
 class WorkerState(msgspec.Struct, frozen=True):

@@ -77,52 +77,73 @@ promote()
 
 fence = math.max(fence + 1, us)
 local number, deadline = fence, now + execution_ms
-local on_running, on_held = batch('ZADD', running), batch('ZADD', held)
+local on_running, on_held = {'ZADD', running}, {'ZADD', held}
 local taken, total_bytes, waited = 0, 0, 0
 local stopped = false
 local claimed_names = {}
+local mine = worker .. '\0'
+-- All but the claim number is the same for every job that is taken for the first time.
+local BEFORE_CLAIM = spack('>BI4I6I6I6I6', wl, 0, 0, 0, now, deadline)
+local AFTER_CLAIM = spack('>HBBI6I4I6I6BHHH', 1, 0, 0, 0, 2, now, 0, 0, 0, 0, 0)
+local RUNNING_PREFIX = {}
+for prio = 0, 2 do
+  RUNNING_PREFIX[prio * 16] = string.char(MAGIC, VERSION, prio * 16 + 8 + RUNNING)
+end
+
+local function book(id, record, name, since, revision)
+  taken = taken + 1
+  add(set_jobs, id, record)
+  on_running[taken * 2 + 1] = string.format('%.0f', number)
+  on_running[taken * 2 + 2] = id
+  on_held[taken * 2 + 1] = '0'
+  on_held[taken * 2 + 2] = mine .. id
+  claimed_names[name] = (claimed_names[name] or 0) + 1
+  waited = waited + now - since
+  number = number + 1
+  if listening then note(id, revision) end
+  out_ids[taken] = id
+  out[#out + 1] = record
+end
+
+-- Whether a batch that is not empty has room for a body.
+local function room_for(size)
+  total_bytes = total_bytes + size
+  stopped = taken > 0 and total_bytes > max_bytes
+  return not stopped
+end
+
+-- Any job but a fresh one. Returns whether it left its line.
+local function take_slowly(id, record)
+  if not record then drop_missing(QUEUED) return true end
+  local r, why = decode(record)
+  if why == 'newer' then return false end
+  if why then save(id, put_aside(id, record, QUEUED)) return true end
+  if expired(r) then expire(id, r) return true end
+  if not room_for(body_bytes(r)) then return false end
+  if r.started == 0 and (r.expires > 0 or r.claim > 0) then add(off_expiries, id) end
+  local since = r.updated
+  r.state, r.attempt, r.claim, r.worker, r.rev = RUNNING, r.attempt + 1, number, worker, r.rev + 1
+  r.updated, r.started, r.deadline, r.progress = now, now, deadline, ''
+  book(id, encode_state(r) .. r.tail, r.name, since, r.rev)
+  if r.blob > 0 then out[#out + 1] = call('HGET', blobs, id) or '' end
+  return true
+end
 
 -- Hands one job out, or does with it what its record asks for. Returns whether it left its line.
 local function take(id, record)
-  local magic, version, bits, created, place, base, max, nl, tl
-  if record and #record > SHORT_BYTES then
-    magic, version, bits, created, place, base, max, nl, tl = sunpack(SHORT, record)
+  local size = record and #record or 0
+  if size < SHORT_BYTES then return take_slowly(id, record) end
+  local magic, version, bits, created, _, base, _, nl, tl = sunpack(SHORT, record)
+  local prefix = RUNNING_PREFIX[bits]
+  local tail = SHORT_BYTES + 1 + nl + tl
+  if magic ~= MAGIC or version ~= VERSION or not prefix or size < tail + 2
+    or active >= base + ttl_ms then
+    return take_slowly(id, record)
   end
-  local fresh, name, blob, since, revision
-  local text = SHORT_BYTES + 1
-  if magic == MAGIC and version == VERSION and bits % 16 == 0 and bits < 48
-    and #record >= text + nl + tl + 3 and active < base + ttl_ms then
-    local tail = text + nl + tl
-    local size = #record - tail - 2 - sunpack('>I3', record, tail)
-    if taken > 0 and total_bytes + size > max_bytes then stopped = true return false end
-    total_bytes = total_bytes + size
-    name, blob, since, revision = ssub(record, text, text + nl - 1), 0, created, 2
-    fresh = spack(LONG, MAGIC, VERSION, bits + 10, created, place, base, max, nl, tl, 1, 0, 0, 2,
-      number, now, 0, now, 0, 0, 0, deadline, 0, wl, 0, 0, 0, 0)
-      .. ssub(record, text, tail - 1) .. worker .. ssub(record, tail)
-  else
-    if not record then drop_missing(QUEUED) return true end
-    local r, why = decode(record)
-    if why == 'newer' then return false end
-    if why then save(id, put_aside(id, record, QUEUED)) return true end
-    if expired(r) then expire(id, r) return true end
-    local size = body_bytes(r)
-    if taken > 0 and total_bytes + size > max_bytes then stopped = true return false end
-    total_bytes = total_bytes + size
-    if r.started == 0 and (r.expires > 0 or r.claim > 0) then add(off_expiries, id) end
-    name, blob, since, revision = r.name, r.blob, r.updated, r.rev + 1
-    r.state, r.attempt, r.claim, r.worker, r.rev = RUNNING, r.attempt + 1, number, worker, r.rev + 1
-    r.updated, r.started, r.deadline, r.progress = now, now, deadline, ''
-    fresh = encode_state(r) .. r.tail
-  end
-  add(set_jobs, id, fresh)
-  add(on_running, number, id)
-  add(on_held, 0, worker .. '\0' .. id)
-  claimed_names[name] = (claimed_names[name] or 0) + 1
-  waited = waited + now - since
-  note(id, revision)
-  hand_out(id, fresh, blob)
-  number, taken = number + 1, taken + 1
+  if not room_for(size - tail - 2 - sunpack('>I3', record, tail)) then return false end
+  book(id, prefix .. ssub(record, 4, SHORT_BYTES) .. BEFORE_CLAIM .. spack('>I7', number)
+    .. AFTER_CLAIM .. ssub(record, SHORT_BYTES + 1, tail - 1) .. worker .. ssub(record, tail),
+    ssub(record, SHORT_BYTES + 1, SHORT_BYTES + nl), created, 2)
   return true
 end
 
@@ -214,8 +235,10 @@ for line = 0, 2 do
 end
 flush(off_suspects)
 flush(set_jobs)
-flush(on_running)
-flush(on_held)
+if taken > 0 then
+  call(unpack(on_running))
+  call(unpack(on_held))
+end
 flush(off_expiries)
 flush(set_aside)
 flush_finished()

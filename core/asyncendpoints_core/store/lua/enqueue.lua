@@ -28,7 +28,7 @@ local set_delayed, set_expiries = batch('ZADD', delayed), batch('ZADD', expiries
 local set_idem, set_idemexp = batch('HSET', idem), batch('ZADD', idemexp)
 local set_ready = {[0] = batch('ZADD', ready_high), batch('ZADD', ready_normal),
   batch('ZADD', ready_low)}
-local fresh, bound = {}, {}
+local fresh, bound, places = {}, {}, {}
 local statuses, aheads, heads = {}, {}, {}
 local created, queued, added = 0, 0, 0
 
@@ -36,7 +36,7 @@ local function ahead_of(id, record)
   local bits = string.byte(record, 3) or 255
   if bits % 8 ~= 0 then return 0 end
   local line = LINES[floor(bits / 16) % 4]
-  return line and call('ZRANK', line, id) or 0
+  return places[id] or line and call('ZRANK', line, id) or 0
 end
 
 local function answer(i, status, id, record)
@@ -67,9 +67,9 @@ local function create(i, id, prio, max, delay, expires, nl, tl, taill, blobl, bo
       ends = active + expires
       add(set_expiries, ends, id)
     end
-    record = spack('>BBBI6I6I6HBBHBBI4I7I6I6I6I6I6I6I6I4BBHHH', 174, 1, state + 8 + bits, now,
-      place, base, max, nl, tl, 0, 0, 0, 1, 0, now, notbefore, 0, 0, ends, 0, 0, blobl,
-      0, 0, 0, 0, 0)
+    record = spack('>BBBI6I6I6HBBBI4I6I6I6I6I7HBBI6I4I6I6BHHH', 174, 1, state + 8 + bits, now,
+      place, base, max, nl, tl, 0, blobl, ends, notbefore, 0, 0, 0, 0, 0, 0, 0, 1, now, 0, 0,
+      0, 0, 0)
   end
   local name = ssub(payload, at, at + nl - 1)
   record = record .. ssub(payload, at, at + nl + tl + taill - 1)
@@ -84,7 +84,7 @@ local function create(i, id, prio, max, delay, expires, nl, tl, taill, blobl, bo
   else
     add(set_ready[prio], seq, id)
     ahead = waiting[prio]
-    waiting[prio] = ahead + 1
+    places[id], waiting[prio] = ahead, ahead + 1
     queued = queued + 1
     bump(0, name, 1)
   end

@@ -40,7 +40,7 @@ PRIORITIES: Final = tuple(Priority)
 
 # Numbers of six bytes are read as 2 + 4, those of seven as 1 + 2 + 4.
 _COMMON = Struct(">BBB HI HI HI H BB")
-_LONG = Struct(">BBB HI HI HI H BB H BB I BHI HI HI HI HI HI HI HI I BB HHH")
+_LONG = Struct(">BBB HI HI HI H BB B I HI HI HI HI BHI H BB HI I HI HI B HHH")
 _NEW = Struct(">16sBHQQBBIIBBI")
 _OUTCOME = Struct(">16sQHBBQBHI")
 _UPDATE = Struct(">16sQHH")
@@ -94,9 +94,9 @@ def _read_short(job_id: JobId, data: bytes, context: Context) -> Stored:
 
 def _read_long(job_id: JobId, data: bytes, context: Context) -> Stored:
     # fmt: off
-    (_, _, bits, c1, c2, _, _, b1, b2, limit, name_size, trace_size, attempt, crashes, releases,
-     revision, n0, n1, n2, u1, u2, w1, w2, s1, s2, f1, f2, e1, e2, x1, x2, d1, d2, blob,
-     worker_size, runs, error_size, progress_size, history_size) = _LONG.unpack_from(data)
+    (_, _, bits, c1, c2, _, _, b1, b2, limit, name_size, trace_size, worker_size, blob, e1, e2,
+     w1, w2, s1, s2, d1, d2, n0, n1, n2, attempt, crashes, releases, x1, x2, revision, u1, u2,
+     f1, f2, runs, error_size, progress_size, history_size) = _LONG.unpack_from(data)
     # fmt: on
     name = 94 + name_size
     trace = name + trace_size

@@ -11,6 +11,7 @@ from asyncendpoints_core.store.redis.connection import RedisConnection
 from asyncendpoints_core.store.redis.control import ControlVerbs
 from asyncendpoints_core.store.redis.health import read_health
 from asyncendpoints_core.store.redis.jobs import JobVerbs
+from asyncendpoints_core.store.redis.ownership import OwnerVerbs
 from asyncendpoints_core.store.redis.reading import ReadVerbs
 from asyncendpoints_core.store.redis.waiting import Doorbell, Watch
 from asyncendpoints_core.store.redis.workers import WorkerVerbs
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.store.protocol import Event, Health, Stats
 
 
-class RedisStore(JobVerbs, WorkerVerbs, ReadVerbs, ControlVerbs):
+class RedisStore(JobVerbs, WorkerVerbs, ReadVerbs, ControlVerbs, OwnerVerbs):
     """One endpoint's store in Redis.
 
     `source` is a URL, a callable that returns it (read anew for each connection), or a
@@ -59,6 +60,11 @@ class RedisStore(JobVerbs, WorkerVerbs, ReadVerbs, ControlVerbs):
         await self._bell.close()
         if self._owned:
             await self._caller.connection.close()
+
+    async def call_for_push(self, seconds: float) -> None:
+        """Have every change of a job told to `push.listen` for a time; not on a Redis Cluster."""
+        if not self._caller.connection.clustered:
+            await self._caller.run("watch", b"p", b"%d" % (seconds * 1000))
 
     def events(self) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """Watch changes while the context is open."""

@@ -3,8 +3,10 @@ local set_finished = {
   [3] = batch('ZADD', finished_completed), [4] = batch('ZADD', finished_failed),
   [5] = batch('ZADD', finished_canceled),
 }
+local ATTEMPT = '>HHI6I6BH'
 local FINAL_TALLY = {[3] = 'completed', [4] = 'failed', [5] = 'canceled'}
 local freed = 0
+local now_text = string.format('%.0f', now)
 
 local function error_text(code, message, retryable)
   return struct.pack('>BB', retryable and 1 or 0, #code) .. code .. message
@@ -17,7 +19,7 @@ local function end_run(r, outcome, err)
     r.attempts = string.sub(r.attempts, struct.unpack('>H', r.attempts) + 3)
     r.natt = r.natt - 1
   end
-  r.attempts = r.attempts .. struct.pack('>HHI6I6BH', 17 + #err, r.attempt, r.started, now,
+  r.attempts = r.attempts .. struct.pack(ATTEMPT, 17 + #err, r.attempt, r.started, now,
     outcome, #err) .. err
   r.natt = r.natt + 1
   if now > r.started then tally('busy_ms', now - r.started) end
@@ -31,7 +33,7 @@ local function finish(id, r, state)
   tally(FINAL_TALLY[state], 1)
   r.state, r.completed, r.updated, r.rev, r.suspect = state, now, now, r.rev + 1, false
   freed = freed + body_bytes(r)
-  add(set_finished[state], now, id)
+  add(set_finished[state], now_text, id)
   note(id, r.rev)
 end
 

@@ -4,6 +4,6 @@ local function head(s)
   local size = (string.byte(s, 24) or 0) + (string.byte(s, 25) or 0)
   if bits % 16 < 8 then return string.sub(s, 1, 25 + size) end
   if #s < 94 then return s end
-  local wl, _, el, pl, al = struct.unpack('>BBHHH', s, 87)
-  return string.sub(s, 1, 94 + size + wl + el + pl + al)
+  local el, pl, al = struct.unpack('>HHH', s, 89)
+  return string.sub(s, 1, 94 + size + string.byte(s, 26) + el + pl + al)
 end

@@ -2,7 +2,7 @@
 local QUEUED, SCHEDULED, RUNNING, COMPLETED, FAILED, CANCELED = 0, 1, 2, 3, 4, 5
 local MAGIC, VERSION = 174, 1
 local SHORT, SHORT_BYTES = '>BBBI6I6I6HBB', 25
-local LONG, LONG_BYTES = '>BBBI6I6I6HBBHBBI4I7I6I6I6I6I6I6I6I4BBHHH', 94
+local LONG, LONG_BYTES = '>BBBI6I6I6HBBBI4I6I6I6I6I7HBBI6I4I6I6BHHH', 94
 local spack, sunpack, ssub = struct.pack, struct.unpack, string.sub
 
 -- Returns a table, or nil and why: 'newer', 'corrupt'.
@@ -17,8 +17,8 @@ local function decode(s)
   if #s < (long and LONG_BYTES or SHORT_BYTES) then return nil, 'corrupt' end
   local r, at
   if long then
-    local _, _, _, created, seq, base, max, nl, tl, attempt, crashes, releases, rev, claim,
-      updated, notbefore, started, completed, expires, cancel, deadline, blob, wl, natt, el, pl, al
+    local _, _, _, created, seq, base, max, nl, tl, wl, blob, expires, notbefore, started,
+      deadline, claim, attempt, crashes, releases, cancel, rev, updated, completed, natt, el, pl, al
       = sunpack(LONG, s)
     at = LONG_BYTES + 1
     local name, trace = at + nl, at + nl + tl
@@ -56,9 +56,9 @@ end
 -- The record without the request: all that a reader of its state needs.
 local function encode_state(r)
   return spack(LONG, MAGIC, VERSION, r.state + 8 + r.prio * 16 + (r.suspect and 64 or 0),
-    r.created, r.seq, r.base, r.max, #r.name, #r.trace, r.attempt, r.crashes, r.releases, r.rev,
-    r.claim, r.updated, r.notbefore, r.started, r.completed, r.expires, r.cancel, r.deadline,
-    r.blob, #r.worker, r.natt, #r.error, #r.progress, #r.attempts)
+    r.created, r.seq, r.base, r.max, #r.name, #r.trace, #r.worker, r.blob, r.expires, r.notbefore,
+    r.started, r.deadline, r.claim, r.attempt, r.crashes, r.releases, r.cancel, r.rev, r.updated,
+    r.completed, r.natt, #r.error, #r.progress, #r.attempts)
     .. r.name .. r.trace .. r.worker .. r.error .. r.progress .. r.attempts
 end
 

@@ -207,7 +207,7 @@ class Gateway:
         segments = split_raw_path(path)
         if isinstance(segments, Malformed):
             raise Problem("invalid-query", segments.detail)
-        shape = tuple(None if place == 1 else part for place, part in enumerate(segments))
+        shape = tuple(None if at == 1 and part else part for at, part in enumerate(segments))
         methods = _OWN.get(shape)
         if methods is None:
             raise not_found()

@@ -13,12 +13,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from asyncendpoints_core.states import State
+from asyncendpoints_core.store.redis import RedisStore
 from support.redis_server import RedisServer
 from support.work import endpoint, new_job, submit
 from support.worker_process import WorkerProcess
-
-from asyncendpoints_core.states import State
-from asyncendpoints_core.store.redis import RedisStore
 
 HERE = Path(__file__).parent
 CONCURRENCY = 200
@@ -31,7 +30,7 @@ async def drain(store: RedisStore, count: int) -> float:
     ids = await submit(store, *(new_job("noop", b'{"n":1}') for _ in range(count)))
     done = (await store.stats()).counts.get(State.COMPLETED, 0) + count
     await store.resume()
-    while (await store.stats()).counts.get(State.COMPLETED, 0) < done:
+    while (await store.stats()).counts.get(State.COMPLETED, 0) < done:  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     jobs = []
     for first in range(0, count, 500):

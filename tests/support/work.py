@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from asyncendpoints_core import ids
@@ -106,3 +106,15 @@ async def assert_tidy(store: Store) -> None:
     stats = await store.stats()
     assert stats.held == 0
     assert stats.counts.get(State.IN_PROGRESS, 0) == 0
+
+
+async def eventually(
+    condition: Callable[[], bool | Awaitable[bool]], seconds: float = 30.0
+) -> None:
+    """Poll until `condition` holds: for what another process reaches without telling us."""
+    async with asyncio.timeout(seconds):
+        while True:
+            holds = condition()
+            if holds if isinstance(holds, bool) else await holds:
+                return
+            await asyncio.sleep(0.02)

@@ -74,7 +74,6 @@ class Child:
         self._send_figures()
         for task in (ticking, obeying):
             task.cancel()
-        await self._channel.flush()
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
@@ -155,7 +154,7 @@ async def _serve(control: socket.socket, board: Board) -> int:
         target = target_of(endpoint, [Path(each) for each in init.folders], None, init.http_target)
     except UsageError as error:
         channel.send(pipe.Refused(str(error)))
-        await channel.flush()
+        await channel.finish()
         return 2
     try:
         await target.start()
@@ -166,7 +165,7 @@ async def _serve(control: socket.socket, board: Board) -> int:
     await _open(store)
     await Child(channel, board, store, target, init).run()
     await store.close()
-    channel.close()
+    await channel.finish()
     return 0
 
 

@@ -7,6 +7,7 @@ answer `gone` makes an engine abandon its work, never an unreachable store (stor
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -108,10 +109,10 @@ class Heart:
                 log.info("the store takes heartbeats again")
                 reachable = True
                 backoff.reset()
-            try:
-                await asyncio.wait_for(self._now.wait(), INTERVAL)
-            except TimeoutError:
-                continue
+            # Not wait_for: on Python 3.11 it can lose a cancel that comes with the wake-up.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(INTERVAL):
+                    await self._now.wait()
 
     async def beat(self) -> None:
         """Register who is new, then renew every lease. Raises StoreError."""

@@ -78,8 +78,8 @@ class HttpTarget:
         backoff = Backoff(0.02, 1.0)
         while not self._up:
             try:
-                connecting = asyncio.open_connection(self._host, self._port)
-                _, writer = await asyncio.wait_for(connecting, CONNECT_SECONDS)
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    _, writer = await asyncio.open_connection(self._host, self._port)
             except (OSError, TimeoutError):
                 await asyncio.sleep(backoff.next())
             else:

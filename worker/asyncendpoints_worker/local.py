@@ -193,7 +193,8 @@ class LocalWorker:
 
 async def _within(engine: Engine, seconds: float) -> bool:
     try:
-        await asyncio.wait_for(engine.drained(), seconds)
+        async with asyncio.timeout(seconds):
+            await engine.drained()
     except TimeoutError:
         return False
     return True

@@ -130,10 +130,11 @@ class Channel(Generic[In]):
         except (asyncio.IncompleteReadError, OSError):
             return None
 
-    async def flush(self) -> None:
-        """Wait until what was sent has left this process."""
+    async def finish(self) -> None:
+        """Close this end once everything that was sent has left this process."""
+        self._writer.close()
         try:
-            await self._writer.drain()
+            await self._writer.wait_closed()
         except OSError:
             return
 

@@ -60,6 +60,7 @@ class Reporter:
                 taken = [(slot.claim, slot.take_progress()) for slot in slots]
                 updates = [(claim, progress) for claim, progress in taken if progress is not None]
                 try:
-                    await asyncio.wait_for(self._store.progress(updates), PATIENCE)
+                    async with asyncio.timeout(PATIENCE):
+                        await self._store.progress(updates)
                 except (StoreError, TimeoutError):
                     return

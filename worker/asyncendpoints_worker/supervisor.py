@@ -13,7 +13,7 @@ import random
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
 from asyncendpoints_core.recovery import Keeper, Recovered, release_older
@@ -32,7 +32,6 @@ from asyncendpoints_worker.offspring import Offspring
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
     from pathlib import Path
-    from typing import Any
 
     from asyncendpoints_core.endpoint import AsyncEndpoint
     from asyncendpoints_core.settings import Settings
@@ -222,8 +221,9 @@ class Supervisor:
             cause = Cause.DRAINED
         else:
             cause = Cause.CRASH
-            log.error("child %d ended by itself (status %d)", child.pid, status)
             self._count("child_crashes")
+            if child.refused_because is None:
+                log.error("child %d ended by itself (status %d)", child.pid, status)
         self._ever_ready = self._ever_ready or child.ready
         if child.worker:
             report = self._report(child.worker, cause, child)
@@ -267,7 +267,7 @@ class Supervisor:
             if not await self._childless_within(0.0 if self._fault else RELEASE_SECONDS):
                 for child in self._children:
                     child.kill()
-                await self._childless_within(RELEASE_SECONDS)
+                await self._childless_within(RELEASE_SECONDS, hurried=False)
         reported = not self._reports or bool(
             (await asyncio.wait(self._reports, timeout=REPORT_SECONDS))[0]
         )
@@ -278,17 +278,16 @@ class Supervisor:
             return INTERRUPTED
         return 0 if reported else 1
 
-    async def _childless_within(self, seconds: float) -> bool:
-        """Wait until every child has ended; cut short by a second Ctrl-C."""
+    async def _childless_within(self, seconds: float, *, hurried: bool = True) -> bool:
+        """Wait until every child has ended; if `hurried`, a second Ctrl-C cuts that short."""
         ends = [child.buried for child in self._children]
         if ends:
-            everyone = asyncio.ensure_future(asyncio.wait(ends))
-            hurry = asyncio.create_task(self._hurry.wait())
-            waiting = {everyone, hurry}
+            waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(asyncio.wait(ends))]
+            if hurried:
+                waiting.append(asyncio.ensure_future(self._hurry.wait()))
             await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             for task in waiting:
                 task.cancel()
-        await asyncio.sleep(0)
         return all(end.done() for end in ends)
 
     # For the admin port.

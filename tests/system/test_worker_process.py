@@ -1,0 +1,368 @@
+"""Supervisor and children as real processes on a real Redis: the ordinary paths, and their end."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from asyncendpoints_core.endpoint import AsyncEndpoint
+from asyncendpoints_core.ids import JobId
+from asyncendpoints_core.jobs import Job
+from asyncendpoints_core.states import State
+from asyncendpoints_core.store.redis import RedisStore
+from support.ports import free_port
+from support.redis_server import RedisServer
+from support.work import (
+    assert_tidy,
+    endpoint,
+    eventually,
+    new_job,
+    submit,
+    until,
+    until_final,
+    until_running,
+)
+from support.worker_process import WorkerProcess, children_of, kill
+
+FOLDER = Path(__file__).parent / "worker_jobs"
+GRACE_MS = 300
+
+
+class Setup:
+    """An endpoint's store, and what starts workers for it."""
+
+    def __init__(self, url: str, tmp_path: Path, **spec: Any) -> None:
+        self.url = url
+        self.tmp_path = tmp_path
+        worker = {"handlers": "system_jobs", "concurrency": 4, **spec.pop("worker", {})}
+        self.endpoint: AsyncEndpoint = endpoint(worker=worker, **spec)
+        self.store = RedisStore(url, self.endpoint.key)
+        self.workers: list[WorkerProcess] = []
+
+    async def open(self) -> "Setup":
+        await self.store.open()
+        policy = msgspec.structs.replace(self.endpoint.spec.policy(), grace_ms=GRACE_MS)
+        await self.store.configure(policy)
+        return self
+
+    def worker(self, **settings: Any) -> WorkerProcess:
+        self.workers.append(WorkerProcess(self.endpoint, self.url, FOLDER, **settings))
+        return self.workers[-1]
+
+    def file(self, name: str) -> str:
+        return str(self.tmp_path / name)
+
+    def body(self, **fields: Any) -> bytes:
+        return msgspec.json.encode(
+            {"runs": self.file("runs"), "until": self.file("until"), **fields}
+        )
+
+    def runs(self) -> list[list[str]]:
+        """Return (job, claim, process) of each run so far."""
+        file = Path(self.file("runs"))
+        return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+
+    def let_go(self) -> None:
+        """End the jobs that hold."""
+        Path(self.file("until")).touch()
+
+    async def submit(self, name: str, count: int = 1, **fields: Any) -> list[JobId]:
+        attempts = fields.pop("max_attempts", 4)
+        jobs = [new_job(name, self.body(**fields), max_attempts=attempts) for _ in range(count)]
+        return await submit(self.store, *jobs)
+
+    async def pid_of_child(self) -> int:
+        """Return the process that runs the handlers, once it does."""
+        (job_id,) = await submit(self.store, new_job("pid"))
+        await until_final(self.store, job_id)
+        result = (await self.store.result(job_id))[1]
+        assert result is not None
+        return int(result.body)
+
+    async def close(self) -> None:
+        for worker in self.workers:
+            worker.close()
+        await self.store.close()
+
+
+Start = Callable[..., Any]
+
+
+@pytest.fixture
+async def start(redis_url: str, tmp_path: Path) -> AsyncIterator[Start]:
+    """Make a Setup on the run's Redis (or the given one) with this spec."""
+    made: list[Setup] = []
+
+    async def make(url: str = redis_url, **spec: Any) -> Setup:
+        made.append(Setup(url, tmp_path, **spec))
+        return await made[-1].open()
+
+    yield make
+    for setup in made:
+        await setup.close()
+
+
+async def has_ended(*pids: int) -> None:
+    """Wait until none of these processes runs any more."""
+    await eventually(lambda: not any(_runs(pid) for pid in pids))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")
+    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+async def until_runs(setup: Setup, count: int) -> None:
+    """Wait until `count` runs have begun in handlers."""
+    await eventually(lambda: len(setup.runs()) >= count)
+
+
+async def is_draining(setup: Setup) -> bool:
+    return all(each.draining for each in await setup.store.workers())
+
+
+def error_code(job: Job) -> str:
+    return job.error.code if job.error else ""
+
+
+async def test_jobs_run_are_retried_fail_and_are_canceled(start: Start) -> None:
+    setup = await start()
+    worker = setup.worker()
+    flaky = await setup.submit("flaky", failures=2)
+    permanent = await setup.submit("permanent")
+    stopped = [*await setup.submit("hold"), *await setup.submit("cooperate")]
+    await until_running(setup.store, *stopped)
+    await until_runs(setup, 2)
+    await setup.store.cancel(stopped)
+    jobs = await until_final(setup.store, *flaky, *permanent, *stopped)
+    assert [job.state for job in jobs] == [
+        State.COMPLETED,
+        State.FAILED,
+        State.CANCELED,
+        State.CANCELED,
+    ]
+    assert jobs[0].attempt == 3
+    assert error_code(jobs[1]) == "permanent"
+    assert worker.stop() == 0
+    await assert_tidy(setup.store)
+    assert await setup.store.workers() == []
+
+
+async def test_progress_is_seen_from_outside(start: Start) -> None:
+    setup = await start()
+    setup.worker()
+    job_ids = await setup.submit("progress")
+    (job,) = await until(setup.store, job_ids, lambda job: job.progress is not None)
+    assert job.progress is not None
+    assert (job.progress.fraction, job.progress.message) == (0.25, "a quarter")
+    setup.let_go()
+    await until_final(setup.store, *job_ids)
+
+
+async def test_sigterm_lets_running_jobs_finish_and_starts_no_other(start: Start) -> None:
+    setup = await start(worker={"concurrency": 2})
+    worker = setup.worker()
+    job_ids = await setup.submit("hold", 4)
+    await until_runs(setup, 2)
+    worker.send(signal.SIGTERM)
+    await eventually(lambda: is_draining(setup))
+    setup.let_go()
+    assert worker.wait() == 0
+    jobs = [found.job for found in await setup.store.get(job_ids) if found.job]
+    assert sorted(job.state for job in jobs) == [State.COMPLETED] * 2 + [State.QUEUED] * 2
+    assert all(job.attempt == 0 for job in jobs if job.state is State.QUEUED)
+    assert len(setup.runs()) == 2
+    await assert_tidy(setup.store)
+
+
+async def test_what_does_not_finish_in_the_time_to_drain_goes_back(start: Start) -> None:
+    setup = await start(timeouts={"drainSeconds": 0.1})
+    worker = setup.worker()
+    job_ids = [*await setup.submit("hold"), *await setup.submit("ignore")]
+    await until_runs(setup, 2)
+    assert worker.stop() == 0
+    for found in await setup.store.get(job_ids):
+        assert found.job is not None
+        assert (found.job.state, found.job.attempt, found.job.crashes) == (State.QUEUED, 0, 0)
+    await assert_tidy(setup.store)
+
+
+async def test_a_second_interrupt_ends_at_once_with_130(start: Start) -> None:
+    setup = await start()
+    worker = setup.worker()
+    job_ids = await setup.submit("hold")
+    await until_runs(setup, 1)
+    worker.send(signal.SIGINT)
+    await eventually(lambda: is_draining(setup))
+    worker.send(signal.SIGINT)
+    assert worker.wait() == 130
+    (found,) = await setup.store.get(job_ids)
+    assert found.job is not None
+    assert (found.job.state, found.job.attempt) == (State.QUEUED, 0)
+
+
+async def test_a_killed_child_is_replaced_and_its_job_runs_again(start: Start) -> None:
+    setup = await start()
+    worker = setup.worker()
+    job_ids = await setup.submit("hold")
+    await until_runs(setup, 1)
+    (child,) = worker.children()
+    kill(child)
+    # Its lease would last 15 s: the supervisor's report is what gives the job back.
+    await until(setup.store, job_ids, lambda job: job.crashes == 1, 5)
+    await until_runs(setup, 2)
+    setup.let_go()
+    (job,) = await until_final(setup.store, *job_ids)
+    assert (job.state, job.attempt, job.crashes) == (State.COMPLETED, 1, 1)
+    first, second = setup.runs()
+    assert first[2] != second[2]
+    assert int(first[1]) < int(second[1])
+
+
+async def test_the_death_of_the_supervisor_ends_its_children(start: Start) -> None:
+    setup = await start(timeouts={"leaseSeconds": 1}, worker={"processes": 2})
+    worker = setup.worker()
+    job_ids = [*await setup.submit("hold"), *await setup.submit("gil")]
+    await until_runs(setup, 2)
+    children = worker.children()
+    assert len(children) == 2
+    kill(worker.pid)
+    worker.wait()
+    await has_ended(*children)
+    setup.let_go()
+    await setup.store.cancel(job_ids[1:])
+    setup.worker()
+    held, stuck = await until_final(setup.store, *job_ids)
+    assert (held.state, held.attempt, held.crashes) == (State.COMPLETED, 1, 0)
+    assert stuck.state is State.CANCELED
+
+
+async def test_a_supervisor_takes_back_what_its_predecessor_in_the_pod_held(start: Start) -> None:
+    setup = await start(timeouts={"leaseSeconds": 300})
+    worker = setup.worker(pod_uid="pod-1")
+    job_ids = await setup.submit("hold")
+    await until_runs(setup, 1)
+    kill(worker.pid)
+    worker.wait()
+    setup.let_go()
+    setup.worker(pod_uid="pod-1")
+    (job,) = await until_final(setup.store, *job_ids)
+    assert (job.state, job.attempt) == (State.COMPLETED, 1)
+
+
+async def test_what_a_handler_started_dies_with_its_child(start: Start) -> None:
+    setup = await start()
+    worker = setup.worker()
+    pids = Path(setup.file("pids"))
+    await setup.submit("offspring", pids=str(pids))
+    await eventually(pids.exists)
+    started = [int(each) for each in pids.read_text().split()]
+    (child,) = worker.children()
+    kill(child)
+    await has_ended(child, *started)
+
+
+async def test_probes_and_metrics(start: Start) -> None:
+    setup = await start()
+    port = free_port()
+    worker = setup.worker(admin_port=port)
+    await setup.pid_of_child()
+    assert await _get(port, "/livez") == (200, "ok\n")
+    assert await _get(port, "/readyz") == (200, "ok\n")
+    async with asyncio.timeout(30):
+        while True:
+            status, text = await _get(port, "/metrics")
+            assert status == 200
+            if 'asyncendpoints_attempts_total{job="pid",outcome="completed"} 1.0' in text:
+                break
+            await asyncio.sleep(0.1)
+    assert "asyncendpoints_time_to_start_seconds_bucket" in text
+    worker.stop()
+
+
+async def _get(port: int, path: str) -> tuple[int, str]:
+    def get() -> tuple[int, str]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
+            return answer.status, answer.read().decode()
+
+    return await asyncio.to_thread(get)
+
+
+async def test_a_handler_that_cannot_be_imported_is_status_2_and_one_line(start: Start) -> None:
+    for module, words in (("absent_jobs", "absent_jobs"), ("worker_process", "no @handler")):
+        setup = await start(worker={"handlers": module})
+        folder = Path(__file__).parent.parent / "support"
+        with WorkerProcess(
+            setup.endpoint, setup.url, folder, stderr=subprocess.PIPE, log_level="error"
+        ) as worker:
+            assert worker.wait() == 2
+            lines = [line for line in worker.errors().splitlines() if "INFO" not in line]
+        assert len(lines) == 1
+        assert lines[0].startswith("asyncendpoints: worker.handlers:")
+        assert words in lines[0]
+
+
+async def test_a_redis_that_is_not_there_is_status_1_and_one_line(start: Start) -> None:
+    setup = await start()
+    url = f"redis://user:secret@127.0.0.1:{free_port()}/0"
+    with WorkerProcess(setup.endpoint, url, FOLDER, stderr=subprocess.PIPE) as worker:
+        assert worker.wait() == 1
+        lines = worker.errors().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("asyncendpoints: ")
+    assert "secret" not in lines[0]
+
+
+async def test_redis_frozen_for_longer_than_the_lease_costs_no_run(
+    start: Start, tmp_path: Path
+) -> None:
+    with RedisServer() as server:
+        setup = await start(server.url, timeouts={"leaseSeconds": 5})
+        workers = [setup.worker() for _ in range(2)]
+        job_ids = await setup.submit("hold", 8)
+        await until_runs(setup, 8)
+        server.pause()
+        setup.let_go()  # the handlers end while nobody can be told
+        await asyncio.sleep(7)  # what is tested is that time passes
+        server.resume()
+        jobs = await until_final(setup.store, *job_ids)
+        assert {(job.state, job.attempt, job.crashes, job.releases) for job in jobs} == {
+            (State.COMPLETED, 1, 0, 0)
+        }
+        assert len(setup.runs()) == 8
+        assert [worker.stop() for worker in workers] == [0, 0]
+        await assert_tidy(setup.store)
+
+
+async def test_redis_restarted_with_aof_while_jobs_run(start: Start) -> None:
+    with RedisServer(appendonly=True, appendfsync="always") as server:
+        setup = await start(server.url)
+        worker = setup.worker()
+        job_ids = await setup.submit("hold", 4)
+        waiting = await setup.submit("hold", 3)
+        await until_runs(setup, 4)
+        await asyncio.to_thread(server.restart, kill=True)
+        setup.let_go()
+        jobs = await until_final(setup.store, *job_ids, *waiting)
+        assert {(job.state, job.attempt) for job in jobs} == {(State.COMPLETED, 1)}
+        assert len(setup.runs()) == 7
+        assert worker.stop() == 0
+        await assert_tidy(setup.store)
+
+
+def test_the_tests_helper_sees_children() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        assert process.pid in children_of(os.getpid())
+        process.kill()

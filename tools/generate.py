@@ -25,6 +25,7 @@ GENERATORS: dict[str, str] = {
     "docs/cli.md": "tools.generators.command_line:cli_md",
     "docs/resource.md": "tools.generators.reference:resource_md",
     "docs/settings.md": "tools.generators.reference:settings_md",
+    "docs/status.md": "tools.generators.status:status_md",
 }
 
 

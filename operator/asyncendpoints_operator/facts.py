@@ -39,6 +39,7 @@ class QueueReason(StrEnum):
     MOVED = "QueueMoved"
     NOT_DURABLE = "NotDurable"  # refused under durability: strict
     NEWER_FORMAT = "NewerFormat"
+    OTHER_INSTALLATION = "OtherInstallation"  # its keys belong to another installation
     NOT_CONFIGURED = "NotConfigured"  # no spec.redis, and the operator has none
 
 

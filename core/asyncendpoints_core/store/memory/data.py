@@ -102,7 +102,9 @@ class Data:
         self.suspects = Ordered()
         self.scheduled = Ordered()
         self.running = Ordered()
-        self.finished: dict[State, Ordered] = {state: Ordered() for state in FINAL}
+        self.finished: dict[State, Ordered] = {
+            state: Ordered() for state in State if state in FINAL
+        }
         self.ttl = Ordered()
         self.limits = Ordered()
         self.held: dict[str, dict[JobId, None]] = {}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.ids import JobId
     from asyncendpoints_core.store.memory.data import Data
-    from asyncendpoints_core.store.memory.ordered import Ordered
+    from asyncendpoints_core.store.memory.ordered import Key, Ordered
 
 T = TypeVar("T")
 
@@ -79,9 +79,13 @@ def _remove_finished(data: Data, now: int) -> tuple[int, bool]:
     surplus = sum(len(order) for order in data.finished.values()) - data.rules.max_finished
     for _ in range(min(surplus, BOUND)):
         heads = [key for order in data.finished.values() if (key := order.peek()) is not None]
-        data.remove(min(heads)[-1], now)
+        data.remove(min(heads, key=_finish_time)[-1], now)
         removed += 1
     return removed, removed >= BOUND
+
+
+def _finish_time(key: Key) -> int:
+    return int(key[0])
 
 
 def _forget(data: Data, now: int) -> bool:

@@ -1,0 +1,459 @@
+"""Memory and Redis given the same commands at the same moved time must answer alike, always.
+
+Time is frozen on both, so that even claim numbers agree and answers are compared as they are. After
+every command all figures and every job are compared too, and at the end the full scans.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, assume, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from redis import Redis
+
+from asyncendpoints_core import jobs
+from asyncendpoints_core.errors import StoreError
+from asyncendpoints_core.ids import JobId
+from asyncendpoints_core.jobs import Claim, JobError, NewJob, Outcome, OutcomeKind, Priority
+from asyncendpoints_core.policy import Policy
+from asyncendpoints_core.retry import RetryPolicy
+from asyncendpoints_core.states import State
+from asyncendpoints_core.store.protocol import Beat, Cause, ClaimBatch, Store, Swept, WorkerInfo
+from support.redis_backend import RedisBackend
+from support.redis_server import RedisServer
+from support.stores import Backend, MemoryBackend, check, new
+
+T = TypeVar("T")
+
+WORKERS = ("w", "w1", "w11", "other")
+ERRORS = (
+    None,
+    JobError("handler-error", "it went wrong", retryable=True),
+    JobError("handler-missing", "no handler"),
+    JobError("permanent", "snow ☃"),
+)
+POLICIES = (
+    Policy(retry=RetryPolicy(jitter="none", max_crashes=1, initial_ms=500)),
+    Policy(max_depth=12, retry=RetryPolicy(max_crashes=0)),
+    Policy(max_bytes=6_000, ttl_ms=10_000, completed_ms=3_000, failed_ms=7_000),
+    Policy(ttl_ms=4_000, lease_ms=2_000, execution_ms=3_000, grace_ms=500, idempotency_ms=2_000),
+    Policy(max_finished=2, retry=RetryPolicy(multiplier=1.7, initial_ms=333, max_ms=900)),
+)
+STEPS = st.sampled_from([1, 7, 499, 500, 1_000, 2_001, 3_000, 4_999])
+JUMPS = st.sampled_from([5_001, 15_000, 60_000, 3_600_000, 90_000_000])
+names = st.sampled_from(WORKERS)
+some = st.integers(0, 2**16)
+Submission = tuple[Priority, int, int, int, str, bytes, str]
+submissions: st.SearchStrategy[list[Submission]] = st.lists(
+    st.tuples(
+        st.sampled_from(Priority),
+        st.sampled_from([0, 0, 0, 1, 1_000, 8_000]),
+        st.sampled_from([0, 0, 0, 1_500, 20_000]),
+        st.sampled_from([0, 10, 1_024, 1_100]),
+        st.sampled_from(["", "", "", "k1", "k2"]),
+        st.sampled_from([b"f", b"g"]),
+        st.sampled_from(["report", "image"]),
+    ),
+    min_size=1,
+    max_size=5,
+)
+Settlement = tuple[int, OutcomeKind, int, JobError | None, bool, bool]
+settlements: st.SearchStrategy[list[Settlement]] = st.lists(
+    st.tuples(
+        some,
+        st.sampled_from(OutcomeKind),
+        st.sampled_from([0, 0, 400, 3_000]),
+        st.sampled_from(ERRORS),
+        st.booleans(),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def difference(memory: object, redis: object) -> str:
+    """Say in what two answers differ, part by part."""
+    if isinstance(memory, msgspec.Struct) and isinstance(redis, msgspec.Struct):
+        memory, redis = msgspec.structs.asdict(memory), msgspec.structs.asdict(redis)
+    if isinstance(memory, dict) and isinstance(redis, dict):
+        pairs = {name: (memory.get(name), redis.get(name)) for name in memory | redis}
+        return "; ".join(f"{name}: {difference(a, b)}" for name, (a, b) in pairs.items() if a != b)
+    lists = isinstance(memory, list | tuple) and isinstance(redis, list | tuple)
+    if lists and len(memory) == len(redis):  # type: ignore[arg-type]
+        both = zip(memory, redis, strict=True)  # type: ignore[call-overload]
+        return "; ".join(difference(a, b) for a, b in both if a != b)
+    return f"memory {memory!r}, redis {redis!r}"
+
+
+class SideBySide(RuleBasedStateMachine):
+    """Two stores, one command at a time."""
+
+    url = ""  # set by the test
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        with Redis.from_url(self.url) as client:
+            client.flushall()
+        self.backends: list[Backend] = [MemoryBackend(), RedisBackend(self.url)]
+        self.ids: list[JobId] = []
+        self.claims: list[Claim] = []
+        self.requests = dict.fromkeys(WORKERS, 0)
+        self.incarnation = dict.fromkeys(WORKERS, 0)
+        for backend in self.backends:
+            self.run(backend.open())
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(work)
+
+    def both(self, ask: Callable[[Store], Awaitable[T]]) -> T | None:
+        """Ask both stores the same; return the answer they agree on, None for a refusal."""
+        answers: list[T | None] = []
+        faults: list[str] = []
+
+        async def one(store: Store) -> T:
+            return await ask(store)
+
+        for backend in self.backends:
+            try:
+                answers.append(self.run(one(backend.store)))
+                faults.append("")
+            except (StoreError, ValueError) as error:
+                answers.append(None)
+                faults.append(type(error).__name__)
+        assert faults[0] == faults[1]
+        assert answers[0] == answers[1], difference(*answers)
+        return answers[0]
+
+    def name(self, worker: str) -> str:
+        return f"{worker}.{self.incarnation[worker]}"
+
+    def pick(self, seeds: list[int]) -> list[JobId]:
+        """Return some ids, each once: of claimed jobs and of any, perhaps one nobody knows."""
+        known = [
+            self.recent(seed).job_id
+            if seed % 2 and self.claims
+            else self.ids[seed // 2 % len(self.ids)]
+            for seed in seeds
+            if self.ids
+        ]
+        return list(dict.fromkeys([*known, JobId(bytes(16))] if len(seeds) > 3 else known))
+
+    @initialize(policy=st.sampled_from(POLICIES))
+    def configure_first(self, policy: Policy) -> None:
+        self.configure(policy)
+        for worker in WORKERS[:3]:
+            self.register(worker)
+
+    @rule(policy=st.sampled_from(POLICIES))
+    def configure(self, policy: Policy) -> None:
+        self.both(lambda store: store.configure(policy))
+
+    @rule(items=submissions)
+    def enqueue(self, items: list[Submission]) -> None:
+        news: list[NewJob] = []
+        for priority, delay, expires, size, key, fingerprint, name in items:
+            # Ids whose order has nothing to do with the order of creation.
+            job_id = JobId(hashlib.sha256(b"%d" % len(self.ids)).digest()[:16])
+            self.ids.append(job_id)
+            news.append(
+                new(
+                    name,
+                    priority=priority,
+                    delay_ms=delay,
+                    expires_ms=expires,
+                    body=b"x" * size,
+                    key=key,
+                    fingerprint=fingerprint,
+                    job_id=job_id,
+                )
+            )
+        self.both(lambda store: store.enqueue(news))
+
+    @rule(items=submissions)
+    def enqueue_more(self, items: list[Submission]) -> None:
+        self.enqueue(items)
+
+    @precondition(lambda self: self.ids)
+    @rule(seed=some)
+    def enqueue_again(self, seed: int) -> None:
+        [job_id] = self.pick([seed])
+        self.both(lambda store: store.enqueue([new(job_id=job_id, body=b"again")]))
+
+    @rule(worker=names)
+    def register(self, worker: str) -> None:
+        info = WorkerInfo(self.name(worker), "pod", "n", 2, ("report",), "1")
+        self.both(lambda store: store.register(info))
+
+    @rule(worker=names)
+    def start_anew(self, worker: str) -> None:
+        self.incarnation[worker] += 1
+        self.requests[worker] = 0
+        self.register(worker)
+
+    @rule(
+        worker=names,
+        limit=st.integers(1, 6),
+        back=st.sampled_from([0, 0, 0, 0, 0, 0, 1, 2]),
+    )
+    def claim(self, worker: str, limit: int, back: int) -> None:
+        """Claim anew, send the last claim again, or one before it; when gone, begin anew."""
+        if back == 0:
+            self.requests[worker] += 1
+        number = max(0, self.requests[worker] - max(0, back - 1))
+        batch: ClaimBatch | None = self.both(
+            lambda store: store.claim(self.name(worker), number, limit)
+        )
+        if batch is None:
+            self.start_anew(worker)
+        else:
+            self.claims += [job.claim for job in batch.jobs]
+
+    @rule(worker=names, limit=st.integers(1, 6))
+    def claim_more(self, worker: str, limit: int) -> None:
+        self.claim(worker, limit, 0)
+
+    @rule(worker=names)
+    def claim_one(self, worker: str) -> None:
+        self.claim(worker, 1, 0)
+
+    @precondition(lambda self: self.claims)
+    @rule(items=settlements)
+    def settle(self, items: list[Settlement]) -> None:
+        self.both(lambda store: store.settle([self.outcome(*item) for item in items]))
+
+    @precondition(lambda self: self.claims)
+    @rule(items=settlements)
+    def settle_more(self, items: list[Settlement]) -> None:
+        self.settle(items)
+
+    def outcome(
+        self,
+        seed: int,
+        kind: OutcomeKind,
+        delay: int,
+        error: JobError | None,
+        started: bool,
+        final: bool,
+    ) -> Outcome:
+        if kind in (OutcomeKind.RETRY, OutcomeKind.FAIL, OutcomeKind.TIME_OUT):
+            error = error or ERRORS[1]
+        elif kind is not OutcomeKind.RELEASE:
+            error = None
+        done = jobs.Result("text/plain", b"%d" % seed) if kind is OutcomeKind.COMPLETE else None
+        return Outcome(
+            self.recent(seed),
+            kind,
+            delay_ms=delay,
+            error=error,
+            result=done,
+            started=started or kind is not OutcomeKind.RELEASE,
+            final=final and kind is OutcomeKind.TIME_OUT,
+        )
+
+    def recent(self, seed: int) -> Claim:
+        """Return a claim, more often a late one: it is the likelier to be held still."""
+        return self.claims[-1 - min(seed % len(self.claims), seed % 7)]
+
+    @precondition(lambda self: self.claims)
+    @rule(seeds=st.lists(some, min_size=1, max_size=3), fraction=st.floats(0, 1))
+    def progress(self, seeds: list[int], fraction: float) -> None:
+        updates = [(self.recent(seed), jobs.Progress(fraction, "on it ☃")) for seed in seeds]
+        self.both(lambda store: store.progress(updates))
+
+    @rule(beating=st.lists(names, max_size=4, unique=True), draining=st.sampled_from([0, 0, 0, 1]))
+    def heartbeat(self, beating: list[str], draining: int) -> None:
+        beats = [Beat(self.name(worker), draining=bool(draining)) for worker in beating]
+        self.both(lambda store: store.heartbeat(beats))
+
+    @rule(worker=names, keep=st.integers(0, 3), limit=st.integers(0, 3))
+    def reconcile(self, worker: str, keep: int, limit: int) -> None:
+        if limit:
+            self.claim(worker, limit, 0)
+        known = [claim for claim in self.claims if claim.worker == self.name(worker)]
+        known = known[: len(known) - keep]
+        self.both(lambda store: store.reconcile(self.name(worker), known))
+
+    @rule(worker=names, seconds=st.sampled_from([0.5, 3, 60]), by=st.sampled_from("ab"))
+    def cordon(self, worker: str, seconds: float, by: str) -> None:
+        self.both(lambda store: store.cordon([self.name(worker), "nobody"], seconds, by))
+
+    @rule(worker=names, by=st.sampled_from("ab"))
+    def uncordon(self, worker: str, by: str) -> None:
+        self.both(lambda store: store.uncordon([self.name(worker)], by))
+
+    @rule(
+        worker=names,
+        limit=st.sampled_from([0, 1, 1, 3]),
+        cause=st.sampled_from(Cause),
+        told=st.one_of(st.none(), st.none(), st.lists(some)),
+    )
+    def release_worker(self, worker: str, limit: int, cause: Cause, told: list[int] | None) -> None:
+        if limit:
+            self.claim(worker, limit, 0)
+        started = None if told is None else self.pick(told[:3])
+        self.both(lambda store: store.release_worker(self.name(worker), cause, started))
+
+    @rule()
+    def recover(self) -> None:
+        def in_order(store: Store) -> Awaitable[object]:
+            async def ask() -> object:
+                found = await store.recover()
+                return (
+                    sorted(found.expired),
+                    sorted(found.overdue, key=lambda over: over.claim.number),
+                    sorted(found.orphans, key=lambda claim: claim.number),
+                    found.held_still,
+                )
+
+            return ask()
+
+        self.both(in_order)
+
+    @rule()
+    def sweep(self) -> None:
+        """How much one call does is each store's own; what all of them do is not."""
+
+        async def sweep_all(store: Store) -> object:
+            total = Swept()
+            for _ in range(100):
+                swept = await store.sweep()
+                total = Swept(
+                    promoted=total.promoted + swept.promoted,
+                    expired=total.expired + swept.expired,
+                    removed=total.removed + swept.removed,
+                    corrupt=total.corrupt + swept.corrupt,
+                )
+                if not swept.more:
+                    return total
+            raise AssertionError("the sweep does not end")
+
+        self.both(sweep_all)
+
+    @rule(seeds=st.lists(some, min_size=1, max_size=4))
+    def cancel(self, seeds: list[int]) -> None:
+        self.both(lambda store: store.cancel(self.pick(seeds)))
+
+    @rule(seeds=st.lists(some, min_size=1, max_size=4))
+    def redrive(self, seeds: list[int]) -> None:
+        self.both(lambda store: store.redrive(self.pick(seeds)))
+
+    @rule(seeds=st.lists(some, min_size=1, max_size=4))
+    def delete(self, seeds: list[int]) -> None:
+        self.both(lambda store: store.delete(self.pick(seeds)))
+
+    @precondition(lambda self: self.ids)
+    @rule(seed=some)
+    def result(self, seed: int) -> None:
+        [job_id] = self.pick([seed])
+        self.both(lambda store: store.result(job_id))
+
+    @rule(state=st.sampled_from([None, *State]), limit=st.integers(1, 5))
+    def list_all(self, state: State | None, limit: int) -> None:
+        async def pages(store: Store) -> object:
+            found, cursor = [], None
+            while True:
+                page = await store.list(state, limit, cursor)
+                found.append(page.jobs)
+                cursor = page.cursor
+                if cursor is None:
+                    return found
+
+        self.both(pages)
+
+    @rule()
+    def workers(self) -> None:
+        async def known(store: Store) -> object:
+            return sorted(await store.workers(), key=lambda worker: worker.info.id)
+
+        self.both(known)
+
+    @rule(paused=st.sampled_from([False, False, True]))
+    def pause(self, paused: bool) -> None:
+        self.both(lambda store: store.pause() if paused else store.resume())
+
+    @rule(shut=st.sampled_from([False, False, False, True]))
+    def shut(self, shut: bool) -> None:
+        self.both(lambda store: store.shut() if shut else store.reopen())
+
+    @rule(ms=STEPS)
+    def advance(self, ms: int) -> None:
+        """Let time pass, with everybody alive."""
+        self.leap(ms)
+        self.heartbeat(list(WORKERS), 0)
+
+    @rule(rounds=st.integers(1, 3))
+    def keep_alive(self, rounds: int) -> None:
+        """Let jobs run into their deadlines under live leases, with recovery looking on."""
+        for _ in range(rounds):
+            self.advance(1_900)
+            self.recover()
+
+    @rule(ms=st.one_of(STEPS, JUMPS))
+    def leap(self, ms: int) -> None:
+        """Let time pass with nobody showing a sign of life."""
+        for backend in self.backends:
+            self.run(backend.advance(ms))
+
+    @rule(ms=st.one_of(STEPS, JUMPS))
+    def outage(self, ms: int) -> None:
+        """Let time pass with the store away."""
+        assume(ms < 60_000_000)
+        for backend in self.backends:
+            self.run(backend.outage(ms))
+
+    @invariant()
+    def everything_is_alike(self) -> None:
+        async def figures(store: Store) -> object:
+            stats = await store.stats()
+            shown = {
+                name: {state: count for state, count in states.items() if count}
+                for name, states in stats.by_name.items()
+            }
+            totals = {name: count for name, count in stats.totals.items() if count}
+            return {
+                **{name: getattr(stats, name) for name in stats.__struct_fields__},
+                "by_name": shown,
+                "totals": totals,
+            }
+
+        self.both(figures)
+        self.both(lambda store: store.get(self.ids))
+
+    def teardown(self) -> None:
+        try:
+            for backend in self.backends:
+                self.run(check(backend))
+        finally:
+            for backend in self.backends:
+                self.run(backend.close())
+            self.runner.close()
+
+
+@pytest.mark.timeout(300)
+def test_memory_and_redis_answer_alike(redis_server: RedisServer) -> None:
+    SideBySide.url = redis_server.url
+    run_state_machine_as_test(
+        SideBySide,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=40,
+            derandomize=True,  # the same walk on every machine; a new one is a change of this file
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=False,
+        ),
+    )

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from asyncendpoints_core.endpoint import AsyncEndpoint
 from cluster.provider.client import Cluster
 from cluster.provider.shell import CommandError, wait_until
-from support.resources import INVALID, MINIMAL, Invalid, merge, resource
+from support.resources import FULL, HTTP_MODE, INVALID, MINIMAL, Invalid, merge, resource
 
 CRD = Path(__file__).parents[2] / "crds" / "asyncendpoints.asyncendpoints.io.yaml"
 NAME = "asyncendpoints.asyncendpoints.io"
@@ -71,6 +72,19 @@ def test_the_smallest_resource_gets_its_defaults(cluster: Cluster, place: str) -
     assert spec["routes"][0]["methods"] == ["POST"]
     assert spec["worker"]["rollout"] == {"maxSurge": "25%", "maxUnavailable": 0}
     assert "replicas" not in spec
+
+
+@pytest.mark.parametrize("document", [MINIMAL, FULL, HTTP_MODE], ids=["minimal", "full", "http"])
+def test_the_model_reads_what_the_api_server_gives_back(
+    cluster: Cluster, place: str, document: dict[str, Any]
+) -> None:
+    cluster.apply(here(place, document))
+    name = document["metadata"]["name"]
+    read = AsyncEndpoint.parse(cluster.get("aep", name, "--namespace", place))
+    written = AsyncEndpoint.parse(here(place, document))
+    assert read.spec == written.spec
+    assert read.metadata.uid
+    assert read.metadata.generation == 1
 
 
 def test_a_schema_of_a_route_is_kept_as_it_is(cluster: Cluster, place: str) -> None:

@@ -34,6 +34,10 @@ MODULES: Final = {
 }
 
 
+class Told(UsageError):
+    """A fault that another process has shown already."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's own) and return its exit status."""
     try:
@@ -59,8 +63,9 @@ def _execute(options: Any) -> int:
 
 def complain(error: BaseException, status: int) -> int:
     """Print an error, a line for each of its lines and with no password in it; return `status`."""
-    lines = str(error).splitlines() or [type(error).__name__]
-    for line in lines:
+    if isinstance(error, Told):
+        return status
+    for line in str(error).splitlines() or [type(error).__name__]:
         sys.stderr.write(f"{PROG}: {redact(one_line(line))}\n")
     return status
 

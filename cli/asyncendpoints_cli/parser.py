@@ -102,8 +102,10 @@ COMMANDS: Final = (
         arguments=(
             # Given by `run` to the workers it starts: they drain when it ends, however it ends,
             # and find the handlers beside the user's file rather than the copy they are given.
+            # One of them only looks whether every route has a handler.
             _argument("--end-with", type=int, metavar="FD", help=argparse.SUPPRESS),
             _argument("--folder", metavar="DIR", help=argparse.SUPPRESS),
+            _argument("--check", action="store_true", help=argparse.SUPPRESS),
         ),
         examples=(
             (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from asyncendpoints_cli.files import load_one
 from asyncendpoints_cli.roles import read_settings, require_redis
+from asyncendpoints_cli.run.handlers import load_handlers
 from asyncendpoints_worker.supervisor import run_supervisor
 
 if TYPE_CHECKING:
@@ -21,9 +22,12 @@ def execute(options: Namespace) -> int:
     settings = read_settings(options)
     loaded = load_one(settings.endpoint_file)
     require_redis(settings, "worker")
+    folder = Path(options.folder) if options.folder else loaded.file.resolve().parent
     if options.end_with is not None:
         _end_with(options.end_with)
-    folder = Path(options.folder) if options.folder else loaded.file.parent
+    if options.check:
+        load_handlers(loaded.endpoint, folder)
+        return 0
     return run_supervisor(loaded.endpoint, settings, folders=[folder])
 
 

@@ -325,4 +325,6 @@ def _text(
         Reason.NOT_READY: "no worker of the current template is ready",
         Reason.ZERO: f"nothing to do for {limits.idle_ms / 1_000:g} s",
     }.get(reason)
+    if reason is Reason.UP and target == limits.min_replicas:
+        why = f"at least {target} stay"
     return f"{head}: {why} ({work})" if why else f"{head}: {work}"

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from asyncendpoints_cli.main import Told
 from asyncendpoints_core.autoscale import Worker
 from asyncendpoints_core.settings import PREFIX
 from asyncendpoints_worker.backoff import Backoff
@@ -158,11 +159,23 @@ class ProcessPool:
             await process.rest(backoff.next())
         self._leaving.discard(process)
 
-    async def _spawn(self, pod: str) -> asyncio.subprocess.Process:
+    async def check(self) -> None:
+        """Load the handlers once in a process of their own, not to have user code in this one.
+
+        Raises Told when that process has said on stderr what is wrong with them.
+        """
+        if self._endpoint.spec.worker.handlers is None:
+            return
+        process = await self._spawn("check", "--check")
+        if await process.wait():
+            await self.stop(0.0)
+            raise Told
+
+    async def _spawn(self, pod: str, *more: str) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "asyncendpoints_cli", "worker"),
             *("--endpoint", str(self._file), "--folder", str(self._handlers_folder)),
-            *("--end-with", str(self._end)),
+            *("--end-with", str(self._end), *more),
             stdin=asyncio.subprocess.DEVNULL,
             pass_fds=(self._end,),
             env=self._environment(pod),

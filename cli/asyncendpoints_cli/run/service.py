@@ -7,6 +7,7 @@ import logging
 import random
 from typing import TYPE_CHECKING, Final
 
+from asyncendpoints_cli.run.handlers import load_handlers
 from asyncendpoints_cli.run.metrics import ScalingMetrics
 from asyncendpoints_cli.run.pool import LocalPool, Pool
 from asyncendpoints_cli.run.processes import ProcessPool
@@ -15,9 +16,7 @@ from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.recovery import Keeper
 from asyncendpoints_core.states import FINAL, State
 from asyncendpoints_core.store.memory import MemoryStore
-from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_gateway.server import Server
-from asyncendpoints_worker import modules
 from asyncendpoints_worker.admin import WorkerCollector
 from asyncendpoints_worker.metrics import Snapshot, add
 
@@ -58,6 +57,9 @@ class Service:
         if source is None:
             self.store = MemoryStore()
         else:
+            # Its client takes a while to import, and is not needed for jobs in memory.
+            from asyncendpoints_core.store.redis import RedisStore
+
             self.store = RedisStore(source, loaded.endpoint.key)
         self._settings = settings
         self._refused = refused
@@ -102,18 +104,19 @@ class Service:
 
     async def start(self) -> None:
         """Begin to serve. Raises UsageError for the handlers, StoreError, OSError for the port."""
-        pool = self._make_pool()  # what is wrong with the user's code comes first
+        pool = await self._make_pool()  # what is wrong with the user's code comes first
         await self.store.open()
         await self._apply()
         await self._open_gateway()
         await self._open_workers(pool)
 
-    def _make_pool(self) -> Pool:
+    async def _make_pool(self) -> Pool:
         endpoint, folder = self.loaded.endpoint, self._folder
         if not self.in_memory:
-            return ProcessPool(endpoint, self._settings, folder, self._refused)
-        worker = endpoint.spec.worker
-        registry = modules.load([worker.handlers], [folder]) if worker.handlers else None
+            pool = ProcessPool(endpoint, self._settings, folder, self._refused)
+            await pool.check()
+            return pool
+        registry = load_handlers(endpoint, folder)
         return LocalPool.of(endpoint, self.store, registry, self._settings.http_target)
 
     async def _apply(self) -> None:
@@ -203,7 +206,7 @@ class Service:
             min(RELOAD_DRAIN_SECONDS, self.loaded.endpoint.spec.drain_seconds), hurry
         )
         self.loaded = loaded
-        pool = self._make_pool()
+        pool = await self._make_pool()
         await self._apply()
         if changed and self.server is not None:
             await self.server.stop()

@@ -1,0 +1,37 @@
+"""Loading an endpoint's handlers as `run` does: every route must have one."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from asyncendpoints_core.errors import UsageError
+from asyncendpoints_worker import modules
+from asyncendpoints_worker.target import target_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from asyncendpoints_core.endpoint import AsyncEndpoint
+    from asyncendpoints_worker.registry import Registry
+
+
+def load_handlers(endpoint: AsyncEndpoint, folder: Path) -> Registry | None:
+    """Import the handlers of `endpoint`, looking in `folder` first; None in HTTP mode.
+
+    Raises UsageError for what cannot be imported or called, and for a route without a handler. (In
+    a cluster another version of the workers may have it; here nobody else will.)
+    """
+    module = endpoint.spec.worker.handlers
+    if module is None:
+        return None
+    registry = modules.load([module], [folder])
+    target_of(endpoint, registry=registry)
+    for index, route in enumerate(endpoint.spec.routes):
+        if route.job not in registry.handlers:
+            close = difflib.get_close_matches(route.job, registry.handlers, 1)
+            meant = f'; did you mean "{close[0]}"?' if close else ""
+            raise UsageError(
+                f'spec.routes[{index}].job: {module} has no @handler("{route.job}"){meant}'
+            )
+    return registry

@@ -1,0 +1,185 @@
+"""The real `asyncendpoints` command in a process of its own, read line by line as it speaks."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from support.reaper import reaper
+
+SECONDS = 60.0
+
+ENDPOINT = """\
+apiVersion: asyncendpoints.io/v1alpha1
+kind: AsyncEndpoint
+metadata: {{name: {name}}}
+spec:
+  routes:
+    - {{path: "/work", job: work}}
+  worker: {{handlers: {module}, concurrency: 2}}
+{more}"""
+
+
+def write_endpoint(
+    folder: Path, code: str, *, name: str = "reports", module: str = "jobs", more: str = ""
+) -> Path:
+    """Write an endpoint with one route, /work, and the module of its handlers beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{module}.py").write_text(code)
+    file = folder / "endpoint.yaml"
+    file.write_text(ENDPOINT.format(name=name, module=module, more=more))
+    return file
+
+
+@dataclass
+class Answer:
+    """An HTTP answer."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+def ask(url: str, method: str = "GET", body: bytes | str | None = None, **headers: str) -> Answer:
+    """Send one request; `headers` have underscores in place of dashes."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=SECONDS)
+    try:
+        path = parts.path + (f"?{parts.query}" if parts.query else "")
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path or "/", body, named)
+        response = connection.getresponse()
+        return Answer(response.status, response.headers, response.read())
+    finally:
+        connection.close()
+
+
+def final(url: str) -> dict[str, Any]:
+    """Return a job once it has ended, by long polls."""
+    tag = ""
+    while True:
+        answer = ask(f"{url}?wait=20", If_None_Match=tag)
+        assert answer.status in (200, 304), answer
+        if answer.status == 200:
+            job: dict[str, Any] = answer.json
+            if job["completedAt"] is not None:
+                return job
+            tag = answer.headers["ETag"]
+
+
+class Command:
+    """One `asyncendpoints …`; its standard output and error are kept line by line."""
+
+    def __init__(
+        self, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> None:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("ASYNCENDPOINTS_")}
+        self._changed = threading.Condition()
+        self._out: list[str] = []
+        self._err: list[str] = []
+        self._open = 2
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "asyncendpoints_cli", *map(str, arguments)],
+            env={**clean, **(env or {})},
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        reaper.watch(self.process.pid)
+        for stream, lines in ((self.process.stdout, self._out), (self.process.stderr, self._err)):
+            threading.Thread(target=self._read, args=(stream, lines), daemon=True).start()
+
+    def _read(self, stream: Any, lines: list[str]) -> None:
+        with stream:
+            for line in stream:
+                with self._changed:
+                    lines.append(line)
+                    self._changed.notify_all()
+        with self._changed:
+            self._open -= 1
+            self._changed.notify_all()
+
+    @property
+    def out(self) -> str:
+        """Everything on standard output so far."""
+        with self._changed:
+            return "".join(self._out)
+
+    @property
+    def err(self) -> str:
+        """Everything on standard error so far."""
+        with self._changed:
+            return "".join(self._err)
+
+    def said(self, text: str, *, times: int = 1) -> None:
+        """Wait until standard error has had `text` so often."""
+        with self._changed:
+            found = self._changed.wait_for(
+                lambda: "".join(self._err).count(text) >= times or not self._open, SECONDS
+            )
+            complete = "".join(self._err)
+        assert found, f"not said: {text}\n{complete}"
+        assert complete.count(text) >= times, f"ended without saying {text}:\n{complete}"
+
+    def ready(self, count: int = 1) -> list[str]:
+        """Wait for `count` lines `NAME ready at URL`; return the URLs."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._out) >= count or not self._open, SECONDS)
+            lines = list(self._out)
+        assert len(lines) == count, f"{lines}\n{self.err}"
+        assert all(" ready at http://" in line for line in lines)
+        return [line.split()[-1] for line in lines]
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait for the end; return the exit status."""
+        status = self.process.wait(SECONDS)
+        with self._changed:
+            self._changed.wait_for(lambda: not self._open, SECONDS)
+        return status
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End it by a signal; return the exit status."""
+        self.send(number)
+        return self.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        reaper.forget(self.process.pid)
+
+
+def once(*arguments: str | Path, env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
+    """Run a command to its end; return its exit status, standard output and standard error."""
+    with Command(*arguments, env=env) as command:
+        status = command.wait()
+        return status, command.out, command.err

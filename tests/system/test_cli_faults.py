@@ -1,0 +1,162 @@
+"""Every fault of use: one clear line with the fix, the contract's exit status, no traceback."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from support.cli import ENDPOINT, once, write_endpoint
+from support.ports import free_port
+
+GOOD = """\
+from asyncendpoints_worker import handler
+
+@handler("work")
+async def work() -> None: ...
+"""
+FREE = ("--port", "0", "--admin-port", "0")
+
+
+def fault(*arguments: str | Path, env: dict[str, str] | None = None) -> tuple[int, str]:
+    """Run what must fail; return its status and its one line, after checking it is one."""
+    status, out, err = once(*arguments, env=env)
+    assert "Traceback" not in err
+    assert "Traceback" not in out
+    own = [line for line in err.splitlines() if not line.startswith("{")]
+    assert own, err
+    return status, "\n".join(own)
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    return write_endpoint(tmp_path, GOOD)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    status, line = fault("run", tmp_path / "nothing.yaml")
+    assert status == 2
+    assert "nothing.yaml: no such file" in line
+
+
+def test_faults_in_a_file_are_shown_with_their_places(tmp_path: Path) -> None:
+    file = tmp_path / "endpoint.yaml"
+    file.write_text(ENDPOINT.format(name="x", module="jobs", more="  retries: {}\n"))
+    status, line = fault("run", file, *FREE)
+    assert status == 2
+    assert f"{file}:8:3: spec.retries: unknown field" in line
+    assert line.splitlines()[-1] == f"asyncendpoints: 1 fault in {file}"
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--port", "eighty"), '--port: must be a number from 0 to 65535, not "eighty"'),
+        (("--port", "70000"), "--port: must be a number from 0 to 65535"),
+        (("--redis", "localhost"), "--redis: must be a URL, such as redis://127.0.0.1:6379/0"),
+        (("--log-level", "loud"), "--log-level: must be one of debug, info, warning, error"),
+        (("--http-target", "http://127.0.0.1:1/"), "reports runs worker.handlers, not worker.http"),
+        (("--prot", "1"), "there is no option --prot; did you mean --port?"),
+    ],
+)
+def test_options_that_cannot_be_used(good: Path, option: tuple[str, str], said: str) -> None:
+    status, line = fault("run", good, *option)
+    assert (status, line.count("\n")) == (2, 0)
+    assert line.startswith("asyncendpoints: ")
+    assert said in line
+
+
+def test_a_variable_that_cannot_be_used(good: Path) -> None:
+    status, line = fault("run", good, env={"ASYNCENDPOINTS_HTTP_PORT": "x"})
+    assert status == 2
+    assert 'ASYNCENDPOINTS_HTTP_PORT: must be a number from 0 to 65535, not "x"' in line
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import nothing_like_this\n", "cannot import jobs: ModuleNotFoundError"),
+        ("x = = 1\n", "cannot import jobs: SyntaxError"),
+        ("pass\n", "jobs declares no @handler"),
+        ("raise SystemExit('no')\n", "cannot import jobs: SystemExit: no"),
+        (GOOD + '\n@handler("work")\ndef again() -> None: ...\n', 'job "work" has two handlers'),
+        (
+            'from asyncendpoints_worker import handler\n@handler("work")\n'
+            "async def work():\n    yield 1\n",
+            'handler "work" is a generator',
+        ),
+        (
+            GOOD.replace('"work"', '"wrok"'),
+            'routes[0].job: jobs has no @handler("work"); did you mean "wrok"?',
+        ),
+    ],
+)
+def test_handlers_that_cannot_be_used(tmp_path: Path, code: str, said: str) -> None:
+    status, line = fault("run", write_endpoint(tmp_path, code), *FREE)
+    assert (status, line.count("\n")) == (2, 0)
+    assert said in line
+
+
+def test_handlers_that_cannot_be_used_by_worker_processes(tmp_path: Path, redis_url: str) -> None:
+    file = write_endpoint(tmp_path, "import nothing_like_this\n")
+    for command in (("run", file, *FREE), ("worker", "--endpoint", file)):
+        status, line = fault(*command, "--redis", redis_url)
+        assert (status, line.count("\n")) == (2, 0)
+        assert "cannot import jobs: ModuleNotFoundError: No module named" in line
+
+
+def test_a_module_that_is_not_there(tmp_path: Path) -> None:
+    file = write_endpoint(tmp_path, GOOD)
+    file.write_text(file.read_text().replace("handlers: jobs", "handlers: missing.jobs"))
+    status, line = fault("run", file, *FREE)
+    assert status == 2
+    assert "cannot import missing.jobs" in line
+
+
+def test_a_port_that_is_taken(good: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, line = fault("run", good, "--port", str(port), "--admin-port", "0")
+        assert (status, line.count("\n")) == (1, 0)
+        assert f"cannot listen on 127.0.0.1:{port}: the port is taken; choose another one" in line
+        status, line = fault("run", good, "--port", "0", "--admin-port", str(port))
+        assert status == 1
+        assert f"cannot listen on 127.0.0.1:{port}" in line
+
+
+@pytest.mark.parametrize("command", ["run", "worker"])
+def test_a_redis_that_is_not_there(good: Path, command: str) -> None:
+    files = ("run", good, *FREE) if command == "run" else ("worker", "--endpoint", good)
+    url = f"redis://someone:very-secret@127.0.0.1:{free_port()}/0"
+    status, line = fault(*files, "--redis", url)
+    assert (status, line.count("\n")) == (1, 0)
+    assert line.startswith("asyncendpoints: ")
+    assert "127.0.0.1" in line
+    assert "very-secret" not in line
+
+
+@pytest.mark.parametrize("command", ["gateway", "worker"])
+def test_what_gateway_and_worker_cannot_do_without(good: Path, command: str) -> None:
+    status, line = fault(command, "--redis", "redis://127.0.0.1:1")
+    assert status == 2
+    assert "which endpoint? give --endpoint FILE" in line
+    status, line = fault(command, "--endpoint", good)
+    assert status == 2
+    assert f"a {command} needs a Redis: --redis URL" in line
+    good.write_text(good.read_text() + "---\n" + good.read_text().replace("reports", "other"))
+    status, line = fault(command, "--endpoint", good, "--redis", "redis://127.0.0.1:1")
+    assert status == 2
+    assert "holds 2 endpoints (reports, other), and one is served" in line
+
+
+def test_a_file_with_the_url_that_cannot_be_read(good: Path, tmp_path: Path) -> None:
+    env = {"ASYNCENDPOINTS_REDIS_URL_FILE": str(tmp_path / "no-secret")}
+    status, line = fault("worker", "--endpoint", good, env=env)
+    assert status == 2
+    assert "no-secret: no such file" in line
+
+
+def test_ports_beyond_the_last_one(good: Path) -> None:
+    good.write_text(good.read_text() + "---\n" + good.read_text().replace("reports", "other"))
+    status, line = fault("run", good, "--port", "65535")
+    assert status == 2
+    assert "--port: 2 endpoints need ports up to 65535" in line

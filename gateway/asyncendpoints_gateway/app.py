@@ -268,7 +268,11 @@ async def _allowing(method: str, methods: list[str]) -> web.Response:
 
 
 def _check_head(request: web.BaseRequest, limit: int) -> None:
-    """Refuse headers that are too large together; the parser has a limit for each alone."""
+    """Refuse headers that are too large together: the parser has a limit for each alone; and
+    HTTP/0.9, which knows neither headers nor statuses.
+    """
+    if request.version.major != 1:
+        raise Problem("invalid-header", "the request is no HTTP/1.1", close=True)
     size = 0
     for name, value in request.raw_headers:
         size += len(name) + len(value) + 4

@@ -44,14 +44,12 @@ class Batcher(Generic[Item, Answer]):
         weigh: Callable[[Item], int] | None = None,
         limit: int = MAX_BATCH,
         observe: Callable[[int], None] | None = None,
-        resend: Sequence[float] = RESEND_SECONDS,
     ) -> None:
         """Prepare; `observe` is told the size of each call."""
         self._call = call
         self._weigh = weigh
         self._limit = limit
         self._observe = observe
-        self._resend = resend
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._scheduled = False
@@ -136,7 +134,7 @@ class Batcher(Generic[Item, Answer]):
                 future.set_result(answer)
 
     async def _send(self, items: Sequence[Item]) -> Sequence[Answer]:
-        for delay in self._resend:
+        for delay in RESEND_SECONDS:
             try:
                 return await self._call(items)
             except StoreUnavailable as error:

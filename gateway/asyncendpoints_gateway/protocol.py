@@ -140,7 +140,7 @@ class Protocol(RequestHandler):
 def parser_problem(error: HttpProcessingError, max_uri: int) -> Problem:
     """Return the problem for a fault of the parser. Nothing of the request is repeated."""
     if isinstance(error, LineTooLong):
-        if error.args[-1] in (max_uri, str(max_uri)):
+        if error.args[1] in (max_uri, str(max_uri)):
             return Problem("uri-too-long", f"a URI has at most {max_uri} characters", close=True)
         return Problem("headers-too-large", "a header is too long", close=True)
     if "Too many headers" in error.message:

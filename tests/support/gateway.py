@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,10 +13,11 @@ from yarl import URL
 from asyncendpoints_core import ids
 from asyncendpoints_core.endpoint import AsyncEndpoint
 from asyncendpoints_core.ids import JobId
-from asyncendpoints_core.jobs import Job, JobError, Result, complete, fail
+from asyncendpoints_core.jobs import ClaimedJob, Job, JobError, Result, complete, fail
 from asyncendpoints_core.settings import Settings
-from asyncendpoints_core.store.protocol import ClaimedJob, Store
+from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_gateway.server import Server
+from asyncendpoints_gateway.waiting import Hub, Watch
 from support.resources import resource
 from support.stores import Hand, hand
 
@@ -82,15 +83,7 @@ class Site:
         self.store = store
         self.session = session
         self._hand: Hand | None = None
-        self.entered = asyncio.Event()
-        hub = server.gateway.context.hub
-        add = hub._add
-
-        def added(job_id: JobId, watch: Any) -> None:
-            add(job_id, watch)
-            self.entered.set()
-
-        hub._add = added  # type: ignore[method-assign]
+        self.until_waiting = entrance(server.gateway.context.hub)
 
     @property
     def port(self) -> int:
@@ -157,11 +150,23 @@ class Site:
         finally:
             writer.close()
 
-    async def until_waiting(self, count: int = 1) -> None:
-        """Return when so many requests wait for a job."""
-        while self.server.gateway.context.hub.waiters < count:
-            self.entered.clear()
-            await asyncio.wait_for(self.entered.wait(), 20)
+
+def entrance(hub: Hub) -> Callable[..., Awaitable[None]]:
+    """Return what waits until so many requests (1) wait in `hub`."""
+    entered = asyncio.Event()
+    add = hub._add
+
+    def added(job_id: JobId, watch: Watch) -> None:
+        add(job_id, watch)
+        entered.set()
+
+    async def until(count: int = 1) -> None:
+        while hub.waiters < count:
+            entered.clear()
+            await asyncio.wait_for(entered.wait(), 20)
+
+    hub._add = added  # type: ignore[method-assign]
+    return until
 
 
 @asynccontextmanager

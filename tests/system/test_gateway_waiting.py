@@ -1,6 +1,7 @@
 """Long polls, event streams and Prefer: wait, on both stores."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from asyncendpoints_core import ids
 from asyncendpoints_core.ids import JobId
 from asyncendpoints_core.jobs import Progress
 from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_gateway.waiting import Watch
 from support.gateway import Answer, Site, endpoint, parse_events, serving
 from support.gateway_fixtures import site, store
 
@@ -110,8 +112,8 @@ async def test_a_client_that_goes_away_frees_its_place(store: Store) -> None:
         left = asyncio.Event()
         remove = hub._remove
 
-        def removed(*args: Any) -> None:
-            remove(*args)
+        def removed(job_id: JobId, watch: Watch) -> None:
+            remove(job_id, watch)
             left.set()
 
         hub._remove = removed  # type: ignore[method-assign]
@@ -134,8 +136,6 @@ async def _stream(
 
 async def _next(response: aiohttp.ClientResponse) -> dict[str, Any]:
     """Return the next event of a stream, its data decoded; comments are passed over."""
-    import json
-
     while True:
         async with asyncio.timeout(SOON):
             block = await response.content.readuntil(b"\n\n")

@@ -45,7 +45,7 @@ MODULES = (
         {"helm": "helm.sh/helm/v3/cmd/helm"},
         ("helm.sh/helm/v3/internal/version.version=v{major}.{minor}.{patch}",),
     ),
-    Module("coredns", {"coredns": "github.com/coredns/coredns"}),
+    Module("coredns", {"coredns": "."}),
     Module("kind", {"kind": "sigs.k8s.io/kind"}),
     Module("pause", {"pause": "."}),
 )

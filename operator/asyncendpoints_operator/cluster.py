@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import ClientError
@@ -25,6 +26,8 @@ FIELD_MANAGER: Final = "asyncendpoints-operator"
 GROUP: Final = "asyncendpoints.io/v1alpha1"
 _CALL_SECONDS: Final = 15.0
 _PAGE: Final = 500
+_CREDENTIALS_AGE: Final = timedelta(minutes=5)
+"""A mounted token is replaced by a new one before it ends; so old it is read again."""
 
 _PLURALS: Final = {
     "AsyncEndpoint": "asyncendpoints",
@@ -146,19 +149,50 @@ class Cluster:
         query = [("fieldManager", FIELD_MANAGER)]
         return await self._call("PATCH", path, query, patch, "application/merge-patch+json")
 
-    async def delete(self, ref: Ref, *, uid: str) -> None:
-        """Delete exactly the object with this UID; one that is gone already is fine."""
-        options = {
+    async def delete(self, ref: Ref, *, uid: str | None) -> None:
+        """Delete exactly the object with this UID; one that is gone already is fine.
+
+        None is for an object whose name nobody else could have made.
+        """
+        options: Manifest = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
-            "preconditions": {"uid": uid},
         }
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
         try:
             await self._call("DELETE", ref.path, [], options)
         except Refused as error:
             if not error.missing:
                 raise
+
+    async def serves(self, group: str, version: str, plural: str) -> bool:
+        """Tell whether the API server has a kind of that plural."""
+        try:
+            found = await self._call("GET", f"/apis/{group}/{version}")
+        except Refused as error:
+            if error.missing:
+                return False
+            raise
+        return any(resource["name"] == plural for resource in found["resources"])
+
+    async def credentials(self) -> dict[str, Any]:
+        """Return where the API server is and who we are, in the words of kopf's ConnectionInfo."""
+        config = self.api.configuration
+        key = await config.get_api_key_with_prefix("BearerToken") or ""
+        scheme, _, token = key.rpartition(" ")
+        return {
+            "server": config.host,
+            "ca_path": config.ssl_ca_cert,
+            "insecure": not config.verify_ssl,
+            "certificate_path": config.cert_file,
+            "private_key_path": config.key_file,
+            "scheme": scheme or None,
+            "token": token or None,
+            "trust_env": True,
+            "expiration": datetime.now(UTC) + _CREDENTIALS_AGE,
+        }
 
     async def close(self) -> None:
         """Close the connections."""

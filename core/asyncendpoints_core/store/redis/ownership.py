@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.store.protocol import Identity
 from asyncendpoints_core.store.redis.keys import prefix
 
 if TYPE_CHECKING:
     from redis.exceptions import RedisError
 
+    from asyncendpoints_core.errors import StoreError
     from asyncendpoints_core.store.redis.caller import Caller
     from asyncendpoints_core.store.redis.connection import RedisConnection
 

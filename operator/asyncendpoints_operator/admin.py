@@ -1,0 +1,60 @@
+"""The operator's own /livez, /readyz and /metrics. None of them asks Redis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from asyncendpoints_operator.metrics import OperatorCollector
+
+if TYPE_CHECKING:
+    from asyncendpoints_operator.main import Operator
+
+DEFAULT_PORT: Final = 9090
+
+
+class Admin:
+    """Answers probes and scrapes.
+
+    Alive: the loop turns, which an answer shows. Ready: everything was listed once, so that this
+    replica can lead when it is elected.
+    """
+
+    def __init__(self, operator: Operator) -> None:
+        self._operator = operator
+        self._metrics = CollectorRegistry()
+        self._metrics.register(OperatorCollector(operator))
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Listen. Raises OSError when the port is taken."""
+        settings = self._operator.settings
+        app = web.Application()
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._scrape)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await self._runner.setup()
+        port = DEFAULT_PORT if settings.admin_port is None else settings.admin_port
+        await web.TCPSite(self._runner, settings.admin_host or "127.0.0.1", port).start()
+
+    async def stop(self) -> None:
+        """Close the port."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        if self._operator.synced:
+            return web.Response(text="ok\n")
+        return web.Response(status=503, text="not everything was listed yet\n")
+
+    async def _scrape(self, _: web.Request) -> web.Response:
+        return web.Response(
+            body=generate_latest(self._metrics), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )

@@ -1,0 +1,164 @@
+"""Everything that only the leader does, for as long as it leads."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from asyncendpoints_core.errors import AsyncEndpointsError, StoreError
+from asyncendpoints_core.states import State
+from asyncendpoints_operator import events
+from asyncendpoints_operator.children import Children, gateway_and_worker
+from asyncendpoints_operator.cluster import Ref, Refused
+from asyncendpoints_operator.facts import LastFailure
+from asyncendpoints_operator.keyqueue import KeyQueue
+from asyncendpoints_operator.places import Places
+from asyncendpoints_operator.queues import Queues
+from asyncendpoints_operator.reconcile import Reconciler
+from asyncendpoints_operator.reporting import Reporter
+from asyncendpoints_operator.scaling import Scaler, Steps
+from asyncendpoints_operator.status_model import MAX_FAILURES
+from asyncendpoints_operator.tenants import Tenants
+from asyncendpoints_operator.unit import Unit
+
+if TYPE_CHECKING:
+    from asyncendpoints_core.endpoint import AsyncEndpoint
+    from asyncendpoints_core.recovery import Recovered
+    from asyncendpoints_core.settings import Settings
+    from asyncendpoints_operator.cache import Cache
+    from asyncendpoints_operator.cluster import Cluster
+    from asyncendpoints_operator.lease import Leadership
+    from asyncendpoints_operator.naming import Platform
+    from asyncendpoints_operator.queues import Link, Reading
+
+log = logging.getLogger(__name__)
+
+RECONCILERS: Final = 4
+
+
+class Leader:
+    """One term of leadership: made when it begins, thrown away when it ends."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        platform: Platform,
+        cluster: Cluster,
+        cache: Cache,
+        lease: Leadership,
+    ) -> None:
+        self.settings, self.platform = settings, platform
+        self.cluster, self.cache, self.lease = cluster, cache, lease
+        identity = settings.operator_identity or "operator"
+        self.keys = KeyQueue()
+        self.units: dict[str, Unit] = {}
+        self.children = Children(cluster, cache)
+        self.reporter = Reporter(cluster, cache, identity, settings.counts_seconds)
+        self.places = Places(cluster, settings.redis_source())
+        self.tenants = Tenants(cluster, settings.installation_id, acl=settings.redis_acl)
+        self.queues = Queues(
+            settings.installation_id,
+            self._seen,
+            self._recovered,
+            random.random,
+            settings.idle_poll_seconds,
+        )
+        self.scaler = Scaler(self)
+        self._steps = Steps(self.scaler)
+        self._reconcile = Reconciler(self)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        try:
+            for key in self.cache.endpoints():
+                self.keys.add(key)
+            await self.keys.run(self._reconcile, RECONCILERS)
+        finally:
+            await self.queues.close()
+
+    def unit(self, key: str, uid: str) -> Unit:
+        """Return what is known of an endpoint, beginning anew with another UID."""
+        unit = self.units.get(key)
+        if unit is None or unit.uid != uid:
+            old = unit
+            unit = self.units[key] = Unit(key, uid)
+            if old is not None:
+                unit.link = old.link
+        return unit
+
+    async def forget(self, key: str) -> None:
+        """Let go of an endpoint that is gone, or not ours."""
+        unit = self.units.pop(key, None)
+        if unit is not None and unit.link is not None:
+            await self.queues.unlink(unit.link)
+
+    async def refresh_deployments(self, endpoint: AsyncEndpoint) -> None:
+        """Read both Deployments from the API server into the cache."""
+        for known in gateway_and_worker(self.cache, endpoint):
+            if known is None:
+                continue
+            meta = known["metadata"]
+            ref = Ref("apps/v1", "Deployment", meta["namespace"], meta["name"])
+            try:
+                found = await self.cluster.get(ref)
+            except Refused as error:
+                if not error.missing:
+                    raise
+                self.cache.remove(known)
+                continue
+            self.cache.put({**found, "apiVersion": "apps/v1", "kind": "Deployment"})
+
+    def _seen(self, link: Link, reading: Reading) -> None:
+        """Take in a reading: decide, then report."""
+        unit = self.units.get(link.key)
+        if unit is None or unit.link is not link:
+            return
+        shared = self.tenants.shared(link)
+        unit.queue = replace(reading.queue, shared=shared)
+        unit.workers, unit.read_at = reading.workers, time.monotonic()
+        if reading.adopted:
+            text = "the jobs of the deleted resource of this name are this one's now"
+            self.reporter.tell(unit, [events.Event("Normal", "QueueAdopted", text)])
+        self._steps.begin(unit, self._report)
+
+    async def _report(self, unit: Unit) -> None:
+        try:
+            await self._read_failures(unit)
+            again = await self.reporter.report(unit)
+        except AsyncEndpointsError as error:
+            log.warning("%s: its status was not written: %s", unit.key, error)
+            again = 1.0
+        if again is not None and (unit.link is None or unit.link.idle):
+            self.keys.add(unit.key, again)
+
+    async def _read_failures(self, unit: Unit) -> None:
+        """Read the last failures when there are new ones and the resource wants them shown."""
+        stats, link = unit.queue.stats, unit.link
+        if stats is None or link is None or not link.endpoint.spec.report_failures:
+            return
+        total = stats.totals.get("failed", 0)
+        if total == unit.failed_total:
+            return
+        try:
+            page = await link.store.list(State.FAILED, MAX_FAILURES, None)
+        except StoreError:
+            return
+        unit.failed_total = total
+        unit.failures = tuple(
+            LastFailure(
+                id=str(job.id),
+                job=job.name,
+                code=job.error.code if job.error else "",
+                message=job.error.message if job.error else "",
+                at=job.completed_ms / 1000,
+            )
+            for job in page.jobs
+        )
+
+    def _recovered(self, key: str, done: Recovered) -> None:
+        unit = self.units.get(key)
+        if unit is not None:
+            self.reporter.tell(unit, events.of_recovery(done))

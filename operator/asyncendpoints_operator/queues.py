@@ -1,0 +1,337 @@
+"""The endpoints' queues as the operator reads them: one connection and one loop for each Redis.
+
+Every second the figures of all endpoints of a Redis are read in one go; those with nothing to do
+every ten seconds, and at once when Redis tells that something happened. One Redis that does not
+answer delays none of the others, and is asked less and less often (kubernetes rule 20).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from asyncendpoints_core.endpoint import AsyncEndpoint
+from asyncendpoints_core.errors import StoreError, StoreUnavailable, StoreVersionError
+from asyncendpoints_core.policy import Policy
+from asyncendpoints_core.recovery import Keeper, Recovered
+from asyncendpoints_core.store.protocol import Health, Identity, WorkerState
+from asyncendpoints_core.store.redis import RedisConnection, RedisStore
+from asyncendpoints_core.store.redis.ownership import Directory, is_refusal
+from asyncendpoints_core.store.redis.push import listen
+from asyncendpoints_operator.facts import Queue, QueueReason
+from asyncendpoints_operator.keyqueue import backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from asyncendpoints_core.store.protocol import Stats
+    from asyncendpoints_operator.places import Place
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS: Final = 1.0
+KEEP_SECONDS: Final = 4.0
+"""How often an idle queue is ticked: below the gap that counts as an outage."""
+DEADLINE_SECONDS: Final = 5.0
+PUSH_SECONDS: Final = 30.0
+"""How long one call for push holds."""
+
+
+class OtherOwner(StoreError):
+    """The keys belong to another installation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one look at a queue gave. `adopted`: it was that of a deleted namesake until now."""
+
+    queue: Queue
+    workers: tuple[WorkerState, ...] = ()
+    adopted: bool = False
+
+
+@dataclass(slots=True)
+class Link:
+    """One endpoint's queue on its Redis."""
+
+    key: str
+    endpoint: AsyncEndpoint
+    server: Server
+    store: RedisStore
+    identity: Identity
+    keeper: Keeper
+    health: Health | None = None
+    configured: Policy | None = None
+    adopted: bool = False
+    idle: bool = False
+    due: float = 0.0
+    keep_due: float = 0.0
+    push_until: float = 0.0
+    recovered: list[Recovered] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def policy(self) -> Policy:
+        """What the resource says the store shall decide by."""
+        return self.endpoint.spec.policy()
+
+
+class Server:
+    """One Redis, and the loop that reads it."""
+
+    def __init__(
+        self,
+        place: Place,
+        installation: str,
+        seen: Callable[[Link, Reading], None],
+        idle_seconds: float,
+    ) -> None:
+        self.place = place
+        self.connection = RedisConnection(place.source, reply_seconds=DEADLINE_SECONDS)
+        self.directory = Directory(self.connection, installation)
+        self.links: dict[str, Link] = {}
+        self.failures = 0
+        self.refused = False
+        self._seen = seen
+        self._idle_seconds = idle_seconds
+        self._blocked_until = 0.0
+        self._woken = asyncio.Event()
+        self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._listen())]
+
+    @property
+    def identity(self) -> str:
+        """What people are shown of it: no credentials."""
+        return self.place.identity
+
+    @property
+    def up(self) -> bool:
+        """Whether it answered when last asked."""
+        return self.failures == 0
+
+    def wake(self, key: str) -> None:
+        """Read an endpoint's figures at once."""
+        link = self.links.get(key)
+        if link is not None:
+            link.due, link.idle = 0.0, False
+            self._woken.set()
+
+    def _lost(self) -> None:
+        for link in self.links.values():
+            link.due = 0.0
+        self._woken.set()
+
+    async def _listen(self) -> None:
+        await listen(self.connection, self.wake, self._lost)
+
+    async def _run(self) -> None:
+        while True:
+            now = time.monotonic()
+            due = [link for link in self.links.values() if link.due <= now]
+            if due and now >= self._blocked_until:
+                try:
+                    await self._poll(due)
+                except Exception:
+                    log.exception("%s: reading failed", self.identity)
+                for link in due:
+                    link.due = now + (self._idle_seconds if link.idle else POLL_SECONDS)
+            await self._sleep()
+
+    async def _sleep(self) -> None:
+        now = time.monotonic()
+        soonest = min((link.due for link in self.links.values()), default=now + POLL_SECONDS)
+        wait = max(self._blocked_until, soonest, now + 0.02) - now
+        self._woken.clear()
+        try:
+            async with asyncio.timeout(min(wait, self._idle_seconds)):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+
+    async def _poll(self, due: Sequence[Link]) -> None:
+        """Read what is due; an error is told to each as such, never as zero."""
+        try:
+            async with asyncio.timeout(2 * DEADLINE_SECONDS):
+                results = await asyncio.gather(
+                    *(self._read(link) for link in due), return_exceptions=True
+                )
+        except TimeoutError:
+            results = [StoreUnavailable(f"{self.identity} did not answer in time")] * len(due)
+        away = [error for error in results if isinstance(error, StoreUnavailable)]
+        self._judge(away, all_away=len(away) == len(due))
+        for link, result in zip(due, results, strict=True):
+            if isinstance(result, Reading):
+                self._seen(link, result)
+                continue
+            if not isinstance(result, StoreError):
+                log.error("%s: reading failed", link.key, exc_info=result)
+            link.configured, link.idle = None, False
+            self._seen(link, Reading(failed(result, self.identity)))
+
+    def _judge(self, away: Sequence[StoreError], *, all_away: bool) -> None:
+        """Open or close the breaker."""
+        self.refused = any(is_refusal(error) for error in away)
+        if not (away and all_away):
+            self.failures = 0
+            return
+        self.failures += 1
+        self._blocked_until = time.monotonic() + min(15.0, backoff(self.failures))
+
+    async def _read(self, link: Link) -> Reading:
+        """Bring the store to what the resource says, and read it."""
+        if link.health is None:
+            link.health = await link.store.open()
+        durable = link.health.durable
+        if durable is False and link.endpoint.spec.redis.durability == "strict":
+            return Reading(
+                Queue(
+                    QueueReason.NOT_DURABLE,
+                    "this Redis keeps nothing on disk (AOF is off), and spec.redis.durability is "
+                    "strict",
+                    identity=self.identity,
+                    durable=False,
+                )
+            )
+        if link.configured != link.policy:
+            await self._configure(link)
+        stats = await link.store.stats()
+        await self._suspend(link, stats)
+        workers = tuple(await link.store.workers()) if stats.workers else ()
+        await self._keep(link, stats)
+        queue = Queue(
+            QueueReason.REACHABLE,
+            stats=stats,
+            identity=self.identity,
+            durable=durable,
+            warnings=link.health.warnings,
+        )
+        adopted, link.adopted = link.adopted, False
+        return Reading(queue, workers, adopted)
+
+    async def _configure(self, link: Link) -> None:
+        """Write the policy and whose the queue is; take over that of a deleted namesake."""
+        found = await link.store.ownership()
+        link.notes = found.notes
+        owner = found.owner
+        if owner is not None and owner != link.identity and not found.purged:
+            if owner.installation != link.identity.installation:
+                raise OtherOwner(
+                    f"the queue of this name on {self.identity} belongs to installation "
+                    f"{owner.installation}"
+                )
+            link.adopted = await link.store.adopt(owner, link.identity.uid)
+        await link.store.configure(link.policy, link.identity)
+        if found.closed:
+            await link.store.reopen()
+        await self.directory.add(link.key)
+        await link.store.note(
+            **{"on-delete": link.endpoint.spec.on_delete, "deleted": "", "seen": link.identity.uid}
+        )
+        link.configured = link.policy
+
+    async def _suspend(self, link: Link, stats: Stats) -> None:
+        if link.endpoint.spec.suspend and not stats.paused:
+            await link.store.pause()
+        elif stats.paused and not link.endpoint.spec.suspend:
+            await link.store.resume()
+
+    async def _keep(self, link: Link, stats: Stats) -> None:
+        """Recover and sweep; and while there is nothing to do, ask to be told when there is."""
+        now = time.monotonic()
+        if not link.idle or now >= link.keep_due:
+            link.keep_due = now + KEEP_SECONDS
+            await link.keeper.step()
+        if link.idle and now >= link.push_until:
+            link.push_until = now + PUSH_SECONDS / 2
+            await link.store.call_for_push(PUSH_SECONDS)
+
+    async def close(self) -> None:
+        """End the loop and the connections."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for link in self.links.values():
+            await link.store.close()
+        await self.connection.close()
+
+
+def failed(error: BaseException, identity: str) -> Queue:
+    """Return what an error says of the queue."""
+    message = str(error) or type(error).__name__
+    reason = QueueReason.UNREACHABLE
+    if isinstance(error, StoreVersionError):
+        reason = QueueReason.NEWER_FORMAT
+    elif isinstance(error, OtherOwner):
+        reason = QueueReason.OTHER_INSTALLATION
+    elif isinstance(error, StoreError) and is_refusal(error):
+        reason = QueueReason.AUTHENTICATION
+    return Queue(reason, message, identity=identity)
+
+
+class Queues:
+    """The Redis servers in use, by the names of their places."""
+
+    def __init__(
+        self,
+        installation: str,
+        seen: Callable[[Link, Reading], None],
+        recovered: Callable[[str, Recovered], None],
+        random: Callable[[], float],
+        idle_seconds: float,
+    ) -> None:
+        self.servers: dict[str, Server] = {}
+        self._installation = installation
+        self._seen = seen
+        self._recovered = recovered
+        self._random = random
+        self._idle_seconds = idle_seconds
+
+    async def link(self, endpoint: AsyncEndpoint, place: Place, old: Link | None) -> Link:
+        """Return the link of an endpoint to a Redis, the one it has if that is still right."""
+        if old is not None:
+            same = old.server.place.name == place.name
+            if same and old.identity.uid == endpoint.metadata.uid:
+                if old.endpoint is not endpoint:
+                    old.endpoint = endpoint
+                    old.server.wake(endpoint.key)
+                return old
+            await self.unlink(old)
+        server = self.servers.get(place.name)
+        if server is None:
+            server = self.servers[place.name] = Server(
+                place, self._installation, self._seen, self._idle_seconds
+            )
+        store = RedisStore(server.connection, endpoint.key)
+        link: Link
+        link = Link(
+            key=endpoint.key,
+            endpoint=endpoint,
+            server=server,
+            store=store,
+            identity=Identity(self._installation, endpoint.metadata.uid),
+            keeper=Keeper(
+                store,
+                lambda: link.policy,
+                self._random,
+                lambda done: self._recovered(endpoint.key, done),
+            ),
+        )
+        server.links[endpoint.key] = link
+        server.wake(endpoint.key)
+        return link
+
+    async def unlink(self, link: Link) -> None:
+        """Let go of an endpoint's queue, and of its Redis if nobody else is on it."""
+        link.server.links.pop(link.key, None)
+        await link.store.close()
+        if not link.server.links:
+            self.servers.pop(link.server.place.name, None)
+            await link.server.close()
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        servers, self.servers = list(self.servers.values()), {}
+        for server in servers:
+            await server.close()

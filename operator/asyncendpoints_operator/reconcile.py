@@ -1,0 +1,157 @@
+"""The one function that makes an endpoint real: resource → desired children → cluster → status."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import ValidationError
+
+from asyncendpoints_core.endpoint import AsyncEndpoint
+from asyncendpoints_core.faults import format_path
+from asyncendpoints_operator.children import OwnerGone, gateway_and_worker
+from asyncendpoints_operator.cluster import Refused
+from asyncendpoints_operator.desired import desired, obsolete
+from asyncendpoints_operator.desired_worker import live_of
+from asyncendpoints_operator.facts import Queue, QueueReason
+from asyncendpoints_operator.naming import GATEWAY, WORKER
+from asyncendpoints_operator.podstate import read_deployment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from asyncendpoints_operator.leader import Leader
+    from asyncendpoints_operator.places import Place
+    from asyncendpoints_operator.unit import Unit
+
+log = logging.getLogger(__name__)
+
+_CONFLICT_SECONDS: Final = 0.2
+
+
+class Reconciler:
+    """Brings endpoints to what their resources say, one call an endpoint at a time."""
+
+    def __init__(self, leader: Leader) -> None:
+        self._leader = leader
+
+    async def __call__(self, key: str) -> float | None:
+        """Reconcile one endpoint; returns when to look again by itself (s), None: not."""
+        leader = self._leader
+        resource = leader.cache.endpoint(key)
+        if resource is None or not self._is_mine(resource):
+            await leader.forget(key)
+            return None
+        leader.lease.check()
+        unit = leader.unit(key, resource["metadata"]["uid"])
+        if "deletionTimestamp" in resource["metadata"]:
+            return None  # its children go with it; the queue when it is gone
+        read(unit, resource)
+        if unit.endpoint is None:
+            return await leader.reporter.report(unit)
+        held = await self._connect(unit, resource)
+        try:
+            if not held:
+                await self._children(unit, unit.endpoint)
+        except OwnerGone:
+            log.info("%s: is gone, nothing is made for it", key)
+            return None
+        except Refused as error:
+            if error.conflict:
+                return await self._again(unit)
+            raise
+        return await leader.reporter.report(unit)
+
+    def _is_mine(self, resource: Mapping[str, Any]) -> bool:
+        return (resource.get("spec") or {}).get("className") == self._leader.settings.class_name
+
+    async def _again(self, unit: Unit) -> float:
+        """Somebody wrote in between: read both Deployments, and do it all again."""
+        if unit.endpoint is not None:
+            await self._leader.refresh_deployments(unit.endpoint)
+        return _CONFLICT_SECONDS
+
+    async def _connect(self, unit: Unit, resource: Mapping[str, Any]) -> bool:
+        """Link the endpoint to its Redis; True when everything is held because that has moved."""
+        leader, endpoint = self._leader, unit.endpoint
+        assert endpoint is not None  # noqa: S101 - checked by the caller
+        refused = unit.queue.reason is QueueReason.AUTHENTICATION
+        place = await leader.places.find(endpoint, fresh=refused)
+        if isinstance(place, Queue):
+            if unit.link is not None:
+                await leader.queues.unlink(unit.link)
+                unit.link = None
+            unit.queue = place
+            return False
+        if _has_moved(endpoint, resource, place):
+            unit.queue = _moved(resource, place)
+            return True
+        unit.link = await leader.queues.link(endpoint, place, unit.link)
+        if place.own:
+            await leader.tenants.ensure(unit, unit.link)
+        return False
+
+    async def _children(self, unit: Unit, endpoint: AsyncEndpoint) -> None:
+        leader = self._leader
+        async with unit.deploying:
+            gateway, worker = gateway_and_worker(leader.cache, endpoint)
+            replicas = read_deployment(worker).wanted if worker else first_replicas(unit, endpoint)
+            wanted = desired(endpoint, leader.platform, live_of(worker, replicas))
+            unit.refusals = await leader.children.apply(unit, wanted)
+            pods = [
+                pod
+                for component in (GATEWAY, WORKER)
+                for pod in leader.cache.pods(unit.key, component)
+            ]
+            rolling = any(read_deployment(each).rolling for each in (gateway, worker))
+            existing = leader.cache.children(unit.key)
+            gone = obsolete(endpoint, existing, wanted, pods, rolling=rolling)
+            await leader.children.remove(unit, gone)
+
+
+def read(unit: Unit, resource: Mapping[str, Any]) -> None:
+    """Read the resource into the unit, or say which rules it breaks.
+
+    The API server checks the same by the CRD, but not all of it, nor what was stored before.
+    """
+    generation = resource["metadata"].get("generation", 0)
+    if unit.generation == generation and (unit.endpoint is not None or unit.faults):
+        return
+    unit.generation = generation
+    try:
+        endpoint = AsyncEndpoint.parse(resource)
+    except ValidationError as error:
+        unit.endpoint = None
+        unit.faults = tuple(
+            f"{format_path(fault['loc'])}: {fault['msg']}" for fault in error.errors()[:5]
+        )
+        return
+    faults = endpoint.cluster_faults()
+    unit.endpoint = None if faults else endpoint
+    unit.faults = tuple(fault.render() for fault in faults)
+
+
+def first_replicas(unit: Unit, endpoint: AsyncEndpoint) -> int:
+    """Return with how many workers a Deployment is made, or made again after it was deleted."""
+    if endpoint.spec.suspend:
+        return 0
+    if endpoint.spec.replicas is not None:
+        return endpoint.spec.replicas
+    if unit.decision is not None:
+        return unit.decision.replicas
+    return endpoint.spec.autoscaling.min_replicas
+
+
+def _has_moved(endpoint: AsyncEndpoint, resource: Mapping[str, Any], place: Place) -> bool:
+    """Tell whether the jobs are on another Redis than the one the resource names now (rule 24)."""
+    before = (resource.get("status") or {}).get("queue")
+    return before not in (None, "", place.identity, endpoint.spec.redis.leave_queue)
+
+
+def _moved(resource: Mapping[str, Any], place: Place) -> Queue:
+    before = str(resource["status"]["queue"])
+    text = (
+        f"the jobs are on {before}, spec.redis names {place.identity}: nothing is changed until "
+        f"spec.redis.leaveQueue says {before}"
+    )
+    return Queue(QueueReason.MOVED, text, identity=before)

@@ -32,10 +32,10 @@ local function reply(word, more, drain, alone)
   return {context(), word, (more and '1' or '0') .. (drain and '1' or '0') .. (alone and '1' or '0'),
     string.format('%.0f', next_due()), table.concat(out_ids), unpack(out)}
 end
-local function hand_out(id, record, blob)
+local function hand_out(id, record, apart)
   out_ids[#out_ids + 1] = id
   out[#out + 1] = record
-  if blob > 0 then out[#out + 1] = call('HGET', blobs, id) or '' end
+  if apart then out[#out + 1] = call('HGET', blobs, id) or '' end
 end
 
 local last = call('HGET', lastclaim, worker)
@@ -50,7 +50,7 @@ if last then
       local r = record and decode(record)
       if r and r.state == RUNNING and r.claim == first + (i - 17) / 16 and r.worker == worker then
         alone = alone or r.suspect
-        hand_out(id, record, r.blob)
+        hand_out(id, record, r.apart)
       end
     end
     return reply('ok', false, false, alone)
@@ -77,32 +77,18 @@ promote()
 
 fence = math.max(fence + 1, us)
 local number, deadline = fence, now + execution_ms
-local on_running, on_held = {'ZADD', running}, {'ZADD', held}
+local on_jobs, on_running, on_held = {'HSET', jobs}, {'ZADD', running}, {'ZADD', held}
 local taken, total_bytes, waited = 0, 0, 0
 local stopped = false
 local claimed_names = {}
 local mine = worker .. '\0'
--- All but the claim number is the same for every job that is taken for the first time.
-local BEFORE_CLAIM = spack('>BI4I6I6I6I6', wl, 0, 0, 0, now, deadline)
-local AFTER_CLAIM = spack('>HBBI6I4I6I6BHHH', 1, 0, 0, 0, 2, now, 0, 0, 0, 0, 0)
-local RUNNING_PREFIX = {}
+-- Of a fresh job's record all but claim number and body's size is the same throughout the batch.
+local BEFORE = spack('>BI6I6I6BBHI6I6', wl, 0, 0, deadline, 0, 0, 1, now, 0)
+local AFTER = spack('>I4I6I6BHHH', 2, now, 0, 0, 0, 0, 0)
+local PREFIXES = {}
 for prio = 0, 2 do
-  RUNNING_PREFIX[prio * 16] = string.char(MAGIC, VERSION, prio * 16 + 8 + RUNNING)
-end
-
-local function book(id, record, name, since, revision)
-  taken = taken + 1
-  add(set_jobs, id, record)
-  on_running[taken * 2 + 1] = string.format('%.0f', number)
-  on_running[taken * 2 + 2] = id
-  on_held[taken * 2 + 1] = '0'
-  on_held[taken * 2 + 2] = mine .. id
-  claimed_names[name] = (claimed_names[name] or 0) + 1
-  waited = waited + now - since
-  number = number + 1
-  if listening then note(id, revision) end
-  out_ids[taken] = id
-  out[#out + 1] = record
+  PREFIXES[string.char(MAGIC, VERSION, prio * 16)] =
+    string.char(MAGIC, VERSION, prio * 16 + 8 + RUNNING)
 end
 
 -- Whether a batch that is not empty has room for a body.
@@ -112,6 +98,17 @@ local function room_for(size)
   return not stopped
 end
 
+local function book(id, record, name)
+  taken = taken + 1
+  local at = taken * 2 + 2
+  on_jobs[at - 1], on_jobs[at] = id, record
+  on_running[at - 1], on_running[at] = string.format('%.0f', number), id
+  on_held[at - 1], on_held[at] = '0', mine .. id
+  claimed_names[name] = (claimed_names[name] or 0) + 1
+  out_ids[taken], out[#out + 1] = id, record
+  number = number + 1
+end
+
 -- Any job but a fresh one. Returns whether it left its line.
 local function take_slowly(id, record)
   if not record then drop_missing(QUEUED) return true end
@@ -119,31 +116,31 @@ local function take_slowly(id, record)
   if why == 'newer' then return false end
   if why then save(id, put_aside(id, record, QUEUED)) return true end
   if expired(r) then expire(id, r) return true end
-  if not room_for(body_bytes(r)) then return false end
+  if not room_for(r.size) then return false end
   if r.started == 0 and (r.expires > 0 or r.claim > 0) then add(off_expiries, id) end
-  local since = r.updated
+  waited = waited + now - r.updated
   r.state, r.attempt, r.claim, r.worker, r.rev = RUNNING, r.attempt + 1, number, worker, r.rev + 1
   r.updated, r.started, r.deadline, r.progress = now, now, deadline, ''
-  book(id, encode_state(r) .. r.tail, r.name, since, r.rev)
-  if r.blob > 0 then out[#out + 1] = call('HGET', blobs, id) or '' end
+  note(id, r.rev)
+  book(id, encode_state(r) .. r.tail, r.name)
+  if r.apart then out[#out + 1] = call('HGET', blobs, id) or '' end
   return true
 end
 
 -- Hands one job out, or does with it what its record asks for. Returns whether it left its line.
 local function take(id, record)
-  local size = record and #record or 0
-  if size < SHORT_BYTES then return take_slowly(id, record) end
-  local magic, version, bits, created, _, base, _, nl, tl = sunpack(SHORT, record)
-  local prefix = RUNNING_PREFIX[bits]
+  local prefix = record and PREFIXES[ssub(record, 1, 3)]
+  if not prefix or #record < SHORT_BYTES + 3 then return take_slowly(id, record) end
+  local created, _, base, _, nl, tl = sunpack('>I6I6I6HBB', record, 4)
   local tail = SHORT_BYTES + 1 + nl + tl
-  if magic ~= MAGIC or version ~= VERSION or not prefix or size < tail + 2
-    or active >= base + ttl_ms then
-    return take_slowly(id, record)
-  end
-  if not room_for(size - tail - 2 - sunpack('>I3', record, tail)) then return false end
-  book(id, prefix .. ssub(record, 4, SHORT_BYTES) .. BEFORE_CLAIM .. spack('>I7', number)
-    .. AFTER_CLAIM .. ssub(record, SHORT_BYTES + 1, tail - 1) .. worker .. ssub(record, tail),
-    ssub(record, SHORT_BYTES + 1, SHORT_BYTES + nl), created, 2)
+  if #record < tail + 2 or active >= base + ttl_ms then return take_slowly(id, record) end
+  local size = #record - tail - 2 - sunpack('>I3', record, tail)
+  if not room_for(size) then return false end
+  waited = waited + now - created
+  if listening then note(id, 2) end
+  book(id, prefix .. ssub(record, 4, SHORT_BYTES) .. BEFORE .. spack('>I4I7', size, number) .. AFTER
+    .. ssub(record, SHORT_BYTES + 1, tail - 1) .. worker .. ssub(record, tail),
+    ssub(record, SHORT_BYTES + 1, SHORT_BYTES + nl))
   return true
 end
 
@@ -236,6 +233,7 @@ end
 flush(off_suspects)
 flush(set_jobs)
 if taken > 0 then
+  call(unpack(on_jobs))
   call(unpack(on_running))
   call(unpack(on_held))
 end

@@ -67,9 +67,9 @@ local function create(i, id, prio, max, delay, expires, nl, tl, taill, blobl, bo
       ends = active + expires
       add(set_expiries, ends, id)
     end
-    record = spack('>BBBI6I6I6HBBBI4I6I6I6I6I7HBBI6I4I6I6BHHH', 174, 1, state + 8 + bits, now,
-      place, base, max, nl, tl, 0, blobl, ends, notbefore, 0, 0, 0, 0, 0, 0, 0, 1, now, 0, 0,
-      0, 0, 0)
+    record = spack('>BBBI6I6I6HBBBI6I6I6BBHI6I6I4I7I4I6I6BHHH', 174, 1,
+      state + 8 + bits + (blobl > 0 and 128 or 0), now, place, base, max, nl, tl, 0, ends, notbefore,
+      0, 0, 0, 0, 0, 0, body, 0, 1, now, 0, 0, 0, 0, 0)
   end
   local name = ssub(payload, at, at + nl - 1)
   record = record .. ssub(payload, at, at + nl + tl + taill - 1)

@@ -48,7 +48,7 @@ for i = 1, #ARGV[1], 16 do
     if not record then
       drop_missing(state)
     else
-      if r and state and state < COMPLETED then freed = freed + body_bytes(r) end
+      if r and state and state < COMPLETED then freed = freed + r.size end
       local aside = put_aside(id, record, state or FAILED)
       call('HSET', jobs, id, encode_state(aside) .. aside.tail)
     end

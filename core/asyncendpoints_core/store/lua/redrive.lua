@@ -26,7 +26,7 @@ local function redrive(id, r)
     return 'n'
   end
   if closed > 0 then return 'x' end
-  local size = body_bytes(r)
+  local size = r.size
   if depth >= max_depth or bytes + added + size > max_bytes then return 'f' end
   add(off_finished[r.state], id)
   bump(r.state, r.name, -1)

@@ -78,46 +78,60 @@ local apply = {
   end,
 }
 
--- The commonest outcome on the commonest record: completed, in its first run, nothing asked of it.
--- Only the end of the fixed part and the history change. Returns nil for every other one.
-local PREFIX = {}
-for prio = 0, 2 do
-  PREFIX[prio * 16 + 8 + RUNNING] = string.char(MAGIC, VERSION, prio * 16 + 8 + COMPLETED)
-end
-local MIDDLE, MIDDLE_AT, CHANGING = '>I4I6I6I6I6I7HBBI6I4I6I6BHHH', 27, '>I4I6I6BHHH'
-local finished, busy, names = 0, 0, {}
-local on_finished = {'ZADD', finished_completed}
-local function complete(id, record, claim, worker)
-  if not record or #record < LONG_BYTES then return nil end
-  local magic, version, bits, nl, tl, wl = sunpack('>BBBxxxxxxxxxxxxxxxxxxxxBBB', record)
-  local prefix = PREFIX[bits]
-  if magic ~= MAGIC or version ~= VERSION or not prefix then return nil end
-  local blob, _, _, started, _, current, attempt, _, _, cancel, rev, _, _, runs, el, pl, al =
-    sunpack(MIDDLE, record, MIDDLE_AT)
-  local text = LONG_BYTES + nl + tl
-  local tail = text + wl + el + pl + al + 1
-  if current ~= claim or cancel > 0 or el > 0 or runs > 9 or #record < tail + 2
-    or ssub(record, text + 1, text + wl) ~= worker then
-    return nil
+-- The commonest outcome of the commonest job: completed, in its first runs, nothing asked of it.
+-- Only the end of its fixed part and its history change. Returns nothing for any other.
+local PREFIXES = {}
+for bits = 8 + RUNNING, 255, 16 do
+  if bits % 128 < 64 then
+    PREFIXES[string.char(MAGIC, VERSION, bits)] =
+      string.char(MAGIC, VERSION, bits - RUNNING + COMPLETED)
   end
-  local request = sunpack('>I3', record, tail)
-  freed = freed + (blob > 0 and blob or #record - tail - 2 - request)
+end
+local SIZES_AT, FENCED, FENCED_AT, CHANGING = 24, '>HI6I6I4I7I4I6I6BHHH', 47, '>I4I6I6BHHH'
+local finished, busy, names = 0, 0, {}
+local on_jobs, on_finished = {'HSET', jobs}, {'ZADD', finished_completed}
+local run, run_attempt, run_started = '', -1, -1
+local changed_part, changed_rev, changed_al = '', -1, -1
+
+local function complete(id, record, claim, worker, member)
+  local prefix = record and PREFIXES[ssub(record, 1, 3)]
+  if not prefix or #record < LONG_BYTES then return end
+  local nl, tl, wl = string.byte(record, SIZES_AT, SIZES_AT + 2)
+  local attempt, started, cancel, size, current, rev, _, _, runs, el, pl, al =
+    sunpack(FENCED, record, FENCED_AT)
+  local text = LONG_BYTES + nl + tl
+  local tail = text + wl + pl + al + 1
+  if current ~= claim or cancel > 0 or el > 0 or pl > 0 or runs > 9 or #record < tail + 2
+    or ssub(record, text + 1, text + wl) ~= worker then
+    return
+  end
+  if attempt ~= run_attempt or started ~= run_started then
+    run_attempt, run_started = attempt, started
+    run = spack(ATTEMPT, 17, attempt, started, now, 1, 0)
+  end
+  if rev ~= changed_rev or al ~= changed_al then
+    changed_rev, changed_al = rev, al
+    changed_part = spack(CHANGING, rev + 1, now, now, runs + 1, 0, 0, al + 19)
+  end
+  freed = freed + size
   if now > started then busy = busy + now - started end
   local name = ssub(record, LONG_BYTES + 1, LONG_BYTES + nl)
   names[name] = (names[name] or 0) + 1
-  finished = finished + 1
-  on_finished[finished * 2 + 1], on_finished[finished * 2 + 2] = now_text, id
   if listening then note(id, rev + 1) end
+  record = prefix .. ssub(record, 4, 71) .. changed_part .. ssub(record, LONG_BYTES + 1, tail - 1)
+    .. run .. ssub(record, tail)
+  finished = finished + 1
+  local at = finished * 2 + 2
+  on_jobs[at - 1], on_jobs[at] = id, record
+  on_finished[at - 1], on_finished[at] = now_text, id
   add(off_running, id)
-  add(off_held, worker .. '\0' .. id)
-  record = prefix .. ssub(record, 4, 71)
-    .. spack(CHANGING, rev + 1, now, now, runs + 1, 0, pl, al + 19) .. ssub(record, 95, tail - 1)
-    .. spack(ATTEMPT, 17, attempt, started, now, 1, 0) .. ssub(record, tail)
-  add(set_jobs, id, record)
+  add(off_held, member .. id)
   completed_now[id] = record
   return true
 end
 
+local members = {}
+for place = 0, #ARGV - 3 do members[place] = ARGV[3 + place] .. '\0' end
 local at = 1
 for i = 1, n do
   local id = ids[i]
@@ -126,7 +140,7 @@ for i = 1, n do
   local worker = ARGV[3 + place]
   local from = at + codel + messagel
   if kind == COMPLETE and not completed_now[id] and not known[id]
-    and complete(id, stored[i], claim, worker) then
+    and complete(id, stored[i], claim, worker, members[place]) then
     if resultl > 0 then add(set_results, id, ssub(payload, from, from + resultl - 1)) end
     answers[i] = 'a3'
   else
@@ -162,6 +176,7 @@ if finished > 0 then
   tally('completed', finished)
   tally('busy_ms', busy)
   call(unpack(on_finished))
+  call(unpack(on_jobs))
 end
 flush(set_results)
 flush_returns()

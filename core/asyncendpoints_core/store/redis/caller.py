@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from redis import exceptions as redis_errors
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.ids import JobId
     from asyncendpoints_core.store.redis.connection import RedisConnection
+
+
+# Longer than 64 bytes, so that Redis keeps the hash `meta`, which every script reads, as a table
+# and not as a list that is searched from its head for each field.
+ABOUT: Final = (
+    b"asyncendpoints: one endpoint's job store. Its layout is in docs/redis.md of the project."
+)
 
 
 def policy_fields(policy: Policy) -> list[bytes]:
@@ -99,7 +106,7 @@ class Caller:
 
     async def make(self) -> None:
         """Write the schema where nothing is yet: the first open, or Redis lost its data."""
-        fields = policy_fields(self.policy)
+        fields = [*policy_fields(self.policy), b"about", ABOUT]
         schema = await self.run("open", b"%d" % scripts.SCHEMA, *fields)
         if int(schema) != scripts.SCHEMA:
             raise self.connection.fault(redis_errors.ResponseError(scripts.VERSION_ERROR))

@@ -40,7 +40,7 @@ PRIORITIES: Final = tuple(Priority)
 
 # Numbers of six bytes are read as 2 + 4, those of seven as 1 + 2 + 4.
 _COMMON = Struct(">BBB HI HI HI H BB")
-_LONG = Struct(">BBB HI HI HI H BB B I HI HI HI HI BHI H BB HI I HI HI B HHH")
+_LONG = Struct(">BBB HI HI HI H BB B HI HI HI BB H HI HI I BHI I HI HI B HHH")
 _NEW = Struct(">16sBHQQBBIIBBI")
 _OUTCOME = Struct(">16sQHBBQBHI")
 _UPDATE = Struct(">16sQHH")
@@ -48,11 +48,11 @@ _FRACTION = Struct(">d")
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
-    """A record read: the job, where its request begins, the size of a body kept apart."""
+    """A record read: the job, where its request begins, the size of a body kept apart, if it is."""
 
     job: Job
     request_at: int
-    blob_bytes: int
+    blob_bytes: int | None
     deadline_ms: int
 
 
@@ -89,13 +89,13 @@ def _read_short(job_id: JobId, data: bytes, context: Context) -> Stored:
         expires_ms=(b1 << 32 | b2) + context.ttl_ms + context.paused_ms,
         traceparent=str(data[name : name + trace_size], "utf-8"),
     )
-    return Stored(job, name + trace_size, 0, 0)
+    return Stored(job, name + trace_size, None, 0)
 
 
 def _read_long(job_id: JobId, data: bytes, context: Context) -> Stored:
     # fmt: off
-    (_, _, bits, c1, c2, _, _, b1, b2, limit, name_size, trace_size, worker_size, blob, e1, e2,
-     w1, w2, s1, s2, d1, d2, n0, n1, n2, attempt, crashes, releases, x1, x2, revision, u1, u2,
+    (_, _, bits, c1, c2, _, _, b1, b2, limit, name_size, trace_size, worker_size, e1, e2, w1, w2,
+     d1, d2, crashes, releases, attempt, s1, s2, x1, x2, size, n0, n1, n2, revision, u1, u2,
      f1, f2, runs, error_size, progress_size, history_size) = _LONG.unpack_from(data)
     # fmt: on
     name = 94 + name_size
@@ -129,10 +129,10 @@ def _read_long(job_id: JobId, data: bytes, context: Context) -> Stored:
         _read_progress(data[error:progress]) if progress_size else None,
         read_error(data[worker:error]) if error_size else None,
         read_attempts(data[progress:end]) if runs else (),
-        bits > 63,
+        bool(bits & 64),
         str(data[name:trace], "utf-8") if trace_size else "",
     )
-    return Stored(job, end, blob, d1 << 32 | d2)
+    return Stored(job, end, size if bits & 128 else None, d1 << 32 | d2)
 
 
 def _expires(

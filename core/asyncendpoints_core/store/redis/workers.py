@@ -206,7 +206,7 @@ def _claimed(
         job_id, data = JobId(ids[at : at + 16]), next(records)
         try:
             stored = read_record(job_id, data, context)
-            blob = next(records) if stored.blob_bytes else None
+            blob = next(records) if stored.blob_bytes is not None else None
             if blob is not None and len(blob) != stored.blob_bytes:
                 raise CorruptRecord
             job = stored.job

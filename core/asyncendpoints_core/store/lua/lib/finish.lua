@@ -32,7 +32,7 @@ local function finish(id, r, state)
   bump(state, r.name, 1)
   tally(FINAL_TALLY[state], 1)
   r.state, r.completed, r.updated, r.rev, r.suspect = state, now, now, r.rev + 1, false
-  freed = freed + body_bytes(r)
+  freed = freed + r.size
   add(set_finished[state], now_text, id)
   note(id, r.rev)
 end

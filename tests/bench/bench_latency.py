@@ -1,0 +1,74 @@
+"""How long an idle system takes from a submission to the start of its handler, in milliseconds.
+
+From just before the call that enqueues to the first line of the handler in the worker's child, on
+the monotonic clock that both processes share.
+`python tests/bench/bench_latency.py [--samples N]`
+"""
+
+import argparse
+import asyncio
+import random
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import uvloop
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from asyncendpoints_core.store.redis import RedisStore
+from support.redis_server import RedisServer
+from support.work import endpoint, new_job, submit, until_final
+from support.worker_process import WorkerProcess
+
+HERE = Path(__file__).parent
+TARGET_P50, TARGET_P99 = 1.0, 3.0
+
+
+async def sample(store: RedisStore) -> float:
+    """Submit one job to the idle system; return milliseconds until its handler ran."""
+    job = new_job("stamp", b"x")
+    sent = time.monotonic_ns()
+    await submit(store, job)
+    await until_final(store, job.id)
+    result = (await store.result(job.id))[1]
+    assert result is not None
+    return (int(result.body) - sent) / 1e6
+
+
+async def measure(samples: int) -> list[float]:
+    """Return the milliseconds of each sample, sorted."""
+    resource = endpoint(worker={"handlers": "drain_jobs", "concurrency": 4})
+    with RedisServer() as server:
+        store = RedisStore(server.url, resource.key)
+        await store.open()
+        await store.configure(resource.spec.policy())
+        with WorkerProcess(resource, server.url, HERE, stderr=subprocess.DEVNULL) as worker:
+            for _ in range(20):
+                await sample(store)
+            found = []
+            for _ in range(samples):
+                await asyncio.sleep(random.uniform(0.01, 0.04))
+                found.append(await sample(store))
+            await asyncio.to_thread(worker.stop)
+        await store.close()
+    return sorted(found)
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--samples", type=int, default=300)
+    options = parser.parse_args()
+    found = uvloop.run(measure(options.samples))
+    p50, p99 = statistics.median(found), found[int(len(found) * 0.99)]
+    print(f"idle submit to start, {len(found)} samples, ms")
+    for name, value, target in (("p50", p50, TARGET_P50), ("p99", p99, TARGET_P99)):
+        verdict = "reached" if value <= target else "missed"
+        print(f"{name:>8} {value:>8.2f}   target {target:.0f}: {verdict}")
+
+
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import json
 import time
+from functools import partial
 from typing import cast
 
 import uvloop
@@ -67,7 +68,7 @@ async def load(
     for _ in range(connections):
         done = loop.create_future()
         _, client = await loop.create_connection(
-            lambda done=done: Client(request, begun + seconds, done), host, port
+            partial(Client, request, begun + seconds, done), host, port
         )
         clients.append(client)
     await asyncio.gather(*(client.done for client in clients))

@@ -31,7 +31,7 @@ INTERVAL_SECONDS: Final = 1.0
 MAX_SWEEPS: Final = 20
 MAX_RELEASE_CALLS: Final = 100
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("asyncendpoints.recovery")
 
 
 class Recovered(msgspec.Struct, frozen=True):

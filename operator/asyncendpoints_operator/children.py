@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from asyncendpoints_operator.naming import Manifest
     from asyncendpoints_operator.unit import Unit
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("asyncendpoints.operator")
 
 LOOP_TIMES: Final = 5
 LOOP_SECONDS: Final = 60.0

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from asyncendpoints_operator.cluster import Cluster
     from asyncendpoints_operator.naming import Manifest
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("asyncendpoints.operator")
 
 OURS: Final = f"app.kubernetes.io/managed-by={FIELD_MANAGER}"
 """Selects children and their pods; the endpoints themselves carry no label of ours."""
@@ -98,6 +98,8 @@ class Watcher:
             self._stop.wait(_RESTART_SECONDS)
 
     async def _watch(self) -> None:
+        # It warns that it takes no signals, which is as it should be.
+        logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
         registry = kopf.OperatorRegistry()
         kopf.on.login(registry=registry)(self._login)
         settings = _settings()

@@ -18,7 +18,7 @@ from asyncendpoints_core.errors import AsyncEndpointsError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("asyncendpoints.operator")
 
 FIRST_SECONDS: Final = 0.5
 MAX_SECONDS: Final = 60.0

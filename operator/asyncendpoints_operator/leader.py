@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import time
@@ -13,9 +14,11 @@ from asyncendpoints_core.states import State
 from asyncendpoints_operator import events
 from asyncendpoints_operator.children import Children, gateway_and_worker
 from asyncendpoints_operator.cluster import Ref, Refused
-from asyncendpoints_operator.facts import LastFailure
+from asyncendpoints_operator.facts import LastFailure, QueueReason
 from asyncendpoints_operator.keyqueue import KeyQueue
-from asyncendpoints_operator.places import Places
+from asyncendpoints_operator.places import Place, Places
+from asyncendpoints_operator.pods import PodWatch
+from asyncendpoints_operator.purge import Purger
 from asyncendpoints_operator.queues import Queues
 from asyncendpoints_operator.reconcile import Reconciler
 from asyncendpoints_operator.reporting import Reporter
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from asyncendpoints_operator.naming import Platform
     from asyncendpoints_operator.queues import Link, Reading
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("asyncendpoints.operator")
 
 RECONCILERS: Final = 4
 
@@ -66,6 +69,9 @@ class Leader:
             random.random,
             settings.idle_poll_seconds,
         )
+        self.installation = settings.installation_id
+        self.pods = PodWatch(cache, self.reporter)
+        self.purger = Purger(self)
         self.scaler = Scaler(self)
         self._steps = Steps(self.scaler)
         self._reconcile = Reconciler(self)
@@ -73,9 +79,14 @@ class Leader:
     async def run(self) -> None:
         """Work until cancelled."""
         try:
+            own = self.places.operators()
+            if isinstance(own, Place):
+                self.queues.use(own)
             for key in self.cache.endpoints():
                 self.keys.add(key)
-            await self.keys.run(self._reconcile, RECONCILERS)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.keys.run(self._reconcile, RECONCILERS))
+                group.create_task(self.purger.run())
         finally:
             await self.queues.close()
 
@@ -94,6 +105,7 @@ class Leader:
         unit = self.units.pop(key, None)
         if unit is not None and unit.link is not None:
             await self.queues.unlink(unit.link)
+        self.purger.look_soon()
 
     async def refresh_deployments(self, endpoint: AsyncEndpoint) -> None:
         """Read both Deployments from the API server into the cache."""
@@ -126,6 +138,7 @@ class Leader:
 
     async def _report(self, unit: Unit) -> None:
         try:
+            await self.pods.look_for_gone(unit)
             await self._read_failures(unit)
             again = await self.reporter.report(unit)
         except AsyncEndpointsError as error:
@@ -160,5 +173,6 @@ class Leader:
 
     def _recovered(self, key: str, done: Recovered) -> None:
         unit = self.units.get(key)
-        if unit is not None:
-            self.reporter.tell(unit, events.of_recovery(done))
+        if unit is None or (done.held_still and unit.queue.reason is not QueueReason.UNREACHABLE):
+            return  # nobody ticked, because there was no leader or nothing to do
+        self.reporter.tell(unit, events.of_recovery(done))

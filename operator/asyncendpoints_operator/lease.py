@@ -24,7 +24,7 @@ from asyncendpoints_core.errors import AsyncEndpointsError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("asyncendpoints.operator")
 
 _CONFLICT = 409
 _NOT_FOUND = 404

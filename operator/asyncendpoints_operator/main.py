@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.settings import Settings
     from asyncendpoints_operator.cluster import Cluster
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("asyncendpoints.operator")
 
 _WAIT_SECONDS: Final = 2.0
 _GATEWAY_API: Final = ("gateway.networking.k8s.io", "v1", "httproutes")

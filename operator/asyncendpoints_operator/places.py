@@ -69,9 +69,10 @@ class Places:
         if redis.secret_ref is not None:
             ref = (endpoint.metadata.namespace, redis.secret_ref.name, redis.secret_ref.key)
             return await self._secret(*ref, fresh=fresh)
-        return self._operators()
+        return self.operators()
 
-    def _operators(self) -> Place | Queue:
+    def operators(self) -> Place | Queue:
+        """Return the operator's own Redis, or why there is none."""
         if self._own is None:
             text = "the operator has no Redis of its own: name one in spec.redis"
             return Queue(QueueReason.NOT_CONFIGURED, text)

@@ -30,11 +30,9 @@ if TYPE_CHECKING:
     from asyncendpoints_core.store.protocol import Stats
     from asyncendpoints_operator.places import Place
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("asyncendpoints.operator")
 
 POLL_SECONDS: Final = 1.0
-KEEP_SECONDS: Final = 4.0
-"""How often an idle queue is ticked: below the gap that counts as an outage."""
 DEADLINE_SECONDS: Final = 5.0
 PUSH_SECONDS: Final = 30.0
 """How long one call for push holds."""
@@ -68,7 +66,6 @@ class Link:
     adopted: bool = False
     idle: bool = False
     due: float = 0.0
-    keep_due: float = 0.0
     push_until: float = 0.0
     recovered: list[Recovered] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
@@ -238,12 +235,19 @@ class Server:
             await link.store.resume()
 
     async def _keep(self, link: Link, stats: Stats) -> None:
-        """Recover and sweep; and while there is nothing to do, ask to be told when there is."""
-        now = time.monotonic()
-        if not link.idle or now >= link.keep_due:
-            link.keep_due = now + KEEP_SECONDS
+        """Recover and sweep; and while there is nothing to do, ask to be told when there is.
+
+        Without workers there is nothing to recover, and nobody ticks: so that the gap is not taken
+        for an outage later, the first tick after it is made without looking at what it finds.
+        """
+        if not link.idle:
             await link.keeper.step()
-        if link.idle and now >= link.push_until:
+            return
+        if not stats.workers:
+            await link.store.sweep()
+            await link.store.recover()
+        now = time.monotonic()
+        if now >= link.push_until:
             link.push_until = now + PUSH_SECONDS / 2
             await link.store.call_for_push(PUSH_SECONDS)
 
@@ -298,11 +302,7 @@ class Queues:
                     old.server.wake(endpoint.key)
                 return old
             await self.unlink(old)
-        server = self.servers.get(place.name)
-        if server is None:
-            server = self.servers[place.name] = Server(
-                place, self._installation, self._seen, self._idle_seconds
-            )
+        server = self.use(place)
         store = RedisStore(server.connection, endpoint.key)
         link: Link
         link = Link(
@@ -322,13 +322,24 @@ class Queues:
         server.wake(endpoint.key)
         return link
 
+    def use(self, place: Place) -> Server:
+        """Return the server at a place, connected to from now on."""
+        server = self.servers.get(place.name)
+        if server is None:
+            server = self.servers[place.name] = Server(
+                place, self._installation, self._seen, self._idle_seconds
+            )
+        return server
+
     async def unlink(self, link: Link) -> None:
-        """Let go of an endpoint's queue, and of its Redis if nobody else is on it."""
+        """Let go of an endpoint's queue; its Redis stays until its directory is empty."""
         link.server.links.pop(link.key, None)
         await link.store.close()
-        if not link.server.links:
-            self.servers.pop(link.server.place.name, None)
-            await link.server.close()
+
+    async def drop(self, server: Server) -> None:
+        """Let go of a Redis that nothing is on any more."""
+        self.servers.pop(server.place.name, None)
+        await server.close()
 
     async def close(self) -> None:
         """Let go of everything."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 
 from asyncendpoints_core.endpoint import AsyncEndpoint
+from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.faults import format_path
 from asyncendpoints_operator.children import OwnerGone, gateway_and_worker
 from asyncendpoints_operator.cluster import Refused
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from asyncendpoints_operator.places import Place
     from asyncendpoints_operator.unit import Unit
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("asyncendpoints.operator")
 
 _CONFLICT_SECONDS: Final = 0.2
 
@@ -50,6 +51,10 @@ class Reconciler:
         if unit.endpoint is None:
             return await leader.reporter.report(unit)
         held = await self._connect(unit, resource)
+        try:
+            await leader.pods.look(unit)
+        except StoreError as error:
+            log.debug("%s: ended containers are looked at later: %s", key, error)
         try:
             if not held:
                 await self._children(unit, unit.endpoint)

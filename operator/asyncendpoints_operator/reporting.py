@@ -13,7 +13,7 @@ from asyncendpoints_operator import events
 from asyncendpoints_operator.children import gateway_and_worker
 from asyncendpoints_operator.cluster import Ref, Refused, Unreachable
 from asyncendpoints_operator.desired_network import url_of
-from asyncendpoints_operator.facts import Facts
+from asyncendpoints_operator.facts import Facts, QueueReason
 from asyncendpoints_operator.naming import FIELD_MANAGER, GATEWAY, WORKER, selector_text
 from asyncendpoints_operator.podstate import read_deployment, read_pod, trouble_of
 from asyncendpoints_operator.status import Budget, build, decide_write, patch_of
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from asyncendpoints_operator.events import Event
     from asyncendpoints_operator.unit import Unit
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("asyncendpoints.operator")
 
 
 class Reporter:
@@ -49,6 +49,8 @@ class Reporter:
             if resource is None or resource["metadata"]["uid"] != unit.uid:
                 return None
             before = resource.get("status")
+            if before and unit.link is not None and unit.queue.reason is QueueReason.NOT_READ:
+                return None  # a new leader has not looked yet: what the last one saw stands
             after = build(self._facts(unit, resource), before, time.time())
             now = time.monotonic()
             write = decide_write(

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from asyncendpoints_operator.scale_plan import Step
     from asyncendpoints_operator.unit import Unit
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("asyncendpoints.operator")
 
 _NOTE: Final = "scaling"
 MAX_STARTUP_SECONDS: Final = 120.0

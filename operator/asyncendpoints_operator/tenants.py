@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from asyncendpoints_operator.queues import Link, Server
     from asyncendpoints_operator.unit import Unit
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("asyncendpoints.operator")
 
 _SECONDS: Final = 3.0
 """How long a Redis may take before pods are made without its user, which follows later."""

@@ -46,6 +46,9 @@ class Unit:
     queue: Queue = field(default_factory=Queue)
     workers: tuple[WorkerState, ...] = ()
     read_at: float = 0.0
+    # UIDs of pods that were seen here, and states of pods whose ended containers were dealt with.
+    pods_seen: set[str] = field(default_factory=set)
+    ends_done: set[str] = field(default_factory=set)
     memory: Memory | None = None
     scaling: Scaling = field(default_factory=Scaling)
     decision: Decision | None = None

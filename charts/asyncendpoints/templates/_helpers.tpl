@@ -30,6 +30,20 @@ app.kubernetes.io/component: {{ .component }}
 {{ .image.repository }}:{{ .image.tag | default .root.Chart.AppVersion }}
 {{- end -}}
 
+{{/* Tells the queues of this cluster from those of another on the same Redis. */}}
+{{- define "asyncendpoints.installation" -}}
+{{- if .Values.operator.installation -}}
+{{ .Values.operator.installation }}
+{{- else -}}
+{{- $system := lookup "v1" "Namespace" "" "kube-system" -}}
+{{- if $system -}}
+{{ $system.metadata.uid }}
+{{- else -}}
+{{ printf "%s.%s" .Release.Namespace .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "asyncendpoints.serviceAccount" -}}
 {{- if .Values.serviceAccount.create -}}
 {{ .Values.serviceAccount.name | default (include "asyncendpoints.fullname" .) }}

@@ -22,7 +22,7 @@ COMMANDS: Final = (
     *("pexpire", "ping", "publish", "quit", "rpush", "select", "set", "subscribe", "time"),
     *("unlink", "unsubscribe", "zadd", "zcard", "zcount", "zlexcount", "zrange", "zrangebylex"),
     *("zrangebyscore", "zrank", "zrem", "zremrangebyrank", "zremrangebyscore", "zrevrange"),
-    *("zrevrank", "zscan", "zscore", "client|setinfo", "client|setname"),
+    *("zrevrank", "zscan", "zscore"),
 )
 # Sharded channels and the map of a cluster; a server that does not know them is no cluster.
 CLUSTERED: Final = ("asking", "cluster|slots", "cluster|shards", "spublish", "ssubscribe")

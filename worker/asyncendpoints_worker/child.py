@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -163,6 +164,9 @@ async def _serve(control: socket.socket, board: Board) -> int:
         return 1
     store = RedisStore(_source(init), endpoint.key)
     await _open(store)
+    # What is loaded by now stays: the collector need not look at it with every thousand jobs.
+    gc.collect()
+    gc.freeze()
     await Child(channel, board, store, target, init).run()
     await store.close()
     await channel.finish()

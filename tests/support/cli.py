@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,19 +26,34 @@ metadata: {{name: {name}}}
 spec:
   routes:
     - {{path: "/work", job: work}}
-  worker: {{handlers: {module}, concurrency: 2}}
+  worker: {{handlers: {module}, concurrency: {concurrency}}}
 {more}"""
 
 
 def write_endpoint(
-    folder: Path, code: str, *, name: str = "reports", module: str = "jobs", more: str = ""
+    folder: Path,
+    code: str,
+    *,
+    name: str = "reports",
+    module: str = "jobs",
+    more: str = "",
+    concurrency: int = 2,
 ) -> Path:
     """Write an endpoint with one route, /work, and the module of its handlers beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{module}.py").write_text(code)
     file = folder / "endpoint.yaml"
-    file.write_text(ENDPOINT.format(name=name, module=module, more=more))
+    text = ENDPOINT.format(name=name, module=module, more=more, concurrency=concurrency)
+    file.write_text(text)
     return file
+
+
+def eventually(holds: Callable[[], bool], seconds: float = SECONDS) -> None:
+    """Wait for what nothing announces: ask until it holds."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it never came to hold"
+        time.sleep(0.1)
 
 
 @dataclass

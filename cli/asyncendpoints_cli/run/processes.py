@@ -219,6 +219,8 @@ class ProcessPool:
 
     def kill(self) -> None:
         """See Pool: a supervisor ends its children at a second Ctrl-C, and reports them."""
+        loop = asyncio.get_running_loop()
         for process in self._leaving:
-            process.signal(signal.SIGINT)
-            process.signal(signal.SIGINT)
+            # Apart, because two signals that wait together are one.
+            for pause in (0.0, 0.2, 0.4, 1.0):
+                loop.call_later(pause, process.signal, signal.SIGINT)

@@ -1,0 +1,188 @@
+"""`run --redis`, `gateway` and `worker`: several processes on one real Redis."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from asyncendpoints_core.store.redis import RedisStore
+from support.cli import Command, ask, eventually, final, write_endpoint
+
+FREE = ("--port", "0", "--admin-port", "0")
+KEY = "default/reports"
+
+# Tells through one pipe who runs it, then waits at another for what it is to return.
+CODE = """\
+import os
+from asyncendpoints_worker import handler, JobContext
+
+@handler("work")
+def work(body: dict[str, str], job: JobContext) -> str:
+    answer = f"{body['home']}/{os.getpid()}"
+    os.mkfifo(answer)
+    with open(f"{body['home']}/started", "w") as started:
+        started.write(f"{os.getpid()} {os.getppid()}\\n")
+    with open(answer) as pipe:
+        return pipe.read()
+"""
+
+
+class Runs:
+    """Talks with running handlers through named pipes in `home`."""
+
+    def __init__(self, home: Path) -> None:
+        os.mkfifo(home / "started")
+        self.home = home
+        # Also open for writing, so that reading waits for the next handler instead of ending.
+        self._started = os.fdopen(os.open(home / "started", os.O_RDWR), "r", closefd=True)
+
+    def submit(self, url: str) -> str:
+        """Submit a job; return its URL."""
+        body = f'{{"home": "{self.home}"}}'
+        answer = ask(f"{url}/work", "POST", body, Content_Type="application/json")
+        assert answer.status == 202, answer
+        return url + answer.headers["Location"]
+
+    def next(self) -> tuple[int, int]:
+        """Wait for the next handler to run; return the ids of its process and supervisor."""
+        child, supervisor = self._started.readline().split()
+        return int(child), int(supervisor)
+
+    def let_go(self, child: int, result: str = "done") -> None:
+        """Let the handler in process `child` return."""
+        (self.home / str(child)).write_text(result)
+
+    def close(self) -> None:
+        """Close the pipe."""
+        self._started.close()
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Iterator[Runs]:
+    home = tmp_path / "pipes"
+    home.mkdir()
+    made = Runs(home)
+    yield made
+    made.close()
+
+
+def pods(url: str) -> set[str]:
+    """Return the pods (supervisors) that the store knows."""
+
+    async def ask_store() -> set[str]:
+        store = RedisStore(url, KEY)
+        await store.open()
+        try:
+            return {state.info.pod for state in await store.workers()}
+        finally:
+            await store.close()
+
+    return asyncio.run(ask_store())
+
+
+def test_run_starts_workers_and_a_drained_end_leaves_none(
+    tmp_path: Path, redis_url: str, runs: Runs
+) -> None:
+    file = write_endpoint(tmp_path, CODE)
+    with Command("run", file, *FREE, "--redis", redis_url) as run:
+        (url,) = run.ready()
+        job = runs.submit(url)
+        child, supervisor = runs.next()
+        assert supervisor != run.process.pid
+        assert os.getsid(supervisor) != os.getsid(run.process.pid)
+        run.send(signal.SIGTERM)
+        run.said("ending: 1 running job may finish")
+        runs.let_go(child)
+        assert run.wait() == 0
+    for pid in (child, supervisor):
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert pods(redis_url) == set()
+    # The queue is in Redis: another process knows how the job ended.
+    with Command("gateway", "--endpoint", file, *FREE, "--redis", redis_url) as gateway:
+        (other,) = gateway.ready()
+        assert final(job.replace(url, other))["state"] == "Completed"
+        assert gateway.stop() == 0
+
+
+def test_workers_drain_when_run_is_killed(tmp_path: Path, redis_url: str, runs: Runs) -> None:
+    file = write_endpoint(tmp_path, CODE)
+    with Command("run", file, *FREE, "--redis", redis_url) as run:
+        (url,) = run.ready()
+        runs.submit(url)
+        child, _ = runs.next()
+        run.stop(signal.SIGKILL)
+        runs.let_go(child)
+    eventually(lambda: not pods(redis_url))
+
+
+def test_a_worker_that_is_killed_is_started_again_and_its_job_runs_again(
+    tmp_path: Path, redis_url: str, runs: Runs
+) -> None:
+    file = write_endpoint(tmp_path, CODE, more="  timeouts: {leaseSeconds: 1}\n")
+    with Command("run", file, *FREE, "--redis", redis_url) as run:
+        (url,) = run.ready()
+        job = runs.submit(url)
+        _, supervisor = runs.next()
+        os.kill(supervisor, signal.SIGKILL)
+        run.said("a worker ended by itself (status -9)")
+        child, other = runs.next()
+        assert other != supervisor
+        runs.let_go(child)
+        done = final(job)
+        assert (done["state"], done["attempt"], done["crashes"]) == ("Completed", 1, 0)
+        assert run.stop() == 0
+
+
+def test_a_second_interrupt_hands_back_what_runs(
+    tmp_path: Path, redis_url: str, runs: Runs
+) -> None:
+    file = write_endpoint(tmp_path, CODE)
+    with Command("run", file, *FREE, "--redis", redis_url) as run:
+        (url,) = run.ready()
+        job = runs.submit(url)
+        runs.next()
+        run.send(signal.SIGINT)
+        run.said("ending: 1 running job may finish")
+        assert run.stop(signal.SIGINT) == 130
+        assert "Traceback" not in run.err
+    with Command("gateway", "--endpoint", file, *FREE, "--redis", redis_url) as gateway:
+        (other,) = gateway.ready()
+        again = ask(job.replace(url, other)).json
+        assert (again["state"], again["attempt"], again["crashes"]) == ("Queued", 0, 0)
+
+
+def test_gateway_and_worker_by_themselves(tmp_path: Path, redis_url: str, runs: Runs) -> None:
+    file, secret = write_endpoint(tmp_path, CODE), tmp_path / "url"
+    secret.write_text(redis_url + "\n")
+    env = {"ASYNCENDPOINTS_REDIS_URL_FILE": str(secret), "ASYNCENDPOINTS_ENDPOINT_FILE": str(file)}
+    with Command("gateway", *FREE, env=env) as gateway, Command("worker", env=env) as worker:
+        (url,) = gateway.ready()
+        job = runs.submit(url)
+        child, supervisor = runs.next()
+        assert supervisor == worker.process.pid
+        runs.let_go(child)
+        assert final(job)["state"] == "Completed"
+        assert worker.stop() == 0
+        assert gateway.stop(signal.SIGINT) == 0
+        assert worker.out == ""
+
+
+def test_more_jobs_bring_more_worker_processes(tmp_path: Path, redis_url: str, runs: Runs) -> None:
+    more = "  autoscaling: {maxReplicas: 2, idleSeconds: 1}\n"
+    file = write_endpoint(tmp_path, CODE, more=more, concurrency=1)
+    with Command("run", file, *FREE, "--redis", redis_url) as run:
+        (url,) = run.ready()
+        jobs = [runs.submit(url) for _ in range(2)]
+        first, second = runs.next(), runs.next()
+        assert first[1] != second[1]
+        run.said("1 → 2")
+        for child, _ in (first, second):
+            runs.let_go(child)
+        assert {final(job)["state"] for job in jobs} == {"Completed"}
+        run.said("2 → 1")
+        eventually(lambda: len(pods(redis_url)) == 1)
+        assert run.stop() == 0

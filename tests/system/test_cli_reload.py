@@ -1,0 +1,61 @@
+"""`run --reload`: changed code and resources count at once, and waiting jobs are kept."""
+
+from pathlib import Path
+
+import pytest
+
+from support.cli import Command, ask, final, write_endpoint
+
+CODE = """\
+from asyncendpoints_worker import handler
+from words import WORD
+
+@handler("work")
+async def work() -> str:
+    return WORD
+"""
+FREE = ("--port", "0", "--admin-port", "0")
+
+
+def word_of(url: str) -> str:
+    job = final(url + ask(f"{url}/work", "POST").headers["Location"])
+    assert job["state"] == "Completed", job
+    return ask(url + job["links"]["result"]).body.decode()
+
+
+@pytest.mark.parametrize("store", ["memory", "redis"])
+def test_code_and_resource_are_reloaded_and_faults_survived(
+    tmp_path: Path, store: str, redis_url: str
+) -> None:
+    file, words = write_endpoint(tmp_path, CODE), tmp_path / "words.py"
+    words.write_text('WORD = "one"\n')
+    redis = ("--redis", redis_url) if store == "redis" else ()
+    with Command("run", file, *FREE, "--reload", *redis) as run:
+        (url,) = run.ready()
+        assert word_of(url) == "one"
+        later = ask(f"{url}/work", "POST", Job_Delay="600").headers["Location"]
+
+        words.write_text('WORD = "two"\n')  # a module that the handlers' module imports
+        run.said("reports: reloaded")
+        assert word_of(url) == "two"
+
+        words.write_text("WORD = = 3\n")
+        run.said("no worker runs until this is mended")
+        assert "asyncendpoints: worker.handlers: cannot import jobs: SyntaxError" in run.err
+        waiting = ask(f"{url}/work", "POST").headers["Location"]
+        words.write_text('WORD = "three"\n')
+        run.said("reports: reloaded", times=2)
+        assert final(url + waiting)["state"] == "Completed"
+
+        good = file.read_text()
+        file.write_text(good.replace("routes", "rutes"))
+        run.said("what they said before stays in force")
+        assert word_of(url) == "three"
+        file.write_text(good.replace('"/work"', '"/other"'))
+        run.said("reports: reloaded", times=3)
+        assert ask(f"{url}/work", "POST").status == 404
+        assert ask(f"{url}/other", "POST").status == 202
+
+        assert ask(url + later).json["state"] == "Scheduled"
+        assert run.stop() == 0
+        assert run.out == f"reports ready at {url}\n"

@@ -2,11 +2,10 @@
 -- record is missing. Rare, so it may look in every line.
 -- KEYS: meta jobs blobs ready:high ready:normal ready:low suspects delayed running held expiries
 --   finished:completed finished:failed finished:canceled corrupt cancels counts totals watch
--- META: tick paused suspended
+-- META: tick
 -- LIB: batch record counts events finish corrupt
 -- ARGV: 1 ids, 2 '1' when the client cannot read the request though the state is sound
 -- RETURNS: how many were set aside
-local active = now - suspended - (paused > 0 and now - paused or 0)
 local PLACES = {
   {ready_high, QUEUED}, {ready_normal, QUEUED}, {ready_low, QUEUED}, {suspects, QUEUED},
   {delayed, SCHEDULED}, {running, RUNNING}, {finished_completed, COMPLETED},

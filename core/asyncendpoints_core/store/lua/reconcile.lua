@@ -2,7 +2,7 @@
 -- KEYS: meta jobs ready:high ready:normal ready:low suspects delayed running held expiries
 --   finished:completed finished:failed finished:canceled corrupt cancels counts totals idle bell
 --   watch
--- META: tick paused suspended ttl_ms
+-- META: tick paused ttl_ms
 -- LIB: batch record counts events ring finish corrupt returns held
 -- ARGV: 1 worker, 2 id and claim number (8 bytes) of each job it knows of
 -- RETURNS: how many; ids of those that cannot be read

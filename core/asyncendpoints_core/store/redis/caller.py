@@ -72,16 +72,24 @@ class Caller:
 
     async def run(self, name: str, *args: bytes, again: bool = True) -> Any:
         """Run a script and return its reply. Raises StoreError."""
+        reply, _ = await self.run_told(name, *args, again=again)
+        return reply
+
+    async def run_told(self, name: str, *args: bytes, again: bool = True) -> tuple[Any, bool]:
+        """Run a script; tell also whether it may have run before, its reply lost."""
         if self.closed:
             raise StoreUnavailable("the store was closed")
         script = scripts.load(name)
         whole = False
         tries = 3
+        resent = False
         while True:
             packed = self.pack(script, args, whole=whole)
-            (reply,) = await self.connection.call(self.prefix + "meta", [packed], again=again)
+            replies = await self.connection.call(self.prefix + "meta", [packed], again=again)
+            reply = replies[0]
+            resent = resent or replies.resent
             if not isinstance(reply, Exception):
-                return reply
+                return reply, resent
             tries -= 1
             if tries and isinstance(reply, redis_errors.NoScriptError):
                 whole = True

@@ -37,6 +37,14 @@ _MOVED: Final = (redis_errors.ReadOnlyError, redis_errors.MovedError, redis_erro
 _LOST: Final = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
 
 
+class Replies(list[Any]):
+    """The replies to some commands. `resent`: they were sent again after a reply was lost, so that
+    what is answered may be the work of the first time.
+    """
+
+    resent = False
+
+
 class RedisConnection:
     """A shared way to one Redis. `source` is a URL, or a callable that reads it anew for each
     connection (a rotated Secret).
@@ -77,14 +85,22 @@ class RedisConnection:
         Raises StoreUnavailable.
         """
         try:
-            if self._closed:
-                raise redis_errors.ConnectionError("closed")
-            place = await self._current_place()
-            _, connection = await place.open(key)
-            await connection.connect()
+            connection = await self._dedicated(key)
+            if self.clustered and not await _serves(connection, key):
+                await connection.disconnect(nowait=True)
+                await self._move()
+                connection = await self._dedicated(key)
             return connection
         except (redis_errors.RedisError, redis_errors.RedisClusterException, OSError) as error:
             raise self.fault(error) from error
+
+    async def _dedicated(self, key: str) -> AbstractConnection:
+        if self._closed:
+            raise redis_errors.ConnectionError("closed")
+        place = await self._current_place()
+        _, connection = await place.open(key)
+        await connection.connect()
+        return connection
 
     async def _link(self, key: str) -> Link:
         link = self._of_key.get(key)
@@ -106,7 +122,7 @@ class RedisConnection:
 
     async def call(
         self, key: str, commands: Sequence[Sequence[bytes]], *, again: bool = True
-    ) -> list[Any]:
+    ) -> Replies:
         """Send packed commands to the server of `key` and return their replies.
 
         Error replies that a caller can act on are returned. `again`: whether to send once more
@@ -114,6 +130,7 @@ class RedisConnection:
         StoreUnavailable.
         """
         delay = FIRST_DELAY
+        resent = False
         for attempt in range(1, TRIES + 1):
             sent = False
             try:
@@ -127,13 +144,16 @@ class RedisConnection:
                     replies = await self._ask(ask, commands)
                 fault = next((r for r in replies if isinstance(r, _NOT_DONE)), None)
                 if fault is None:
-                    return replies
+                    answer = Replies(replies)
+                    answer.resent = resent
+                    return answer
                 error: Exception = fault
             except _LOST as lost:
                 error = lost
                 timed_out = isinstance(lost, redis_errors.TimeoutError)
                 if self._closed or (sent and (not again or timed_out)):
                     raise self.fault(lost) from lost
+                resent = resent or sent
             except (redis_errors.RedisError, redis_errors.RedisClusterException) as other:
                 raise self.fault(other) from other
             if attempt == TRIES:
@@ -195,3 +215,15 @@ class RedisConnection:
         await self._move()
         if self._place is not None:
             await self._place.close()
+
+
+async def _serves(connection: AbstractConnection, key: str) -> bool:
+    """Ask a server of a cluster whether it has the slot of `key`."""
+    try:
+        await connection.send_command("EXISTS", key)
+        await connection.read_response()
+    except redis_errors.MovedError:
+        return False
+    except redis_errors.ResponseError:
+        return True  # on its way to another server, but still here
+    return True

@@ -148,37 +148,48 @@ class JobVerbs:
         """Cancel waiting jobs, ask running ones to stop."""
         if not ids:
             return []
-        raw, *entries = await self._caller.run("cancel", b"".join(ids))
+        (raw, *entries), resent = await self._caller.run_told("cancel", b"".join(ids))
         if await self._caller.quarantine(_unreadable(ids, entries)):
             raw, *entries = await self._caller.run("cancel", b"".join(ids))
         context = Context.read(raw)
-        return [
-            Canceled(_CANCELED[entry[0]], _job(job_id, entry, context))
-            for job_id, entry in zip(ids, entries, strict=True)
-        ]
+        answers = []
+        for job_id, entry in zip(ids, entries, strict=True):
+            status, job = _CANCELED[entry[0]], _job(job_id, entry, context)
+            # Its reply was lost: the first time made it final, or somebody did just then.
+            if resent and status is CancelStatus.FINAL and job and job.state is State.CANCELED:
+                status = CancelStatus.CANCELED
+            answers.append(Canceled(status, job))
+        return answers
 
     async def redrive(self, ids: Sequence[JobId]) -> list[Redriven]:
         """Queue Failed or Canceled jobs again."""
         if not ids:
             return []
-        raw, aheads, *entries = await self._caller.run("redrive", b"".join(ids))
+        (raw, aheads, *entries), resent = await self._caller.run_told("redrive", b"".join(ids))
         if await self._caller.quarantine(_unreadable(ids, entries)):
             raw, aheads, *entries = await self._caller.run("redrive", b"".join(ids))
         context = Context.read(raw)
-        return [
-            Redriven(_REDRIVEN[entry[0]], _job(job_id, entry, context), ahead)
-            for job_id, entry, (ahead,) in zip(ids, entries, iter_unpack(">I", aheads), strict=True)
-        ]
+        answers = []
+        for job_id, entry, (ahead,) in zip(ids, entries, iter_unpack(">I", aheads), strict=True):
+            status, job = _REDRIVEN[entry[0]], _job(job_id, entry, context)
+            if resent and status is RedriveStatus.NOT_RETRYABLE and job and not job.final:
+                status = RedriveStatus.REQUEUED
+            answers.append(Redriven(status, job, ahead))
+        return answers
 
     async def delete(self, ids: Sequence[JobId]) -> list[DeleteStatus]:
         """Remove final jobs now."""
         if not ids:
             return []
-        letters = await self._caller.run("delete", b"".join(ids))
+        letters, resent = await self._caller.run_told("delete", b"".join(ids))
         unreadable = [i for i, letter in zip(ids, letters, strict=True) if letter == _UNREADABLE]
         if await self._caller.quarantine(unreadable):
             letters = await self._caller.run("delete", b"".join(ids))
-        return [_DELETED[letter] for letter in letters]
+        answers = [_DELETED[letter] for letter in letters]
+        if resent:
+            gone = DeleteStatus.GONE
+            answers = [DeleteStatus.DELETED if answer is gone else answer for answer in answers]
+        return answers
 
 
 def _unreadable(ids: Sequence[JobId], entries: list[bytes]) -> list[JobId]:

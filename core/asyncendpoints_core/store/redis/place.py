@@ -7,10 +7,11 @@ No message made here shows a URL's credentials.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-from redis.asyncio import RedisCluster, Sentinel
+from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import (
     AbstractConnection,
@@ -26,7 +27,7 @@ from redis.backoff import NoBackoff
 from asyncendpoints_core.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     Source = str | Callable[[], str]
 
@@ -71,8 +72,8 @@ class Single:
 
     clustered = False
 
-    def __init__(self, pool: ConnectionPool) -> None:
-        self._pool = pool
+    def __init__(self, pool: ConnectionPool, sentinels: Sequence[Redis] = ()) -> None:
+        self._pool, self._sentinels = pool, sentinels
 
     async def open(self, key: str) -> tuple[str, AbstractConnection]:
         """Return a new connection."""
@@ -86,7 +87,9 @@ class Single:
         """Nothing is remembered."""
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Close the connections to the Sentinels."""
+        for sentinel in self._sentinels:
+            await sentinel.aclose()
 
 
 class Cluster:
@@ -97,27 +100,31 @@ class Cluster:
     def __init__(self, nodes: list[tuple[str, int]], options: dict[str, Any]) -> None:
         self._nodes, self._options = nodes, options
         self._client: RedisCluster | None = None
+        self._reading = asyncio.Lock()
 
     async def open(self, key: str) -> tuple[str, AbstractConnection]:
         """Return a new connection to the master of `key`."""
-        if self._client is None:
-            client = RedisCluster(
-                startup_nodes=[ClusterNode(host, port) for host, port in self._nodes],
-                retry=Retry(NoBackoff(), 0),
-                cluster_error_retry_attempts=0,
-                **{k: v for k, v in self._options.items() if k != "socket_timeout"},
-            )
-            try:
-                await client.initialize()
-            except BaseException:
-                await client.aclose()
-                raise
-            self._client = client
-        node = self._client.get_node_from_key(key)
+        async with self._reading:
+            client = self._client or await self._read_map()
+        node = client.get_node_from_key(key)
         if node is None:
             await self.forget()
             raise ConnectionError("no node of the cluster serves the endpoint's slot")
         return node.name, self.at(node.host, int(node.port))
+
+    async def _read_map(self) -> RedisCluster:
+        client = RedisCluster(
+            startup_nodes=[ClusterNode(host, port) for host, port in self._nodes],
+            retry=Retry(NoBackoff(), 0),
+            **{k: v for k, v in self._options.items() if k != "socket_timeout"},
+        )
+        try:
+            await client.initialize()
+        except BaseException:
+            await client.aclose()
+            raise
+        self._client = client
+        return client
 
     def at(self, host: str, port: int) -> AbstractConnection:
         """Return a new connection to one of its servers."""
@@ -127,9 +134,10 @@ class Cluster:
 
     async def forget(self) -> None:
         """Read the map of slots again before the next connection."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        async with self._reading:
+            client, self._client = self._client, None
+            if client is not None:
+                await client.aclose()
 
     async def close(self) -> None:
         """Close the client that reads the map of slots."""
@@ -203,4 +211,4 @@ def _sentinel(url: str) -> Single:
         guard["ssl"] = True
     sentinel = Sentinel(addresses, sentinel_kwargs={**common, **guard})
     options.update(db=int(db or 0), retry=Retry(NoBackoff(), 0))
-    return Single(SentinelConnectionPool(service, sentinel, **options))
+    return Single(SentinelConnectionPool(service, sentinel, **options), sentinel.sentinels)

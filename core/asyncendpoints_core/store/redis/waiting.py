@@ -56,32 +56,46 @@ class Doorbell:
         if not await self._caller.run("wait", worker.encode(), b"%d" % timeout_ms):
             await asyncio.sleep(max(0.0, timeout_ms / 1000))
             return False
-        connection = self._spare.pop() if self._spare else await self._connect()
-        self._busy.add(connection)
         left = timeout_ms / 1000 - (asyncio.get_running_loop().time() - began)
-        whole = False
         try:
-            await connection.send_command(
-                "BLPOP", self._caller.prefix + "bell", f"{max(0.001, left):.3f}"
-            )
-            # redis-py returns None both for its own timeout and for an empty pop.
-            reply = await asyncio.wait_for(
-                connection.read_response(timeout=math.inf), max(0.0, left) + GRACE_SECONDS
-            )
-            whole = True
-        except (*_FAULTS, TimeoutError) as error:
-            raise self._caller.connection.fault(error) from error
+            rung = await self._listen(max(0.001, left))
         except asyncio.CancelledError:
             self._leave(worker)
             raise
+        if rung:
+            self.rung.add(worker)
+        return rung
+
+    async def _listen(self, seconds: float) -> bool:
+        """Take a ring off the list, on a connection kept from an earlier wait if it still works."""
+        if self._spare:
+            try:
+                return await self._pop(self._spare.pop(), seconds)
+            except TimeoutError as error:
+                raise self._caller.connection.fault(error) from error
+            except _FAULTS:
+                pass  # its server has gone or moved since
+        try:
+            return await self._pop(await self._connect(), seconds)
+        except (*_FAULTS, TimeoutError) as error:
+            raise self._caller.connection.fault(error) from error
+
+    async def _pop(self, connection: AbstractConnection, seconds: float) -> bool:
+        self._busy.add(connection)
+        whole = False
+        try:
+            await connection.send_command("BLPOP", self._caller.prefix + "bell", f"{seconds:.3f}")
+            # redis-py's own timeout would return None, as an empty pop does.
+            reply = await asyncio.wait_for(
+                connection.read_response(timeout=math.inf), seconds + GRACE_SECONDS
+            )
+            whole = True
         finally:
             self._busy.discard(connection)
             if whole and not self._closed:
                 self._spare.append(connection)
             else:
                 await connection.disconnect(nowait=True)
-        if reply is not None:
-            self.rung.add(worker)
         return reply is not None
 
     async def _connect(self) -> AbstractConnection:

@@ -27,7 +27,7 @@ local function put_aside(id, bytes, state)
   add(set_aside, id, bytes)
   tally('corrupt', 1)
   local r = {
-    state = state, prio = 1, suspect = false, apart = false, created = now, seq = 0, base = active, max = 0,
+    state = state, prio = 1, suspect = false, apart = false, created = now, seq = 0, base = now, max = 0,
     attempt = 0, crashes = 0, releases = 0, rev = 1, claim = 0, updated = now, notbefore = 0,
     started = 0, completed = 0, expires = 0, cancel = 0, deadline = 0, size = 0, natt = 0,
     name = lost_name(state, bytes), trace = '', worker = '', progress = '', attempts = '',

@@ -1,0 +1,354 @@
+"""Lost replies, cancelled tasks, servers that forget: nothing is stranded or done twice."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from redis import Redis
+
+from asyncendpoints_core import jobs
+from asyncendpoints_core.errors import StoreError, StoreUnavailable, StoreVersionError
+from asyncendpoints_core.ids import JobId
+from asyncendpoints_core.states import State
+from asyncendpoints_core.store.protocol import Identity, SettleStatus
+from asyncendpoints_core.store.redis import RedisStore, scripts
+from support.redis_backend import ENDPOINT, RedisBackend
+from support.redis_proxy import Command, ReplyDroppingProxy
+from support.redis_server import RedisServer
+from support.stores import DONE, POLICY, check, hand, look, new, policy, put
+from support.verbs import VERBS, Scene
+
+
+@pytest.fixture
+async def proxied(redis_proxy: ReplyDroppingProxy, redis_url: str) -> AsyncIterator[RedisBackend]:
+    """A store behind the proxy; its figures must equal a full scan afterwards."""
+    backend = RedisBackend(redis_url, redis_proxy.url)
+    await backend.open()
+    try:
+        yield backend
+        await check(backend)
+    finally:
+        await backend.close()
+
+
+def runs(name: str) -> object:
+    sha = scripts.load(name).sha.encode()
+
+    def matches(command: Command) -> bool:
+        return command[0] == b"EVALSHA" and command[1] == sha
+
+    return matches
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "claim"])
+async def test_a_verb_whose_reply_is_lost_is_sent_again(
+    proxied: RedisBackend, redis_proxy: ReplyDroppingProxy, verb: str
+) -> None:
+    scene = Scene(proxied.store)
+    await scene.build()
+    fault = redis_proxy.drop_reply(runs(verb))  # type: ignore[arg-type]
+    answer = await VERBS[verb](scene)
+    assert fault.happened.is_set()
+    if verb == "settle":
+        assert [settled.status for settled in answer] == [SettleStatus.ALREADY] * 2
+        assert [settled.state for settled in answer] == [State.COMPLETED, State.QUEUED]
+    if verb in ("enqueue", "cancel", "redrive", "delete"):
+        # Not what the second sending alone would have met: the first one did it.
+        told = [str(getattr(one, "status", one)) for one in answer]
+        first = {"enqueue": "created", "redrive": "requeued", "delete": "deleted"}
+        assert told[0] == first.get(verb, "canceled")
+    if verb == "release_worker":
+        assert (await proxied.store.stats()).held == 1  # the suspect, held by another
+
+
+@pytest.mark.parametrize("stall", [False, True])
+async def test_a_claim_whose_reply_is_lost_strands_nothing(
+    redis_proxy: ReplyDroppingProxy, proxied: RedisBackend, stall: bool
+) -> None:
+    store = proxied.store
+    worker = await hand(store)
+    ids = await put(store, *(new() for _ in range(4)))
+    fault = redis_proxy.drop_reply(runs("claim"), stall=stall)  # type: ignore[arg-type]
+    task = asyncio.ensure_future(store.claim(worker.id, 1, 4))
+    await fault.happened.wait()
+    if stall:
+        redis_proxy.cut()
+    with pytest.raises(StoreUnavailable):
+        await task
+    assert (await store.stats()).held == 4
+    again = await store.claim(worker.id, 1, 4)
+    assert [job.job.id for job in again.jobs] == ids
+    settled = await store.settle([jobs.complete(job.claim, DONE) for job in again.jobs])
+    assert {one.status for one in settled} == {SettleStatus.APPLIED}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_a_verb_cancelled_in_the_middle_can_be_repeated(
+    proxied: RedisBackend, redis_proxy: ReplyDroppingProxy, verb: str
+) -> None:
+    scene = Scene(proxied.store)
+    await scene.build()
+    fault = redis_proxy.drop_reply(runs(verb), stall=True)  # type: ignore[arg-type]
+    task = asyncio.ensure_future(VERBS[verb](scene))
+    await fault.happened.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    redis_proxy.cut()
+    await scene.store.stats()  # sent again by itself, on a new connection; a claim would not be
+    await VERBS[verb](scene)
+    if verb == "claim":
+        held = {claim.job_id for claim in scene.claims}
+        batch = await scene.store.claim("w1", 50, 2)
+        assert (await scene.store.stats()).held == 2 + len(batch.jobs) + 1  # and the suspect
+        assert not held & {job.job.id for job in batch.jobs}
+
+
+async def test_calls_beside_a_cancelled_one_are_answered(redis_url: str) -> None:
+    store = RedisStore(redis_url, ENDPOINT)
+    await store.open()
+    tasks = [asyncio.ensure_future(store.enqueue([new()])) for _ in range(20)]
+    await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(answer, list) for answer in answers[1::2])
+    assert (await store.stats()).counts[State.QUEUED] >= 10
+    await store.close()
+
+
+async def test_a_forgotten_script_is_sent_whole(redis_url: str) -> None:
+    store = RedisStore(redis_url, ENDPOINT)
+    await store.open()
+    scene = Scene(store)
+    with Redis.from_url(redis_url) as client:
+        await scene.build()
+        for verb in VERBS.values():
+            client.script_flush()
+            await verb(scene)
+    await store.close()
+
+
+async def test_a_server_that_lost_everything_is_used_again(redis_url: str) -> None:
+    store = RedisStore(redis_url, ENDPOINT)
+    await store.open()
+    await store.configure(policy(max_depth=7))
+    with Redis.from_url(redis_url) as client:
+        client.flushall()
+    await put(store, new())
+    worker = await hand(store)
+    assert len(await worker.take()) == 1
+    assert (await store.configure(POLICY, overwrite=False)).max_depth in (7, POLICY.max_depth)
+    await store.close()
+
+
+async def test_a_restart_with_aof_loses_nothing() -> None:
+    with RedisServer(appendonly=True, appendfsync="always") as server:
+        store = RedisStore(server.url, ENDPOINT)
+        health = await store.open()
+        assert health.durable is True
+        assert health.warnings == ()
+        await store.configure(policy(max_depth=77))
+        ids = await put(store, *(new() for _ in range(30)))
+        worker = await hand(store)
+        first, *rest = await worker.take()
+        await store.settle([jobs.complete(first.claim, DONE)])
+        before = await store.stats()
+        await asyncio.to_thread(server.restart, kill=True)
+        after = await store.stats()
+        assert (after.counts, after.totals, after.held) == (
+            before.counts,
+            before.totals,
+            before.held,
+        )
+        found, result = await store.result(first.job.id)
+        assert found.job is not None
+        assert result == DONE
+        assert all(one.job for one in await store.get(ids))
+        settled = await store.settle([jobs.complete(job.claim, DONE) for job in rest])
+        assert {one.status for one in settled} == {SettleStatus.APPLIED}
+        assert (await store.configure(POLICY, overwrite=False)).max_depth == 77
+        await store.close()
+
+
+async def test_while_the_server_is_down_calls_fail_soon_and_later_ones_work() -> None:
+    with RedisServer() as server:
+        store = RedisStore(server.url, ENDPOINT)
+        await store.open()
+        await asyncio.to_thread(server.stop)
+        with pytest.raises(StoreUnavailable):
+            await asyncio.wait_for(store.stats(), 10)
+        await asyncio.to_thread(server.start)
+        assert (await store.stats()).counts[State.QUEUED] == 0
+        await store.close()
+
+
+async def test_a_newer_store_is_refused(redis_url: str) -> None:
+    store = RedisStore(redis_url, ENDPOINT)
+    await store.open()
+    with Redis.from_url(redis_url) as client:
+        client.hset(f"aep:{{{ENDPOINT}}}:meta", "schema", "2")
+        for verb in ("stats", "pause", "recover"):
+            with pytest.raises(StoreVersionError):
+                await VERBS[verb](Scene(store))
+        other = RedisStore(redis_url, ENDPOINT)
+        with pytest.raises(StoreVersionError):
+            await other.open()
+        await other.close()
+    await store.close()
+
+
+async def test_an_unreadable_request_is_set_aside_by_the_claim(redis_url: str) -> None:
+    backend = RedisBackend(redis_url)
+    await backend.open()
+    store = backend.store
+    [bad] = await put(store, new())
+    good = await put(store, new(), new())
+    record = await backend.record(bad)
+    assert record is not None
+    spoiled = record.replace(b"/reports", b"\xc1reports")  # sound to Lua, no MessagePack
+    await backend.spoil(bad, spoiled)
+    worker = await hand(store)
+    assert [job.job.id for job in await worker.take()] == good
+    job = await look(store, bad)
+    assert job.state is State.FAILED
+    assert job.error is not None
+    assert job.error.code == "corrupt"
+    restored = await backend.set_aside(bad)
+    assert restored is not None
+    assert b"\xc1reports" in restored
+    await check(backend)
+    await backend.close()
+
+
+async def test_a_body_that_is_missing_is_set_aside_by_the_claim(redis_url: str) -> None:
+    backend = RedisBackend(redis_url)
+    await backend.open()
+    [big] = await put(backend.store, new(body=b"x" * 5_000))
+    await backend.redis.hdel(backend.key("blobs"), big)
+    worker = await hand(backend.store)
+    assert await worker.take() == []
+    assert (await look(backend.store, big)).state is State.FAILED
+    await check(backend)
+    await backend.close()
+
+
+async def test_health_without_info_is_unknown_and_says_so() -> None:
+    with RedisServer() as server:
+        with Redis.from_url(server.url) as client:
+            client.execute_command(
+                *("ACL", "SETUSER", "endpoint", "on", ">s3cret/word", "resetkeys", "resetchannels"),
+                *(f"~aep:{{{ENDPOINT}}}:*", f"&aep:{{{ENDPOINT}}}:*"),
+                *("+@all", "-@admin", "-@dangerous"),  # INFO is in @dangerous
+            )
+        url = f"redis://endpoint:s3cret%2Fword@127.0.0.1:{server.port}/0"
+        store = RedisStore(url, ENDPOINT)
+        health = await store.open()
+        assert (health.durable, health.eviction) == (None, None)
+        assert health.warnings
+        scene = Scene(store)
+        await scene.build()
+        for verb in VERBS.values():
+            await verb(scene)
+        async with store.events() as events:
+            assert (await anext(events)).job_id is None
+        await store.close()
+        other = RedisStore(url, "tests/others")
+        with pytest.raises(StoreUnavailable, match="does not permit") as refused:
+            await other.open()
+        assert "s3cret" not in str(refused.value)
+        await other.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("redis://user:s3cret@127.0.0.1:1/0", StoreUnavailable),
+        ("redis://:s3cret@nowhere.invalid:1/0", StoreUnavailable),
+        ("redis+sentinel://:s3cret@127.0.0.1:1/main", StoreUnavailable),
+        ("redis+cluster://:s3cret@127.0.0.1:1", StoreUnavailable),
+        ("rediss://:s3cret@127.0.0.1:1/0?ssl_password=s3cret", StoreUnavailable),
+    ],
+)
+async def test_credentials_are_in_no_message(url: str, error: type[Exception]) -> None:
+    store = RedisStore(url, ENDPOINT)
+    with pytest.raises(error) as caught:
+        await store.open()
+    assert "s3cret" not in str(caught.value)
+    assert "***" in str(caught.value) or "@" not in str(caught.value)
+    await store.close()
+
+
+async def test_the_wrong_password_is_said_without_it() -> None:
+    with RedisServer(requirepass="right") as server:
+        url = server.url.replace("right", "wr0ng")
+        store = RedisStore(url, ENDPOINT)
+        with pytest.raises(StoreUnavailable, match="refused the credentials") as caught:
+            await store.open()
+        assert "wr0ng" not in str(caught.value)
+        await store.close()
+
+
+async def test_a_url_is_read_anew_for_each_connection() -> None:
+    with RedisServer(requirepass="first") as server:
+        urls = [server.url.replace("first", "stale"), server.url]
+        store = RedisStore(lambda: urls[0], ENDPOINT)
+        with pytest.raises(StoreUnavailable):
+            await store.open()
+        urls.pop(0)
+        await store.open()
+        await store.close()
+
+
+async def test_full_memory_stops_new_jobs_only() -> None:
+    with RedisServer(maxmemory="20mb", maxmemory_policy="noeviction") as server:
+        backend = RedisBackend(server.url)
+        await backend.open()
+        store = backend.store
+        await store.configure(policy(completed_ms=1_000))
+        worker = await hand(store)
+        running = await put(store, *(new(body=b"r" * 1_000) for _ in range(100)))
+        claims = [job.claim for job in await worker.take(100)]
+        assert [claim.job_id for claim in claims] == running
+        waiting: list[JobId] = []
+
+        async def fill() -> None:
+            for _ in range(200):
+                waiting.extend(await put(store, *(new(body=b"x" * 100_000) for _ in range(3))))
+
+        with pytest.raises(StoreUnavailable, match="memory limit"):
+            await fill()
+        assert waiting
+        scene = Scene(store)
+        scene.claims = claims[:2]
+        scene.ids = {"waiting": waiting[0], "failed": running[5], "completed": running[6]}
+        for verb in VERBS:
+            if verb not in ("enqueue", "redrive", "claim", "release_worker", "shut", "reconcile"):
+                await VERBS[verb](scene)
+        await store.configure(policy(completed_ms=1_000))
+        await store.settle([jobs.complete(claim, DONE) for claim in claims])
+        assert (await store.stats()).held == 0
+        await store.cancel(waiting)
+        await store.delete(waiting)
+        await backend.advance(2_000)
+        assert (await store.sweep()).removed
+        await put(store, new(body=b"x" * 100_000))
+        await check(backend)
+        await backend.close()
+
+
+async def test_another_owner_is_refused_and_changes_nothing(redis_url: str) -> None:
+    store = RedisStore(redis_url, ENDPOINT)
+    await store.open()
+    mine = Identity("cluster-1", "uid-1")
+    await store.configure(POLICY, mine)
+    with pytest.raises(StoreError, match="belongs to"):
+        await store.configure(policy(max_depth=1), Identity("cluster-2", "uid-1"))
+    assert await store.configure(policy(max_depth=2), mine, overwrite=False) == POLICY
+    await store.shut()
+    assert await store.purge()
+    await store.open()  # a late client: it does not bring the endpoint back
+    assert (await store.stats()).closed
+    await store.configure(POLICY, Identity("cluster-1", "uid-2"))
+    assert not (await store.stats()).closed
+    await store.close()

@@ -1,0 +1,90 @@
+"""The scripts' headers are their signatures: what they declare is what they use."""
+
+import re
+from importlib.resources import files
+
+import pytest
+
+from asyncendpoints_core.store.redis import keys, scripts
+
+FOLDER = files("asyncendpoints_core.store") / "lua"
+NAMES = sorted(
+    entry.name.removesuffix(".lua") for entry in FOLDER.iterdir() if entry.name.endswith(".lua")
+)
+# Commands whose second argument is no key.
+KEYLESS = {"TIME", "PUBLISH", "SPUBLISH"}
+
+
+def body(name: str) -> str:
+    """Return a script with its parts of lua/lib, without comments."""
+    text = scripts.read(name)
+    parts = [scripts.read(f"lib/{part}") for part in scripts.header(text).get("LIB", [])]
+    return re.sub(r"--[^\n]*", "", "\n".join([*parts, text]))
+
+
+def word(name: str) -> re.Pattern[str]:
+    return re.compile(rf"\b{re.escape(scripts.local_name(name))}\b")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_keys_declared_are_the_keys_used(name: str) -> None:
+    declared, code = scripts.load(name).keys, body(name)
+    unused = [key for key in declared if key != "meta" and not word(key).search(code)]
+    assert unused == [] or "unpack(KEYS)" in code
+    undeclared = [
+        key for key in keys.NAMES if key not in declared and re.search(rf"\b{key}\b(?=[,)])", code)
+    ]
+    locals_ = set(re.findall(r"local ([\w, ]+?)\s*(?:=|\n)", code))
+    named = {one.strip() for names in locals_ for one in names.split(",")}
+    assert [key for key in undeclared if key not in named and f"'{key}'" not in code] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_key_is_never_made_of_text(name: str) -> None:
+    for command, argument in re.findall(r"call\('([A-Z]+)', *([^,)]+)", body(name)):
+        if command not in KEYLESS:
+            assert re.fullmatch(r"\w+(\[[\w.]+\])*|unpack\(KEYS\)|unpack\(KEYS", argument.strip())
+    assert "KEYS[" not in body(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_fields_of_meta_declared_are_those_used(name: str) -> None:
+    script = scripts.load(name)
+    ignored = {"tick"}  # every script's time is never below it
+    assert [f for f in script.meta if f not in ignored and not word(f).search(body(name))] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_header_tells_what_the_script_is_for(name: str) -> None:
+    text = scripts.read(name)
+    assert text.startswith(f"-- {name}: ")
+    fields = scripts.header(text)
+    assert fields["RETURNS"] or "bare" in fields.get("FLAGS", [])
+    uses_arguments = "ARGV" in re.sub(r"--[^\n]*", "", text)
+    assert ("ARGV" in fields) == uses_arguments
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_what_adds_jobs_may_be_refused_when_memory_is_full(name: str) -> None:
+    script = scripts.load(name)
+    assert ("deny-oom" in script.flags) == (name in ("enqueue", "redrive"))
+    if not script.flags:
+        first = re.search(r"call\('(\w+)'", script.source)
+        assert first is not None
+        assert first[1] == "HDEL"  # a write that may be made then: more may follow it
+    if "read" in script.flags:
+        assert not re.search(
+            r"call\('(H(SET|DEL|INCRBY)|Z(ADD|REM)\w*|SET|R?PUSH|DEL)'", script.source
+        )
+
+
+def test_numbers_become_text_whole() -> None:
+    # tostring() of Lua 5.1 keeps 14 digits; times have 13, claim numbers 16.
+    for name in NAMES:
+        assert "tostring" not in body(name)
+
+
+@pytest.mark.parametrize("name", ["", "a{b}/c", "a b/c", "a*/c", "a/c\n"])
+def test_a_name_that_would_break_the_hash_tag_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="not the name"):
+        keys.prefix(name)

@@ -2,14 +2,16 @@
 -- KEYS: meta workers winfo marks held
 -- META: tick
 -- FLAGS: read
--- RETURNS: for each lease, held, end of its last cordon (8 bytes each), 1 when it drains, what it said
+-- RETURNS: for each lease, held, end of its last cordon or 0 (8 bytes each), 1 when it drains, what it said
 --   of itself
 local out = {}
 local flat = call('ZRANGE', workers, 0, 9999, 'WITHSCORES')
 for i = 1, #flat, 2 do
   local worker = flat[i]
   local packed, last = call('HGET', marks, 'c' .. worker), 0
-  for _, ends in pairs(packed and cmsgpack.unpack(packed) or {}) do last = math.max(last, ends) end
+  for _, ends in pairs(packed and cmsgpack.unpack(packed) or {}) do
+    if ends > now then last = math.max(last, ends) end
+  end
   out[#out + 1] = struct.pack('>I8I8I8B', tonumber(flat[i + 1]),
     call('ZLEXCOUNT', held, '[' .. worker .. '\0', '(' .. worker .. '\1'), last,
     call('HEXISTS', marks, 'd' .. worker)) .. (call('HGET', winfo, worker) or '')

@@ -66,6 +66,7 @@ class _Drawer:
         self._data = data
         self._now = now
         self._newer = dict.fromkeys(Priority, 0)  # records left standing at each line's front
+        self._slot = data.slot
 
     def suspect(self) -> Record | None:
         """Return the first suspect that may run by now."""
@@ -89,16 +90,18 @@ class _Drawer:
             size += record.size if record else 0
             if record and taken and size > MAX_BATCH_BYTES:
                 break
-            self._data.slot = (slot + 1) % len(DRAW)
+            self._slot = (slot + 1) % len(DRAW)
             if record is not None:
                 self._data.unplace(record.id)
                 taken.append(record)
+        if taken:
+            self._data.slot = self._slot
         return taken
 
     def _next_slot(self) -> int | None:
         """Return the next slot whose line has something; an empty line gives its slots away."""
         for step in range(len(DRAW)):
-            slot = (self._data.slot + step) % len(DRAW)
+            slot = (self._slot + step) % len(DRAW)
             if len(self._data.lines[DRAW[slot]]) > self._newer[DRAW[slot]]:
                 return slot
         return None

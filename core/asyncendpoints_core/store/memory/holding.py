@@ -86,13 +86,13 @@ def reconcile(data: Data, worker: str, held: Sequence[Claim], now: int) -> int:
     return len(strangers)
 
 
-def state_of(data: Data, worker: Worker) -> WorkerState:
+def state_of(data: Data, worker: Worker, now: int) -> WorkerState:
     """Return a worker as others see it."""
     return WorkerState(
         info=worker.info,
         lease_ms=worker.lease_ms,
         held=len(data.held.get(worker.info.id, ())),
-        cordoned_until_ms=worker.cordoned_until,
+        cordoned_until_ms=worker.cordoned_until if worker.cordoned_until > now else 0,
         draining=worker.draining,
     )
 
@@ -104,7 +104,7 @@ def cordon(data: Data, worker_id: str, seconds: float, by: str, now: int) -> Wor
         return None
     worker.cordons = {who: until for who, until in worker.cordons.items() if until > now}
     worker.cordons[by] = now + min(MAX_CORDON_MS, int(seconds * 1000))
-    return state_of(data, worker)
+    return state_of(data, worker, now)
 
 
 def release_worker(

@@ -226,9 +226,9 @@ class MemoryStore:
 
     async def workers(self) -> list[WorkerState]:
         """See Store.workers."""
-        self._now()
+        now = self._now()
         known = sorted(self._data.workers.items())[:10_000]
-        return [holding.state_of(self._data, worker) for _, worker in known]
+        return [holding.state_of(self._data, worker, now) for _, worker in known]
 
     async def recover(self) -> Recovery:
         """See Store.recover."""

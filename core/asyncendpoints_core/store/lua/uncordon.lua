@@ -9,7 +9,7 @@ for i = 2, #ARGV do
   local packed = call('HGET', marks, field)
   local kept, any = {}, false
   for who, ends in pairs(packed and cmsgpack.unpack(packed) or {}) do
-    if ends > now and who ~= ARGV[1] then kept[who], any = ends, true end
+    if who ~= ARGV[1] then kept[who], any = ends, true end
   end
   if any then
     call('HSET', marks, field, cmsgpack.pack(kept))

@@ -174,6 +174,11 @@ class Command:
             self._changed.wait_for(lambda: not self._open, SECONDS)
         return status
 
+    def kill(self) -> None:
+        """End it by SIGKILL, without waiting for what it has started and what still speaks."""
+        self.process.kill()
+        self.process.wait(SECONDS)
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it by a signal; return the exit status."""
         self.send(number)

@@ -114,7 +114,7 @@ def test_workers_drain_when_run_is_killed(tmp_path: Path, redis_url: str, runs: 
         (url,) = run.ready()
         runs.submit(url)
         child, _ = runs.next()
-        run.stop(signal.SIGKILL)
+        run.kill()
         runs.let_go(child)
     eventually(lambda: not pods(redis_url))
 

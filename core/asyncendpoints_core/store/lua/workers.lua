@@ -2,8 +2,8 @@
 -- KEYS: meta workers winfo marks held
 -- META: tick
 -- FLAGS: read
--- RETURNS: for each lease, held, end of its last cordon or 0 (8 bytes each), 1 when it drains, what it said
---   of itself
+-- RETURNS: for each lease, held, end of its last cordon or 0 (8 bytes each), 1 when it
+--   drains, what it said of itself
 local out = {}
 local flat = call('ZRANGE', workers, 0, 9999, 'WITHSCORES')
 for i = 1, #flat, 2 do

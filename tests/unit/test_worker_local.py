@@ -11,13 +11,14 @@ import pytest
 from pydantic import BaseModel
 
 from asyncendpoints_core.errors import StoreUnavailable
-from asyncendpoints_core.jobs import Outcome, OutcomeKind
+from asyncendpoints_core.jobs import Outcome, OutcomeKind, complete
 from asyncendpoints_core.states import State
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.protocol import Cause, ClaimBatch, Settled, WorkerInfo
 from asyncendpoints_worker import JobContext, PermanentError, Result, RetryAfter
 from asyncendpoints_worker.local import LocalWorker
 from asyncendpoints_worker.registry import HANDLER, SHUTDOWN, STARTUP, Declaration, Registry
+from asyncendpoints_worker.results import NULL
 from support.work import (
     assert_tidy,
     endpoint,
@@ -524,6 +525,33 @@ async def test_suspects_run_alone() -> None:
         beside.clear()
         await until_final(store, *await submit(store, *(new_job("work") for _ in range(8))))
         assert max(beside) > 1
+
+
+async def test_a_worker_makes_room_for_a_suspect_and_goes_on_when_another_took_it() -> None:
+    async def waits() -> None:
+        entered.set()
+        await go_on.wait()
+
+    async def work() -> None: ...
+
+    entered, go_on = asyncio.Event(), asyncio.Event()
+    async with working(registry(waits=waits, work=work)) as (store, _):
+        long = await submit(store, new_job("waits"))
+        await entered.wait()
+        await store.pause()
+        suspect = await submit(store, new_job("work"))
+        await store.register(WorkerInfo("dead", "pod", "nonce", 8))
+        await store.resume()
+        assert len((await store.claim("dead", 1, 8)).jobs) == 1
+        await store.release_worker("dead", Cause.CRASH)
+        # The worker holds a job, so it waits to be empty; one that is empty takes the suspect.
+        await store.register(WorkerInfo("empty", "pod", "nonce", 8))
+        batch = await store.claim("empty", 1, 8)
+        assert batch.alone
+        await store.settle([complete(batch.jobs[0].claim, NULL)])
+        await until_final(store, *suspect, *await submit(store, new_job("work")))
+        go_on.set()
+        await until_final(store, *long)
 
 
 async def test_a_scheduled_job_is_started_when_due() -> None:

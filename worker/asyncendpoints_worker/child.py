@@ -23,6 +23,7 @@ from asyncendpoints_core.endpoint import AsyncEndpoint
 from asyncendpoints_core.errors import StoreUnavailable, UsageError
 from asyncendpoints_core.settings import read_url
 from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_core.telemetry import configure_logging
 from asyncendpoints_worker import pipe
 from asyncendpoints_worker.backoff import Backoff
 from asyncendpoints_worker.board import Board
@@ -149,7 +150,7 @@ async def _serve(control: socket.socket, board: Board) -> int:
     init = await channel.receive()
     if not isinstance(init, pipe.Init):
         return 1
-    logging.basicConfig(level=init.log_level.upper(), stream=sys.stderr)
+    configure_logging(init.log_level, init.log_format)
     endpoint = AsyncEndpoint.parse(init.endpoint)
     try:
         target = target_of(endpoint, [Path(each) for each in init.folders], None, init.http_target)

@@ -93,7 +93,7 @@ class Engine:
         self._missing_is_final = missing_is_final
         self._generation = 0
         self._request = 0
-        self.draining = self._solo = self._strangers = False
+        self.draining = self._solo = self._making_room = self._strangers = False
         self._wake = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -175,7 +175,9 @@ class Engine:
             batch = await self._ask()
             if batch is not None:
                 self._take(batch)
-                if self._should_rest(batch):
+                if batch.drain:
+                    await self._make_room()
+                elif self._should_rest(batch):
                     await self._rest(batch)
         await self._empty.wait()
         self._finished.set()
@@ -207,6 +209,16 @@ class Engine:
         if self.draining or self._solo or self._strangers or self.used >= self.concurrency:
             return False
         return not batch.jobs or not batch.more
+
+    async def _make_room(self) -> None:
+        """Claim nothing until empty: a suspect is to run here alone.
+
+        Asked again every second all the same: an empty worker elsewhere may have taken it.
+        """
+        if self.used and not self.draining:
+            self._making_room = True
+            await self._unless_woken(asyncio.sleep(MAX_REST_MS / 1000))
+            self._making_room = False
 
     async def _rest(self, batch: ClaimBatch) -> None:
         """Wait for the doorbell, the next due job, or something to be told."""
@@ -250,7 +262,7 @@ class Engine:
     # Running.
 
     def _take(self, batch: ClaimBatch) -> None:
-        self._solo = batch.drain or batch.alone
+        self._solo = batch.alone
         jobs = batch.jobs
         if not jobs:
             return
@@ -329,5 +341,5 @@ class Engine:
         self.used -= slots
         if not self.used:
             self._empty.set()
-        if was_full or (self._solo and not self.used):
+        if was_full or ((self._solo or self._making_room) and not self.used):
             self._wake.set()

@@ -136,7 +136,7 @@ class Offspring:
 
         `now` is monotonic time; `grace` how long past its deadline an attempt may still end.
         """
-        if not self.ready or self.killed:
+        if not self.ready or self.killed or self.ended.done():
             return
         culprits = self._overstayers(now, grace)
         abandoned = self._lost_at is not None and now > self._lost_at + CANCEL_SECONDS
@@ -162,9 +162,10 @@ class Offspring:
 
     def kill(self, culprits: list[tuple[Running, Stop]] | None = None) -> None:
         """End the process and its group at once; `culprits` are settled when it is dead."""
-        self.killed = True
-        self.culprits = culprits or []
-        orphans.kill_group(self.pid)
+        if not self.ended.done():  # its number may be another's by then
+            self.killed = True
+            self.culprits = culprits or []
+            orphans.kill_group(self.pid)
 
     # The heart's member.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import msgspec
 
 from asyncendpoints_core.policy import Policy
+from asyncendpoints_core.telemetry import LogFormat
 from asyncendpoints_worker.metrics import Snapshot
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Init(msgspec.Struct, tag=True):
     redis_url_file: str | None = None
     http_target: str | None = None
     log_level: str = "info"
-    log_format: str = "auto"
+    log_format: LogFormat = "auto"
 
 
 class Assign(msgspec.Struct, tag=True):

@@ -106,7 +106,9 @@ class Supervisor:
     async def run(self) -> int:
         """Serve until told to stop; return the exit status."""
         self._listen()
-        await self._store.open()
+        health = await self._store.open()
+        for warning in health.warnings:
+            log.warning("Redis: %s", warning)
         policy = await self._store.configure(self._endpoint.spec.policy(), overwrite=False)
         await release_older(self._store, self._names.pod, self._names.nonce)
         self._heart = Heart(self._store, policy, lambda: list(self._children))
@@ -259,6 +261,8 @@ class Supervisor:
         self._draining = True
         for child in self._children:
             child.drain()
+            if not child.ready:
+                child.kill()  # it holds nothing yet
         self._heart.beat_now()
         limit = 0.0 if self._fault else self._endpoint.spec.drain_seconds
         if not await self._childless_within(limit):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from itertools import chain
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +31,7 @@ from asyncendpoints_gateway.problems import (
     not_found,
     store_unavailable,
 )
+from asyncendpoints_gateway.response import Reply
 from asyncendpoints_gateway.submit import submit
 
 if TYPE_CHECKING:
@@ -77,6 +79,13 @@ class Gateway:
         self._before_enqueue = before_enqueue
         self._owns_policy = owns_policy
         self._router: Router[RouteConfig] = Router(self.context.config.routes)
+        # Without parameters a path has one spelling that needs no decoding, and beats all others.
+        self._literal = {
+            (method, route.path): route
+            for route in self.context.config.routes
+            for method in route.methods
+            if "{" not in route.path
+        }
         kept = {name for route in self.context.config.routes for name in route.keep}
         self._cors = cors.Cors(self.context.config.origins, kept)
         self._pages: dict[str, bytes] = {}
@@ -171,7 +180,7 @@ class Gateway:
         self, request: web.BaseRequest, extra: Mapping[str, str], decoded: bool
     ) -> tuple[str, Awaitable[web.StreamResponse]]:
         """Return what a request is for and the view that answers it; raises Problem."""
-        context, method = self.context, request.method
+        context, method, before = self.context, request.method, self._before_enqueue
         _check_head(request, context.config.max_head)
         if method == "OPTIONS":
             preflight = self._cors.preflight(request.headers)
@@ -184,11 +193,12 @@ class Gateway:
         query = url.raw_query_string
         if query:
             queries.check_utf8(query)
+        route = self._literal.get((method, path))
+        if route is not None:  # the commonest kind of path needs no walk
+            return "submit", submit(context, request, route, {}, before, decoded=decoded)
         match = self._router.match(method, path)
         if isinstance(match, Match):
-            view = submit(
-                context, request, match.route, match.params, self._before_enqueue, decoded=decoded
-            )
+            view = submit(context, request, match.route, match.params, before, decoded=decoded)
             return "submit", view
         if isinstance(match, Malformed):
             raise Problem("invalid-query", match.detail)
@@ -252,7 +262,7 @@ class Gateway:
         key = make.__name__
         if key not in self._pages:
             self._pages[key] = make(self.context.config, self._guard is not None)
-        return web.Response(body=self._pages[key], headers=headers)
+        return Reply(body=self._pages[key], headers=headers)
 
 
 async def _at_once(response: web.Response) -> web.Response:
@@ -264,7 +274,7 @@ async def _allowing(method: str, methods: list[str]) -> web.Response:
     allow = ", ".join(sorted(methods))
     if method != "OPTIONS":
         raise method_not_allowed(allow)
-    return web.Response(status=204, headers={"Allow": allow})
+    return Reply(status=204, headers={"Allow": allow})
 
 
 def _check_head(request: web.BaseRequest, limit: int) -> None:
@@ -273,8 +283,6 @@ def _check_head(request: web.BaseRequest, limit: int) -> None:
     """
     if request.version.major != 1:
         raise Problem("invalid-header", "the request is no HTTP/1.1", close=True)
-    size = 0
-    for name, value in request.raw_headers:
-        size += len(name) + len(value) + 4
-    if size > limit:
+    raw = request.raw_headers
+    if sum(map(len, chain.from_iterable(raw))) + 4 * len(raw) > limit:
         raise Problem("headers-too-large", f"headers have at most {limit} bytes", close=True)

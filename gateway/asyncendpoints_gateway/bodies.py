@@ -11,7 +11,7 @@ import zlib
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import ClientPayloadError, web
+from aiohttp import ClientPayloadError
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
@@ -20,7 +20,9 @@ from asyncendpoints_core.schemas import CompiledSchema, parse_json, validate
 from asyncendpoints_gateway.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
+
+    from aiohttp import StreamReader, web
 
 STALL_SECONDS: Final = 30.0
 """How long a body may bring nothing new before its connection is given up."""
@@ -30,19 +32,24 @@ _ZLIB: Final = 15
 _CODINGS: Final = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}
 
 
-async def read_body(request: web.BaseRequest, limit: int, *, decoded: bool = False) -> bytes:
-    """Return the body, at most `limit` bytes of it after decoding.
+async def read_body(
+    request: web.BaseRequest, given: Mapping[str, str], limit: int, *, decoded: bool = False
+) -> bytes:
+    """Return the body, at most `limit` bytes of it after decoding. `given`: see headers.Sifted.
 
     `decoded`: the server in front (a user's own application) has undone gzip and deflate already.
     """
-    coding = _coding(request)
-    await _expected(request, limit, coding)
+    coding = _coding(given["content-encoding"]) if "content-encoding" in given else None
+    if coding is None and int(given.get("content-length", 0)) > limit:
+        raise _too_large(limit)
+    if "expect" in given:
+        await _continue(request, given["expect"])
     if coding is not None and not decoded:
         return await _inflate(_chunks(request), coding, limit)
     content = request.content
     if content.at_eof():
         return b""
-    first = await _next(request)
+    first = await _next(content)
     if content.at_eof():
         if len(first) > limit:
             raise _too_large(limit)
@@ -58,24 +65,17 @@ async def read_body(request: web.BaseRequest, limit: int, *, decoded: bool = Fal
     return b"".join(parts)
 
 
-async def _expected(request: web.BaseRequest, limit: int, coding: str | None) -> None:
-    """Refuse by the announced length; answer `Expect: 100-continue` (RFC 9110 §10.1.1)."""
-    headers = request.headers
-    length = headers.get("Content-Length")
-    if length is not None and coding is None and int(length) > limit:
-        raise _too_large(limit)
-    if "Expect" not in headers or request.version < (1, 1):
-        return
-    if headers["Expect"].lower() == "100-continue" and not request.content.is_eof():
+async def _continue(request: web.BaseRequest, expect: str) -> None:
+    """Answer `Expect: 100-continue` (RFC 9110 §10.1.1): the client waits for it with its body."""
+    if expect.lower() == "100-continue" and request.version >= (1, 1):
+        if request.content.is_eof():
+            return
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # the answer itself has not begun
 
 
-def _coding(request: web.BaseRequest) -> str | None:
-    value = request.headers.get("Content-Encoding")
-    if value is None:
-        return None
-    name = ",".join(request.headers.getall("Content-Encoding")).strip().lower()
+def _coding(value: str) -> str | None:
+    name = value.strip().lower()
     if name in {"", "identity"}:
         return None
     if name not in _CODINGS:
@@ -91,14 +91,13 @@ def _coding(request: web.BaseRequest) -> str | None:
 async def _chunks(request: web.BaseRequest) -> AsyncIterator[bytes]:
     content = request.content
     while not content.at_eof():
-        chunk = await _next(request)
+        chunk = await _next(content)
         if chunk:
             yield chunk
 
 
-async def _next(request: web.BaseRequest) -> bytes:
+async def _next(content: StreamReader) -> bytes:
     """Return what has come of the body by now, or what comes next."""
-    content = request.content
     try:
         ready = content.read_nowait(-1)
         if ready or content.at_eof():

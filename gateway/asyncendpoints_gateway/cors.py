@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
+from asyncendpoints_gateway.response import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from aiohttp import web
     from multidict import CIMultiDictProxy
 
 EXPOSED: Final = "Location, Retry-After, ETag, Preference-Applied, Idempotent-Replayed"
@@ -70,7 +71,7 @@ class Cors:
         headers["Access-Control-Allow-Headers"] = self._taken
         headers["Access-Control-Max-Age"] = str(MAX_AGE_SECONDS)
         headers["Allow"] = METHODS
-        return web.Response(status=204, headers=headers)
+        return Reply(status=204, headers=headers)
 
 
 def add(response: web.StreamResponse, headers: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ those that only prefer something (Prefer, Accept, If-None-Match) never cause an 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from asyncendpoints_core.jobs import Priority
 from asyncendpoints_gateway.problems import Problem
@@ -25,6 +25,22 @@ KEPT: Final = frozenset(
 )
 """Headers stored with every job (in lower case); a route can name more."""
 
+STEERING: Final = frozenset(
+    {
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "idempotency-key",
+        "job-delay",
+        "job-expires",
+        "job-priority",
+        "prefer",
+        "x-async-request-id",
+    }
+)
+"""Headers that say what the gateway is to do with a submission."""
+
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,3})?", re.ASCII)
 _PRIORITIES: Final[Mapping[str, Priority]] = {
     "high": Priority.HIGH,
@@ -37,14 +53,42 @@ _PRINTABLE: Final = re.compile(r"[\x20-\x7e]+", re.ASCII)
 _ESCAPE: Final = re.compile(r'\\(["\\])')
 
 
-def single(headers: CIMultiDictProxy[str], name: str) -> str | None:
-    """Return the one value of a header; a repeated one is refused, for either could be meant."""
-    values = headers.getall(name, None)
-    if values is None:
-        return None
-    if len(values) > 1:
-        raise Problem("invalid-header", f"{name} is given more than once")
-    return values[0].strip(" \t")
+class Sifted(NamedTuple):
+    """A submission's headers, looked through once, by lower-case names.
+
+    `kept` is stored with the job; `given` steers the gateway; `repeated` names those of `given`
+    that came more than once. Values that came more than once are joined by a comma.
+    """
+
+    kept: dict[str, str]
+    given: dict[str, str]
+    repeated: tuple[str, ...]
+
+    def single(self, name: str) -> str | None:
+        """Return the one value of a header; a repeated one is refused: either could be meant."""
+        value = self.given.get(name)
+        if value is not None and name in self.repeated:
+            raise Problem("invalid-header", f"{name} is given more than once")
+        return value
+
+
+def sift(headers: CIMultiDictProxy[str], keep: frozenset[str]) -> Sifted:
+    """Return what matters of the headers. What is not UTF-8 is decoded as Latin-1."""
+    kept: dict[str, str] = {}
+    given: dict[str, str] = {}
+    repeated: tuple[str, ...] = ()
+    for name, value in headers.items():
+        lower = name.lower()
+        text = value if value.isascii() else readable(value)
+        if lower in keep:
+            kept[lower] = f"{kept[lower]}, {text}" if lower in kept else text
+        if lower in STEERING:
+            if lower in given:
+                given[lower] += f", {text}"
+                repeated = (*repeated, lower)
+            else:
+                given[lower] = text
+    return Sifted(kept, given, repeated)
 
 
 def seconds_ms(name: str, value: str, *, positive: bool) -> int:
@@ -78,14 +122,12 @@ def idempotency_key(value: str, name: str = "Idempotency-Key") -> str:
     return key
 
 
-def prefer_wait(values: Iterable[str]) -> int | None:
+def prefer_wait(value: str) -> int | None:
     """Return N of `Prefer: wait=N`, at most 60, or None; the first one counts (RFC 7240 §2)."""
-    for value in values:
-        for part in value.split(","):
-            preference = part.partition(";")[0].strip()
-            match = _WAIT.fullmatch(preference)
-            if match is not None:
-                return min(int(match[1] or match[2]), MAX_WAIT_SECONDS)
+    for part in value.split(","):
+        match = _WAIT.fullmatch(part.partition(";")[0].strip())
+        if match is not None:
+            return min(int(match[1] or match[2]), MAX_WAIT_SECONDS)
     return None
 
 
@@ -130,17 +172,6 @@ _ENTITY_TAG: Final = re.compile(r'(?:W/)?"([\x21\x23-\x7e]*)"')
 def matches_etag(values: Iterable[str], tag: str) -> bool:
     """Tell whether If-None-Match holds for the entity tag `tag` (unquoted); weak comparison."""
     return any(value.strip() == "*" or tag in _ENTITY_TAG.findall(value) for value in values)
-
-
-def kept_headers(headers: CIMultiDictProxy[str], keep: frozenset[str]) -> dict[str, str]:
-    """Return the headers to store, by lower-case names; repeated ones are joined by a comma."""
-    kept: dict[str, str] = {}
-    for name, value in headers.items():
-        lower = name.lower()
-        if lower in keep:
-            text = value if value.isascii() else readable(value)
-            kept[lower] = f"{kept[lower]}, {text}" if lower in kept else text
-    return kept
 
 
 def readable(value: str) -> str:

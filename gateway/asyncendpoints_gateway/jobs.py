@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
 from asyncendpoints_core.store.protocol import CancelStatus, DeleteStatus, RedriveStatus
 from asyncendpoints_gateway import jobjson, queries, replies
 from asyncendpoints_gateway.headers import matches_etag
 from asyncendpoints_gateway.problems import Problem, store_unavailable
+from asyncendpoints_gateway.response import Reply
 from asyncendpoints_gateway.submit import queue_full
 
 if TYPE_CHECKING:
+    from aiohttp import web
+
     from asyncendpoints_core.ids import JobId
     from asyncendpoints_core.store.protocol import Found
     from asyncendpoints_gateway.context import Context
@@ -62,15 +63,15 @@ async def cancel(context: Context, request: web.BaseRequest, job_id: JobId) -> w
     body = replies.job_body(context, answer.job)
     headers = {"Content-Type": replies.JSON}
     if answer.status is CancelStatus.CANCELED:
-        return web.Response(body=body, headers=headers)
+        return Reply(body=body, headers=headers)
     headers["Retry-After"] = "1"  # a cancel reaches its handler within a second
-    return web.Response(status=202, body=body, headers=headers)
+    return Reply(status=202, body=body, headers=headers)
 
 
 async def _purge(context: Context, job_id: JobId) -> web.Response:
     [status] = await context.call(context.store.delete([job_id]))
     if status is DeleteStatus.DELETED:
-        return web.Response(status=204)
+        return Reply(status=204)
     if status is DeleteStatus.NOT_FINAL:
         raise Problem("job-final", "only a final job can be purged; cancel this one first")
     raise replies.gone() if status is DeleteStatus.GONE else replies.missing()
@@ -101,7 +102,7 @@ async def listing(context: Context, request: web.BaseRequest) -> web.Response:
     except ValueError:
         raise queries.invalid_cursor() from None
     items = [jobjson.view(job, context.config.base) for job in page.jobs]
-    return web.Response(
+    return Reply(
         body=jobjson.encode({"items": items, "nextCursor": page.cursor}),
         headers={"Content-Type": replies.JSON, "Cache-Control": "no-store"},
     )

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from asyncendpoints_core.telemetry import Metric as Name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from prometheus_client import Metric
 
@@ -21,83 +27,45 @@ if TYPE_CHECKING:
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 DURATIONS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
 SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 500)
-OPERATIONS: Final = (
-    "submit",
-    "job",
-    "result",
-    "events",
-    "cancel",
-    "retry",
-    "list",
-    "docs",
-    "options",
-    "none",
-)
-"""What a request was for; never a path, which clients could make up without end."""
 
 
-class Metrics:
-    """Everything the gateway counts. `waiters` gives how many requests wait now."""
+class Metrics(Collector):
+    """Everything the gateway counts. `waiters` gives how many requests wait now.
+
+    Counting is a few additions, without the locks of prometheus-client's own classes: everything
+    here happens on one event loop. The metrics are made of it at each scrape.
+    """
 
     def __init__(self, waiters: Callable[[], int]) -> None:
         """Register every metric."""
-        self.registry = CollectorRegistry()
-        self._submissions = Counter(
-            Name.SUBMISSIONS,
-            "Requests to routes, by job name and what became of them: created, or the problem.",
-            ("job", "outcome"),
-            registry=self.registry,
-        )
-        self._requests = Histogram(
-            Name.REQUESTS,
-            "How long requests took, waiting included.",
-            ("operation", "status"),
-            buckets=DURATIONS,
-            registry=self.registry,
-        )
-        self._batches = Histogram(
-            Name.BATCH,
-            "Items in one call to the store.",
-            ("verb",),
-            buckets=SIZES,
-            registry=self.registry,
-        )
-        self._store_errors = Counter(
-            Name.STORE_ERRORS, "Requests that the store did not answer.", registry=self.registry
-        )
-        Gauge(
-            Name.WAITERS, "Requests that wait for a job to change.", registry=self.registry
-        ).set_function(waiters)
+        self._waiters = waiters
+        self._submissions: dict[tuple[str, str], int] = {}
+        self._requests: dict[tuple[str, int], Distribution] = {}
+        self._batches: dict[str, Distribution] = {}
+        self._store_errors = 0
         self._figures = Figures()
-        self.registry.register(self._figures)
-        # Looking a labelled child up costs more than counting in it, so each is kept once found.
-        self._request_children: dict[tuple[str, int], Histogram] = {}
-        self._submission_children: dict[tuple[str, str], Counter] = {}
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
 
     def request(self, operation: str, status: int, seconds: float) -> None:
-        """Count one answered request."""
-        key = (operation, status)
-        child = self._request_children.get(key)
-        if child is None:
-            child = self._request_children[key] = self._requests.labels(operation, str(status))
-        child.observe(seconds)
+        """Count one answered request. `operation` is never a path: clients could make up many."""
+        found = self._requests.get((operation, status))
+        if found is None:
+            found = self._requests[operation, status] = Distribution(DURATIONS)
+        found.add(seconds)
 
     def submission(self, job: str, outcome: str) -> None:
         """Count one submission."""
         key = (job, outcome)
-        child = self._submission_children.get(key)
-        if child is None:
-            child = self._submission_children[key] = self._submissions.labels(job, outcome)
-        child.inc()
+        self._submissions[key] = self._submissions.get(key, 0) + 1
 
     def batch_of(self, verb: str) -> Callable[[int], None]:
         """Return what counts the size of each call of `verb`."""
-        child = self._batches.labels(verb)
-        return child.observe
+        return self._batches.setdefault(verb, Distribution(SIZES)).add
 
     def store_error(self) -> None:
         """Count a request that the store did not answer."""
-        self._store_errors.inc()
+        self._store_errors += 1
 
     def stats(self, stats: Stats | None) -> None:
         """Show these figures of the store; None: it did not answer."""
@@ -107,8 +75,62 @@ class Metrics:
         """Return every metric in Prometheus' text format."""
         return generate_latest(self.registry)
 
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: registering must not read the figures."""
+        return ()
 
-class Figures(Collector):
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric."""
+        submissions = CounterMetricFamily(
+            Name.SUBMISSIONS,
+            "Requests to routes, by job name and what became of them: created, or the problem.",
+            labels=("job", "outcome"),
+        )
+        for labels, count in self._submissions.items():
+            submissions.add_metric(labels, count)
+        requests = HistogramMetricFamily(
+            Name.REQUESTS,
+            "How long requests took, waiting included.",
+            labels=("operation", "status"),
+        )
+        for (operation, status), found in self._requests.items():
+            requests.add_metric((operation, str(status)), found.buckets(), found.total)
+        batches = HistogramMetricFamily(
+            Name.BATCH, "Items in one call to the store.", labels=("verb",)
+        )
+        for verb, sizes in self._batches.items():
+            batches.add_metric((verb,), sizes.buckets(), sizes.total)
+        yield from (submissions, requests, batches)
+        yield CounterMetricFamily(
+            Name.STORE_ERRORS, "Requests that the store did not answer.", value=self._store_errors
+        )
+        yield GaugeMetricFamily(
+            Name.WAITERS, "Requests that wait for a job to change.", value=self._waiters()
+        )
+        yield from self._figures.collect()
+
+
+class Distribution:
+    """How often values fell below each of some bounds."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        """Begin at nothing."""
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        """Count one value."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self.total += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Return (bound, how many were not above it), as Prometheus has them."""
+        names = [*map(str, map(float, self._bounds)), "+Inf"]
+        return list(zip(names, accumulate(self._counts), strict=True))
+
+
+class Figures:
     """The store's own figures, as last read. While it does not answer they are left out."""
 
     def __init__(self) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
-from aiohttp import web
+
+from asyncendpoints_gateway.response import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from aiohttp import web
 
 URN: Final = "urn:asyncendpoints:problem:"
 MEDIA_TYPE: Final = "application/problem+json"
@@ -87,7 +90,7 @@ class Problem(Exception):
 
     def response(self) -> web.Response:
         """Return the problem as an HTTP response."""
-        response = web.Response(
+        response = Reply(
             status=self.kind.status,
             body=self.body(),
             headers={

@@ -75,14 +75,15 @@ class Protocol(RequestHandler):
         if self._broken:
             return
         try:
-            super().data_received(data)
+            RequestHandler.data_received(self, data)
         except Exception as error:  # anything else than its own faults would kill the connection
             fault = BadHttpMessage("the request cannot be parsed")
             fault.__cause__ = error
             self._messages.append((_ErrInfo(400, fault, ""), EMPTY_PAYLOAD))
             if self._waiter is not None and not self._waiter.done():
                 self._waiter.set_result(None)
-        if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+        messages = self._messages
+        if messages and isinstance(messages[-1][0], _ErrInfo):
             self._broken = True
             if self._current_request is not None:
                 # The fault is in the body that is being read: let its reader know.

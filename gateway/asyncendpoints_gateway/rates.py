@@ -55,12 +55,19 @@ def reading(stats: Stats) -> Reading:
 
 
 class Drain:
-    """How fast jobs leave the queue and how long one runs, over the last minute of readings."""
+    """How fast jobs leave the queue and how long one runs, over the last minute of readings.
+
+    `per_second`: jobs that leave the line a second, None when nothing was measured. `run_seconds`:
+    the mean time of one run, 0 when none was measured.
+    """
 
     def __init__(self) -> None:
         """Begin without readings: every estimate is the least one."""
         self._readings: deque[Reading] = deque()
         self._stuck_since: int | None = None
+        self._stuck_seconds = 0.0
+        self.per_second: float | None = None
+        self.run_seconds = 0.0
 
     def add(self, new: Reading) -> None:
         """Take in a reading; those out of order or of a store that began anew restart it."""
@@ -79,10 +86,13 @@ class Drain:
         readings.append(new)
         while readings[0].at_ms < new.at_ms - WINDOW_MS:
             readings.popleft()
+        # Worked out here, once a second, and not for each of the thousands that ask in it.
+        self.per_second, self.run_seconds = self._rate(), self._run()
+        stuck = self._stuck_since
+        self._stuck_seconds = 0.0 if stuck is None else (new.at_ms - stuck) / 1000
 
-    @property
-    def per_second(self) -> float | None:
-        """Jobs that leave the line a second, or None when nothing was measured.
+    def _rate(self) -> float | None:
+        """Return the jobs that leave the line a second, or None when nothing was measured.
 
         Only the time in which something waited counts: an empty queue says nothing of the workers.
         """
@@ -95,11 +105,7 @@ class Drain:
             previous = now
         return drained * 1000 / elapsed if drained > 0 and elapsed > 0 else None
 
-    @property
-    def run_seconds(self) -> float:
-        """The mean time of one run in seconds, 0 when none was measured."""
-        if len(self._readings) < 2:
-            return 0.0
+    def _run(self) -> float:
         first, last = self._readings[0], self._readings[-1]
         ended = last.ended - first.ended
         return (last.busy_ms - first.busy_ms) / ended / 1000 if ended > 0 else 0.0
@@ -109,11 +115,8 @@ class Drain:
 
         When jobs wait and none was taken for a while, it is taken to last as long again.
         """
-        rate = self.per_second
-        wait = (ahead + 1) / rate if rate is not None else 0.0
-        if self._stuck_since is not None and self._readings:
-            wait = max(wait, (self._readings[-1].at_ms - self._stuck_since) / 1000)
-        return wait + self.run_seconds
+        wait = (ahead + 1) / self.per_second if self.per_second is not None else 0.0
+        return max(wait, self._stuck_seconds) + self.run_seconds
 
 
 def whole_seconds(seconds: float) -> int:

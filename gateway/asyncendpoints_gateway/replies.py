@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
-
-from aiohttp import web
 
 from asyncendpoints_core import ids
 from asyncendpoints_core.states import State
 from asyncendpoints_gateway import jobjson
 from asyncendpoints_gateway.headers import matches_etag
 from asyncendpoints_gateway.problems import Problem
+from asyncendpoints_gateway.response import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from aiohttp import web
 
     from asyncendpoints_core.ids import JobId
     from asyncendpoints_core.jobs import Job, Result
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from asyncendpoints_gateway.context import Context
 
 JSON: Final = "application/json"
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _CACHE: Final = "private, no-cache"
 # Bytes that a client chose, served from our origin: a browser must not run them.
 _HARMLESS: Final = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
@@ -51,22 +54,26 @@ def location(context: Context, job_id: JobId) -> str:
 
 def job_body(context: Context, job: Job) -> bytes:
     """Return the job as JSON."""
-    return jobjson.encode(jobjson.view(job, context.config.base))
+    return jobjson.encode_job(job, context.config.base)
 
 
 def accepted(
-    context: Context, job: Job, ahead: int, headers: Mapping[str, str] | None = None
+    context: Context, job: Job, ahead: int, headers: Mapping[str, str] = _NONE
 ) -> web.Response:
-    """Return the 202 for a job that will be done: where it is and when to look."""
-    return web.Response(
-        status=202,
-        body=job_body(context, job),
-        headers={
+    """Return the 202 for a job that will be done: where it is and when to look.
+
+    A job that is as new as its answer has the store's time in it.
+    """
+    now = job.updated_ms if job.revision == 1 else None
+    return Reply(
+        202,
+        {
             "Content-Type": JSON,
             "Location": location(context, job.id),
-            "Retry-After": context.retry_after(job, ahead),
-            **(headers or {}),
+            "Retry-After": context.retry_after(job, ahead, now),
+            **headers,
         },
+        job_body(context, job),
     )
 
 
@@ -80,9 +87,9 @@ def job_response(
     if not job.final:
         headers["Retry-After"] = context.retry_after(job, found.ahead)
     if if_none_match and matches_etag(if_none_match, tag):
-        return web.Response(status=304, headers=headers)
+        return Reply(status=304, headers=headers)
     headers["Content-Type"] = JSON
-    return web.Response(body=job_body(context, job), headers=headers)
+    return Reply(body=job_body(context, job), headers=headers)
 
 
 def result_response(
@@ -91,7 +98,7 @@ def result_response(
     """Return the result, the 202 while there is none yet, or raise the 409 of a job without one."""
     job = existing(found)
     if not job.final:
-        return web.Response(
+        return Reply(
             status=202,
             body=job_body(context, job),
             headers={"Content-Type": JSON, "Retry-After": context.retry_after(job, found.ahead)},
@@ -103,11 +110,11 @@ def result_response(
     tag = str(job.revision)
     headers = {"ETag": f'"{tag}"', "Cache-Control": _CACHE, **_HARMLESS}
     if if_none_match and matches_etag(if_none_match, tag):
-        return web.Response(status=304, headers=headers)
+        return Reply(status=304, headers=headers)
     headers["Content-Type"] = _printable(result.content_type) or "application/octet-stream"
     if result.filename:
         headers["Content-Disposition"] = _attachment(result.filename)
-    return web.Response(body=result.body, headers=headers)
+    return Reply(body=result.body, headers=headers)
 
 
 def unsuccessful(job: Job) -> Problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import logging
 import signal
@@ -166,12 +167,22 @@ async def serve(
     try:
         await server.start()
         await admin.start()
+        _settle_memory()
         if announce is not None:
             announce(f"{endpoint.name} ready at {server.url}")
         await stopping.wait()
     finally:
         await server.stop()
         await admin.stop()
+
+
+def _settle_memory() -> None:
+    """Leave what was loaded at the start out of every garbage collection from now on, and collect
+    less often: what requests leave behind has hardly any cycles (measured: 15 % of a submission).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 async def listen(

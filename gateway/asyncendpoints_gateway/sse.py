@@ -9,6 +9,7 @@ from aiohttp import web
 
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_gateway import replies
+from asyncendpoints_gateway.response import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +40,7 @@ async def stream(
     found = await context.get(job_id)
     job = replies.existing(found)
     if job.final and request.headers.get("Last-Event-ID", "").strip() == str(job.revision):
-        return web.Response(status=204)  # which tells a browser not to come back
+        return Reply(status=204)  # which tells a browser not to come back
     response = web.StreamResponse(
         headers={
             "Content-Type": "text/event-stream",

@@ -13,23 +13,23 @@ from asyncendpoints_core.store.protocol import EnqueueStatus, Found
 from asyncendpoints_gateway import headers as read
 from asyncendpoints_gateway import replies
 from asyncendpoints_gateway.bodies import check_body, read_body
-from asyncendpoints_gateway.headers import single
 from asyncendpoints_gateway.problems import Problem, store_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from aiohttp import web
-    from multidict import CIMultiDictProxy
 
     from asyncendpoints_core.jobs import Job
     from asyncendpoints_core.store.protocol import Enqueued
     from asyncendpoints_gateway.config import RouteConfig
     from asyncendpoints_gateway.context import Context
+    from asyncendpoints_gateway.headers import Sifted
 
     BeforeEnqueue = Callable[[web.BaseRequest], Awaitable[None]]
 
-KEY_HEADERS: Final = ("Idempotency-Key", "X-Async-Request-Id")
+KEY_HEADERS: Final = ("idempotency-key", "x-async-request-id")
+ASKING: Final = frozenset({"job-delay", "job-expires", "job-priority", *KEY_HEADERS})
 
 
 async def submit(
@@ -43,7 +43,8 @@ async def submit(
 ) -> web.StreamResponse:
     """Validate, enqueue, and answer 202, or with the result if the client prefers to wait."""
     try:
-        new = await _new_job(context, request, route, params, decoded=decoded)
+        sifted = read.sift(request.headers, route.keep)
+        new = await _new_job(context, request, route, params, sifted, decoded=decoded)
         if before_enqueue is not None:
             await before_enqueue(request)
         answer = await context.enqueue.ask(new)
@@ -56,8 +57,8 @@ async def submit(
         raise
     context.metrics.submission(route.job, answer.status.value)
     extra = {"Idempotent-Replayed": "true"} if answer.status is EnqueueStatus.REPLAYED else {}
-    if "Prefer" in request.headers:
-        wait = read.prefer_wait(request.headers.getall("Prefer"))
+    if "prefer" in sifted.given:
+        wait = read.prefer_wait(sifted.given["prefer"])
         if wait is not None:
             return await _waited(context, request, Found(job, ahead=answer.ahead), wait, extra)
     return replies.accepted(context, job, answer.ahead, extra)
@@ -68,34 +69,34 @@ async def _new_job(
     request: web.BaseRequest,
     route: RouteConfig,
     params: dict[str, str],
+    sifted: Sifted,
     *,
     decoded: bool,
 ) -> NewJob:
-    headers = request.headers
-    url = request.rel_url
-    content_type = headers.get("Content-Type", "")
-    if not content_type.isascii():
-        content_type = read.readable(content_type)
-    body = await read_body(request, context.config.max_body, decoded=decoded)
+    given, url = sifted.given, request.rel_url
+    content_type = given.get("content-type", "")
+    body = await read_body(request, given, context.config.max_body, decoded=decoded)
     if body or route.schema is not None:
         check_body(body, content_type, route.schema)
-    delay_ms = expires_ms = 0
-    priority = Priority.NORMAL
-    if (value := single(headers, "Job-Delay")) is not None:
-        delay_ms = read.seconds_ms("Job-Delay", value, positive=False)
-    if (value := single(headers, "Job-Expires")) is not None:
-        expires_ms = read.seconds_ms("Job-Expires", value, positive=True)
-    if (value := single(headers, "Job-Priority")) is not None:
-        priority = read.priority(value)
     stored = Request(
         request.method,
         url.raw_path,
         url.raw_query_string,
         params,
-        read.kept_headers(headers, route.keep),
+        sifted.kept,
         content_type,
         body,
     )
+    delay_ms = expires_ms = 0
+    priority, idempotency = Priority.NORMAL, None
+    if not ASKING.isdisjoint(given):
+        if (value := sifted.single("job-delay")) is not None:
+            delay_ms = read.seconds_ms("Job-Delay", value, positive=False)
+        if (value := sifted.single("job-expires")) is not None:
+            expires_ms = read.seconds_ms("Job-Expires", value, positive=True)
+        if (value := sifted.single("job-priority")) is not None:
+            priority = read.priority(value)
+        idempotency = _idempotency(sifted, stored)
     return NewJob(
         ids.new(time.time_ns() // 1_000_000),
         route.job,
@@ -104,13 +105,13 @@ async def _new_job(
         priority,
         delay_ms,
         expires_ms,
-        _idempotency(headers, stored),
+        idempotency,
     )
 
 
-def _idempotency(headers: CIMultiDictProxy[str], stored: Request) -> Idempotency | None:
+def _idempotency(sifted: Sifted, stored: Request) -> Idempotency | None:
     for name in KEY_HEADERS:
-        value = single(headers, name)
+        value = sifted.single(name)
         if value is not None:
             return Idempotency(read.idempotency_key(value, name), fingerprint(stored))
     return None
@@ -127,8 +128,11 @@ def fingerprint(request: Request) -> bytes:
     return digest.digest()
 
 
+_TAKEN: Final = frozenset({EnqueueStatus.CREATED, EnqueueStatus.REPLAYED})
+
+
 def _accepted(context: Context, answer: Enqueued) -> Job:
-    if answer.job is not None and answer.status in {EnqueueStatus.CREATED, EnqueueStatus.REPLAYED}:
+    if answer.job is not None and answer.status in _TAKEN:
         return answer.job
     if answer.status is EnqueueStatus.MISMATCH:
         raise Problem("idempotency-mismatch", "the key was used for a request with other content")

@@ -44,13 +44,13 @@ uvloop.run(main())
 """
 
 GATEWAY = """
-import asyncio, sys
+import sys
 import uvloop
 from asyncendpoints_core.endpoint import AsyncEndpoint
 from asyncendpoints_core.settings import Settings
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.redis import RedisStore
-from asyncendpoints_gateway.server import Server
+from asyncendpoints_gateway.server import serve
 
 described = AsyncEndpoint.parse({
     "apiVersion": "asyncendpoints.io/v1alpha1", "kind": "AsyncEndpoint",
@@ -64,11 +64,15 @@ described = AsyncEndpoint.parse({
 
 async def main():
     store = MemoryStore() if sys.argv[1] == "memory" else RedisStore(sys.argv[1], described.key)
-    server = Server(described, store, Settings(http_port=0), owns_policy=True)
-    await server.start()
-    await server.gateway.connected.wait()
-    print(server.port, flush=True)
-    await asyncio.Event().wait()
+    await store.open()
+    await store.configure(described.spec.policy())
+    settings = Settings(http_port=0, admin_port=0)
+    await serve(
+        described,
+        store,
+        settings,
+        announce=lambda line: print(line.rpartition(":")[2], flush=True),
+    )
 
 uvloop.run(main())
 """

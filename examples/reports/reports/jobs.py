@@ -72,10 +72,12 @@ async def fetch(url: str) -> str:
             raise PermanentError(f"the source answered {answer.status}", code="no-source")
         if answer.status != 200:
             raise ConnectionError(f"the source answered {answer.status}")
-        body = await answer.content.read(MAX_DOWNLOAD + 1)
-        if len(body) > MAX_DOWNLOAD:
-            raise PermanentError("the file is too large", code="too-large")
-        return body.decode(answer.get_encoding(), "replace")
+        body = bytearray()
+        async for part in answer.content.iter_any():
+            body += part
+            if len(body) > MAX_DOWNLOAD:
+                raise PermanentError("the file is too large", code="too-large")
+        return body.decode("utf-8", "replace")
 
 
 def make(

@@ -42,6 +42,8 @@ PLURALS: Final = {
     "ServiceAccount": "serviceaccounts",
 }
 _RESTART_SECONDS: Final = 2.0
+_WHO: Any = "asyncendpoints"
+"""kopf's peers would see it; without it, it asks for the user's name, which a pod has none of."""
 _CONNECT_SECONDS: Final = 10.0
 
 
@@ -56,7 +58,9 @@ def watched(optional: bool) -> list[tuple[str, str, str]]:
 
 
 class Watcher:
-    """Runs kopf beside the caller's loop. `put` and `remove` are called in that loop."""
+    """Runs kopf beside the caller's loop. What it is given to call is called in that loop: `put`
+    and `remove` for each event, `lost` when events may have been missed.
+    """
 
     def __init__(
         self,
@@ -64,12 +68,13 @@ class Watcher:
         namespaces: Sequence[str],
         put: Callable[[Manifest], None],
         remove: Callable[[Manifest], None],
+        lost: Callable[[], None],
         *,
         optional: bool = False,
     ) -> None:
         self._cluster = cluster
         self._namespaces = namespaces
-        self._put, self._remove = put, remove
+        self._put, self._remove, self._lost = put, remove, lost
         self._optional = optional
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
@@ -95,7 +100,8 @@ class Watcher:
                 asyncio.run(self._watch())
             except Exception as error:
                 log.warning("watching ended, it begins anew: %r", error)
-            self._stop.wait(_RESTART_SECONDS)
+            if not self._stop.wait(_RESTART_SECONDS):
+                self._loop.call_soon_threadsafe(self._lost)
 
     async def _watch(self) -> None:
         # It warns that it takes no signals, which is as it should be.
@@ -112,6 +118,7 @@ class Watcher:
         await kopf.operator(
             registry=registry,
             settings=settings,
+            identity=_WHO,
             standalone=True,
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,

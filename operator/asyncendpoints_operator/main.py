@@ -85,6 +85,7 @@ class Operator:
             times=lease_times(settings.lease_seconds),
         )
         self.synced = False
+        self._resync_now = asyncio.Event()
         self._optional = False
 
     async def run(self) -> None:
@@ -100,6 +101,7 @@ class Operator:
                 self.namespaces,
                 self.cache.put,
                 self.cache.remove,
+                self._resync_now.set,
                 optional=self._optional,
             )
             watcher.start()
@@ -166,7 +168,10 @@ class Operator:
 
     async def _resync_often(self) -> None:
         while True:
-            await asyncio.sleep(self.settings.resync_seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.settings.resync_seconds):
+                    await self._resync_now.wait()
+            self._resync_now.clear()
             with contextlib.suppress(Unreachable, Refused):
                 await self.resync()
                 if self.leader is not None:

@@ -83,8 +83,12 @@ def service_name(endpoint: AsyncEndpoint) -> str:
 
 
 def redis_secret_name(endpoint: AsyncEndpoint) -> str:
-    """Return the name of the Secret with the endpoint's own user of the operator's Redis."""
-    return f"{endpoint.name}-redis"
+    """Return the name of the Secret with the endpoint's own user of the operator's Redis.
+
+    The operator may read no Secret, so it could not tell a stranger's of a plainer name from its
+    own: part of the UID makes one that nobody else takes.
+    """
+    return f"{endpoint.name}-redis-{endpoint.metadata.uid[:8]}"
 
 
 def selector(endpoint: AsyncEndpoint, component: str) -> dict[str, str]:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from cluster import install
+from cluster.installed import Installed
 from cluster.provider import progress, session
 from cluster.provider.__main__ import PROVIDER_VARIABLE
 from cluster.provider.client import Cluster
@@ -81,3 +83,23 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     """A namespace of the test's own, held to the `restricted` standard."""
     with cluster.namespace("test") as name:
         yield name
+
+
+@pytest.fixture(scope="session")
+def images(cluster: Cluster) -> dict[str, str]:
+    """The project's images by role, built and loaded."""
+    return install.project_images(cluster)
+
+
+@pytest.fixture(scope="session")
+def installed(cluster: Cluster, images: dict[str, str], redis_image: str) -> Installed:
+    """The chart installed with its development Redis, and the image with the tests' handlers."""
+    values = install.chart_values(images, redis_image)
+    # Shorter than the defaults where a test would only wait.
+    shorter = {"ASYNCENDPOINTS_COUNTS_SECONDS": "2", "ASYNCENDPOINTS_KEEP_SECONDS": "20"}
+    values["operator"] = {"env": [{"name": k, "value": v} for k, v in shorter.items()]}
+    install.install_chart(cluster, values)
+    dockerfile = HERE / "images" / "jobs" / "Dockerfile"
+    args = {"BASE": images["worker"]}
+    worker = cluster.publish_image(dockerfile, "localhost/tests-jobs", build_args=args)
+    return Installed(cluster, images, worker, redis_image)

@@ -1,0 +1,30 @@
+"""Handlers that do what a test tells them in the body: {"seconds", "value", "fail", "bytes"}."""
+
+import asyncio
+import os
+import signal
+from typing import Any
+
+from asyncendpoints_worker import JobContext, PermanentError, handler
+
+
+@handler("run")
+async def run(body: dict[str, Any], job: JobContext) -> dict[str, Any]:
+    """Wait, fail or answer; the answer tells which pod ran it and in which attempt."""
+    await asyncio.sleep(body.get("seconds", 0))
+    if "fail" in body:
+        raise PermanentError(body["fail"])
+    return {"value": body.get("value"), "pod": os.environ["HOSTNAME"], "attempt": job.attempt}
+
+
+@handler("crash")
+async def crash(body: dict[str, Any]) -> None:
+    """Take the process down, as a bug in a C extension does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@handler("eat")
+async def eat(body: dict[str, Any]) -> int:
+    """Take so much memory that the container is ended for it, in touched pages."""
+    hoard = [b"x" * 2**20 for _ in range(body["megabytes"])]
+    return len(hoard)

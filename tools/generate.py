@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 Render = Callable[[str], str]
 
 GENERATORS: dict[str, str] = {
+    "charts/asyncendpoints/README.md": "tools.generators.chart_values:chart_readme",
     "charts/asyncendpoints/files/crd.yaml": "asyncendpoints_operator.crd:crd_yaml",
     "crds/asyncendpoints.asyncendpoints.io.yaml": "asyncendpoints_operator.crd:crd_yaml",
     "docs/cli.md": "tools.generators.command_line:cli_md",

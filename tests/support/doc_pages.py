@@ -1,0 +1,44 @@
+"""The pages in docs/ as tests read them: their shell blocks, and where their links lead."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_BLOCK = re.compile(
+    r"^(?:<!-- by hand: (?P<why>[^\n]*?) -->\n)?```sh\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
+)
+_FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One ```sh block. `by_hand` says why no test runs it, None for one that is run."""
+
+    page: str
+    line: int
+    text: str
+    by_hand: str | None
+
+
+def shell_blocks(text: str, page: str) -> list[Block]:
+    """Return the shell blocks of a page in their order."""
+    return [
+        Block(page, text.count("\n", 0, found.start("text")) + 1, found["text"], found["why"])
+        for found in _BLOCK.finditer(text)
+    ]
+
+
+def links(text: str) -> list[str]:
+    """Return where the links of a page lead, other sites aside."""
+    found = _LINK.findall(_FENCE.sub("", text))
+    return [link for link in found if "://" not in link]
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors that GitHub gives the headings of a page."""
+    headings = _HEADING.findall(_FENCE.sub("", text))
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}

@@ -1,0 +1,41 @@
+"""What can be said of every page without running it: links lead somewhere, shell blocks parse."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.doc_pages import ROOT, Block, anchors, links, shell_blocks
+
+PAGES = [
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "examples" / "README.md",
+    ROOT / "charts" / "asyncendpoints" / "README.md",
+    ROOT / "tests" / "cluster" / "README.md",
+]
+BLOCKS = [block for page in PAGES for block in shell_blocks(page.read_text(), page.name)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for link in links(page.read_text()):
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+            broken.append(link)
+    assert not broken
+
+
+def test_the_index_names_every_page() -> None:
+    named = {link.partition("#")[0] for link in links((ROOT / "docs" / "README.md").read_text())}
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert pages <= named
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.page}:{block.line}")
+def test_shell_blocks_parse(block: Block) -> None:
+    done = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

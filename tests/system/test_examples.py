@@ -2,8 +2,6 @@
 
 import json
 import os
-import re
-import shlex
 import struct
 import subprocess
 import sys
@@ -16,6 +14,7 @@ from threading import Thread
 import pytest
 
 from support.cli import Command, ask, final
+from support.pages import commands, curl
 from support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,22 +143,6 @@ def test_a_source_that_is_not_listed_is_never_asked(reports: str) -> None:
     answer = ask(f"{reports}/imports/acme", "POST", body, Content_Type="application/json")
     job = final(reports + answer.headers["Location"])
     assert (job["state"], job["error"]["code"]) == ("Failed", "forbidden-source")
-
-
-def commands(page: Path) -> list[str]:
-    """Return the `$ …` lines of a page's console blocks."""
-    blocks = re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL)
-    lines = [line.strip() for block in blocks for line in block.splitlines()]
-    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
-
-
-def curl(command: str, url: str, folder: Path) -> str:
-    """Run a page's curl command against `url`, in `folder`; return what it printed."""
-    words = [word.replace("http://127.0.0.1:8080", url) for word in shlex.split(command)]
-    done = subprocess.run(
-        [*words, "-sS", "--max-time", "60"], cwd=folder, capture_output=True, text=True, check=True
-    )
-    return done.stdout
 
 
 def test_the_commands_of_the_reports_page(reports: str, source: str, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def _read_short(job_id: JobId, data: bytes, context: Context) -> Stored:
     name = 25 + name_size
     job = Job(
         job_id,
-        str(data[25:name], "utf-8"),
+        data[25:name].decode(),
         STATES[bits & 7],
         PRIORITIES[bits >> 4 & 3],
         0,
@@ -87,7 +87,7 @@ def _read_short(job_id: JobId, data: bytes, context: Context) -> Stored:
         created,
         created,
         expires_ms=(b1 << 32 | b2) + context.ttl_ms + context.paused_ms,
-        traceparent=str(data[name : name + trace_size], "utf-8"),
+        traceparent=data[name : name + trace_size].decode(),
     )
     return Stored(job, name + trace_size, None, 0)
 
@@ -109,7 +109,7 @@ def _read_long(job_id: JobId, data: bytes, context: Context) -> Stored:
     state, started, finished = STATES[bits & 7], s1 << 32 | s2, f1 << 32 | f2
     job = Job(
         job_id,
-        str(data[94:name], "utf-8"),
+        data[94:name].decode(),
         state,
         PRIORITIES[bits >> 4 & 3],
         attempt,
@@ -117,20 +117,22 @@ def _read_long(job_id: JobId, data: bytes, context: Context) -> Stored:
         crashes,
         releases,
         n0 << 48 | n1 << 32 | n2,
-        str(data[trace:worker], "utf-8") if worker_size else "",
+        data[trace:worker].decode(),
         revision,
         c1 << 32 | c2,
         u1 << 32 | u2,
         w1 << 32 | w2,
         started,
         finished,
-        _expires(state, started, finished, e1 << 32 | e2, b1 << 32 | b2, context),
+        0
+        if started and not finished
+        else _expires(state, started, finished, e1 << 32 | e2, b1 << 32 | b2, context),
         x1 << 32 | x2,
         _read_progress(data[error:progress]) if progress_size else None,
         read_error(data[worker:error]) if error_size else None,
         read_attempts(data[progress:end]) if runs else (),
         bool(bits & 64),
-        str(data[name:trace], "utf-8") if trace_size else "",
+        data[name:trace].decode() if trace_size else "",
     )
     return Stored(job, end, size if bits & 128 else None, d1 << 32 | d2)
 

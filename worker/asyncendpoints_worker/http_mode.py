@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import re
+import string
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 
@@ -170,11 +171,11 @@ def _headers(claimed: ClaimedJob) -> dict[str, str]:
     return headers | {
         "Accept-Encoding": "identity",
         "Job-Id": ids.text(job.id),
-        "Job-Name": job.name,
+        "Job-Name": quote(job.name, safe=string.punctuation + " "),
         "Job-Attempt": str(job.attempt),
         "Job-Claim": str(claimed.claim.number),
         "Job-Deadline": rfc3339(claimed.deadline_ms),
-        "Job-Path": request.path + query,
+        "Job-Path": quote(request.path + query, safe=string.punctuation),
     }
 
 

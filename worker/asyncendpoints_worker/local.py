@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.recovery import Keeper
+from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.protocol import Cause, WorkerInfo
 from asyncendpoints_worker.cpu import default_concurrency
 from asyncendpoints_worker.engine import Engine
@@ -96,7 +97,8 @@ class LocalWorker:
             metrics=self.metrics,
             fallback=self._target.fallback,
             gate=self._target.gate,
-            missing_is_final=True,
+            # Other processes on one Redis may be of a version that has the handler.
+            missing_is_final=isinstance(self._store, MemoryStore),
         )
         loops = [self._heart.run(), engine.run()]
         if self._with_keeper:

@@ -2,11 +2,12 @@
 
 From just before the call that enqueues to the first line of the handler in the worker's child, on
 the monotonic clock that both processes share.
-`python tests/bench/bench_latency.py [--samples N]`
+`python tests/bench/bench_latency.py [--samples N] [--json]`
 """
 
 import argparse
 import asyncio
+import json
 import random
 import statistics
 import subprocess
@@ -61,9 +62,13 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=300)
+    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     found = uvloop.run(measure(options.samples))
     p50, p99 = statistics.median(found), found[int(len(found) * 0.99)]
+    if options.json:
+        print(json.dumps({"p50 ms": p50, "p99 ms": p99}))
+        return
     print(f"idle submit to start, {len(found)} samples, ms")
     for name, value, target in (("p50", p50, TARGET_P50), ("p99", p99, TARGET_P99)):
         verdict = "reached" if value <= target else "missed"

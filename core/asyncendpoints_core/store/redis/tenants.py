@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
+from redis import exceptions as redis_errors
+
 from asyncendpoints_core.store.redis.keys import prefix
 from asyncendpoints_core.store.redis.ownership import send
 
@@ -26,8 +28,6 @@ COMMANDS: Final = (
 )
 # Sharded channels and the map of a cluster; a server that does not know them is no cluster.
 CLUSTERED: Final = ("asking", "cluster|slots", "cluster|shards", "spublish", "ssubscribe")
-
-_FORBIDDEN: Final = ("NOPERM", "unknown command", "unknown subcommand", "ERR unknown")
 
 
 class TenantsForbidden(Exception):
@@ -68,7 +68,8 @@ async def _acl(connection: RedisConnection, key: str, command: tuple[str, ...]) 
     reply: Any
     reply, _ = await send(connection, key, command, ("ACL", "SAVE"))
     if isinstance(reply, Exception):
-        if any(word in str(reply) for word in _FORBIDDEN):
+        forbidden = isinstance(reply, redis_errors.NoPermissionError)
+        if forbidden or "unknown command" in str(reply).lower():
             raise TenantsForbidden(str(reply)[:200])
         raise connection.fault(reply) from reply
 

@@ -5,7 +5,6 @@ operations.md come before the deletion that ends kubernetes.md. What the page ha
 by hand (images, values.yaml, reports.yaml) is made here as the provider needs it.
 """
 
-import json
 import os
 import shlex
 import subprocess
@@ -17,33 +16,30 @@ import pytest
 import yaml
 
 from cluster import install
+from cluster.installed import SYSTEM_NAMESPACE, Installed
 from cluster.provider.client import Cluster
 from cluster.provider.shell import CommandError
 from support.doc_pages import ROOT, Block, shell_blocks
 
 DELETION = "## 9."
 SECONDS = 1_200
-RELEASE = ["asyncendpoints", "--namespace", install.SYSTEM_NAMESPACE]
 
 
 @pytest.fixture
-def clone(cluster: Cluster, tmp_path: Path) -> Iterator[Path]:
+def clone(installed: Installed, tmp_path: Path) -> Iterator[Path]:
     """A folder with the repository's own, and the two files that depend on the provider."""
+    cluster = installed.cluster
     for name in ("charts", "examples", "Dockerfile"):
         (tmp_path / name).symlink_to(ROOT / name)
-    images = install.project_images(cluster)
-    values = install.chart_values(images, cluster.redis_image())
-    (tmp_path / "values.yaml").write_text(json.dumps(values))
-    for resource in install.examples(cluster, images["worker"]):
+    values = ("get", "values", "asyncendpoints", "--namespace", SYSTEM_NAMESPACE, "-o", "yaml")
+    (tmp_path / "values.yaml").write_text(cluster.helm(*values))
+    for resource in install.examples(cluster, installed.images["worker"]):
         name = resource["metadata"]["name"]
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(resource))
-    installed = "asyncendpoints" in cluster.helm("list", "--short", *RELEASE[1:])
     had_demo = cluster.kubectl("get", "namespace", "demo", "--ignore-not-found", "-o", "name")
     yield tmp_path
     if not had_demo:
-        cluster.kubectl("delete", "namespace", "demo", "--ignore-not-found", "--timeout=180s")
-    if not installed:
-        cluster.helm("uninstall", *RELEASE, "--ignore-not-found", "--wait")
+        cluster.kubectl("delete", "namespace", "demo", "--ignore-not-found", "--wait=false")
 
 
 def script() -> str:

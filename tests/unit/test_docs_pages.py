@@ -1,9 +1,11 @@
 """What can be said of every page without running it: links lead somewhere, shell blocks parse."""
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from support.doc_pages import ROOT, Block, anchors, links, shell_blocks
 
@@ -39,3 +41,21 @@ def test_the_index_names_every_page() -> None:
 def test_shell_blocks_parse(block: Block) -> None:
     done = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_operators_rights_are_those_of_the_chart() -> None:
+    template = (ROOT / "charts/asyncendpoints/templates/_helpers.tpl").read_text()
+    found = re.search(r'define "asyncendpoints.rules" -}}\n(.*?){{- end }}', template, re.DOTALL)
+    assert found is not None
+    granted = [
+        (rule["apiGroups"][0] or "(core)", rule["resources"], rule["verbs"])
+        for rule in yaml.safe_load(found[1])
+    ]
+    page = (ROOT / "docs" / "security.md").read_text()
+    table = page.partition("<!-- rules -->")[2].partition("<!-- end -->")[0]
+    rows = [line.split("|")[1:4] for line in table.strip().splitlines()[2:]]
+    told = [
+        (group.strip(" `"), resources.replace("`", "").split(), verbs.replace("`", "").split())
+        for group, resources, verbs in rows
+    ]
+    assert told == granted

@@ -15,8 +15,9 @@ def load_operator(module: str) -> Any:
     try:
         return importlib.import_module(f"asyncendpoints_operator.{module}")
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in OPERATOR:
+        package = (error.name or "").partition(".")[0]
+        if package not in OPERATOR:
             raise
         raise UsageError(
-            f"{error.name} is not installed; run: pip install 'asyncendpoints[operator]'"
+            f"{package} is not installed; run: pip install 'asyncendpoints[operator]'"
         ) from None

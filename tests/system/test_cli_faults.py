@@ -1,6 +1,8 @@
 """Every fault of use: one clear line with the fix, the contract's exit status, no traceback."""
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -160,3 +162,23 @@ def test_ports_beyond_the_last_one(good: Path) -> None:
     status, line = fault("run", good, "--port", "65535")
     assert status == 2
     assert "--port: 2 endpoints need ports up to 65535" in line
+
+
+@pytest.mark.parametrize("command", [["operator"], ["unpin", "reports"]])
+def test_an_extra_that_is_not_installed(command: list[str]) -> None:
+    code = (
+        "import sys; sys.modules['kubernetes'] = sys.modules['kopf'] = None\n"
+        f"from asyncendpoints_cli.main import main; sys.exit(main({command}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr in (
+        f"asyncendpoints: {package} is not installed; run: pip install 'asyncendpoints[operator]'\n"
+        for package in ("kopf", "kubernetes")
+    )
+
+
+def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
+    status, line = fault("operator", "--kubeconfig", tmp_path / "nothing")
+    assert status == 2
+    assert "give --kubeconfig FILE" in line

@@ -1,0 +1,202 @@
+"""`make bench`: every benchmark of this folder, and a table of its figures beside their targets.
+
+Ratios are of what ran in one go on one machine. `python tests/bench/run.py [--quick] [NAME …]`
+"""
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from redis.asyncio import Redis
+
+from asyncendpoints_core.states import State
+from asyncendpoints_core.store.redis import RedisStore
+from bench import store_redis
+from support.redis_server import RedisServer
+from support.work import endpoint, new_job, submit
+from support.worker_process import WorkerProcess
+
+# What a client sends by itself; everything else in Redis's own count was sent by a script.
+SENT = (
+    *("evalsha", "evalsha_ro", "eval", "fcall", "script|load"),
+    *("blpop", "brpop", "bzpopmin", "blmpop", "bzmpop", "blmove", "publish", "spublish"),
+    *("ping", "info", "hello", "subscribe", "ssubscribe"),
+)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table; `at_least` says which side of the target is the good one."""
+
+    name: str
+    value: float
+    unit: str = ""
+    target: float | None = None
+    at_least: bool = True
+
+    def render(self) -> str:
+        """Return the line."""
+        shown = f"{self.value:,.2f}" if abs(self.value) < 100 else f"{self.value:,.0f}"
+        line = f"{self.name:<58} {shown:>10} {self.unit:<8}"
+        if self.target is None:
+            return line.rstrip()
+        good = self.value >= self.target if self.at_least else self.value <= self.target
+        sign = "≥" if self.at_least else "≤"
+        return f"{line} {sign} {self.target:<6g} {'reached' if good else 'MISSED'}"
+
+
+def script(name: str, *arguments: str) -> dict[str, Any]:
+    """Run a benchmark of this folder; return the figures that it prints as JSON."""
+    done = subprocess.run(
+        [sys.executable, str(HERE / name), *arguments], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{name} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def drain(quick: bool) -> list[Figure]:
+    """20,000 no-op jobs, beside dramatiq with results."""
+    size = ("--jobs", "5000", "--rounds", "1") if quick else ("--jobs", "20000", "--rounds", "3")
+    found = script("bench_drain.py", *size, "--json")
+    return [
+        Figure("drain, one child process", found["ours"], "jobs/s"),
+        Figure("drain, dramatiq with results", found["theirs"], "jobs/s"),
+        Figure("drain beside dramatiq", found["ratio"], "×", 25),
+        Figure("drain beside dramatiq, processor time of the busiest", found["cpu ratio"], "×"),
+    ]
+
+
+def submissions(quick: bool) -> list[Figure]:
+    """Accepted submissions at 64 connections, beside a bare aiohttp echo of the same body."""
+    size = ("--rounds", "1", "--seconds", "2") if quick else ("--rounds", "5", "--seconds", "3")
+    found = script("bench_submit.py", *size)
+    return [
+        Figure("submissions, Redis, 64 connections", found["gateway_per_s"], "req/s"),
+        Figure("aiohttp echo of the same body", found["echo_per_s"], "req/s"),
+        Figure("submissions beside the echo", found["ratio"], "×", 0.8),
+        Figure("submissions beside the echo, processor time", found["cpu_ratio"], "×"),
+    ]
+
+
+def latency(quick: bool) -> list[Figure]:
+    """From a submission to its handler's start, on an idle system."""
+    found = script("bench_latency.py", "--samples", "100" if quick else "300", "--json")
+    return [
+        Figure("submit → handler started, idle, p50", found["p50 ms"], "ms", 1, at_least=False),
+        Figure("submit → handler started, idle, p99", found["p99 ms"], "ms", 3, at_least=False),
+    ]
+
+
+def memory(_: bool) -> list[Figure]:
+    """Redis's memory for one queued job."""
+
+    async def measure() -> float:
+        with RedisServer() as server:
+            bench = store_redis.Bench(server.url)
+            await bench.open()
+            try:
+                return await store_redis.bytes_per_job(bench)
+            finally:
+                await bench.close()
+
+    value = asyncio.run(measure())
+    return [Figure("Redis bytes per queued job, 100-byte body", value, "B", 400, at_least=False)]
+
+
+def commands(quick: bool) -> list[Figure]:
+    """What clients send to Redis while a full queue is worked off, the submissions included."""
+    value = asyncio.run(_commands(5_000 if quick else 20_000))
+    return [Figure("Redis commands per job, loaded", value, "", 0.1, at_least=False)]
+
+
+async def _commands(count: int) -> float:
+    resource = endpoint(
+        worker={"handlers": "drain_jobs", "concurrency": 200}, queue={"maxDepth": 1_000_000}
+    )
+    with RedisServer() as server:
+        redis = Redis.from_url(server.url)
+        store = RedisStore(server.url, resource.key)
+        await store.open()
+        await store.configure(resource.spec.policy())
+        with WorkerProcess(resource, server.url, HERE, stderr=subprocess.DEVNULL) as worker:
+            await submit(store, new_job("noop", b"{}"))
+            await _completed(store, 1)  # the worker is up
+            await redis.config_resetstat()
+            await submit(store, *(new_job("noop", b'{"n":1}') for _ in range(count)))
+            await _completed(store, count + 1)
+            stats = await redis.info("commandstats")
+            await asyncio.to_thread(worker.stop)
+        await store.close()
+        await redis.aclose()
+    return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in SENT) / count
+
+
+async def _completed(store: RedisStore, count: int) -> None:
+    while (await store.stats()).counts.get(State.COMPLETED, 0) < count:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+
+
+def growth(quick: bool) -> list[Figure]:
+    """What one call costs Redis as the queue grows: with 10³ waiting and with 10⁶."""
+    sizes = [2_500, 100_000] if quick else [2_500, 1_000_000]
+
+    async def measure() -> list[tuple[int, dict[str, float]]]:
+        with RedisServer() as server:
+            bench = store_redis.Bench(server.url)
+            await bench.open()
+            try:
+                return await store_redis.grow(bench, sizes)
+            finally:
+                await bench.close()
+
+    (_, few), (most, many) = asyncio.run(measure())
+    return [
+        Figure(f"{verb}: {most:,} waiting beside {sizes[0]:,}", many[verb] / few[verb], "×", 1.5,
+               at_least=False)
+        for verb in few
+    ]  # fmt: skip
+
+
+BENCHES: dict[str, Callable[[bool], list[Figure]]] = {
+    "drain": drain,
+    "submissions": submissions,
+    "latency": latency,
+    "memory": memory,
+    "commands": commands,
+    "growth": growth,
+}
+
+
+def main() -> int:
+    """Run what was asked for; the status is 1 when a benchmark could not be run."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}")
+    parser.add_argument("--quick", action="store_true", help="smaller and less exact")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(BENCHES):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}")
+    lines, failed = [], False
+    for name in options.names or BENCHES:
+        sys.stderr.write(f"{name}: {(BENCHES[name].__doc__ or '').strip()}\n")
+        try:
+            lines += [figure.render() for figure in BENCHES[name](options.quick)]
+        except Exception as error:
+            failed = True
+            lines.append(f"{name}: could not be measured: {error}")
+    sys.stdout.write("\n" + "\n".join(lines) + "\n")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

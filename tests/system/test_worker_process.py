@@ -204,6 +204,18 @@ async def test_probes_and_metrics(start: Start) -> None:
     worker.stop()
 
 
+async def test_the_probes_never_ask_redis(start: Start) -> None:
+    with RedisServer() as server:
+        setup = await start(server.url)
+        port = free_port()
+        setup.worker(admin_port=port)
+        await setup.pid_of_child()
+        server.pause()
+        for path in ("/livez", "/readyz"):
+            assert await _get(port, path) == (200, "ok\n")
+        server.resume()
+
+
 async def _get(port: int, path: str) -> tuple[int, str]:
     def get() -> tuple[int, str]:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:

@@ -83,7 +83,6 @@ class Heart:
         self._now = asyncio.Event()
         self._policy_due = 0.0
         self.policy = policy
-        self.last_beat = 0.0
 
     def beat_now(self) -> None:
         """Do not wait for the next half second."""
@@ -94,7 +93,6 @@ class Heart:
         loop = asyncio.get_running_loop()
         backoff, reachable = Backoff(0.1), True
         while True:
-            self.last_beat = loop.time()
             self._now.clear()
             try:
                 await self.beat()

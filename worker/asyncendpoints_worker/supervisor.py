@@ -44,6 +44,7 @@ IDLE_SECONDS: Final = 10.0
 RELEASE_SECONDS: Final = 5.0
 REPORT_SECONDS: Final = 10.0
 LONG_LIFE_SECONDS: Final = 60.0
+STUCK_SECONDS: Final = 60.0
 INTERRUPTED: Final = 130
 
 
@@ -102,6 +103,7 @@ class Supervisor:
         self._interrupts = 0
         self._draining = False
         self._ever_ready = False
+        self._looked = time.monotonic()
 
     async def run(self) -> int:
         """Serve until told to stop; return the exit status."""
@@ -249,7 +251,7 @@ class Supervisor:
         """Look after the children four times a second."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            now = time.monotonic()
+            self._looked = now = time.monotonic()
             grace = self._heart.policy.grace_ms / 1000
             for child in self._children:
                 child.inspect(now, grace, self._idle_seconds)
@@ -297,8 +299,8 @@ class Supervisor:
     # For the admin port.
 
     def is_alive(self) -> bool:
-        """Whether the supervisor's own loops run; never Redis, never a child."""
-        return asyncio.get_running_loop().time() - self._heart.last_beat < 60
+        """Whether the supervisor looks after its children; never Redis, never a child."""
+        return time.monotonic() - self._looked < STUCK_SECONDS
 
     def is_ready(self) -> bool:
         """Whether every child has loaded its handlers once; never whether it is busy."""

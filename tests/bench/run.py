@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from redis.asyncio import Redis
 
@@ -24,6 +23,8 @@ from bench import store_redis
 from support.redis_server import RedisServer
 from support.work import endpoint, new_job, submit
 from support.worker_process import WorkerProcess
+
+HERE = Path(__file__).resolve().parent
 
 # What a client sends by itself; everything else in Redis's own count was sent by a script.
 SENT = (
@@ -139,7 +140,7 @@ async def _commands(count: int) -> float:
             await asyncio.to_thread(worker.stop)
         await store.close()
         await redis.aclose()
-    return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in SENT) / count
+    return float(sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in SENT)) / count
 
 
 async def _completed(store: RedisStore, count: int) -> None:

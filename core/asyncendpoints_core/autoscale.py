@@ -86,7 +86,7 @@ class Memory(msgspec.Struct, frozen=True):
     """What one decision leaves for the next; small, and safe to lose (scaling then starts careful).
 
     `active_ms`: when there last was work. `wants`: (time, want), those that a later and larger one
-    has not outdone.
+    has not outdone. `demand`: the last one.
     """
 
     at_ms: int = 0
@@ -94,6 +94,7 @@ class Memory(msgspec.Struct, frozen=True):
     concurrency: int = 0
     wants: tuple[tuple[int, int], ...] = ()
     estimate: Estimate = Estimate()
+    demand: int = 0
 
 
 class Reason(StrEnum):
@@ -161,7 +162,15 @@ def signals_of(
 
 def hold(replicas: int, memory: Memory, error: str) -> Decision:
     """Keep everything as it is: there is no reading, and an error is never read as zero."""
-    return Decision(replicas, replicas, Reason.ERROR, f"kept at {replicas}: {error}", memory)
+    return Decision(
+        replicas,
+        replicas,
+        Reason.ERROR,
+        f"kept at {replicas}: {error}",
+        memory,
+        demand=memory.demand,
+        want=memory.wants[-1][1] if memory.wants else replicas,
+    )
 
 
 def decide(signals: Signals, memory: Memory, limits: Limits) -> Decision:
@@ -169,7 +178,9 @@ def decide(signals: Signals, memory: Memory, limits: Limits) -> Decision:
     memory = _remember(signals, memory)
     demand = signals.ready + signals.running + signals.due
     want = _want(signals, memory, limits, demand)
-    memory = msgspec.structs.replace(memory, wants=_window(memory, limits, want, signals.now_ms))
+    memory = msgspec.structs.replace(
+        memory, demand=demand, wants=_window(memory, limits, want, signals.now_ms)
+    )
     target, reason = _target(signals, memory, limits, want)
     if signals.rollout and 0 < target < signals.replicas:
         # The Deployment would spread the decrease over old and new pods, whatever their cost.

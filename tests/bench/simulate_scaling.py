@@ -8,6 +8,7 @@ import argparse
 import itertools
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -28,17 +29,21 @@ def draw(scenario: Scenario, trace: Trace) -> str:
     """Return the picture of one run: demand, wanted and actual workers."""
     times = [sample.at_ms / 1_000 for sample in trace.samples]
 
-    def line(name: str, label: str, color: str, right: bool = True, dashed: bool = False) -> Line:
+    most = scenario.limits.max_replicas
+
+    def line(name: str, label: str, color: str, **look: Any) -> Line:
         values = [getattr(sample, name) for sample in trace.samples]
-        return Line(label, color, list(zip(times, values, strict=True)), right, dashed)
+        if name == "want":  # one worker a job, for a moment, while nothing is known of their time
+            values = [min(value, most) for value in values]
+        return Line(label, color, list(zip(times, values, strict=True)), **look)
 
     return chart(
         scenario.title,
         [
-            line("demand", "demand (jobs)", "#bbbbbb", right=False),
-            line("want", "wanted", "#e69138", dashed=True),
-            line("replicas", "set", "#3d6fb4"),
-            line("ready", "ready", "#3a9b5c"),
+            line("demand", "demand (jobs)", "#bbbbbb"),
+            line("ready", "ready", "#a5d6a7", right=True, width=4),
+            line("want", f"wanted (up to {most})", "#e69138", right=True, width=1),
+            line("replicas", "set", "#3d6fb4", right=True),
         ],
         left="jobs",
         right="workers",

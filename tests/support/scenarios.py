@@ -22,7 +22,7 @@ def poisson(
 def burst() -> Scenario:
     """2,000 jobs of half a second at once, into an endpoint at zero."""
     jobs = [(5_000, 500)] * 2_000
-    return Scenario("burst", "2,000 jobs of 0.5 s at once, from zero", jobs, 6 * MINUTE)
+    return Scenario("burst", "2,000 jobs of 0.5 s at once, from zero", jobs, 7 * MINUTE)
 
 
 def ramp() -> Scenario:

@@ -18,6 +18,7 @@ class Line:
     points: Sequence[tuple[float, float]]
     right: bool = False
     dashed: bool = False
+    width: float = 1.6
 
 
 def nice(top: float) -> float:
@@ -60,7 +61,7 @@ def chart(
         dash = ' stroke-dasharray="4 3"' if line.dashed else ""
         parts.append(
             f'<path d="{_steps(line.points, end, top)}" fill="none" stroke="{line.color}" '
-            f'stroke-width="1.6"{dash}/>'
+            f'stroke-width="{line.width}"{dash}/>'
         )
     x = LEFT
     for line in lines:

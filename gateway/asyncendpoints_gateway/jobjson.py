@@ -15,7 +15,7 @@ from asyncendpoints_core.states import State
 if TYPE_CHECKING:
     from asyncendpoints_core.jobs import Attempt, Job, JobError
 
-_PRIORITIES = {priority: priority.name.lower() for priority in Priority}
+_PRIORITIES = tuple(priority.name.lower() for priority in sorted(Priority))
 _STATES = {state: state.value for state in State}
 
 
@@ -104,9 +104,10 @@ def encode_job(job: Job, base: str) -> bytes:
     if job.revision != 1 or job.attempt or job.error or job.progress or job.started_ms:
         return _encoder.encode(view(job, base))
     job_id, created = ids.text(job.id), timestamp(job.created_ms)
+    state = "Queued" if job.state is State.QUEUED else job.state.value
     due, ends = job.not_before_ms, job.expires_ms
     return (
-        f'{{"id":"{job_id}","name":{_quoted(job.name)},"state":"{job.state.value}","attempt":0,'
+        f'{{"id":"{job_id}","name":{_quoted(job.name)},"state":"{state}","attempt":0,'
         f'"maxAttempts":{job.max_attempts},"crashes":{job.crashes},'
         f'"priority":"{_PRIORITIES[job.priority]}","progress":null,"error":null,"attempts":[],'
         f'"createdAt":"{created}","notBefore":{_time(due)},"startedAt":null,"completedAt":null,'

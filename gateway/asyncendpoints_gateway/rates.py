@@ -58,7 +58,7 @@ class Drain:
     """How fast jobs leave the queue and how long one runs, over the last minute of readings.
 
     `per_second`: jobs that leave the line a second, None when nothing was measured. `run_seconds`:
-    the mean time of one run, 0 when none was measured.
+    the mean time of one run, 0 when none was measured. `blank`: nothing at all is known.
     """
 
     def __init__(self) -> None:
@@ -68,6 +68,7 @@ class Drain:
         self._stuck_seconds = 0.0
         self.per_second: float | None = None
         self.run_seconds = 0.0
+        self.blank = True
 
     def add(self, new: Reading) -> None:
         """Take in a reading; those out of order or of a store that began anew restart it."""
@@ -90,6 +91,7 @@ class Drain:
         self.per_second, self.run_seconds = self._rate(), self._run()
         stuck = self._stuck_since
         self._stuck_seconds = 0.0 if stuck is None else (new.at_ms - stuck) / 1000
+        self.blank = self.per_second is None and not self._stuck_seconds and not self.run_seconds
 
     def _rate(self) -> float | None:
         """Return the jobs that leave the line a second, or None when nothing was measured.
@@ -119,6 +121,9 @@ class Drain:
         return max(wait, self._stuck_seconds) + self.run_seconds
 
 
+_QUEUED: Final = State.QUEUED
+
+
 def whole_seconds(seconds: float) -> int:
     """Return a Retry-After: whole seconds from 1 to 3600."""
     return min(MAX_SECONDS, max(MIN_SECONDS, ceil(seconds)))
@@ -126,12 +131,14 @@ def whole_seconds(seconds: float) -> int:
 
 def retry_after(drain: Drain, job: Job, ahead: int, now_ms: int) -> int:
     """Return the Retry-After for a job: when to look again, in whole seconds."""
+    if job.state is _QUEUED:
+        if drain.blank:
+            return MIN_SECONDS
+        return whole_seconds(drain.until_done(ahead))
     if job.state is State.SCHEDULED:
         return whole_seconds((job.not_before_ms - now_ms) / 1000)
     if job.state is State.IN_PROGRESS:
         return whole_seconds(drain.run_seconds - (now_ms - job.started_ms) / 1000)
-    if job.state is State.QUEUED:
-        return whole_seconds(drain.until_done(ahead))
     return MIN_SECONDS
 
 

@@ -55,22 +55,19 @@ class Reply(web.Response):
         transport = request.transport
         if (
             type(request) is not web.BaseRequest
-            or self.prepared
+            or self._eof_sent
+            or self._keep_alive is False
             or transport is None
             or request.version != HttpVersion11
             or request.method == "HEAD"
             or not request.keep_alive
-            or self.keep_alive is False
-            or self.status in _BODILESS
+            or self._status in _BODILESS
         ):
             return await super().prepare(request)
         body = self._whole
-        lines = [_LINES[self.status]]
-        for name, value in self.headers.items():
-            lines.append(f"{name}: {value}\r\n")
-        lines.append(f"Content-Length: {len(body)}\r\n")
-        lines.append(_Clock.date())
-        lines.append("\r\n")
+        lines = [_LINES[self._status]]
+        lines += [f"{name}: {value}\r\n" for name, value in self._headers.items()]
+        lines.append(f"Content-Length: {len(body)}\r\n{_Clock.date()}\r\n")
         self._keep_alive = True
         self._eof_sent = True  # write_eof has nothing left to do
         if transport.is_closing():

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     BeforeEnqueue = Callable[[web.BaseRequest], Awaitable[None]]
 
 KEY_HEADERS: Final = ("idempotency-key", "x-async-request-id")
+_CREATED, _REPLAYED = EnqueueStatus.CREATED, EnqueueStatus.REPLAYED
 ASKING: Final = frozenset({"job-delay", "job-expires", "job-priority", *KEY_HEADERS})
 
 
@@ -55,8 +56,9 @@ async def submit(
     except StoreUnavailable:
         context.metrics.submission(route.job, "store-unavailable")
         raise
-    context.metrics.submission(route.job, answer.status.value)
-    extra = {"Idempotent-Replayed": "true"} if answer.status is EnqueueStatus.REPLAYED else {}
+    replayed = answer.status is _REPLAYED
+    context.metrics.submission(route.job, "replayed" if replayed else "created")
+    extra = {"Idempotent-Replayed": "true"} if replayed else {}
     if "prefer" in sifted.given:
         wait = read.prefer_wait(sifted.given["prefer"])
         if wait is not None:
@@ -128,11 +130,9 @@ def fingerprint(request: Request) -> bytes:
     return digest.digest()
 
 
-_TAKEN: Final = frozenset({EnqueueStatus.CREATED, EnqueueStatus.REPLAYED})
-
-
 def _accepted(context: Context, answer: Enqueued) -> Job:
-    if answer.job is not None and answer.status in _TAKEN:
+    status = answer.status
+    if answer.job is not None and (status is _CREATED or status is _REPLAYED):
         return answer.job
     if answer.status is EnqueueStatus.MISMATCH:
         raise Problem("idempotency-mismatch", "the key was used for a request with other content")

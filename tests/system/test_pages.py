@@ -1,4 +1,5 @@
 """The README and the quick start: files are written, commands run, and answers seen."""
+
 import json
 import re
 from pathlib import Path

@@ -17,6 +17,10 @@ PAGES = [
     ROOT / "charts" / "asyncendpoints" / "README.md",
     ROOT / "tests" / "cluster" / "README.md",
 ]
+OWN = {
+    "The store": ROOT / "core" / "asyncendpoints_core",
+    "Kubernetes": ROOT / "operator" / "asyncendpoints_operator",
+}
 BLOCKS = [block for page in PAGES for block in shell_blocks(page.read_text(), page.name)]
 
 
@@ -59,3 +63,18 @@ def test_the_operators_rights_are_those_of_the_chart() -> None:
         for group, resources, verbs in rows
     ]
     assert told == granted
+
+
+def test_the_rules_name_files_and_tests_that_exist() -> None:
+    page = (ROOT / "docs" / "rules.md").read_text()
+    missing = []
+    for name, test in re.findall(r"`(\w+/test_\w+\.py)::(test_\w+)`", page):
+        file = ROOT / "tests" / name
+        if not file.exists() or f"def {test}(" not in file.read_text():
+            missing.append(f"{name}::{test}")
+    for part in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
+        section, _, own = part.partition("\n")
+        named = re.findall(r"`([\w/-]+\.(?:py|lua|yaml|txt))`", own)
+        places = (ROOT, OWN[section])
+        missing += [name for name in named if not any((at / name).exists() for at in places)]
+    assert not missing

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from asyncendpoints_cli.files import load_one
 from asyncendpoints_cli.roles import read_settings, require_redis
+from asyncendpoints_core.settings import Settings
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_gateway.server import serve
 from asyncendpoints_worker.loops import run_loop
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncendpoints_core.manifest import Loaded
-    from asyncendpoints_core.settings import Settings
 
 
 def execute(options: Namespace) -> int:
@@ -51,6 +51,8 @@ async def _run(loaded: Loaded, settings: Settings, source: Callable[[], str]) ->
             stopping=stopping,
             folder=loaded.file.resolve().parent,
             announce=_announce,
+            # Where there is no operator to write what the resource says into the store.
+            owns_policy=settings.installation_id == Settings().installation_id,
         )
     )
     try:

@@ -72,7 +72,9 @@ class Gateway:
         before_enqueue: BeforeEnqueue | None = None,
         owns_policy: bool = False,
     ) -> None:
-        """Prepare. `owns_policy`: what the endpoint says replaces the policy in the store."""
+        """Prepare. `owns_policy`: what the endpoint says (its limits, `suspend`) goes into the
+        store, whatever is there. In a cluster that is for the operator to do.
+        """
         self.endpoint = endpoint
         self.context = Context(GatewayConfig.of(endpoint, mount), store)
         self._guard = guard
@@ -130,6 +132,8 @@ class Gateway:
             try:
                 health = await store.open()
                 await store.configure(policy, overwrite=self._owns_policy)
+                if self._owns_policy:
+                    await (store.pause() if self.endpoint.spec.suspend else store.resume())
             except StoreUnavailable as error:
                 if not told:
                     log.warning("waiting for the store: %s", error)

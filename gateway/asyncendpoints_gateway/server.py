@@ -151,18 +151,19 @@ async def serve(
     folder: Path | None = None,
     announce: Callable[[str], None] | None = None,
     stopping: asyncio.Event | None = None,
+    owns_policy: bool = False,
 ) -> None:
     """Serve `endpoint` with its admin port until SIGTERM or SIGINT, then end in good order.
 
     `announce` is told `NAME ready at http://…` once the port is open. With `stopping` the caller
-    says when to end, and no signal is handled here. Raises CannotListen and UsageError. The store
-    is opened here and closed by the caller.
+    says when to end, and no signal is handled here. `owns_policy`: see Gateway. The
+    store is opened here and closed by the caller. Raises CannotListen and UsageError.
     """
     if stopping is None:
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    server = Server(endpoint, store, settings, folder=folder)
+    server = Server(endpoint, store, settings, folder=folder, owns_policy=owns_policy)
     admin = Admin(settings, [server])
     try:
         await server.start()

@@ -171,6 +171,30 @@ def test_gateway_and_worker_by_themselves(tmp_path: Path, redis_url: str, runs: 
         assert worker.out == ""
 
 
+def test_a_gateway_without_an_operator_writes_what_its_file_says(
+    tmp_path: Path, redis_url: str, runs: Runs
+) -> None:
+    file = write_endpoint(tmp_path, CODE, more="  suspend: true\n")
+    command = ("gateway", "--endpoint", file, *FREE, "--redis", redis_url)
+    with Command(*command) as gateway, Command("worker", *command[1:3], *command[-2:]) as worker:
+        (url,) = gateway.ready()
+        job = runs.submit(url)
+        assert ask(f"{job}?wait=2").json["state"] == "Queued"
+        assert gateway.stop() == 0
+        file.write_text(file.read_text().replace("suspend: true", "queue: {maxDepth: 1}"))
+        with Command(*command) as again:
+            (other,) = again.ready()
+            child, _ = runs.next()
+            for expected in (202, 429):
+                answer = ask(f"{other}/work", "POST", "{}", Content_Type="application/json",
+                             Job_Delay="60")  # fmt: skip
+                assert answer.status == expected
+            runs.let_go(child)
+            assert final(job.replace(url, other))["state"] == "Completed"
+            assert again.stop() == 0
+        assert worker.stop() == 0
+
+
 def test_more_jobs_bring_more_worker_processes(tmp_path: Path, redis_url: str, runs: Runs) -> None:
     more = "  autoscaling: {maxReplicas: 2, idleSeconds: 1}\n"
     file = write_endpoint(tmp_path, CODE, more=more, concurrency=1)

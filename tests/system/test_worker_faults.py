@@ -150,6 +150,25 @@ async def test_a_worker_that_was_given_up_abandons_its_jobs_and_works_on(start: 
     await assert_tidy(setup.store)
 
 
+async def test_a_job_is_handed_back_only_when_its_last_run_is_dead(start: Start) -> None:
+    setup = await start(timeouts={"drainSeconds": 0.1})
+    worker = setup.worker(pod_uid="pod-1")
+    (job_id,) = await setup.submit("lock", lock=setup.file("lock"))
+    for run in (1, 2):
+        await until_runs(setup, run)
+        worker.send(signal.SIGTERM)
+        successor = setup.worker(pod_uid="pod-2")
+        assert await asyncio.to_thread(worker.wait) == 0
+        worker = successor
+    await until_runs(setup, 3)
+    setup.let_go()
+    (job,) = await until_final(setup.store, job_id)
+    assert (job.state, job.attempt, job.releases) == (State.COMPLETED, 1, 2)
+    result = (await setup.store.result(job_id))[1]
+    assert result is not None
+    assert result.body == b"free"
+
+
 async def test_two_children_share_the_work(start: Start) -> None:
     setup = await start(worker={"processes": 2, "concurrency": 1})
     worker = setup.worker()

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import fcntl
 import os
 import subprocess
 import time
@@ -66,6 +67,20 @@ def ignore(body: dict[str, Any], job: JobContext) -> None:
     _note(body, job)
     while True:
         time.sleep(1)
+
+
+@handler("lock")
+def lock(body: dict[str, Any], job: JobContext) -> str:
+    """Hold a lock until the file `until` exists, deaf to everything; say so if another has it."""
+    with Path(body["lock"]).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return "contended"
+        _note(body, job)
+        while not Path(body["until"]).exists():
+            time.sleep(0.01)
+        return "free"
 
 
 @handler("gil")

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from asyncendpoints_core.jobs import OutcomeKind
+from asyncendpoints_core.store.protocol import SettleStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from asyncendpoints_core.jobs import ClaimedJob, Outcome
-    from asyncendpoints_core.store.protocol import SettleStatus
     from asyncendpoints_worker.slots import Slot
 
 DURATION_BUCKETS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 START_BUCKETS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+APPLIED: Final = SettleStatus.APPLIED
 OUTCOMES: Final = {
     OutcomeKind.COMPLETE: "completed",
     OutcomeKind.RETRY: "retried",
@@ -85,7 +86,7 @@ class Metrics:
     def settled(self, statuses: Iterable[SettleStatus]) -> None:
         """Count settlements by what the store made of them."""
         for status in statuses:
-            if status != "applied":
+            if status is not APPLIED:
                 self.count(f"settle_{status.value}")
 
     def count(self, name: str, by: int = 1) -> None:

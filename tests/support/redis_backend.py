@@ -61,7 +61,7 @@ class RedisBackend:
     async def make_newer(self, job_id: JobId) -> bytes:
         data = await self.record(job_id)
         assert data is not None
-        newer = data[:1] + bytes([data[1] + 1]) + data[2:]
+        newer = bytes([data[0] + 1]) + data[1:]
         await self.redis.hset(self.key("jobs"), job_id, newer)
         return newer
 
@@ -80,7 +80,7 @@ class RedisBackend:
         scan = Scan(results=set(await self.redis.hkeys(self.key("results"))))
         context = Context(0, 0, 0, 0, 0)
         for job_id, data in (await self.redis.hgetall(self.key("jobs"))).items():
-            if data[:1] != b"\xae" or data[1] != 1:
+            if data[:1] != b"\xa1":
                 continue
             try:
                 job = read_record(job_id, data, context).job

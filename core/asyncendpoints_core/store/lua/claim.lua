@@ -85,10 +85,12 @@ local mine = worker .. '\0'
 -- Of a fresh job's record all but claim number and body's size is the same throughout the batch.
 local BEFORE = spack('>BI6I6I6BBHI6I6', wl, 0, 0, deadline, 0, 0, 1, now, 0)
 local AFTER = spack('>I4I6I6BHHH', 2, now, 0, 0, 0, 0, 0)
-local PREFIXES = {}
+local PREFIXES, BASED = {}, {}
 for prio = 0, 2 do
-  PREFIXES[string.char(MAGIC, VERSION, prio * 16)] =
-    string.char(MAGIC, VERSION, prio * 16 + 8 + RUNNING)
+  local plain = string.char(KIND + VERSION, prio * 16)
+  local based = string.char(KIND + VERSION, prio * 16 + 128)
+  PREFIXES[plain] = string.char(KIND + VERSION, prio * 16 + 8 + RUNNING)
+  PREFIXES[based], BASED[based] = PREFIXES[plain], true
 end
 
 -- Whether a batch that is not empty has room for a body.
@@ -129,18 +131,22 @@ end
 
 -- Hands one job out, or does with it what its record asks for. Returns whether it left its line.
 local function take(id, record)
-  local prefix = record and PREFIXES[ssub(record, 1, 3)]
-  if not prefix or #record < SHORT_BYTES + 3 then return take_slowly(id, record) end
-  local created, _, base, _, nl, tl = sunpack('>I6I6I6HBB', record, 4)
-  local tail = SHORT_BYTES + 1 + nl + tl
-  if #record < tail + 2 or active >= base + ttl_ms then return take_slowly(id, record) end
-  local size = #record - tail - 2 - sunpack('>I3', record, tail)
+  local kind = record and ssub(record, 1, 2)
+  local prefix = PREFIXES[kind]
+  if not prefix or #record < SHORT_BYTES + 8 then return take_slowly(id, record) end
+  local created, _, _, nl, tl = sunpack('>I6I5HBB', record, 3)
+  local base, from, text = created, 3, SHORT_BYTES + 1
+  if BASED[kind] then base, from, text = sunpack('>I6', record, text), text, text + 6 end
+  local tail = text + nl + tl
+  if #record < tail or active >= base + ttl_ms then return take_slowly(id, record) end
+  local size = #record - tail + 1 - request_bytes(record, tail)
+  if size < 0 then return take_slowly(id, record) end
   if not room_for(size) then return false end
   waited = waited + now - created
   if listening then note(id, 2) end
-  book(id, prefix .. ssub(record, 4, SHORT_BYTES) .. BEFORE .. spack('>I4I7', size, number) .. AFTER
-    .. ssub(record, SHORT_BYTES + 1, tail - 1) .. worker .. ssub(record, tail),
-    ssub(record, SHORT_BYTES + 1, SHORT_BYTES + nl))
+  book(id, prefix .. ssub(record, 3, SHORT_BYTES) .. ssub(record, from, from + 5) .. BEFORE
+    .. spack('>I4I7', size, number) .. AFTER .. ssub(record, text, tail - 1) .. worker
+    .. ssub(record, tail), ssub(record, text, text + nl - 1))
   return true
 end
 

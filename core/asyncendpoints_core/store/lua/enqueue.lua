@@ -33,7 +33,7 @@ local statuses, aheads, heads = {}, {}, {}
 local created, queued, added = 0, 0, 0
 
 local function ahead_of(id, record)
-  local bits = string.byte(record, 3) or 255
+  local bits = string.byte(record, 2) or 255
   if bits % 8 ~= 0 then return 0 end
   local line = LINES[floor(bits / 16) % 4]
   return places[id] or line and call('ZRANK', line, id) or 0
@@ -54,7 +54,8 @@ local function create(i, id, prio, max, delay, expires, nl, tl, taill, blobl, bo
   local record
   if delay == 0 and expires == 0 and blobl == 0 then
     seq = seq + 1
-    record = spack('>BBBI6I6I6HBB', 174, 1, bits, now, seq, active, max, nl, tl)
+    record = spack('>BBI6I5HBB', 161, bits + (active < now and 128 or 0), now, seq, max, nl, tl)
+    if active < now then record = record .. spack('>I6', active) end
   else
     local state, base, place, ends = 0, active, 0, 0
     if delay > 0 then
@@ -67,8 +68,8 @@ local function create(i, id, prio, max, delay, expires, nl, tl, taill, blobl, bo
       ends = active + expires
       add(set_expiries, ends, id)
     end
-    record = spack('>BBBI6I6I6HBBBI6I6I6BBHI6I6I4I7I4I6I6BHHH', 174, 1,
-      state + 8 + bits + (blobl > 0 and 128 or 0), now, place, base, max, nl, tl, 0, ends, notbefore,
+    record = spack('>BBI6I5HBBI6BI6I6I6BBHI6I6I4I7I4I6I6BHHH', 161,
+      state + 8 + bits + (blobl > 0 and 128 or 0), now, place, max, nl, tl, base, 0, ends, notbefore,
       0, 0, 0, 0, 0, 0, body, 0, 1, now, 0, 0, 0, 0, 0)
   end
   local name = ssub(payload, at, at + nl - 1)

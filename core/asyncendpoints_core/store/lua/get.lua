@@ -11,7 +11,7 @@ local LINES = {[0] = ready_high, ready_normal, ready_low}
 for i, record in ipairs(call('HMGET', jobs, unpack(ids))) do
   local ahead = 0
   if record then
-    local bits = string.byte(record, 3) or 255
+    local bits = string.byte(record, 2) or 255
     local line = bits % 8 == 0 and LINES[floor(bits / 16) % 4]
     ahead = line and call('ZRANK', line, ids[i]) or 0
     out[i] = head(record)

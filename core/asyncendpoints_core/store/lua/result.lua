@@ -10,7 +10,7 @@ local record = call('HGET', jobs, id)
 if not record then
   return {context(), struct.pack('>I4', 0), call('ZSCORE', gone, id) and 'g' or '', ''}
 end
-local bits = string.byte(record, 3) or 255
+local bits = string.byte(record, 2) or 255
 local line = bits % 8 == 0
   and ({[0] = ready_high, ready_normal, ready_low})[floor(bits / 16) % 4]
 local ahead = line and call('ZRANK', line, id) or 0

@@ -83,20 +83,21 @@ local apply = {
 local PREFIXES = {}
 for bits = 8 + RUNNING, 255, 16 do
   if bits % 128 < 64 then
-    PREFIXES[string.char(MAGIC, VERSION, bits)] =
-      string.char(MAGIC, VERSION, bits - RUNNING + COMPLETED)
+    PREFIXES[string.char(KIND + VERSION, bits)] =
+      string.char(KIND + VERSION, bits - RUNNING + COMPLETED)
   end
 end
-local SIZES_AT, FENCED, FENCED_AT, CHANGING = 24, '>HI6I6I4I7I4I6I6BHHH', 47, '>I4I6I6BHHH'
+local SIZES_AT, WORKER_SIZE_AT, FENCED, FENCED_AT, CHANGING = 16, 24, '>HI6I6I4I7I4I6I6BHHH', 45, '>I4I6I6BHHH'
 local finished, busy, names = 0, 0, {}
 local on_jobs, on_finished = {'HSET', jobs}, {'ZADD', finished_completed}
 local run, run_attempt, run_started = '', -1, -1
 local changed_part, changed_rev, changed_al = '', -1, -1
 
 local function complete(id, record, claim, worker, member)
-  local prefix = record and PREFIXES[ssub(record, 1, 3)]
+  local prefix = record and PREFIXES[ssub(record, 1, 2)]
   if not prefix or #record < LONG_BYTES then return end
-  local nl, tl, wl = string.byte(record, SIZES_AT, SIZES_AT + 2)
+  local nl, tl = sbyte(record, SIZES_AT, SIZES_AT + 1)
+  local wl = sbyte(record, WORKER_SIZE_AT)
   local attempt, started, cancel, size, current, rev, _, _, runs, el, pl, al =
     sunpack(FENCED, record, FENCED_AT)
   local text = LONG_BYTES + nl + tl
@@ -118,7 +119,7 @@ local function complete(id, record, claim, worker, member)
   local name = ssub(record, LONG_BYTES + 1, LONG_BYTES + nl)
   names[name] = (names[name] or 0) + 1
   if listening then note(id, rev + 1) end
-  record = prefix .. ssub(record, 4, 71) .. changed_part .. ssub(record, LONG_BYTES + 1, tail - 1)
+  record = prefix .. ssub(record, 3, 69) .. changed_part .. ssub(record, LONG_BYTES + 1, tail - 1)
     .. run .. ssub(record, tail)
   finished = finished + 1
   local at = finished * 2 + 2

@@ -1,7 +1,8 @@
 """The stored form of requests, results, errors and histories; records.py has the rest of a job.
 
 docs/adr/0001-record-layout.md draws the bytes. Numbers are big-endian, times milliseconds. A
-request is 3 bytes of length, MessagePack without the body, and the body; Lua never decodes it.
+request is its length (1 byte, or 255 and 3), MessagePack without the body, and the body. Lua never
+decodes it.
 """
 
 from __future__ import annotations
@@ -141,14 +142,18 @@ def encode_request(request: Request, *, inline: bool) -> bytes:
     while meta and meta[-1] == _DEFAULTS[len(meta) - 1]:
         meta.pop()
     data = _encode(meta)
-    return len(data).to_bytes(3, "big") + data + (request.body if inline else b"")
+    size = bytes((len(data),)) if len(data) < 255 else b"\xff" + len(data).to_bytes(3, "big")
+    return size + data + (request.body if inline else b"")
 
 
 def decode_request(data: bytes, trace: str, blob: bytes | None) -> Request:
     """Read a stored request; `blob` is its body where that is kept apart."""
-    end = 3 + int.from_bytes(data[:3], "big")
     try:
-        meta = _decode_meta(data[3:end])
+        start, size = 1, data[0]
+        if size == 255:
+            start, size = 4, int.from_bytes(data[1:4], "big")
+        end = start + size
+        meta = _decode_meta(data[start:end])
         content_type, method = meta.content_type, meta.method
         headers = _mapping(meta.headers) if meta.headers else {}
         if trace:

@@ -33,14 +33,16 @@ if TYPE_CHECKING:
     from asyncendpoints_core.ids import JobId
     from asyncendpoints_core.jobs import Claim, NewJob, Outcome
 
-MAGIC: Final = 174
+# The first byte: 10 in its high half, the format's version in its low half.
+KIND: Final = 160
 VERSION: Final = 1
 STATES: Final = tuple(State)
 PRIORITIES: Final = tuple(Priority)
 
 # Numbers of six bytes are read as 2 + 4, those of seven as 1 + 2 + 4.
-_COMMON = Struct(">BBB HI HI HI H BB")
-_LONG = Struct(">BBB HI HI HI H BB B HI HI HI BB H HI HI I BHI I HI HI B HHH")
+_SHORT = Struct(">BB HI BI H BB")
+_LONG = Struct(">BB HI BI H BB HI B HI HI HI BB H HI HI I BHI I HI HI B HHH")
+_BASE = Struct(">HI")
 _NEW = Struct(">16sBHQQBBIIBBI")
 _OUTCOME = Struct(">16sQHBBQBHI")
 _UPDATE = Struct(">16sQHH")
@@ -58,24 +60,32 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
 
 def read_record(job_id: JobId, data: bytes, context: Context) -> Stored:
     """Read a record, or its state alone. Raises CorruptRecord or StoreVersionError."""
-    if len(data) < _COMMON.size or data[0] != MAGIC or not data[1]:
+    version = data[0] - KIND if data else 0
+    if not 0 < version < 16:
         raise CorruptRecord
-    if data[1] > VERSION:
-        raise StoreVersionError(f"a job has format {data[1]}; this program reads {VERSION}")
+    if version > VERSION:
+        raise StoreVersionError(f"a job has format {version}; this program reads {VERSION}")
     try:
-        return (_read_long if data[2] & 8 else _read_short)(job_id, data, context)
+        return (_read_long if data[1] & 8 else _read_short)(job_id, data, context)
     except (LookupError, ValueError, StructError) as error:
         raise CorruptRecord from error
 
 
 def _read_short(job_id: JobId, data: bytes, context: Context) -> Stored:
-    _, _, bits, c1, c2, _, _, b1, b2, limit, name_size, trace_size = _COMMON.unpack_from(data)
-    created = c1 << 32 | c2
-    name = 25 + name_size
+    _, bits, c1, c2, _, _, limit, name_size, trace_size = _SHORT.unpack_from(data)
+    base = created = c1 << 32 | c2
+    start = 17
+    if bits & 128:  # it was accepted after a pause
+        high, low = _BASE.unpack_from(data, start)
+        base, start = high << 32 | low, 23
+    name = start + name_size
+    trace = name + trace_size
+    if trace > len(data) or bits & 71:
+        raise CorruptRecord
     job = Job(
         job_id,
-        data[25:name].decode(),
-        STATES[bits & 7],
+        data[start:name].decode(),
+        State.QUEUED,
         PRIORITIES[bits >> 4 & 3],
         0,
         limit,
@@ -86,19 +96,19 @@ def _read_short(job_id: JobId, data: bytes, context: Context) -> Stored:
         1,
         created,
         created,
-        expires_ms=(b1 << 32 | b2) + context.ttl_ms + context.paused_ms,
-        traceparent=data[name : name + trace_size].decode(),
+        expires_ms=base + context.ttl_ms + context.paused_ms,
+        traceparent=data[name:trace].decode(),
     )
-    return Stored(job, name + trace_size, None, 0)
+    return Stored(job, trace, None, 0)
 
 
 def _read_long(job_id: JobId, data: bytes, context: Context) -> Stored:
     # fmt: off
-    (_, _, bits, c1, c2, _, _, b1, b2, limit, name_size, trace_size, worker_size, e1, e2, w1, w2,
+    (_, bits, c1, c2, _, _, limit, name_size, trace_size, b1, b2, worker_size, e1, e2, w1, w2,
      d1, d2, crashes, releases, attempt, s1, s2, x1, x2, size, n0, n1, n2, revision, u1, u2,
      f1, f2, runs, error_size, progress_size, history_size) = _LONG.unpack_from(data)
     # fmt: on
-    name = 94 + name_size
+    name = 92 + name_size
     trace = name + trace_size
     worker = trace + worker_size
     error = worker + error_size
@@ -109,7 +119,7 @@ def _read_long(job_id: JobId, data: bytes, context: Context) -> Stored:
     state, started, finished = STATES[bits & 7], s1 << 32 | s2, f1 << 32 | f2
     job = Job(
         job_id,
-        data[94:name].decode(),
+        data[92:name].decode(),
         state,
         PRIORITIES[bits >> 4 & 3],
         attempt,

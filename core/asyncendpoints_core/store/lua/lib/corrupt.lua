@@ -31,7 +31,7 @@ local function put_aside(id, bytes, state)
     attempt = 0, crashes = 0, releases = 0, rev = 1, claim = 0, updated = now, notbefore = 0,
     started = 0, completed = 0, expires = 0, cancel = 0, deadline = 0, size = 0, natt = 0,
     name = lost_name(state, bytes), trace = '', worker = '', progress = '', attempts = '',
-    error = error_text('corrupt', "the job's record could not be read"), tail = '\0\0\1\144',
+    error = error_text('corrupt', "the job's record could not be read"), tail = '\1\144',
   }
   finish(id, r, FAILED)
   return r

@@ -24,6 +24,7 @@ GENERATORS: dict[str, str] = {
     "charts/asyncendpoints/files/crd.yaml": "asyncendpoints_operator.crd:crd_yaml",
     "crds/asyncendpoints.asyncendpoints.io.yaml": "asyncendpoints_operator.crd:crd_yaml",
     "docs/cli.md": "tools.generators.command_line:cli_md",
+    "docs/lifecycle.md": "tools.generators.lifecycle:lifecycle_md",
     "docs/resource.md": "tools.generators.reference:resource_md",
     "docs/settings.md": "tools.generators.reference:settings_md",
     "docs/status.md": "tools.generators.status:status_md",

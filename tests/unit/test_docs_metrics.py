@@ -1,4 +1,4 @@
-"""docs/metrics.md and the chart's alerts name metrics that exist, and the page names all of them."""
+"""docs/metrics.md and the chart's alerts name metrics that exist, the page all of them."""
 
 import re
 

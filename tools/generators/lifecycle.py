@@ -21,8 +21,8 @@ def _diagram() -> str:
         drawn = targets if state is None else targets[:1]
         for target in drawn:
             arrows.setdefault((_name(state), _name(target)), []).append(str(verb))
-    for (source, target), verbs in arrows.items():
-        lines.append(f"  {source} --> {target}: {', '.join(verbs)}")
+    for (start, end), verbs in arrows.items():
+        lines.append(f"  {start} --> {end}: {', '.join(verbs)}")
     return "\n".join([*lines, "```"])
 
 

@@ -165,10 +165,13 @@ def _request_body(route: RouteConfig, schemas: dict[str, Any]) -> dict[str, Any]
 def hoist(schema: dict[str, Any], name: str, schemas: dict[str, Any]) -> dict[str, Any]:
     """Put `schema` and each of its `$defs` into `schemas`; return the reference to it.
 
-    A schema with an `$id` is a document of its own whose references are relative to it: it stays
-    whole.
+    A schema whose parts have an `$id` or an anchor stays whole: their references are relative to
+    those, and moving the parts would change what they mean.
     """
     schema = copy.deepcopy(schema)
+    own = schema.pop("$id", None)
+    if isinstance(own, str):
+        schema = _without(schema, own)
     reference = {"$ref": f"#/components/schemas/{name}"}
     if _has_id(schema):
         schemas[name] = schema
@@ -181,6 +184,20 @@ def hoist(schema: dict[str, Any], name: str, schemas: dict[str, Any]) -> dict[st
     for key, definition in definitions.items():
         schemas[names[key]] = _moved(definition, name, names)
     return reference
+
+
+def _without(node: Any, own: str) -> Any:
+    """Return a schema that refers to itself as `#`, not by its own `$id`."""
+    if isinstance(node, list):
+        return [_without(child, own) for child in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: "#" + child.partition("#")[2]
+        if key == "$ref" and isinstance(child, str) and child.partition("#")[0] == own
+        else _without(child, own)
+        for key, child in node.items()
+    }
 
 
 def _has_id(node: Any) -> bool:

@@ -55,6 +55,7 @@ STEPS = st.sampled_from([1, 7, 499, 500, 1_000, 2_001, 3_000, 4_999])
 JUMPS = st.sampled_from([5_001, 15_000, 60_000, 3_600_000, 90_000_000])
 names = st.sampled_from(WORKERS)
 some = st.integers(0, 2**16)
+rarely = st.sampled_from([False, False, False, True])
 Submission = tuple[Priority, int, int, int, str, bytes, str]
 submissions: st.SearchStrategy[list[Submission]] = st.lists(
     st.tuples(
@@ -274,9 +275,9 @@ class SideBySide(RuleBasedStateMachine):
         updates = [(self.recent(seed), jobs.Progress(fraction, "on it ☃")) for seed in seeds]
         self.both(lambda store: store.progress(updates))
 
-    @rule(beating=st.lists(names, max_size=4, unique=True), draining=st.sampled_from([0, 0, 0, 1]))
-    def heartbeat(self, beating: list[str], draining: int) -> None:
-        beats = [Beat(self.name(worker), draining=bool(draining)) for worker in beating]
+    @rule(beating=st.lists(names, max_size=4, unique=True), draining=rarely)
+    def heartbeat(self, beating: list[str], draining: bool) -> None:
+        beats = [Beat(self.name(worker), draining=draining) for worker in beating]
         self.both(lambda store: store.heartbeat(beats))
 
     @rule(worker=names, keep=st.integers(0, 3), limit=st.integers(0, 3))
@@ -381,19 +382,51 @@ class SideBySide(RuleBasedStateMachine):
 
         self.both(known)
 
-    @rule(paused=st.sampled_from([False, False, True]))
-    def pause(self, paused: bool) -> None:
-        self.both(lambda store: store.pause() if paused else store.resume())
+    @rule(ms=STEPS, stay=rarely)
+    def pause(self, ms: int, stay: bool) -> None:
+        self.both(lambda store: store.pause())
+        self.leap(ms)
+        if not stay:
+            self.both(lambda store: store.resume())
 
-    @rule(shut=st.sampled_from([False, False, False, True]))
-    def shut(self, shut: bool) -> None:
-        self.both(lambda store: store.shut() if shut else store.reopen())
+    @rule(items=submissions, worker=names, stay=rarely)
+    def shut(self, items: list[Submission], worker: str, stay: bool) -> None:
+        self.both(lambda store: store.shut())
+        self.enqueue(items)
+        self.claim(worker, 2, 0)
+        if not stay:
+            self.both(lambda store: store.reopen())
+
+    @rule()
+    def clear_the_way(self) -> None:
+        """Let every worker claim again, whatever forbade it."""
+        self.both(lambda store: store.resume())
+        self.both(lambda store: store.reopen())
+        for by in "ab":
+            self.both(lambda store, by=by: store.uncordon([self.name(w) for w in WORKERS], by))  # type: ignore[misc]
+        self.heartbeat(list(WORKERS), draining=False)
+
+    @rule(worker=names, items=settlements)
+    def work(self, worker: str, items: list[Settlement]) -> None:
+        """Claim and settle as a worker in good order does."""
+        self.clear_the_way()
+        self.claim(worker, len(items), 0)
+        if self.claims:
+            self.settle([(place, *item[1:]) for place, item in enumerate(items)])
+
+    @rule(worker=names, items=submissions, cause=st.sampled_from([Cause.CRASH, *Cause]))
+    def end_badly(self, worker: str, items: list[Submission], cause: Cause) -> None:
+        """Claim some jobs and die with them."""
+        self.clear_the_way()
+        self.enqueue([(item[0], 0, 0, *item[3:]) for item in items])
+        self.claim(worker, len(items), 0)
+        self.release_worker(worker, 0, cause, None)
 
     @rule(ms=STEPS)
     def advance(self, ms: int) -> None:
         """Let time pass, with everybody alive."""
         self.leap(ms)
-        self.heartbeat(list(WORKERS), 0)
+        self.heartbeat(list(WORKERS), draining=False)
 
     @rule(rounds=st.integers(1, 3))
     def keep_alive(self, rounds: int) -> None:

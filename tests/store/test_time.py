@@ -5,7 +5,7 @@ import pytest
 from asyncendpoints_core import ids, jobs
 from asyncendpoints_core.jobs import JobError
 from asyncendpoints_core.states import State
-from asyncendpoints_core.store.protocol import CancelStatus, Store, Swept
+from asyncendpoints_core.store.protocol import CancelStatus, Cause, Store, Swept
 from support.stores import (
     DONE,
     ERROR,
@@ -116,6 +116,27 @@ async def test_an_unstarted_release_lets_the_time_to_live_run_on(
     assert [(await look(store, job_id)).expires_ms for job_id in (plain, own)] == before
     await backend.advance(TTL)
     assert (await sweep_all(store)).expired == 2
+
+
+async def test_a_job_that_ever_ran_does_not_expire_after_an_unstarted_release(
+    backend: Backend, store: Store
+) -> None:
+    await store.configure(policy(ttl_ms=TTL, lease_ms=10 * TTL))
+    released, crashed = await put(store, new(), new())
+    for number, cause in enumerate((Cause.LOST, Cause.CRASH)):
+        worker = await hand(store, f"w{number}")
+        await worker.one()
+        await store.release_worker(worker.id, cause)
+        if cause is Cause.LOST:
+            await store.cancel([released])  # out of the way of the other
+    await store.redrive([released])
+    worker = await hand(store, "last")
+    while taken := await worker.take(1):
+        await settle_one(store, jobs.release(taken[0].claim, started=False, delay_ms=1))
+    await backend.advance(TTL)
+    await sweep_all(store)
+    assert await code(store, released) == "expired"  # redriven, and not started since
+    assert await state_of(store, crashed) is State.QUEUED
 
 
 async def test_a_job_without_its_handler_fails_so_at_its_time_to_live(

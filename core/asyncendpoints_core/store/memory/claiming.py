@@ -74,7 +74,9 @@ class _Drawer:
             if key[0] > self._now:
                 return None
             record = self._data.load(key[-1], self._now)
-            if isinstance(record, Record) and record.state is State.QUEUED:
+            if not isinstance(record, Record) or record.state is not State.QUEUED:
+                continue
+            if not expire_if_over(self._data, record, self._now):
                 return record
         return None
 

@@ -89,7 +89,9 @@ def _return_to_line(data: Data, record: Record, now: int, eligible_ms: int) -> N
 
 def _take_back_attempt(record: Record, *, started: bool) -> None:
     record.attempt = max(0, record.attempt - 1)
-    if not started and record.attempt == 0:
+    # Runs taken back leave one of these marks: it has been started before.
+    ran = started or record.crashes or record.releases or record.suspect
+    if record.attempt == 0 and not ran:
         record.started_ms = 0  # nothing of it ever ran: its time to live runs on
 
 

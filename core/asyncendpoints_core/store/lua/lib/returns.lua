@@ -32,6 +32,7 @@ local function requeue(id, r, eligible)
   wait_again(id, r, QUEUED)
   if r.suspect then
     add(on_suspects, eligible or now, id)
+    if r.started == 0 and r.expires == 0 then add(on_expiries, r.base + ttl_ms, id) end
   else
     add(on_ready[r.prio], r.seq, id)
   end
@@ -51,7 +52,9 @@ end
 local function take_back(id, r, started, charged, outcome)
   if started then end_run(r, outcome) end
   r.attempt = math.max(0, r.attempt - 1)
-  if not started and r.attempt == 0 then
+  -- Taken back runs leave one of these marks: it has been started before.
+  local ran = r.crashes > 0 or r.releases > 0 or r.suspect
+  if not started and r.attempt == 0 and not ran then
     r.started = 0
     if r.expires > 0 then add(on_expiries, r.expires, id) end
   end

@@ -16,6 +16,9 @@ AsyncEndpointsError
 
 from __future__ import annotations
 
+import math
+from typing import Final
+
 
 class AsyncEndpointsError(Exception):
     """The root of the tree."""
@@ -52,12 +55,15 @@ class PermanentError(AsyncEndpointsError):
 class RetryAfter(AsyncEndpointsError):
     """Raised by a handler to run again after `seconds` (fractions allowed), budget permitting."""
 
+    MAX_SECONDS: Final = 999_999_999.0
+    """The longest delay, as that of Job-Delay; a longer one becomes this one."""
+
     def __init__(self, seconds: float, message: str = "") -> None:
-        """Keep the delay, which must be 0 or more, and the message."""
-        if not seconds >= 0:
+        """Keep the delay, which must be 0 or more and finite (else ValueError), and the message."""
+        if not 0 <= seconds < math.inf:
             raise ValueError(f"RetryAfter needs seconds of 0 or more, not {seconds!r}")
         super().__init__(message or f"asked to be retried after {seconds:g} s")
-        self.seconds = seconds
+        self.seconds = min(float(seconds), self.MAX_SECONDS)
 
 
 class UsageError(AsyncEndpointsError):

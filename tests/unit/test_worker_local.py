@@ -170,6 +170,59 @@ async def test_retry_after_replaces_the_computed_delay() -> None:
         assert 3_590_000 < job.not_before_ms - job.started_ms <= 3_601_000
 
 
+async def test_whatever_a_handler_raises_its_job_ends() -> None:
+    async def number() -> None:
+        raise PermanentError("teapot", code=418)  # type: ignore[arg-type]
+
+    async def long() -> None:
+        raise PermanentError("long", code="a" + "é" * 200)
+
+    async def broken() -> None:
+        raise PermanentError("half a pair \ud800", code="no\ud800")
+
+    async def never() -> None:
+        raise RetryAfter(float("inf"))
+
+    handlers = registry(number=number, long=long, broken=broken, never=never)
+    async with working(handlers) as (store, _):
+        names = ("number", "long", "broken", "never")
+        job_ids = await submit(store, *(new_job(name, max_attempts=1) for name in names))
+        jobs = await until_final(store, *job_ids)
+        assert [job.error.code for job in jobs if job.error] == [
+            "permanent",
+            "a" + "é" * 127,
+            "no?",
+            "handler-error",
+        ]
+
+
+async def test_a_delay_too_long_for_any_store_is_the_longest_one() -> None:
+    async def later() -> None:
+        raise RetryAfter(1e300)
+
+    async with working(registry(later=later)) as (store, _):
+        job_ids = await submit(store, new_job("later"))
+        (job,) = await until(store, job_ids, lambda job: job.state is State.SCHEDULED)
+        assert round((job.not_before_ms - job.started_ms) / 1e6) == round(
+            RetryAfter.MAX_SECONDS / 1e3
+        )
+
+
+async def test_progress_in_broken_text_is_shown_all_the_same() -> None:
+    shown = asyncio.Event()
+
+    async def shows(body: None, job: JobContext) -> None:
+        job.progress(0.5, "half a pair \ud800")
+        await shown.wait()
+
+    async with working(registry(shows=shows)) as (store, _):
+        job_ids = await submit(store, new_job("shows"))
+        (job,) = await until(store, job_ids, lambda job: job.progress is not None)
+        assert job.progress is not None
+        assert job.progress.message == "half a pair ?"
+        shown.set()
+
+
 async def test_cancel_reaches_async_and_plain_handlers() -> None:
     cleaned = threading.Event()
     entered = threading.Semaphore(0)

@@ -85,7 +85,13 @@ def test_what_json_cannot_hold_is_an_invalid_result(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"content_type": "a\r\nb: c"}, {"filename": "a\nb"}, {"content_type": "é"}]
+    "arguments",
+    [
+        {"content_type": "a\r\nb: c"},
+        {"filename": "a\nb"},
+        {"filename": "\ud800.txt"},
+        {"content_type": "é"},
+    ],
 )
 def test_what_could_not_be_a_header_is_refused_at_once(arguments: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="must"):

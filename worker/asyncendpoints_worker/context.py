@@ -152,5 +152,6 @@ class JobContext:
         """
         if not 0 <= fraction <= 1:
             raise ValueError(f"progress needs a fraction between 0 and 1, not {fraction!r}")
-        self._slot.report(Progress(float(fraction), str(message)[:MAX_PROGRESS_CHARS]))
+        text = str(message)[:MAX_PROGRESS_CHARS].encode(errors="replace").decode()
+        self._slot.report(Progress(float(fraction), text))
         return _REPORTED

@@ -44,9 +44,19 @@ class Result:
             raise ValueError("content_type must be printable ASCII of at most 255 characters")
         if len(filename) > 255 or _CONTROL.search(filename):
             raise ValueError("filename must have at most 255 characters and no control characters")
+        if not _is_text(filename):
+            raise ValueError("filename must be text that UTF-8 can encode")
         self.body = body
         self.content_type = content_type
         self.filename = filename
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def encode(value: Any, limit: int) -> Stored:

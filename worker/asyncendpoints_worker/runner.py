@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("asyncendpoints.worker")
 COMPLETE: Final = OutcomeKind.COMPLETE
+MAX_CODE_BYTES: Final = 255
 TIMEOUT_MESSAGE: Final = "the execution timeout passed"
 
 
@@ -74,6 +75,16 @@ def text_of(error: BaseException) -> str:
     return text[:MAX_ERROR_CHARS].encode(errors="replace").decode()
 
 
+def code_of(error: PermanentError) -> str:
+    """Return the code given to a PermanentError, at most 255 bytes of it; `permanent` for what is
+    no text, such as a status number: a job has to end even so.
+    """
+    code: object = error.code
+    if not (isinstance(code, str) and code):
+        return ErrorCode.PERMANENT
+    return code.encode(errors="replace")[:MAX_CODE_BYTES].decode(errors="ignore")
+
+
 def failed(slot: Slot, error: BaseException) -> Outcome:
     """Turn what a handler raised into the outcome of its attempt."""
     if isinstance(error, asyncio.CancelledError | TimeoutError) and slot.stop is not None:
@@ -85,7 +96,7 @@ def failed(slot: Slot, error: BaseException) -> Outcome:
         return release(slot.claim)
     after_ms = None
     if isinstance(error, PermanentError):
-        reason = JobError(error.code, text_of(error))
+        reason = JobError(code_of(error), text_of(error))
     elif isinstance(error, RetryAfter):
         reason = JobError(ErrorCode.HANDLER_ERROR, text_of(error), True)
         after_ms = round(error.seconds * 1000)

@@ -39,7 +39,7 @@ class Running(NamedTuple):
 def create(slots: int) -> int:
     """Make an unnamed file for `slots` attempts and return its descriptor."""
     if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("asyncendpoints-board")
+        descriptor: int = os.memfd_create("asyncendpoints-board")
     else:
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())

@@ -1,4 +1,6 @@
-"""Ends what a dead child has left behind: its process group, and what had left the group.
+"""Takes in processes that ended, and ends what a dead child has left behind.
+
+That is its process group, and what had left the group.
 
 A job must not be handed out again while a process of its last run still works (store rule 14).
 """
@@ -8,10 +10,41 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 VARIABLE: Final = "ASYNCENDPOINTS_CHILD"
 """Set in a child's environment, so that what it starts can be told from what others started."""
+
+
+def reap(own: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Wait for every process that has ended; yield number and exit status of those in `own`.
+
+    The others came to us because their parents ended: PID 1 takes them in, and nobody else will.
+    While a child is not waited for, nobody else can have its process group's number; so its group
+    is killed first.
+    """
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13, where there is nothing to adopt
+        for pid in own:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                kill_group(pid)
+                yield pid, os.waitstatus_to_exitcode(status)
+        return
+    while True:
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if found is None:
+            return
+        if found.si_pid in own:
+            kill_group(found.si_pid)
+        _, status = os.waitpid(found.si_pid, 0)
+        if found.si_pid in own:
+            yield found.si_pid, os.waitstatus_to_exitcode(status)
 
 
 def kill_group(leader: int) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 import signal
 import sys
@@ -161,20 +160,9 @@ class Supervisor:
 
     def _reap(self) -> None:
         """Take in every process that has ended: children, and orphans that came to us."""
-        while True:
-            try:
-                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if found is None:
-                return
-            child = next((each for each in self._children if each.pid == found.si_pid), None)
-            if child is not None:
-                # While it is not waited for, nobody else can have its process group's number.
-                orphans.kill_group(child.pid)
-            _, status = os.waitpid(found.si_pid, 0)
-            if child is not None and not child.ended.done():
-                child.ended.set_result(os.waitstatus_to_exitcode(status))
+        alive = {child.pid: child for child in self._children if not child.ended.done()}
+        for pid, status in orphans.reap(list(alive)):
+            alive[pid].ended.set_result(status)
 
     # Children.
 

@@ -338,22 +338,3 @@ async def test_malformed_and_missing_records_do_not_stop_a_sweep(
     assert await code(store, order[0]) == "corrupt"
     assert await code(store, order[4]) == "corrupt"
     assert (await store.stats()).totals["corrupt"] == 4
-
-
-async def test_a_suspect_that_no_code_saw_expires_too(backend: Backend, store: Store) -> None:
-    await store.configure(policy(ttl_ms=TTL))
-    swept, claimed = [await _suspect_handed_back(store, name) for name in ("w1", "w2")]
-    await backend.advance(TTL)
-    assert await (await hand(store, "w3")).take(1) == []
-    assert (await sweep_all(store)).expired + (await store.stats()).totals["expired"] >= 2
-    assert [await code(store, job_id) for job_id in (swept, claimed)] == ["expired", "expired"]
-
-
-async def _suspect_handed_back(store: Store, name: str) -> ids.JobId:
-    """Return a job whose worker crashed, and that the next one gave back unstarted."""
-    [job_id] = await put(store, new())
-    await (await hand(store, name)).one()
-    await store.release_worker(name, Cause.CRASH)
-    again = await hand(store, f"{name}-again")
-    await settle_one(store, jobs.release((await again.one()).claim, started=False))
-    return job_id

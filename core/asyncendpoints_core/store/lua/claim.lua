@@ -157,17 +157,14 @@ local eligible = call('ZRANGEBYSCORE', suspects, '-inf', now, 'LIMIT', 0, LOOK_A
 local suspect, suspect_record
 for _, id in ipairs(eligible) do
   local record = call('HGET', jobs, id)
-  local r, why = decode(record or '')
+  local _, why = decode(record or '')
   if not record then
     drop_missing(QUEUED)
     add(off_suspects, id)
   elseif why == 'corrupt' then
     save(id, put_aside(id, record, QUEUED))
     add(off_suspects, id)
-  elseif r and expired(r) then
-    expire(id, r)
-    add(off_suspects, id)
-  elseif r then
+  elseif not why then
     suspect, suspect_record = id, record
     break
   end

@@ -53,16 +53,16 @@ local function expire_own()
     BOUND)
   if #due == BOUND then more = 1 end
   if #due == 0 then return end
-  local off, later = batch('ZREM', expiries), batch('ZADD', expiries)
-  local off_delayed, off_suspects = batch('ZREM', delayed), batch('ZREM', suspects)
+  local off, off_delayed, later = batch('ZREM', expiries), batch('ZREM', delayed), nil
   local off_ready = {
     [0] = batch('ZREM', LINES[0]), batch('ZREM', LINES[1]), batch('ZREM', LINES[2]),
   }
+  later = batch('ZADD', expiries)
   for i, record in ipairs(call('HMGET', jobs, unpack(due))) do
     local id = due[i]
     local r = record and decode(record)
     if r and r.state <= SCHEDULED and expired(r) then
-      add(r.state == SCHEDULED and off_delayed or r.suspect and off_suspects or off_ready[r.prio], id)
+      if r.state == SCHEDULED then add(off_delayed, id) else add(off_ready[r.prio], id) end
       expire(id, r)
       add(off, id)
     elseif r and r.state <= SCHEDULED and r.started == 0 then
@@ -74,7 +74,6 @@ local function expire_own()
   flush(off)
   flush(later)
   flush(off_delayed)
-  flush(off_suspects)
   for prio = 0, 2 do flush(off_ready[prio]) end
 end
 expire_own()

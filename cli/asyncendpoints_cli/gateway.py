@@ -42,7 +42,8 @@ async def _run(loaded: Loaded, settings: Settings, source: Callable[[], str]) ->
 
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
     loop.add_signal_handler(signal.SIGINT, interrupted)
-    store = RedisStore(source, loaded.endpoint.key)
+    strict = loaded.endpoint.spec.redis.durability == "strict"
+    store = RedisStore(source, loaded.endpoint.key, strict=strict)
     serving = asyncio.ensure_future(
         serve(
             loaded.endpoint,

@@ -60,7 +60,8 @@ class Service:
             # Its client takes a while to import, and is not needed for jobs in memory.
             from asyncendpoints_core.store.redis import RedisStore
 
-            self.store = RedisStore(source, loaded.endpoint.key)
+            strict = loaded.endpoint.spec.redis.durability == "strict"
+            self.store = RedisStore(source, loaded.endpoint.key, strict=strict)
         self._settings = settings
         self._refused = refused
         self._seen = seen

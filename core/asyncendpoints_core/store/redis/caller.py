@@ -44,6 +44,11 @@ def _pack(words: Sequence[bytes]) -> bytes:
     return b"*%d\r\n" % len(words) + _bulk(words)
 
 
+def _is_safe(reply: Any) -> bool:
+    """Read the answer of WAIT (how many replicas) or WAITAOF (whether the disk, how many)."""
+    return bool(reply[0] if isinstance(reply, list) else reply) and not isinstance(reply, Exception)
+
+
 class Caller:
     """Runs the scripts of one endpoint over a connection."""
 
@@ -54,6 +59,8 @@ class Caller:
         # What is written where Redis has lost its data: the policy last seen in force.
         self.policy = Policy()
         self.closed = False
+        # The command that waits until what was written is safe, where that was asked for.
+        self.confirmation: tuple[str, ...] = ()
 
     def pack(self, script: scripts.Script, args: Sequence[bytes], *, whole: bool) -> list[bytes]:
         """Return the bytes of a call; `whole` sends the source instead of its hash."""
@@ -75,7 +82,16 @@ class Caller:
         reply, _ = await self.run_told(name, *args, again=again)
         return reply
 
-    async def run_told(self, name: str, *args: bytes, again: bool = True) -> tuple[Any, bool]:
+    async def run_safely(self, name: str, *args: bytes) -> tuple[Any, bool]:
+        """Run a script as `run_told` does, and wait until what it wrote is confirmed.
+
+        Raises StoreUnavailable when it is not in time: it was written, and may yet be lost.
+        """
+        return await self.run_told(name, *args, confirmed=bool(self.confirmation))
+
+    async def run_told(
+        self, name: str, *args: bytes, again: bool = True, confirmed: bool = False
+    ) -> tuple[Any, bool]:
         """Run a script; tell also whether it may have run before, its reply lost."""
         if self.closed:
             raise StoreUnavailable("the store was closed")
@@ -84,11 +100,15 @@ class Caller:
         tries = 3
         resent = False
         while True:
-            packed = self.pack(script, args, whole=whole)
-            replies = await self.connection.call(self.prefix + "meta", [packed], again=again)
+            commands = [self.pack(script, args, whole=whole)]
+            if confirmed:
+                commands.append([_pack([word.encode() for word in self.confirmation])])
+            replies = await self.connection.call(self.prefix + "meta", commands, again=again)
             reply = replies[0]
             resent = resent or replies.resent
             if not isinstance(reply, Exception):
+                if confirmed and not _is_safe(replies[1]):
+                    raise StoreUnavailable("neither disk nor replica confirmed the write in time")
                 return reply, resent
             tries -= 1
             if tries and isinstance(reply, redis_errors.NoScriptError):

@@ -13,10 +13,16 @@ if TYPE_CHECKING:
     from asyncendpoints_core.store.redis.caller import Caller
 
 MINIMUM: Final = (6, 2)
+WAITAOF_SINCE: Final = (7, 2)
+CONFIRM_MS: Final = 2_000
 
 
-async def read_health(caller: Caller) -> Health:
-    """Ask the server of the endpoint's keys. Raises StoreError for one that is too old."""
+async def read_health(caller: Caller, *, strict: bool = False) -> Health:
+    """Ask the server of the endpoint's keys. Raises StoreError for one that is too old.
+
+    `strict`: refuse one that keeps nothing on disk, and choose how an acceptance is confirmed: by
+    the disk, else by a replica, where there is one.
+    """
     replies = await caller.send(
         [("INFO", section) for section in ("server", "persistence", "memory", "replication")]
     )
@@ -32,8 +38,18 @@ async def read_health(caller: Caller) -> Health:
         raise StoreError(f"Redis {version} is too old: 6.2 or later is needed")
     aof = facts.get("aof_enabled")
     durable = aof == "1" if aof is not None else None
+    if strict and durable is False:
+        raise StoreError("durability is strict, and this Redis keeps nothing on disk (AOF is off)")
+    caller.confirmation = _confirmation(facts, parts) if strict else ()
     eviction = facts.get("maxmemory_policy")
     return Health(version, durable, eviction, tuple(_warnings(facts, durable, eviction)))
+
+
+def _confirmation(facts: dict[str, str], version: tuple[int, ...]) -> tuple[str, ...]:
+    if version >= WAITAOF_SINCE and facts.get("aof_enabled") == "1":
+        return ("WAITAOF", "1", "0", str(CONFIRM_MS))
+    replicated = facts.get("connected_slaves", "0") != "0"
+    return ("WAIT", "1", str(CONFIRM_MS)) if replicated else ()
 
 
 def _facts(replies: list[Any]) -> dict[str, str]:

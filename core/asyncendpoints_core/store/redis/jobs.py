@@ -95,7 +95,8 @@ class JobVerbs:
         """Create jobs; safe to send again, by their ids."""
         if not jobs:
             return []
-        raw, statuses, aheads, *heads = await self._caller.run("enqueue", *encode_new(jobs))
+        reply, _ = await self._caller.run_safely("enqueue", *encode_new(jobs))
+        raw, statuses, aheads, *heads = reply
         context, rest = Context.read(raw), iter(heads)
         answers = []
         for new, status, (ahead,) in zip(
@@ -165,7 +166,7 @@ class JobVerbs:
         """Queue Failed or Canceled jobs again."""
         if not ids:
             return []
-        (raw, aheads, *entries), resent = await self._caller.run_told("redrive", b"".join(ids))
+        (raw, aheads, *entries), resent = await self._caller.run_safely("redrive", b"".join(ids))
         if await self._caller.quarantine(_unreadable(ids, entries)):
             raw, aheads, *entries = await self._caller.run("redrive", b"".join(ids))
         context = Context.read(raw)

@@ -27,12 +27,18 @@ class RedisStore(JobVerbs, WorkerVerbs, ReadVerbs, ControlVerbs, OwnerVerbs):
     """One endpoint's store in Redis.
 
     `source` is a URL, a callable that returns it (read anew for each connection), or a
-    RedisConnection that several stores share and their owner closes.
+    RedisConnection that several stores share and their owner closes. `strict`: an acceptance waits
+    until the disk or a replica has it, where there is one, and a Redis without AOF is refused.
     """
 
     def __init__(
-        self, source: str | Callable[[], str] | RedisConnection, namespace_name: str
+        self,
+        source: str | Callable[[], str] | RedisConnection,
+        namespace_name: str,
+        *,
+        strict: bool = False,
     ) -> None:
+        self._strict = strict
         self._owned = not isinstance(source, RedisConnection)
         connection = source if isinstance(source, RedisConnection) else RedisConnection(source)
         self._caller = Caller(connection, namespace_name)
@@ -47,7 +53,7 @@ class RedisStore(JobVerbs, WorkerVerbs, ReadVerbs, ControlVerbs, OwnerVerbs):
         self._bell.open()
         self._watch.open()
         await self._caller.make()
-        health = await read_health(self._caller)
+        health = await read_health(self._caller, strict=self._strict)
         major = health.version.split(".", 1)[0]
         # Before 7.0 a cluster knows no sharded channels; every node hears every message then.
         self._watch.sharded = self._caller.connection.clustered and int(major or 0) >= 7

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from asyncendpoints_gateway.response import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from aiohttp import web
     from multidict import CIMultiDictProxy
@@ -74,10 +74,12 @@ class Cors:
         return Reply(status=204, headers=headers)
 
 
-def add(response: web.StreamResponse, headers: dict[str, str]) -> None:
+def add(response: web.StreamResponse, headers: Mapping[str, str]) -> None:
     """Put the headers on an answer; Vary is a list and keeps what it has."""
     for name, value in headers.items():
         if name == "Vary" and "Vary" in response.headers:
-            response.headers["Vary"] = f"{response.headers['Vary']}, {value}"
+            given = response.headers["Vary"]
+            if value not in given.split(", "):
+                response.headers["Vary"] = f"{given}, {value}"
         else:
             response.headers[name] = value

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from asyncendpoints_core.errors import StoreUnavailable
-from asyncendpoints_gateway import replies
+from asyncendpoints_gateway import cors, replies
 from asyncendpoints_gateway.response import Reply
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ async def stream(
             "Cache-Control": "private, no-cache",
             "Vary": "Accept",
             "X-Accel-Buffering": "no",
-            **extra,
         }
     )
+    cors.add(response, extra)
     if request.method == "HEAD":
         return response
     watch = None if job.final else context.hub.watch(job_id)

@@ -121,6 +121,7 @@ async def test_an_allowed_origin(store: Store) -> None:
         await site.store.cancel([answer.id])
         stream = await site.ask("GET", path, headers={**PAGE, "Accept": "text/event-stream"})
         assert stream.headers["Access-Control-Allow-Origin"] == PAGE["Origin"]
+        assert stream.headers["Vary"] == "Accept, Origin"
 
 
 async def test_a_preflight(store: Store, tokens: Path) -> None:
@@ -131,6 +132,7 @@ async def test_a_preflight(store: Store, tokens: Path) -> None:
         answer = await site.ask("OPTIONS", "/anything", headers=asked)
         assert answer.status == 204
         assert answer.headers["Access-Control-Allow-Origin"] == PAGE["Origin"]
+        assert answer.headers["Vary"] == "Origin"
         assert "PUT" in answer.headers["Access-Control-Allow-Methods"]
         taken = answer.headers["Access-Control-Allow-Headers"].split(", ")
         assert {"authorization", "idempotency-key", "prefer", "x-tenant"} <= set(taken)

@@ -82,15 +82,13 @@ class Reconciler:
         assert endpoint is not None  # noqa: S101 - checked by the caller
         refused = unit.queue.reason is QueueReason.AUTHENTICATION
         place = await leader.places.find(endpoint, fresh=refused)
-        if isinstance(place, Queue):
-            if unit.link is not None:
+        moved = not isinstance(place, Queue) and _has_moved(endpoint, resource, place)
+        if isinstance(place, Queue) or moved:
+            if unit.link is not None:  # or its next reading would say that all is well
                 await leader.queues.unlink(unit.link)
                 unit.link = None
-            unit.queue = place
-            return False
-        if _has_moved(endpoint, resource, place):
-            unit.queue = _moved(resource, place)
-            return True
+            unit.queue = place if isinstance(place, Queue) else _moved(resource, place)
+            return moved
         unit.link = await leader.queues.link(endpoint, place, unit.link)
         if place.own:
             await leader.tenants.ensure(unit, unit.link)

@@ -9,13 +9,10 @@ import json
 import logging
 import re
 import sys
-from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
+from typing import Any, Final, Literal, TextIO
 
 from asyncendpoints_core.clock import rfc3339
 from asyncendpoints_core.faults import one_line
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 LogFormat = Literal["auto", "text", "json"]
 
@@ -100,11 +97,6 @@ def parse_traceparent(value: str) -> str | None:
     if match is None or (match[1] == "00" and match[5] is not None):
         return None
     return f"00-{match[2]}-{match[3]}-{match[4]}" if match[5] else match[0]
-
-
-def trace_headers(headers: Mapping[str, str]) -> str:
-    """Return the valid `traceparent` among lower-case headers, or ""."""
-    return parse_traceparent(headers.get("traceparent", "")) or ""
 
 
 class Metric:

@@ -53,8 +53,13 @@ class Context:
         """Make a call to the store to its end, even when who asked goes away."""
         task = asyncio.get_running_loop().create_task(call)
         self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
+        task.add_done_callback(self._called)
         return await asyncio.shield(task)
+
+    def _called(self, task: asyncio.Task[object]) -> None:
+        self._calls.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen: who asked may have gone away
 
     async def drained(self) -> None:
         """Return when no call to the store is under way."""

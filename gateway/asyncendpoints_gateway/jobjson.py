@@ -97,13 +97,16 @@ def timestamp(ms: int) -> str | None:
     return f"{_second(ms // 1000)}{ms % 1000:03d}Z" if ms else None
 
 
-def encode_job(job: Job, base: str) -> bytes:
-    """Return the job as JSON. One that was just created, the commonest by far, is written out
-    directly: all that can differ between two of these is filled into one template.
+def encode_job(job: Job, base: str, here: str | None = None) -> bytes:
+    """Return the job as JSON; `here` is its own path, if that is known already.
+
+    A job that was just created, the commonest by far, is written out directly: all that can differ
+    between two of these is filled into one template.
     """
     if job.revision != 1 or job.attempt or job.error or job.progress or job.started_ms:
         return _encoder.encode(view(job, base))
-    job_id, created = ids.text(job.id), timestamp(job.created_ms)
+    here = here or f"{base}/jobs/{ids.text(job.id)}"  # needs no escape in JSON
+    job_id, created = here[-36:], timestamp(job.created_ms)
     state = "Queued" if job.state is State.QUEUED else job.state.value
     due, ends = job.not_before_ms, job.expires_ms
     return (
@@ -112,7 +115,7 @@ def encode_job(job: Job, base: str) -> bytes:
         f'"priority":"{_PRIORITIES[job.priority]}","progress":null,"error":null,"attempts":[],'
         f'"createdAt":"{created}","notBefore":{_time(due)},"startedAt":null,"completedAt":null,'
         f'"updatedAt":"{timestamp(job.updated_ms)}","expiresAt":{_time(ends)},'
-        f'"cancelRequestedAt":{_time(job.cancel_requested_ms)},{_links(job_id, base)}}}'
+        f'"cancelRequestedAt":{_time(job.cancel_requested_ms)},{_links(here)}}}'
     ).encode()
 
 
@@ -120,8 +123,7 @@ def _time(ms: int) -> str:
     return f'"{_second(ms // 1000)}{ms % 1000:03d}Z"' if ms else "null"
 
 
-def _links(job_id: str, base: str) -> str:
-    here = f"{base}/jobs/{job_id}"  # neither needs an escape in JSON
+def _links(here: str) -> str:
     return (
         f'"links":{{"self":"{here}","result":"{here}/result","cancel":"{here}",'
         f'"retry":"{here}/retry"}}'

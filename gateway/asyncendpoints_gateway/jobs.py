@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
+from asyncendpoints_core import ids
 from asyncendpoints_core.store.protocol import CancelStatus, DeleteStatus, RedriveStatus
 from asyncendpoints_gateway import jobjson, queries, replies
 from asyncendpoints_gateway.headers import matches_etag
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from asyncendpoints_core.ids import JobId
     from asyncendpoints_core.store.protocol import Found
     from asyncendpoints_gateway.context import Context
+
+log = logging.getLogger("asyncendpoints.gateway")
 
 
 async def show(context: Context, request: web.BaseRequest, job_id: JobId) -> web.Response:
@@ -60,6 +64,7 @@ async def cancel(context: Context, request: web.BaseRequest, job_id: JobId) -> w
         raise replies.missing()
     if answer.status is CancelStatus.FINAL:
         raise Problem("job-final", f"the job is {answer.job.state.value} and cannot be canceled")
+    log.info("cancel: %s", answer.status.value, extra={"job_id": ids.text(job_id)})
     body = replies.job_body(context, answer.job)
     headers = {"Content-Type": replies.JSON}
     if answer.status is CancelStatus.CANCELED:
@@ -71,6 +76,7 @@ async def cancel(context: Context, request: web.BaseRequest, job_id: JobId) -> w
 async def _purge(context: Context, job_id: JobId) -> web.Response:
     [status] = await context.call(context.store.delete([job_id]))
     if status is DeleteStatus.DELETED:
+        log.info("purged", extra={"job_id": ids.text(job_id)})
         return Reply(status=204)
     if status is DeleteStatus.NOT_FINAL:
         raise Problem("job-final", "only a final job can be purged; cancel this one first")
@@ -82,6 +88,7 @@ async def retry(context: Context, job_id: JobId) -> web.Response:
     [answer] = await context.call(context.store.redrive([job_id]))
     status = answer.status
     if status is RedriveStatus.REQUEUED and answer.job is not None:
+        log.info("queued again", extra={"job_id": ids.text(job_id)})
         return replies.accepted(context, answer.job, answer.ahead)
     if status is RedriveStatus.NOT_RETRYABLE:
         raise Problem("not-retryable", "the job is neither Failed nor Canceled")

@@ -63,12 +63,15 @@ class HttpServer(web.Server):
 class Protocol(RequestHandler):
     """One connection."""
 
-    __slots__ = ("_broken", "_lost")
+    __slots__ = ("_broken", "_lost", "_unread", "slight")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._broken = False
         self._lost: asyncio.Future[None] | None = None
+        self._unread = 0
+        # Whether all that came since the request before is less than the head may have.
+        self.slight = True
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, until it has found a fault: what follows one means nothing."""
@@ -83,7 +86,12 @@ class Protocol(RequestHandler):
             if self._waiter is not None and not self._waiter.done():
                 self._waiter.set_result(None)
         messages = self._messages
-        if messages and isinstance(messages[-1][0], _ErrInfo):
+        self._unread += len(data)
+        if not messages:
+            return
+        self.slight = self._unread <= self.max_field_size
+        self._unread = 0
+        if isinstance(messages[-1][0], _ErrInfo):
             self._broken = True
             if self._current_request is not None:
                 # The fault is in the body that is being read: let its reader know.

@@ -65,15 +65,17 @@ def accepted(
     A job that is as new as its answer has the store's time in it.
     """
     now = job.updated_ms if job.revision == 1 else None
+    base = context.config.base
+    here = f"{base}/jobs/{ids.text(job.id)}"
     return Reply(
         202,
         {
             "Content-Type": JSON,
-            "Location": location(context, job.id),
+            "Location": here,
             "Retry-After": context.retry_after(job, ahead, now),
             **headers,
         },
-        job_body(context, job),
+        jobjson.encode_job(job, base, here),
     )
 
 

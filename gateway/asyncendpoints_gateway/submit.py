@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +11,7 @@ from asyncendpoints_core import ids
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.jobs import Idempotency, NewJob, Priority, Request
 from asyncendpoints_core.store.protocol import EnqueueStatus, Found
+from asyncendpoints_core.telemetry import parse_traceparent
 from asyncendpoints_gateway import headers as read
 from asyncendpoints_gateway import replies
 from asyncendpoints_gateway.bodies import check_body, read_body
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from asyncendpoints_gateway.headers import Sifted
 
     BeforeEnqueue = Callable[[web.BaseRequest], Awaitable[None]]
+
+log = logging.getLogger("asyncendpoints.gateway")
 
 KEY_HEADERS: Final = ("idempotency-key", "x-async-request-id")
 _CREATED, _REPLAYED = EnqueueStatus.CREATED, EnqueueStatus.REPLAYED
@@ -57,6 +61,8 @@ async def submit(
         context.metrics.submission(route.job, "store-unavailable")
         raise
     replayed = answer.status is _REPLAYED
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("accepted %s", job.name, extra={"job_id": ids.text(job.id)})
     context.metrics.submission(route.job, "replayed" if replayed else "created")
     extra = {"Idempotent-Replayed": "true"} if replayed else {}
     if "prefer" in sifted.given:
@@ -80,12 +86,16 @@ async def _new_job(
     body = await read_body(request, given, context.config.max_body, decoded=decoded)
     if body or route.schema is not None:
         check_body(body, content_type, route.schema)
+    kept = sifted.kept
+    if "traceparent" in kept and parse_traceparent(kept["traceparent"]) is None:
+        del kept["traceparent"]  # W3C Trace Context §3.2.2.3: not to be passed on,
+        kept.pop("tracestate", None)  # and what belongs to it neither
     stored = Request(
         request.method,
         url.raw_path,
         url.raw_query_string,
         params,
-        sifted.kept,
+        kept,
         content_type,
         body,
     )

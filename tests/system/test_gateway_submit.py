@@ -112,6 +112,15 @@ async def test_the_request_is_kept_whole(site: Site) -> None:
     }
 
 
+async def test_an_invalid_trace_context_is_not_passed_on(site: Site) -> None:
+    headers = {"traceparent": "00-0-0-00", "tracestate": "a=1", "X-Request-Id": "r"}
+    assert (await site.ask("POST", "/reports/7", headers=headers)).status == 202
+    kept = (await site.claim()).request.headers
+    assert kept["x-request-id"] == "r"
+    assert "traceparent" not in kept
+    assert "tracestate" not in kept
+
+
 async def test_a_named_header_is_kept_and_one_that_is_not_utf8_is_latin1(site: Site) -> None:
     await site.raw(
         b"POST /reports/7 HTTP/1.1\r\nHost: h\r\nX-Tenant: bl\xfce\r\nConnection: close\r\n\r\n"

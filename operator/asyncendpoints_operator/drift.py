@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 APPLIED_ANNOTATION: Final = f"{GROUP}/applied"
 """On children: the hash of the manifest that was applied last."""
 
+# Maps that Kubernetes takes as one value (mapType=atomic): another's key in them is drift.
+_WHOLE: Final = frozenset({"selector", "matchLabels", "nodeSelector"})
 # By which field the items of a list are told apart (the merge keys of Kubernetes' own types).
 _KEYS: Final = ("mountPath", "name", "containerPort", "port", "key", "ip", "topologyKey", "uid")
 
@@ -89,7 +91,7 @@ def project(live: Any, wanted: Any) -> Any:
     """
     if isinstance(wanted, Mapping) and isinstance(live, Mapping):
         return {
-            key: project(live[key], value) if key in live else _absent(value)
+            key: _part(key, live[key], value) if key in live else _absent(value)
             for key, value in wanted.items()
             if key in live or _absent(value) is not None
         }
@@ -102,6 +104,17 @@ def project(live: Any, wanted: Any) -> Any:
         found = {item[key]: item for item in live}
         return [project(found[w[key]], w) for w in wanted if w[key] in found]
     return live
+
+
+def _part(key: str, live: Any, wanted: Any) -> Any:
+    if key in _WHOLE and _is_flat(wanted):
+        return live
+    return project(live, wanted)
+
+
+def _is_flat(value: Any) -> bool:
+    """Tell whether it is a map of texts, and not one that only has the name of such a map."""
+    return isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values())
 
 
 def _absent(wanted: Any) -> Any:

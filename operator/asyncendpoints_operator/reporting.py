@@ -66,9 +66,13 @@ class Reporter:
                 return write.retry_in
             namespace, _, name = unit.key.partition("/")
             patch = {"metadata": {"uid": unit.uid}, "status": patch_of(before, after)}
-            made = await self._cluster.merge(
-                Ref(API_VERSION, KIND, namespace, name), patch, subresource="status"
-            )
+            ref = Ref(API_VERSION, KIND, namespace, name)
+            try:
+                made = await self._cluster.merge(ref, patch, subresource="status")
+            except Refused as error:
+                if error.missing or error.conflict:
+                    return None  # it is gone, or is another one by now
+                raise
             self._cache.put(made)
             self.writes += 1
             unit.written_at = now
@@ -163,10 +167,15 @@ def _load_balancer(service: Mapping[str, Any] | None) -> str:
 
 
 def pinned_by(resource: Mapping[str, Any]) -> str:
-    """Return which field manager wrote spec.replicas last, "" if nobody or unknown."""
+    """Return which field manager wrote spec.replicas last, "" if it is not set.
+
+    The API server notes no manager for what comes through a custom resource's /scale.
+    """
+    if (resource.get("spec") or {}).get("replicas") is None:
+        return ""
     owners = [
         (entry.get("time", ""), entry.get("manager", ""))
         for entry in resource["metadata"].get("managedFields") or ()
         if "f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
     ]
-    return max(owners)[1] if owners else ""
+    return str(max(owners)[1]) if owners else "/scale (kubectl scale, or an HPA)"

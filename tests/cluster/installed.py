@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.provider.client import Cluster
-from cluster.provider.shell import CommandError, wait_until
+from cluster.provider.shell import ClusterError, CommandError, wait_until
 
 HERE = Path(__file__).parent
 SYSTEM_NAMESPACE = "asyncendpoints"
@@ -98,7 +98,10 @@ class Endpoint:
                     found = self.job(job_id, wait=5)
             return found["state"] in FINAL
 
-        wait_until(f"job {job_id} to end, it is {found['state']}", final, seconds=seconds)
+        try:
+            wait_until(f"job {job_id} to end", final, seconds=seconds)
+        except ClusterError as error:
+            raise AssertionError(f"{error}: {found}\n{self.diagnose()}") from None
         return found
 
     def result(self, job_id: str) -> Any:
@@ -145,7 +148,7 @@ class Endpoint:
 
         try:
             wait_until(f"{self.name}: {what}", asked, seconds=seconds, every=0.3)
-        except Exception as error:
+        except ClusterError as error:
             raise AssertionError(
                 f"{error}\n{json.dumps(status, indent=1)}\n{self.diagnose()}"
             ) from None
@@ -171,7 +174,7 @@ class Endpoint:
 
         try:
             wait_until(f"{count} workers of {self.name}", there, seconds=seconds, every=0.3)
-        except Exception as error:
+        except ClusterError as error:
             raise AssertionError(f"{error}\n{self.diagnose()}") from None
 
     def pods(self, component: str) -> list[dict[str, Any]]:

@@ -104,6 +104,8 @@ def test_what_the_server_makes_of_a_value_is_accepted_until_it_changes() -> None
         ([1, 2, 3], [1, 2], False),
         ([{"name": "x", "v": 1}, {"name": "y"}], [{"name": "x", "v": 1}], True),
         ([{"v": 1}, {"v": 2}], [{"v": 1}], False),
+        ({"selector": {"a": "1", "theirs": "2"}}, {"selector": {"a": "1"}}, False),
+        ({"labels": {"a": "1", "theirs": "2"}}, {"labels": {"a": "1"}}, True),
     ],
 )
 def test_projection(live: Any, asked: Any, same: bool) -> None:

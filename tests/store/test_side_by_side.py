@@ -111,6 +111,7 @@ class SideBySide(RuleBasedStateMachine):
             client.flushall()
         self.backends: list[Backend] = [MemoryBackend(), RedisBackend(self.url)]
         self.ids: list[JobId] = []
+        self.news: dict[JobId, NewJob] = {}
         self.claims: list[Claim] = []
         self.requests = dict.fromkeys(WORKERS, 0)
         self.incarnation = dict.fromkeys(WORKERS, 0)
@@ -182,6 +183,7 @@ class SideBySide(RuleBasedStateMachine):
                     job_id=job_id,
                 )
             )
+        self.news |= {one.id: one for one in news}
         self.both(lambda store: store.enqueue(news))
 
     @rule(items=submissions)
@@ -191,8 +193,9 @@ class SideBySide(RuleBasedStateMachine):
     @precondition(lambda self: self.ids)
     @rule(seed=some)
     def enqueue_again(self, seed: int) -> None:
+        """Send a submission once more, as a gateway does that got no answer."""
         [job_id] = self.pick([seed])
-        self.both(lambda store: store.enqueue([new(job_id=job_id, body=b"again")]))
+        self.both(lambda store: store.enqueue([self.news[job_id]]))
 
     @rule(worker=names)
     def register(self, worker: str) -> None:
@@ -414,13 +417,17 @@ class SideBySide(RuleBasedStateMachine):
         if self.claims:
             self.settle([(place, *item[1:]) for place, item in enumerate(items)])
 
-    @rule(worker=names, items=submissions, cause=st.sampled_from([Cause.CRASH, *Cause]))
-    def end_badly(self, worker: str, items: list[Submission], cause: Cause) -> None:
-        """Claim some jobs and die with them."""
+    @rule(
+        worker=names, witness=names, items=submissions, cause=st.sampled_from([Cause.CRASH, *Cause])
+    )
+    def end_badly(self, worker: str, witness: str, items: list[Submission], cause: Cause) -> None:
+        """Claim some jobs and die with them, while another holds one and then asks for more."""
         self.clear_the_way()
         self.enqueue([(item[0], 0, 0, *item[3:]) for item in items])
+        self.claim(witness, 1, 0)
         self.claim(worker, len(items), 0)
         self.release_worker(worker, 0, cause, None)
+        self.claim(witness, 2, 0)
 
     @rule(ms=STEPS)
     def advance(self, ms: int) -> None:
@@ -482,8 +489,8 @@ def test_memory_and_redis_answer_alike(redis_server: RedisServer) -> None:
     run_state_machine_as_test(
         SideBySide,
         settings=settings(
-            max_examples=60,
-            stateful_step_count=40,
+            max_examples=40,
+            stateful_step_count=50,
             derandomize=True,  # the same walk on every machine; a new one is a change of this file
             deadline=None,
             suppress_health_check=list(HealthCheck),

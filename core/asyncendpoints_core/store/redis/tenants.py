@@ -22,10 +22,12 @@ COMMANDS: Final = (
     *("auth", "blpop", "del", "eval", "evalsha", "get", "hdel", "hello", "hexists", "hget"),
     *("hgetall", "hincrby", "hlen", "hmget", "hset", "info", "llen", "lpush", "persist"),
     *("pexpire", "ping", "publish", "quit", "rpush", "select", "set", "subscribe", "time"),
-    *("unlink", "unsubscribe", "zadd", "zcard", "zcount", "zlexcount", "zrange", "zrangebylex"),
-    *("zrangebyscore", "zrank", "zrem", "zremrangebyrank", "zremrangebyscore", "zrevrange"),
-    *("zrevrank", "zscan", "zscore"),
+    *("unlink", "unsubscribe", "wait", "zadd", "zcard", "zcount", "zlexcount", "zrange"),
+    *("zrangebylex", "zrangebyscore", "zrank", "zrem", "zremrangebyrank", "zremrangebyscore"),
+    *("zrevrange", "zrevrank", "zscan", "zscore"),
 )
+# Waits for the disk (durability: strict); Redis before 7.2 refuses a rule with it.
+_WAITAOF: Final = "waitaof"
 # Sharded channels and the map of a cluster; a server that does not know them is no cluster.
 CLUSTERED: Final = ("asking", "cluster|slots", "cluster|shards", "spublish", "ssubscribe")
 
@@ -54,7 +56,13 @@ async def ensure_user(connection: RedisConnection, namespace_name: str, password
     rules += [f"+{command}" for command in COMMANDS]
     if connection.clustered:
         rules += [f"+{command}" for command in CLUSTERED]
-    await _acl(connection, own, ("ACL", "SETUSER", user_of(namespace_name), *rules))
+    command = ("ACL", "SETUSER", user_of(namespace_name), *rules)
+    try:
+        await _acl(connection, own, (*command, f"+{_WAITAOF}"))
+    except TenantsForbidden as error:
+        if _WAITAOF not in str(error):
+            raise
+        await _acl(connection, own, command)
 
 
 async def delete_user(connection: RedisConnection, namespace_name: str) -> None:

@@ -154,7 +154,7 @@ class Gateway:
 
         Raises nothing but web.HTTPException from `before_enqueue`, and CancelledError.
         """
-        begun = perf_counter()
+        begun, context = perf_counter(), self.context
         operation = "none"
         extra: dict[str, str] = {}
         try:
@@ -166,7 +166,7 @@ class Gateway:
         except StoreError as error:
             if not isinstance(error, StoreUnavailable):
                 log.error("the store cannot be used: %s", error)
-            self.context.metrics.store_error()
+            context.metrics.store_error()
             response = store_unavailable().response()
         except web.HTTPException:
             raise
@@ -177,7 +177,9 @@ class Gateway:
             response = internal().response()
         if extra and not response.prepared:
             cors.add(response, extra)
-        self.context.metrics.request(operation, response.status, perf_counter() - begun)
+        if context.hub.closing and not response.prepared:
+            response.force_close()  # and say so: the connection ends with the server
+        context.metrics.request(operation, response.status, perf_counter() - begun)
         return response
 
     def _find(

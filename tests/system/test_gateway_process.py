@@ -85,6 +85,7 @@ async def test_sigterm_lets_waits_answer_and_streams_close(running: Running) -> 
         answers = await asyncio.wait_for(asyncio.gather(*polls), 20)
         assert [answer.status for answer in answers] == [200, 404, 202]
         assert (await answers[0].json())["state"] == "Queued"
+        assert answers[0].headers["Connection"] == "close"
         assert await asyncio.wait_for(events.content.read(), 20) == b""
         assert await asyncio.wait_for(running.process.wait(), 20) == 0
         with pytest.raises(aiohttp.ClientConnectionError):

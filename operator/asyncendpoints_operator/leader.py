@@ -131,6 +131,8 @@ class Leader:
         shared = self.tenants.shared(link)
         unit.queue = replace(reading.queue, shared=shared)
         unit.workers, unit.read_at = reading.workers, time.monotonic()
+        if reading.queue.reachable and self.tenants.is_due(unit, link):
+            self.keys.add(unit.key)
         if reading.adopted:
             text = "the jobs of the deleted resource of this name are this one's now"
             self.reporter.tell(unit, [events.Event("Normal", "QueueAdopted", text)])

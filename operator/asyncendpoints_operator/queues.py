@@ -91,6 +91,8 @@ class Server:
         self.directory = Directory(self.connection, installation)
         self.links: dict[str, Link] = {}
         self.failures = 0
+        # How often it was connected to: what answers now may know nothing of users made before.
+        self.connects = 0
         self.refused = False
         self._seen = seen
         self._idle_seconds = idle_seconds
@@ -116,6 +118,7 @@ class Server:
             self._woken.set()
 
     def _lost(self) -> None:
+        self.connects += 1
         for link in self.links.values():
             link.due = 0.0
         self._woken.set()

@@ -19,7 +19,6 @@ from asyncendpoints_core.store.redis.tenants import (
     TenantsForbidden,
     delete_user,
     ensure_user,
-    run_id,
     url_of,
 )
 from asyncendpoints_operator.cluster import Ref, Refused
@@ -47,11 +46,19 @@ class Tenants:
         self._installation = installation
         self._acl = acl
         self._forbidden: dict[str, str] = {}  # by server: why there are no users
-        self._run_ids: dict[str, str] = {}
 
     def shared(self, link: Link) -> bool:
         """Whether the endpoint has no user of its own."""
         return link.server.place.own and link.server.place.name in self._forbidden
+
+    def is_due(self, unit: Unit, link: Link) -> bool:
+        """Whether its Redis was connected to anew since the user was made.
+
+        It may have been started anew without a file of users, or be the replica that took over:
+        Redis does not replicate them.
+        """
+        made = unit.user.startswith(f"{link.server.connects} ")
+        return link.server.place.own and not made and not self.shared(link)
 
     async def ensure(self, unit: Unit, link: Link) -> None:
         """Make the user, and a Secret that says how to connect as it."""
@@ -63,11 +70,12 @@ class Tenants:
                 "redis.acl is false" if not self._acl else "the operator's own URL has no password"
             )
             self._forbidden.setdefault(link.server.place.name, why)
-        if not self.shared(link) and unit.user != password:
+        user = f"{link.server.connects} {password}"
+        if not self.shared(link) and unit.user != user:
             try:
                 async with asyncio.timeout(_SECONDS):
                     await ensure_user(link.server.connection, endpoint.key, password)
-                unit.user = password
+                unit.user = user
             except TenantsForbidden as error:
                 log.warning("%s: no Redis users: %s", link.server.identity, error)
                 self._forbidden[link.server.place.name] = str(error)
@@ -130,10 +138,3 @@ class Tenants:
             await delete_user(link_server.connection, key)
         except TenantsForbidden as error:
             log.debug("%s: %s", key, error)
-
-    async def restarted(self, server: Server) -> bool:
-        """Tell whether a Redis was started anew since it was last asked: it may know no users."""
-        now = await run_id(server.connection)
-        before = self._run_ids.get(server.place.name)
-        self._run_ids[server.place.name] = now
-        return before is not None and now not in ("", before)

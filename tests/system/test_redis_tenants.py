@@ -24,7 +24,6 @@ from asyncendpoints_core.store.redis.tenants import (
     TenantsForbidden,
     delete_user,
     ensure_user,
-    run_id,
     url_of,
     user_of,
 )
@@ -175,13 +174,6 @@ async def test_a_server_that_forbids_users_says_so(server: RedisServer) -> None:
     with pytest.raises(TenantsForbidden):
         await ensure_user(connection, ENDPOINT, "secret")
     await connection.close()
-
-
-async def test_a_restart_shows_in_the_run_id(server: RedisServer, owner: RedisConnection) -> None:
-    before = await run_id(owner)
-    assert before == await run_id(owner)
-    await asyncio.to_thread(server.restart)
-    assert await run_id(owner) != before
 
 
 async def test_a_namesake_adopts_what_was_left(owner: RedisConnection) -> None:

@@ -1,6 +1,6 @@
 """A Redis user for each endpoint: its own keys and channel, and only the commands the store uses.
 
-Also what keeps such users over a restart of the server, and the URL that a user connects by.
+Also the URL that such a user connects by.
 """
 
 from __future__ import annotations
@@ -80,15 +80,3 @@ async def _acl(connection: RedisConnection, key: str, command: tuple[str, ...]) 
         if forbidden or "unknown command" in str(reply).lower():
             raise TenantsForbidden(str(reply)[:200])
         raise connection.fault(reply) from reply
-
-
-async def run_id(connection: RedisConnection) -> str:
-    """Return what changes when the server is started anew, "" where it does not tell."""
-    key = "aep:"
-    (reply,) = await send(connection, key, ("INFO", "server"))
-    if isinstance(reply, bytes):
-        for line in reply.decode().splitlines():
-            name, _, value = line.partition(":")
-            if name == "run_id":
-                return value
-    return ""

@@ -1,0 +1,118 @@
+{{/* The base of every object's name, at most 52 characters so that suffixes fit. */}}
+{{- define "asyncendpoints.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "asyncendpoints.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: asyncendpoints
+{{- end -}}
+
+{{/* Call with (dict "root" . "component" "operator"). */}}
+{{- define "asyncendpoints.selector" -}}
+app.kubernetes.io/name: asyncendpoints
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "asyncendpoints.image" -}}
+{{ .image.repository }}:{{ .image.tag | default .root.Chart.AppVersion }}
+{{- end -}}
+
+{{/* Tells the queues of this cluster from those of another on the same Redis. */}}
+{{- define "asyncendpoints.installation" -}}
+{{- if .Values.operator.installation -}}
+{{ .Values.operator.installation }}
+{{- else -}}
+{{- $system := lookup "v1" "Namespace" "" "kube-system" -}}
+{{- if $system -}}
+{{ $system.metadata.uid }}
+{{- else -}}
+{{ printf "%s.%s" .Release.Namespace .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "asyncendpoints.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{ .Values.serviceAccount.name | default (include "asyncendpoints.fullname" .) }}
+{{- else -}}
+{{ .Values.serviceAccount.name | default "default" }}
+{{- end -}}
+{{- end -}}
+
+{{- define "asyncendpoints.developmentRedis" -}}
+{{- if and .Values.redis.development.enabled (not .Values.redis.existingSecret.name) -}}true{{- end -}}
+{{- end -}}
+
+{{/* The Secret that holds the URL of the operator's own Redis; empty when there is none. */}}
+{{- define "asyncendpoints.redisSecret" -}}
+{{- if .Values.redis.existingSecret.name -}}
+{{ .Values.redis.existingSecret.name }}
+{{- else if include "asyncendpoints.developmentRedis" . -}}
+{{ .Values.redis.development.existingSecret | default (printf "%s-redis" (include "asyncendpoints.fullname" .)) }}
+{{- end -}}
+{{- end -}}
+
+{{- define "asyncendpoints.redisKey" -}}
+{{- if .Values.redis.existingSecret.name -}}{{ .Values.redis.existingSecret.key }}{{- else -}}url{{- end -}}
+{{- end -}}
+
+{{- define "asyncendpoints.podSecurity" -}}
+runAsNonRoot: true
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "asyncendpoints.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{/* What the operator may do, verb by verb in docs/security.md. Writing is `create` and `patch`
+     (server-side apply); `delete` is for optional children that the resource no longer asks for. */}}
+{{- define "asyncendpoints.rules" -}}
+- apiGroups: [asyncendpoints.io]
+  resources: [asyncendpoints]
+  verbs: [get, list, watch]
+- apiGroups: [asyncendpoints.io]
+  resources: [asyncendpoints/status]
+  verbs: [get, patch]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [services, serviceaccounts, configmaps]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses, networkpolicies]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, watch, create, patch, delete]
+# Watched for containers that ended; patched with the deletion cost alone.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, patch]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
+# The Redis URL of an endpoint's own ACL user. Neither get nor list: no Secret is ever read by this.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create, delete]
+{{- end }}

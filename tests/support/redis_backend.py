@@ -95,12 +95,14 @@ class RedisBackend:
         for state in FINAL:
             scan.lines[f"finished:{state}"] = await self._line(f"finished:{state.lower()}")
         for member in await self.redis.zrange(self.key("held"), 0, -1):
+            if member.startswith(b"\0"):  # the entry that keeps it a skip list
+                continue
             scan.held.setdefault(member[:-17].decode(), set()).add(JobId(member[-16:]))
         return scan
 
     async def _line(self, name: str) -> list[JobId]:
         ids: list[JobId] = await self.redis.zrange(self.key(name), 0, -1)
-        return ids
+        return [job_id for job_id in ids if len(job_id) == 16]
 
     async def close(self) -> None:
         await self.store.close()

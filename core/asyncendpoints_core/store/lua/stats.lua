@@ -1,5 +1,5 @@
 -- stats: the live figures, all O(1) or bounded.
--- KEYS: meta jobs ready:high ready:normal ready:low suspects delayed running held
+-- KEYS: meta jobs ready:high ready:normal ready:low suspects delayed held
 --   finished:completed finished:failed finished:canceled workers marks counts totals
 -- META: tick bytes paused closed
 -- LIB: record
@@ -15,7 +15,11 @@ for _, record in ipairs(#heads > 0 and call('HMGET', jobs, unpack(heads)) or {})
   local r = record and decode(record)
   if r and (oldest == 0 or r.updated < oldest) then oldest = r.updated end
 end
-local active = call('ZCARD', held)
+local by_name, under_way = call('HGETALL', counts), 0
+for i = 1, #by_name, 2 do
+  if string.byte(by_name[i]) == 48 + RUNNING then under_way = under_way + by_name[i + 1] end
+end
+local active = under_way
 local away = {}
 local marked = call('HGETALL', marks)
 for i = 1, #marked, 2 do
@@ -38,9 +42,9 @@ return {
   {
     now, call('ZCARD', ready_high) + call('ZCARD', ready_normal) + call('ZCARD', ready_low)
       + waiting_alone,
-    call('ZCARD', delayed), call('ZCARD', running), call('ZCARD', finished_completed),
+    call('ZCARD', delayed), under_way, call('ZCARD', finished_completed),
     call('ZCARD', finished_failed), call('ZCARD', finished_canceled), waiting_alone, oldest, bytes,
     active, call('ZCARD', workers), paused > 0 and 1 or 0, closed > 0 and 1 or 0,
   },
-  call('HGETALL', counts), call('HGETALL', totals), times,
+  by_name, call('HGETALL', totals), times,
 }

@@ -165,7 +165,7 @@ flush(off_expiries)
 flush(set_aside)
 -- What unreadable records took with them is known again once nothing is unfinished.
 if bytes ~= 0 and call('ZCARD', ready_high) + call('ZCARD', ready_normal) + call('ZCARD', ready_low)
-  + call('ZCARD', suspects) + call('ZCARD', delayed) + call('ZCARD', running) == 0 then
+  + call('ZCARD', suspects) + call('ZCARD', delayed) == 0 and call('ZCARD', running) <= 1 then
   call('HSET', meta, 'bytes', 0)
 end
 local expired_jobs, corrupted = sums.expired or 0, sums.corrupt or 0

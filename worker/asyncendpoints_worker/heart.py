@@ -114,16 +114,16 @@ class Heart:
 
     async def beat(self) -> None:
         """Register who is new, then renew every lease. Raises StoreError."""
-        members = list(self._members())
-        for member in members:
+        for member in list(self._members()):
             await self._register(member)
-        alive = [member for member in members if member.worker]
+        alive = [member for member in self._members() if member.worker]
         if not alive:
             return
         beats = [Beat(each.worker, each.held, each.draining) for each in alive]
         replies = await self._store.heartbeat(beats)
+        present = set(map(id, self._members()))  # one may have ended while the store was asked
         for member, beat, reply in zip(alive, beats, replies, strict=True):
-            if member.worker == beat.worker:
+            if id(member) in present and member.worker == beat.worker:
                 self._tell(member, reply)
 
     async def _register(self, member: Member) -> None:

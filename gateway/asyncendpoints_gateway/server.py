@@ -179,7 +179,7 @@ async def serve(
 
 def _settle_memory() -> None:
     """Leave what was loaded at the start out of every garbage collection from now on, and collect
-    less often: what requests leave behind has hardly any cycles (measured: 15 % of a submission).
+    less often: what requests leave behind has hardly any cycles.
     """
     gc.collect()
     gc.freeze()

@@ -114,6 +114,26 @@ def test_a_module_that_is_not_there(tmp_path: Path) -> None:
     assert "cannot import missing.jobs" in line
 
 
+@pytest.mark.parametrize("package", [False, True])
+def test_modules_of_one_name_in_two_folders(tmp_path: Path, redis_url: str, package: bool) -> None:
+    files = [write_endpoint(tmp_path / name, GOOD, name=name) for name in ("one", "two")]
+    modules = [file.with_name("jobs.py") for file in files]
+    if package:
+        for place in modules:
+            place.with_suffix("").mkdir()
+            place.rename(place.with_suffix("") / "__init__.py")
+        modules = [place.with_suffix("") for place in modules]
+    for where in (
+        (),
+        ("--redis", redis_url),
+    ):  # with Redis they would run in processes of their own
+        status, out, err = once("run", *files, *FREE, *where)
+        assert (status, out) == (2, "")
+        first, second = modules
+        said = f'two modules are called "jobs": {first} and {second}; rename one of them'
+        assert err == f"asyncendpoints: {said}\n"
+
+
 def test_a_port_that_is_taken(good: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -123,6 +143,8 @@ def test_a_port_that_is_taken(good: Path) -> None:
         status, line = fault("run", good, "--port", "0", "--admin-port", str(port))
         assert status == 1
         assert f"cannot listen on 127.0.0.1:{port}" in line
+        _, out, _ = once("run", good, "--port", "0", "--admin-port", str(port))
+        assert out == ""
 
 
 @pytest.mark.parametrize("command", ["run", "worker"])

@@ -74,9 +74,10 @@ class Run:
             for service in self._services:
                 started.append(service)
                 await service.start()
-                sys.stdout.write(f"{service.name} ready at {service.url}\n")
-                sys.stdout.flush()
             await self._open_admin()
+            for service in self._services:  # only now: what has failed by here was never ready
+                sys.stdout.write(f"{service.name} ready at {service.url}\n")
+            sys.stdout.flush()
             if self._settings.reload:
                 reloading = loop.create_task(self._reload_for_ever())
             await self._stop.wait()

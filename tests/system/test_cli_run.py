@@ -5,6 +5,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from support.cli import Command, ask, final, once, write_endpoint
 from support.ports import free_port
 
@@ -25,6 +27,16 @@ from asyncendpoints_worker import handler
 def work() -> str:
     with open(os.environ["PIPE"]) as pipe:
         return pipe.read()
+"""
+
+BLOCKED_ASYNC = """\
+import asyncio, os
+from asyncendpoints_worker import handler
+
+@handler("work")
+async def work() -> None:
+    with await asyncio.to_thread(open, os.environ["PIPE"]):
+        await asyncio.Event().wait()
 """
 
 FREE = ("--port", "0", "--admin-port", "0")
@@ -69,10 +81,11 @@ def test_unfinished_jobs_are_counted_at_the_end(tmp_path: Path) -> None:
         assert "reports: 3 unfinished jobs are gone with this process" in run.err
 
 
-def test_a_second_interrupt_ends_now_with_130(tmp_path: Path) -> None:
+@pytest.mark.parametrize("code", [BLOCKED, BLOCKED_ASYNC], ids=["plain", "async"])
+def test_a_second_interrupt_ends_now_with_130(tmp_path: Path, code: str) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    file = write_endpoint(tmp_path, BLOCKED)
+    file = write_endpoint(tmp_path, code)
     with Command("run", file, *FREE, env={"PIPE": str(pipe)}) as run:
         (url,) = run.ready()
         ask(f"{url}/work", "POST")

@@ -125,7 +125,12 @@ class LocalWorker:
         if self._heart is not None:
             self._heart.beat_now()
         limit = self._endpoint.spec.drain_seconds if drain_seconds is None else drain_seconds
-        if not await _within(engine, limit):
+        try:
+            drained = await _within(engine, limit)
+        except asyncio.CancelledError:  # what runs is ended with the process, and did not fail
+            engine.release_all()
+            raise
+        if not drained:
             engine.release_all()
             await _within(engine, RELEASE_SECONDS)
         for task in self._tasks:

@@ -7,12 +7,11 @@ import gc
 import ipaddress
 import logging
 import signal
-import socket
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from asyncendpoints_core.errors import CannotListen
+from asyncendpoints_core.listening import cannot_listen, url_host
 from asyncendpoints_gateway.admin import admin_app
 from asyncendpoints_gateway.app import Gateway
 from asyncendpoints_gateway.auth import guard_of
@@ -196,26 +195,9 @@ async def listen(
         raise cannot_listen(host, port, error) from None
 
 
-def cannot_listen(host: str, port: int, error: OSError) -> CannotListen:
-    """Return the error for a port that cannot be opened."""
-    where = f"{url_host(host)}:{port}"
-    if isinstance(error, socket.gaierror):
-        return CannotListen(f"{host} is no address of this machine")
-    reason = (error.strerror or "it cannot be opened").lower()
-    if "address already in use" in str(error).lower():
-        reason = "the port is taken; choose another one, or 0 for any free one"
-    return CannotListen(f"cannot listen on {where}: {reason}")
-
-
 def is_loopback(host: str) -> bool:
     """Tell whether only this machine reaches an address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def url_host(host: str) -> str:
-    """Return an address as a URL has it; the one for all interfaces as that of this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
-    return f"[{host}]" if ":" in host else host

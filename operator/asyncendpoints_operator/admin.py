@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from asyncendpoints_core.listening import cannot_listen
 from asyncendpoints_operator.metrics import OperatorCollector
 
 if TYPE_CHECKING:
@@ -26,11 +27,12 @@ class Admin:
     def __init__(self, operator: Operator) -> None:
         self._operator = operator
         self._metrics = CollectorRegistry()
+        ProcessCollector(registry=self._metrics)
         self._metrics.register(OperatorCollector(operator))
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
-        """Listen. Raises OSError when the port is taken."""
+        """Listen. Raises CannotListen."""
         settings = self._operator.settings
         app = web.Application()
         app.router.add_get("/livez", self._livez)
@@ -39,7 +41,12 @@ class Admin:
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
         port = DEFAULT_PORT if settings.admin_port is None else settings.admin_port
-        await web.TCPSite(self._runner, settings.admin_host or "127.0.0.1", port).start()
+        host = settings.admin_host or "127.0.0.1"
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise cannot_listen(host, port, error) from None
 
     async def stop(self) -> None:
         """Close the port."""

@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from asyncendpoints_core.listening import cannot_listen
 from asyncendpoints_worker.metrics import DURATION_BUCKETS, START_BUCKETS
 
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ class Admin:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
-        """Listen, if told to. Raises OSError when the port is taken."""
-        if self._settings.admin_port is None:
+        """Listen, if told to. Raises CannotListen."""
+        port = self._settings.admin_port
+        if port is None:
             return
         app = web.Application()
         app.router.add_get("/livez", self._livez)
@@ -50,7 +52,11 @@ class Admin:
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
         host = self._settings.admin_host or "127.0.0.1"
-        await web.TCPSite(self._runner, host, self._settings.admin_port).start()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise cannot_listen(host, port, error) from None
 
     async def stop(self) -> None:
         """Close the port."""

@@ -7,6 +7,7 @@ the API's own sentence; an API server that cannot be reached is `Unreachable`.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -43,6 +44,10 @@ _PLURALS: Final = {
     "Service": "services",
     "ServiceAccount": "serviceaccounts",
 }
+
+
+# A kubeconfig that is not there is told by `connect`, in one line; the client would tell it too.
+logging.getLogger("kubernetes.aio.config.kube_config").setLevel(logging.ERROR)
 
 
 class Unreachable(AsyncEndpointsError):

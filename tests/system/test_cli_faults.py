@@ -147,6 +147,18 @@ def test_a_port_that_is_taken(good: Path) -> None:
         assert out == ""
 
 
+def test_an_admin_port_that_is_taken(good: Path, redis_url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = ("worker", "--endpoint", good, "--redis", redis_url)
+        status, line = fault(*command, "--admin-port", str(port))
+    assert status == 1
+    assert line == (
+        f"asyncendpoints: cannot listen on 127.0.0.1:{port}: the port is taken; choose another "
+        "one, or 0 for any free one"
+    )
+
+
 @pytest.mark.parametrize("command", ["run", "worker"])
 def test_a_redis_that_is_not_there(good: Path, command: str) -> None:
     files = ("run", good, *FREE) if command == "run" else ("worker", "--endpoint", good)
@@ -200,7 +212,12 @@ def test_an_extra_that_is_not_installed(command: list[str]) -> None:
     )
 
 
-def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
-    status, line = fault("operator", "--kubeconfig", tmp_path / "nothing")
-    assert status == 2
-    assert "give --kubeconfig FILE" in line
+@pytest.mark.parametrize("command", [["operator"], ["unpin", "reports"]])
+@pytest.mark.parametrize("given", [True, False])
+def test_a_cluster_that_is_not_there(tmp_path: Path, command: list[str], given: bool) -> None:
+    option = ("--kubeconfig", tmp_path / "nothing") if given else ()
+    env = {"KUBECONFIG": str(tmp_path / "nothing"), "KUBERNETES_SERVICE_HOST": ""}
+    status, out, err = once(*command, *option, env=env)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("asyncendpoints: no Kubernetes to talk to: ")
+    assert "give --kubeconfig FILE" in err

@@ -106,6 +106,35 @@ def test_handlers_that_cannot_be_used_by_worker_processes(tmp_path: Path, redis_
         assert "cannot import jobs: ModuleNotFoundError: No module named" in line
 
 
+STARTUP = """\
+from asyncendpoints_worker import handler, on_startup
+
+@on_startup
+{0}def connect() -> None:
+    raise ConnectionError("no\\ndatabase")
+
+@handler("work")
+async def work() -> None: ...
+"""
+
+
+@pytest.mark.parametrize("kind", ["async ", ""])
+def test_a_start_up_function_that_fails(tmp_path: Path, redis_url: str, kind: str) -> None:
+    file = write_endpoint(tmp_path, STARTUP.format(kind))
+    redis = ("--redis", redis_url)
+    for command in (
+        ("run", file, *FREE),
+        ("run", file, *FREE, *redis),
+        ("worker", "--endpoint", file, *redis),
+    ):
+        status, line = fault(*command)
+        assert (status, line) == (
+            2,
+            "asyncendpoints: worker.handlers: @on_startup connect of jobs failed: "
+            f"ConnectionError: no database ({file.with_name('jobs.py')}:5)",
+        )
+
+
 def test_a_module_that_is_not_there(tmp_path: Path) -> None:
     file = write_endpoint(tmp_path, GOOD)
     file.write_text(file.read_text().replace("handlers: jobs", "handlers: missing.jobs"))

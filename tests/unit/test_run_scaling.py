@@ -10,6 +10,7 @@ from asyncendpoints_cli.run.scaler import Scaler, limits_of, why_nothing_runs
 from asyncendpoints_core import ids
 from asyncendpoints_core.autoscale import Decision, Limits, Reason
 from asyncendpoints_core.endpoint import AsyncEndpoint
+from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.jobs import NewJob, Request
 from asyncendpoints_core.states import State
 from asyncendpoints_core.store.memory import MemoryStore
@@ -68,10 +69,12 @@ async def store() -> AsyncIterator[MemoryStore]:
 @pytest.fixture
 async def pool(store: MemoryStore, gate: Gate) -> AsyncIterator[LocalPool]:
     declared = Declaration("handler", "work", gate.work, __name__, "here")
-    made = LocalPool.of(endpoint(), store, Registry.of([declared]), None)
+    refusals: list[UsageError] = []
+    made = LocalPool.of(endpoint(), store, Registry.of([declared]), None, refusals.append)
     yield made
     gate.open.set()
     assert await made.stop(5.0) == 0
+    assert refusals == []
 
 
 async def submit(store: MemoryStore, count: int) -> None:
@@ -138,3 +141,46 @@ def test_one_worker_stays_on_a_laptop_unless_told_to_be_none() -> None:
     assert "spec.replicas is 0" in why_nothing_runs(endpoint(replicas=0).spec)
     assert limits_of(endpoint(suspend=True).spec).suspend
     assert "spec.suspend is true" in why_nothing_runs(endpoint(suspend=True).spec)
+
+
+async def test_only_the_first_worker_is_refused_for_its_start_up(
+    store: MemoryStore, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    fails, called, refused = True, asyncio.Condition(), asyncio.Queue[UsageError]()
+    calls = 0
+
+    async def connect() -> None:
+        nonlocal calls
+        async with called:
+            calls += 1
+            called.notify_all()
+        if fails:
+            raise ConnectionError("no database")
+
+    async def reached(count: int) -> None:
+        async with asyncio.timeout(20), called:
+            await called.wait_for(lambda: calls == count)
+
+    declared = [
+        Declaration("handler", "work", gate.work, __name__, "here"),
+        Declaration("startup", "", connect, __name__, "here"),
+    ]
+    registry = Registry.of(declared)
+    first = LocalPool.of(endpoint(), store, registry, None, refused.put_nowait)
+    await first.resize(1, ())
+    error = await asyncio.wait_for(refused.get(), 20)
+    assert "test_run_scaling failed: ConnectionError: no database (" in str(error)
+    await first.stop(0.0)
+
+    fails = False
+    second = LocalPool.of(endpoint(), store, registry, None, refused.put_nowait)
+    await second.resize(1, ())
+    await reached(2)
+    fails = True
+    await second.resize(2, ())
+    await reached(4)  # tried again after a pause, though it failed
+    assert refused.empty()
+    assert "worker-2 did not start: worker.handlers: @on_startup" in caplog.text
+    assert "Traceback" not in caplog.text
+    gate.open.set()
+    assert await second.stop(5.0) == 0

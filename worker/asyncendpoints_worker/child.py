@@ -154,15 +154,11 @@ async def _serve(control: socket.socket, board: Board) -> int:
     endpoint = AsyncEndpoint.parse(init.endpoint)
     try:
         target = target_of(endpoint, [Path(each) for each in init.folders], None, init.http_target)
+        await target.start()
     except UsageError as error:
         channel.send(pipe.Refused(str(error)))
         await channel.finish()
         return 2
-    try:
-        await target.start()
-    except Exception:
-        log.exception("a function of @on_startup failed")
-        return 1
     store = RedisStore(_source(init), endpoint.key)
     await _open(store)
     # What is loaded by now stays: the collector need not look at it with every thousand jobs.

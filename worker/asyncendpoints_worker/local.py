@@ -84,7 +84,7 @@ class LocalWorker:
         return 0 if self._engine is None else self._engine.used
 
     async def start(self) -> None:
-        """Run the start-up functions and begin to claim. Raises StoreError and what those raise."""
+        """Run the start-up functions (UsageError) and begin to claim. Raises StoreError too."""
         await self._target.start()
         policy = await self._store.configure(self._endpoint.spec.policy(), overwrite=False)
         self._heart = Heart(self._store, policy, lambda: (self,))

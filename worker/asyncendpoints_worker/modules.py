@@ -8,13 +8,13 @@ import traceback
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_worker.registry import Declaration, Registry, declarations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 # What the import of each module declared, its own imports included: a second endpoint that names
 # the module finds it imported already.
@@ -78,6 +78,15 @@ def _visible_in(module: ModuleType) -> Iterator[Declaration]:
             or id(declaration.function) in functions
         ):
             yield declaration
+
+
+def startup_fault(function: Callable[..., Any], error: BaseException) -> UsageError:
+    """Return what is told of a function of `@on_startup` that raised `error`."""
+    name = getattr(function, "__qualname__", repr(function))
+    return UsageError(
+        f"worker.handlers: @on_startup {name} of {function.__module__} failed: "
+        f"{type(error).__name__}: {' '.join(str(error).split())}{_place(error)}"
+    )
 
 
 def _place(error: BaseException) -> str:

@@ -216,6 +216,8 @@ class Supervisor:
             self._count("child_crashes")
             if child.refused_because is None:
                 log.error("child %d ended by itself (status %d)", child.pid, status)
+            elif self._ever_ready:
+                log.error("child %d did not start: %s", child.pid, child.refused_because)
         self._ever_ready = self._ever_ready or child.ready
         if child.worker:
             report = self._report(child.worker, cause, child)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_worker import runner
 from asyncendpoints_worker.http_mode import HttpTarget
-from asyncendpoints_worker.modules import load
+from asyncendpoints_worker.modules import load, startup_fault
 from asyncendpoints_worker.threads import Threads
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Target(Protocol):
     names: tuple[str, ...]
 
     async def start(self) -> None:
-        """Get ready for the first job; raises what a start-up function raised."""
+        """Get ready for the first job. Raises UsageError for a start-up function that fails."""
         ...
 
     async def stop(self) -> None:
@@ -55,7 +55,10 @@ class PythonTarget:
     async def start(self) -> None:
         """Run the start-up functions in the order of their declaration."""
         for function in self._registry.startup:
-            await runner.call_hook(function, self._threads)
+            try:
+                await runner.call_hook(function, self._threads)
+            except (Exception, SystemExit) as error:
+                raise startup_fault(function, error) from error
 
     async def stop(self) -> None:
         """Run the shut-down functions in reverse order; one that fails does not stop the next."""

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
 from asyncendpoints_core.autoscale import Worker
+from asyncendpoints_core.errors import UsageError
 from asyncendpoints_worker.backoff import Backoff
 from asyncendpoints_worker.local import LocalWorker
 from asyncendpoints_worker.metrics import Snapshot, add
@@ -63,13 +64,18 @@ class LocalPool:
         endpoint: AsyncEndpoint,
         store: Store,
         make: Callable[[], LocalWorker],
+        refused: Callable[[UsageError], None],
     ) -> None:
-        """Begin without a worker. `make` makes one, ready to be started."""
+        """Begin without a worker. `make` makes one, ready to be started; `refused` is told of
+        start-up functions that fail in the first.
+        """
         self.size = 0
         self.startup_ms = STARTUP_MS
         self._endpoint = endpoint
         self._store = store
         self._make = make
+        self._refused = refused
+        self._served = False
         self._count = 0
         self._workers: dict[str, LocalWorker] = {}
         self._starting: dict[str, asyncio.Task[None]] = {}
@@ -83,13 +89,14 @@ class LocalPool:
         store: Store,
         registry: Registry | None,
         http_target: str | None,
+        refused: Callable[[UsageError], None],
     ) -> LocalPool:
         """Return a pool that runs `registry`'s handlers, or sends jobs to `http_target`."""
 
         def make() -> LocalWorker:
             return LocalWorker(endpoint, store, registry, http_target=http_target, keeper=False)
 
-        return cls(endpoint, store, make)
+        return cls(endpoint, store, make, refused)
 
     def view(self, states: Sequence[WorkerState], now_ms: int) -> tuple[Worker, ...]:
         """See Pool."""
@@ -124,16 +131,22 @@ class LocalPool:
             self._end(name, self._endpoint.spec.drain_seconds)
 
     async def _start(self, name: str, worker: LocalWorker) -> None:
-        """Start a worker; when its start-up functions fail, again with growing pauses."""
+        """Start a worker; one that fails though another was started is tried again, with pauses."""
         backoff = Backoff(0.5, 30.0)
         while True:
             try:
                 await worker.start()
+            except UsageError as error:
+                if not self._served:
+                    self._refused(error)
+                    return
+                log.error("%s: %s did not start: %s", self._endpoint.name, name, error)
             except Exception:
                 log.exception("%s: %s did not start", self._endpoint.name, name)
-                await asyncio.sleep(backoff.next())
             else:
+                self._served = True
                 return
+            await asyncio.sleep(backoff.next())
 
     def _end(self, name: str, drain_seconds: float) -> asyncio.Task[int]:
         worker, starting = self._workers.pop(name), self._starting.pop(name)

@@ -78,6 +78,7 @@ class ProcessPool:
         self._refused = refused
         self._names = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._count = 0
+        self._served = False
         self._processes: dict[str, _Process] = {}
         self._leaving: set[_Process] = set()
         # The resource as it is now: a file that is edited later must not reach some workers only.
@@ -93,6 +94,7 @@ class ProcessPool:
         wanted = self._endpoint.spec.worker.processes
         for name, process in self._processes.items():
             own = [state for state in states if state.info.pod == process.pod]
+            self._served = self._served or bool(own)
             found.append(
                 Worker(
                     name,
@@ -150,7 +152,7 @@ class ProcessPool:
             status = await process.process.wait()
             if not process.is_wanted():
                 break
-            if status == MISUSED:
+            if status == MISUSED and not self._served:  # later that may pass, as a start-up does
                 self._refused()
                 return
             log.error("%s: a worker ended by itself (status %d)", self._endpoint.name, status)

@@ -7,6 +7,7 @@ import logging
 import random
 from typing import TYPE_CHECKING, Final
 
+from asyncendpoints_cli.main import MISUSED, complain
 from asyncendpoints_cli.run.handlers import load_handlers
 from asyncendpoints_cli.run.metrics import ScalingMetrics
 from asyncendpoints_cli.run.pool import LocalPool, Pool
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from asyncendpoints_core.autoscale import Decision
+    from asyncendpoints_core.errors import UsageError
     from asyncendpoints_core.manifest import Loaded
     from asyncendpoints_core.settings import Settings
     from asyncendpoints_core.store.protocol import Store
@@ -48,7 +50,7 @@ class Service:
         refused: Callable[[], None],
         seen: Callable[[Decision], None] = lambda _: None,
     ) -> None:
-        """Prepare. `refused` is told when worker processes cannot load the handlers."""
+        """Prepare. `refused` is told when workers cannot load the handlers, or start them up."""
         self.loaded = loaded
         self.port = port
         self.store: Store
@@ -118,7 +120,12 @@ class Service:
             await pool.check()
             return pool
         registry = load_handlers(endpoint, folder)
-        return LocalPool.of(endpoint, self.store, registry, self._settings.http_target)
+        target = self._settings.http_target
+        return LocalPool.of(endpoint, self.store, registry, target, self._startup_failed)
+
+    def _startup_failed(self, error: UsageError) -> None:
+        complain(error, MISUSED)
+        self._refused()
 
     async def _apply(self) -> None:
         """Write what the resource says about the queue into the store."""

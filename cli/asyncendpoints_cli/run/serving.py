@@ -115,7 +115,7 @@ class Run:
     def _handlers_refused(self) -> None:
         """Workers have said on stderr why their handlers cannot be loaded."""
         if self._settings.reload:
-            log.error("no worker runs until the handlers can be loaded")
+            log.error("no worker runs until the handlers can be loaded and started")
         else:
             self._status = MISUSED
             self._stop.set()

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from asyncendpoints_core.errors import StoreVersionError
 from asyncendpoints_core.ids import JobId
 from asyncendpoints_core.jobs import JobError, Progress, Request, Result
+from asyncendpoints_core.store.redis.arguments import encode_progress
 from asyncendpoints_core.store.redis.codec import (
     Context,
     CorruptRecord,
@@ -18,7 +19,7 @@ from asyncendpoints_core.store.redis.codec import (
     read_error,
     trace_of,
 )
-from asyncendpoints_core.store.redis.records import KIND, VERSION, encode_progress, read_record
+from asyncendpoints_core.store.redis.records import KIND, VERSION, read_job, read_made, read_run
 
 CONTEXT = Context(1_000, 0, 60_000, 60_000, 60_000)
 ID = JobId(bytes(16))
@@ -66,18 +67,20 @@ def test_a_long_request_has_a_longer_length() -> None:
 def test_bytes_that_are_no_record_are_refused_or_read(data: bytes) -> None:
     for first in (data, bytes([KIND + VERSION]) + data):
         try:
-            stored = read_record(ID, first, CONTEXT)
-            decode_request(first[stored.request_at :], "", None)
+            made = read_made(first)
+            decode_request(first[made.end :], "", None)
+            read_job(ID, first, CONTEXT)
+            read_run(ID, made, first, CONTEXT)
         except (CorruptRecord, StoreVersionError):
             continue
 
 
 def test_a_higher_version_is_told_from_rubbish() -> None:
     with pytest.raises(StoreVersionError):
-        read_record(ID, bytes([KIND + VERSION + 1]) + bytes(100), CONTEXT)
+        read_job(ID, bytes([KIND + VERSION + 1]) + bytes(100), CONTEXT)
     for rubbish in (b"", b"\x00", b"{}", bytes([KIND]) + bytes(100), b"\xff" * 100):
         with pytest.raises(CorruptRecord):
-            read_record(ID, rubbish, CONTEXT)
+            read_job(ID, rubbish, CONTEXT)
 
 
 @pytest.mark.parametrize("message", ["", "snow ☃", "lone \ud800 surrogate", "x" * 5_000])

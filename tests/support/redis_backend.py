@@ -5,14 +5,15 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from asyncendpoints_core.errors import StoreVersionError
 from asyncendpoints_core.ids import JobId
 from asyncendpoints_core.jobs import Priority
-from asyncendpoints_core.states import FINAL
+from asyncendpoints_core.states import FINAL, State
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.redis.codec import Context, CorruptRecord
 from asyncendpoints_core.store.redis.keys import prefix
-from asyncendpoints_core.store.redis.records import read_record
+from asyncendpoints_core.store.redis.records import read_made, read_run
 from support.stores import START_MS, Scan
 
 ENDPOINT = "tests/reports"
@@ -52,21 +53,26 @@ class RedisBackend:
         while (await self.redis.info("clients"))["blocked_clients"] < count:  # noqa: ASYNC110 - the server tells nobody
             await asyncio.sleep(0.005)
 
+    async def _shelf(self, job_id: JobId) -> str:
+        """Return the hash that has what of a job changes, or all of it before its first run."""
+        return self.key("runs" if await self.redis.hexists(self.key("runs"), job_id) else "jobs")
+
     async def spoil(self, job_id: JobId, record: bytes | None) -> None:
         if record is None:
             await self.redis.hdel(self.key("jobs"), job_id)
+            await self.redis.hdel(self.key("runs"), job_id)
         else:
-            await self.redis.hset(self.key("jobs"), job_id, record)
+            await self.redis.hset(await self._shelf(job_id), job_id, record)
 
     async def make_newer(self, job_id: JobId) -> bytes:
         data = await self.record(job_id)
         assert data is not None
         newer = bytes([data[0] + 1]) + data[1:]
-        await self.redis.hset(self.key("jobs"), job_id, newer)
+        await self.redis.hset(await self._shelf(job_id), job_id, newer)
         return newer
 
     async def record(self, job_id: JobId) -> bytes | None:
-        data: bytes | None = await self.redis.hget(self.key("jobs"), job_id)
+        data: bytes | None = await self.redis.hget(await self._shelf(job_id), job_id)
         return data
 
     async def set_aside(self, job_id: JobId) -> bytes | None:
@@ -79,30 +85,39 @@ class RedisBackend:
     async def scan(self) -> Scan:
         scan = Scan(results=set(await self.redis.hkeys(self.key("results"))))
         context = Context(0, 0, 0, 0, 0)
+        runs = await self.redis.hgetall(self.key("runs"))
         for job_id, data in (await self.redis.hgetall(self.key("jobs"))).items():
-            if data[:1] != b"\xa1":
-                continue
             try:
-                job = read_record(job_id, data, context).job
-            except CorruptRecord:
-                continue
-            scan.states[job_id], scan.names[job_id] = job.state, job.name
+                made = read_made(data)
+                run = runs.get(job_id)
+                scan.names[job_id] = made.name
+                scan.states[job_id] = State.QUEUED
+                if run is not None:
+                    job, _ = read_run(job_id, made, run, context)
+                    scan.states[job_id], scan.names[job_id] = job.state, job.name
+                    if job.state is State.COMPLETED and not run.endswith(job.name.encode()):
+                        scan.results.add(job_id)
+            except (CorruptRecord, StoreVersionError):
+                scan.states.pop(job_id, None)
+                scan.names.pop(job_id, None)
+        assert set(runs) <= set(await self.redis.hkeys(self.key("jobs")))
         for priority in Priority:
             line = await self._line(f"ready:{priority.name.lower()}")
             scan.lines[f"ready:{priority.name}"] = line
-        for name in ("suspects", "delayed", "running"):
+        for name in ("suspects", "delayed"):
             scan.lines[name] = await self._line(name)
         for state in FINAL:
             scan.lines[f"finished:{state}"] = await self._line(f"finished:{state.lower()}")
         for member in await self.redis.zrange(self.key("held"), 0, -1):
             if member.startswith(b"\0"):  # the entry that keeps it a skip list
                 continue
-            scan.held.setdefault(member[:-17].decode(), set()).add(JobId(member[-16:]))
+            scan.held.setdefault(member[:-24].decode(), set()).add(JobId(member[-16:]))
+        scan.lines["running"] = [job_id for ids in scan.held.values() for job_id in ids]
         return scan
 
     async def _line(self, name: str) -> list[JobId]:
         ids: list[JobId] = await self.redis.zrange(self.key(name), 0, -1)
-        return [job_id for job_id in ids if len(job_id) == 16]
+        return ids
 
     async def close(self) -> None:
         await self.store.close()

@@ -1,16 +1,16 @@
 -- cancel: end waiting jobs, ask running ones to stop.
--- KEYS: meta jobs ready:high ready:normal ready:low suspects delayed expiries finished:completed
+-- KEYS: meta jobs runs ready:high ready:normal ready:low suspects delayed expiries finished:completed
 --   finished:failed finished:canceled cancels counts totals gone watch
 -- META: tick paused suspended ttl_ms completed_ms failed_ms
--- LIB: batch time record counts events finish
+-- LIB: batch time record head counts events finish save
 -- ARGV: 1 ids
 -- RETURNS: context; for each a letter (c canceled, r requested, f final, m missing, g gone,
 --   b cannot be read) followed by the job's state where there is one
 local LINES = {[0] = ready_high, ready_normal, ready_low}
 local ids, out, known = {}, {context()}, {}
 for i = 1, #ARGV[1], 16 do ids[#ids + 1] = ssub(ARGV[1], i, i + 15) end
-local stored = call('HMGET', jobs, unpack(ids))
-local set_jobs, set_cancels = batch('HSET', jobs), batch('HSET', cancels)
+local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
+local set_cancels = batch('HSET', cancels)
 local off_ready = {[0] = batch('ZREM', LINES[0]), batch('ZREM', LINES[1]), batch('ZREM', LINES[2])}
 local off_suspects, off_delayed = batch('ZREM', suspects), batch('ZREM', delayed)
 local off_expiries = batch('ZREM', expiries)
@@ -22,7 +22,7 @@ local function cancel(id, r)
       r.cancel, r.updated, r.rev = now, now, r.rev + 1
       add(set_cancels, id, r.worker)
       note(id, r.rev)
-      add(set_jobs, id, encode_state(r) .. r.tail)
+      save(id, r)
     end
     return 'r'
   end
@@ -36,23 +36,23 @@ local function cancel(id, r)
   if r.expires > 0 or r.claim > 0 then add(off_expiries, id) end
   r.error = ''
   finish(id, r, CANCELED)
-  add(set_jobs, id, encode_state(r) .. r.tail)
+  save(id, r)
   return 'c'
 end
 
 for i, id in ipairs(ids) do
   local r, why = known[id], nil
-  if not r and stored[i] then r, why = decode(stored[i]) end
+  if not r and stored[i] then r, why = decode(stored[i], ran[i]) end
   if r then
     known[id] = r
-    out[i + 1] = cancel(id, r) .. encode_state(r)
+    out[i + 1] = cancel(id, r) .. head(stored[i], encode_run(r))
   elseif why then
     out[i + 1] = why == 'newer' and 'm' or 'b'
   else
     out[i + 1] = call('ZSCORE', gone, id) and 'g' or 'm'
   end
 end
-flush(set_jobs)
+flush(set_runs)
 flush(set_cancels)
 for prio = 0, 2 do flush(off_ready[prio]) end
 flush(off_suspects)

@@ -1,13 +1,15 @@
 -- claim: promote what is due, then hand out ready jobs, 6 : 3 : 1 by priority.
--- KEYS: meta jobs blobs ready:high ready:normal ready:low suspects delayed running held expiries
+-- KEYS: meta jobs runs blobs ready:high ready:normal ready:low suspects delayed held expiries
 --   workers marks lastclaim finished:completed finished:failed finished:canceled corrupt counts
 --   totals idle bell watch
 -- META: tick seq fence cursor paused suspended closed solo_until ttl_ms execution_ms lease_ms
---   completed_ms failed_ms
--- LIB: batch time record counts events ring finish corrupt waiting
+--   completed_ms failed_ms deadline_floor
+-- LIB: batch time record counts events ring finish save corrupt waiting
 -- ARGV: 1 worker, 2 request number, 3 limit, 4 bytes of bodies at most, 5 whether it was rung
 -- RETURNS: context; a word: ok gone cordoned draining paused closed; flags more, drain, alone as
---   1 or 0; next due in ms or -1; ids; then each record, followed by its body if kept apart
+--   1 or 0; next due in ms or -1; ids; for each f (fresh: its run is told by what follows) or r (its
+--   run comes after it); the first claim number; the deadline of the fresh; then each job, its run
+--   unless fresh, and its body if that is kept apart
 local worker, request = ARGV[1], tonumber(ARGV[2])
 local limit, max_bytes, rung = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
 local wl = #worker
@@ -19,7 +21,8 @@ local lease = tonumber(call('ZSCORE', workers, worker) or 0)
 if lease <= now then return {context(), 'gone'} end
 call('ZREM', idle, worker)
 
-local out, out_ids = {}, {}
+local out, out_ids, kinds = {}, {}, {}
+local first, deadline = 0, now + execution_ms
 -- A suspect that may run already waits for a worker that is empty, not for a time.
 local function next_due()
   local due = tonumber(call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2])
@@ -30,27 +33,29 @@ local function next_due()
 end
 local function reply(word, more, drain, alone)
   return {context(), word, (more and '1' or '0') .. (drain and '1' or '0') .. (alone and '1' or '0'),
-    string.format('%.0f', next_due()), table.concat(out_ids), unpack(out)}
+    string.format('%.0f', next_due()), table.concat(out_ids), table.concat(kinds),
+    string.format('%.0f', first), string.format('%.0f', deadline), unpack(out)}
 end
-local function hand_out(id, record, apart)
-  out_ids[#out_ids + 1] = id
-  out[#out + 1] = record
+local function hand_out_run(id, job, run, apart)
+  out_ids[#out_ids + 1], kinds[#kinds + 1] = id, 'r'
+  out[#out + 1], out[#out + 2] = job, run
   if apart then out[#out + 1] = call('HGET', blobs, id) or '' end
 end
 
 local last = call('HGET', lastclaim, worker)
 if last then
-  local number, first = sunpack('>I8I8', last)
+  local number, from = sunpack('>I8I8', last)
   if request < number then return reply('ok') end
   if request == number then
     local alone = false
     for i = 17, #last, 16 do
       local id = ssub(last, i, i + 15)
-      local record = call('HGET', jobs, id)
-      local r = record and decode(record)
-      if r and r.state == RUNNING and r.claim == first + (i - 17) / 16 and r.worker == worker then
+      local job, run = call('HGET', jobs, id), call('HGET', runs, id)
+      local r = job and run and decode_run(run)
+      if r and r.state == RUNNING and r.claim == from + (i - 17) / 16 and r.worker == worker then
         alone = alone or r.suspect
-        hand_out(id, record, r.apart)
+        r.deadline = math.max(r.deadline, deadline_floor) -- begun anew after an outage
+        hand_out_run(id, job, encode_run(r), r.apart)
       end
     end
     return reply('ok', false, false, alone)
@@ -75,22 +80,24 @@ end
 
 promote()
 
-fence = math.max(fence + 1, us)
-local number, deadline = fence, now + execution_ms
-local on_jobs, on_running, on_held = {'HSET', jobs}, {'ZADD', running}, {'ZADD', held}
+first = math.max(fence + 1, us)
+local number = first
+local on_runs, on_held = {'HSET', runs}, {'ZADD', held}
 local taken, total_bytes, waited = 0, 0, 0
 local stopped = false
 local claimed_names = {}
 local mine = worker .. '\0'
--- Of a fresh job's record all but claim number and body's size is the same throughout the batch.
-local BEFORE = spack('>BI6I6I6BBHI6I6', wl, 0, 0, deadline, 0, 0, 1, now, 0)
-local AFTER = spack('>I4I6I6BHHH', 2, now, 0, 0, 0, 0, 0)
-local PREFIXES, BASED = {}, {}
-for prio = 0, 2 do
-  local plain = string.char(KIND + VERSION, prio * 16)
-  local based = string.char(KIND + VERSION, prio * 16 + 128)
-  PREFIXES[plain] = string.char(KIND + VERSION, prio * 16 + 8 + RUNNING)
-  PREFIXES[based], BASED[based] = PREFIXES[plain], true
+-- Of a fresh job's run all but claim number, body's size and name is the same in the whole batch.
+local BEFORE = spack('>I6I6I6BBHI6I6', 0, 0, deadline, 0, 0, 1, now, 0)
+local AFTER = spack('>I4I6I6BHHHB', 2, now, 0, 0, 0, 0, 0, wl) .. worker
+local NO_BASE = spack('>I6', 0)
+local PREFIXES = {}
+for bits = 0, 255, 16 do
+  if bits % 64 < 48 then
+    local apart = bits % 128 > 63
+    PREFIXES[string.char(KIND + VERSION, bits)] =
+      string.char(KIND + VERSION, bits % 64 + RUNNING + (apart and 128 or 0))
+  end
 end
 
 -- Whether a batch that is not empty has room for a body.
@@ -100,23 +107,25 @@ local function room_for(size)
   return not stopped
 end
 
-local function book(id, record, name)
-  taken = taken + 1
-  local at = taken * 2 + 2
-  on_jobs[at - 1], on_jobs[at] = id, record
-  on_running[at - 1], on_running[at] = string.format('%.0f', number), id
-  on_held[at - 1], on_held[at] = '0', mine .. id
+local function book(id, run, name)
+  local at = taken * 2 + 4
+  on_runs[at - 1], on_runs[at] = id, run
+  on_held[at - 1], on_held[at] = '0', mine .. spack('>I7', number) .. id
   claimed_names[name] = (claimed_names[name] or 0) + 1
-  out_ids[taken], out[#out + 1] = id, record
-  number = number + 1
+  taken, number = taken + 1, number + 1
 end
 
 -- Any job but a fresh one. Returns whether it left its line.
-local function take_slowly(id, record)
-  if not record then drop_missing(QUEUED) return true end
-  local r, why = decode(record)
+local function take_slowly(id, job, run)
+  if not job then
+    drop_missing(QUEUED)
+    if run then add(off_runs, id) end
+    return true
+  end
+  local r, why = decode(job, run)
+  if r and run then why = select(2, decode_job(job)) end
   if why == 'newer' then return false end
-  if why then save(id, put_aside(id, record, QUEUED)) return true end
+  if why then put_aside(id, run and r == nil and run or job, QUEUED, job) return true end
   if expired(r) then expire(id, r) return true end
   if not room_for(r.size) then return false end
   if r.started == 0 and (r.expires > 0 or r.claim > 0) then add(off_expiries, id) end
@@ -124,29 +133,33 @@ local function take_slowly(id, record)
   r.state, r.attempt, r.claim, r.worker, r.rev = RUNNING, r.attempt + 1, number, worker, r.rev + 1
   r.updated, r.started, r.deadline, r.progress = now, now, deadline, ''
   note(id, r.rev)
-  book(id, encode_state(r) .. r.tail, r.name)
-  if r.apart then out[#out + 1] = call('HGET', blobs, id) or '' end
+  run = encode_run(r)
+  hand_out_run(id, job, run, r.apart)
+  book(id, run, r.name)
   return true
 end
 
 -- Hands one job out, or does with it what its record asks for. Returns whether it left its line.
-local function take(id, record)
-  local kind = record and ssub(record, 1, 2)
+local function take(id, job, run)
+  local kind = job and not run and ssub(job, 1, 2)
   local prefix = PREFIXES[kind]
-  if not prefix or #record < SHORT_BYTES + 8 then return take_slowly(id, record) end
-  local created, _, _, nl, tl = sunpack('>I6I5HBB', record, 3)
-  local base, from, text = created, 3, SHORT_BYTES + 1
-  if BASED[kind] then base, from, text = sunpack('>I6', record, text), text, text + 6 end
-  local tail = text + nl + tl
-  if #record < tail or active >= base + ttl_ms then return take_slowly(id, record) end
-  local size = #record - tail + 1 - request_bytes(record, tail)
-  if size < 0 then return take_slowly(id, record) end
+  if not prefix or #job < JOB_BYTES + 10 then return take_slowly(id, job, run) end
+  local created, _, _, nl, tl = sunpack('>I6I5HBB', job, 3)
+  local name, base, apart = JOB_BYTES + 1, nil, nil
+  if sbyte(kind, 2) > 63 then name, base, apart = parts(job, sbyte(kind, 2)) end
+  local tail = name + nl + tl
+  local size = apart or #job - tail + 1 - request_bytes(job, tail)
+  if #job < tail or size < 0 or active >= (base or created) + ttl_ms then
+    return take_slowly(id, job, run)
+  end
   if not room_for(size) then return false end
   waited = waited + now - created
   if listening then note(id, 2) end
-  book(id, prefix .. ssub(record, 3, SHORT_BYTES) .. ssub(record, from, from + 5) .. BEFORE
-    .. spack('>I4I7', size, number) .. AFTER .. ssub(record, text, tail - 1) .. worker
-    .. ssub(record, tail), ssub(record, text, text + nl - 1))
+  name = ssub(job, name, name + nl - 1)
+  out_ids[taken + 1], kinds[taken + 1], out[#out + 1] = id, 'f', job
+  if apart then out[#out + 1] = call('HGET', blobs, id) or '' end
+  book(id, prefix .. ssub(job, 3, 16) .. (base and spack('>I6', base) or NO_BASE) .. BEFORE
+    .. spack('>I4I7', size, number) .. AFTER .. name, name)
   return true
 end
 
@@ -154,27 +167,26 @@ end
 local drain, alone = false, false
 local off_suspects = batch('ZREM', suspects)
 local eligible = call('ZRANGEBYSCORE', suspects, '-inf', now, 'LIMIT', 0, LOOK_AHEAD)
-local suspect, suspect_record
+local suspect
 for _, id in ipairs(eligible) do
-  local record = call('HGET', jobs, id)
-  local _, why = decode(record or '')
-  if not record then
+  local job, run = call('HGET', jobs, id), call('HGET', runs, id)
+  local r, why = decode_run(run or '')
+  if not job then
     drop_missing(QUEUED)
     add(off_suspects, id)
   elseif why == 'corrupt' then
-    save(id, put_aside(id, record, QUEUED))
+    put_aside(id, run or job, QUEUED, job)
     add(off_suspects, id)
-  elseif not why then
-    suspect, suspect_record = id, record
+  elseif r then
+    suspect = id
     break
   end
 end
 if suspect then
   local solo = call('HGET', meta, 'solo')
   if call('ZLEXCOUNT', held, '[' .. worker .. '\0', '(' .. worker .. '\1') == 0 then
-    take(suspect, suspect_record)
-    add(off_suspects, suspect)
-    alone = true
+    alone = take(suspect, call('HGET', jobs, suspect), call('HGET', runs, suspect))
+    if alone then add(off_suspects, suspect) end
     if solo == worker then call('HDEL', meta, 'solo', 'solo_until') end
   elseif solo_until <= now then
     call('HSET', meta, 'solo', worker, 'solo_until', string.format('%.0f', now + lease_ms))
@@ -184,20 +196,21 @@ if suspect then
   end
 end
 
-local left = {[0] = call('ZCARD', ready_high), call('ZCARD', ready_normal), call('ZCARD', ready_low)}
+local waiting = {
+  [0] = call('ZCARD', ready_high), call('ZCARD', ready_normal), call('ZCARD', ready_low),
+}
 local seen, gone = {[0] = 0, 0, 0}, {[0] = {}, {}, {}}
 local examined = 0
 while not (alone or drain or stopped) and taken < limit and examined < limit + LOOK_AHEAD do
-  -- Which lines the next jobs come from, then one read of each line and one of their records.
+  -- Which lines the next jobs come from, then one read of each line and one of what they are.
   local order, quota = {}, {[0] = 0, 0, 0}
-  local room = left[0] + left[1] + left[2]
   local slot = cursor
-  for i = 1, math.min(limit - taken, room) do
+  for i = 1, math.min(limit - taken, waiting[0] + waiting[1] + waiting[2]) do
     local line
     repeat
       line = SLOTS[slot]
       slot = (slot + 1) % 10
-    until left[line] > quota[line]
+    until waiting[line] > quota[line]
     quota[line] = quota[line] + 1
     order[i] = line
   end
@@ -212,17 +225,17 @@ while not (alone or drain or stopped) and taken < limit and examined < limit + L
       end
     end
   end
-  local records = call('HMGET', jobs, unpack(ids))
+  local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
   for i = 1, #order do
-    local line = order[i]
-    start[line] = start[line] + 1
-    local id = ids[start[line]]
     if taken >= limit then break end
-    local moved = take(id, records[start[line]])
+    local line = order[i]
+    local at = start[line] + 1
+    start[line] = at
+    local moved = take(ids[at], stored[at], ran[at])
     if stopped then break end
     repeat cursor = (cursor + 1) % 10 until SLOTS[(cursor + 9) % 10] == line
-    seen[line], left[line] = seen[line] + 1, left[line] - 1
-    if moved then gone[line][#gone[line] + 1] = id end
+    seen[line], waiting[line] = seen[line] + 1, waiting[line] - 1
+    if moved then gone[line][#gone[line] + 1] = ids[at] end
     examined = examined + 1
   end
 end
@@ -237,16 +250,10 @@ for line = 0, 2 do
   end
 end
 flush(off_suspects)
-flush(set_jobs)
+flush_waiting()
 if taken > 0 then
-  call(unpack(on_jobs))
-  call(unpack(on_running))
+  call(unpack(on_runs))
   call(unpack(on_held))
-end
-flush(off_expiries)
-flush(set_aside)
-flush_finished()
-if taken > 0 then
   for name, n in pairs(claimed_names) do
     bump(QUEUED, name, -n)
     bump(RUNNING, name, n)
@@ -254,11 +261,11 @@ if taken > 0 then
   tally('claimed', taken)
   tally('wait_ms', waited)
   call('HSET', meta, 'fence', string.format('%.0f', number - 1), 'cursor', cursor)
-  call('HSET', lastclaim, worker, spack('>I8I8', request, fence) .. table.concat(out_ids))
+  call('HSET', lastclaim, worker, spack('>I8I8', request, first) .. table.concat(out_ids))
 end
 flush_counts()
 publish()
-local more = left[0] + left[1] + left[2] > 0
+local more = waiting[0] + waiting[1] + waiting[2] > 0
 if more or suspect and not alone then
   ring(1)
 else

@@ -1,5 +1,5 @@
 -- delete: remove final jobs now.
--- KEYS: meta jobs blobs results finished:completed finished:failed finished:canceled corrupt counts
+-- KEYS: meta jobs runs blobs results finished:completed finished:failed finished:canceled corrupt counts
 --   totals gone watch
 -- META: tick
 -- LIB: batch record counts events remove
@@ -7,10 +7,10 @@
 -- RETURNS: a letter for each: d deleted, n not final, m missing, g gone, b cannot be read
 local ids, out, removed = {}, {}, {}
 for i = 1, #ARGV[1], 16 do ids[#ids + 1] = ssub(ARGV[1], i, i + 15) end
-for i, record in ipairs(call('HMGET', jobs, unpack(ids))) do
-  local id = ids[i]
+local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
+for i, id in ipairs(ids) do
   local r, why
-  if record then r, why = decode(record) end
+  if stored[i] then r, why = decode(stored[i], ran[i]) end
   if removed[id] then
     out[i] = 'g'
   elseif why then

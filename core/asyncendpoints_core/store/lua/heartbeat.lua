@@ -1,5 +1,5 @@
 -- heartbeat: renew leases, and say what is asked of each worker. Brings nobody back.
--- KEYS: meta jobs workers marks held cancels
+-- KEYS: meta runs workers marks held cancels
 -- META: tick lease_ms
 -- LIB: batch record
 -- ARGV: 1 a digit for each worker: 1 draining; 2… the workers
@@ -9,8 +9,8 @@ local asked = {}
 if call('HLEN', cancels) > 0 then
   local flat, ids = call('HGETALL', cancels), {}
   for i = 1, math.min(#flat, 2000), 2 do ids[#ids + 1] = flat[i] end
-  for i, record in ipairs(call('HMGET', jobs, unpack(ids))) do
-    local r = record and decode(record)
+  for i, run in ipairs(call('HMGET', runs, unpack(ids))) do
+    local r = run and decode_run(run)
     if r and r.state == RUNNING then
       asked[r.worker] = asked[r.worker] or {}
       table.insert(asked[r.worker], {r.claim, ids[i]})

@@ -1,5 +1,5 @@
 -- list: one section of a listing, newest first, from below a place in it.
--- KEYS: meta jobs ready:high ready:normal ready:low suspects delayed running finished:completed
+-- KEYS: meta jobs runs ready:high ready:normal ready:low suspects delayed held finished:completed
 --   finished:failed finished:canceled
 -- META: tick paused suspended ttl_ms completed_ms failed_ms
 -- LIB: time record head
@@ -8,7 +8,7 @@
 --   listing began or '', 4 number and 5 id to go on below, both '' at the start
 -- RETURNS: context; number and id to go on below, or '' at the section's end; then id and state
 local SECTIONS = {
-  running = {running}, scheduled = {delayed}, queued = {ready_high, ready_normal, ready_low},
+  running = {}, scheduled = {delayed}, queued = {ready_high, ready_normal, ready_low},
   completed = {finished_completed}, failed = {finished_failed}, canceled = {finished_canceled},
   final = {finished_completed, finished_failed, finished_canceled},
 }
@@ -61,25 +61,44 @@ local function open(key)
   return reader
 end
 
--- Suspects stand by the time they may run, not by their place: read and sorted here, they are few.
-local function open_suspects()
-  local list = {}
-  for _, id in ipairs(call('ZRANGE', suspects, 0, 999)) do
-    local record = call('HGET', jobs, id)
-    local r = record and decode(record)
-    if r and (not number or r.seq < number or r.seq == number and less(id, below)) then
-      list[#list + 1] = {r.seq, id}
+-- What stands in another order: read whole and sorted here, for it is few.
+local function open_sorted(list)
+  local kept = {}
+  for _, pair in ipairs(list) do
+    if not number or pair[1] < number or pair[1] == number and less(pair[2], below) then
+      kept[#kept + 1] = pair
     end
   end
+  list = kept
   table.sort(list, before)
   local reader = {next = 1}
   function reader.peek() return list[reader.next] end
   return reader
 end
 
+-- Suspects stand by the time they may run, not by their place.
+local function suspects_by_place()
+  local list = {}
+  for _, id in ipairs(call('ZRANGE', suspects, 0, 999)) do
+    local r = decode(nil, call('HGET', runs, id))
+    if r then list[#list + 1] = {r.seq, id} end
+  end
+  return list
+end
+
+-- What runs stands by worker; the claim number is in the entry.
+local function running_by_claim()
+  local list = {}
+  for _, member in ipairs(call('ZRANGEBYLEX', held, '[\1', '+', 'LIMIT', 0, 10000)) do
+    list[#list + 1] = {sunpack('>I7', member, #member - 22), ssub(member, -16)}
+  end
+  return list
+end
+
 local readers = {}
 for i, key in ipairs(SECTIONS[ARGV[1]]) do readers[i] = open(key) end
-if ARGV[1] == 'queued' then readers[#readers + 1] = open_suspects() end
+if ARGV[1] == 'queued' then readers[#readers + 1] = open_sorted(suspects_by_place()) end
+if ARGV[1] == 'running' then readers[1] = open_sorted(running_by_claim()) end
 local out, last = {}, nil
 for _ = 1, LOOK do
   if #out >= want then break end
@@ -91,10 +110,10 @@ for _ = 1, LOOK do
   last = best
   if not best then break end
   from.next = from.next + 1
-  local record = call('HGET', jobs, best[2])
-  local r = record and decode(record)
+  local job, run = call('HGET', jobs, best[2]), call('HGET', runs, best[2])
+  local r = job and decode(job, run)
   if r and (not begun or r.updated <= begun) then
-    out[#out + 1] = string.format('%.0f', best[1]) .. ' ' .. best[2] .. head(record)
+    out[#out + 1] = string.format('%.0f', best[1]) .. ' ' .. best[2] .. head(job, run)
   end
 end
 return {context(), last and string.format('%.0f', last[1]) or '', last and last[2] or '',

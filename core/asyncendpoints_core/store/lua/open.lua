@@ -1,5 +1,5 @@
 -- open: check the format, and write what is missing: the schema and the policy of the defaults.
--- KEYS: meta running held
+-- KEYS: meta held
 -- LIB: keep
 -- FLAGS: bare
 -- ARGV: 1 schema, then field and value of the policy
@@ -7,5 +7,5 @@
 local schema = call('HGET', meta, 'schema')
 if schema then return schema end
 call('HSET', meta, 'schema', ARGV[1], unpack(ARGV, 2))
-keep_skip_lists()
+keep_skip_list()
 return ARGV[1]

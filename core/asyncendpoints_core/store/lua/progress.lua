@@ -1,20 +1,20 @@
 -- progress: show how far running jobs are, fenced like a settlement.
--- KEYS: meta jobs totals counts watch
+-- KEYS: meta jobs runs totals counts watch
 -- META: tick
--- LIB: batch record counts events
+-- LIB: batch record counts events save
 -- ARGV: 1 items of 28 bytes: id, claim, place of its worker, length; 2 the progress of each, one
 --   after the other; 3… the workers
 -- RETURNS: a letter for each: a applied, d already, s stale, g gone, c cannot be read
 local ITEM, FORMAT = 28, '>c16I8HH'
 local ids, out, known = {}, {}, {}
 for i = 1, #ARGV[1], ITEM do ids[#ids + 1] = ssub(ARGV[1], i, i + 15) end
-local stored = call('HMGET', jobs, unpack(ids))
-local set_jobs = batch('HSET', jobs)
+local stored = call('HMGET', runs, unpack(ids))
 local at = 1
 for i, id in ipairs(ids) do
   local _, claim, place, size = sunpack(FORMAT, ARGV[1], (i - 1) * ITEM + 1)
   local r, why = known[id], nil
-  if not r and stored[i] then r, why = decode(stored[i]) end
+  if not r and stored[i] then r, why = decode_run(stored[i]) end
+  if not r and not why and call('HEXISTS', jobs, id) == 1 then why = 'newer' end -- never claimed
   if why then
     out[i] = why == 'newer' and 's' or 'c'
   elseif not r then
@@ -32,8 +32,8 @@ for i, id in ipairs(ids) do
   end
   at = at + size
 end
-for id, r in pairs(known) do add(set_jobs, id, encode_state(r) .. r.tail) end
-flush(set_jobs)
+for id, r in pairs(known) do save(id, r) end
+flush(set_runs)
 flush_counts()
 publish()
 return table.concat(out)

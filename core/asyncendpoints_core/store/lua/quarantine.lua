@@ -1,23 +1,17 @@
 -- quarantine: set records aside that cannot be read, wherever their jobs stand, and drop ids whose
 -- record is missing. Rare, so it may look in every line.
--- KEYS: meta jobs blobs ready:high ready:normal ready:low suspects delayed running held expiries
+-- KEYS: meta jobs runs blobs ready:high ready:normal ready:low suspects delayed held expiries
 --   finished:completed finished:failed finished:canceled corrupt cancels counts totals watch
 -- META: tick
--- LIB: batch record counts events finish corrupt
+-- LIB: batch record counts events finish save corrupt
 -- ARGV: 1 ids, 2 '1' when the client cannot read the request though the state is sound
 -- RETURNS: how many were set aside
 local PLACES = {
   {ready_high, QUEUED}, {ready_normal, QUEUED}, {ready_low, QUEUED}, {suspects, QUEUED},
-  {delayed, SCHEDULED}, {running, RUNNING}, {finished_completed, COMPLETED},
-  {finished_failed, FAILED}, {finished_canceled, CANCELED},
+  {delayed, SCHEDULED}, {finished_completed, COMPLETED}, {finished_failed, FAILED},
+  {finished_canceled, CANCELED},
 }
 local done = 0
-
-local function place_of(id)
-  for _, place in ipairs(PLACES) do
-    if call('ZSCORE', place[1], id) then return place[1], place[2] end
-  end
-end
 
 local function holder_of(id)
   local cursor = '0'
@@ -30,32 +24,45 @@ local function holder_of(id)
   until cursor == '0'
 end
 
+-- The set it stands in, its entry there, and the state that means.
+local function place_of(id)
+  for _, place in ipairs(PLACES) do
+    if call('ZSCORE', place[1], id) then return place[1], id, place[2] end
+  end
+  local member = holder_of(id)
+  if member then return held, member, RUNNING end
+end
+
 for i = 1, #ARGV[1], 16 do
   local id = ssub(ARGV[1], i, i + 15)
-  local record = call('HGET', jobs, id)
-  local r, why
-  if record then r, why = decode(record) end
-  local key, state = place_of(id)
-  if why ~= 'newer' and (why or not record and key or r and ARGV[2] == '1') then
-    if key then call('ZREM', key, id) end
+  local job, run = call('HGET', jobs, id), call('HGET', runs, id)
+  local r, why, bad = nil, nil, job
+  if run then
+    r, why = decode_run(run)
+    if why then bad = run end
+  end
+  if job and not why then
+    local made, made_why = decode_job(job)
+    r, why = r or made, made_why
+  end
+  local key, entry, state = place_of(id)
+  if why ~= 'newer' and (why or not job and key or job and ARGV[2] == '1') then
+    if key then call('ZREM', key, entry) end
     call('ZREM', expiries, id)
     call('HDEL', cancels, id)
-    if state == RUNNING then
-      local member = holder_of(id)
-      if member then call('ZREM', held, member) end
-    end
-    if not record then
+    if not job then
       drop_missing(state)
+      call('HDEL', runs, id)
     else
       if r and state and state < COMPLETED then freed = freed + r.size end
-      local aside = put_aside(id, record, state or FAILED)
-      call('HSET', jobs, id, encode_state(aside) .. aside.tail)
+      put_aside(id, bad, state or FAILED, ARGV[2] ~= '1' and job or nil)
+      done = done + 1
     end
     call('HDEL', blobs, id)
-    done = done + 1
   end
 end
-flush(set_aside)
+flush(set_runs)
+flush_aside()
 flush_finished()
 flush_counts()
 publish()

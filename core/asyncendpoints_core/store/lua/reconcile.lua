@@ -1,9 +1,9 @@
 -- reconcile: release, uncharged, what a worker is thought to hold and does not know of.
--- KEYS: meta jobs ready:high ready:normal ready:low suspects delayed running held expiries
---   finished:completed finished:failed finished:canceled corrupt cancels counts totals idle bell
+-- KEYS: meta runs ready:high ready:normal ready:low suspects delayed held expiries
+--   finished:completed finished:failed finished:canceled cancels counts totals idle bell
 --   watch
 -- META: tick paused ttl_ms
--- LIB: batch record counts events ring finish corrupt returns held
+-- LIB: batch record counts events ring finish save returns held
 -- ARGV: 1 worker, 2 id and claim number (8 bytes) of each job it knows of
 -- RETURNS: how many; ids of those that cannot be read
 local worker, known = ARGV[1], {}

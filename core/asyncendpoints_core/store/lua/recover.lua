@@ -1,6 +1,6 @@
 -- recover: write the tick and look, bounded, for what needs recovering.
--- KEYS: meta jobs workers running held
--- META: tick ticked lease_ms execution_ms grace_ms deadline_floor recover_from
+-- KEYS: meta runs workers held
+-- META: tick ticked lease_ms execution_ms grace_ms deadline_floor
 -- LIB: record keep
 -- RETURNS: 1 when the store had been away; the workers whose lease is over; overdue and orphans,
 --   each as id, claim number (8 bytes), attempt, max attempts (2 bytes each), worker; ids of those
@@ -9,7 +9,7 @@ local OUTAGE_MS, BOUND = 5000, 500
 local away = ticked > 0 and now - ticked > OUTAGE_MS
 local text = string.format('%.0f', now)
 call('HSET', meta, 'tick', text, 'ticked', text)
-keep_skip_lists()
+keep_skip_list()
 local full = string.format('%.0f', now + lease_ms)
 if away then
   -- Nobody could renew a lease or settle meanwhile: every term begins anew.
@@ -25,14 +25,19 @@ end
 local expired = call('ZRANGEBYSCORE', workers, '-inf', text, 'LIMIT', 0, BOUND)
 
 local overdue, orphans, unreadable, leases = {}, {}, {}, {}
-local found = call('ZRANGEBYSCORE', running, '(' .. string.format('%.0f', recover_from), '+inf',
-  'WITHSCORES', 'LIMIT', 0, BOUND)
+-- A place in `held` to go on from; what begins with a control character is no worker.
+local from = call('HGET', meta, 'recover_from')
+local members = call('ZRANGEBYLEX', held, from and '(' .. from or '[\1', '+', 'LIMIT', 0, BOUND)
+if #members == BOUND then
+  call('HSET', meta, 'recover_from', members[BOUND])
+else
+  call('HDEL', meta, 'recover_from')
+end
 local ids = {}
-for i = 1, #found, 2 do ids[#ids + 1] = found[i] end
-call('HSET', meta, 'recover_from', #ids == BOUND and found[#found] or 0)
-for i, record in ipairs(#ids > 0 and call('HMGET', jobs, unpack(ids)) or {}) do
+for i, member in ipairs(members) do ids[i] = ssub(member, -16) end
+for i, run in ipairs(#ids > 0 and call('HMGET', runs, unpack(ids)) or {}) do
   local r, why
-  if record then r, why = decode(record) end
+  if run then r, why = decode_run(run) end
   if r and r.state == RUNNING then
     local lease = leases[r.worker]
     if lease == nil then

@@ -1,8 +1,8 @@
 -- redrive: queue Failed or Canceled jobs again, with fresh budgets and a new time to live.
--- KEYS: meta jobs results ready:high ready:normal ready:low suspects delayed finished:failed
+-- KEYS: meta jobs runs results ready:high ready:normal ready:low suspects delayed finished:failed
 --   finished:canceled counts totals gone idle bell watch
 -- META: tick seq bytes paused suspended closed max_depth max_bytes ttl_ms completed_ms failed_ms
--- LIB: batch time record counts events ring
+-- LIB: batch time record head counts events ring save
 -- FLAGS: deny-oom
 -- ARGV: 1 ids
 -- RETURNS: context; 4 bytes for each: jobs ahead; for each a letter (q requeued, n not retryable,
@@ -10,11 +10,11 @@
 local LINES = {[0] = ready_high, ready_normal, ready_low}
 local ids, out, aheads, known = {}, {}, {}, {}
 for i = 1, #ARGV[1], 16 do ids[#ids + 1] = ssub(ARGV[1], i, i + 15) end
-local stored = call('HMGET', jobs, unpack(ids))
+local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
 local waiting = {[0] = call('ZCARD', LINES[0]), call('ZCARD', LINES[1]), call('ZCARD', LINES[2])}
 local depth = waiting[0] + waiting[1] + waiting[2] + call('ZCARD', suspects)
   + call('ZCARD', delayed)
-local set_jobs, off_results = batch('HSET', jobs), batch('HDEL', results)
+local off_results = batch('HDEL', results)
 local on_ready = {[0] = batch('ZADD', LINES[0]), batch('ZADD', LINES[1]), batch('ZADD', LINES[2])}
 local off_finished = {
   [FAILED] = batch('ZREM', finished_failed), [CANCELED] = batch('ZREM', finished_canceled),
@@ -35,10 +35,10 @@ local function redrive(id, r)
   r.state, r.seq, r.updated, r.rev = QUEUED, seq, now, r.rev + 1
   r.attempt, r.crashes, r.releases = 0, 0, 0
   r.started, r.completed, r.notbefore, r.cancel = 0, 0, 0, 0
-  r.base, r.expires, r.progress, r.error = active, 0, '', ''
+  r.base, r.expires, r.progress, r.error, r.result = active, 0, '', '', ''
   add(on_ready[r.prio], seq, id)
   add(off_results, id)
-  add(set_jobs, id, encode_state(r) .. r.tail)
+  save(id, r)
   note(id, r.rev)
   r.ahead = waiting[r.prio]
   waiting[r.prio] = r.ahead + 1
@@ -49,10 +49,10 @@ end
 for i, id in ipairs(ids) do
   local r, why = known[id], nil
   local ahead = 0
-  if not r and stored[i] then r, why = decode(stored[i]) end
+  if not r and stored[i] then r, why = decode(stored[i], ran[i]) end
   if r then
     known[id] = r
-    out[i] = redrive(id, r) .. encode_state(r)
+    out[i] = redrive(id, r) .. head(stored[i], encode_run(r))
     ahead = r.ahead or r.state == QUEUED
       and call('ZRANK', LINES[r.prio], id) or 0
   elseif why then
@@ -63,7 +63,7 @@ for i, id in ipairs(ids) do
   aheads[i] = spack('>I4', ahead)
 end
 if requeued > 0 then
-  flush(set_jobs)
+  flush(set_runs)
   flush(off_results)
   for prio = 0, 2 do flush(on_ready[prio]) end
   flush(off_finished[FAILED])

@@ -1,9 +1,9 @@
 -- release_worker: end a worker's registration and take back what it holds, at the old places.
--- KEYS: meta jobs ready:high ready:normal ready:low suspects delayed running held expiries
---   finished:completed finished:failed finished:canceled corrupt cancels counts totals idle bell
+-- KEYS: meta runs ready:high ready:normal ready:low suspects delayed held expiries
+--   finished:completed finished:failed finished:canceled cancels counts totals idle bell
 --   watch workers winfo marks lastclaim left
 -- META: tick paused ttl_ms max_crashes initial_ms multiplier max_ms
--- LIB: batch record counts events ring finish corrupt returns held
+-- LIB: batch record counts events ring finish save returns held
 -- ARGV: 1 worker, 2 cause: crash killed lost drained, 3 '1' when 4 tells which had started, 4 ids
 -- RETURNS: requeued, charged, suspected, failed, canceled, 1 when there are more; ids of those that
 --   cannot be read

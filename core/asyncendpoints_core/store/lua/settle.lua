@@ -1,18 +1,18 @@
 -- settle: apply outcomes, each fenced by its claim's number and worker.
--- KEYS: meta jobs results ready:high ready:normal ready:low suspects delayed running held expiries
---   finished:completed finished:failed finished:canceled corrupt cancels counts totals idle bell
---   watch
--- META: tick paused suspended ttl_ms completed_ms failed_ms
--- LIB: batch time record counts events ring finish corrupt returns
+-- KEYS: meta jobs runs results ready:high ready:normal ready:low suspects delayed held expiries
+--   finished:completed finished:failed finished:canceled cancels counts totals idle bell watch
+-- META: tick paused ttl_ms
+-- LIB: batch record counts events ring finish save returns
 -- ARGV: 1 items of 43 bytes: id, claim, place of its worker, kind, flags, delay, lengths of code,
 --   message, result; 2 codes, messages, results one after the other; 3… the workers
 -- RETURNS: two bytes for each: a applied, d already, s stale, g gone, c corrupt; state digit or '-'
 local ITEM, FORMAT = 43, '>I8HBBI8BHI4' -- after the id
+local INLINE_RESULT = 1024 -- longer ones lie apart, so that scripts do not carry them to and fro
 local items, payload = ARGV[1], ARGV[2]
 local n = #items / ITEM
 local ids = {}
 for i = 1, n do ids[i] = ssub(items, (i - 1) * ITEM + 1, (i - 1) * ITEM + 16) end
-local stored = call('HMGET', jobs, unpack(ids))
+local stored = call('HMGET', runs, unpack(ids))
 local known, completed_now = {}, {}
 local set_results = batch('HSET', results)
 local answers = {}
@@ -23,12 +23,14 @@ local function load(i, id)
   local r = known[id]
   if r ~= nil then return r end
   local why
-  local record = completed_now[id] or stored[i]
+  local run = completed_now[id] or stored[i]
   r = false
-  if record then
-    r, why = decode(record)
+  if run then
+    r, why = decode_run(run)
     -- Of a newer format: not ours to settle. Unreadable: the caller has it set aside.
     if why then r = {state = RUNNING, claim = -1, worker = '', why = why} end
+  elseif call('HEXISTS', jobs, id) == 1 then
+    r = {state = QUEUED, claim = -1, worker = ''} -- never claimed
   end
   known[id] = r
   return r
@@ -44,7 +46,7 @@ local apply = {
   [COMPLETE] = function(id, r, _, _, _, result)
     end_run(r, 1)
     r.error = ''
-    if result ~= '' then add(set_results, id, result) end
+    if #result > INLINE_RESULT then add(set_results, id, result) else r.result = result end
     finish(id, r, COMPLETED)
   end,
   [RETRY] = function(id, r, delay, err, flags)
@@ -79,60 +81,56 @@ local apply = {
 }
 
 -- The commonest outcome of the commonest job: completed, in its first runs, nothing asked of it.
--- Only the end of its fixed part and its history change. Returns nothing for any other.
+-- Only the end of the fixed part and the history change. Returns nothing for any other.
 local PREFIXES = {}
-for bits = 8 + RUNNING, 255, 16 do
+for bits = RUNNING, 255, 16 do
   if bits % 128 < 64 then
     PREFIXES[string.char(KIND + VERSION, bits)] =
       string.char(KIND + VERSION, bits - RUNNING + COMPLETED)
   end
 end
-local SIZES_AT, WORKER_SIZE_AT, FENCED, FENCED_AT, CHANGING = 16, 24, '>HI6I6I4I7I4I6I6BHHH', 45, '>I4I6I6BHHH'
+local NAME_AT, FENCED, FENCED_AT, CHANGING = 16, '>HI6I6I4I7I4I6I6BHHHB', 43, '>I4I6I6BHHHB'
 local finished, busy, names = 0, 0, {}
-local on_jobs, on_finished = {'HSET', jobs}, {'ZADD', finished_completed}
-local run, run_attempt, run_started = '', -1, -1
-local changed_part, changed_rev, changed_al = '', -1, -1
+local on_runs, on_finished = {'HSET', runs}, {'ZADD', finished_completed}
+local history, history_attempt, history_started = '', -1, -1
+local changed, changed_rev, changed_al, changed_wl = '', -1, -1, -1
 
-local function complete(id, record, claim, worker, member)
-  local prefix = record and PREFIXES[ssub(record, 1, 2)]
-  if not prefix or #record < LONG_BYTES then return end
-  local nl, tl = sbyte(record, SIZES_AT, SIZES_AT + 1)
-  local wl = sbyte(record, WORKER_SIZE_AT)
-  local attempt, started, cancel, size, current, rev, _, _, runs, el, pl, al =
-    sunpack(FENCED, record, FENCED_AT)
-  local text = LONG_BYTES + nl + tl
-  local tail = text + wl + pl + al + 1
-  if current ~= claim or cancel > 0 or el > 0 or pl > 0 or runs > 9 or #record < tail + 2
-    or ssub(record, text + 1, text + wl) ~= worker then
+local function complete(id, run, claim, worker, result)
+  local prefix = run and PREFIXES[ssub(run, 1, 2)]
+  if not prefix or #run < RUN_BYTES then return end
+  local attempt, started, cancel, size, current, rev, _, _, natt, el, pl, al, wl =
+    sunpack(FENCED, run, FENCED_AT)
+  local name_at = RUN_BYTES + 1 + wl + al
+  local nl = sbyte(run, NAME_AT)
+  if current ~= claim or cancel > 0 or el > 0 or pl > 0 or natt > 9 or #run ~= name_at + nl - 1
+    or ssub(run, RUN_BYTES + 1, RUN_BYTES + wl) ~= worker then
     return
   end
-  if attempt ~= run_attempt or started ~= run_started then
-    run_attempt, run_started = attempt, started
-    run = spack(ATTEMPT, 17, attempt, started, now, 1, 0)
+  if attempt ~= history_attempt or started ~= history_started then
+    history_attempt, history_started = attempt, started
+    history = spack(ATTEMPT, 17, attempt, started, now, 1, 0)
   end
-  if rev ~= changed_rev or al ~= changed_al then
-    changed_rev, changed_al = rev, al
-    changed_part = spack(CHANGING, rev + 1, now, now, runs + 1, 0, 0, al + 19)
+  if rev ~= changed_rev or al ~= changed_al or wl ~= changed_wl then
+    changed_rev, changed_al, changed_wl = rev, al, wl
+    changed = spack(CHANGING, rev + 1, now, now, natt + 1, 0, 0, al + 19, wl)
   end
   freed = freed + size
   if now > started then busy = busy + now - started end
-  local name = ssub(record, LONG_BYTES + 1, LONG_BYTES + nl)
+  local name = ssub(run, name_at)
   names[name] = (names[name] or 0) + 1
   if listening then note(id, rev + 1) end
-  record = prefix .. ssub(record, 3, 69) .. changed_part .. ssub(record, LONG_BYTES + 1, tail - 1)
-    .. run .. ssub(record, tail)
+  off_held.n = off_held.n + 1
+  off_held[off_held.n] = worker .. '\0' .. ssub(run, 61, 67) .. id
+  run = prefix .. ssub(run, 3, 67) .. changed .. ssub(run, RUN_BYTES + 1, name_at - 1) .. history
+    .. name .. result
   finished = finished + 1
   local at = finished * 2 + 2
-  on_jobs[at - 1], on_jobs[at] = id, record
+  on_runs[at - 1], on_runs[at] = id, run
   on_finished[at - 1], on_finished[at] = now_text, id
-  add(off_running, id)
-  add(off_held, member .. id)
-  completed_now[id] = record
+  completed_now[id] = run
   return true
 end
 
-local members = {}
-for place = 0, #ARGV - 3 do members[place] = ARGV[3 + place] .. '\0' end
 local at = 1
 for i = 1, n do
   local id = ids[i]
@@ -140,9 +138,9 @@ for i = 1, n do
     sunpack(FORMAT, items, (i - 1) * ITEM + 17)
   local worker = ARGV[3 + place]
   local from = at + codel + messagel
-  if kind == COMPLETE and not completed_now[id] and not known[id]
-    and complete(id, stored[i], claim, worker, members[place]) then
-    if resultl > 0 then add(set_results, id, ssub(payload, from, from + resultl - 1)) end
+  local result = ssub(payload, from, from + resultl - 1)
+  if kind == COMPLETE and resultl <= INLINE_RESULT and not completed_now[id] and not known[id]
+    and complete(id, stored[i], claim, worker, result) then
     answers[i] = 'a3'
   else
     local r = load(i, id)
@@ -162,7 +160,7 @@ for i = 1, n do
           floor(flags / 4) % 2 == 1)
       end
       leave(id, r)
-      apply[kind](id, r, delay, err, flags, ssub(payload, from, from + resultl - 1))
+      apply[kind](id, r, delay, err, flags, result)
       save(id, r)
       answers[i] = 'a' .. r.state
     end
@@ -177,7 +175,7 @@ if finished > 0 then
   tally('completed', finished)
   tally('busy_ms', busy)
   call(unpack(on_finished))
-  call(unpack(on_jobs))
+  call(unpack(on_runs))
 end
 flush(set_results)
 flush_returns()

@@ -1,5 +1,5 @@
 -- stats: the live figures, all O(1) or bounded.
--- KEYS: meta jobs ready:high ready:normal ready:low suspects delayed held
+-- KEYS: meta jobs runs ready:high ready:normal ready:low suspects delayed held
 --   finished:completed finished:failed finished:canceled workers marks counts totals
 -- META: tick bytes paused closed
 -- LIB: record
@@ -11,8 +11,8 @@ local heads = {}
 for _, key in ipairs({ready_high, ready_normal, ready_low, suspects}) do
   heads[#heads + 1] = call('ZRANGE', key, 0, 0)[1]
 end
-for _, record in ipairs(#heads > 0 and call('HMGET', jobs, unpack(heads)) or {}) do
-  local r = record and decode(record)
+for _, id in ipairs(heads) do
+  local r = decode(call('HGET', jobs, id), call('HGET', runs, id))
   if r and (oldest == 0 or r.updated < oldest) then oldest = r.updated end
 end
 local by_name, under_way = call('HGETALL', counts), 0

@@ -1,10 +1,10 @@
 -- sweep: expire old waiting jobs, promote due ones, remove and forget what is past its time.
--- KEYS: meta jobs blobs results ready:high ready:normal ready:low suspects delayed running expiries
+-- KEYS: meta jobs runs blobs results ready:high ready:normal ready:low suspects delayed held expiries
 --   finished:completed finished:failed finished:canceled corrupt idem idemexp gone left counts
 --   totals idle bell watch
 -- META: tick seq bytes paused suspended ttl_ms completed_ms failed_ms max_finished
 --   sweep_0 sweep_1 sweep_2
--- LIB: batch time record counts events ring finish corrupt waiting remove
+-- LIB: batch time record counts events ring finish save corrupt waiting remove
 -- RETURNS: promoted, expired, removed, corrupt, 1 when there was more to do
 local BOUND, REMOVE_BOUND, TOMBSTONE_MS, MAX_TOMBSTONES = 100, 200, 86400000, 10000
 local more = 0
@@ -18,14 +18,14 @@ local function expire_line(line, from)
   local go_on = #found == 2 * BOUND and found[#found] or 0
   for i = 1, #found, 2 do
     local id = found[i]
-    local record = call('HGET', jobs, id)
+    local job, run = call('HGET', jobs, id), call('HGET', runs, id)
     local r, why
-    if record then r, why = decode(record) end
-    if not record then
+    if job then r, why = decode(job, run) end
+    if not job then
       drop_missing(QUEUED)
       add(off, id)
     elseif why == 'corrupt' then
-      save(id, put_aside(id, record, QUEUED))
+      put_aside(id, run or job, QUEUED, job)
       add(off, id)
     elseif r and expired(r) then
       expire(id, r)
@@ -43,10 +43,7 @@ expire_line(0, sweep_0)
 expire_line(1, sweep_1)
 expire_line(2, sweep_2)
 -- Written before the next look, which must not find the same jobs again.
-flush(set_jobs)
-set_jobs = batch('HSET', jobs)
-flush(off_expiries)
-off_expiries = batch('ZREM', expiries)
+flush_waiting()
 
 local function expire_own()
   local due = call('ZRANGEBYSCORE', expiries, '-inf', string.format('%.0f', active), 'LIMIT', 0,
@@ -58,9 +55,9 @@ local function expire_own()
     [0] = batch('ZREM', LINES[0]), batch('ZREM', LINES[1]), batch('ZREM', LINES[2]),
   }
   later = batch('ZADD', expiries)
-  for i, record in ipairs(call('HMGET', jobs, unpack(due))) do
-    local id = due[i]
-    local r = record and decode(record)
+  local stored, ran = call('HMGET', jobs, unpack(due)), call('HMGET', runs, unpack(due))
+  for i, id in ipairs(due) do
+    local r = decode(stored[i], ran[i])
     if r and r.state <= SCHEDULED and expired(r) then
       if r.state == SCHEDULED then add(off_delayed, id) else add(off_ready[r.prio], id) end
       expire(id, r)
@@ -77,8 +74,7 @@ local function expire_own()
   for prio = 0, 2 do flush(off_ready[prio]) end
 end
 expire_own()
-flush(set_jobs)
-set_jobs = batch('HSET', jobs)
+flush_waiting()
 
 local promoted, due = promote()
 if due == LOOK_AHEAD then more = 1 end
@@ -86,14 +82,13 @@ if due == LOOK_AHEAD then more = 1 end
 local removed = 0
 local function take_out(state, ids)
   if #ids == 0 then return end
-  for i, record in ipairs(call('HMGET', jobs, unpack(ids))) do
-    local r = record and decode(record)
-    remove(ids[i], state, r and r.name or lost_name(state, record))
+  for i, run in ipairs(call('HMGET', runs, unpack(ids))) do
+    local r = run and decode_run(run)
+    remove(ids[i], state, r and r.name or lost_name(state, run))
     removed = removed + 1
   end
   if #ids == REMOVE_BOUND then more = 1 end
 end
-flush_finished()
 local KEPT = {[3] = completed_ms, [4] = failed_ms, [5] = failed_ms}
 local FINISHED = {[3] = finished_completed, [4] = finished_failed, [5] = finished_canceled}
 local surplus = -max_finished
@@ -125,6 +120,7 @@ local function cap_finished()
   for state = 3, 5 do take_out(state, by_state[state]) end
 end
 off_jobs, off_blobs = batch('HDEL', jobs), batch('HDEL', blobs)
+removed_runs = batch('HDEL', runs)
 off_results, off_corrupt = batch('HDEL', results), batch('HDEL', corrupt)
 on_gone = batch('ZADD', gone)
 for state = 3, 5 do off_finished[state] = batch('ZREM', FINISHED[state]) end
@@ -160,12 +156,9 @@ end
 forget(gone)
 forget(left)
 
-flush(set_jobs)
-flush(off_expiries)
-flush(set_aside)
 -- What unreadable records took with them is known again once nothing is unfinished.
 if bytes ~= 0 and call('ZCARD', ready_high) + call('ZCARD', ready_normal) + call('ZCARD', ready_low)
-  + call('ZCARD', suspects) + call('ZCARD', delayed) == 0 and call('ZCARD', running) <= 1 then
+  + call('ZCARD', suspects) + call('ZCARD', delayed) == 0 and call('ZCARD', held) <= 1 then
   call('HSET', meta, 'bytes', 0)
 end
 local expired_jobs, corrupted = sums.expired or 0, sums.corrupt or 0

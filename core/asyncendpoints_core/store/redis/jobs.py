@@ -18,8 +18,9 @@ from asyncendpoints_core.store.protocol import (
     Redriven,
     RedriveStatus,
 )
+from asyncendpoints_core.store.redis.arguments import encode_new
 from asyncendpoints_core.store.redis.codec import Context, CorruptRecord, decode_result, trace_of
-from asyncendpoints_core.store.redis.records import encode_new, read_record
+from asyncendpoints_core.store.redis.records import read_job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,11 +115,11 @@ class JobVerbs:
     async def _read(self, job_id: JobId, head: bytes, context: Context) -> Job | None:
         """Read a job; set it aside when it cannot be read, and return what took its place."""
         try:
-            return read_record(job_id, head, context).job
+            return read_job(job_id, head, context)
         except CorruptRecord:
             await self._caller.quarantine([job_id])
         raw, _, head = await self._caller.run("get", job_id)
-        return read_record(job_id, head, Context.read(raw)).job if len(head) > 1 else None
+        return read_job(job_id, head, Context.read(raw)) if len(head) > 1 else None
 
     async def get(self, ids: Sequence[JobId]) -> list[Found]:
         """Look jobs up."""
@@ -198,4 +199,4 @@ def _unreadable(ids: Sequence[JobId], entries: list[bytes]) -> list[JobId]:
 
 
 def _job(job_id: JobId, entry: bytes, context: Context) -> Job | None:
-    return read_record(job_id, entry[1:], context).job if len(entry) > 1 else None
+    return read_job(job_id, entry[1:], context) if len(entry) > 1 else None

@@ -9,7 +9,8 @@ from typing import Final
 
 NAMES: Final = (
     "meta",  # hash: schema, tick, counters, policy, pause; see docs/redis.md
-    "jobs",  # hash: id -> record
+    "jobs",  # hash: id -> what of a job never changes
+    "runs",  # hash: id -> what does, from its first claim on; without it, it waits as it was made
     "blobs",  # hash: id -> request body over INLINE_BODY bytes
     "results",  # hash: id -> result
     "ready:high",  # zset: id by sequence number
@@ -17,8 +18,7 @@ NAMES: Final = (
     "ready:low",
     "suspects",  # zset: id by the time it may run alone
     "delayed",  # zset: id by due time
-    "running",  # zset: id by claim number
-    "held",  # zset, all scores 0: worker NUL id
+    "held",  # zset, all scores 0: worker NUL claim number id
     "finished:completed",  # zset: id by finish time
     "finished:failed",
     "finished:canceled",

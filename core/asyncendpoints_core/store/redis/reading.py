@@ -11,7 +11,7 @@ from asyncendpoints_core.ids import JobId
 from asyncendpoints_core.states import State
 from asyncendpoints_core.store.protocol import Page, Stats
 from asyncendpoints_core.store.redis.codec import Context, CorruptRecord
-from asyncendpoints_core.store.redis.records import STATES, read_record
+from asyncendpoints_core.store.redis.records import STATES, read_job
 
 if TYPE_CHECKING:
     from asyncendpoints_core.jobs import Job
@@ -151,7 +151,7 @@ class ReadVerbs:
 
 def _read(data: bytes, context: Context) -> Job | None:
     try:
-        return read_record(JobId(data[:16]), data[16:], context).job
+        return read_job(JobId(data[:16]), data[16:], context)
     except CorruptRecord:
         return None
 

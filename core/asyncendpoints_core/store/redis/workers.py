@@ -24,13 +24,9 @@ from asyncendpoints_core.store.protocol import (
     WorkerInfo,
     WorkerState,
 )
+from asyncendpoints_core.store.redis.arguments import encode_outcomes, encode_updates
 from asyncendpoints_core.store.redis.codec import Context, CorruptRecord, decode_request
-from asyncendpoints_core.store.redis.records import (
-    STATES,
-    encode_outcomes,
-    encode_updates,
-    read_record,
-)
+from asyncendpoints_core.store.redis.records import STATES, just_claimed, read_made, read_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,6 +45,7 @@ _SETTLED: Final = {
     ord("g"): SettleStatus.GONE,
 }
 _UNREADABLE: Final = ord("c")
+_FRESH: Final = ord("f")
 _WORKER = Struct(">QQQB")
 _FOUND = Struct(">16sQHH")
 _encode = msgspec.msgpack.Encoder().encode
@@ -77,8 +74,9 @@ class WorkerVerbs:
         raw, word, *rest = reply
         if word == b"gone":
             raise WorkerGone(f"worker {worker} has no live lease")
-        flags, due, ids, *records = rest
-        jobs, unreadable = _claimed(worker, ids, iter(records), Context.read(raw))
+        flags, due, ids, kinds, first, deadline, *records = rest
+        granted = _Granted(worker, Context.read(raw), int(first), int(deadline))
+        jobs, unreadable = granted.read(ids, kinds, iter(records))
         await self._caller.quarantine(unreadable, whole=True)
         return ClaimBatch(
             tuple(jobs),
@@ -197,26 +195,40 @@ class WorkerVerbs:
         return Swept(promoted, expired, removed, corrupt, bool(more))
 
 
-def _claimed(
-    worker: str, ids: bytes, records: Iterator[bytes], context: Context
-) -> tuple[list[ClaimedJob], list[JobId]]:
-    """Read claimed jobs; those that cannot be read are named, so that they strand nobody."""
-    jobs, unreadable = [], []
-    for at in range(0, len(ids), 16):
-        job_id, data = JobId(ids[at : at + 16]), next(records)
-        try:
-            stored = read_record(job_id, data, context)
-            blob = next(records) if stored.blob_bytes is not None else None
-            if blob is not None and len(blob) != stored.blob_bytes:
-                raise CorruptRecord
-            job = stored.job
-            request = decode_request(data[stored.request_at :], job.traceparent, blob)
-        except CorruptRecord:
-            unreadable.append(job_id)
-            continue
-        claim = Claim(job_id, job.claim, worker)
-        jobs.append(ClaimedJob(claim, job, request, stored.deadline_ms))
-    return jobs, unreadable
+class _Granted(msgspec.Struct, frozen=True):
+    """What a claim's jobs have in common; of those claimed for the first time it tells all."""
+
+    worker: str
+    context: Context
+    first: int
+    deadline_ms: int
+
+    def read(
+        self, ids: bytes, kinds: bytes, records: Iterator[bytes]
+    ) -> tuple[list[ClaimedJob], list[JobId]]:
+        """Read claimed jobs; those that cannot be read are named, so that they strand nobody."""
+        jobs, unreadable = [], []
+        worker, now, deadline, number = self.worker, self.context.now_ms, 0, self.first
+        for place, kind in enumerate(kinds):
+            job_id, data = JobId(ids[place * 16 : place * 16 + 16]), next(records)
+            try:
+                made = read_made(data)
+                if kind == _FRESH:
+                    job = just_claimed(job_id, made, number, worker, now)
+                    deadline = self.deadline_ms
+                else:
+                    job, deadline = read_run(job_id, made, next(records), self.context)
+                blob = next(records) if made.blob_bytes is not None else None
+                if blob is not None and len(blob) != made.blob_bytes:
+                    raise CorruptRecord
+                request = decode_request(data[made.end :], made.traceparent, blob)
+            except CorruptRecord:
+                unreadable.append(job_id)
+            else:
+                claim = Claim(job_id, job.claim, worker)
+                jobs.append(ClaimedJob(claim, job, request, deadline))
+            number += 1
+        return jobs, unreadable
 
 
 def _ids(data: bytes) -> list[JobId]:

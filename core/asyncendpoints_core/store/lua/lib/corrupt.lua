@@ -1,5 +1,7 @@
 -- A record that cannot be read: its bytes go aside, restorable, and the job becomes Failed.
-local set_aside = batch('HSET', corrupt)
+local set_aside, set_jobs = batch('HSET', corrupt), batch('HSET', jobs)
+-- Stands in the place of a job that cannot be read: no name, an empty request.
+local BLANK = spack(JOB, KIND + VERSION, 16, now, 0, 0, 0, 0) .. '\1\144'
 
 -- The name is lost with the record; the counts must still add up, so take the likeliest.
 local function lost_name(state, bytes)
@@ -7,8 +9,8 @@ local function lost_name(state, bytes)
   local all = call('HGETALL', counts)
   for i = 1, #all, 2 do
     local field, size = all[i], tonumber(all[i + 1]) + (by_name[all[i]] or 0)
-    if size > 0 and string.byte(field) == 48 + state then
-      local name = string.sub(field, 2)
+    if size > 0 and sbyte(field) == 48 + state then
+      local name = ssub(field, 2)
       if name ~= '' and bytes and string.find(bytes, name, 1, true) then return name end
       if size > most then best, most = name, size end
     end
@@ -22,17 +24,25 @@ local function drop_missing(state)
   tally('corrupt', 1)
 end
 
--- Returns the Failed record that takes the place of `bytes`.
-local function put_aside(id, bytes, state)
+-- `bytes` are what could not be read, `job` what the hash `jobs` has. The caller takes the id out of
+-- its line.
+local function put_aside(id, bytes, state, job)
   add(set_aside, id, bytes)
   tally('corrupt', 1)
-  local r = {
-    state = state, prio = 1, suspect = false, apart = false, created = now, seq = 0, base = now, max = 0,
-    attempt = 0, crashes = 0, releases = 0, rev = 1, claim = 0, updated = now, notbefore = 0,
-    started = 0, completed = 0, expires = 0, cancel = 0, deadline = 0, size = 0, natt = 0,
-    name = lost_name(state, bytes), trace = '', worker = '', progress = '', attempts = '',
-    error = error_text('corrupt', "the job's record could not be read"), tail = '\1\144',
-  }
+  if not job or not decode_job(job) then
+    job = BLANK
+    add(set_jobs, id, job)
+  end
+  local r = decode_job(job)
+  r.state, r.max, r.size = state, 0, 0
+  if r.name == '' then r.name = lost_name(state, bytes) end
+  r.error = error_text('corrupt', "the job's record could not be read")
   finish(id, r, FAILED)
-  return r
+  r.rev = 1
+  save(id, r)
+end
+
+local function flush_aside()
+  flush(set_aside)
+  flush(set_jobs)
 end

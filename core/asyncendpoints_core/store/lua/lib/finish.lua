@@ -38,6 +38,10 @@ local function finish(id, r, state)
 end
 
 local function flush_finished()
-  for state = 3, 5 do flush(set_finished[state]) end
+  for state = 3, 5 do
+    flush(set_finished[state])
+    set_finished[state] = batch('ZADD', set_finished[state][2])
+  end
   if freed > 0 then call('HINCRBY', meta, 'bytes', string.format('%.0f', -freed)) end
+  freed = 0
 end

@@ -2,7 +2,7 @@
 local MOST_HELD = 500
 
 -- Returns {id, job} of each in the order they were claimed, the ids that cannot be read, one after
--- the other, and whether there are more than one call handles. Drops ids without a record.
+-- the other, and whether there are more than one call handles.
 local function read_held(worker)
   local members = call('ZRANGEBYLEX', held, '[' .. worker .. '\0', '(' .. worker .. '\1',
     'LIMIT', 0, MOST_HELD)
@@ -10,20 +10,15 @@ local function read_held(worker)
   if #members == 0 then return list, '', false end
   local ids = {}
   for i, member in ipairs(members) do ids[i] = ssub(member, -16) end
-  for i, record in ipairs(call('HMGET', jobs, unpack(ids))) do
+  for i, run in ipairs(call('HMGET', runs, unpack(ids))) do
     local r, why
-    if record then r, why = decode(record) end
-    if not record then
-      drop_missing(RUNNING)
-      add(off_running, ids[i])
-      add(off_held, members[i])
-    elseif why == 'corrupt' then
+    if run then r, why = decode_run(run) end
+    if why == 'corrupt' or not run then
       unreadable[#unreadable + 1] = ids[i]
     elseif r and r.state == RUNNING and r.worker == worker then
       list[#list + 1] = {ids[i], r}
     end
   end
-  table.sort(list, function(a, b) return a[2].claim < b[2].claim end)
   return list, table.concat(unreadable), #members == MOST_HELD
 end
 

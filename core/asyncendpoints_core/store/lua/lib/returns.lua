@@ -1,7 +1,6 @@
--- Jobs that leave `running`: to a final state, back to their old place, or to wait for a time.
+-- Jobs that leave `held`: to a final state, back to their old place, or to wait for a time.
 local MAX_RELEASES = 20
-local set_jobs = batch('HSET', jobs)
-local off_running, off_held = batch('ZREM', running), batch('ZREM', held)
+local off_held = batch('ZREM', held)
 local off_cancels = batch('HDEL', cancels)
 local on_ready = {
   [0] = batch('ZADD', ready_high), batch('ZADD', ready_normal), batch('ZADD', ready_low),
@@ -10,13 +9,8 @@ local on_suspects, on_delayed = batch('ZADD', suspects), batch('ZADD', delayed)
 local on_expiries = batch('ZADD', expiries)
 local returned = 0
 
-local function save(id, r)
-  add(set_jobs, id, encode_state(r) .. r.tail)
-end
-
 local function leave(id, r)
-  add(off_running, id)
-  add(off_held, r.worker .. '\0' .. id)
+  add(off_held, held_member(id, r))
   if r.cancel > 0 then add(off_cancels, id) end
 end
 
@@ -32,7 +26,6 @@ local function requeue(id, r, eligible)
   wait_again(id, r, QUEUED)
   if r.suspect then
     add(on_suspects, eligible or now, id)
-    if r.started == 0 and r.expires == 0 then add(on_expiries, r.base + ttl_ms, id) end
   else
     add(on_ready[r.prio], r.seq, id)
   end
@@ -68,15 +61,13 @@ local function take_back(id, r, started, charged, outcome)
 end
 
 local function flush_returns()
-  flush(set_jobs)
-  flush(off_running)
+  flush(set_runs)
   flush(off_held)
   flush(off_cancels)
   for prio = 0, 2 do flush(on_ready[prio]) end
   flush(on_suspects)
   flush(on_delayed)
   flush(on_expiries)
-  flush(set_aside)
   flush_finished()
   flush_counts()
   ring(returned)

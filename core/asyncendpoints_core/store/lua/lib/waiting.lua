@@ -1,12 +1,7 @@
 -- Jobs that wait: their time to live, and the move from Scheduled to Queued.
 local LINES = {[0] = ready_high, ready_normal, ready_low}
 local LOOK_AHEAD = 100
-local set_jobs = batch('HSET', jobs)
-local off_expiries = batch('ZREM', expiries)
-
-local function save(id, r)
-  add(set_jobs, id, encode_state(r) .. r.tail)
-end
+local off_expiries, off_runs = batch('ZREM', expiries), batch('HDEL', runs)
 
 local function end_of_wait(r)
   return r.expires > 0 and r.expires or r.base + ttl_ms
@@ -17,7 +12,7 @@ local function expired(r)
 end
 
 local function expire(id, r)
-  if string.sub(r.error, 3, 17) ~= 'handler-missing' then
+  if ssub(r.error, 3, 17) ~= 'handler-missing' then
     r.error = error_text('expired', 'its time to live is over')
   end
   if r.expires > 0 or r.claim > 0 then add(off_expiries, id) end
@@ -26,7 +21,19 @@ local function expire(id, r)
   save(id, r)
 end
 
--- Moves up to LOOK_AHEAD due jobs to the tail of their lines; returns how many became ready.
+-- Writes what was decided so far; what reads after it sees it.
+local function flush_waiting()
+  flush(set_runs)
+  flush(off_runs)
+  flush(off_expiries)
+  flush_aside()
+  flush_finished()
+  set_runs, off_runs = batch('HSET', runs), batch('HDEL', runs)
+  off_expiries = batch('ZREM', expiries)
+end
+
+-- Moves up to LOOK_AHEAD due jobs to the tail of their lines. Returns how many became ready, and how
+-- many were due.
 local function promote()
   local due = call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, LOOK_AHEAD)
   if #due == 0 then return 0, 0 end
@@ -34,19 +41,16 @@ local function promote()
   local on = {[0] = batch('ZADD', LINES[0]), batch('ZADD', LINES[1]), batch('ZADD', LINES[2])}
   local on_suspects = batch('ZADD', suspects)
   local promoted = 0
-  for i, record in ipairs(call('HMGET', jobs, unpack(due))) do
+  for i, run in ipairs(call('HMGET', runs, unpack(due))) do
     local id = due[i]
     local r, why
-    if record then r, why = decode(record) end
-    if not record then
+    if run then r, why = decode_run(run) end
+    if not run then
       drop_missing(SCHEDULED)
-      add(off, id)
     elseif why == 'corrupt' then
-      save(id, put_aside(id, record, SCHEDULED))
-      add(off, id)
+      put_aside(id, run, SCHEDULED, call('HGET', jobs, id))
     elseif r and expired(r) then
       expire(id, r)
-      add(off, id)
     elseif r then
       seq = seq + 1
       r.state, r.seq, r.updated, r.rev = QUEUED, seq, now, r.rev + 1
@@ -59,15 +63,14 @@ local function promote()
       bump(QUEUED, r.name, 1)
       note(id, r.rev)
       save(id, r)
-      add(off, id)
       promoted = promoted + 1
     end
+    if why ~= 'newer' then add(off, id) end
   end
   flush(off)
   for prio = 0, 2 do flush(on[prio]) end
   flush(on_suspects)
-  flush(set_jobs)
-  set_jobs = batch('HSET', jobs)
+  flush_waiting()
   call('HSET', meta, 'seq', string.format('%.0f', seq))
   return promoted, #due
 end

@@ -1,0 +1,118 @@
+"""A release of its own beside the first: another class, another namespace, a Redis it does not own.
+
+Taking it away ends nothing that runs; bringing it back finds everything as it was.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cluster import install
+from cluster.installed import Endpoint, Installed
+from cluster.provider.client import Cluster
+from cluster.provider.shell import wait_until
+from cluster.watching import outcomes, until_ended, until_jobs
+
+CLASS = "apart"
+PASSWORD = "of-the-tests"
+
+
+class Apart:
+    """The second release: how it is installed and taken away."""
+
+    def __init__(self, installed: Installed, namespace: str) -> None:
+        self.cluster, self.namespace = installed.cluster, namespace
+        self.values = install.chart_values(installed.images, installed.redis_image) | {
+            "crds": {"install": False},
+            "operator": {
+                "className": CLASS,
+                "env": [{"name": "ASYNCENDPOINTS_COUNTS_SECONDS", "value": "2"}],
+            },
+            "redis": {"existingSecret": {"name": "redis", "key": "url"}},
+        }
+
+    def install(self) -> None:
+        """Install the chart and wait for it."""
+        where = ("--namespace", self.namespace, "--values", "-", "--wait", "--timeout", "3m")
+        words = ("upgrade", "--install", CLASS, str(install.CHART), *where)
+        self.cluster.helm(*words, stdin=json.dumps(self.values))
+
+    def uninstall(self) -> None:
+        """Take it away and wait until nothing of it is left."""
+        where = ("--namespace", self.namespace, "--wait", "--timeout", "3m")
+        self.cluster.helm("uninstall", CLASS, *where, "--ignore-not-found")
+
+
+def redis(image: str, namespace: str) -> list[dict[str, Any]]:
+    """A Redis of somebody else, its Service, and the Secret that names it."""
+    labels = {"app": "redis"}
+    meta = {"name": "redis", "namespace": namespace, "labels": labels}
+    closed = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    args = ["--requirepass", PASSWORD, "--dir", "/data", "--appendonly", "yes"]
+    container = {
+        "name": "redis",
+        "image": image,
+        "args": [*args, "--maxmemory-policy", "noeviction", "--bind", "*"],
+        "securityContext": closed,
+        "readinessProbe": {"tcpSocket": {"port": 6379}, "periodSeconds": 1},
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+    }
+    spec = {
+        "containers": [container],
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "volumes": [{"name": "data", "emptyDir": {}}],
+    }
+    url = f"redis://:{PASSWORD}@redis.{namespace}.svc:6379/0"
+    return [
+        {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec},
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": meta,
+            "spec": {"selector": labels, "ports": [{"port": 6379}]},
+        },
+        {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"url": url}},
+    ]
+
+
+@pytest.fixture
+def apart(installed: Installed, namespace: str) -> Iterator[Apart]:
+    """The release, and nothing of it after the test."""
+    installed.cluster.apply(*redis(installed.redis_image, namespace))
+    installed.cluster.wait(namespace, "pod/redis", "condition=Ready")
+    release = Apart(installed, namespace)
+    release.install()
+    yield release
+    release.uninstall()
+
+
+def test_jobs_go_on_while_the_operator_is_uninstalled(
+    installed: Installed, cluster: Cluster, apart: Apart
+) -> None:
+    with installed.endpoint(
+        apart.namespace, "orphan", className=CLASS, autoscaling={"minReplicas": 1}
+    ) as endpoint:
+        endpoint.until_workers(1)
+        uid = endpoint.get()["metadata"]["uid"]
+        workers = worker_uids(endpoint)
+        jobs = [endpoint.submit(seconds=2) for _ in range(10)]
+        until_jobs(endpoint, jobs[:1], {"InProgress", "Completed"})
+        apart.uninstall()
+        jobs += [endpoint.submit(value=number) for number in range(5)]
+        assert outcomes(until_ended(endpoint, jobs)) == {("Completed", 1)}
+        assert endpoint.get()["metadata"]["uid"] == uid
+
+        apart.install()
+        jobs.append(endpoint.submit(value="seen"))
+        assert endpoint.finished(jobs[-1])["state"] == "Completed"
+        endpoint.until("all are counted", lambda s: s["jobs"]["completed"] == len(jobs))
+        assert workers <= worker_uids(endpoint)
+        endpoint.delete("--wait=true")
+        wait_until("the workers to be gone", lambda: not endpoint.pods("worker"), seconds=120)
+
+
+def worker_uids(endpoint: Endpoint) -> set[str]:
+    """The UIDs of the endpoint's workers."""
+    return {pod["metadata"]["uid"] for pod in endpoint.pods("worker")}

@@ -1,5 +1,7 @@
 """`run --reload`: changed code and resources count at once, and waiting jobs are kept."""
 
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -59,3 +61,25 @@ def test_code_and_resource_are_reloaded_and_faults_survived(
         assert ask(url + later).json["state"] == "Scheduled"
         assert run.stop() == 0
         assert run.out == f"reports ready at {url}\n"
+
+
+SLOW = """\
+import os, sys, threading
+print("loading in", os.getpid(), file=sys.stderr, flush=True)
+threading.Event().wait()
+"""
+
+
+def test_an_end_during_a_reload_leaves_no_process(tmp_path: Path, redis_url: str) -> None:
+    file, words = write_endpoint(tmp_path, CODE), tmp_path / "words.py"
+    words.write_text('WORD = "one"\n')
+    with Command("run", file, *FREE, "--reload", "--redis", redis_url) as run:
+        (url,) = run.ready()
+        assert word_of(url) == "one"
+        words.write_text(SLOW)  # what checks the handlers does not end by itself
+        run.said("loading in")
+        assert run.stop() == 0
+        (pid,) = map(int, re.findall(r"loading in (\d+)", run.err))
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+        assert "no such file" not in run.err

@@ -168,10 +168,19 @@ class ProcessPool:
         """
         if self._endpoint.spec.worker.handlers is None:
             return
-        process = await self._spawn("check", "--check")
-        if await process.wait():
+        process: asyncio.subprocess.Process | None = None
+        try:
+            process = await self._spawn("check", "--check")
+            if not await process.wait():
+                return
+        except asyncio.CancelledError:  # `run` ends during a reload
+            if process is not None and process.returncode is None:
+                process.kill()
+                await process.wait()
             await self.stop(0.0)
-            raise Told
+            raise
+        await self.stop(0.0)
+        raise Told
 
     async def _spawn(self, pod: str, *more: str) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(

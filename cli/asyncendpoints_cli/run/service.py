@@ -69,6 +69,7 @@ class Service:
         self._seen = seen
         self.server: Server | None = None
         self._pool: Pool | None = None
+        self._stopping: asyncio.Future[int] | None = None
         self._metrics = ScalingMetrics()
         self._past = Snapshot({}, {}, {})
         self._tasks: list[asyncio.Task[None]] = []
@@ -192,14 +193,17 @@ class Service:
         self._tasks = []
         if self._pool is None:
             return True
-        pool, self._pool = self._pool, None
-        stopping = asyncio.ensure_future(pool.stop(drain_seconds))
+        pool = self._pool
+        # One that was begun by a reload, which ended before it did, goes on.
+        stopping = self._stopping or asyncio.ensure_future(pool.stop(drain_seconds))
+        self._stopping = stopping
         hurried = asyncio.ensure_future(hurry.wait())
         await asyncio.wait((stopping, hurried), return_when=asyncio.FIRST_COMPLETED)
         hurried.cancel()
         if not stopping.done():
             pool.kill()
             await asyncio.wait((stopping,), timeout=HURRIED_SECONDS)
+        self._pool = self._stopping = None
         if isinstance(pool, LocalPool):
             add(self._past, pool.figures())
         return stopping.done() and not stopping.cancelled() and stopping.result() == 0

@@ -1,13 +1,12 @@
 """Settlements: fenced by claim, safe to send twice, and what each leaves in the record."""
 
-from collections.abc import Callable
-
 import pytest
 
 from asyncendpoints_core import ids, jobs
-from asyncendpoints_core.jobs import Claim, JobError, Outcome, Progress, Result
+from asyncendpoints_core.jobs import Claim, JobError, Progress, Result
 from asyncendpoints_core.states import State
-from asyncendpoints_core.store.protocol import CancelStatus, Settled, SettleStatus, Store
+from asyncendpoints_core.store.protocol import Settled, SettleStatus, Store
+from support.outcomes import KINDS
 from support.stores import (
     DONE,
     ERROR,
@@ -22,18 +21,6 @@ from support.stores import (
     settle_one,
     state_of,
 )
-
-KINDS: dict[str, Callable[[Claim], Outcome]] = {
-    "complete": lambda claim: jobs.complete(claim, DONE),
-    "retry": lambda claim: jobs.retry_later(claim, ERROR, 1_000),
-    "fail": lambda claim: jobs.fail(claim, ERROR),
-    "release": jobs.release,
-    "release-unstarted": lambda claim: jobs.release(claim, started=False),
-    "release-delayed": lambda claim: jobs.release(claim, delay_ms=500),
-    "canceled": jobs.canceled,
-    "time-out": lambda claim: jobs.timed_out(claim, ERROR, 1_000),
-    "time-out-final": lambda claim: jobs.timed_out(claim, ERROR, None),
-}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -283,90 +270,3 @@ async def test_progress_shows_and_a_new_run_clears_it(store: Store) -> None:
     assert await store.progress([(unknown, said)]) == [SettleStatus.GONE]
     await settle_one(store, jobs.retry_later(claim, ERROR, 0))
     assert (await worker.one()).job.progress is None
-
-
-CANCELED_BY = {kind: make for kind, make in KINDS.items() if kind not in ("complete", "fail")}
-
-
-@pytest.mark.parametrize("kind", CANCELED_BY)
-async def test_once_asked_to_cancel_no_run_follows(store: Store, kind: str) -> None:
-    [job_id] = await put(store, new())
-    worker = await hand(store)
-    claim = (await worker.one()).claim
-    await store.cancel([job_id])
-    [answer] = await store.settle([KINDS[kind](claim)])
-    assert answer == Settled(SettleStatus.APPLIED, State.CANCELED)
-    job = await look(store, job_id)
-    assert (job.state, job.error) == (State.CANCELED, None)
-    runs = 0 if kind == "release-unstarted" else 1
-    assert [attempt.outcome for attempt in job.attempts] == ["canceled"] * runs
-    assert (await store.stats()).totals["canceled"] == 1
-    assert await worker.take() == []
-
-
-@pytest.mark.parametrize(
-    ("outcome", "state"),
-    [("complete", State.COMPLETED), ("fail", State.FAILED)],
-)
-async def test_an_end_that_comes_before_the_cancel_stands(
-    store: Store, outcome: str, state: State
-) -> None:
-    [job_id] = await put(store, new())
-    worker = await hand(store)
-    claim = (await worker.one()).claim
-    await store.cancel([job_id])
-    await settle_one(store, KINDS[outcome](claim))
-    job = await look(store, job_id)
-    assert job.state is state
-    assert job.cancel_requested_ms
-
-
-async def test_cancel_in_every_state(backend: Backend, store: Store) -> None:
-    queued, scheduled, running = await put(store, new(), new(delay_ms=9), new(name="run"))
-    worker = await hand(store)
-    first = (await worker.take(2))[0].claim  # both Queued ones; the first goes back
-    await settle_one(store, jobs.release(first))
-    await backend.advance(3)
-    answers = await store.cancel([queued, scheduled, running, ids.new(START_MS)])
-    assert [answer.status for answer in answers] == [
-        CancelStatus.CANCELED,
-        CancelStatus.CANCELED,
-        CancelStatus.REQUESTED,
-        CancelStatus.MISSING,
-    ]
-    assert [answer.job for answer in answers[:3]] == [
-        await look(store, job_id) for job_id in (queued, scheduled, running)
-    ]
-    now = await backend.now()
-    asked = await look(store, running)
-    assert (asked.state, asked.cancel_requested_ms) == (State.IN_PROGRESS, now)
-    await backend.advance(3)
-    again = await store.cancel([queued, running])
-    assert [answer.status for answer in again] == [CancelStatus.FINAL, CancelStatus.REQUESTED]
-    assert await look(store, running) == asked  # asking twice changes nothing
-    await store.delete([queued])
-    assert (await store.cancel([queued]))[0].status is CancelStatus.GONE
-    assert await worker.take() == []
-
-
-async def test_a_redriven_job_is_as_new_with_its_history(backend: Backend, store: Store) -> None:
-    [job_id] = await put(store, new(expires_ms=50_000))
-    worker = await hand(store)
-    claim = (await worker.one()).claim
-    await store.progress([(claim, Progress(0.9))])
-    await store.cancel([job_id])
-    await settle_one(store, jobs.canceled(claim))
-    await backend.advance(1_000)
-    [other] = await put(store, new())
-    [answer] = await store.redrive([job_id])
-    job = await look(store, job_id)
-    now = await backend.now()
-    assert (answer.status, answer.job, answer.ahead) == ("requeued", job, 1)
-    assert (job.attempt, job.crashes, job.releases) == (0, 0, 0)
-    assert (job.started_ms, job.completed_ms, job.cancel_requested_ms) == (0, 0, 0)
-    assert (job.error, job.progress, job.not_before_ms) == (None, None, 0)
-    assert job.expires_ms == now + 86_400_000
-    assert [attempt.outcome for attempt in job.attempts] == ["canceled"]
-    assert await drain(store, worker) == [other, job_id]
-    [final] = await store.redrive([job_id])
-    assert (final.status, final.job) == ("not-retryable", await look(store, job_id))

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -248,6 +250,46 @@ async def test_a_redis_that_is_not_there_is_status_1_and_one_line(start: Start) 
     assert len(lines) == 1
     assert lines[0].startswith("asyncendpoints: ")
     assert "secret" not in lines[0]
+
+
+async def test_in_a_pod_a_redis_that_is_not_there_is_waited_for(
+    start: Start, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with RedisServer() as server, log.open("wb") as stderr:
+        setup = await start(server.url)
+        await asyncio.to_thread(server.stop)
+        port = free_port()
+        worker = setup.worker(admin_port=port, pod_uid="pod-1", stderr=stderr)
+        await eventually(lambda: "waiting for the store" in log.read_text())
+        assert await _status(port, "/livez") == 200
+        assert await _status(port, "/readyz") == 503
+        await asyncio.to_thread(server.start)
+        await setup.pid_of_child()
+        assert await _status(port, "/readyz") == 200
+        assert worker.stop() == 0
+        assert log.read_text().count("waiting for the store") == 1
+
+
+async def test_what_waits_for_redis_in_a_pod_ends_with_sigterm(start: Start) -> None:
+    setup = await start()
+    url, port = f"redis://127.0.0.1:{free_port()}/0", free_port()
+    with WorkerProcess(setup.endpoint, url, FOLDER, admin_port=port, pod_uid="pod-1") as worker:
+        await eventually(lambda: _answers(port))
+        assert worker.stop() == 0
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+async def _status(port: int, path: str) -> int:
+    try:
+        return (await _get(port, path))[0]
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
 
 
 async def test_redis_frozen_for_longer_than_the_lease_costs_no_run(

@@ -12,9 +12,9 @@ import random
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
+from asyncendpoints_core.errors import AsyncEndpointsError, StoreUnavailable, UsageError
 from asyncendpoints_core.recovery import Keeper, Recovered, release_older
 from asyncendpoints_core.store.protocol import Cause
 from asyncendpoints_core.store.redis import RedisStore
@@ -33,9 +33,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from asyncendpoints_core.endpoint import AsyncEndpoint
+    from asyncendpoints_core.policy import Policy
     from asyncendpoints_core.settings import Settings
 
 log = logging.getLogger("asyncendpoints.worker")
+
+T = TypeVar("T")
 
 LOOK_SECONDS: Final = 0.25
 IDLE_SECONDS: Final = 10.0
@@ -56,9 +59,9 @@ def run_supervisor(
 ) -> int:
     """Run a worker of `endpoint` until SIGTERM or Ctrl-C; return its exit status.
 
-    0: drained. 1: Redis or the admin port is out of reach at the start. 2: the handlers cannot be
-    loaded. 130: a second Ctrl-C. Faults are one line on stderr. `folders` are where the handlers'
-    module is looked for first.
+    0: drained. 1: the admin port or, outside a pod, Redis is out of reach at the start. 2: the
+    handlers cannot be loaded. 130: a second Ctrl-C. Faults are one line on stderr. `folders` are
+    where the handlers' module is looked for first.
     """
     try:
         # Not uvloop: it keeps SIGCHLD, and with it the ends of adopted processes, to itself.
@@ -107,20 +110,13 @@ class Supervisor:
     async def run(self) -> int:
         """Serve until told to stop; return the exit status."""
         self._listen()
-        health = await self._store.open()
-        for warning in health.warnings:
-            log.warning("Redis: %s", warning)
-        policy = await self._store.configure(self._endpoint.spec.policy(), overwrite=False)
-        await release_older(self._store, self._names.pod, self._names.nonce)
-        self._heart = Heart(self._store, policy, lambda: list(self._children))
         admin = Admin(self._settings, self.is_alive, self.is_ready, self.figures)
         await admin.start()
-        keeper = Keeper(self._store, lambda: self._heart.policy, random.random, self._recovered)
-        for loop in (self._heart.run(), keeper.run(), self._look()):
-            self._spawn_task(self._tasks, loop)
-        for _ in range(self._endpoint.spec.worker.processes):
-            self._spawn_task(self._tasks, self._keep_child())
         try:
+            policy = await self._unless_stopped(self._reach())
+            if policy is None:
+                return INTERRUPTED if self._hurry.is_set() else 0
+            self._begin(policy)
             await self._stop.wait()
             return await self._shut_down()
         finally:
@@ -129,6 +125,54 @@ class Supervisor:
             await asyncio.gather(*self._tasks, *self._reports, return_exceptions=True)
             await admin.stop()
             await self._store.close()
+
+    async def _reach(self) -> Policy:
+        """Return the policy in force, once the store answers. Raises StoreError.
+
+        In a pod an outage is waited out: the kubelet starts a container that ends anew after
+        pauses of up to five minutes, and those would go on when the store is long back.
+        """
+        backoff, told = Backoff(), False
+        while True:
+            self._looked = time.monotonic()
+            try:
+                return await self._open()
+            except StoreUnavailable as error:
+                if self._settings.pod_uid is None:
+                    raise
+                if not told:
+                    log.warning("waiting for the store: %s", error)
+                    told = True
+            await asyncio.sleep(backoff.next())
+
+    async def _open(self) -> Policy:
+        """Connect, and take back what a predecessor in this pod has left. Raises StoreError."""
+        health = await self._store.open()
+        policy = await self._store.configure(self._endpoint.spec.policy(), overwrite=False)
+        await release_older(self._store, self._names.pod, self._names.nonce)
+        for warning in health.warnings:
+            log.warning("Redis: %s", warning)
+        return policy
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Return what `work` returns; None, and `work` ended, when told to stop before that."""
+        working, stopped = asyncio.create_task(work), asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait((working, stopped), return_when=asyncio.FIRST_COMPLETED)
+            return None if self._stop.is_set() else working.result()
+        finally:
+            for task in (working, stopped):
+                task.cancel()
+            await asyncio.gather(working, stopped, return_exceptions=True)
+
+    def _begin(self, policy: Policy) -> None:
+        """Start what goes on until the end: leases, recovery, the look after the children."""
+        self._heart = Heart(self._store, policy, lambda: list(self._children))
+        keeper = Keeper(self._store, lambda: self._heart.policy, random.random, self._recovered)
+        for loop in (self._heart.run(), keeper.run(), self._look()):
+            self._spawn_task(self._tasks, loop)
+        for _ in range(self._endpoint.spec.worker.processes):
+            self._spawn_task(self._tasks, self._keep_child())
 
     def _spawn_task(self, group: set[asyncio.Task[Any]], work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work)

@@ -152,14 +152,24 @@ local function take(id, job, run)
   if #job < tail or size < 0 or active >= (base or created) + ttl_ms then
     return take_slowly(id, job, run)
   end
-  if not room_for(size) then return false end
+  total_bytes = total_bytes + size
+  if total_bytes > max_bytes and taken > 0 then
+    stopped = true
+    return false
+  end
   waited = waited + now - created
   if listening then note(id, 2) end
   name = ssub(job, name, name + nl - 1)
-  out_ids[taken + 1], kinds[taken + 1], out[#out + 1] = id, 'f', job
+  local claim = spack('>I7', number)
+  local at = taken * 2 + 4
+  on_runs[at - 1], on_runs[at] = id, prefix .. ssub(job, 3, 16)
+    .. (base and spack('>I6', base) or NO_BASE) .. BEFORE .. spack('>I4', size) .. claim .. AFTER
+    .. name
+  on_held[at - 1], on_held[at] = '0', mine .. claim .. id
+  claimed_names[name] = (claimed_names[name] or 0) + 1
+  taken, number = taken + 1, number + 1
+  out_ids[taken], kinds[taken], out[#out + 1] = id, 'f', job
   if apart then out[#out + 1] = call('HGET', blobs, id) or '' end
-  book(id, prefix .. ssub(job, 3, 16) .. (base and spack('>I6', base) or NO_BASE) .. BEFORE
-    .. spack('>I4I7', size, number) .. AFTER .. name, name)
   return true
 end
 
@@ -201,8 +211,35 @@ local waiting = {
 }
 local seen, gone = {[0] = 0, 0, 0}, {[0] = {}, {}, {}}
 local examined = 0
-while not (alone or drain or stopped) and taken < limit and examined < limit + LOOK_AHEAD do
-  -- Which lines the next jobs come from, then one read of each line and one of what they are.
+local SHARE = {[0] = 6, 3, 1}
+
+-- Moves the cursor as `count` jobs of one line do, one after the other.
+local function turn(line, count)
+  if count > SHARE[line] then count = (count - 1) % SHARE[line] + 1 end
+  for _ = 1, count do
+    repeat cursor = (cursor + 1) % 10 until SLOTS[(cursor + 9) % 10] == line
+  end
+end
+
+-- Takes the next jobs of one line, which alone has any.
+local function take_line(line)
+  local from = seen[line]
+  local ids = call('ZRANGE', LINES[line], from, from + math.min(limit - taken, waiting[line]) - 1)
+  local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
+  local left, count = gone[line], 0
+  for i = 1, #ids do
+    local moved = take(ids[i], stored[i], ran[i])
+    if stopped then break end
+    count = count + 1
+    if moved then left[#left + 1] = ids[i] end
+  end
+  turn(line, count)
+  seen[line], waiting[line] = from + count, waiting[line] - count
+  examined = examined + count
+end
+
+-- Takes the next jobs of several lines: first whose turn it is, then one read of each line.
+local function take_turns()
   local order, quota = {}, {[0] = 0, 0, 0}
   local slot = cursor
   for i = 1, math.min(limit - taken, waiting[0] + waiting[1] + waiting[2]) do
@@ -214,7 +251,6 @@ while not (alone or drain or stopped) and taken < limit and examined < limit + L
     quota[line] = quota[line] + 1
     order[i] = line
   end
-  if #order == 0 then break end
   local ids, start = {}, {}
   for line = 0, 2 do
     start[line] = #ids
@@ -227,17 +263,25 @@ while not (alone or drain or stopped) and taken < limit and examined < limit + L
   end
   local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
   for i = 1, #order do
-    if taken >= limit then break end
     local line = order[i]
     local at = start[line] + 1
     start[line] = at
     local moved = take(ids[at], stored[at], ran[at])
     if stopped then break end
-    repeat cursor = (cursor + 1) % 10 until SLOTS[(cursor + 9) % 10] == line
+    turn(line, 1)
     seen[line], waiting[line] = seen[line] + 1, waiting[line] - 1
     if moved then gone[line][#gone[line] + 1] = ids[at] end
     examined = examined + 1
   end
+end
+
+while not (alone or drain or stopped) and taken < limit and examined < limit + LOOK_AHEAD do
+  local lines, only = 0, nil
+  for line = 0, 2 do
+    if waiting[line] > 0 then lines, only = lines + 1, line end
+  end
+  if lines == 0 then break end
+  if lines == 1 then take_line(only) else take_turns() end
 end
 
 for line = 0, 2 do

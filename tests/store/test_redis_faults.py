@@ -9,6 +9,7 @@ from redis import Redis
 from asyncendpoints_core import jobs
 from asyncendpoints_core.errors import StoreError, StoreUnavailable, StoreVersionError
 from asyncendpoints_core.ids import JobId
+from asyncendpoints_core.jobs import Outcome, OutcomeKind, Result
 from asyncendpoints_core.states import State
 from asyncendpoints_core.store.protocol import Identity, SettleStatus
 from asyncendpoints_core.store.redis import RedisStore, scripts
@@ -217,6 +218,50 @@ async def test_an_unreadable_request_is_set_aside_by_the_claim(redis_url: str) -
     restored = await backend.set_aside(bad)
     assert restored is not None
     assert b"\xc1reports" in restored
+    await check(backend)
+    await backend.close()
+
+
+@pytest.mark.parametrize(("claimed", "sound", "spoiled"), [
+    (False, b"report", b"\xffeport"),  # its name
+    (True, b"w1", b"\xff1"),  # its worker
+])  # fmt: skip
+async def test_what_only_lua_can_read_is_failed_by_a_look(
+    redis_url: str, claimed: bool, sound: bytes, spoiled: bytes
+) -> None:
+    backend = RedisBackend(redis_url)
+    await backend.open()
+    store = backend.store
+    [bad] = await put(store, new())
+    if claimed:
+        worker = await hand(store)
+        assert [job.job.id for job in await worker.take()] == [bad]
+    record = await backend.record(bad)
+    assert record is not None
+    await backend.spoil(bad, record.replace(sound, spoiled, 1))
+    job = await look(store, bad)
+    assert job.state is State.FAILED
+    assert job.error is not None
+    assert job.error.code == "corrupt"
+    assert await look(store, bad) == job
+    await check(backend)
+    await backend.close()
+
+
+async def test_a_result_that_cannot_be_read_is_no_defect_of_ours(redis_url: str) -> None:
+    backend = RedisBackend(redis_url)
+    await backend.open()
+    store = backend.store
+    [bad] = await put(store, new())
+    worker = await hand(store)
+    [job] = await worker.take()
+    await store.settle([Outcome(job.claim, OutcomeKind.COMPLETE, result=Result("text/x", b"body"))])
+    record = await backend.record(bad)
+    assert record is not None
+    await backend.spoil(bad, record.replace(b"text/x", b"text/\xff"))
+    with pytest.raises(StoreUnavailable, match=r"the result of job .* cannot be read"):
+        await store.result(bad)
+    assert (await look(store, bad)).state is State.COMPLETED
     await check(backend)
     await backend.close()
 

@@ -8,6 +8,7 @@ decodes it.
 from __future__ import annotations
 
 from struct import Struct
+from struct import error as StructError
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -180,12 +181,15 @@ def encode_result(result: Result) -> bytes:
 
 
 def decode_result(data: bytes) -> Result:
-    """Read a stored result."""
-    if data[0] == 0:
-        return Result(_WORDS[data[1]], data[2:])
-    kind, name = _SIZES.unpack_from(data, 1)
-    end = 5 + kind
-    return Result(data[5:end].decode(), data[end + name :], data[end : end + name].decode())
+    """Read a stored result. Raises CorruptRecord."""
+    try:
+        if data[0] == 0:
+            return Result(_WORDS[data[1]], data[2:])
+        kind, name = _SIZES.unpack_from(data, 1)
+        end = 5 + kind
+        return Result(data[5:end].decode(), data[end + name :], data[end : end + name].decode())
+    except (LookupError, ValueError, StructError) as error:
+        raise CorruptRecord from error
 
 
 def encode_error(error: JobError) -> tuple[bytes, bytes]:

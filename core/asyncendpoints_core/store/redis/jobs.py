@@ -5,7 +5,8 @@ from __future__ import annotations
 from struct import iter_unpack
 from typing import TYPE_CHECKING, Final
 
-from asyncendpoints_core.ids import JobId
+from asyncendpoints_core.errors import StoreUnavailable
+from asyncendpoints_core.ids import JobId, text
 from asyncendpoints_core.jobs import Job, Result
 from asyncendpoints_core.states import State
 from asyncendpoints_core.store.protocol import (
@@ -113,13 +114,21 @@ class JobVerbs:
         return answers
 
     async def _read(self, job_id: JobId, head: bytes, context: Context) -> Job | None:
-        """Read a job; set it aside when it cannot be read, and return what took its place."""
-        try:
-            return read_job(job_id, head, context)
-        except CorruptRecord:
-            await self._caller.quarantine([job_id])
-        raw, _, head = await self._caller.run("get", job_id)
-        return read_job(job_id, head, Context.read(raw)) if len(head) > 1 else None
+        """Read a job; set it aside when it cannot be read, and return what took its place.
+
+        Raises StoreUnavailable when that cannot be read either.
+        """
+        # At first only what the scripts cannot read: another process may have mended it by now.
+        for whole in (False, True):
+            try:
+                return read_job(job_id, head, context)
+            except CorruptRecord:
+                await self._caller.quarantine([job_id], whole=whole)
+            raw, _, head = await self._caller.run("get", job_id)
+            if len(head) < 2:
+                return None
+            context = Context.read(raw)
+        return _read_or_raise(job_id, head, context)
 
     async def get(self, ids: Sequence[JobId]) -> list[Found]:
         """Look jobs up."""
@@ -144,7 +153,10 @@ class JobVerbs:
         raw, aheads, head, data = await self._caller.run("result", job_id)
         ahead = int.from_bytes(aheads, "big")
         found = await self._found(job_id, head, ahead, Context.read(raw))
-        return found, decode_result(data) if data else None
+        try:
+            return found, decode_result(data) if data else None
+        except CorruptRecord:
+            raise StoreUnavailable(f"the result of job {text(job_id)} cannot be read") from None
 
     async def cancel(self, ids: Sequence[JobId]) -> list[Canceled]:
         """Cancel waiting jobs, ask running ones to stop."""
@@ -199,4 +211,11 @@ def _unreadable(ids: Sequence[JobId], entries: list[bytes]) -> list[JobId]:
 
 
 def _job(job_id: JobId, entry: bytes, context: Context) -> Job | None:
-    return read_job(job_id, entry[1:], context) if len(entry) > 1 else None
+    return _read_or_raise(job_id, entry[1:], context) if len(entry) > 1 else None
+
+
+def _read_or_raise(job_id: JobId, data: bytes, context: Context) -> Job:
+    try:
+        return read_job(job_id, data, context)
+    except CorruptRecord:
+        raise StoreUnavailable(f"the record of job {text(job_id)} cannot be read") from None

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("asyncendpoints.operator")
 
 _SILENT: Final = 0.55
-"""A worker with less of its lease left than this has missed a sign of life: it gives three a lease.
-"""
+"""A worker with less of its lease left than this part is silent: it reports every half second."""
 
 
 class PodWatch:

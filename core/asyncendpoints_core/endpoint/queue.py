@@ -109,7 +109,7 @@ class TimeoutsSpec(Record):
         ge=1,
         le=300,
         description="How long a worker may be silent, in seconds, before its jobs run elsewhere. "
-        "It reports three times as often; long jobs need no longer lease. Default: 15.",
+        "It reports every half second; long jobs need no longer lease. Default: 15.",
     )
     drain_seconds: Annotated[float, Field(ge=0, le=7 * 86_400)] | None = Field(
         default=None,

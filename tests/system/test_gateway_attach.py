@@ -155,6 +155,30 @@ async def test_bodies_that_the_applications_server_decodes_are_not_decoded_twice
         assert broken.status == 400
 
 
+async def _raw(client: Client, path: str, *headers: str) -> tuple[bytes, bytes]:
+    """Send a request as it is written here; return the status and everything that came back."""
+    assert client.port is not None
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    lines = (f"POST {path} HTTP/1.1", "Host: test", "Connection: close", *headers, "", "")
+    writer.write("\r\n".join(lines).encode())
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    return answer.split(b" ", 2)[1], answer
+
+
+@pytest.mark.parametrize("prefix", ["", "/async"])
+async def test_what_the_applications_server_answers_by_itself(prefix: str) -> None:
+    async with _client(_app(prefix=prefix)) as client:
+        for header in ("Bad Header: 1", "X-Long: " + "x" * 20_000):
+            status, answer = await _raw(client, f"{prefix}/jobs", header, "Content-Length: 0")
+            assert (status, PROBLEM.encode() in answer) == (b"400", False)
+        status, answer = await _raw(client, f"{prefix}/reports/%zz", "Content-Length: 0")
+        ours = bool(prefix)
+        assert (status, PROBLEM.encode() in answer) == (b"400" if ours else b"404", ours)
+        status, answer = await _raw(client, f"{prefix}/jobs/%zz", "Content-Length: 0")
+        assert (status, PROBLEM.encode() in answer) == (b"400", True)
+
+
 async def test_waits_answer_when_the_application_ends() -> None:
     store = MemoryStore()
     app = web.Application()

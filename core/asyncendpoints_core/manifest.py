@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from asyncendpoints_core.endpoint import API_VERSION, KIND, AsyncEndpoint, Route
+from asyncendpoints_core.endpoint import API_VERSION, KIND, AsyncEndpoint, Route, cluster_faults
 from asyncendpoints_core.endpoint.routes import conflicts
 from asyncendpoints_core.faults import Fault, Location
 from asyncendpoints_core.manifest_messages import explain, guess
@@ -130,7 +130,7 @@ def check(
         faults += [explain(document, line) for line in errors]
         faults += _conflicts_beside(document, {tuple(line["loc"]) for line in errors})
     if endpoint is not None and cluster:
-        faults += [document.fault(f.location, f.message) for f in endpoint.cluster_faults()]
+        faults += [document.fault(f.location, f.message) for f in cluster_faults(endpoint)]
     # Of several faults at one place the first is the cause.
     ordered = sorted(faults, key=lambda fault: fault.path)
     once = [next(group) for _, group in groupby(ordered, key=lambda fault: fault.path)]

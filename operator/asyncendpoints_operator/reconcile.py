@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
-from asyncendpoints_core.endpoint import AsyncEndpoint
+from asyncendpoints_core.endpoint import AsyncEndpoint, cluster_faults
 from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.faults import format_path
 from asyncendpoints_operator.children import OwnerGone, gateway_and_worker
@@ -129,7 +129,7 @@ def read(unit: Unit, resource: Mapping[str, Any]) -> None:
             f"{format_path(fault['loc'])}: {fault['msg']}" for fault in error.errors()[:5]
         )
         return
-    faults = endpoint.cluster_faults()
+    faults = cluster_faults(endpoint)
     unit.endpoint = None if faults else endpoint
     unit.faults = tuple(fault.render() for fault in faults)
 

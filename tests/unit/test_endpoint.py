@@ -451,7 +451,7 @@ def test_a_cluster_asks_for_more() -> None:
     routes = [{"path": "/a", "job": "x"}, {"path": "/a", "job": "y", "methods": ["PUT"]}]
     doc = {**document("routes", routes), "metadata": {"name": "0" + "a" * MAX_NAME_LENGTH}}
     endpoint = AsyncEndpoint.parse(doc)
-    assert [fault.path for fault in endpoint.cluster_faults()] == [
+    assert [fault.path for fault in cluster_faults(endpoint)] == [
         "metadata.name",
         "metadata.name",
         "spec.worker",

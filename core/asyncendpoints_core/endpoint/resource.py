@@ -13,7 +13,6 @@ from pydantic import (
 )
 
 from asyncendpoints_core.endpoint.base import DNS_LABEL, DNS_SUBDOMAIN, Record, broken
-from asyncendpoints_core.endpoint.cluster import cluster_faults
 from asyncendpoints_core.endpoint.gateway import GatewaySpec, NetworkPolicy
 from asyncendpoints_core.endpoint.queue import (
     QueueSpec,
@@ -24,7 +23,6 @@ from asyncendpoints_core.endpoint.queue import (
 )
 from asyncendpoints_core.endpoint.routes import Routes
 from asyncendpoints_core.endpoint.worker import AutoscalingSpec, WorkerSpec
-from asyncendpoints_core.faults import Fault
 from asyncendpoints_core.policy import Policy
 from asyncendpoints_core.retry import RetryPolicy
 
@@ -188,10 +186,6 @@ class AsyncEndpoint(Record):
     def document(self) -> dict[str, Any]:
         """Return the resource with every default written out, as `parse` reads it again."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-    def cluster_faults(self) -> tuple[Fault, ...]:
-        """Return what keeps this endpoint from a cluster, though one machine takes it."""
-        return cluster_faults(self)
 
     @property
     def key(self) -> str:

@@ -397,3 +397,32 @@ async def test_another_owner_is_refused_and_changes_nothing(redis_url: str) -> N
     await store.configure(POLICY, Identity("cluster-1", "uid-2"))
     assert not (await store.stats()).closed
     await store.close()
+
+
+async def test_a_watch_that_is_cut_says_to_read_anew_and_goes_on(
+    redis_proxy: ReplyDroppingProxy, proxied: RedisBackend
+) -> None:
+    store = proxied.store
+    async with store.events() as events:
+        assert (await anext(events)).job_id is None
+        redis_proxy.cut()
+        assert (await asyncio.wait_for(anext(events), 20)).job_id is None
+        [job_id] = await put(store, new())
+        event = await asyncio.wait_for(anext(events), 20)
+        assert (event.job_id, event.revision) == (job_id, 1)
+
+
+async def test_a_wait_that_is_cut_is_unavailable_and_the_next_one_works(
+    redis_proxy: ReplyDroppingProxy, proxied: RedisBackend
+) -> None:
+    store = proxied.store
+    worker = await hand(store)
+    waiting = asyncio.ensure_future(store.wait_for_work(worker.id, 20_000))
+    await proxied.waiters(1)
+    redis_proxy.cut()
+    with pytest.raises(StoreUnavailable):
+        await asyncio.wait_for(waiting, 20)
+    again = asyncio.ensure_future(store.wait_for_work(worker.id, 20_000))
+    await proxied.waiters(1)
+    await put(store, new())
+    assert await asyncio.wait_for(again, 20)

@@ -14,7 +14,7 @@ from asyncendpoints_operator.naming import is_ours
 from asyncendpoints_operator.unit import Applied
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
     from asyncendpoints_core.endpoint import AsyncEndpoint
@@ -38,10 +38,11 @@ class OwnerGone(Exception):
 
 
 class Children:
-    """Applies and deletes children."""
+    """Applies and deletes children. `check` raises when this process may not write any more."""
 
-    def __init__(self, cluster: Cluster, cache: Cache) -> None:
+    def __init__(self, cluster: Cluster, cache: Cache, check: Callable[[], object]) -> None:
         self._cluster, self._cache = cluster, cache
+        self._check = check
         self.applies = 0
 
     async def apply(self, unit: Unit, wanted: Iterable[Manifest]) -> tuple[Refusal, ...]:
@@ -122,6 +123,7 @@ class Children:
         if live is not None and wanted["kind"] == "Deployment":
             # Its replicas are ours too: never write over a step that was made meanwhile.
             wanted["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
+        self._check()
         try:
             made = await self._cluster.apply(wanted)
         except Refused as error:
@@ -145,6 +147,7 @@ class Children:
         """Delete children that are not wanted any more, exactly those that were seen."""
         versions = {kind.kind: kind.api_version for kind in CHILD_KINDS}
         for child in obsolete:
+            self._check()
             ref = Ref(versions[child["kind"]], child["kind"], *_address(child)[1:])
             await self._cluster.delete(ref, uid=child["metadata"]["uid"])
             log.info("%s: deleted %s %s", unit.key, child["kind"], child["metadata"]["name"])

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("asyncendpoints.operator")
 
 RECONCILERS: Final = 4
+OWN_URL_SECONDS: Final = 5.0
+AUTHENTICATION_SECONDS: Final = 5.0
+"""How soon a Secret is read again whose credentials Redis refused."""
 
 
 class Leader:
@@ -58,7 +61,7 @@ class Leader:
         identity = settings.operator_identity or "operator"
         self.keys = KeyQueue()
         self.units: dict[str, Unit] = {}
-        self.children = Children(cluster, cache)
+        self.children = Children(cluster, cache, lease.check)
         self.reporter = Reporter(cluster, cache, identity, settings.counts_seconds)
         self.places = Places(cluster, settings.redis_source())
         self.tenants = Tenants(cluster, settings.installation_id, acl=settings.redis_acl)
@@ -87,7 +90,9 @@ class Leader:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.keys.run(self._reconcile, RECONCILERS))
                 group.create_task(self.purger.run())
+                group.create_task(self._watch_own_url())
         finally:
+            await self._steps.close()
             await self.queues.close()
 
     def unit(self, key: str, uid: str) -> Unit:
@@ -136,6 +141,8 @@ class Leader:
         if reading.adopted:
             text = "the jobs of the deleted resource of this name are this one's now"
             self.reporter.tell(unit, [events.Event("Normal", "QueueAdopted", text)])
+        if reading.queue.reason is QueueReason.AUTHENTICATION:
+            self.keys.add(link.key, AUTHENTICATION_SECONDS)  # its Secret is read anew
         self._steps.begin(unit, self._report)
 
     async def _report(self, unit: Unit) -> None:
@@ -172,6 +179,19 @@ class Leader:
             )
             for job in page.jobs
         )
+
+    async def _watch_own_url(self) -> None:
+        """Look at each endpoint on the operator's Redis when the URL of that has changed."""
+        before: str | None = None
+        while True:
+            own = self.places.operators()
+            url = own.source() if isinstance(own, Place) else None
+            if before is not None and url != before:
+                log.info("the URL of the operator's Redis has changed")
+                for key in self.units:
+                    self.keys.add(key)
+            before = url or before
+            await asyncio.sleep(OWN_URL_SECONDS)
 
     def _recovered(self, key: str, done: Recovered) -> None:
         unit = self.units.get(key)

@@ -34,6 +34,8 @@ log = logging.getLogger("asyncendpoints.operator")
 
 POLL_SECONDS: Final = 1.0
 DEADLINE_SECONDS: Final = 5.0
+MAX_BLOCK_SECONDS: Final = 15.0
+"""How long a Redis that does not answer is left alone at most."""
 PUSH_SECONDS: Final = 30.0
 """How long one call for push holds."""
 
@@ -51,7 +53,7 @@ class Reading:
     adopted: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Link:
     """One endpoint's queue on its Redis."""
 
@@ -65,9 +67,9 @@ class Link:
     configured: Policy | None = None
     adopted: bool = False
     idle: bool = False
-    due: float = 0.0
+    woken: bool = True
+    read_at: float = 0.0
     push_until: float = 0.0
-    recovered: list[Recovered] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -114,13 +116,13 @@ class Server:
         """Read an endpoint's figures at once."""
         link = self.links.get(key)
         if link is not None:
-            link.due, link.idle = 0.0, False
+            link.woken, link.idle = True, False
             self._woken.set()
 
     def _lost(self) -> None:
         self.connects += 1
         for link in self.links.values():
-            link.due = 0.0
+            link.woken, link.configured, link.push_until = True, None, 0.0
         self._woken.set()
 
     async def _listen(self) -> None:
@@ -129,46 +131,68 @@ class Server:
     async def _run(self) -> None:
         while True:
             now = time.monotonic()
-            due = [link for link in self.links.values() if link.due <= now]
+            due = [link for link in self.links.values() if self._due(link) <= now]
             if due and now >= self._blocked_until:
+                for link in due:
+                    link.read_at, link.woken = now, False
                 try:
                     await self._poll(due)
                 except Exception:
                     log.exception("%s: reading failed", self.identity)
-                for link in due:
-                    link.due = now + (self._idle_seconds if link.idle else POLL_SECONDS)
             await self._sleep()
+
+    def _due(self, link: Link) -> float:
+        """Return when an endpoint is to be read next (s, monotonic)."""
+        if link.woken:
+            return 0.0
+        return link.read_at + (self._idle_seconds if link.idle else POLL_SECONDS)
 
     async def _sleep(self) -> None:
         now = time.monotonic()
-        soonest = min((link.due for link in self.links.values()), default=now + POLL_SECONDS)
+        soonest = min(map(self._due, self.links.values()), default=now + POLL_SECONDS)
         wait = max(self._blocked_until, soonest, now + 0.02) - now
         self._woken.clear()
+        # No longer than a second: an endpoint may have turned from idle to busy meanwhile.
         try:
-            async with asyncio.timeout(min(wait, self._idle_seconds)):
+            async with asyncio.timeout(min(wait, POLL_SECONDS)):
                 await self._woken.wait()
         except TimeoutError:
             return
 
     async def _poll(self, due: Sequence[Link]) -> None:
-        """Read what is due; an error is told to each as such, never as zero."""
+        """Read what is due, each told as soon as it is read; an error is never told as zero."""
+        away: list[StoreError] = []
+        late = set(due)
+
+        async def one(link: Link) -> None:
+            try:
+                reading = await self._read(link)
+                late.discard(link)
+                self._seen(link, reading)
+                if reading.queue.stats is not None:
+                    await self._keep(link, reading.queue.stats)
+            except StoreError as error:
+                late.discard(link)
+                self._tell_failure(link, error)
+                if isinstance(error, StoreUnavailable):
+                    away.append(error)
+            except Exception:
+                late.discard(link)
+                log.exception("%s: reading failed", link.key)
+
         try:
             async with asyncio.timeout(2 * DEADLINE_SECONDS):
-                results = await asyncio.gather(
-                    *(self._read(link) for link in due), return_exceptions=True
-                )
+                await asyncio.gather(*map(one, due))
         except TimeoutError:
-            results = [StoreUnavailable(f"{self.identity} did not answer in time")] * len(due)
-        away = [error for error in results if isinstance(error, StoreUnavailable)]
-        self._judge(away, all_away=len(away) == len(due))
-        for link, result in zip(due, results, strict=True):
-            if isinstance(result, Reading):
-                self._seen(link, result)
-                continue
-            if not isinstance(result, StoreError):
-                log.error("%s: reading failed", link.key, exc_info=result)
-            link.configured, link.idle = None, False
-            self._seen(link, Reading(failed(result, self.identity)))
+            gone = StoreUnavailable(f"{self.identity} did not answer in time")
+            away += [gone] * len(late)
+            for link in late:
+                self._tell_failure(link, gone)
+        self._judge(away, all_away=len(away) >= len(due))
+
+    def _tell_failure(self, link: Link, error: StoreError) -> None:
+        link.configured, link.idle = None, False
+        self._seen(link, Reading(failed(error, self.identity)))
 
     def _judge(self, away: Sequence[StoreError], *, all_away: bool) -> None:
         """Open or close the breaker."""
@@ -177,7 +201,7 @@ class Server:
             self.failures = 0
             return
         self.failures += 1
-        self._blocked_until = time.monotonic() + min(15.0, backoff(self.failures))
+        self._blocked_until = time.monotonic() + min(MAX_BLOCK_SECONDS, backoff(self.failures))
 
     async def _read(self, link: Link) -> Reading:
         """Bring the store to what the resource says, and read it."""
@@ -199,7 +223,6 @@ class Server:
         stats = await link.store.stats()
         await self._suspend(link, stats)
         workers = tuple(await link.store.workers()) if stats.workers else ()
-        await self._keep(link, stats)
         queue = Queue(
             QueueReason.REACHABLE,
             stats=stats,

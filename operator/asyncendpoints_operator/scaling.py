@@ -221,6 +221,13 @@ class Steps:
         self._running[unit.key] = task
         task.add_done_callback(lambda _: self._running.pop(unit.key, None))
 
+    async def close(self) -> None:
+        """Cut off every step that is under way."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _run(self, unit: Unit, after: Any) -> None:
         try:
             await self._step.step(unit)

@@ -42,7 +42,7 @@ def identity_of(url: str) -> str:
     """Return a Redis URL without user, password and options: what tells one Redis from another."""
     parts = urlsplit(url)
     hosts = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=hosts, query="", fragment="").geturl()[:200]
+    return f"{parts.scheme}://{hosts}{parts.path}"[:200]
 
 
 def place_of(url: str) -> Place:

@@ -65,6 +65,7 @@ class Leadership:
         self._seen: tuple[str, float] | None = None  # another's lease: its version, when first seen
         self._ours: client.V1Lease | None = None  # as last written, so that renewing reads nothing
         self.epoch = 0
+        self.requests = 0  # calls made of the API server, for /metrics
 
     @property
     def leading(self) -> bool:
@@ -123,6 +124,7 @@ class Leadership:
     async def _acquire(self) -> bool:
         if self._ours is not None:
             return await self._write(self._ours)
+        self.requests += 1
         try:
             lease = await self._leases.read_namespaced_lease(self._name, self._namespace)
         except ApiException as error:
@@ -158,6 +160,7 @@ class Leadership:
         meta = client.V1ObjectMeta(name=self._name, namespace=self._namespace)
         body = client.V1Lease(metadata=meta, spec=spec)
         self._ours = None
+        self.requests += 1
         try:
             if lease is None:
                 written = await self._leases.create_namespaced_lease(self._namespace, body)

@@ -36,7 +36,7 @@ class OperatorCollector(Collector):
         requests = CounterMetricFamily(
             "asyncendpoints_operator_api_requests", "Requests made of the Kubernetes API."
         )
-        requests.add_metric((), operator.cluster.requests)
+        requests.add_metric((), operator.cluster.requests + operator.lease.requests)
         cached = GaugeMetricFamily(
             "asyncendpoints_operator_cached_objects", "Objects of the cluster held in memory."
         )

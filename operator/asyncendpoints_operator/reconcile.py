@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
@@ -16,18 +17,20 @@ from asyncendpoints_operator.desired import desired, obsolete
 from asyncendpoints_operator.desired_worker import live_of
 from asyncendpoints_operator.facts import Queue, QueueReason
 from asyncendpoints_operator.naming import GATEWAY, WORKER
-from asyncendpoints_operator.podstate import read_deployment
+from asyncendpoints_operator.podstate import read_deployment, read_pod
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from asyncendpoints_operator.leader import Leader
+    from asyncendpoints_operator.naming import Manifest
     from asyncendpoints_operator.places import Place
     from asyncendpoints_operator.unit import Unit
 
 log = logging.getLogger("asyncendpoints.operator")
 
 _CONFLICT_SECONDS: Final = 0.2
+_STUCK_SECONDS: Final = 15.0
 
 
 class Reconciler:
@@ -65,7 +68,26 @@ class Reconciler:
             if error.conflict:
                 return await self._again(unit)
             raise
-        return await leader.reporter.report(unit)
+        again = await leader.reporter.report(unit)
+        waiting = self._not_started(unit)
+        if not waiting:
+            return again
+        # A pod does not say that a Secret it mounts was deleted: see that ours is there.
+        if time.time() - min(waiting) > _STUCK_SECONDS:
+            unit.secret = ""
+        return min(again or _STUCK_SECONDS, _STUCK_SECONDS)
+
+    def _not_started(self, unit: Unit) -> list[float]:
+        """Return when the pods were made that have a node and are not started (s since 1970)."""
+        pods = [*self._pods(unit, GATEWAY), *self._pods(unit, WORKER)]
+        return [
+            pod.created
+            for pod in map(read_pod, pods)
+            if pod.phase == "Pending" and pod.scheduled and not pod.deleting and not pod.trouble
+        ]
+
+    def _pods(self, unit: Unit, component: str) -> list[Manifest]:
+        return self._leader.cache.pods(unit.key, component)
 
     def _is_mine(self, resource: Mapping[str, Any]) -> bool:
         return (resource.get("spec") or {}).get("className") == self._leader.settings.class_name
@@ -101,11 +123,7 @@ class Reconciler:
             replicas = read_deployment(worker).wanted if worker else first_replicas(unit, endpoint)
             wanted = desired(endpoint, leader.platform, live_of(worker, replicas))
             unit.refusals = await leader.children.apply(unit, wanted)
-            pods = [
-                pod
-                for component in (GATEWAY, WORKER)
-                for pod in leader.cache.pods(unit.key, component)
-            ]
+            pods = [*self._pods(unit, GATEWAY), *self._pods(unit, WORKER)]
             rolling = any(read_deployment(each).rolling for each in (gateway, worker))
             existing = leader.cache.children(unit.key)
             gone = obsolete(endpoint, existing, wanted, pods, rolling=rolling)

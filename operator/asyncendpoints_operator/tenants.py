@@ -71,7 +71,7 @@ class Tenants:
             )
             self._forbidden.setdefault(link.server.place.name, why)
         user = f"{link.server.connects} {password}"
-        if not self.shared(link) and unit.user != user:
+        if not self.shared(link) and unit.user != user and link.server.up:
             try:
                 async with asyncio.timeout(_SECONDS):
                     await ensure_user(link.server.connection, endpoint.key, password)
@@ -118,6 +118,8 @@ class Tenants:
 
     async def _noted(self, link: Link) -> str | None:
         """Return which URL the Secret was made with: its digest, "" unknown, None unreachable."""
+        if not link.server.up:
+            return None
         try:
             async with asyncio.timeout(_SECONDS):
                 found = await link.store.ownership()

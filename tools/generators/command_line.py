@@ -19,7 +19,7 @@ variables. Passwords in URLs are printed as `***`.
 | exit status | meaning |
 |---|---|
 | 0 | drained: what ran has finished, the rest was handed back |
-| 1 | runtime failure: a port is taken, no Redis at the start (gateways, and workers in pods, wait) |
+| 1 | runtime failure: a port is taken, no Redis at the start (gateways and workers in pods wait) |
 | 2 | a bad file, option, module or handler; one line on stderr says which, and what to do |
 | 130 | ended by a second Ctrl-C |
 """

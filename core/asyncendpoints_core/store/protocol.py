@@ -36,6 +36,26 @@ if TYPE_CHECKING:
 
 MAX_BATCH = 500
 MAX_BATCH_BYTES = 1_048_576
+TOTALS = (
+    "created",
+    "claimed",
+    "completed",
+    "failed",
+    "canceled",
+    "retried",
+    "timed_out",
+    "expired",
+    "recovered",
+    "released",
+    "crashed",
+    "redriven",
+    "removed",
+    "corrupt",
+    "stale",
+    "busy_ms",
+    "wait_ms",
+)
+"""The counters of `Stats.totals`."""
 
 
 class EnqueueStatus(StrEnum):
@@ -250,10 +270,9 @@ class Stats(msgspec.Struct, frozen=True):
 
     `counts`: retained jobs by state. `by_name`: the same for each job name. `suspects`: those of
     the Queued that wait to run alone. `oldest_ms`: since when the oldest Queued job waits, or 0.
-    `due_ms`: the due times of the first few Scheduled jobs (at most 100). `totals`: counters since
-    the endpoint's creation that only grow: created, claimed, completed, failed, canceled, retried,
-    timed_out, expired, recovered, released, crashed, redriven, removed, corrupt, stale, busy_ms
-    (time spent by ended attempts), wait_ms (time from ready to claim). `held` leaves out jobs of
+    `due_ms`: the due times of the first few Scheduled jobs (at most 100). `totals`: the
+    counters named in TOTALS, since the endpoint's creation; they only grow. `busy_ms` is time spent
+    by ended attempts, `wait_ms` time from ready to claim. `held` leaves out jobs of
     cordoned and draining workers in `held_active`.
     """
 

@@ -12,32 +12,13 @@ from asyncendpoints_core.policy import Policy
 from asyncendpoints_core.states import FINAL, WAITING, State
 from asyncendpoints_core.store.memory.ordered import Key, Ordered
 from asyncendpoints_core.store.memory.record import Fault, Record, decode_record, encode
+from asyncendpoints_core.store.protocol import TOTALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncendpoints_core.ids import JobId
     from asyncendpoints_core.store.protocol import Identity, WorkerInfo
-
-TOTALS = (
-    "created",
-    "claimed",
-    "completed",
-    "failed",
-    "canceled",
-    "retried",
-    "timed_out",
-    "expired",
-    "recovered",
-    "released",
-    "crashed",
-    "redriven",
-    "removed",
-    "corrupt",
-    "stale",
-    "busy_ms",
-    "wait_ms",
-)
 
 
 class Worker:

@@ -9,7 +9,7 @@ import msgspec
 
 from asyncendpoints_core.ids import JobId
 from asyncendpoints_core.states import State
-from asyncendpoints_core.store.protocol import Page, Stats
+from asyncendpoints_core.store.protocol import TOTALS, Page, Stats
 from asyncendpoints_core.store.redis.codec import Context, CorruptRecord
 from asyncendpoints_core.store.redis.records import STATES, read_job
 
@@ -26,25 +26,6 @@ _OF_STATE: Final = {
     State.FAILED: "failed",
     State.CANCELED: "canceled",
 }
-TOTALS: Final = (
-    "created",
-    "claimed",
-    "completed",
-    "failed",
-    "canceled",
-    "retried",
-    "timed_out",
-    "expired",
-    "recovered",
-    "released",
-    "crashed",
-    "redriven",
-    "removed",
-    "corrupt",
-    "stale",
-    "busy_ms",
-    "wait_ms",
-)
 
 
 class _Cursor(msgspec.Struct, array_like=True, frozen=True):

@@ -1,0 +1,77 @@
+"""A second release that serves one namespace, with a Role there and nothing else, on one Redis."""
+
+import base64
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from cluster import install
+from cluster.installed import SYSTEM_NAMESPACE, Installed
+from cluster.provider.shell import wait_until
+
+RELEASE = "narrow"
+
+
+@pytest.fixture
+def narrow(installed: Installed, namespace: str) -> Iterator[str]:
+    """The release, in the namespace that it serves; it shares the Redis of the first."""
+    cluster = installed.cluster
+    own = cluster.get("secret", "asyncendpoints-redis", "--namespace", SYSTEM_NAMESPACE)
+    url = base64.b64decode(own["data"]["url"]).decode()
+    meta = {"name": "shared-redis", "namespace": namespace}
+    cluster.apply(
+        {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"url": url}}
+    )
+    values = install.chart_values(installed.images, installed.redis_image) | {
+        "crds": {"install": False},
+        "operator": {
+            "className": RELEASE,
+            "watchNamespaces": [namespace],
+            "env": [
+                {"name": "ASYNCENDPOINTS_COUNTS_SECONDS", "value": "2"},
+                {"name": "ASYNCENDPOINTS_KEEP_SECONDS", "value": "0"},
+            ],
+        },
+        "rbac": {"secretNamespaces": [namespace], "aggregateToDefaultRoles": False},
+        "redis": {"existingSecret": {"name": "shared-redis", "key": "url"}},
+    }
+    where = ("--namespace", namespace, "--wait", "--timeout", "3m")
+    words = ("upgrade", "--install", RELEASE, str(install.CHART), "--values", "-", *where)
+    cluster.helm(*words, stdin=json.dumps(values))
+    yield namespace
+    cluster.helm("uninstall", RELEASE, *where, "--ignore-not-found")
+
+
+def test_it_serves_its_own_and_sweeps_nothing_of_the_other(
+    installed: Installed, narrow: str
+) -> None:
+    with installed.cluster.namespace("wide") as wide, installed.endpoint(wide, "theirs") as theirs:
+        kept = theirs.submit(value="kept")
+        assert theirs.finished(kept)["state"] == "Completed"
+        with installed.endpoint(narrow, "mine", className=RELEASE) as mine:
+            job = mine.submit(value="mine")
+            assert mine.finished(job)["state"] == "Completed"
+            ours = f"aep:{{{narrow}/mine}}:jobs"
+            assert installed.redis("EXISTS", ours) == "1"
+        wait_until("the purge", lambda: installed.redis("EXISTS", ours) == "0", seconds=120)
+        assert theirs.job(kept)["state"] == "Completed"
+
+
+def test_a_secret_of_the_user_is_read_where_the_chart_allows_it(
+    installed: Installed, narrow: str
+) -> None:
+    # The same server, another database: nobody but this Secret tells the operator of it.
+    known = installed.cluster.get("secret", "shared-redis", "--namespace", narrow)
+    url = base64.b64decode(known["data"]["url"]).decode().removesuffix("/0") + "/5"
+    meta = {"name": "own-redis", "namespace": narrow}
+    installed.cluster.apply(
+        {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"url": url}}
+    )
+    redis = {"secretRef": {"name": "own-redis"}}
+    with installed.endpoint(narrow, "mine", className=RELEASE, redis=redis) as mine:
+        job = mine.submit(value="elsewhere")
+        assert mine.finished(job)["state"] == "Completed"
+        assert mine.status["queue"].endswith("/5")
+        assert installed.redis("-n", "5", "EXISTS", f"aep:{{{narrow}/mine}}:jobs") == "1"
+        assert installed.redis("EXISTS", f"aep:{{{narrow}/mine}}:jobs") == "0"

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from asyncendpoints_core.endpoint import AsyncEndpoint
+from asyncendpoints_core.endpoint import AsyncEndpoint, cluster_faults
 from asyncendpoints_operator import crd_rules
 from asyncendpoints_operator.crd import COLUMNS, crd, crd_yaml
 from asyncendpoints_operator.structural import structural, walk
@@ -129,7 +129,7 @@ def test_columns_lead_to_fields_of_the_status() -> None:
 def test_the_model_refuses_what_the_api_server_refuses(case: Invalid) -> None:
     document = merge(MINIMAL, case.change)
     try:
-        faults = AsyncEndpoint.parse(document).cluster_faults()
+        faults = cluster_faults(AsyncEndpoint.parse(document))
     except ValidationError:
         return
     assert faults

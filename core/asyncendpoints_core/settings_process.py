@@ -145,8 +145,9 @@ class ProcessSettings:
     installation_id: Annotated[
         str,
         About(
-            "Identity of this installation. It is part of the keys in Redis, so that two of them "
-            "on one Redis never touch each other's queues. Set by the chart.",
+            "Identity of this installation, written beside each queue in Redis, so that two "
+            "clusters on one Redis never touch each other's. Set by the chart; an operator without "
+            "it takes the UID of the namespace kube-system, as the chart does.",
             env="INSTALLATION_ID",
             kind="name",
             readers="run gateway worker operator",

@@ -37,6 +37,7 @@ _PLURALS: Final = {
     "Event": "events",
     "HTTPRoute": "httproutes",
     "Ingress": "ingresses",
+    "Namespace": "namespaces",
     "NetworkPolicy": "networkpolicies",
     "Pod": "pods",
     "PodDisruptionBudget": "poddisruptionbudgets",

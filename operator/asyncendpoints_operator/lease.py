@@ -64,6 +64,7 @@ class Leadership:
         self._renewed: float | None = None  # monotonic time at which the last renewal was sent
         self._seen: tuple[str, float] | None = None  # another's lease: its version, when first seen
         self._ours: client.V1Lease | None = None  # as last written, so that renewing reads nothing
+        self._complained = False
         self.epoch = 0
         self.requests = 0  # calls made of the API server, for /metrics
 
@@ -116,8 +117,11 @@ class Leadership:
             async with asyncio.timeout(self._times.call):
                 held = await self._acquire()
         except (ApiException, ClientError, OSError, TimeoutError) as error:
-            log.warning("the lease could not be read or written: %s", _brief(error))
+            if not self._complained:
+                log.warning("the lease could not be read or written: %s", _brief(error))
+            self._complained = True
             return False
+        self._complained = False
         self._renewed = sent if held else None
         return held
 

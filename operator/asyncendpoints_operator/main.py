@@ -13,9 +13,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.endpoint import GROUP, KIND, VERSION
+from asyncendpoints_core.errors import UsageError
+from asyncendpoints_core.settings import Settings
 from asyncendpoints_operator.admin import Admin
 from asyncendpoints_operator.cache import Cache
-from asyncendpoints_operator.cluster import Refused, Unreachable, connect
+from asyncendpoints_operator.cluster import Ref, Refused, Unreachable, connect
 from asyncendpoints_operator.handlers import OURS, PLURALS, Watcher, watched
 from asyncendpoints_operator.leader import Leader
 from asyncendpoints_operator.lease import Leadership, LeaseTimes
@@ -24,12 +26,13 @@ from asyncendpoints_operator.naming import Platform
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from asyncendpoints_core.settings import Settings
     from asyncendpoints_operator.cluster import Cluster
 
 log = logging.getLogger("asyncendpoints.operator")
 
 _WAIT_SECONDS: Final = 2.0
+_INTERRUPTED: Final = 130
+_UNSET: Final = Settings().installation_id
 _GATEWAY_API: Final = ("gateway.networking.k8s.io", "v1", "httproutes")
 
 
@@ -41,10 +44,15 @@ def run(options: Namespace) -> int:
 async def _run(options: Namespace) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        stop.set()
+        loop.add_signal_handler(signal.SIGINT, os._exit, _INTERRUPTED)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    settings = _named(options.settings)
+        loop.add_signal_handler(number, end)
     cluster = await connect(options.kubeconfig or "", options.context or "")
+    settings = await _identified(_named(options.settings), cluster)
     operator = Operator(settings, cluster)
     work = asyncio.create_task(operator.run())
     stopped = asyncio.create_task(stop.wait())
@@ -65,6 +73,17 @@ def _named(settings: Settings) -> Settings:
         return settings
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"[-63:]
     return replace(settings, operator_identity=name.lstrip("-."))
+
+
+async def _identified(settings: Settings, cluster: Cluster) -> Settings:
+    """Give the installation its id where none was set: the same that the chart finds."""
+    if settings.installation_id != _UNSET:
+        return settings
+    try:
+        found = await cluster.get(Ref("v1", "Namespace", "", "kube-system"))
+    except (Unreachable, Refused) as error:
+        raise UsageError(f"set ASYNCENDPOINTS_INSTALLATION_ID: {error}") from None
+    return replace(settings, installation_id=found["metadata"]["uid"])
 
 
 class Operator:

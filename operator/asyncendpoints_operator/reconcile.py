@@ -31,6 +31,7 @@ log = logging.getLogger("asyncendpoints.operator")
 
 _CONFLICT_SECONDS: Final = 0.2
 _STUCK_SECONDS: Final = 15.0
+_REFUSED_SECONDS: Final = 30.0
 
 
 class Reconciler:
@@ -69,6 +70,8 @@ class Reconciler:
                 return await self._again(unit)
             raise
         again = await leader.reporter.report(unit)
+        if unit.refusals:  # what stands in the way may be no child of ours, and says nothing
+            again = min(again or _REFUSED_SECONDS, _REFUSED_SECONDS)
         waiting = self._not_started(unit)
         if not waiting:
             return again

@@ -42,8 +42,9 @@ class KeyQueue:
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
-        """Return how many keys wait for their turn."""
-        return len(self._due)
+        """Return how many keys wait for their turn, those left out that are for later."""
+        now = asyncio.get_running_loop().time()
+        return sum(at <= now for at in self._due.values())
 
     def add(self, key: str, delay: float = 0.0) -> None:
         """Have `key` worked on in `delay` seconds, or at an earlier time already set."""

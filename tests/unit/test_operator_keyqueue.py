@@ -137,6 +137,13 @@ async def test_an_earlier_time_wins_and_a_later_one_does_not_delay() -> None:
         assert len(queue) == 0
 
 
+async def test_its_length_leaves_out_what_is_for_later() -> None:
+    queue = KeyQueue()
+    queue.add("now")
+    queue.add("later", 3600)
+    assert len(queue) == 1
+
+
 async def test_a_forgotten_key_is_not_worked_on() -> None:
     queue = KeyQueue()
     seen: list[str] = []

@@ -186,7 +186,7 @@ class Endpoint:
 
     def kubectl(self, *words: str, **options: Any) -> str:
         """Run kubectl in the endpoint's namespace."""
-        return self.cluster.kubectl(*words, "--namespace", self.namespace, **options)
+        return self.cluster.kubectl("--namespace", self.namespace, *words, **options)
 
     def patch(self, spec: Mapping[str, Any]) -> None:
         """Merge something into the spec; None takes a field away."""

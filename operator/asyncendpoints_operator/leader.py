@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from asyncendpoints_operator.cluster import Cluster
     from asyncendpoints_operator.lease import Leadership
     from asyncendpoints_operator.naming import Platform
-    from asyncendpoints_operator.queues import Link, Reading
+    from asyncendpoints_operator.server import Link, Reading
 
 log = logging.getLogger("asyncendpoints.operator")
 

@@ -20,7 +20,7 @@ from asyncendpoints_operator.cluster import Ref, Refused
 if TYPE_CHECKING:
     from asyncendpoints_core.store.redis.ownership import Ownership
     from asyncendpoints_operator.leader import Leader
-    from asyncendpoints_operator.queues import Server
+    from asyncendpoints_operator.server import Server
 
 log = logging.getLogger("asyncendpoints.operator")
 

@@ -28,7 +28,7 @@ from asyncendpoints_operator.naming import redis_secret_name
 if TYPE_CHECKING:
     from asyncendpoints_core.endpoint import AsyncEndpoint
     from asyncendpoints_operator.cluster import Cluster
-    from asyncendpoints_operator.queues import Link, Server
+    from asyncendpoints_operator.server import Link, Server
     from asyncendpoints_operator.unit import Unit
 
 log = logging.getLogger("asyncendpoints.operator")

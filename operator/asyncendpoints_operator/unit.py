@@ -10,7 +10,7 @@ from asyncendpoints_core.endpoint import AsyncEndpoint
 from asyncendpoints_core.store.protocol import WorkerState
 from asyncendpoints_operator.events import Memory as EventMemory
 from asyncendpoints_operator.facts import LastFailure, Queue, Refusal, Scaling
-from asyncendpoints_operator.queues import Link
+from asyncendpoints_operator.server import Link
 
 
 @dataclass(slots=True)

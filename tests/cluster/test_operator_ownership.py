@@ -101,3 +101,24 @@ def test_deleting_a_namespace_is_not_blocked(installed: Installed) -> None:
     with contextlib.closing(applied(installed, place, "reports")) as endpoint:
         endpoint.until_ready()
         installed.cluster.kubectl("delete", "namespace", place, "--timeout=120s", timeout=150)
+
+
+def test_a_fight_over_a_child_is_given_up_for_a_while(installed: Installed, place: str) -> None:
+    with installed.endpoint(place, "fought") as endpoint:
+        theirs = '{"spec": {"selector": {"app.kubernetes.io/component": "somebody-else"}}}'
+        words = ("get", "service", "fought", "-o", "jsonpath={.spec.selector}")
+
+        def put_right() -> bool:
+            return "somebody-else" not in endpoint.kubectl(*words)
+
+        def given_up() -> bool:
+            return reason(endpoint, "Degraded") == "DriftLoop"
+
+        for _ in range(10):
+            endpoint.kubectl("patch", "service", "fought", "-p", theirs)
+            wait_until("an answer", lambda: put_right() or given_up(), seconds=30)
+            if given_up():
+                break
+        assert given_up()
+        assert "DriftLoop" in endpoint.events()
+        wait_until("the next try", put_right, seconds=120)

@@ -17,7 +17,8 @@ from asyncendpoints_core.store.protocol import Identity
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_operator.facts import QueueReason
 from asyncendpoints_operator.places import Place, identity_of, place_of
-from asyncendpoints_operator.queues import Link, Queues, Reading
+from asyncendpoints_operator.queues import Queues
+from asyncendpoints_operator.server import Link, Reading
 from support.redis_server import RedisServer
 from support.resources import MINIMAL, merge
 

@@ -157,7 +157,7 @@ async def test_a_job_is_handed_back_only_when_its_last_run_is_dead(start: Start)
     for run in (1, 2):
         await until_runs(setup, run)
         worker.send(signal.SIGTERM)
-        successor = setup.worker(pod_uid="pod-2")
+        successor = setup.worker(pod_uid=f"pod-{run + 1}")
         assert await asyncio.to_thread(worker.wait) == 0
         worker = successor
     await until_runs(setup, 3)

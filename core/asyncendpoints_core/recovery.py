@@ -56,7 +56,7 @@ async def run_once(store: Store, policy: Policy, random: Random) -> Recovered:
     found = await store.recover()
     released = Released()
     for worker in found.expired:
-        released = _add(released, await release_all(store, worker, Cause.LOST))
+        released = released + await release_all(store, worker, Cause.LOST)
     late = 0
     if found.overdue:
         outcomes = [_time_out(overdue, policy.retry, random) for overdue in found.overdue]
@@ -81,7 +81,7 @@ async def release_all(store: Store, worker: str, cause: Cause) -> Released:
     total = Released()
     for _ in range(MAX_RELEASE_CALLS):
         released = await store.release_worker(worker, cause)
-        total = _add(total, released)
+        total = total + released
         if not released.more:
             break
     return msgspec.structs.replace(total, more=False)
@@ -96,7 +96,7 @@ async def release_older(store: Store, pod: str, nonce: str) -> Released:
     total = Released()
     for worker in await store.workers():
         if worker.info.pod == pod and worker.info.nonce != nonce:
-            total = _add(total, await release_all(store, worker.info.id, Cause.LOST))
+            total = total + await release_all(store, worker.info.id, Cause.LOST)
     return total
 
 
@@ -122,17 +122,6 @@ async def _sweep(store: Store) -> Swept:
         if not swept.more:
             break
     return total
-
-
-def _add(one: Released, other: Released) -> Released:
-    return Released(
-        requeued=one.requeued + other.requeued,
-        charged=one.charged + other.charged,
-        suspected=one.suspected + other.suspected,
-        failed=one.failed + other.failed,
-        canceled=one.canceled + other.canceled,
-        more=other.more,
-    )
 
 
 class Keeper:

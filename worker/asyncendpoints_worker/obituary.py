@@ -53,16 +53,6 @@ async def report(
             log.warning("the end of %s is not reported yet: %s", worker, error)
             await asyncio.sleep(backoff.next())
             continue
-        total = _sum(total, released)
+        total += released
         if not released.more:
             return total
-
-
-def _sum(one: Released, other: Released) -> Released:
-    return Released(
-        requeued=one.requeued + other.requeued,
-        charged=one.charged + other.charged,
-        suspected=one.suspected + other.suspected,
-        failed=one.failed + other.failed,
-        canceled=one.canceled + other.canceled,
-    )

@@ -175,6 +175,17 @@ class Released(msgspec.Struct, frozen=True):
     canceled: int = 0
     more: bool = False
 
+    def __add__(self, later: Released) -> Released:
+        """Sum up two calls, `more` being what the later one said."""
+        return Released(
+            requeued=self.requeued + later.requeued,
+            charged=self.charged + later.charged,
+            suspected=self.suspected + later.suspected,
+            failed=self.failed + later.failed,
+            canceled=self.canceled + later.canceled,
+            more=later.more,
+        )
+
 
 class Overdue(msgspec.Struct, frozen=True):
     """A running job past deadline + 2 × grace under a live lease."""

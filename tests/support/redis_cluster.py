@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Self
 
 from redis import Redis
 
+from support.lifetime import Lifetime
 from support.redis_server import RedisServer
 
 SLOTS = 16_384
@@ -22,7 +22,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-class RedisCluster:
+class RedisCluster(Lifetime):
     """Three masters that share the slots; `url` names the first, clients find the others."""
 
     def __init__(self, **config: str | int) -> None:
@@ -123,18 +123,3 @@ class RedisCluster:
             client.close()
         for node in self.nodes:
             node.close()
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -4,11 +4,11 @@ import shutil
 import signal
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from redis import Redis
 
+from support.lifetime import Lifetime
 from support.ports import free_port
 from support.redis_cluster import wait_until
 from support.redis_server import RedisProcess, RedisServer
@@ -23,7 +23,7 @@ sentinel failover-timeout {name} 5000
 """
 
 
-class RedisSentinel:
+class RedisSentinel(Lifetime):
     """One master, one replica and `sentinels` (1 to 3) Sentinels that fail over within seconds."""
 
     def __init__(self, sentinels: int = 1, service_name: str = "main") -> None:
@@ -105,18 +105,3 @@ class RedisSentinel:
         for server in self.servers:
             server.close()
         shutil.rmtree(self.directory, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -11,10 +11,10 @@ import subprocess
 import tempfile
 import threading
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+from support.lifetime import Lifetime
 from support.ports import free_port
 from support.reaper import reaper
 
@@ -90,7 +90,7 @@ class RedisProcess:
         self._process.stdout.close()
 
 
-class RedisServer:
+class RedisServer(Lifetime):
     """A redis-server that can be stopped, killed, paused and started again on the same data.
 
     Persistence is off unless asked for. `config` takes any directive of redis.conf, with `_` for
@@ -223,18 +223,3 @@ class RedisServer:
         """Kill the server and remove its data."""
         self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

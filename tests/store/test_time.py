@@ -118,6 +118,23 @@ async def test_an_unstarted_release_lets_the_time_to_live_run_on(
     assert (await sweep_all(store)).expired == 2
 
 
+async def test_an_unstarted_release_expires_in_time_wherever_it_waits(
+    backend: Backend, store: Store
+) -> None:
+    """Behind a head that is still fresh, and put off for longer than its time to live."""
+    await store.configure(policy(ttl_ms=TTL, lease_ms=10 * TTL))
+    head, own, late = await put(store, new(), new(expires_ms=TTL // 2), new())
+    first, second, third = claims(await (await hand(store)).claim(3))
+    outcomes = [jobs.release(claim, started=False) for claim in (first, second)]
+    await store.settle([*outcomes, jobs.release(third, started=False, delay_ms=5 * TTL)])
+    await backend.advance(TTL // 2)
+    assert (await sweep_all(store)).expired == 1
+    assert await code(store, own) == "expired"
+    await backend.advance(TTL // 2)
+    assert (await sweep_all(store)).expired == 2
+    assert [await code(store, job_id) for job_id in (head, late)] == ["expired"] * 2
+
+
 async def test_a_job_that_ever_ran_does_not_expire_after_an_unstarted_release(
     backend: Backend, store: Store
 ) -> None:

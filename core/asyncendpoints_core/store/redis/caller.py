@@ -137,4 +137,5 @@ class Caller:
         fields = [*policy_fields(self.policy), b"about", ABOUT]
         schema = await self.run("open", b"%d" % scripts.SCHEMA, *fields)
         if int(schema) != scripts.SCHEMA:
-            raise self.connection.fault(redis_errors.ResponseError(scripts.VERSION_ERROR))
+            text = f"{scripts.VERSION_ERROR} {int(schema)}"
+            raise self.connection.fault(redis_errors.ResponseError(text))

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis import exceptions as redis_errors
 
+from asyncendpoints_core import __version__
 from asyncendpoints_core.errors import StoreError, StoreUnavailable, StoreVersionError
 from asyncendpoints_core.store.redis.link import Link
 from asyncendpoints_core.store.redis.place import hide, place_of
-from asyncendpoints_core.store.redis.scripts import VERSION_ERROR
+from asyncendpoints_core.store.redis.scripts import SCHEMA, VERSION_ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -189,8 +190,10 @@ class RedisConnection:
         where = hide(self._url)
         text = str(error)
         if VERSION_ERROR in text:
+            found = text.partition(VERSION_ERROR)[2].split()[0]
             return StoreVersionError(
-                "the store in Redis is of a newer format than this program reads"
+                f"the store in Redis is of format {found}, asyncendpoints {__version__} reads "
+                f"format {SCHEMA}"
             )
         if isinstance(error, redis_errors.OutOfMemoryError) or "OOM command" in text:
             return StoreUnavailable("Redis has reached its memory limit")

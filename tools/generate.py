@@ -26,6 +26,12 @@ GENERATORS: dict[str, str] = {
     "docs/cli.md": "tools.generators.command_line:cli_md",
     "docs/lifecycle.md": "tools.generators.lifecycle:lifecycle_md",
     "docs/resource.md": "tools.generators.reference:resource_md",
+    "docs/scaling/burst.svg": "tools.generators.scaling:burst",
+    "docs/scaling/long-jobs.svg": "tools.generators.scaling:long_jobs",
+    "docs/scaling/outage.svg": "tools.generators.scaling:outage",
+    "docs/scaling/pulses.svg": "tools.generators.scaling:pulses",
+    "docs/scaling/ramp.svg": "tools.generators.scaling:ramp",
+    "docs/scaling/trickle.svg": "tools.generators.scaling:trickle",
     "docs/settings.md": "tools.generators.reference:settings_md",
     "docs/status.md": "tools.generators.status:status_md",
 }

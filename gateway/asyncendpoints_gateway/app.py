@@ -22,6 +22,7 @@ from asyncendpoints_gateway import cors, jobs, queries, replies, sse
 from asyncendpoints_gateway.config import GatewayConfig
 from asyncendpoints_gateway.context import Context
 from asyncendpoints_gateway.docs_page import docs_page, page_headers
+from asyncendpoints_gateway.express import Express
 from asyncendpoints_gateway.headers import wants_events
 from asyncendpoints_gateway.openapi import openapi_json
 from asyncendpoints_gateway.problems import (
@@ -161,26 +162,40 @@ class Gateway:
             extra = self._cors.headers(request.headers)
             operation, view = self._find(request, extra, decoded)
             response = await view
-        except Problem as problem:
-            response = problem.response()
-        except StoreError as error:
-            if not isinstance(error, StoreUnavailable):
-                log.error("the store cannot be used: %s", error)
-            context.metrics.store_error()
-            response = store_unavailable().response()
         except web.HTTPException:
             raise
-        except ConnectionError:  # the client went away half-way; nobody will read this
-            response = Problem("malformed-body", "the connection was lost", close=True).response()
-        except Exception:
-            log.exception("%s failed", operation)
-            response = internal().response()
+        except Exception as error:
+            response = self._refusal(error, operation)
         if extra and not response.prepared:
             cors.add(response, extra)
         if context.hub.closing and not response.prepared:
             response.force_close()  # and say so: the connection ends with the server
         context.metrics.request(operation, response.status, perf_counter() - begun)
         return response
+
+    def _refusal(self, error: Exception, operation: str) -> Reply:
+        """Return the answer to what a view raised."""
+        if isinstance(error, Problem):
+            return error.response()
+        if isinstance(error, StoreError):
+            if not isinstance(error, StoreUnavailable):
+                log.error("the store cannot be used: %s", error)
+            self.context.metrics.store_error()
+            return store_unavailable().response()
+        if isinstance(error, ConnectionError):  # the client went away half-way; nobody reads this
+            return Problem("malformed-body", "the connection was lost", close=True).response()
+        log.error("%s failed", operation, exc_info=error)
+        return internal().response()
+
+    def express(self) -> Express | None:
+        """Return the short way for plain submissions, None where none is plain: each has CORS
+        headers in its answer, or something to be asked before.
+        """
+        if self._cors.enabled or self._before_enqueue is not None:
+            return None
+        mount = self.context.config.mount
+        routes = {(method, mount + path): route for (method, path), route in self._literal.items()}
+        return Express(self.context, routes, self._guard, self._refusal)
 
     def _find(
         self, request: web.BaseRequest, extra: Mapping[str, str], decoded: bool

@@ -40,6 +40,11 @@ class Cors:
         self._origins = origins
         self._taken = ", ".join(sorted({*(name.lower() for name in TAKEN), *kept}))
 
+    @property
+    def enabled(self) -> bool:
+        """Whether there are origins that are allowed."""
+        return bool(self._origins)
+
     def headers(self, request_headers: CIMultiDictProxy[str]) -> dict[str, str]:
         """Return what every answer to this request carries."""
         if not self._origins:

@@ -11,7 +11,6 @@ from asyncendpoints_gateway.response import Reply
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiohttp import web
 
 URN: Final = "urn:asyncendpoints:problem:"
 MEDIA_TYPE: Final = "application/problem+json"
@@ -88,7 +87,7 @@ class Problem(Exception):
             }
         )
 
-    def response(self) -> web.Response:
+    def response(self) -> Reply:
         """Return the problem as an HTTP response."""
         response = Reply(
             status=self.kind.status,

@@ -20,11 +20,14 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 
 from asyncendpoints_gateway.problems import Problem, internal
+from asyncendpoints_gateway.response import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from aiohttp.web_protocol import _RequestHandler
+
+    from asyncendpoints_gateway.express import Express
 
 MAX_URI: Final = 8_190
 MAX_HEADERS: Final = 128
@@ -40,9 +43,12 @@ class HttpServer(web.Server):
     A handler is cancelled when its client goes away, so that nothing waits for nobody.
     """
 
-    def __init__(self, handler: _RequestHandler, max_head: int) -> None:
-        """Prepare; must be made inside the event loop."""
+    def __init__(
+        self, handler: _RequestHandler, max_head: int, express: Express | None = None
+    ) -> None:
+        """Prepare; must be made inside the event loop. `handler` sees what `express` leaves."""
         super().__init__(handler, handler_cancellation=True)
+        self._express = express
         # The parser's fault is the same for both, but for the limit: two limits tell them apart.
         max_field = max_head if max_head != MAX_URI else max_head + 1
         self._options: dict[str, Any] = {
@@ -57,16 +63,19 @@ class HttpServer(web.Server):
 
     def __call__(self) -> RequestHandler:
         """Return the protocol of a new connection."""
-        return Protocol(self, loop=self._loop, **self._options)
+        return Protocol(self, self._express, loop=self._loop, **self._options)
 
 
 class Protocol(RequestHandler):
     """One connection."""
 
-    __slots__ = ("_broken", "_lost", "_unread", "slight")
+    __slots__ = ("_asked", "_broken", "_express", "_lost", "_unread", "slight")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, server: HttpServer, express: Express | None, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._express = express
+        # The request that went the express way and is not answered yet.
+        self._asked: asyncio.Future[Any] | None = None
         self._broken = False
         self._lost: asyncio.Future[None] | None = None
         self._unread = 0
@@ -77,14 +86,15 @@ class Protocol(RequestHandler):
         """Feed the parser, until it has found a fault: what follows one means nothing."""
         if self._broken:
             return
+        # Set aside, so that aiohttp only queues what it parsed: its task is woken below, or not.
+        idle, self._waiter = self._waiter, None
         try:
             RequestHandler.data_received(self, data)
         except Exception as error:  # anything else than its own faults would kill the connection
             fault = BadHttpMessage("the request cannot be parsed")
             fault.__cause__ = error
             self._messages.append((_ErrInfo(400, fault, ""), EMPTY_PAYLOAD))
-            if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_result(None)
+        self._waiter = idle
         messages = self._messages
         self._unread += len(data)
         if not messages:
@@ -96,9 +106,60 @@ class Protocol(RequestHandler):
             if self._current_request is not None:
                 # The fault is in the body that is being read: let its reader know.
                 self._current_request.content.set_exception(RequestPayloadError("broken framing"))
+        if idle is None or idle.done() or self._asked is not None or self._expressed():
+            return
+        idle.set_result(None)
+
+    def _expressed(self) -> bool:
+        """Let the one request that has come go the express way, if it may."""
+        express, (message, payload) = self._express, self._messages[0]
+        if (
+            express is None
+            or len(self._messages) > 1
+            or not self.slight
+            or self.writing_paused
+            or isinstance(message, _ErrInfo)
+        ):
+            return False
+        asked = express.take(message, payload, self)
+        if asked is None:
+            return False
+        self._messages.popleft()
+        if self._parser is not None and self._manager is not None:  # still connected
+            self._parser.message_consumed()
+            self._manager.requests_count += 1
+        self._asked = asked
+        self._request_in_progress = True
+        self._keep_open()
+        return True
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Resume what was paused: aiohttp would go through it all after each read of a body."""
+        if self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
+
+    def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Write the answer of what went the express way, and go on with what came meanwhile."""
+        self._asked = None
+        self._request_in_progress = False
+        if self._handler_waiter is not None:
+            self._handler_waiter.set_result(None)
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        transport.write(whole(status, headers, body, close=self._close or self._force_close))
+        self._keep_open()
+        idle = self._waiter
+        if self._messages and idle is not None and not idle.done():
+            idle.set_result(None)
+
+    def _keep_open(self) -> None:
+        self._next_keepalive_close_time = self._loop.time() + IDLE_SECONDS
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Let go of everything."""
+        if self._asked is not None:
+            self._asked.cancel()
         if self._lost is not None and not self._lost.done():
             self._lost.set_result(None)
         super().connection_lost(exc)

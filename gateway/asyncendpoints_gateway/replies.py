@@ -60,23 +60,27 @@ def job_body(context: Context, job: Job) -> bytes:
 def accepted(
     context: Context, job: Job, ahead: int, headers: Mapping[str, str] = _NONE
 ) -> web.Response:
-    """Return the 202 for a job that will be done: where it is and when to look.
+    """Return the 202 for a job that will be done: where it is and when to look."""
+    return Reply(202, *accepted_parts(context, job, ahead, headers))
+
+
+def accepted_parts(
+    context: Context, job: Job, ahead: int, headers: Mapping[str, str]
+) -> tuple[Mapping[str, str], bytes]:
+    """Return headers and body of the 202; `headers` are added.
 
     A job that is as new as its answer has the store's time in it.
     """
     now = job.updated_ms if job.revision == 1 else None
     base = context.config.base
     here = f"{base}/jobs/{ids.text(job.id)}"
-    return Reply(
-        202,
-        {
-            "Content-Type": JSON,
-            "Location": here,
-            "Retry-After": context.retry_after(job, ahead, now),
-            **headers,
-        },
-        jobjson.encode_job(job, base, here),
-    )
+    about = {
+        "Content-Type": JSON,
+        "Location": here,
+        "Retry-After": context.retry_after(job, ahead, now),
+        **headers,
+    }
+    return about, jobjson.encode_job(job, base, here)
 
 
 def job_response(

@@ -38,6 +38,14 @@ class _Clock:
         return cls.line
 
 
+def whole(status: int, headers: Mapping[str, str], body: bytes, *, close: bool = False) -> bytes:
+    """Return the bytes of an HTTP/1.1 answer. `close`: say that the connection ends with it."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    last = "Connection: close\r\n" if close else ""
+    head = f"{_LINES[status]}{lines}Content-Length: {len(body)}\r\n{_Clock.date()}{last}\r\n"
+    return head.encode() + body
+
+
 class Reply(web.Response):
     """A response like any other; on the gateway's own server it takes the short way out."""
 
@@ -45,7 +53,7 @@ class Reply(web.Response):
         self, status: int = 200, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> None:
         super().__init__(status=status, headers=headers, body=body)
-        self._whole = body or b""
+        self.whole_body = body or b""
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Write everything, if nothing about the connection is special; else do as aiohttp does.
@@ -64,15 +72,11 @@ class Reply(web.Response):
             or self._status in _BODILESS
         ):
             return await super().prepare(request)
-        body = self._whole
-        lines = [_LINES[self._status]]
-        lines += [f"{name}: {value}\r\n" for name, value in self._headers.items()]
-        lines.append(f"Content-Length: {len(body)}\r\n{_Clock.date()}\r\n")
         self._keep_alive = True
         self._eof_sent = True  # write_eof has nothing left to do
         if transport.is_closing():
             raise ConnectionResetError("the client went away")
-        data = "".join(lines).encode() + body
+        data = whole(self._status, self._headers, self.whole_body)
         request.writer.output_size += len(data)
         transport.write(data)
         if request.protocol.writing_paused:

@@ -80,7 +80,7 @@ class Server:
         """Listen, and connect to the store in the background. Raises CannotListen."""
         loop = asyncio.get_running_loop()
         config = self.gateway.context.config
-        self._http = HttpServer(self.gateway.handle, config.max_head)
+        self._http = HttpServer(self.gateway.handle, config.max_head, self.gateway.express())
         self._listener = await listen(loop, self._http, self._host, self._port)
         self._port = self._listener.sockets[0].getsockname()[1]
         self.gateway.start()

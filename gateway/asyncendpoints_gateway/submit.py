@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core import ids
@@ -18,9 +19,10 @@ from asyncendpoints_gateway.bodies import check_body, read_body
 from asyncendpoints_gateway.problems import Problem, store_unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from aiohttp import web
+    from yarl import URL
 
     from asyncendpoints_core.jobs import Job
     from asyncendpoints_core.store.protocol import Enqueued
@@ -34,6 +36,8 @@ log = logging.getLogger("asyncendpoints.gateway")
 
 KEY_HEADERS: Final = ("idempotency-key", "x-async-request-id")
 _CREATED, _REPLAYED = EnqueueStatus.CREATED, EnqueueStatus.REPLAYED
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+_REPLAY: Final[Mapping[str, str]] = MappingProxyType({"Idempotent-Replayed": "true"})
 ASKING: Final = frozenset({"job-delay", "job-expires", "job-priority", *KEY_HEADERS})
 
 
@@ -49,22 +53,16 @@ async def submit(
     """Validate, enqueue, and answer 202, or with the result if the client prefers to wait."""
     try:
         sifted = read.sift(request.headers, route.keep)
-        new = await _new_job(context, request, route, params, sifted, decoded=decoded)
+        limit = context.config.max_body
+        body = await read_body(request, sifted.given, limit, decoded=decoded)
+        new = job_of(context, request.method, request.rel_url, route, params, sifted, body)
         if before_enqueue is not None:
             await before_enqueue(request)
         answer = await context.enqueue.ask(new)
-        job = _accepted(context, answer)
-    except Problem as problem:
-        context.metrics.submission(route.job, problem.name)
+        job, extra = accept(context, route, answer)
+    except (Problem, StoreUnavailable) as error:
+        refused(context, route, error)
         raise
-    except StoreUnavailable:
-        context.metrics.submission(route.job, "store-unavailable")
-        raise
-    replayed = answer.status is _REPLAYED
-    if log.isEnabledFor(logging.DEBUG):
-        log.debug("accepted %s", job.name, extra={"job_id": ids.text(job.id)})
-    context.metrics.submission(route.job, "replayed" if replayed else "created")
-    extra = {"Idempotent-Replayed": "true"} if replayed else {}
     if "prefer" in sifted.given:
         wait = read.prefer_wait(sifted.given["prefer"])
         if wait is not None:
@@ -72,33 +70,24 @@ async def submit(
     return replies.accepted(context, job, answer.ahead, extra)
 
 
-async def _new_job(
+def job_of(
     context: Context,
-    request: web.BaseRequest,
+    method: str,
+    url: URL,
     route: RouteConfig,
     params: dict[str, str],
     sifted: Sifted,
-    *,
-    decoded: bool,
+    body: bytes,
 ) -> NewJob:
-    given, url = sifted.given, request.rel_url
+    """Return the job that a request asks for; raises Problem."""
+    given, kept = sifted.given, sifted.kept
     content_type = given.get("content-type", "")
-    body = await read_body(request, given, context.config.max_body, decoded=decoded)
     if body or route.schema is not None:
         check_body(body, content_type, route.schema)
-    kept = sifted.kept
     if "traceparent" in kept and parse_traceparent(kept["traceparent"]) is None:
         del kept["traceparent"]  # W3C Trace Context §3.2.2.3: not to be passed on,
         kept.pop("tracestate", None)  # and what belongs to it neither
-    stored = Request(
-        request.method,
-        url.raw_path,
-        url.raw_query_string,
-        params,
-        kept,
-        content_type,
-        body,
-    )
+    stored = Request(method, url.raw_path, url.raw_query_string, params, kept, content_type, body)
     delay_ms = expires_ms = 0
     priority, idempotency = Priority.NORMAL, None
     if not ASKING.isdisjoint(given):
@@ -140,18 +129,36 @@ def fingerprint(request: Request) -> bytes:
     return digest.digest()
 
 
-def _accepted(context: Context, answer: Enqueued) -> Job:
-    status = answer.status
-    if answer.job is not None and (status is _CREATED or status is _REPLAYED):
-        return answer.job
-    if answer.status is EnqueueStatus.MISMATCH:
+def accept(context: Context, route: RouteConfig, answer: Enqueued) -> tuple[Job, Mapping[str, str]]:
+    """Return the job that the store has made or had, and what the answer says beside it.
+
+    Raises Problem when the store took nothing, StoreUnavailable when it cannot tell.
+    """
+    job, status = answer.job, answer.status
+    if job is not None and (status is _CREATED or status is _REPLAYED):
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("accepted %s", job.name, extra={"job_id": ids.text(job.id)})
+        if status is _CREATED:
+            context.metrics.submission(route.job, "created")
+            return job, _NOTHING
+        context.metrics.submission(route.job, "replayed")
+        return job, _REPLAY
+    if status is EnqueueStatus.MISMATCH:
         raise Problem("idempotency-mismatch", "the key was used for a request with other content")
-    if answer.status is EnqueueStatus.FULL:
+    if status is EnqueueStatus.FULL:
         raise queue_full(context)
-    if answer.status is EnqueueStatus.CLOSED:
+    if status is EnqueueStatus.CLOSED:
         raise store_unavailable("the endpoint is being deleted and accepts nothing more")
     # A replay whose job went at that very moment: sent again, it would be created.
     raise store_unavailable()
+
+
+def refused(context: Context, route: RouteConfig, error: Exception) -> None:
+    """Count a submission that became no job."""
+    if isinstance(error, Problem):
+        context.metrics.submission(route.job, error.name)
+    elif isinstance(error, StoreUnavailable):
+        context.metrics.submission(route.job, "store-unavailable")
 
 
 def queue_full(context: Context) -> Problem:
@@ -166,7 +173,11 @@ def queue_full(context: Context) -> Problem:
 
 
 async def _waited(
-    context: Context, request: web.BaseRequest, found: Found, wait: int, extra: dict[str, str]
+    context: Context,
+    request: web.BaseRequest,
+    found: Found,
+    wait: int,
+    extra: Mapping[str, str],
 ) -> web.Response:
     """Answer as GET {Location}/result would, once the job is final or `wait` seconds are over."""
     job = replies.existing(found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.store.protocol import MAX_BATCH, MAX_BATCH_BYTES
@@ -21,6 +21,7 @@ log = logging.getLogger("asyncendpoints.gateway")
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+Told = TypeVar("Told", contravariant=True)
 
 MAX_IN_FLIGHT: Final = 2
 """Calls at a time: one at the store, one being written or read."""
@@ -28,6 +29,19 @@ MAX_QUEUED: Final = 20_000
 """Items that may wait for a call; beyond that the store is too slow for them all."""
 RESEND_SECONDS: Final = (0.05, 0.3)
 """When a call whose reply was lost is sent again; every item is safe to repeat."""
+
+
+class Asker(Protocol[Told]):
+    """Who is told an answer; a future is one. Once it is `done`, it is told nothing more."""
+
+    def done(self) -> bool:
+        """Whether nobody asks any more."""
+
+    def set_result(self, result: Told, /) -> None:
+        """Take the answer."""
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """Take what went wrong."""
 
 
 class Batcher(Generic[Item, Answer]):
@@ -50,7 +64,7 @@ class Batcher(Generic[Item, Answer]):
         self._weigh = weigh
         self._limit = limit
         self._observe = observe
-        self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
+        self._waiting: deque[tuple[Item, Asker[Answer]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._scheduled = False
 
@@ -65,17 +79,20 @@ class Batcher(Generic[Item, Answer]):
         Giving up the future before its call began takes the item back; afterwards it only means
         that nobody hears the answer.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.put(item, future)
+        return future
+
+    def put(self, item: Item, asker: Asker[Answer]) -> None:
+        """Ask for the answer to `item` on behalf of `asker`, which is told it like a future."""
         if len(self._waiting) >= MAX_QUEUED:
-            future.set_exception(StoreUnavailable("the store is too slow for what comes in"))
-            return future
-        self._waiting.append((item, future))
+            asker.set_exception(StoreUnavailable("the store is too slow for what comes in"))
+            return
+        self._waiting.append((item, asker))
         if not self._scheduled and len(self._running) < MAX_IN_FLIGHT:
             # Everything that the loop has at hand now gets into this call.
             self._scheduled = True
-            loop.call_soon(self._start)
-        return future
+            asyncio.get_running_loop().call_soon(self._start)
 
     async def drained(self) -> None:
         """Return when no call is under way and nothing waits for one."""
@@ -102,12 +119,12 @@ class Batcher(Generic[Item, Answer]):
             self._scheduled = True
             task.get_loop().call_soon(self._start)
 
-    def _take(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
-        batch: list[tuple[Item, asyncio.Future[Answer]]] = []
+    def _take(self) -> list[tuple[Item, Asker[Answer]]]:
+        batch: list[tuple[Item, Asker[Answer]]] = []
         room = MAX_BATCH_BYTES
         while self._waiting and len(batch) < self._limit:
-            item, future = self._waiting[0]
-            if future.done():  # its client went away before anything was sent
+            item, asker = self._waiting[0]
+            if asker.done():  # its client went away before anything was sent
                 self._waiting.popleft()
                 continue
             if self._weigh is not None:
@@ -117,7 +134,7 @@ class Batcher(Generic[Item, Answer]):
             batch.append(self._waiting.popleft())
         return batch
 
-    async def _run(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
+    async def _run(self, batch: list[tuple[Item, Asker[Answer]]]) -> None:
         if self._observe is not None:
             self._observe(len(batch))
         try:
@@ -125,13 +142,13 @@ class Batcher(Generic[Item, Answer]):
         except Exception as error:
             if not isinstance(error, StoreUnavailable):
                 log.exception("a call to the store failed")
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
+            for _, asker in batch:
+                if not asker.done():
+                    asker.set_exception(error)
             return
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if not future.done():
-                future.set_result(answer)
+        for (_, asker), answer in zip(batch, answers, strict=True):
+            if not asker.done():
+                asker.set_result(answer)
 
     async def _send(self, items: Sequence[Item]) -> Sequence[Answer]:
         for delay in RESEND_SECONDS:

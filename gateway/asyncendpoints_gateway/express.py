@@ -9,8 +9,7 @@ read, decide and answer with the same functions.
 
 from __future__ import annotations
 
-import asyncio
-from functools import partial
+import logging
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -18,7 +17,6 @@ from aiohttp import HttpVersion11
 
 from asyncendpoints_gateway import replies
 from asyncendpoints_gateway.headers import sift
-from asyncendpoints_gateway.problems import Problem
 from asyncendpoints_gateway.submit import accept, job_of, refused
 
 if TYPE_CHECKING:
@@ -33,12 +31,17 @@ if TYPE_CHECKING:
     from asyncendpoints_gateway.context import Context
     from asyncendpoints_gateway.response import Reply
 
+log = logging.getLogger("asyncendpoints.gateway")
+
 OTHER: Final = frozenset({"content-encoding", "expect", "prefer"})
 """Steering headers that need more than one step."""
 
 
 class Connection(Protocol):
-    """Where an answer goes."""
+    """Where a request came from."""
+
+    def take(self, asked: Asked) -> None:
+        """Take the request off the connection: `asked` will answer it."""
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Send the answer to what was taken."""
@@ -55,18 +58,16 @@ class Express:
         refusal: Callable[[Exception, str], Reply],
     ) -> None:
         """Prepare; `routes` by method and whole path."""
-        self._context = context
+        self.context = context
+        self.refusal = refusal
         self._routes = routes
         self._guard = guard
-        self._refusal = refusal
 
     def take(
         self, message: RawRequestMessage, payload: StreamReader, connection: Connection
-    ) -> asyncio.Future[Enqueued] | None:
-        """Take a request, and return the store's answer to come, after which `connection` is
-        answered. None: not plain, and not touched.
-        """
-        context = self._context
+    ) -> bool:
+        """Take a request and answer it when the store has; False: not plain, and not touched."""
+        context = self.context
         route = self._routes.get((message.method, message.path))
         if (
             route is None
@@ -78,44 +79,68 @@ class Express:
             or payload.exception() is not None
             or context.hub.closing
         ):
-            return None
+            return False
         sifted = sift(message.headers, route.keep)
         given = sifted.given
         if not OTHER.isdisjoint(given):
-            return None
+            return False
         if int(given.get("content-length", 0)) > context.config.max_body:
-            return None
-        begun = perf_counter()
+            return False
+        asked = Asked(self, route, connection)
+        connection.take(asked)
         try:
             if self._guard is not None:
                 self._guard.check(message.headers.get("Authorization"))
             body = payload.read_nowait(-1)
             new = job_of(context, message.method, message.url, route, {}, sifted, body)
-            future = context.enqueue.ask(new)
-        except Problem as problem:
-            future = asyncio.get_running_loop().create_future()
-            future.set_exception(problem)
-        future.add_done_callback(partial(self._answer, route, connection, begun))
-        return future
-
-    def _answer(
-        self,
-        route: RouteConfig,
-        connection: Connection,
-        begun: float,
-        future: asyncio.Future[Enqueued],
-    ) -> None:
-        if future.cancelled():  # its client went away
-            return
-        context = self._context
-        try:
-            answer = future.result()
-            job, extra = accept(context, route, answer)
-            headers, body = replies.accepted_parts(context, job, answer.ahead, extra)
-            status = 202
         except Exception as error:
-            refused(context, route, error)
-            reply = self._refusal(error, "submit")
-            status, headers, body = reply.status, reply.headers, reply.whole_body
-        context.metrics.request("submit", status, perf_counter() - begun)
-        connection.answer(status, headers, body)
+            asked.set_exception(error)
+        else:
+            context.enqueue.put(new, asked)
+        return True
+
+
+class Asked:
+    """One request under way: what the batcher tells of it becomes its answer at once."""
+
+    __slots__ = ("_begun", "_connection", "_express", "_gone", "_route")
+
+    def __init__(self, express: Express, route: RouteConfig, connection: Connection) -> None:
+        self._begun = perf_counter()
+        self._express = express
+        self._route = route
+        self._connection = connection
+        self._gone = False
+
+    def cancel(self) -> None:
+        """The client went away: nobody hears the answer."""
+        self._gone = True
+
+    def done(self) -> bool:
+        """Whether nobody asks any more."""
+        return self._gone
+
+    def set_result(self, answer: Enqueued) -> None:
+        """Answer with what the store has decided."""
+        context = self._express.context
+        try:
+            job, extra = accept(context, self._route, answer)
+            headers, body = replies.accepted_parts(context, job, answer.ahead, extra)
+        except Exception as error:
+            self.set_exception(error)
+        else:
+            self._answer(202, headers, body)
+
+    def set_exception(self, error: Exception) -> None:
+        """Answer with a problem."""
+        refused(self._express.context, self._route, error)
+        reply = self._express.refusal(error, "submit")
+        self._answer(reply.status, reply.headers, reply.whole_body)
+
+    def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self._gone = True
+        self._express.context.metrics.request("submit", status, perf_counter() - self._begun)
+        try:
+            self._connection.answer(status, headers, body)
+        except Exception:  # one connection's trouble is none of its neighbours' in the batch
+            log.exception("an answer could not be sent")

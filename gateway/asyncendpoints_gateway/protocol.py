@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from aiohttp.web_protocol import _RequestHandler
 
-    from asyncendpoints_gateway.express import Express
+    from asyncendpoints_gateway.express import Asked, Express
 
 MAX_URI: Final = 8_190
 MAX_HEADERS: Final = 128
@@ -75,7 +75,7 @@ class Protocol(RequestHandler):
         super().__init__(server, **options)
         self._express = express
         # The request that went the express way and is not answered yet.
-        self._asked: asyncio.Future[Any] | None = None
+        self._asked: Asked | None = None
         self._broken = False
         self._lost: asyncio.Future[None] | None = None
         self._unread = 0
@@ -121,17 +121,16 @@ class Protocol(RequestHandler):
             or isinstance(message, _ErrInfo)
         ):
             return False
-        asked = express.take(message, payload, self)
-        if asked is None:
-            return False
+        return express.take(message, payload, self)
+
+    def take(self, asked: Asked) -> None:
+        """Take the request that has come off the queue; aiohttp's task will not see it."""
         self._messages.popleft()
         if self._parser is not None and self._manager is not None:  # still connected
             self._parser.message_consumed()
             self._manager.requests_count += 1
         self._asked = asked
         self._request_in_progress = True
-        self._keep_open()
-        return True
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Resume what was paused: aiohttp would go through it all after each read of a body."""
@@ -148,13 +147,16 @@ class Protocol(RequestHandler):
         if transport is None or transport.is_closing():
             return
         transport.write(whole(status, headers, body, close=self._close or self._force_close))
-        self._keep_open()
+        self._next_keepalive_close_time = self._loop.time() + IDLE_SECONDS
         idle = self._waiter
         if self._messages and idle is not None and not idle.done():
             idle.set_result(None)
 
-    def _keep_open(self) -> None:
-        self._next_keepalive_close_time = self._loop.time() + IDLE_SECONDS
+    def _process_keepalive(self) -> None:
+        """Close a connection that was idle for long; to aiohttp one looks idle that is not."""
+        if self._asked is not None:
+            self._next_keepalive_close_time = self._loop.time() + IDLE_SECONDS
+        super()._process_keepalive()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Let go of everything."""

@@ -1,7 +1,8 @@
 """Accepted submissions a second beside a bare aiohttp echo of the same body, in one run.
 
 Both servers are processes of their own on uvloop with 64 connections; the gateway stores each job
-in a real Redis. Rounds alternate, so that what else the machine does hits both; medians count.
+in a real Redis, whose queue is empty when a round begins. Rounds alternate, so that what else the
+machine does hits both; medians count.
 """
 
 import argparse
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from redis import Redis
 
 from support.redis_server import RedisServer
 
@@ -129,6 +132,8 @@ def measure(rounds: int, seconds: float, connections: int, memory: bool) -> dict
         for port, _ in targets.values():
             load(port, 0.5, connections)
         for _ in range(rounds):
+            with Redis.from_url(redis.url) as client:
+                client.flushall()
             for name, (port, pid) in targets.items():
                 before = cpu_seconds(pid)
                 figures = load(port, seconds, connections)

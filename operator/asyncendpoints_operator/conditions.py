@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from asyncendpoints_core import __version__
 from asyncendpoints_core.autoscale import Reason
 from asyncendpoints_operator.facts import Facts, QueueReason
-from asyncendpoints_operator.podstate import Deployment, Trouble
+from asyncendpoints_operator.podstate import VERSION_UNSUPPORTED, Deployment, Trouble
 from asyncendpoints_operator.status_model import MAX_MESSAGE_CHARS
 
 Value = Literal["True", "False", "Unknown"]
@@ -26,7 +27,6 @@ SCALING_ACTIVE: Final = "ScalingActive"
 ROUTES_ACCEPTED: Final = "RoutesAccepted"
 QUEUE_NOT_DURABLE: Final = "QueueNotDurable"
 QUEUE_SHARED: Final = "QueueShared"
-VERSION_UNSUPPORTED: Final = "WorkerVersionUnsupported"
 
 ROLLING_OUT: Final = "RollingOut"
 
@@ -164,10 +164,10 @@ def _trouble(facts: Facts) -> list[Trouble]:
     found += [Trouble(r.reason, f"{r.kind} {r.name}: {r.message}") for r in facts.refusals]
     if facts.gateway_trouble:
         found.append(_of("gateway", facts.gateway_trouble))
-    if facts.worker_trouble:
+    if facts.unsupported:
+        found.append(Trouble(VERSION_UNSUPPORTED, _unsupported(facts)))
+    if facts.worker_trouble and facts.worker_trouble.reason != VERSION_UNSUPPORTED:
         found.append(_of("workers", facts.worker_trouble))
-    if facts.queue.unsupported:
-        found.append(Trouble(VERSION_UNSUPPORTED, _unsupported(facts.queue.unsupported)))
     return found
 
 
@@ -262,17 +262,23 @@ def _warnings(facts: Facts) -> list[Finding]:
                 "not isolated from each other there",
             )
         )
-    if queue.unsupported:
-        text = _unsupported(queue.unsupported)
-        found.append(Finding(VERSION_UNSUPPORTED, "True", "NewerStore", text))
+    if facts.unsupported:
+        found.append(Finding(VERSION_UNSUPPORTED, "True", "OtherFormat", _unsupported(facts)))
     return found
 
 
-def _unsupported(count: int) -> str:
-    return (
-        f"{count} workers refuse jobs: the store is of a newer format than their image reads; "
-        "build the worker image on the present base"
-    )
+def _unsupported(facts: Facts) -> str:
+    """Say what workers refuse, in their own words, and what to do about it."""
+    worker = facts.endpoint.spec.worker if facts.endpoint else None
+    if facts.queue.reason is QueueReason.NEWER_FORMAT:
+        fix = "upgrade the operator, which does not read it either"
+    elif worker is not None and worker.http is not None:
+        fix = "the operator replaces their container by its own of the present version"
+    else:
+        fix = f"build the worker image on asyncendpoints/worker:{__version__}"
+    count = len(facts.unsupported)
+    who = "1 worker refuses" if count == 1 else f"{count} workers refuse"
+    return f"{who} jobs: {_join(sorted(set(facts.unsupported)))}; {fix}"
 
 
 def _failed(kind: str, trouble: Trouble) -> Finding:

@@ -3,7 +3,7 @@
 In HTTP mode the main container is our agent and the user's is a native sidecar: the kubelet ends
 sidecars only after the main containers, so the user's server outlives the worker that calls it.
 The agent's image is the installation's when the template is first made, and stays what it was until
-the spec changes the template: an upgrade of the operator rolls no worker.
+the spec changes the template, or it cannot work: an upgrade of the operator rolls no worker.
 """
 
 import math
@@ -81,9 +81,12 @@ def worker_deployment(
     )
 
 
-def live_of(deployment: dict[str, Any] | None, replicas: int) -> Live:
-    """Read from a worker Deployment that is there (None: it is not) what the next one needs."""
-    if deployment is None:
+def live_of(deployment: dict[str, Any] | None, replicas: int, *, refused: bool = False) -> Live:
+    """Read from a worker Deployment that is there (None: it is not) what the next one needs.
+
+    `refused`: its workers are of a version that cannot work, so no image of theirs is kept.
+    """
+    if deployment is None or refused:
         return Live(replicas)
     template = deployment["spec"]["template"]
     containers = template["spec"]["containers"]

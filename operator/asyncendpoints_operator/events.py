@@ -12,6 +12,7 @@ from asyncendpoints_core.autoscale import Decision
 from asyncendpoints_core.recovery import Recovered
 from asyncendpoints_core.store.protocol import Cause, Released
 from asyncendpoints_operator import conditions as c
+from asyncendpoints_operator.podstate import VERSION_UNSUPPORTED
 from asyncendpoints_operator.status import condition_of
 
 MAX_NOTE_CHARS: Final = 1_000
@@ -59,7 +60,7 @@ _TURNS: Final = (
     _Turn(c.DEGRADED, "False", "Normal", "Mended", False),
     _Turn(c.QUEUE_NOT_DURABLE, "True", "Warning", "QueueNotDurable", True),
     _Turn(c.QUEUE_SHARED, "True", "Warning", "QueueShared", True),
-    _Turn(c.VERSION_UNSUPPORTED, "True", "Warning", "WorkerVersionUnsupported", True),
+    _Turn(VERSION_UNSUPPORTED, "True", "Warning", VERSION_UNSUPPORTED, True),
 )
 
 

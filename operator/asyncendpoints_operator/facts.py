@@ -49,8 +49,7 @@ class Queue:
 
     `stats` is None while it cannot be read. `identity` names the Redis that holds the jobs, without
     credentials (the old one, while the queue is MOVED). `durable` None: the server would not tell.
-    `shared`: on the operator's Redis without a user of its own. `unsupported` counts workers that
-    refuse to claim because of the store's version.
+    `shared`: on the operator's Redis without a user of its own.
     """
 
     reason: QueueReason = QueueReason.NOT_READ
@@ -60,7 +59,6 @@ class Queue:
     durable: bool | None = True
     warnings: tuple[str, ...] = ()
     shared: bool = False
-    unsupported: int = 0
 
     @property
     def reachable(self) -> bool:
@@ -93,7 +91,8 @@ class Facts:
     """Everything the status is computed from.
 
     `endpoint` is None when the resource breaks a rule that the API server could not check;
-    `faults` then says which. `pinned_by` is the field manager that wrote spec.replicas.
+    `faults` then says which. `unsupported` has the sentence of each worker that refuses the
+    store's format. `pinned_by` is the field manager that wrote spec.replicas.
     """
 
     generation: int
@@ -104,6 +103,7 @@ class Facts:
     gateway_trouble: Trouble | None = None
     worker: Deployment = NO_DEPLOYMENT
     worker_trouble: Trouble | None = None
+    unsupported: tuple[str, ...] = ()
     queue: Queue = Queue()
     scaling: Scaling = Scaling()
     pinned_by: str = ""

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from asyncendpoints_operator.naming import COST_ANNOTATION, TEMPLATE_ANNOTATION
+from asyncendpoints_core.last_words import version_refused
+from asyncendpoints_operator.naming import AGENT_CONTAINER, COST_ANNOTATION, TEMPLATE_ANNOTATION
 
 Object = Mapping[str, Any]
 
@@ -25,6 +26,8 @@ _STUCK: Final = frozenset(
     }
 )
 _CRASH_LOOP: Final = "CrashLoopBackOff"
+VERSION_UNSUPPORTED: Final = "WorkerVersionUnsupported"
+"""The store is of another format than the worker's image reads: it ends each time it starts."""
 # The kubelet goes back and forth between these; a condition must not.
 _SAME: Final = {"ErrImagePull": "ImagePullBackOff"}
 _RESTARTS: Final = 2
@@ -100,6 +103,8 @@ def container_statuses(status: Object) -> list[Object]:
 
 def _trouble(status: Object, conditions: Mapping[str, Object]) -> Trouble | None:
     for container in container_statuses(status):
+        if refused := _refused_version(container):
+            return Trouble(VERSION_UNSUPPORTED, refused)
         waiting = (container.get("state") or {}).get("waiting") or {}
         reason = waiting.get("reason", "")
         if reason in _STUCK:
@@ -113,6 +118,18 @@ def _trouble(status: Object, conditions: Mapping[str, Object]) -> Trouble | None
     return None
 
 
+def _refused_version(container: Object) -> str:
+    """Return what a worker said that its store's format ended, "" if none did or all is well now.
+
+    Until it is ready again it counts as refusing: it is started over and over.
+    """
+    if container.get("ready") or container.get("name") != AGENT_CONTAINER:
+        return ""
+    state = container.get("state") or {}
+    ended = state.get("terminated") or _last_end(container)
+    return version_refused(ended.get("message") or "")
+
+
 def _last_end(container: Object) -> Object:
     return (container.get("lastState") or {}).get("terminated") or {}
 
@@ -121,9 +138,10 @@ def _why(container: Object, waiting: Object) -> str:
     """Say in one sentence why a container is not there: how it ended last, where it did."""
     name, said, ended = container.get("name", "?"), waiting.get("message", ""), _last_end(container)
     if ended and waiting.get("reason", _CRASH_LOOP) == _CRASH_LOOP:
+        words = f": {ended['message']}" if ended.get("message") else ""
         return (
             f"container {name} ends with {ended.get('reason', 'Error')}, "
-            f"exit code {ended.get('exitCode')}, {container.get('restartCount', 0)} restarts"
+            f"exit code {ended.get('exitCode')}, {container.get('restartCount', 0)} restarts{words}"
         )
     return f"container {name}: {said}" if said else f"container {name}"
 
@@ -202,3 +220,14 @@ def trouble_of(deployment: Deployment, pods: Iterable[Pod]) -> Trouble | None:
     stuck = [pod for pod in pods if pod.trouble and not pod.ready and not pod.deleting]
     newest = max(stuck, key=lambda pod: (pod.created, pod.name), default=None)
     return newest.trouble if newest else deployment.trouble
+
+
+def refusing_version(pods: Iterable[Pod]) -> tuple[str, ...]:
+    """Return the sentence of each worker that refuses the store's format."""
+    return tuple(
+        pod.trouble.message
+        for pod in pods
+        if pod.trouble
+        and pod.trouble.reason == VERSION_UNSUPPORTED
+        and not (pod.deleting or pod.ended)
+    )

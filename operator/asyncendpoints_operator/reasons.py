@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from asyncendpoints_core.autoscale import Reason
 from asyncendpoints_operator import conditions as c
 from asyncendpoints_operator.facts import QueueReason, RefusalReason
+from asyncendpoints_operator.podstate import VERSION_UNSUPPORTED
 
 
 class About(NamedTuple):
@@ -65,7 +66,7 @@ CONDITIONS: Final[dict[str, About]] = {
             RefusalReason.REFUSED: "the API server refuses a child (a quota, a webhook, a right); "
             "the message is its own. Tried again with growing pauses",
             RefusalReason.DRIFT_LOOP: "something changes a child back each time it is put right",
-            c.VERSION_UNSUPPORTED: "see WorkerVersionUnsupported",
+            VERSION_UNSUPPORTED: "see the condition WorkerVersionUnsupported",
             _PODS[0]: _PODS[1],
         },
     ),
@@ -86,6 +87,7 @@ CONDITIONS: Final[dict[str, About]] = {
             "ScaledToZero": "none is wanted: the first job starts one",
             "Pinned": "spec.replicas is 0",
             "Suspended": "spec.suspend is true",
+            VERSION_UNSUPPORTED: "see the condition",
             _PODS[0]: _PODS[1],
         },
     ),
@@ -139,9 +141,13 @@ CONDITIONS: Final[dict[str, About]] = {
         "Only where it applies: tenants of the operator's Redis are not kept apart.",
         {"AclOff": "chart value redis.acl is false, or the server refuses ACL"},
     ),
-    c.VERSION_UNSUPPORTED: About(
-        "Only where it applies: workers refuse jobs.",
-        {"NewerStore": "their image is older than the store: build it on the present base"},
+    VERSION_UNSUPPORTED: About(
+        "Only where it applies: workers refuse jobs, and end. The message names both versions and "
+        "what to do. Gone with the last such pod.",
+        {
+            "OtherFormat": "the store is of another format than their image reads: build it on "
+            "the present base. In HTTP mode the operator replaces its container by itself"
+        },
     ),
 }
 

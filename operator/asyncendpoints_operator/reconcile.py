@@ -17,7 +17,7 @@ from asyncendpoints_operator.desired import desired, obsolete
 from asyncendpoints_operator.desired_worker import live_of
 from asyncendpoints_operator.facts import Queue, QueueReason
 from asyncendpoints_operator.naming import GATEWAY, WORKER
-from asyncendpoints_operator.podstate import read_deployment, read_pod
+from asyncendpoints_operator.podstate import read_deployment, read_pod, refusing_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,9 +124,12 @@ class Reconciler:
         async with unit.deploying:
             gateway, worker = gateway_and_worker(leader.cache, endpoint)
             replicas = read_deployment(worker).wanted if worker else first_replicas(unit, endpoint)
-            wanted = desired(endpoint, leader.platform, live_of(worker, replicas))
+            workers = self._pods(unit, WORKER)
+            refused = bool(refusing_version(map(read_pod, workers)))
+            live = live_of(worker, replicas, refused=refused)
+            wanted = desired(endpoint, leader.platform, live)
             unit.refusals = await leader.children.apply(unit, wanted)
-            pods = [*self._pods(unit, GATEWAY), *self._pods(unit, WORKER)]
+            pods = [*self._pods(unit, GATEWAY), *workers]
             rolling = any(read_deployment(each).rolling for each in (gateway, worker))
             existing = leader.cache.children(unit.key)
             gone = obsolete(endpoint, existing, wanted, pods, rolling=rolling)

@@ -15,7 +15,12 @@ from asyncendpoints_operator.cluster import Ref, Refused, Unreachable
 from asyncendpoints_operator.desired_network import url_of
 from asyncendpoints_operator.facts import Facts, QueueReason
 from asyncendpoints_operator.naming import FIELD_MANAGER, GATEWAY, WORKER, selector_text
-from asyncendpoints_operator.podstate import read_deployment, read_pod, trouble_of
+from asyncendpoints_operator.podstate import (
+    read_deployment,
+    read_pod,
+    refusing_version,
+    trouble_of,
+)
 from asyncendpoints_operator.status import Budget, build, decide_write, patch_of
 
 if TYPE_CHECKING:
@@ -108,6 +113,7 @@ class Reporter:
             gateway_trouble=trouble_of(gateway, pods[GATEWAY]),
             worker=worker,
             worker_trouble=trouble_of(worker, pods[WORKER]),
+            unsupported=refusing_version(pods[WORKER]),
             queue=facts.queue,
             scaling=facts.scaling,
             pinned_by=facts.pinned_by,

@@ -190,10 +190,10 @@ async def test_a_newer_store_is_refused(redis_url: str) -> None:
     with Redis.from_url(redis_url) as client:
         client.hset(f"aep:{{{ENDPOINT}}}:meta", "schema", "2")
         for verb in ("stats", "pause", "recover"):
-            with pytest.raises(StoreVersionError, match="is of format 2, .* reads format 1"):
+            with pytest.raises(StoreVersionError, match=r"is of format 2, .* reads format 1"):
                 await VERBS[verb](Scene(store))
         other = RedisStore(redis_url, ENDPOINT)
-        with pytest.raises(StoreVersionError, match="is of format 2, .* reads format 1"):
+        with pytest.raises(StoreVersionError, match=r"is of format 2, .* reads format 1"):
             await other.open()
         await other.close()
     await store.close()

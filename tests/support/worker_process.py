@@ -27,7 +27,8 @@ END_SECONDS = 60.0
 class WorkerProcess:
     """Starts the supervisor of `endpoint`; its handlers' module is looked for in `folder`.
 
-    `settings` and `idle_seconds` go to `run_supervisor`. `stderr` is where its log goes.
+    `settings`, `idle_seconds` and `termination_log` go to `run_supervisor`. `stderr` is where its
+    log goes.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class WorkerProcess:
         folder: Path,
         *,
         idle_seconds: float = 10.0,
+        termination_log: Path = Path("/nonexistent"),
         stderr: int | IO[bytes] | None = None,
         **settings: Any,
     ) -> None:
@@ -45,6 +47,7 @@ class WorkerProcess:
             "settings": {"redis_url": redis_url, **settings},
             "folder": str(folder),
             "idle_seconds": idle_seconds,
+            "termination_log": str(termination_log),
         }
         self._process = subprocess.Popen(
             [sys.executable, __file__, json.dumps(described)],
@@ -132,6 +135,7 @@ def main(arguments: Sequence[str]) -> int:
         Settings(**described["settings"]),
         folders=[Path(described["folder"])],
         idle_seconds=described["idle_seconds"],
+        termination_log=Path(described["termination_log"]),
     )
 
 

@@ -11,8 +11,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from asyncendpoints_core.jobs import Job
+from asyncendpoints_core.last_words import version_refused
 from asyncendpoints_core.states import State
 from support.ports import free_port
 from support.redis_server import RedisServer
@@ -20,6 +22,7 @@ from support.work import assert_tidy, eventually, until, until_final, until_runn
 from support.worker_process import WorkerProcess, children_of, kill
 from support.worker_setup import (
     FOLDER,
+    Setup,
     Start,
     has_ended,
     is_draining,
@@ -277,6 +280,45 @@ async def test_what_waits_for_redis_in_a_pod_ends_with_sigterm(start: Start) -> 
     with WorkerProcess(setup.endpoint, url, FOLDER, admin_port=port, pod_uid="pod-1") as worker:
         await eventually(lambda: _answers(port))
         assert worker.stop() == 0
+
+
+async def test_a_store_of_another_format_is_refused_at_the_start(
+    start: Start, tmp_path: Path
+) -> None:
+    setup = await start()
+    say_format(setup, 2)
+    words = tmp_path / "termination-log"
+    words.touch()
+    with setup.worker(pod_uid="pod-1", termination_log=words) as worker:
+        assert worker.wait() == 1
+    said = version_refused(words.read_text())
+    assert said.startswith("the store in Redis is of format 2, asyncendpoints ")
+    assert said.endswith(" reads format 1")
+
+
+async def test_a_worker_whose_store_becomes_another_format_ends_and_says_so(
+    start: Start, tmp_path: Path
+) -> None:
+    setup = await start()
+    words = tmp_path / "termination-log"
+    words.touch()
+    with setup.worker(pod_uid="pod-1", termination_log=words) as worker:
+        job_ids = await setup.submit("hold")
+        await until_runs(setup, 1)
+        say_format(setup, 2)
+        assert worker.wait() == 1
+    assert "is of format 2" in version_refused(words.read_text())
+    say_format(setup, 1)
+    setup.let_go()
+    setup.worker(pod_uid="pod-1")  # one that the store takes, as its successor
+    (job,) = await until_final(setup.store, *job_ids)
+    assert (job.state, job.attempt, job.crashes) == (State.COMPLETED, 1, 0)
+
+
+def say_format(setup: Setup, number: int) -> None:
+    """Let the store say that it is of another format."""
+    with Redis.from_url(setup.url) as client:
+        client.hset(f"aep:{{{setup.endpoint.key}}}:meta", "schema", str(number))
 
 
 def _answers(port: int) -> bool:

@@ -159,6 +159,17 @@ def test_an_upgrade_keeps_the_agent_of_http_mode() -> None:
     assert upgraded["spec"]["replicas"] == 2
 
 
+def test_an_agent_that_cannot_work_is_replaced() -> None:
+    first = deployment(children(HTTP_MODE), "worker")
+    live = live_of(first, 2, refused=True)
+    replaced = deployment(children(HTTP_MODE, live, NEXT_VERSION), "worker")
+    agent = replaced["spec"]["template"]["spec"]["containers"][0]
+    assert agent["image"] == NEXT_VERSION.worker_image
+    assert replaced["spec"]["replicas"] == 2
+    settled = deployment(children(HTTP_MODE, live_of(replaced, 2), NEXT_VERSION), "worker")
+    assert settled == replaced
+
+
 def test_a_changed_spec_takes_the_new_agent() -> None:
     live = live_of(deployment(children(HTTP_MODE), "worker"), 2)
     changed = children(HTTP_MODE, live, NEXT_VERSION, worker={"image": "registry.example/thumbs:8"})

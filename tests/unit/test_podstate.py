@@ -98,6 +98,24 @@ def test_a_pod_that_just_appeared_is_read() -> None:
         ),
         (
             {
+                "containerStatuses": [
+                    container(
+                        restartCount=1,
+                        lastState={
+                            "terminated": {"exitCode": 2, "message": "UsageError: no module jobs"}
+                        },
+                        **waiting("CrashLoopBackOff", "back-off 10s"),
+                    )
+                ]
+            },
+            Trouble(
+                "CrashLoopBackOff",
+                "container worker ends with Error, exit code 2, 1 restarts: "
+                "UsageError: no module jobs",
+            ),
+        ),
+        (
+            {
                 "conditions": [
                     {
                         "type": "PodScheduled",

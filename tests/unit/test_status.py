@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from asyncendpoints_core import __version__
 from asyncendpoints_core.autoscale import Reason
 from asyncendpoints_core.endpoint import AsyncEndpoint
 from asyncendpoints_core.states import State
@@ -80,6 +81,7 @@ def message(these: Facts, kind: str, before: Status | None = None) -> str:
     return next(f.message for f in conditions(these, before) if f.type == kind)
 
 
+OLD = "the store in Redis is of format 2, asyncendpoints 0.0.9 reads format 1"
 BAD_IMAGE = Trouble("ImagePullBackOff", "container worker: no such image")
 
 
@@ -197,9 +199,15 @@ SITUATIONS: dict[str, tuple[Facts, dict[str, tuple[str, str]]]] = {
         {"Ready": ("True", "Serving"), "QueueShared": ("True", "AclOff")},
     ),
     "workers too old": (
-        facts(queue=Queue(QueueReason.REACHABLE, unsupported=2)),
+        facts(
+            worker=deployment(2, 0),
+            worker_trouble=Trouble("WorkerVersionUnsupported", OLD),
+            unsupported=(OLD, OLD),
+        ),
         {
-            "WorkerVersionUnsupported": ("True", "NewerStore"),
+            "Ready": ("False", "WorkerVersionUnsupported"),
+            "WorkersAvailable": ("False", "WorkerVersionUnsupported"),
+            "WorkerVersionUnsupported": ("True", "OtherFormat"),
             "Degraded": ("True", "WorkerVersionUnsupported"),
         },
     ),
@@ -230,6 +238,19 @@ SITUATIONS: dict[str, tuple[Facts, dict[str, tuple[str, str]]]] = {
 def test_conditions(name: str) -> None:
     these, expected = SITUATIONS[name]
     assert found(these).items() >= expected.items()
+
+
+def test_a_refused_format_is_told_with_both_versions_and_what_to_do() -> None:
+    handlers = message(facts(unsupported=(OLD,)), "WorkerVersionUnsupported")
+    assert handlers.startswith(f"1 worker refuses jobs: {OLD}; ")
+    assert f"build the worker image on asyncendpoints/worker:{__version__}" in handlers
+    http = {"worker": {"http": {"port": 80}, "handlers": None}}
+    replaced = message(facts(http, unsupported=(OLD, OLD)), "WorkerVersionUnsupported")
+    assert replaced.startswith(f"2 workers refuse jobs: {OLD}; ")
+    assert "replaces their container" in replaced
+    unread = Queue(QueueReason.NEWER_FORMAT, "newer")
+    text = message(facts(queue=unread, unsupported=(OLD,)), "WorkerVersionUnsupported")
+    assert "upgrade the operator" in text
 
 
 def test_every_status_has_the_schema_of_the_crd() -> None:

@@ -11,7 +11,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
-from asyncendpoints_core.errors import StoreError, WorkerGone
+from asyncendpoints_core.errors import StoreError, StoreVersionError, WorkerGone
 from asyncendpoints_core.store.protocol import Beat
 from asyncendpoints_worker.backoff import Backoff
 
@@ -83,6 +83,8 @@ class Heart:
         self._now = asyncio.Event()
         self._policy_due = 0.0
         self.policy = policy
+        # What the store says since it is of another format: nothing will be taken from us again.
+        self.refused: StoreVersionError | None = None
 
     def beat_now(self) -> None:
         """Do not wait for the next half second."""
@@ -98,6 +100,8 @@ class Heart:
                 await self.beat()
                 await self._follow_policy(loop.time())
             except StoreError as error:
+                if isinstance(error, StoreVersionError):
+                    self.refused = error
                 if reachable:
                     log.warning("no heartbeat: %s", error)
                 reachable = False

@@ -14,6 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from asyncendpoints_core import last_words
 from asyncendpoints_core.errors import AsyncEndpointsError, StoreUnavailable, UsageError
 from asyncendpoints_core.recovery import Keeper, Recovered, release_older
 from asyncendpoints_core.store.protocol import Cause
@@ -56,22 +57,22 @@ def run_supervisor(
     *,
     folders: Sequence[Path] = (),
     idle_seconds: float = IDLE_SECONDS,
+    termination_log: Path = last_words.TERMINATION_LOG,
 ) -> int:
     """Run a worker of `endpoint` until SIGTERM or Ctrl-C; return its exit status.
 
-    0: drained. 1: the admin port or, outside a pod, Redis is out of reach at the start. 2: the
-    handlers cannot be loaded. 130: a second Ctrl-C. Faults are one line on stderr. `folders` are
-    where the handlers' module is looked for first.
+    0: drained. 1: the admin port or, outside a pod, Redis is out of reach at the start; the store
+    is of another format. 2: the handlers cannot be loaded. 130: a second Ctrl-C. Faults are one
+    line on stderr, and in `termination_log` where that is there. `folders` are where the handlers'
+    module is looked for first.
     """
     try:
         # Not uvloop: it keeps SIGCHLD, and with it the ends of adopted processes, to itself.
         return asyncio.run(Supervisor(endpoint, settings, folders, idle_seconds).run())
-    except UsageError as error:
-        print(f"asyncendpoints: {error}", file=sys.stderr)
-        return 2
     except (AsyncEndpointsError, OSError) as error:
         print(f"asyncendpoints: {error}", file=sys.stderr)
-        return 1
+        last_words.leave(error, termination_log)
+        return 2 if isinstance(error, UsageError) else 1
 
 
 class Supervisor:
@@ -99,7 +100,7 @@ class Supervisor:
         self._reports: set[asyncio.Task[Any]] = set()
         self._past = Snapshot({}, {}, {})
         self._heart: Heart
-        self._fault: str | None = None
+        self._fault: AsyncEndpointsError | None = None
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._interrupts = 0
@@ -108,7 +109,7 @@ class Supervisor:
         self._looked = time.monotonic()
 
     async def run(self) -> int:
-        """Serve until told to stop; return the exit status."""
+        """Serve until told to stop; return the exit status, or raise what ended it."""
         self._listen()
         admin = Admin(self._settings, self.is_alive, self.is_ready, self.figures)
         await admin.start()
@@ -184,8 +185,12 @@ class Supervisor:
         if not task.cancelled() and task.exception() is not None:
             # Nothing goes on as it should without one of these: end, and be started again.
             log.critical("the supervisor has a defect", exc_info=task.exception())
-            self._fault = "the supervisor has a defect"
-            self._stop.set()
+            self._end_with(AsyncEndpointsError("the supervisor has a defect"))
+
+    def _end_with(self, fault: AsyncEndpointsError) -> None:
+        """End, and let `fault` be why; the first one stands."""
+        self._fault = self._fault or fault
+        self._stop.set()
 
     # Signals.
 
@@ -223,8 +228,7 @@ class Supervisor:
             talk.cancel()
             self._bury(child, status)
             if child.refused_because is not None and not self._ever_ready:
-                self._fault = child.refused_because
-                self._stop.set()
+                self._end_with(UsageError(child.refused_because))
                 return
             if time.monotonic() - child.born > LONG_LIFE_SECONDS:
                 backoff.reset()
@@ -282,10 +286,12 @@ class Supervisor:
         return until_taken()
 
     async def _look(self) -> None:
-        """Look after the children four times a second."""
+        """Look after the children four times a second, and whether the store still takes us."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             self._looked = now = time.monotonic()
+            if self._heart.refused is not None:
+                self._end_with(self._heart.refused)
             grace = self._heart.policy.grace_ms / 1000
             for child in self._children:
                 child.inspect(now, grace, self._idle_seconds)
@@ -308,15 +314,13 @@ class Supervisor:
                 for child in self._children:
                     child.kill()
                 await self._childless_within(RELEASE_SECONDS, hurried=False)
-        reported = not self._reports or bool(
-            (await asyncio.wait(self._reports, timeout=REPORT_SECONDS))[0]
-        )
+        if self._reports and self._heart.refused is None:
+            await asyncio.wait(self._reports, timeout=REPORT_SECONDS)
         if self._fault is not None:
-            print(f"asyncendpoints: {self._fault}", file=sys.stderr)
-            return 2 if not self._ever_ready else 1
+            raise self._fault
         if self._hurry.is_set():
             return INTERRUPTED
-        return 0 if reported else 1
+        return 1 if self._reports else 0
 
     async def _childless_within(self, seconds: float, *, hurried: bool = True) -> bool:
         """Wait until every child has ended; if `hurried`, a second Ctrl-C cuts that short."""

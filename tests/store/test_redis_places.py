@@ -1,15 +1,16 @@
 """The same store on a Cluster, behind Sentinels, over a unix socket, with passwords and TLS."""
 
 import asyncio
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from asyncendpoints_core import jobs
-from asyncendpoints_core.errors import UsageError
+from asyncendpoints_core.errors import StoreUnavailable, UsageError
 from asyncendpoints_core.states import State
-from asyncendpoints_core.store.redis import RedisConnection, RedisStore, read_stats
+from asyncendpoints_core.store.redis import RedisConnection, RedisStore, place, read_stats
 from asyncendpoints_core.store.redis.place import hide, place_of
 from support.redis_cluster import RedisCluster
 from support.redis_sentinel import RedisSentinel
@@ -184,3 +185,16 @@ def test_a_url_that_is_none_is_refused_in_one_line(url: str) -> None:
         place_of(url)
     assert "\n" not in str(caught.value)
     assert "pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["/1", "/0"])
+async def test_a_server_that_takes_the_connection_and_never_answers_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(place, "CONNECT_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        url = f"redis://:secret@127.0.0.1:{hole.getsockname()[1]}{path}"
+        store = RedisStore(RedisConnection(url, reply_seconds=0.05), ENDPOINT)
+        with pytest.raises(StoreUnavailable, match="did not answer in time"):
+            await store.stats()
+        await store.close()

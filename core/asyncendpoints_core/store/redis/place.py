@@ -11,6 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
+from redis import exceptions as redis_errors
 from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import (
@@ -34,6 +35,17 @@ if TYPE_CHECKING:
 CONNECT_SECONDS: Final = 5.0
 DEFAULT_PORT: Final = 6379
 
+
+async def _greet(connection: AbstractConnection) -> None:
+    """Log in and choose the database: redis-py would wait for the answers without end."""
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await connection.on_connect()
+    except TimeoutError as error:
+        await connection.disconnect(nowait=True)
+        raise redis_errors.TimeoutError("it took the connection and does not answer") from error
+
+
 # No retry and no reply timeout of redis-py's own: link.py and calls.py decide on both.
 _OPTIONS: Final[dict[str, Any]] = {
     "protocol": 2,
@@ -42,7 +54,10 @@ _OPTIONS: Final[dict[str, Any]] = {
     "health_check_interval": 0,
     "decode_responses": False,
     "driver_info": None,
+    "redis_connect_func": _greet,
 }
+# What redis-py's client of a cluster decides itself, for its own connections.
+_OWN: Final = ("socket_timeout", "redis_connect_func")
 
 
 class Place(Protocol):
@@ -116,7 +131,7 @@ class Cluster:
         client = RedisCluster(
             startup_nodes=[ClusterNode(host, port) for host, port in self._nodes],
             retry=Retry(NoBackoff(), 0),
-            **{k: v for k, v in self._options.items() if k != "socket_timeout"},
+            **{k: v for k, v in self._options.items() if k not in _OWN},
         )
         try:
             await client.initialize()

@@ -74,6 +74,9 @@ COMMANDS: Final = (
             "Ctrl-C lets running jobs finish; a second one ends them. Without --redis the jobs are "
             "in memory, and what is not finished is gone when the process ends.",
             "At least one worker stays, unless spec.replicas is 0 or spec.suspend is true.",
+            "With --reload the files are watched, and every Python file in their folders: changed "
+            "code and resources count within seconds, endpoints that were added are served, those "
+            "that were taken out are ended. A file with a fault changes nothing.",
         ),
     ),
     Command(

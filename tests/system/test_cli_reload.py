@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import Command, ask, final, write_endpoint
+from support.cli import ENDPOINT, Command, ask, final, write_endpoint
+from support.ports import free_port
 
 CODE = """\
 from asyncendpoints_worker import handler
@@ -61,6 +62,46 @@ def test_code_and_resource_are_reloaded_and_faults_survived(
         assert ask(url + later).json["state"] == "Scheduled"
         assert run.stop() == 0
         assert run.out == f"reports ready at {url}\n"
+
+
+@pytest.mark.parametrize("store", ["memory", "redis"])
+def test_endpoints_come_and_go_with_the_file(tmp_path: Path, store: str, redis_url: str) -> None:
+    file, port = write_endpoint(tmp_path, CODE), free_port()
+    (tmp_path / "words.py").write_text('WORD = "one"\n')
+    one = file.read_text()
+    two = ENDPOINT.format(name="more", module="extra", concurrency=1, more="")
+    redis = ("--redis", redis_url) if store == "redis" else ()
+    ports = ("--port", port, "--admin-port", "0")
+    with Command("run", file, *map(str, ports), "--reload", *redis) as run:
+        (url,) = run.ready()
+        assert word_of(url) == "one"
+        later = ask(f"{url}/work", "POST", Job_Delay="600").headers["Location"]
+
+        file.write_text(f"{one}---\n{two}")
+        run.said("more: it is not served until this is mended")
+        assert "cannot import extra" in run.err
+        assert word_of(url) == "one"
+        (tmp_path / "extra.py").write_text(CODE)
+        (_, other) = run.ready(2)
+        assert other == f"http://127.0.0.1:{port + 1}"
+        assert word_of(other) == "one"
+        assert ask(url + later).json["state"] == "Scheduled"
+
+        file.write_text(two)
+        run.said("reports: no longer served")
+        assert ("1 unfinished job is gone" in run.err) == (store == "memory")
+        with pytest.raises(ConnectionRefusedError):
+            ask(f"{url}/jobs")
+        assert word_of(other) == "one"
+
+        file.write_text(f"{one}---\n{two}")
+        run.said("more: reloaded", times=2)
+        assert run.ready(3)[2] == url  # the first port that is free
+        assert ask(url + later).status == (404 if store == "memory" else 200)
+        file.write_text("# nothing\n")
+        run.said("what they said before stays in force")
+        assert word_of(url) == "one"
+        assert run.stop() == 0
 
 
 SLOW = """\

@@ -24,15 +24,15 @@ def execute(options: Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C; a second Ctrl-C ends at once."""
     settings = read_settings(options)
     loaded = load_all(options.files)
-    _check(loaded, settings)
+    check(loaded, settings)
     # Servers and stores take a while to import; a fault in a file is told before that.
     from asyncendpoints_cli.run.serving import serve
 
     return serve(loaded, options.files, settings)
 
 
-def _check(loaded: Sequence[Loaded], settings: Settings) -> None:
-    """Refuse, before anything starts, what cannot be served together."""
+def check(loaded: Sequence[Loaded], settings: Settings) -> None:
+    """Refuse, before anything starts, what cannot be served together. Raises UsageError."""
     source = settings.redis_source()
     if source is not None:
         source()

@@ -168,11 +168,17 @@ class Service:
         except StoreError:
             return 0
 
-    async def stop(self, hurry: asyncio.Event) -> bool:
-        """Take no more requests, let running jobs finish unless told to hurry; True if all did."""
+    async def stop(self, hurry: asyncio.Event, at_most: float | None = None) -> bool:
+        """Take no more requests, let running jobs finish unless told to hurry; True if all did.
+
+        They get the endpoint's time to drain, or `at_most` so many seconds.
+        """
         if self.server is not None:
             await self.server.stop()
-        drained = await self._close_workers(self.loaded.endpoint.spec.drain_seconds, hurry)
+        drain_seconds = self.loaded.endpoint.spec.drain_seconds
+        if at_most is not None:
+            drain_seconds = min(at_most, drain_seconds)
+        drained = await self._close_workers(drain_seconds, hurry)
         if self.in_memory:
             counts = (await self.store.stats()).counts
             left = sum(count for state, count in counts.items() if state not in FINAL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -11,18 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asyncendpoints_cli.files import show
+from asyncendpoints_cli.files import load_all
 from asyncendpoints_cli.main import INTERRUPTED, MISUSED, complain
-from asyncendpoints_cli.run.service import Service
+from asyncendpoints_cli.run.command import LAST_PORT, check
+from asyncendpoints_cli.run.service import RELOAD_DRAIN_SECONDS, Service
 from asyncendpoints_cli.run.watcher import Watcher
-from asyncendpoints_core import manifest
-from asyncendpoints_core.errors import AsyncEndpointsError
+from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
 from asyncendpoints_gateway.server import Admin
 from asyncendpoints_worker.loops import run_loop
 from asyncendpoints_worker.modules import forget
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from asyncendpoints_core.manifest import Loaded
     from asyncendpoints_core.settings import Settings
@@ -53,31 +54,32 @@ class Run:
         self._files = [Path(file) for file in files]
         self._settings = settings
         self._services = [
-            Service(item, settings, settings.http_port and settings.http_port + number,
-                    self._handlers_refused)
+            self._service(item, settings.http_port and settings.http_port + number)
             for number, item in enumerate(loaded)
-        ]  # fmt: skip
+        ]
+        self._started: list[Service] = []
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._signals = 0
         self._status = 0
         self._admin: Admin | None = None
 
+    def _service(self, loaded: Loaded, port: int) -> Service:
+        return Service(loaded, self._settings, port, self._handlers_refused)
+
     async def run(self) -> int:
         """Serve until told to stop; return the exit status."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._interrupted)
-        started: list[Service] = []
         reloading: asyncio.Task[None] | None = None
         try:
             for service in self._services:
-                started.append(service)
+                self._started.append(service)
                 await service.start()
             await self._open_admin()
             for service in self._services:  # only now: what has failed by here was never ready
-                sys.stdout.write(f"{service.name} ready at {service.url}\n")
-            sys.stdout.flush()
+                _tell_ready(service)
             if self._settings.reload:
                 reloading = loop.create_task(self._reload_for_ever())
             await self._stop.wait()
@@ -88,7 +90,7 @@ class Run:
             if reloading is not None:
                 reloading.cancel()
                 await asyncio.gather(reloading, return_exceptions=True)
-            drained = await self._shut_down(started)
+            drained = await self._shut_down(self._started)
             if self._admin is not None:
                 await self._admin.stop()
         if self._signals > 1:
@@ -139,37 +141,83 @@ class Run:
 
     # Reload.
 
+    def _folders(self) -> list[Path]:
+        """Where the handlers of the endpoints are, which are imported anew."""
+        found = [
+            service.loaded.file.resolve().parent
+            for service in self._services
+            if service.loaded.endpoint.spec.worker.handlers
+        ]
+        return sorted(set(found))
+
     async def _reload_for_ever(self) -> None:
-        folders = [
-            file.resolve().parent
-            for file in self._files
-            if any(s.loaded.file == file and s.loaded.endpoint.spec.worker.handlers
-                   for s in self._services)
-        ]  # fmt: skip
-        watcher = Watcher(self._files, folders)
+        watcher = Watcher(self._files, self._folders())
         while True:
             changes = await watcher.changed()
             log.info("changed: %s", ", ".join(path.name for path in changes[:5]))
-            await self._reload(folders)
+            await self._reload()
+            watcher.follow(self._folders())
 
-    async def _reload(self, folders: Sequence[Path]) -> None:
+    async def _reload(self) -> None:
         """Go on with what the files say now; with a fault in them, with what there was before."""
-        found = manifest.load(self._files)
-        if found.faults:
-            show(found.faults)
+        try:
+            loaded = load_all(self._files)
+            check(loaded, self._settings)
+        except UsageError as error:
+            complain(error, MISUSED)
             log.warning("the files have faults; what they said before stays in force")
             return
-        by_key = {item.endpoint.key: item for item in found.loaded}
-        if set(by_key) != {service.loaded.endpoint.key for service in self._services}:
-            log.warning("endpoints were added, removed or renamed: start `run` anew for that")
-            return
-        forget(folders)
-        for service in self._services:
-            try:
-                await service.renew(by_key[service.loaded.endpoint.key], self._hurry)
-            except (AsyncEndpointsError, OSError) as error:
-                complain(error, MISUSED)
-                log.warning("%s: no worker runs until this is mended", service.name)
-            else:
-                log.info("%s: reloaded", service.name)
+        wanted = {item.endpoint.key: item for item in loaded}
+        forget(self._folders())
+        for service in list(self._services):
+            name, item = service.name, wanted.pop(service.loaded.endpoint.key, None)
+            if item is None:
+                await self._drop(service)
+                continue
+            with _survived(name, "no worker runs"):
+                await service.renew(item, self._hurry)
+                log.info("%s: reloaded", name)
+        for item in wanted.values():
+            with _survived(item.endpoint.name, "it is not served"):
+                await self._add(item)
         await self._open_admin()
+
+    async def _drop(self, service: Service) -> None:
+        """End a service whose endpoint is in no file any more."""
+        self._services.remove(service)
+        await self._end(service)
+        log.info("%s: no longer served", service.name)
+
+    async def _add(self, loaded: Loaded) -> None:
+        """Begin to serve one more endpoint, on the first port that no other has."""
+        first = self._settings.http_port
+        taken = {service.port for service in self._services}
+        free = (port for port in range(first, LAST_PORT + 1) if port not in taken)
+        service = self._service(loaded, next(free) if first else 0)
+        self._started.append(service)
+        try:
+            await service.start()
+        except (AsyncEndpointsError, OSError):
+            await self._end(service)
+            raise
+        self._services.append(service)
+        _tell_ready(service)
+
+    async def _end(self, service: Service) -> None:
+        await service.stop(self._hurry, RELOAD_DRAIN_SECONDS)
+        self._started.remove(service)
+
+
+def _tell_ready(service: Service) -> None:
+    sys.stdout.write(f"{service.name} ready at {service.url}\n")
+    sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _survived(name: str, consequence: str) -> Iterator[None]:
+    """Tell what is wrong with one endpoint, and go on with the others."""
+    try:
+        yield
+    except (AsyncEndpointsError, OSError) as error:
+        complain(error, MISUSED)
+        log.warning("%s: %s until this is mended", name, consequence)

@@ -26,6 +26,12 @@ class Watcher:
         self._folders = sorted({folder.resolve() for folder in folders})
         self._seen = self._look()
 
+    def follow(self, folders: Iterable[Path]) -> None:
+        """Watch below these folders from now on; what was seen of the others stays known."""
+        self._folders = sorted({folder.resolve() for folder in folders})
+        now = self._look()
+        self._seen = {path: self._seen.get(path, mark) for path, mark in now.items()}
+
     async def changed(self) -> list[Path]:
         """Return once something has changed and has then been still for one look: what it was."""
         changes: set[Path] = set()

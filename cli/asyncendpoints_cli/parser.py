@@ -108,6 +108,7 @@ COMMANDS: Final = (
             # One of them only looks whether every route has a handler.
             _argument("--end-with", type=int, metavar="FD", help=argparse.SUPPRESS),
             _argument("--folder", metavar="DIR", help=argparse.SUPPRESS),
+            _argument("--figures", metavar="FILE", help=argparse.SUPPRESS),
             _argument("--check", action="store_true", help=argparse.SUPPRESS),
         ),
         examples=(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from asyncendpoints_cli.files import load_one
 from asyncendpoints_cli.roles import read_settings, require_redis
@@ -15,6 +18,9 @@ from asyncendpoints_worker.supervisor import run_supervisor
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Callable
+
+    from asyncendpoints_worker.metrics import Snapshot
 
 
 def execute(options: Namespace) -> int:
@@ -28,7 +34,8 @@ def execute(options: Namespace) -> int:
     if options.check:
         load_handlers(loaded.endpoint, folder)
         return 0
-    return run_supervisor(loaded.endpoint, settings, folders=[folder])
+    told = _keep_in(Path(options.figures)) if options.figures else None
+    return run_supervisor(loaded.endpoint, settings, folders=[folder], told=told)
 
 
 def _end_with(descriptor: int) -> None:
@@ -41,3 +48,15 @@ def _end_with(descriptor: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="end-with", daemon=True).start()
+
+
+def _keep_in(file: Path) -> Callable[[Snapshot], None]:
+    """Keep the latest figures in a file that `run` reads at each scrape."""
+    fresh = file.with_suffix(".new")
+
+    def keep(snapshot: Snapshot) -> None:
+        with contextlib.suppress(OSError):  # `run` is gone, and its folder: nobody reads them
+            fresh.write_bytes(msgspec.msgpack.encode(snapshot))
+            fresh.replace(file)
+
+    return keep

@@ -10,6 +10,7 @@ import pytest
 
 from asyncendpoints_core.store.redis import RedisStore
 from support.cli import Command, ask, eventually, final, write_endpoint
+from support.ports import free_port
 
 FREE = ("--port", "0", "--admin-port", "0")
 KEY = "default/reports"
@@ -209,4 +210,44 @@ def test_more_jobs_bring_more_worker_processes(tmp_path: Path, redis_url: str, r
         assert {final(job)["state"] for job in jobs} == {"Completed"}
         run.said("2 → 1")
         eventually(lambda: len(pods(redis_url)) == 1)
+        assert run.stop() == 0
+
+
+def test_the_admin_port_adds_up_what_workers_count(
+    tmp_path: Path, redis_url: str, runs: Runs
+) -> None:
+    """Also those that have ended: by themselves, or because the code changed."""
+    port = free_port()
+    file = write_endpoint(tmp_path, CODE, concurrency=1)
+    options = ("--port", "0", "--admin-port", str(port), "--redis", redis_url, "--reload")
+    completed = 'attempts_total{endpoint="reports",job="work",outcome="completed"}'
+
+    def shows(name: str, value: int) -> bool:
+        try:
+            text = ask(f"http://127.0.0.1:{port}/metrics").body.decode()
+        except ConnectionError:  # a reload opens the port anew
+            return False
+        return f"asyncendpoints_{name} {value}.0\n" in text
+
+    with Command("run", file, *options) as run:
+        (url,) = run.ready()
+        job = runs.submit(url)
+        child, supervisor = runs.next()
+        runs.let_go(child)
+        assert final(job)["state"] == "Completed"
+        eventually(lambda: shows(completed, 1))
+        os.kill(supervisor, signal.SIGKILL)
+        run.said("a worker ended by itself")
+        assert shows(completed, 1)
+        job = runs.submit(url)
+        child, _ = runs.next()
+        os.kill(child, signal.SIGKILL)  # its supervisor lives, and counts it
+        child, _ = runs.next()
+        runs.let_go(child)
+        assert final(job)["crashes"] == 1
+        eventually(lambda: shows(completed, 2))
+        assert shows('worker_child_crashes_total{endpoint="reports"}', 1)
+        (tmp_path / "jobs.py").write_text(CODE + "\n")
+        run.said("reports: reloaded")
+        eventually(lambda: shows(completed, 2))
         assert run.stop() == 0

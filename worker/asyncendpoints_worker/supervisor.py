@@ -30,7 +30,7 @@ from asyncendpoints_worker.metrics import Snapshot, add
 from asyncendpoints_worker.offspring import Offspring
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from pathlib import Path
 
     from asyncendpoints_core.endpoint import AsyncEndpoint
@@ -42,6 +42,7 @@ log = logging.getLogger("asyncendpoints.worker")
 T = TypeVar("T")
 
 LOOK_SECONDS: Final = 0.25
+TELL_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 10.0
 """How long an idle child's loop may be silent."""
 RELEASE_SECONDS: Final = 5.0
@@ -58,17 +59,18 @@ def run_supervisor(
     folders: Sequence[Path] = (),
     idle_seconds: float = IDLE_SECONDS,
     termination_log: Path = last_words.TERMINATION_LOG,
+    told: Callable[[Snapshot], None] | None = None,
 ) -> int:
     """Run a worker of `endpoint` until SIGTERM or Ctrl-C; return its exit status.
 
     0: drained. 1: the admin port or, outside a pod, Redis is out of reach at the start; the store
     is of another format. 2: the handlers cannot be loaded. 130: a second Ctrl-C. Faults are one
     line on stderr, and in `termination_log` where that is there. `folders` are where the handlers'
-    module is looked for first.
+    module is looked for first. `told` is given the figures every second, and at the end.
     """
     try:
         # Not uvloop: it keeps SIGCHLD, and with it the ends of adopted processes, to itself.
-        return asyncio.run(Supervisor(endpoint, settings, folders, idle_seconds).run())
+        return asyncio.run(Supervisor(endpoint, settings, folders, idle_seconds, told).run())
     except (AsyncEndpointsError, OSError) as error:
         print(f"asyncendpoints: {error}", file=sys.stderr)
         last_words.leave(error, termination_log)
@@ -84,6 +86,7 @@ class Supervisor:
         settings: Settings,
         folders: Sequence[Path],
         idle_seconds: float,
+        told: Callable[[Snapshot], None] | None = None,
     ) -> None:
         """Prepare; UsageError without a Redis."""
         source = settings.redis_source()
@@ -93,6 +96,7 @@ class Supervisor:
         self._settings = settings
         self._folders = folders
         self._idle_seconds = idle_seconds
+        self._told = told
         self._store = RedisStore(source, endpoint.key)
         self._names = Names(settings.pod_uid or "")
         self._children: list[Offspring] = []
@@ -126,6 +130,8 @@ class Supervisor:
             await asyncio.gather(*self._tasks, *self._reports, return_exceptions=True)
             await admin.stop()
             await self._store.close()
+            if self._told is not None:
+                self._told(self.figures())
 
     async def _reach(self) -> Policy:
         """Return the policy in force, once the store answers. Raises StoreError.
@@ -172,6 +178,8 @@ class Supervisor:
         keeper = Keeper(self._store, lambda: self._heart.policy, random.random, self._recovered)
         for loop in (self._heart.run(), keeper.run(), self._look()):
             self._spawn_task(self._tasks, loop)
+        if self._told is not None:
+            self._spawn_task(self._tasks, self._tell(self._told))
         for _ in range(self._endpoint.spec.worker.processes):
             self._spawn_task(self._tasks, self._keep_child())
 
@@ -295,6 +303,12 @@ class Supervisor:
             grace = self._heart.policy.grace_ms / 1000
             for child in self._children:
                 child.inspect(now, grace, self._idle_seconds)
+
+    async def _tell(self, told: Callable[[Snapshot], None]) -> None:
+        """Give the figures to whoever started this worker."""
+        while True:
+            told(self.figures())
+            await asyncio.sleep(TELL_SECONDS)
 
     # The end.
 

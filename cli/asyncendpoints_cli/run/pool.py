@@ -55,6 +55,10 @@ class Pool(Protocol):
         """End every worker now, during a `stop` that takes too long."""
         ...
 
+    def figures(self) -> Snapshot:
+        """Return what all its workers counted, those that have ended included."""
+        ...
+
 
 class LocalPool:
     """Workers inside this process, for the memory store."""
@@ -175,7 +179,7 @@ class LocalPool:
         return sum(count for count in left if isinstance(count, int))
 
     def figures(self) -> Snapshot:
-        """Return what all its workers counted, those that have ended included."""
+        """See Pool."""
         total = Snapshot({}, {}, {})
         for part in (self._past, *(worker.metrics.snapshot for worker in self._workers.values())):
             add(total, part)

@@ -15,10 +15,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from asyncendpoints_cli.main import Told
 from asyncendpoints_core.autoscale import Worker
 from asyncendpoints_core.settings import PREFIX
 from asyncendpoints_worker.backoff import Backoff
+from asyncendpoints_worker.metrics import Snapshot, add
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,13 +37,15 @@ LONG_LIFE_SECONDS: Final = 60.0
 KILL_SECONDS: Final = 15.0
 """What a worker may take beyond its time to drain: to hand jobs back and to say so."""
 MISUSED: Final = 2
+_SNAPSHOT: Final = msgspec.msgpack.Decoder(Snapshot)
 
 
 class _Process:
     """One worker process, started anew when it ends though it is wanted."""
 
-    def __init__(self, pod: str) -> None:
+    def __init__(self, pod: str, figures: Path) -> None:
         self.pod = pod
+        self._figures = figures
         self.process: asyncio.subprocess.Process | None = None
         self.ending = False
         self.keeping: asyncio.Task[None] | None = None
@@ -53,6 +58,20 @@ class _Process:
 
     def is_wanted(self) -> bool:
         return not self.ending
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        return "--figures", str(self._figures)
+
+    def figures(self) -> Snapshot:
+        """Return what it last told, at most a second old."""
+        try:
+            return _SNAPSHOT.decode(self._figures.read_bytes())
+        except FileNotFoundError:  # it has not begun
+            return Snapshot({}, {}, {})
+
+    def forget_figures(self) -> None:
+        self._figures.unlink(missing_ok=True)
 
     def signal(self, number: int) -> None:
         if self.process is not None and self.process.returncode is None:
@@ -79,11 +98,13 @@ class ProcessPool:
         self._names = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._count = 0
         self._served = False
+        self._past = Snapshot({}, {}, {})
         self._processes: dict[str, _Process] = {}
         self._leaving: set[_Process] = set()
         # The resource as it is now: a file that is edited later must not reach some workers only.
         self._home = tempfile.TemporaryDirectory(prefix="asyncendpoints-")
-        self._file = Path(self._home.name) / "endpoint.yaml"
+        self._folder = Path(self._home.name)
+        self._file = self._folder / "endpoint.yaml"
         self._file.write_text(json.dumps(endpoint.document()), encoding="utf-8")
         # They end when the other end of this pipe closes, however this process ends.
         self._end, self._lifeline = os.pipe()
@@ -125,7 +146,7 @@ class ProcessPool:
         while len(self._processes) < size:
             self._count += 1
             name = f"worker-{self._count}"
-            process = _Process(f"{self._names}-{self._count}")
+            process = _Process(f"{self._names}-{self._count}", self._folder / name)
             self._processes[name] = process
             process.keeping = asyncio.create_task(self._keep(process))
         order = [*victims, *(name for name in self._processes if name not in victims)]
@@ -146,10 +167,12 @@ class ProcessPool:
         loop = asyncio.get_running_loop()
         while process.is_wanted():
             born = loop.time()
-            process.process = await self._spawn(process.pod)
+            process.process = await self._spawn(process.pod, *process.options)
             if not process.is_wanted():
                 process.signal(signal.SIGTERM)
             status = await process.process.wait()
+            add(self._past, process.figures())
+            process.forget_figures()
             if not process.is_wanted():
                 break
             if status == MISUSED and not self._served:  # later that may pass, as a start-up does
@@ -227,6 +250,14 @@ class ProcessPool:
         os.close(self._end)
         self._home.cleanup()
         return left
+
+    def figures(self) -> Snapshot:
+        """See Pool."""
+        total = Snapshot({}, {}, {})
+        there = (*self._processes.values(), *self._leaving)
+        for part in (self._past, *(process.figures() for process in there)):
+            add(total, part)
+        return total
 
     def kill(self) -> None:
         """See Pool: a supervisor ends its children at a second Ctrl-C, and reports them."""

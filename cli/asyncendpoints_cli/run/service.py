@@ -90,15 +90,12 @@ class Service:
 
     def sources(self) -> list[tuple[str, Source]]:
         """Return what the admin port shows of it beside its gateway's metrics."""
-        shown: list[tuple[str, Source]] = [(self.name, self._metrics)]
-        if self.in_memory:
-            shown.append((self.name, WorkerCollector(self._figures)))
-        return shown
+        return [(self.name, self._metrics), (self.name, WorkerCollector(self._figures))]
 
     def _figures(self) -> Snapshot:
         total = Snapshot({}, {}, {})
         add(total, self._past)
-        if isinstance(self._pool, LocalPool):
+        if self._pool is not None:
             add(total, self._pool.figures())
         return total
 
@@ -210,8 +207,7 @@ class Service:
             pool.kill()
             await asyncio.wait((stopping,), timeout=HURRIED_SECONDS)
         self._pool = self._stopping = None
-        if isinstance(pool, LocalPool):
-            add(self._past, pool.figures())
+        add(self._past, pool.figures())
         return stopping.done() and not stopping.cancelled() and stopping.result() == 0
 
     async def renew(self, loaded: Loaded, hurry: asyncio.Event) -> None:

@@ -4,6 +4,7 @@ What belongs to an endpoint is in its resource; here is only what differs from o
 next. Each setting is described where it is defined; docs/settings.md is generated from it.
 """
 
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -129,7 +130,20 @@ def _read(about: About, raw: object) -> object:
         raise ValueError('must be 1 to 63 letters, digits, ".", "_" or "-"')
     if not text:
         raise ValueError("must not be empty")
+    if about.kind == "objects":
+        return _objects(text)
     return Path(text).expanduser() if about.kind == "path" else text
+
+
+def _objects(text: str) -> tuple[dict[str, Any], ...]:
+    """Read a JSON list of objects; raises ValueError with the reason."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise ValueError(f'must be a JSON list of objects, not "{text[:40]}"')
+    return tuple(found)
 
 
 _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")

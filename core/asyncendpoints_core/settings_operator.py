@@ -1,7 +1,8 @@
 """The settings that only the operator has; its chart sets most of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from asyncendpoints_core import __version__
 from asyncendpoints_core.settings_about import About
@@ -110,6 +111,17 @@ class OperatorSettings(ProcessSettings):
             readers="operator",
         ),
     ] = "0.0.0.0"  # noqa: S104 - pods are reached by their own address
+    metrics_from: Annotated[
+        tuple[Mapping[str, Any], ...],
+        About(
+            "Who may reach the admin ports of endpoints with spec.networkPolicy, such as "
+            "Prometheus: peers as in a NetworkPolicy. Set by the chart.",
+            env="METRICS_FROM",
+            kind="objects",
+            shown="nobody",
+            readers="operator",
+        ),
+    ] = ()
     redis_acl: Annotated[
         bool,
         About(

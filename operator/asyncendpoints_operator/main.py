@@ -214,4 +214,5 @@ def platform_of(settings: Settings) -> Platform:
         image_pull_policy=settings.image_pull_policy,
         log_level=settings.log_level,
         listen_host=settings.pod_listen_host,
+        metrics_from=settings.metrics_from,
     )

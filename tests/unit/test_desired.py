@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from asyncendpoints_core.endpoint import AsyncEndpoint
+from asyncendpoints_core.settings import Settings
 from asyncendpoints_operator.desired import (
     CHILD_KINDS,
     desired,
@@ -17,6 +18,7 @@ from asyncendpoints_operator.desired import (
 from asyncendpoints_operator.desired_config import cpu_limit
 from asyncendpoints_operator.desired_network import url_of
 from asyncendpoints_operator.desired_worker import live_of
+from asyncendpoints_operator.main import platform_of
 from asyncendpoints_operator.naming import (
     TEMPLATE_ANNOTATION,
     Live,
@@ -408,6 +410,16 @@ def test_network_policies_only_when_asked_for() -> None:
     assert clients["from"] == FULL["spec"]["networkPolicy"]["gatewayFrom"]
     alone = children(MINIMAL, platform=NEXT_VERSION, networkPolicy={})
     assert alone["NetworkPolicy", "reports-worker"]["spec"]["ingress"] == []
+
+
+def test_who_may_scrape_comes_from_the_settings() -> None:
+    peer = {"namespaceSelector": {"matchLabels": {"team": "observability"}}}
+    platform = platform_of(Settings(metrics_from=(peer,)))
+    found = children(MINIMAL, platform=platform, networkPolicy={})
+    for component, ports in (("gateway", [8080, 9090]), ("worker", [9090])):
+        rules = found["NetworkPolicy", f"reports-{component}"]["spec"]["ingress"]
+        assert [rule["ports"][0]["port"] for rule in rules] == ports
+        assert rules[-1]["from"] == [peer]
 
 
 def test_urls() -> None:

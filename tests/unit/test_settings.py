@@ -54,6 +54,7 @@ def test_every_kind_is_read() -> None:
             "ASYNCENDPOINTS_LOG_FORMAT": "json",
             "ASYNCENDPOINTS_INSTALLATION_ID": "0f3a-1",
             "ASYNCENDPOINTS_HTTP_TARGET": "http://127.0.0.1:3000/x",
+            "ASYNCENDPOINTS_METRICS_FROM": '[{"podSelector": {}}]',
         },
     )
     assert found.admin_port == 0
@@ -62,6 +63,7 @@ def test_every_kind_is_read() -> None:
     assert found.log_format == "json"
     assert found.installation_id == "0f3a-1"
     assert found.http_target == "http://127.0.0.1:3000/x"
+    assert found.metrics_from == ({"podSelector": {}},)
     assert load({"reload": True}, {}).reload is True
 
 
@@ -86,6 +88,8 @@ def test_every_kind_is_read() -> None:
         ),
         ({}, {"ASYNCENDPOINTS_POD_UID": "a" * 64}, "ASYNCENDPOINTS_POD_UID: must be 1 to 63"),
         ({"log_level": "a\nb"}, {}, 'not "a b"'),
+        ({}, {"ASYNCENDPOINTS_METRICS_FROM": "monitoring"}, "METRICS_FROM: must be a JSON list of"),
+        ({}, {"ASYNCENDPOINTS_METRICS_FROM": "[1]"}, 'must be a JSON list of objects, not "[1]"'),
     ],
 )
 def test_bad_values_are_one_clear_line(

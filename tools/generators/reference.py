@@ -168,7 +168,7 @@ def settings_md(_: str) -> str:
         about = one.about
         flag = f"`{about.flag}`" if about.flag else "—"
         kind = about.unit or " \\| ".join(f"`{c}`" for c in about.choices) or about.kind
-        kind = {"switch": "`true` \\| `false`"}.get(kind, kind)
+        kind = {"switch": "`true` \\| `false`", "objects": "JSON list"}.get(kind, kind)
         if about.kind == "number":
             kind += f", {about.low} to {about.high}"
         readers = ", ".join(f"`{reader}`" for reader in about.readers.split())

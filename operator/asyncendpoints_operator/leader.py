@@ -35,12 +35,13 @@ if TYPE_CHECKING:
     from asyncendpoints_operator.cluster import Cluster
     from asyncendpoints_operator.lease import Leadership
     from asyncendpoints_operator.naming import Platform
-    from asyncendpoints_operator.server import Link, Reading
+    from asyncendpoints_operator.server import Link, Reading, Server
 
 log = logging.getLogger("asyncendpoints.operator")
 
 RECONCILERS: Final = 4
 OWN_URL_SECONDS: Final = 5.0
+USERS_SECONDS: Final = 10.0
 AUTHENTICATION_SECONDS: Final = 5.0
 """How soon a Secret is read again whose credentials Redis refused."""
 
@@ -91,6 +92,7 @@ class Leader:
                 group.create_task(self.keys.run(self._reconcile, RECONCILERS))
                 group.create_task(self.purger.run())
                 group.create_task(self._watch_own_url())
+                group.create_task(self._watch_users())
         finally:
             await self._steps.close()
             await self.queues.close()
@@ -192,6 +194,20 @@ class Leader:
                     self.keys.add(key)
             before = url or before
             await asyncio.sleep(OWN_URL_SECONDS)
+
+    async def _watch_users(self) -> None:
+        """Make users anew that Redis lost though it went on answering: somebody deleted them."""
+        while True:
+            await asyncio.sleep(USERS_SECONDS)
+            made: dict[Server, list[str]] = {}
+            for key, unit in self.units.items():
+                if unit.user and unit.link is not None and unit.link.server.place.own:
+                    made.setdefault(unit.link.server, []).append(key)
+            for server, keys in made.items():
+                for key in await self.tenants.lost(server, keys):
+                    if key in self.units:
+                        self.units[key].user = ""
+                        self.keys.add(key)
 
     def _recovered(self, key: str, done: Recovered) -> None:
         unit = self.units.get(key)

@@ -63,8 +63,11 @@ def _leaders(leader: Leader) -> Iterator[Metric]:
     up = GaugeMetricFamily(
         Name.STORE_UP, "Whether a Redis answered when last asked.", labels=("redis",)
     )
+    answers: dict[str, bool] = {}  # one Redis may be asked by several URLs
     for server in leader.queues.servers.values():
-        up.add_metric((server.identity,), int(server.up))
+        answers[server.identity] = server.up and answers.get(server.identity, True)
+    for identity, answered in answers.items():
+        up.add_metric((identity,), int(answered))
     yield from (keys, applies, writes, decisions, up, *_endpoints(leader))
 
 

@@ -13,8 +13,9 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.endpoint import API_VERSION, KIND
-from asyncendpoints_core.errors import AsyncEndpointsError
+from asyncendpoints_core.errors import AsyncEndpointsError, StoreError
 from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_core.store.redis.ownership import is_refusal
 from asyncendpoints_operator.cluster import Ref, Refused
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ class Purger:
                     await self._leader.queues.drop(server)
             except AsyncEndpointsError as error:
                 log.debug("%s: not looked through for queues: %s", server.identity, error)
+                refused = isinstance(error, StoreError) and is_refusal(error)
+                if refused and not server.links and not server.place.own:
+                    await self._leader.queues.drop(server)  # its Secret has changed since
             except Exception:
                 log.exception("%s: looking through its queues failed", server.identity)
         return soonest

@@ -76,9 +76,16 @@ class Queues:
         return server
 
     async def unlink(self, link: Link) -> None:
-        """Let go of an endpoint's queue; its Redis stays until its directory is empty."""
-        link.server.links.pop(link.key, None)
+        """Let go of an endpoint's queue.
+
+        Its Redis stays until its directory is empty, or nothing can be read there: its Secret has
+        changed, and another server stands for it.
+        """
+        server = link.server
+        server.links.pop(link.key, None)
         await link.store.close()
+        if server.refused and not server.links and not server.place.own:
+            await self.drop(server)
 
     async def drop(self, server: Server) -> None:
         """Let go of a Redis that nothing is on any more."""

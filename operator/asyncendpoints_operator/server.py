@@ -192,6 +192,7 @@ class Server:
 
     def _tell_failure(self, link: Link, error: StoreError) -> None:
         link.configured, link.idle = None, False
+        self.refused = self.refused or is_refusal(error)
         self._seen(link, Reading(failed(error, self.identity)))
 
     def _judge(self, away: Sequence[StoreError], *, all_away: bool) -> None:

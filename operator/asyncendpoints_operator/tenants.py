@@ -20,12 +20,16 @@ from asyncendpoints_core.store.redis.tenants import (
     delete_user,
     ensure_user,
     url_of,
+    user_of,
+    users,
 )
 from asyncendpoints_operator.cluster import Ref, Refused
 from asyncendpoints_operator.desired import redis_secret
 from asyncendpoints_operator.naming import redis_secret_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from asyncendpoints_core.endpoint import AsyncEndpoint
     from asyncendpoints_operator.cluster import Cluster
     from asyncendpoints_operator.server import Link, Server
@@ -59,6 +63,18 @@ class Tenants:
         """
         made = unit.user.startswith(f"{link.server.connects} ")
         return link.server.place.own and not made and not self.shared(link)
+
+    async def lost(self, server: Server, keys: Iterable[str]) -> list[str]:
+        """Return those of the endpoints whose user the server does not know any more."""
+        if not server.up or server.connection.clustered:
+            return []
+        try:
+            async with asyncio.timeout(_SECONDS):
+                known = await users(server.connection)
+        except (StoreError, TenantsForbidden, TimeoutError) as error:
+            log.debug("%s: its users cannot be listed: %s", server.identity, error)
+            return []
+        return [key for key in keys if user_of(key) not in known]
 
     async def ensure(self, unit: Unit, link: Link) -> None:
         """Make the user, and a Secret that says how to connect as it."""

@@ -224,6 +224,8 @@ async def test_refused_credentials_are_told_as_such() -> None:
             assert "wrong" not in found.queue.message
             await queues.link(endpoint(), place_of(server.url), link)
             await seen.reason(QueueReason.REACHABLE)
+            # What the Secret said before is not asked again for ever.
+            assert list(queues.servers) == [server.url]
 
 
 async def test_a_rotated_password_is_read_at_the_next_connect() -> None:

@@ -26,6 +26,7 @@ from asyncendpoints_core.store.redis.tenants import (
     ensure_user,
     url_of,
     user_of,
+    users,
 )
 from support.redis_server import RedisServer
 
@@ -215,3 +216,15 @@ async def test_push_tells_which_endpoint_something_happened_to(owner: RedisConne
     assert await told.get() == "demo/loud"
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_an_owner_sees_which_users_there_are_and_a_tenant_may_not(
+    server: RedisServer, owner: RedisConnection, tenant: RedisStore
+) -> None:
+    assert await users(owner) == {"default", user_of(ENDPOINT)}
+    connection = RedisConnection(url_of(server.url, ENDPOINT, "secret"))
+    with pytest.raises(TenantsForbidden):
+        await users(connection)
+    await connection.close()
+    await delete_user(owner, ENDPOINT)
+    assert await users(owner) == {"default"}

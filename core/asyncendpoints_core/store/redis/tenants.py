@@ -65,6 +65,14 @@ async def ensure_user(connection: RedisConnection, namespace_name: str, password
         await _acl(connection, own, command)
 
 
+async def users(connection: RedisConnection) -> frozenset[str]:
+    """Return the names of all users that a server (no cluster) knows. Raises as `ensure_user`."""
+    (reply,) = await send(connection, prefix("users"), ("ACL", "USERS"))
+    if isinstance(reply, Exception):
+        raise _refusal(connection, reply) from reply
+    return frozenset(name.decode() for name in reply) if isinstance(reply, list) else frozenset()
+
+
 async def delete_user(connection: RedisConnection, namespace_name: str) -> None:
     """Take an endpoint's user away; its connections end. Raises as `ensure_user` does."""
     own = prefix(namespace_name)
@@ -76,7 +84,11 @@ async def _acl(connection: RedisConnection, key: str, command: tuple[str, ...]) 
     reply: Any
     reply, _ = await send(connection, key, command, ("ACL", "SAVE"))
     if isinstance(reply, Exception):
-        forbidden = isinstance(reply, redis_errors.NoPermissionError)
-        if forbidden or "unknown command" in str(reply).lower():
-            raise TenantsForbidden(str(reply)[:200])
-        raise connection.fault(reply) from reply
+        raise _refusal(connection, reply) from reply
+
+
+def _refusal(connection: RedisConnection, reply: Exception) -> Exception:
+    forbidden = isinstance(reply, redis_errors.NoPermissionError)
+    if forbidden or "unknown command" in str(reply).lower():
+        return TenantsForbidden(str(reply)[:200])
+    return connection.fault(reply)

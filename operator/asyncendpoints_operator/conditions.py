@@ -155,7 +155,8 @@ def _rolling(facts: Facts, before: Mapping[str, Any] | None) -> list[str]:
 
 
 def _replaces(deployment: Deployment, changed: bool) -> bool:
-    return deployment.exists and (deployment.mixed or (changed and deployment.stale))
+    """Tell whether pods are being replaced; where there are none, a new template changes none."""
+    return deployment.replicas > 0 and (deployment.mixed or (changed and deployment.stale))
 
 
 def _trouble(facts: Facts) -> list[Trouble]:

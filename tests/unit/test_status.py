@@ -10,6 +10,7 @@ from asyncendpoints_core.endpoint import AsyncEndpoint
 from asyncendpoints_core.states import State
 from asyncendpoints_core.store.protocol import Stats
 from asyncendpoints_operator.conditions import conditions
+from asyncendpoints_operator.events import of_change
 from asyncendpoints_operator.facts import (
     Facts,
     LastFailure,
@@ -273,6 +274,16 @@ def test_after_a_change_ready_waits_for_the_controllers() -> None:
     assert found(seen, rolling)["Ready"] == ("False", "RollingOut")
     done = facts(worker=deployment(1, generation=2, observed=2), generation=2)
     assert found(done, rolling)["Ready"] == ("True", "Serving")
+
+
+def test_without_pods_a_new_template_replaces_none() -> None:
+    before = build(facts(), None, NOW)
+    unseen = facts(worker=deployment(0, generation=2), generation=2)
+    after = build(unseen, before, NOW)
+    assert found(unseen, before)["Ready"] == ("True", "Serving")
+    assert of_change(before, after) == []
+    seen = facts(worker=deployment(0, generation=2, observed=2), generation=2)
+    assert of_change(after, build(seen, after, NOW)) == []
 
 
 def test_a_pin_names_who_wrote_it_and_how_to_take_it_away() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from asyncendpoints_cli.files import load_all
 from asyncendpoints_cli.main import INTERRUPTED, MISUSED, complain
-from asyncendpoints_cli.run.command import LAST_PORT, check
+from asyncendpoints_cli.run.checks import LAST_PORT, check
 from asyncendpoints_cli.run.service import RELOAD_DRAIN_SECONDS, Service
 from asyncendpoints_cli.run.watcher import Watcher
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError

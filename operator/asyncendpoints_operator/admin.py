@@ -9,10 +9,13 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from asyncendpoints_core.listening import cannot_listen
-from asyncendpoints_operator.metrics import OperatorCollector
 
 if TYPE_CHECKING:
-    from asyncendpoints_operator.main import Operator
+    from collections.abc import Callable
+
+    from prometheus_client.registry import Collector
+
+    from asyncendpoints_core.settings import Settings
 
 DEFAULT_PORT: Final = 9090
 
@@ -20,20 +23,23 @@ DEFAULT_PORT: Final = 9090
 class Admin:
     """Answers probes and scrapes.
 
-    Alive: the loop turns, which an answer shows. Ready: everything was listed once, so that this
-    replica can lead when it is elected.
+    Alive: the loop turns, which an answer shows. Ready (`is_ready`): everything was listed once, so
+    that this replica can lead when it is elected.
     """
 
-    def __init__(self, operator: Operator) -> None:
-        self._operator = operator
+    def __init__(
+        self, settings: Settings, is_ready: Callable[[], bool], collector: Collector
+    ) -> None:
+        self._settings = settings
+        self._is_ready = is_ready
         self._metrics = CollectorRegistry()
         ProcessCollector(registry=self._metrics)
-        self._metrics.register(OperatorCollector(operator))
+        self._metrics.register(collector)
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
         """Listen. Raises CannotListen."""
-        settings = self._operator.settings
+        settings = self._settings
         app = web.Application()
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
@@ -57,7 +63,7 @@ class Admin:
         return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        if self._operator.synced:
+        if self._is_ready():
             return web.Response(text="ok\n")
         return web.Response(status=503, text="not everything was listed yet\n")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -12,23 +11,15 @@ from typing import TYPE_CHECKING, Final
 from asyncendpoints_core.errors import AsyncEndpointsError, StoreError
 from asyncendpoints_core.states import State
 from asyncendpoints_operator import events
-from asyncendpoints_operator.children import Children, gateway_and_worker
-from asyncendpoints_operator.cluster import Ref, Refused
 from asyncendpoints_operator.facts import LastFailure, QueueReason
-from asyncendpoints_operator.keyqueue import KeyQueue
-from asyncendpoints_operator.places import Place, Places
-from asyncendpoints_operator.pods import PodWatch
+from asyncendpoints_operator.places import Place
 from asyncendpoints_operator.purge import Purger
-from asyncendpoints_operator.queues import Queues
 from asyncendpoints_operator.reconcile import Reconciler
-from asyncendpoints_operator.reporting import Reporter
 from asyncendpoints_operator.scaling import Scaler, Steps
 from asyncendpoints_operator.status_model import MAX_FAILURES
-from asyncendpoints_operator.tenants import Tenants
-from asyncendpoints_operator.unit import Unit
+from asyncendpoints_operator.term import Term
 
 if TYPE_CHECKING:
-    from asyncendpoints_core.endpoint import AsyncEndpoint
     from asyncendpoints_core.recovery import Recovered
     from asyncendpoints_core.settings import Settings
     from asyncendpoints_operator.cache import Cache
@@ -36,6 +27,7 @@ if TYPE_CHECKING:
     from asyncendpoints_operator.lease import Leadership
     from asyncendpoints_operator.naming import Platform
     from asyncendpoints_operator.server import Link, Reading, Server
+    from asyncendpoints_operator.unit import Unit
 
 log = logging.getLogger("asyncendpoints.operator")
 
@@ -47,7 +39,7 @@ AUTHENTICATION_SECONDS: Final = 5.0
 
 
 class Leader:
-    """One term of leadership: made when it begins, thrown away when it ends."""
+    """One term of leadership: its loops, and what follows from a reading of a queue."""
 
     def __init__(
         self,
@@ -57,106 +49,57 @@ class Leader:
         cache: Cache,
         lease: Leadership,
     ) -> None:
-        self.settings, self.platform = settings, platform
-        self.cluster, self.cache, self.lease = cluster, cache, lease
-        identity = settings.operator_identity or "operator"
-        self.keys = KeyQueue()
-        self.units: dict[str, Unit] = {}
-        self.children = Children(cluster, cache, lease.check)
-        self.reporter = Reporter(cluster, cache, identity, settings.counts_seconds)
-        self.places = Places(cluster, settings.redis_source())
-        self.tenants = Tenants(cluster, settings.installation_id, acl=settings.redis_acl)
-        self.queues = Queues(
-            settings.installation_id,
-            self._seen,
-            self._recovered,
-            random.random,
-            settings.idle_poll_seconds,
-        )
-        self.installation = settings.installation_id
-        self.pods = PodWatch(cache, self.reporter)
-        self.purger = Purger(self)
-        self.scaler = Scaler(self)
+        self.term = Term(settings, platform, cluster, cache, lease, self._seen, self._recovered)
+        self.scaler = Scaler(self.term)
         self._steps = Steps(self.scaler)
-        self._reconcile = Reconciler(self)
+        self._reconcile = Reconciler(self.term)
+        self._purger = Purger(self.term)
 
     async def run(self) -> None:
         """Work until cancelled."""
+        term = self.term
         try:
-            own = self.places.operators()
+            own = term.places.operators()
             if isinstance(own, Place):
-                self.queues.use(own)
-            for key in self.cache.endpoints():
-                self.keys.add(key)
+                term.queues.use(own)
+            for key in term.cache.endpoints():
+                term.keys.add(key)
             async with asyncio.TaskGroup() as group:
-                group.create_task(self.keys.run(self._reconcile, RECONCILERS))
-                group.create_task(self.purger.run())
+                group.create_task(term.keys.run(self._reconcile, RECONCILERS))
+                group.create_task(self._purger.run())
                 group.create_task(self._watch_own_url())
                 group.create_task(self._watch_users())
         finally:
             await self._steps.close()
-            await self.queues.close()
-
-    def unit(self, key: str, uid: str) -> Unit:
-        """Return what is known of an endpoint, beginning anew with another UID."""
-        unit = self.units.get(key)
-        if unit is None or unit.uid != uid:
-            old = unit
-            unit = self.units[key] = Unit(key, uid)
-            if old is not None:
-                unit.link = old.link
-        return unit
-
-    async def forget(self, key: str) -> None:
-        """Let go of an endpoint that is gone, or not ours."""
-        unit = self.units.pop(key, None)
-        if unit is not None and unit.link is not None:
-            await self.queues.unlink(unit.link)
-        self.purger.look_soon()
-
-    async def refresh_deployments(self, endpoint: AsyncEndpoint) -> None:
-        """Read both Deployments from the API server into the cache."""
-        for known in gateway_and_worker(self.cache, endpoint):
-            if known is None:
-                continue
-            meta = known["metadata"]
-            ref = Ref("apps/v1", "Deployment", meta["namespace"], meta["name"])
-            try:
-                found = await self.cluster.get(ref)
-            except Refused as error:
-                if not error.missing:
-                    raise
-                self.cache.remove(known)
-                continue
-            self.cache.put({**found, "apiVersion": "apps/v1", "kind": "Deployment"})
+            await term.queues.close()
 
     def _seen(self, link: Link, reading: Reading) -> None:
         """Take in a reading: decide, then report."""
-        unit = self.units.get(link.key)
+        unit = self.term.units.get(link.key)
         if unit is None or unit.link is not link:
             return
-        shared = self.tenants.shared(link)
+        shared = self.term.tenants.shared(link)
         unit.queue = replace(reading.queue, shared=shared)
         unit.workers, unit.read_at = reading.workers, time.monotonic()
-        if reading.queue.reachable and self.tenants.is_due(unit, link):
-            self.keys.add(unit.key)
+        if reading.queue.reachable and self.term.tenants.is_due(unit, link):
+            self.term.keys.add(unit.key)
         if reading.adopted:
             text = "the jobs of the deleted resource of this name are this one's now"
-            self.reporter.tell(unit, [events.Event("Normal", "QueueAdopted", text)])
+            self.term.reporter.tell(unit, [events.Event("Normal", "QueueAdopted", text)])
         if reading.queue.reason is QueueReason.AUTHENTICATION:
-            self.keys.add(link.key, AUTHENTICATION_SECONDS)  # its Secret is read anew
+            self.term.keys.add(link.key, AUTHENTICATION_SECONDS)  # its Secret is read anew
         self._steps.begin(unit, self._report)
 
     async def _report(self, unit: Unit) -> None:
         try:
-            await self.pods.look_for_gone(unit)
+            await self.term.pods.look_for_gone(unit)
             await self._read_failures(unit)
-            again = await self.reporter.report(unit)
+            again = await self.term.reporter.report(unit)
         except AsyncEndpointsError as error:
             log.warning("%s: its status was not written: %s", unit.key, error)
             again = 1.0
         if again is not None and (unit.link is None or unit.link.idle):
-            self.keys.add(unit.key, again)
+            self.term.keys.add(unit.key, again)
 
     async def _read_failures(self, unit: Unit) -> None:
         """Read the last failures when there are new ones and the resource wants them shown."""
@@ -186,12 +129,12 @@ class Leader:
         """Look at each endpoint on the operator's Redis when the URL of that has changed."""
         before: str | None = None
         while True:
-            own = self.places.operators()
+            own = self.term.places.operators()
             url = own.source() if isinstance(own, Place) else None
             if before is not None and url != before:
                 log.info("the URL of the operator's Redis has changed")
-                for key in self.units:
-                    self.keys.add(key)
+                for key in self.term.units:
+                    self.term.keys.add(key)
             before = url or before
             await asyncio.sleep(OWN_URL_SECONDS)
 
@@ -200,17 +143,17 @@ class Leader:
         while True:
             await asyncio.sleep(USERS_SECONDS)
             made: dict[Server, list[str]] = {}
-            for key, unit in self.units.items():
+            for key, unit in self.term.units.items():
                 if unit.user and unit.link is not None and unit.link.server.place.own:
                     made.setdefault(unit.link.server, []).append(key)
             for server, keys in made.items():
-                for key in await self.tenants.lost(server, keys):
-                    if key in self.units:
-                        self.units[key].user = ""
-                        self.keys.add(key)
+                for key in await self.term.tenants.lost(server, keys):
+                    if key in self.term.units:
+                        self.term.units[key].user = ""
+                        self.term.keys.add(key)
 
     def _recovered(self, key: str, done: Recovered) -> None:
-        unit = self.units.get(key)
+        unit = self.term.units.get(key)
         if unit is None or (done.held_still and unit.queue.reason is not QueueReason.UNREACHABLE):
             return  # nobody ticked, because there was no leader or nothing to do
-        self.reporter.tell(unit, events.of_recovery(done))
+        self.term.reporter.tell(unit, events.of_recovery(done))

@@ -21,6 +21,7 @@ from asyncendpoints_operator.cluster import Ref, Refused, Unreachable, connect
 from asyncendpoints_operator.handlers import OURS, PLURALS, Watcher, watched
 from asyncendpoints_operator.leader import Leader
 from asyncendpoints_operator.lease import Leadership, LeaseTimes
+from asyncendpoints_operator.metrics import OperatorCollector
 from asyncendpoints_operator.naming import Platform
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ class Operator:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        admin = Admin(self)
+        figures = OperatorCollector(self.cluster, self.cache, self.lease, lambda: self.leader)
+        admin = Admin(self.settings, lambda: self.synced, figures)
         await admin.start()
         watcher: Watcher | None = None
         try:
@@ -145,7 +147,7 @@ class Operator:
 
     def _wake(self, key: str) -> None:
         if self.leader is not None:
-            self.leader.keys.add(key)
+            self.leader.term.keys.add(key)
 
     async def _wait_for_crd(self) -> None:
         told = False
@@ -195,7 +197,7 @@ class Operator:
                 await self.resync()
                 if self.leader is not None:
                     for key in self.cache.endpoints():
-                        self.leader.keys.add(key)
+                        self.leader.term.keys.add(key)
 
 
 def lease_times(seconds: float) -> LeaseTimes:

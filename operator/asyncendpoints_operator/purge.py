@@ -20,8 +20,8 @@ from asyncendpoints_operator.cluster import Ref, Refused
 
 if TYPE_CHECKING:
     from asyncendpoints_core.store.redis.ownership import Ownership
-    from asyncendpoints_operator.leader import Leader
     from asyncendpoints_operator.server import Server
+    from asyncendpoints_operator.term import Term
 
 log = logging.getLogger("asyncendpoints.operator")
 
@@ -30,16 +30,10 @@ SOON_SECONDS: Final = 1.0
 
 
 class Purger:
-    """Looks through the directories of every Redis in use, every minute and when told."""
+    """Looks through the directories of every Redis in use, every minute and when one went."""
 
-    def __init__(self, leader: Leader) -> None:
-        self._leader = leader
-        self._told = asyncio.Event()
-        self.purged = 0
-
-    def look_soon(self) -> None:
-        """An endpoint went: do not wait for the minute."""
-        self._told.set()
+    def __init__(self, term: Term) -> None:
+        self._term = term
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -47,8 +41,8 @@ class Purger:
         while True:
             try:
                 async with asyncio.timeout(wait):
-                    await self._told.wait()
-                self._told.clear()
+                    await self._term.forgotten.wait()
+                self._term.forgotten.clear()
                 await asyncio.sleep(SOON_SECONDS)  # several often go together
             except TimeoutError:
                 pass
@@ -58,19 +52,19 @@ class Purger:
     async def _round(self) -> float:
         """Look through every Redis once; returns when something falls due (s since 1970)."""
         soonest = time.time() + INTERVAL_SECONDS
-        for server in list(self._leader.queues.servers.values()):
+        for server in list(self._term.queues.servers.values()):
             try:
                 names = await server.directory.names()
                 for name in names:
-                    if self._leader.cache.endpoint(name) is None:
+                    if self._term.cache.endpoint(name) is None:
                         soonest = min(soonest, await self._one(server, name))
                 if not names and not server.links and not server.place.own:
-                    await self._leader.queues.drop(server)
+                    await self._term.queues.drop(server)
             except AsyncEndpointsError as error:
                 log.debug("%s: not looked through for queues: %s", server.identity, error)
                 refused = isinstance(error, StoreError) and is_refusal(error)
                 if refused and not server.links and not server.place.own:
-                    await self._leader.queues.drop(server)  # its Secret has changed since
+                    await self._term.queues.drop(server)  # its Secret has changed since
             except Exception:
                 log.exception("%s: looking through its queues failed", server.identity)
         return soonest
@@ -79,7 +73,7 @@ class Purger:
         """Deal with one queue that has no endpoint, as far as is known; returns when it is due."""
         store = RedisStore(server.connection, name)
         found = await store.ownership()
-        ours = found.owner is not None and found.owner.installation == self._leader.installation
+        ours = found.owner is not None and found.owner.installation == self._term.installation
         if found.purged or found.owner is None:
             await server.directory.remove(name)
             return time.time() + INTERVAL_SECONDS
@@ -87,7 +81,7 @@ class Purger:
             return time.time() + INTERVAL_SECONDS
         deleted = found.notes.get("deleted") or ""
         if not deleted:
-            self._leader.lease.check()
+            self._term.lease.check()
             await store.shut()
             deleted = f"{time.time():.0f}"
             await store.note(deleted=deleted)
@@ -101,23 +95,22 @@ class Purger:
     def _delay(self, found: Ownership) -> float:
         if found.notes.get("on-delete") == "Purge":
             return 0.0
-        return float(self._leader.settings.keep_seconds)
+        return float(self._term.settings.keep_seconds)
 
     async def _purge(self, server: Server, store: RedisStore, name: str) -> None:
-        self._leader.lease.check()
-        if self._leader.cache.endpoint(name) is not None or not await self._is_gone(name):
+        self._term.lease.check()
+        if self._term.cache.endpoint(name) is not None or not await self._is_gone(name):
             return
         await store.purge()
-        await self._leader.tenants.remove(server, name)
+        await self._term.tenants.remove(server, name)
         await server.directory.remove(name)
-        self.purged += 1
         log.info("%s: its queue was purged", name)
 
     async def _is_gone(self, name: str) -> bool:
         """Ask the API server, freshly. Only its own word that there is no such object counts."""
         namespace, _, own = name.partition("/")
         try:
-            await self._leader.cluster.get(Ref(API_VERSION, KIND, namespace, own))
+            await self._term.cluster.get(Ref(API_VERSION, KIND, namespace, own))
         except Refused as error:
             return error.missing and error.reason == "NotFound"
         return False

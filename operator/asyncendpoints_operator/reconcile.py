@@ -22,9 +22,9 @@ from asyncendpoints_operator.podstate import read_deployment, read_pod, refusing
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from asyncendpoints_operator.leader import Leader
     from asyncendpoints_operator.naming import Manifest
     from asyncendpoints_operator.places import Place
+    from asyncendpoints_operator.term import Term
     from asyncendpoints_operator.unit import Unit
 
 log = logging.getLogger("asyncendpoints.operator")
@@ -37,26 +37,26 @@ _REFUSED_SECONDS: Final = 30.0
 class Reconciler:
     """Brings endpoints to what their resources say, one call an endpoint at a time."""
 
-    def __init__(self, leader: Leader) -> None:
-        self._leader = leader
+    def __init__(self, term: Term) -> None:
+        self._term = term
 
     async def __call__(self, key: str) -> float | None:
         """Reconcile one endpoint; returns when to look again by itself (s), None: not."""
-        leader = self._leader
-        resource = leader.cache.endpoint(key)
+        term = self._term
+        resource = term.cache.endpoint(key)
         if resource is None or not self._is_mine(resource):
-            await leader.forget(key)
+            await term.forget(key)
             return None
-        leader.lease.check()
-        unit = leader.unit(key, resource["metadata"]["uid"])
+        term.lease.check()
+        unit = term.unit(key, resource["metadata"]["uid"])
         if "deletionTimestamp" in resource["metadata"]:
             return None  # its children go with it; the queue when it is gone
         read(unit, resource)
         if unit.endpoint is None:
-            return await leader.reporter.report(unit)
+            return await term.reporter.report(unit)
         held = await self._connect(unit, resource)
         try:
-            await leader.pods.look(unit)
+            await term.pods.look(unit)
         except StoreError as error:
             log.debug("%s: ended containers are looked at later: %s", key, error)
         try:
@@ -69,7 +69,7 @@ class Reconciler:
             if error.conflict:
                 return await self._again(unit)
             raise
-        again = await leader.reporter.report(unit)
+        again = await term.reporter.report(unit)
         if unit.refusals:  # what stands in the way may be no child of ours, and says nothing
             again = min(again or _REFUSED_SECONDS, _REFUSED_SECONDS)
         waiting = self._not_started(unit)
@@ -90,50 +90,50 @@ class Reconciler:
         ]
 
     def _pods(self, unit: Unit, component: str) -> list[Manifest]:
-        return self._leader.cache.pods(unit.key, component)
+        return self._term.cache.pods(unit.key, component)
 
     def _is_mine(self, resource: Mapping[str, Any]) -> bool:
-        return (resource.get("spec") or {}).get("className") == self._leader.settings.class_name
+        return (resource.get("spec") or {}).get("className") == self._term.settings.class_name
 
     async def _again(self, unit: Unit) -> float:
         """Somebody wrote in between: read both Deployments, and do it all again."""
         if unit.endpoint is not None:
-            await self._leader.refresh_deployments(unit.endpoint)
+            await self._term.refresh_deployments(unit.endpoint)
         return _CONFLICT_SECONDS
 
     async def _connect(self, unit: Unit, resource: Mapping[str, Any]) -> bool:
         """Link the endpoint to its Redis; True when everything is held because that has moved."""
-        leader, endpoint = self._leader, unit.endpoint
+        term, endpoint = self._term, unit.endpoint
         assert endpoint is not None  # noqa: S101 - checked by the caller
         refused = unit.queue.reason is QueueReason.AUTHENTICATION
-        place = await leader.places.find(endpoint, fresh=refused)
+        place = await term.places.find(endpoint, fresh=refused)
         moved = not isinstance(place, Queue) and _has_moved(endpoint, resource, place)
         if isinstance(place, Queue) or moved:
             if unit.link is not None:  # or its next reading would say that all is well
-                await leader.queues.unlink(unit.link)
+                await term.queues.unlink(unit.link)
                 unit.link = None
             unit.queue = place if isinstance(place, Queue) else _moved(resource, place)
             return moved
-        unit.link = await leader.queues.link(endpoint, place, unit.link)
+        unit.link = await term.queues.link(endpoint, place, unit.link)
         if place.own:
-            await leader.tenants.ensure(unit, unit.link)
+            await term.tenants.ensure(unit, unit.link)
         return False
 
     async def _children(self, unit: Unit, endpoint: AsyncEndpoint) -> None:
-        leader = self._leader
+        term = self._term
         async with unit.deploying:
-            gateway, worker = gateway_and_worker(leader.cache, endpoint)
+            gateway, worker = gateway_and_worker(term.cache, endpoint)
             replicas = read_deployment(worker).wanted if worker else first_replicas(unit, endpoint)
             workers = self._pods(unit, WORKER)
             refused = bool(refusing_version(map(read_pod, workers)))
             live = live_of(worker, replicas, refused=refused)
-            wanted = desired(endpoint, leader.platform, live)
-            unit.refusals = await leader.children.apply(unit, wanted)
+            wanted = desired(endpoint, term.platform, live)
+            unit.refusals = await term.children.apply(unit, wanted)
             pods = [*self._pods(unit, GATEWAY), *workers]
             rolling = any(read_deployment(each).rolling for each in (gateway, worker))
-            existing = leader.cache.children(unit.key)
+            existing = term.cache.children(unit.key)
             gone = obsolete(endpoint, existing, wanted, pods, rolling=rolling)
-            await leader.children.remove(unit, gone)
+            await term.children.remove(unit, gone)
 
 
 def read(unit: Unit, resource: Mapping[str, Any]) -> None:

@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from asyncendpoints_core.autoscale import Decision
     from asyncendpoints_core.endpoint import AsyncEndpoint
     from asyncendpoints_core.store.protocol import Stats
-    from asyncendpoints_operator.leader import Leader
     from asyncendpoints_operator.naming import Manifest
     from asyncendpoints_operator.scale_plan import Step
+    from asyncendpoints_operator.term import Term
     from asyncendpoints_operator.unit import Unit
 
 log = logging.getLogger("asyncendpoints.operator")
@@ -55,8 +55,8 @@ MAX_STARTUP_SECONDS: Final = 120.0
 class Scaler:
     """Carries out what is decided for each endpoint."""
 
-    def __init__(self, leader: Leader) -> None:
-        self._leader = leader
+    def __init__(self, term: Term) -> None:
+        self._term = term
         self.decisions: dict[str, int] = {}
 
     async def step(self, unit: Unit) -> None:
@@ -75,7 +75,7 @@ class Scaler:
         template = (
             (worker["spec"]["template"].get("metadata") or {}).get("annotations") or {}
         ).get(TEMPLATE_ANNOTATION, "")
-        manifests = self._leader.cache.pods(unit.key, WORKER)
+        manifests = self._term.cache.pods(unit.key, WORKER)
         found = loads([read_pod(pod) for pod in manifests], unit.workers, stats.now_ms)
         signals = signals_of(
             stats,
@@ -98,7 +98,7 @@ class Scaler:
         if unit.endpoint is None:
             return None
         namespace, name = unit.endpoint.metadata.namespace, child_name(unit.endpoint, WORKER)
-        return self._leader.cache.get("Deployment", namespace, name)
+        return self._term.cache.get("Deployment", namespace, name)
 
     def _seen(self, unit: Unit, decision: Decision, stats: Stats | None) -> None:
         unit.decision, unit.memory = decision, decision.memory
@@ -112,7 +112,7 @@ class Scaler:
         assert unit.link is not None  # noqa: S101 - there was a reading
         if not (step.cordon or step.uncordon):
             return
-        by = cordon_owner(self._leader.lease.check())
+        by = cordon_owner(self._term.lease.check())
         if step.cordon:
             await unit.link.store.cordon(step.cordon, CORDON_SECONDS, by)
         if step.uncordon:
@@ -123,16 +123,16 @@ class Scaler:
         uids = {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in manifests}
         namespace = unit.key.partition("/")[0]
         for name, cost in step.costs.items():
-            self._leader.lease.check()
+            self._term.lease.check()
             note = None if cost is None else str(cost)
             patch = {"metadata": {"uid": uids[name], "annotations": {COST_ANNOTATION: note}}}
             try:
-                made = await self._leader.cluster.merge(Ref("v1", "Pod", namespace, name), patch)
+                made = await self._term.cluster.merge(Ref("v1", "Pod", namespace, name), patch)
             except Refused as error:
                 if not (error.missing or error.conflict):
                     raise
                 continue  # it went meanwhile
-            self._leader.cache.put({**made, "apiVersion": "v1", "kind": "Pod"})
+            self._term.cache.put({**made, "apiVersion": "v1", "kind": "Pod"})
 
     async def _resize(
         self, unit: Unit, seen: Mapping[str, Any], replicas: int, decision: Decision
@@ -144,19 +144,19 @@ class Scaler:
         if replicas < before:
             patch["metadata"]["resourceVersion"] = meta["resourceVersion"]
         async with unit.deploying:
-            self._leader.lease.check()
+            self._term.lease.check()
             ref = Ref("apps/v1", "Deployment", meta["namespace"], meta["name"])
             try:
-                made = await self._leader.cluster.merge(ref, patch)
+                made = await self._term.cluster.merge(ref, patch)
             except Refused as error:
                 if error.conflict or error.missing:
                     log.debug("%s: not resized: %s", unit.key, error)
                     return  # the next second decides on what is there then
                 raise
-            self._leader.cache.put({**made, "apiVersion": "apps/v1", "kind": "Deployment"})
+            self._term.cache.put({**made, "apiVersion": "apps/v1", "kind": "Deployment"})
         log.info("%s: workers %d → %d: %s", unit.key, before, replicas, decision.text)
         done = msgspec.structs.replace(decision, replicas=replicas)
-        self._leader.reporter.tell(unit, events.of_scaling(before, done))
+        self._term.reporter.tell(unit, events.of_scaling(before, done))
 
     def _recall(self, unit: Unit) -> Memory:
         """Return the memory of the last decision, that of an earlier leader at first."""
@@ -174,7 +174,7 @@ class Scaler:
 
     def _startup_seconds(self, manifests: Iterable[Manifest]) -> float:
         """Return how long the youngest ready pod took from its creation to Ready."""
-        newest, took = 0.0, float(self._leader.settings.startup_seconds)
+        newest, took = 0.0, float(self._term.settings.startup_seconds)
         for pod in manifests:
             created = parse_time(pod["metadata"].get("creationTimestamp"))
             for condition in (pod.get("status") or {}).get("conditions") or ():

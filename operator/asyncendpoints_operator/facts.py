@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from asyncendpoints_core import ids
 from asyncendpoints_core.autoscale import Reason as ScalingReason
 from asyncendpoints_core.endpoint import AsyncEndpoint
+from asyncendpoints_core.jobs import Job
 from asyncendpoints_core.store.protocol import Stats
 from asyncendpoints_operator.podstate import NO_DEPLOYMENT, Deployment, Trouble
 
@@ -84,6 +86,12 @@ class LastFailure:
     code: str
     message: str
     at: float
+
+
+def failure_of(job: Job) -> LastFailure:
+    """Return what is shown of a job that failed."""
+    code, message = (job.error.code, job.error.message) if job.error else ("", "")
+    return LastFailure(ids.text(job.id), job.name, code, message, job.completed_ms / 1_000)
 
 
 @dataclass(frozen=True, slots=True)

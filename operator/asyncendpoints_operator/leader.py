@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from asyncendpoints_core.errors import AsyncEndpointsError, StoreError
 from asyncendpoints_core.states import State
 from asyncendpoints_operator import events
-from asyncendpoints_operator.facts import LastFailure, QueueReason
+from asyncendpoints_operator.facts import QueueReason, failure_of
 from asyncendpoints_operator.places import Place
 from asyncendpoints_operator.purge import Purger
 from asyncendpoints_operator.reconcile import Reconciler
@@ -114,16 +114,7 @@ class Leader:
         except StoreError:
             return
         unit.failed_total = total
-        unit.failures = tuple(
-            LastFailure(
-                id=str(job.id),
-                job=job.name,
-                code=job.error.code if job.error else "",
-                message=job.error.message if job.error else "",
-                at=job.completed_ms / 1000,
-            )
-            for job in page.jobs
-        )
+        unit.failures = tuple(map(failure_of, page.jobs))
 
     async def _watch_own_url(self) -> None:
         """Look at each endpoint on the operator's Redis when the URL of that has changed."""

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from asyncendpoints_core import __version__
+from asyncendpoints_core import __version__, ids
 from asyncendpoints_core.autoscale import Reason
 from asyncendpoints_core.endpoint import AsyncEndpoint
+from asyncendpoints_core.jobs import Job, JobError, Priority
 from asyncendpoints_core.states import State
 from asyncendpoints_core.store.protocol import Stats
 from asyncendpoints_operator.conditions import conditions
@@ -19,6 +21,7 @@ from asyncendpoints_operator.facts import (
     Refusal,
     RefusalReason,
     Scaling,
+    failure_of,
 )
 from asyncendpoints_operator.podstate import Deployment, Trouble
 from asyncendpoints_operator.status import (
@@ -340,6 +343,19 @@ def test_the_transition_time_changes_with_the_status_only() -> None:
     condition = condition_of(ready, "Ready")
     assert condition is not None
     assert condition["lastTransitionTime"] == time_text(NOW + 120)
+
+
+def test_a_failure_is_shown_under_the_id_that_clients_know() -> None:
+    text = "0190a5b2-7c11-7d4e-8f00-0123456789ab"
+    job_id = ids.parse(text)
+    assert job_id is not None
+    state = State.FAILED, Priority.NORMAL
+    job = Job(job_id, "build-report", *state, 4, 4, 0, 0, 9, "w", 3, 0, 0)
+    job = msgspec.structs.replace(job, completed_ms=1_500, error=JobError("permanent", "no", False))
+    failure = failure_of(job)
+    assert failure == LastFailure(text, "build-report", "permanent", "no", 1.5)
+    status = build(facts({"reportFailures": True}, failures=(failure,)), None, NOW)
+    EndpointStatus.model_validate(status, by_alias=True, by_name=False)
 
 
 def test_recent_failures_are_off_by_default_few_and_short() -> None:

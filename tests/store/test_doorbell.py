@@ -1,15 +1,17 @@
 """The doorbell: as many workers wake as there are new jobs, and no ring is lost with a waiter."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from asyncendpoints_core import jobs
+from asyncendpoints_core.errors import WorkerGone
 from asyncendpoints_core.jobs import Claim
 from asyncendpoints_core.retry import RetryPolicy
-from asyncendpoints_core.store.protocol import Cause, Store
-from support.stores import ERROR, Backend, Hand, hand, new, policy, put, settle_one
+from asyncendpoints_core.store.protocol import Cause, ClaimBatch, SettleStatus, Store
+from support.stores import DONE, ERROR, Backend, Hand, hand, new, policy, put, settle_one
 
 LONG = 30_000
 SHORT = 300
@@ -129,6 +131,68 @@ async def test_a_cancelled_wait_passes_its_ring_on(backend: Backend, store: Stor
     await asyncio.gather(*tasks, return_exceptions=True)
     # Whoever the ring was for is gone; the job is found by the next claim all the same.
     assert len(await one.take() + await two.take()) == 1
+
+
+async def next_claim(backend: Backend, worker: Hand, ms: int) -> asyncio.Task[ClaimBatch]:
+    """Let a worker find nothing and then wait with its next claim."""
+    assert await worker.take() == []
+    task = asyncio.create_task(worker.claim_next(ms))
+    await asyncio.wait_for(backend.waiters(1), 20)
+    return task
+
+
+async def test_a_claim_behind_a_wait_takes_what_the_ring_told_of(
+    backend: Backend, store: Store
+) -> None:
+    [worker] = await hands(store, 1)
+    for limit in (1, 3):
+        task = await next_claim(backend, worker, LONG)
+        ids = await put(store, *(new() for _ in range(limit)))
+        batch = await asyncio.wait_for(task, 20)
+        assert [claimed.job.id for claimed in batch.jobs] == ids
+        assert batch.jobs[0].claim.worker == worker.id
+
+
+async def test_a_claim_behind_a_wait_is_made_when_the_time_is_over(store: Store) -> None:
+    [worker] = await hands(store, 1)
+    batch = await worker.claim_next(50)
+    assert (batch.jobs, batch.refused) == ((), "")
+    [job_id] = await put(store, new())  # no ring: it does not wait any more
+    assert [claimed.job.id for claimed in (await worker.claim_next(50)).jobs] == [job_id]
+
+
+async def test_a_claim_behind_a_wait_that_is_cancelled_loses_nothing(
+    backend: Backend, store: Store
+) -> None:
+    [worker] = await hands(store, 1)
+    for _ in range(20):
+        task = await next_claim(backend, worker, LONG)
+        # Cut short at any moment between the job's creation and the answer.
+        putting = asyncio.create_task(put(store, new()))
+        await asyncio.sleep(random.uniform(0, 0.003))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        [job_id] = await putting
+        batch = await store.claim(worker.id, worker.request, 10)
+        assert [claimed.job.id for claimed in batch.jobs] == [job_id]
+        [settled] = await worker.settle(jobs.complete(batch.jobs[0].claim, DONE))
+        assert settled.status is SettleStatus.APPLIED
+
+
+async def test_a_claim_behind_a_wait_is_refused_as_any_other(
+    backend: Backend, store: Store
+) -> None:
+    [worker] = await hands(store, 1)
+    task = await next_claim(backend, worker, SHORT)
+    await store.cordon([worker.id], 30, "operator")
+    [job_id] = await put(store, new())
+    assert (await asyncio.wait_for(task, 20)).refused == "cordoned"
+    assert (await worker.claim_next(50)).refused == "cordoned"
+    await store.release_worker(worker.id, Cause.LOST)
+    with pytest.raises(WorkerGone):
+        await worker.claim_next(50)
+    [other] = [await hand(store, "other")]
+    assert (await other.one()).job.id == job_id
 
 
 async def test_a_worker_that_leaves_unserved_rings_again(backend: Backend, store: Store) -> None:

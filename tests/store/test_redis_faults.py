@@ -11,7 +11,7 @@ from asyncendpoints_core.errors import StoreError, StoreUnavailable, StoreVersio
 from asyncendpoints_core.ids import JobId
 from asyncendpoints_core.jobs import Outcome, OutcomeKind, Result
 from asyncendpoints_core.states import State
-from asyncendpoints_core.store.protocol import Identity, SettleStatus
+from asyncendpoints_core.store.protocol import ClaimBatch, Identity, SettleStatus
 from asyncendpoints_core.store.redis import RedisStore, scripts
 from support.redis_backend import ENDPOINT, RedisBackend
 from support.redis_proxy import Command, ReplyDroppingProxy
@@ -426,3 +426,33 @@ async def test_a_wait_that_is_cut_is_unavailable_and_the_next_one_works(
     await proxied.waiters(1)
     await put(store, new())
     assert await asyncio.wait_for(again, 20)
+
+
+async def test_a_claim_behind_a_wait_survives_what_can_become_of_its_connection(
+    redis_url: str, redis_proxy: ReplyDroppingProxy, proxied: RedisBackend
+) -> None:
+    store = proxied.store
+    worker = await hand(store)
+
+    async def wait(number: int) -> asyncio.Task[ClaimBatch]:
+        task = asyncio.create_task(store.claim_next(worker.id, number, 4, 20_000))
+        await proxied.waiters(1)
+        return task
+
+    waiting = await wait(1)
+    with Redis.from_url(redis_url) as client:
+        client.script_flush()
+    [first] = await put(store, new())
+    assert [job.job.id for job in (await asyncio.wait_for(waiting, 20)).jobs] == [first]
+    fault = redis_proxy.drop_reply(runs("claim"))  # type: ignore[arg-type]
+    waiting = await wait(2)
+    [second] = await put(store, new())
+    with pytest.raises(StoreUnavailable):
+        await asyncio.wait_for(waiting, 20)
+    assert fault.happened.is_set()
+    assert [job.job.id for job in (await store.claim(worker.id, 2, 4)).jobs] == [second]
+    waiting = await wait(3)
+    redis_proxy.cut()
+    with pytest.raises(StoreUnavailable):
+        await asyncio.wait_for(waiting, 20)
+    assert (await store.claim(worker.id, 3, 4)).jobs == ()

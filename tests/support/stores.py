@@ -270,6 +270,10 @@ class Hand:
         self.request += 1
         return await self.store.claim(self.id, self.request, limit)
 
+    async def claim_next(self, ms: int, limit: int = 10) -> ClaimBatch:
+        self.request += 1
+        return await self.store.claim_next(self.id, self.request, limit, ms)
+
     async def take(self, limit: int = 10) -> list[ClaimedJob]:
         return list((await self.claim(limit)).jobs)
 

@@ -10,7 +10,8 @@ import asyncio
 import logging
 import random
 import threading
-from typing import TYPE_CHECKING, Final, Protocol
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from asyncendpoints_core import ids
 from asyncendpoints_core.errors import StoreUnavailable, StoreVersionError, WorkerGone
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from asyncendpoints_worker.runner import Runner
 
 log = logging.getLogger("asyncendpoints.worker")
+
+Value = TypeVar("Value")
 
 MAX_CLAIM: Final = 100
 """Jobs asked for at a time: ten halve the rate, two hundred add a tenth."""
@@ -92,9 +95,11 @@ class Engine:
         self._gate = gate
         self._missing_is_final = missing_is_final
         self._generation = 0
-        self._request = 0
+        # The number of the last claim, and whether it may have been made without an answer.
+        self._request, self._open = 0, False
         self.draining = self._solo = self._making_room = self._strangers = False
         self._wake = asyncio.Event()
+        self._nap: asyncio.Timeout | None = None
         self._empty = asyncio.Event()
         self._empty.set()
         self._finished = asyncio.Event()
@@ -107,9 +112,9 @@ class Engine:
     def assign(self, worker: str) -> None:
         """Claim as the newly registered `worker` from now on."""
         self.worker = worker
-        self._request = 0
+        self._request, self._open = 0, False
         self._solo = False
-        self._wake.set()
+        self._rouse()
 
     def gone(self, worker: str) -> None:
         """Abandon everything: the store gave `worker`'s jobs to others (store rule 1)."""
@@ -121,7 +126,7 @@ class Engine:
         self._free(self._settler.forget())
         for slot in list(self.running.values()):
             slot.end(Stop.ABANDON)
-        self._wake.set()
+        self._rouse()
         if not self.running:
             self._link.vacated()
 
@@ -136,7 +141,7 @@ class Engine:
     def drain(self) -> None:
         """Claim nothing more; what runs goes on."""
         self.draining = True
-        self._wake.set()
+        self._rouse()
 
     def release_all(self) -> None:
         """End what runs, to be handed back: the time to finish is over."""
@@ -146,12 +151,12 @@ class Engine:
     def reconcile(self) -> None:
         """Compare, between two claims, what the store thinks is held here with what is."""
         self._strangers = True
-        self._wake.set()
+        self._rouse()
 
     def resize(self, concurrency: int) -> None:
         """Run up to `concurrency` jobs at a time; fewer than now run is reached as they end."""
         self.concurrency = concurrency
-        self._wake.set()
+        self._rouse()
 
     async def drained(self) -> None:
         """Wait, after `drain`, until no claim is open, nothing runs, and all is delivered."""
@@ -161,6 +166,7 @@ class Engine:
 
     async def run(self) -> None:
         """Claim and run until drained. Cancel it only when the outcomes are not wanted."""
+        rest_ms = 0
         while not self.draining:
             if not self._may_claim():
                 await self._wake.wait()
@@ -172,13 +178,16 @@ class Engine:
                 await self._unless_woken(self._gate())
                 if not self._may_claim() or self.draining:
                     continue
-            batch = await self._ask()
+            batch = await (self._rest(rest_ms) if rest_ms else self._ask())
+            rest_ms = 0
             if batch is not None:
                 self._take(batch)
+                await asyncio.sleep(0)  # let them begin before the next claim is put together
                 if batch.drain:
                     await self._make_room()
                 elif self._should_rest(batch):
-                    await self._rest(batch)
+                    rest_ms = self._rest_ms(batch)
+        await self._close_claim()
         await self._empty.wait()
         self._finished.set()
 
@@ -187,11 +196,22 @@ class Engine:
             return False
         return self.used < self.concurrency
 
+    def _next_request(self) -> int:
+        """Return the number to claim under: the same again until it was answered (rule 5)."""
+        if not self._open:
+            self._request, self._open = self._request + 1, True
+        return self._request
+
+    def _answered(self, worker: str, batch: ClaimBatch) -> ClaimBatch | None:
+        if self.worker != worker:
+            return None
+        self._open = False
+        return batch
+
     async def _ask(self) -> ClaimBatch | None:
-        """Claim once, asking again under the same number until there is an answer (rule 5)."""
+        """Claim once, asking again until there is an answer."""
         worker, backoff = self.worker, Backoff()
-        self._request += 1
-        request, limit = self._request, min(MAX_CLAIM, self.concurrency - self.used)
+        request, limit = self._next_request(), min(MAX_CLAIM, self.concurrency - self.used)
         while True:
             try:
                 batch = await self._store.claim(worker, request, limit)
@@ -200,10 +220,16 @@ class Engine:
             except (StoreUnavailable, StoreVersionError) as error:
                 log.debug("claim %d: %s", request, error)
             else:
-                return batch if self.worker == worker else None
+                return self._answered(worker, batch)
             await asyncio.sleep(backoff.next())
             if self.worker != worker:
                 return None
+
+    async def _close_claim(self) -> None:
+        """Fetch, to hand it back, what a claim may have been given whose wait was cut short."""
+        if self._open and self.worker:
+            with suppress(StoreUnavailable, StoreVersionError, WorkerGone):
+                self._take(await self._store.claim(self.worker, self._request, 0))
 
     def _should_rest(self, batch: ClaimBatch) -> bool:
         if self.draining or self._solo or self._strangers or self.used >= self.concurrency:
@@ -220,15 +246,31 @@ class Engine:
             await self._unless_woken(asyncio.sleep(MAX_REST_MS / 1000))
             self._making_room = False
 
-    async def _rest(self, batch: ClaimBatch) -> None:
-        """Wait for the doorbell, the next due job, or something to be told."""
+    def _rest_ms(self, batch: ClaimBatch) -> int:
+        """Return how long at most to wait for the doorbell before the next claim."""
         due = MAX_REST_MS if batch.next_due_ms is None else batch.next_due_ms
         if batch.more:
             due = min(due, SKIPPED_REST_MS)
         # Jitter, so that many workers do not look for one due job in the same millisecond.
         most = MAX_REST_MS * (0.75 + random.random() / 4)  # noqa: S311
-        timeout = max(1, int(min(most, due)))
-        await self._unless_woken(self._bell(timeout))
+        return max(1, int(min(most, due)))
+
+    async def _rest(self, timeout_ms: int) -> ClaimBatch | None:
+        """Wait for the doorbell, the next due job, or something to be told; claim if there is none.
+
+        Behind a gate no claim may be under way while it waits: it is made afterwards.
+        """
+        if self._gate is None:
+            return await self._unless_woken(self._claim_next(timeout_ms))
+        return await self._unless_woken(self._bell(timeout_ms))
+
+    async def _claim_next(self, timeout_ms: int) -> ClaimBatch | None:
+        worker, limit = self.worker, min(MAX_CLAIM, self.concurrency - self.used)
+        try:
+            batch = await self._store.claim_next(worker, self._next_request(), limit, timeout_ms)
+        except (StoreUnavailable, StoreVersionError, WorkerGone):
+            return None  # asked again at once, and then with pauses
+        return self._answered(worker, batch)
 
     async def _bell(self, timeout_ms: int) -> None:
         try:
@@ -236,17 +278,22 @@ class Engine:
         except (StoreUnavailable, StoreVersionError, WorkerGone):
             await asyncio.sleep(timeout_ms / 1000)
 
-    async def _unless_woken(self, awaitable: Awaitable[None]) -> None:
-        """Await something that is given up as soon as the link has news."""
+    async def _unless_woken(self, awaitable: Awaitable[Value]) -> Value | None:
+        """Await something that is given up, for None, as soon as the link has news."""
         self._wake.clear()
-        task = asyncio.ensure_future(awaitable)
-        woken = self.loop.create_task(self._wake.wait())
         try:
-            await asyncio.wait((task, woken), return_when=asyncio.FIRST_COMPLETED)
+            async with asyncio.timeout(None) as self._nap:
+                return await awaitable
+        except TimeoutError:
+            return None
         finally:
-            woken.cancel()
-            task.cancel()
-        await asyncio.gather(task, woken, return_exceptions=True)
+            self._nap = None
+
+    def _rouse(self) -> None:
+        """End the wait that is under way, or the next one at its start."""
+        self._wake.set()
+        if self._nap is not None and not self._nap.expired():
+            self._nap.reschedule(self.loop.time())
 
     async def _give_back_strangers(self) -> None:
         self._strangers = False
@@ -342,4 +389,4 @@ class Engine:
         if not self.used:
             self._empty.set()
         if was_full or ((self._solo or self._making_room) and not self.used):
-            self._wake.set()
+            self._rouse()

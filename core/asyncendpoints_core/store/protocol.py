@@ -373,6 +373,15 @@ class Store(Protocol):
         """
         ...
 
+    async def claim_next(
+        self, worker: str, request: int, limit: int, timeout_ms: int
+    ) -> ClaimBatch:
+        """Sleep as `wait_for_work` does, then claim as `claim` does, in one exchange.
+
+        Cancelled, or failed, the claim may have been made: ask again under the same number.
+        """
+        ...
+
     async def settle(self, outcomes: Sequence[Outcome]) -> list[Settled]:
         """Apply outcomes, each fenced by its claim's number and worker. Once a cancel was asked
         for, RETRY, RELEASE and TIME_OUT end in Canceled; COMPLETE and FAIL stand.

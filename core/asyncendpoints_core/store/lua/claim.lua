@@ -91,13 +91,14 @@ local mine = worker .. '\0'
 local BEFORE = spack('>I6I6I6BBHI6I6', 0, 0, deadline, 0, 0, 1, now, 0)
 local AFTER = spack('>I4I6I6BHHHB', 2, now, 0, 0, 0, 0, 0, wl) .. worker
 local NO_BASE = spack('>I6', 0)
+-- How the run of a fresh job begins, by how its record does; false for a record to look at closely.
 local PREFIXES = {}
-for bits = 0, 255, 16 do
-  if bits % 64 < 48 then
-    local apart = bits % 128 > 63
-    PREFIXES[string.char(KIND + VERSION, bits)] =
-      string.char(KIND + VERSION, bits % 64 + RUNNING + (apart and 128 or 0))
-  end
+local function prefix_of(kind)
+  local start, bits = sbyte(kind, 1, 2)
+  local prefix = start == KIND + VERSION and bits and bits % 16 == 0 and bits % 64 < 48
+    and string.char(start, bits % 64 + RUNNING + (bits % 128 > 63 and 128 or 0))
+  PREFIXES[kind] = prefix
+  return prefix
 end
 
 -- Whether a batch that is not empty has room for a body.
@@ -142,7 +143,8 @@ end
 -- Hands one job out, or does with it what its record asks for. Returns whether it left its line.
 local function take(id, job, run)
   local kind = job and not run and ssub(job, 1, 2)
-  local prefix = PREFIXES[kind]
+  local prefix = kind and PREFIXES[kind]
+  if kind and prefix == nil then prefix = prefix_of(kind) end
   if not prefix or #job < JOB_BYTES + 10 then return take_slowly(id, job, run) end
   local created, _, _, nl, tl = sunpack('>I6I5HBB', job, 3)
   local name, base, apart = JOB_BYTES + 1, nil, nil

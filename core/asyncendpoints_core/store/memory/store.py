@@ -130,6 +130,13 @@ class MemoryStore:
         self._now()
         return await self._bell.wait(worker, timeout_ms)
 
+    async def claim_next(
+        self, worker: str, request: int, limit: int, timeout_ms: int
+    ) -> ClaimBatch:
+        """See Store.claim_next."""
+        await self.wait_for_work(worker, timeout_ms)
+        return await self.claim(worker, request, limit)
+
     def _ring(self, jobs: int) -> None:
         if not self._data.paused_since:
             self._bell.ring(jobs)

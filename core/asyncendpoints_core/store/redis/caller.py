@@ -77,6 +77,10 @@ class Caller:
             parts += (b"$%d\r\n" % len(arg), arg, b"\r\n")
         return [b"".join(parts)]
 
+    def packed(self, name: str, *args: bytes) -> bytes:
+        """Return the bytes of a call by hash, for a connection of the caller's own."""
+        return b"".join(self.pack(scripts.load(name), args, whole=False))
+
     async def run(self, name: str, *args: bytes, again: bool = True) -> Any:
         """Run a script and return its reply. Raises StoreError."""
         reply, _ = await self.run_told(name, *args, again=again)

@@ -6,7 +6,7 @@ import asyncio
 import math
 import random
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from redis import exceptions as redis_errors
 
@@ -48,47 +48,55 @@ class Doorbell:
         """Let waits begin, again after `close`."""
         self._closed = False
 
-    async def wait(self, worker: str, timeout_ms: int) -> bool:
-        """Sleep until a ring or the time is over."""
+    async def wait(self, worker: str, timeout_ms: int, then: bytes = b"") -> Any:
+        """Sleep until a ring or the time is over; return whether it rang, as True or None.
+
+        With `then`, a packed command, return what that answers once the wait is over; None when
+        `worker` may not wait or the command was refused.
+        """
         if timeout_ms <= 0:
-            return False
+            return None
         began = asyncio.get_running_loop().time()
         if not await self._caller.run("wait", worker.encode(), b"%d" % timeout_ms):
             await asyncio.sleep(max(0.0, timeout_ms / 1000))
-            return False
+            return None
         left = timeout_ms / 1000 - (asyncio.get_running_loop().time() - began)
         try:
-            rung = await self._listen(max(0.001, left))
+            answer = await self._listen(max(0.001, left), then)
         except asyncio.CancelledError:
             self._leave(worker)
             raise
-        if rung:
+        if answer is not None:
             self.rung.add(worker)
-        return rung
+        return answer
 
-    async def _listen(self, seconds: float) -> bool:
+    async def _listen(self, seconds: float, then: bytes) -> Any:
         """Take a ring off the list, on a connection kept from an earlier wait if it still works."""
         if self._spare:
             try:
-                return await self._pop(self._spare.pop(), seconds)
+                return await self._pop(self._spare.pop(), seconds, then)
             except TimeoutError as error:
                 raise self._caller.connection.fault(error) from error
-            except _FAULTS:
-                pass  # its server has gone or moved since
+            except _FAULTS as error:
+                # Its server has gone or moved since; `then` may have run there.
+                if then:
+                    raise self._caller.connection.fault(error) from error
         try:
-            return await self._pop(await self._connect(), seconds)
+            return await self._pop(await self._connect(), seconds, then)
         except (*_FAULTS, TimeoutError) as error:
             raise self._caller.connection.fault(error) from error
 
-    async def _pop(self, connection: AbstractConnection, seconds: float) -> bool:
+    async def _pop(self, connection: AbstractConnection, seconds: float, then: bytes) -> Any:
         self._busy.add(connection)
         whole = False
+        pop = connection.pack_command("BLPOP", self._caller.prefix + "bell", f"{seconds:.3f}")
         try:
-            await connection.send_command("BLPOP", self._caller.prefix + "bell", f"{seconds:.3f}")
+            await connection.send_packed_command([*pop, then] if then else pop)
             # redis-py's own timeout would return None, as an empty pop does.
-            reply = await asyncio.wait_for(
-                connection.read_response(timeout=math.inf), seconds + GRACE_SECONDS
-            )
+            async with asyncio.timeout(seconds + GRACE_SECONDS):
+                answer = await connection.read_response(timeout=math.inf)
+                if then:
+                    answer = await _answer(connection)
             whole = True
         finally:
             self._busy.discard(connection)
@@ -96,7 +104,7 @@ class Doorbell:
                 self._spare.append(connection)
             else:
                 await connection.disconnect(nowait=True)
-        return reply is not None
+        return answer if then or answer is None else True
 
     async def _connect(self) -> AbstractConnection:
         if self._closed:
@@ -122,6 +130,14 @@ class Doorbell:
         for connection in (*self._spare, *self._busy):
             await connection.disconnect(nowait=True)
         self._spare.clear()
+
+
+async def _answer(connection: AbstractConnection) -> Any:
+    """Read the reply to what was sent behind a pop; None is an error of the server's."""
+    try:
+        return await connection.read_response(timeout=math.inf, disconnect_on_error=False)
+    except redis_errors.ResponseError:
+        return None
 
 
 class Watch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -52,6 +52,12 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_info = msgspec.msgpack.Decoder(WorkerInfo).decode
 
 
+def _claiming(worker: str, request: int, limit: int, *, rung: bool) -> tuple[bytes, ...]:
+    """Return the arguments of the script `claim`."""
+    numbers = (request, min(limit, MAX_BATCH), MAX_BATCH_BYTES, rung)
+    return worker.encode(), *(b"%d" % number for number in numbers)
+
+
 class WorkerVerbs:
     """Part of RedisStore."""
 
@@ -65,12 +71,29 @@ class WorkerVerbs:
 
     async def claim(self, worker: str, request: int, limit: int) -> ClaimBatch:
         """Take up to `limit` jobs. Never sent again by itself: the caller asks by `request`."""
-        rung = worker in self._bell.rung
-        args = (request, min(limit, MAX_BATCH), MAX_BATCH_BYTES, rung)
-        reply = await self._caller.run(
-            "claim", worker.encode(), *(b"%d" % arg for arg in args), again=False
-        )
+        args = _claiming(worker, request, limit, rung=worker in self._bell.rung)
+        reply = await self._caller.run("claim", *args, again=False)
         self._bell.rung.discard(worker)
+        return await self._batch(worker, reply)
+
+    async def wait_for_work(self, worker: str, timeout_ms: int) -> bool:
+        """Sleep until the doorbell rings or the time is over."""
+        return await self._bell.wait(worker, timeout_ms) is not None
+
+    async def claim_next(
+        self, worker: str, request: int, limit: int, timeout_ms: int
+    ) -> ClaimBatch:
+        """Send the claim behind the wait: Redis makes it the moment the doorbell rings, while what
+        the ring told of is still on its way here.
+        """
+        claim = self._caller.packed("claim", *_claiming(worker, request, limit, rung=True))
+        reply = await self._bell.wait(worker, timeout_ms, claim)
+        if reply is None:  # not allowed to wait, or the claim itself was refused: see why
+            return await self.claim(worker, request, limit)
+        self._bell.rung.discard(worker)
+        return await self._batch(worker, reply)
+
+    async def _batch(self, worker: str, reply: list[Any]) -> ClaimBatch:
         raw, word, *rest = reply
         if word == b"gone":
             raise WorkerGone(f"worker {worker} has no live lease")
@@ -86,10 +109,6 @@ class WorkerVerbs:
             alone=flags[2] == 49 and bool(jobs),
             refused="" if word == b"ok" else word.decode(),
         )
-
-    async def wait_for_work(self, worker: str, timeout_ms: int) -> bool:
-        """Sleep until the doorbell rings or the time is over."""
-        return await self._bell.wait(worker, timeout_ms)
 
     async def settle(self, outcomes: Sequence[Outcome]) -> list[Settled]:
         """Apply outcomes. A batch that fails as a whole is halved, to find the one at fault."""

@@ -156,6 +156,7 @@ EVENTS: Final[dict[str, str]] = {
     "GatewayNotAvailable": "it answers no longer",
     "QueueReachable": "the queue can be read again",
     "QueueUnreachable": "the queue cannot be read",
+    "QueueAdopted": "the queue of a deleted resource of the same name goes on, jobs and all",
     "InvalidSpec": "see condition RoutesAccepted",
     "NameConflict, ApplyRefused, DriftLoop, ImagePullBackOff, …": "see condition Degraded",
     "Mended": "what was wrong is no longer",

@@ -11,6 +11,7 @@ from asyncendpoints_operator.crd import crd
 from asyncendpoints_operator.facts import QueueReason, RefusalReason
 from asyncendpoints_operator.reasons import CONDITIONS, EVENTS
 from asyncendpoints_operator.structural import walk
+from support.doc_pages import ROOT
 
 WORD = re.compile(r"^[A-Z][a-z]+[A-Za-z]*$")
 
@@ -39,6 +40,15 @@ def test_every_reason_of_an_event_is_documented() -> None:
     not_reasons = {"Normal", "Warning", "True", "False", "Reconcile", "Scale", "Recover"}
     assert words(events) - not_reasons <= told
     assert {str(Reason.UP), str(Reason.DOWN), str(Reason.ZERO)} <= told
+
+
+def test_troubleshooting_says_what_to_do_about_each() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    told = {word for reasons in EVENTS for word in reasons.split(", ")} - {"…"}
+    wrong = {*QueueReason, *RefusalReason} - {QueueReason.REACHABLE, QueueReason.NOT_READ}
+    held = {Reason.PINNED, Reason.SUSPENDED, Reason.AT_MAX, Reason.NOT_READY, Reason.DRAINING}
+    words = {*CONDITIONS, *told, *map(str, wrong), *map(str, held)}
+    assert {word for word in words if not re.search(rf"`[^`]*\b{word}\b", page)} == set()
 
 
 def test_the_generated_reference_and_the_crd_have_the_same_fields() -> None:

@@ -129,7 +129,8 @@ def _main(
     """Return the container with the supervisor.
 
     It answers the probes itself. /livez fails when its own loop has not turned for 60 s; /readyz
-    means that a child has imported its handlers, which the startup probe gives 10 minutes.
+    means that its children have imported their handlers, which the startup probe gives 10 minutes;
+    they do that while Redis is away as well.
     """
     return container(
         AGENT_CONTAINER,

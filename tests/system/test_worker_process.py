@@ -265,21 +265,38 @@ async def test_in_a_pod_a_redis_that_is_not_there_is_waited_for(
         port = free_port()
         worker = setup.worker(admin_port=port, pod_uid="pod-1", stderr=stderr)
         await eventually(lambda: "waiting for the store" in log.read_text())
+        # Its startup probe asks the same: an outage uses up no time that slow imports may need.
+        await eventually(lambda: is_ready(port))
         assert await _status(port, "/livez") == 200
-        assert await _status(port, "/readyz") == 503
         await asyncio.to_thread(server.start)
         await setup.pid_of_child()
-        assert await _status(port, "/readyz") == 200
         assert worker.stop() == 0
         assert log.read_text().count("waiting for the store") == 1
+
+
+async def is_ready(port: int) -> bool:
+    return _answers(port) and await _status(port, "/readyz") == 200
 
 
 async def test_what_waits_for_redis_in_a_pod_ends_with_sigterm(start: Start) -> None:
     setup = await start()
     url, port = f"redis://127.0.0.1:{free_port()}/0", free_port()
     with WorkerProcess(setup.endpoint, url, FOLDER, admin_port=port, pod_uid="pod-1") as worker:
+        await eventually(lambda: is_ready(port))  # its child waits as well
+        assert worker.stop() == 0
+    with WorkerProcess(setup.endpoint, url, FOLDER, admin_port=port, pod_uid="pod-1") as worker:
         await eventually(lambda: _answers(port))
         assert worker.stop() == 0
+
+
+async def test_in_a_pod_bad_handlers_end_a_worker_that_waits_for_redis(start: Start) -> None:
+    setup = await start(worker={"handlers": "absent_jobs"})
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    with WorkerProcess(
+        setup.endpoint, url, FOLDER, pod_uid="pod-1", stderr=subprocess.PIPE
+    ) as worker:
+        assert worker.wait() == 2
+        assert "absent_jobs" in worker.errors()
 
 
 async def test_a_store_of_another_format_is_refused_at_the_start(

@@ -53,7 +53,9 @@ class Child:
         """Make the engine; `run` starts it."""
         self._channel = channel
         self._board = board
+        self._store = store
         self._target = target
+        self._draining = asyncio.Event()
         self._metrics = Metrics()
         self._engine = Engine(
             store,
@@ -71,11 +73,23 @@ class Child:
         """Run until drained."""
         ticking = asyncio.create_task(self._tick())
         obeying = asyncio.create_task(self._obey())
+        await self._open()
         await self._engine.run()
         await self._target.stop()
         self._send_figures()
         for task in (ticking, obeying):
             task.cancel()
+
+    async def _open(self) -> None:
+        """Connect, however long that takes, unless told to drain first."""
+        waiting = [
+            asyncio.create_task(_connect(self._store)),
+            asyncio.create_task(self._draining.wait()),
+        ]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
@@ -105,6 +119,7 @@ class Child:
                     engine.cancel(numbers)
                 case pipe.Drain():
                     engine.drain()
+                    self._draining.set()
                 case pipe.ReleaseAll():
                     engine.release_all()
                 case pipe.Reconcile():
@@ -132,8 +147,8 @@ def _source(init: pipe.Init) -> Any:
     return lambda: read_url(path)
 
 
-async def _open(store: RedisStore) -> None:
-    """Connect, however long that takes: the supervisor has reached this store before."""
+async def _connect(store: RedisStore) -> None:
+    """Open the store; what it refuses for good, the supervisor is told as well."""
     backoff = Backoff()
     while True:
         try:
@@ -160,7 +175,6 @@ async def _serve(control: socket.socket, board: Board) -> int:
         await channel.finish()
         return 2
     store = RedisStore(_source(init), endpoint.key)
-    await _open(store)
     # What is loaded by now stays: the collector need not look at it with every thousand jobs.
     gc.collect()
     gc.freeze()

@@ -163,7 +163,10 @@ class Heart:
         if now < self._policy_due:
             return
         self._policy_due = now + POLICY_INTERVAL
-        policy = await self._store.configure(self.policy, overwrite=False)
+        self.follow(await self._store.configure(self.policy, overwrite=False))
+
+    def follow(self, policy: Policy) -> None:
+        """Let every member decide by this policy from now on."""
         if policy != self.policy:
             self.policy = policy
             for member in self._members():

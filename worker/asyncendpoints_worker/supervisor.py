@@ -12,17 +12,18 @@ import random
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_core import last_words
-from asyncendpoints_core.errors import AsyncEndpointsError, StoreUnavailable, UsageError
-from asyncendpoints_core.recovery import Keeper, Recovered, release_older
+from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
+from asyncendpoints_core.recovery import Keeper, Recovered
 from asyncendpoints_core.store.protocol import Cause
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_worker import obituary, orphans, pipe
 from asyncendpoints_worker.admin import Admin
 from asyncendpoints_worker.backoff import Backoff
 from asyncendpoints_worker.cpu import default_concurrency
+from asyncendpoints_worker.entry import enter, enter_patiently
 from asyncendpoints_worker.heart import Heart
 from asyncendpoints_worker.identity import Names
 from asyncendpoints_worker.lifeline import adopt_orphans
@@ -34,12 +35,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from asyncendpoints_core.endpoint import AsyncEndpoint
-    from asyncendpoints_core.policy import Policy
     from asyncendpoints_core.settings import Settings
 
 log = logging.getLogger("asyncendpoints.worker")
-
-T = TypeVar("T")
 
 LOOK_SECONDS: Final = 0.25
 TELL_SECONDS: Final = 1.0
@@ -103,7 +101,8 @@ class Supervisor:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._reports: set[asyncio.Task[Any]] = set()
         self._past = Snapshot({}, {}, {})
-        self._heart: Heart
+        policy = endpoint.spec.policy()
+        self._heart = Heart(self._store, policy, lambda: list(self._children))
         self._fault: AsyncEndpointsError | None = None
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -118,13 +117,20 @@ class Supervisor:
         admin = Admin(self._settings, self.is_alive, self.is_ready, self.figures)
         await admin.start()
         try:
-            policy = await self._unless_stopped(self._reach())
-            if policy is None:
-                return INTERRUPTED if self._hurry.is_set() else 0
-            self._begin(policy)
-            await self._stop.wait()
+            way = self._store, self._heart, self._names
+            if self._settings.pod_uid is None:
+                await self._unless_stopped(enter(*way))
+                self._start_children()
+            else:
+                self._start_children()
+                await self._unless_stopped(enter_patiently(*way))
+            if not self._stop.is_set():
+                self._begin()
+                await self._stop.wait()
             return await self._shut_down()
         finally:
+            for child in self._children:
+                child.kill()
             for task in self._tasks | self._reports:
                 task.cancel()
             await asyncio.gather(*self._tasks, *self._reports, return_exceptions=True)
@@ -133,55 +139,35 @@ class Supervisor:
             if self._told is not None:
                 self._told(self.figures())
 
-    async def _reach(self) -> Policy:
-        """Return the policy in force, once the store answers. Raises StoreError.
+    def _start_children(self) -> None:
+        """Start the children, which import their handlers, and the look after them.
 
-        In a pod an outage is waited out: the kubelet starts a container that ends anew after
-        pauses of up to five minutes, and those would go on when the store is long back.
+        In a pod they do not wait for the store, nor does readiness: the startup probe's time is for
+        slow imports, and an outage must not use it up. Without a lease they claim nothing.
         """
-        backoff, told = Backoff(), False
-        while True:
-            self._looked = time.monotonic()
-            try:
-                return await self._open()
-            except StoreUnavailable as error:
-                if self._settings.pod_uid is None:
-                    raise
-                if not told:
-                    log.warning("waiting for the store: %s", error)
-                    told = True
-            await asyncio.sleep(backoff.next())
+        self._spawn_task(self._tasks, self._look())
+        for _ in range(self._endpoint.spec.worker.processes):
+            self._spawn_task(self._tasks, self._keep_child())
 
-    async def _open(self) -> Policy:
-        """Connect, and take back what a predecessor in this pod has left. Raises StoreError."""
-        health = await self._store.open()
-        policy = await self._store.configure(self._endpoint.spec.policy(), overwrite=False)
-        await release_older(self._store, self._names.pod, self._names.nonce)
-        for warning in health.warnings:
-            log.warning("Redis: %s", warning)
-        return policy
-
-    async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """Return what `work` returns; None, and `work` ended, when told to stop before that."""
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do `work`, but end it when told to stop."""
         working, stopped = asyncio.create_task(work), asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait((working, stopped), return_when=asyncio.FIRST_COMPLETED)
-            return None if self._stop.is_set() else working.result()
+            if not self._stop.is_set():
+                working.result()
         finally:
             for task in (working, stopped):
                 task.cancel()
             await asyncio.gather(working, stopped, return_exceptions=True)
 
-    def _begin(self, policy: Policy) -> None:
-        """Start what goes on until the end: leases, recovery, the look after the children."""
-        self._heart = Heart(self._store, policy, lambda: list(self._children))
+    def _begin(self) -> None:
+        """Start what needs the store and goes on until the end: leases, recovery."""
         keeper = Keeper(self._store, lambda: self._heart.policy, random.random, self._recovered)
-        for loop in (self._heart.run(), keeper.run(), self._look()):
+        for loop in (self._heart.run(), keeper.run()):
             self._spawn_task(self._tasks, loop)
         if self._told is not None:
             self._spawn_task(self._tasks, self._tell(self._told))
-        for _ in range(self._endpoint.spec.worker.processes):
-            self._spawn_task(self._tasks, self._keep_child())
 
     def _spawn_task(self, group: set[asyncio.Task[Any]], work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work)

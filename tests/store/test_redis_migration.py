@@ -2,15 +2,19 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 from redis import Redis
 
+from asyncendpoints_core import jobs
 from asyncendpoints_core.errors import StoreUnavailable
+from asyncendpoints_core.ids import JobId
+from asyncendpoints_core.store.protocol import Cause
 from asyncendpoints_core.store.redis import RedisStore
 from support.redis_cluster import RedisCluster
+from support.stores import ERROR, hand, new, policy, put
 from support.verbs import VERBS, Scene
 
 ENDPOINT = "tests/reports"
@@ -43,14 +47,19 @@ class Move:
 
     def keys(self) -> dict[bytes, bytes]:
         """Return every key of the endpoint on either node, as DUMP writes it."""
-        found: dict[bytes, bytes] = {}
+        return {name: client.dump(name) or b"" for client, name in self._each()}
+
+    def timers(self) -> list[bool]:
+        """Tell of each of them whether it will end by itself."""
+        return [client.pttl(name) != -1 for client, name in self._each()]
+
+    def _each(self) -> Iterator[tuple[Redis, bytes]]:
         for number in (self.source, self.target):
             with Redis.from_url(self.cluster.nodes[number].url) as client:
                 names: Any = client.execute_command("CLUSTER", "GETKEYSINSLOT", self.slot, 1000)
                 for name in names:
                     client.execute_command("ASKING")
-                    found[name] = client.dump(name) or b""
-        return found
+                    yield client, name
 
 
 @pytest.fixture
@@ -80,3 +89,44 @@ async def test_a_verb_works_or_changes_nothing(
         await asyncio.to_thread(move.finish)
     await VERBS[verb](scene)
     await scene.store.stats()
+
+
+# What puts keys on the safety timer, or takes them off it, or makes new ones while they are on it.
+AT_REST: dict[str, Callable[[RedisStore, JobId], Awaitable[Any]]] = {
+    "enqueue": lambda store, _: store.enqueue([new()]),
+    "redrive": lambda store, job_id: store.redrive([job_id]),
+    "sweep": lambda store, _: store.sweep(),
+    "configure": lambda store, _: store.configure(policy(failed_ms=60 * 86_400_000)),
+    "reopen": lambda store, _: store.reopen(),
+    "release_worker": lambda store, _: store.release_worker("w1", Cause.DRAINED),
+    "register": lambda store, _: hand(store, "w2"),
+    "delete": lambda store, job_id: store.delete([job_id]),
+}
+
+
+@pytest.mark.parametrize("verb", AT_REST)
+async def test_all_keys_are_on_the_safety_timer_or_none(
+    redis_cluster: RedisCluster, verb: str
+) -> None:
+    hosts = ",".join(f"{node.host}:{node.port}" for node in redis_cluster.nodes)
+    store = RedisStore(f"redis+cluster://{hosts}", ENDPOINT)
+    await store.open()
+    worker = await hand(store)
+    [job_id] = await put(store, new())
+    await store.settle([jobs.fail((await worker.one()).claim, ERROR)])
+    await store.release_worker("w1", Cause.DRAINED)
+    move = Move(redis_cluster)
+    assert set(await asyncio.to_thread(move.timers)) == {True}
+    assert await asyncio.to_thread(move.half, len(verb)) > 3
+    before = await asyncio.to_thread(move.keys)
+    try:
+        await AT_REST[verb](store, job_id)
+    except StoreUnavailable:
+        assert await asyncio.to_thread(move.keys) == before
+        assert set(await asyncio.to_thread(move.timers)) == {True}
+    finally:
+        await asyncio.to_thread(move.finish)
+    await AT_REST[verb](store, job_id)
+    timers = set(await asyncio.to_thread(move.timers))
+    assert timers == {verb not in ("enqueue", "redrive")}
+    await store.close()

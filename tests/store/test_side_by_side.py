@@ -387,6 +387,26 @@ class SideBySide(Twins):
         self.leap(ms)
         self.heartbeat(list(WORKERS), draining=False)
 
+    @rule(
+        ms=st.sampled_from([1_000, 400_000]),
+        stay=st.booleans(),
+        items=submissions,
+        seeds=st.lists(some, max_size=3),
+    )
+    def rest(self, ms: int, stay: bool, items: list[Submission], seeds: list[int]) -> None:
+        """End whatever is unfinished; after a time there is work again."""
+        self.clear_the_way()
+        for worker in WORKERS[: 3 if stay else 4]:
+            self.release_worker(worker, 0, Cause.LOST, None)
+        self.both(lambda store: store.cancel(self.ids))
+        self.leap(ms)
+        self.sweep()
+        self.enqueue(items)
+        self.both(lambda store: store.cancel(self.ids))
+        self.leap(ms)
+        self.sweep()
+        self.redrive(seeds)
+
     @rule(rounds=st.integers(1, 3))
     def keep_alive(self, rounds: int) -> None:
         """Let jobs run into their deadlines under live leases, with recovery looking on."""

@@ -17,6 +17,8 @@ from asyncendpoints_core.store.redis.records import read_made, read_run
 from support.stores import START_MS, Scan
 
 ENDPOINT = "tests/reports"
+# Longer than it takes until an endpoint that had work is put on its safety timer.
+QUIET_MS = 360_000
 
 
 class RedisBackend:
@@ -81,6 +83,43 @@ class RedisBackend:
 
     async def preset_fence(self, number: int) -> None:
         await self.redis.hset(self.key("meta"), "fence", str(number))
+
+    async def timers(self) -> dict[str, int]:
+        """Return the time to live of every key by its name, ms, -1 for none.
+
+        Without `watch`, which is a lease and no data.
+        """
+        names = await self.redis.keys(self.prefix + "*")
+        names = sorted(set(names) - {self.key("watch").encode()})
+        pipe = self.redis.pipeline(transaction=False)
+        for name in names:
+            pipe.pttl(name)
+        left = await pipe.execute()
+        return {
+            name.decode().removeprefix(self.prefix): ms
+            for name, ms in zip(names, left, strict=True)
+        }
+
+    async def check_timers(self) -> bool:
+        """Assert that no key is on a timer beside unfinished jobs, and else all or none.
+
+        Returns whether they are.
+        """
+        timers = await self.timers()
+        counts = (await self.store.stats()).counts
+        on = {name for name, ms in timers.items() if ms != -1}
+        assert not on or on == set(timers), f"not on the timer: {set(timers) - on}"
+        unfinished = sum(n for state, n in counts.items() if state not in FINAL)
+        assert not (on and unfinished), f"{unfinished} unfinished jobs on a timer"
+        safety = float(await self.redis.hget(self.key("meta"), "safety") or 0)
+        assert (safety > 0) == bool(on)
+        return bool(on)
+
+    async def come_to_rest(self) -> None:
+        """Let the quiet time pass with nothing unfinished, and have somebody look."""
+        await self.advance(QUIET_MS)
+        await self.store.sweep()
+        assert await self.check_timers()
 
     async def scan(self) -> Scan:
         scan = Scan(results=set(await self.redis.hkeys(self.key("results"))))

@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from redis import Redis
 
 from asyncendpoints_core import ids
 from asyncendpoints_core.errors import StoreUnavailable, StoreVersionError
@@ -208,6 +209,24 @@ async def test_redis_gone_is_503_and_back_again() -> None:
                 assert (await site.job(first)).json["state"] == "Queued"
         finally:
             await store.close()
+
+
+async def test_a_gateway_left_alone_until_the_keys_ended_accepts_all_the_same(
+    redis_url: str,
+) -> None:
+    store = RedisStore(redis_url, endpoint().key)
+    try:
+        async with serving(store) as site:
+            old = await site.finished()
+            with Redis.from_url(redis_url) as client:
+                for key in client.keys("aep:*"):
+                    client.pexpireat(key, 1)  # as the safety timer does after a month
+                assert not client.keys("aep:*")
+            (await site.job(old)).problem("job-not-found", 404)
+            job_id = await site.accepted()
+            assert (await site.record(job_id)).state == "Queued"
+    finally:
+        await store.close()
 
 
 async def _until_served(site: Site) -> None:

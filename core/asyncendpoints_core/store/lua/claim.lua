@@ -2,9 +2,9 @@
 -- KEYS: meta jobs runs blobs ready:high ready:normal ready:low suspects delayed held expiries
 --   workers marks lastclaim finished:completed finished:failed finished:canceled corrupt counts
 --   totals idle bell watch
--- META: tick seq fence cursor paused suspended closed solo_until ttl_ms execution_ms lease_ms
+-- META: tick safety seq fence cursor paused suspended closed solo_until ttl_ms execution_ms lease_ms
 --   completed_ms failed_ms deadline_floor
--- LIB: batch time record counts events ring finish save corrupt waiting
+-- LIB: batch time record counts events ring finish save corrupt waiting guard
 -- ARGV: 1 worker, 2 request number, 3 limit, 4 bytes of bodies at most, 5 whether it was rung
 -- RETURNS: context; a word: ok gone cordoned draining paused closed; flags more, drain, alone as
 --   1 or 0; next due in ms or -1; ids; for each f (fresh: its run is told by what follows) or r (its
@@ -317,6 +317,9 @@ if more or suspect and not alone then
 else
   call('DEL', bell) -- nothing is ready, so no ring means anything any more
   -- From now on a ring is meant for it too, though its wait begins a moment later.
-  if taken == 0 then call('ZADD', idle, now + IDLE_MS, worker) end
+  if taken == 0 then
+    call('ZADD', idle, now + IDLE_MS, worker)
+    guard(idle)
+  end
 end
 return reply('ok', more, drain, alone)

@@ -1,6 +1,7 @@
 -- configure: write the policy and whose keys these are.
--- KEYS: meta
--- META: tick purged configured
+-- KEYS: all
+-- META: tick safety purged configured
+-- LIB: rest
 -- ARGV: 1 '1' to overwrite, 2 installation and 3 uid ('' both when not told),
 --   then field and value of the policy
 -- RETURNS: 'other', installation, uid when it belongs to somebody else; else 'ok' and the policy's
@@ -14,11 +15,11 @@ end
 if purged > 0 and (ARGV[1] == '1' or ARGV[2] ~= '') then
   -- Created anew under the same name: the tombstone becomes a store again.
   call('HDEL', meta, 'purged', 'closed')
-  call('PERSIST', meta)
 end
 if ARGV[1] == '1' or configured == 0 then
   call('HSET', meta, 'configured', 1, unpack(ARGV, 4))
 end
+rest()
 local out = {'ok'}
 for i = 4, #ARGV, 2 do out[#out + 1] = call('HGET', meta, ARGV[i]) or ARGV[i + 1] end
 return out

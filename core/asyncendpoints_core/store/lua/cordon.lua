@@ -1,7 +1,7 @@
 -- cordon: let workers claim nothing new for a time; each who asks has a cordon of its own.
 -- KEYS: meta workers winfo marks held idle bell ready:high ready:normal ready:low
--- META: tick paused
--- LIB: ring
+-- META: tick safety paused
+-- LIB: ring guard
 -- ARGV: 1 who asks, 2 ms (30,000 at most), 3… the workers
 -- RETURNS: for each '' (unknown) or lease, held, end of its cordon (8 bytes each), 1 when it drains,
 --   what it said of itself
@@ -21,6 +21,7 @@ for i = 3, #ARGV do
     end
     kept[ARGV[1]] = now + tonumber(ARGV[2])
     call('HSET', marks, 'c' .. worker, cmsgpack.pack(kept))
+    guard(marks)
     woken = woken + call('ZREM', idle, worker)
     out[i - 2] = struct.pack('>I8I8I8B', tonumber(lease),
       call('ZLEXCOUNT', held, '[' .. worker .. '\0', '(' .. worker .. '\1'), last,

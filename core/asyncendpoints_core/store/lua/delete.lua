@@ -1,8 +1,8 @@
 -- delete: remove final jobs now.
 -- KEYS: meta jobs runs blobs results finished:completed finished:failed finished:canceled corrupt counts
 --   totals gone watch
--- META: tick
--- LIB: batch record counts events remove
+-- META: tick safety
+-- LIB: batch record counts events remove guard
 -- ARGV: 1 ids
 -- RETURNS: a letter for each: d deleted, n not final, m missing, g gone, b cannot be read
 local ids, out, removed = {}, {}, {}
@@ -25,6 +25,7 @@ for i, id in ipairs(ids) do
   end
 end
 flush_removed()
+guard(gone)
 flush_counts()
 publish()
 return table.concat(out)

@@ -1,7 +1,7 @@
 -- enqueue: create jobs, each decided on its own: same id, idempotency key, closed, room, creation.
 -- KEYS: meta jobs runs blobs ready:high ready:normal ready:low suspects delayed expiries idem idemexp
 --   counts totals idle bell watch
--- META: tick seq bytes paused suspended closed max_depth max_bytes ttl_ms idempotency_ms
+-- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms idempotency_ms
 --   completed_ms failed_ms
 -- LIB: batch time record head ring counts events
 -- FLAGS: deny-oom
@@ -142,6 +142,7 @@ for i = 1, n do
 end
 
 if created > 0 then
+  if safety > 0 then return redis.error_reply('AEPTIMER at rest') end
   flush(set_jobs)
   flush(set_runs)
   flush(set_blobs)

@@ -1,7 +1,7 @@
 -- heartbeat: renew leases, and say what is asked of each worker. Brings nobody back.
 -- KEYS: meta runs workers marks held cancels
--- META: tick lease_ms
--- LIB: batch record
+-- META: tick safety lease_ms
+-- LIB: batch record guard
 -- ARGV: 1 a digit for each worker: 1 draining; 2… the workers
 -- RETURNS: for each: a digit (1 gone), a digit (1 cordoned), 4 bytes: held, then id and claim
 --   number (8 bytes) of each job whose cancel was asked for
@@ -35,6 +35,7 @@ for i = 2, #ARGV do
     call('ZADD', workers, now + lease_ms, worker)
     if ssub(ARGV[1], i - 1, i - 1) == '1' then
       call('HSET', marks, 'd' .. worker, 1)
+      guard(marks)
     else
       call('HDEL', marks, 'd' .. worker)
     end

@@ -1,6 +1,7 @@
 -- open: check the format, and write what is missing: the schema and the policy of the defaults.
--- KEYS: meta held
--- LIB: keep
+-- KEYS: all
+-- META: tick safety
+-- LIB: keep rest
 -- FLAGS: bare
 -- ARGV: 1 schema, then field and value of the policy
 -- RETURNS: the schema found
@@ -8,4 +9,5 @@ local schema = call('HGET', meta, 'schema')
 if schema then return schema end
 call('HSET', meta, 'schema', ARGV[1], unpack(ARGV, 2))
 keep_skip_list()
+rest()
 return ARGV[1]

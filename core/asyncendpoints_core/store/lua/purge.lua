@@ -10,7 +10,7 @@ if closed == 0 then return 0 end
 local owner = call('HMGET', meta, 'schema', 'installation', 'uid')
 call('UNLINK', unpack(KEYS))
 call('HSET', meta, 'schema', owner[1], 'closed', 1, 'purged', 1, 'tick',
-  string.format('%.0f', tick))
+  string.format('%.0f', tick), 'safety', string.format('%.0f', now + TOMBSTONE_MS))
 if owner[2] then call('HSET', meta, 'installation', owner[2], 'uid', owner[3]) end
 call('PEXPIRE', meta, TOMBSTONE_MS)
 return 1

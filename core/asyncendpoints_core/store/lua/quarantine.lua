@@ -2,8 +2,8 @@
 -- record is missing. Rare, so it may look in every line.
 -- KEYS: meta jobs runs blobs ready:high ready:normal ready:low suspects delayed held expiries
 --   finished:completed finished:failed finished:canceled corrupt cancels counts totals watch
--- META: tick
--- LIB: batch record counts events finish save corrupt
+-- META: tick safety
+-- LIB: batch record counts events finish save corrupt guard
 -- ARGV: 1 ids, 2 '1' when the client cannot read the request though the state is sound
 -- RETURNS: how many were set aside
 local PLACES = {
@@ -66,4 +66,5 @@ flush_aside()
 flush_finished()
 flush_counts()
 publish()
+for _, key in ipairs({jobs, runs, finished_failed, corrupt, counts, totals}) do guard(key) end
 return done

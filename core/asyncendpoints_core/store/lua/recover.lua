@@ -1,7 +1,7 @@
 -- recover: write the tick and look, bounded, for what needs recovering.
 -- KEYS: meta runs workers held
--- META: tick ticked lease_ms execution_ms grace_ms deadline_floor
--- LIB: record keep
+-- META: tick safety ticked lease_ms execution_ms grace_ms deadline_floor
+-- LIB: record keep guard
 -- RETURNS: 1 when the store had been away; the workers whose lease is over; overdue and orphans,
 --   each as id, claim number (8 bytes), attempt, max attempts (2 bytes each), worker; ids of those
 --   that cannot be read
@@ -10,6 +10,7 @@ local away = ticked > 0 and now - ticked > OUTAGE_MS
 local text = string.format('%.0f', now)
 call('HSET', meta, 'tick', text, 'ticked', text)
 keep_skip_list()
+guard(held)
 local full = string.format('%.0f', now + lease_ms)
 if away then
   -- Nobody could renew a lease or settle meanwhile: every term begins anew.

@@ -1,7 +1,7 @@
 -- redrive: queue Failed or Canceled jobs again, with fresh budgets and a new time to live.
 -- KEYS: meta jobs runs results ready:high ready:normal ready:low suspects delayed finished:failed
 --   finished:canceled counts totals gone idle bell watch
--- META: tick seq bytes paused suspended closed max_depth max_bytes ttl_ms completed_ms failed_ms
+-- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms completed_ms failed_ms
 -- LIB: batch time record head counts events ring save
 -- FLAGS: deny-oom
 -- ARGV: 1 ids
@@ -63,6 +63,7 @@ for i, id in ipairs(ids) do
   aheads[i] = spack('>I4', ahead)
 end
 if requeued > 0 then
+  if safety > 0 then return redis.error_reply('AEPTIMER at rest') end
   flush(set_runs)
   flush(off_results)
   for prio = 0, 2 do flush(on_ready[prio]) end

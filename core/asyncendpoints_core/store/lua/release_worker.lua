@@ -1,9 +1,7 @@
 -- release_worker: end a worker's registration and take back what it holds, at the old places.
--- KEYS: meta runs ready:high ready:normal ready:low suspects delayed held expiries
---   finished:completed finished:failed finished:canceled cancels counts totals idle bell
---   watch workers winfo marks lastclaim left
--- META: tick paused ttl_ms max_crashes initial_ms multiplier max_ms
--- LIB: batch record counts events ring finish save returns held
+-- KEYS: all
+-- META: tick safety paused ttl_ms max_crashes initial_ms multiplier max_ms
+-- LIB: batch record counts events ring finish save returns held rest guard
 -- ARGV: 1 worker, 2 cause: crash killed lost drained, 3 '1' when 4 tells which had started, 4 ids
 -- RETURNS: requeued, charged, suspected, failed, canceled, 1 when there are more; ids of those that
 --   cannot be read
@@ -76,5 +74,8 @@ if returned == 0 and was_idle and call('ZCARD', ready_high) + call('ZCARD', read
   returned = 1 -- a ring may have been meant for it
 end
 flush_returns()
+-- The last to go may leave nobody behind who would see to it later.
+if call('ZCARD', workers) == 0 then rest(true) end
+guard(left)
 return {states[QUEUED], charged, suspected, states[FAILED], states[CANCELED], more and 1 or 0,
   unreadable}

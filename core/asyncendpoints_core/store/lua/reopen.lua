@@ -1,9 +1,9 @@
 -- reopen: accept again; a purged endpoint becomes an empty one.
--- KEYS: meta idle bell ready:high ready:normal ready:low
--- META: tick paused
--- LIB: ring
+-- KEYS: all
+-- META: tick safety paused
+-- LIB: ring rest
 -- RETURNS: nothing
 call('HDEL', meta, 'closed', 'purged')
-call('PERSIST', meta)
+rest()
 ring(call('ZCARD', ready_high) + call('ZCARD', ready_normal) + call('ZCARD', ready_low))
 return 0

@@ -1,10 +1,8 @@
 -- sweep: expire old waiting jobs, promote due ones, remove and forget what is past its time.
--- KEYS: meta jobs runs blobs results ready:high ready:normal ready:low suspects delayed held expiries
---   finished:completed finished:failed finished:canceled corrupt idem idemexp gone left counts
---   totals idle bell watch
--- META: tick seq bytes paused suspended ttl_ms completed_ms failed_ms max_finished
+-- KEYS: all
+-- META: tick safety seq bytes paused suspended ttl_ms completed_ms failed_ms max_finished
 --   sweep_0 sweep_1 sweep_2
--- LIB: batch time record counts events ring finish save corrupt waiting remove
+-- LIB: batch time record counts events ring finish save corrupt waiting remove rest guard
 -- RETURNS: promoted, expired, removed, corrupt, 1 when there was more to do
 local BOUND, REMOVE_BOUND, TOMBSTONE_MS, MAX_TOMBSTONES = 100, 200, 86400000, 10000
 local more = 0
@@ -165,4 +163,6 @@ local expired_jobs, corrupted = sums.expired or 0, sums.corrupt or 0
 flush_counts()
 ring(promoted)
 publish()
+rest()
+guard(gone)
 return {promoted, expired_jobs, removed, corrupted, more}

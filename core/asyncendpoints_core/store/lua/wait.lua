@@ -1,6 +1,7 @@
 -- wait: begin to wait for a ring; a worker that may not claim must not take one from the others.
 -- KEYS: meta workers marks idle
--- META: tick paused closed
+-- META: tick safety paused closed
+-- LIB: guard
 -- ARGV: 1 worker, 2 ms it waits at most
 -- RETURNS: 1, or 0 when it may claim nothing now
 if paused > 0 or closed > 0 or not call('ZSCORE', workers, ARGV[1])
@@ -12,4 +13,5 @@ for _, ends in pairs(packed and cmsgpack.unpack(packed) or {}) do
   if ends > now then return 0 end
 end
 call('ZADD', idle, now + tonumber(ARGV[2]) + 500, ARGV[1])
+guard(idle)
 return 1

@@ -101,7 +101,7 @@ class Caller:
             raise StoreUnavailable("the store was closed")
         script = scripts.load(name)
         whole = False
-        tries = 3
+        tries = 5
         resent = False
         while True:
             commands = [self.pack(script, args, whole=whole)]
@@ -119,6 +119,8 @@ class Caller:
                 whole = True
             elif tries and scripts.EMPTY_ERROR in str(reply):
                 await self.make()
+            elif tries and scripts.TIMER_ERROR in str(reply):
+                await self.run("wake")
             else:
                 raise self.connection.fault(reply) from reply
 

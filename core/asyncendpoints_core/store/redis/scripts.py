@@ -1,9 +1,9 @@
 """The Lua scripts: one file a verb, its header read as its signature, made whole with lua/lib.
 
 A header is the comment lines at the top. `KEYS:` are the keys the script may touch, by their names
-in keys.py, and `META:` the fields of the hash `meta` it reads: both become Lua locals (`:` turns
-to `_`). `LIB:` names the parts of lua/lib it uses. `FLAGS:` is `read` (writes nothing), `deny-oom`
-(refused while memory is full), `bare` (runs before the store exists) or absent.
+in keys.py (`all`: every one), and `META:` the fields of the hash `meta` it reads: both become Lua
+locals (`:` turns to `_`). `LIB:` names the parts of lua/lib it uses. `FLAGS:` is `read` (writes
+nothing), `deny-oom` (refused while memory is full), `bare` (runs without a store) or absent.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from asyncendpoints_core.store.redis.keys import NAMES
 SCHEMA: Final = 1
 VERSION_ERROR: Final = "AEPVERSION"
 EMPTY_ERROR: Final = "AEPEMPTY"
+# What adds jobs says while the keys are on a timer, before it writes anything: lua/lib/rest.lua.
+TIMER_ERROR: Final = "AEPTIMER"
 
 _FIELD = re.compile(r"-- ([A-Z]+): ?(.*)")
 _FOLDER = files("asyncendpoints_core.store") / "lua"
@@ -81,7 +83,8 @@ def load(name: str) -> Script:
     """Return the script of a verb."""
     text = read(name)
     fields = header(text)
-    keys, meta = tuple(fields["KEYS"]), tuple(fields.get("META", ()))
+    keys = NAMES if fields["KEYS"] == ["all"] else tuple(fields["KEYS"])
+    meta = tuple(fields.get("META", ()))
     flags = frozenset(fields.get("FLAGS", ()))
     unknown = set(keys) - set(NAMES)
     if unknown or keys[0] != "meta" or (meta[:1] != ("tick",) and "bare" not in flags):

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 COMMANDS: Final = (
     *("auth", "blpop", "del", "eval", "evalsha", "get", "hdel", "hello", "hexists", "hget"),
     *("hgetall", "hincrby", "hlen", "hmget", "hset", "info", "llen", "lpush", "persist"),
-    *("pexpire", "ping", "publish", "quit", "rpush", "select", "set", "subscribe", "time"),
-    *("unlink", "unsubscribe", "wait", "zadd", "zcard", "zcount", "zlexcount", "zrange"),
-    *("zrangebylex", "zrangebyscore", "zrank", "zrem", "zremrangebyrank", "zremrangebyscore"),
-    *("zrevrange", "zrevrank", "zscan", "zscore"),
+    *("pexpire", "pexpireat", "ping", "pttl", "publish", "quit", "rpush", "select", "set"),
+    *("subscribe", "time", "unlink", "unsubscribe", "wait", "zadd", "zcard", "zcount"),
+    *("zlexcount", "zrange", "zrangebylex", "zrangebyscore", "zrank", "zrem"),
+    *("zremrangebyrank", "zremrangebyscore", "zrevrange", "zrevrank", "zscan", "zscore"),
 )
 # Waits for the disk (durability: strict); Redis before 7.2 refuses a rule with it.
 _WAITAOF: Final = "waitaof"

@@ -17,6 +17,7 @@ from asyncendpoints_core.errors import AsyncEndpointsError, StoreError
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.redis.ownership import is_refusal
 from asyncendpoints_operator.cluster import Ref, Refused
+from asyncendpoints_operator.server import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from asyncendpoints_core.store.redis.ownership import Ownership
@@ -50,23 +51,31 @@ class Purger:
             wait = max(SOON_SECONDS, min(INTERVAL_SECONDS, next_at - time.time()))
 
     async def _round(self) -> float:
-        """Look through every Redis once; returns when something falls due (s since 1970)."""
+        """Look through every Redis once; returns when something falls due (s since 1970).
+
+        One that does not answer holds up no other, and is looked through when it does.
+        """
+        servers = [server for server in self._term.queues.servers.values() if server.up]
+        due = await asyncio.gather(*map(self._look_through, servers))
+        return min(due, default=time.time() + INTERVAL_SECONDS)
+
+    async def _look_through(self, server: Server) -> float:
         soonest = time.time() + INTERVAL_SECONDS
-        for server in list(self._term.queues.servers.values()):
-            try:
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
                 names = await server.directory.names()
-                for name in names:
-                    if self._term.cache.endpoint(name) is None:
-                        soonest = min(soonest, await self._one(server, name))
-                if not names and not server.links and not server.place.own:
-                    await self._term.queues.drop(server)
-            except AsyncEndpointsError as error:
-                log.debug("%s: not looked through for queues: %s", server.identity, error)
-                refused = isinstance(error, StoreError) and is_refusal(error)
-                if refused and not server.links and not server.place.own:
-                    await self._term.queues.drop(server)  # its Secret has changed since
-            except Exception:
-                log.exception("%s: looking through its queues failed", server.identity)
+            for name in names:
+                if self._term.cache.endpoint(name) is None:
+                    soonest = min(soonest, await self._one(server, name))
+            if not names and not server.links and not server.place.own:
+                await self._term.queues.drop(server)
+        except (AsyncEndpointsError, TimeoutError) as error:
+            log.debug("%s: not looked through for queues: %s", server.identity, error)
+            refused = isinstance(error, StoreError) and is_refusal(error)
+            if refused and not server.links and not server.place.own:
+                await self._term.queues.drop(server)  # its Secret has changed since
+        except Exception:
+            log.exception("%s: looking through its queues failed", server.identity)
         return soonest
 
     async def _one(self, server: Server, name: str) -> float:

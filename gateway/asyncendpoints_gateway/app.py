@@ -188,14 +188,12 @@ class Gateway:
         return internal().response()
 
     def express(self) -> Express | None:
-        """Return the short way for plain submissions, None where none is plain: each has CORS
-        headers in its answer, or something to be asked before.
+        """Return the short way for plain submissions to a server that has no mount, None where none
+        is plain: its answer has CORS headers, or there is something to be asked before.
         """
         if self._cors.enabled or self._before_enqueue is not None:
             return None
-        mount = self.context.config.mount
-        routes = {(method, mount + path): route for (method, path), route in self._literal.items()}
-        return Express(self.context, routes, self._guard, self._refusal)
+        return Express(self.context, self._literal, self._router, self._guard, self._refusal)
 
     def _find(
         self, request: web.BaseRequest, extra: Mapping[str, str], decoded: bool

@@ -1,4 +1,4 @@
-"""The short way of the commonest request: a plain submission to a route without parameters.
+"""The short way of the commonest request: a plain submission.
 
 On aiohttp's way a request costs two wake-ups of the connection's task, a task, a future, a request
 and a response object before and after anything of ours; measured, more than reading, storing and
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from aiohttp import HttpVersion11
 
+from asyncendpoints_core.routing import Match
 from asyncendpoints_gateway import replies
 from asyncendpoints_gateway.headers import sift
 from asyncendpoints_gateway.submit import accept, job_of, refused
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from aiohttp import StreamReader
     from aiohttp.http_parser import RawRequestMessage
 
+    from asyncendpoints_core.routing import Router
     from asyncendpoints_core.store.protocol import Enqueued
     from asyncendpoints_gateway.auth import Guard
     from asyncendpoints_gateway.config import RouteConfig
@@ -53,25 +55,31 @@ class Express:
     def __init__(
         self,
         context: Context,
-        routes: Mapping[tuple[str, str], RouteConfig],
+        literal: Mapping[tuple[str, str], RouteConfig],
+        router: Router[RouteConfig],
         guard: Guard | None,
         refusal: Callable[[Exception, str], Reply],
     ) -> None:
-        """Prepare; `routes` by method and whole path."""
+        """Prepare; `literal` are the routes without parameters, by method and path."""
         self.context = context
         self.refusal = refusal
-        self._routes = routes
+        self._literal = literal
+        self._router = router
         self._guard = guard
+        self._methods = {
+            method
+            for route in context.config.routes
+            for method in route.methods
+            if "{" in route.path
+        }
 
     def take(
         self, message: RawRequestMessage, payload: StreamReader, connection: Connection
     ) -> bool:
         """Take a request and answer it when the store has; False: not plain, and not touched."""
         context = self.context
-        route = self._routes.get((message.method, message.path))
         if (
-            route is None
-            or message.version != HttpVersion11
+            message.version != HttpVersion11
             or message.should_close
             or message.upgrade
             or message.chunked
@@ -79,6 +87,9 @@ class Express:
             or payload.exception() is not None
             or context.hub.closing
         ):
+            return False
+        route, params = self._find(message.method, message.path)
+        if route is None:
             return False
         sifted = sift(message.headers, route.keep)
         given = sifted.given
@@ -92,12 +103,21 @@ class Express:
             if self._guard is not None:
                 self._guard.check(message.headers.get("Authorization"))
             body = payload.read_nowait(-1)
-            new = job_of(context, message.method, message.url, route, {}, sifted, body)
+            new = job_of(context, message.method, message.url, route, params, sifted, body)
         except Exception as error:
             asked.set_exception(error)
         else:
             context.enqueue.put(new, asked)
         return True
+
+    def _find(self, method: str, target: str) -> tuple[RouteConfig | None, dict[str, str]]:
+        """Return the route of a target that has no query, and its parameters."""
+        route = self._literal.get((method, target))
+        if route is None and method in self._methods and "?" not in target and "#" not in target:
+            match = self._router.match(method, target)
+            if isinstance(match, Match):
+                return match.route, match.params
+        return route, {}
 
 
 class Asked:

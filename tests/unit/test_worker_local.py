@@ -467,6 +467,57 @@ async def test_a_lost_claim_reply_strands_no_job() -> None:
         assert len(runs) == len(set(runs)) == 4
 
 
+class MuteStore(MemoryStore):
+    """A store whose next claim behind a wait is made, and its answer never comes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mute = True
+        self.resting, self.claimed = asyncio.Event(), asyncio.Event()
+
+    async def claim_next(
+        self, worker: str, request: int, limit: int, timeout_ms: int
+    ) -> ClaimBatch:
+        self.resting.set()
+        batch = await super().claim_next(worker, request, limit, timeout_ms)
+        if self.mute and batch.jobs:
+            self.claimed.set()
+            await asyncio.Event().wait()
+        return batch
+
+
+async def test_a_claim_cut_short_behind_a_wait_is_asked_for_again() -> None:
+    async def work() -> None:
+        return None
+
+    async with working(registry(work=work), MuteStore()) as (store, worker):
+        assert isinstance(store, MuteStore)
+        await asyncio.wait_for(store.resting.wait(), 20)
+        [job_id] = await submit(store, new_job("work"))
+        await asyncio.wait_for(store.claimed.wait(), 20)
+        store.mute = False
+        worker.reconcile()  # any news ends the wait
+        [job] = await until_final(store, job_id)
+        assert (job.state, job.attempt) == (State.COMPLETED, 1)
+
+
+async def test_a_worker_that_ends_hands_back_what_a_claim_behind_a_wait_was_given() -> None:
+    async def work() -> None:
+        return None
+
+    async with working(registry(work=work), MuteStore()) as (store, worker):
+        assert isinstance(store, MuteStore)
+        await asyncio.wait_for(store.resting.wait(), 20)
+        [job_id] = await submit(store, new_job("work"))
+        await asyncio.wait_for(store.claimed.wait(), 20)
+        assert await asyncio.wait_for(worker.stop(30), 20) == 0
+        [found] = await store.get([job_id])
+        assert found.job is not None
+        assert (found.job.state, found.job.attempt) == (State.QUEUED, 0)
+        assert found.job.releases == 0  # nothing is charged: no code of the user's saw it
+        await assert_tidy(store)
+
+
 async def test_a_lost_settle_reply_is_sent_again_and_counts_once() -> None:
     async def work() -> str:
         return "kept"

@@ -496,25 +496,36 @@ async def test_a_claim_cut_short_behind_a_wait_is_asked_for_again() -> None:
         [job_id] = await submit(store, new_job("work"))
         await asyncio.wait_for(store.claimed.wait(), 20)
         store.mute = False
-        worker.reconcile()  # any news ends the wait
+        await worker.resize(3)  # any news ends the wait
         [job] = await until_final(store, job_id)
         assert (job.state, job.attempt) == (State.COMPLETED, 1)
+        assert job.revision == 3  # claimed once: nobody had to give it back first
 
 
-async def test_a_worker_that_ends_hands_back_what_a_claim_behind_a_wait_was_given() -> None:
+async def test_a_worker_that_ends_hands_back_at_once_what_a_claim_behind_a_wait_was_given() -> None:
+    goes_on = asyncio.Event()
+
+    async def long() -> None:
+        await goes_on.wait()
+
     async def work() -> None:
         return None
 
-    async with working(registry(work=work), MuteStore()) as (store, worker):
-        assert isinstance(store, MuteStore)
+    store = MuteStore()
+    store.mute = False
+    async with working(registry(long=long, work=work), store) as (_, worker):
+        await until_running(store, *await submit(store, new_job("long")))
+        store.mute = True
+        store.resting.clear()
         await asyncio.wait_for(store.resting.wait(), 20)
         [job_id] = await submit(store, new_job("work"))
         await asyncio.wait_for(store.claimed.wait(), 20)
-        assert await asyncio.wait_for(worker.stop(30), 20) == 0
-        [found] = await store.get([job_id])
-        assert found.job is not None
-        assert (found.job.state, found.job.attempt) == (State.QUEUED, 0)
-        assert found.job.releases == 0  # nothing is charged: no code of the user's saw it
+        stopping = asyncio.create_task(worker.stop(30))
+        [job] = await until(store, [job_id], lambda job: job.state is State.QUEUED)
+        assert (job.attempt, job.releases) == (0, 0)  # no code of the user's saw it
+        assert not stopping.done()  # the other job still runs
+        goes_on.set()
+        assert await asyncio.wait_for(stopping, 20) == 0
         await assert_tidy(store)
 
 

@@ -5,18 +5,17 @@ Taking it away ends nothing that runs; bringing it back finds everything as it w
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from cluster import install
 from cluster.installed import Endpoint, Installed
+from cluster.own_redis import OwnRedis
 from cluster.provider.client import Cluster
 from cluster.provider.shell import wait_until
 from cluster.watching import outcomes, until_ended, until_jobs
 
 CLASS = "apart"
-PASSWORD = "of-the-tests"
 
 
 class Apart:
@@ -45,43 +44,10 @@ class Apart:
         self.cluster.helm("uninstall", CLASS, *where, "--ignore-not-found")
 
 
-def redis(image: str, namespace: str) -> list[dict[str, Any]]:
-    """A Redis of somebody else, its Service, and the Secret that names it."""
-    labels = {"app": "redis"}
-    meta = {"name": "redis", "namespace": namespace, "labels": labels}
-    closed = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-    args = ["--requirepass", PASSWORD, "--dir", "/data", "--appendonly", "yes"]
-    container = {
-        "name": "redis",
-        "image": image,
-        "args": [*args, "--maxmemory-policy", "noeviction", "--bind", "*"],
-        "securityContext": closed,
-        "readinessProbe": {"tcpSocket": {"port": 6379}, "periodSeconds": 1},
-        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
-    }
-    spec = {
-        "containers": [container],
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-        "volumes": [{"name": "data", "emptyDir": {}}],
-    }
-    url = f"redis://:{PASSWORD}@redis.{namespace}.svc:6379/0"
-    return [
-        {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec},
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": meta,
-            "spec": {"selector": labels, "ports": [{"port": 6379}]},
-        },
-        {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"url": url}},
-    ]
-
-
 @pytest.fixture
 def apart(installed: Installed, namespace: str) -> Iterator[Apart]:
     """The release, and nothing of it after the test."""
-    installed.cluster.apply(*redis(installed.redis_image, namespace))
-    installed.cluster.wait(namespace, "pod/redis", "condition=Ready")
+    OwnRedis(installed.cluster, namespace, installed.redis_image).start()
     release = Apart(installed, namespace)
     release.install()
     yield release

@@ -1,8 +1,14 @@
 """What the tests of outages wait for: jobs by the store's word, pods that come and go."""
 
 import contextlib
-from collections.abc import Iterable, Mapping
+import os
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from cluster.installed import FINAL, Endpoint, Installed
@@ -84,3 +90,115 @@ def image_of_another_edition(installed: Installed, folder: Any) -> str:
     args = {"BASE": "localhost/tests-jobs:latest"}
     name = "localhost/tests-jobs-edited"
     return installed.cluster.publish_image(folder / "Dockerfile", name, build_args=args)
+
+
+def starts(endpoint: Endpoint) -> set[tuple[str, int]]:
+    """Return the endpoint's pods, each with how often its containers were started again."""
+    return starts_of(endpoint.pods("gateway") + endpoint.pods("worker"))
+
+
+def starts_of(pods: Iterable[Mapping[str, Any]]) -> set[tuple[str, int]]:
+    """Return pods by UID, each with how often its containers were started again."""
+    return {
+        (
+            pod["metadata"]["uid"],
+            sum(c["restartCount"] for c in pod["status"].get("containerStatuses", ())),
+        )
+        for pod in pods
+    }
+
+
+def taken_back(installed: Installed, endpoint: Endpoint) -> int:
+    """Return how many jobs were ever taken from a worker that did not end them."""
+    key = f"aep:{{{endpoint.namespace}/{endpoint.name}}}:totals"
+    found = installed.redis("HMGET", key, "released", "recovered").split()
+    return sum(map(int, found))
+
+
+class Load:
+    """Somebody who submits jobs, one after the other, for a `with` block."""
+
+    def __init__(self, endpoint: Endpoint, **body: Any) -> None:
+        self._endpoint, self._body = endpoint, body
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="load")
+        self.accepted: list[str] = []
+        self.answers: Counter[int] = Counter()
+
+    def __enter__(self) -> "Load":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def until_more(self, count: int, *, seconds: float = 120) -> None:
+        """Wait until so many more were accepted."""
+        wanted = len(self.accepted) + count
+        try:
+            wait_until("more jobs", lambda: len(self.accepted) >= wanted, seconds=seconds)
+        except ClusterError as error:
+            raise AssertionError(f"{error}: {self.answers}\n{self._endpoint.diagnose()}") from None
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.05):
+            try:
+                answer = self._endpoint.request("POST", "/run", self._body)
+            except OSError:
+                self.answers[0] += 1
+                continue
+            self.answers[answer.status] += 1
+            if answer.status == 202:
+                self.accepted.append(str(answer.json["id"]))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A Deployment at one time. `rolling`: its pods are not all of its present template yet."""
+
+    replicas: int
+    rolling: bool
+
+
+@dataclass
+class Stages:
+    """What `following` saw: there once its block has ended."""
+
+    seen: list[Stage] = field(default_factory=list)
+
+
+FIGURES = (
+    "metadata.generation",
+    "status.observedGeneration",
+    "spec.replicas",
+    "status.replicas",
+    "status.updatedReplicas",
+)
+
+
+@contextlib.contextmanager
+def following(endpoint: Endpoint, folder: Path) -> Iterator[Stages]:
+    """Follow the workers' Deployment: no state of it that the API server told of is missed."""
+    line = ",".join(f"{{.{figure}}}" for figure in FIGURES) + r'{"\n"}'
+    words = ("get", "deployment", f"{endpoint.name}-worker", "--namespace", endpoint.namespace)
+    log, stages = folder / "stages", Stages()
+    with (
+        log.open("w") as file,
+        subprocess.Popen(
+            ["kubectl", *words, "--watch", "-o", f"jsonpath={line}"],
+            env={**os.environ, **endpoint.cluster.environment},
+            stdout=file,
+        ) as process,
+    ):
+        try:
+            wait_until("the first state", lambda: bool(log.read_text()), seconds=30)
+            yield stages
+        finally:
+            process.terminate()
+    stages.seen += map(_stage, log.read_text().splitlines())
+
+
+def _stage(line: str) -> Stage:
+    generation, observed, wanted, there, updated = (int(part or 0) for part in line.split(","))
+    return Stage(wanted, observed < generation or not updated == there == wanted)

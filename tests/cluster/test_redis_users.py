@@ -1,0 +1,99 @@
+"""The users on the operator's Redis: lost by the server, and made anew with another password."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from cluster.installed import SYSTEM_NAMESPACE, Endpoint, Installed
+from cluster.own_redis import bring_secrets
+from cluster.provider.shell import CommandError, wait_until
+from cluster.watching import Load, outcomes, starts, starts_of, taken_back, until_ended
+
+PARTS = "app.kubernetes.io/instance=asyncendpoints"
+
+
+@pytest.fixture(scope="module")
+def endpoint(installed: Installed) -> Iterator[Endpoint]:
+    """An endpoint with one worker that stays."""
+    stays = {"minReplicas": 1, "maxReplicas": 1}
+    with (
+        installed.cluster.namespace("users") as place,
+        installed.endpoint(place, "reports", autoscaling=stays) as endpoint,
+    ):
+        endpoint.until_workers(1)
+        yield endpoint
+
+
+def test_a_user_that_redis_lost_is_made_again(installed: Installed, endpoint: Endpoint) -> None:
+    user, pods = f"aep.{endpoint.namespace}.reports", starts(endpoint)
+    with Load(endpoint, seconds=0.1) as load:
+        load.until_more(20)
+        # Redis also cuts the connections of a user that goes.
+        assert installed.redis("ACL", "DELUSER", user) == "1"
+        wait_until("the user", lambda: user in installed.redis("ACL", "USERS"), seconds=60)
+        load.until_more(20)
+    assert outcomes(until_ended(endpoint, load.accepted)) == {("Completed", 1)}
+    assert set(load.answers) <= {202, 503}
+    assert starts(endpoint) == pods
+
+
+def test_the_operators_own_password_changed_under_load_restarts_and_loses_nothing(
+    installed: Installed, endpoint: Endpoint
+) -> None:
+    pods, parts = starts(endpoint), installation(installed)
+    secret = mounted(endpoint)
+    with Load(endpoint, seconds=0.1) as load:
+        load.until_more(20)
+        change_password(installed, "changed-by-the-tests")
+        wait_until("the endpoint's Secret", lambda: mounted(endpoint) != secret, seconds=90)
+        cut(installed)
+        selector = "asyncendpoints.io/endpoint=reports"
+        bring_secrets(installed.cluster, endpoint.namespace, selector)
+        load.until_more(20)
+    assert outcomes(until_ended(endpoint, load.accepted)) == {("Completed", 1)}
+    assert set(load.answers) <= {202, 503}
+    assert starts(endpoint) == pods
+    assert installation(installed) == parts
+    assert taken_back(installed, endpoint) == 0
+    count = len(endpoint.all_jobs())
+    endpoint.until("all are counted", lambda status: status["jobs"]["completed"] == count)
+
+
+def change_password(installed: Installed, password: str) -> None:
+    """Change that of the operator's Redis, in the server and in its Secret, and cut everybody."""
+    url = f"redis://:{password}@asyncendpoints-redis.{SYSTEM_NAMESPACE}.svc:6379/0"
+    patch = json.dumps({"stringData": {"password": password, "url": url}})
+    where = ("secret", "asyncendpoints-redis", "--namespace", SYSTEM_NAMESPACE)
+    installed.redis("ACL", "SETUSER", "default", "resetpass", f">{password}")
+    installed.cluster.kubectl("patch", *where, "-p", patch)
+    bring_secrets(installed.cluster, SYSTEM_NAMESPACE, PARTS)
+
+    def known() -> bool:
+        try:
+            return installed.redis("PING") == "PONG"
+        except CommandError:
+            return False
+
+    wait_until("the server's pod to know its password", known, seconds=120)
+    cut(installed)
+
+
+def cut(installed: Installed) -> None:
+    """Cut every connection, so that whoever comes back says who it is."""
+    for kind in ("normal", "pubsub"):
+        installed.redis("CLIENT", "KILL", "TYPE", kind)
+
+
+def mounted(endpoint: Endpoint) -> str:
+    """The UID of the Secret that the endpoint's pods mount; "" in the moment without one."""
+    volumes = endpoint.pods("gateway")[0]["spec"]["volumes"]
+    name = next(v["secret"]["secretName"] for v in volumes if v.get("secret"))
+    found = ("get", "secret", name, "--ignore-not-found", "-o", "jsonpath={.metadata.uid}")
+    return endpoint.kubectl(*found)
+
+
+def installation(installed: Installed) -> set[tuple[str, int]]:
+    """The pods of the installation, each with how often it was started again."""
+    where = ("pods", "-l", PARTS, "--namespace", SYSTEM_NAMESPACE)
+    return starts_of(installed.cluster.get(*where)["items"])

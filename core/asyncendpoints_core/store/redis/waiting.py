@@ -173,6 +173,7 @@ class Watch:
             for task in (reader, renewer):
                 task.cancel()
             await asyncio.gather(reader, renewer, return_exceptions=True)
+            await connection.disconnect(nowait=True)  # the reader may never have begun
 
     async def _drain(self, queue: asyncio.Queue[Event | Exception]) -> AsyncIterator[Event]:
         while True:

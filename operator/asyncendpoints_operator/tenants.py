@@ -66,7 +66,7 @@ class Tenants:
 
     async def lost(self, server: Server, keys: Iterable[str]) -> list[str]:
         """Return those of the endpoints whose user the server does not know any more."""
-        if not server.up or server.connection.clustered:
+        if not server.up:
             return []
         try:
             async with asyncio.timeout(_SECONDS):

@@ -165,6 +165,31 @@ class RedisConnection:
             delay *= 2
         raise AssertionError("unreachable")
 
+    async def call_everyone(self, commands: Sequence[Sequence[bytes]]) -> list[list[Any]]:
+        """Send packed commands to every server of a cluster and return the replies of each.
+
+        One that is away is left out, unless all are. Raises StoreUnavailable.
+        """
+        found: list[list[Any]] = []
+        away: Exception = redis_errors.ConnectionError("no servers")
+        try:
+            for connection in await (await self._current_place()).everyone():
+                try:
+                    await connection.connect()
+                except _LOST as error:
+                    away = error
+                    continue
+                link = Link(connection)
+                try:
+                    found.append(await link.call(commands, self._reply_seconds))
+                finally:
+                    await link.close()
+        except (redis_errors.RedisError, redis_errors.RedisClusterException, OSError) as error:
+            raise self.fault(error) from error
+        if not found:
+            raise self.fault(away) from away
+        return found
+
     async def _ask(self, ask: Any, commands: Sequence[Sequence[bytes]]) -> list[Any]:
         """Ask the server that a slot is moving to."""
         connection = (await self._current_place()).at(ask.host, ask.port)

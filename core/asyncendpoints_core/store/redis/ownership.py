@@ -13,6 +13,8 @@ from asyncendpoints_core.store.protocol import Identity
 from asyncendpoints_core.store.redis.keys import prefix
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from redis.exceptions import RedisError
 
     from asyncendpoints_core.errors import StoreError
@@ -102,12 +104,17 @@ async def send(
     connection: RedisConnection, key: str, *commands: tuple[str, ...]
 ) -> list[RedisError | bytes | int | list[bytes] | None]:
     """Send plain commands to the server of `key`; error replies are returned. Raises StoreError."""
-    packed = []
+    return await connection.call(key, packed(commands))
+
+
+def packed(commands: Iterable[tuple[str, ...]]) -> list[list[bytes]]:
+    """Return plain commands as they are sent."""
+    found = []
     for command in commands:
         words = [word.encode() for word in command]
         head = b"*%d\r\n" % len(words)
-        packed.append([head + b"".join(b"$%d\r\n%b\r\n" % (len(w), w) for w in words)])
-    return await connection.call(key, packed)
+        found.append([head + b"".join(b"$%d\r\n%b\r\n" % (len(w), w) for w in words)])
+    return found
 
 
 def is_refusal(error: StoreError) -> bool:

@@ -73,6 +73,10 @@ class Place(Protocol):
         """Return a connection to one server of a cluster (not yet connected)."""
         ...
 
+    async def everyone(self) -> list[AbstractConnection]:
+        """Return a connection to each server of a cluster, replicas too (not yet connected)."""
+        ...
+
     async def forget(self) -> None:
         """Ask again who serves what: a server has moved."""
         ...
@@ -98,6 +102,10 @@ class Single:
         """Only a cluster sends its clients to other servers."""
         raise ConnectionError(f"a server that is no cluster names another: {host}:{port}")
 
+    async def everyone(self) -> list[AbstractConnection]:
+        """There is one."""
+        return [self._pool.make_connection()]
+
     async def forget(self) -> None:
         """Nothing is remembered."""
 
@@ -119,13 +127,21 @@ class Cluster:
 
     async def open(self, key: str) -> tuple[str, AbstractConnection]:
         """Return a new connection to the master of `key`."""
-        async with self._reading:
-            client = self._client or await self._read_map()
+        client = await self._known()
         node = client.get_node_from_key(key)
         if node is None:
             await self.forget()
             raise ConnectionError("no node of the cluster serves the endpoint's slot")
         return node.name, self.at(node.host, int(node.port))
+
+    async def everyone(self) -> list[AbstractConnection]:
+        """Return a new connection to each master and replica."""
+        client = await self._known()
+        return [self.at(node.host, int(node.port)) for node in client.get_nodes()]
+
+    async def _known(self) -> RedisCluster:
+        async with self._reading:
+            return self._client or await self._read_map()
 
     async def _read_map(self) -> RedisCluster:
         client = RedisCluster(

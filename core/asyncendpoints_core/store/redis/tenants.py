@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 from redis import exceptions as redis_errors
 
 from asyncendpoints_core.store.redis.keys import prefix
-from asyncendpoints_core.store.redis.ownership import send
+from asyncendpoints_core.store.redis.ownership import packed, send
 
 if TYPE_CHECKING:
     from asyncendpoints_core.store.redis.connection import RedisConnection
@@ -26,10 +26,13 @@ COMMANDS: Final = (
     *("zlexcount", "zrange", "zrangebylex", "zrangebyscore", "zrank", "zrem"),
     *("zremrangebyrank", "zremrangebyscore", "zrevrange", "zrevrank", "zscan", "zscore"),
 )
-# Waits for the disk (durability: strict); Redis before 7.2 refuses a rule with it.
+# Waits for the disk (durability: strict).
 _WAITAOF: Final = "waitaof"
-# Sharded channels and the map of a cluster; a server that does not know them is no cluster.
-CLUSTERED: Final = ("asking", "cluster|slots", "cluster|shards", "spublish", "ssubscribe")
+# The map of a cluster, what the client of one asks of it, and sharded channels.
+CLUSTERED: Final = ("asking", "cluster|slots", "cluster|shards", "command")
+_SHARDED: Final = ("spublish", "ssubscribe")
+# Of 7.2, 7.0: older servers refuse a rule with one.
+_NEWER: Final = (_WAITAOF, "cluster|shards", *_SHARDED)
 
 
 class TenantsForbidden(Exception):
@@ -50,27 +53,35 @@ def url_of(url: str, namespace_name: str, password: str) -> str:
 
 
 async def ensure_user(connection: RedisConnection, namespace_name: str, password: str) -> None:
-    """Make or renew an endpoint's user. Raises TenantsForbidden, or StoreError."""
+    """Make or renew an endpoint's user, on each server of a cluster: they tell each other nothing
+    of users. Raises TenantsForbidden, or StoreError.
+    """
     own = prefix(namespace_name)
     rules = ["reset", "on", f">{password}", f"~{own}*", "resetchannels", f"&{own}*"]
-    rules += [f"+{command}" for command in COMMANDS]
-    if connection.clustered:
-        rules += [f"+{command}" for command in CLUSTERED]
-    command = ("ACL", "SETUSER", user_of(namespace_name), *rules)
-    try:
-        await _acl(connection, own, (*command, f"+{_WAITAOF}"))
-    except TenantsForbidden as error:
-        if _WAITAOF not in str(error):
-            raise
-        await _acl(connection, own, command)
+    await send(connection, own, ("PING",))  # connects, so that its kind is known
+    allowed = [*COMMANDS, _WAITAOF]
+    allowed += [*CLUSTERED, *_SHARDED] if connection.clustered else []
+    while True:
+        rights = [f"+{command}" for command in allowed]
+        try:
+            return await _acl(
+                connection, own, ("ACL", "SETUSER", user_of(namespace_name), *rules, *rights)
+            )
+        except TenantsForbidden as error:
+            unknown = [name for name in _NEWER if name in allowed and f"+{name}" in str(error)]
+            if not unknown:
+                raise
+            allowed.remove(unknown[0])
 
 
 async def users(connection: RedisConnection) -> frozenset[str]:
-    """Return the names of all users that a server (no cluster) knows. Raises as `ensure_user`."""
-    (reply,) = await send(connection, prefix("users"), ("ACL", "USERS"))
-    if isinstance(reply, Exception):
-        raise _refusal(connection, reply) from reply
-    return frozenset(name.decode() for name in reply) if isinstance(reply, list) else frozenset()
+    """Return the names of the users that every server knows. Raises as `ensure_user` does."""
+    found = []
+    for (reply,) in await _everywhere(connection, prefix("users"), ("ACL", "USERS")):
+        if isinstance(reply, Exception):
+            raise _refusal(connection, reply) from reply
+        found.append(frozenset(name.decode() for name in reply))
+    return frozenset.intersection(*found)
 
 
 async def delete_user(connection: RedisConnection, namespace_name: str) -> None:
@@ -80,11 +91,18 @@ async def delete_user(connection: RedisConnection, namespace_name: str) -> None:
 
 
 async def _acl(connection: RedisConnection, key: str, command: tuple[str, ...]) -> None:
-    """Run an ACL command and have the server keep it, where it keeps users in a file."""
-    reply: Any
-    reply, _ = await send(connection, key, command, ("ACL", "SAVE"))
-    if isinstance(reply, Exception):
-        raise _refusal(connection, reply) from reply
+    """Run an ACL command and have the servers keep it, where they keep users in a file."""
+    for reply, _ in await _everywhere(connection, key, command, ("ACL", "SAVE")):
+        if isinstance(reply, Exception):
+            raise _refusal(connection, reply) from reply
+
+
+async def _everywhere(
+    connection: RedisConnection, key: str, *commands: tuple[str, ...]
+) -> list[list[Any]]:
+    """Return the replies of each server, of which only a cluster has several."""
+    first = await send(connection, key, *commands)  # connects, so that its kind is known
+    return await connection.call_everyone(packed(commands)) if connection.clustered else [first]
 
 
 def _refusal(connection: RedisConnection, reply: Exception) -> Exception:

@@ -1,0 +1,111 @@
+"""What the operator needs of a Redis Cluster: endpoints on every node, a user for each, push."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from redis import Redis
+
+from asyncendpoints_core import ids
+from asyncendpoints_core.jobs import NewJob, Request
+from asyncendpoints_core.states import State
+from asyncendpoints_core.store.redis import RedisConnection, RedisStore
+from asyncendpoints_core.store.redis.tenants import (
+    delete_user,
+    ensure_user,
+    url_of,
+    user_of,
+    users,
+)
+from support.redis_cluster import RedisCluster
+
+NAMES = [f"demo/e{number}" for number in range(6)]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RedisCluster]:
+    """One whose servers want a password."""
+    with RedisCluster(requirepass="owner", masterauth="owner") as one:
+        homes = {one.owner_of(one.slot_of(f"{{{name}}}")) for name in NAMES}
+        assert homes == {0, 1, 2}
+        yield one
+
+
+@pytest.fixture
+async def owner(cluster: RedisCluster) -> AsyncIterator[RedisConnection]:
+    cluster.flush()
+    connection = RedisConnection(url(cluster))
+    yield connection
+    await connection.close()
+
+
+def url(cluster: RedisCluster) -> str:
+    """Its URL as users write it: any of the servers leads to all."""
+    return f"redis+cluster://:owner@{cluster.nodes[0].host}:{cluster.nodes[0].port}"
+
+
+def new_job() -> NewJob:
+    return NewJob(ids.new(1_700_000_000_000), "build-report", Request("POST", "/"), 1)
+
+
+@asynccontextmanager
+async def tenant(cluster: RedisCluster, name: str) -> AsyncIterator[RedisStore]:
+    store = RedisStore(url_of(url(cluster), name, "secret"), name)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def test_an_endpoints_user_reaches_it_wherever_it_is(
+    cluster: RedisCluster, owner: RedisConnection
+) -> None:
+    for name in NAMES:
+        await ensure_user(owner, name, "secret")
+        async with tenant(cluster, name) as store:
+            await store.open()
+            await store.enqueue([new_job()])
+            async with store.events():
+                pass
+    assert {user_of(name) for name in NAMES} <= await users(owner)
+    slot = cluster.slot_of(f"{{{NAMES[0]}}}")
+    target = (cluster.owner_of(slot) + 1) % 3
+    await asyncio.to_thread(move, cluster, slot, target)
+    async with tenant(cluster, NAMES[0]) as store:
+        await store.open()
+        assert (await store.stats()).counts[State.QUEUED] == 1
+
+
+def move(cluster: RedisCluster, slot: int, target: int) -> None:
+    """Move a slot that has keys; the servers' password must go with the command."""
+    source = cluster.owner_of(slot)
+    cluster.begin_migration(slot, target)
+    with Redis.from_url(cluster.nodes[source].url) as client:
+        keys = client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 1_000)
+        to = cluster.nodes[target]
+        client.execute_command(
+            "MIGRATE", to.host, to.port, "", 0, 5_000, "AUTH", "owner", "KEYS", *keys
+        )
+    cluster.finish_migration(slot, target)
+
+
+async def test_a_user_that_one_server_lost_counts_as_lost(
+    cluster: RedisCluster, owner: RedisConnection
+) -> None:
+    await ensure_user(owner, NAMES[1], "secret")
+    with Redis.from_url(cluster.nodes[2].url) as client:
+        client.execute_command("ACL", "DELUSER", user_of(NAMES[1]))
+    assert user_of(NAMES[1]) not in await users(owner)
+    await ensure_user(owner, NAMES[1], "secret")
+    assert user_of(NAMES[1]) in await users(owner)
+
+
+async def test_a_deleted_user_is_gone_from_every_server(
+    cluster: RedisCluster, owner: RedisConnection
+) -> None:
+    await ensure_user(owner, NAMES[2], "secret")
+    await delete_user(owner, NAMES[2])
+    for node in cluster.nodes:
+        with Redis.from_url(node.url) as client:
+            assert user_of(NAMES[2]) not in client.acl_users()

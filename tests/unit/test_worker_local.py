@@ -467,6 +467,54 @@ async def test_a_lost_claim_reply_strands_no_job() -> None:
         assert len(runs) == len(set(runs)) == 4
 
 
+class HeldStore(MemoryStore):
+    """A store that keeps outcomes waiting."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+
+    async def settle(self, outcomes: Sequence[Outcome]) -> list[Settled]:
+        await self.gate.wait()
+        return await super().settle(outcomes)
+
+
+@pytest.mark.parametrize("concurrency", [1, 60])  # of 60, outcomes leave in two groups
+async def test_jobs_start_while_the_outcomes_before_them_are_on_their_way(concurrency: int) -> None:
+    runs: asyncio.Queue[None] = asyncio.Queue()
+
+    async def work() -> None:
+        runs.put_nowait(None)
+
+    store = HeldStore()
+    async with working(registry(work=work), store, concurrency=concurrency):
+        await submit(store, *(new_job("work") for _ in range(5 * concurrency)))
+        for _ in range(2 * concurrency):  # as many outcomes on their way as may run, and no more
+            await asyncio.wait_for(runs.get(), 20)
+        await asyncio.sleep(0.1)
+        assert runs.empty()
+        assert (await store.stats()).held == 2 * concurrency
+        store.gate.set()
+        for _ in range(3 * concurrency):
+            await asyncio.wait_for(runs.get(), 20)
+
+
+async def test_no_more_run_at_a_time_than_may_while_outcomes_are_on_their_way() -> None:
+    running, most, ended = 0, 0, 0
+
+    async def work() -> None:
+        nonlocal running, most, ended
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.002)
+        running -= 1
+        ended += 1
+
+    async with working(registry(work=work), concurrency=3) as (store, _):
+        await until_final(store, *await submit(store, *(new_job("work") for _ in range(60))))
+        assert (most, ended) == (3, 60)
+
+
 class MuteStore(MemoryStore):
     """A store whose next claim behind a wait is made, and its answer never comes."""
 

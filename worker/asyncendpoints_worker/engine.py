@@ -86,6 +86,7 @@ class Engine:
         self.concurrency = concurrency
         self.worker = ""
         self.used = 0
+        self._settling = 0  # of those, whose outcomes are on their way
         self.running: dict[int, Slot] = {}
         self._store = store
         self._runners = runners
@@ -104,7 +105,7 @@ class Engine:
         self._empty.set()
         self._finished = asyncio.Event()
         self._reporter = Reporter(store)
-        self._settler = Settler(store, self._reporter.flush, self._delivered)
+        self._settler = Settler(store, self._reporter.flush, self._leaving, self._delivered)
         self._deadlines = Deadlines(self.running, self._too_late, self._bury, board is None)
 
     # What the link tells the engine.
@@ -194,7 +195,14 @@ class Engine:
     def _may_claim(self) -> bool:
         if not self.worker or (self._solo and self.used):
             return False
-        return self.used < self.concurrency
+        return self._room() > 0
+
+    def _room(self) -> int:
+        """How many jobs may be claimed: a job that has ended gives its place to the next one while
+        its outcome is still on its way, but no more of them than run.
+        """
+        running = self.used - self._settling
+        return min(self.concurrency - running, 2 * self.concurrency - self.used)
 
     def _next_request(self) -> int:
         """Return the number to claim under: the same again until it was answered (rule 5)."""
@@ -211,7 +219,7 @@ class Engine:
     async def _ask(self) -> ClaimBatch | None:
         """Claim once, asking again until there is an answer."""
         worker, backoff = self.worker, Backoff()
-        request, limit = self._next_request(), min(MAX_CLAIM, self.concurrency - self.used)
+        request, limit = self._next_request(), min(MAX_CLAIM, self._room())
         while True:
             try:
                 batch = await self._store.claim(worker, request, limit)
@@ -232,7 +240,7 @@ class Engine:
                 self._take(await self._store.claim(self.worker, self._request, 0))
 
     def _should_rest(self, batch: ClaimBatch) -> bool:
-        if self.draining or self._solo or self._strangers or self.used >= self.concurrency:
+        if self.draining or self._solo or self._strangers or self._room() <= 0:
             return False
         return not batch.jobs or not batch.more
 
@@ -265,7 +273,7 @@ class Engine:
         return await self._unless_woken(self._bell(timeout_ms))
 
     async def _claim_next(self, timeout_ms: int) -> ClaimBatch | None:
-        worker, limit = self.worker, min(MAX_CLAIM, self.concurrency - self.used)
+        worker, limit = self.worker, min(MAX_CLAIM, self._room())
         try:
             batch = await self._store.claim_next(worker, self._next_request(), limit, timeout_ms)
         except (StoreUnavailable, StoreVersionError, WorkerGone):
@@ -379,14 +387,22 @@ class Engine:
         self.metrics.ended(slot, outcome, self.loop.time())
         self._settler.add(Entry(outcome, slots=0))
 
+    def _leaving(self, group: list[Entry]) -> None:
+        was_full = not self._may_claim()
+        self._settling += sum(entry.slots for entry in group)
+        if was_full and self._may_claim():
+            self._rouse()
+
     def _delivered(self, group: list[Entry], statuses: list[SettleStatus]) -> None:
         self.metrics.settled(statuses)
-        self._free(sum(entry.slots for entry in group))
+        slots = sum(entry.slots for entry in group)
+        self._settling -= slots
+        self._free(slots)
 
     def _free(self, slots: int) -> None:
-        was_full = self.used >= self.concurrency
+        was_full = not self._may_claim()
         self.used -= slots
         if not self.used:
             self._empty.set()
-        if was_full or ((self._solo or self._making_room) and not self.used):
+        if (was_full and self._may_claim()) or (self._making_room and not self.used):
             self._rouse()

@@ -43,11 +43,15 @@ class Settler:
         self,
         store: Store,
         before: Callable[[], Awaitable[None]],
+        leaving: Callable[[list[Entry]], None],
         delivered: Callable[[list[Entry], list[SettleStatus]], None],
     ) -> None:
-        """Deliver to `store`, after `before()`; tell `delivered` what became of each group."""
+        """Deliver to `store`, after `before()`; `leaving` is told of each group that sets out, and
+        `delivered` what became of it, whole or part by part.
+        """
         self._store = store
         self._before = before
+        self._leaving = leaving
         self._delivered = delivered
         self._loop = asyncio.get_running_loop()
         self._waiting: list[Entry] = []
@@ -88,6 +92,7 @@ class Settler:
             task = self._loop.create_task(self._deliver(group))
             self._under_way[task] = group
             task.add_done_callback(self._done)
+            self._leaving(group)
 
     def _take_group(self) -> list[Entry]:
         size = count = 0

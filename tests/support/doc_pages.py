@@ -32,6 +32,11 @@ def shell_blocks(text: str, page: str) -> list[Block]:
     ]
 
 
+def fences(text: str) -> list[tuple[str, str]]:
+    """Return (language, text) of every fenced block; "" is no language."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
 def links(text: str) -> list[str]:
     """Return where the links of a page lead, other sites aside."""
     found = _LINK.findall(_FENCE.sub("", text))

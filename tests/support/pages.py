@@ -12,8 +12,9 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands(page: Path) -> list[str]:
-    """Return the `$ …` lines of a page's console blocks, without comments."""
-    lines = [line.strip() for block in blocks(page, "console") for line in block.splitlines()]
+    """Return the `$ …` lines of a page's console blocks, whole and without comments."""
+    text = "\n".join(re.sub(r"\\\n *", "", block) for block in blocks(page, "console"))
+    lines = [line.strip() for line in text.splitlines()]
     return [line.removeprefix("$ ").split("    # ")[0] for line in lines if line.startswith("$ ")]
 
 

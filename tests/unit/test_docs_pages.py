@@ -3,11 +3,14 @@
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from support.doc_pages import ROOT, Block, anchors, links, shell_blocks
+from asyncendpoints_core.endpoint import AsyncEndpoint, cluster_faults
+from asyncendpoints_operator.crd import crd
+from support.doc_pages import ROOT, Block, anchors, fences, links, shell_blocks
 
 PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
@@ -20,6 +23,51 @@ PAGES = [
 OWN = {
     "The store": ROOT / "core" / "asyncendpoints_core",
     "Kubernetes": ROOT / "operator" / "asyncendpoints_operator",
+}
+PAGE_BLOCKS = "cluster/test_docs_commands.py"
+# Which test runs the blocks of a page, by their language: "" and mermaid are formulas and pictures.
+RUN_BY = {
+    "README.md": {
+        "console": "system/test_pages.py cluster/test_docs_install.py",
+        "python": "system/test_pages.py",
+        "yaml": "system/test_pages.py",
+    },
+    "docs/cli.md": {"console": "system/test_docs_local.py"},
+    "docs/handlers.md": {"python": "unit/test_worker_docs.py"},
+    "docs/http.md": {
+        "http": "system/test_http_docs.py",
+        "python": "system/test_docs_local.py",
+        "sh": "system/test_http_docs.py",
+        "yaml": "system/test_http_docs.py",
+    },
+    "docs/kubernetes.md": {"sh": PAGE_BLOCKS},
+    "docs/operations.md": {
+        "redis": "system/test_docs_local.py",
+        "sh": PAGE_BLOCKS,
+        "yaml": "unit/test_docs_pages.py",
+    },
+    "docs/quickstart.md": {
+        "console": "system/test_pages.py",  # pip install: system/test_wheel.py
+        "python": "system/test_pages.py",
+        "yaml": "system/test_pages.py",
+    },
+    "docs/redis.md": {"redis": "system/test_docs_local.py"},
+    "docs/resource.md": {"yaml": "unit/test_docs_pages.py"},
+    "docs/security.md": {"yaml": "unit/test_docs_pages.py"},
+    "docs/troubleshooting.md": {"sh": PAGE_BLOCKS},
+    "charts/asyncendpoints/README.md": {"console": "cluster/test_docs_install.py"},
+    "examples/README.md": {"console": "system/test_examples.py"},
+    # `make cluster`, by hand: what it starts is what every test of the folder uses.
+    "tests/cluster/README.md": {"sh": "", "python": ""},
+}
+# Blocks that the script of a page leaves out, by why: what runs them. "": nothing here can.
+LEFT_OUT = {
+    "needs Docker": PAGE_BLOCKS,
+    "needs a registry": PAGE_BLOCKS,
+    "needs KEDA": "",
+    "it takes the CRD away from everybody; tests/cluster/test_docs_install.py": "",
+    "for another release; tests/cluster/test_docs_install.py": "",
+    "runs until it is ended; tests/cluster/test_docs_laptop.py": "",
 }
 BLOCKS = [block for page in PAGES for block in shell_blocks(page.read_text(), page.name)]
 
@@ -39,6 +87,60 @@ def test_the_index_names_every_page() -> None:
     named = {link.partition("#")[0] for link in links((ROOT / "docs" / "README.md").read_text())}
     pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
     assert pages <= named
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_test_runs_every_block(page: Path) -> None:
+    """And says so: it names the page."""
+    by_language = RUN_BY.get(str(page.relative_to(ROOT)), {})
+    found = {language for language, _ in fences(page.read_text())} - {"", "mermaid"}
+    assert found == set(by_language)
+    for file in " ".join(by_language.values()).split():
+        assert page.name.lower() in (ROOT / "tests" / file).read_text().lower(), file
+
+
+def test_blocks_left_out_of_a_script_are_run_elsewhere() -> None:
+    assert {block.by_hand for block in BLOCKS} - {None} == set(LEFT_OUT)
+    for why, file in LEFT_OUT.items():
+        elsewhere = re.findall(r"tests/(cluster/\w+\.py)", why) or file.split()
+        assert all(why in (ROOT / "tests" / name).read_text() for name in elsewhere), why
+
+
+SMALLEST: dict[str, Any] = {
+    "apiVersion": "asyncendpoints.io/v1alpha1",
+    "kind": "AsyncEndpoint",
+    "metadata": {"name": "reports"},
+    "spec": {
+        "routes": [{"path": "/reports", "job": "build-report"}],
+        "worker": {"image": "reports:1", "handlers": "reports.jobs"},
+    },
+}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_the_pages_show_of_the_resource_is_valid(page: Path) -> None:
+    for language, text in fences(page.read_text()):
+        if language != "yaml":
+            continue
+        shown = yaml.safe_load(text)
+        if "ignoreDifferences" in shown:  # of Argo CD
+            names = crd()["spec"]
+            for one in shown["ignoreDifferences"]:
+                assert (one["group"], one["kind"]) == (names["group"], names["names"]["kind"])
+                for pointer in one["jsonPointers"]:
+                    assert pointer.replace("/", ".") == _scale_path()
+        elif "kind" in shown:
+            assert shown["kind"] == "AsyncEndpoint"
+            AsyncEndpoint.parse(shown)
+        else:  # a part of the spec
+            whole = {**SMALLEST, "spec": {**SMALLEST["spec"], **shown}}
+            assert not cluster_faults(AsyncEndpoint.parse(whole))
+
+
+def _scale_path() -> str:
+    """What an HPA and `kubectl scale` write."""
+    [version] = crd()["spec"]["versions"]
+    return str(version["subresources"]["scale"]["specReplicasPath"])
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.page}:{block.line}")

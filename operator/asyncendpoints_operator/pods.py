@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("asyncendpoints.operator")
 
-_SILENT: Final = 0.55
-"""A worker with less of its lease left than this part is silent: it reports every half second."""
+_SILENT: Final = 0.7
+"""A worker with less of its lease left than this part is silent: it reports every half second.
+
+With the default lease that is 4.5 s, so that the jobs of a pod deleted by force run again within
+10 s of the start of its successor. One that lives after all is refused by its claims' numbers.
+"""
 
 
 class PodWatch:

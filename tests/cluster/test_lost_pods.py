@@ -16,8 +16,8 @@ from cluster.watching import (
 )
 
 REDIS = "statefulset/asyncendpoints-redis"
-# The issue asks for 10 s from the new pod's start; a busy machine may be this much slower.
-RECOVERY_SECONDS = 45
+RECOVERY_SECONDS = 10
+"""From the start of the new pod's container, by the kubelet's and Redis's word, to the last end."""
 
 
 @pytest.fixture(scope="module")
@@ -37,20 +37,29 @@ def endpoint(installed: Installed) -> Iterator[Endpoint]:
 
 
 def test_jobs_of_a_pod_deleted_by_force_run_again(cluster: Cluster, endpoint: Endpoint) -> None:
-    jobs = [endpoint.submit(seconds=5) for _ in range(4)]
+    """And are done within 10 s of the new pod's start.
+
+    They would take a minute in the pod that goes, and no time in any other. How long that one lives
+    on as a container, and how long it must be silent, are in the 10 s; the pace of the test is not.
+    """
+    victim = endpoint.pods("worker")[0]["metadata"]["name"]
+    jobs = [endpoint.submit(seconds=60, **{"in": victim}) for _ in range(4)]
     until_jobs(endpoint, jobs, {"InProgress"})
-    victim = endpoint.pods("worker")[0]["metadata"]
-    kill_pod(cluster, endpoint.namespace, victim["name"])
+    kill_pod(cluster, endpoint.namespace, victim)
     ended = until_ended(endpoint, jobs)
-    assert {job["state"] for job in ended} == {"Completed"}
-    assert {endpoint.result(job)["pod"] for job in jobs}.isdisjoint({victim["name"]})
-    started = [
-        pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"]
-        for pod in endpoint.pods("worker")
-        if pod["metadata"]["name"] == endpoint.result(jobs[0])["pod"]
+    assert {(job["state"], job["attempt"], job["crashes"]) for job in ended} == {
+        ("Completed", 1, 0)
+    }
+    [pod] = {endpoint.result(job)["pod"] for job in jobs}
+    assert pod != victim
+    [status] = [
+        one["status"]["containerStatuses"][0]
+        for one in endpoint.pods("worker")
+        if one["metadata"]["name"] == pod
     ]
-    waits = [seconds_between(started[0], job["startedAt"]) for job in ended]
-    assert max(waits) < RECOVERY_SECONDS, waits
+    started = status["state"]["running"]["startedAt"]
+    waits = [seconds_between(started, job["completedAt"]) for job in ended]
+    assert max(waits) <= RECOVERY_SECONDS, waits
 
 
 def test_redis_killed_and_back_loses_nothing(cluster: Cluster, endpoint: Endpoint) -> None:

@@ -1,4 +1,4 @@
-"""Handlers that do what a test tells them in the body: {"seconds", "value", "fail", "bytes"}."""
+"""Handlers that do what a test tells them in the body: {"seconds", "in", "value", "fail"}."""
 
 import asyncio
 import os
@@ -10,8 +10,12 @@ from asyncendpoints_worker import JobContext, PermanentError, handler
 
 @handler("run")
 async def run(body: dict[str, Any], job: JobContext) -> dict[str, Any]:
-    """Wait, fail or answer; the answer tells which pod ran it and in which attempt."""
-    await asyncio.sleep(body.get("seconds", 0))
+    """Wait (only in the pod named by "in"), fail or answer.
+
+    The answer tells which pod ran it and in which attempt.
+    """
+    if body.get("in", os.environ["HOSTNAME"]) == os.environ["HOSTNAME"]:
+        await asyncio.sleep(body.get("seconds", 0))
     if "fail" in body:
         raise PermanentError(body["fail"])
     return {"value": body.get("value"), "pod": os.environ["HOSTNAME"], "attempt": job.attempt}

@@ -126,7 +126,7 @@ class Server:
         self._woken.set()
 
     async def _listen(self) -> None:
-        await listen(self.connection, self.wake, self._lost)
+        await listen(self.connection, self.wake, self._lost, lambda: self.links)
 
     async def _run(self) -> None:
         while True:

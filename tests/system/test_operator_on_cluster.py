@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 import pytest
 from redis import Redis
 
-from asyncendpoints_core import ids
-from asyncendpoints_core.jobs import NewJob, Request
+from asyncendpoints_core.endpoint import AsyncEndpoint
 from asyncendpoints_core.states import State
 from asyncendpoints_core.store.redis import RedisConnection, RedisStore
+from asyncendpoints_core.store.redis.keys import channel
 from asyncendpoints_core.store.redis.tenants import (
     delete_user,
     ensure_user,
@@ -18,7 +18,12 @@ from asyncendpoints_core.store.redis.tenants import (
     user_of,
     users,
 )
+from asyncendpoints_operator.facts import QueueReason
+from asyncendpoints_operator.places import place_of
+from asyncendpoints_operator.server import Link, Reading
+from support.queues import Seen, called_for_push, endpoint, new_job, reading
 from support.redis_cluster import RedisCluster
+from support.work import eventually
 
 NAMES = [f"demo/e{number}" for number in range(6)]
 
@@ -43,10 +48,6 @@ async def owner(cluster: RedisCluster) -> AsyncIterator[RedisConnection]:
 def url(cluster: RedisCluster) -> str:
     """Its URL as users write it: any of the servers leads to all."""
     return f"redis+cluster://:owner@{cluster.nodes[0].host}:{cluster.nodes[0].port}"
-
-
-def new_job() -> NewJob:
-    return NewJob(ids.new(1_700_000_000_000), "build-report", Request("POST", "/"), 1)
 
 
 @asynccontextmanager
@@ -109,3 +110,69 @@ async def test_a_deleted_user_is_gone_from_every_server(
     for node in cluster.nodes:
         with Redis.from_url(node.url) as client:
             assert user_of(NAMES[2]) not in client.acl_users()
+
+
+async def test_queues_on_every_server_are_read_and_told_of(
+    cluster: RedisCluster, owner: RedisConnection
+) -> None:
+    async with reading() as (queues, seen):
+        links = [await queues.link(named(name), place_of(url(cluster)), None) for name in NAMES]
+        for link in links:
+            await seen.reason(QueueReason.REACHABLE, link.key)
+        assert await links[0].server.directory.names() == NAMES
+        for link in links:
+            await until_told(cluster, seen, link, owner)
+
+
+async def test_a_moved_slot_is_listened_to_where_it_is(
+    cluster: RedisCluster, owner: RedisConnection
+) -> None:
+    async with reading() as (queues, seen):
+        link = await queues.link(named(NAMES[3]), place_of(url(cluster)), None)
+        await eventually(lambda: is_listened_to(cluster, link.key))
+        slot = cluster.slot_of(f"{{{link.key}}}")
+        await asyncio.to_thread(move, cluster, slot, (cluster.owner_of(slot) + 1) % 3)
+        await until_told(cluster, seen, link, owner)
+
+
+async def test_a_lost_subscription_is_made_again(
+    cluster: RedisCluster, owner: RedisConnection
+) -> None:
+    async with reading() as (queues, seen):
+        link = await queues.link(named(NAMES[4]), place_of(url(cluster)), None)
+        await eventually(lambda: is_listened_to(cluster, link.key))
+        for node in cluster.nodes:
+            with Redis.from_url(node.url) as client:
+                client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        await until_told(cluster, seen, link, owner)
+
+
+def named(name: str) -> AsyncEndpoint:
+    return endpoint(name.partition("/")[2])
+
+
+async def until_told(cluster: RedisCluster, seen: Seen, link: Link, owner: RedisConnection) -> None:
+    """Let the link be idle: the next reading by itself would be an hour off. Then submit."""
+    store = RedisStore(owner, link.key)
+    await eventually(lambda: is_listened_to(cluster, link.key))
+    await seen.reason(QueueReason.REACHABLE, link.key)  # the subscription itself woke it
+    link.server.wake(link.key)
+    link.idle = True
+    await seen.reason(QueueReason.REACHABLE, link.key)
+    await called_for_push(store)
+    assert link.idle
+    await store.enqueue([new_job()])
+    await seen.until(lambda key, found: key == link.key and has_waiting(found))
+    assert not link.idle
+
+
+def is_listened_to(cluster: RedisCluster, name: str) -> bool:
+    """Tell whether the server of an endpoint has a subscriber to its channel."""
+    node = cluster.nodes[cluster.owner_of(cluster.slot_of(f"{{{name}}}"))]
+    with Redis.from_url(node.url) as client:
+        found = client.execute_command("PUBSUB", "SHARDNUMSUB", channel(name))
+    return bool(found[1] == 1)
+
+
+def has_waiting(found: Reading) -> bool:
+    return found.queue.stats is not None and found.queue.stats.counts[State.QUEUED] > 0

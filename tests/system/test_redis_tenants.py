@@ -205,7 +205,7 @@ async def test_the_directory_tells_who_is_here(owner: RedisConnection) -> None:
 async def test_push_tells_which_endpoint_something_happened_to(owner: RedisConnection) -> None:
     told: asyncio.Queue[str] = asyncio.Queue()
     listening = asyncio.Event()
-    task = asyncio.create_task(listen(owner, told.put_nowait, listening.set))
+    task = asyncio.create_task(listen(owner, told.put_nowait, listening.set, list))
     await listening.wait()
     quiet, loud = RedisStore(owner, "demo/quiet"), RedisStore(owner, "demo/loud")
     for store in (quiet, loud):

@@ -1,21 +1,24 @@
-"""One subscription for all endpoints of a Redis: says which of them something happened to.
+"""Says which of an installation's endpoints on one Redis something happened to.
 
 Only those are told of whose `watch` flag is set (`RedisStore.call_for_push`): each change of a job
-there is a message. On a Redis Cluster messages stay within shards, so there is no such thing.
+there is a message. One subscription serves all of them; on a Redis Cluster, whose messages stay
+within shards, one for each server (shards.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import re
 from typing import TYPE_CHECKING, Final
 
 from redis import exceptions as redis_errors
 
 from asyncendpoints_core.errors import StoreError
+from asyncendpoints_core.store.redis.shards import Shards
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from redis.asyncio.connection import AbstractConnection
 
@@ -29,20 +32,24 @@ _END: Final = len("}:events")
 
 
 async def listen(
-    connection: RedisConnection, told: Callable[[str], None], lost: Callable[[], None]
+    connection: RedisConnection,
+    told: Callable[[str], None],
+    lost: Callable[[], None],
+    names: Callable[[], Iterable[str]],
 ) -> None:
     """Call `told` with the name of each endpoint that something happened to, until cancelled.
 
-    `lost` is called whenever something may have been missed: at the beginning, and after each
-    reconnection. Connects again by itself.
+    `names` returns those of interest; others may be told of too. `lost` is called whenever
+    something may have been missed: at the beginning, and after each reconnection. Connects again
+    by itself.
     """
     delay = _FIRST_SECONDS
     while True:
         own: AbstractConnection | None = None
         try:
             own = await connection.dedicated("aep:")
-            if connection.clustered:
-                return
+            if connection.clustered and await _has_shards(own):
+                break
             await own.send_command("PSUBSCRIBE", PATTERN)
             await own.read_response(timeout=math.inf)
             lost()
@@ -57,3 +64,12 @@ async def listen(
         finally:
             if own is not None:
                 await own.disconnect(nowait=True)
+    await Shards(connection, told, lost, names).run()
+
+
+async def _has_shards(connection: AbstractConnection) -> bool:
+    """Tell whether a cluster keeps messages within shards: before 7.0 every server hears all."""
+    await connection.send_command("INFO", "server")
+    told = await connection.read_response()
+    version = re.search(rb"redis_version:(\d+)", told)
+    return version is None or int(version[1]) >= 7

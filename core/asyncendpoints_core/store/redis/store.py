@@ -68,9 +68,9 @@ class RedisStore(JobVerbs, WorkerVerbs, ReadVerbs, ControlVerbs, OwnerVerbs):
             await self._caller.connection.close()
 
     async def call_for_push(self, seconds: float) -> None:
-        """Have every change of a job told to `push.listen` for a time; not on a Redis Cluster."""
-        if not self._caller.connection.clustered:
-            await self._caller.run("watch", b"p", b"%d" % (seconds * 1000))
+        """Have every change of a job told to `push.listen` for a time."""
+        kind = b"s" if self._watch.sharded else b"p"
+        await self._caller.run("watch", kind, b"%d" % (seconds * 1000))
 
     def events(self) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """Watch changes while the context is open."""

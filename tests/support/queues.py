@@ -1,0 +1,74 @@
+"""The operator's way to queues, without a cluster: what is read is kept, and can be waited for."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from asyncendpoints_core import ids
+from asyncendpoints_core.endpoint import AsyncEndpoint
+from asyncendpoints_core.jobs import NewJob, Request
+from asyncendpoints_core.recovery import Recovered
+from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_operator.facts import QueueReason
+from asyncendpoints_operator.queues import Queues
+from asyncendpoints_operator.server import Link, Reading
+from support.resources import MINIMAL, merge
+
+
+def endpoint(name: str = "reports", uid: str = "uid-1", **spec: Any) -> AsyncEndpoint:
+    meta = {"name": name, "namespace": "demo", "uid": uid}
+    return AsyncEndpoint.parse(merge(MINIMAL, {"metadata": meta, "spec": spec}))
+
+
+def new_job() -> NewJob:
+    return NewJob(ids.new(1_700_000_000_000), "build-report", Request("POST", "/"), 1)
+
+
+class Seen:
+    """Every reading, and a way to wait for one."""
+
+    def __init__(self) -> None:
+        self.readings: list[tuple[str, Reading]] = []
+        self.recovered: list[tuple[str, Recovered]] = []
+        self._news = asyncio.Event()
+
+    def __call__(self, link: Link, reading: Reading) -> None:
+        self.readings.append((link.key, reading))
+        self._news.set()
+
+    def recover(self, key: str, done: Recovered) -> None:
+        self.recovered.append((key, done))
+
+    async def until(self, good: Callable[[str, Reading], bool], seconds: float = 30) -> Reading:
+        """Return the next reading, from now on, that is as asked."""
+        at = len(self.readings)
+        async with asyncio.timeout(seconds):
+            while True:
+                self._news.clear()
+                for key, reading in self.readings[at:]:
+                    if good(key, reading):
+                        return reading
+                at = len(self.readings)
+                await self._news.wait()
+
+    async def reason(self, reason: QueueReason, key: str = "demo/reports") -> Reading:
+        return await self.until(lambda k, r: k == key and r.queue.reason is reason)
+
+
+@asynccontextmanager
+async def reading(installation: str = "here") -> AsyncIterator[tuple[Queues, Seen]]:
+    seen = Seen()
+    queues = Queues(installation, seen, seen.recover, lambda: 0.5, 3_600)
+    try:
+        yield queues, seen
+    finally:
+        await queues.close()
+
+
+async def called_for_push(store: RedisStore) -> None:
+    """Wait until the operator has asked to be told."""
+    while True:
+        (value,) = await store._caller.send([("GET", store._caller.prefix + "watch")])
+        if value:
+            return

@@ -1,4 +1,6 @@
-"""How fast one child process drains no-op jobs, beside dramatiq with results, in the same run.
+"""How fast one child process drains no-op jobs, beside dramatiq and BullMQ, in the same run.
+
+All store results. BullMQ needs node and npm, which fetches it once; without them it is left out.
 
 Rounds alternate, so that what else the machine does hits both; the ratio is of the medians. Beside
 the rates stands the processor time a job costs the busiest process of each side: the ratio of those
@@ -10,6 +12,7 @@ import argparse
 import asyncio
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -25,7 +28,8 @@ from support.worker_process import WorkerProcess
 
 HERE = Path(__file__).parent
 CONCURRENCY = 200
-TARGET = 25.0
+TARGET, BULLMQ_TARGET = 25.0, 5.0
+BULLMQ = "bullmq@5.81.5"
 
 
 def cpu_seconds(pid: int) -> float:
@@ -84,8 +88,32 @@ def dramatiq(url: str, pid: int, count: int) -> tuple[float, dict[str, float]]:
     return rate, {**costs.read(), "worker": worker * 1e6 / count}
 
 
+def install_bullmq() -> Path | None:
+    """Return the folder that BullMQ is installed in; None when it cannot be had."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        return None
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base) / "asyncendpoints" / BULLMQ
+    if not (folder / "node_modules" / "bullmq").is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [npm, "install", "--prefix", str(folder), "--no-fund", "--no-audit", BULLMQ]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            return None
+    return folder
+
+
+def bullmq(folder: Path, port: int, pid: int, count: int) -> tuple[float, dict[str, float]]:
+    """Return BullMQ's jobs a second, and the microseconds of its processes a job."""
+    costs = Costs({"redis": pid}, count)
+    command = ["node", str(HERE / "bullmq_drain.mjs"), str(folder), str(port), str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rate, worker = map(float, done.stdout.split())
+    return rate, {**costs.read(), "worker": worker * 1e6 / count}
+
+
 async def measure(count: int, rounds: int) -> dict[str, list[float]]:
-    """Return rates (`ours`, `theirs`) and microseconds a job (`child`, …), round by round."""
+    """Return rates (`ours`, `theirs`, `bullmq`) and microseconds a job (`ours child`, …) of each round."""
     found: dict[str, list[float]] = {}
 
     def note(side: str, rate: float, spent: dict[str, float]) -> None:
@@ -97,7 +125,8 @@ async def measure(count: int, rounds: int) -> dict[str, list[float]]:
         worker={"handlers": "drain_jobs", "concurrency": CONCURRENCY},
         queue={"maxDepth": 1_000_000},
     )
-    with RedisServer() as server, RedisServer() as other:
+    folder = install_bullmq()
+    with RedisServer() as server, RedisServer() as other, RedisServer() as third:
         store = RedisStore(server.url, resource.key)
         await store.open()
         await store.configure(resource.spec.policy())
@@ -108,6 +137,9 @@ async def measure(count: int, rounds: int) -> dict[str, list[float]]:
             for _ in range(rounds):
                 note("ours", *await drain(store, count, pids))
                 note("theirs", *await asyncio.to_thread(dramatiq, other.url, other.pid, count))
+                if folder is not None:
+                    at = folder, third.port, third.pid, count
+                    note("bullmq", *await asyncio.to_thread(bullmq, *at))
             await asyncio.to_thread(worker.stop)
         await store.close()
     return found
@@ -117,12 +149,13 @@ def summary(found: dict[str, list[float]]) -> dict[str, float]:
     """Return the medians, and the ratios of rates and of costs."""
     middle = {name: statistics.median(values) for name, values in found.items()}
     ours = max(middle["ours child"], middle["ours redis"])
-    theirs = max(middle["theirs worker"], middle["theirs redis"])
-    return {
-        **middle,
-        "ratio": middle["ours"] / middle["theirs"],
-        "cpu ratio": theirs / ours,
-    }
+    ratios = {}
+    for side, prefix in (("theirs", ""), ("bullmq", "bullmq ")):
+        if side in middle:
+            busiest = max(middle[f"{side} worker"], middle[f"{side} redis"])
+            ratios[f"{prefix}ratio"] = middle["ours"] / middle[side]
+            ratios[f"{prefix}cpu ratio"] = busiest / ours
+    return {**middle, **ratios}
 
 
 def main() -> None:
@@ -137,18 +170,23 @@ def main() -> None:
     if options.json:
         print(json.dumps(middle))
         return
-    print(f"drain of {options.jobs} no-op jobs, results stored, one child process")
-    print(f"{'round':>8} {'asyncendpoints/s':>18} {'dramatiq/s':>12} {'ratio':>8}")
-    for number, (one, other) in enumerate(zip(found["ours"], found["theirs"], strict=True), 1):
-        print(f"{number:>8} {one:>18.0f} {other:>12.0f} {one / other:>8.1f}")
-    verdict = "reached" if middle["ratio"] >= TARGET else "missed"
-    print(
-        f"{'median':>8} {middle['ours']:>18.0f} {middle['theirs']:>12.0f} {middle['ratio']:>8.1f}"
-        f"   target {TARGET:.0f}: {verdict}"
-    )
+    print(f"drain of {options.jobs} no-op jobs, results stored, one child process; jobs a second")
+    sides = [side for side in ("ours", "theirs", "bullmq") if side in found]
+    names = {"ours": "asyncendpoints", "theirs": "dramatiq", "bullmq": "BullMQ"}
+    print(" ".join(f"{name:>15}" for name in ("round", *(names[side] for side in sides))))
+    for number, rates in enumerate(zip(*(found[side] for side in sides), strict=True), 1):
+        print(" ".join(f"{value:>15.0f}" for value in (number, *rates)))
+    for name, key, target in (
+        ("dramatiq", "ratio", TARGET),
+        ("BullMQ", "bullmq ratio", BULLMQ_TARGET),
+    ):
+        if key in middle:
+            verdict = "reached" if middle[key] >= target else "missed"
+            print(
+                f"beside {name}: {middle[key]:.1f} of the medians, target {target:.0f}: {verdict}"
+            )
     print("processor time a job, µs: ", end="")
-    print(", ".join(f"{name} {middle[name]:.1f}" for name in sorted(found) if " " in name), end="")
-    print(f"; of the busiest, ratio {middle['cpu ratio']:.1f}")
+    print(", ".join(f"{name} {middle[name]:.1f}" for name in sorted(found) if " " in name))
 
 
 if __name__ == "__main__":

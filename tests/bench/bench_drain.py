@@ -113,7 +113,7 @@ def bullmq(folder: Path, port: int, pid: int, count: int) -> tuple[float, dict[s
 
 
 async def measure(count: int, rounds: int) -> dict[str, list[float]]:
-    """Return rates (`ours`, `theirs`, `bullmq`) and microseconds a job (`ours child`, …) of each round."""
+    """Return rates (`ours`, `theirs`, `bullmq`) and microseconds a job, round by round."""
     found: dict[str, list[float]] = {}
 
     def note(side: str, rate: float, spent: dict[str, float]) -> None:

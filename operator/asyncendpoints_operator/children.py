@@ -6,7 +6,9 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
+from asyncendpoints_core.endpoint import API_VERSION, KIND
 from asyncendpoints_operator import drift
+from asyncendpoints_operator.cache import address_of
 from asyncendpoints_operator.cluster import Ref, Refused
 from asyncendpoints_operator.desired import CHILD_KINDS, identity
 from asyncendpoints_operator.facts import Refusal, RefusalReason
@@ -53,7 +55,7 @@ class Children:
         refusals = []
         checked = False
         for manifest in wanted:
-            live = self._cache.get(*_address(manifest))
+            live = self._cache.get(*address_of(manifest))
             if live is None and not checked:
                 await self.check_owner(unit)
                 checked = True
@@ -69,9 +71,7 @@ class Children:
         """
         namespace, _, name = unit.key.partition("/")
         try:
-            found = await self._cluster.get(
-                Ref("asyncendpoints.io/v1alpha1", "AsyncEndpoint", namespace, name)
-            )
+            found = await self._cluster.get(Ref(API_VERSION, KIND, namespace, name))
         except Refused as error:
             if error.missing:
                 raise OwnerGone(unit.key) from None
@@ -148,7 +148,7 @@ class Children:
         versions = {kind.kind: kind.api_version for kind in CHILD_KINDS}
         for child in obsolete:
             self._check()
-            ref = Ref(versions[child["kind"]], child["kind"], *_address(child)[1:])
+            ref = Ref(versions[child["kind"]], child["kind"], *address_of(child)[1:])
             await self._cluster.delete(ref, uid=child["metadata"]["uid"])
             log.info("%s: deleted %s %s", unit.key, child["kind"], child["metadata"]["name"])
             unit.applied.pop(identity(child), None)
@@ -158,11 +158,6 @@ class Children:
 def _is_fought_over(applied: Applied) -> bool:
     now = time.monotonic()
     return sum(now - at < LOOP_SECONDS for at in applied.times) >= LOOP_TIMES
-
-
-def _address(manifest: Mapping[str, Any]) -> tuple[str, str, str]:
-    meta = manifest["metadata"]
-    return manifest["kind"], meta.get("namespace", ""), meta["name"]
 
 
 def _refusal(manifest: Manifest, reason: RefusalReason, message: str) -> Refusal:

@@ -17,20 +17,19 @@ from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
+from asyncendpoints_operator.naming import FIELD_MANAGER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-Manifest = dict[str, Any]
+    from asyncendpoints_operator.naming import Manifest
 
-FIELD_MANAGER: Final = "asyncendpoints-operator"
-GROUP: Final = "asyncendpoints.io/v1alpha1"
 _CALL_SECONDS: Final = 15.0
 _PAGE: Final = 500
 _CREDENTIALS_AGE: Final = timedelta(minutes=5)
 """A mounted token is replaced by a new one before it ends; so old it is read again."""
 
-_PLURALS: Final = {
+PLURALS: Final = {
     "AsyncEndpoint": "asyncendpoints",
     "ConfigMap": "configmaps",
     "Deployment": "deployments",
@@ -101,7 +100,7 @@ def collection(api_version: str, kind: str, namespace: str | None) -> str:
     """Return the path of a kind's objects, in one namespace or (None or empty) in all."""
     root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
     scope = f"/namespaces/{namespace}" if namespace else ""
-    return f"{root}{scope}/{_PLURALS[kind]}"
+    return f"{root}{scope}/{PLURALS[kind]}"
 
 
 class Cluster:

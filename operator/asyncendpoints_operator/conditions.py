@@ -112,7 +112,7 @@ def _queue(facts: Facts) -> Finding:
         return Finding(QUEUE_REACHABLE, "Unknown", queue.reason, "it was not read yet")
     message = queue.message
     if queue.reachable:
-        message = message or f"{queue.identity or 'Redis'} answers"
+        message = "; ".join((f"{queue.identity or 'Redis'} answers", *queue.warnings))
     elif queue.reason is QueueReason.MOVED:
         message = message or (
             f"spec.redis leads to another Redis than {queue.identity}, which holds the jobs; put "

@@ -24,7 +24,6 @@ CATEGORIES: Final = ["async"]
 # item's key is unique, which the API server checks itself.
 _LIST_MAPS: Final = {"env": "name", "volumes": "name", "volumeMounts": "mountPath"}
 _LIST_SETS: Final = frozenset({"methods", "headers", "allowOrigins", "hostnames"})
-_MAP_TYPES: Final = frozenset({"nodeSelector", "labels", "annotations"})
 
 
 def _column(name: str, path: str, kind: str, about: str, *, wide: bool = False) -> dict[str, Any]:

@@ -29,14 +29,12 @@ _EMPTY_DIR: Final = "emptydir"
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """One container that ended. Times in seconds since the epoch, as exact as Kubernetes is.
+    """One container that ended; `finished` in s since the epoch, as exact as Kubernetes is.
 
     `worker`: it is the one whose incarnation held jobs, and not the user's container in HTTP mode.
     """
 
     container: str
-    container_id: str
-    started: float
     finished: float
     cause: Cause
     why: str
@@ -68,8 +66,6 @@ def _ended(pod: Object, status: Object, terminated: Object) -> Ended:
     cause, why = cause_of(pod, terminated)
     return Ended(
         container=status["name"],
-        container_id=terminated.get("containerID", ""),
-        started=parse_time(terminated.get("startedAt")),
         finished=parse_time(terminated.get("finishedAt")),
         cause=cause,
         why=why,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import kopf
 
 from asyncendpoints_core.endpoint import GROUP, KIND
+from asyncendpoints_operator.cluster import PLURALS
 from asyncendpoints_operator.desired import CHILD_KINDS
 from asyncendpoints_operator.naming import FIELD_MANAGER
 
@@ -29,18 +30,6 @@ log = logging.getLogger("asyncendpoints.operator")
 
 OURS: Final = f"app.kubernetes.io/managed-by={FIELD_MANAGER}"
 """Selects children and their pods; the endpoints themselves carry no label of ours."""
-PLURALS: Final = {
-    KIND: "asyncendpoints",
-    "ConfigMap": "configmaps",
-    "Deployment": "deployments",
-    "HTTPRoute": "httproutes",
-    "Ingress": "ingresses",
-    "NetworkPolicy": "networkpolicies",
-    "Pod": "pods",
-    "PodDisruptionBudget": "poddisruptionbudgets",
-    "Service": "services",
-    "ServiceAccount": "serviceaccounts",
-}
 _RESTART_SECONDS: Final = 2.0
 _WHO: Any = "asyncendpoints"
 """kopf's peers would see it; without it, it asks for the user's name, which a pod has none of."""
@@ -83,11 +72,6 @@ class Watcher:
     def start(self) -> None:
         """Begin to watch."""
         self._thread.start()
-
-    @property
-    def alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
 
     async def stop(self) -> None:
         """End kopf and wait for its thread."""

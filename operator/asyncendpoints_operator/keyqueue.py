@@ -56,11 +56,6 @@ class KeyQueue:
         heapq.heappush(self._heap, (at, next(self._order), key))
         self._changed.set()
 
-    def forget(self, key: str) -> None:
-        """Take a key out; one that is being worked on is finished."""
-        self._due.pop(key, None)
-        self._failures.pop(key, None)
-
     async def run(self, work: Callable[[str], Awaitable[float | None]], workers: int = 4) -> None:
         """Work on keys until cancelled.
 

@@ -17,8 +17,8 @@ from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.settings import Settings
 from asyncendpoints_operator.admin import Admin
 from asyncendpoints_operator.cache import Cache
-from asyncendpoints_operator.cluster import Ref, Refused, Unreachable, connect
-from asyncendpoints_operator.handlers import OURS, PLURALS, Watcher, watched
+from asyncendpoints_operator.cluster import PLURALS, Ref, Refused, Unreachable, connect
+from asyncendpoints_operator.handlers import OURS, Watcher, watched
 from asyncendpoints_operator.leader import Leader
 from asyncendpoints_operator.lease import Leadership, LeaseTimes
 from asyncendpoints_operator.metrics import OperatorCollector

@@ -66,7 +66,6 @@ class Pod:
     template: str
     cost: int
     created: float
-    resource_version: str
     trouble: Trouble | None = None
 
     @property
@@ -91,7 +90,6 @@ def read_pod(pod: Object) -> Pod:
         template=notes.get(TEMPLATE_ANNOTATION, ""),
         cost=int(cost) if cost.lstrip("-").isdecimal() else 0,
         created=parse_time(metadata.get("creationTimestamp")),
-        resource_version=metadata.get("resourceVersion", ""),
         trouble=_trouble(status, conditions),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -104,20 +105,13 @@ class Reporter:
             for component in (GATEWAY, WORKER)
         }
         service = self._cache.get("Service", endpoint.metadata.namespace, endpoint.name)
-        return Facts(
-            generation=facts.generation,
-            endpoint=endpoint,
-            faults=facts.faults,
-            refusals=facts.refusals,
+        return replace(
+            facts,
             gateway=gateway,
             gateway_trouble=trouble_of(gateway, pods[GATEWAY]),
             worker=worker,
             worker_trouble=trouble_of(worker, pods[WORKER]),
             unsupported=refusing_version(pods[WORKER]),
-            queue=facts.queue,
-            scaling=facts.scaling,
-            pinned_by=facts.pinned_by,
-            failures=facts.failures,
             url=url_of(endpoint, _load_balancer(service)),
             selector=selector_text(endpoint),
         )

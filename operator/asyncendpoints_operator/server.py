@@ -123,6 +123,7 @@ class Server:
         self.connects += 1
         for link in self.links.values():
             link.woken, link.configured, link.push_until = True, None, 0.0
+            link.health = None  # it may be another server, or the same with other settings
         self._woken.set()
 
     async def _listen(self) -> None:
@@ -206,9 +207,8 @@ class Server:
 
     async def _read(self, link: Link) -> Reading:
         """Bring the store to what the resource says, and read it."""
-        if link.health is None:
-            link.health = await link.store.open()
-        durable = link.health.durable
+        health = link.health = link.health or await link.store.open()
+        durable = health.durable
         if durable is False and link.endpoint.spec.redis.durability == "strict":
             return Reading(
                 Queue(
@@ -229,7 +229,7 @@ class Server:
             stats=stats,
             identity=self.identity,
             durable=durable,
-            warnings=link.health.warnings,
+            warnings=health.warnings,
         )
         adopted, link.adopted = link.adopted, False
         return Reading(queue, workers, adopted)

@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator
 
 import pytest
+from redis import Redis
 
 from asyncendpoints_core.policy import Policy
 from asyncendpoints_core.store.protocol import Identity
@@ -112,6 +113,16 @@ async def test_a_redis_that_lost_everything_is_set_up_again() -> None:
                     await seen.until(lambda _, r: r.queue.stats is not None)
             assert (await store.configure(Policy(), overwrite=False)).max_depth == 5
             await store.close()
+
+
+async def test_what_redis_promises_is_read_again_at_each_connection() -> None:
+    with RedisServer() as server, Redis.from_url(server.url) as client:
+        async with reading() as (queues, seen):
+            await queues.link(endpoint(), place_of(server.url), None)
+            assert (await seen.reason(QueueReason.REACHABLE)).queue.durable is False
+            client.config_set("appendonly", "yes")
+            client.client_kill_filter(_type="pubsub")
+            await seen.until(lambda _, r: r.queue.durable is True)
 
 
 async def test_another_installation_s_queue_is_left_alone(

@@ -144,23 +144,6 @@ async def test_its_length_leaves_out_what_is_for_later() -> None:
     assert len(queue) == 1
 
 
-async def test_a_forgotten_key_is_not_worked_on() -> None:
-    queue = KeyQueue()
-    seen: list[str] = []
-    done = asyncio.Event()
-
-    async def work(key: str) -> None:
-        seen.append(key)
-        done.set()
-
-    queue.add("gone")
-    queue.forget("gone")
-    queue.add("here")
-    async with running(queue, work):
-        await done.wait()
-    assert seen == ["here"]
-
-
 @pytest.mark.parametrize("failures", [1, 2, 5, 50])
 def test_backoff_grows_to_a_limit(failures: int) -> None:
     full = min(MAX_SECONDS, FIRST_SECONDS * 2 ** (failures - 1))

@@ -55,7 +55,6 @@ def test_a_pod_is_read() -> None:
         template="abc",
         cost=-100,
         created=1_767_225_610.0,
-        resource_version="7",
     )
 
 
@@ -156,7 +155,6 @@ def test_the_newest_pod_speaks_and_then_the_deployment() -> None:
             template="",
             cost=0,
             created=created,
-            resource_version="",
             trouble=Trouble(reason, ""),
             **{**values, **more},
         )

@@ -36,7 +36,6 @@ def pod(name: str, **more: Any) -> Pod:
         "template": "now",
         "cost": 0,
         "created": 0.0,
-        "resource_version": "1",
     }
     return Pod(name=name, **{**values, **more})
 

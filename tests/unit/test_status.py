@@ -279,6 +279,11 @@ def test_after_a_change_ready_waits_for_the_controllers() -> None:
     assert found(done, rolling)["Ready"] == ("True", "Serving")
 
 
+def test_what_redis_warns_of_is_shown() -> None:
+    warned = Queue(QueueReason.REACHABLE, identity="r:1/0", warnings=("evicts jobs", "a replica"))
+    assert message(facts(queue=warned), "QueueReachable") == "r:1/0 answers; evicts jobs; a replica"
+
+
 def test_without_pods_a_new_template_replaces_none() -> None:
     before = build(facts(), None, NOW)
     unseen = facts(worker=deployment(0, generation=2), generation=2)

@@ -29,6 +29,8 @@ RECONNECT_SECONDS: Final = 0.1
 MAX_RECONNECT_SECONDS: Final = 5.0
 # How much longer than the wait itself the answer to a blocking pop may take.
 GRACE_SECONDS: Final = 2.0
+# Redis before 7.0 rounds the time of a pop down to milliseconds, and 0 is for ever.
+SHORTEST_SECONDS: Final = 0.002
 _FAULTS: Final = (redis_errors.RedisError, OSError)
 
 
@@ -62,7 +64,7 @@ class Doorbell:
             return None
         left = timeout_ms / 1000 - (asyncio.get_running_loop().time() - began)
         try:
-            answer = await self._listen(max(0.001, left), then)
+            answer = await self._listen(max(SHORTEST_SECONDS, left), then)
         except asyncio.CancelledError:
             self._leave(worker)
             raise

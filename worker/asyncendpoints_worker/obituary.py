@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from asyncendpoints_worker.board import Running
     from asyncendpoints_worker.slots import Stop
 
+    Culprit = tuple[Running, Stop]
+    """An attempt that a child was killed for, and why."""
+
 log = logging.getLogger("asyncendpoints.worker")
 
 
@@ -31,7 +34,7 @@ async def report(
     worker: str,
     cause: Cause,
     running: Sequence[Running],
-    culprits: Sequence[tuple[Running, Stop]],
+    culprits: Sequence[Culprit],
 ) -> Released:
     """Settle `culprits`, for whom the child was killed, then hand back everything else.
 

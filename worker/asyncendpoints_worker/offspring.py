@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.store.protocol import WorkerInfo
     from asyncendpoints_worker.board import Running
     from asyncendpoints_worker.identity import Names
+    from asyncendpoints_worker.obituary import Culprit
 
 log = logging.getLogger("asyncendpoints.worker")
 
@@ -47,7 +48,7 @@ class Offspring:
         self.ready = False
         self.refused_because: str | None = None
         self.figures = Snapshot({}, {}, {})
-        self.culprits: list[tuple[Running, Stop]] = []
+        self.culprits: list[Culprit] = []
         self.killed = False
         self.born = time.monotonic()
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -131,6 +132,12 @@ class Offspring:
         found = self._board.running(self.worker)
         return [each for each in found if each.generation == self.generation]
 
+    def left(self) -> tuple[list[Running], list[Culprit]]:
+        """Return what it ran when it died, and for which of these it was killed."""
+        running = self.running()
+        present = {each.claim.number for each in running}
+        return running, [one for one in self.culprits if one[0].claim.number in present]
+
     def inspect(self, now: float, grace: float, idle_seconds: float) -> None:
         """Kill the process if only that can end what it should have ended (store rule 13).
 
@@ -150,7 +157,7 @@ class Offspring:
             log.error("child %d runs what does not end; ending it", self.pid)
         self.kill(culprits)
 
-    def _overstayers(self, now: float, grace: float) -> list[tuple[Running, Stop]]:
+    def _overstayers(self, now: float, grace: float) -> list[Culprit]:
         found = []
         for each in self.running():
             told = self._cancels.get(each.claim.number)
@@ -160,7 +167,7 @@ class Offspring:
                 found.append((each, Stop.TIMEOUT))
         return found
 
-    def kill(self, culprits: list[tuple[Running, Stop]] | None = None) -> None:
+    def kill(self, culprits: list[Culprit] | None = None) -> None:
         """End the process and its group at once; `culprits` are settled when it is dead."""
         if not self.ended.done():  # its number may be another's by then
             self.killed = True

@@ -13,10 +13,16 @@ import msgspec
 
 from asyncendpoints_core.policy import Policy
 from asyncendpoints_core.telemetry import LogFormat
+from asyncendpoints_worker.cpu import default_concurrency
 from asyncendpoints_worker.metrics import Snapshot
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from asyncendpoints_core.endpoint import AsyncEndpoint
+    from asyncendpoints_core.settings import Settings
 
 _LENGTH: Final = struct.Struct(">I")
 
@@ -33,6 +39,24 @@ class Init(msgspec.Struct, tag=True):
     http_target: str | None = None
     log_level: str = "info"
     log_format: LogFormat = "auto"
+
+
+def init_of(
+    endpoint: AsyncEndpoint, settings: Settings, folders: Iterable[Path], policy: Policy
+) -> Init:
+    """Return what a child of a worker of `endpoint` is told first."""
+    worker, file = endpoint.spec.worker, settings.redis_url_file
+    return Init(
+        endpoint=endpoint.document(),
+        concurrency=worker.concurrency or default_concurrency(),
+        policy=policy,
+        folders=[str(folder) for folder in folders],
+        redis_url=settings.redis_url,
+        redis_url_file=None if file is None else str(file),
+        http_target=settings.http_target,
+        log_level=settings.log_level,
+        log_format=settings.log_format,
+    )
 
 
 class Assign(msgspec.Struct, tag=True):

@@ -22,7 +22,6 @@ from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_worker import obituary, orphans, pipe
 from asyncendpoints_worker.admin import Admin
 from asyncendpoints_worker.backoff import Backoff
-from asyncendpoints_worker.cpu import default_concurrency
 from asyncendpoints_worker.entry import enter, enter_patiently
 from asyncendpoints_worker.heart import Heart
 from asyncendpoints_worker.identity import Names
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.endpoint import AsyncEndpoint
     from asyncendpoints_core.settings import Settings
+    from asyncendpoints_worker.board import Running
+    from asyncendpoints_worker.obituary import Culprit
 
 log = logging.getLogger("asyncendpoints.worker")
 
@@ -213,7 +214,8 @@ class Supervisor:
         """Keep one child running, with growing pauses while it keeps dying young."""
         backoff = Backoff(0.1, 30.0)
         while not self._draining:
-            child = Offspring(self._names, self._init(), self._heart.beat_now)
+            init = pipe.init_of(self._endpoint, self._settings, self._folders, self._heart.policy)
+            child = Offspring(self._names, init, self._heart.beat_now)
             self._children.append(child)
             self._reap()  # it may have ended before it was in the list
             talk = asyncio.create_task(child.converse())
@@ -228,21 +230,6 @@ class Supervisor:
                 backoff.reset()
             if not self._draining:
                 await asyncio.sleep(backoff.next())
-
-    def _init(self) -> pipe.Init:
-        worker, settings = self._endpoint.spec.worker, self._settings
-        file = settings.redis_url_file
-        return pipe.Init(
-            endpoint=self._endpoint.document(),
-            concurrency=worker.concurrency or default_concurrency(),
-            policy=self._heart.policy,
-            folders=[str(folder) for folder in self._folders],
-            redis_url=settings.redis_url,
-            redis_url_file=None if file is None else str(file),
-            http_target=settings.http_target,
-            log_level=settings.log_level,
-            log_format=settings.log_format,
-        )
 
     def _bury(self, child: Offspring, status: int) -> None:
         """Stop renewing a dead child's lease, then report what it held."""
@@ -262,22 +249,18 @@ class Supervisor:
                 log.error("child %d did not start: %s", child.pid, child.refused_because)
         self._ever_ready = self._ever_ready or child.ready
         if child.worker:
-            report = self._report(child.worker, cause, child)
+            running, culprits = child.left()
+            report = self._report(child.worker, cause, running, culprits)
             self._spawn_task(self._reports, report)
         child.close()
         child.buried.set_result(None)
 
-    def _report(self, worker: str, cause: Cause, child: Offspring) -> Coroutine[Any, Any, None]:
-        running, culprits = child.running(), child.culprits
-        present = {each.claim.number for each in running}
-        culprits = [(each, why) for each, why in culprits if each.claim.number in present]
-
-        async def until_taken() -> None:
-            policy = self._heart.policy
-            released = await obituary.report(self._store, policy, worker, cause, running, culprits)
-            log.info("%s has ended (%s): %s", worker, cause.value, released)
-
-        return until_taken()
+    async def _report(
+        self, worker: str, cause: Cause, running: list[Running], culprits: list[Culprit]
+    ) -> None:
+        policy = self._heart.policy
+        released = await obituary.report(self._store, policy, worker, cause, running, culprits)
+        log.info("%s has ended (%s): %s", worker, cause.value, released)
 
     async def _look(self) -> None:
         """Look after the children four times a second, and whether the store still takes us."""

@@ -37,7 +37,9 @@ DEADLINE_SECONDS: Final = 5.0
 MAX_BLOCK_SECONDS: Final = 15.0
 """How long a Redis that does not answer is left alone at most."""
 PUSH_SECONDS: Final = 30.0
-"""How long one call for push holds."""
+"""How long one call for push holds at least: several readings of an idle endpoint."""
+HEALTH_SECONDS: Final = 60.0
+"""How often it is asked what it promises: somebody may have turned its AOF on."""
 
 
 class OtherOwner(StoreError):
@@ -64,6 +66,7 @@ class Link:
     identity: Identity
     keeper: Keeper
     health: Health | None = None
+    health_until: float = 0.0
     configured: Policy | None = None
     adopted: bool = False
     idle: bool = False
@@ -122,8 +125,9 @@ class Server:
     def _lost(self) -> None:
         self.connects += 1
         for link in self.links.values():
-            link.woken, link.configured, link.push_until = True, None, 0.0
-            link.health = None  # it may be another server, or the same with other settings
+            link.woken, link.configured = True, None
+            # It may be another server, or the same with other settings.
+            link.push_until = link.health_until = 0.0
         self._woken.set()
 
     async def _listen(self) -> None:
@@ -207,7 +211,7 @@ class Server:
 
     async def _read(self, link: Link) -> Reading:
         """Bring the store to what the resource says, and read it."""
-        health = link.health = link.health or await link.store.open()
+        health = await self._health(link)
         durable = health.durable
         if durable is False and link.endpoint.spec.redis.durability == "strict":
             return Reading(
@@ -233,6 +237,13 @@ class Server:
         )
         adopted, link.adopted = link.adopted, False
         return Reading(queue, workers, adopted)
+
+    async def _health(self, link: Link) -> Health:
+        now = time.monotonic()
+        if link.health is None or now >= link.health_until:
+            link.health = await link.store.open()
+            link.health_until = now + HEALTH_SECONDS
+        return link.health
 
     async def _configure(self, link: Link) -> None:
         """Write the policy and whose the queue is; take over that of a deleted namesake."""
@@ -275,8 +286,9 @@ class Server:
             await link.store.recover()
         now = time.monotonic()
         if now >= link.push_until:
-            link.push_until = now + PUSH_SECONDS / 2
-            await link.store.call_for_push(PUSH_SECONDS)
+            seconds = max(PUSH_SECONDS, 3 * self._idle_seconds)
+            link.push_until = now + seconds / 2
+            await link.store.call_for_push(seconds)
 
     async def close(self) -> None:
         """End the loop and the connections."""

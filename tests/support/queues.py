@@ -15,6 +15,9 @@ from asyncendpoints_operator.queues import Queues
 from asyncendpoints_operator.server import Link, Reading
 from support.resources import MINIMAL, merge
 
+IDLE_SECONDS = 3_600
+"""So long that no test waits for the next reading of an idle endpoint."""
+
 
 def endpoint(name: str = "reports", uid: str = "uid-1", **spec: Any) -> AsyncEndpoint:
     meta = {"name": name, "namespace": "demo", "uid": uid}
@@ -59,7 +62,7 @@ class Seen:
 @asynccontextmanager
 async def reading(installation: str = "here") -> AsyncIterator[tuple[Queues, Seen]]:
     seen = Seen()
-    queues = Queues(installation, seen, seen.recover, lambda: 0.5, 3_600)
+    queues = Queues(installation, seen, seen.recover, lambda: 0.5, IDLE_SECONDS)
     try:
         yield queues, seen
     finally:

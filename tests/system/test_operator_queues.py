@@ -12,7 +12,7 @@ from asyncendpoints_core.store.protocol import Identity
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_operator.facts import QueueReason
 from asyncendpoints_operator.places import Place, identity_of, place_of
-from support.queues import called_for_push, endpoint, new_job, reading
+from support.queues import IDLE_SECONDS, called_for_push, endpoint, new_job, reading
 from support.redis_server import RedisServer
 
 
@@ -72,6 +72,20 @@ async def test_an_idle_queue_is_read_at_once_when_something_happens(
         found = await seen.until(lambda _, r: bool(r.queue.stats and r.queue.stats.oldest_ms))
         assert found.queue.stats is not None
         assert not link.idle
+
+
+async def test_push_is_asked_for_until_well_after_the_next_reading(
+    redis_url: str, store: RedisStore
+) -> None:
+    async with reading() as (queues, seen):
+        link = await queues.link(endpoint(), place_of(redis_url), None)
+        await seen.reason(QueueReason.REACHABLE)
+        link.server.wake(link.key)
+        link.idle = True
+        await seen.reason(QueueReason.REACHABLE)
+        await called_for_push(store)
+        with Redis.from_url(redis_url) as client:
+            assert client.ttl("aep:{demo/reports}:watch") > 2 * IDLE_SECONDS
 
 
 async def test_a_redis_that_never_answers_delays_no_other(redis_url: str) -> None:

@@ -10,14 +10,14 @@ import asyncio
 import logging
 import random
 import threading
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol
 
 from asyncendpoints_core import ids
 from asyncendpoints_core.errors import StoreUnavailable, StoreVersionError, WorkerGone
 from asyncendpoints_core.jobs import ErrorCode, JobError, Outcome, fail, release
-from asyncendpoints_worker.backoff import Backoff
+from asyncendpoints_worker.claims import Claims
 from asyncendpoints_worker.deadlines import Deadlines
+from asyncendpoints_worker.nap import Nap
 from asyncendpoints_worker.reporter import Reporter
 from asyncendpoints_worker.runner import stopped
 from asyncendpoints_worker.settler import Entry, Settler
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from asyncendpoints_worker.runner import Runner
 
 log = logging.getLogger("asyncendpoints.worker")
-
-Value = TypeVar("Value")
 
 MAX_CLAIM: Final = 100
 """Jobs asked for at a time: ten halve the rate, two hundred add a tenth."""
@@ -58,7 +56,7 @@ class Link(Protocol):
 
 
 class Engine:
-    """Runs the jobs of one worker incarnation after another; `worker` is the present one's id."""
+    """Runs the jobs of one worker incarnation after another."""
 
     def __init__(
         self,
@@ -84,7 +82,6 @@ class Engine:
         self.policy = policy
         self.metrics = metrics
         self.concurrency = concurrency
-        self.worker = ""
         self.used = 0
         self._settling = 0  # of those, whose outcomes are on their way
         self.running: dict[int, Slot] = {}
@@ -96,11 +93,9 @@ class Engine:
         self._gate = gate
         self._missing_is_final = missing_is_final
         self._generation = 0
-        # The number of the last claim, and whether it may have been made without an answer.
-        self._request, self._open = 0, False
         self.draining = self._solo = self._making_room = self._strangers = False
-        self._wake = asyncio.Event()
-        self._nap: asyncio.Timeout | None = None
+        self._nap = Nap()
+        self._claims = Claims(store, link.doubt)
         self._empty = asyncio.Event()
         self._empty.set()
         self._finished = asyncio.Event()
@@ -108,26 +103,30 @@ class Engine:
         self._settler = Settler(store, self._reporter.flush, self._leaving, self._delivered)
         self._deadlines = Deadlines(self.running, self._too_late, self._bury, board is None)
 
+    @property
+    def worker(self) -> str:
+        """The id of the present incarnation, empty while there is none."""
+        return self._claims.worker
+
     # What the link tells the engine.
 
     def assign(self, worker: str) -> None:
         """Claim as the newly registered `worker` from now on."""
-        self.worker = worker
-        self._request, self._open = 0, False
+        self._claims.begin(worker)
         self._solo = False
-        self._rouse()
+        self._nap.rouse()
 
     def gone(self, worker: str) -> None:
         """Abandon everything: the store gave `worker`'s jobs to others (store rule 1)."""
         if worker != self.worker:
             return
         log.warning("worker %s lost its lease; its jobs belong to others now", worker)
-        self.worker = ""
+        self._claims.begin("")
         self._generation += 1
         self._free(self._settler.forget())
         for slot in list(self.running.values()):
             slot.end(Stop.ABANDON)
-        self._rouse()
+        self._nap.rouse()
         if not self.running:
             self._link.vacated()
 
@@ -142,7 +141,7 @@ class Engine:
     def drain(self) -> None:
         """Claim nothing more; what runs goes on."""
         self.draining = True
-        self._rouse()
+        self._nap.rouse()
 
     def release_all(self) -> None:
         """End what runs, to be handed back: the time to finish is over."""
@@ -152,12 +151,12 @@ class Engine:
     def reconcile(self) -> None:
         """Compare, between two claims, what the store thinks is held here with what is."""
         self._strangers = True
-        self._rouse()
+        self._nap.rouse()
 
     def resize(self, concurrency: int) -> None:
         """Run up to `concurrency` jobs at a time; fewer than now run is reached as they end."""
         self.concurrency = concurrency
-        self._rouse()
+        self._nap.rouse()
 
     async def drained(self) -> None:
         """Wait, after `drain`, until no claim is open, nothing runs, and all is delivered."""
@@ -170,16 +169,15 @@ class Engine:
         rest_ms = 0
         while not self.draining:
             if not self._may_claim():
-                await self._wake.wait()
-                self._wake.clear()
+                await self._nap.until_roused()
                 continue
             if self._strangers:
                 await self._give_back_strangers()
             if self._gate is not None:
-                await self._unless_woken(self._gate())
+                await self._nap.unless_roused(self._gate())
                 if not self._may_claim() or self.draining:
                     continue
-            batch = await (self._rest(rest_ms) if rest_ms else self._ask())
+            batch = await (self._rest(rest_ms) if rest_ms else self._claims.ask(self._limit()))
             rest_ms = 0
             if batch is not None:
                 self._take(batch)
@@ -188,7 +186,8 @@ class Engine:
                     await self._make_room()
                 elif self._should_rest(batch):
                     rest_ms = self._rest_ms(batch)
-        await self._close_claim()
+        if (late := await self._claims.close()) is not None:
+            self._take(late)  # only to hand it back
         await self._empty.wait()
         self._finished.set()
 
@@ -197,47 +196,15 @@ class Engine:
             return False
         return self._room() > 0
 
+    def _limit(self) -> int:
+        return min(MAX_CLAIM, self._room())
+
     def _room(self) -> int:
         """How many jobs may be claimed: a job that has ended gives its place to the next one while
         its outcome is still on its way, but no more of them than run.
         """
         running = self.used - self._settling
         return min(self.concurrency - running, 2 * self.concurrency - self.used)
-
-    def _next_request(self) -> int:
-        """Return the number to claim under: the same again until it was answered (rule 5)."""
-        if not self._open:
-            self._request, self._open = self._request + 1, True
-        return self._request
-
-    def _answered(self, worker: str, batch: ClaimBatch) -> ClaimBatch | None:
-        if self.worker != worker:
-            return None
-        self._open = False
-        return batch
-
-    async def _ask(self) -> ClaimBatch | None:
-        """Claim once, asking again until there is an answer."""
-        worker, backoff = self.worker, Backoff()
-        request, limit = self._next_request(), min(MAX_CLAIM, self._room())
-        while True:
-            try:
-                batch = await self._store.claim(worker, request, limit)
-            except WorkerGone:
-                self._link.doubt(worker)
-            except (StoreUnavailable, StoreVersionError) as error:
-                log.debug("claim %d: %s", request, error)
-            else:
-                return self._answered(worker, batch)
-            await asyncio.sleep(backoff.next())
-            if self.worker != worker:
-                return None
-
-    async def _close_claim(self) -> None:
-        """Fetch, to hand it back, what a claim may have been given whose wait was cut short."""
-        if self._open and self.worker:
-            with suppress(StoreUnavailable, StoreVersionError, WorkerGone):
-                self._take(await self._store.claim(self.worker, self._request, 0))
 
     def _should_rest(self, batch: ClaimBatch) -> bool:
         if self.draining or self._solo or self._strangers or self._room() <= 0:
@@ -251,7 +218,7 @@ class Engine:
         """
         if self.used and not self.draining:
             self._making_room = True
-            await self._unless_woken(asyncio.sleep(MAX_REST_MS / 1000))
+            await self._nap.unless_roused(asyncio.sleep(MAX_REST_MS / 1000))
             self._making_room = False
 
     def _rest_ms(self, batch: ClaimBatch) -> int:
@@ -264,44 +231,20 @@ class Engine:
         return max(1, int(min(most, due)))
 
     async def _rest(self, timeout_ms: int) -> ClaimBatch | None:
-        """Wait for the doorbell, the next due job, or something to be told; claim if there is none.
+        """Wait for the doorbell, the next due job, or something to be told; then claim.
 
         Behind a gate no claim may be under way while it waits: it is made afterwards.
         """
         if self._gate is None:
-            return await self._unless_woken(self._claim_next(timeout_ms))
-        return await self._unless_woken(self._bell(timeout_ms))
-
-    async def _claim_next(self, timeout_ms: int) -> ClaimBatch | None:
-        worker, limit = self.worker, min(MAX_CLAIM, self._room())
-        try:
-            batch = await self._store.claim_next(worker, self._next_request(), limit, timeout_ms)
-        except (StoreUnavailable, StoreVersionError, WorkerGone):
-            return None  # asked again at once, and then with pauses
-        return self._answered(worker, batch)
+            claim = self._claims.ask_when_rung(self._limit(), timeout_ms)
+            return await self._nap.unless_roused(claim)
+        return await self._nap.unless_roused(self._bell(timeout_ms))
 
     async def _bell(self, timeout_ms: int) -> None:
         try:
             await self._store.wait_for_work(self.worker, timeout_ms)
         except (StoreUnavailable, StoreVersionError, WorkerGone):
             await asyncio.sleep(timeout_ms / 1000)
-
-    async def _unless_woken(self, awaitable: Awaitable[Value]) -> Value | None:
-        """Await something that is given up, for None, as soon as the link has news."""
-        self._wake.clear()
-        try:
-            async with asyncio.timeout(None) as self._nap:
-                return await awaitable
-        except TimeoutError:
-            return None
-        finally:
-            self._nap = None
-
-    def _rouse(self) -> None:
-        """End the wait that is under way, or the next one at its start."""
-        self._wake.set()
-        if self._nap is not None and not self._nap.expired():
-            self._nap.reschedule(self.loop.time())
 
     async def _give_back_strangers(self) -> None:
         self._strangers = False
@@ -391,7 +334,7 @@ class Engine:
         was_full = not self._may_claim()
         self._settling += sum(entry.slots for entry in group)
         if was_full and self._may_claim():
-            self._rouse()
+            self._nap.rouse()
 
     def _delivered(self, group: list[Entry], statuses: list[SettleStatus]) -> None:
         self.metrics.settled(statuses)
@@ -405,4 +348,4 @@ class Engine:
         if not self.used:
             self._empty.set()
         if (was_full and self._may_claim()) or (self._making_room and not self.used):
-            self._rouse()
+            self._nap.rouse()

@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 
     from aiohttp.abc import AbstractStreamWriter
 
-_LINES: Final = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
+# As RFC 9110 has them; Python's own differ between its versions.
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus} | {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    422: "Unprocessable Content",
 }
+_LINES: Final = {status: f"HTTP/1.1 {status} {phrase}\r\n" for status, phrase in _PHRASES.items()}
 _BODILESS: Final = frozenset({204, 304})
 
 
@@ -52,7 +56,7 @@ class Reply(web.Response):
     def __init__(
         self, status: int = 200, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> None:
-        super().__init__(status=status, headers=headers, body=body)
+        super().__init__(status=status, reason=_PHRASES[status], headers=headers, body=body)
         self.whole_body = body or b""
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:

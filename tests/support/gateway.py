@@ -15,7 +15,7 @@ from asyncendpoints_core.endpoint import AsyncEndpoint
 from asyncendpoints_core.ids import JobId
 from asyncendpoints_core.jobs import ClaimedJob, Job, JobError, Result, complete, fail
 from asyncendpoints_core.settings import Settings
-from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.protocol import Found, Store
 from asyncendpoints_gateway.server import Server
 from asyncendpoints_gateway.waiting import Hub, Watch
 from support.resources import resource
@@ -152,20 +152,32 @@ class Site:
 
 
 def entrance(hub: Hub) -> Callable[..., Awaitable[None]]:
-    """Return what waits until so many requests (1) wait in `hub`."""
+    """Return what waits until so many requests (1) wait in `hub` and have read their jobs once: a
+    change that comes then is one they must tell of.
+    """
     entered = asyncio.Event()
-    add = hub._add
+    add, get = hub._add, hub.get
+    unread = 0
 
     def added(job_id: JobId, watch: Watch) -> None:
+        nonlocal unread
+        unread += 1
         add(job_id, watch)
+
+    async def read(job_id: JobId) -> Found:
+        nonlocal unread
+        found = await get(job_id)
+        unread = max(0, unread - 1)
         entered.set()
+        return found
 
     async def until(count: int = 1) -> None:
-        while hub.waiters < count:
+        while hub.waiters < count or unread:
             entered.clear()
             await asyncio.wait_for(entered.wait(), 20)
 
     hub._add = added  # type: ignore[method-assign]
+    hub.get = read
     return until
 
 

@@ -18,7 +18,7 @@ def endpoint(installed: Installed) -> Iterator[Endpoint]:
     """One endpoint for the module, in a namespace held to the restricted standard."""
     with (
         installed.cluster.namespace(NAMESPACE_RESTRICTED) as place,
-        installed.endpoint(place, "reports") as endpoint,
+        installed.endpoint(place, "reports", reportFailures=True) as endpoint,
     ):
         yield endpoint
 
@@ -57,6 +57,16 @@ def test_the_status_tells_what_the_store_holds(endpoint: Endpoint) -> None:
         return status.get("jobs") == told and told["failed"] == 2
 
     endpoint.until("counts as in the store", counts, seconds=30)
+
+
+def test_the_status_names_the_last_failures(endpoint: Endpoint) -> None:
+    job = endpoint.submit(fail="no such customer")
+    endpoint.finished(job)
+    status = endpoint.until(
+        "the failure", lambda s: job in [failure["id"] for failure in s.get("recentFailures", ())]
+    )
+    failure = next(one for one in status["recentFailures"] if one["id"] == job)
+    assert (failure["code"], failure["message"]) == ("permanent", "no such customer")
 
 
 def test_columns_show_it(endpoint: Endpoint) -> None:

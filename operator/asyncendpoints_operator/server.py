@@ -150,7 +150,8 @@ class Server:
         """Return when an endpoint is to be read next (s, monotonic)."""
         if link.woken:
             return 0.0
-        return link.read_at + (self._idle_seconds if link.idle else POLL_SECONDS)
+        told = link.idle and time.monotonic() < link.push_until
+        return link.read_at + (self._idle_seconds if told else POLL_SECONDS)
 
     async def _sleep(self) -> None:
         now = time.monotonic()
@@ -284,11 +285,13 @@ class Server:
         if not stats.workers:
             await link.store.sweep()
             await link.store.recover()
-        now = time.monotonic()
-        if now >= link.push_until:
-            seconds = max(PUSH_SECONDS, 3 * self._idle_seconds)
-            link.push_until = now + seconds / 2
+        seconds = max(PUSH_SECONDS, 3 * self._idle_seconds)
+        left = link.push_until - time.monotonic()
+        if left < seconds / 2:
             await link.store.call_for_push(seconds)
+            link.push_until = time.monotonic() + seconds
+            # What came between the reading and the call, nobody was told of.
+            link.woken = link.woken or left <= 0
 
     async def close(self) -> None:
         """End the loop and the connections."""

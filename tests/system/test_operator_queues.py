@@ -74,6 +74,31 @@ async def test_an_idle_queue_is_read_at_once_when_something_happens(
         assert not link.idle
 
 
+async def test_one_that_has_just_turned_idle_is_read_at_once_when_something_happens(
+    redis_url: str, store: RedisStore
+) -> None:
+    async with reading() as (queues, seen), asyncio.timeout(30):
+        server = queues.use(place_of(redis_url))
+        while not server.connects:  # which would have it read once more
+            await server.directory.names()
+        link = await queues.link(endpoint(), server.place, None)
+        await seen.reason(QueueReason.REACHABLE)
+        await store.open()
+        while not await of_meta(store, "tick"):
+            pass
+        link.idle = True  # the scaler says so only after that reading was dealt with
+        await called_for_push(store)
+        await store.enqueue([new_job()])
+        await seen.until(lambda _, r: bool(r.queue.stats and r.queue.stats.oldest_ms))
+
+
+async def of_meta(store: RedisStore, field: str) -> bytes | None:
+    """A field of the queue's own record."""
+    (value,) = await store._caller.send([("HGET", store._caller.prefix + "meta", field)])
+    assert value is None or isinstance(value, bytes)
+    return value
+
+
 async def test_push_is_asked_for_until_well_after_the_next_reading(
     redis_url: str, store: RedisStore
 ) -> None:

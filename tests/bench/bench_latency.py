@@ -1,7 +1,9 @@
 """How long an idle system takes from a submission to the start of its handler, in milliseconds.
 
 From just before the call that enqueues to the first line of the handler in the worker's child, on
-the monotonic clock that both processes share.
+the monotonic clock that both processes share. In between each two, a bare message from process to
+process, by RPUSH and BLPOP with redis-py: most of the time goes into waking what sleeps, and that
+is the machine's.
 `python tests/bench/bench_latency.py [--samples N] [--json]`
 """
 
@@ -18,6 +20,8 @@ from pathlib import Path
 import uvloop
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from redis.asyncio import Redis
 
 from asyncendpoints_core.store.redis import RedisStore
 from support.redis_server import RedisServer
@@ -39,23 +43,38 @@ async def sample(store: RedisStore) -> float:
     return (int(result.body) - sent) / 1e6
 
 
-async def measure(samples: int) -> list[float]:
-    """Return the milliseconds of each sample, sorted."""
+async def bare(client: Redis) -> float:
+    """Send one bare message; return milliseconds until it was there."""
+    await client.rpush("bare", time.monotonic_ns())
+    answer = await client.blpop(["bare:took"], 10)
+    assert answer is not None
+    return int(answer[1]) / 1e6
+
+
+async def measure(samples: int) -> tuple[list[float], list[float]]:
+    """Return the milliseconds of each submission and of each bare message, sorted."""
     resource = endpoint(worker={"handlers": "drain_jobs", "concurrency": 4})
+    found: tuple[list[float], list[float]] = [], []
     with RedisServer() as server:
-        store = RedisStore(server.url, resource.key)
+        store, client = RedisStore(server.url, resource.key), Redis.from_url(server.url)
+        peer = subprocess.Popen([sys.executable, str(HERE / "blpop_peer.py"), server.url])
         await store.open()
         await store.configure(resource.spec.policy())
         with WorkerProcess(resource, server.url, HERE, stderr=subprocess.DEVNULL) as worker:
             for _ in range(20):
                 await sample(store)
-            found = []
+                await bare(client)
             for _ in range(samples):
                 await asyncio.sleep(random.uniform(0.01, 0.04))
-                found.append(await sample(store))
+                found[0].append(await sample(store))
+                await asyncio.sleep(random.uniform(0.01, 0.04))
+                found[1].append(await bare(client))
             await asyncio.to_thread(worker.stop)
+        peer.kill()
+        peer.wait()
+        await client.aclose()
         await store.close()
-    return sorted(found)
+    return sorted(found[0]), sorted(found[1])
 
 
 def main() -> None:
@@ -64,15 +83,17 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=300)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    found = uvloop.run(measure(options.samples))
+    found, messages = uvloop.run(measure(options.samples))
     p50, p99 = statistics.median(found), found[int(len(found) * 0.99)]
+    floor = statistics.median(messages)
     if options.json:
-        print(json.dumps({"p50 ms": p50, "p99 ms": p99}))
+        print(json.dumps({"p50 ms": p50, "p99 ms": p99, "bare p50 ms": floor}))
         return
     print(f"idle submit to start, {len(found)} samples, ms")
     for name, value, target in (("p50", p50, TARGET_P50), ("p99", p99, TARGET_P99)):
         verdict = "reached" if value <= target else "missed"
         print(f"{name:>8} {value:>8.2f}   target {target:.0f}: {verdict}")
+    print(f"{'bare':>8} {floor:>8.2f}   p50 of RPUSH to BLPOP with redis-py: {p50 / floor:.1f} ×")
 
 
 if __name__ == "__main__":

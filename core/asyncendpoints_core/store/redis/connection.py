@@ -152,7 +152,7 @@ class RedisConnection:
             except _LOST as lost:
                 error = lost
                 timed_out = isinstance(lost, redis_errors.TimeoutError)
-                if self._closed or (sent and (not again or timed_out)):
+                if self._closed or timed_out or (sent and not again):
                     raise self.fault(lost) from lost
                 resent = resent or sent
             except (redis_errors.RedisError, redis_errors.RedisClusterException) as other:

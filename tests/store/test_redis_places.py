@@ -191,13 +191,15 @@ async def test_a_server_that_takes_the_connection_and_never_answers_is_given_up(
     monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     monkeypatch.setattr(place, "CONNECT_SECONDS", 0.2)
-    came = 0
+    came, left = 0, asyncio.Event()
 
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal came
         came += 1
         await reader.read()
         writer.close()
+        await writer.wait_closed()
+        left.set()
 
     async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
         url = f"redis://:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}{path}"
@@ -206,3 +208,4 @@ async def test_a_server_that_takes_the_connection_and_never_answers_is_given_up(
             await store.stats()
         assert came == 1  # a second one would be as silent, and who asks waits
         await store.close()
+        await asyncio.wait_for(left.wait(), 20)

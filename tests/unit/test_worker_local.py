@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from pydantic import BaseModel
 
-from asyncendpoints_core.errors import StoreUnavailable
+from asyncendpoints_core.errors import StoreError, StoreUnavailable, UsageError
 from asyncendpoints_core.jobs import Outcome, OutcomeKind, complete
 from asyncendpoints_core.states import State
 from asyncendpoints_core.store.memory import MemoryStore
@@ -513,6 +513,82 @@ async def test_no_more_run_at_a_time_than_may_while_outcomes_are_on_their_way() 
     async with working(registry(work=work), concurrency=3) as (store, _):
         await until_final(store, *await submit(store, *(new_job("work") for _ in range(60))))
         assert (most, ended) == (3, 60)
+
+
+class OddStore(MemoryStore):
+    """A store that only the claim behind a wait cannot reach, or that is slow to take outcomes."""
+
+    def __init__(self, fault: Exception | None = None, settle_seconds: float = 0.0) -> None:
+        super().__init__()
+        self.fault, self.settle_seconds = fault, settle_seconds
+        self.waits = self.cut = 0
+        self.resting = asyncio.Event()
+
+    async def claim_next(
+        self, worker: str, request: int, limit: int, timeout_ms: int
+    ) -> ClaimBatch:
+        self.waits += 1
+        self.resting.set()
+        if self.fault is not None:
+            raise self.fault
+        try:
+            return await super().claim_next(worker, request, limit, timeout_ms)
+        except asyncio.CancelledError:
+            self.cut += 1
+            raise
+
+    async def settle(self, outcomes: Sequence[Outcome]) -> list[Settled]:
+        await asyncio.sleep(self.settle_seconds)
+        return await super().settle(outcomes)
+
+
+@pytest.mark.parametrize(
+    "fault", [StoreUnavailable("gone"), StoreError("upstream failure"), UsageError("no file")]
+)
+async def test_no_fault_of_the_wait_ends_a_worker_or_lets_it_run_hot(fault: Exception) -> None:
+    async def work() -> None:
+        return None
+
+    store = OddStore(fault)
+    async with working(registry(work=work), store):
+        await asyncio.wait_for(store.resting.wait(), 20)
+        [job] = await until_final(store, *await submit(store, new_job("work")))
+        assert job.state is State.COMPLETED
+        await asyncio.sleep(0.3)
+        assert store.waits <= 4  # once for each rest of some 0.75 to 1 s
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+async def test_a_delivered_outcome_cuts_no_claim_that_waits(concurrency: int) -> None:
+    async def work() -> None:
+        return None
+
+    store = OddStore(settle_seconds=0.003)
+    async with working(registry(work=work), store, concurrency=concurrency):
+        for _ in range(10):
+            await until_final(store, *await submit(store, new_job("work")))
+            await asyncio.sleep(0.01)  # until it rests
+        assert store.cut == 0
+
+
+async def test_news_do_not_open_the_gate() -> None:
+    async def work() -> None:
+        return None
+
+    async def shut() -> None:
+        await asyncio.Event().wait()
+
+    async with working(registry(work=work)) as (store, worker):
+        assert worker._engine is not None
+        worker._engine._gate = shut
+        await worker.resize(3)
+        await asyncio.sleep(0.05)  # until it stands at the gate
+        [job_id] = await submit(store, new_job("work"))
+        await worker.resize(2)
+        await asyncio.sleep(0.1)
+        [found] = await store.get([job_id])
+        assert found.job is not None
+        assert found.job.state is State.QUEUED
 
 
 class MuteStore(MemoryStore):

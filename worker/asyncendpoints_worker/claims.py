@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from asyncendpoints_core.errors import StoreUnavailable, StoreVersionError, WorkerGone
+from asyncendpoints_core.errors import (
+    StoreError,
+    StoreUnavailable,
+    StoreVersionError,
+    UsageError,
+    WorkerGone,
+)
 from asyncendpoints_worker.backoff import Backoff
 
 if TYPE_CHECKING:
@@ -16,7 +22,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("asyncendpoints.worker")
 
-_FAULTS = (StoreUnavailable, StoreVersionError)
+# UsageError: the file with the URL cannot be read while its Secret is being replaced.
+FAULTS: Final = (StoreError, UsageError)
+"""What a call to the store may raise, none of which may end a worker."""
 
 
 class Claims:
@@ -54,8 +62,10 @@ class Claims:
                 return self._answered(worker, await self._store.claim(worker, request, limit))
             except WorkerGone:
                 self._doubt(worker)
-            except _FAULTS as error:
-                log.debug("claim %d: %s", request, error)
+            except FAULTS as error:
+                expected = isinstance(error, (StoreUnavailable, StoreVersionError))
+                level = logging.DEBUG if expected else logging.WARNING
+                log.log(level, "claim %d: %s", request, error)
             await asyncio.sleep(backoff.next())
             if self.worker != worker:
                 return None
@@ -67,7 +77,9 @@ class Claims:
         worker = self.worker
         try:
             batch = await self._store.claim_next(worker, self._next(), limit, timeout_ms)
-        except (*_FAULTS, WorkerGone):
+        except FAULTS:
+            # Its connection is another than that of `ask`, and may be the only one at fault.
+            await asyncio.sleep(timeout_ms / 1000)
             return None
         return self._answered(worker, batch)
 
@@ -77,5 +89,5 @@ class Claims:
             return None
         try:
             return await self._store.claim(self.worker, self._request, 0)
-        except (*_FAULTS, WorkerGone):
+        except FAULTS:
             return None

@@ -13,9 +13,8 @@ import threading
 from typing import TYPE_CHECKING, Final, Protocol
 
 from asyncendpoints_core import ids
-from asyncendpoints_core.errors import StoreUnavailable, StoreVersionError, WorkerGone
 from asyncendpoints_core.jobs import ErrorCode, JobError, Outcome, fail, release
-from asyncendpoints_worker.claims import Claims
+from asyncendpoints_worker.claims import FAULTS, Claims
 from asyncendpoints_worker.deadlines import Deadlines
 from asyncendpoints_worker.nap import Nap
 from asyncendpoints_worker.reporter import Reporter
@@ -100,7 +99,7 @@ class Engine:
         self._empty.set()
         self._finished = asyncio.Event()
         self._reporter = Reporter(store)
-        self._settler = Settler(store, self._reporter.flush, self._leaving, self._delivered)
+        self._settler = Settler(store, self._reporter.flush, self._under_way, self._delivered)
         self._deadlines = Deadlines(self.running, self._too_late, self._bury, board is None)
 
     @property
@@ -174,8 +173,8 @@ class Engine:
             if self._strangers:
                 await self._give_back_strangers()
             if self._gate is not None:
-                await self._nap.unless_roused(self._gate())
-                if not self._may_claim() or self.draining:
+                opened = await self._nap.unless_roused(self._opened(self._gate))
+                if not opened or not self._may_claim() or self.draining:
                     continue
             batch = await (self._rest(rest_ms) if rest_ms else self._claims.ask(self._limit()))
             rest_ms = 0
@@ -191,6 +190,11 @@ class Engine:
         await self._empty.wait()
         self._finished.set()
 
+    @staticmethod
+    async def _opened(gate: Callable[[], Awaitable[None]]) -> bool:
+        await gate()
+        return True
+
     def _may_claim(self) -> bool:
         if not self.worker or (self._solo and self.used):
             return False
@@ -200,8 +204,8 @@ class Engine:
         return min(MAX_CLAIM, self._room())
 
     def _room(self) -> int:
-        """How many jobs may be claimed: a job that has ended gives its place to the next one while
-        its outcome is still on its way, but no more of them than run.
+        """How many jobs may be claimed. An outcome occupies its slot until it was sent: the store
+        takes it before any claim that is sent later. Nor may more be on their way than may run.
         """
         running = self.used - self._settling
         return min(self.concurrency - running, 2 * self.concurrency - self.used)
@@ -243,7 +247,7 @@ class Engine:
     async def _bell(self, timeout_ms: int) -> None:
         try:
             await self._store.wait_for_work(self.worker, timeout_ms)
-        except (StoreUnavailable, StoreVersionError, WorkerGone):
+        except FAULTS:
             await asyncio.sleep(timeout_ms / 1000)
 
     async def _give_back_strangers(self) -> None:
@@ -252,7 +256,7 @@ class Engine:
         own = [claim for claim in claims if claim.worker == self.worker]
         try:
             count = await self._store.reconcile(self.worker, own)
-        except (StoreUnavailable, StoreVersionError, WorkerGone):
+        except FAULTS:
             return  # the next heartbeats will ask again
         if count:
             log.warning("gave back %d jobs whose claim never arrived here", count)
@@ -330,21 +334,23 @@ class Engine:
         self.metrics.ended(slot, outcome, self.loop.time())
         self._settler.add(Entry(outcome, slots=0))
 
-    def _leaving(self, group: list[Entry]) -> None:
-        was_full = not self._may_claim()
-        self._settling += sum(entry.slots for entry in group)
-        if was_full and self._may_claim():
-            self._nap.rouse()
+    def _under_way(self, group: list[Entry], sent: bool) -> None:
+        slots = sum(entry.slots for entry in group)
+        self._shift(settling=slots if sent else -slots)
 
     def _delivered(self, group: list[Entry], statuses: list[SettleStatus]) -> None:
         self.metrics.settled(statuses)
         slots = sum(entry.slots for entry in group)
-        self._settling -= slots
-        self._free(slots)
+        self._shift(used=-slots, settling=-slots)
 
     def _free(self, slots: int) -> None:
+        self._shift(used=-slots)
+
+    def _shift(self, used: int = 0, settling: int = 0) -> None:
+        """Count, and go on claiming if that makes room."""
         was_full = not self._may_claim()
-        self.used -= slots
+        self.used += used
+        self._settling += settling
         if not self.used:
             self._empty.set()
         if (was_full and self._may_claim()) or (self._making_room and not self.used):

@@ -30,7 +30,7 @@ IN_FLIGHT: Final = 2
 
 
 class Entry(NamedTuple):
-    """An outcome to deliver; `slots` (0 or 1) are freed by its delivery."""
+    """An outcome to deliver; `slots` (0 or 1) are what it occupies until then."""
 
     outcome: Outcome
     slots: int = 1
@@ -43,15 +43,15 @@ class Settler:
         self,
         store: Store,
         before: Callable[[], Awaitable[None]],
-        leaving: Callable[[list[Entry]], None],
+        under_way: Callable[[list[Entry], bool], None],
         delivered: Callable[[list[Entry], list[SettleStatus]], None],
     ) -> None:
-        """Deliver to `store`, after `before()`; `leaving` is told of each group that sets out, and
-        `delivered` what became of it, whole or part by part.
+        """Deliver to `store`, after `before()`. `under_way` is told of each group just before it is
+        sent (True), and when the store did not take it (False); `delivered`, what became of it.
         """
         self._store = store
         self._before = before
-        self._leaving = leaving
+        self._tell_way = under_way
         self._delivered = delivered
         self._loop = asyncio.get_running_loop()
         self._waiting: list[Entry] = []
@@ -92,7 +92,6 @@ class Settler:
             task = self._loop.create_task(self._deliver(group))
             self._under_way[task] = group
             task.add_done_callback(self._done)
-            self._leaving(group)
 
     def _take_group(self) -> list[Entry]:
         size = count = 0
@@ -116,14 +115,17 @@ class Settler:
         await self._before()
         answers: list[Settled] | None = None
         while answers is None:
+            self._tell_way(group, True)
             try:
                 answers = await self._store.settle([entry.outcome for entry in group])
             except (StoreUnavailable, StoreVersionError) as error:
+                self._tell_way(group, False)
                 if not self.unavailable:
                     self.unavailable = True
                     log.warning("outcomes wait for the store: %s", error)
                 await asyncio.sleep(self._backoff.next())
             except Exception:
+                self._tell_way(group, False)
                 await self._bisect(group)
                 return
         if self.unavailable:
@@ -146,6 +148,7 @@ class Settler:
         job_id = ids.text(entry.outcome.claim.job_id)
         log.exception("the store refused an outcome", extra={"job_id": job_id})
         error = JobError(ErrorCode.INVALID_RESULT, "the outcome could not be stored")
+        self._tell_way(group, True)
         try:
             answers = await self._store.settle([fail(entry.outcome.claim, error)])
         except Exception:

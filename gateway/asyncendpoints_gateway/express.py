@@ -18,6 +18,7 @@ from aiohttp import HttpVersion11
 from asyncendpoints_core.routing import Match
 from asyncendpoints_gateway import replies
 from asyncendpoints_gateway.headers import sift
+from asyncendpoints_gateway.problems import Problem
 from asyncendpoints_gateway.submit import accept, job_of, refused
 
 if TYPE_CHECKING:
@@ -97,11 +98,14 @@ class Express:
             return False
         if int(given.get("content-length", 0)) > context.config.max_body:
             return False
-        asked = Asked(self, route, connection)
-        connection.take(asked)
         try:
             if self._guard is not None:
                 self._guard.check(message.headers.get("Authorization"))
+        except Problem:
+            return False
+        asked = Asked(self, route, connection)
+        connection.take(asked)
+        try:
             body = payload.read_nowait(-1)
             new = job_of(context, message.method, message.url, route, params, sifted, body)
         except Exception as error:

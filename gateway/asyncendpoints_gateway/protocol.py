@@ -139,10 +139,7 @@ class Protocol(RequestHandler):
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Write the answer of what went the express way, and go on with what came meanwhile."""
-        self._asked = None
-        self._request_in_progress = False
-        if self._handler_waiter is not None:
-            self._handler_waiter.set_result(None)
+        self._done()
         transport = self.transport
         if transport is None or transport.is_closing():
             return
@@ -151,6 +148,13 @@ class Protocol(RequestHandler):
         idle = self._waiter
         if self._messages and idle is not None and not idle.done():
             idle.set_result(None)
+
+    def _done(self) -> None:
+        """Nothing is under way any more; a server that ends waits for that."""
+        self._asked = None
+        self._request_in_progress = False
+        if self._handler_waiter is not None and not self._handler_waiter.done():
+            self._handler_waiter.set_result(None)
 
     def _process_keepalive(self) -> None:
         """Close a connection that was idle for long; to aiohttp one looks idle that is not."""
@@ -162,6 +166,7 @@ class Protocol(RequestHandler):
         """Let go of everything."""
         if self._asked is not None:
             self._asked.cancel()
+            self._done()
         if self._lost is not None and not self._lost.done():
             self._lost.set_result(None)
         super().connection_lost(exc)

@@ -272,6 +272,20 @@ async def test_a_server_that_ends_answers_first_and_says_so(slow: tuple[Slow, Si
         await stopping
 
 
+async def test_a_server_that_ends_waits_for_no_client_that_has_left(
+    slow: tuple[Slow, Site],
+) -> None:
+    store, site = slow
+    async with wire(site) as line:
+        line.writer.write(post(b"/reports/latest", b"", b"1"))
+        await asyncio.wait_for(store.entered.wait(), 20)
+        assert site.server._http is not None
+        ending = asyncio.create_task(site.server._http.shutdown(60))
+        await asyncio.sleep(0.05)
+        line.writer.transport.abort()
+        await asyncio.wait_for(ending, 20)
+
+
 async def test_an_idle_connection_ends_and_a_waiting_one_does_not(
     slow: tuple[Slow, Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:

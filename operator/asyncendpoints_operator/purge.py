@@ -110,8 +110,9 @@ class Purger:
         self._term.lease.check()
         if self._term.cache.endpoint(name) is not None or not await self._is_gone(name):
             return
-        await store.purge()
+        # Its user first: a purged queue is not looked at again.
         await self._term.tenants.remove(server, name)
+        await store.purge()
         await server.directory.remove(name)
         log.info("%s: its queue was purged", name)
 

@@ -16,4 +16,4 @@ def end_on_sigterm() -> None:
     """
     first = os.getpid() == FIRST and threading.current_thread() is threading.main_thread()
     if first and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))

@@ -105,7 +105,8 @@ class Service:
 
     async def start(self) -> None:
         """Begin to serve. Raises UsageError for the handlers, StoreError, OSError for the port."""
-        pool = await self._make_pool()  # what is wrong with the user's code comes first
+        # What is wrong with the user's code comes first.
+        pool = self._pool = await self._make_pool()
         await self.store.open()
         await self._apply()
         await self._open_gateway()

@@ -172,7 +172,8 @@ class Run:
         for service in list(self._services):
             name, item = service.name, wanted.pop(service.loaded.endpoint.key, None)
             if item is None:
-                await self._drop(service)
+                with _survived(name, "it may not have ended well"):
+                    await self._drop(service)
                 continue
             with _survived(name, "no worker runs"):
                 await service.renew(item, self._hurry)
@@ -180,7 +181,8 @@ class Run:
         for item in wanted.values():
             with _survived(item.endpoint.name, "it is not served"):
                 await self._add(item)
-        await self._open_admin()
+        with _survived("the admin port", "it is closed"):
+            await self._open_admin()
 
     async def _drop(self, service: Service) -> None:
         """End a service whose endpoint is in no file any more."""

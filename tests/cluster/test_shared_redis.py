@@ -9,7 +9,7 @@ import pytest
 from cluster import install
 from cluster.installed import OPERATOR, SYSTEM_NAMESPACE, Endpoint, Installed
 from cluster.provider.client import Cluster
-from cluster.provider.shell import wait_until
+from cluster.provider.shell import CommandError, wait_until
 from cluster.watching import scale
 
 OTHER = "abroad"
@@ -136,5 +136,9 @@ def rights(theirs: Endpoint, verbs: list[str]) -> None:
 
 
 def is_refused(theirs: Endpoint) -> bool:
-    """Tell whether the other operator says that it may list nothing."""
-    return "nothing can be listed yet" in theirs.kubectl("logs", OTHER_OPERATOR, "--tail=20")
+    """Tell whether the other operator says that it may list nothing; it may not have begun yet."""
+    try:
+        said = theirs.kubectl("logs", OTHER_OPERATOR, "--tail=20")
+    except CommandError:
+        return False
+    return "nothing can be listed yet" in said

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from asyncendpoints_core.states import State
 from asyncendpoints_core.store.redis import RedisStore
+from cluster.provider.layout import cache_root
 from support.redis_server import RedisServer
 from support.work import endpoint, new_job, submit
 from support.worker_process import WorkerProcess
@@ -93,8 +94,7 @@ def install_bullmq() -> Path | None:
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         return None
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base) / "asyncendpoints" / BULLMQ
+    folder = cache_root() / BULLMQ
     if not (folder / "node_modules" / "bullmq").is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         command = [npm, "install", "--prefix", str(folder), "--no-fund", "--no-audit", BULLMQ]

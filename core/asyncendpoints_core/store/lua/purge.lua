@@ -1,8 +1,6 @@
 -- purge: remove every key of a shut endpoint. UNLINK frees in the background, so one call is all.
 -- What stays for a day is that it is closed: a late client must not bring the keys back.
--- KEYS: meta jobs runs blobs results ready:high ready:normal ready:low suspects delayed held
---   finished:completed finished:failed finished:canceled expiries workers winfo marks lastclaim left
---   idle bell idem idemexp cancels counts totals gone corrupt watch
+-- KEYS: all
 -- META: tick closed
 -- RETURNS: 1, or 0 when it is not shut
 local TOMBSTONE_MS = 86400000

@@ -12,7 +12,7 @@ from asyncendpoints_core.policy import Policy
 from asyncendpoints_core.store.redis import keys, scripts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from asyncendpoints_core.ids import JobId
     from asyncendpoints_core.store.redis.connection import RedisConnection
@@ -42,6 +42,11 @@ def _bulk(words: Sequence[bytes]) -> bytes:
 
 def _pack(words: Sequence[bytes]) -> bytes:
     return b"*%d\r\n" % len(words) + _bulk(words)
+
+
+def plain(commands: Iterable[Sequence[str]]) -> list[list[bytes]]:
+    """Return plain commands as they are sent."""
+    return [[_pack([word.encode() for word in command])] for command in commands]
 
 
 def _is_safe(reply: Any) -> bool:
@@ -106,7 +111,7 @@ class Caller:
         while True:
             commands = [self.pack(script, args, whole=whole)]
             if confirmed:
-                commands.append([_pack([word.encode() for word in self.confirmation])])
+                commands += plain([self.confirmation])
             replies = await self.connection.call(self.prefix + "meta", commands, again=again)
             reply = replies[0]
             resent = resent or replies.resent
@@ -126,8 +131,7 @@ class Caller:
 
     async def send(self, commands: Sequence[tuple[str, ...]]) -> list[Any]:
         """Send plain commands to the server of the endpoint's keys; return their replies."""
-        packed = [[_pack([word.encode() for word in command])] for command in commands]
-        return await self.connection.call(self.prefix + "meta", packed)
+        return await self.connection.call(self.prefix + "meta", plain(commands))
 
     async def quarantine(self, ids: Sequence[JobId], *, whole: bool = False) -> int:
         """Set aside the records of jobs that cannot be read; return how many there were.

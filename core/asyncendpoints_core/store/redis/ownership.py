@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from asyncendpoints_core.store.protocol import Identity
+from asyncendpoints_core.store.redis.caller import plain
 from asyncendpoints_core.store.redis.keys import prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from redis.exceptions import RedisError
 
     from asyncendpoints_core.errors import StoreError
@@ -104,17 +103,7 @@ async def send(
     connection: RedisConnection, key: str, *commands: tuple[str, ...]
 ) -> list[RedisError | bytes | int | list[bytes] | None]:
     """Send plain commands to the server of `key`; error replies are returned. Raises StoreError."""
-    return await connection.call(key, packed(commands))
-
-
-def packed(commands: Iterable[tuple[str, ...]]) -> list[list[bytes]]:
-    """Return plain commands as they are sent."""
-    found = []
-    for command in commands:
-        words = [word.encode() for word in command]
-        head = b"*%d\r\n" % len(words)
-        found.append([head + b"".join(b"$%d\r\n%b\r\n" % (len(w), w) for w in words)])
-    return found
+    return await connection.call(key, plain(commands))
 
 
 def is_refusal(error: StoreError) -> bool:

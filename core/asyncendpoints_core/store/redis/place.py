@@ -46,7 +46,7 @@ async def _greet(connection: AbstractConnection) -> None:
         raise redis_errors.TimeoutError("it took the connection and does not answer") from error
 
 
-# No retry and no reply timeout of redis-py's own: link.py and calls.py decide on both.
+# No retry and no reply timeout of redis-py's own: link.py and connection.py decide on both.
 _OPTIONS: Final[dict[str, Any]] = {
     "protocol": 2,
     "socket_timeout": None,

@@ -10,8 +10,9 @@ from urllib.parse import quote, urlsplit
 
 from redis import exceptions as redis_errors
 
+from asyncendpoints_core.store.redis.caller import plain
 from asyncendpoints_core.store.redis.keys import prefix
-from asyncendpoints_core.store.redis.ownership import packed, send
+from asyncendpoints_core.store.redis.ownership import send
 
 if TYPE_CHECKING:
     from asyncendpoints_core.store.redis.connection import RedisConnection
@@ -102,7 +103,7 @@ async def _everywhere(
 ) -> list[list[Any]]:
     """Return the replies of each server, of which only a cluster has several."""
     first = await send(connection, key, *commands)  # connects, so that its kind is known
-    return await connection.call_everyone(packed(commands)) if connection.clustered else [first]
+    return await connection.call_everyone(plain(commands)) if connection.clustered else [first]
 
 
 def _refusal(connection: RedisConnection, reply: Exception) -> Exception:

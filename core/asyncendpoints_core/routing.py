@@ -193,6 +193,8 @@ class Router(Generic[R]):
     def __init__(self, routes: Iterable[R]) -> None:
         """Build from valid routes; raises TemplateError for a bad path or for two that clash."""
         self._root: _Node[R] = _Node()
+        # Without parameters a path has one spelling that needs no decoding, and beats all others.
+        self._literal: dict[tuple[str, str], R] = {}
         for route in routes:
             self._add(route)
 
@@ -209,9 +211,14 @@ class Router(Generic[R]):
             if method in node.ends:
                 raise TemplateError(f"{method} {route.path} is taken by another route")
             node.ends[method] = (route, template.names)
+            if not template.names:
+                self._literal[method, route.path] = route
 
     def match(self, method: str, raw_path: str) -> "Outcome[R]":
         """Find the route for a method (upper case) and a raw path (still encoded, no query)."""
+        literal = self._literal.get((method, raw_path))
+        if literal is not None:  # the commonest kind of path needs no walk
+            return Match(literal, {})
         if not raw_path.startswith("/"):  # the "*" of OPTIONS, the authority of CONNECT
             return NOT_FOUND
         segments = split_raw_path(raw_path)

@@ -82,13 +82,6 @@ class Gateway:
         self._before_enqueue = before_enqueue
         self._owns_policy = owns_policy
         self._router: Router[RouteConfig] = Router(self.context.config.routes)
-        # Without parameters a path has one spelling that needs no decoding, and beats all others.
-        self._literal = {
-            (method, route.path): route
-            for route in self.context.config.routes
-            for method in route.methods
-            if "{" not in route.path
-        }
         kept = {name for route in self.context.config.routes for name in route.keep}
         self._cors = cors.Cors(self.context.config.origins, kept)
         self._pages: dict[str, bytes] = {}
@@ -193,7 +186,7 @@ class Gateway:
         """
         if self._cors.enabled or self._before_enqueue is not None:
             return None
-        return Express(self.context, self._literal, self._router, self._guard, self._refusal)
+        return Express(self.context, self._router, self._guard, self._refusal)
 
     def _find(
         self, request: web.BaseRequest, extra: Mapping[str, str], decoded: bool
@@ -212,9 +205,6 @@ class Gateway:
         query = url.raw_query_string
         if query:
             queries.check_utf8(query)
-        route = self._literal.get((method, path))
-        if route is not None:  # the commonest kind of path needs no walk
-            return "submit", submit(context, request, route, {}, before, decoded=decoded)
         match = self._router.match(method, path)
         if isinstance(match, Match):
             view = submit(context, request, match.route, match.params, before, decoded=decoded)

@@ -56,23 +56,15 @@ class Express:
     def __init__(
         self,
         context: Context,
-        literal: Mapping[tuple[str, str], RouteConfig],
         router: Router[RouteConfig],
         guard: Guard | None,
         refusal: Callable[[Exception, str], Reply],
     ) -> None:
-        """Prepare; `literal` are the routes without parameters, by method and path."""
         self.context = context
         self.refusal = refusal
-        self._literal = literal
         self._router = router
         self._guard = guard
-        self._methods = {
-            method
-            for route in context.config.routes
-            for method in route.methods
-            if "{" in route.path
-        }
+        self._methods = {method for route in context.config.routes for method in route.methods}
 
     def take(
         self, message: RawRequestMessage, payload: StreamReader, connection: Connection
@@ -89,9 +81,10 @@ class Express:
             or context.hub.closing
         ):
             return False
-        route, params = self._find(message.method, message.path)
-        if route is None:
+        match = self._match(message.method, message.path)
+        if match is None:
             return False
+        route, params = match.route, match.params
         sifted = sift(message.headers, route.keep)
         given = sifted.given
         if not OTHER.isdisjoint(given):
@@ -114,14 +107,12 @@ class Express:
             context.enqueue.put(new, asked)
         return True
 
-    def _find(self, method: str, target: str) -> tuple[RouteConfig | None, dict[str, str]]:
+    def _match(self, method: str, target: str) -> Match[RouteConfig] | None:
         """Return the route of a target that has no query, and its parameters."""
-        route = self._literal.get((method, target))
-        if route is None and method in self._methods and "?" not in target and "#" not in target:
-            match = self._router.match(method, target)
-            if isinstance(match, Match):
-                return match.route, match.params
-        return route, {}
+        if method not in self._methods or "?" in target or "#" in target:
+            return None
+        match = self._router.match(method, target)
+        return match if isinstance(match, Match) else None
 
 
 class Asked:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import settings
 from redis import Redis
 
-from support.reaper import reaper
-from support.redis_cluster import RedisCluster
-from support.redis_proxy import ReplyDroppingProxy
-from support.redis_sentinel import RedisSentinel
-from support.redis_server import RedisServer
+from support.redis.cluster import RedisCluster
+from support.redis.proxy import ReplyDroppingProxy
+from support.redis.sentinel import RedisSentinel
+from support.redis.server import RedisServer
+from support.worker.reaper import reaper
 
 # No test fails because the machine was slow. (CI=true has Hypothesis' own profile, which is also
 # derandomized: the same commit gives the same answer.)

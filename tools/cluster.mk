@@ -3,10 +3,10 @@
 .PHONY: cluster cluster-install cluster-down
 
 cluster: $(STAMP) ## Start a Kubernetes to try things on; prints what to export
-	@PYTHONPATH=tests $(BIN)/python -m cluster.provider up
+	@PYTHONPATH=tests $(BIN)/python -m support.kube.provider up
 
 cluster-install: $(STAMP) ## Build the images, install the chart and the example on that cluster
-	@PYTHONPATH=tests $(BIN)/python tests/cluster/install.py
+	@PYTHONPATH=tests $(BIN)/python tests/support/kube/install.py
 
 cluster-down: $(STAMP) ## Remove every trace of that cluster
-	@PYTHONPATH=tests $(BIN)/python -m cluster.provider down
+	@PYTHONPATH=tests $(BIN)/python -m support.kube.provider down

@@ -21,8 +21,8 @@ Render = Callable[[str], str]
 
 GENERATORS: dict[str, str] = {
     "charts/asyncendpoints/README.md": "tools.generators.chart_values:chart_readme",
-    "charts/asyncendpoints/files/crd.yaml": "asyncendpoints_operator.crd:crd_yaml",
-    "crds/asyncendpoints.asyncendpoints.io.yaml": "asyncendpoints_operator.crd:crd_yaml",
+    "charts/asyncendpoints/files/crd.yaml": "asyncendpoints_operator.crd.definition:crd_yaml",
+    "crds/asyncendpoints.asyncendpoints.io.yaml": "asyncendpoints_operator.crd.definition:crd_yaml",
     "docs/cli.md": "tools.generators.command_line:cli_md",
     "docs/lifecycle.md": "tools.generators.lifecycle:lifecycle_md",
     "docs/resource.md": "tools.generators.reference:resource_md",

@@ -12,9 +12,9 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_cli.parser import PROG, build
-from asyncendpoints_core import settings
+from asyncendpoints_core.common.faults import one_line
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
-from asyncendpoints_core.faults import one_line
+from asyncendpoints_core.process import settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,12 +25,12 @@ INTERRUPTED: Final = 130
 
 # Where each command's `execute(options) -> int` is: imported only when it is asked for.
 MODULES: Final = {
-    "run": "asyncendpoints_cli.run.command",
-    "gateway": "asyncendpoints_cli.gateway",
-    "worker": "asyncendpoints_cli.worker",
-    "operator": "asyncendpoints_cli.operator",
-    "validate": "asyncendpoints_cli.validate",
-    "unpin": "asyncendpoints_cli.unpin",
+    "run": "asyncendpoints_cli.commands.run",
+    "gateway": "asyncendpoints_cli.commands.gateway",
+    "worker": "asyncendpoints_cli.commands.worker",
+    "operator": "asyncendpoints_cli.commands.operator",
+    "validate": "asyncendpoints_cli.commands.validate",
+    "unpin": "asyncendpoints_cli.commands.unpin",
 }
 
 

@@ -1,7 +1,7 @@
 """The command line as data: every command, its options and its examples.
 
-Options that are settings come from `asyncendpoints_core.settings`, so that a flag, its variable
-and its description exist once. docs/cli.md is generated from here.
+Options that are settings come from `asyncendpoints_core.process.settings`, so that a flag, its
+variable and its description exist once. docs/cli.md is generated from here.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 
 from asyncendpoints_core import __version__
 from asyncendpoints_core.errors import UsageError
-from asyncendpoints_core.settings import Setting, all_settings
+from asyncendpoints_core.process.settings import Setting, all_settings
 
 PROG: Final = "asyncendpoints"
 WIDTH: Final = 78

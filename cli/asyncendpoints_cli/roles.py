@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncendpoints_core import settings
 from asyncendpoints_core.errors import UsageError
-from asyncendpoints_core.telemetry import configure_logging
+from asyncendpoints_core.process import settings
+from asyncendpoints_core.process.telemetry import configure_logging
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable
 
-    from asyncendpoints_core.settings import Settings
+    from asyncendpoints_core.process.settings import Settings
 
 NEEDS_REDIS = (
     "needs a Redis: --redis URL, $ASYNCENDPOINTS_REDIS_URL or $ASYNCENDPOINTS_REDIS_URL_FILE"

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asyncendpoints_core.schemas import CompiledSchema, compile_schema
-from asyncendpoints_gateway.headers import KEPT
+from asyncendpoints_core.resource.schemas import CompiledSchema, compile_schema
+from asyncendpoints_gateway.http.headers import KEPT
 
 if TYPE_CHECKING:
-    from asyncendpoints_core.endpoint import AsyncEndpoint
+    from asyncendpoints_core.resource import AsyncEndpoint
 
 
 @dataclass(frozen=True, slots=True)

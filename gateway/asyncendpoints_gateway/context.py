@@ -6,16 +6,16 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from asyncendpoints_gateway.batching import Batcher
+from asyncendpoints_gateway.intake.group_commit import Batcher
+from asyncendpoints_gateway.intake.long_poll import Hub
+from asyncendpoints_gateway.intake.retry_after import Sampler, retry_after
 from asyncendpoints_gateway.metrics import Metrics
-from asyncendpoints_gateway.rates import Sampler, retry_after
-from asyncendpoints_gateway.waiting import Hub
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from asyncendpoints_core.ids import JobId
-    from asyncendpoints_core.jobs import Job, NewJob
+    from asyncendpoints_core.jobs.ids import JobId
+    from asyncendpoints_core.jobs.records import Job, NewJob
     from asyncendpoints_core.store.protocol import Enqueued, Found, Stats, Store
     from asyncendpoints_gateway.config import GatewayConfig
 

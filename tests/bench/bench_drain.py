@@ -20,12 +20,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from asyncendpoints_core.states import State
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.redis import RedisStore
-from cluster.provider.layout import cache_root
-from support.redis_server import RedisServer
-from support.work import endpoint, new_job, submit
-from support.worker_process import WorkerProcess
+from support.kube.provider.layout import cache_root
+from support.redis.server import RedisServer
+from support.store.work import endpoint, new_job, submit
+from support.worker.process import WorkerProcess
 
 HERE = Path(__file__).parent
 CONCURRENCY = 200

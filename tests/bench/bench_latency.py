@@ -24,9 +24,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from redis.asyncio import Redis
 
 from asyncendpoints_core.store.redis import RedisStore
-from support.redis_server import RedisServer
-from support.work import endpoint, new_job, submit, until_final
-from support.worker_process import WorkerProcess
+from support.redis.server import RedisServer
+from support.store.work import endpoint, new_job, submit, until_final
+from support.worker.process import WorkerProcess
 
 HERE = Path(__file__).parent
 TARGET_P50, TARGET_P99 = 1.0, 3.0

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from redis import Redis
 
-from support.redis_server import RedisServer
+from support.redis.server import RedisServer
 
 BODY = json.dumps({"customer": "0123456789", "text": "x" * 60})[:100].ljust(100)
 LOAD = Path(__file__).with_name("http_load.py")
@@ -49,11 +49,11 @@ uvloop.run(main())
 GATEWAY = """
 import sys
 import uvloop
-from asyncendpoints_core.endpoint import AsyncEndpoint
-from asyncendpoints_core.settings import Settings
+from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.redis import RedisStore
-from asyncendpoints_gateway.server import serve
+from asyncendpoints_gateway.server.serve import serve
 
 described = AsyncEndpoint.parse({
     "apiVersion": "asyncendpoints.io/v1alpha1", "kind": "AsyncEndpoint",

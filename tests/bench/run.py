@@ -17,12 +17,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from redis.asyncio import Redis
 
-from asyncendpoints_core.states import State
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.redis import RedisStore
 from bench import store_redis
-from support.redis_server import RedisServer
-from support.work import endpoint, new_job, submit
-from support.worker_process import WorkerProcess
+from support.redis.server import RedisServer
+from support.store.work import endpoint, new_job, submit
+from support.worker.process import WorkerProcess
 
 HERE = Path(__file__).resolve().parent
 

@@ -12,7 +12,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from asyncendpoints_core import autoscale, estimate
+from asyncendpoints_core.scaling import decide as autoscale
+from asyncendpoints_core.scaling import estimate
 from support.scaling import Scenario, Simulation, Trace
 from support.scenarios import ALL
 from support.svg_chart import Line, chart

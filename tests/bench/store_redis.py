@@ -16,13 +16,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from redis.asyncio import Redis
 
-from asyncendpoints_core import ids
-from asyncendpoints_core.ids import JobId
-from asyncendpoints_core.jobs import NewJob, Request, Result, complete
-from asyncendpoints_core.policy import Policy
+from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs.ids import JobId
+from asyncendpoints_core.jobs.policy import Policy
+from asyncendpoints_core.jobs.records import NewJob, Request, Result, complete
 from asyncendpoints_core.store.protocol import WorkerInfo
 from asyncendpoints_core.store.redis import RedisStore
-from support.redis_server import RedisServer
+from support.redis.server import RedisServer
 
 BATCH = 100
 WORKER = "f3a0c2de-7f51-4d5c-8a40-0c9a3b7f2e11/1767225600123/0/0"

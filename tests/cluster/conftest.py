@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from cluster import install
-from cluster.installed import Installed
-from cluster.provider import progress, session
-from cluster.provider.__main__ import PROVIDER_VARIABLE
-from cluster.provider.client import Cluster
+from support.kube import install
+from support.kube.installed import Installed
+from support.kube.provider import progress, session
+from support.kube.provider.__main__ import PROVIDER_VARIABLE
+from support.kube.provider.client import Cluster
+from support.paths import KUBE
 
 HERE = Path(__file__).parent
 # A test's own time, without what its fixtures build.
@@ -99,7 +100,7 @@ def installed(cluster: Cluster, images: dict[str, str], redis_image: str) -> Ins
     shorter = {"ASYNCENDPOINTS_COUNTS_SECONDS": "2", "ASYNCENDPOINTS_KEEP_SECONDS": "20"}
     values["operator"] = {"env": [{"name": k, "value": v} for k, v in shorter.items()]}
     install.install_chart(cluster, values)
-    dockerfile = HERE / "images" / "jobs" / "Dockerfile"
+    dockerfile = KUBE / "images" / "jobs" / "Dockerfile"
     args = {"BASE": images["worker"]}
     worker = cluster.publish_image(dockerfile, "localhost/tests-jobs", build_args=args)
     return Installed(cluster, images, worker, redis_image)

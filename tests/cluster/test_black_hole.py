@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from cluster.installed import OPERATOR, SYSTEM_NAMESPACE, Endpoint, Installed, is_ready
-from cluster.own_redis import restricted
-from cluster.provider.client import Cluster
-from cluster.provider.shell import wait_until
+from support.kube.installed import OPERATOR, SYSTEM_NAMESPACE, Endpoint, Installed, is_ready
+from support.kube.own_redis import restricted
+from support.kube.provider.client import Cluster
+from support.kube.provider.shell import wait_until
 
 SELECTOR = "app.kubernetes.io/component=operator,app.kubernetes.io/instance=asyncendpoints"
 # More than are reconciled at a time; in two ways of being asked: at once, and only after a log-in.

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from cluster import install
-from cluster.installed import SYSTEM_NAMESPACE, Endpoint, Installed
-from cluster.provider.client import Cluster
-from cluster.provider.shell import wait_until
-from cluster.watching import until_jobs
+from support.kube import install
+from support.kube.installed import SYSTEM_NAMESPACE, Endpoint, Installed
+from support.kube.provider.client import Cluster
+from support.kube.provider.shell import wait_until
+from support.kube.watching import until_jobs
 
 FIRST = Path(__file__).parent / "frozen" / "chart-0.1.0"
 RELEASE = ("asyncendpoints", "--namespace", SYSTEM_NAMESPACE)

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
-from asyncendpoints_core.settings import load
-from asyncendpoints_operator.main import platform_of
-from cluster import install
-from cluster.provider.client import Cluster
-from cluster.provider.shell import CommandError
+from asyncendpoints_core.process.settings import load
+from asyncendpoints_operator.main.operator import platform_of
+from support.kube import install
+from support.kube.provider.client import Cluster
+from support.kube.provider.shell import CommandError
 
 MONITORING = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
 

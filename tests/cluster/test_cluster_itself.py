@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cluster.provider.client import Cluster
-from cluster.provider.shell import CommandError, wait_until
+from support.kube.provider.client import Cluster
+from support.kube.provider.shell import CommandError, wait_until
 
 RESTRICTED_CONTAINER: dict[str, Any] = {
     "imagePullPolicy": "IfNotPresent",

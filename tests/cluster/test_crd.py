@@ -3,17 +3,17 @@
 import contextlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from asyncendpoints_core.endpoint import AsyncEndpoint
-from cluster.provider.client import Cluster
-from cluster.provider.shell import CommandError, wait_until
+from asyncendpoints_core.resource import AsyncEndpoint
+from support.kube.provider.client import Cluster
+from support.kube.provider.shell import CommandError, wait_until
+from support.paths import ROOT
 from support.resources import FULL, HTTP_MODE, INVALID, MINIMAL, Invalid, merge, resource
 
-CRD = Path(__file__).parents[2] / "crds" / "asyncendpoints.asyncendpoints.io.yaml"
+CRD = ROOT / "crds" / "asyncendpoints.asyncendpoints.io.yaml"
 NAME = "asyncendpoints.asyncendpoints.io"
 # No operator acts on a class that is nobody's, so these tests see the API server alone.
 NOBODYS = {"spec": {"className": "nobody"}}

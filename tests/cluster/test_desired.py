@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
-from cluster.provider.client import Cluster
+from support.kube.provider.client import Cluster
+from support.paths import GOLDEN
 from support.resources import merge
 
-GOLDEN = sorted((Path(__file__).parents[1] / "unit" / "golden").glob("*.yaml"))
+MANIFESTS = sorted(GOLDEN.glob("*.yaml"))
 
 
 def golden(path: Path, namespace: str) -> list[dict[str, Any]]:
@@ -26,13 +27,13 @@ def dry_run(cluster: Cluster, objects: list[dict[str, Any]]) -> str:
     return cluster.kubectl("apply", *options, stdin=bundle)
 
 
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
 def test_the_api_server_takes_every_child(cluster: Cluster, namespace: str, path: Path) -> None:
     objects = golden(path, namespace)
     assert len(dry_run(cluster, objects).splitlines()) == len(objects)
 
 
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
 def test_the_pods_pass_the_restricted_standard(
     cluster: Cluster, namespace: str, path: Path
 ) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cluster import install
-from cluster.docs_script import Clone, blocks_of, by_hand, start_redis
-from cluster.installed import SYSTEM_NAMESPACE, Installed
 from support.doc_pages import Block
+from support.kube import install
+from support.kube.docs_script import Clone, blocks_of, by_hand, start_redis
+from support.kube.installed import SYSTEM_NAMESPACE, Installed
 
 PAGE = "docs/kubernetes.md"
 SECONDS = 1_500

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from cluster import install
-from cluster.docs_script import Clone, by_hand, start_redis
-from cluster.installed import SYSTEM_NAMESPACE, Endpoint, Installed
-from cluster.provider.client import Cluster
-from support.doc_pages import ROOT, Block
+from support.doc_pages import Block
+from support.kube import install
+from support.kube.docs_script import Clone, by_hand, start_redis
+from support.kube.installed import SYSTEM_NAMESPACE, Endpoint, Installed
+from support.kube.provider.client import Cluster
 from support.pages import commands
+from support.paths import ROOT
 
 PAGE = "docs/kubernetes.md"
 AWAY = by_hand(PAGE, "it takes the CRD away from everybody; tests/cluster/test_docs_install.py")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster.docs_script import Clone, by_hand, script
-from cluster.installed import OPERATOR, SYSTEM_NAMESPACE, Installed
-from cluster.provider.client import Cluster
-from cluster.provider.shell import wait_until
-from cluster.watching import scale, until_ended
+from support.kube.docs_script import Clone, by_hand, script
+from support.kube.installed import OPERATOR, SYSTEM_NAMESPACE, Installed
+from support.kube.provider.client import Cluster
+from support.kube.provider.shell import wait_until
+from support.kube.watching import scale, until_ended
 
 WHY = "runs until it is ended; tests/cluster/test_docs_laptop.py"
 ADMIN = {"ASYNCENDPOINTS_ADMIN_PORT": "0"}

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from cluster.installed import OPERATOR, SYSTEM_NAMESPACE, Installed
-from cluster.provider.client import Cluster
-from cluster.provider.shell import CommandError, wait_until
-from cluster.watching import kill_pod, scale, seconds_between
+from support.kube.installed import OPERATOR, SYSTEM_NAMESPACE, Installed
+from support.kube.provider.client import Cluster
+from support.kube.provider.shell import CommandError, wait_until
+from support.kube.watching import kill_pod, scale, seconds_between
 
 LEASE = "asyncendpoints-operator"
 SELECTOR = "app.kubernetes.io/component=operator,app.kubernetes.io/instance=asyncendpoints"

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from asyncendpoints_operator.podstate import VERSION_UNSUPPORTED
-from cluster.installed import Installed
+from asyncendpoints_operator.kube.pod_state import VERSION_UNSUPPORTED
+from support.kube.installed import Installed
 
 ONE = {"minReplicas": 1, "maxReplicas": 3}
 

@@ -1,11 +1,10 @@
 """HTTP mode in pods: the user's server, a sidecar, outlives the worker that calls it."""
 
-from pathlib import Path
+from support.kube.installed import Installed
+from support.kube.watching import outcomes, until_ended, until_jobs
+from support.paths import KUBE
 
-from cluster.installed import Installed
-from cluster.watching import outcomes, until_ended, until_jobs
-
-DOCKERFILE = Path(__file__).parent / "images" / "http" / "Dockerfile"
+DOCKERFILE = KUBE / "images" / "http" / "Dockerfile"
 
 
 def test_a_pod_deleted_gracefully_ends_its_jobs_first(installed: Installed, namespace: str) -> None:

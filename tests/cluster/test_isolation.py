@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.installed import Endpoint, Installed
-from cluster.provider.client import Cluster
-from cluster.provider.shell import wait_until
+from support.kube.installed import Endpoint, Installed
+from support.kube.provider.client import Cluster
+from support.kube.provider.shell import wait_until
 
 NAME = "twin"
 

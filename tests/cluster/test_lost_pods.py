@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.installed import OPERATOR, REDIS_POD, SYSTEM_NAMESPACE, Endpoint, Installed
-from cluster.provider.client import Cluster
-from cluster.watching import (
+from support.kube.installed import OPERATOR, REDIS_POD, SYSTEM_NAMESPACE, Endpoint, Installed
+from support.kube.provider.client import Cluster
+from support.kube.watching import (
     kill_pod,
     outcomes,
     scale,

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from cluster.control_plane import forget_history, frozen, is_forgotten
-from cluster.installed import SYSTEM_NAMESPACE, Endpoint, Installed
-from cluster.provider.client import Cluster
-from cluster.provider.shell import wait_until
+from support.kube.control_plane import forget_history, frozen, is_forgotten
+from support.kube.installed import SYSTEM_NAMESPACE, Endpoint, Installed
+from support.kube.provider.client import Cluster
+from support.kube.provider.shell import wait_until
 
 KINDS = "deployments,services,pdb,serviceaccounts,secrets,configmaps"
 ALL = "/apis/asyncendpoints.io/v1alpha1/asyncendpoints"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster.provider import leftovers, native
-from cluster.provider.client import Cluster
-from cluster.provider.layout import state_dir
-from cluster.provider.native import NativeProvider
-from cluster.provider.shell import ClusterError, run, wait_until
+from support.kube.provider import leftovers, native
+from support.kube.provider.client import Cluster
+from support.kube.provider.layout import state_dir
+from support.kube.provider.native import NativeProvider
+from support.kube.provider.shell import ClusterError, run, wait_until
 
 NAME = "trace"
 

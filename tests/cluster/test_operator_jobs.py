@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from asyncendpoints_operator.unpin import unpin
-from cluster.installed import Endpoint, Installed
-from cluster.provider.shell import CommandError, wait_until
+from asyncendpoints_operator.main.unpin import unpin
+from support.kube.installed import Endpoint, Installed
+from support.kube.provider.shell import CommandError, wait_until
 
 NAMESPACE_RESTRICTED = "jobs"
 

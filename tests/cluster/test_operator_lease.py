@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from asyncendpoints_operator.cluster import Cluster as Api
-from asyncendpoints_operator.cluster import connect
-from asyncendpoints_operator.lease import Leadership, LeaseTimes, NotLeader
-from cluster.provider.client import Cluster
+from asyncendpoints_operator.kube.client import Cluster as Api
+from asyncendpoints_operator.kube.client import connect
+from asyncendpoints_operator.kube.election import Leadership, LeaseTimes, NotLeader
+from support.kube.provider.client import Cluster
 
 TIMES = LeaseTimes(duration=3.0, deadline=2.0, period=0.5, call=1.0)
 

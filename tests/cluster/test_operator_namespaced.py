@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster import install
-from cluster.installed import SYSTEM_NAMESPACE, Installed
-from cluster.provider.shell import wait_until
+from support.kube import install
+from support.kube.installed import SYSTEM_NAMESPACE, Installed
+from support.kube.provider.shell import wait_until
 
 RELEASE = "narrow"
 

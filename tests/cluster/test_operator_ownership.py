@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.installed import SYSTEM_NAMESPACE, Endpoint, Installed
-from cluster.provider.shell import wait_until
+from support.kube.installed import SYSTEM_NAMESPACE, Endpoint, Installed
+from support.kube.provider.shell import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.installed import Endpoint, Installed
-from cluster.provider.shell import wait_until
+from support.kube.installed import Endpoint, Installed
+from support.kube.provider.shell import wait_until
 
 ONE = {"minReplicas": 1, "maxReplicas": 1}
 LIMIT = {"requests": {"cpu": "20m"}, "limits": {"memory": "256Mi"}}

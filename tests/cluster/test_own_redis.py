@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.installed import Endpoint, Installed
-from cluster.own_redis import OwnRedis, bring_secrets, let_the_operator_read
-from cluster.provider.shell import wait_until
-from cluster.watching import Load, outcomes, starts, until_ended
+from support.kube.installed import Endpoint, Installed
+from support.kube.own_redis import OwnRedis, bring_secrets, let_the_operator_read
+from support.kube.provider.shell import wait_until
+from support.kube.watching import Load, outcomes, starts, until_ended
 
 THERE = {"secretRef": {"name": "redis"}}
 

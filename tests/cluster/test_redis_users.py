@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.installed import SYSTEM_NAMESPACE, Endpoint, Installed
-from cluster.own_redis import bring_secrets
-from cluster.provider.shell import CommandError, wait_until
-from cluster.watching import Load, outcomes, starts, starts_of, taken_back, until_ended
+from support.kube.installed import SYSTEM_NAMESPACE, Endpoint, Installed
+from support.kube.own_redis import bring_secrets
+from support.kube.provider.shell import CommandError, wait_until
+from support.kube.watching import Load, outcomes, starts, starts_of, taken_back, until_ended
 
 PARTS = "app.kubernetes.io/instance=asyncendpoints"
 

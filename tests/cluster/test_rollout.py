@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from cluster.installed import Endpoint, Installed
-from cluster.provider.shell import wait_until
-from cluster.watching import image_of_another_edition, outcomes, until_ended, until_jobs
+from support.kube.installed import Endpoint, Installed
+from support.kube.provider.shell import wait_until
+from support.kube.watching import image_of_another_edition, outcomes, until_ended, until_jobs
 
 JOBS = 200
 

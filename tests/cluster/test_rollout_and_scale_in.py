@@ -3,8 +3,8 @@
 from itertools import pairwise
 from pathlib import Path
 
-from cluster.installed import Installed
-from cluster.watching import (
+from support.kube.installed import Installed
+from support.kube.watching import (
     following,
     image_of_another_edition,
     jobs_of,

@@ -1,7 +1,7 @@
 """Fewer workers while each of them is half busy: nobody's job is given back."""
 
-from cluster.installed import Installed
-from cluster.watching import outcomes, until_ended, until_jobs
+from support.kube.installed import Installed
+from support.kube.watching import outcomes, until_ended, until_jobs
 
 
 def test_half_busy_workers_are_scaled_in_without_a_release(

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster import install
-from cluster.installed import OPERATOR, SYSTEM_NAMESPACE, Endpoint, Installed
-from cluster.provider.client import Cluster
-from cluster.provider.shell import CommandError, wait_until
-from cluster.watching import scale
+from support.kube import install
+from support.kube.installed import OPERATOR, SYSTEM_NAMESPACE, Endpoint, Installed
+from support.kube.provider.client import Cluster
+from support.kube.provider.shell import CommandError, wait_until
+from support.kube.watching import scale
 
 OTHER = "abroad"
 """The other installation: its id, its release, its class."""

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster import install
-from cluster.installed import Endpoint, Installed
-from cluster.own_redis import OwnRedis
-from cluster.provider.client import Cluster
-from cluster.provider.shell import wait_until
-from cluster.watching import outcomes, until_ended, until_jobs
+from support.kube import install
+from support.kube.installed import Endpoint, Installed
+from support.kube.own_redis import OwnRedis
+from support.kube.provider.client import Cluster
+from support.kube.provider.shell import wait_until
+from support.kube.watching import outcomes, until_ended, until_jobs
 
 CLASS = "apart"
 

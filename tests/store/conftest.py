@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from asyncendpoints_core.store.protocol import Store
-from support.redis_backend import RedisBackend
-from support.stores import POLICY, Backend, MemoryBackend, check
+from support.redis.backend import RedisBackend
+from support.store.stores import POLICY, Backend, MemoryBackend, check
 
 
 @pytest.fixture(params=["memory", "redis"])

@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from asyncendpoints_core import jobs
 from asyncendpoints_core.errors import StoreError, StoreUnavailable
-from asyncendpoints_core.policy import Policy
-from asyncendpoints_core.retry import RetryPolicy
-from asyncendpoints_core.states import State
+from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.policy import Policy
+from asyncendpoints_core.jobs.retry import RetryPolicy
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import Identity, Store
-from support.stores import DONE, POLICY, Backend, drain, hand, new, policy, put, settle_one
+from support.store.stores import DONE, POLICY, Backend, drain, hand, new, policy, put, settle_one
 
 
 async def test_the_policy_is_written_and_read_whole(store: Store) -> None:

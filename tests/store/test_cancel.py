@@ -2,12 +2,13 @@
 
 import pytest
 
-from asyncendpoints_core import ids, jobs
-from asyncendpoints_core.jobs import Progress
-from asyncendpoints_core.states import State
+from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.records import Progress
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import CancelStatus, Settled, SettleStatus, Store
-from support.outcomes import KINDS
-from support.stores import (
+from support.store.outcomes import KINDS
+from support.store.stores import (
     START_MS,
     Backend,
     drain,

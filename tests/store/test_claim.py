@@ -5,12 +5,12 @@ from collections import Counter
 
 import pytest
 
-from asyncendpoints_core import jobs
 from asyncendpoints_core.errors import StoreVersionError, WorkerGone
-from asyncendpoints_core.jobs import Priority
-from asyncendpoints_core.states import State
+from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.records import Priority
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import MAX_BATCH_BYTES, Store
-from support.stores import (
+from support.store.stores import (
     DONE,
     Backend,
     claims,

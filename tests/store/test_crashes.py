@@ -1,10 +1,10 @@
 """Workers that end badly: who is charged, who is suspected, who runs alone, what goes back."""
 
-from asyncendpoints_core import jobs
-from asyncendpoints_core.retry import RetryPolicy
-from asyncendpoints_core.states import State
+from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.retry import RetryPolicy
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import Cause, Released, Store
-from support.stores import (
+from support.store.stores import (
     DONE,
     ERROR,
     Backend,

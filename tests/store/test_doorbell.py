@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from asyncendpoints_core import jobs
 from asyncendpoints_core.errors import WorkerGone
-from asyncendpoints_core.jobs import Claim
-from asyncendpoints_core.retry import RetryPolicy
+from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.records import Claim
+from asyncendpoints_core.jobs.retry import RetryPolicy
 from asyncendpoints_core.store.protocol import Cause, ClaimBatch, SettleStatus, Store
-from support.stores import DONE, ERROR, Backend, Hand, hand, new, policy, put, settle_one
+from support.store.stores import DONE, ERROR, Backend, Hand, hand, new, policy, put, settle_one
 
 LONG = 30_000
 SHORT = 300

@@ -5,11 +5,12 @@ from collections import Counter
 
 import pytest
 
-from asyncendpoints_core import ids, jobs
-from asyncendpoints_core.jobs import Priority
-from asyncendpoints_core.states import State
+from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.records import Priority
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import EnqueueStatus, Store
-from support.stores import DONE, START_MS, Backend, hand, look, new, policy, put
+from support.store.stores import DONE, START_MS, Backend, hand, look, new, policy, put
 
 
 async def test_a_new_job_is_as_the_contract_says(backend: Backend, store: Store) -> None:

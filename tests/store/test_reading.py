@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 
-from asyncendpoints_core import ids, jobs
-from asyncendpoints_core.jobs import Priority, Progress
-from asyncendpoints_core.states import State
+from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.records import Priority, Progress
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import Cause, Event, Found, Store
-from support.stores import (
+from support.store.stores import (
     DONE,
     ERROR,
     START_MS,

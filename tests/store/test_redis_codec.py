@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncendpoints_core.errors import StoreVersionError
-from asyncendpoints_core.ids import JobId
-from asyncendpoints_core.jobs import JobError, Progress, Request, Result
-from asyncendpoints_core.store.redis.arguments import encode_progress
+from asyncendpoints_core.jobs.ids import JobId
+from asyncendpoints_core.jobs.records import JobError, Progress, Request, Result
+from asyncendpoints_core.store.redis.batch_arguments import encode_progress
 from asyncendpoints_core.store.redis.codec import (
     Context,
     CorruptRecord,

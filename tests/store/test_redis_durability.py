@@ -9,9 +9,9 @@ from redis import Redis
 from asyncendpoints_core.errors import StoreError, StoreUnavailable
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.redis.health import CONFIRM_MS
-from support.redis_cluster import wait_until
-from support.redis_server import RedisServer
-from support.stores import new, put
+from support.redis.cluster import wait_until
+from support.redis.server import RedisServer
+from support.store.stores import new, put
 
 ENDPOINT = "tests/reports"
 

@@ -6,18 +6,18 @@ from collections.abc import AsyncIterator
 import pytest
 from redis import Redis
 
-from asyncendpoints_core import jobs
 from asyncendpoints_core.errors import StoreError, StoreUnavailable, StoreVersionError
-from asyncendpoints_core.ids import JobId
-from asyncendpoints_core.jobs import Outcome, OutcomeKind, Result
-from asyncendpoints_core.states import State
+from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.ids import JobId
+from asyncendpoints_core.jobs.records import Outcome, OutcomeKind, Result
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import ClaimBatch, Identity, SettleStatus
 from asyncendpoints_core.store.redis import RedisStore, scripts
-from support.redis_backend import ENDPOINT, RedisBackend
-from support.redis_proxy import Command, ReplyDroppingProxy
-from support.redis_server import RedisServer
-from support.stores import DONE, POLICY, check, hand, look, new, policy, put
-from support.verbs import VERBS, Scene
+from support.redis.backend import ENDPOINT, RedisBackend
+from support.redis.proxy import Command, ReplyDroppingProxy
+from support.redis.server import RedisServer
+from support.store.stores import DONE, POLICY, check, hand, look, new, policy, put
+from support.store.verbs import VERBS, Scene
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What a waiting job weighs in Redis."""
 
 from bench.store_redis import Bench, bytes_per_job
-from support.redis_server import RedisServer
+from support.redis.server import RedisServer
 
 LIMIT = 400  # bytes, every index included, for a body of 100 bytes
 

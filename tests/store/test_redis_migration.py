@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from asyncendpoints_core import jobs
 from asyncendpoints_core.errors import StoreUnavailable
-from asyncendpoints_core.ids import JobId
+from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.store.protocol import Cause
 from asyncendpoints_core.store.redis import RedisStore
-from support.redis_cluster import RedisCluster
-from support.stores import ERROR, hand, new, policy, put
-from support.verbs import VERBS, Scene
+from support.redis.cluster import RedisCluster
+from support.store.stores import ERROR, hand, new, policy, put
+from support.store.verbs import VERBS, Scene
 
 ENDPOINT = "tests/reports"
 PREFIX = f"aep:{{{ENDPOINT}}}:"

@@ -4,12 +4,12 @@ import pytest
 from redis import Redis
 
 from asyncendpoints_core.errors import StoreUnavailable
-from asyncendpoints_core.states import State
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.redis import RedisStore, scripts
-from support.redis_backend import ENDPOINT, QUIET_MS, RedisBackend
-from support.redis_proxy import Command, ReplyDroppingProxy
-from support.redis_server import RedisServer
-from support.stores import check, drain, hand, new, put
+from support.redis.backend import ENDPOINT, QUIET_MS, RedisBackend
+from support.redis.proxy import Command, ReplyDroppingProxy
+from support.redis.server import RedisServer
+from support.store.stores import check, drain, hand, new, put
 
 
 @pytest.mark.parametrize(("verb", "k"), [("enqueue", 1), ("enqueue", 2), ("wake", 1)])

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from asyncendpoints_core import jobs
 from asyncendpoints_core.errors import WorkerGone
-from asyncendpoints_core.jobs import Progress
-from asyncendpoints_core.states import State
+from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.records import Progress
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import Beat, Cause, EnqueueStatus, Identity
 from asyncendpoints_core.store.redis import RedisStore
-from support.redis_backend import ENDPOINT, QUIET_MS, RedisBackend
-from support.stores import (
+from support.redis.backend import ENDPOINT, QUIET_MS, RedisBackend
+from support.store.stores import (
     DONE,
     ERROR,
     POLICY,

@@ -2,12 +2,13 @@
 
 import pytest
 
-from asyncendpoints_core import ids, jobs
-from asyncendpoints_core.jobs import Claim, JobError, Progress, Result
-from asyncendpoints_core.states import State
+from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.records import Claim, JobError, Progress, Result
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import Settled, SettleStatus, Store
-from support.outcomes import KINDS
-from support.stores import (
+from support.store.outcomes import KINDS
+from support.store.stores import (
     DONE,
     ERROR,
     START_MS,

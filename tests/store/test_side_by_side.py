@@ -18,16 +18,16 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from asyncendpoints_core import jobs
-from asyncendpoints_core.ids import JobId
-from asyncendpoints_core.jobs import Claim, JobError, NewJob, Outcome, OutcomeKind, Priority
-from asyncendpoints_core.policy import Policy
-from asyncendpoints_core.retry import RetryPolicy
-from asyncendpoints_core.states import State
+from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.ids import JobId
+from asyncendpoints_core.jobs.policy import Policy
+from asyncendpoints_core.jobs.records import Claim, JobError, NewJob, Outcome, OutcomeKind, Priority
+from asyncendpoints_core.jobs.retry import RetryPolicy
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import Beat, Cause, ClaimBatch, Store, Swept, WorkerInfo
-from support.redis_server import RedisServer
-from support.stores import new
-from support.twins import Twins
+from support.redis.server import RedisServer
+from support.store.stores import new
+from support.store.twins import Twins
 
 T = TypeVar("T")
 

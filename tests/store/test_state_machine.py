@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from asyncendpoints_core import jobs
-from asyncendpoints_core.ids import JobId
-from asyncendpoints_core.jobs import Claim, Outcome
-from asyncendpoints_core.retry import RetryPolicy
-from asyncendpoints_core.states import TABLE, State, Verb, allows
+from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.ids import JobId
+from asyncendpoints_core.jobs.records import Claim, Outcome
+from asyncendpoints_core.jobs.retry import RetryPolicy
+from asyncendpoints_core.jobs.states import TABLE, State, Verb, allows
 from asyncendpoints_core.store.protocol import (
     CancelStatus,
     Cause,
@@ -17,7 +17,7 @@ from asyncendpoints_core.store.protocol import (
     RedriveStatus,
     SettleStatus,
 )
-from support.stores import DONE, ERROR, Backend, Hand, hand, look, new, policy, put, state_of
+from support.store.stores import DONE, ERROR, Backend, Hand, hand, look, new, policy, put, state_of
 
 DAY = 86_400_000
 DELAY = 60_000

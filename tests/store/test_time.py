@@ -2,11 +2,12 @@
 
 import pytest
 
-from asyncendpoints_core import ids, jobs
-from asyncendpoints_core.jobs import JobError
-from asyncendpoints_core.states import State
+from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.records import JobError
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import CancelStatus, Cause, Store, Swept
-from support.stores import (
+from support.store.stores import (
     DONE,
     ERROR,
     START_MS,

@@ -2,10 +2,9 @@
 
 import pytest
 
-from asyncendpoints_core import jobs
 from asyncendpoints_core.errors import WorkerGone
-from asyncendpoints_core.recovery import run_once
-from asyncendpoints_core.states import State
+from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import (
     Beat,
     BeatReply,
@@ -15,7 +14,8 @@ from asyncendpoints_core.store.protocol import (
     WorkerInfo,
     WorkerState,
 )
-from support.stores import (
+from asyncendpoints_core.store.recovery import run_once
+from support.store.stores import (
     DONE,
     Backend,
     Hand,

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from support.reaper import reaper
+from support.worker.reaper import reaper
 
 SECONDS = 60.0
 

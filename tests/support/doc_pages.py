@@ -2,9 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[2]
 
 _BLOCK = re.compile(
     r"^(?:<!-- by hand: (?P<why>[^\n]*?) -->\n)?```sh\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE

@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from asyncendpoints_core import ids
-from asyncendpoints_core.endpoint import AsyncEndpoint
-from asyncendpoints_core.jobs import NewJob, Request
-from asyncendpoints_core.recovery import Recovered
+from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs.records import NewJob, Request
+from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_core.store.recovery import Recovered
 from asyncendpoints_core.store.redis import RedisStore
-from asyncendpoints_operator.facts import QueueReason
-from asyncendpoints_operator.queues import Queues
-from asyncendpoints_operator.server import Link, Reading
+from asyncendpoints_operator.queues.redis_poller import Link, Reading
+from asyncendpoints_operator.queues.registry import Queues
+from asyncendpoints_operator.status.observed import QueueReason
 from support.resources import MINIMAL, merge
 
 IDLE_SECONDS = 3_600

@@ -2,7 +2,7 @@
 
 import random
 
-from asyncendpoints_core.autoscale import Limits
+from asyncendpoints_core.scaling.decide import Limits
 from support.scaling import Scenario
 
 MINUTE = 60_000

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from support.paths import ROOT
+
 PACKAGES = {
     f"asyncendpoints_{role}": role for role in ("core", "gateway", "worker", "operator", "cli")
 }

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from asyncendpoints_cli.parser import COMMANDS, PROG, Command, metavar
-from asyncendpoints_core.settings import all_settings
+from asyncendpoints_core.process.settings import all_settings
 
 HEAD = f"""# The command line
 

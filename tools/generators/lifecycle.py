@@ -2,7 +2,7 @@
 
 from tools.generate import replace_block
 
-from asyncendpoints_core.states import FINAL, TABLE, State
+from asyncendpoints_core.jobs.states import FINAL, TABLE, State
 
 _OUTSIDE = "[*]"
 

@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from asyncendpoints_core.endpoint import (
+from asyncendpoints_core.process.settings import all_settings
+from asyncendpoints_core.resource import (
     API_VERSION,
     AsyncEndpoint,
     EndpointSpec,
@@ -12,9 +13,8 @@ from asyncendpoints_core.endpoint import (
     PodOptions,
     WorkerSpec,
 )
-from asyncendpoints_core.endpoint.base import PATTERNS, Record
-from asyncendpoints_core.endpoint.fields import Field, is_list, names_of, walk
-from asyncendpoints_core.settings import all_settings
+from asyncendpoints_core.resource.base import PATTERNS, Record
+from asyncendpoints_core.resource.fields import Field, is_list, names_of, walk
 
 _NOTE = "<!-- Written by `make generate`; change the descriptions in {source} instead. -->\n"
 
@@ -23,7 +23,7 @@ def resource_md(_: str) -> str:
     """Return docs/resource.md: every field of the resource with type, default and meaning."""
     lines = [
         "# The AsyncEndpoint resource\n",
-        _NOTE.format(source="core/asyncendpoints_core/endpoint"),
+        _NOTE.format(source="core/asyncendpoints_core/resource"),
         f"`apiVersion: {API_VERSION}`, `kind: AsyncEndpoint`, short name `aep`, namespaced. The "
         "same file is read by `asyncendpoints run` on a laptop, `asyncendpoints validate` and "
         "a cluster. Unknown fields are refused. Sizes are in bytes and times in seconds, with "
@@ -157,7 +157,7 @@ def settings_md(_: str) -> str:
     """Return docs/settings.md: every setting with its flag, variable, default and readers."""
     lines = [
         "# Settings of a process\n",
-        _NOTE.format(source="core/asyncendpoints_core/settings.py"),
+        _NOTE.format(source="core/asyncendpoints_core/process/settings.py"),
         "What belongs to an endpoint is in its [resource](resource.md). What differs from one "
         "process to the next is set by a flag, else by an environment variable, else by a default. "
         "An empty variable counts as not set. Passwords in URLs are printed as `***`.\n",

@@ -1,10 +1,10 @@
 """Makes docs/status.md from the status model, the conditions and the Events of the operator."""
 
-from asyncendpoints_core.endpoint.base import Record
-from asyncendpoints_core.endpoint.fields import names_of, record_in
-from asyncendpoints_operator.crd import COLUMNS
-from asyncendpoints_operator.reasons import CONDITIONS, EVENTS
-from asyncendpoints_operator.status_model import EndpointStatus
+from asyncendpoints_core.resource.base import Record
+from asyncendpoints_core.resource.fields import names_of, record_in
+from asyncendpoints_operator.crd.definition import COLUMNS
+from asyncendpoints_operator.status.model import EndpointStatus
+from asyncendpoints_operator.status.reasons import CONDITIONS, EVENTS
 
 _INTRODUCTION = """\
 # What the status says

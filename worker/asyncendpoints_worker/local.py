@@ -12,25 +12,25 @@ import random
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.errors import StoreError
-from asyncendpoints_core.recovery import Keeper
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.protocol import Cause, WorkerInfo
+from asyncendpoints_core.store.recovery import Keeper
 from asyncendpoints_worker.cpu import default_concurrency
-from asyncendpoints_worker.engine import Engine
-from asyncendpoints_worker.heart import Heart
+from asyncendpoints_worker.engine.heartbeat import Heart
+from asyncendpoints_worker.engine.loop import Engine
+from asyncendpoints_worker.handlers.target import target_of
 from asyncendpoints_worker.identity import Names
 from asyncendpoints_worker.metrics import Metrics
-from asyncendpoints_worker.target import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from asyncendpoints_core.endpoint import AsyncEndpoint
-    from asyncendpoints_core.jobs import Claim
-    from asyncendpoints_core.policy import Policy
+    from asyncendpoints_core.jobs.policy import Policy
+    from asyncendpoints_core.jobs.records import Claim
+    from asyncendpoints_core.resource import AsyncEndpoint
     from asyncendpoints_core.store.protocol import Store
-    from asyncendpoints_worker.registry import Registry
+    from asyncendpoints_worker.handlers.registry import Registry
 
 log = logging.getLogger("asyncendpoints.worker")
 

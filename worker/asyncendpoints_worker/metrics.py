@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from asyncendpoints_core.jobs import OutcomeKind
+from asyncendpoints_core.jobs.records import OutcomeKind
 from asyncendpoints_core.store.protocol import SettleStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from asyncendpoints_core.jobs import ClaimedJob, Outcome
-    from asyncendpoints_worker.slots import Slot
+    from asyncendpoints_core.jobs.records import ClaimedJob, Outcome
+    from asyncendpoints_worker.engine.slots import Slot
 
 DURATION_BUCKETS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 START_BUCKETS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)

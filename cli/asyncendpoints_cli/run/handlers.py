@@ -6,14 +6,14 @@ import difflib
 from typing import TYPE_CHECKING
 
 from asyncendpoints_core.errors import UsageError
-from asyncendpoints_worker import modules
-from asyncendpoints_worker.target import target_of
+from asyncendpoints_worker.handlers import modules
+from asyncendpoints_worker.handlers.target import target_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from asyncendpoints_core.endpoint import AsyncEndpoint
-    from asyncendpoints_worker.registry import Registry
+    from asyncendpoints_core.resource import AsyncEndpoint
+    from asyncendpoints_worker.handlers.registry import Registry
 
 
 def load_handlers(endpoint: AsyncEndpoint, folder: Path) -> Registry | None:

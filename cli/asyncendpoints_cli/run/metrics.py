@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from asyncendpoints_core.autoscale import Decision
+    from asyncendpoints_core.scaling.decide import Decision
 
 
 class ScalingMetrics(Collector):

@@ -6,8 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
-from asyncendpoints_core.autoscale import Worker
 from asyncendpoints_core.errors import UsageError
+from asyncendpoints_core.scaling.decide import Worker
 from asyncendpoints_worker.backoff import Backoff
 from asyncendpoints_worker.local import LocalWorker
 from asyncendpoints_worker.metrics import Snapshot, add
@@ -15,9 +15,9 @@ from asyncendpoints_worker.metrics import Snapshot, add
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from asyncendpoints_core.endpoint import AsyncEndpoint
+    from asyncendpoints_core.resource import AsyncEndpoint
     from asyncendpoints_core.store.protocol import Store, WorkerState
-    from asyncendpoints_worker.registry import Registry
+    from asyncendpoints_worker.handlers.registry import Registry
 
 log = logging.getLogger("asyncendpoints.run")
 

@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from asyncendpoints_cli.main import Told
-from asyncendpoints_core.autoscale import Worker
-from asyncendpoints_core.settings import PREFIX
+from asyncendpoints_core.process.settings import PREFIX
+from asyncendpoints_core.scaling.decide import Worker
 from asyncendpoints_worker.backoff import Backoff
 from asyncendpoints_worker.metrics import Snapshot, add
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from asyncendpoints_core.endpoint import AsyncEndpoint
-    from asyncendpoints_core.settings import Settings
+    from asyncendpoints_core.process.settings import Settings
+    from asyncendpoints_core.resource import AsyncEndpoint
     from asyncendpoints_core.store.protocol import WorkerState
 
 log = logging.getLogger("asyncendpoints.run")

@@ -6,14 +6,22 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from asyncendpoints_core.autoscale import Decision, Limits, Memory, Reason, decide, hold, signals_of
 from asyncendpoints_core.errors import StoreError
+from asyncendpoints_core.scaling.decide import (
+    Decision,
+    Limits,
+    Memory,
+    Reason,
+    decide,
+    hold,
+    signals_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from asyncendpoints_cli.run.pool import Pool
-    from asyncendpoints_core.endpoint import EndpointSpec
+    from asyncendpoints_core.resource import EndpointSpec
     from asyncendpoints_core.store.protocol import Store, WorkerState
 
 log = logging.getLogger("asyncendpoints.run")

@@ -14,23 +14,23 @@ from asyncendpoints_cli.run.pool import LocalPool, Pool
 from asyncendpoints_cli.run.processes import ProcessPool
 from asyncendpoints_cli.run.scaler import Scaler, limits_of, why_nothing_runs
 from asyncendpoints_core.errors import StoreError
-from asyncendpoints_core.recovery import Keeper
-from asyncendpoints_core.states import FINAL, State
+from asyncendpoints_core.jobs.states import FINAL, State
 from asyncendpoints_core.store.memory import MemoryStore
-from asyncendpoints_gateway.server import Server
-from asyncendpoints_worker.admin import WorkerCollector
+from asyncendpoints_core.store.recovery import Keeper
+from asyncendpoints_gateway.server.serve import Server
 from asyncendpoints_worker.metrics import Snapshot, add
+from asyncendpoints_worker.supervisor.admin import WorkerCollector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
-    from asyncendpoints_core.autoscale import Decision
     from asyncendpoints_core.errors import UsageError
-    from asyncendpoints_core.manifest import Loaded
-    from asyncendpoints_core.settings import Settings
+    from asyncendpoints_core.manifest.load import Loaded
+    from asyncendpoints_core.process.settings import Settings
+    from asyncendpoints_core.scaling.decide import Decision
     from asyncendpoints_core.store.protocol import Store
-    from asyncendpoints_gateway.admin import Source
+    from asyncendpoints_gateway.server.admin import Source
 
 log = logging.getLogger("asyncendpoints.run")
 

@@ -18,15 +18,15 @@ from asyncendpoints_cli.run.checks import LAST_PORT, check
 from asyncendpoints_cli.run.service import RELOAD_DRAIN_SECONDS, Service
 from asyncendpoints_cli.run.watcher import Watcher
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
-from asyncendpoints_gateway.server import Admin
-from asyncendpoints_worker.loops import run_loop
-from asyncendpoints_worker.modules import forget
+from asyncendpoints_gateway.server.serve import Admin
+from asyncendpoints_worker.event_loop import run_loop
+from asyncendpoints_worker.handlers.modules import forget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from asyncendpoints_core.manifest import Loaded
-    from asyncendpoints_core.settings import Settings
+    from asyncendpoints_core.manifest.load import Loaded
+    from asyncendpoints_core.process.settings import Settings
 
 log = logging.getLogger("asyncendpoints.run")
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from asyncendpoints_core.ids import JobId
-from asyncendpoints_core.jobs import (
+from asyncendpoints_core.jobs.ids import JobId
+from asyncendpoints_core.jobs.records import (
     Claim,
     ClaimedJob,
     Job,
@@ -26,13 +26,13 @@ from asyncendpoints_core.jobs import (
     Progress,
     Result,
 )
-from asyncendpoints_core.states import State
+from asyncendpoints_core.jobs.states import State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from asyncendpoints_core.policy import Policy
+    from asyncendpoints_core.jobs.policy import Policy
 
 MAX_BATCH = 500
 MAX_BATCH_BYTES = 1_048_576

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.errors import WorkerGone
-from asyncendpoints_core.jobs import Claim, ClaimedJob, Priority
-from asyncendpoints_core.states import State
+from asyncendpoints_core.jobs.records import Claim, ClaimedJob, Priority
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory.record import Fault, Record, decode_request
 from asyncendpoints_core.store.memory.sweeping import promote_due
 from asyncendpoints_core.store.memory.transitions import expire_if_over

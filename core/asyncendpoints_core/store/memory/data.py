@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from asyncendpoints_core.jobs import Claim, ErrorCode, Job, JobError, Priority
-from asyncendpoints_core.policy import Policy
-from asyncendpoints_core.states import FINAL, WAITING, State
+from asyncendpoints_core.jobs.policy import Policy
+from asyncendpoints_core.jobs.records import Claim, ErrorCode, Job, JobError, Priority
+from asyncendpoints_core.jobs.states import FINAL, WAITING, State
 from asyncendpoints_core.store.memory.ordered import Key, Ordered
 from asyncendpoints_core.store.memory.record import Fault, Record, decode_record, encode
 from asyncendpoints_core.store.protocol import TOTALS
@@ -17,7 +17,7 @@ from asyncendpoints_core.store.protocol import TOTALS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from asyncendpoints_core.ids import JobId
+    from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.store.protocol import Identity, WorkerInfo
 
 

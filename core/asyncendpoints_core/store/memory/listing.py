@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from asyncendpoints_core.states import FINAL, State
+from asyncendpoints_core.jobs.states import FINAL, State
 from asyncendpoints_core.store.memory.record import Record
 from asyncendpoints_core.store.protocol import Page, Stats
 

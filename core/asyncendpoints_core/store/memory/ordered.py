@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from asyncendpoints_core.ids import JobId
+    from asyncendpoints_core.jobs.ids import JobId
 
 # Numbers first, the job's id last: equal numbers are told apart by the id, as Redis does it.
 Key = tuple[Any, ...]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from asyncendpoints_core.ids import JobId
-from asyncendpoints_core.jobs import (
+from asyncendpoints_core.jobs.ids import JobId
+from asyncendpoints_core.jobs.records import (
     Attempt,
     Job,
     JobError,
@@ -20,10 +20,10 @@ from asyncendpoints_core.jobs import (
     Request,
     Result,
 )
-from asyncendpoints_core.states import FINAL, State
+from asyncendpoints_core.jobs.states import FINAL, State
 
 if TYPE_CHECKING:
-    from asyncendpoints_core.jobs import NewJob
+    from asyncendpoints_core.jobs.records import NewJob
 
 MAGIC: Final = 174
 VERSION: Final = 1

@@ -8,13 +8,13 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from asyncendpoints_core.clock import Clock, SystemClock
 from asyncendpoints_core.errors import StoreError, StoreUnavailable, StoreVersionError
-from asyncendpoints_core.states import State
-from asyncendpoints_core.store.memory import claiming, holding, listing, submitting, sweeping
-from asyncendpoints_core.store.memory import transitions as moves
-from asyncendpoints_core.store.memory.bell import Doorbell, Watchers, read
+from asyncendpoints_core.jobs.clock import Clock, SystemClock
+from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.memory import admission, claiming, listing, sweeping, transitions
+from asyncendpoints_core.store.memory import workers as holding
 from asyncendpoints_core.store.memory.data import Data
+from asyncendpoints_core.store.memory.doorbell import Doorbell, Watchers, read
 from asyncendpoints_core.store.memory.record import Fault, Record, decode_result
 from asyncendpoints_core.store.protocol import (
     Beat,
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from asyncendpoints_core.ids import JobId
-    from asyncendpoints_core.jobs import Claim, NewJob, Outcome, Progress, Result
-    from asyncendpoints_core.policy import Policy
+    from asyncendpoints_core.jobs.ids import JobId
+    from asyncendpoints_core.jobs.policy import Policy
+    from asyncendpoints_core.jobs.records import Claim, NewJob, Outcome, Progress, Result
 
 PURGE_BOUND = 1_000
 
@@ -99,7 +99,7 @@ class MemoryStore:
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """See Store.enqueue."""
         now = self._now()
-        answers = [submitting.enqueue(self._data, new, now) for new in jobs]
+        answers = [admission.enqueue(self._data, new, now) for new in jobs]
         self._ring(
             sum(
                 answer.status == "created"
@@ -164,7 +164,7 @@ class MemoryStore:
             return Settled(SettleStatus.GONE)
         status = self._fence(record, outcome.claim)
         if status is SettleStatus.APPLIED:
-            moves.settle(self._data, record, outcome, now)
+            transitions.settle(self._data, record, outcome, now)
         return Settled(status, record.state)
 
     def _fence(self, record: Record, claim: Claim) -> SettleStatus:
@@ -260,7 +260,7 @@ class MemoryStore:
         if record.final:
             return Canceled(CancelStatus.FINAL, self._data.job(record, now))
         if record.state is not State.IN_PROGRESS:
-            moves.finish(self._data, record, now, State.CANCELED)
+            transitions.finish(self._data, record, now, State.CANCELED)
             return Canceled(CancelStatus.CANCELED, self._data.job(record, now))
         if not record.cancel_requested_ms:
             record.cancel_requested_ms = now
@@ -282,9 +282,9 @@ class MemoryStore:
         record = data.load(job_id, now)
         if isinstance(record, Fault):
             return Redriven(RedriveStatus.GONE if self._gone(job_id) else RedriveStatus.MISSING)
-        status = submitting.may_redrive(data, record)
+        status = admission.may_redrive(data, record)
         if status is RedriveStatus.REQUEUED:
-            moves.redrive(data, record, now)
+            transitions.redrive(data, record, now)
         return Redriven(status, data.job(record, now), data.ahead(record))
 
     async def delete(self, ids: Sequence[JobId]) -> list[DeleteStatus]:

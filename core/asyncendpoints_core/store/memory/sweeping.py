@@ -11,7 +11,7 @@ from asyncendpoints_core.store.protocol import Swept
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from asyncendpoints_core.ids import JobId
+    from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.store.memory.data import Data
     from asyncendpoints_core.store.memory.ordered import Key, Ordered
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncendpoints_core.jobs import (
+from asyncendpoints_core.jobs.records import (
     MAX_ATTEMPTS_KEPT,
     MAX_RELEASES,
     Attempt,
@@ -12,12 +12,12 @@ from asyncendpoints_core.jobs import (
     JobError,
     OutcomeKind,
 )
-from asyncendpoints_core.retry import backoff_ms
-from asyncendpoints_core.states import State
+from asyncendpoints_core.jobs.retry import backoff_ms
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory.record import Record, encode
 
 if TYPE_CHECKING:
-    from asyncendpoints_core.jobs import Outcome
+    from asyncendpoints_core.jobs.records import Outcome
     from asyncendpoints_core.store.memory.data import Data
 
 _OUTCOMES = {

@@ -8,13 +8,13 @@ import msgspec
 from redis import exceptions as redis_errors
 
 from asyncendpoints_core.errors import StoreUnavailable
-from asyncendpoints_core.policy import Policy
+from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.store.redis import keys, scripts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from asyncendpoints_core.ids import JobId
+    from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.store.redis.connection import RedisConnection
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from asyncendpoints_core.jobs import Attempt, JobError, Request, Result
+from asyncendpoints_core.jobs.records import Attempt, JobError, Request, Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

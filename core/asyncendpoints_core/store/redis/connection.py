@@ -10,16 +10,16 @@ from redis import exceptions as redis_errors
 
 from asyncendpoints_core import __version__
 from asyncendpoints_core.errors import StoreError, StoreUnavailable, StoreVersionError
-from asyncendpoints_core.store.redis.link import Link
-from asyncendpoints_core.store.redis.place import hide, place_of
+from asyncendpoints_core.store.redis.location import hide, place_of
 from asyncendpoints_core.store.redis.scripts import SCHEMA, VERSION_ERROR
+from asyncendpoints_core.store.redis.shared_connection import Link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from redis.asyncio.connection import AbstractConnection
 
-    from asyncendpoints_core.store.redis.place import Place
+    from asyncendpoints_core.store.redis.location import Place
 
 REPLY_SECONDS: Final = 5.0
 TRIES: Final = 4

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from asyncendpoints_core.errors import StoreError
-from asyncendpoints_core.policy import Policy
+from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.store.redis.caller import policy_fields
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from struct import iter_unpack
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.errors import StoreUnavailable
-from asyncendpoints_core.ids import JobId, text
-from asyncendpoints_core.jobs import Job, Result
-from asyncendpoints_core.states import State
+from asyncendpoints_core.jobs.ids import JobId, text
+from asyncendpoints_core.jobs.records import Job, Result
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import (
     Canceled,
     CancelStatus,
@@ -19,14 +19,14 @@ from asyncendpoints_core.store.protocol import (
     Redriven,
     RedriveStatus,
 )
-from asyncendpoints_core.store.redis.arguments import encode_new
+from asyncendpoints_core.store.redis.batch_arguments import encode_new
 from asyncendpoints_core.store.redis.codec import Context, CorruptRecord, decode_result, trace_of
 from asyncendpoints_core.store.redis.records import read_job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asyncendpoints_core.jobs import NewJob
+    from asyncendpoints_core.jobs.records import NewJob
     from asyncendpoints_core.store.redis.caller import Caller
 
 _ENQUEUED: Final = {

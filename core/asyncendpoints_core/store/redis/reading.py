@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from asyncendpoints_core.ids import JobId
-from asyncendpoints_core.states import State
+from asyncendpoints_core.jobs.ids import JobId
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import TOTALS, Page, Stats
 from asyncendpoints_core.store.redis.codec import Context, CorruptRecord
 from asyncendpoints_core.store.redis.records import STATES, read_job
 
 if TYPE_CHECKING:
-    from asyncendpoints_core.jobs import Job
+    from asyncendpoints_core.jobs.records import Job
     from asyncendpoints_core.store.redis.caller import Caller
 
 SECTIONS: Final = ("running", "queued", "scheduled", "final")

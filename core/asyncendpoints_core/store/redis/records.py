@@ -11,8 +11,8 @@ from struct import error as StructError
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from asyncendpoints_core.errors import StoreVersionError
-from asyncendpoints_core.jobs import Job, Priority, Progress
-from asyncendpoints_core.states import State
+from asyncendpoints_core.jobs.records import Job, Priority, Progress
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.redis.codec import (
     Context,
     CorruptRecord,
@@ -21,7 +21,7 @@ from asyncendpoints_core.store.redis.codec import (
 )
 
 if TYPE_CHECKING:
-    from asyncendpoints_core.ids import JobId
+    from asyncendpoints_core.jobs.ids import JobId
 
 # The first byte: 10 in its high half, the format's version in its low half.
 KIND: Final = 160

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from redis import exceptions as redis_errors
 
 from asyncendpoints_core.errors import StoreError, StoreUnavailable
-from asyncendpoints_core.ids import JobId
+from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.store.protocol import Event
 from asyncendpoints_core.store.redis.keys import channel
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from asyncendpoints_core.errors import StoreError, StoreUnavailable, WorkerGone
-from asyncendpoints_core.ids import JobId
-from asyncendpoints_core.jobs import Claim, ClaimedJob
+from asyncendpoints_core.jobs.ids import JobId
+from asyncendpoints_core.jobs.records import Claim, ClaimedJob
 from asyncendpoints_core.store.protocol import (
     MAX_BATCH,
     MAX_BATCH_BYTES,
@@ -24,14 +24,14 @@ from asyncendpoints_core.store.protocol import (
     WorkerInfo,
     WorkerState,
 )
-from asyncendpoints_core.store.redis.arguments import encode_outcomes, encode_updates
+from asyncendpoints_core.store.redis.batch_arguments import encode_outcomes, encode_updates
 from asyncendpoints_core.store.redis.codec import Context, CorruptRecord, decode_request
 from asyncendpoints_core.store.redis.records import STATES, just_claimed, read_made, read_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from asyncendpoints_core.jobs import Outcome, Progress
+    from asyncendpoints_core.jobs.records import Outcome, Progress
     from asyncendpoints_core.store.protocol import Beat, Cause
     from asyncendpoints_core.store.redis.caller import Caller
     from asyncendpoints_core.store.redis.waiting import Doorbell

@@ -1,0 +1,70 @@
+"""`asyncendpoints gateway`: one endpoint's HTTP side, on Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from asyncendpoints_cli.files import load_one
+from asyncendpoints_cli.roles import read_settings, require_redis
+from asyncendpoints_core.process.settings import Settings
+from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_gateway.server.serve import serve
+from asyncendpoints_worker.event_loop import run_loop
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable
+
+    from asyncendpoints_core.manifest.load import Loaded
+
+
+def execute(options: Namespace) -> int:
+    """Serve until SIGTERM or Ctrl-C."""
+    settings = read_settings(options)
+    loaded = load_one(settings.endpoint_file)
+    return run_loop(_run(loaded, settings, require_redis(settings, "gateway")))
+
+
+async def _run(loaded: Loaded, settings: Settings, source: Callable[[], str]) -> int:
+    """Serve; a Redis that cannot be reached now may come back, so that is waited out."""
+    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
+    interrupts = 0
+
+    def interrupted() -> None:
+        nonlocal interrupts
+        interrupts += 1
+        stopping.set()
+        if interrupts > 1:
+            serving.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
+    loop.add_signal_handler(signal.SIGINT, interrupted)
+    strict = loaded.endpoint.spec.redis.durability == "strict"
+    store = RedisStore(source, loaded.endpoint.key, strict=strict)
+    serving = asyncio.ensure_future(
+        serve(
+            loaded.endpoint,
+            store,
+            settings,
+            stopping=stopping,
+            folder=loaded.file.resolve().parent,
+            announce=_announce,
+            # Where there is no operator to write what the resource says into the store.
+            owns_policy=settings.installation_id == Settings().installation_id,
+        )
+    )
+    try:
+        await serving
+    except asyncio.CancelledError:
+        return 130
+    finally:
+        await store.close()
+    return 0
+
+
+def _announce(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

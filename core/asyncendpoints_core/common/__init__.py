@@ -1,0 +1,1 @@
+"""What all roles share and no other package of core is about."""

@@ -1,0 +1,1 @@
+"""A job: its id, states, records, retry decisions and policy. Pure."""

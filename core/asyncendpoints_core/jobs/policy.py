@@ -1,0 +1,28 @@
+"""What the store must know of an endpoint to decide by itself: limits, times, budgets.
+
+The operator (or `run`) writes a Policy into the store and every script reads it there, so that a
+change of these reaches gateway and workers at once and restarts nobody.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from asyncendpoints_core.jobs.retry import RetryPolicy
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """Limits of one endpoint. Times in ms, sizes in bytes; the defaults are the resource's."""
+
+    max_depth: int = 10_000
+    max_bytes: int = 1_073_741_824
+    ttl_ms: int = 86_400_000
+    idempotency_ms: int = 86_400_000
+    completed_ms: int = 3_600_000
+    failed_ms: int = 604_800_000
+    max_finished: int = 1_000_000
+    execution_ms: int = 600_000
+    lease_ms: int = 15_000
+    # How long a worker may take to end a job past its deadline before others may: store rule 13.
+    grace_ms: int = 5_000
+    retry: RetryPolicy = RetryPolicy()

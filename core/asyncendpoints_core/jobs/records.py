@@ -1,0 +1,232 @@
+"""The records that move between HTTP, store and worker: frozen, and free of any I/O.
+
+Times are milliseconds since the Unix epoch (UTC) and 0 when unset; ids are 16 bytes (ids.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum, StrEnum
+from typing import Final
+
+import msgspec
+
+from asyncendpoints_core.jobs.ids import JobId
+from asyncendpoints_core.jobs.states import FINAL, State
+
+MAX_ERROR_CHARS: Final = 1_000
+MAX_PROGRESS_CHARS: Final = 500
+MAX_ATTEMPTS_KEPT: Final = 10
+# A job handed back this often without ever ending is given up (`never-finished`): store rule 12.
+MAX_RELEASES: Final = 20
+
+
+class Priority(IntEnum):
+    """Which of the three waiting lines a job stands in; drawn 6 : 3 : 1."""
+
+    HIGH = 0
+    NORMAL = 1
+    LOW = 2
+
+
+class ErrorCode(StrEnum):
+    """The codes the system itself gives (contract §1); a handler may add its own."""
+
+    HANDLER_ERROR = "handler-error"
+    PERMANENT = "permanent"
+    EXECUTION_TIMEOUT = "execution-timeout"
+    INVALID_PAYLOAD = "invalid-payload"
+    INVALID_RESULT = "invalid-result"
+    RESULT_TOO_LARGE = "result-too-large"
+    HANDLER_MISSING = "handler-missing"
+    EXPIRED = "expired"
+    WORKER_CRASHED = "worker-crashed"
+    NEVER_FINISHED = "never-finished"
+    CORRUPT = "corrupt"
+
+
+class JobError(msgspec.Struct, frozen=True, array_like=True):
+    """Why an attempt failed, in words a client may see. Message at most 1,000 characters."""
+
+    code: str
+    message: str
+    retryable: bool = False
+
+
+class Progress(msgspec.Struct, frozen=True, array_like=True):
+    """How far a running job says it is: a fraction in [0, 1] and a short message."""
+
+    fraction: float
+    message: str = ""
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One ended run.
+
+    `outcome` is completed, retry, failed, released, recovered, timed-out or canceled.
+    """
+
+    number: int
+    started_ms: int
+    ended_ms: int
+    outcome: str
+    error: JobError | None = None
+
+
+class Request(msgspec.Struct, frozen=True, array_like=True):
+    """The HTTP request a job was made from; never changes. Header names are in lower case."""
+
+    method: str
+    path: str
+    query: str = ""
+    route_params: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
+    content_type: str = ""
+    body: bytes = b""
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What a handler gave back, as bytes ready for HTTP."""
+
+    content_type: str
+    body: bytes
+    filename: str = ""
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A job's state as the store has it, without the request and result bytes.
+
+    `revision` grows with every change (ETag and SSE event id). `expires_ms` is the end of the time
+    to live while it waits and of its retention when final, 0 while neither applies.
+    """
+
+    id: JobId
+    name: str
+    state: State
+    priority: Priority
+    attempt: int
+    max_attempts: int
+    crashes: int
+    releases: int
+    claim: int
+    worker: str
+    revision: int
+    created_ms: int
+    updated_ms: int
+    not_before_ms: int = 0
+    started_ms: int = 0
+    completed_ms: int = 0
+    expires_ms: int = 0
+    cancel_requested_ms: int = 0
+    progress: Progress | None = None
+    error: JobError | None = None
+    attempts: tuple[Attempt, ...] = ()
+    suspect: bool = False
+    traceparent: str = ""
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing but redrive or removal can change it any more."""
+        return self.state in FINAL
+
+
+class Idempotency(msgspec.Struct, frozen=True):
+    """A client's Idempotency-Key and the fingerprint of what it came with (any bytes, ≤ 32)."""
+
+    key: str
+    fingerprint: bytes
+
+
+class NewJob(msgspec.Struct, frozen=True):
+    """What a gateway asks the store to create.
+
+    `delay_ms` counts from acceptance; `expires_ms` too, 0 meaning the endpoint's time to live.
+    """
+
+    id: JobId
+    name: str
+    request: Request
+    max_attempts: int
+    priority: Priority = Priority.NORMAL
+    delay_ms: int = 0
+    expires_ms: int = 0
+    idempotency: Idempotency | None = None
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """The right to settle one job: only its holder can. `number` only grows (a fencing token)."""
+
+    job_id: JobId
+    number: int
+    worker: str
+
+
+class ClaimedJob(msgspec.Struct, frozen=True):
+    """A job handed to a worker, whole. `deadline_ms` is the end of its execution timeout."""
+
+    claim: Claim
+    job: Job
+    request: Request
+    deadline_ms: int
+
+
+class OutcomeKind(IntEnum):
+    """What a worker says of a job it holds."""
+
+    COMPLETE = 0
+    RETRY = 1
+    FAIL = 2
+    RELEASE = 3
+    CANCELED = 4
+    TIME_OUT = 5
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """One settlement. Made by the functions below, which say what each kind needs."""
+
+    claim: Claim
+    kind: OutcomeKind
+    delay_ms: int = 0
+    error: JobError | None = None
+    result: Result | None = None
+    started: bool = True
+    final: bool = False
+
+
+def complete(claim: Claim, result: Result) -> Outcome:
+    """The handler returned."""
+    return Outcome(claim, OutcomeKind.COMPLETE, result=result)
+
+
+def retry_later(claim: Claim, error: JobError, delay_ms: int) -> Outcome:
+    """The handler failed and is tried again after `delay_ms`; the attempt is spent."""
+    return Outcome(claim, OutcomeKind.RETRY, delay_ms=delay_ms, error=error)
+
+
+def fail(claim: Claim, error: JobError) -> Outcome:
+    """The job ends here: a permanent error, or the budget is spent."""
+    return Outcome(claim, OutcomeKind.FAIL, error=error)
+
+
+def release(
+    claim: Claim, *, started: bool = True, delay_ms: int = 0, error: JobError | None = None
+) -> Outcome:
+    """Hand the job back, its attempt taken back.
+
+    Without a delay it returns to its old place; with one it waits (Scheduled) and then goes to the
+    tail. `started=False`: no user code saw it, so nothing at all is charged and its time to live
+    runs on. `error` (handler-missing) is kept on the record.
+    """
+    return Outcome(claim, OutcomeKind.RELEASE, delay_ms=delay_ms, error=error, started=started)
+
+
+def canceled(claim: Claim) -> Outcome:
+    """The worker stopped the job because its cancel was asked for."""
+    return Outcome(claim, OutcomeKind.CANCELED)
+
+
+def timed_out(claim: Claim, error: JobError, delay_ms: int | None) -> Outcome:
+    """The execution timeout passed: tried again after `delay_ms`, or Failed when it is None."""
+    return Outcome(
+        claim, OutcomeKind.TIME_OUT, delay_ms=delay_ms or 0, error=error, final=delay_ms is None
+    )

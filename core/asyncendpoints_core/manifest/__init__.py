@@ -1,0 +1,1 @@
+"""From files that users write to endpoints, or to every fault with its line and column."""

@@ -1,0 +1,179 @@
+"""The settings of a process: a flag wins over an environment variable, and that over the default.
+
+What belongs to an endpoint is in its resource; here is only what differs from one process to the
+next. Each setting is described where it is defined; docs/settings.md is generated from it.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final, get_args, get_type_hints
+
+from asyncendpoints_core.common.faults import one_line
+from asyncendpoints_core.errors import UsageError
+from asyncendpoints_core.process.operator_settings import OperatorSettings
+from asyncendpoints_core.process.setting_info import About
+
+PREFIX: Final = "ASYNCENDPOINTS_"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting, as `all_settings` lists them."""
+
+    name: str
+    default: object
+    about: About
+
+    @property
+    def env(self) -> str:
+        """The setting's environment variable."""
+        return PREFIX + self.about.env
+
+    @property
+    def default_text(self) -> str:
+        """The default, for people."""
+        if self.about.shown or self.default is None:
+            return self.about.shown or "none"
+        return str(self.default).lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings(OperatorSettings):
+    """The settings of one process, read once at its start."""
+
+    def redis_source(self) -> Callable[[], str] | None:
+        """Return what gives the URL of Redis at each connect, or None when none is set.
+
+        The function raises UsageError when the file is missing or empty.
+        """
+        if self.redis_url is not None:
+            url = self.redis_url
+            return lambda: url
+        if self.redis_url_file is not None:
+            path = self.redis_url_file
+            return lambda: read_url(path)
+        return None
+
+
+def all_settings() -> tuple[Setting, ...]:
+    """Return every setting, in the order of its definition."""
+    hints = get_type_hints(Settings, include_extras=True)
+    return tuple(
+        Setting(f.name, f.default, about)
+        for f in fields(Settings)
+        for about in get_args(hints[f.name])
+        if isinstance(about, About)
+    )
+
+
+def load(
+    flags: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Read the settings; raises UsageError with one line for each value that cannot be used.
+
+    `flags` are by the settings' names; None means not given. `environ` is the process's own unless
+    given. An empty variable counts as not set. An unknown `ASYNCENDPOINTS_…` variable is no fault:
+    Kubernetes sets some of its own.
+    """
+    environ = os.environ if environ is None else environ
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    values: dict[str, Any] = {}
+    faults: list[str] = []
+    for one in all_settings():
+        origin, raw = one.about.flag or one.name, given.get(one.name)
+        if raw is None:
+            origin, raw = one.env, environ.get(one.env) or None
+        if raw is None or (origin == one.env and _is_service_link(one.about, str(raw))):
+            continue
+        try:
+            values[one.name] = _read(one.about, raw)
+        except ValueError as error:
+            faults.append(one_line(f"{origin}: {error}"))
+    if "redis_url" not in given and "redis_url_file" in values:
+        values.pop("redis_url", None)
+    if faults:
+        raise UsageError("\n".join(faults))
+    return Settings(**values)
+
+
+def _is_service_link(about: About, raw: str) -> bool:
+    """Tell whether Kubernetes set a port's variable, for a Service called asyncendpoints-…."""
+    return about.kind == "number" and re.match(r"(tcp|udp|sctp)://", raw) is not None
+
+
+def _read(about: About, raw: object) -> object:
+    """Turn a flag's or variable's value into the setting's; raises ValueError with the reason."""
+    if about.kind == "switch" and isinstance(raw, bool):
+        return raw
+    text = str(raw).strip()
+    if about.kind == "number":
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not about.low <= int(text) <= about.high:
+            limits = f"from {about.low} to {about.high}"
+            raise ValueError(f'must be a number {limits}, not "{text[:40]}"')
+        return int(text)
+    if about.kind == "switch":
+        if text.lower() not in {"true", "false", "1", "0"}:
+            raise ValueError(f'must be true or false, not "{text[:40]}"')
+        return text.lower() in {"true", "1"}
+    if about.kind == "choice":
+        known = {choice.lower(): choice for choice in about.choices}
+        if text.lower() not in known:
+            raise ValueError(f'must be one of {", ".join(about.choices)}, not "{text[:40]}"')
+        return known[text.lower()]
+    if about.kind == "url" and "://" not in text:  # not repeated: it may hold a password
+        raise ValueError("must be a URL, such as " + _EXAMPLES[about.env])
+    if about.kind == "name" and not _NAME.fullmatch(text):
+        raise ValueError('must be 1 to 63 letters, digits, ".", "_" or "-"')
+    if not text:
+        raise ValueError("must not be empty")
+    if about.kind == "objects":
+        return _objects(text)
+    return Path(text).expanduser() if about.kind == "path" else text
+
+
+def _objects(text: str) -> tuple[dict[str, Any], ...]:
+    """Read a JSON list of objects; raises ValueError with the reason."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise ValueError(f'must be a JSON list of objects, not "{text[:40]}"')
+    return tuple(found)
+
+
+_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+_EXAMPLES: Final = {
+    "REDIS_URL": "redis://127.0.0.1:6379/0",
+    "HTTP_TARGET": "http://127.0.0.1:3000/",
+}
+
+
+def read_url(path: Path) -> str:
+    """Read a URL from a file, such as one of a mounted Secret; raises UsageError without it."""
+    try:
+        url = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+        raise UsageError(f"{path}: {(reason or 'cannot be read').lower()}") from None
+    if "://" not in url or "\n" in url:
+        raise UsageError(f"{path}: must hold one URL, such as {_EXAMPLES['REDIS_URL']}")
+    return url
+
+
+_USERINFO: Final = re.compile(r"(://[^:/?#@]*:)(.*)@", re.DOTALL)
+_PASSWORD_ALONE: Final = re.compile(r"([?&][^=&#]*(?:password|secret|token)[^=&#]*=)[^&#]*", re.I)
+
+
+def redact_url(url: str) -> str:
+    """Return `url` with its passwords as ***, to be shown. It may be no valid URL at all.
+
+    Everything up to the last "@" counts as the password, since one that was not percent-encoded
+    may hold any character. A name without a password stays.
+    """
+    hidden = _USERINFO.sub(r"\1***@", url)
+    return one_line(_PASSWORD_ALONE.sub(r"\1***", hidden))

@@ -1,0 +1,150 @@
+"""Routes: which requests become which jobs."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError, field_validator
+
+from asyncendpoints_core.errors import SchemaError, TemplateError
+from asyncendpoints_core.resource.base import Items, Record, broken, pattern, unique
+from asyncendpoints_core.resource.path_templates import (
+    MAX_PATH_LENGTH,
+    TEMPLATE_PATTERN,
+    find_conflicts,
+    parse_template,
+    reserved_by,
+)
+from asyncendpoints_core.resource.schemas import compile_schema
+
+if TYPE_CHECKING:
+    from pydantic_core import InitErrorDetails
+
+JOB_NAME: Final = pattern(
+    r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
+    'letters, digits, ".", "_" and "-", beginning and ending with a letter or digit',
+)
+HEADER_NAME: Final = pattern(
+    r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", "the name of a header, such as X-Tenant"
+)
+
+Method = Literal["POST", "PUT", "PATCH", "DELETE"]
+HeaderName = Annotated[str, StringConstraints(max_length=100, pattern=HEADER_NAME)]
+
+
+def _path(text: str) -> str:
+    try:
+        template = parse_template(text)
+    except TemplateError as error:
+        raise broken(str(error)) from None
+    if reserved := reserved_by(template):
+        if template.shape[0] is None:
+            raise broken(
+                f"could match {reserved}, which the gateway keeps for itself; begin with a "
+                f'segment that is no parameter, such as "/reports{text}"'
+            )
+        raise broken(f"{reserved} is the gateway's own; choose another first segment")
+    return text
+
+
+class Route(Record):
+    """Requests that become jobs: a path, methods, and the name of the job they enqueue."""
+
+    path: Annotated[
+        str,
+        Field(
+            max_length=MAX_PATH_LENGTH,
+            json_schema_extra={"pattern": TEMPLATE_PATTERN, "minLength": 2},
+        ),
+        AfterValidator(_path),
+    ] = Field(
+        description="Path of the request: segments that are literals or whole parameters, such as "
+        '"/reports/{customer}" (quoted, because of the braces). A literal beats a parameter; a '
+        "trailing slash never matches. /jobs…, /docs and /openapi.json are the gateway's own.",
+    )
+    methods: Annotated[Items[Method], unique("method")] = Field(
+        default=("POST",),
+        min_length=1,
+        max_length=4,
+        description="Methods of the request: POST, PUT, PATCH, DELETE. Default: [POST].",
+    )
+    job: Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=JOB_NAME)] = Field(
+        description='Name of the job that a request becomes: that of a @handler("…"), or what the '
+        "Job-Name header says in HTTP mode.",
+    )
+    headers: Annotated[Items[HeaderName], unique("header", str.lower)] = Field(
+        default=(),
+        max_length=32,
+        description="Headers kept with the job beside Accept, Accept-Language, User-Agent, "
+        "X-Request-Id, traceparent and tracestate. Authorization, Cookie and their like are kept "
+        "only when named here, and are then stored with the job. Default: none.",
+    )
+    schema_: (
+        Annotated[
+            dict[str, Any],
+            Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True}),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="JSON Schema (Draft 2020-12) of the body. With it the route takes JSON only, "
+        "and a body that does not match is refused with 422. Nothing is fetched for a $ref; "
+        "patterns have no look-around. At most 64 KiB and 32 levels. Absent: any body.",
+    )
+
+    @field_validator("schema_")
+    @classmethod
+    def _usable(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is not None:
+            try:
+                compile_schema(value)
+            except SchemaError as error:
+                lines: list[InitErrorDetails] = [
+                    {"type": broken(message), "loc": place, "input": None}
+                    for place, message in error.faults
+                ]
+                raise ValidationError.from_exception_data("schema", lines) from None
+        return value
+
+
+def check_routes(routes: tuple[Route, ...]) -> tuple[Route, ...]:
+    """Refuse two routes for the same requests, with a fault at each later one."""
+    lines: list[InitErrorDetails] = [
+        {"type": broken(message), "loc": (index, "path"), "input": routes[index].path}
+        for index, message in conflicts(routes)
+    ]
+    if lines:
+        raise ValidationError.from_exception_data("routes", lines)
+    return routes
+
+
+def conflicts(
+    routes: Sequence[Route], positions: Sequence[int] | None = None
+) -> list[tuple[int, str]]:
+    """Return (index of the later, what is wrong) for routes that take the same requests.
+
+    `positions` are those in the resource, for the message, where `routes` are only some of it.
+    """
+    named = range(len(routes)) if positions is None else positions
+    return [
+        (
+            later,
+            f"{', '.join(methods)} here is taken already by spec.routes[{named[earlier]}] "
+            f"({routes[earlier].path})",
+        )
+        for earlier, later, methods in find_conflicts(routes)
+    ]
+
+
+Routes = Annotated[
+    Items[Route],
+    Field(
+        min_length=1,
+        max_length=100,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["path"],
+        },
+    ),
+    AfterValidator(check_routes),
+]
+"""The routes of an endpoint, at least one."""

@@ -1,0 +1,294 @@
+"""JSON: parsing a request's body strictly, and holding it against a route's JSON Schema.
+
+Schemas are Draft 2020-12. Nothing is ever fetched, patterns match in linear time, and what a
+failed validation says is made from the schema, never from the values that were sent.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, NoReturn
+from urllib.parse import quote
+
+import jsonschema_rs
+import msgspec
+
+from asyncendpoints_core.errors import MalformedBody, SchemaError
+from asyncendpoints_core.resource.schema_cost import lookup, measure
+
+MAX_JSON_DEPTH: Final = 100
+"""Nested arrays and objects in a body."""
+MAX_SCHEMA_BYTES: Final = 65_536
+"""A schema as compact JSON."""
+MAX_SCHEMA_DEPTH: Final = 32
+"""Nested mappings and lists in a schema."""
+MAX_ERRORS: Final = 20
+"""Errors reported for one body."""
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+_MANY_NODES: Final = 5_000  # values in a body, beyond which only its first error is looked for
+_TEXT: Final = 80  # characters of a name or an option repeated in a message
+
+Pointer = tuple[str | int, ...]
+
+
+def parse_json(data: bytes | bytearray | memoryview) -> object:
+    """Parse one JSON text (RFC 8259), strictly; of equal names in an object the last one counts.
+
+    Raises MalformedBody for anything that is not UTF-8, nests deeper than 100, holds NaN, Infinity,
+    a lone surrogate or a number beyond what a double or 4,300 digits hold, or has trailing text.
+    """
+    try:
+        value = msgspec.json.decode(data)
+    except UnicodeDecodeError:
+        raise MalformedBody("the body is not UTF-8") from None
+    except RecursionError:
+        raise MalformedBody(f"the body nests deeper than {MAX_JSON_DEPTH} levels") from None
+    except msgspec.ValidationError:
+        raise MalformedBody("the body has a number out of range") from None
+    except msgspec.DecodeError as error:
+        # Only the library's own words and a position: they repeat nothing of the body.
+        raise MalformedBody(f"the body is not JSON: {error}") from None
+    raw = bytes(data) if isinstance(data, memoryview) else data
+    # Counting brackets settles it for nearly every body without a walk over its values.
+    if raw.count(b"[") + raw.count(b"{") > MAX_JSON_DEPTH and _deeper_than(value, MAX_JSON_DEPTH):
+        raise MalformedBody(f"the body nests deeper than {MAX_JSON_DEPTH} levels")
+    return value
+
+
+def _deeper_than(value: object, limit: int) -> bool:
+    """Tell whether arrays and objects nest deeper than `limit`, level by level."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(limit):
+        if not level:
+            return False
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if type(parent) is dict else parent)
+            if type(child) is dict or type(child) is list
+        ]
+    return bool(level)
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledSchema:
+    """A schema that passed every check, ready to validate. It must not be changed afterwards."""
+
+    schema: Mapping[str, Any]
+    validator: jsonschema_rs.Draft202012Validator
+    traceable_depth: int
+
+
+def compile_schema(schema: Mapping[str, Any]) -> CompiledSchema:
+    """Check and compile a schema; raises SchemaError with every fault that was found."""
+    # The meta-schema is made of several: each says the same of a place that is no schema at all.
+    faults = list(_limit_faults(schema)) or list(dict.fromkeys(_meta_faults(schema)))
+    if faults:
+        raise SchemaError(faults)
+    plain = dict(schema)
+    try:
+        validator = jsonschema_rs.Draft202012Validator(
+            plain, retriever=_refuse_remote, pattern_options=jsonschema_rs.RegexOptions()
+        )
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        raise SchemaError(_compile_faults(plain, error)) from None
+    cost = measure(plain)
+    if cost.too_high:
+        raise SchemaError(
+            [((), "references and combinators multiply: a value would meet too many subschemas")]
+        )
+    return CompiledSchema(plain, validator, cost.traceable_depth)
+
+
+def validate(compiled: CompiledSchema, instance: object) -> list[tuple[str, str]]:
+    """Return what is wrong with `instance` as (JSON pointer such as `#/a/0`, detail); [] if valid.
+
+    At most 20 errors, and only the first of a body with very many values, so that an answer costs
+    no more than its body. Details are made from the schema; of the body only names of properties
+    that should not be there are repeated, shortened.
+    """
+    validator = compiled.validator
+    if validator.is_valid(instance):
+        return []
+    if _deeper_than(instance, compiled.traceable_depth):
+        return [("#", "must match the schema; it nests too deep to tell where it does not")]
+    if _more_nodes_than(instance, _MANY_NODES):
+        try:
+            validator.validate(instance)
+        except jsonschema_rs.ValidationError as error:
+            return [(_pointer(error.instance_path), _detail(error))]
+    errors = islice(validator.iter_errors(instance), MAX_ERRORS)
+    return list(dict.fromkeys((_pointer(e.instance_path), _detail(e)) for e in errors))
+
+
+def _more_nodes_than(value: object, limit: int) -> bool:
+    """Tell whether a JSON value holds more than `limit` values, looking at no more than that."""
+    stack: list[object] = [value]
+    seen = 0
+    while stack:
+        node = stack.pop()
+        seen += 1
+        if isinstance(node, dict | list):
+            if seen + len(stack) + len(node) > limit:
+                return True
+            stack.extend(node.values() if isinstance(node, dict) else node)
+    return seen > limit
+
+
+# What a failed keyword means, from the keyword's own values in the schema.
+_DETAILS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
+    "additionalItems": lambda k: f"must have at most {k['limit']} items",
+    "additionalProperties": lambda k: f"must not have {_names(k['unexpected'])}",
+    "anyOf": lambda _: "must match at least one of the allowed forms",
+    "const": lambda k: f"must be {_option(k['expected_value'])}",
+    "contains": lambda _: "must contain an item of the required form",
+    "contentEncoding": lambda k: f"must be encoded as {k['content_encoding']}",
+    "contentMediaType": lambda k: f"must hold {k['content_media_type']}",
+    "enum": lambda k: "must be one of " + _list(_option(o) for o in k["options"]),
+    "exclusiveMaximum": lambda k: f"must be less than {k['limit']}",
+    "exclusiveMinimum": lambda k: f"must be greater than {k['limit']}",
+    "falseSchema": lambda _: "is not allowed",
+    "format": lambda k: f"must be a valid {k['format']}",
+    "maxItems": lambda k: f"must have at most {k['limit']} items",
+    "maximum": lambda k: f"must be at most {k['limit']}",
+    "maxLength": lambda k: f"must have at most {k['limit']} characters",
+    "maxProperties": lambda k: f"must have at most {k['limit']} properties",
+    "minItems": lambda k: f"must have at least {k['limit']} items",
+    "minimum": lambda k: f"must be at least {k['limit']}",
+    "minLength": lambda k: f"must have at least {k['limit']} characters",
+    "minProperties": lambda k: f"must have at least {k['limit']} properties",
+    "multipleOf": lambda k: f"must be a multiple of {k['multiple_of']}",
+    "not": lambda _: "must not have this form",
+    "oneOf": lambda _: "must match exactly one of the allowed forms",
+    "pattern": lambda k: f"must match the pattern {_short(k['pattern'])}",
+    "propertyNames": lambda _: "has a property whose name is not allowed",
+    "required": lambda k: f"must have {_names([k['property']])}",
+    "type": lambda k: f"must be of type {' or '.join(k['types'])}",
+    "unevaluatedItems": lambda _: "has items that are not allowed",
+    "unevaluatedProperties": lambda k: f"must not have {_names(k['unexpected'])}",
+    "uniqueItems": lambda _: "must not have the same item twice",
+}
+
+
+def _detail(error: jsonschema_rs.ValidationError) -> str:
+    say = _DETAILS.get(error.kind.name)
+    return say(error.kind.as_dict()) if say else "does not satisfy the schema"
+
+
+def _short(text: object) -> str:
+    plain = str(text)
+    return plain if len(plain) <= _TEXT else plain[: _TEXT - 1] + "…"
+
+
+def _option(value: object) -> str:
+    return _short(json.dumps(value, ensure_ascii=False))
+
+
+def _list(texts: Iterable[str]) -> str:
+    shown = list(islice(texts, 11))
+    return ", ".join(shown[:10] + ["…"] * (len(shown) > 10))
+
+
+def _names(names: list[str]) -> str:
+    return ("properties " if len(names) > 1 else "property ") + _list(_option(n) for n in names)
+
+
+def _pointer(path: Iterable[str | int]) -> str:
+    """Return the JSON pointer as a URI fragment (RFC 6901 §6)."""
+    steps = (str(step).replace("~", "~0").replace("/", "~1") for step in path)
+    return "#" + "".join("/" + quote(step, safe="!$&'()*+,;=:@~") for step in steps)
+
+
+def _refuse_remote(uri: str) -> NoReturn:
+    raise ValueError(f"{uri} is not in the schema, and nothing is fetched")
+
+
+def _limit_faults(schema: Mapping[str, Any]) -> Iterator[tuple[Pointer, str]]:
+    """Yield why a schema is too large, too deep or not JSON at all."""
+    if _deeper_than(schema, MAX_SCHEMA_DEPTH):
+        yield (), f"a schema nests at most {MAX_SCHEMA_DEPTH} levels"
+        return
+    try:
+        text = json.dumps(schema, allow_nan=False, separators=(",", ":"))
+        size = len(text.encode())
+    except (TypeError, ValueError):
+        text, size = "null", 0
+    if json.loads(text) != schema:
+        yield (), "a schema holds JSON values only (text keys, no dates, no NaN)"
+    if size > MAX_SCHEMA_BYTES:
+        yield (), f"a schema has at most {MAX_SCHEMA_BYTES} bytes as JSON; this one has {size}"
+
+
+_META = jsonschema_rs.Draft202012Validator({"$ref": DIALECT}, retriever=_refuse_remote)
+
+
+def _meta_faults(schema: Mapping[str, Any]) -> Iterator[tuple[Pointer, str]]:
+    """Yield every place where a schema is no Draft 2020-12 schema."""
+    dialect = schema.get("$schema", DIALECT)
+    if not isinstance(dialect, str) or dialect.rstrip("#") != DIALECT:
+        yield ("$schema",), f'schemas are Draft 2020-12: write "{DIALECT}", or leave it out'
+        return
+    for error in _META.iter_errors(dict(schema)):
+        path: Pointer = tuple(error.instance_path)
+        if path and path[-1] == "type" and error.kind.name == "anyOf":
+            yield path, "must be array, boolean, integer, null, number, object or string"
+        elif error.kind.name == "format":
+            yield path, _NOT_A_PATTERN if path[-1] == "pattern" else _detail(error)
+        else:
+            yield path, _detail(error)
+
+
+_NOT_A_PATTERN: Final = (
+    "must be a regular expression, short and without look-around or back-references "
+    "(so that matching it is always fast)"
+)
+
+
+def _compile_faults(schema: dict[str, Any], error: Exception) -> list[tuple[Pointer, str]]:
+    """Say which patterns and references kept a schema from compiling."""
+    faults: list[tuple[Pointer, str]] = []
+    for path, node in _walk(schema, ()):
+        patterns = [((*path, "pattern"), node.get("pattern"))]
+        groups = node.get("patternProperties")
+        if isinstance(groups, dict):
+            patterns += [((*path, "patternProperties", key), key) for key in groups]
+        faults += [
+            (place, _NOT_A_PATTERN)
+            for place, pattern in patterns
+            if isinstance(pattern, str) and not _pattern_compiles(pattern)
+        ]
+        for keyword in ("$ref", "$dynamicRef"):
+            target = node.get(keyword)
+            if isinstance(target, str) and lookup(schema, target) is None:
+                faults.append(((*path, keyword), _unresolved(target)))
+    return faults or [((), _short(error).splitlines()[0])]
+
+
+def _unresolved(target: str) -> str:
+    if target.startswith("#"):
+        return f'"{_short(target)}" leads nowhere in this schema'
+    return f'"{_short(target)}" is outside this schema and never fetched; copy it into $defs'
+
+
+def _pattern_compiles(pattern: str) -> bool:
+    try:
+        jsonschema_rs.Draft202012Validator(
+            {"pattern": pattern}, pattern_options=jsonschema_rs.RegexOptions()
+        )
+    except ValueError:
+        return False
+    return True
+
+
+def _walk(node: object, path: Pointer) -> Iterator[tuple[Pointer, dict[str, Any]]]:
+    """Yield every mapping below a node with its place; data such as `const` comes along."""
+    if isinstance(node, dict):
+        yield path, node
+        for key, child in node.items():
+            yield from _walk(child, (*path, key))
+    elif isinstance(node, list):
+        for index, child in enumerate(node):
+            yield from _walk(child, (*path, index))

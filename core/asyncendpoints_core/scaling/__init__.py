@@ -1,0 +1,1 @@
+"""How many workers an endpoint should have, and which go first. Pure decisions."""

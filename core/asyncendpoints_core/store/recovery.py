@@ -1,0 +1,180 @@
+"""Recovery and sweep: the one loop that brings back what nobody else will, run by any peer.
+
+Supervisors of workers, `run` and the operator all run it, so that none of them is needed. Every
+step may be done by several at once, or be cut off anywhere: the store decides each job once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from asyncendpoints_core.errors import StoreUnavailable
+from asyncendpoints_core.jobs.records import ErrorCode, JobError, release, timed_out
+from asyncendpoints_core.jobs.retry import decide
+from asyncendpoints_core.store.protocol import Cause, Released, SettleStatus, Swept
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from asyncendpoints_core.jobs.policy import Policy
+    from asyncendpoints_core.jobs.records import Outcome
+    from asyncendpoints_core.jobs.retry import RetryPolicy
+    from asyncendpoints_core.store.protocol import Overdue, Store
+
+    Random = Callable[[], float]
+
+INTERVAL_SECONDS: Final = 1.0
+MAX_SWEEPS: Final = 20
+MAX_RELEASE_CALLS: Final = 100
+
+_log = logging.getLogger("asyncendpoints.recovery")
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """What one round did. `released` counts jobs by what became of them, over all `workers`."""
+
+    workers: tuple[str, ...] = ()
+    released: Released = Released()
+    timed_out: int = 0
+    orphans: int = 0
+    swept: Swept = Swept()
+    held_still: bool = False
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs were taken back from workers that no longer care for them."""
+        taken = self.released
+        return taken.requeued + taken.failed + taken.canceled + self.timed_out + self.orphans
+
+
+async def run_once(store: Store, policy: Policy, random: Random) -> Recovered:
+    """Recover what is lost, then sweep. Raises StoreUnavailable, whatever it did until then."""
+    found = await store.recover()
+    released = Released()
+    for worker in found.expired:
+        released = released + await release_all(store, worker, Cause.LOST)
+    late = 0
+    if found.overdue:
+        outcomes = [_time_out(overdue, policy.retry, random) for overdue in found.overdue]
+        settled = await store.settle(outcomes)
+        late = sum(answer.status is SettleStatus.APPLIED for answer in settled)
+    orphans = 0
+    if found.orphans:
+        settled = await store.settle([release(claim) for claim in found.orphans])
+        orphans = sum(answer.status is SettleStatus.APPLIED for answer in settled)
+    return Recovered(
+        workers=found.expired,
+        released=released,
+        timed_out=late,
+        orphans=orphans,
+        swept=await _sweep(store),
+        held_still=found.held_still,
+    )
+
+
+async def release_all(store: Store, worker: str, cause: Cause) -> Released:
+    """End a worker and take back everything it holds, in as many calls as that needs."""
+    total = Released()
+    for _ in range(MAX_RELEASE_CALLS):
+        released = await store.release_worker(worker, cause)
+        total = total + released
+        if not released.more:
+            break
+    return msgspec.structs.replace(total, more=False)
+
+
+async def release_older(store: Store, pod: str, nonce: str) -> Released:
+    """Take back what earlier supervisors of `pod` left behind (store rule 4).
+
+    A supervisor calls it with its own start nonce before it registers its first child: whatever
+    ran under another nonce has ended with its process. Uncharged to the crash budget.
+    """
+    total = Released()
+    for worker in await store.workers():
+        if worker.info.pod == pod and worker.info.nonce != nonce:
+            total = total + await release_all(store, worker.info.id, Cause.LOST)
+    return total
+
+
+def _time_out(overdue: Overdue, retry: RetryPolicy, random: Random) -> Outcome:
+    error = JobError(
+        ErrorCode.EXECUTION_TIMEOUT, "its execution timeout passed unnoticed", retryable=True
+    )
+    decision = decide(retry, overdue.attempt, overdue.max_attempts, error, random)
+    return timed_out(overdue.claim, error, decision.delay_ms)
+
+
+async def _sweep(store: Store) -> Swept:
+    total = Swept()
+    for _ in range(MAX_SWEEPS):
+        swept = await store.sweep()
+        total = Swept(
+            promoted=total.promoted + swept.promoted,
+            expired=total.expired + swept.expired,
+            removed=total.removed + swept.removed,
+            corrupt=total.corrupt + swept.corrupt,
+            more=swept.more,
+        )
+        if not swept.more:
+            break
+    return total
+
+
+class Keeper:
+    """Runs recovery every second, more or less, for as long as `run` is awaited.
+
+    `policy` is asked anew each round, so that a changed one counts at once; `seen` gets what each
+    round did (metrics, events of the operator). An unreachable store is waited out: nothing can
+    be decided without it, and nothing is.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        policy: Callable[[], Policy],
+        random: Random,
+        seen: Callable[[Recovered], None] = lambda _: None,
+    ) -> None:
+        """Keep `store`. `random` gives uniform numbers in [0, 1)."""
+        self._store = store
+        self._policy = policy
+        self._random = random
+        self._seen = seen
+        self._away = False
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        while True:
+            await self.step()
+            # Peers that started together must not all come at the same moment.
+            await asyncio.sleep(INTERVAL_SECONDS * (0.75 + 0.5 * self._random()))
+
+    async def step(self) -> Recovered | None:
+        """Run one round; None when it could not be done now."""
+        try:
+            done = await run_once(self._store, self._policy(), self._random)
+        except StoreUnavailable as error:
+            if not self._away:
+                _log.warning("recovery waits: the store cannot be reached (%s)", error)
+            self._away = True
+            return None
+        except Exception:
+            # A defect here must not end recovery for good: the next round may well succeed.
+            _log.exception("a round of recovery failed")
+            return None
+        if self._away:
+            _log.info("recovery goes on: the store can be reached again")
+        self._away = False
+        if done.jobs or done.held_still:
+            _log.info(
+                "recovered %d jobs of %d workers%s",
+                done.jobs,
+                len(done.workers),
+                ", all terms renewed after an outage" if done.held_still else "",
+            )
+        self._seen(done)
+        return done

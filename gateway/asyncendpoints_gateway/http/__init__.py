@@ -1,0 +1,1 @@
+"""HTTP as the gateway reads and writes it: headers, bodies, tokens, CORS, queries, problems."""

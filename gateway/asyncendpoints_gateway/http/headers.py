@@ -1,0 +1,183 @@
+"""The request headers with a meaning here, read exactly. Pure functions over text.
+
+Headers that ask for something to be done (Job-*, Idempotency-Key) are refused when malformed;
+those that only prefer something (Prefer, Accept, If-None-Match) never cause an error.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from asyncendpoints_core.jobs.records import Priority
+from asyncendpoints_gateway.http.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from multidict import CIMultiDictProxy
+
+MAX_WAIT_SECONDS: Final = 60
+MAX_KEY: Final = 255
+
+KEPT: Final = frozenset(
+    {"accept", "accept-language", "user-agent", "x-request-id", "traceparent", "tracestate"}
+)
+"""Headers stored with every job (in lower case); a route can name more."""
+
+STEERING: Final = frozenset(
+    {
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "idempotency-key",
+        "job-delay",
+        "job-expires",
+        "job-priority",
+        "prefer",
+        "x-async-request-id",
+    }
+)
+"""Headers that say what the gateway is to do with a submission."""
+
+_SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,3})?", re.ASCII)
+_PRIORITIES: Final[Mapping[str, Priority]] = {
+    "high": Priority.HIGH,
+    "normal": Priority.NORMAL,
+    "low": Priority.LOW,
+}
+_WAIT: Final = re.compile(r'wait\s*=\s*(?:"([0-9]{1,9})"|([0-9]{1,9}))', re.ASCII | re.IGNORECASE)
+_QVALUE: Final = re.compile(r"(0(\.[0-9]{0,3})?|1(\.0{0,3})?)", re.ASCII)
+_PRINTABLE: Final = re.compile(r"[\x20-\x7e]+", re.ASCII)
+_ESCAPE: Final = re.compile(r'\\(["\\])')
+
+
+class Sifted(NamedTuple):
+    """A submission's headers, looked through once, by lower-case names.
+
+    `kept` is stored with the job; `given` steers the gateway; `repeated` names those of `given`
+    that came more than once. Values that came more than once are joined by a comma.
+    """
+
+    kept: dict[str, str]
+    given: dict[str, str]
+    repeated: tuple[str, ...]
+
+    def single(self, name: str) -> str | None:
+        """Return the one value of a header; a repeated one is refused: either could be meant."""
+        value = self.given.get(name)
+        if value is not None and name in self.repeated:
+            raise Problem("invalid-header", f"{name} is given more than once")
+        return value
+
+
+def sift(headers: CIMultiDictProxy[str], keep: frozenset[str]) -> Sifted:
+    """Return what matters of the headers. What is not UTF-8 is decoded as Latin-1."""
+    kept: dict[str, str] = {}
+    given: dict[str, str] = {}
+    repeated: tuple[str, ...] = ()
+    for name, value in headers.items():
+        lower = name.lower()
+        text = value if value.isascii() else readable(value)
+        if lower in keep:
+            kept[lower] = f"{kept[lower]}, {text}" if lower in kept else text
+        if lower in STEERING:
+            if lower in given:
+                given[lower] += f", {text}"
+                repeated = (*repeated, lower)
+            else:
+                given[lower] = text
+    return Sifted(kept, given, repeated)
+
+
+def seconds_ms(name: str, value: str, *, positive: bool) -> int:
+    """Return a number of seconds (`5`, `0.25`) in milliseconds."""
+    if _SECONDS.fullmatch(value) is None:
+        raise Problem(
+            "invalid-header", f"{name} is a number of seconds: up to 9 digits, up to 3 decimals"
+        )
+    whole, _, fraction = value.partition(".")
+    ms = int(whole) * 1000 + int(fraction.ljust(3, "0") or 0)
+    if positive and ms == 0:
+        raise Problem("invalid-header", f"{name} must be more than 0")
+    return ms
+
+
+def priority(value: str) -> Priority:
+    """Return the priority that Job-Priority names, in any case."""
+    found = _PRIORITIES.get(value.lower())
+    if found is None:
+        raise Problem("invalid-header", "Job-Priority is high, normal or low")
+    return found
+
+
+def idempotency_key(value: str, name: str = "Idempotency-Key") -> str:
+    """Return the key of `K` or `"K"`, which are the same: 1 to 255 printable ASCII characters."""
+    key = value
+    if len(value) >= 2 and value[0] == value[-1] == '"':
+        key = _ESCAPE.sub(r"\1", value[1:-1])  # a string of RFC 9651 §3.3.3
+    if not 1 <= len(key) <= MAX_KEY or _PRINTABLE.fullmatch(key) is None:
+        raise Problem("invalid-header", f"{name} has 1 to {MAX_KEY} printable ASCII characters")
+    return key
+
+
+def prefer_wait(value: str) -> int | None:
+    """Return N of `Prefer: wait=N`, at most 60, or None; the first one counts (RFC 7240 §2)."""
+    for part in value.split(","):
+        match = _WAIT.fullmatch(part.partition(";")[0].strip())
+        if match is not None:
+            return min(int(match[1] or match[2]), MAX_WAIT_SECONDS)
+    return None
+
+
+def wants_events(accept: str) -> bool:
+    """Tell whether `text/event-stream` is preferred to JSON by quality (RFC 9110 §12.5.1).
+
+    At equal quality JSON stays, unless the client named the stream and did not name JSON.
+    """
+    if "event-stream" not in accept.lower():
+        return False
+    best: dict[str, tuple[int, float]] = {}  # kind → (how specific, quality)
+    for part in accept.split(","):
+        media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        quality = _quality(parameters)
+        for kind, ranges in _RANGES.items():
+            if media in ranges:
+                rank = ranges.index(media)
+                if kind not in best or rank > best[kind][0]:
+                    best[kind] = (rank, quality)
+    events, plain = best.get("events", (0, 0.0)), best.get("json", (0, 0.0))
+    named_alone = events[0] == 2 and plain[0] < 2
+    return events[1] > 0 and (events[1] > plain[1] or (events[1] == plain[1] and named_alone))
+
+
+_RANGES: Final[Mapping[str, tuple[str, ...]]] = {
+    "events": ("*/*", "text/*", "text/event-stream"),
+    "json": ("*/*", "application/*", "application/json"),
+}
+
+
+def _quality(parameters: Iterable[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            return float(value) if _QVALUE.fullmatch(value.strip()) else 0.0
+    return 1.0
+
+
+_ENTITY_TAG: Final = re.compile(r'(?:W/)?"([\x21\x23-\x7e]*)"')
+
+
+def matches_etag(values: Iterable[str], tag: str) -> bool:
+    """Tell whether If-None-Match holds for the entity tag `tag` (unquoted); weak comparison."""
+    return any(value.strip() == "*" or tag in _ENTITY_TAG.findall(value) for value in values)
+
+
+def readable(value: str) -> str:
+    """Return a header's text: the server decodes UTF-8, and what is not UTF-8 becomes Latin-1."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogateescape").decode("latin-1")
+    return value

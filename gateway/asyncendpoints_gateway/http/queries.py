@@ -1,0 +1,93 @@
+"""Query strings: decoded strictly where they steer the gateway, checked where they are stored."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote_to_bytes
+
+from asyncendpoints_core.jobs.states import State
+from asyncendpoints_gateway.http.headers import MAX_WAIT_SECONDS
+from asyncendpoints_gateway.http.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_LIMIT: Final = 500
+DEFAULT_LIMIT: Final = 50
+
+_WAIT: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
+_LIMIT: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
+_CURSOR: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_STATES: Final[Mapping[str, State]] = {state.value: state for state in State}
+
+
+def check_utf8(raw: str) -> str:
+    """Return the raw query string (without "?") if it is UTF-8 once decoded."""
+    if "%" in raw or not raw.isascii():
+        _decode(raw)
+    return raw
+
+
+def _decode(raw: str) -> str:
+    try:
+        return unquote_to_bytes(raw.encode("utf-8", "surrogateescape")).decode("utf-8")
+    except UnicodeError:
+        raise Problem("invalid-query", "the query is not UTF-8") from None
+
+
+def parse(raw: str) -> dict[str, str]:
+    """Return the parameters of a query; one that is given twice is refused."""
+    found: dict[str, str] = {}
+    for part in raw.split("&") if raw else ():
+        name, _, value = part.partition("=")
+        key = _decode(name.replace("+", " "))
+        text = _decode(value.replace("+", " "))
+        if key in found and key in _KNOWN:
+            raise Problem("invalid-query", f"{key} is given more than once")
+        found[key] = text
+    return found
+
+
+_KNOWN: Final = frozenset({"wait", "purge", "state", "limit", "cursor"})
+
+
+def wait_seconds(query: Mapping[str, str]) -> float | None:
+    """Return the seconds of `wait`, at most 60, or None when it is not given."""
+    value = query.get("wait")
+    if value is None:
+        return None
+    if _WAIT.fullmatch(value) is None:
+        raise Problem("invalid-query", "wait is a number of seconds")
+    return min(float(value), float(MAX_WAIT_SECONDS))
+
+
+def purge(query: Mapping[str, str]) -> bool:
+    """Return whether `purge` is asked for."""
+    value = query.get("purge", "false")
+    if value not in {"true", "false"}:
+        raise Problem("invalid-query", "purge is true or false")
+    return value == "true"
+
+
+def listing(query: Mapping[str, str]) -> tuple[State | None, int, str | None]:
+    """Return the state, limit and cursor of a listing."""
+    state = limit = cursor = None
+    if "state" in query:
+        state = _STATES.get(query["state"])
+        if state is None:
+            raise Problem("invalid-query", f"state is one of {', '.join(_STATES)}")
+    if "limit" in query:
+        limit = int(query["limit"]) if _LIMIT.fullmatch(query["limit"]) else 0
+        if not 1 <= limit <= MAX_LIMIT:
+            raise Problem("invalid-query", f"limit is a number from 1 to {MAX_LIMIT}")
+    if "cursor" in query:
+        cursor = query["cursor"]
+        if _CURSOR.fullmatch(cursor) is None:
+            raise invalid_cursor()
+    return state, limit or DEFAULT_LIMIT, cursor
+
+
+def invalid_cursor() -> Problem:
+    """Return the refusal of a cursor that this listing did not give."""
+    return Problem("invalid-query", "cursor is the nextCursor of a page of the same listing")

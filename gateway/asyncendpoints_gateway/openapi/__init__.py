@@ -1,0 +1,1 @@
+"""The OpenAPI document of an endpoint, and the page that shows it."""

@@ -1,0 +1,1 @@
+"""The gateway behind a server: routing, its own port, and inside an aiohttp application."""

@@ -1,0 +1,1 @@
+"""The fast path for plain submissions, and all that leans on the internals of aiohttp."""

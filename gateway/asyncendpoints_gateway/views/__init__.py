@@ -1,0 +1,1 @@
+"""The views: each takes a request of our own and returns an answer of our own."""

@@ -1,0 +1,1 @@
+"""What the leader does for each endpoint: reconcile, apply, scale, recover, purge."""

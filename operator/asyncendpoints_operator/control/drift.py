@@ -1,0 +1,140 @@
+"""Whether a child in the cluster still is what was wanted: by a hash and by our own fields. Pure.
+
+The API server fills in defaults and others may add fields of theirs, so only what was wanted is
+compared. What the server made of it when it was applied (it rewrites quantities, a webhook may
+change more) counts as right as long as it stays so: else every look would apply it again.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from asyncendpoints_core.resource import GROUP
+from asyncendpoints_operator.desired.config import content_hash
+
+if TYPE_CHECKING:
+    from asyncendpoints_operator.desired.naming import Manifest
+
+APPLIED_ANNOTATION: Final = f"{GROUP}/applied"
+"""On children: the hash of the manifest that was applied last."""
+
+# Maps that Kubernetes takes as one value (mapType=atomic): another's key in them is drift.
+_WHOLE: Final = frozenset({"selector", "matchLabels", "nodeSelector"})
+# By which field the items of a list are told apart (the merge keys of Kubernetes' own types).
+_KEYS: Final = ("mountPath", "name", "containerPort", "port", "key", "ip", "topologyKey", "uid")
+
+
+def sealed(manifest: Manifest) -> Manifest:
+    """Return the manifest with the hash of its content written on it."""
+    result = copy.deepcopy(manifest)
+    notes = result["metadata"].setdefault("annotations", {})
+    notes[APPLIED_ANNOTATION] = content_hash(_static(manifest))
+    return result
+
+
+def in_sync(live: Mapping[str, Any], wanted: Manifest, accepted: str | None) -> bool:
+    """Tell whether `live` is as `wanted` (sealed); `accepted` is what `fingerprint` said of it
+    when it was last applied, None if that is not known.
+    """
+    if was_applied(live) != was_applied(wanted):
+        return False
+    return shows(live, wanted) or (accepted is not None and fingerprint(live, wanted) == accepted)
+
+
+def was_applied(manifest: Mapping[str, Any]) -> str:
+    """Return the hash that is written on an object, "" if there is none."""
+    notes = manifest["metadata"].get("annotations") or {}
+    return str(notes.get(APPLIED_ANNOTATION, ""))
+
+
+def shows(live: Mapping[str, Any], wanted: Manifest) -> bool:
+    """Tell whether everything wanted is in `live` exactly."""
+    static = _static(wanted)
+    return bool(project(live, static) == static)
+
+
+def fingerprint(live: Mapping[str, Any], wanted: Manifest) -> str:
+    """Return a hash of those parts of `live` that `wanted` speaks of."""
+    return content_hash(project(live, _static(wanted)))
+
+
+def _static(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts that are compared: neither what identifies it nor what scaling decides."""
+    result = {key: value for key, value in manifest.items() if key not in {"metadata", "status"}}
+    meta = manifest["metadata"]
+    result["metadata"] = {
+        "labels": meta.get("labels") or {},
+        "annotations": {
+            name: value
+            for name, value in (meta.get("annotations") or {}).items()
+            if name != APPLIED_ANNOTATION
+        },
+        "ownerReferences": meta.get("ownerReferences") or [],
+    }
+    if manifest.get("kind") == "Deployment" and _is_worker(meta):
+        result["spec"] = {k: v for k, v in manifest["spec"].items() if k != "replicas"}
+    if manifest.get("kind") == "Secret":
+        result.pop("stringData", None)
+    return result
+
+
+def _is_worker(meta: Mapping[str, Any]) -> bool:
+    return (meta.get("labels") or {}).get("app.kubernetes.io/component") == "worker"
+
+
+def project(live: Any, wanted: Any) -> Any:
+    """Return of `live` only what `wanted` has a place for; items of lists are found by their key.
+
+    What is missing in `live` is missing in the result.
+    """
+    if isinstance(wanted, Mapping) and isinstance(live, Mapping):
+        return {
+            key: _part(key, live[key], value) if key in live else _absent(value)
+            for key, value in wanted.items()
+            if key in live or _absent(value) is not None
+        }
+    if _is_list(wanted) and _is_list(live):
+        key = _key(wanted)
+        if key is None or _key(live) != key:
+            return [
+                project(one, wanted[i]) if i < len(wanted) else one for i, one in enumerate(live)
+            ]
+        found = {item[key]: item for item in live}
+        return [project(found[w[key]], w) for w in wanted if w[key] in found]
+    return live
+
+
+def _part(key: str, live: Any, wanted: Any) -> Any:
+    if key in _WHOLE and _is_flat(wanted):
+        return live
+    return project(live, wanted)
+
+
+def _is_flat(value: Any) -> bool:
+    """Tell whether it is a map of texts, and not one that only has the name of such a map."""
+    return isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values())
+
+
+def _absent(wanted: Any) -> Any:
+    """Return what an absent field counts as: an empty value that was wanted is dropped on the way.
+
+    None: it counts as a difference.
+    """
+    return wanted if wanted in ("", [], {}, None, 0, False) and wanted is not None else None
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _key(items: Sequence[Any]) -> str | None:
+    """Return the field that tells the items apart."""
+    if not items or not all(isinstance(item, Mapping) for item in items):
+        return None
+    for key in _KEYS:
+        values = [item.get(key) for item in items]
+        if all(isinstance(v, str | int) for v in values) and len(set(values)) == len(values):
+            return key
+    return None

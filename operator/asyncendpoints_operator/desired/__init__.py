@@ -1,0 +1,1 @@
+"""From an endpoint to the objects that should exist for it. Pure."""

@@ -1,0 +1,123 @@
+"""The gateway's Deployment and PodDisruptionBudget. Pure."""
+
+from typing import Any, Final
+
+from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_operator.desired.naming import (
+    ADMIN_PORT,
+    GATEWAY,
+    HTTP_PORT,
+    Manifest,
+    Platform,
+    child_name,
+    metadata,
+    selector,
+)
+from asyncendpoints_operator.desired.pod import (
+    ADMIN,
+    ENDPOINT_FOLDER,
+    TOKENS_FOLDER,
+    container,
+    deployment,
+    env_value,
+    environment,
+    own_volumes,
+    pod_template,
+    probe,
+    redis_environment,
+    scratch,
+    token_files,
+    user_mounts,
+    user_volumes,
+    users_part,
+)
+
+PAUSE_SECONDS: Final = 5
+"""Time for load balancers to forget a pod that ends, before it stops listening."""
+GRACE_SECONDS: Final = 40
+"""The pause, then time for waiting requests to get their answers."""
+_SCRATCH: Final = "128Mi"
+
+_SPREAD: Final = {
+    "maxSkew": 1,
+    "topologyKey": "kubernetes.io/hostname",
+    "whenUnsatisfiable": "ScheduleAnyway",
+}
+
+
+def gateway_deployment(endpoint: AsyncEndpoint, platform: Platform, config: str) -> Manifest:
+    """Return the gateway's Deployment, which reads the ConfigMap `config` at its start."""
+    gateway = endpoint.spec.gateway
+    volumes = [
+        *own_volumes(endpoint, config, _tokens(endpoint)),
+        *scratch(gateway, _SCRATCH),
+    ]
+    part = users_part(gateway)
+    part["resources"] = part["resources"] or dict(platform.gateway_resources)
+    part["imagePullPolicy"] = part["imagePullPolicy"] or platform.image_pull_policy
+    main = container(
+        GATEWAY,
+        platform.gateway_image,
+        environment(_environment(endpoint, platform), gateway),
+        [*(mount for _, mount in volumes), *user_mounts(gateway)],
+        command=["asyncendpoints", "gateway"],
+        args=["--endpoint", f"{ENDPOINT_FOLDER}/endpoint.yaml"],
+        ports=[{"name": "http", "containerPort": HTTP_PORT}, ADMIN],
+        startupProbe=probe("/livez", period=1, failures=60),
+        readinessProbe=probe("/readyz", period=2, failures=2),
+        livenessProbe=probe("/livez", period=10, failures=6),
+        lifecycle={"preStop": {"sleep": {"seconds": PAUSE_SECONDS}}},
+        **part,
+    )
+    template = pod_template(
+        endpoint,
+        GATEWAY,
+        gateway,
+        annotations={},
+        terminationGracePeriodSeconds=GRACE_SECONDS,
+        containers=[main],
+        volumes=[*(volume for volume, _ in volumes), *user_volumes(gateway)],
+    )
+    own_pods = {"labelSelector": {"matchLabels": selector(endpoint, GATEWAY)}}
+    template["spec"].setdefault("topologySpreadConstraints", [{**_SPREAD, **own_pods}])
+    return deployment(
+        endpoint, GATEWAY, replicas=gateway.replicas, rollout=gateway.rollout, template=template
+    )
+
+
+def _tokens(endpoint: AsyncEndpoint) -> dict[str, Any] | None:
+    auth = endpoint.spec.gateway.auth
+    secret = auth.tokens.secret_ref if auth else None
+    return token_files(secret.name, secret.key) if secret else None
+
+
+def _environment(endpoint: AsyncEndpoint, platform: Platform) -> list[dict[str, Any]]:
+    own = [
+        redis_environment(endpoint),
+        env_value("ASYNCENDPOINTS_INSTALLATION_ID", platform.installation),
+        env_value("ASYNCENDPOINTS_HTTP_HOST", platform.listen_host),
+        env_value("ASYNCENDPOINTS_HTTP_PORT", str(HTTP_PORT)),
+        env_value("ASYNCENDPOINTS_ADMIN_HOST", platform.listen_host),
+        env_value("ASYNCENDPOINTS_ADMIN_PORT", str(ADMIN_PORT)),
+        env_value("ASYNCENDPOINTS_LOG_LEVEL", platform.log_level),
+    ]
+    if _tokens(endpoint) is not None:
+        own.append(env_value("ASYNCENDPOINTS_AUTH_TOKENS_FILE", f"{TOKENS_FOLDER}/tokens"))
+    return own
+
+
+def disruption_budget(endpoint: AsyncEndpoint) -> Manifest:
+    """Return the gateway's PodDisruptionBudget: one at a time, and never the unhealthy in the way.
+
+    Workers have none: a drained node ends them by SIGTERM, and they finish what they hold.
+    """
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": metadata(endpoint, GATEWAY, child_name(endpoint, GATEWAY)),
+        "spec": {
+            "maxUnavailable": 1,
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            "selector": {"matchLabels": selector(endpoint, GATEWAY)},
+        },
+    }

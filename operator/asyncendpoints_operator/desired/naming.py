@@ -1,0 +1,156 @@
+"""What the operator's objects are called and labelled, and what a whole installation shares. Pure.
+
+Everything that makes one child out of an endpoint takes the endpoint and a `Platform`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from asyncendpoints_core.resource import API_VERSION, GROUP, KIND, AsyncEndpoint
+
+Manifest = dict[str, Any]
+
+GATEWAY: Final = "gateway"
+WORKER: Final = "worker"
+HTTP_PORT: Final = 8080
+ADMIN_PORT: Final = 9090
+SERVICE_PORT: Final = 80
+REDIS_KEY: Final = "url"
+"""Entry of the Secret that the operator makes for an endpoint on its own Redis."""
+
+FIELD_MANAGER: Final = "asyncendpoints-operator"
+COST_ANNOTATION: Final = "controller.kubernetes.io/pod-deletion-cost"
+TEMPLATE_ANNOTATION: Final = f"{GROUP}/template"
+"""On workers' pods: the hash of their template (in HTTP mode without the agent's image)."""
+
+AGENT_CONTAINER: Final = "worker"
+"""The main container of every worker pod: in HTTP mode the agent, else the user's image."""
+TARGET_CONTAINER: Final = "target"
+"""The user's container in HTTP mode: a native sidecar."""
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What all endpoints of an installation share, from the operator's settings.
+
+    `installation` is the id in the queues' identity. `gateway_image` runs the gateways;
+    `worker_image` is the main container of workers in HTTP mode. `gateway_resources` are those of a
+    gateway whose resource names none. `listen_host` is what pods listen on: "::" in a cluster with
+    IPv6 alone. `metrics_from` are the NetworkPolicy peers that may reach the admin ports, where an
+    endpoint has NetworkPolicies.
+
+    Of these only `installation`, `listen_host` and, at first, `worker_image` reach a worker's
+    template: what belongs to the cluster, so that no upgrade rolls workers (kubernetes rule 8).
+    """
+
+    gateway_image: str
+    worker_image: str
+    installation: str
+    image_pull_policy: str | None = None
+    gateway_resources: Mapping[str, Any] = field(
+        default_factory=lambda: {
+            "requests": {"cpu": "50m", "memory": "96Mi"},
+            "limits": {"memory": "512Mi"},
+        }
+    )
+    log_level: str = "info"
+    listen_host: str = "0.0.0.0"  # noqa: S104 - pods are reached by their own address
+    metrics_from: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What of the present state goes into the next: all of it about the worker Deployment.
+
+    `replicas` is what scaling decided, always written (absent would mean 1). `agent_image` and
+    `template` are read from the Deployment as it is; empty when there is none.
+    """
+
+    replicas: int = 0
+    agent_image: str = ""
+    template: str = ""
+
+
+def child_name(endpoint: AsyncEndpoint, component: str) -> str:
+    """Return the name of a component's Deployment, ServiceAccount and the like."""
+    return f"{endpoint.name}-{component}"
+
+
+def service_name(endpoint: AsyncEndpoint) -> str:
+    """Return the name of the Service in front of the gateway."""
+    return endpoint.name
+
+
+def redis_secret_name(endpoint: AsyncEndpoint) -> str:
+    """Return the name of the Secret with the endpoint's own user of the operator's Redis.
+
+    The operator may read no Secret, so it could not tell a stranger's of a plainer name from its
+    own: part of the UID makes one that nobody else takes.
+    """
+    return f"{endpoint.name}-redis-{endpoint.metadata.uid[:8]}"
+
+
+def selector(endpoint: AsyncEndpoint, component: str) -> dict[str, str]:
+    """Return the labels that select a component's pods; they never change."""
+    return {
+        "app.kubernetes.io/name": "asyncendpoints",
+        "app.kubernetes.io/instance": endpoint.name,
+        "app.kubernetes.io/component": component,
+    }
+
+
+def labels(endpoint: AsyncEndpoint, component: str) -> dict[str, str]:
+    """Return all labels of a component's objects."""
+    return {
+        **selector(endpoint, component),
+        "app.kubernetes.io/managed-by": FIELD_MANAGER,
+        f"{GROUP}/endpoint": endpoint.name,
+    }
+
+
+def selector_text(endpoint: AsyncEndpoint) -> str:
+    """Return the selector of the workers as text, for status.selector."""
+    return ",".join(f"{key}={value}" for key, value in sorted(selector(endpoint, WORKER).items()))
+
+
+def owner_reference(endpoint: AsyncEndpoint) -> dict[str, Any]:
+    """Return the reference that makes the endpoint the controller of an object.
+
+    It does not block the owner's deletion: that would need a right on finalizers.
+    """
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": endpoint.name,
+        "uid": endpoint.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+
+
+def metadata(
+    endpoint: AsyncEndpoint,
+    component: str,
+    name: str,
+    annotations: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return the metadata of a child."""
+    result: dict[str, Any] = {
+        "name": name,
+        "namespace": endpoint.metadata.namespace,
+        "labels": labels(endpoint, component),
+        "ownerReferences": [owner_reference(endpoint)],
+    }
+    return {**result, "annotations": dict(annotations)} if annotations else result
+
+
+def is_ours(live: Mapping[str, Any], endpoint: AsyncEndpoint) -> bool:
+    """Tell whether an object that is there carries the endpoint's UID as its controller.
+
+    One that does not is never touched (kubernetes rule 17).
+    """
+    owners = live.get("metadata", {}).get("ownerReferences") or ()
+    return any(
+        owner.get("uid") == endpoint.metadata.uid and owner.get("controller") for owner in owners
+    )

@@ -1,0 +1,157 @@
+"""How the gateway is reached: Service, Ingress, HTTPRoute, NetworkPolicies, and the URL. Pure.
+
+The admin port is in none of them.
+"""
+
+from typing import Any, Final
+
+from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_operator.desired.naming import (
+    ADMIN_PORT,
+    GATEWAY,
+    HTTP_PORT,
+    SERVICE_PORT,
+    WORKER,
+    Manifest,
+    Platform,
+    child_name,
+    metadata,
+    selector,
+    service_name,
+)
+from asyncendpoints_operator.desired.pod import dump
+
+_ALL: Final = "/"
+
+
+def service(endpoint: AsyncEndpoint) -> Manifest:
+    """Return the Service in front of the gateway."""
+    asked = endpoint.spec.gateway.service
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(endpoint, GATEWAY, service_name(endpoint), asked.annotations),
+        "spec": {
+            "type": asked.type,
+            "selector": selector(endpoint, GATEWAY),
+            "ports": [
+                {
+                    "name": "http",
+                    "port": SERVICE_PORT,
+                    "targetPort": "http",
+                    "protocol": "TCP",
+                    "appProtocol": "http",
+                }
+            ],
+        },
+    }
+
+
+def ingress(endpoint: AsyncEndpoint) -> Manifest | None:
+    """Return the Ingress, or None where none is asked for."""
+    asked = endpoint.spec.gateway.ingress
+    if asked is None:
+        return None
+    backend = {"service": {"name": service_name(endpoint), "port": {"name": "http"}}}
+    path = {
+        "path": endpoint.spec.gateway.base_path or _ALL,
+        "pathType": "Prefix",
+        "backend": backend,
+    }
+    spec: dict[str, Any] = {"rules": [{"host": asked.host, "http": {"paths": [path]}}]}
+    if asked.class_name is not None:
+        spec["ingressClassName"] = asked.class_name
+    if asked.tls_secret is not None:
+        spec["tls"] = [{"hosts": [asked.host], "secretName": asked.tls_secret}]
+    name = child_name(endpoint, GATEWAY)
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": metadata(endpoint, GATEWAY, name, asked.annotations),
+        "spec": spec,
+    }
+
+
+def http_route(endpoint: AsyncEndpoint) -> Manifest | None:
+    """Return the HTTPRoute (Gateway API v1), or None; it takes gateway.basePath away itself."""
+    asked = endpoint.spec.gateway.http_route
+    if asked is None:
+        return None
+    base = endpoint.spec.gateway.base_path
+    rule: dict[str, Any] = {
+        "matches": [{"path": {"type": "PathPrefix", "value": base or _ALL}}],
+        "backendRefs": [{"name": service_name(endpoint), "port": SERVICE_PORT}],
+    }
+    if base:
+        rewrite = {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": _ALL}}
+        rule["filters"] = [{"type": "URLRewrite", "urlRewrite": rewrite}]
+    spec: dict[str, Any] = {
+        "parentRefs": [dump(parent) for parent in asked.parent_refs],
+        "rules": [rule],
+    }
+    if asked.hostnames:
+        spec["hostnames"] = list(asked.hostnames)
+    name = child_name(endpoint, GATEWAY)
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": metadata(endpoint, GATEWAY, name, asked.annotations),
+        "spec": spec,
+    }
+
+
+def network_policies(endpoint: AsyncEndpoint, platform: Platform) -> list[Manifest]:
+    """Return the NetworkPolicies asked for: for the gateway and for the workers.
+
+    Clients reach the gateway's HTTP port, `platform.metrics_from` the admin ports, and nobody
+    anything else. The kubelet's probes are no network traffic to a NetworkPolicy.
+    """
+    asked = endpoint.spec.network_policy
+    if asked is None:
+        return []
+    clients = _rule(HTTP_PORT, list(asked.gateway_from))
+    metrics = (
+        [_rule(ADMIN_PORT, [dict(peer) for peer in platform.metrics_from])]
+        if platform.metrics_from
+        else []
+    )
+    return [
+        _policy(endpoint, GATEWAY, [clients, *metrics]),
+        _policy(endpoint, WORKER, metrics),
+    ]
+
+
+def _rule(port: int, peers: list[dict[str, Any]]) -> dict[str, Any]:
+    rule: dict[str, Any] = {"ports": [{"port": port, "protocol": "TCP"}]}
+    return {**rule, "from": peers} if peers else rule
+
+
+def _policy(endpoint: AsyncEndpoint, component: str, rules: list[dict[str, Any]]) -> Manifest:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata(endpoint, component, child_name(endpoint, component)),
+        "spec": {
+            "podSelector": {"matchLabels": selector(endpoint, component)},
+            "policyTypes": ["Ingress"],
+            "ingress": rules,
+        },
+    }
+
+
+def url_of(endpoint: AsyncEndpoint, load_balancer: str = "") -> str:
+    """Return where clients reach the gateway: HTTPRoute, Ingress, load balancer, or the Service.
+
+    `load_balancer` is the address in the Service's status, if it has one. The scheme of an
+    HTTPRoute is its Gateway's matter, which is not read; https is the usual case.
+    """
+    gateway = endpoint.spec.gateway
+    if gateway.http_route is not None and gateway.http_route.hostnames:
+        return f"https://{gateway.http_route.hostnames[0]}{gateway.base_path}"
+    if gateway.ingress is not None:
+        scheme = "https" if gateway.ingress.tls_secret else "http"
+        return f"{scheme}://{gateway.ingress.host}{gateway.base_path}"
+    if load_balancer:
+        host = f"[{load_balancer}]" if ":" in load_balancer else load_balancer
+        return f"http://{host}"
+    return f"http://{service_name(endpoint)}.{endpoint.metadata.namespace}.svc"

@@ -1,0 +1,133 @@
+"""From an endpoint to the objects that should exist for it, in the order to apply them. Pure.
+
+The same endpoint, platform and live state always give the same manifests; the golden files of
+tests/unit/operator/desired/golden show them.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_operator.desired.config import config_map
+from asyncendpoints_operator.desired.gateway import disruption_budget, gateway_deployment
+from asyncendpoints_operator.desired.naming import (
+    GATEWAY,
+    REDIS_KEY,
+    WORKER,
+    Live,
+    Manifest,
+    Platform,
+    is_ours,
+    metadata,
+    redis_secret_name,
+)
+from asyncendpoints_operator.desired.network import (
+    http_route,
+    ingress,
+    network_policies,
+    service,
+)
+from asyncendpoints_operator.desired.pod import service_account
+from asyncendpoints_operator.desired.worker import worker_deployment
+
+
+class Kind(NamedTuple):
+    """A kind of child. `optional`: its API may be absent from the cluster."""
+
+    api_version: str
+    kind: str
+    optional: bool = False
+
+
+CHILD_KINDS: Final = (
+    Kind("v1", "ServiceAccount"),
+    Kind("v1", "ConfigMap"),
+    Kind("v1", "Service"),
+    Kind("policy/v1", "PodDisruptionBudget"),
+    Kind("networking.k8s.io/v1", "NetworkPolicy"),
+    Kind("apps/v1", "Deployment"),
+    Kind("networking.k8s.io/v1", "Ingress"),
+    Kind("gateway.networking.k8s.io/v1", "HTTPRoute", optional=True),
+)
+"""Everything `desired` may return: what the operator watches and cleans up after a change."""
+
+
+def desired(endpoint: AsyncEndpoint, platform: Platform, live: Live) -> list[Manifest]:
+    """Return every child of `endpoint`, whose metadata.uid must be set.
+
+    Accounts and files come before the pods that name them, and what is public comes last.
+    """
+    if not endpoint.metadata.uid:
+        raise ValueError(f"{endpoint.key} has no UID: children would have no owner")
+    gateway_config = config_map(endpoint, GATEWAY)
+    worker_config = config_map(endpoint, WORKER)
+    children: list[Manifest | None] = [
+        *(
+            service_account(endpoint, component)
+            for component, options in (
+                (GATEWAY, endpoint.spec.gateway),
+                (WORKER, endpoint.spec.worker),
+            )
+            if options.service_account_name is None
+        ),
+        gateway_config,
+        worker_config,
+        service(endpoint),
+        disruption_budget(endpoint),
+        *network_policies(endpoint, platform),
+        gateway_deployment(endpoint, platform, gateway_config["metadata"]["name"]),
+        worker_deployment(endpoint, platform, live, worker_config["metadata"]["name"]),
+        ingress(endpoint),
+        http_route(endpoint),
+    ]
+    return [child for child in children if child is not None]
+
+
+def redis_secret(endpoint: AsyncEndpoint, url: str) -> Manifest:
+    """Return the Secret with the URL of the endpoint's own user of the operator's Redis.
+
+    It is made before the children, whose pods mount it, for an endpoint without spec.redis.
+    """
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata(endpoint, WORKER, redis_secret_name(endpoint)),
+        "type": "Opaque",
+        "stringData": {REDIS_KEY: url},
+    }
+
+
+def identity(manifest: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what tells an endpoint's children apart: kind and name."""
+    return manifest["kind"], manifest["metadata"]["name"]
+
+
+def obsolete(
+    endpoint: AsyncEndpoint,
+    existing: Iterable[Mapping[str, Any]],
+    wanted: Iterable[Manifest],
+    pods: Iterable[Mapping[str, Any]],
+    *,
+    rolling: bool,
+) -> list[Mapping[str, Any]]:
+    """Return the existing children to delete: of this very endpoint, and no longer wanted.
+
+    A ConfigMap stays while a pod mounts it, and while a rollout is under way (`rolling`), since an
+    old ReplicaSet may still have to replace a pod. Objects of others are never among them.
+    """
+    keep = {identity(manifest) for manifest in wanted}
+    mounted = {
+        volume["configMap"].get("name")
+        for pod in pods
+        for volume in pod.get("spec", {}).get("volumes") or ()
+        if volume.get("configMap")
+    }
+    kinds = {kind.kind for kind in CHILD_KINDS}
+    return [
+        child
+        for child in existing
+        if is_ours(child, endpoint)
+        and child["kind"] in kinds
+        and identity(child) not in keep
+        and not (child["kind"] == "ConfigMap" and (rolling or child["metadata"]["name"] in mounted))
+    ]

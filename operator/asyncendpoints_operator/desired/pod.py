@@ -1,0 +1,262 @@
+"""What the pods of gateway and workers have in common: security, volumes, environment. Pure.
+
+Every pod passes the `restricted` Pod Security Standard, names no UID (OpenShift assigns one), has a
+read-only root with a sized /tmp that is HOME as well, and gets no service account token of ours.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from asyncendpoints_core.resource import AsyncEndpoint, PodOptions
+from asyncendpoints_core.resource.base import Record
+from asyncendpoints_operator.desired.config import FILE
+from asyncendpoints_operator.desired.naming import (
+    ADMIN_PORT,
+    REDIS_KEY,
+    Manifest,
+    child_name,
+    labels,
+    metadata,
+    redis_secret_name,
+    selector,
+)
+
+ENDPOINT_FOLDER: Final = "/etc/asyncendpoints"
+REDIS_FOLDER: Final = "/etc/asyncendpoints-redis"
+TOKENS_FOLDER: Final = "/etc/asyncendpoints-tokens"
+_VOLUME: Final = "asyncendpoints-"
+
+# Ours are readable by any user of the image: it may run with another group than 0.
+_READABLE: Final = 0o444
+
+_CONTAINER_SECURITY: Final[dict[str, Any]] = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
+
+
+def dump(record: Record) -> dict[str, Any]:
+    """Return a part of the resource as Kubernetes writes it, without what is not set."""
+    dumped: dict[str, Any] = record.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {key: value for key, value in dumped.items() if value not in ("", [])}
+
+
+def env_value(name: str, value: str) -> dict[str, Any]:
+    """Return an environment variable."""
+    return {"name": name, "value": value}
+
+
+def env_field(name: str, path: str) -> dict[str, Any]:
+    """Return an environment variable with a field of the pod (downward API)."""
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+
+def environment(own: Sequence[dict[str, Any]], options: PodOptions | None) -> list[dict[str, Any]]:
+    """Return our variables and then the user's, which may refer to them; ours win by name.
+
+    HOME is the writable /tmp unless the user says otherwise.
+    """
+    result = list(own)
+    names = {variable["name"] for variable in result}
+    for variable in options.env if options else ():
+        if variable.name not in names:
+            shown = variable.model_dump(mode="json", by_alias=True, exclude_none=True)
+            result.append(shown if len(shown) > 1 else {**shown, "value": ""})
+            names.add(variable.name)
+    return result if "HOME" in names else [*result, env_value("HOME", "/tmp")]  # noqa: S108
+
+
+def redis_environment(endpoint: AsyncEndpoint) -> dict[str, Any]:
+    """Return the variable that tells a process where its Redis is."""
+    url = endpoint.spec.redis.url
+    if url is not None:
+        return env_value("ASYNCENDPOINTS_REDIS_URL", url)
+    return env_value("ASYNCENDPOINTS_REDIS_URL_FILE", f"{REDIS_FOLDER}/{REDIS_KEY}")
+
+
+def own_volumes(
+    endpoint: AsyncEndpoint, config: str, tokens: dict[str, Any] | None = None
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return our volumes and their mounts: the endpoint, the Redis URL and the tokens.
+
+    Secrets are mounted whole, without subPath, so that a rotated one arrives (rule 21).
+    """
+    volumes = [_volume("endpoint", ENDPOINT_FOLDER, configMap=_files(name=config, key=FILE))]
+    redis = endpoint.spec.redis
+    if redis.secret_ref is not None:
+        secret = _files(secretName=redis.secret_ref.name, key=redis.secret_ref.key, path=REDIS_KEY)
+        volumes.append(_volume("redis", REDIS_FOLDER, secret=secret))
+    elif redis.url is None:
+        secret = _files(secretName=redis_secret_name(endpoint), key=REDIS_KEY)
+        volumes.append(_volume("redis", REDIS_FOLDER, secret=secret))
+    if tokens is not None:
+        volumes.append(_volume("tokens", TOKENS_FOLDER, secret=tokens))
+    return volumes
+
+
+def _files(key: str, path: str = "", **source: str) -> dict[str, Any]:
+    """Return a volume source with one entry of a ConfigMap or Secret as one file."""
+    return {**source, "defaultMode": _READABLE, "items": [{"key": key, "path": path or key}]}
+
+
+def token_files(name: str, key: str) -> dict[str, Any]:
+    """Return the volume source of the bearer tokens."""
+    return _files(secretName=name, key=key, path="tokens")
+
+
+def _volume(
+    name: str, folder: str, **source: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    full = _VOLUME + name
+    return {"name": full, **source}, {"name": full, "mountPath": folder, "readOnly": True}
+
+
+def scratch(options: PodOptions, size: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the writable /tmp, unless the user mounts one there."""
+    if any(mount.mount_path.rstrip("/") == "/tmp" for mount in options.volume_mounts):  # noqa: S108
+        return []
+    name = f"{_VOLUME}tmp"
+    mount = {"name": name, "mountPath": "/tmp"}  # noqa: S108 - it is the pod's own
+    return [({"name": name, "emptyDir": {"sizeLimit": size}}, mount)]
+
+
+def user_volumes(options: PodOptions) -> list[dict[str, Any]]:
+    """Return the user's volumes."""
+    result = []
+    for volume in options.volumes:
+        source: dict[str, Any] = {"name": volume.name}
+        for field in ("config_map", "secret", "empty_dir", "persistent_volume_claim", "projected"):
+            value = getattr(volume, field)
+            if value is not None:
+                source[type(volume).model_fields[field].alias or field] = dump(value)
+        result.append(source)
+    return result
+
+
+def user_mounts(options: PodOptions) -> list[dict[str, Any]]:
+    """Return where the user's volumes appear."""
+    return [dump(mount) for mount in options.volume_mounts]
+
+
+def container(
+    name: str,
+    image: str,
+    env: list[dict[str, Any]],
+    mounts: Iterable[dict[str, Any]],
+    **more: Any,
+) -> dict[str, Any]:
+    """Return a restricted container; parts of `more` that are empty are left out."""
+    return {
+        "name": name,
+        "image": image,
+        "env": env,
+        "volumeMounts": list(mounts),
+        "securityContext": _CONTAINER_SECURITY,
+        **{key: value for key, value in more.items() if value},
+    }
+
+
+def users_part(options: PodOptions) -> dict[str, Any]:
+    """Return what the resource says of the container with the user's code (or of the gateway)."""
+    return {
+        "imagePullPolicy": options.pull_policy,
+        "envFrom": [dump(source) for source in options.env_from],
+        "resources": options.resources,
+    }
+
+
+def probe(path: str, *, period: int, failures: int, timeout: int = 5) -> dict[str, Any]:
+    """Return an HTTP probe of the admin port; all times in seconds."""
+    return {
+        "httpGet": {"path": path, "port": "admin"},
+        "periodSeconds": period,
+        "failureThreshold": failures,
+        "timeoutSeconds": timeout,
+    }
+
+
+ADMIN: Final = {"name": "admin", "containerPort": ADMIN_PORT}
+
+
+def pod_template(
+    endpoint: AsyncEndpoint,
+    component: str,
+    options: PodOptions,
+    *,
+    annotations: dict[str, str],
+    **spec: Any,
+) -> dict[str, Any]:
+    """Return a pod template with the fields that the resource takes for every pod.
+
+    `annotations` give way to the user's own of the same name; labels of ours do not.
+    """
+    own_account = options.service_account_name is None
+    security: dict[str, Any] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    template: dict[str, Any] = {
+        "metadata": {"labels": {**options.labels, **labels(endpoint, component)}},
+        "spec": {
+            "enableServiceLinks": False,
+            "serviceAccountName": options.service_account_name or child_name(endpoint, component),
+            "securityContext": {**security, **dump(options.pod_security_context)},
+            **spec,
+            **_scheduling(endpoint, component, options),
+        },
+    }
+    if own_account:
+        template["spec"]["automountServiceAccountToken"] = False
+    notes = {**annotations, **options.annotations}
+    if notes:
+        template["metadata"]["annotations"] = notes
+    return template
+
+
+def _scheduling(endpoint: AsyncEndpoint, component: str, options: PodOptions) -> dict[str, Any]:
+    """Return what the resource says of where pods run, without what it does not say."""
+    own_pods = {"labelSelector": {"matchLabels": selector(endpoint, component)}}
+    said = {
+        "imagePullSecrets": [dump(secret) for secret in options.image_pull_secrets],
+        "nodeSelector": options.node_selector,
+        "tolerations": [dump(toleration) for toleration in options.tolerations],
+        "affinity": options.affinity,
+        "topologySpreadConstraints": [
+            {**own_pods, **constraint} for constraint in options.topology_spread_constraints
+        ],
+        "priorityClassName": options.priority_class_name,
+        "runtimeClassName": options.runtime_class_name,
+    }
+    return {key: value for key, value in said.items() if value}
+
+
+def service_account(endpoint: AsyncEndpoint, component: str) -> Manifest:
+    """Return a ServiceAccount without a token."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": metadata(endpoint, component, child_name(endpoint, component)),
+        "automountServiceAccountToken": False,
+    }
+
+
+def deployment(
+    endpoint: AsyncEndpoint,
+    component: str,
+    *,
+    replicas: int,
+    rollout: Record,
+    template: dict[str, Any],
+) -> Manifest:
+    """Return a Deployment; `replicas` is always in it (kubernetes rule 16)."""
+    name = child_name(endpoint, component)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(endpoint, component, name),
+        "spec": {
+            "replicas": replicas,
+            "revisionHistoryLimit": 2,
+            "selector": {"matchLabels": selector(endpoint, component)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": dump(rollout)},
+            "template": template,
+        },
+    }

@@ -1,0 +1,179 @@
+"""The workers' Deployment. Its pod template is a function of the spec alone (kubernetes rule 8).
+
+In HTTP mode the main container is our agent and the user's is a native sidecar: the kubelet ends
+sidecars only after the main containers, so the user's server outlives the worker that calls it.
+The agent's image is the installation's when the template is first made, and stays what it was until
+the spec changes the template, or it cannot work: an upgrade of the operator rolls no worker.
+"""
+
+import math
+from typing import Any, Final
+
+from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_operator.desired.config import content_hash
+from asyncendpoints_operator.desired.naming import (
+    ADMIN_PORT,
+    AGENT_CONTAINER,
+    TARGET_CONTAINER,
+    TEMPLATE_ANNOTATION,
+    WORKER,
+    Live,
+    Manifest,
+    Platform,
+)
+from asyncendpoints_operator.desired.pod import (
+    ADMIN,
+    ENDPOINT_FOLDER,
+    container,
+    deployment,
+    env_field,
+    env_value,
+    environment,
+    own_volumes,
+    pod_template,
+    probe,
+    redis_environment,
+    scratch,
+    user_mounts,
+    user_volumes,
+    users_part,
+)
+
+GRACE_MARGIN_SECONDS: Final = 30
+"""Beyond the drain: time to deliver the last outcomes and to end."""
+LONG_DRAIN_SECONDS: Final = 600
+"""Above it, autoscalers of nodes are asked to leave the pod alone: they wait no longer."""
+_STARTUP_SECONDS: Final = 600
+_SCRATCH: Final = "1Gi"
+_AGENT_RESOURCES: Final = {"requests": {"cpu": "50m", "memory": "96Mi"}}
+
+_STAY: Final = {
+    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+    "karpenter.sh/do-not-disrupt": "true",
+}
+
+
+def grace_seconds(endpoint: AsyncEndpoint) -> int:
+    """Return how long a worker's pod has to end, in whole seconds."""
+    return math.ceil(endpoint.spec.drain_seconds) + GRACE_MARGIN_SECONDS
+
+
+def worker_deployment(
+    endpoint: AsyncEndpoint, platform: Platform, live: Live, config: str
+) -> Manifest:
+    """Return the workers' Deployment, which reads the ConfigMap `config` at its start."""
+    is_http = endpoint.spec.worker.http is not None
+    image = "" if is_http else endpoint.spec.worker.image or ""
+    template = _template(endpoint, platform, config, image)
+    fingerprint = content_hash(template)
+    if is_http:
+        keep = live.agent_image and live.template == fingerprint
+        agent = live.agent_image if keep else platform.worker_image
+        template = _template(endpoint, platform, config, agent)
+    notes = template["metadata"].setdefault("annotations", {})
+    notes[TEMPLATE_ANNOTATION] = fingerprint
+    return deployment(
+        endpoint,
+        WORKER,
+        replicas=live.replicas,
+        rollout=endpoint.spec.worker.rollout,
+        template=template,
+    )
+
+
+def live_of(deployment: dict[str, Any] | None, replicas: int, *, refused: bool = False) -> Live:
+    """Read from a worker Deployment that is there (None: it is not) what the next one needs.
+
+    `refused`: its workers are of a version that cannot work, so no image of theirs is kept.
+    """
+    if deployment is None or refused:
+        return Live(replicas)
+    template = deployment["spec"]["template"]
+    containers = template["spec"]["containers"]
+    image = next((c["image"] for c in containers if c["name"] == AGENT_CONTAINER), "")
+    notes = (template.get("metadata") or {}).get("annotations") or {}
+    return Live(replicas, image, notes.get(TEMPLATE_ANNOTATION, ""))
+
+
+def _template(
+    endpoint: AsyncEndpoint, platform: Platform, config: str, main_image: str
+) -> dict[str, Any]:
+    worker = endpoint.spec.worker
+    own = own_volumes(endpoint, config)
+    writable = scratch(worker, _SCRATCH)
+    tmp = [mount for _, mount in writable]
+    users = {"mounts": [*tmp, *user_mounts(worker)], **users_part(worker)}
+    files = [mount for _, mount in own]
+    if worker.http is None:
+        users["mounts"] = [*files, *users["mounts"]]
+        env = environment(_environment(endpoint, platform), worker)
+        containers = {"containers": [_main(main_image, env, **users)]}
+    else:
+        env = environment(_environment(endpoint, platform), None)
+        agent = _main(main_image, env, [*files, *tmp], resources=_AGENT_RESOURCES)
+        containers = {"containers": [agent], "initContainers": [_sidecar(endpoint, users)]}
+    return pod_template(
+        endpoint,
+        WORKER,
+        worker,
+        annotations=_STAY if endpoint.spec.drain_seconds > LONG_DRAIN_SECONDS else {},
+        terminationGracePeriodSeconds=grace_seconds(endpoint),
+        **containers,
+        volumes=[*(volume for volume, _ in [*own, *writable]), *user_volumes(worker)],
+    )
+
+
+def _main(
+    image: str, env: list[dict[str, Any]], mounts: list[dict[str, Any]], **more: Any
+) -> dict[str, Any]:
+    """Return the container with the supervisor.
+
+    It answers the probes itself. /livez fails when its own loop has not turned for 60 s; /readyz
+    means that its children have imported their handlers, which the startup probe gives 10 minutes;
+    they do that while Redis is away as well.
+    """
+    return container(
+        AGENT_CONTAINER,
+        image,
+        env,
+        mounts,
+        command=["asyncendpoints", "worker"],
+        args=[
+            *("--endpoint", f"{ENDPOINT_FOLDER}/endpoint.yaml"),
+            *("--admin-port", str(ADMIN_PORT)),
+        ],
+        ports=[ADMIN],
+        startupProbe=probe("/readyz", period=1, failures=_STARTUP_SECONDS),
+        readinessProbe=probe("/readyz", period=5, failures=3),
+        livenessProbe=probe("/livez", period=10, failures=6),
+        **more,
+    )
+
+
+def _sidecar(endpoint: AsyncEndpoint, users: dict[str, Any]) -> dict[str, Any]:
+    """Return the user's container as a native sidecar; it counts as started once it listens."""
+    worker = endpoint.spec.worker
+    port = worker.http.port if worker.http else 0
+    return container(
+        TARGET_CONTAINER,
+        worker.image or "",
+        environment([], worker),
+        users.pop("mounts"),
+        restartPolicy="Always",
+        ports=[{"name": "jobs", "containerPort": port}],
+        startupProbe={
+            "tcpSocket": {"port": "jobs"},
+            "periodSeconds": 1,
+            "failureThreshold": _STARTUP_SECONDS,
+        },
+        **users,
+    )
+
+
+def _environment(endpoint: AsyncEndpoint, platform: Platform) -> list[dict[str, Any]]:
+    return [
+        redis_environment(endpoint),
+        env_value("ASYNCENDPOINTS_INSTALLATION_ID", platform.installation),
+        env_value("ASYNCENDPOINTS_ADMIN_HOST", platform.listen_host),
+        env_field("ASYNCENDPOINTS_POD_UID", "metadata.uid"),
+    ]

@@ -1,0 +1,257 @@
+"""The one edge to the Kubernetes API: read, server-side apply, patch and delete plain manifests.
+
+Objects are dicts as the API speaks them. Every refusal is a `Refused` that carries the status and
+the API's own sentence; an API server that cannot be reached is `Unreachable`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import ClientError
+from kubernetes.aio import client, config
+from kubernetes.aio.client.exceptions import ApiException
+
+from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
+from asyncendpoints_operator.desired.naming import FIELD_MANAGER
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from asyncendpoints_operator.desired.naming import Manifest
+
+_CALL_SECONDS: Final = 15.0
+_PAGE: Final = 500
+_CREDENTIALS_AGE: Final = timedelta(minutes=5)
+"""A mounted token is replaced by a new one before it ends; so old it is read again."""
+
+PLURALS: Final = {
+    "AsyncEndpoint": "asyncendpoints",
+    "ConfigMap": "configmaps",
+    "Deployment": "deployments",
+    "Event": "events",
+    "HTTPRoute": "httproutes",
+    "Ingress": "ingresses",
+    "Namespace": "namespaces",
+    "NetworkPolicy": "networkpolicies",
+    "Pod": "pods",
+    "PodDisruptionBudget": "poddisruptionbudgets",
+    "Secret": "secrets",
+    "Service": "services",
+    "ServiceAccount": "serviceaccounts",
+}
+
+
+# A kubeconfig that is not there is told by `connect`, in one line; the client would tell it too.
+logging.getLogger("kubernetes.aio.config.kube_config").setLevel(logging.ERROR)
+
+
+class Unreachable(AsyncEndpointsError):
+    """The API server did not answer: nothing is known, try again later."""
+
+
+class Refused(AsyncEndpointsError):
+    """The API server answered with an error."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        """Keep the HTTP status, the API's reason word (`Invalid`) and its sentence."""
+        super().__init__(message or reason or str(status))
+        self.status, self.reason = status, reason
+
+    @property
+    def missing(self) -> bool:
+        """Whether the object is not there (404); anything else says nothing about absence."""
+        return self.status == 404
+
+    @property
+    def conflict(self) -> bool:
+        """Whether a precondition failed or the name is taken (409)."""
+        return self.status == 409
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """One object's address."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any]) -> Ref:
+        """Return the address of a manifest."""
+        meta = manifest["metadata"]
+        return cls(
+            manifest["apiVersion"], manifest["kind"], meta.get("namespace", ""), meta["name"]
+        )
+
+    @property
+    def path(self) -> str:
+        """The object's path at the API server."""
+        return f"{collection(self.api_version, self.kind, self.namespace)}/{self.name}"
+
+
+def collection(api_version: str, kind: str, namespace: str | None) -> str:
+    """Return the path of a kind's objects, in one namespace or (None or empty) in all."""
+    root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+    scope = f"/namespaces/{namespace}" if namespace else ""
+    return f"{root}{scope}/{PLURALS[kind]}"
+
+
+class Cluster:
+    """A connection to one API server. `requests` counts the calls made, for /metrics."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self.api = api
+        self.requests = 0
+
+    async def get(self, ref: Ref) -> Manifest:
+        """Read one object; Refused.missing when it is not there."""
+        return await self._call("GET", ref.path)
+
+    async def list(
+        self, api_version: str, kind: str, namespace: str | None = None, selector: str = ""
+    ) -> AsyncIterator[Manifest]:
+        """Read every object of a kind, page by page."""
+        query = [("limit", str(_PAGE)), *([("labelSelector", selector)] if selector else [])]
+        token = ""
+        while True:
+            page = await self._call(
+                "GET",
+                collection(api_version, kind, namespace),
+                [*query, *([("continue", token)] if token else [])],
+            )
+            for item in page["items"]:
+                yield {"apiVersion": api_version, "kind": kind, **item}
+            token = page["metadata"].get("continue", "")
+            if not token:
+                return
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        """Create an object; Refused.conflict when the name is taken."""
+        ref = Ref.of(manifest)
+        path = collection(ref.api_version, ref.kind, ref.namespace)
+        return await self._call("POST", path, [("fieldManager", FIELD_MANAGER)], manifest)
+
+    async def apply(self, manifest: Manifest) -> Manifest:
+        """Server-side apply under our own field manager (KEP-555), taking our fields back by force.
+
+        A `metadata.resourceVersion` or `uid` in the manifest is a precondition (409 if it differs).
+        """
+        query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
+        return await self._call(
+            "PATCH", Ref.of(manifest).path, query, manifest, "application/apply-patch+yaml"
+        )
+
+    async def merge(self, ref: Ref, patch: Manifest, *, subresource: str = "") -> Manifest:
+        """Apply a JSON merge patch (RFC 7396) to an object or its subresource."""
+        path = f"{ref.path}/{subresource}" if subresource else ref.path
+        query = [("fieldManager", FIELD_MANAGER)]
+        return await self._call("PATCH", path, query, patch, "application/merge-patch+json")
+
+    async def delete(self, ref: Ref, *, uid: str | None) -> None:
+        """Delete exactly the object with this UID; one that is gone already is fine.
+
+        None is for an object whose name nobody else could have made.
+        """
+        options: Manifest = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+        }
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
+        try:
+            await self._call("DELETE", ref.path, [], options)
+        except Refused as error:
+            if not error.missing:
+                raise
+
+    async def serves(self, group: str, version: str, plural: str) -> bool:
+        """Tell whether the API server has a kind of that plural."""
+        try:
+            found = await self._call("GET", f"/apis/{group}/{version}")
+        except Refused as error:
+            if error.missing:
+                return False
+            raise
+        return any(resource["name"] == plural for resource in found["resources"])
+
+    async def credentials(self) -> dict[str, Any]:
+        """Return where the API server is and who we are, in the words of kopf's ConnectionInfo."""
+        config = self.api.configuration
+        key = await config.get_api_key_with_prefix("BearerToken") or ""
+        scheme, _, token = key.rpartition(" ")
+        return {
+            "server": config.host,
+            "ca_path": config.ssl_ca_cert,
+            "insecure": not config.verify_ssl,
+            "certificate_path": config.cert_file,
+            "private_key_path": config.key_file,
+            "scheme": scheme or None,
+            "token": token or None,
+            "trust_env": True,
+            "expiration": datetime.now(UTC) + _CREDENTIALS_AGE,
+        }
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.api.close()
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        query: Sequence[tuple[str, str]] = (),
+        body: Manifest | None = None,
+        content_type: str = "application/json",
+    ) -> Manifest:
+        self.requests += 1
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        try:
+            request = await self.api.param_serialize(
+                method,
+                path,
+                query_params=list(query),
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            response = await self.api.call_api(*request, _request_timeout=_CALL_SECONDS)
+            text = await response.read()
+        except ApiException as error:
+            raise _refusal(error.status or 0, error.body or "", error.reason or "") from None
+        except (ClientError, OSError, TimeoutError) as error:
+            raise Unreachable(f"the API server did not answer: {error!r}") from error
+        if not 200 <= response.status < 300:
+            raise _refusal(response.status, text, response.reason or "")
+        answer: Manifest = json.loads(text)
+        return answer
+
+
+def _refusal(status: int, body: str | bytes, reason: str) -> Refused:
+    try:
+        answer = json.loads(body)
+        return Refused(status, str(answer.get("reason", reason)), str(answer.get("message", "")))
+    except (ValueError, AttributeError):
+        return Refused(status, reason, "")
+
+
+async def connect(kubeconfig: str = "", context: str = "") -> Cluster:
+    """Connect with a kubeconfig file, the pod's service account, or the default kubeconfig."""
+    try:
+        if kubeconfig or context:
+            await config.load_kube_config(config_file=kubeconfig or None, context=context or None)
+        else:
+            try:
+                config.load_incluster_config()
+            except config.ConfigException:
+                await config.load_kube_config()
+    except (config.ConfigException, OSError) as error:
+        raise UsageError(f"no Kubernetes to talk to: {error}; give --kubeconfig FILE") from None
+    return Cluster(client.ApiClient())

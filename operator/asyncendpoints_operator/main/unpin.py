@@ -1,0 +1,57 @@
+"""`asyncendpoints unpin`: takes spec.replicas away, so that an endpoint is scaled by its jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Final
+
+from kubernetes.aio import config
+
+from asyncendpoints_core.errors import UsageError
+from asyncendpoints_core.resource import API_VERSION, KIND
+from asyncendpoints_operator.kube.client import Cluster, Ref, Refused, connect
+
+_POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def unpin(name: str, namespace: str | None, kubeconfig: str | None, context: str | None) -> None:
+    """Remove spec.replicas; says in one line what was done. Raises UsageError, Refused."""
+    where = namespace or _default_namespace(kubeconfig, context)
+    asyncio.run(_run(Ref(API_VERSION, KIND, where, name), kubeconfig or "", context or ""))
+
+
+async def _run(ref: Ref, kubeconfig: str, context: str) -> None:
+    cluster = await connect(kubeconfig, context)
+    try:
+        before = await _remove(cluster, ref)
+    finally:
+        await cluster.close()
+    what = "was not pinned" if before is None else f"was pinned at {before}, it scales by its jobs"
+    sys.stdout.write(f"{ref.namespace}/{ref.name} {what}\n")
+
+
+async def _remove(cluster: Cluster, ref: Ref) -> int | None:
+    try:
+        found = await cluster.get(ref)
+        before: int | None = found["spec"].get("replicas")
+        if before is not None:
+            await cluster.merge(ref, {"spec": {"replicas": None}})
+    except Refused as error:
+        if error.missing:
+            raise UsageError(f"there is no AsyncEndpoint {ref.namespace}/{ref.name}") from None
+        raise
+    return before
+
+
+def _default_namespace(kubeconfig: str | None, context: str | None) -> str:
+    """Return the namespace of the context, as kubectl does."""
+    if _POD_NAMESPACE.exists() and not (kubeconfig or context):
+        return _POD_NAMESPACE.read_text(encoding="utf-8").strip()
+    try:
+        contexts, active = config.list_kube_config_contexts(kubeconfig or None)
+    except (config.ConfigException, OSError):
+        return "default"
+    chosen = next((one for one in contexts if one["name"] == context), active)
+    return str(chosen["context"].get("namespace") or "default")

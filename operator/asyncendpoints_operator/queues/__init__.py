@@ -1,0 +1,1 @@
+"""The Redis servers of the endpoints, and what is read from them."""

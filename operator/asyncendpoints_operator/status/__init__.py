@@ -1,0 +1,1 @@
+"""From what was observed to status, conditions and Events."""

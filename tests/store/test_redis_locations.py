@@ -1,0 +1,212 @@
+"""The same store on a Cluster, behind Sentinels, over a unix socket, with passwords and TLS."""
+
+import asyncio
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from asyncendpoints_core.errors import StoreUnavailable, UsageError
+from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.redis import RedisConnection, RedisStore, read_stats
+from asyncendpoints_core.store.redis import location as place
+from asyncendpoints_core.store.redis.location import hide, place_of
+from support.redis.cluster import RedisCluster
+from support.redis.sentinel import RedisSentinel
+from support.redis.server import RedisServer
+from support.store.stores import DONE, POLICY, hand, new, policy, put
+from support.store.verbs import VERBS, Scene
+
+ENDPOINT = "tests/reports"
+
+
+async def use_everything(store: RedisStore) -> None:
+    """Run every verb, a wait that is rung, and a watch that sees a change."""
+    scene = Scene(store)
+    await scene.build()
+    for verb in VERBS.values():
+        await verb(scene)
+    worker = await hand(store, "waiter")
+    while taken := await worker.take():
+        await store.settle([jobs.complete(job.claim, DONE) for job in taken])
+    waiting = asyncio.ensure_future(store.wait_for_work(worker.id, 20_000))
+    async with store.events() as events:
+        assert (await anext(events)).job_id is None
+        [job_id] = await put(store, new())
+        event = await asyncio.wait_for(anext(events), 20)
+        assert (event.job_id, event.revision) == (job_id, 1)
+    assert await asyncio.wait_for(waiting, 20)
+
+
+def cluster_url(cluster: RedisCluster) -> str:
+    hosts = ",".join(f"{node.host}:{node.port}" for node in cluster.nodes)
+    return f"redis+cluster://{hosts}"
+
+
+@pytest.mark.parametrize("endpoint", [ENDPOINT, "tests/images", "default/c"])
+async def test_every_verb_on_a_cluster(redis_cluster: RedisCluster, endpoint: str) -> None:
+    store = RedisStore(cluster_url(redis_cluster), endpoint)
+    health = await store.open()
+    assert health.version
+    await use_everything(store)
+    await store.close()
+
+
+async def test_one_connection_to_a_cluster_serves_endpoints_on_every_node(
+    redis_cluster: RedisCluster,
+) -> None:
+    connection = RedisConnection(cluster_url(redis_cluster))
+    stores = [RedisStore(connection, f"tests/e{number}") for number in range(12)]
+    for number, store in enumerate(stores):
+        await store.open()
+        await store.configure(POLICY)
+        await put(store, *(new() for _ in range(number)))
+    slots = {redis_cluster.owner_of(redis_cluster.slot_of(f"{{tests/e{n}}}")) for n in range(12)}
+    assert len(slots) > 1
+    figures = await read_stats(stores)
+    found = [f.counts[State.QUEUED] for f in figures if not isinstance(f, Exception)]
+    assert found == list(range(12))
+    await connection.close()
+    assert all(isinstance(answer, Exception) for answer in await read_stats(stores))
+
+
+async def test_a_slot_that_moved_is_followed(redis_cluster: RedisCluster) -> None:
+    store = RedisStore(cluster_url(redis_cluster), ENDPOINT)
+    await store.open()
+    await store.configure(POLICY)
+    ids = await put(store, new(), new())
+    slot = redis_cluster.slot_of(f"{{{ENDPOINT}}}")
+    target = (redis_cluster.owner_of(slot) + 1) % 3
+    await asyncio.to_thread(redis_cluster.migrate, slot, target)
+    mover = await hand(store, "mover")
+    taken = await mover.take()
+    assert [job.job.id for job in taken] == ids
+    await store.settle([jobs.complete(job.claim, DONE) for job in taken])
+    await use_everything(store)
+    await store.close()
+
+
+async def test_a_sentinels_master_is_found_and_found_again(redis_sentinel: RedisSentinel) -> None:
+    hosts = ",".join(f"{host}:{port}" for host, port in redis_sentinel.addresses)
+    store = RedisStore(f"redis+sentinel://{hosts}/{redis_sentinel.service_name}/0", ENDPOINT)
+    await store.open()
+    await use_everything(store)
+    [job_id] = await put(store, new())
+    # Replication is asynchronous: what this asks is that the replica has it before it takes over.
+    replies = await store._caller.send([("WAIT", "1", "20000")])
+    assert replies == [1]
+    await asyncio.to_thread(redis_sentinel.failover)
+    [found] = await store.get([job_id])
+    assert found.job is not None
+    await put(store, new())
+    await store.close()
+
+
+async def test_a_unix_socket_with_a_password() -> None:
+    with RedisServer(unix_socket=True, requirepass="s3 cret/@") as server:
+        store = RedisStore(server.unix_url, ENDPOINT)
+        await store.open()
+        await use_everything(store)
+        await store.close()
+
+
+def certificates(folder: Path) -> None:
+    """Make a certificate for 127.0.0.1 that vouches for itself."""
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    names = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, *names],
+        check=True,
+        capture_output=True,
+    )
+
+
+async def test_tls(tmp_path: Path) -> None:
+    certificates(tmp_path)
+    with RedisServer() as plain:
+        port = plain.port
+    with RedisServer(
+        tls_port=port,
+        tls_cert_file=str(tmp_path / "cert.pem"),
+        tls_key_file=str(tmp_path / "key.pem"),
+        tls_ca_cert_file=str(tmp_path / "cert.pem"),
+        tls_auth_clients="no",
+    ):
+        url = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={tmp_path / 'cert.pem'}"
+        store = RedisStore(url, ENDPOINT)
+        await store.open()
+        await use_everything(store)
+        await store.close()
+
+
+async def test_two_endpoints_on_one_server_do_not_meet(redis_url: str) -> None:
+    connection = RedisConnection(redis_url)
+    one, other = RedisStore(connection, "a/x"), RedisStore(connection, "b/x")
+    for store in (one, other):
+        await store.open()
+    await one.configure(policy(max_depth=1))
+    await put(one, new())
+    await put(other, new(), new())
+    await one.close()  # the connection is its owner's
+    assert (await other.stats()).counts[State.QUEUED] == 2
+    await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://:pw@host:1/0", "redis://:***@host:1/0"),
+        ("redis://me:p%40w@host/0", "redis://me:***@host/0"),
+        ("redis://host/0?password=pw", "redis://host/0?password=***"),
+        ("redis+cluster://:pw@a:1,b:2", "redis+cluster://:***@a:1,b:2"),
+        ("unix://:pw@/tmp/r.sock?db=0", "unix://:***@/tmp/r.sock?db=0"),
+        ("redis://host:1/0", "redis://host:1/0"),
+    ],
+)
+def test_passwords_are_hidden(url: str, shown: str) -> None:
+    assert hide(url) == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://host",
+        "host:6379",
+        "",
+        "redis://host:port/0",
+        "redis+sentinel://:pw@host:1",
+        "redis+cluster://",
+        "redis+cluster://a:x",
+    ],
+)
+def test_a_url_that_is_none_is_refused_in_one_line(url: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        place_of(url)
+    assert "\n" not in str(caught.value)
+    assert "pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["/1", "/0"])
+async def test_a_server_that_takes_the_connection_and_never_answers_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(place, "CONNECT_SECONDS", 0.2)
+    came, left = 0, asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal came
+        came += 1
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        left.set()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        url = f"redis://:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}{path}"
+        store = RedisStore(url, ENDPOINT)
+        with pytest.raises(StoreUnavailable, match="did not answer in time"):
+            await store.stats()
+        assert came == 1  # a second one would be as silent, and who asks waits
+        await store.close()
+        await asyncio.wait_for(left.wait(), 20)

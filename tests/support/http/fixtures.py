@@ -1,0 +1,31 @@
+"""Fixtures of the gateway's system tests: a running gateway on each of the two stores."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from asyncendpoints_core.store.memory import MemoryStore
+from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.redis import RedisStore
+from support.http.gateway import Site, endpoint, serving
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    """A fresh store."""
+    made: Store
+    if request.param == "memory":
+        made = MemoryStore()
+    else:
+        made = RedisStore(request.getfixturevalue("redis_url"), endpoint().key)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+@pytest.fixture
+async def site(store: Store) -> AsyncIterator[Site]:
+    """A gateway with the routes of support.http.gateway."""
+    async with serving(store) as running:
+        yield running

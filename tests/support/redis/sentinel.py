@@ -1,0 +1,107 @@
+"""A real master with a replica, watched by real Redis Sentinels."""
+
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+from typing import Any, Self
+
+from redis import Redis
+
+from support.lifetime import Lifetime
+from support.ports import free_port
+from support.redis.cluster import wait_until
+from support.redis.server import RedisProcess, RedisServer
+
+CONFIG = """\
+port {port}
+bind 127.0.0.1
+dir {directory}
+sentinel monitor {name} 127.0.0.1 {master} {quorum}
+sentinel down-after-milliseconds {name} 1000
+sentinel failover-timeout {name} 5000
+"""
+
+
+class RedisSentinel(Lifetime):
+    """One master, one replica and `sentinels` (1 to 3) Sentinels that fail over within seconds."""
+
+    def __init__(self, sentinels: int = 1, service_name: str = "main") -> None:
+        self.service_name = service_name
+        # By default a master waits 5 s for more replicas before it sends the data.
+        self.servers = [RedisServer(repl_diskless_sync_delay=0) for _ in range(2)]
+        self.directory = Path(tempfile.mkdtemp(prefix="sentinel-"))
+        self.addresses: list[tuple[str, int]] = []
+        self._count = sentinels
+        self._processes: list[RedisProcess] = []
+        self._clients: list[Redis] = []
+
+    def start(self) -> Self:
+        """Start all; return when every Sentinel knows the replica and the other Sentinels."""
+        master, replica = (server.start() for server in self.servers)
+        with Redis.from_url(replica.url) as client:
+            client.replicaof(master.host, str(master.port))
+        for _ in range(self._count):
+            self._start_sentinel(master)
+        wait_until(self._is_complete, "a complete set of Sentinels")
+        return self
+
+    def _start_sentinel(self, master: RedisServer) -> None:
+        port = free_port()
+        # Sentinel keeps its state in its configuration file.
+        path = self.directory / f"{port}.conf"
+        path.write_text(
+            CONFIG.format(
+                port=port,
+                directory=self.directory,
+                name=self.service_name,
+                master=master.port,
+                quorum=self._count // 2 + 1,
+            )
+        )
+        process = RedisProcess([str(path), "--sentinel"], self.directory, r"\+monitor master")
+        self._processes.append(process)
+        if not process.wait_ready():
+            raise RuntimeError(f"a Sentinel did not start:\n{process.log}")
+        self.addresses.append(("127.0.0.1", port))
+        self._clients.append(Redis(port=port, decode_responses=True))
+
+    def _is_complete(self) -> bool:
+        for client in self._clients:
+            master: Any = client.sentinel_master(self.service_name)
+            replicas: Any = client.sentinel_slaves(self.service_name)
+            healthy = [r for r in replicas if r["master-link-status"] == "ok"]
+            if master["num-other-sentinels"] != self._count - 1 or not healthy:
+                return False
+        return True
+
+    @property
+    def master(self) -> RedisServer:
+        """The server that the first Sentinel calls the master now."""
+        address: Any = self._clients[0].sentinel_get_master_addr_by_name(self.service_name)
+        return next(server for server in self.servers if server.port == int(address[1]))
+
+    def failover(self) -> RedisServer:
+        """Let the replica take over in order; return the new master."""
+        old = self.master
+        self._clients[0].execute_command("SENTINEL", "FAILOVER", self.service_name)
+        return self.wait_for_new_master(old)
+
+    def wait_for_new_master(self, old: RedisServer) -> RedisServer:
+        """Wait until another server than `old` is the master and accepts writes; return it."""
+        wait_until(lambda: self.master is not old and self._is_writable(self.master), "a failover")
+        return self.master
+
+    def _is_writable(self, server: RedisServer) -> bool:
+        with Redis.from_url(server.url, decode_responses=True) as client:
+            return bool(client.info("replication")["role"] == "master")
+
+    def close(self) -> None:
+        """Kill everything and remove the data."""
+        for client in self._clients:
+            client.close()
+        for process in self._processes:
+            process.end(signal.SIGKILL)
+        for server in self.servers:
+            server.close()
+        shutil.rmtree(self.directory, ignore_errors=True)

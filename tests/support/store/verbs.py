@@ -1,0 +1,93 @@
+"""Every verb of the store once, on a store where each has something to do: for the fault tests."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.ids import JobId
+from asyncendpoints_core.jobs.records import Claim, Progress
+from asyncendpoints_core.store.protocol import Beat, Cause, Store
+from support.store.stores import DONE, ERROR, POLICY, Hand, hand, new, put
+
+
+class Scene:
+    """A store with a job in every state, and a worker that holds some."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.fresh = new(key="fresh")
+        self.ids: dict[str, JobId] = {}
+        self.claims: list[Claim] = []
+        self.worker = Hand(store, "w1")
+
+    async def build(self) -> None:
+        """Put everything in place."""
+        store = self.store
+        await store.configure(POLICY)
+        self.worker = await hand(store)
+        crashing = await hand(store, "crashing")
+        ended = [new() for _ in range(3)]
+        await put(store, *ended)
+        completed, failed, _ = taken = await self.worker.take()
+        await store.settle([jobs.complete(completed.claim, DONE), jobs.fail(failed.claim, ERROR)])
+        await store.cancel([taken[2].job.id])
+        await store.settle([jobs.canceled(taken[2].claim)])
+        await put(store, new())
+        await crashing.one()
+        await store.release_worker("crashing", Cause.CRASH)
+        lonely = await hand(store, "lonely")
+        [suspect] = await lonely.take()
+        await put(store, new(), new())
+        self.claims = [job.claim for job in await self.worker.take(2)]
+        waiting, delayed = new(), new(delay_ms=60_000)
+        await put(store, waiting, delayed, new(), new(), new())
+        self.ids = {
+            "completed": completed.job.id,
+            "failed": failed.job.id,
+            "waiting": waiting.id,
+            "delayed": delayed.id,
+            "suspect": suspect.job.id,
+        }
+
+
+Act = Callable[[Scene], Awaitable[Any]]
+
+
+async def settle(scene: Scene) -> object:
+    first, second, *_ = scene.claims
+    return await scene.store.settle([jobs.complete(first, DONE), jobs.release(second)])
+
+
+async def configure(scene: Scene) -> object:
+    return await scene.store.configure(POLICY)
+
+
+# By the name of the script each runs.
+VERBS: dict[str, Act] = {
+    "configure": configure,
+    "enqueue": lambda s: s.store.enqueue([s.fresh]),
+    "register": lambda s: hand(s.store, "w9"),
+    "claim": lambda s: s.store.claim("w1", 50, 2),
+    "settle": settle,
+    "progress": lambda s: s.store.progress([(s.claims[0], Progress(0.5, "half"))]),
+    "heartbeat": lambda s: s.store.heartbeat([Beat("w1"), Beat("nobody")]),
+    "reconcile": lambda s: s.store.reconcile("w1", s.claims[:1]),
+    "cordon": lambda s: s.store.cordon(["w1"], 30, "operator"),
+    "uncordon": lambda s: s.store.uncordon(["w1"], "operator"),
+    "release_worker": lambda s: s.store.release_worker("w1", Cause.LOST),
+    "workers": lambda s: s.store.workers(),
+    "recover": lambda s: s.store.recover(),
+    "sweep": lambda s: s.store.sweep(),
+    "cancel": lambda s: s.store.cancel([s.ids["waiting"], s.claims[0].job_id]),
+    "redrive": lambda s: s.store.redrive([s.ids["failed"]]),
+    "delete": lambda s: s.store.delete([s.ids["completed"]]),
+    "get": lambda s: s.store.get(list(s.ids.values())),
+    "result": lambda s: s.store.result(s.ids["completed"]),
+    "list": lambda s: s.store.list(None, 100, None),
+    "stats": lambda s: s.store.stats(),
+    "pause": lambda s: s.store.pause(),
+    "resume": lambda s: s.store.resume(),
+    "shut": lambda s: s.store.shut(),
+    "reopen": lambda s: s.store.reopen(),
+    "wait": lambda s: s.store.wait_for_work("w1", 20),
+}

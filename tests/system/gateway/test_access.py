@@ -1,0 +1,212 @@
+"""Who may call: bearer tokens, other origins' pages, and what the docs page may load."""
+
+import re
+from pathlib import Path
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from asyncendpoints_core.errors import UsageError
+from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.store.memory import MemoryStore
+from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_gateway.http.auth import guard_of
+from support.http.fixtures import site, store
+from support.http.gateway import SCHEMA, Site, endpoint, serving
+
+__all__ = ["site", "store"]
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Path:
+    path = tmp_path / "tokens"
+    path.write_text("# two of them\nfirst\n\n  second  \n")
+    return path
+
+
+async def test_bearer_tokens_guard_everything(tokens: Path) -> None:
+    async with serving(MemoryStore(), auth_tokens_file=tokens) as site:
+        for method, path in (
+            ("POST", "/reports/7"),
+            ("GET", "/jobs"),
+            ("GET", "/jobs/x"),
+            ("GET", "/docs"),
+            ("GET", "/openapi.json"),
+            ("GET", "/nope"),
+            ("OPTIONS", "/jobs"),
+        ):
+            refused = await site.ask(method, path)
+            refused.problem("unauthorized", 401)
+            assert refused.headers["WWW-Authenticate"] == "Bearer"
+        for value in ("Bearer first", "bearer second", "BEARER  first"):
+            answer = await site.ask("GET", "/jobs", headers={"Authorization": value})
+            assert answer.status == 200
+        for value in ("Bearer", "Bearer ", "Bearer third", "Bearer firs", "Basic first", "é"):
+            refused = await site.ask("GET", "/jobs", headers={"Authorization": value})
+            refused.problem("unauthorized", 401)
+            assert refused.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+async def test_the_tokens_are_read_again_when_they_change(
+    tokens: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asyncendpoints_gateway.http.auth.LOOK_SECONDS", 0.0)
+    async with serving(MemoryStore(), auth_tokens_file=tokens) as site:
+
+        async def status(token: str) -> int:
+            headers = {"Authorization": f"Bearer {token}"}
+            return (await site.ask("GET", "/jobs", headers=headers)).status
+
+        assert await status("first") == 200
+        fresh = tokens.with_name("fresh")
+        fresh.write_text("third\n")
+        fresh.replace(tokens)
+        assert (await status("first"), await status("third")) == (401, 200)
+        tokens.write_text("")  # being written: what was read stays in force
+        assert await status("third") == 200
+        tokens.unlink()
+        assert await status("third") == 200
+
+
+async def test_tokens_of_the_resource(tokens: Path) -> None:
+    auth = {"tokens": {"file": tokens.name}}
+    guard = guard_of(endpoint(gateway={"auth": auth}), folder=tokens.parent)
+    assert guard is not None
+    guard.check("Bearer first")
+    with pytest.raises(UsageError, match="no bearer tokens"):
+        guard_of(endpoint(gateway={"auth": {"tokens": {"file": "missing"}}}), folder=tokens.parent)
+    secret = {"tokens": {"secretRef": {"name": "tokens", "key": "tokens"}}}
+    with pytest.raises(UsageError, match="ASYNCENDPOINTS_AUTH_TOKENS_FILE"):
+        guard_of(endpoint(gateway={"auth": secret}))
+    assert guard_of(endpoint(gateway={"auth": secret}), tokens) is not None
+
+
+async def test_a_host_that_others_reach_without_tokens_is_warned_of(
+    caplog: pytest.LogCaptureFixture, tokens: Path
+) -> None:
+    async with serving(MemoryStore()):
+        assert "without gateway.auth" not in caplog.text
+    async with serving(MemoryStore(), http_host="0.0.0.0", auth_tokens_file=tokens):
+        assert "without gateway.auth" not in caplog.text
+    async with serving(MemoryStore(), http_host="0.0.0.0"):
+        assert "without gateway.auth" in caplog.text
+
+
+EXPOSED = "Location, Retry-After, ETag, Preference-Applied, Idempotent-Replayed"
+PAGE = {"Origin": "https://app.example.com"}
+
+
+async def test_no_cors_unless_told(site: Site) -> None:
+    for headers in (PAGE, {**PAGE, "Access-Control-Request-Method": "POST"}):
+        answer = await site.ask("OPTIONS", "/reports/7", headers=headers)
+        assert (answer.status, answer.headers["Allow"]) == (204, "OPTIONS, POST")
+        assert not [name for name in answer.headers if name.startswith("Access-Control")]
+
+
+async def test_an_allowed_origin(store: Store) -> None:
+    cors = {"allowOrigins": ["https://app.example.com", "https://b.example.com"]}
+    async with serving(store, endpoint(gateway={"cors": cors})) as site:
+        answer = await site.ask("POST", "/reports/7", headers=PAGE)
+        assert answer.headers["Access-Control-Allow-Origin"] == PAGE["Origin"]
+        assert answer.headers["Access-Control-Expose-Headers"] == EXPOSED
+        assert answer.headers["Vary"] == "Origin"
+        path = answer.headers["Location"]
+        assert (await site.ask("GET", path, headers=PAGE)).headers["Vary"] == "Accept, Origin"
+        missing = await site.ask("GET", "/nope", headers=PAGE)
+        assert missing.headers["Access-Control-Allow-Origin"] == PAGE["Origin"]
+        other = await site.ask("POST", "/reports/7", headers={"Origin": "https://evil.example"})
+        assert other.status == 202
+        assert "Access-Control-Allow-Origin" not in other.headers
+        assert other.headers["Vary"] == "Origin"
+        await site.store.cancel([answer.id])
+        stream = await site.ask("GET", path, headers={**PAGE, "Accept": "text/event-stream"})
+        assert stream.headers["Access-Control-Allow-Origin"] == PAGE["Origin"]
+        assert stream.headers["Vary"] == "Accept, Origin"
+
+
+async def test_a_preflight(store: Store, tokens: Path) -> None:
+    cors = {"allowOrigins": ["https://app.example.com"]}
+    described = endpoint(gateway={"cors": cors})
+    async with serving(store, described, auth_tokens_file=tokens) as site:
+        asked = {**PAGE, "Access-Control-Request-Method": "PUT"}
+        answer = await site.ask("OPTIONS", "/anything", headers=asked)
+        assert answer.status == 204
+        assert answer.headers["Access-Control-Allow-Origin"] == PAGE["Origin"]
+        assert answer.headers["Vary"] == "Origin"
+        assert "PUT" in answer.headers["Access-Control-Allow-Methods"]
+        taken = answer.headers["Access-Control-Allow-Headers"].split(", ")
+        assert {"authorization", "idempotency-key", "prefer", "x-tenant"} <= set(taken)
+        other = await site.ask("OPTIONS", "/anything", headers={**asked, "Origin": "https://x"})
+        assert other.status == 401
+
+
+async def test_every_origin(store: Store) -> None:
+    async with serving(store, endpoint(gateway={"cors": {"allowOrigins": ["*"]}})) as site:
+        answer = await site.ask("POST", "/reports/7", headers=PAGE)
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+# OpenAPI and the docs page
+
+
+async def test_the_description_is_valid_openapi(site: Site) -> None:
+    answer = await site.ask("GET", "/openapi.json")
+    assert answer.headers["Content-Type"] == "application/json"
+    described = answer.json
+    OpenAPIV31SpecValidator(described).validate()
+    assert described["openapi"] == "3.1.0"
+    assert set(described["paths"]) == {
+        "/reports/{customer}",
+        "/reports/latest",
+        "/checked",
+        "/things/{a}/parts/{b}",
+        "/jobs",
+        "/jobs/{id}",
+        "/jobs/{id}/result",
+        "/jobs/{id}/retry",
+    }
+    assert set(described["paths"]["/things/{a}/parts/{b}"]) == {"put", "patch", "delete"}
+    schemas = described["components"]["schemas"]
+    assert schemas["checked.body"]["properties"]["a"] == {
+        "$ref": "#/components/schemas/checked.body.Number"
+    }
+    assert schemas["checked.body.Number"] == SCHEMA["$defs"]["Number"]
+    assert "security" not in described
+
+
+async def test_the_job_in_the_description_is_the_job(site: Site) -> None:
+    described = (await site.ask("GET", "/openapi.json")).json
+    job = (await site.job(await site.finished())).json
+    schema = described["components"]["schemas"]["Job"]
+    assert sorted(schema["required"]) == sorted(schema["properties"]) == sorted(job)
+    assert sorted(described["components"]["schemas"]["Links"]["required"]) == sorted(job["links"])
+
+
+async def test_the_docs_page_holds_everything_itself(site: Site) -> None:
+    answer = await site.ask("GET", "/docs")
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "connect-src 'self'" in policy
+    assert "unsafe" not in policy
+    page = answer.body.decode()
+    for route in ("/reports/{customer}", "/checked", "/things/{a}/parts/{b}"):
+        assert route in page
+    loaded = re.findall(r"""(?:src|href|action)=["']([^"']*)["']|url\(([^)]*)\)|@import""", page)
+    assert {target for pair in loaded for target in pair if target} == {"data:,", "/openapi.json"}
+    assert not re.findall(r"https?://", page.replace("http://127.0.0.1", ""))
+
+
+async def test_the_docs_page_escapes_what_the_resource_says(store: Store) -> None:
+    schema = {"description": "</script><script>alert(1)</script>", "type": "object"}
+    routes = [{"path": "/x", "job": "x", "schema": schema}]
+    async with serving(store, endpoint(routes=routes)) as site:
+        page = (await site.ask("GET", "/docs")).body.decode()
+        assert "<script>alert" not in page
+        assert page.count("<script>") == 1
+
+
+async def test_ids_of_one_gateway_are_good_in_another_on_the_same_store(site: Site) -> None:
+    async with serving(site.store) as other:
+        text = ids.text(await other.accepted())
+        assert (await site.ask("GET", f"/jobs/{text}")).status == 200

@@ -1,0 +1,235 @@
+"""The store away: 503 with Retry-After, lost replies sent again, nothing accepted is lost."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+import pytest
+from redis import Redis
+
+from asyncendpoints_core.errors import StoreUnavailable, StoreVersionError
+from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.process.settings import Settings
+from asyncendpoints_core.store.memory import MemoryStore
+from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_gateway.server.serve import Server
+from support.http.gateway import Site, endpoint, parse_events, serving
+from support.redis.proxy import ReplyDroppingProxy
+from support.redis.server import RedisServer
+
+
+def _unavailable(answer: Any) -> None:
+    answer.problem("store-unavailable", 503)
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
+class Away(MemoryStore):
+    """A memory store that can be taken away, before or after it did what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = False
+        self.lose = 0
+        self.error: Exception = StoreUnavailable("taken away")
+        self.calls: list[Sequence[Any]] = []
+
+    async def _touch(self) -> None:
+        if self.away:
+            raise self.error
+
+    async def enqueue(self, jobs: Any) -> Any:
+        self.calls.append(jobs)
+        await self._touch()
+        answers = await super().enqueue(jobs)
+        if self.lose:
+            self.lose -= 1
+            raise self.error
+        return answers
+
+    async def get(self, ids: Any) -> Any:
+        await self._touch()
+        return await super().get(ids)
+
+    async def result(self, job_id: Any) -> Any:
+        await self._touch()
+        return await super().result(job_id)
+
+    async def cancel(self, ids: Any) -> Any:
+        await self._touch()
+        return await super().cancel(ids)
+
+    async def list(self, *args: Any) -> Any:
+        await self._touch()
+        return await super().list(*args)
+
+    async def stats(self) -> Any:
+        await self._touch()
+        return await super().stats()
+
+
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asyncendpoints_gateway.intake.group_commit.RESEND_SECONDS", (0.0, 0.0))
+
+
+async def test_every_view_is_503_while_the_store_is_away() -> None:
+    store = Away()
+    async with serving(store) as site:
+        text = ids.text(await site.accepted())
+        store.away = True
+        for error in (StoreUnavailable("away"), StoreVersionError("newer")):
+            store.error = error
+            _unavailable(await site.submit())
+            _unavailable(await site.ask("GET", f"/jobs/{text}"))
+            _unavailable(await site.ask("GET", f"/jobs/{text}?wait=5"))
+            _unavailable(
+                await site.ask("GET", f"/jobs/{text}", headers={"Accept": "text/event-stream"})
+            )
+            _unavailable(await site.ask("GET", f"/jobs/{text}/result"))
+            _unavailable(await site.ask("DELETE", f"/jobs/{text}"))
+            _unavailable(await site.ask("GET", "/jobs"))
+        assert (await site.ask("GET", "/docs")).status == 200
+        (await site.ask("GET", "/nope")).problem("not-found", 404)
+        assert site.server.gateway.is_ready()
+        store.away = False
+        assert (await site.submit()).status == 202
+
+
+async def test_a_lost_reply_is_sent_again_under_the_same_id() -> None:
+    store = Away()
+    async with serving(store) as site:
+        for lost in (1, 2):
+            store.calls.clear()
+            store.lose = lost
+            answer = await site.submit()
+            assert answer.status == 202
+            assert [new.id for [new] in store.calls] == [answer.id] * (lost + 1)
+        assert (await store.stats()).totals["created"] == 2
+
+
+async def test_a_defect_of_ours_is_500_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    store = Away()
+    async with serving(store) as site:
+        store.away = True
+        store.error = RuntimeError("secret detail")
+        problem = (await site.submit(body="x?y")).problem("internal", 500)
+        assert "secret" not in str(problem)
+        store.away = False
+        assert (await site.submit()).status == 202
+    assert "secret detail" in caplog.text
+
+
+async def test_an_accepted_job_is_answered_202_though_the_store_goes_while_waiting() -> None:
+    store = Away()
+    async with serving(store) as site:
+        waiting = asyncio.create_task(site.submit(Prefer="wait=1"))
+        await site.until_waiting()
+        store.away = True
+        answer = await waiting
+        assert answer.status == 202
+        assert answer.headers["Location"] == f"/jobs/{answer.json['id']}"
+
+
+async def test_a_stream_outlives_an_outage() -> None:
+    store = Away()
+    async with serving(store) as site:
+        text = ids.text(await site.accepted())
+        stream = asyncio.create_task(
+            site.ask("GET", f"/jobs/{text}", headers={"Accept": "text/event-stream"})
+        )
+        await site.until_waiting()
+        claimed = await site.claim()
+        store.away = True
+        hub = site.server.gateway.context.hub
+        hub._wake_all()
+        store.away = False
+        await site.complete(claimed)
+        events = parse_events((await asyncio.wait_for(stream, 20)).body)
+        assert '"Completed"' in events[-1]["data"]
+
+
+async def test_not_ready_until_the_store_was_reached_once_and_serving_all_the_while() -> None:
+    class Late(Away):
+        async def open(self) -> Any:
+            await self._touch()
+            return await super().open()
+
+    store = Late()
+    store.away = True
+    server = Server(endpoint(), store, Settings(http_port=0))
+    await server.start()
+    try:
+        assert not server.gateway.is_ready()
+        async with aiohttp.ClientSession() as session:
+            async with session.post(f"{server.url}/reports/7") as response:
+                assert response.status == 503
+            store.away = False
+            await asyncio.wait_for(server.gateway.connected.wait(), 20)
+            async with session.post(f"{server.url}/reports/7") as response:
+                assert response.status == 202
+    finally:
+        await server.stop()
+
+
+# With a real Redis
+
+
+async def test_a_lost_reply_from_redis_makes_one_job(
+    redis_proxy: ReplyDroppingProxy, redis_url: str
+) -> None:
+    store = RedisStore(redis_proxy.url, endpoint().key)
+    try:
+        async with serving(store) as site:
+            await site.accepted()  # the scripts are loaded
+
+            def enqueue(command: list[bytes]) -> bool:
+                return command[0] == b"EVALSHA" and any(b"latest" in part for part in command)
+
+            fault = redis_proxy.drop_reply(enqueue)
+            answer = await site.submit("/reports/latest")
+            assert fault.happened.is_set()
+            assert answer.status == 202
+            assert (await site.store.stats()).totals["created"] == 2
+    finally:
+        await store.close()
+
+
+async def test_redis_gone_is_503_and_back_again() -> None:
+    with RedisServer(appendonly=True) as redis:
+        store = RedisStore(redis.url, endpoint().key)
+        try:
+            async with serving(store) as site:
+                first = await site.accepted()
+                redis.stop()
+                _unavailable(await site.submit())
+                _unavailable(await site.job(first))
+                redis.start()
+                await _until_served(site)
+                assert (await site.job(first)).json["state"] == "Queued"
+        finally:
+            await store.close()
+
+
+async def test_a_gateway_left_alone_until_the_keys_ended_accepts_all_the_same(
+    redis_url: str,
+) -> None:
+    store = RedisStore(redis_url, endpoint().key)
+    try:
+        async with serving(store) as site:
+            old = await site.finished()
+            with Redis.from_url(redis_url) as client:
+                for key in client.keys("aep:*"):
+                    client.pexpireat(key, 1)  # as the safety timer does after a month
+                assert not client.keys("aep:*")
+            (await site.job(old)).problem("job-not-found", 404)
+            job_id = await site.accepted()
+            assert (await site.record(job_id)).state == "Queued"
+    finally:
+        await store.close()
+
+
+async def _until_served(site: Site) -> None:
+    async with asyncio.timeout(30):
+        while (await site.submit()).status != 202:
+            pass

@@ -1,0 +1,240 @@
+"""How the operator reads queues: real Redis servers, one that is away, one that never answers."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+from redis import Redis
+
+from asyncendpoints_core.jobs.policy import Policy
+from asyncendpoints_core.store.protocol import Identity
+from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_operator.queues.redis_locations import Place, identity_of, place_of
+from asyncendpoints_operator.status.observed import QueueReason
+from support.queues import IDLE_SECONDS, called_for_push, endpoint, new_job, reading
+from support.redis.server import RedisServer
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[RedisStore]:
+    """The same queue as a gateway has it."""
+    one = RedisStore(redis_url, "demo/reports")
+    yield one
+    await one.close()
+
+
+async def test_a_reading_configures_the_store_and_enters_the_directory(
+    redis_url: str, store: RedisStore
+) -> None:
+    async with reading() as (queues, seen):
+        link = await queues.link(
+            endpoint(queue={"maxDepth": 7}, onDelete="Purge"), place_of(redis_url), None
+        )
+        found = await seen.reason(QueueReason.REACHABLE)
+        assert found.queue.stats is not None
+        assert found.queue.identity == identity_of(redis_url)
+        assert await link.server.directory.names() == ["demo/reports"]
+        await store.open()
+        assert (await store.configure(Policy(), overwrite=False)).max_depth == 7
+        owned = await store.ownership()
+        assert owned.owner == Identity("here", "uid-1")
+        assert owned.notes["on-delete"] == "Purge"
+
+
+async def test_a_changed_resource_reaches_the_store(redis_url: str, store: RedisStore) -> None:
+    async with reading() as (queues, seen):
+        place = place_of(redis_url)
+        link = await queues.link(endpoint(), place, None)
+        await seen.reason(QueueReason.REACHABLE)
+        changed = endpoint(queue={"maxDepth": 3}, suspend=True)
+        assert await queues.link(changed, place, link) is link
+        await seen.until(lambda _, r: bool(r.queue.stats and r.queue.stats.paused))
+        await store.open()
+        assert (await store.configure(Policy(), overwrite=False)).max_depth == 3
+        await queues.link(endpoint(), place, link)
+        await seen.until(lambda _, r: bool(r.queue.stats and not r.queue.stats.paused))
+
+
+async def test_an_idle_queue_is_read_at_once_when_something_happens(
+    redis_url: str, store: RedisStore
+) -> None:
+    async with reading() as (queues, seen):
+        link = await queues.link(endpoint(), place_of(redis_url), None)
+        await seen.reason(QueueReason.REACHABLE)
+        link.idle = True  # as the scaler says; the next reading would be an hour off
+        link.server.wake(link.key)
+        link.idle = True
+        await seen.reason(QueueReason.REACHABLE)
+        await store.open()
+        await called_for_push(store)
+        await store.enqueue([new_job()])
+        found = await seen.until(lambda _, r: bool(r.queue.stats and r.queue.stats.oldest_ms))
+        assert found.queue.stats is not None
+        assert not link.idle
+
+
+async def test_one_that_has_just_turned_idle_is_read_at_once_when_something_happens(
+    redis_url: str, store: RedisStore
+) -> None:
+    async with reading() as (queues, seen), asyncio.timeout(30):
+        server = queues.use(place_of(redis_url))
+        while not server.connects:  # which would have it read once more
+            await server.directory.names()
+        link = await queues.link(endpoint(), server.place, None)
+        await seen.reason(QueueReason.REACHABLE)
+        await store.open()
+        while not await of_meta(store, "tick"):
+            pass
+        link.idle = True  # the scaler says so only after that reading was dealt with
+        await called_for_push(store)
+        await store.enqueue([new_job()])
+        await seen.until(lambda _, r: bool(r.queue.stats and r.queue.stats.oldest_ms))
+
+
+async def of_meta(store: RedisStore, field: str) -> bytes | None:
+    """A field of the queue's own record."""
+    (value,) = await store._caller.send([("HGET", store._caller.prefix + "meta", field)])
+    assert value is None or isinstance(value, bytes)
+    return value
+
+
+async def test_push_is_asked_for_until_well_after_the_next_reading(
+    redis_url: str, store: RedisStore
+) -> None:
+    async with reading() as (queues, seen):
+        link = await queues.link(endpoint(), place_of(redis_url), None)
+        await seen.reason(QueueReason.REACHABLE)
+        link.server.wake(link.key)
+        link.idle = True
+        await seen.reason(QueueReason.REACHABLE)
+        await called_for_push(store)
+        with Redis.from_url(redis_url) as client:
+            assert client.ttl("aep:{demo/reports}:watch") > 2 * IDLE_SECONDS
+
+
+async def test_a_redis_that_never_answers_delays_no_other(redis_url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        silent = f"redis://127.0.0.1:{hole.getsockname()[1]}/0"
+        async with reading() as (queues, seen):
+            await queues.link(endpoint("stuck"), place_of(silent), None)
+            await queues.link(endpoint("fine"), place_of(redis_url), None)
+            for _ in range(3):
+                await seen.reason(QueueReason.REACHABLE, "demo/fine")
+            assert not any(r.queue.stats for key, r in seen.readings if key == "demo/stuck")
+            found = await seen.reason(QueueReason.UNREACHABLE, "demo/stuck")
+            assert found.queue.stats is None
+            assert "127.0.0.1" in found.queue.message
+
+
+async def test_an_outage_is_told_and_over() -> None:
+    with RedisServer(appendonly=True) as server:
+        async with reading() as (queues, seen):
+            await queues.link(endpoint(), place_of(server.url), None)
+            await seen.reason(QueueReason.REACHABLE)
+            await asyncio.to_thread(server.stop)
+            await seen.reason(QueueReason.UNREACHABLE)
+            await asyncio.to_thread(server.start)
+            await seen.reason(QueueReason.REACHABLE)
+
+
+async def test_a_redis_that_lost_everything_is_set_up_again() -> None:
+    with RedisServer() as server:
+        async with reading() as (queues, seen):
+            link = await queues.link(endpoint(queue={"maxDepth": 5}), place_of(server.url), None)
+            await seen.reason(QueueReason.REACHABLE)
+            await asyncio.to_thread(server.restart)
+            await seen.until(lambda _, r: r.queue.stats is not None and link.configured is not None)
+            store = RedisStore(server.url, "demo/reports")
+            await store.open()
+            async with asyncio.timeout(30):
+                while (await store.ownership()).owner != Identity("here", "uid-1"):
+                    await seen.until(lambda _, r: r.queue.stats is not None)
+            assert (await store.configure(Policy(), overwrite=False)).max_depth == 5
+            await store.close()
+
+
+async def test_what_redis_promises_is_read_again_at_each_connection() -> None:
+    with RedisServer() as server, Redis.from_url(server.url) as client:
+        async with reading() as (queues, seen):
+            await queues.link(endpoint(), place_of(server.url), None)
+            assert (await seen.reason(QueueReason.REACHABLE)).queue.durable is False
+            client.config_set("appendonly", "yes")
+            client.client_kill_filter(_type="pubsub")
+            await seen.until(lambda _, r: r.queue.durable is True)
+
+
+async def test_another_installation_s_queue_is_left_alone(
+    redis_url: str, store: RedisStore
+) -> None:
+    await store.open()
+    await store.configure(Policy(max_depth=1), Identity("elsewhere", "uid-9"))
+    async with reading() as (queues, seen):
+        await queues.link(endpoint(), place_of(redis_url), None)
+        found = await seen.reason(QueueReason.OTHER_INSTALLATION)
+        assert "elsewhere" in found.queue.message
+    assert (await store.ownership()).owner == Identity("elsewhere", "uid-9")
+    assert (await store.configure(Policy(), overwrite=False)).max_depth == 1
+
+
+async def test_a_namesake_s_queue_is_adopted_and_opened(redis_url: str, store: RedisStore) -> None:
+    await store.open()
+    await store.configure(Policy(), Identity("here", "uid-0"))
+    await store.enqueue([new_job()])
+    await store.shut()
+    async with reading() as (queues, seen):
+        await queues.link(endpoint(), place_of(redis_url), None)
+        found = await seen.reason(QueueReason.REACHABLE)
+        assert found.adopted
+        assert found.queue.stats is not None
+        assert not found.queue.stats.closed
+        later = await seen.reason(QueueReason.REACHABLE)
+        assert not later.adopted
+
+
+async def test_strict_durability_refuses_a_redis_that_keeps_nothing(redis_url: str) -> None:
+    async with reading() as (queues, seen):
+        await queues.link(endpoint(redis={"durability": "strict"}), place_of(redis_url), None)
+        found = await seen.reason(QueueReason.NOT_DURABLE)
+        assert found.queue.stats is None
+
+
+async def test_refused_credentials_are_told_as_such() -> None:
+    with RedisServer(requirepass="right") as server:
+        wrong = server.url.replace("right", "wrong")
+        async with reading() as (queues, seen):
+            link = await queues.link(endpoint(), place_of(wrong), None)
+            found = await seen.reason(QueueReason.AUTHENTICATION)
+            assert "wrong" not in found.queue.message
+            await queues.link(endpoint(), place_of(server.url), link)
+            await seen.reason(QueueReason.REACHABLE)
+            # What the Secret said before is not asked again for ever.
+            assert list(queues.servers) == [server.url]
+
+
+async def test_a_rotated_password_is_read_at_the_next_connect() -> None:
+    with RedisServer(requirepass="first") as server:
+        url = server.url
+        own = Place("own", identity_of(url), lambda: url, own=True)
+        async with reading() as (queues, seen):
+            await queues.link(endpoint(), own, None)
+            await seen.reason(QueueReason.REACHABLE)
+            store = RedisStore(server.url, "demo/reports")
+            await store.open()
+            await store._caller.send([("CONFIG", "SET", "requirepass", "second")])
+            url = url.replace("first", "second")
+            await store._caller.send([("CLIENT", "KILL", "TYPE", "normal")])
+            await store.close()
+            await seen.until(lambda _, r: r.queue.stats is not None)
+
+
+@pytest.mark.parametrize(
+    ("url", "identity"),
+    [
+        ("redis://user:pass@redis.demo:6379/0", "redis://redis.demo:6379/0"),
+        ("rediss://:p%40ss@a,b:1/2?ssl_password=x", "rediss://a,b:1/2"),
+        ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+    ],
+)
+def test_an_identity_shows_no_credentials(url: str, identity: str) -> None:
+    assert identity_of(url) == identity

@@ -1,0 +1,239 @@
+"""The HTTP mode against a real server: what is sent, what each answer means, and what it costs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs.records import Job
+from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.memory import MemoryStore
+from asyncendpoints_worker.local import LocalWorker
+from support.container import Container
+from support.store.work import (
+    assert_tidy,
+    endpoint,
+    eventually,
+    new_job,
+    submit,
+    until,
+    until_final,
+)
+from support.worker.setup import Start, is_draining, setups
+
+
+class Rig:
+    """A container, and a worker that sends it the jobs of a memory store."""
+
+    def __init__(self, container: Container, store: MemoryStore, worker: LocalWorker) -> None:
+        self.container = container
+        self.store = store
+        self.worker = worker
+
+    async def run(self, path: str = "/work", **fields: Any) -> Job:
+        (job,) = await until_final(
+            self.store, *await submit(self.store, new_job("any", path=path, **fields))
+        )
+        return job
+
+
+@asynccontextmanager
+async def rig(*, up: bool = True, **spec: Any) -> AsyncIterator[Rig]:
+    async with Container() as container:
+        if up:
+            await container.start()
+        worker_spec = {"http": {"port": container.port, "path": "/run"}, "concurrency": 2}
+        resource = endpoint(worker={**worker_spec, **spec.pop("worker", {})}, **spec)
+        store = MemoryStore()
+        await store.open()
+        policy = msgspec.structs.replace(resource.spec.policy(), grace_ms=200)
+        await store.configure(policy)
+        worker = LocalWorker(resource, store)
+        await worker.start()
+        try:
+            yield Rig(container, store, worker)
+        finally:
+            container.release.set()
+            await worker.stop(0)
+            await store.close()
+
+
+async def test_the_container_gets_the_request_and_what_is_known_of_the_job() -> None:
+    async with rig() as one:
+        job = await one.run(
+            "/reports/7",
+            query="a=1&b=%20",
+            method="PUT",
+            headers={"x-tenant": "acme", "accept": "text/plain", "connection": "upgrade"},
+            content_type="application/xml",
+            body=b"<a/>",
+        )
+        assert job.state is State.COMPLETED
+        ((method, headers, body),) = one.container.seen
+        assert (method, body) == ("PUT", b"<a/>")
+        assert headers["content-type"] == "application/xml"
+        assert (headers["x-tenant"], headers["accept"]) == ("acme", "text/plain")
+        assert headers["job-id"] == ids.text(job.id)
+        assert (headers["job-name"], headers["job-attempt"]) == ("any", "1")
+        assert headers["job-claim"] == str(job.claim)
+        assert headers["job-path"] == "/reports/7?a=1&b=%20"
+        assert datetime.fromisoformat(headers["job-deadline"]).tzinfo is not None
+        assert "upgrade" not in headers["connection"]
+
+
+async def test_a_success_is_the_result_with_its_content_type() -> None:
+    async with rig() as one:
+        disposition = {"Content-Disposition": 'attachment; filename="r.csv"'}
+        one.container.answers["/csv"] = [
+            web.Response(body=b"a,b", content_type="text/csv", headers=disposition)
+        ]
+        one.container.answers["/none"] = [web.Response(status=204)]
+        one.container.answers["/made"] = [web.Response(status=201, body=b"")]
+        results = []
+        for path in ("/csv", "/none", "/made"):
+            job = await one.run(path)
+            assert job.state is State.COMPLETED
+            results.append((await one.store.result(job.id))[1])
+        csv, none, made = results
+        assert csv is not None
+        assert (csv.content_type, csv.body, csv.filename) == ("text/csv", b"a,b", "r.csv")
+        assert none is not None
+        assert (none.content_type, none.body) == ("application/json", b"null")
+        assert made is not None
+        assert made.body == b""
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
+async def test_these_answers_are_tried_again(status: int) -> None:
+    async with rig() as one:
+        one.container.answers["/once"] = [web.Response(status=status)]
+        job = await one.run("/once")
+        assert (job.state, job.attempt) == (State.COMPLETED, 2)
+        first = job.attempts[0].error
+        assert first is not None
+        assert (first.code, first.retryable) == (f"http-{status}", True)
+
+
+@pytest.mark.parametrize("status", [400, 404, 422, 302, 307])
+async def test_these_answers_are_final_and_never_followed(status: int) -> None:
+    async with rig() as one:
+        headers = {"Location": "/elsewhere"} if status < 400 else {}
+        one.container.answers["/no"] = [web.Response(status=status, headers=headers)]
+        job = await one.run("/no")
+        assert job.error is not None
+        assert (job.state, job.attempt) == (State.FAILED, 1)
+        assert (job.error.code, job.error.retryable) == (f"http-{status}", False)
+        assert len(one.container.seen) == 1
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+async def test_retry_after_is_honoured(form: str) -> None:
+    async with rig() as one:
+        later = datetime.now(UTC).timestamp() + 3_600
+        value = "3600" if form == "seconds" else format_datetime(datetime.fromtimestamp(later, UTC))
+        answer = web.Response(status=503, headers={"Retry-After": value})
+        one.container.answers["/later"] = [answer]
+        job_ids = await submit(one.store, new_job("any", path="/later"))
+        (job,) = await until(one.store, job_ids, lambda job: job.state is State.SCHEDULED)
+        assert 3_500_000 < job.not_before_ms - job.started_ms <= 3_601_000
+
+
+async def test_an_answer_over_the_limit_stops_being_read() -> None:
+    async with rig(worker={"maxResultBytes": 100_000}) as one:
+        job = await one.run("/endless")
+        assert job.error is not None
+        assert (job.state, job.error.code) == (State.FAILED, "result-too-large")
+        await asyncio.wait_for(one.container.broken.wait(), 30)
+
+
+async def test_a_connection_that_breaks_spends_an_attempt() -> None:
+    async with rig() as one:
+        job = await one.run("/break", max_attempts=2)
+        assert job.error is not None
+        assert (job.state, job.attempt, job.error.code) == (State.FAILED, 2, "handler-error")
+
+
+async def test_a_cancel_closes_the_connection() -> None:
+    async with rig() as one:
+        job_ids = await submit(one.store, new_job("any", path="/hold"))
+        await one.container.arrived.wait()
+        await one.store.cancel(job_ids)
+        (job,) = await until_final(one.store, *job_ids)
+        assert job.state is State.CANCELED
+        await asyncio.wait_for(one.container.broken.wait(), 30)
+
+
+async def test_the_timeout_closes_the_connection() -> None:
+    async with rig(timeouts={"executionSeconds": 0.2}) as one:
+        job = await one.run("/hold", max_attempts=1)
+        assert job.error is not None
+        assert job.error.code == "execution-timeout"
+        await asyncio.wait_for(one.container.broken.wait(), 30)
+
+
+async def test_nothing_is_claimed_before_the_container_listens() -> None:
+    async with rig(up=False) as one:
+        job_ids = await submit(one.store, new_job("any"))
+        await one.worker.resize(2)
+        await eventually(lambda: bool(one.worker.worker))
+        (found,) = await one.store.get(job_ids)
+        assert found.job is not None
+        assert (found.job.state, found.job.attempt) == (State.QUEUED, 0)
+        await one.container.start()
+        (job,) = await until_final(one.store, *job_ids)
+        assert (job.state, job.attempt, job.releases) == (State.COMPLETED, 1, 0)
+
+
+async def test_a_refused_connection_costs_nothing_and_the_job_waits_for_the_port() -> None:
+    async with rig() as one:
+        await one.run()
+        await one.container.stop()
+        job_ids = await submit(one.store, *(new_job("any", max_attempts=1) for _ in range(3)))
+        # The first is claimed, refused and handed back; from then on none is.
+        await eventually(lambda: has_released(one.store))
+        await one.container.start()
+        for job in await until_final(one.store, *job_ids):
+            assert (job.state, job.attempt) == (State.COMPLETED, 1)
+        await assert_tidy(one.store)
+
+
+async def has_released(store: MemoryStore) -> bool:
+    return (await store.stats()).totals["released"] > 0
+
+
+@pytest.fixture
+async def start(redis_url: str, tmp_path: Path) -> AsyncIterator[Start]:
+    async with setups(redis_url, tmp_path) as make:
+        yield make
+
+
+async def test_in_processes_a_container_that_dies_while_draining_charges_nobody(
+    start: Start,
+) -> None:
+    async with Container() as container:
+        await container.start()
+        http = {"http": {"port": container.port, "path": "/run"}, "handlers": None}
+        setup = await start(worker=http)
+        worker = setup.worker()
+        held = await submit(setup.store, new_job("any", path="/hold", max_attempts=1))
+        await container.arrived.wait()
+        stopping = asyncio.create_task(asyncio.to_thread(worker.stop))
+        await eventually(lambda: is_draining(setup))
+        await container.stop()  # as a pod's other container does that ends at once on SIGTERM
+        assert await stopping == 0
+        (found,) = await setup.store.get(held)
+        assert found.job is not None
+        assert (found.job.state, found.job.attempt) == (State.QUEUED, 0)
+        container.release.set()
+        await container.start()
+        setup.worker()
+        (job,) = await until_final(setup.store, *held)
+        assert (job.state, job.attempt) == (State.COMPLETED, 1)

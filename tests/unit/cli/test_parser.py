@@ -1,0 +1,95 @@
+"""The command line: what it accepts, what it says of what it does not, and its page."""
+
+import pytest
+
+from asyncendpoints_cli.main import MODULES, main, redact
+from asyncendpoints_cli.parser import COMMANDS, build
+from asyncendpoints_core import __version__
+from asyncendpoints_core.errors import UsageError
+from asyncendpoints_core.process.settings import all_settings
+
+
+def refusal(*argv: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        build().parse_args(argv)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["rum"], "there is no command rum; did you mean run? (see asyncendpoints --help)"),
+        (
+            ["run", "f", "--prot", "1"],
+            "there is no option --prot; did you mean --port? (see asyncendpoints run --help)",
+        ),
+        (["run", "f", "--por", "1"], "there is no option --por; did you mean --port?"),
+        (["run", "f", "--xyz"], "there is no option --xyz (see"),
+        (["gateway", "endpoint.yaml"], "what is 'endpoint.yaml' for?"),
+        (["run"], "the following arguments are required: FILE"),
+        (["run", "f", "--port"], "argument --port: expected one argument"),
+        (["validate"], "required: FILE"),
+        (["unpin"], "required: NAME"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_that_helps(argv: list[str], said: str) -> None:
+    message = refusal(*argv)
+    assert said in message
+    assert "\n" not in message
+
+
+def test_main_prints_that_line_and_returns_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "x", "--prot"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("asyncendpoints: there is no option --prot")
+    assert err.count("\n") == 1
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "asyncendpoints COMMAND --help" in capsys.readouterr().err
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"asyncendpoints {__version__}\n"
+
+
+@pytest.mark.parametrize("command", [command.name for command in COMMANDS])
+def test_the_help_of_each_command_teaches(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert "examples:" in text
+    assert "--end-with" not in text
+    assert all(len(line) <= 100 for line in text.splitlines())
+
+
+def test_every_command_has_a_module() -> None:
+    assert list(MODULES) == [command.name for command in COMMANDS]
+
+
+@pytest.mark.parametrize("command", ["run", "gateway", "worker", "operator"])
+def test_every_setting_with_a_flag_is_an_option_of_its_readers(command: str) -> None:
+    given = ["f"] if command == "run" else []
+    parsed = vars(build().parse_args([command, *given]))
+    for setting in all_settings():
+        reads = command in setting.about.readers.split() and bool(setting.about.flag)
+        assert (setting.name in parsed) == reads, setting.name
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("redis://u:secret@h:1/0: gone", "redis://u:***@h:1/0: gone"),
+        ("cannot reach redis://h:6379 (a@b)", "cannot reach redis://h:6379 (a@b)"),
+        ("rediss://:p%40ss@h?password=x", "rediss://:***@h?password=***"),
+        ("nothing secret", "nothing secret"),
+    ],
+)
+def test_passwords_are_hidden_in_what_is_printed(line: str, shown: str) -> None:
+    assert redact(line) == shown

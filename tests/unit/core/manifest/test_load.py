@@ -1,0 +1,386 @@
+"""Files: every fault by field, file, line and column, with what to write instead."""
+
+# ruff: noqa: E501 - in tables of one case a line, a fault is best read whole
+
+import json
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncendpoints_core.common.faults import Fault, format_path
+from asyncendpoints_core.manifest.load import Manifest, load
+from asyncendpoints_core.manifest.yaml_reader import MAX_VALUES, read_documents
+
+HEAD = """\
+apiVersion: asyncendpoints.io/v1alpha1
+kind: AsyncEndpoint
+metadata: {name: reports}
+"""
+GOOD = (
+    HEAD
+    + """\
+spec:
+  routes:
+    - {path: "/reports/{customer}", job: build-report}
+  worker: {handlers: reports.jobs}
+"""
+)
+
+
+def read(tmp_path: Path, *texts: str | bytes, cluster: bool = False) -> Manifest:
+    paths = []
+    for index, text in enumerate(texts):
+        path = tmp_path / f"{index}.yaml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        paths.append(path)
+    return load(paths, cluster=cluster)
+
+
+def said(manifest: Manifest) -> list[str]:
+    """Return the faults as printed, files by their name alone."""
+    return [fault.render().replace(fault.file, Path(fault.file).stem) for fault in manifest.faults]
+
+
+def test_a_good_file_has_no_fault(tmp_path: Path) -> None:
+    manifest = read(tmp_path, GOOD)
+    assert manifest.faults == ()
+    assert [endpoint.key for endpoint in manifest.endpoints] == ["default/reports"]
+    assert manifest.loaded[0].file == tmp_path / "0.yaml"
+
+
+def test_several_files_and_documents(tmp_path: Path) -> None:
+    other = GOOD.replace("name: reports", "name: other")
+    third = GOOD.replace("{name: reports}", "{name: reports, namespace: shop}")
+    manifest = read(tmp_path, f"# two\n---\n{GOOD}---\n{other}...\n---\n# end\n", third)
+    assert said(manifest) == []
+    assert [e.key for e in manifest.endpoints] == [
+        "default/reports",
+        "default/other",
+        "shop/reports",
+    ]
+
+
+def test_json_is_yaml(tmp_path: Path) -> None:
+    manifest = read(tmp_path, GOOD)
+    text = json.dumps(manifest.endpoints[0].document(), indent=2)
+    assert read(tmp_path, text).endpoints == manifest.endpoints
+
+
+def test_a_byte_order_mark_and_windows_lines_are_fine(tmp_path: Path) -> None:
+    text = b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode()
+    assert read(tmp_path, text).faults == ()
+
+
+def test_anchors_and_merge_keys_work(tmp_path: Path) -> None:
+    text = HEAD + dedent("""\
+        spec:
+          routes:
+            - &base {path: /a, job: x, headers: [X-A]}
+            - {<<: *base, path: /b}
+            - {<<: [*base], path: /c, headers: []}
+          worker: {handlers: m}
+    """)
+    manifest = read(tmp_path, text)
+    assert said(manifest) == []
+    routes = manifest.endpoints[0].spec.routes
+    assert [(r.path, r.job, r.headers) for r in routes] == [
+        ("/a", "x", ("X-A",)),
+        ("/b", "x", ("X-A",)),
+        ("/c", "x", ()),
+    ]
+
+
+def test_one_file_with_many_faults_tells_all_of_them(tmp_path: Path) -> None:
+    text = dedent("""\
+        apiVersion: asyncendpoints.io/v1alpha1
+        kind: AsyncEndpoint
+        metadata: {name: reports, namespce: x}
+        spec:
+          routes:
+            - path: /a/{b}
+              job: on
+              methods: POST
+            - {path: "/a/{c}", job: 1.10}
+            - path: {customer}
+              job: y
+              methods: [GET, post]
+            - {path: "/b/", job: x, schema: {type: objct, properties: {a: {minimum: "1"}}}}
+            - {path: /c, job: z}
+            - {path: /c, job: z}
+          gateway:
+            replicas: "2"
+            maxBodyBytes: 1Mi
+            max_waiters: 5
+            auth: {tokens: {}}
+          worker:
+            image: 5
+          retry: {maxRetrys: 3, maxSeconds: 5m, multiplier: 3, multiplier: 3}
+          suspend: yes
+          maxDepth: 5
+          redis: redis://:pw@host/0
+          retention:
+          autoscaling: {minReplicas: 30, targetWaitSecond: 1}
+          timeouts: {leaseSeconds: .inf, executionSeconds: 0}
+          onDelete: purge
+    """)
+    assert said(read(tmp_path, text)) == [
+        "0:3:27: metadata.namespce: unknown field; did you mean namespace?",
+        "0:7:12: spec.routes[0].job: on is true to some YAML parsers and text to others; "
+        'write "on" in quotes, or true',
+        '0:8:16: spec.routes[0].methods: must be a list, but is the text "POST"; write [POST]',
+        '0:9:29: spec.routes[1].job: must be text, but is the number 1.10; write "1.10"',
+        "0:10:13: spec.routes[2].path: must be text, but unquoted braces are a mapping; "
+        'write "{customer}"',
+        "0:11:12: spec.routes[2].job: y is true to some YAML parsers and text to others; "
+        'write "y" in quotes, or true',
+        "0:12:17: spec.routes[2].methods[0]: must be one of POST, PUT, PATCH, DELETE, "
+        'but is the text "GET"',
+        "0:12:22: spec.routes[2].methods[1]: must be one of POST, PUT, PATCH, DELETE, "
+        'but is the text "post"; did you mean POST?',
+        '0:13:14: spec.routes[3].path: a path does not end with "/": a trailing slash never '
+        'matches; write "/b"',
+        "0:13:44: spec.routes[3].schema.type: must be array, boolean, integer, null, number, "
+        "object or string",
+        "0:13:77: spec.routes[3].schema.properties.a.minimum: must be of type number",
+        "0:15:14: spec.routes[5].path: POST here is taken already by spec.routes[4] (/c)",
+        '0:17:15: spec.gateway.replicas: must be a whole number, but is the text "2"; '
+        "write 2 without quotes",
+        '0:18:19: spec.gateway.maxBodyBytes: must be a whole number, but is the text "1Mi"; '
+        "write 1048576",
+        "0:19:5: spec.gateway.max_waiters: unknown field; did you mean maxWaiters?",
+        "0:20:12: spec.gateway.auth.tokens: needs secretRef or file",
+        "0:21:3: spec.worker: needs handlers or http",
+        '0:22:12: spec.worker.image: must be text, but is the number 5; write "5"',
+        "0:23:11: spec.retry.maxRetrys: unknown field; did you mean maxRetries?",
+        '0:23:37: spec.retry.maxSeconds: must be a number, but is the text "5m"; write 300',
+        "0:23:56: spec.retry.multiplier: is there twice; first in line 23",
+        "0:24:12: spec.suspend: yes is true to some YAML parsers and text to others; "
+        'write "yes" in quotes, or true',
+        "0:25:3: spec.maxDepth: unknown field; it belongs to spec.queue",
+        "0:26:10: spec.redis: must be a mapping (name: value), but is text",
+        "0:27:13: spec.retention: must be a mapping (name: value), but has no value",
+        "0:28:3: spec.autoscaling.maxReplicas: must be at least minReplicas (30), but is 20",
+        "0:28:34: spec.autoscaling.targetWaitSecond: unknown field; "
+        "did you mean targetWaitSeconds?",
+        "0:29:28: spec.timeouts.leaseSeconds: JSON has no number such as .inf",
+        "0:29:52: spec.timeouts.executionSeconds: must be at least 0.1, but is 0",
+        '0:30:13: spec.onDelete: must be one of Keep, Purge, but is the text "purge"; '
+        "did you mean Purge?",
+    ]
+
+
+BODY = "  routes: [{path: /a, job: x}]\n  worker: {handlers: m}\n"
+
+ONE_FAULT = [
+    # the text below `spec:`, and what is said
+    (BODY + "  retrys: {}", "7:3: spec.retrys: unknown field; did you mean retry?"),
+    (BODY + "  retry: []", "7:10: spec.retry: must be a mapping (name: value), but is a list"),
+    (BODY + "  replicas: 1.5", "7:13: spec.replicas: must be a whole number, but is the number 1.5"),
+    (BODY + "  replicas: true", "7:13: spec.replicas: must be a whole number, but is true"),
+    (BODY + "  replicas: 1001", "7:13: spec.replicas: must be at most 1000, but is 1001"),
+    (BODY + "  replicas: 0x7d1", "7:13: spec.replicas: must be at most 1000, but is 0x7d1"),
+    (
+        BODY + "  suspend: 'true'",
+        '7:12: spec.suspend: must be true or false, but is the text "true"; write true without quotes',
+    ),
+    (BODY + "  suspend: 1", "7:12: spec.suspend: must be true or false, but is the number 1"),
+    (
+        BODY + "  timeouts: {executionSeconds: 10m}",
+        '7:32: spec.timeouts.executionSeconds: must be a number, but is the text "10m"; write 600',
+    ),
+    (
+        BODY + "  timeouts: {executionSeconds: '10'}",
+        '7:32: spec.timeouts.executionSeconds: must be a number, but is the text "10"; '
+        "write 10 without quotes",
+    ),
+    (
+        BODY + "  timeouts: {executionSeconds: 1:30}",
+        '7:32: spec.timeouts.executionSeconds: must be a number, but is the text "1:30"',
+    ),
+    (
+        BODY + "  timeouts: {executionSeconds: 1e999}",
+        "7:32: spec.timeouts.executionSeconds: JSON has no number such as 1e999",
+    ),
+    (
+        BODY + "  replicas: 2026-01-01",
+        '7:13: spec.replicas: must be a whole number, but is the text "2026-01-01"',
+    ),
+    (
+        BODY + "  className: Blue",
+        '7:14: spec.className: must be lower-case letters, digits and "-", beginning and ending '
+        "with a letter or digit",
+    ),
+    (
+        BODY + "  className: null-x\n  className: b",
+        "8:3: spec.className: is there twice; first in line 7",
+    ),
+    (BODY + "  8080: 1", '7:3: spec["8080"]: a key is text: write "8080"|7:3: spec.8080: a key is text: write "8080"'),
+    (BODY + "  on: {}", '7:3: spec.on: on is true to some YAML parsers and text to others; write "on" in quotes'),
+    (BODY + "  ? [a]\n  : b", "7:5: spec: a key is text, no list and no mapping"),
+    (BODY + "  retry: !mine {}", "7:10: spec.retry: the tag !mine means nothing here"),
+    (BODY + "  retry: !!python/name:os.system {}", "7:10: spec.retry: the tag !!python/name:os.system means nothing here"),
+    (BODY + "  replicas: !!int x", '7:13: spec.replicas: !!int does not fit "x"'),
+    (BODY + "  autoscaling: {minReplicas: 3, maxReplicas: 2}", "7:46: spec.autoscaling.maxReplicas: must be at least minReplicas (3), but is 2"),
+    (BODY + "  redis: {url: 'redis://:pw@h'}", "7:16: spec.redis.url: must hold no user or password: put the URL into a Secret, see secretRef"),
+    (BODY + "  redis: {url: 'redis://h', secretRef: {name: a}}", "7:10: spec.redis: set url or secretRef, but only one of them|7:3: spec.redis: set url or secretRef, but only one of them"),
+    (BODY + "  queue: {maxBytes: 2000}", "7:10: spec.queue: maxBytes (2000) must be at least gateway.maxBodyBytes (1048576), or a body of that size could never be accepted"),
+    ("  routes: [{path: /a, job: x}]", "4:1: spec.worker: required field is missing"),
+    ("  worker: {handlers: m}", "4:1: spec.routes: required field is missing"),
+    ("  routes: []\n  worker: {handlers: m}", "5:11: spec.routes: must have at least 1 item, but has 0"),
+    ("  routes: [{path: /a}]\n  worker: {handlers: m}", "5:12: spec.routes[0].job: required field is missing"),
+    ("  routes: {path: /a, job: x}\n  worker: {handlers: m}", '5:11: spec.routes: must be a list, but is a mapping; begin each item with "- "'),
+    ("  routes: [/a]\n  worker: {handlers: m}", '5:12: spec.routes[0]: must be a mapping (name: value), but is the text "/a"'),
+    ("  routes: [{path: /a, job: x}]\n  worker: {handlers: m, http: {port: 80}}", "6:3: spec.worker: set handlers or http, but only one of them"),
+    ("  routes: [{path: /a, job: x}]\n  worker: {handlers: m, env: [{name: A, value: 010}]}", '6:48: spec.worker.env[0].value: must be text, but is the number 010; write "010"'),
+    ("  routes: [{path: /a, job: x}]\n  worker: {handlers: m, annotations: {a.b/c: 1}}", '6:46: spec.worker.annotations["a.b/c"]: must be text, but is the number 1; write "1"'),
+    ("  routes: [{path: /a, job: ~}]\n  worker: {handlers: m}", "5:28: spec.routes[0].job: must be text, but has no value"),
+    ("  routes: [{path: /a, job: {a: b}}]\n  worker: {handlers: m}", "5:28: spec.routes[0].job: must be text, but is a mapping"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "want"), ONE_FAULT)
+def test_each_fault_has_its_place_and_its_fix(tmp_path: Path, text: str, want: str) -> None:
+    found = said(read(tmp_path, HEAD + "spec:\n" + text + "\n"))
+    assert len(found) == 1
+    assert found[0] in [f"0:{option}" for option in want.split("|")]
+
+
+SYNTAX = [
+    (
+        "a: {path: /a/{b}, x: 1}",
+        "1:14",
+        'a value with braces is quoted: path: "/reports/{customer}"',
+    ),
+    ("a:\n  b: {customer}/x", "2:16", "quote the whole value"),
+    ("a:\n\tb: 1", "2:1", "a tab: YAML is indented with spaces"),
+    ("a:\n  b: 1\n \tc: 2", "3:2", "a tab"),
+    ("a: b: c", "1:5", 'a second ":" on a line'),
+    ("a: @x", "1:4", "quote the value"),
+    ("a: `x`", "1:4", "quote the value"),
+    ("a: 'x", "1:6", "never closed"),
+    ("a: [1, 2", "1:9", "never closed"),
+    ("a: *x", "1:4", "undefined alias"),
+    ("a: &x [*x]", "1:4", "an alias that holds itself"),
+    ("a: &x {<<: *x}", "1:4", "an alias that holds itself"),
+    ("a: {<<: 1}", "1:9", '"<<" takes a mapping'),
+    ("a: 'it's'", "1:8", "quote the whole value"),
+    ("a: x\n  b: 1\n c: 2", "2:4", "not YAML"),
+    ("a: \x01", "1:4", "U+0001 is not allowed"),
+    ("[" * 3_000, "1:1", "nests too deep"),
+    ("- x", "1:1", "must be a mapping with apiVersion, kind"),
+    ("text", "1:1", "must be a mapping with apiVersion, kind"),
+]
+
+
+@pytest.mark.parametrize(("text", "place", "hint"), SYNTAX)
+def test_text_that_is_no_yaml_has_a_hint(tmp_path: Path, text: str, place: str, hint: str) -> None:
+    found = said(read(tmp_path, text))
+    (line,) = [line for line in found if line.startswith(f"0:{place}: ")]
+    assert any(option in line for option in hint.split("|"))
+
+
+def test_a_fault_in_one_document_does_not_hide_those_of_the_next(tmp_path: Path) -> None:
+    bad = GOOD.replace("worker:", "wroker:").replace("reports}", "other}")
+    manifest = read(tmp_path, f"a: b: c\n---\n{GOOD}---\n{bad}", "a: [\n", GOOD)
+    assert said(manifest) == [
+        '0:1:5: not YAML: a second ":" on a line; quote a value that holds ": " or begin a new line',
+        "0:14:1: spec.worker: required field is missing",
+        "0:17:3: spec.wroker: unknown field; did you mean worker?",
+        "1:2:1: not YAML: a bracket or a quote is never closed",
+        f'2:3:18: metadata.name: the endpoint "default/reports" is in {tmp_path / "0.yaml"}:5 already',
+    ]
+    assert [loaded.endpoint.name for loaded in manifest.loaded] == ["reports"]
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("kind: AsyncEndpoint\n", "0:1:1: apiVersion: required field is missing"),
+        ("apiVersion: asyncendpoints.io/v1alpha1\n", "0:1:1: kind: required field is missing"),
+        ("apiVersion: v1\nkind: ConfigMap\n", "0:1:13: apiVersion: must be asyncendpoints.io/v1alpha1"),
+        (GOOD.replace("v1alpha1", "v1"), "0:1:13: apiVersion: must be asyncendpoints.io/v1alpha1"),
+        (GOOD.replace("kind: A", "kind: a"), "0:2:7: kind: must be AsyncEndpoint"),
+        (GOOD.replace("{name: reports}", "{}"), "0:3:1: metadata.name: required field is missing"),
+        (GOOD.replace("{name: reports}", "reports"), "0:3:11: metadata: must be a mapping"),
+        (GOOD.replace("name: reports", "name: Reports"), "0:3:18: metadata.name: must be lower-case"),
+        (GOOD.replace("name: reports", "name: 1"), '0:3:18: metadata.name: must be text, but is the number 1; write "1"'),
+        (GOOD + "specs: {}\n", "0:8:1: specs: unknown field; did you mean spec?"),
+    ],
+)  # fmt: skip
+def test_what_is_no_endpoint_says_so(tmp_path: Path, text: str, want: str) -> None:
+    assert said(read(tmp_path, text))[0].startswith(want)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes("a: b\nc: é\n".encode("latin-1"))
+    (tmp_path / "utf16.yaml").write_bytes(GOOD.encode("utf-16"))
+    (tmp_path / "empty.yaml").write_text("# nothing\n---\n")
+    (tmp_path / "large.yaml").write_bytes(b"#" * 5_000_000)
+    names = ["latin.yaml", "utf16.yaml", "empty.yaml", "large.yaml", "none.yaml", "."]
+    faults = load([tmp_path / name for name in names]).faults
+    assert [(fault.line, fault.column, fault.message) for fault in faults] == [
+        (2, 4, "is not UTF-8 text; save it as UTF-8"),
+        (1, 1, "is not UTF-8 text; save it as UTF-8"),
+        (0, 0, "holds no AsyncEndpoint"),
+        (0, 0, "is larger than 4194304 bytes"),
+        (0, 0, "no such file"),
+        (0, 0, "is a directory"),
+    ]
+
+
+def test_a_cluster_asks_for_an_image_and_a_short_name(tmp_path: Path) -> None:
+    text = GOOD.replace("name: reports", "name: " + "r" * 51)
+    assert read(tmp_path, text).faults == ()
+    assert said(read(tmp_path, text, cluster=True)) == [
+        "0:3:18: metadata.name: has 51 characters; 50 fit, because the names of Services are made "
+        "from it",
+        "0:7:11: spec.worker: a cluster needs image: the image of your code",
+    ]
+
+
+def test_later_checks_find_the_place_of_a_field(tmp_path: Path) -> None:
+    loaded = read(tmp_path, GOOD).loaded[0]
+    fault = loaded.fault(("spec", "worker", "handlers"), "no module reports.jobs")
+    assert (
+        fault.render()
+        == f"{tmp_path / '0.yaml'}:7:22: spec.worker.handlers: no module reports.jobs"
+    )
+
+
+def test_aliases_cannot_grow_without_limit(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
+    found = said(read(tmp_path, "\n".join(lines)))
+    assert f"more than {MAX_VALUES} values" in found[-1]
+
+
+def test_yaml_values_are_those_of_kubectl() -> None:
+    text = "[true, False, null, ~, '', 0644, 0o644, 0x1F, 1_000, 1e3, .5, 1:30, 2026-01-01, '1', \"on\"]"
+    (document,) = read_documents(text, "x")
+    assert document.value == [
+        True, False, None, None, "", 420, 420, 31, 1000, 1000.0, 0.5, "1:30", "2026-01-01", "1", "on",
+    ]  # fmt: skip
+    assert document.faults == []
+
+
+@given(st.text(max_size=60))
+def test_no_text_breaks_the_reader(text: str) -> None:
+    for document in read_documents(text, "x"):
+        for fault in document.faults:
+            assert "\n" not in fault.render()
+            assert 1 <= fault.line <= text.count("\n") + text.count("\r") + 200
+
+
+def test_faults_stay_on_one_line() -> None:
+    fault = Fault(("a", "b\nc", 0), "bad\r\nvalue \x1b[31m", "f.yaml", 1, 2)
+    assert fault.render() == 'f.yaml:1:2: a["b c"][0]: bad value  [31m'
+
+
+def test_paths_are_written_as_people_write_them() -> None:
+    assert format_path(("spec", "routes", 0, "schema", "$defs", "a.b/c")) == (
+        'spec.routes[0].schema.$defs["a.b/c"]'
+    )
+    assert format_path(()) == ""

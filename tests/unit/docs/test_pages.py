@@ -1,0 +1,183 @@
+"""What can be said of every page without running it: links lead somewhere, shell blocks parse."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from asyncendpoints_core.resource import AsyncEndpoint, cluster_faults
+from asyncendpoints_operator.crd.definition import crd
+from support.doc_pages import Block, anchors, fences, links, shell_blocks
+from support.paths import ROOT
+
+PAGES = [
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "examples" / "README.md",
+    ROOT / "charts" / "asyncendpoints" / "README.md",
+    ROOT / "tests" / "cluster" / "README.md",
+]
+OWN = {
+    "The store": ROOT / "core" / "asyncendpoints_core",
+    "Kubernetes": ROOT / "operator" / "asyncendpoints_operator",
+}
+PAGE_BLOCKS = "cluster/test_docs_commands.py"
+# Which test runs the blocks of a page, by their language: "" and mermaid are formulas and pictures.
+RUN_BY = {
+    "README.md": {
+        "console": "system/docs/test_pages.py cluster/test_docs_install.py",
+        "python": "system/docs/test_pages.py",
+        "yaml": "system/docs/test_pages.py",
+    },
+    "docs/cli.md": {"console": "system/docs/test_local.py"},
+    "docs/handlers.md": {"python": "unit/docs/test_handlers.py"},
+    "docs/http.md": {
+        "http": "system/docs/test_http.py",
+        "python": "system/docs/test_local.py",
+        "sh": "system/docs/test_http.py",
+        "yaml": "system/docs/test_http.py",
+    },
+    "docs/kubernetes.md": {"sh": PAGE_BLOCKS},
+    "docs/operations.md": {
+        "redis": "system/docs/test_local.py",
+        "sh": PAGE_BLOCKS,
+        "yaml": "unit/docs/test_pages.py",
+    },
+    "docs/quickstart.md": {
+        "console": "system/docs/test_pages.py",  # pip install: system/test_wheel.py
+        "python": "system/docs/test_pages.py",
+        "yaml": "system/docs/test_pages.py",
+    },
+    "docs/redis.md": {"redis": "system/docs/test_local.py"},
+    "docs/resource.md": {"yaml": "unit/docs/test_pages.py"},
+    "docs/security.md": {"yaml": "unit/docs/test_pages.py"},
+    "docs/troubleshooting.md": {"sh": PAGE_BLOCKS},
+    "charts/asyncendpoints/README.md": {"console": "cluster/test_docs_install.py"},
+    "examples/README.md": {"console": "system/docs/test_examples.py"},
+    # `make cluster`, by hand: what it starts is what every test of the folder uses.
+    "tests/cluster/README.md": {"sh": "", "python": ""},
+}
+# Blocks that the script of a page leaves out, by why: what runs them. "": nothing here can.
+LEFT_OUT = {
+    "needs Docker": PAGE_BLOCKS,
+    "needs a registry": PAGE_BLOCKS,
+    "needs KEDA": "",
+    "it takes the CRD away from everybody; tests/cluster/test_docs_install.py": "",
+    "for another release; tests/cluster/test_docs_install.py": "",
+    "runs until it is ended; tests/cluster/test_docs_laptop.py": "",
+}
+BLOCKS = [block for page in PAGES for block in shell_blocks(page.read_text(), page.name)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for link in links(page.read_text()):
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+            broken.append(link)
+    assert not broken
+
+
+def test_the_index_names_every_page() -> None:
+    named = {link.partition("#")[0] for link in links((ROOT / "docs" / "README.md").read_text())}
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert pages <= named
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_test_runs_every_block(page: Path) -> None:
+    """And says so: it names the page."""
+    by_language = RUN_BY.get(str(page.relative_to(ROOT)), {})
+    found = {language for language, _ in fences(page.read_text())} - {"", "mermaid"}
+    assert found == set(by_language)
+    for file in " ".join(by_language.values()).split():
+        assert page.name.lower() in (ROOT / "tests" / file).read_text().lower(), file
+
+
+def test_blocks_left_out_of_a_script_are_run_elsewhere() -> None:
+    assert {block.by_hand for block in BLOCKS} - {None} == set(LEFT_OUT)
+    for why, file in LEFT_OUT.items():
+        elsewhere = re.findall(r"tests/(cluster/\w+\.py)", why) or file.split()
+        assert all(why in (ROOT / "tests" / name).read_text() for name in elsewhere), why
+
+
+SMALLEST: dict[str, Any] = {
+    "apiVersion": "asyncendpoints.io/v1alpha1",
+    "kind": "AsyncEndpoint",
+    "metadata": {"name": "reports"},
+    "spec": {
+        "routes": [{"path": "/reports", "job": "build-report"}],
+        "worker": {"image": "reports:1", "handlers": "reports.jobs"},
+    },
+}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_the_pages_show_of_the_resource_is_valid(page: Path) -> None:
+    for language, text in fences(page.read_text()):
+        if language != "yaml":
+            continue
+        shown = yaml.safe_load(text)
+        if "ignoreDifferences" in shown:  # of Argo CD
+            names = crd()["spec"]
+            for one in shown["ignoreDifferences"]:
+                assert (one["group"], one["kind"]) == (names["group"], names["names"]["kind"])
+                for pointer in one["jsonPointers"]:
+                    assert pointer.replace("/", ".") == _scale_path()
+        elif "kind" in shown:
+            assert shown["kind"] == "AsyncEndpoint"
+            AsyncEndpoint.parse(shown)
+        else:  # a part of the spec
+            whole = {**SMALLEST, "spec": {**SMALLEST["spec"], **shown}}
+            assert not cluster_faults(AsyncEndpoint.parse(whole))
+
+
+def _scale_path() -> str:
+    """What an HPA and `kubectl scale` write."""
+    [version] = crd()["spec"]["versions"]
+    return str(version["subresources"]["scale"]["specReplicasPath"])
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.page}:{block.line}")
+def test_shell_blocks_parse(block: Block) -> None:
+    done = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_operators_rights_are_those_of_the_chart() -> None:
+    template = (ROOT / "charts/asyncendpoints/templates/_helpers.tpl").read_text()
+    found = re.search(r'define "asyncendpoints.rules" -}}\n(.*?){{- end }}', template, re.DOTALL)
+    assert found is not None
+    granted = [
+        (rule["apiGroups"][0] or "(core)", rule["resources"], rule["verbs"])
+        for rule in yaml.safe_load(found[1])
+    ]
+    page = (ROOT / "docs" / "security.md").read_text()
+    table = page.partition("<!-- rules -->")[2].partition("<!-- end -->")[0]
+    rows = [line.split("|")[1:4] for line in table.strip().splitlines()[2:]]
+    told = [
+        (group.strip(" `"), resources.replace("`", "").split(), verbs.replace("`", "").split())
+        for group, resources, verbs in rows
+    ]
+    assert told == granted
+
+
+def test_the_rules_name_files_and_tests_that_exist() -> None:
+    page = (ROOT / "docs" / "rules.md").read_text()
+    missing = []
+    for name, test in re.findall(r"`(\w+/test_\w+\.py)::(test_\w+)`", page):
+        file = ROOT / "tests" / name
+        if not file.exists() or f"def {test}(" not in file.read_text():
+            missing.append(f"{name}::{test}")
+    for part in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
+        section, _, own = part.partition("\n")
+        named = re.findall(r"`([\w/-]+\.(?:py|lua|yaml|txt))`", own)
+        places = (ROOT, OWN[section])
+        missing += [name for name in named if not any((at / name).exists() for at in places)]
+    assert not missing

@@ -1,0 +1,55 @@
+"""The generated references: complete, and without a dead link."""
+
+import re
+from importlib.util import module_from_spec, spec_from_file_location
+from types import ModuleType
+
+from asyncendpoints_core.process.settings import all_settings
+from asyncendpoints_core.resource.fields import walk
+from support.paths import ROOT
+
+
+def reference() -> ModuleType:
+    spec = spec_from_file_location("reference", ROOT / "tools/generators/reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_record_and_field_is_described() -> None:
+    text = reference().resource_md("")
+    for field in walk():
+        if field.path not in ("metadata.uid", "metadata.generation"):
+            assert f"| `{field.name}` |" in text, field.path
+    assert "see below" in text
+    assert "None" not in text.replace("None of", "")
+
+
+def test_links_lead_to_headings() -> None:
+    text = reference().resource_md("")
+    headings = {re.sub(r"[^a-z0-9_-]", "", h.lower()) for h in re.findall(r"^## (.*)$", text, re.M)}
+    links = set(re.findall(r"\(#([^)]*)\)", text))
+    assert links
+    assert links <= headings
+
+
+def test_tables_have_as_many_cells_as_their_heads() -> None:
+    for text, cells in ((reference().resource_md(""), 4), (reference().settings_md(""), 6)):
+        rows = [line for line in text.splitlines() if line.startswith("|")]
+        assert rows
+        for row in rows:
+            assert len(re.findall(r"(?<!\\)\|", row)) == cells + 1, row
+
+
+def test_every_setting_is_described() -> None:
+    text = reference().settings_md("")
+    for one in all_settings():
+        assert f"`{one.env}`" in text
+        assert not one.about.flag or f"`{one.about.flag}`" in text
+
+
+def test_the_pages_in_the_checkout_are_current() -> None:
+    assert (ROOT / "docs/resource.md").read_text() == reference().resource_md("")
+    assert (ROOT / "docs/settings.md").read_text() == reference().settings_md("")

@@ -1,0 +1,188 @@
+"""Group commit: what comes together goes together, and nobody who left stops anything."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from asyncendpoints_core.errors import StoreUnavailable
+from asyncendpoints_core.store.protocol import MAX_BATCH_BYTES
+from asyncendpoints_gateway.intake import group_commit
+from asyncendpoints_gateway.intake.group_commit import MAX_IN_FLIGHT, Batcher
+
+
+class Calls:
+    """A store whose calls end when the test says."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[int]] = []
+        self.gates: list[asyncio.Event] = []
+        self.begun = asyncio.Event()
+        self.errors: list[Exception | None] = []
+
+    async def __call__(self, items: Sequence[int]) -> list[int]:
+        self.seen.append(list(items))
+        gate = asyncio.Event()
+        self.gates.append(gate)
+        self.begun.set()
+        await gate.wait()
+        error = self.errors.pop(0) if self.errors else None
+        if error is not None:
+            raise error
+        return [item * 10 for item in items]
+
+    async def until(self, count: int) -> None:
+        while len(self.seen) < count:
+            self.begun.clear()
+            await asyncio.wait_for(self.begun.wait(), 5)
+
+    def open(self) -> None:
+        for gate in self.gates:
+            gate.set()
+
+
+async def test_what_comes_at_once_is_one_call() -> None:
+    calls = Calls()
+    batcher: Batcher[int, int] = Batcher(calls)
+    answers = asyncio.gather(*(batcher.ask(n) for n in range(5)))
+    await calls.until(1)
+    assert calls.seen == [[0, 1, 2, 3, 4]]
+    calls.open()
+    assert await answers == [0, 10, 20, 30, 40]
+
+
+async def test_what_comes_meanwhile_waits_for_the_next_call() -> None:
+    calls = Calls()
+    batcher: Batcher[int, int] = Batcher(calls)
+    answers = [batcher.ask(1)]
+    for n in range(MAX_IN_FLIGHT):
+        await calls.until(n + 1)
+        answers.append(batcher.ask(n + 2))
+    answers += [batcher.ask(8), batcher.ask(9)]
+    await calls.until(MAX_IN_FLIGHT)
+    assert calls.seen == [[1], [2]]
+    assert batcher.waiting == 3
+    calls.gates[0].set()
+    await calls.until(3)
+    assert calls.seen[2] == [3, 8, 9]
+    calls.open()
+    assert await asyncio.gather(*answers) == [10, 20, 30, 80, 90]
+
+
+async def test_a_call_has_at_most_the_limit_and_the_weight() -> None:
+    calls = Calls()
+    batcher: Batcher[int, int] = Batcher(calls, weigh=lambda n: n, limit=3)
+    answers = [batcher.ask(1) for _ in range(7)]
+    await calls.until(2)
+    calls.open()
+    await calls.until(3)
+    calls.open()
+    await asyncio.gather(*answers)
+    assert [len(call) for call in calls.seen] == [3, 3, 1]
+
+    heavy = Calls()
+    big = MAX_BATCH_BYTES
+    batcher = Batcher(heavy, weigh=lambda n: n)
+    answers = [batcher.ask(n) for n in (big * 3, 1, big, 1)]
+    for count in range(1, 5):
+        await heavy.until(count)
+        heavy.open()
+    await asyncio.gather(*answers)
+    assert heavy.seen == [[big * 3], [1], [big], [1]]
+
+
+async def test_who_leaves_before_the_call_takes_the_item_back() -> None:
+    calls = Calls()
+    batcher: Batcher[int, int] = Batcher(calls)
+    gone, stays = batcher.ask(1), batcher.ask(2)
+    gone.cancel()
+    await calls.until(1)
+    assert calls.seen == [[2]]
+    calls.open()
+    assert await stays == 20
+
+
+async def test_who_leaves_during_the_call_stops_nothing() -> None:
+    calls = Calls()
+    batcher: Batcher[int, int] = Batcher(calls)
+
+    async def client(n: int) -> int:
+        return await batcher.ask(n)
+
+    gone, stays = (asyncio.create_task(client(n)) for n in (1, 2))
+    await calls.until(1)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    calls.open()
+    assert await stays == 20
+    assert calls.seen == [[1, 2]]
+
+
+async def test_all_leaving_leaves_no_empty_call() -> None:
+    calls = Calls()
+    batcher: Batcher[int, int] = Batcher(calls)
+    for future in [batcher.ask(n) for n in range(3)]:
+        future.cancel()
+    await batcher.drained()
+    assert calls.seen == []
+    stays = batcher.ask(1)
+    await calls.until(1)
+    calls.open()
+    assert await stays == 10
+
+
+async def test_a_lost_reply_is_sent_again_and_then_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(group_commit, "RESEND_SECONDS", (0.0, 0.0))
+
+    async def ask(losses: int) -> tuple[Any, list[list[int]]]:
+        calls = Calls()
+        calls.errors = [StoreUnavailable("lost")] * losses
+        batcher: Batcher[int, int] = Batcher(calls)
+        answer = asyncio.gather(batcher.ask(1), return_exceptions=True)
+        for count in range(min(losses, 2) + 1):
+            await calls.until(count + 1)
+            calls.open()
+        return (await answer)[0], calls.seen
+
+    assert await ask(0) == (10, [[1]])
+    assert await ask(2) == (10, [[1]] * 3)
+    error, seen = await ask(3)
+    assert isinstance(error, StoreUnavailable)
+    assert seen == [[1]] * 3
+
+
+async def test_a_defect_reaches_everybody_and_is_not_repeated() -> None:
+    calls = Calls()
+    calls.errors = [ValueError("a defect")]
+    batcher: Batcher[int, int] = Batcher(calls)
+    answers = asyncio.gather(*(batcher.ask(n) for n in (1, 2)), return_exceptions=True)
+    await calls.until(1)
+    calls.open()
+    assert [type(answer) for answer in await answers] == [ValueError, ValueError]
+    assert len(calls.seen) == 1
+
+
+async def test_more_than_may_wait_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "MAX_QUEUED", 2)
+    batcher: Batcher[int, int] = Batcher(Calls())
+    kept = [batcher.ask(1), batcher.ask(2)]
+    with pytest.raises(StoreUnavailable):
+        await batcher.ask(3)
+    for future in kept:
+        future.cancel()
+
+
+async def test_drained_waits_for_every_call() -> None:
+    calls = Calls()
+    batcher: Batcher[int, int] = Batcher(calls)
+    answer = batcher.ask(1)
+    await calls.until(1)
+    drained = asyncio.create_task(batcher.drained())
+    await asyncio.sleep(0)
+    assert not drained.done()
+    calls.open()
+    await asyncio.wait_for(drained, 5)
+    assert answer.done()

@@ -1,0 +1,130 @@
+"""Events: told once, of what matters, and not too often."""
+
+from typing import Any
+
+from asyncendpoints_core.scaling.decide import Decision, Memory, Reason
+from asyncendpoints_core.store.protocol import Cause, Released
+from asyncendpoints_core.store.recovery import Recovered
+from asyncendpoints_operator.status.events import (
+    Event,
+    admit,
+    of_change,
+    of_recovery,
+    of_release,
+    of_scaling,
+)
+
+
+def status(**values: tuple[str, str]) -> dict[str, Any]:
+    return {
+        "conditions": [
+            {"type": kind, "status": value, "reason": reason, "message": f"about {reason}"}
+            for kind, (value, reason) in values.items()
+        ]
+    }
+
+
+def reasons(before: dict[str, Any] | None, after: dict[str, Any]) -> list[str]:
+    return [event.reason for event in of_change(before, after)]
+
+
+UP = status(GatewayAvailable=("True", "GatewayReady"))
+DOWN = status(GatewayAvailable=("False", "GatewayStarting"))
+
+
+def test_the_gateway_gets_ready_and_goes() -> None:
+    assert reasons(None, DOWN) == []  # nothing was expected of it yet
+    assert reasons(DOWN, UP) == ["GatewayReady"]
+    assert reasons(UP, UP) == []
+    assert of_change(UP, DOWN) == [Event("Warning", "GatewayNotAvailable", "about GatewayStarting")]
+
+
+def test_the_queue_goes_and_comes_back() -> None:
+    good = status(QueueReachable=("True", "Reachable"))
+    bad = status(QueueReachable=("False", "AuthenticationFailed"))
+    unread = status(QueueReachable=("Unknown", "NotYetRead"))
+    assert reasons(good, bad) == ["QueueUnreachable"]
+    assert reasons(bad, good) == ["QueueReachable"]
+    assert reasons(None, good) == []
+    assert reasons(unread, bad) == ["QueueUnreachable"]
+
+
+def test_what_is_wrong_is_told_by_its_own_reason_each_time_it_is_another() -> None:
+    fine = status(Degraded=("False", "AsExpected"))
+    image = status(Degraded=("True", "ImagePullBackOff"))
+    crash = status(Degraded=("True", "CrashLoopBackOff"))
+    assert reasons(fine, image) == ["ImagePullBackOff"]
+    assert reasons(image, image) == []
+    assert reasons(image, crash) == ["CrashLoopBackOff"]
+    assert reasons(crash, fine) == ["Mended"]
+    assert reasons(None, fine) == []
+
+
+def test_an_invalid_spec_is_told_once() -> None:
+    bad = status(Degraded=("True", "InvalidSpec"), RoutesAccepted=("False", "InvalidSpec"))
+    assert reasons(None, bad) == ["InvalidSpec"]
+
+
+def test_pins_and_suspension() -> None:
+    auto = status(ScalingActive=("True", "Steady"))
+    pinned = status(ScalingActive=("False", "Pinned"))
+    suspended = status(ScalingActive=("False", "Suspended"))
+    assert reasons(auto, pinned) == ["Pinned"]
+    assert reasons(pinned, auto) == ["Unpinned"]
+    assert reasons(pinned, suspended) == ["Unpinned", "Suspended"]
+    assert reasons(suspended, auto) == ["Resumed"]
+
+
+def test_a_rollout_begins_and_ends() -> None:
+    settled = status(Progressing=("False", "Settled"))
+    rolling = status(Progressing=("True", "RollingOut"))
+    assert reasons(settled, rolling) == ["RolloutStarted"]
+    assert reasons(rolling, settled) == ["RolloutDone"]
+    assert reasons(None, rolling) == []
+
+
+def test_a_scaling_step_tells_why() -> None:
+    decision = Decision(3, 3, Reason.UP, "1 → 3: 40 wait, 8 run", Memory())
+    assert of_scaling(3, decision) == []
+    assert of_scaling(1, decision) == [Event("Normal", "ScaledUp", decision.text, "Scale")]
+
+
+def test_a_recovery_tells_how_many() -> None:
+    assert of_recovery(Recovered()) == []
+    lost = Recovered(workers=("a", "b"), released=Released(requeued=3, failed=1), timed_out=1)
+    (event,) = of_recovery(lost)
+    assert event.reason == "JobsRecovered"
+    assert event.message == (
+        "3 jobs will run again, 1 job failed for good, 1 job overran their time (2 workers lost)"
+    )
+    assert [e.reason for e in of_recovery(Recovered(held_still=True))] == ["HeldStill"]
+
+
+def test_a_lost_worker_tells_whether_it_was_charged() -> None:
+    assert of_release("pod", "OOMKilled", Cause.CRASH, Released()) == []
+    (event,) = of_release("pod-1", "OOMKilled", Cause.CRASH, Released(requeued=1))
+    assert event.message == (
+        "worker pod-1 ended (OOMKilled): 1 job will run again; charged to the crash budget"
+    )
+    (event,) = of_release("pod-1", "Preempting", Cause.LOST, Released(requeued=2))
+    assert event.message.endswith("2 jobs will run again; not charged")
+
+
+def test_a_reason_is_not_told_too_often_and_nothing_is_forgotten() -> None:
+    event = Event("Normal", "ScaledUp", "more")
+    other = Event("Warning", "QueueUnreachable", "away")
+    sent, memory = admit({}, [event], 0)
+    assert sent == [event]
+    sent, memory = admit(memory, [event, other, event], 10)
+    assert sent == [other]
+    sent, memory = admit(memory, [event], 31)
+    assert sent == [Event("Normal", "ScaledUp", "more (2 more before)")]
+    sent, memory = admit(memory, [event], 90)
+    assert sent == [event]
+    _, memory = admit(memory, [], 10_000)
+    assert memory == {}
+
+
+def test_a_message_is_cut_to_what_the_api_takes() -> None:
+    sent, _ = admit({}, [Event("Normal", "X", "y" * 5_000)], 0)
+    assert len(sent[0].message) == 1_000

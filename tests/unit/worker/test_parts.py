@@ -1,0 +1,223 @@
+"""The small parts: CPUs, the board, the job's context, backoff, metrics."""
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs.clock import SystemClock
+from asyncendpoints_core.jobs.policy import Policy
+from asyncendpoints_core.jobs.records import Claim, ClaimedJob, Job, Priority, Progress, Request
+from asyncendpoints_core.jobs.states import State
+from asyncendpoints_worker import JobContext, cpu
+from asyncendpoints_worker.backoff import Backoff
+from asyncendpoints_worker.engine.slots import Slot, Stop
+from asyncendpoints_worker.handlers.threads import Threads
+from asyncendpoints_worker.metrics import Histogram, Snapshot, add
+from asyncendpoints_worker.supervisor import run_status
+
+
+class FakeHost:
+    """The engine's side of a slot, which keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.loop_thread = threading.get_ident()
+        self.draining = False
+        self.policy = Policy()
+        self.reported: list[Progress | None] = []
+
+    def finish(self, slot: Slot, outcome: object) -> None: ...
+
+    def report(self, slot: Slot) -> None:
+        self.reported.append(slot.take_progress())
+
+
+def claimed(number: int = 1) -> ClaimedJob:
+    now = SystemClock().now_ms()
+    job_id = ids.new(now)
+    job = Job(
+        id=job_id,
+        name="report",
+        state=State.IN_PROGRESS,
+        priority=Priority.NORMAL,
+        attempt=2,
+        max_attempts=4,
+        crashes=0,
+        releases=0,
+        claim=number,
+        worker="w",
+        revision=3,
+        created_ms=now,
+        updated_ms=now,
+        started_ms=now,
+        traceparent="00-1-2-01",
+    )
+    request = Request(
+        "POST",
+        "/reports/7",
+        query="a=1&a=2&b=&c=%C3%A9",
+        route_params={"customer": "7"},
+        headers={"x-tenant": "acme"},
+        content_type="application/json",
+        body=b"{}",
+    )
+    return ClaimedJob(Claim(job_id, number, "w"), job, request, now + 600_000)
+
+
+async def test_the_context_shows_the_job() -> None:
+    one = claimed()
+    job = JobContext(Slot(FakeHost(), one, 0, 0.0, 0.0))
+    assert job.id == ids.text(one.job.id)
+    assert (job.name, job.attempt, job.max_attempts, job.claim) == ("report", 2, 4, 1)
+    assert (job.method, job.path, job.content_type) == ("POST", "/reports/7", "application/json")
+    assert job.body == b"{}"
+    assert job.headers["X-Tenant"] == job.headers.get("x-tenant") == "acme"
+    assert job.headers.get("absent") is None
+    assert "X-TENANT" in job.headers
+    assert job.route_params == {"customer": "7"}
+    assert job.query_params == {"a": ["1", "2"], "b": [""], "c": ["é"]}
+    assert job.deadline.tzinfo is not None
+    assert round(job.deadline.timestamp() * 1000) == one.deadline_ms
+    assert job.traceparent == "00-1-2-01"
+
+
+async def test_cancel_is_a_flag_and_an_exception() -> None:
+    slot = Slot(FakeHost(), claimed(), 0, 0.0, 0.0)
+    job = JobContext(slot)
+    job.raise_if_canceled()
+    before = job.cancel_requested
+    slot.end(Stop.CANCEL)
+    assert (before, job.cancel_requested) == (False, True)
+    with pytest.raises(asyncio.CancelledError):
+        job.raise_if_canceled()
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
+async def test_progress_outside_of_0_and_1_is_refused(fraction: float) -> None:
+    job = JobContext(Slot(FakeHost(), claimed(), 0, 0.0, 0.0))
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        job.progress(fraction)
+
+
+async def test_progress_may_be_awaited_or_dropped_and_comes_from_any_thread() -> None:
+    host = FakeHost()
+    job = JobContext(Slot(host, claimed(), 0, 0.0, 0.0))
+    await job.progress(0.1, "x" * 600)
+    job.progress(1)
+    await asyncio.to_thread(job.progress, 0.5, "from a thread")
+    await asyncio.sleep(0)
+    shown = [each for each in host.reported if each is not None]
+    assert [each.fraction for each in shown] == [0.1, 1.0, 0.5]
+    assert len(shown[0].message) == 500
+
+
+def test_the_board_shows_what_runs() -> None:
+    descriptor = run_status.create(2)
+    view = run_status.BoardView(os.dup(descriptor))
+    writer = run_status.Board(descriptor)
+
+    class Host:
+        pass
+
+    slots = [Slot(Host(), claimed(2**53 + each), 4, 0.0, 12.5) for each in (1, 2)]  # type: ignore[arg-type]
+    for slot in slots:
+        writer.enter(slot)
+    writer.tick(99.5, 2)
+    assert (view.tick, view.held) == (99.5, 2)
+    shown = view.running("w")
+    assert [each.claim for each in shown] == [slot.claim for slot in slots]
+    assert shown[0][1:] == (4, 2, 4, 12.5)
+    writer.leave(slots[0])
+    assert [each.claim for each in view.running("w")] == [slots[1].claim]
+    writer.enter(slots[0])
+    assert len(view.running("w")) == 2
+    view.close()
+    os.close(descriptor)
+
+
+def cgroup(tmp_path: Path, files: dict[str, str], own: str) -> tuple[Path, Path]:
+    root = tmp_path / "cgroup"
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    (tmp_path / "own").write_text(own)
+    return root, tmp_path / "own"
+
+
+@pytest.mark.parametrize(
+    ("files", "own", "quota"),
+    [
+        ({"cpu.max": "150000 100000\n"}, "0::/\n", 1.5),
+        ({"cpu.max": "max 100000\n"}, "0::/\n", None),
+        ({"pod/cpu.max": "50000 100000", "pod/c/cpu.max": "max 100000"}, "0::/pod/c\n", 0.5),
+        (
+            {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"},
+            "3:cpu:/\n",
+            None,
+        ),
+        (
+            {
+                "cpu,cpuacct/d/cpu.cfs_quota_us": "200000",
+                "cpu,cpuacct/d/cpu.cfs_period_us": "100000",
+            },
+            "3:cpu,cpuacct:/d\n",
+            2.0,
+        ),
+        ({}, "", None),
+    ],
+)
+def test_the_quota_is_read_from_both_versions_of_cgroups(
+    tmp_path: Path, files: dict[str, str], own: str, quota: float | None
+) -> None:
+    root, own_file = cgroup(tmp_path, files, own)
+    assert cpu.quota(root, own_file) == quota
+    assert cpu.default_concurrency(root, own_file) >= 1
+
+
+def test_half_a_cpu_is_one_job(tmp_path: Path) -> None:
+    root, own = cgroup(tmp_path, {"cpu.max": "50000 100000"}, "0::/")
+    assert cpu.default_concurrency(root, own) == 1
+
+
+def test_backoff_grows_to_its_most_and_begins_again() -> None:
+    backoff = Backoff(1.0, 4.0)
+    pauses = [backoff.next() for _ in range(5)]
+    assert all(top / 2 <= each <= top for each, top in zip(pauses, (1, 2, 4, 4, 4), strict=True))
+    backoff.reset()
+    assert backoff.next() <= 1
+
+
+def test_figures_of_processes_add_up() -> None:
+    total = Snapshot({}, {}, {})
+    part = Snapshot(
+        {"a": {"completed": Histogram([1, 2], 0.5)}}, {"a": Histogram([3], 1.0)}, {"x": 2}
+    )
+    for _ in range(2):
+        add(total, part)
+    assert total.durations["a"]["completed"].counts == [2, 4]
+    assert total.starts["a"].total == 2.0
+    assert total.counters == {"x": 4}
+    assert part.durations["a"]["completed"].counts == [1, 2]
+
+
+async def test_threads_are_reused_and_as_many_as_calls() -> None:
+    threads, gate = Threads("t"), threading.Barrier(4, timeout=10)
+    seen: list[str] = []
+    done = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def work() -> None:
+        gate.wait()
+        seen.append(threading.current_thread().name)
+
+    for _ in range(3):
+        threads.submit(work)
+    await asyncio.to_thread(gate.wait)
+    threads.submit(loop.call_soon_threadsafe, done.set)
+    await done.wait()
+    threads.close()
+    assert len(set(seen)) == 3

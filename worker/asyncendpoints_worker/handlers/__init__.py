@@ -1,0 +1,1 @@
+"""User code: finding it, calling it, and turning what it returns or raises into an outcome."""

@@ -1,0 +1,209 @@
+"""The HTTP mode: each job is sent to the user's container, in any language, in the same pod."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import re
+import string
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+
+from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs.clock import rfc3339
+from asyncendpoints_core.jobs.records import ErrorCode, JobError, Outcome, Result
+from asyncendpoints_worker.backoff import Backoff
+from asyncendpoints_worker.handlers.attempt import (
+    COMPLETE,
+    HandlerError,
+    Interrupted,
+    NotSent,
+    failed,
+)
+from asyncendpoints_worker.handlers.results import BYTES, NULL, InvalidResult
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from asyncendpoints_core.jobs.records import ClaimedJob
+    from asyncendpoints_worker.engine.slots import Slot
+    from asyncendpoints_worker.handlers.attempt import Runner
+
+CONNECT_SECONDS: Final = 5.0
+CHUNK: Final = 65_536
+RETRYABLE: Final = frozenset({408, 425, 429})
+# What belongs to one connection (RFC 9110 §7.6.1), or is worked out anew for this one.
+NOT_FORWARDED: Final = frozenset(
+    (
+        *("connection", "content-length", "expect", "host", "keep-alive", "proxy-connection"),
+        *("te", "trailer", "transfer-encoding", "upgrade", "accept-encoding", "content-type"),
+    )
+)
+_SECONDS = re.compile(r"[0-9]{1,9}\Z")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class HttpTarget:
+    """Sends jobs of every name to `url`; results have at most `limit` bytes."""
+
+    def __init__(self, url: str, limit: int) -> None:
+        """Prepare for the container at `url`, which need not run yet."""
+        parts = urlsplit(url)
+        self._url = url
+        self._host = parts.hostname or "127.0.0.1"
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._limit = limit
+        self._up = False
+        self._session: aiohttp.ClientSession | None = None
+        self.runners: dict[str, Runner] = {}
+        self.fallback: Runner | None = _HttpRunner(self)
+        self.gate: Callable[[], Awaitable[None]] | None = self.until_up
+        self.names: tuple[str, ...] = ()
+
+    async def start(self) -> None:
+        """Make the client. The container may start later: no job is claimed before it has."""
+        # A kept connection may be closed by the container in the moment a job is sent on it, and
+        # then nobody knows whether the job ran. A new one on the same host costs little.
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, force_close=True),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Accept", "Content-Type", "User-Agent"),
+        )
+
+    async def stop(self) -> None:
+        """Close what is still open."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def until_up(self) -> None:
+        """Return once the container's port takes connections (store rule 16)."""
+        backoff = Backoff(0.02, 1.0)
+        while not self._up:
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    _, writer = await asyncio.open_connection(self._host, self._port)
+            except (OSError, TimeoutError):
+                await asyncio.sleep(backoff.next())
+            else:
+                writer.close()
+                self._up = True
+
+    async def send(self, slot: Slot) -> Result:
+        """Send one job and return its result; raises what `failed` understands."""
+        assert self._session is not None  # noqa: S101  # started before the first claim
+        request = slot.claimed.request
+        try:
+            async with self._session.request(
+                request.method,
+                self._url,
+                headers=_headers(slot.claimed),
+                data=request.body or None,
+                allow_redirects=False,
+            ) as response:
+                _check(response)
+                return await self._read(response)
+        except aiohttp.ClientConnectorError as error:
+            self._up = False
+            if error.errno in (errno.ECONNREFUSED, errno.ECONNRESET, None):
+                raise NotSent from error
+            raise _broken(error) from error
+        except aiohttp.ConnectionTimeoutError as error:
+            self._up = False
+            raise NotSent from error
+        except (aiohttp.ClientError, OSError) as error:
+            if slot.host.draining:
+                raise Interrupted from error
+            raise _broken(error) from error
+
+    async def _read(self, response: aiohttp.ClientResponse) -> Result:
+        if response.status == 204:
+            return NULL
+        body = bytearray()
+        async for chunk in response.content.iter_chunked(CHUNK):
+            body += chunk
+            if len(body) > self._limit:
+                response.close()
+                raise InvalidResult(
+                    f"the answer has more than the {self._limit} bytes that "
+                    "worker.maxResultBytes allows",
+                    ErrorCode.RESULT_TOO_LARGE,
+                )
+        content_type = response.headers.get("Content-Type") or BYTES
+        disposition = response.content_disposition
+        filename = (disposition.filename or "") if disposition else ""
+        return Result(content_type, bytes(body), _CONTROL.sub("", filename)[:255])
+
+
+class _HttpRunner:
+    """Runs a job by sending it."""
+
+    def __init__(self, target: HttpTarget) -> None:
+        self._target = target
+
+    def start(self, slot: Slot) -> None:
+        """Begin the attempt in a task."""
+        slot.task = slot.host.loop.create_task(self._attempt(slot))
+
+    async def _attempt(self, slot: Slot) -> None:
+        slot.entered = True
+        try:
+            if slot.stop is not None:
+                raise asyncio.CancelledError
+            outcome = Outcome(slot.claim, COMPLETE, result=await self._target.send(slot))
+        except BaseException as error:
+            outcome = failed(slot, error)
+        slot.host.finish(slot, outcome)
+
+
+def _broken(error: Exception) -> HandlerError:
+    kind = "ended early" if isinstance(error, aiohttp.ServerDisconnectedError) else "broke"
+    message = f"the connection to the container {kind}"
+    return HandlerError(JobError(ErrorCode.HANDLER_ERROR, message, True))
+
+
+def _headers(claimed: ClaimedJob) -> dict[str, str]:
+    job, request = claimed.job, claimed.request
+    headers = {name: value for name, value in request.headers.items() if name not in NOT_FORWARDED}
+    if request.content_type:
+        headers["Content-Type"] = request.content_type
+    if job.traceparent:
+        headers["traceparent"] = job.traceparent
+    query = f"?{request.query}" if request.query else ""
+    return headers | {
+        "Accept-Encoding": "identity",
+        "Job-Id": ids.text(job.id),
+        "Job-Name": quote(job.name, safe=string.punctuation + " "),
+        "Job-Attempt": str(job.attempt),
+        "Job-Claim": str(claimed.claim.number),
+        "Job-Deadline": rfc3339(claimed.deadline_ms),
+        "Job-Path": quote(request.path + query, safe=string.punctuation),
+    }
+
+
+def _check(response: aiohttp.ClientResponse) -> None:
+    """Raise HandlerError unless the answer is a success."""
+    status = response.status
+    if 200 <= status < 300:
+        return
+    retryable = status in RETRYABLE or status >= 500
+    after_ms = _retry_after_ms(response.headers.get("Retry-After", "")) if retryable else None
+    message = f"the container answered {status} {response.reason or ''}".rstrip()[:1000]
+    raise HandlerError(JobError(f"http-{status}", message, retryable), after_ms)
+
+
+def _retry_after_ms(value: str) -> int | None:
+    """Read Retry-After (RFC 9110 §10.2.3) as milliseconds from now; None when it says nothing."""
+    if _SECONDS.match(value):
+        return int(value) * 1000
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max(0, round((when - datetime.now(UTC)).total_seconds() * 1000))

@@ -1,0 +1,141 @@
+"""What a handler returns, turned into the bytes and content type that HTTP will answer with."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from asyncendpoints_core.errors import PermanentError
+from asyncendpoints_core.jobs.records import ErrorCode
+from asyncendpoints_core.jobs.records import Result as Stored
+
+JSON: Final = "application/json"
+BYTES: Final = "application/octet-stream"
+TEXT: Final = "text/plain; charset=utf-8"
+NULL: Final = Stored(JSON, b"null")
+_HEADER_TEXT = re.compile(r"[\t\x20-\x7e]{1,255}\Z")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class InvalidResult(PermanentError):
+    """What the handler returned cannot be stored."""
+
+    def __init__(self, message: str, code: str = ErrorCode.INVALID_RESULT) -> None:
+        """Keep the message and the code."""
+        super().__init__(message, code=code)
+
+
+class Result:
+    """A result whose content type or file name the handler chooses.
+
+    `body` is bytes, text (sent as UTF-8) or anything JSON can hold; `content_type` defaults to
+    what a plain return of the same body would get; `filename` offers the result as a download.
+    """
+
+    __slots__ = ("body", "content_type", "filename")
+
+    def __init__(self, body: Any, *, content_type: str = "", filename: str = "") -> None:
+        """Refuse, by ValueError, what could not be a header."""
+        if content_type and not _HEADER_TEXT.match(content_type):
+            raise ValueError("content_type must be printable ASCII of at most 255 characters")
+        if len(filename) > 255 or _CONTROL.search(filename):
+            raise ValueError("filename must have at most 255 characters and no control characters")
+        if not _is_text(filename):
+            raise ValueError("filename must be text that UTF-8 can encode")
+        self.body = body
+        self.content_type = content_type
+        self.filename = filename
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def encode(value: Any, limit: int) -> Stored:
+    """Return `value` ready for HTTP; InvalidResult if it cannot be, or has over `limit` bytes."""
+    if value is None:
+        return NULL
+    if isinstance(value, Result):
+        plain = _plain(value.body)
+        stored = Stored(value.content_type or plain.content_type, plain.body, value.filename)
+    else:
+        stored = _plain(value)
+    if len(stored.body) > limit:
+        raise InvalidResult(
+            f"the result has {len(stored.body)} bytes, more than the {limit} that "
+            "worker.maxResultBytes allows",
+            ErrorCode.RESULT_TOO_LARGE,
+        )
+    return stored
+
+
+def _plain(value: Any) -> Stored:
+    if value is None:
+        return NULL
+    if isinstance(value, str):
+        try:
+            return Stored(TEXT, value.encode())
+        except UnicodeEncodeError:
+            raise InvalidResult("the result is text that UTF-8 cannot encode") from None
+    if isinstance(value, bytes):
+        return Stored(BYTES, value)
+    if isinstance(value, bytearray | memoryview):
+        return Stored(BYTES, bytes(value))
+    return Stored(JSON, _json(value))
+
+
+def _json(value: Any) -> bytes:
+    try:
+        if hasattr(value, "__pydantic_serializer__"):
+            body: bytes = value.__pydantic_serializer__.to_json(value)
+        else:
+            body = _encoder.encode(value)
+    except Exception as error:
+        raise InvalidResult(
+            f"the result of type {type(value).__name__} cannot be JSON: {_reason(error)}"
+        ) from error
+    # Both encoders write NaN and infinity, which JSON does not have, as null.
+    if b"null" in body and _has_nan(value):
+        raise InvalidResult("the result holds NaN or infinity, which JSON does not have")
+    return body
+
+
+def _reason(error: Exception) -> str:
+    """Return a short reason; never the text of an error that may quote the value."""
+    if isinstance(error, TypeError | NotImplementedError):
+        return str(error)[:200]
+    return type(error).__name__
+
+
+def _hook(value: Any) -> Any:
+    """Encode what msgspec does not know: pydantic models inside of other values."""
+    if hasattr(value, "__pydantic_serializer__"):
+        return value.__pydantic_serializer__.to_python(value, mode="json")
+    raise NotImplementedError(f"objects of type {type(value).__name__} have no JSON form")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_hook)
+
+
+def _has_nan(value: Any) -> bool:
+    """Tell whether a NaN or infinity is anywhere inside; the value was just encoded, so finite."""
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, Mapping):
+        return any(_has_nan(each) for each in value.values())
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(_has_nan(each) for each in value)
+    if hasattr(value, "__pydantic_serializer__"):
+        return _has_nan(value.__pydantic_serializer__.to_python(value))
+    fields = getattr(value, "__struct_fields__", None) or getattr(
+        value, "__dataclass_fields__", None
+    )
+    return any(_has_nan(getattr(value, name)) for name in fields or ())

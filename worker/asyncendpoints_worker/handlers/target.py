@@ -1,0 +1,92 @@
+"""What runs an endpoint's jobs: its Python handlers, or its container behind HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from asyncendpoints_core.errors import UsageError
+from asyncendpoints_worker.handlers import attempt as runner
+from asyncendpoints_worker.handlers.http_mode import HttpTarget
+from asyncendpoints_worker.handlers.modules import load, startup_fault
+from asyncendpoints_worker.handlers.threads import Threads
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
+
+    from asyncendpoints_core.resource import AsyncEndpoint
+    from asyncendpoints_worker.handlers.attempt import Runner
+    from asyncendpoints_worker.handlers.registry import Registry
+
+log = logging.getLogger("asyncendpoints.worker")
+
+
+class Target(Protocol):
+    """What an engine needs to run jobs."""
+
+    runners: dict[str, Runner]
+    fallback: Runner | None
+    gate: Callable[[], Awaitable[None]] | None
+    names: tuple[str, ...]
+
+    async def start(self) -> None:
+        """Get ready for the first job. Raises UsageError for a start-up function that fails."""
+        ...
+
+    async def stop(self) -> None:
+        """Clean up after the last job."""
+        ...
+
+
+class PythonTarget:
+    """Runs the functions of a registry."""
+
+    def __init__(self, registry: Registry, limit: int) -> None:
+        """Read every signature; UsageError for one that cannot be called."""
+        self._registry = registry
+        self._threads = Threads("handler")
+        self.runners = runner.runners(registry, limit, self._threads)
+        self.fallback: Runner | None = None  # a job without a handler waits for one that has it
+        self.gate: Callable[[], Awaitable[None]] | None = None
+        self.names = tuple(sorted(self.runners))
+
+    async def start(self) -> None:
+        """Run the start-up functions in the order of their declaration."""
+        for function in self._registry.startup:
+            try:
+                await runner.call_hook(function, self._threads)
+            except (Exception, SystemExit) as error:
+                raise startup_fault(function, error) from error
+
+    async def stop(self) -> None:
+        """Run the shut-down functions in reverse order; one that fails does not stop the next."""
+        for function in reversed(self._registry.shutdown):
+            try:
+                await runner.call_hook(function, self._threads)
+            except (Exception, asyncio.CancelledError):
+                log.exception("a function of @on_shutdown failed")
+        self._threads.close()
+
+
+def target_of(
+    endpoint: AsyncEndpoint,
+    folders: Sequence[Path] = (),
+    registry: Registry | None = None,
+    http_target: str | None = None,
+) -> Target:
+    """Return what runs the jobs of `endpoint`.
+
+    `folders` are searched first for its handler module; `registry` stands in for the module, and
+    `http_target` (a URL) for the container of the HTTP mode. Raises UsageError.
+    """
+    worker = endpoint.spec.worker
+    if worker.http is not None and registry is None:
+        url = http_target or f"http://127.0.0.1:{worker.http.port}{worker.http.path}"
+        return HttpTarget(url, worker.max_result_bytes)
+    if registry is None:
+        registry = load([worker.handlers] if worker.handlers else [], folders)
+    if not registry.handlers:
+        raise UsageError(f"worker.handlers: {worker.handlers} declares no @handler")
+    return PythonTarget(registry, worker.max_result_bytes)

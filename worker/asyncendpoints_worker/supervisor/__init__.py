@@ -1,0 +1,1 @@
+"""The first process of a worker and its child processes."""

@@ -19,8 +19,8 @@ import aiohttp
 from aiohttp import web
 
 from asyncendpoints_cli.run.service import Service
-from asyncendpoints_core.manifest import load as manifest
-from asyncendpoints_core.manifest.load import Loaded
+from asyncendpoints_core import manifest
+from asyncendpoints_core.manifest import Loaded
 from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_core.process.telemetry import configure_logging
 from asyncendpoints_core.scaling.decide import Decision

@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from asyncendpoints_core import manifest
 from asyncendpoints_core.errors import UsageError
-from asyncendpoints_core.manifest import load as manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from asyncendpoints_core.common.faults import Fault
-    from asyncendpoints_core.manifest.load import Loaded
+    from asyncendpoints_core.manifest import Loaded
 
 
 def show(faults: Sequence[Fault]) -> None:

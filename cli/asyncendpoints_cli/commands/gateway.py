@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable
 
-    from asyncendpoints_core.manifest.load import Loaded
+    from asyncendpoints_core.manifest import Loaded
 
 
 def execute(options: Namespace) -> int:

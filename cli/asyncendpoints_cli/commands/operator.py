@@ -14,4 +14,4 @@ if TYPE_CHECKING:
 def execute(options: Namespace) -> int:
     """Run the operator until SIGTERM or Ctrl-C; `options.settings` are what it reads."""
     options.settings = read_settings(options)
-    return int(load_operator("main").run(options))
+    return int(load_operator("main.operator").run(options))

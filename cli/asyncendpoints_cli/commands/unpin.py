@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 
 def execute(options: Namespace) -> int:
     """Remove spec.replicas from the resource."""
-    unpin = load_operator("unpin").unpin
+    unpin = load_operator("main.unpin").unpin
     unpin(options.name, options.namespace, options.kubeconfig, options.context)
     return 0

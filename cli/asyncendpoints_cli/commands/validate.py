@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from asyncendpoints_cli.files import show
-from asyncendpoints_core.manifest import load as manifest
+from asyncendpoints_core import manifest
 
 if TYPE_CHECKING:
     from argparse import Namespace

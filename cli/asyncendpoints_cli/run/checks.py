@@ -11,7 +11,7 @@ from asyncendpoints_core.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asyncendpoints_core.manifest.load import Loaded
+    from asyncendpoints_core.manifest import Loaded
     from asyncendpoints_core.process.settings import Settings
 
 LAST_PORT: Final = 65_535

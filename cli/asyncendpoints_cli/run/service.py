@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from asyncendpoints_core.errors import UsageError
-    from asyncendpoints_core.manifest.load import Loaded
+    from asyncendpoints_core.manifest import Loaded
     from asyncendpoints_core.process.settings import Settings
     from asyncendpoints_core.scaling.decide import Decision
     from asyncendpoints_core.store.protocol import Store

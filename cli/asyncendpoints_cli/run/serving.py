@@ -25,7 +25,7 @@ from asyncendpoints_worker.handlers.modules import forget
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from asyncendpoints_core.manifest.load import Loaded
+    from asyncendpoints_core.manifest import Loaded
     from asyncendpoints_core.process.settings import Settings
 
 log = logging.getLogger("asyncendpoints.run")

@@ -169,7 +169,7 @@ async def test_only_the_first_worker_is_refused_for_its_start_up(
     first = LocalPool.of(endpoint(), store, registry, None, refused.put_nowait)
     await first.resize(1, ())
     error = await asyncio.wait_for(refused.get(), 20)
-    assert "test_run_scaling failed: ConnectionError: no database (" in str(error)
+    assert "test_scaler failed: ConnectionError: no database (" in str(error)
     await first.stop(0.0)
 
     fails = False

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncendpoints_core.common.faults import Fault, format_path
-from asyncendpoints_core.manifest.load import Manifest, load
+from asyncendpoints_core.manifest import Manifest, load
 from asyncendpoints_core.manifest.yaml_reader import MAX_VALUES, read_documents
 
 HEAD = """\

@@ -1,4 +1,4 @@
-"""Who a worker is: ids that are never used twice (store rule 4)."""
+"""Who a worker is: ids that are never used twice (docs/rules.md S4)."""
 
 from __future__ import annotations
 

@@ -23,6 +23,6 @@ class Policy(msgspec.Struct, frozen=True):
     max_finished: int = 1_000_000
     execution_ms: int = 600_000
     lease_ms: int = 15_000
-    # How long a worker may take to end a job past its deadline before others may: store rule 13.
+    # Past its deadline, a job is its worker's to end for this long, then others': docs/rules.md S13.
     grace_ms: int = 5_000
     retry: RetryPolicy = RetryPolicy()

@@ -17,7 +17,7 @@ from asyncendpoints_core.jobs.states import FINAL, State
 MAX_ERROR_CHARS: Final = 1_000
 MAX_PROGRESS_CHARS: Final = 500
 MAX_ATTEMPTS_KEPT: Final = 10
-# A job handed back this often without ever ending is given up (`never-finished`): store rule 12.
+# A job that was released this often without ending fails (`never-finished`): docs/rules.md S12.
 MAX_RELEASES: Final = 20
 
 
@@ -30,7 +30,7 @@ class Priority(IntEnum):
 
 
 class ErrorCode(StrEnum):
-    """The codes the system itself gives (contract §1); a handler may add its own."""
+    """The error codes that the system itself sets; a handler may add its own."""
 
     HANDLER_ERROR = "handler-error"
     PERMANENT = "permanent"

@@ -1,7 +1,7 @@
 """How many workers an endpoint should have: a pure decision over a reading and a memory.
 
 `asyncendpoints run` and the operator call `decide` about once a second and do what it says; here
-nothing is read, written or timed. Design §8 has the formulas, `estimate.py` the figures in them.
+nothing is read, written or timed. docs/scaling.md has the formulas, `estimate.py` their inputs.
 """
 
 from __future__ import annotations

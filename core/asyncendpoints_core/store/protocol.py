@@ -155,7 +155,7 @@ class BeatReply(msgspec.Struct, frozen=True):
 
 
 class Cause(StrEnum):
-    """Why a worker's jobs are taken back (store rules 12, 13; kubernetes rule 13)."""
+    """Why a worker's jobs are taken back (docs/rules.md S12, S13, K13)."""
 
     CRASH = (
         "crash"  # its process died by its own doing: a lone job is charged, neighbours suspected
@@ -197,7 +197,7 @@ class Overdue(msgspec.Struct, frozen=True):
 
 class Recovery(msgspec.Struct, frozen=True):
     """What needs recovering, found by one bounded look. `held_still`: the store had been away, so
-    leases and deadlines were renewed and nothing is reported (store rule 1).
+    leases and deadlines were renewed and nothing is reported (docs/rules.md S1).
     """
 
     expired: tuple[str, ...] = ()
@@ -303,7 +303,7 @@ class Stats(msgspec.Struct, frozen=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Whose keys these are: an installation and a resource UID (kubernetes rule 22)."""
+    """Whose keys these are: an installation and a resource UID (docs/rules.md K22)."""
 
     installation: str
     uid: str

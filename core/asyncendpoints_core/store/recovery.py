@@ -88,7 +88,7 @@ async def release_all(store: Store, worker: str, cause: Cause) -> Released:
 
 
 async def release_older(store: Store, pod: str, nonce: str) -> Released:
-    """Take back what earlier supervisors of `pod` left behind (store rule 4).
+    """Take back what earlier supervisors of `pod` left behind (docs/rules.md S4).
 
     A supervisor calls it with its own start nonce before it registers its first child: whatever
     ran under another nonce has ended with its process. Uncharged to the crash budget.

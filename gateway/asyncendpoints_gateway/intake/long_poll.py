@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("asyncendpoints.gateway")
 
 RESYNC_SECONDS: Final = (10.0, 15.0)
-"""How often a watcher reads unasked: store rule 20."""
+"""How often a watcher reads unasked: docs/rules.md S20."""
 LOOK_SECONDS: Final = 2.0
 """How often a watcher looks whether its client is still there."""
 LINGER_SECONDS: Final = 30.0

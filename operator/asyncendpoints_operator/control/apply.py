@@ -67,7 +67,7 @@ class Children:
     async def check_owner(self, unit: Unit) -> None:
         """Ask the API server whether the endpoint is there, under its UID; raises OwnerGone.
 
-        The cache may hold one whose deletion was never told (kubernetes rule 14).
+        The cache may hold one whose deletion was never told (docs/rules.md K14).
         """
         namespace, _, name = unit.key.partition("/")
         try:

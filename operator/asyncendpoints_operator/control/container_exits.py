@@ -17,7 +17,7 @@ from asyncendpoints_operator.kube.pod_state import container_statuses, parse_tim
 Object = Mapping[str, Any]
 
 _NO_CRASH_EXITS: Final = {
-    1: "runtime failure",  # contract §4: Redis or a port, nothing that a job did
+    1: "runtime failure",  # docs/cli.md: Redis or a port failed, not a job
     2: "bad configuration",
     143: "SIGTERM",
 }

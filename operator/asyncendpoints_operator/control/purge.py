@@ -1,7 +1,7 @@
 """What becomes of the queues of endpoints that are gone: closed, kept for a while, then purged.
 
 Gone is what the API server says so of, freshly asked by name, and nothing else: a 403, an
-unsynced cache, another cluster on the same Redis never look like it (kubernetes rule 22). Only
+unsynced cache, another cluster on the same Redis never look like it (docs/rules.md K22). Only
 queues of this installation's own directory are looked at.
 """
 

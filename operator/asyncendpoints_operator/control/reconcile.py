@@ -170,7 +170,7 @@ def first_replicas(unit: Unit, endpoint: AsyncEndpoint) -> int:
 
 
 def _has_moved(endpoint: AsyncEndpoint, resource: Mapping[str, Any], place: Place) -> bool:
-    """Tell whether the jobs are on another Redis than the one the resource names now (rule 24)."""
+    """Return whether the jobs are on another Redis than the resource names (docs/rules.md K24)."""
     before = (resource.get("status") or {}).get("queue")
     return before not in (None, "", place.identity, endpoint.spec.redis.leave_queue)
 

@@ -3,7 +3,7 @@
 `autoscale.decide` says how many workers there should be and which may go; here that becomes writes:
 whom to cordon, which pods get a deletion cost, and how far the Deployment may be lowered now. It is
 lowered only by as many as a ReplicaSet would certainly take from among the pods that hold nothing
-(kubernetes rules 4 to 7); what it takes in fact is looked at in the next step.
+(docs/rules.md K4 to K7); what it takes in fact is looked at in the next step.
 """
 
 from collections import Counter
@@ -42,7 +42,7 @@ class Load:
 
     @property
     def free(self) -> bool:
-        """Whether it holds nothing and cannot come to hold anything (rule 4: acknowledged).
+        """Whether it holds no job and cannot claim one (docs/rules.md K4: cordon acknowledged).
 
         A pod without a registered worker has not begun; should it begin now, it drains at once.
         """

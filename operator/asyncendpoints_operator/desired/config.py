@@ -3,7 +3,7 @@
 Their names end in a hash of their content, so a change is a new ConfigMap and a rollout of the pods
 that read it. What processes read live from the store (queue, retry, retention, autoscaling,
 suspend) is not in them, nor is anything at its default, so neither an edit of those nor a new
-version of the model rolls a pod (kubernetes rule 8).
+version of the model rolls a pod (docs/rules.md K8).
 """
 
 import hashlib

@@ -41,7 +41,7 @@ class Platform:
     endpoint has NetworkPolicies.
 
     Of these only `installation`, `listen_host` and, at first, `worker_image` reach a worker's
-    template: what belongs to the cluster, so that no upgrade rolls workers (kubernetes rule 8).
+    template: what belongs to the cluster, so that no upgrade rolls workers (docs/rules.md K8).
     """
 
     gateway_image: str
@@ -148,7 +148,7 @@ def metadata(
 def is_ours(live: Mapping[str, Any], endpoint: AsyncEndpoint) -> bool:
     """Tell whether an object that is there carries the endpoint's UID as its controller.
 
-    One that does not is never touched (kubernetes rule 17).
+    One that does not is never touched (docs/rules.md K17).
     """
     owners = live.get("metadata", {}).get("ownerReferences") or ()
     return any(

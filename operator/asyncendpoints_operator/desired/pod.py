@@ -80,7 +80,7 @@ def own_volumes(
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Return our volumes and their mounts: the endpoint, the Redis URL and the tokens.
 
-    Secrets are mounted whole, without subPath, so that a rotated one arrives (rule 21).
+    Secrets are mounted whole, without subPath, so that a rotated one arrives (docs/rules.md K21).
     """
     volumes = [_volume("endpoint", ENDPOINT_FOLDER, configMap=_files(name=config, key=FILE))]
     redis = endpoint.spec.redis
@@ -246,7 +246,7 @@ def deployment(
     rollout: Record,
     template: dict[str, Any],
 ) -> Manifest:
-    """Return a Deployment; `replicas` is always in it (kubernetes rule 16)."""
+    """Return a Deployment; `replicas` is always in it (docs/rules.md K16)."""
     name = child_name(endpoint, component)
     return {
         "apiVersion": "apps/v1",

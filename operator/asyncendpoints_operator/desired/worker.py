@@ -1,4 +1,4 @@
-"""The workers' Deployment. Its pod template is a function of the spec alone (kubernetes rule 8).
+"""The workers' Deployment. Its pod template is a function of the spec alone (docs/rules.md K8).
 
 In HTTP mode the main container is our agent and the user's is a native sidecar: the kubelet ends
 sidecars only after the main containers, so the user's server outlives the worker that calls it.

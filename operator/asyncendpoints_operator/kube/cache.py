@@ -2,7 +2,7 @@
 
 Fed by watch events and by what our own writes answered, and replaced by full lists every few
 minutes: after an expired watch, events of deletions are lost for ever, and a phantom endpoint's
-children would be made and collected without end (kubernetes rule 14).
+children would be made and collected without end (docs/rules.md K14).
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class Cache:
 
 
 def _only_status(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Tell whether an endpoint changed in its status alone: that was us (rule 19)."""
+    """Tell whether an endpoint changed in its status alone: that was us (docs/rules.md K19)."""
     if new["kind"] != KIND:
         return False
     before, after = old["metadata"], new["metadata"]

@@ -174,7 +174,7 @@ class Deployment:
 
     @property
     def rolling(self) -> bool:
-        """Whether a scale-down would be spread over ReplicaSets: it must wait (rule 5).
+        """Whether a scale-down would be spread over ReplicaSets: it must wait (docs/rules.md K5).
 
         Pods that are refused (a quota) are no rollout: fewer are then just what helps.
         """

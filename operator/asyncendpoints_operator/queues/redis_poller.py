@@ -2,7 +2,7 @@
 
 Every second the figures of all endpoints of a Redis are read in one go; those with nothing to do
 every ten seconds, and at once when Redis tells that something happened. One Redis that does not
-answer delays none of the others, and is asked less and less often (kubernetes rule 20).
+answer delays none of the others, and is asked less and less often (docs/rules.md K20).
 """
 
 from __future__ import annotations

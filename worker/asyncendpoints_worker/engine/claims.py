@@ -1,4 +1,4 @@
-"""Claims under numbers: the same again until it was answered, so that none is lost (rule 5)."""
+"""Numbered claims: a number is repeated until it is answered (docs/rules.md S5)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Keeps the leases of the engines of one process: registers, beats, passes on what is answered.
 
 It runs where no handler can hold it up: in the supervisor, or beside an in-process engine. Only its
-answer `gone` makes an engine abandon its work, never an unreachable store (store rule 1).
+answer `gone` makes an engine abandon its work, never an unreachable store (docs/rules.md S1).
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ class Engine:
         self._nap.rouse()
 
     def gone(self, worker: str) -> None:
-        """Abandon everything: the store gave `worker`'s jobs to others (store rule 1)."""
+        """Abandon everything: the store gave `worker`'s jobs to others (docs/rules.md S1)."""
         if worker != self.worker:
             return
         log.warning("worker %s lost its lease; its jobs belong to others now", worker)

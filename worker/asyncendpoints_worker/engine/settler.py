@@ -138,7 +138,7 @@ class Settler:
         self._delivered(group, [answer.status for answer in answers])
 
     async def _bisect(self, group: list[Entry]) -> None:
-        """Deliver the halves of a group that the store could not take (store rule 7)."""
+        """Deliver the halves of a group that the store could not take (docs/rules.md S7)."""
         if len(group) > 1:
             middle = len(group) // 2
             await self._deliver(group[:middle])

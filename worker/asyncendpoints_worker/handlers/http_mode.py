@@ -81,7 +81,7 @@ class HttpTarget:
             await self._session.close()
 
     async def until_up(self) -> None:
-        """Return once the container's port takes connections (store rule 16)."""
+        """Return once the container's port takes connections (docs/rules.md S16)."""
         backoff = Backoff(0.02, 1.0)
         while not self._up:
             try:

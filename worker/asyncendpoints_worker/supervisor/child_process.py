@@ -145,7 +145,7 @@ class Offspring:
         return running, [one for one in self.culprits if one[0].claim.number in present]
 
     def inspect(self, now: float, grace: float, idle_seconds: float) -> None:
-        """Kill the process if only that can end what it should have ended (store rule 13).
+        """Kill the process if only that can end what it should have ended (docs/rules.md S13).
 
         `now` is monotonic time; `grace` how long past its deadline an attempt may still end.
         """

@@ -1,6 +1,6 @@
 """What is reported to the store of a dead child, repeated until the store has taken it.
 
-The child is dead, and so is all it started, before any of this is sent (store rule 14).
+The child is dead, and so is all it started, before any of this is sent (docs/rules.md S14).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 That is its process group, and what had left the group.
 
-A job must not be handed out again while a process of its last run still works (store rule 14).
+A job must not be handed out again while a process of its last run still works (docs/rules.md S14).
 """
 
 from __future__ import annotations

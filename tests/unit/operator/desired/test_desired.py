@@ -109,7 +109,7 @@ def test_every_child_is_owned_labelled_and_in_the_namespace(document: dict[str, 
         (owner,) = metadata["ownerReferences"]
         assert owner["uid"] == UID
         assert owner["controller"] is True
-        assert owner["blockOwnerDeletion"] is False  # rule 17: no right on finalizers is needed
+        assert owner["blockOwnerDeletion"] is False  # so no right on finalizers
 
 
 @pytest.mark.parametrize("document", EVERY)
@@ -280,7 +280,7 @@ def test_http_mode_puts_the_users_container_beside_the_worker() -> None:
     spec = pod(children(HTTP_MODE), "worker")
     (main,), (target,) = spec["containers"], spec["initContainers"]
     assert main["image"] == PLATFORM.worker_image
-    assert target["restartPolicy"] == "Always"  # ends after the main container (rule 1)
+    assert target["restartPolicy"] == "Always"  # ends after the main container (docs/rules.md K1)
     assert target["startupProbe"]["tcpSocket"]
     assert target["ports"] == [{"name": "jobs", "containerPort": 3_000}]
     assert "/models" in {mount["mountPath"] for mount in target["volumeMounts"]}

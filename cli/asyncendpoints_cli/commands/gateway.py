@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from asyncendpoints_cli.files import load_one
 from asyncendpoints_cli.roles import read_settings, require_redis
+from asyncendpoints_core.common.event_loop import run_loop
 from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_gateway.server.serve import serve
-from asyncendpoints_worker.event_loop import run_loop
 
 if TYPE_CHECKING:
     from argparse import Namespace

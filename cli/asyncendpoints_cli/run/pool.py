@@ -6,9 +6,9 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
+from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.scaling.decide import Worker
-from asyncendpoints_worker.backoff import Backoff
 from asyncendpoints_worker.local import LocalWorker
 from asyncendpoints_worker.metrics import Snapshot, add
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from asyncendpoints_cli.main import Told
+from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.process.settings import PREFIX
 from asyncendpoints_core.scaling.decide import Worker
-from asyncendpoints_worker.backoff import Backoff
 from asyncendpoints_worker.metrics import Snapshot, add
 
 if TYPE_CHECKING:

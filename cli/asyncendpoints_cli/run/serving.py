@@ -17,9 +17,9 @@ from asyncendpoints_cli.main import INTERRUPTED, MISUSED, complain
 from asyncendpoints_cli.run.checks import LAST_PORT, check
 from asyncendpoints_cli.run.service import RELOAD_DRAIN_SECONDS, Service
 from asyncendpoints_cli.run.watcher import Watcher
+from asyncendpoints_core.common.event_loop import run_loop
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
 from asyncendpoints_gateway.server.serve import Admin
-from asyncendpoints_worker.event_loop import run_loop
 from asyncendpoints_worker.handlers.modules import forget
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import logging
 import random
 from typing import TYPE_CHECKING, Final
 
+from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -174,9 +175,11 @@ class Hub:
                 watch.wake()
 
     async def _run(self) -> None:
+        backoff = Backoff(*RECONNECT_SECONDS)
         while True:
             try:
                 async with self._store.events() as events:
+                    backoff.reset()
                     async for event in events:
                         if event.job_id is None:
                             self._wake_all()
@@ -187,4 +190,4 @@ class Hub:
                 log.warning("the watch of the store was cut: %s", error)
             except Exception:
                 log.exception("the watch of the store failed")
-            await asyncio.sleep(random.uniform(*RECONNECT_SECONDS))  # noqa: S311 - no secret
+            await asyncio.sleep(backoff.next())

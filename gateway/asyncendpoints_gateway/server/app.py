@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from itertools import chain
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import StoreError, StoreUnavailable
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.resource.path_templates import (
@@ -128,7 +128,7 @@ class Gateway:
 
     async def _connect(self) -> None:
         store, policy = self.context.store, self.endpoint.spec.policy()
-        told = False
+        told, backoff = False, Backoff(*RECONNECT_SECONDS)
         while True:
             try:
                 health = await store.open()
@@ -146,7 +146,7 @@ class Gateway:
                     log.warning("the store: %s", warning)
                 self.connected.set()
                 return
-            await asyncio.sleep(random.uniform(*RECONNECT_SECONDS))  # noqa: S311 - no secret
+            await asyncio.sleep(backoff.next())
 
     async def handle(
         self, request: web.BaseRequest, *, decoded: bool = False

@@ -10,9 +10,9 @@ import asyncio
 import heapq
 import itertools
 import logging
-import random
 from typing import TYPE_CHECKING, Final
 
+from asyncendpoints_core.common.backoff import delay_after
 from asyncendpoints_core.errors import AsyncEndpointsError
 
 if TYPE_CHECKING:
@@ -22,12 +22,6 @@ log = logging.getLogger("asyncendpoints.operator")
 
 FIRST_SECONDS: Final = 0.5
 MAX_SECONDS: Final = 60.0
-
-
-def backoff(failures: int) -> float:
-    """Return the seconds to wait after so many failures in a row, jittered."""
-    full = min(MAX_SECONDS, FIRST_SECONDS * 2.0 ** min(failures - 1, 10))
-    return full * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret
 
 
 class KeyQueue:
@@ -74,7 +68,7 @@ class KeyQueue:
                 again = await work(key)
             except Exception as error:
                 failures = self._failures[key] = self._failures.get(key, 0) + 1
-                again = backoff(failures)
+                again = delay_after(failures, FIRST_SECONDS, MAX_SECONDS)
                 self._log(key, error, failures, again)
             else:
                 self._failures.pop(key, None)

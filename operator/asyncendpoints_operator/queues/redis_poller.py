@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from asyncendpoints_core.common.backoff import delay_after
 from asyncendpoints_core.errors import StoreError, StoreUnavailable, StoreVersionError
 from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.resource import AsyncEndpoint
@@ -21,7 +22,6 @@ from asyncendpoints_core.store.recovery import Keeper
 from asyncendpoints_core.store.redis import RedisConnection, RedisStore
 from asyncendpoints_core.store.redis.notifications import listen
 from asyncendpoints_core.store.redis.ownership import Directory, is_refusal
-from asyncendpoints_operator.kube.workqueue import backoff
 from asyncendpoints_operator.status.observed import Queue, QueueReason
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ log = logging.getLogger("asyncendpoints.operator")
 
 POLL_SECONDS: Final = 1.0
 DEADLINE_SECONDS: Final = 5.0
+FIRST_BLOCK_SECONDS: Final = 0.5
 MAX_BLOCK_SECONDS: Final = 15.0
 """How long a Redis that does not answer is left alone at most."""
 PUSH_SECONDS: Final = 30.0
@@ -208,7 +209,9 @@ class Server:
             self.failures = 0
             return
         self.failures += 1
-        self._blocked_until = time.monotonic() + min(MAX_BLOCK_SECONDS, backoff(self.failures))
+        self._blocked_until = time.monotonic() + delay_after(
+            self.failures, FIRST_BLOCK_SECONDS, MAX_BLOCK_SECONDS
+        )
 
     async def _read(self, link: Link) -> Reading:
         """Bring the store to what the resource says, and read it."""

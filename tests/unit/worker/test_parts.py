@@ -1,4 +1,4 @@
-"""The small parts: CPUs, the board, the job's context, backoff, metrics."""
+"""The small parts: CPUs, the board, the job's context, metrics."""
 
 import asyncio
 import os
@@ -13,7 +13,6 @@ from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.jobs.records import Claim, ClaimedJob, Job, Priority, Progress, Request
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_worker import JobContext, cpu
-from asyncendpoints_worker.backoff import Backoff
 from asyncendpoints_worker.engine.slots import Slot, Stop
 from asyncendpoints_worker.handlers.threads import Threads
 from asyncendpoints_worker.metrics import Histogram, Snapshot, add
@@ -181,14 +180,6 @@ def test_the_quota_is_read_from_both_versions_of_cgroups(
 def test_half_a_cpu_is_one_job(tmp_path: Path) -> None:
     root, own = cgroup(tmp_path, {"cpu.max": "50000 100000"}, "0::/")
     assert cpu.default_concurrency(root, own) == 1
-
-
-def test_backoff_grows_to_its_most_and_begins_again() -> None:
-    backoff = Backoff(1.0, 4.0)
-    pauses = [backoff.next() for _ in range(5)]
-    assert all(top / 2 <= each <= top for each, top in zip(pauses, (1, 2, 4, 4, 4), strict=True))
-    backoff.reset()
-    assert backoff.next() <= 1
 
 
 def test_figures_of_processes_add_up() -> None:

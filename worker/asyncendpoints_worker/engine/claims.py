@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import (
     StoreError,
     StoreUnavailable,
@@ -13,7 +14,6 @@ from asyncendpoints_core.errors import (
     UsageError,
     WorkerGone,
 )
-from asyncendpoints_worker.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,9 +11,9 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
+from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import StoreError, StoreVersionError, WorkerGone
 from asyncendpoints_core.store.protocol import Beat
-from asyncendpoints_worker.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

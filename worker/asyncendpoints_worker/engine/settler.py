@@ -10,11 +10,11 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import StoreUnavailable, StoreVersionError
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import ErrorCode, JobError, Outcome, fail
 from asyncendpoints_core.store.protocol import MAX_BATCH, MAX_BATCH_BYTES, SettleStatus
-from asyncendpoints_worker.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -20,14 +20,14 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from asyncendpoints_core.common.backoff import Backoff
+from asyncendpoints_core.common.event_loop import run_loop
 from asyncendpoints_core.errors import StoreUnavailable, UsageError
 from asyncendpoints_core.process.settings import read_url
 from asyncendpoints_core.process.telemetry import configure_logging
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.store.redis import RedisStore
-from asyncendpoints_worker.backoff import Backoff
 from asyncendpoints_worker.engine.loop import Engine
-from asyncendpoints_worker.event_loop import run_loop
 from asyncendpoints_worker.handlers.target import Target, target_of
 from asyncendpoints_worker.metrics import Metrics
 from asyncendpoints_worker.supervisor import ipc

@@ -9,9 +9,9 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.store.protocol import Cause, Released
-from asyncendpoints_worker.backoff import Backoff
 from asyncendpoints_worker.handlers.attempt import stopped
 
 if TYPE_CHECKING:

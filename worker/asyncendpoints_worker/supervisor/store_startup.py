@@ -6,9 +6,9 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.store.recovery import release_older
-from asyncendpoints_worker.backoff import Backoff
 
 if TYPE_CHECKING:
     from asyncendpoints_core.store.redis import RedisStore

@@ -14,12 +14,12 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
 from asyncendpoints_core.process import exit_report
 from asyncendpoints_core.store.protocol import Cause
 from asyncendpoints_core.store.recovery import Keeper, Recovered
 from asyncendpoints_core.store.redis import RedisStore
-from asyncendpoints_worker.backoff import Backoff
 from asyncendpoints_worker.engine.heartbeat import Heart
 from asyncendpoints_worker.identity import Names
 from asyncendpoints_worker.metrics import Snapshot, add

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import TYPE_CHECKING, Any, Final
 
 from redis import exceptions as redis_errors
 
 from asyncendpoints_core import __version__
+from asyncendpoints_core.common.backoff import delay_after
 from asyncendpoints_core.errors import StoreError, StoreUnavailable, StoreVersionError
 from asyncendpoints_core.store.redis.location import hide, place_of
 from asyncendpoints_core.store.redis.scripts import SCHEMA, VERSION_ERROR
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 REPLY_SECONDS: Final = 5.0
 TRIES: Final = 4
-FIRST_DELAY: Final = 0.05
+RETRY_SECONDS: Final = (0.05, 0.2)
 
 # The server says that it did nothing and that another time, or another server, may.
 _NOT_DONE: Final = (
@@ -130,7 +130,6 @@ class RedisConnection:
         when a reply was lost, which needs commands that are safe to repeat. Raises
         StoreUnavailable.
         """
-        delay = FIRST_DELAY
         resent = False
         for attempt in range(1, TRIES + 1):
             sent = False
@@ -161,8 +160,7 @@ class RedisConnection:
                 raise self.fault(error) from error
             if isinstance(error, _MOVED):
                 await self._move()
-            await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - jitter, no secret
-            delay *= 2
+            await asyncio.sleep(delay_after(attempt, *RETRY_SECONDS))
         raise AssertionError("unreachable")
 
     async def call_everyone(self, commands: Sequence[Sequence[bytes]]) -> list[list[Any]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from redis import exceptions as redis_errors
 
+from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.store.redis.shards import Shards
 
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.store.redis.connection import RedisConnection
 
 PATTERN: Final = "aep:{*}:events"
-_FIRST_SECONDS: Final = 0.2
-_MAX_SECONDS: Final = 5.0
+RECONNECT_SECONDS: Final = (0.2, 5.0)
 _START: Final = len("aep:{")
 _END: Final = len("}:events")
 
@@ -43,7 +43,7 @@ async def listen(
     something may have been missed: at the beginning, and after each reconnection. Connects again
     by itself.
     """
-    delay = _FIRST_SECONDS
+    backoff = Backoff(*RECONNECT_SECONDS)
     while True:
         own: AbstractConnection | None = None
         try:
@@ -53,14 +53,13 @@ async def listen(
             await own.send_command("PSUBSCRIBE", PATTERN)
             await own.read_response(timeout=math.inf)
             lost()
-            delay = _FIRST_SECONDS
+            backoff.reset()
             while True:
                 message = await own.read_response(timeout=math.inf)
                 if message[0] == b"pmessage":
                     told(message[2][_START:-_END].decode())
         except (redis_errors.RedisError, StoreError, OSError):
-            await asyncio.sleep(delay)
-            delay = min(_MAX_SECONDS, delay * 2)
+            await asyncio.sleep(backoff.next())
         finally:
             if own is not None:
                 await own.disconnect(nowait=True)

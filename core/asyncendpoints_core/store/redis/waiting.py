@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from redis import exceptions as redis_errors
 
+from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import StoreError, StoreUnavailable
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.store.protocol import Event
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 WATCH_MS: Final = 30_000
 RENEW_SECONDS: Final = 10.0
-RECONNECT_SECONDS: Final = 0.1
-MAX_RECONNECT_SECONDS: Final = 5.0
+RECONNECT_SECONDS: Final = (0.1, 5.0)
 # How much longer than the wait itself the answer to a blocking pop may take.
 GRACE_SECONDS: Final = 2.0
 # Redis before 7.0 rounds the time of a pop down to milliseconds, and 0 is for ever.
@@ -215,7 +214,7 @@ class Watch:
     async def _read(
         self, connection: AbstractConnection, queue: asyncio.Queue[Event | Exception]
     ) -> None:
-        delay = RECONNECT_SECONDS
+        backoff = Backoff(*RECONNECT_SECONDS)
         closed = self._closed  # `open` after `close` makes a new one
         closing = asyncio.create_task(closed.wait())
         try:
@@ -226,13 +225,13 @@ class Watch:
                 except (*_FAULTS, StoreError):
                     await connection.disconnect(nowait=True)
                 while not closed.is_set():
-                    await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - jitter
+                    await asyncio.sleep(backoff.next())
                     try:
                         connection = await self._subscribe()
-                        delay = RECONNECT_SECONDS
+                        backoff.reset()
                         break
                     except StoreError:
-                        delay = min(MAX_RECONNECT_SECONDS, delay * 2)
+                        continue
                 if closed.is_set():
                     _put(queue, StoreUnavailable("the store was closed"))
                     return

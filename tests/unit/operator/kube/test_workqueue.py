@@ -5,10 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import pytest
-
 from asyncendpoints_core.errors import StoreError
-from asyncendpoints_operator.kube.workqueue import FIRST_SECONDS, MAX_SECONDS, KeyQueue, backoff
+from asyncendpoints_operator.kube.workqueue import KeyQueue
 
 Work = Callable[[str], Awaitable[float | None]]
 
@@ -142,9 +140,3 @@ async def test_its_length_leaves_out_what_is_for_later() -> None:
     queue.add("now")
     queue.add("later", 3600)
     assert len(queue) == 1
-
-
-@pytest.mark.parametrize("failures", [1, 2, 5, 50])
-def test_backoff_grows_to_a_limit(failures: int) -> None:
-    full = min(MAX_SECONDS, FIRST_SECONDS * 2 ** (failures - 1))
-    assert full / 2 <= backoff(failures) <= full

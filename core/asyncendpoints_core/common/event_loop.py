@@ -1,4 +1,4 @@
-"""The event loop of worker processes: uvloop where it is installed."""
+"""How every role starts its event loop: on uvloop where that is installed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ T = TypeVar("T")
 
 
 def run_loop(main: Coroutine[Any, Any, T]) -> T:
-    """Run `main` on a new event loop and return what it returns."""
-    with asyncio.Runner(loop_factory=_factory()) as runner:
+    """Run `main` on a new event loop and return its result."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(main)
 
 
-def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
-        import uvloop  # not there on every platform
+        import uvloop  # not available on every platform
     except ImportError:
         return None
     return uvloop.new_event_loop

@@ -23,6 +23,6 @@ class Policy(msgspec.Struct, frozen=True):
     max_finished: int = 1_000_000
     execution_ms: int = 600_000
     lease_ms: int = 15_000
-    # Past its deadline, a job is its worker's to end for this long, then others': docs/rules.md S13.
+    # Its worker has this long to end a job past its deadline, then others may: docs/rules.md S13.
     grace_ms: int = 5_000
     retry: RetryPolicy = RetryPolicy()

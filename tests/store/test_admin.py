@@ -71,7 +71,7 @@ async def test_a_shut_endpoint_is_purged_bit_by_bit(backend: Backend, store: Sto
     taken = await worker.take(5)
     await settle_one(store, jobs.complete(taken[0].claim, DONE))
     await store.cancel([taken[1].job.id])
-    await store.shut()
+    await store.close_queue()
     assert (await store.stats()).closed
     assert (await worker.claim()).refused == "closed"
     for _ in range(1_000):
@@ -85,8 +85,8 @@ async def test_a_shut_endpoint_is_purged_bit_by_bit(backend: Backend, store: Sto
 async def test_a_reopened_endpoint_goes_on_where_it_was(store: Store) -> None:
     worker = await hand(store)
     order = await put(store, new(), new())
-    await store.shut()
-    await store.reopen()
+    await store.close_queue()
+    await store.reopen_queue()
     assert not (await store.stats()).closed
     assert await drain(store, worker) == order
     assert (await store.stats()).counts[State.COMPLETED] == 2

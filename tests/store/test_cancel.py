@@ -84,7 +84,7 @@ async def test_cancel_in_every_state(backend: Backend, store: Store) -> None:
 
 
 async def test_a_redriven_job_is_as_new_with_its_history(backend: Backend, store: Store) -> None:
-    [job_id] = await put(store, new(expires_ms=50_000))
+    [job_id] = await put(store, new(ttl_ms=50_000))
     worker = await hand(store)
     claim = (await worker.one()).claim
     await store.progress([(claim, Progress(0.9))])
@@ -99,7 +99,7 @@ async def test_a_redriven_job_is_as_new_with_its_history(backend: Backend, store
     assert (job.attempt, job.crashes, job.releases) == (0, 0, 0)
     assert (job.started_ms, job.completed_ms, job.cancel_requested_ms) == (0, 0, 0)
     assert (job.error, job.progress, job.not_before_ms) == (None, None, 0)
-    assert job.expires_ms == now + 86_400_000
+    assert job.expires_at_ms == now + 86_400_000
     assert [attempt.outcome for attempt in job.attempts] == ["canceled"]
     assert await drain(store, worker) == [other, job_id]
     [final] = await store.redrive([job_id])

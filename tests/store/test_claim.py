@@ -47,7 +47,7 @@ async def test_a_claim_shows_in_the_job(backend: Backend, store: Store) -> None:
         job.claim,
         "w1",
     )
-    assert job.expires_ms == 0
+    assert job.expires_at_ms == 0
     totals = (await store.stats()).totals
     assert (totals["claimed"], totals["wait_ms"]) == (1, 250)
 
@@ -276,9 +276,9 @@ async def test_refusals_say_why(backend: Backend, store: Store) -> None:
     await store.pause()
     assert (await worker.claim()).refused == "paused"
     await store.resume()
-    await store.shut()
+    await store.close_queue()
     assert (await worker.claim()).refused == "closed"
-    await store.reopen()
+    await store.reopen_queue()
     batch = await worker.claim()
     assert (len(batch.jobs), batch.refused) == (1, "")
 

@@ -206,7 +206,7 @@ async def test_jobs_that_had_not_started_are_never_charged(store: Store) -> None
     for job_id in rest:
         job = await look(store, job_id)
         assert (job.crashes, job.suspect, job.attempts, job.started_ms) == (0, False, (), 0)
-        assert job.expires_ms
+        assert job.expires_at_ms
 
 
 async def test_jobs_killed_for_a_neighbour_go_back_uncharged(store: Store) -> None:

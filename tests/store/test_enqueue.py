@@ -29,7 +29,7 @@ async def test_a_new_job_is_as_the_contract_says(backend: Backend, store: Store)
     )
     assert (job.attempt, job.max_attempts, job.crashes, job.releases) == (0, 7, 0, 0)
     assert (job.created_ms, job.updated_ms, job.started_ms, job.completed_ms) == (now, now, 0, 0)
-    assert job.expires_ms == now + policy().ttl_ms
+    assert job.expires_at_ms == now + policy().ttl_ms
     assert (job.error, job.progress, job.attempts, job.suspect) == (None, None, (), False)
 
 
@@ -76,7 +76,7 @@ async def test_a_delayed_job_waits_and_then_stands_at_the_tail(
     job = await look(store, late)
     now = await backend.now()
     assert (job.state, job.not_before_ms) == (State.SCHEDULED, now + 5_000)
-    assert job.expires_ms == now + 5_000 + policy().ttl_ms
+    assert job.expires_at_ms == now + 5_000 + policy().ttl_ms
     [early] = await put(store, new())
     worker = await hand(store)
     first = await worker.claim()
@@ -237,12 +237,12 @@ async def test_bytes_bound_the_bodies_of_unfinished_jobs(store: Store) -> None:
 async def test_a_shut_endpoint_accepts_nothing_but_answers_repeats(store: Store) -> None:
     one = new(key="k")
     await put(store, one)
-    await store.shut()
+    await store.close_queue()
     answers = await store.enqueue([new(), one, new(key="k")])
     assert [answer.status for answer in answers] == [
         EnqueueStatus.CLOSED,
         EnqueueStatus.CREATED,
         EnqueueStatus.REPLAYED,
     ]
-    await store.reopen()
+    await store.reopen_queue()
     await put(store, new())

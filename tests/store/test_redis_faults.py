@@ -368,7 +368,14 @@ async def test_full_memory_stops_new_jobs_only() -> None:
         scene.claims = claims[:2]
         scene.ids = {"waiting": waiting[0], "failed": running[5], "completed": running[6]}
         for verb in VERBS:
-            if verb not in ("enqueue", "redrive", "claim", "release_worker", "shut", "reconcile"):
+            if verb not in (
+                "enqueue",
+                "redrive",
+                "claim",
+                "release_worker",
+                "close_queue",
+                "reconcile",
+            ):
                 await VERBS[verb](scene)
         await store.configure(policy(completed_ms=1_000))
         await store.settle([jobs.complete(claim, DONE) for claim in claims])
@@ -390,7 +397,7 @@ async def test_another_owner_is_refused_and_changes_nothing(redis_url: str) -> N
     with pytest.raises(StoreError, match="belongs to"):
         await store.configure(policy(max_depth=1), Identity("cluster-2", "uid-1"))
     assert await store.configure(policy(max_depth=2), mine, overwrite=False) == POLICY
-    await store.shut()
+    await store.close_queue()
     assert await store.purge()
     await store.open()  # a late client: it does not bring the endpoint back
     assert (await store.stats()).closed

@@ -97,7 +97,7 @@ AT_REST: dict[str, Callable[[RedisStore, JobId], Awaitable[Any]]] = {
     "redrive": lambda store, job_id: store.redrive([job_id]),
     "sweep": lambda store, _: store.sweep(),
     "configure": lambda store, _: store.configure(policy(failed_ms=60 * 86_400_000)),
-    "reopen": lambda store, _: store.reopen(),
+    "reopen_queue": lambda store, _: store.reopen_queue(),
     "release_worker": lambda store, _: store.release_worker("w1", Cause.DRAINED),
     "register": lambda store, _: hand(store, "w2"),
     "delete": lambda store, job_id: store.delete([job_id]),

@@ -102,8 +102,8 @@ async def test_every_key_is_on_it_whatever_is_done_at_rest(backend: RedisBackend
         lambda: store.cancel([second]),  # finds it, and sets it aside
         lambda: store.pause(),
         lambda: store.resume(),
-        lambda: store.shut(),
-        lambda: store.reopen(),
+        lambda: store.close_queue(),
+        lambda: store.reopen_queue(),
         lambda: store.configure(POLICY),
         lambda: backend.redis_store.note(seen="x"),
         lambda: store.release_worker("w1", Cause.LOST),
@@ -207,10 +207,10 @@ async def test_what_is_refused_leaves_it_on(backend: RedisBackend) -> None:
     assert await told(key="k") == "replayed"
     assert await told(key="k", fingerprint=b"g") == "mismatch"
     assert (await store.redrive([done]))[0].status == "not-retryable"
-    await store.shut()
+    await store.close_queue()
     assert await told() == "closed"
     assert await backend.check_timers()
-    await store.reopen()
+    await store.reopen_queue()
 
 
 @pytest.mark.parametrize(("kept", "days"), [
@@ -323,7 +323,7 @@ async def test_keys_made_after_a_purge_end_with_its_tombstone(backend: RedisBack
     store = backend.store
     await put(store, new())
     await drain(store, await hand(store))
-    await store.shut()
+    await store.close_queue()
     assert await store.purge()
     await hand(store, "late")
     await store.recover()
@@ -335,7 +335,7 @@ async def test_keys_made_after_a_purge_end_with_its_tombstone(backend: RedisBack
     assert {"meta", "workers"} <= set(timers)
     assert 0 < timers["meta"] <= DAY
     assert await backend.check_timers()
-    await store.reopen()
+    await store.reopen_queue()
     assert await ends(backend) == 30
     await put(store, new())
     assert not await backend.check_timers()
@@ -346,14 +346,14 @@ async def test_an_adopted_queue_with_jobs_is_on_no_timer(backend: RedisBackend) 
     before = Identity("cluster-1", "uid-1")
     await store.configure(POLICY, before)
     await put(store, new())
-    await store.shut()
+    await store.close_queue()
     assert await store.adopt(before, "uid-2")
     assert not await backend.check_timers()
     await drain(store, await hand(store))
     await backend.come_to_rest()
     assert await store.adopt(Identity("cluster-1", "uid-2"), "uid-3")
     assert await backend.check_timers()
-    await store.shut()
+    await store.close_queue()
     assert await store.purge()
     assert await store.adopt(Identity("cluster-1", "uid-3"), "uid-4")
     assert await ends(backend) == 30

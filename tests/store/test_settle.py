@@ -198,7 +198,7 @@ async def test_an_unstarted_release_charges_nothing(backend: Backend, store: Sto
         await settle_one(store, jobs.release((await worker.one()).claim, started=False))
     job = await look(store, job_id)
     assert (job.state, job.attempt, job.releases) == (State.QUEUED, 0, 0)
-    assert (job.attempts, job.started_ms, job.expires_ms) == ((), 0, before.expires_ms)
+    assert (job.attempts, job.started_ms, job.expires_at_ms) == ((), 0, before.expires_at_ms)
 
 
 async def test_the_releases_budget_ends_a_job(store: Store) -> None:

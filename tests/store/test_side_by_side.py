@@ -128,7 +128,7 @@ class SideBySide(Twins):
                     name,
                     priority=priority,
                     delay_ms=delay,
-                    expires_ms=expires,
+                    ttl_ms=expires,
                     body=b"x" * size,
                     key=key,
                     fingerprint=fingerprint,
@@ -345,18 +345,18 @@ class SideBySide(Twins):
             self.both(lambda store: store.resume())
 
     @rule(items=submissions, worker=names, stay=rarely)
-    def shut(self, items: list[Submission], worker: str, stay: bool) -> None:
-        self.both(lambda store: store.shut())
+    def close_queue(self, items: list[Submission], worker: str, stay: bool) -> None:
+        self.both(lambda store: store.close_queue())
         self.enqueue(items)
         self.claim(worker, 2, 0)
         if not stay:
-            self.both(lambda store: store.reopen())
+            self.both(lambda store: store.reopen_queue())
 
     @rule()
     def clear_the_way(self) -> None:
         """Let every worker claim again, whatever forbade it."""
         self.both(lambda store: store.resume())
-        self.both(lambda store: store.reopen())
+        self.both(lambda store: store.reopen_queue())
         for by in "ab":
             self.both(lambda store, by=by: store.uncordon([self.name(w) for w in WORKERS], by))  # type: ignore[misc]
         self.heartbeat(list(WORKERS), draining=False)

@@ -54,11 +54,13 @@ async def test_a_waiting_job_expires(backend: Backend, store: Store) -> None:
         store,
         new(),
         new(delay_ms=30_000),
-        new(expires_ms=5_000),
-        new(delay_ms=10_000, expires_ms=5_000),
+        new(ttl_ms=5_000),
+        new(delay_ms=10_000, ttl_ms=5_000),
     )
     now = await backend.now()
-    expires = [(await look(store, one)).expires_ms - now for one in (queued, scheduled, own, late)]
+    expires = [
+        (await look(store, one)).expires_at_ms - now for one in (queued, scheduled, own, late)
+    ]
     assert expires == [TTL, 30_000 + TTL, 5_000, 5_000]
     await backend.advance(4_999)
     assert (await store.sweep()).expired == 0
@@ -79,7 +81,7 @@ async def test_a_waiting_job_expires(backend: Backend, store: Store) -> None:
 async def test_claims_meet_no_expired_job(backend: Backend, store: Store) -> None:
     await store.configure(policy(ttl_ms=TTL))
     old = await put(store, *(new() for _ in range(5)))
-    due = await put(store, new(delay_ms=1_000, expires_ms=TTL))
+    due = await put(store, new(delay_ms=1_000, ttl_ms=TTL))
     await backend.advance(TTL)
     fresh = await put(store, new())
     worker = await hand(store)
@@ -90,14 +92,14 @@ async def test_claims_meet_no_expired_job(backend: Backend, store: Store) -> Non
 
 async def test_what_has_started_never_expires(backend: Backend, store: Store) -> None:
     await store.configure(policy(ttl_ms=TTL, lease_ms=10 * TTL))
-    await put(store, *(new(expires_ms=TTL) for _ in range(4)))
+    await put(store, *(new(ttl_ms=TTL) for _ in range(4)))
     worker = await hand(store)
     running, retried, released, crashed = claims(await worker.claim(4))
     await store.settle([jobs.retry_later(retried, ERROR, 1_000), jobs.release(released)])
     await backend.advance(5 * TTL)
     swept = await sweep_all(store)
     assert (swept.expired, swept.promoted) == (0, 1)
-    assert (await look(store, released.job_id)).expires_ms == 0
+    assert (await look(store, released.job_id)).expires_at_ms == 0
     taken = await worker.take()
     assert {job.job.id for job in taken} == {retried.job_id, released.job_id}
     assert await settle_one(store, jobs.complete(running, DONE)) == "applied"
@@ -108,13 +110,13 @@ async def test_an_unstarted_release_lets_the_time_to_live_run_on(
     backend: Backend, store: Store
 ) -> None:
     await store.configure(policy(ttl_ms=TTL, lease_ms=10 * TTL))
-    plain, own = await put(store, new(), new(expires_ms=TTL // 2))
-    before = [(await look(store, job_id)).expires_ms for job_id in (plain, own)]
+    plain, own = await put(store, new(), new(ttl_ms=TTL // 2))
+    before = [(await look(store, job_id)).expires_at_ms for job_id in (plain, own)]
     worker = await hand(store)
     await backend.advance(1_000)
     batch = await worker.claim(2)
     await store.settle([jobs.release(claim, started=False) for claim in claims(batch)])
-    assert [(await look(store, job_id)).expires_ms for job_id in (plain, own)] == before
+    assert [(await look(store, job_id)).expires_at_ms for job_id in (plain, own)] == before
     await backend.advance(TTL)
     assert (await sweep_all(store)).expired == 2
 
@@ -124,7 +126,7 @@ async def test_an_unstarted_release_expires_in_time_wherever_it_waits(
 ) -> None:
     """Behind a head that is still fresh, and put off for longer than its time to live."""
     await store.configure(policy(ttl_ms=TTL, lease_ms=10 * TTL))
-    head, own, late = await put(store, new(), new(expires_ms=TTL // 2), new())
+    head, own, late = await put(store, new(), new(ttl_ms=TTL // 2), new())
     first, second, third = claims(await (await hand(store)).claim(3))
     outcomes = [jobs.release(claim, started=False) for claim in (first, second)]
     await store.settle([*outcomes, jobs.release(third, started=False, delay_ms=5 * TTL)])
@@ -175,7 +177,7 @@ async def test_a_job_without_its_handler_fails_so_at_its_time_to_live(
 
 async def test_time_paused_is_not_counted(backend: Backend, store: Store) -> None:
     await store.configure(policy(ttl_ms=TTL))
-    before, own = await put(store, new(), new(expires_ms=TTL))
+    before, own = await put(store, new(), new(ttl_ms=TTL))
     await backend.advance(10_000)
     await store.pause()
     assert (await store.stats()).paused
@@ -183,13 +185,13 @@ async def test_time_paused_is_not_counted(backend: Backend, store: Store) -> Non
     [during] = await put(store, new())
     await backend.advance(100_000)
     assert (await sweep_all(store)).expired == 0
-    assert (await look(store, before)).expires_ms == await backend.now() + TTL - 10_000
+    assert (await look(store, before)).expires_at_ms == await backend.now() + TTL - 10_000
     worker = await hand(store)
     assert (await worker.claim()).refused == "paused"
     await store.pause()  # again: still the same pause
     await store.resume()
     await store.resume()
-    ends = [(await look(store, job_id)).expires_ms for job_id in (before, own, during)]
+    ends = [(await look(store, job_id)).expires_at_ms for job_id in (before, own, during)]
     now = await backend.now()
     assert ends == [now + TTL - 10_000, now + TTL - 10_000, now + TTL]
     await backend.advance(TTL - 10_001)
@@ -203,9 +205,9 @@ async def test_time_paused_is_not_counted(backend: Backend, store: Store) -> Non
 async def test_a_changed_time_to_live_counts_for_jobs_that_wait(
     backend: Backend, store: Store
 ) -> None:
-    plain, own = await put(store, new(), new(expires_ms=TTL))
+    plain, own = await put(store, new(), new(ttl_ms=TTL))
     await store.configure(policy(ttl_ms=1_000))
-    assert (await look(store, plain)).expires_ms == await backend.now() + 1_000
+    assert (await look(store, plain)).expires_at_ms == await backend.now() + 1_000
     await backend.advance(1_000)
     assert (await sweep_all(store)).expired == 1
     assert await state_of(store, own) is State.QUEUED
@@ -222,7 +224,7 @@ async def test_finished_jobs_are_removed_after_their_retention(
     await store.settle([jobs.complete(one, DONE), jobs.fail(two, ERROR), jobs.release(three)])
     await store.cancel([canceled])
     now = await backend.now()
-    kept = [(await look(store, job_id)).expires_ms - now for job_id in (done, failed, canceled)]
+    kept = [(await look(store, job_id)).expires_at_ms - now for job_id in (done, failed, canceled)]
     assert kept == [10_000, 20_000, 20_000]
     await backend.advance(9_999)
     assert (await sweep_all(store)).removed == 0

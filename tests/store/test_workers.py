@@ -215,7 +215,7 @@ async def test_what_a_worker_does_not_know_it_holds_goes_back(
     for claim in claims(lost):
         job = await look(store, claim.job_id)
         assert (job.state, job.attempt, job.releases, job.attempts) == (State.QUEUED, 0, 0, ())
-        assert job.expires_ms
+        assert job.expires_at_ms
     assert await drain(store, await hand(store, "w2")) == order[2:]
     assert await store.reconcile("nobody", []) == 0
     old = claims(lost)[0]

@@ -96,8 +96,8 @@ class Result(msgspec.Struct, frozen=True):
 class Job(msgspec.Struct, frozen=True):
     """A job's state as the store has it, without the request and result bytes.
 
-    `revision` grows with every change (ETag and SSE event id). `expires_ms` is the end of the time
-    to live while it waits and of its retention when final, 0 while neither applies.
+    `revision` grows with every change (ETag and SSE event id). `expires_at_ms` is the end of the
+    time to live while it waits and of its retention when final, 0 while neither applies.
     """
 
     id: JobId
@@ -116,7 +116,7 @@ class Job(msgspec.Struct, frozen=True):
     not_before_ms: int = 0
     started_ms: int = 0
     completed_ms: int = 0
-    expires_ms: int = 0
+    expires_at_ms: int = 0
     cancel_requested_ms: int = 0
     progress: Progress | None = None
     error: JobError | None = None
@@ -140,7 +140,7 @@ class Idempotency(msgspec.Struct, frozen=True):
 class NewJob(msgspec.Struct, frozen=True):
     """What a gateway asks the store to create.
 
-    `delay_ms` counts from acceptance; `expires_ms` too, 0 meaning the endpoint's time to live.
+    `delay_ms` counts from acceptance; `ttl_ms` too, 0 meaning the endpoint's time to live.
     """
 
     id: JobId
@@ -149,7 +149,7 @@ class NewJob(msgspec.Struct, frozen=True):
     max_attempts: int
     priority: Priority = Priority.NORMAL
     delay_ms: int = 0
-    expires_ms: int = 0
+    ttl_ms: int = 0
     idempotency: Idempotency | None = None
 
 

@@ -476,16 +476,16 @@ class Store(Protocol):
         """Hand out jobs again."""
         ...
 
-    async def shut(self) -> None:
+    async def close_queue(self) -> None:
         """Accept nothing more (Enqueued.status closed); the first step of deletion."""
         ...
 
-    async def reopen(self) -> None:
+    async def reopen_queue(self) -> None:
         """Accept again: the endpoint was created anew before its purge."""
         ...
 
     async def purge(self) -> bool:
-        """Remove keys of a shut endpoint, a bounded number a call; True when none are left."""
+        """Remove keys of a closed queue, a bounded number a call; True when none are left."""
         ...
 
     def events(self) -> AbstractAsyncContextManager[AsyncIterator[Event]]:

@@ -108,7 +108,7 @@ def encode_job(job: Job, base: str, here: str | None = None) -> bytes:
     here = here or f"{base}/jobs/{ids.text(job.id)}"  # needs no escape in JSON
     job_id, created = here[-36:], timestamp(job.created_ms)
     state = "Queued" if job.state is State.QUEUED else job.state.value
-    due, ends = job.not_before_ms, job.expires_ms
+    due, ends = job.not_before_ms, job.expires_at_ms
     return (
         f'{{"id":"{job_id}","name":{_quoted(job.name)},"state":"{state}","attempt":0,'
         f'"maxAttempts":{job.max_attempts},"crashes":{job.crashes},'
@@ -157,7 +157,7 @@ def view(job: Job, base: str) -> JobView:
         timestamp(job.started_ms),
         timestamp(job.completed_ms),
         created if job.updated_ms == job.created_ms else timestamp(job.updated_ms),
-        timestamp(job.expires_ms),
+        timestamp(job.expires_at_ms),
         timestamp(job.cancel_requested_ms),
         Links(here, f"{here}/result", here, f"{here}/retry"),
     )

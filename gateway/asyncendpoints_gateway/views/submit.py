@@ -88,13 +88,13 @@ def job_of(
         del kept["traceparent"]  # W3C Trace Context §3.2.2.3: not to be passed on,
         kept.pop("tracestate", None)  # and what belongs to it neither
     stored = Request(method, url.raw_path, url.raw_query_string, params, kept, content_type, body)
-    delay_ms = expires_ms = 0
+    delay_ms = ttl_ms = 0
     priority, idempotency = Priority.NORMAL, None
     if not ASKING.isdisjoint(given):
         if (value := sifted.single("job-delay")) is not None:
             delay_ms = read.seconds_ms("Job-Delay", value, positive=False)
         if (value := sifted.single("job-expires")) is not None:
-            expires_ms = read.seconds_ms("Job-Expires", value, positive=True)
+            ttl_ms = read.seconds_ms("Job-Expires", value, positive=True)
         if (value := sifted.single("job-priority")) is not None:
             priority = read.priority(value)
         idempotency = _idempotency(sifted, stored)
@@ -105,7 +105,7 @@ def job_of(
         context.config.max_attempts,
         priority,
         delay_ms,
-        expires_ms,
+        ttl_ms,
         idempotency,
     )
 

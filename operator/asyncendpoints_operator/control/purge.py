@@ -91,7 +91,7 @@ class Purger:
         deleted = found.notes.get("deleted") or ""
         if not deleted:
             self._term.lease.check()
-            await store.shut()
+            await store.close_queue()
             deleted = f"{time.time():.0f}"
             await store.note(deleted=deleted)
             log.info("%s: is gone; its queue takes no more jobs", name)

@@ -263,7 +263,7 @@ class Server:
             link.adopted = await link.store.adopt(owner, link.identity.uid)
         await link.store.configure(link.policy, link.identity)
         if found.closed:
-            await link.store.reopen()
+            await link.store.reopen_queue()
         await self.directory.add(link.key)
         await link.store.note(
             **{"on-delete": link.endpoint.spec.on_delete, "deleted": "", "seen": link.identity.uid}

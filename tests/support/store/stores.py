@@ -231,7 +231,7 @@ def new(
     *,
     priority: Priority = Priority.NORMAL,
     delay_ms: int = 0,
-    expires_ms: int = 0,
+    ttl_ms: int = 0,
     max_attempts: int = 4,
     body: bytes = b'{"a":1}',
     key: str = "",
@@ -254,7 +254,7 @@ def new(
         max_attempts=max_attempts,
         priority=priority,
         delay_ms=delay_ms,
-        expires_ms=expires_ms,
+        ttl_ms=ttl_ms,
         idempotency=jobs.Idempotency(key, fingerprint) if key else None,
     )
 

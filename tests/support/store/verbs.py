@@ -87,7 +87,7 @@ VERBS: dict[str, Act] = {
     "stats": lambda s: s.store.stats(),
     "pause": lambda s: s.store.pause(),
     "resume": lambda s: s.store.resume(),
-    "shut": lambda s: s.store.shut(),
-    "reopen": lambda s: s.store.reopen(),
+    "close_queue": lambda s: s.store.close_queue(),
+    "reopen_queue": lambda s: s.store.reopen_queue(),
     "wait": lambda s: s.store.wait_for_work("w1", 20),
 }

@@ -64,7 +64,7 @@ async def test_a_final_job_says_how_long_it_is_kept(site: Site) -> None:
     assert answer.json["state"] == "Completed"
     assert "Retry-After" not in answer.headers
     record = await site.record(job_id)
-    assert record.expires_ms == record.completed_ms + 3_600_000
+    assert record.expires_at_ms == record.completed_ms + 3_600_000
     assert answer.json["expiresAt"] > answer.json["completedAt"]
 
 

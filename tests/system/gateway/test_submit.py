@@ -206,7 +206,7 @@ async def test_priority_delay_and_expiry(site: Site) -> None:
     answer = await site.submit(Job_Priority="HIGH", Job_Expires="7.25")
     record = await site.record(answer.id)
     assert (record.priority, answer.json["priority"]) == (Priority.HIGH, "high")
-    assert record.expires_ms == record.created_ms + 7_250
+    assert record.expires_at_ms == record.created_ms + 7_250
     delayed = await site.submit(Job_Delay="90.5", Job_Priority="low")
     job = delayed.json
     assert (job["state"], job["priority"]) == ("Scheduled", "low")
@@ -552,7 +552,7 @@ async def test_concurrent_submissions_share_calls_to_the_store(site: Site) -> No
 
 
 async def test_a_shut_endpoint_is_503(site: Site) -> None:
-    await site.store.shut()
+    await site.store.close_queue()
     answer = await site.submit()
     answer.problem("store-unavailable", 503)
     assert int(answer.headers["Retry-After"]) >= 1

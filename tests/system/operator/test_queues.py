@@ -181,7 +181,7 @@ async def test_a_namesake_s_queue_is_adopted_and_opened(redis_url: str, store: R
     await store.open()
     await store.configure(Policy(), Identity("here", "uid-0"))
     await store.enqueue([new_job()])
-    await store.shut()
+    await store.close_queue()
     async with reading() as (queues, seen):
         await queues.link(endpoint(), place_of(redis_url), None)
         found = await seen.reason(QueueReason.REACHABLE)

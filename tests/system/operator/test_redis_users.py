@@ -106,9 +106,9 @@ async def test_a_tenant_can_do_everything_a_store_does(tenant: RedisStore) -> No
         await tenant.resume()
         await tenant.delete([first.id])
         assert (await tenant.stats()).counts[State.QUEUED] == 1
-        await tenant.shut()
-        await tenant.reopen()
-        await tenant.shut()
+        await tenant.close_queue()
+        await tenant.reopen_queue()
+        await tenant.close_queue()
         assert await tenant.purge()
 
 
@@ -185,7 +185,7 @@ async def test_a_namesake_adopts_what_was_left(owner: RedisConnection) -> None:
     await store.note(secret="abc", deleted="")
     job = new_job()
     await store.enqueue([job])
-    await store.shut()
+    await store.close_queue()
     found = await store.ownership()
     assert (found.owner, found.closed, found.notes["secret"]) == (ME, True, "abc")
     assert not await store.adopt(Identity("elsewhere", "uid-1"), "uid-2")

@@ -132,7 +132,7 @@ def test_an_unset_time_is_null() -> None:
         priority=st.sampled_from(Priority),
         max_attempts=st.integers(1, 100),
         not_before_ms=st.sampled_from([0, NOW + 5]),
-        expires_ms=st.sampled_from([0, NOW + 86_400_000]),
+        expires_at_ms=st.sampled_from([0, NOW + 86_400_000]),
         updated_ms=st.sampled_from([NOW, NOW + 1]),
     ),
     st.sampled_from(["", "/api/v1"]),

@@ -1,8 +1,8 @@
--- purge: remove every key of a shut endpoint. UNLINK frees in the background, so one call is all.
+-- purge: remove every key of a closed queue. UNLINK frees in the background, so one call is all.
 -- What stays for a day is that it is closed: a late client must not bring the keys back.
 -- KEYS: all
 -- META: tick closed
--- RETURNS: 1, or 0 when it is not shut
+-- RETURNS: 1, or 0 when it is not closed
 local TOMBSTONE_MS = 86400000
 if closed == 0 then return 0 end
 local owner = call('HMGET', meta, 'schema', 'installation', 'uid')

@@ -83,7 +83,7 @@ class Record(msgspec.Struct, array_like=True):
         """Whether it is in a final state."""
         return self.state in FINAL
 
-    def as_job(self, expires_ms: int) -> Job:
+    def as_job(self, expires_at_ms: int) -> Job:
         """Return it as the rest of the system sees it."""
         return Job(
             id=self.id,
@@ -102,7 +102,7 @@ class Record(msgspec.Struct, array_like=True):
             not_before_ms=self.not_before_ms,
             started_ms=self.started_ms,
             completed_ms=self.completed_ms,
-            expires_ms=expires_ms,
+            expires_at_ms=expires_at_ms,
             cancel_requested_ms=self.cancel_requested_ms,
             progress=self.progress,
             error=self.error,
@@ -125,7 +125,7 @@ def new_record(new: NewJob, now: int, stood: int) -> Record:
         updated_ms=now,
         size=len(new.request.body),
         base_ms=max(now, not_before),
-        limit_ms=now + new.expires_ms if new.expires_ms else 0,
+        limit_ms=now + new.ttl_ms if new.ttl_ms else 0,
         stood_ms=stood,
         not_before_ms=not_before,
         traceparent=new.request.headers.get("traceparent", ""),

@@ -338,13 +338,13 @@ class MemoryStore:
         self._data.paused_since = 0
         self._ring(self._ready(now))
 
-    async def shut(self) -> None:
-        """See Store.shut."""
+    async def close_queue(self) -> None:
+        """See Store.close_queue."""
         self._now()
         self._data.closed = True
 
-    async def reopen(self) -> None:
-        """See Store.reopen."""
+    async def reopen_queue(self) -> None:
+        """See Store.reopen_queue."""
         now = self._now()
         self._data.closed = False
         self._ring(self._ready(now))
@@ -353,7 +353,7 @@ class MemoryStore:
         """See Store.purge."""
         self._now()
         if not self._data.closed:
-            raise StoreError("only a shut endpoint can be purged")
+            raise StoreError("only a closed queue can be purged")
         for job_id in list(self._data.records)[:PURGE_BOUND]:
             self._data.remove(job_id, 0)
         if self._data.records:

@@ -49,7 +49,7 @@ def encode_new(jobs: Sequence[NewJob]) -> tuple[bytes, bytes]:
                 new.priority,
                 new.max_attempts,
                 new.delay_ms,
-                new.expires_ms,
+                new.ttl_ms,
                 len(name),
                 len(trace),
                 len(tail),

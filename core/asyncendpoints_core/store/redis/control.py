@@ -1,4 +1,4 @@
-"""The verbs of whoever owns the endpoint: configure, pause, shut, purge."""
+"""The verbs of the owner of an endpoint: configure, pause, close, purge."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ class ControlVerbs:
         """Hand out jobs again."""
         await self._caller.run("resume")
 
-    async def shut(self) -> None:
+    async def close_queue(self) -> None:
         """Accept nothing more."""
-        await self._caller.run("shut")
+        await self._caller.run("close_queue")
 
-    async def reopen(self) -> None:
+    async def reopen_queue(self) -> None:
         """Accept again."""
-        await self._caller.run("reopen")
+        await self._caller.run("reopen_queue")
 
     async def purge(self) -> bool:
-        """Remove the keys of a shut endpoint."""
+        """Remove the keys of a closed queue."""
         if not await self._caller.run("purge"):
-            raise StoreError("only a shut endpoint can be purged")
+            raise StoreError("only a closed queue can be purged")
         return True
 
 

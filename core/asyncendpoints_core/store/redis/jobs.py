@@ -67,7 +67,7 @@ def created(new: NewJob, context: Context) -> Job:
     """Return the job that the script made of `new`."""
     now = context.now_ms
     due = now + new.delay_ms if new.delay_ms else 0
-    ends = now + new.expires_ms if new.expires_ms else (due or now) + context.ttl_ms
+    ends = now + new.ttl_ms if new.ttl_ms else (due or now) + context.ttl_ms
     return Job(
         new.id,
         new.name,
@@ -83,7 +83,7 @@ def created(new: NewJob, context: Context) -> Job:
         now,
         now,
         due,
-        expires_ms=ends,
+        expires_at_ms=ends,
         traceparent=trace_of(new.request),
     )
 

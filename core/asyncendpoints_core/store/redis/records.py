@@ -105,7 +105,7 @@ def read_job(job_id: JobId, data: bytes, context: Context) -> Job:
         1,
         made.created_ms,
         made.created_ms,
-        expires_ms=made.base_ms + context.ttl_ms + context.paused_ms,
+        expires_at_ms=made.base_ms + context.ttl_ms + context.paused_ms,
         traceparent=made.traceparent,
     )
 

@@ -1,4 +1,4 @@
--- reopen: accept again; a purged endpoint becomes an empty one.
+-- reopen_queue: accept jobs again; a purged queue starts empty.
 -- KEYS: all
 -- META: tick safety paused
 -- LIB: ring rest

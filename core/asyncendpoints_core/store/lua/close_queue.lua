@@ -1,4 +1,4 @@
--- shut: accept nothing more.
+-- close_queue: refuse new jobs.
 -- KEYS: meta
 -- META: tick
 -- RETURNS: nothing

@@ -1,71 +1,170 @@
-"""Time as a value that is passed: now, waiting, deadlines. Production has one, tests another.
+"""Time as a constructor argument: the wall clock, waiting, deadlines. No module reads it elsewhere.
 
-The Redis store takes its time from Redis inside its scripts. Everything else that waits or
-compares times in a process takes a `TimeSource`: the memory store, the engine and its heartbeats,
-the gateway's long polls, and job ids.
+The Redis store takes its time from Redis inside its scripts. Everything else in a process that
+waits or compares times takes a `TimeSource`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import time
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
-from asyncendpoints_core.jobs.clock import SystemClock
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
 
 class Timer(Protocol):
     """A call that is due later."""
 
     def cancel(self) -> None:
-        """Do not make the call; after it was made, nothing."""
+        """Drop the call; does nothing once it was made."""
+        ...
 
 
 class TimeSource(Protocol):
-    """Where a process takes its time from. Two scales: `now_ms` for what is stored or shown,
-    `monotonic` for measuring and waiting.
-    """
+    """Two scales: `now_ms` for what is stored or shown, `monotonic` for measuring and waiting."""
 
     def now_ms(self) -> int:
         """Return whole milliseconds since the Unix epoch, UTC; never less than before."""
         ...
 
     def monotonic(self) -> float:
-        """Return seconds on a clock that nobody sets; only differences mean anything."""
+        """Return seconds since an arbitrary moment, unaffected by changes of the wall clock."""
         ...
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`."""
         ...
 
-    def timeout(self, seconds: float | None) -> asyncio.Timeout:
-        """Return an asynchronous context manager that raises TimeoutError after `seconds`."""
+    def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[object]:
+        """Return a context manager that raises TimeoutError after `seconds` (None = never)."""
         ...
 
     def call_at(self, when: float, call: Callable[[], object]) -> Timer:
-        """Arrange for `call()` at `when` (`monotonic`'s scale), in the running event loop."""
+        """Schedule `call()` at `when` (`monotonic`'s scale) in the running event loop."""
         ...
 
 
-class SystemTime(SystemClock):
-    """The machine's clock and the running event loop's timers."""
+class SystemTime:
+    """The machine's clocks and the running event loop's timers."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def now_ms(self) -> int:
+        """Return the wall clock's time, or the last one returned if the wall clock went back."""
+        self._last = max(self._last, time.time_ns() // 1_000_000)
+        return self._last
 
     def monotonic(self) -> float:
-        """Return the event loop's time, which is the machine's monotonic clock."""
+        """Return the machine's monotonic clock."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`."""
         await asyncio.sleep(seconds)
 
-    def timeout(self, seconds: float | None) -> asyncio.Timeout:
+    def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[object]:
         """Return asyncio's timeout."""
         return asyncio.timeout(seconds)
 
     def call_at(self, when: float, call: Callable[[], object]) -> Timer:
-        """Arrange for `call()` by the running loop."""
+        """Schedule `call()` by the running loop."""
+        delay = max(0.0, when - time.monotonic())
+        return asyncio.get_running_loop().call_later(delay, call)
+
+
+class ManualClock:
+    """Time that moves only by `advance`; for tests and simulations."""
+
+    def __init__(self, now_ms: int = 1_700_000_000_000) -> None:
+        """Start at `now_ms`."""
+        self._now_ms = float(now_ms)
+        self._number = count()
+        self._timers: list[tuple[float, int, _ManualTimer]] = []
+
+    def now_ms(self) -> int:
+        """Return the time it was last moved to."""
+        return int(self._now_ms)
+
+    def monotonic(self) -> float:
+        """Return the same time in seconds."""
+        return self._now_ms / 1000
+
+    @property
+    def waiting(self) -> int:
+        """How many scheduled calls are still to be made."""
+        return sum(timer.pending for _, _, timer in self._timers)
+
+    def advance(self, ms: float) -> None:
+        """Move forward by `ms` milliseconds, making the calls that fall due in their order.
+
+        Tasks that a call wakes run when the caller next awaits.
+        """
+        end = self._now_ms + ms
+        while self._timers and self._timers[0][0] * 1000 <= end:
+            when, _, timer = heapq.heappop(self._timers)
+            self._now_ms = max(self._now_ms, when * 1000)
+            timer.fire()
+        self._now_ms = end
+
+    async def sleep(self, seconds: float) -> None:
+        """Return once the time has moved on by `seconds`; at once for 0 or less."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        woken = asyncio.Event()
+        timer = self.call_at(self.monotonic() + seconds, woken.set)
+        try:
+            await woken.wait()
+        finally:
+            timer.cancel()
+
+    @asynccontextmanager
+    async def timeout(self, seconds: float | None) -> AsyncIterator[object]:
+        """Raise TimeoutError in the block once the time has moved on by `seconds`."""
         loop = asyncio.get_running_loop()
-        return loop.call_later(max(0.0, when - self.monotonic()), call)
+        async with asyncio.timeout(None) as scope:
+            if seconds is None:
+                yield scope
+                return
+            timer = self.call_at(self.monotonic() + seconds, lambda: scope.reschedule(loop.time()))
+            try:
+                yield scope
+            finally:
+                timer.cancel()
+
+    def call_at(self, when: float, call: Callable[[], object]) -> Timer:
+        """Schedule `call()` for the `advance` that reaches `when`."""
+        timer = _ManualTimer(call)
+        heapq.heappush(self._timers, (when, next(self._number), timer))
+        return timer
+
+
+class _ManualTimer:
+    def __init__(self, call: Callable[[], object]) -> None:
+        self._call: Callable[[], object] | None = call
+
+    @property
+    def pending(self) -> bool:
+        return self._call is not None
+
+    def cancel(self) -> None:
+        self._call = None
+
+    def fire(self) -> None:
+        if self._call is not None:
+            self._call()
+
+
+def rfc3339(ms: int) -> str:
+    """Format milliseconds since the epoch as RFC 3339 in UTC, `2026-01-31T08:00:00.000Z`."""
+    return (
+        datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+    )

@@ -12,7 +12,7 @@ import sys
 from typing import Any, Final, Literal, TextIO
 
 from asyncendpoints_core.common.faults import one_line
-from asyncendpoints_core.jobs.clock import rfc3339
+from asyncendpoints_core.common.time_source import rfc3339
 
 LogFormat = Literal["auto", "text", "json"]
 

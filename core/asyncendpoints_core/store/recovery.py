@@ -6,12 +6,12 @@ step may be done by several at once, or be cut off anywhere: the store decides e
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.jobs.records import ErrorCode, JobError, release, timed_out
 from asyncendpoints_core.jobs.retry import decide
@@ -20,6 +20,7 @@ from asyncendpoints_core.store.protocol import Cause, Released, SettleStatus, Sw
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.jobs.records import Outcome
     from asyncendpoints_core.jobs.retry import RetryPolicy
@@ -138,12 +139,15 @@ class Keeper:
         policy: Callable[[], Policy],
         random: Random,
         seen: Callable[[Recovered], None] = lambda _: None,
+        *,
+        time: TimeSource | None = None,
     ) -> None:
-        """Keep `store`. `random` gives uniform numbers in [0, 1)."""
+        """`random` returns uniform numbers in [0, 1)."""
         self._store = store
         self._policy = policy
         self._random = random
         self._seen = seen
+        self._time = time or SystemTime()
         self._away = False
 
     async def run(self) -> None:
@@ -151,7 +155,7 @@ class Keeper:
         while True:
             await self.step()
             # Peers that started together must not all come at the same moment.
-            await asyncio.sleep(INTERVAL_SECONDS * (0.75 + 0.5 * self._random()))
+            await self._time.sleep(INTERVAL_SECONDS * (0.75 + 0.5 * self._random()))
 
     async def step(self) -> Recovered | None:
         """Run one round; None when it could not be done now."""

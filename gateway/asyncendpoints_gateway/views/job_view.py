@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from asyncendpoints_core.common.time_source import rfc3339
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.jobs.clock import rfc3339
 from asyncendpoints_core.jobs.records import Priority
 from asyncendpoints_core.jobs.states import State
 

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs import records as jobs
-from asyncendpoints_core.jobs.clock import ManualClock
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.jobs.records import (
@@ -109,11 +109,25 @@ class Backend(Protocol):
         ...
 
 
+class SetTime(SystemTime):
+    """A wall clock that the test sets; waits take real time, as they do in Redis."""
+
+    def __init__(self, now_ms: int) -> None:
+        super().__init__()
+        self._set_ms = now_ms
+
+    def now_ms(self) -> int:
+        return self._set_ms
+
+    def advance(self, ms: int) -> None:
+        self._set_ms += ms
+
+
 class MemoryBackend:
     """MemoryStore over a clock of the test's own."""
 
     def __init__(self) -> None:
-        self._clock = ManualClock(START_MS)
+        self._clock = SetTime(START_MS)
         self._store = MemoryStore(self._clock)
         self.store: Store = self._store
 

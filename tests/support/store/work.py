@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.jobs.clock import SystemClock
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Job, NewJob, Request
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.store.protocol import Store
 
-_clock = SystemClock()
+_clock = SystemTime()
 
 
 def endpoint(

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from prometheus_client.exposition import generate_latest
 
+from asyncendpoints_core.common.time_source import rfc3339
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.jobs.clock import rfc3339
 from asyncendpoints_core.jobs.records import Attempt, Job, JobError, Priority, Progress, Request
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_gateway.config import GatewayConfig

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.jobs.clock import SystemClock
 from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.jobs.records import Claim, ClaimedJob, Job, Priority, Progress, Request
 from asyncendpoints_core.jobs.states import State
@@ -36,7 +36,7 @@ class FakeHost:
 
 
 def claimed(number: int = 1) -> ClaimedJob:
-    now = SystemClock().now_ms()
+    now = SystemTime().now_ms()
     job_id = ids.new(now)
     job = Job(
         id=job_id,

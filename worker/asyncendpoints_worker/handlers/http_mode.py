@@ -14,8 +14,8 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 
 from asyncendpoints_core.common.backoff import Backoff
+from asyncendpoints_core.common.time_source import rfc3339
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.jobs.clock import rfc3339
 from asyncendpoints_core.jobs.records import ErrorCode, JobError, Outcome, Result
 from asyncendpoints_worker.handlers.attempt import (
     COMPLETE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.errors import StoreUnavailable
@@ -11,6 +12,7 @@ from asyncendpoints_core.store.protocol import Event
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.ids import JobId
 
 # A worker whose claim came back empty is waiting from then on, though its wait begins a moment
@@ -22,8 +24,8 @@ MAX_EVENTS: Final = 10_000
 class Doorbell:
     """Wakes as many waiting workers as there are new jobs, the longest idle first."""
 
-    def __init__(self) -> None:
-        """Begin with nobody waiting."""
+    def __init__(self, time: TimeSource) -> None:
+        self._time = time
         self._idle: dict[str, asyncio.Future[bool] | None] = {}
         self._rung: set[str] = set()
 
@@ -54,7 +56,9 @@ class Doorbell:
             future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
             self._idle[worker] = future
             try:
-                await asyncio.wait((future,), timeout=timeout_ms / 1000)
+                with suppress(TimeoutError):
+                    async with self._time.timeout(timeout_ms / 1000):
+                        await future
             except asyncio.CancelledError:
                 if worker in self._rung:
                     self._rung.discard(worker)
@@ -63,8 +67,6 @@ class Doorbell:
             finally:
                 if self._idle.get(worker) is future:
                     del self._idle[worker]
-            if future.done():
-                future.result()
         rung = worker in self._rung
         self._rung.discard(worker)
         return rung

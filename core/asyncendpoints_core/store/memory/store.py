@@ -8,8 +8,8 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from asyncendpoints_core.common.time_source import SystemTime, TimeSource
 from asyncendpoints_core.errors import StoreError, StoreUnavailable, StoreVersionError
-from asyncendpoints_core.jobs.clock import Clock, SystemClock
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import admission, claiming, listing, sweeping, transitions
 from asyncendpoints_core.store.memory import workers as holding
@@ -54,12 +54,12 @@ PURGE_BOUND = 1_000
 
 
 class MemoryStore:
-    """One endpoint's store in this process. `clock` is the time everything is decided by."""
+    """One endpoint's store in this process; `time` is what leases, delays and waits go by."""
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, time: TimeSource | None = None) -> None:
         """Begin empty, with the policy of the defaults until `configure`."""
-        self._clock = clock or SystemClock()
-        self._bell = Doorbell()
+        self._time = time or SystemTime()
+        self._bell = Doorbell(self._time)
         self._watchers = Watchers()
         self._data = Data(self._watchers.publish)
         self._open = True
@@ -67,7 +67,7 @@ class MemoryStore:
     def _now(self) -> int:
         if not self._open:
             raise StoreUnavailable("the store was closed")
-        return max(self._clock.now_ms(), self._data.tick)
+        return max(self._time.now_ms(), self._data.tick)
 
     async def open(self) -> Health:
         """Say what memory promises: nothing outlives the process."""
@@ -240,7 +240,7 @@ class MemoryStore:
     async def recover(self) -> Recovery:
         """See Store.recover."""
         self._now()
-        return holding.recover(self._data, self._clock.now_ms())
+        return holding.recover(self._data, self._time.now_ms())
 
     async def sweep(self) -> Swept:
         """See Store.sweep."""

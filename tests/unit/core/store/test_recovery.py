@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from asyncendpoints_core.common.time_source import ManualClock
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.jobs import records as jobs
-from asyncendpoints_core.jobs.clock import ManualClock
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Claim
 from asyncendpoints_core.jobs.retry import RetryPolicy
@@ -18,6 +18,11 @@ from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.protocol import Cause, Overdue, Recovery, Released, Swept
 from asyncendpoints_core.store.recovery import Keeper, Recovered, release_older, run_once
 from support.store.stores import POLICY, claims, hand, look, new, policy, put, settle_one
+
+
+async def settle_down() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 def half() -> float:
@@ -190,20 +195,16 @@ async def test_a_defect_ends_one_round_and_not_the_loop(
     assert await keeper.step() is not None
 
 
-async def test_a_keeper_runs_until_it_is_cancelled(
-    store: Scripted, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(recovery, "INTERVAL_SECONDS", 0.001)
-    third = asyncio.Event()
+async def test_a_keeper_runs_until_it_is_cancelled(clock: ManualClock, store: Scripted) -> None:
     rounds: list[Recovered] = []
-
-    def seen(recovered: Recovered) -> None:
-        rounds.append(recovered)
-        if len(rounds) == 3:
-            third.set()
-
-    running = asyncio.create_task(Keeper(store, lambda: POLICY, half, seen).run())
-    await asyncio.wait_for(third.wait(), 20)
+    keeper = Keeper(store, lambda: POLICY, half, rounds.append, time=clock)
+    running = asyncio.create_task(keeper.run())
+    for expected in (1, 2, 3):
+        await settle_down()
+        clock.advance(recovery.INTERVAL_SECONDS * 1_000 - 1)
+        await settle_down()
+        assert (len(rounds), clock.waiting) == (expected, 1)
+        clock.advance(1)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.scaling.decide import Worker
+from asyncendpoints_core.scaling.victims import victim_order
 from asyncendpoints_worker.local import LocalWorker
 from asyncendpoints_worker.metrics import Snapshot, add
 
@@ -127,12 +128,12 @@ class LocalPool:
             name = f"worker-{self._count}"
             self._workers[name] = worker = self._make()
             self._starting[name] = asyncio.create_task(self._start(name, worker))
-        by_loss = sorted(
-            self._workers,
-            key=lambda name: (self._workers[name].held, name not in victims),
+        order = victim_order(
+            Worker(name, worker.held, bool(worker.worker), name in victims)
+            for name, worker in self._workers.items()
         )
-        for name in by_loss[: len(self._workers) - size]:
-            self._end(name, self._endpoint.spec.drain_seconds)
+        for victim in order[: len(self._workers) - size]:
+            self._end(victim.name, self._endpoint.spec.drain_seconds)
 
     async def _start(self, name: str, worker: LocalWorker) -> None:
         """Start a worker; one that fails though another was started is tried again, with pauses."""

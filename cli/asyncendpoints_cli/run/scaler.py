@@ -29,22 +29,8 @@ log = logging.getLogger("asyncendpoints.run")
 INTERVAL_SECONDS: Final = 1.0
 CORDON_SECONDS: Final = 10.0
 CORDONED_BY: Final = "run"
-
-
-def limits_of(spec: EndpointSpec) -> Limits:
-    """Return the resource's limits as `run` takes them: one worker stays, unless told to be none.
-
-    A laptop has nothing to gain from zero, and a first request would wait for a worker's start.
-    """
-    scaling = spec.autoscaling
-    return Limits(
-        min_replicas=max(1, scaling.min_replicas),
-        max_replicas=scaling.max_replicas,
-        target_wait_ms=round(scaling.target_wait_seconds * 1_000),
-        idle_ms=round(scaling.idle_seconds * 1_000),
-        pinned=spec.replicas,
-        suspend=spec.suspend,
-    )
+MIN_WORKERS: Final = 1
+"""A laptop has nothing to gain from zero, and a first request would wait for a worker's start."""
 
 
 def why_nothing_runs(spec: EndpointSpec) -> str:

@@ -12,9 +12,10 @@ from asyncendpoints_cli.run.handlers import load_handlers
 from asyncendpoints_cli.run.metrics import ScalingMetrics
 from asyncendpoints_cli.run.pool import LocalPool, Pool
 from asyncendpoints_cli.run.processes import ProcessPool
-from asyncendpoints_cli.run.scaler import Scaler, limits_of, why_nothing_runs
+from asyncendpoints_cli.run.scaler import MIN_WORKERS, Scaler, why_nothing_runs
 from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.jobs.states import FINAL, State
+from asyncendpoints_core.scaling.decide import Limits
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.recovery import Keeper
 from asyncendpoints_gateway.server.serve import Server
@@ -147,7 +148,7 @@ class Service:
     async def _open_workers(self, pool: Pool) -> None:
         endpoint = self.loaded.endpoint
         self._pool = pool
-        limits = limits_of(endpoint.spec)
+        limits = Limits.of(endpoint.spec, at_least=MIN_WORKERS)
         scaler = Scaler(self.name, self.store, pool, limits, self._decided)
         await scaler.step()
         policy = endpoint.spec.policy()

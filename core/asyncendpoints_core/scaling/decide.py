@@ -7,7 +7,6 @@ nothing is read, written or timed. docs/scaling.md has the formulas, `estimate.p
 from __future__ import annotations
 
 from enum import StrEnum
-from itertools import takewhile
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
@@ -15,8 +14,10 @@ import msgspec
 
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.scaling.estimate import MAX_GAP_MS, Estimate, observe
+from asyncendpoints_core.scaling.victims import count_removable, victim_order
 
 if TYPE_CHECKING:
+    from asyncendpoints_core.resource import EndpointSpec
     from asyncendpoints_core.store.protocol import Stats
 
 WINDOW_MS: Final = 60_000
@@ -75,6 +76,19 @@ class Limits(msgspec.Struct, frozen=True):
     idle_ms: int = 300_000
     pinned: int | None = None
     suspend: bool = False
+
+    @classmethod
+    def of(cls, spec: EndpointSpec, *, at_least: int = 0) -> Limits:
+        """Return the limits of a resource; `at_least` workers stay whatever its minimum is."""
+        scaling = spec.autoscaling
+        return cls(
+            min_replicas=max(at_least, scaling.min_replicas),
+            max_replicas=scaling.max_replicas,
+            target_wait_ms=round(scaling.target_wait_seconds * 1_000),
+            idle_ms=round(scaling.idle_seconds * 1_000),
+            pinned=spec.replicas,
+            suspend=spec.suspend,
+        )
 
     @property
     def window_ms(self) -> int:
@@ -283,15 +297,13 @@ def _target(signals: Signals, memory: Memory, limits: Limits, want: int) -> tupl
 def _descend(signals: Signals, target: int) -> tuple[int, tuple[str, ...]]:
     """Return how many workers may stay for now on the way down, and which are to be cordoned.
 
-    Victims are in the order in which a ReplicaSet takes them: those that are not there or not
-    ready, then by deletion cost, which the cordoned and empty have. Only as many as are known to
-    hold nothing may go.
+    Only as many may go as are known to hold nothing; those that are missing go first.
     """
     missing = max(0, signals.replicas - len(signals.workers))
     leaving = max(0, len(signals.workers) - signals.replicas)
-    order = sorted(signals.workers, key=_loss)
+    order = victim_order(signals.workers)
     victims = order[: leaving + max(0, signals.replicas - target - missing)]
-    empty = sum(1 for _ in takewhile(_may_go, victims)) - leaving
+    empty = count_removable(victims) - leaving
     cordon = tuple(worker.name for worker in victims)
     replicas = max(
         target, signals.replicas - min(missing, signals.replicas - target) - max(0, empty)
@@ -299,15 +311,6 @@ def _descend(signals: Signals, target: int) -> tuple[int, tuple[str, ...]]:
     if signals.rollout and replicas > target:
         return signals.replicas, cordon
     return replicas, cordon
-
-
-def _may_go(worker: Worker) -> bool:
-    return worker.held == 0 and (worker.cordoned or not worker.ready)
-
-
-def _loss(worker: Worker) -> tuple[bool, bool, bool, int, str]:
-    gone = worker.cordoned and worker.held == 0
-    return worker.ready, not gone, not worker.cordoned, worker.held, worker.name
 
 
 def _text(

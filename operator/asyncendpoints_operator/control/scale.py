@@ -38,7 +38,6 @@ from asyncendpoints_operator.status.observed import Scaling
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from asyncendpoints_core.resource import AsyncEndpoint
     from asyncendpoints_core.scaling.decide import Decision
     from asyncendpoints_core.store.protocol import Stats
     from asyncendpoints_operator.control.endpoint_state import Unit
@@ -85,7 +84,7 @@ class Scaler:
             startup_ms=round(1000 * self._startup_seconds(manifests)),
             rollout=now.rolling,
         )
-        decision = decide(signals, memory, limits_of(endpoint))
+        decision = decide(signals, memory, Limits.of(endpoint.spec))
         step = plan(decision, found, now.wanted)
         self._seen(unit, decision, stats)
         await self._cordon(unit, step)
@@ -183,19 +182,6 @@ class Scaler:
                     newest = created
                     took = parse_time(condition.get("lastTransitionTime")) - created
         return min(MAX_STARTUP_SECONDS, max(1.0, took))
-
-
-def limits_of(endpoint: AsyncEndpoint) -> Limits:
-    """Return what the resource says about scaling."""
-    spec = endpoint.spec
-    return Limits(
-        min_replicas=spec.autoscaling.min_replicas,
-        max_replicas=spec.autoscaling.max_replicas,
-        target_wait_ms=round(spec.autoscaling.target_wait_seconds * 1000),
-        idle_ms=round(spec.autoscaling.idle_seconds * 1000),
-        pinned=spec.replicas,
-        suspend=spec.suspend,
-    )
 
 
 def _is_idle(stats: Stats, decision: Decision) -> bool:

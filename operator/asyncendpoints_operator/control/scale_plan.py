@@ -9,10 +9,10 @@ lowered only by as many as a ReplicaSet would certainly take from among the pods
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Final
 
 from asyncendpoints_core.scaling.decide import Decision, Worker
+from asyncendpoints_core.scaling.victims import VICTIM_COST, Rank, count_certain, deletion_rank
 from asyncendpoints_core.store.protocol import WorkerState
 from asyncendpoints_operator.kube.pod_state import Pod
 
@@ -20,10 +20,6 @@ CORDON_SECONDS: Final = 30.0
 """How long a mark holds that is not renewed: what a dead leader leaves behind."""
 CORDON_MARGIN_MS: Final = 5_000
 """A mark that ends sooner than this is not relied on for a step."""
-VICTIM_COST: Final = -100
-"""Deletion cost of a pod that may go; all others have none, which counts as 0."""
-
-_PHASES: Final = {"Pending": 0, "Unknown": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,21 +168,10 @@ def _replicas(decision: Decision, found: Sequence[Load], wanted: int) -> int:
 
 
 def certain_victims(found: Iterable[Load]) -> int:
-    """Return how many of the first pods that a ReplicaSet takes are certain to hold nothing.
-
-    It takes unassigned pods first, then pending, then not ready ones, then by deletion cost
-    (Kubernetes, `ActivePodsWithRanks`). Among equals its choice is not ours to foresee, so a group
-    of equals counts only when all of it may go.
-    """
-    count = 0
-    for _, group in groupby(sorted(found, key=_rank), key=_rank):
-        equals = list(group)
-        if not all(load.free for load in equals):
-            break
-        count += len(equals)
-    return count
+    """Return how many of the pods that a ReplicaSet deletes first are certain to hold nothing."""
+    return count_certain(found, _rank, lambda load: load.free)
 
 
-def _rank(load: Load) -> tuple[bool, int, bool, int]:
+def _rank(load: Load) -> Rank:
     pod = load.pod
-    return pod.scheduled, _PHASES.get(pod.phase, 2), pod.ready, pod.cost
+    return deletion_rank(ready=pod.ready, cost=pod.cost, scheduled=pod.scheduled, phase=pod.phase)

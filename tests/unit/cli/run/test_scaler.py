@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from asyncendpoints_cli.run.pool import LocalPool
-from asyncendpoints_cli.run.scaler import Scaler, limits_of, why_nothing_runs
+from asyncendpoints_cli.run.scaler import MIN_WORKERS, Scaler, why_nothing_runs
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import NewJob, Request
@@ -135,11 +135,14 @@ async def test_an_unreachable_store_changes_nothing(store: MemoryStore, pool: Lo
 
 def test_one_worker_stays_on_a_laptop_unless_told_to_be_none() -> None:
     spec = endpoint().spec
-    assert (spec.autoscaling.min_replicas, limits_of(spec).min_replicas) == (0, 1)
+    assert (spec.autoscaling.min_replicas, Limits.of(spec, at_least=MIN_WORKERS).min_replicas) == (
+        0,
+        1,
+    )
     assert why_nothing_runs(spec) == ""
-    assert limits_of(endpoint(replicas=0).spec).pinned == 0
+    assert Limits.of(endpoint(replicas=0).spec).pinned == 0
     assert "spec.replicas is 0" in why_nothing_runs(endpoint(replicas=0).spec)
-    assert limits_of(endpoint(suspend=True).spec).suspend
+    assert Limits.of(endpoint(suspend=True).spec).suspend
     assert "spec.suspend is true" in why_nothing_runs(endpoint(suspend=True).spec)
 
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncendpoints_core.scaling.decide import Decision, Limits, Memory, Reason, Signals, decide
+from asyncendpoints_core.scaling.victims import VICTIM_COST
 from asyncendpoints_core.store.protocol import WorkerInfo, WorkerState
 from asyncendpoints_operator.control.scale_plan import (
-    VICTIM_COST,
     Load,
     certain_victims,
     cordon_owner,

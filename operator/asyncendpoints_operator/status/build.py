@@ -1,7 +1,8 @@
 """From facts to the status of the resource, and when to write it. Pure.
 
-A change of a condition's status or reason, of replicas or of the generation is written at once; counts,
-times and messages at most every 10 s per endpoint, within a total budget (docs/rules.md K19).
+A change of a condition's status or reason, of replicas or of the generation is written at once;
+counts, times and messages at most every 10 s per endpoint, within a total budget (docs/rules.md
+K19).
 """
 
 from collections.abc import Mapping

@@ -37,9 +37,7 @@ async def test_a_lost_reply_costs_no_run(
     await store.open()
     await own.configure(resource.spec.policy())
     fault = redis_proxy.drop_reply(runs(verb), k)
-    worker = LocalWorker(
-        resource, store, Registry.of([Declaration(HANDLER, "work", work, "m", "m:1")])
-    )
+    worker = LocalWorker(resource, store, Registry.of([Declaration(HANDLER, "work", work, "m:1")]))
     await worker.start()
     for _ in range(3):
         job_ids = await submit(own, *(new_job("work") for _ in range(6)))

@@ -35,7 +35,7 @@ RUNS = [
 @pytest.fixture
 def handlers(tmp_path: Path) -> Iterator[registry.Registry]:
     """The registry of every block of the page that says which file it is."""
-    path, loaded, before = list(sys.path), set(sys.modules), list(registry.declarations)
+    path, loaded = list(sys.path), set(sys.modules)
     names = []
     for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL):
         file = tmp_path / block.partition("\n")[0].removeprefix("# ")
@@ -46,7 +46,6 @@ def handlers(tmp_path: Path) -> Iterator[registry.Registry]:
     sys.path[:] = path
     for name in set(sys.modules) - loaded:
         del sys.modules[name]
-    registry.declarations[:] = before
 
 
 async def test_every_handler_of_the_page_does_what_it_says(handlers: registry.Registry) -> None:

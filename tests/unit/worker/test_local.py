@@ -37,7 +37,7 @@ from support.store.work import (
 
 
 def registry(**functions: Callable[..., Any]) -> Registry:
-    return Registry.of(Declaration(HANDLER, name, f, "m", "m:1") for name, f in functions.items())
+    return Registry.of(Declaration(HANDLER, name, f, "m:1") for name, f in functions.items())
 
 
 @asynccontextmanager
@@ -374,8 +374,8 @@ async def test_start_up_and_shut_down_functions_run_once_around_the_jobs() -> No
         calls.append("work")
 
     handlers = registry(work=work)
-    handlers.add(Declaration(STARTUP, "", up, "m", "m:1"))
-    handlers.add(Declaration(SHUTDOWN, "", down, "m", "m:1"))
+    handlers.add(Declaration(STARTUP, "", up, "m:1"))
+    handlers.add(Declaration(SHUTDOWN, "", down, "m:1"))
     async with working(handlers) as (store, _):
         await until_final(store, *await submit(store, new_job("work")))
     assert calls == ["up", "work", "down"]

@@ -1,25 +1,37 @@
-"""Importing an endpoint's handler modules into its registry, with every fault as one clear line."""
+"""Importing an endpoint's handler modules into its registry; every fault is one clear line."""
 
 from __future__ import annotations
 
 import importlib
 import sys
+import time
 import traceback
+from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_core.errors import UsageError
-from asyncendpoints_worker.handlers.registry import Declaration, Registry, declarations
+from asyncendpoints_worker.handlers.registry import Declaration, Registry, declared_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-# What the import of each module declared, its own imports included: a second endpoint that names
-# the module finds it imported already.
-_declared_by: dict[str, list[Declaration]] = {}
-_folders: list[Path] = []
+LOADED: Final = "__asyncendpoints_loaded__"
+"""The global variable of a handler module that holds its `_Loaded`. The state of this module is
+kept in the modules it imported, so that it ends with them.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """How a module was loaded first: what its import declared, imports of its own included (a
+    second endpoint that names the module finds it imported), and the folders searched.
+    """
+
+    declarations: tuple[Declaration, ...]
+    folders: tuple[Path, ...]
 
 
 def load(modules: Sequence[str], folders: Sequence[Path]) -> Registry:
@@ -28,7 +40,7 @@ def load(modules: Sequence[str], folders: Sequence[Path]) -> Registry:
     Raises UsageError when a module cannot be imported, when a name is handled twice, and when two
     folders of this process hold modules of the same name.
     """
-    wanted = [folder.resolve() for folder in folders]
+    wanted = tuple(folder.resolve() for folder in folders)
     for folder in reversed(wanted):
         if str(folder) in sys.path:
             sys.path.remove(str(folder))
@@ -36,60 +48,63 @@ def load(modules: Sequence[str], folders: Sequence[Path]) -> Registry:
     found: dict[int, Declaration] = {}
     for name in modules:
         _refuse_namesake(name, wanted)
-        for declaration in _import(name):
+        for declaration in _import(name, wanted):
             found[id(declaration)] = declaration
     _refuse_namesakes(wanted)
-    _folders.extend(folder for folder in wanted if folder not in _folders)
-    return Registry.of(found.values())
+    return Registry.of(sorted(found.values(), key=lambda each: each.declared_ns))
 
 
-def _import(name: str) -> list[Declaration]:
-    before = len(declarations)
-    already = name in sys.modules
+def _import(name: str, folders: tuple[Path, ...]) -> list[Declaration]:
+    began = time.monotonic_ns()
     try:
         module = importlib.import_module(name)
     except UsageError as error:
-        del declarations[before:]
-        raise UsageError(f"worker.handlers: {name}: {error}{_place(error)}") from error
+        raise UsageError(f"worker.handlers: {name}: {error}{_location(error)}") from error
     except (Exception, SystemExit) as error:
-        del declarations[before:]
         raise UsageError(
-            f"worker.handlers: cannot import {name}: {type(error).__name__}: "
-            f"{' '.join(str(error).split())}{_place(error)}"
+            f"worker.handlers: cannot import {name}: {_describe(error)}{_location(error)}"
         ) from error
-    if not already or name not in _declared_by:
-        _declared_by[name] = declarations[before:]
-    return [*_declared_by[name], *_visible_in(module)]
+    loaded: _Loaded | None = vars(module).get(LOADED)
+    if loaded is None:
+        declared = (each for each in _all_declarations() if each.declared_ns >= began)
+        loaded = _Loaded(tuple(declared), folders)
+        setattr(module, LOADED, loaded)
+    return [*loaded.declarations, *_visible_in(module)]
+
+
+def _all_declarations() -> Iterator[Declaration]:
+    for module in list(sys.modules.values()):
+        yield from declared_in(module)
 
 
 def _visible_in(module: ModuleType) -> Iterator[Declaration]:
     """Yield what was declared in `module`, below it, or in what it imported by name."""
-    names = {module.__name__}
-    functions = set()
-    for value in vars(module).values():
-        if isinstance(value, ModuleType):
-            names.add(value.__name__)
-        functions.add(id(value))
     below = module.__name__ + "."
-    for declaration in declarations:
-        if (
-            declaration.module in names
-            or declaration.module.startswith(below)
-            or id(declaration.function) in functions
-        ):
+    shown = [module, *(each for each in vars(module).values() if isinstance(each, ModuleType))]
+    shown += [each for name, each in list(sys.modules.items()) if name.startswith(below)]
+    for each in shown:
+        yield from declared_in(each)
+    functions = {id(value) for value in vars(module).values()}
+    for declaration in _all_declarations():
+        if id(declaration.function) in functions:
             yield declaration
 
 
-def startup_fault(function: Callable[..., Any], error: BaseException) -> UsageError:
-    """Return what is told of a function of `@on_startup` that raised `error`."""
+def startup_error(function: Callable[..., Any], error: BaseException) -> UsageError:
+    """Return the error to report for an `@on_startup` function that raised `error`."""
     name = getattr(function, "__qualname__", repr(function))
     return UsageError(
         f"worker.handlers: @on_startup {name} of {function.__module__} failed: "
-        f"{type(error).__name__}: {' '.join(str(error).split())}{_place(error)}"
+        f"{_describe(error)}{_location(error)}"
     )
 
 
-def _place(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
+    """Return the error's type and text in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _location(error: BaseException) -> str:
     """Return ` (file:line)` of the user's line that raised, or nothing."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({error.filename}:{error.lineno})"
@@ -102,13 +117,13 @@ def _place(error: BaseException) -> str:
 
 
 def _refuse_namesake(name: str, folders: Sequence[Path]) -> None:
-    """Raise UsageError if `name` is imported already, from elsewhere than `folders` hold it."""
+    """Raise UsageError if `name` was imported from elsewhere although `folders` contain it."""
     top = name.partition(".")[0]
-    loaded = sys.modules.get(top)
+    imported = sys.modules.get(top)
     spec = PathFinder.find_spec(top, [str(folder) for folder in folders])
-    if loaded is None or spec is None:
+    if imported is None or spec is None:
         return
-    here, there = _paths(spec.origin, spec.submodule_search_locations), _loaded_paths(loaded)
+    here, there = _paths(spec.origin, spec.submodule_search_locations), _imported_paths(imported)
     if here and there and not here & there:
         raise UsageError(
             f'two modules are called "{top}": {min(there)} and {min(here)}; rename one of them'
@@ -117,15 +132,18 @@ def _refuse_namesake(name: str, folders: Sequence[Path]) -> None:
 
 def _refuse_namesakes(folders: Sequence[Path]) -> None:
     """Raise UsageError if a module imported from another endpoint's folder is in `folders` too."""
-    others = [folder for folder in _folders if folder not in folders]
-    for name, module in list(sys.modules.items()):
+    modules = list(sys.modules.items())
+    marks = (getattr(module, LOADED, None) for _, module in modules)
+    loads = [each for each in marks if isinstance(each, _Loaded)]
+    others = {folder for loaded in loads for folder in loaded.folders} - set(folders)
+    for name, module in modules:
         if "." in name or not others:
             continue
-        if any(Path(path).parent in others for path in _loaded_paths(module)):
+        if any(Path(path).parent in others for path in _imported_paths(module)):
             _refuse_namesake(name, folders)
 
 
-def _loaded_paths(module: ModuleType) -> set[str]:
+def _imported_paths(module: ModuleType) -> set[str]:
     return _paths(getattr(module, "__file__", None), getattr(module, "__path__", None))
 
 
@@ -137,21 +155,16 @@ def _paths(origin: str | None, locations: object) -> set[str]:
 
 
 def forget(folders: Sequence[Path]) -> None:
-    """Let the user's modules in `folders` be imported anew by the next `load` (`run --reload`).
+    """Make the next `load` import the user's modules in `folders` again (`run --reload`).
 
-    An environment that stands in such a folder is left alone, and so are these packages.
+    A virtual environment inside such a folder is left alone, and so are these packages.
     """
     homes = [folder.resolve() for folder in folders]
-    gone = {
-        name
-        for name, module in list(sys.modules.items())
-        if not name.startswith("asyncendpoints_")
-        and any(_is_own(Path(path), home) for path in _loaded_paths(module) for home in homes)
-    }
-    for name in gone:
-        del sys.modules[name]
-        _declared_by.pop(name, None)
-    declarations[:] = [each for each in declarations if each.module not in gone]
+    for name, module in list(sys.modules.items()):
+        if not name.startswith("asyncendpoints_") and any(
+            _is_own(Path(path), home) for path in _imported_paths(module) for home in homes
+        ):
+            del sys.modules[name]
     importlib.invalidate_caches()
 
 

@@ -1,20 +1,22 @@
 """Which function runs which job: what `@handler` declares, and the registry of one endpoint.
 
-A declaration is remembered with the module that made it, because a module shared by two endpoints
-is imported once and belongs to both. Importing the modules is modules.py.
+A declaration is stored in the module that makes it, so it lives as long as that module, and a
+module that two endpoints import belongs to both. Importing the modules is in modules.py.
 """
 
 from __future__ import annotations
 
 import inspect
 import sys
+import time
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asyncendpoints_core.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     AnyFunction = Callable[..., Any]
     F = TypeVar("F", bound=AnyFunction)
@@ -22,34 +24,45 @@ if TYPE_CHECKING:
 HANDLER: Final = "handler"
 STARTUP: Final = "startup"
 SHUTDOWN: Final = "shutdown"
+DECLARATIONS: Final = "__asyncendpoints_declarations__"
+"""The global variable of a module that holds what was declared in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """One use of a decorator: `kind`, the job's name (handlers only), the function, its place."""
+    """One use of a decorator. `name` is the job's (handlers only), `location` is `file:line`.
+
+    `declared_ns` orders the declarations of several modules without a counter that they share.
+    """
 
     kind: str
     name: str
     function: AnyFunction
-    module: str
-    place: str
+    location: str
+    declared_ns: int = 0
 
 
-declarations: list[Declaration] = []
+def declared_in(module: object) -> Sequence[Declaration]:
+    """Return what was declared in `module`, in order; nothing for what is not a module."""
+    if not isinstance(module, ModuleType):
+        return ()
+    # Not vars(): that would run a module whose import is deferred (importlib.util.LazyLoader).
+    found: Sequence[Declaration] = object.__getattribute__(module, "__dict__").get(DECLARATIONS, ())
+    return found
 
 
 def _declare(kind: str, name: str, function: AnyFunction) -> None:
     caller = sys._getframe(2)
-    place = f"{caller.f_code.co_filename}:{caller.f_lineno}"
-    module = str(caller.f_globals.get("__name__", ""))
-    declarations.append(Declaration(kind, name, function, module, place))
+    location = f"{caller.f_code.co_filename}:{caller.f_lineno}"
+    declared = caller.f_globals.setdefault(DECLARATIONS, [])
+    declared.append(Declaration(kind, name, function, location, time.monotonic_ns()))
 
 
 def handler(name: str) -> Callable[[F], F]:
-    """Let the decorated function run the jobs called `name`; the function is returned unchanged.
+    """Make the decorated function run the jobs called `name`; the function is returned unchanged.
 
     It takes `(body, job)`, `(body)` or nothing; see docs/handlers.md. Raises UsageError at import
-    for what can never run: a generator, or a name that is no text.
+    for what can never run: a generator, or a name that is not text.
     """
     if not (name and isinstance(name, str)):
         raise UsageError('write @handler("name"): the name of the job is missing')
@@ -66,27 +79,27 @@ def handler(name: str) -> Callable[[F], F]:
 
 
 def on_startup(function: F) -> F:
-    """Run the function, plain or async and without arguments, once a child before its first job."""
+    """Run the function, plain or async and without arguments, once per process before its jobs."""
     _declare(STARTUP, "", function)
     return function
 
 
 def on_shutdown(function: F) -> F:
-    """Run the function, plain or async and without arguments, once a child after its last job."""
+    """Run the function, plain or async and without arguments, once per process after its jobs."""
     _declare(SHUTDOWN, "", function)
     return function
 
 
 @dataclass(slots=True)
 class Registry:
-    """The handlers of one endpoint, by job name, and what runs around them."""
+    """The handlers of one endpoint by job name, and its start-up and shut-down functions."""
 
     handlers: dict[str, Declaration] = field(default_factory=dict)
     startup: list[AnyFunction] = field(default_factory=list)
     shutdown: list[AnyFunction] = field(default_factory=list)
 
     def add(self, declaration: Declaration) -> None:
-        """Take a declaration in; UsageError if another function already has its name."""
+        """Add a declaration; UsageError if another function already has its name."""
         if declaration.kind != HANDLER:
             hooks = self.startup if declaration.kind == STARTUP else self.shutdown
             if declaration.function not in hooks:
@@ -95,12 +108,13 @@ class Registry:
         other = self.handlers.setdefault(declaration.name, declaration)
         if other.function is not declaration.function:
             raise UsageError(
-                f'job "{declaration.name}" has two handlers: {other.place} and {declaration.place}'
+                f'job "{declaration.name}" has two handlers: '
+                f"{other.location} and {declaration.location}"
             )
 
     @classmethod
     def of(cls, declared: Iterable[Declaration]) -> Registry:
-        """Build a registry; UsageError at a duplicate name."""
+        """Build a registry; UsageError for a duplicate name."""
         registry = cls()
         for declaration in declared:
             registry.add(declaration)

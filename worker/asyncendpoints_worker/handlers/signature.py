@@ -76,7 +76,7 @@ def _is_wanted(parameter: inspect.Parameter) -> bool:
 
 
 def _refused(declared: Declaration, why: str) -> UsageError:
-    return UsageError(f'handler "{declared.name}" ({declared.place}): {why}')
+    return UsageError(f'handler "{declared.name}" ({declared.location}): {why}')
 
 
 def _is_async(function: Callable[..., Any]) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_worker.handlers import attempt as runner
 from asyncendpoints_worker.handlers.http_mode import HttpTarget
-from asyncendpoints_worker.handlers.modules import load, startup_fault
+from asyncendpoints_worker.handlers.modules import load, startup_error
 from asyncendpoints_worker.handlers.threads import Threads
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class PythonTarget:
             try:
                 await runner.call_hook(function, self._threads)
             except (Exception, SystemExit) as error:
-                raise startup_fault(function, error) from error
+                raise startup_error(function, error) from error
 
     async def stop(self) -> None:
         """Run the shut-down functions in reverse order; one that fails does not stop the next."""

@@ -68,7 +68,7 @@ async def store() -> AsyncIterator[MemoryStore]:
 
 @pytest.fixture
 async def pool(store: MemoryStore, gate: Gate) -> AsyncIterator[LocalPool]:
-    declared = Declaration("handler", "work", gate.work, __name__, "here")
+    declared = Declaration("handler", "work", gate.work, "here")
     refusals: list[UsageError] = []
     made = LocalPool.of(endpoint(), store, Registry.of([declared]), None, refusals.append)
     yield made
@@ -165,8 +165,8 @@ async def test_only_the_first_worker_is_refused_for_its_start_up(
             await called.wait_for(lambda: calls == count)
 
     declared = [
-        Declaration("handler", "work", gate.work, __name__, "here"),
-        Declaration("startup", "", connect, __name__, "here"),
+        Declaration("handler", "work", gate.work, "here"),
+        Declaration("startup", "", connect, "here"),
     ]
     registry = Registry.of(declared)
     first = LocalPool.of(endpoint(), store, registry, None, refused.put_nowait)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from asyncendpoints_core.errors import UsageError
-from asyncendpoints_worker.handlers import modules, registry
+from asyncendpoints_worker.handlers import modules
 from asyncendpoints_worker.handlers.registry import handler
 
 HANDLER = "from asyncendpoints_worker import handler, on_startup\n"
@@ -16,14 +16,10 @@ HANDLER = "from asyncendpoints_worker import handler, on_startup\n"
 @pytest.fixture(autouse=True)
 def _clean_imports() -> Iterator[None]:
     path, loaded = list(sys.path), set(sys.modules)
-    before = list(registry.declarations)
     yield
     sys.path[:] = path
     for name in set(sys.modules) - loaded:
         del sys.modules[name]
-    registry.declarations[:] = before
-    modules._declared_by.clear()
-    modules._folders.clear()
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -120,6 +116,35 @@ def test_a_helper_module_of_the_same_name_in_two_folders_is_refused(tmp_path: Pa
     modules.load(["jobs_a_h"], [tmp_path / "a"])
     with pytest.raises(UsageError, match="helper_h"):
         modules.load(["jobs_b_h"], [tmp_path / "b"])
+
+
+def test_declarations_end_with_the_module_that_made_them(tmp_path: Path) -> None:
+    write(tmp_path, "edited_i.py", '@handler("before")\ndef before(): ...\n')
+    assert sorted(modules.load(["edited_i"], [tmp_path]).handlers) == ["before"]
+    write(tmp_path, "edited_i.py", '@handler("after_it")\ndef after_it(): ...\n')
+    modules.forget([tmp_path])
+    assert sorted(modules.load(["edited_i"], [tmp_path]).handlers) == ["after_it"]
+
+
+def test_start_up_functions_run_in_the_order_of_their_declaration(tmp_path: Path) -> None:
+    write(tmp_path, "database_j.py", "@on_startup\ndef first(): ...\n")
+    write(
+        tmp_path,
+        "jobs_j.py",
+        "@on_startup\ndef zero(): ...\nimport database_j\n@on_startup\ndef second(): ...\n",
+    )
+    for _ in range(2):  # imported, and found imported
+        found = modules.load(["jobs_j"], [tmp_path])
+        assert [each.__name__ for each in found.startup] == ["zero", "first", "second"]
+
+
+def test_a_module_whose_import_failed_leaves_no_handlers_behind(tmp_path: Path) -> None:
+    write(tmp_path, "helper_k.py", '@handler("helper")\ndef helper(): ...\n')
+    write(tmp_path, "broken_k.py", 'import helper_k\n@handler("x")\ndef x(): ...\n1 / 0\n')
+    write(tmp_path, "other_k.py", '@handler("other")\ndef other(): ...\n')
+    with pytest.raises(UsageError, match="ZeroDivisionError"):
+        modules.load(["broken_k"], [tmp_path])
+    assert sorted(modules.load(["other_k"], [tmp_path]).handlers) == ["other"]
 
 
 def test_a_name_is_needed() -> None:

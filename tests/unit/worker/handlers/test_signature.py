@@ -14,7 +14,7 @@ from asyncendpoints_worker.handlers.signature import InvalidPayload, Signature, 
 
 
 def signature(function: Any) -> Signature:
-    return read(Declaration(HANDLER, "job", function, "m", "jobs.py:7"))
+    return read(Declaration(HANDLER, "job", function, "jobs.py:7"))
 
 
 def decoded(function: Any, body: bytes, content_type: str = "application/json") -> Any:

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from itertools import accumulate
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
 )
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from asyncendpoints_core.common.histogram import Histogram
 from asyncendpoints_core.process.telemetry import Metric as Name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
-    from prometheus_client import Metric
-
+    from asyncendpoints_core.common.admin_server import MetricSource
     from asyncendpoints_core.store.protocol import Stats
 
-CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 DURATIONS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
 SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 500)
 
@@ -40,8 +38,8 @@ class Metrics(Collector):
         """Register every metric."""
         self._waiters = waiters
         self._submissions: dict[tuple[str, str], int] = {}
-        self._requests: dict[tuple[str, int], Distribution] = {}
-        self._batches: dict[str, Distribution] = {}
+        self._requests: dict[tuple[str, int], Histogram] = {}
+        self._batches: dict[str, Histogram] = {}
         self._store_errors = 0
         self._figures = Figures()
         self.registry = CollectorRegistry()
@@ -51,8 +49,8 @@ class Metrics(Collector):
         """Count one answered request. `operation` is never a path: clients could make up many."""
         found = self._requests.get((operation, status))
         if found is None:
-            found = self._requests[operation, status] = Distribution(DURATIONS)
-        found.add(seconds)
+            found = self._requests[operation, status] = Histogram.empty(DURATIONS)
+        found.observe(DURATIONS, seconds)
 
     def submission(self, job: str, outcome: str) -> None:
         """Count one submission."""
@@ -61,7 +59,7 @@ class Metrics(Collector):
 
     def batch_of(self, verb: str) -> Callable[[int], None]:
         """Return what counts the size of each call of `verb`."""
-        return self._batches.setdefault(verb, Distribution(SIZES)).add
+        return partial(self._batches.setdefault(verb, Histogram.empty(SIZES)).observe, SIZES)
 
     def store_error(self) -> None:
         """Count a request that the store did not answer."""
@@ -94,12 +92,12 @@ class Metrics(Collector):
             labels=("operation", "status"),
         )
         for (operation, status), found in self._requests.items():
-            requests.add_metric((operation, str(status)), found.buckets(), found.total)
+            requests.add_metric((operation, str(status)), found.buckets(DURATIONS), found.total)
         batches = HistogramMetricFamily(
             Name.BATCH, "Items in one call to the store.", labels=("verb",)
         )
         for verb, sizes in self._batches.items():
-            batches.add_metric((verb,), sizes.buckets(), sizes.total)
+            batches.add_metric((verb,), sizes.buckets(SIZES), sizes.total)
         yield from (submissions, requests, batches)
         yield CounterMetricFamily(
             Name.STORE_ERRORS, "Requests that the store did not answer.", value=self._store_errors
@@ -108,26 +106,6 @@ class Metrics(Collector):
             Name.WAITERS, "Requests that wait for a job to change.", value=self._waiters()
         )
         yield from self._figures.collect()
-
-
-class Distribution:
-    """How often values fell below each of some bounds."""
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        """Begin at nothing."""
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def add(self, value: float) -> None:
-        """Count one value."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self.total += value
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Return (bound, how many were not above it), as Prometheus has them."""
-        names = [*map(str, map(float, self._bounds)), "+Inf"]
-        return list(zip(names, accumulate(self._counts), strict=True))
 
 
 class Figures:
@@ -167,3 +145,27 @@ class Figures:
             if not name.endswith("_ms"):
                 events.add_metric((name,), count)
         yield events
+
+
+class Labelled(Collector):
+    """The metrics of several endpoints as one source, each sample labelled with its endpoint."""
+
+    def __init__(self, sources: Iterable[tuple[str, MetricSource]]) -> None:
+        """Collect from `sources`: (endpoint, its metrics)."""
+        self._sources = tuple(sources)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric once, with the samples of all endpoints."""
+        merged: dict[str, Metric] = {}
+        for endpoint, source in self._sources:
+            for metric in source.collect():
+                into = merged.get(metric.name)
+                if into is None:
+                    into = merged[metric.name] = Metric(
+                        metric.name, metric.documentation, metric.type, metric.unit
+                    )
+                into.samples += [
+                    sample._replace(labels={"endpoint": endpoint, **sample.labels})
+                    for sample in metric.samples
+                ]
+        yield from merged.values()

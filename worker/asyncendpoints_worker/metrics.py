@@ -1,16 +1,16 @@
-"""What a worker measures: cheap to count in a child, summed and shown by its supervisor.
+"""The metrics of a worker: counted in each child process, added up and served by its supervisor.
 
-A child's figures travel as one Snapshot; the sum over children that ended is kept, so that
-counters never go back.
+A child reports its metrics as one Snapshot. The sum of the children that ended is kept, so that
+counters never decrease.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from asyncendpoints_core.common.histogram import Histogram
 from asyncendpoints_core.jobs.records import OutcomeKind
 from asyncendpoints_core.store.protocol import SettleStatus
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from asyncendpoints_core.jobs.records import ClaimedJob, Outcome
     from asyncendpoints_worker.engine.slots import Slot
 
-DURATION_BUCKETS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
-START_BUCKETS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+BUCKETS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""Upper bounds in seconds of both histograms."""
 APPLIED: Final = SettleStatus.APPLIED
 OUTCOMES: Final = {
     OutcomeKind.COMPLETE: "completed",
@@ -33,17 +33,11 @@ OUTCOMES: Final = {
 }
 
 
-class Histogram(msgspec.Struct, array_like=True):
-    """Counts below each bound of a bucket list, the last one for all above, and the sum."""
-
-    counts: list[int]
-    total: float = 0.0
-
-
 class Snapshot(msgspec.Struct, array_like=True):
-    """All figures of one process. `durations`: by job name and outcome, seconds of an attempt.
+    """The metrics of one process.
 
-    `starts`: by job name, seconds from ready to started. `counters`: by name.
+    `durations`: how long attempts ran, by job name and outcome. `starts`: how long jobs waited
+    from being due to their start, by job name. `counters`: by name.
     """
 
     durations: dict[str, dict[str, Histogram]]
@@ -52,39 +46,35 @@ class Snapshot(msgspec.Struct, array_like=True):
 
 
 class Metrics:
-    """The figures of one process, for its engine to count in."""
+    """What the engine of one process counts in."""
 
     def __init__(self) -> None:
-        """Begin at nothing."""
         self.snapshot = Snapshot({}, {}, {})
         self._durations: dict[tuple[str, OutcomeKind], Histogram] = {}
 
     def claimed(self, jobs: Sequence[ClaimedJob]) -> None:
-        """Count jobs that start now."""
+        """Count jobs that start."""
         starts = self.snapshot.starts
         for claimed in jobs:
             job = claimed.job
             histogram = starts.get(job.name)
             if histogram is None:
-                histogram = starts[job.name] = Histogram([0] * (len(START_BUCKETS) + 1))
+                histogram = starts[job.name] = Histogram.empty(BUCKETS)
             waited = (job.started_ms - max(job.created_ms, job.not_before_ms)) / 1000
-            histogram.counts[bisect_left(START_BUCKETS, waited)] += 1
-            histogram.total += waited
+            histogram.observe(BUCKETS, waited)
 
     def ended(self, slot: Slot, outcome: Outcome, now: float) -> None:
-        """Count an attempt that ended at `now` (loop time)."""
+        """Count an attempt that ended at `now`, in the event loop's time."""
         key = slot.claimed.job.name, outcome.kind
         histogram = self._durations.get(key)
         if histogram is None:
-            histogram = self._durations[key] = Histogram([0] * (len(DURATION_BUCKETS) + 1))
+            histogram = self._durations[key] = Histogram.empty(BUCKETS)
             by_outcome = self.snapshot.durations.setdefault(key[0], {})
             by_outcome[OUTCOMES[outcome.kind]] = histogram
-        seconds = now - slot.began
-        histogram.counts[bisect_left(DURATION_BUCKETS, seconds)] += 1
-        histogram.total += seconds
+        histogram.observe(BUCKETS, now - slot.began)
 
     def settled(self, statuses: Iterable[SettleStatus]) -> None:
-        """Count settlements by what the store made of them."""
+        """Count the settlements that the store did not apply, by their status."""
         for status in statuses:
             if status is not APPLIED:
                 self.count(f"settle_{status.value}")
@@ -111,6 +101,5 @@ def _add(into: dict[str, Histogram], key: str, part: Histogram) -> None:
     total = into.get(key)
     if total is None:
         into[key] = Histogram(list(part.counts), part.total)
-        return
-    total.counts = [a + b for a, b in zip(total.counts, part.counts, strict=True)]
-    total.total += part.total
+    else:
+        total.merge(part)

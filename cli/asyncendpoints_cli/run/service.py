@@ -20,18 +20,18 @@ from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.recovery import Keeper
 from asyncendpoints_gateway.server.serve import Server
 from asyncendpoints_worker.metrics import Snapshot, add
-from asyncendpoints_worker.supervisor.admin import WorkerCollector
+from asyncendpoints_worker.supervisor.collector import WorkerCollector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
+    from asyncendpoints_core.common.admin_server import MetricSource
     from asyncendpoints_core.errors import UsageError
     from asyncendpoints_core.manifest import Loaded
     from asyncendpoints_core.process.settings import Settings
     from asyncendpoints_core.scaling.decide import Decision
     from asyncendpoints_core.store.protocol import Store
-    from asyncendpoints_gateway.server.admin import Source
 
 log = logging.getLogger("asyncendpoints.run")
 
@@ -89,7 +89,7 @@ class Service:
         """Where its gateway listens."""
         return "" if self.server is None else self.server.url
 
-    def sources(self) -> list[tuple[str, Source]]:
+    def sources(self) -> list[tuple[str, MetricSource]]:
         """Return what the admin port shows of it beside its gateway's metrics."""
         return [(self.name, self._metrics), (self.name, WorkerCollector(self._figures))]
 

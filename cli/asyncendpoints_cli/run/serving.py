@@ -19,12 +19,13 @@ from asyncendpoints_cli.run.service import RELOAD_DRAIN_SECONDS, Service
 from asyncendpoints_cli.run.watcher import Watcher
 from asyncendpoints_core.common.event_loop import run_loop
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
-from asyncendpoints_gateway.server.serve import Admin
+from asyncendpoints_gateway.server.serve import admin_server
 from asyncendpoints_worker.handlers.modules import forget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from asyncendpoints_core.common.admin_server import AdminServer
     from asyncendpoints_core.manifest import Loaded
     from asyncendpoints_core.process.settings import Settings
 
@@ -62,7 +63,7 @@ class Run:
         self._hurry = asyncio.Event()
         self._signals = 0
         self._status = 0
-        self._admin: Admin | None = None
+        self._admin: AdminServer | None = None
 
     def _service(self, loaded: Loaded, port: int) -> Service:
         return Service(loaded, self._settings, port, self._handlers_refused)
@@ -105,7 +106,7 @@ class Run:
             await self._admin.stop()
         servers = [service.server for service in self._services if service.server is not None]
         sources = [source for service in self._services for source in service.sources()]
-        self._admin = Admin(settings, servers, sources)
+        self._admin = admin_server(settings, servers, sources)
         await self._admin.start()
 
     def _interrupted(self) -> None:

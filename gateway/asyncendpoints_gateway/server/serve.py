@@ -9,11 +9,10 @@ import logging
 import signal
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
-
+from asyncendpoints_core.common.admin_server import DEFAULT_PORT, AdminServer
 from asyncendpoints_core.common.listening import cannot_listen, url_host
 from asyncendpoints_gateway.http.auth import guard_of
-from asyncendpoints_gateway.server.admin import admin_app
+from asyncendpoints_gateway.metrics import Labelled
 from asyncendpoints_gateway.server.app import Gateway
 from asyncendpoints_gateway.server.fast_path.protocol import HttpServer
 
@@ -21,14 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from asyncendpoints_core.common.admin_server import MetricSource
     from asyncendpoints_core.process.settings import Settings
     from asyncendpoints_core.resource import AsyncEndpoint
     from asyncendpoints_core.store.protocol import Store
-    from asyncendpoints_gateway.server.admin import Source
 
 log = logging.getLogger("asyncendpoints.gateway")
 
-ADMIN_PORT: Final = 9_090
 BACKLOG: Final = 1_024
 SHUTDOWN_SECONDS: Final = 10.0
 """How long requests under way may take to be answered once the server ends."""
@@ -101,45 +99,30 @@ class Server:
         self._http = self._listener = None
 
 
-class Admin:
-    """Serves probes and metrics of the endpoints of one process."""
+def admin_server(
+    settings: Settings,
+    servers: Iterable[Server],
+    sources: Iterable[tuple[str, MetricSource]] = (),
+) -> AdminServer:
+    """Return the admin server of a process that serves endpoints.
 
-    def __init__(
-        self,
-        settings: Settings,
-        servers: Iterable[Server],
-        sources: Iterable[tuple[str, Source]] = (),
-    ) -> None:
-        """Prepare; `sources` are further metrics, such as a worker's, by endpoint name."""
-        gateways = [server.gateway for server in servers]
-        self._app = admin_app(
-            {each.endpoint.name: each.is_ready for each in gateways},
-            [
-                *((each.endpoint.name, each.context.metrics.registry) for each in gateways),
-                *sources,
-            ],
-        )
-        self._host = settings.admin_host or settings.http_host
-        self.port = ADMIN_PORT if settings.admin_port is None else settings.admin_port
-        self._runner: web.AppRunner | None = None
+    `sources` are further metrics, such as a worker's, by endpoint name. Ready is a process whose
+    gateways have each reached their store once: docs/rules.md K2.
+    """
+    gateways = [server.gateway for server in servers]
 
-    async def start(self) -> None:
-        """Listen. Raises CannotListen."""
-        runner = web.AppRunner(self._app, access_log=None, handle_signals=False)
-        await runner.setup()
-        site = web.TCPSite(runner, self._host, self.port)
-        try:
-            await site.start()
-        except OSError as error:
-            await runner.cleanup()
-            raise cannot_listen(self._host, self.port, error) from None
-        self._runner = runner
-        self.port = runner.addresses[0][1]
+    def unready() -> str:
+        waiting = [each.endpoint.name for each in gateways if not each.is_ready()]
+        return f"not ready: {', '.join(waiting)}" if waiting else ""
 
-    async def stop(self) -> None:
-        """Close the port."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+    return AdminServer(
+        settings.admin_host or settings.http_host,
+        DEFAULT_PORT if settings.admin_port is None else settings.admin_port,
+        Labelled(
+            [*((each.endpoint.name, each.context.metrics.registry) for each in gateways), *sources]
+        ),
+        unready,
+    )
 
 
 async def serve(
@@ -163,7 +146,7 @@ async def serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     server = Server(endpoint, store, settings, folder=folder, owns_policy=owns_policy)
-    admin = Admin(settings, [server])
+    admin = admin_server(settings, [server])
     try:
         await server.start()
         await admin.start()

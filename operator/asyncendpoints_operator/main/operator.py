@@ -12,6 +12,9 @@ import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from asyncendpoints_core.common.admin_server import DEFAULT_PORT, AdminServer
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_core.resource import GROUP, KIND, VERSION
@@ -21,7 +24,6 @@ from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import PLURALS, Ref, Refused, Unreachable, connect
 from asyncendpoints_operator.kube.election import Leadership, LeaseTimes
 from asyncendpoints_operator.kube.watch import OURS, Watcher, watched
-from asyncendpoints_operator.main.admin import Admin
 from asyncendpoints_operator.main.metrics import OperatorCollector
 
 if TYPE_CHECKING:
@@ -110,8 +112,7 @@ class Operator:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        figures = OperatorCollector(self.cluster, self.cache, self.lease, lambda: self.leader)
-        admin = Admin(self.settings, lambda: self.synced, figures)
+        admin = self._admin_server()
         await admin.start()
         watcher: Watcher | None = None
         try:
@@ -136,6 +137,20 @@ class Operator:
             if watcher is not None:
                 await watcher.stop()
             await admin.stop()
+
+    def _admin_server(self) -> AdminServer:
+        """Ready once everything was listed, so that this replica can lead when it is elected."""
+        settings, metrics = self.settings, CollectorRegistry()
+        ProcessCollector(registry=metrics)
+        metrics.register(
+            OperatorCollector(self.cluster, self.cache, self.lease, lambda: self.leader)
+        )
+        return AdminServer(
+            settings.admin_host or "127.0.0.1",
+            DEFAULT_PORT if settings.admin_port is None else settings.admin_port,
+            metrics,
+            lambda: "" if self.synced else "not ready: the first listing has not finished",
+        )
 
     async def _lead(self) -> None:
         platform = platform_of(self.settings)

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from asyncendpoints_core.errors import CannotListen
 from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_core.store.memory import MemoryStore
-from asyncendpoints_gateway.server.serve import Admin, Server, serve
+from asyncendpoints_gateway.server.serve import Server, admin_server, serve
 from support.http.gateway import ROUTES, Site, endpoint, parse_events, serving
 from support.ports import free_port
 from support.resources import resource
@@ -151,7 +151,7 @@ async def test_several_endpoints_on_one_admin_port() -> None:
     one, two = endpoint(), endpoint(suspend=True)
     settings = Settings(http_port=0, admin_port=0)
     servers = [Server(described, MemoryStore(), settings) for described in (one, two)]
-    admin = Admin(settings, servers)
+    admin = admin_server(settings, servers)
     for server in servers:
         await server.start()
     await admin.start()

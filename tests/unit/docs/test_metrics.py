@@ -21,7 +21,7 @@ def names_in_code() -> set[str]:
 
 def families() -> set[str]:
     """Every metric's name without the ending of a counter; two sets are made by a format string."""
-    from asyncendpoints_worker.supervisor.admin import COUNTERS
+    from asyncendpoints_worker.supervisor.collector import COUNTERS
 
     scaling = {f"asyncendpoints_scaling_{name}" for name in ("demand", "wanted", "replicas")}
     return names_in_code() | scaling | {_WORKER + name for name in COUNTERS}

@@ -19,7 +19,7 @@ from asyncendpoints_gateway.http import queries
 from asyncendpoints_gateway.http.bodies import is_json
 from asyncendpoints_gateway.http.problems import TABLE, Problem
 from asyncendpoints_gateway.intake.retry_after import Drain, Reading, retry_after, whole_seconds
-from asyncendpoints_gateway.metrics import Distribution, Metrics
+from asyncendpoints_gateway.metrics import Metrics
 from asyncendpoints_gateway.openapi.document import document, hoist
 from asyncendpoints_gateway.views import job_view
 from asyncendpoints_gateway.views.submit import fingerprint
@@ -314,14 +314,6 @@ def test_every_endpoint_has_a_valid_description() -> None:
 
 
 # Metrics
-
-
-def test_a_distribution_has_buckets_as_prometheus_wants_them() -> None:
-    found = Distribution((1, 2))
-    for value in (0.5, 1, 1.5, 2, 3):
-        found.add(value)
-    assert found.buckets() == [("1.0", 2), ("2.0", 4), ("+Inf", 5)]
-    assert found.total == 8
 
 
 def test_each_application_has_metrics_of_its_own() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from asyncendpoints_core.common.histogram import Histogram
 from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.policy import Policy
@@ -15,7 +16,7 @@ from asyncendpoints_core.jobs.states import State
 from asyncendpoints_worker import JobContext, cpu
 from asyncendpoints_worker.engine.slots import Slot, Stop
 from asyncendpoints_worker.handlers.threads import Threads
-from asyncendpoints_worker.metrics import Histogram, Snapshot, add
+from asyncendpoints_worker.metrics import Snapshot, add
 from asyncendpoints_worker.supervisor import run_status
 
 

@@ -14,6 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from asyncendpoints_core.common.admin_server import AdminServer
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
 from asyncendpoints_core.process import exit_report
@@ -24,8 +25,8 @@ from asyncendpoints_worker.engine.heartbeat import Heart
 from asyncendpoints_worker.identity import Names
 from asyncendpoints_worker.metrics import Snapshot, add
 from asyncendpoints_worker.supervisor import crash_report, ipc, reaper
-from asyncendpoints_worker.supervisor.admin import Admin
 from asyncendpoints_worker.supervisor.child_process import Offspring
+from asyncendpoints_worker.supervisor.collector import WorkerCollector
 from asyncendpoints_worker.supervisor.parent_death_signal import adopt_orphans
 from asyncendpoints_worker.supervisor.store_startup import enter, enter_patiently
 
@@ -115,8 +116,9 @@ class Supervisor:
     async def run(self) -> int:
         """Serve until told to stop; return the exit status, or raise what ended it."""
         self._listen()
-        admin = Admin(self._settings, self.is_alive, self.is_ready, self.figures)
-        await admin.start()
+        admin = self._admin_server()
+        if admin is not None:
+            await admin.start()
         try:
             way = self._store, self._heart, self._names
             if self._settings.pod_uid is None:
@@ -135,7 +137,8 @@ class Supervisor:
             for task in self._tasks | self._reports:
                 task.cancel()
             await asyncio.gather(*self._tasks, *self._reports, return_exceptions=True)
-            await admin.stop()
+            if admin is not None:
+                await admin.stop()
             await self._store.close()
             if self._told is not None:
                 self._told(self.figures())
@@ -318,6 +321,18 @@ class Supervisor:
         return all(end.done() for end in ends)
 
     # For the admin port.
+
+    def _admin_server(self) -> AdminServer | None:
+        port = self._settings.admin_port
+        if port is None:
+            return None
+        return AdminServer(
+            self._settings.admin_host or "127.0.0.1",
+            port,
+            WorkerCollector(self.figures),
+            lambda: "" if self.is_ready() else "not ready: handlers are being loaded",
+            self.is_alive,
+        )
 
     def is_alive(self) -> bool:
         """Whether the supervisor looks after its children; never Redis, never a child."""

@@ -1,0 +1,82 @@
+"""The admin port of every role: /livez, /readyz and /metrics. No Service exposes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from asyncendpoints_core.common.listening import cannot_listen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from prometheus_client import Metric
+DEFAULT_PORT: Final = 9_090
+
+
+class MetricSource(Protocol):
+    """What a scrape reads: a prometheus_client registry or a single collector."""
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the current metrics."""
+        ...
+
+
+class AdminServer:
+    """Answers probes and scrapes between `start` and `stop`.
+
+    `unready` returns why the process is not ready, "" once it is. `is_alive` defaults to the
+    answer itself: the event loop runs. `port` is the one chosen when 0 was given.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        metrics: MetricSource,
+        unready: Callable[[], str],
+        is_alive: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._host = host
+        self.port = port
+        self._metrics = metrics
+        self._unready = unready
+        self._is_alive = is_alive
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Listen. Raises CannotListen."""
+        app = web.Application()
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._scrape)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._host, self.port).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise cannot_listen(self._host, self.port, error) from None
+        self._runner = runner
+        self.port = runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Close the port."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return _probe("" if self._is_alive() else "not alive")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        return _probe(self._unready())
+
+    async def _scrape(self, _: web.Request) -> web.Response:
+        body = generate_latest(self._metrics)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _probe(problem: str) -> web.Response:
+    return web.Response(status=503 if problem else 200, text=f"{problem or 'ok'}\n")

@@ -9,7 +9,7 @@ from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.scaling.decide import Decision, Memory
 from asyncendpoints_core.store.protocol import WorkerState
 from asyncendpoints_operator.queues.redis_poller import Link
-from asyncendpoints_operator.status.events import Memory as EventMemory
+from asyncendpoints_operator.status.events import SentEvents
 from asyncendpoints_operator.status.observed import LastFailure, Queue, Refusal, Scaling
 
 
@@ -54,7 +54,7 @@ class Unit:
     decision: Decision | None = None
     failures: tuple[LastFailure, ...] = ()
     failed_total: int = -1
-    told: EventMemory = field(default_factory=dict)
+    told: SentEvents = field(default_factory=dict)
     written_at: float | None = None
     # Writes of the workers' Deployment, and of the status, are one after the other.
     deploying: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -85,7 +85,7 @@ class Leader:
             self.term.keys.add(unit.key)
         if reading.adopted:
             text = "the jobs of the deleted resource of this name are this one's now"
-            self.term.reporter.tell(unit, [events.Event("Normal", "QueueAdopted", text)])
+            self.term.reporter.publish(unit, [events.Event("Normal", "QueueAdopted", text)])
         if reading.queue.reason is QueueReason.AUTHENTICATION:
             self.term.keys.add(link.key, AUTHENTICATION_SECONDS)  # its Secret is read anew
         self._steps.begin(unit, self._report)
@@ -147,4 +147,4 @@ class Leader:
         unit = self.term.units.get(key)
         if unit is None or (done.held_still and unit.queue.reason is not QueueReason.UNREACHABLE):
             return  # nobody ticked, because there was no leader or nothing to do
-        self.term.reporter.tell(unit, events.of_recovery(done))
+        self.term.reporter.publish(unit, events.of_recovery(done))

@@ -86,7 +86,7 @@ class Reconciler:
         return [
             pod.created
             for pod in map(read_pod, pods)
-            if pod.phase == "Pending" and pod.scheduled and not pod.deleting and not pod.trouble
+            if pod.phase == "Pending" and pod.scheduled and not pod.deleting and not pod.issue
         ]
 
     def _pods(self, unit: Unit, component: str) -> list[Manifest]:

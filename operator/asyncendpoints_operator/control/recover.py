@@ -76,7 +76,7 @@ class PodWatch:
             done = await release_all(unit.link.store, release.worker, release.cause)
             log.info("%s: released %s of pod %s: %s", unit.key, release.worker, pod, release.why)
             told = events.of_release(pod, release.why, release.cause, done)
-            self._reporter.tell(unit, told)
+            self._reporter.publish(unit, told)
             unit.link.server.wake(unit.key)
 
 

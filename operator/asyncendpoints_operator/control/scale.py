@@ -155,7 +155,7 @@ class Scaler:
             self._term.cache.put({**made, "apiVersion": "apps/v1", "kind": "Deployment"})
         log.info("%s: workers %d → %d: %s", unit.key, before, replicas, decision.text)
         done = msgspec.structs.replace(decision, replicas=replicas)
-        self._term.reporter.tell(unit, events.of_scaling(before, done))
+        self._term.reporter.publish(unit, events.of_scaling(before, done))
 
     def _recall(self, unit: Unit) -> Memory:
         """Return the memory of the last decision, that of an earlier leader at first."""

@@ -1,4 +1,4 @@
-"""Reads pods and Deployments, as the API gives them, into small frozen records. Pure."""
+"""Converts pods and Deployments of the API into small frozen records. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from asyncendpoints_operator.desired.naming import (
 
 Object = Mapping[str, Any]
 
-# Why a container waits that no waiting will mend; the others (ContainerCreating) pass.
+# Waiting reasons of a container that do not resolve by themselves (as ContainerCreating does).
 _STUCK: Final = frozenset(
     {
         "CrashLoopBackOff",
@@ -31,11 +31,11 @@ _STUCK: Final = frozenset(
 )
 _CRASH_LOOP: Final = "CrashLoopBackOff"
 VERSION_UNSUPPORTED: Final = "WorkerVersionUnsupported"
-"""The store is of another format than the worker's image reads: it ends each time it starts."""
-# The kubelet goes back and forth between these; a condition must not.
-_SAME: Final = {"ErrImagePull": "ImagePullBackOff"}
+"""The store has a format that the worker's image cannot read: it exits each time it starts."""
+# The kubelet alternates between these; a condition must not flap.
+_SAME_AS: Final = {"ErrImagePull": "ImagePullBackOff"}
 _RESTARTS: Final = 2
-"""A container that restarted so often and is not ready counts as crashing while it runs, too."""
+"""A container that restarted this often and is not ready counts as crashing even while it runs."""
 
 
 def parse_time(text: str | None) -> float:
@@ -46,8 +46,8 @@ def parse_time(text: str | None) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """Why pods do not get ready: a word for programs and a sentence for people."""
+class Issue:
+    """Why pods do not become ready: a reason for programs and a message for people."""
 
     reason: str
     message: str
@@ -57,8 +57,7 @@ class Trouble:
 class Pod:
     """One pod. `cost` is its deletion cost (0 unless given); `created` in seconds since the epoch.
 
-    `template` is the hash that the operator wrote into its template: that of the present one, or
-    of an older one.
+    `template` is the hash that the operator wrote into the template that it was made from.
     """
 
     name: str
@@ -70,11 +69,11 @@ class Pod:
     template: str
     cost: int
     created: float
-    trouble: Trouble | None = None
+    issue: Issue | None = None
 
     @property
     def ended(self) -> bool:
-        """Whether nothing in it will ever run again."""
+        """Whether it has terminated for good."""
         return self.phase in {"Failed", "Succeeded"}
 
 
@@ -94,63 +93,64 @@ def read_pod(pod: Object) -> Pod:
         template=notes.get(TEMPLATE_ANNOTATION, ""),
         cost=int(cost) if cost.lstrip("-").isdecimal() else 0,
         created=parse_time(metadata.get("creationTimestamp")),
-        trouble=_trouble(status, conditions),
+        issue=_pod_issue(status, conditions),
     )
 
 
 def container_statuses(status: Object) -> list[Object]:
-    """Return the states of all containers, sidecars (`initContainerStatuses`) included."""
+    """Return the statuses of all containers, including sidecars (`initContainerStatuses`)."""
     return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
 
 
-def _trouble(status: Object, conditions: Mapping[str, Object]) -> Trouble | None:
+def _pod_issue(status: Object, conditions: Mapping[str, Object]) -> Issue | None:
     for container in container_statuses(status):
         if refused := _refused_version(container):
-            return Trouble(VERSION_UNSUPPORTED, refused)
+            return Issue(VERSION_UNSUPPORTED, refused)
         waiting = (container.get("state") or {}).get("waiting") or {}
         reason = waiting.get("reason", "")
         if reason in _STUCK:
-            return Trouble(_SAME.get(reason, reason), _why(container, waiting))
+            return Issue(_SAME_AS.get(reason, reason), _why(container, waiting))
         again = container.get("restartCount", 0) >= _RESTARTS and not container.get("ready")
-        if again and _last_end(container):
-            return Trouble(_CRASH_LOOP, _why(container, waiting))
+        if again and _last_termination(container):
+            return Issue(_CRASH_LOOP, _why(container, waiting))
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
-        return Trouble(scheduled.get("reason", "Unschedulable"), scheduled.get("message", ""))
+        return Issue(scheduled.get("reason", "Unschedulable"), scheduled.get("message", ""))
     return None
 
 
 def _refused_version(container: Object) -> str:
-    """Return what a worker said that its store's format ended, "" if none did or all is well now.
+    """Return the message of a worker that exited because of the store's format, "" for any other.
 
-    Until it is ready again it counts as refusing: it is started over and over.
+    It counts as refusing until it is ready again, because it is restarted over and over.
     """
     if container.get("ready") or container.get("name") != AGENT_CONTAINER:
         return ""
     state = container.get("state") or {}
-    ended = state.get("terminated") or _last_end(container)
-    return version_refused(ended.get("message") or "")
+    terminated = state.get("terminated") or _last_termination(container)
+    return version_refused(terminated.get("message") or "")
 
 
-def _last_end(container: Object) -> Object:
+def _last_termination(container: Object) -> Object:
     return (container.get("lastState") or {}).get("terminated") or {}
 
 
 def _why(container: Object, waiting: Object) -> str:
-    """Say in one sentence why a container is not there: how it ended last, where it did."""
-    name, said, ended = container.get("name", "?"), waiting.get("message", ""), _last_end(container)
-    if ended and waiting.get("reason", _CRASH_LOOP) == _CRASH_LOOP:
-        words = f": {ended['message']}" if ended.get("message") else ""
+    """Describe why a container is not running: its last termination, or why it waits."""
+    name, message = container.get("name", "?"), waiting.get("message", "")
+    last = _last_termination(container)
+    if last and waiting.get("reason", _CRASH_LOOP) == _CRASH_LOOP:
+        report = f": {last['message']}" if last.get("message") else ""
         return (
-            f"container {name} ends with {ended.get('reason', 'Error')}, "
-            f"exit code {ended.get('exitCode')}, {container.get('restartCount', 0)} restarts{words}"
+            f"container {name} terminated with {last.get('reason', 'Error')}, "
+            f"exit code {last.get('exitCode')}, {container.get('restartCount', 0)} restarts{report}"
         )
-    return f"container {name}: {said}" if said else f"container {name}"
+    return f"container {name}: {message}" if message else f"container {name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One Deployment. `wanted` is its spec.replicas; `trouble` what its controller complains of."""
+    """One Deployment. `wanted` is its spec.replicas; `issue` is what its controller reports."""
 
     wanted: int = 0
     generation: int = 0
@@ -160,25 +160,25 @@ class Deployment:
     ready: int = 0
     available: int = 0
     exists: bool = False
-    trouble: Trouble | None = None
+    issue: Issue | None = None
 
     @property
     def stale(self) -> bool:
-        """Whether its controller has not yet seen its present spec."""
+        """Whether its controller has not yet observed the current spec."""
         return self.observed < self.generation
 
     @property
     def mixed(self) -> bool:
-        """Whether pods of an older template are still there."""
+        """Whether pods of an older template still exist."""
         return self.updated < self.replicas
 
     @property
     def rolling(self) -> bool:
-        """Whether a scale-down would be spread over ReplicaSets: it must wait (docs/rules.md K5).
+        """Whether a scale-down would be spread over ReplicaSets and must wait (docs/rules.md K5).
 
-        Pods that are refused (a quota) are no rollout: fewer are then just what helps.
+        Pods that cannot be created (a quota) are not a rollout: scaling down helps then.
         """
-        missing = self.updated != self.wanted and self.trouble is None
+        missing = self.updated != self.wanted and self.issue is None
         return self.stale or self.mixed or missing
 
 
@@ -186,7 +186,7 @@ NO_DEPLOYMENT: Final = Deployment()
 
 
 def read_deployment(deployment: Object | None) -> Deployment:
-    """Read a Deployment; None is one that is not there."""
+    """Read a Deployment; None if it does not exist."""
     if deployment is None:
         return NO_DEPLOYMENT
     status = deployment.get("status") or {}
@@ -199,37 +199,35 @@ def read_deployment(deployment: Object | None) -> Deployment:
         ready=status.get("readyReplicas", 0),
         available=status.get("availableReplicas", 0),
         exists=True,
-        trouble=_complaint(status),
+        issue=_deployment_issue(status),
     )
 
 
-def _complaint(status: Object) -> Trouble | None:
+def _deployment_issue(status: Object) -> Issue | None:
     for condition in status.get("conditions") or ():
         kind, value = condition["type"], condition["status"]
         failing = (kind == "ReplicaFailure" and value == "True") or (
             kind == "Progressing" and value == "False"
         )
         if failing:
-            return Trouble(condition.get("reason", kind), condition.get("message", ""))
+            return Issue(condition.get("reason", kind), condition.get("message", ""))
     return None
 
 
-def trouble_of(deployment: Deployment, pods: Iterable[Pod]) -> Trouble | None:
-    """Return why pods do not get ready: what a pod says is more telling than its Deployment.
+def issue_of(deployment: Deployment, pods: Iterable[Pod]) -> Issue | None:
+    """Return why pods do not become ready: a pod's own issue, else the Deployment's.
 
-    Of several pods the newest speaks, since it has the present template.
+    Of several pods the newest counts, since it has the current template.
     """
-    stuck = [pod for pod in pods if pod.trouble and not pod.ready and not pod.deleting]
+    stuck = [pod for pod in pods if pod.issue and not pod.ready and not pod.deleting]
     newest = max(stuck, key=lambda pod: (pod.created, pod.name), default=None)
-    return newest.trouble if newest else deployment.trouble
+    return newest.issue if newest else deployment.issue
 
 
 def refusing_version(pods: Iterable[Pod]) -> tuple[str, ...]:
-    """Return the sentence of each worker that refuses the store's format."""
+    """Return the message of each worker that refuses the store's format."""
     return tuple(
-        pod.trouble.message
+        pod.issue.message
         for pod in pods
-        if pod.trouble
-        and pod.trouble.reason == VERSION_UNSUPPORTED
-        and not (pod.deleting or pod.ended)
+        if pod.issue and pod.issue.reason == VERSION_UNSUPPORTED and not (pod.deleting or pod.ended)
     )

@@ -1,1 +1,1 @@
-"""From what was observed to status, conditions and Events."""
+"""Status, conditions and Events, computed from what was observed."""

@@ -1,8 +1,8 @@
-"""From facts to the status of the resource, and when to write it. Pure.
+"""The status of the resource, computed from what was observed, and when to write it. Pure.
 
-A change of a condition's status or reason, of replicas or of the generation is written at once;
-counts, times and messages at most every 10 s per endpoint, within a total budget (docs/rules.md
-K19).
+A change of a condition's status or reason, of replicas or the generation is written immediately; a
+change of counts, times and messages at most every 10 s per endpoint, within a budget that all
+endpoints share (docs/rules.md K19).
 """
 
 from collections.abc import Mapping
@@ -22,42 +22,41 @@ from asyncendpoints_operator.status.model import (
     Failure,
     JobCounts,
 )
-from asyncendpoints_operator.status.observed import Facts, LastFailure
+from asyncendpoints_operator.status.observed import LastFailure, Observed
 
 Status = dict[str, Any]
 
 
-def build(facts: Facts, before: Mapping[str, Any] | None, now: float) -> Status:
-    """Return the status as it should be; `before` is the one that is there, `now` in s since 1970.
+def build(observed: Observed, before: Mapping[str, Any] | None, now: float) -> Status:
+    """Return the desired status; `before` is the present one, `now` in s since the epoch.
 
-    What could not be read stays as it was: an error is never read as zero.
+    What could not be read keeps its last value: an error is never reported as zero.
     """
     before = before or {}
-    stats = facts.queue.stats
-    endpoint = facts.endpoint
+    stats = observed.queue.stats
     if stats is None:
         jobs, oldest = before.get("jobs"), before.get("oldestQueuedTime")
     else:
         jobs = _counts(stats.counts)
         oldest = time_text(stats.oldest_ms / 1_000) if stats.oldest_ms else None
-    failures = facts.failures if endpoint and endpoint.spec.report_failures else ()
+    failures = observed.failures if observed.spec and observed.spec.report_failures else ()
     findings = [
-        replace(finding, message=_scaling_text(finding, facts, before))
+        replace(finding, message=_scaling_text(finding, observed, before))
         if finding.type == SCALING_ACTIVE
         else finding
-        for finding in conditions(facts, before)
+        for finding in conditions(observed, before)
     ]
     status = EndpointStatus(
-        observed_generation=facts.generation,
+        observed_generation=observed.generation,
         conditions=tuple(
-            _condition(finding, before, facts.generation, now) for finding in findings
+            _condition(finding, before, observed.generation, now) for finding in findings
         ),
-        replicas=facts.worker.replicas,
-        ready_replicas=facts.worker.ready,
-        wanted_replicas=facts.scaling.target,
-        selector=facts.selector,
-        url=facts.url or before.get("url"),
-        queue=facts.queue.identity or before.get("queue"),
+        replicas=observed.worker.replicas,
+        ready_replicas=observed.worker.ready,
+        wanted_replicas=observed.scaling.target,
+        selector=observed.selector,
+        url=observed.url or before.get("url"),
+        queue=observed.queue.identity or before.get("queue"),
         recent_failures=tuple(_failure(failure) for failure in failures[:MAX_FAILURES]),
     )
     document: Status = status.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -67,7 +66,7 @@ def build(facts: Facts, before: Mapping[str, Any] | None, now: float) -> Status:
 
 
 def time_text(seconds: float) -> str:
-    """Return a time as Kubernetes writes it: RFC 3339, UTC, whole seconds."""
+    """Return a time in the format of Kubernetes: RFC 3339, UTC, whole seconds."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -85,7 +84,7 @@ def _counts(counts: Mapping[State, int]) -> dict[str, int]:
 def _condition(
     finding: Finding, before: Mapping[str, Any], generation: int, now: float
 ) -> Condition:
-    """Give a finding its times: the old one as long as its status is what it was."""
+    """Add timestamps to a finding; the transition time is kept while the status is unchanged."""
     old = condition_of(before, finding.type) or {}
     since = old.get("lastTransitionTime") if old.get("status") == finding.status else None
     return Condition(
@@ -98,15 +97,15 @@ def _condition(
     )
 
 
-def _scaling_text(finding: Finding, facts: Facts, before: Mapping[str, Any]) -> str:
-    """Keep the message of a decision that stands: its figures change with every reading."""
+def _scaling_text(finding: Finding, observed: Observed, before: Mapping[str, Any]) -> str:
+    """Keep the message while the decision is the same: its numbers change with every reading."""
     old = condition_of(before, SCALING_ACTIVE) or {}
-    stands = (
+    unchanged = (
         finding.status == old.get("status") == "True"
         and str(finding.reason) == old.get("reason")
-        and facts.scaling.target == before.get("wantedReplicas")
+        and observed.scaling.target == before.get("wantedReplicas")
     )
-    return str(old["message"]) if stands and "message" in old else finding.message
+    return str(old["message"]) if unchanged and "message" in old else finding.message
 
 
 def condition_of(status: Mapping[str, Any] | None, kind: str) -> Mapping[str, Any] | None:
@@ -132,20 +131,17 @@ def _shorten(text: str, limit: int) -> str:
 
 
 def patch_of(before: Mapping[str, Any] | None, after: Status) -> dict[str, Any]:
-    """Return the merge patch (RFC 7396) from one status to the other, {} when nothing differs.
+    """Return the merge patch (RFC 7396) from one status to the other, {} if they are equal.
 
-    Lists are replaced whole; a field that is no longer there is null.
+    Lists are replaced as a whole; a removed field is null.
     """
     before = before or {}
     patch = {key: value for key, value in after.items() if before.get(key) != value}
-    patch |= {key: None for key in before if key not in after}
-    if isinstance(patch.get("jobs"), dict):
-        patch["jobs"] = dict(patch["jobs"])
-    return patch
+    return patch | {key: None for key in before if key not in after}
 
 
 class Urgency(Enum):
-    """How soon a change of the status is written."""
+    """How soon a change of the status must be written."""
 
     NONE = 0
     SOON = 1
@@ -156,20 +152,20 @@ _URGENT: Final = frozenset({"observedGeneration", "replicas", "wantedReplicas", 
 
 
 def urgency(before: Mapping[str, Any] | None, after: Status) -> Urgency:
-    """Tell how soon `after` must be written over `before`.
+    """Return how soon `after` must be written over `before`.
 
-    A reason of ScalingActive alone is not urgent: it may change with every reading.
+    A change of ScalingActive's reason alone is not urgent: it may change with every reading.
     """
     patch = patch_of(before, after)
     if not patch:
         return Urgency.NONE
-    if not before or _URGENT & patch.keys() or _signs(before) != _signs(after):
+    if not before or _URGENT & patch.keys() or _urgent_part(before) != _urgent_part(after):
         return Urgency.NOW
     return Urgency.SOON
 
 
-def _signs(status: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Return what of the conditions is urgent."""
+def _urgent_part(status: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return the part of the conditions whose change is urgent."""
     return {
         condition["type"]: (
             condition["status"],
@@ -182,14 +178,14 @@ def _signs(status: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 COUNTS_SECONDS: Final = 10.0
-"""Least time between two patches of an endpoint that change only counts."""
+"""Minimum time between two patches of an endpoint that change only counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What all endpoints together may spend on patches of counts: a bucket of tokens.
+    """A token bucket that limits the status patches of all endpoints together.
 
-    `per_second` fill it, up to `capacity`. Urgent patches are always made and take a token as well.
+    Urgent patches are never refused; they take a token as well.
     """
 
     per_second: float = 10.0
@@ -198,19 +194,19 @@ class Budget:
     at: float = 0.0
 
     def take(self, now: float, urgent: bool) -> tuple[bool, "Budget"]:
-        """Ask for one patch at `now` (s, monotonic); return whether it may be made, and the rest.
+        """Take a token at `now` (s, monotonic); return whether there was one, and the new budget.
 
-        Urgent ones may go into debt, down to one empty bucket below zero.
+        Urgent patches may overdraw the bucket, by at most its capacity.
         """
-        grown = min(self.capacity, self.tokens + max(0.0, now - self.at) * self.per_second)
-        allowed = urgent or grown >= 1
-        left = max(-self.capacity, grown - 1) if allowed else grown
+        filled = min(self.capacity, self.tokens + max(0.0, now - self.at) * self.per_second)
+        allowed = urgent or filled >= 1
+        left = max(-self.capacity, filled - 1) if allowed else filled
         return allowed, replace(self, tokens=left, at=max(now, self.at))
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Whether to patch now; if not, `retry_in` says when to ask again (s), None: not at all."""
+    """Whether to patch now; if not, `retry_in` is when to try again (s), None for never."""
 
     now: bool
     retry_in: float | None
@@ -226,11 +222,11 @@ def decide_write(
     budget: Budget,
     interval: float = COUNTS_SECONDS,
 ) -> Write:
-    """Decide whether `after` is written now. Times in s of one monotonic clock."""
-    need = urgency(before, after)
-    if need is Urgency.NONE:
+    """Decide whether to write `after` now. Times in s of one monotonic clock."""
+    urgent = urgency(before, after)
+    if urgent is Urgency.NONE:
         return Write(False, None, budget)
-    if need is Urgency.SOON and last_write is not None and now - last_write < interval:
+    if urgent is Urgency.SOON and last_write is not None and now - last_write < interval:
         return Write(False, interval - (now - last_write), budget)
-    allowed, budget = budget.take(now, need is Urgency.NOW)
+    allowed, budget = budget.take(now, urgent is Urgency.NOW)
     return Write(allowed, None if allowed else 1 / budget.per_second, budget)

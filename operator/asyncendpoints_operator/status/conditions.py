@@ -1,19 +1,20 @@
-"""From facts to conditions: what is so, what is not, and why, for programs and for people. Pure.
+"""The conditions of an endpoint, computed from what was observed. Pure.
 
-`Ready` follows kstatus: with `observedGeneration` current it is True when the endpoint takes jobs
-and will run them as its present spec says, which includes having no worker while there is nothing
-to do, and being suspended. It is False while pods of an older template are being replaced.
+`Ready` follows kstatus: with `observedGeneration` current it is True when the endpoint accepts jobs
+and will run them as its spec says. Scaled to zero while there is no work, and suspended, count as
+Ready. It is False while pods of an older template are being replaced.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from asyncendpoints_core import __version__
+from asyncendpoints_core.resource import EndpointSpec
 from asyncendpoints_core.scaling.decide import Reason
-from asyncendpoints_operator.kube.pod_state import VERSION_UNSUPPORTED, Deployment, Trouble
+from asyncendpoints_operator.kube.pod_state import VERSION_UNSUPPORTED, Deployment, Issue
 from asyncendpoints_operator.status.model import MAX_MESSAGE_CHARS
-from asyncendpoints_operator.status.observed import Facts, QueueReason
+from asyncendpoints_operator.status.observed import Observed, QueueReason
 
 Value = Literal["True", "False", "Unknown"]
 
@@ -33,7 +34,7 @@ ROLLING_OUT: Final = "RollingOut"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A condition without its times."""
+    """A condition without its timestamps."""
 
     type: str
     status: Value
@@ -41,252 +42,221 @@ class Finding:
     message: str = ""
 
 
-def conditions(facts: Facts, before: Mapping[str, Any] | None) -> list[Finding]:
-    """Return every condition that applies, Ready first. `before` is the status as it was."""
-    routes = _routes(facts)
-    gateway = _gateway(facts)
-    workers = _workers(facts)
-    queue = _queue(facts)
-    rolling = _rolling(facts, before)
-    trouble = _trouble(facts)
-    ready = _ready(facts, [routes, gateway, queue, workers], rolling)
+def conditions(observed: Observed, before: Mapping[str, Any] | None) -> list[Finding]:
+    """Return every condition that applies, Ready first. `before` is the previous status."""
+    routes = _routes(observed)
+    gateway = _gateway(observed)
+    workers = _workers(observed)
+    queue = _queue(observed)
+    rolling = _rolling(observed, before)
     return [
-        ready,
-        _progressing(facts, rolling),
-        _degraded(trouble),
+        _ready(observed, [routes, gateway, queue, workers], rolling),
+        _progressing(observed, rolling),
+        _degraded(observed),
         gateway,
         workers,
         queue,
-        _scaling(facts),
+        _scaling(observed),
         routes,
-        *_warnings(facts),
+        *_warnings(observed),
     ]
 
 
-def _routes(facts: Facts) -> Finding:
-    if facts.faults:
-        return Finding(ROUTES_ACCEPTED, "False", "InvalidSpec", _join(facts.faults))
-    return Finding(ROUTES_ACCEPTED, "True", "Accepted", "every route is served as it is written")
+def _routes(observed: Observed) -> Finding:
+    if observed.faults:
+        return Finding(ROUTES_ACCEPTED, "False", "InvalidSpec", _join(observed.faults))
+    return Finding(ROUTES_ACCEPTED, "True", "Accepted", "all routes are served")
 
 
-def _gateway(facts: Facts) -> Finding:
-    wanted = facts.endpoint.spec.gateway.replicas if facts.endpoint else facts.gateway.wanted
-    available = facts.gateway.available
+def _gateway(observed: Observed) -> Finding:
+    spec = observed.spec
+    wanted = spec.gateway.replicas if spec else observed.gateway.wanted
+    available = observed.gateway.available
     if wanted == 0:
-        return Finding(
-            GATEWAY_AVAILABLE,
-            "False",
-            "GatewayStopped",
-            "spec.gateway.replicas is 0: nobody answers",
-        )
+        text = "spec.gateway.replicas is 0: the gateway is stopped"
+        return Finding(GATEWAY_AVAILABLE, "False", "GatewayStopped", text)
     if available:
-        text = f"{available} of {wanted} pods answer"
+        text = f"{available} of {wanted} pods are available"
         return Finding(GATEWAY_AVAILABLE, "True", "GatewayReady", text)
-    if facts.gateway_trouble:
-        return _failed(GATEWAY_AVAILABLE, facts.gateway_trouble)
-    return Finding(GATEWAY_AVAILABLE, "False", "GatewayStarting", f"none of {wanted} pods is ready")
+    if issue := observed.gateway_issue:
+        return Finding(GATEWAY_AVAILABLE, "False", issue.reason, issue.message)
+    return Finding(GATEWAY_AVAILABLE, "False", "GatewayStarting", f"0 of {wanted} pods are ready")
 
 
-def _workers(facts: Facts) -> Finding:
-    worker, spec = facts.worker, facts.endpoint.spec if facts.endpoint else None
+def _workers(observed: Observed) -> Finding:
+    worker, spec = observed.worker, observed.spec
     if worker.ready:
         text = f"{worker.ready} of {worker.wanted} pods are ready"
         return Finding(WORKERS_AVAILABLE, "True", "WorkersReady", text)
     if worker.wanted == 0:
+        reason, text = "ScaledToZero", "scaled to zero; the first job starts a worker"
         if spec and spec.suspend:
-            return Finding(WORKERS_AVAILABLE, "True", "Suspended", "none runs while suspended")
-        if spec and spec.replicas == 0:
-            return Finding(WORKERS_AVAILABLE, "True", "Pinned", "spec.replicas is 0: none runs")
-        return Finding(
-            WORKERS_AVAILABLE, "True", "ScaledToZero", "none runs; the first job starts one"
-        )
-    if facts.worker_trouble:
-        return _failed(WORKERS_AVAILABLE, facts.worker_trouble)
-    text = f"none of {worker.wanted} pods is ready yet"
+            reason, text = "Suspended", "suspended: no workers are running"
+        elif spec and spec.replicas == 0:
+            reason, text = "Pinned", "spec.replicas is 0: no workers are running"
+        return Finding(WORKERS_AVAILABLE, "True", reason, text)
+    if issue := observed.worker_issue:
+        return Finding(WORKERS_AVAILABLE, "False", issue.reason, issue.message)
+    text = f"0 of {worker.wanted} pods are ready"
     return Finding(WORKERS_AVAILABLE, "False", "WorkersStarting", text)
 
 
-def _queue(facts: Facts) -> Finding:
-    queue = facts.queue
+def _queue(observed: Observed) -> Finding:
+    queue = observed.queue
     if queue.reason is QueueReason.NOT_READ:
-        return Finding(QUEUE_REACHABLE, "Unknown", queue.reason, "it was not read yet")
+        return Finding(QUEUE_REACHABLE, "Unknown", queue.reason, "the queue has not been read yet")
     message = queue.message
     if queue.reachable:
-        message = "; ".join((f"{queue.identity or 'Redis'} answers", *queue.warnings))
+        message = "; ".join((f"{queue.identity or 'Redis'} is reachable", *queue.warnings))
     elif queue.reason is QueueReason.MOVED:
         message = message or (
-            f"spec.redis leads to another Redis than {queue.identity}, which holds the jobs; put "
-            f"it back, or leave them there with spec.redis.leaveQueue: {queue.identity}"
+            f"the jobs are in {queue.identity}, but spec.redis points to a different Redis; change "
+            f"it back, or leave those jobs behind with spec.redis.leaveQueue: {queue.identity}"
         )
     return Finding(QUEUE_REACHABLE, "True" if queue.reachable else "False", queue.reason, message)
 
 
-def _scaling(facts: Facts) -> Finding:
-    spec, scaling = facts.endpoint.spec if facts.endpoint else None, facts.scaling
+def _scaling(observed: Observed) -> Finding:
+    spec, scaling = observed.spec, observed.scaling
     if spec and spec.suspend:
-        text = "spec.suspend is true: jobs are accepted, none is run"
+        text = "spec.suspend is true: jobs are accepted but not run"
         return Finding(SCALING_ACTIVE, "False", "Suspended", text)
     if spec and spec.replicas is not None:
-        by = f", written by {facts.pinned_by}" if facts.pinned_by else ""
-        text = f"spec.replicas is {spec.replicas}{by}; `asyncendpoints unpin` takes it away"
+        by = f", set by {observed.pinned_by}" if observed.pinned_by else ""
+        text = f"spec.replicas is {spec.replicas}{by}; `asyncendpoints unpin` resumes autoscaling"
         return Finding(SCALING_ACTIVE, "False", "Pinned", text)
-    if facts.queue.reason is not QueueReason.NOT_READ and not facts.queue.reachable:
-        text = f"kept at {facts.worker.wanted} workers: the queue cannot be read"
+    if observed.queue.reason is not QueueReason.NOT_READ and not observed.queue.reachable:
+        text = f"kept at {observed.worker.wanted} workers: the queue cannot be read"
         return Finding(SCALING_ACTIVE, "False", "QueueUnreachable", text)
     if scaling.reason is None:
-        return Finding(SCALING_ACTIVE, "Unknown", "NotYetDecided", "no decision was made yet")
+        text = "no scaling decision has been made yet"
+        return Finding(SCALING_ACTIVE, "Unknown", "NotYetDecided", text)
     if scaling.reason is Reason.ERROR:
         return Finding(SCALING_ACTIVE, "False", "ReadingFailed", scaling.text)
     return Finding(SCALING_ACTIVE, "True", scaling.reason, scaling.text)
 
 
-def _rolling(facts: Facts, before: Mapping[str, Any] | None) -> list[str]:
-    """Return which Deployments replace pods of an older template.
+def _rolling(observed: Observed, before: Mapping[str, Any] | None) -> str:
+    """Return the components whose pods are being replaced ("gateway and workers"), "" if none.
 
-    A Deployment that its controller has not looked at yet counts only after a change of the
-    resource, not after each scaling step, or Ready would flicker with every one of them.
+    A Deployment whose controller has not seen its latest spec counts only after a change of the
+    resource, not after each scaling step: Ready would flap on every one of them.
     """
-    changed = before is not None and before.get("observedGeneration", 0) < facts.generation
+    changed = before is not None and before.get("observedGeneration", 0) < observed.generation
     if before is not None and not changed:
         old = {c.get("type"): c for c in before.get("conditions") or ()}
         changed = old.get(PROGRESSING, {}).get("reason") == ROLLING_OUT
-    named = (("gateway", facts.gateway), ("workers", facts.worker))
-    return [name for name, one in named if _replaces(one, changed)]
+    named = (("gateway", observed.gateway), ("workers", observed.worker))
+    return " and ".join(name for name, one in named if _replaces(one, changed))
 
 
 def _replaces(deployment: Deployment, changed: bool) -> bool:
-    """Tell whether pods are being replaced; where there are none, a new template changes none."""
+    """Whether pods are being replaced; without pods, a new template replaces nothing."""
     return deployment.replicas > 0 and (deployment.mixed or (changed and deployment.stale))
 
 
-def _trouble(facts: Facts) -> list[Trouble]:
-    """Return everything that will not mend itself by waiting, the cause before the effect."""
-    found = [Trouble("InvalidSpec", _join(facts.faults))] if facts.faults else []
-    found += [Trouble(r.reason, f"{r.kind} {r.name}: {r.message}") for r in facts.refusals]
-    if facts.gateway_trouble:
-        found.append(_of("gateway", facts.gateway_trouble))
-    if facts.unsupported:
-        found.append(Trouble(VERSION_UNSUPPORTED, _unsupported(facts)))
-    if facts.worker_trouble and facts.worker_trouble.reason != VERSION_UNSUPPORTED:
-        found.append(_of("workers", facts.worker_trouble))
-    return found
+def _degraded(observed: Observed) -> Finding:
+    """Report everything that does not resolve by itself, causes before effects."""
+    found = [Issue("InvalidSpec", _join(observed.faults))] if observed.faults else []
+    found += [Issue(r.reason, f"{r.kind} {r.name}: {r.message}") for r in observed.refusals]
+    if observed.gateway_issue:
+        found.append(_about("gateway", observed.gateway_issue))
+    if observed.unsupported:
+        found.append(Issue(VERSION_UNSUPPORTED, _unsupported(observed)))
+    if observed.worker_issue and observed.worker_issue.reason != VERSION_UNSUPPORTED:
+        found.append(_about("workers", observed.worker_issue))
+    if not found:
+        return Finding(DEGRADED, "False", "AsExpected", "no known problems")
+    return Finding(DEGRADED, "True", found[0].reason, _join(issue.message for issue in found))
 
 
-def _of(who: str, trouble: Trouble) -> Trouble:
-    return Trouble(trouble.reason, f"{who}: {trouble.message}" if trouble.message else who)
+def _about(component: str, issue: Issue) -> Issue:
+    return replace(issue, message=f"{component}: {issue.message}" if issue.message else component)
 
 
-def _degraded(trouble: list[Trouble]) -> Finding:
-    if not trouble:
-        return Finding(DEGRADED, "False", "AsExpected", "nothing is known to be wrong")
-    return Finding(DEGRADED, "True", trouble[0].reason, _join(one.message for one in trouble))
-
-
-def _progressing(facts: Facts, rolling: list[str]) -> Finding:
+def _progressing(observed: Observed, rolling: str) -> Finding:
     if rolling:
-        text = f"pods of {' and '.join(rolling)} are being replaced"
+        text = f"pods of {rolling} are being replaced"
         return Finding(PROGRESSING, "True", ROLLING_OUT, text)
-    for name, deployment in (("gateway", facts.gateway), ("workers", facts.worker)):
+    for name, deployment in (("gateway", observed.gateway), ("workers", observed.worker)):
         if deployment.exists and deployment.ready < deployment.wanted:
             text = f"{name}: {deployment.ready} of {deployment.wanted} pods are ready"
             return Finding(PROGRESSING, "True", "Starting", text)
-    if facts.worker.replicas > facts.worker.wanted:
-        return Finding(PROGRESSING, "True", "ScalingDown", "workers finish what they hold")
-    return Finding(PROGRESSING, "False", "Settled", "everything that is wanted is there")
+    if observed.worker.replicas > observed.worker.wanted:
+        return Finding(PROGRESSING, "True", "ScalingDown", "workers are finishing their jobs")
+    return Finding(PROGRESSING, "False", "Settled", "all pods are in place")
 
 
-def _ready(facts: Facts, needed: list[Finding], rolling: list[str]) -> Finding:
-    if facts.faults:
-        return Finding(READY, "False", "InvalidSpec", _join(facts.faults))
-    if facts.refusals:
-        first = facts.refusals[0]
+def _ready(observed: Observed, needed: list[Finding], rolling: str) -> Finding:
+    if observed.faults:
+        return Finding(READY, "False", "InvalidSpec", _join(observed.faults))
+    if observed.refusals:
+        first = observed.refusals[0]
         text = f"{first.kind} {first.name}: {first.message}"
         return Finding(READY, "False", first.reason, text)
     for condition in needed:
         if condition.type == WORKERS_AVAILABLE and rolling:
             break
-        if condition.status != "True" and not _may_wait(facts, condition):
-            return Finding(READY, condition.status, condition.reason, condition.message)
+        if condition.status != "True" and not _may_start(observed.spec, condition):
+            return replace(condition, type=READY)
+    if rolling and (issue := observed.worker_issue):
+        return Finding(READY, "False", issue.reason, issue.message)
     if rolling:
-        text = f"pods of {' and '.join(rolling)} are being replaced"
-        if facts.worker_trouble:
-            return Finding(
-                READY, "False", facts.worker_trouble.reason, facts.worker_trouble.message
-            )
-        return Finding(READY, "False", ROLLING_OUT, text)
-    if facts.endpoint and facts.endpoint.spec.suspend:
-        return Finding(READY, "True", "Suspended", "takes jobs and runs none")
-    return Finding(READY, "True", "Serving", f"takes jobs; {_count(facts.worker.ready)}")
+        return Finding(READY, "False", ROLLING_OUT, f"pods of {rolling} are being replaced")
+    if observed.spec and observed.spec.suspend:
+        return Finding(READY, "True", "Suspended", "jobs are accepted but not run")
+    ready = observed.worker.ready
+    count = {0: "no workers are needed now", 1: "1 worker is ready"}.get(
+        ready, f"{ready} workers are ready"
+    )
+    return Finding(READY, "True", "Serving", f"accepting jobs; {count}")
 
 
-def _may_wait(facts: Facts, condition: Finding) -> bool:
-    """Tell whether workers that are only starting are no reason against Ready.
-
-    They are none when the resource asks for no minimum: they come and go with the work.
-    """
+def _may_start(spec: EndpointSpec | None, condition: Finding) -> bool:
+    """Whether starting workers leave Ready as it is: they do when no minimum is configured."""
     if condition.type != WORKERS_AVAILABLE or condition.reason != "WorkersStarting":
         return False
-    spec = facts.endpoint.spec if facts.endpoint else None
     return bool(spec and spec.replicas is None and spec.autoscaling.min_replicas == 0)
 
 
-def _count(ready: int) -> str:
-    return {0: "no worker is needed now", 1: "1 worker is ready"}.get(
-        ready, f"{ready} workers are ready"
-    )
-
-
-def _warnings(facts: Facts) -> list[Finding]:
-    """Return the conditions that are only there when they apply."""
-    queue, found = facts.queue, []
+def _warnings(observed: Observed) -> list[Finding]:
+    """Return the conditions that exist only while they apply."""
+    queue, found = observed.queue, []
     if queue.reachable and queue.durable is False:
-        found.append(
-            Finding(
-                QUEUE_NOT_DURABLE,
-                "True",
-                "PersistenceOff",
-                "this Redis keeps nothing on disk: a restart of it loses every job. Turn AOF on "
-                "(appendonly yes), or set spec.redis.durability: strict to refuse it",
-            )
+        text = (
+            "persistence is off in this Redis: a restart loses every job. Turn AOF on "
+            "(appendonly yes), or refuse such a Redis with spec.redis.durability: strict"
         )
+        found.append(Finding(QUEUE_NOT_DURABLE, "True", "PersistenceOff", text))
     elif queue.reachable and queue.durable is None:
-        found.append(
-            Finding(QUEUE_NOT_DURABLE, "Unknown", "NotReadable", "the server does not tell")
-        )
+        text = "the server does not report its persistence settings"
+        found.append(Finding(QUEUE_NOT_DURABLE, "Unknown", "NotReadable", text))
     if queue.shared:
-        found.append(
-            Finding(
-                QUEUE_SHARED,
-                "True",
-                "AclOff",
-                "this endpoint has no user of its own on the operator's Redis, so namespaces are "
-                "not isolated from each other there",
-            )
+        text = (
+            "this endpoint has no Redis user of its own on the operator's Redis: namespaces are "
+            "not isolated from each other there"
         )
-    if facts.unsupported:
-        found.append(Finding(VERSION_UNSUPPORTED, "True", "OtherFormat", _unsupported(facts)))
+        found.append(Finding(QUEUE_SHARED, "True", "AclOff", text))
+    if observed.unsupported:
+        text = _unsupported(observed)
+        found.append(Finding(VERSION_UNSUPPORTED, "True", "OtherFormat", text))
     return found
 
 
-def _unsupported(facts: Facts) -> str:
-    """Say what workers refuse, in their own words, and what to do about it."""
-    worker = facts.endpoint.spec.worker if facts.endpoint else None
-    if facts.queue.reason is QueueReason.NEWER_FORMAT:
-        fix = "upgrade the operator, which does not read it either"
-    elif worker is not None and worker.http is not None:
-        fix = "the operator replaces their container by its own of the present version"
+def _unsupported(observed: Observed) -> str:
+    """Describe which format workers refuse, as they reported it, and what to do about it."""
+    if observed.queue.reason is QueueReason.NEWER_FORMAT:
+        fix = "upgrade the operator, which cannot read it either"
+    elif observed.spec and observed.spec.worker.http is not None:
+        fix = "the operator replaces their container with its own current version"
     else:
         fix = f"build the worker image on asyncendpoints/worker:{__version__}"
-    count = len(facts.unsupported)
+    count = len(observed.unsupported)
     who = "1 worker refuses" if count == 1 else f"{count} workers refuse"
-    return f"{who} jobs: {_join(sorted(set(facts.unsupported)))}; {fix}"
-
-
-def _failed(kind: str, trouble: Trouble) -> Finding:
-    return Finding(kind, "False", trouble.reason, trouble.message)
+    return f"{who} jobs: {_join(sorted(set(observed.unsupported)))}; {fix}"
 
 
 def _join(messages: Iterable[str]) -> str:
-    """Put messages together, shortened to what a condition may hold."""
+    """Join messages, cut to the length that a condition may have."""
     text = "; ".join(message for message in messages if message)
     return text if len(text) <= MAX_MESSAGE_CHARS else text[: MAX_MESSAGE_CHARS - 1] + "…"

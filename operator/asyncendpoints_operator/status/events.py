@@ -1,7 +1,7 @@
-"""Events: what a person who looks at the resource wants to have been told. Pure values.
+"""Kubernetes Events about an endpoint. Pure values.
 
-They come from the change of one status to the next, from a scaling step and from a recovery; the
-memory of `admit` keeps any reason from being told more often than every half minute.
+They are derived from a change of the status, a scaling step or a recovery; `admit` limits each
+reason to one Event in 30 seconds.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,13 +16,13 @@ from asyncendpoints_operator.status import conditions as c
 from asyncendpoints_operator.status.build import condition_of
 
 MAX_NOTE_CHARS: Final = 1_000
-"""Characters of a message; the API takes 1,024 bytes."""
+"""Characters of a message; the API accepts 1,024 bytes."""
 INTERVAL_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened. `reason` is in CamelCase, `action` what the operator was doing."""
+    """One Event. `reason` is in CamelCase, `action` is what the operator was doing."""
 
     type: Literal["Normal", "Warning"]
     reason: str
@@ -30,77 +30,72 @@ class Event:
     action: str = "Reconcile"
 
 
-class Told(NamedTuple):
-    """When a reason was last told (s, monotonic), and how often it was held back since."""
+class Sent(NamedTuple):
+    """When a reason was last published (s, monotonic), and how many were suppressed since."""
 
     at: float
-    held_back: int
+    suppressed: int
 
 
-Memory = Mapping[str, Told]
+SentEvents = Mapping[str, Sent]
+"""The last Event of each reason."""
 
 
-class _Turn(NamedTuple):
-    """What to tell when a condition becomes `status`; "" takes the condition's own reason."""
+class _Transition(NamedTuple):
+    """The Event for a condition that becomes `status`. Reason "": the condition's own."""
 
     condition: str
     status: str
     type: Literal["Normal", "Warning"]
     reason: str
-    first: bool  # whether it is told of a status that did not exist before, too
+    initially: bool  # also published when there was no status before
 
 
-_TURNS: Final = (
-    _Turn(c.GATEWAY_AVAILABLE, "True", "Normal", "GatewayReady", True),
-    _Turn(c.GATEWAY_AVAILABLE, "False", "Warning", "GatewayNotAvailable", False),
-    _Turn(c.QUEUE_REACHABLE, "False", "Warning", "QueueUnreachable", True),
-    _Turn(c.QUEUE_REACHABLE, "True", "Normal", "QueueReachable", False),
-    _Turn(c.ROUTES_ACCEPTED, "False", "Warning", "InvalidSpec", True),
-    _Turn(c.DEGRADED, "True", "Warning", "", True),
-    _Turn(c.DEGRADED, "False", "Normal", "Mended", False),
-    _Turn(c.QUEUE_NOT_DURABLE, "True", "Warning", "QueueNotDurable", True),
-    _Turn(c.QUEUE_SHARED, "True", "Warning", "QueueShared", True),
-    _Turn(VERSION_UNSUPPORTED, "True", "Warning", VERSION_UNSUPPORTED, True),
+_TRANSITIONS: Final = (
+    _Transition(c.GATEWAY_AVAILABLE, "True", "Normal", "GatewayReady", True),
+    _Transition(c.GATEWAY_AVAILABLE, "False", "Warning", "GatewayNotAvailable", False),
+    _Transition(c.QUEUE_REACHABLE, "False", "Warning", "QueueUnreachable", True),
+    _Transition(c.QUEUE_REACHABLE, "True", "Normal", "QueueReachable", False),
+    _Transition(c.ROUTES_ACCEPTED, "False", "Warning", "InvalidSpec", True),
+    _Transition(c.DEGRADED, "True", "Warning", "", True),
+    _Transition(c.DEGRADED, "False", "Normal", "Resolved", False),
+    _Transition(c.QUEUE_NOT_DURABLE, "True", "Warning", "QueueNotDurable", True),
+    _Transition(c.QUEUE_SHARED, "True", "Warning", "QueueShared", True),
+    _Transition(VERSION_UNSUPPORTED, "True", "Warning", VERSION_UNSUPPORTED, True),
 )
 
 
 def of_change(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Event]:
-    """Return what is told about the step from one status to the next."""
-    found = []
-    for turn in _TURNS:
-        old = condition_of(before, turn.condition)
-        new = condition_of(after, turn.condition)
-        if new is None or new["status"] != turn.status:
+    """Return the Events for the change from one status to the next."""
+    found: dict[str, Event] = {}  # one of each reason: Degraded repeats other conditions
+    for transition in _TRANSITIONS:
+        old = condition_of(before, transition.condition)
+        new = condition_of(after, transition.condition)
+        if new is None or new["status"] != transition.status:
             continue
-        if old is None and not turn.first:
+        if old is None and not transition.initially:
             continue
-        changed = old is None or old["status"] != turn.status
-        if turn.reason == "" and old is not None:
+        changed = old is None or old["status"] != transition.status
+        if transition.reason == "" and old is not None:
             changed = changed or old["reason"] != new["reason"]
         if changed:
-            found.append(Event(turn.type, turn.reason or new["reason"], new["message"]))
-    return [*_invalid_once(found), *_scaling_mode(before, after), *_rollout(before, after)]
-
-
-def _invalid_once(found: list[Event]) -> list[Event]:
-    """Drop what Degraded repeats of another condition."""
-    seen: dict[str, Event] = {}
-    for event in found:
-        seen.setdefault(event.reason, event)
-    return list(seen.values())
+            reason = transition.reason or new["reason"]
+            found.setdefault(reason, Event(transition.type, reason, new["message"]))
+    return [*found.values(), *_scaling_mode(before, after), *_rollout(before, after)]
 
 
 def _scaling_mode(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Event]:
-    """Tell of pins and suspension, which are reasons of ScalingActive."""
+    """Return the Events for pins and suspension, which are reasons of ScalingActive."""
     old = (condition_of(before, c.SCALING_ACTIVE) or {}).get("reason", "")
     new = condition_of(after, c.SCALING_ACTIVE) or {}
     if new.get("reason") == old:
         return []
     found = []
     if old == "Pinned":
-        found.append(Event("Normal", "Unpinned", "spec.replicas is gone: autoscaling", "Scale"))
+        text = "spec.replicas was removed: autoscaling resumes"
+        found.append(Event("Normal", "Unpinned", text, "Scale"))
     if old == "Suspended":
-        found.append(Event("Normal", "Resumed", "jobs run again", "Scale"))
+        found.append(Event("Normal", "Resumed", "jobs are run again", "Scale"))
     if new.get("reason") in {"Pinned", "Suspended"}:
         found.append(Event("Normal", new["reason"], new["message"], "Scale"))
     return found
@@ -114,64 +109,68 @@ def _rollout(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list
     if new.get("reason") == c.ROLLING_OUT:
         return [Event("Normal", "RolloutStarted", new["message"])]
     if old == c.ROLLING_OUT:
-        return [Event("Normal", "RolloutDone", "every pod has the present template")]
+        return [Event("Normal", "RolloutDone", "all pods run the current template")]
     return []
 
 
 def of_scaling(before: int, decision: Decision) -> list[Event]:
-    """Return what is told of a step of the workers' Deployment from `before` pods."""
+    """Return the Event for a change of the workers' Deployment from `before` replicas."""
     if decision.replicas == before:
         return []
     return [Event("Normal", str(decision.reason), decision.text, "Scale")]
 
 
 def of_recovery(recovered: Recovered) -> list[Event]:
-    """Return what is told of a round of recovery that took jobs back."""
+    """Return the Event for a round of recovery that released jobs or renewed all leases."""
     if recovered.held_still:
-        text = "the queue had been away: leases were renewed, no job was taken from a worker"
-        return [Event("Normal", "HeldStill", text, "Recover")]
+        text = "the queue was unavailable: all leases were renewed, no job was taken from a worker"
+        return [Event("Normal", "LeasesExtended", text, "Recover")]
     if not recovered.jobs:
         return []
-    parts = [_jobs(recovered.released.requeued + recovered.orphans, "will run again")]
-    parts += [_jobs(recovered.released.failed, "failed for good")]
-    parts += [_jobs(recovered.timed_out, "overran their time")]
-    parts += [_jobs(recovered.released.canceled, "were canceled")]
-    whose = f" ({len(recovered.workers)} workers lost)" if recovered.workers else ""
-    text = ", ".join(part for part in parts if part) + whose
-    return [Event("Warning", "JobsRecovered", text, "Recover")]
+    counts = _counts(
+        (recovered.released.requeued + recovered.orphans, "will run again"),
+        (recovered.released.failed, "failed permanently"),
+        (recovered.timed_out, "exceeded the timeout"),
+        (recovered.released.canceled, "canceled"),
+    )
+    lost = len(recovered.workers)
+    workers = f" ({lost} worker{'' if lost == 1 else 's'} lost)" if lost else ""
+    return [Event("Warning", "JobsRecovered", counts + workers, "Recover")]
 
 
 def of_release(pod: str, why: str, cause: Cause, released: Released) -> list[Event]:
-    """Return what is told when a container of `pod` ended while it held jobs."""
+    """Return the Event for a container of `pod` that terminated while it held jobs."""
     if not (released.requeued or released.failed or released.canceled):
         return []
-    parts = [_jobs(released.requeued, "will run again"), _jobs(released.failed, "failed for good")]
+    counts = _counts((released.requeued, "will run again"), (released.failed, "failed permanently"))
     charge = "charged to the crash budget" if cause is Cause.CRASH else "not charged"
-    text = f"worker {pod} ended ({why}): {', '.join(part for part in parts if part)}; {charge}"
+    text = f"worker {pod} terminated ({why}): {counts}; {charge}"
     return [Event("Warning", "WorkerLost", text, "Recover")]
 
 
-def _jobs(count: int, what: str) -> str:
-    return f"{count} {'job' if count == 1 else 'jobs'} {what}" if count else ""
+def _counts(*parts: tuple[int, str]) -> str:
+    return ", ".join(
+        f"{count} {'job' if count == 1 else 'jobs'} {what}" for count, what in parts if count
+    )
 
 
 def admit(
-    memory: Memory, events: Iterable[Event], now: float, interval: float = INTERVAL_SECONDS
-) -> tuple[list[Event], Memory]:
-    """Return which events may be told now, and what to remember. `now` in s, monotonic.
+    sent: SentEvents, events: Iterable[Event], now: float, interval: float = INTERVAL_SECONDS
+) -> tuple[list[Event], SentEvents]:
+    """Return the events to publish now, and the new record of sent ones. `now` in s, monotonic.
 
-    One that is held back is counted, and the next of its reason says how many there were. Reasons
-    that were quiet for ten intervals are forgotten.
+    Suppressed events are counted, and the next of their reason shows the count. A reason without
+    an event for ten intervals is dropped from the record.
     """
-    kept = {r: told for r, told in memory.items() if now - told.at < 10 * interval}
-    sent = []
+    kept = {r: last for r, last in sent.items() if now - last.at < 10 * interval}
+    admitted = []
     for event in events:
-        told = kept.get(event.reason)
-        if told is not None and now - told.at < interval:
-            kept[event.reason] = Told(told.at, told.held_back + 1)
+        last = kept.get(event.reason)
+        if last is not None and now - last.at < interval:
+            kept[event.reason] = Sent(last.at, last.suppressed + 1)
             continue
-        more = f" ({told.held_back} more before)" if told is not None and told.held_back else ""
+        more = f" ({last.suppressed} more before)" if last is not None and last.suppressed else ""
         note = event.message[: MAX_NOTE_CHARS - len(more)] + more
-        sent.append(Event(event.type, event.reason, note, event.action))
-        kept[event.reason] = Told(now, 0)
-    return sent, kept
+        admitted.append(Event(event.type, event.reason, note, event.action))
+        kept[event.reason] = Sent(now, 0)
+    return admitted, kept

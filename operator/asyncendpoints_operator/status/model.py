@@ -1,4 +1,4 @@
-"""The status of the resource, field by field: what the operator writes and `kubectl get` shows."""
+"""The fields of the resource's status, which only the operator writes."""
 
 from typing import Annotated, Final, Literal
 
@@ -11,61 +11,61 @@ MAX_FAILURES: Final = 5
 MAX_FAILURE_CHARS: Final = 256
 """Characters of a failure's message in the status."""
 MAX_MESSAGE_CHARS: Final = 1_024
-"""Characters of a condition's message; Kubernetes itself takes 32,768."""
+"""Characters of a condition's message; Kubernetes accepts 32,768."""
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-"""RFC 3339, UTC, whole seconds, as Kubernetes writes times."""
+"""RFC 3339, UTC, whole seconds: the format of Kubernetes."""
 Count = Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})]
 Pods = Annotated[int, Field(ge=0, json_schema_extra={"format": "int32"})]
 
 
 class Condition(Record):
-    """One thing that is so, is not so, or is not known, and since when."""
+    """One aspect of the endpoint's state."""
 
     type: Annotated[str, Field(max_length=316, pattern=r"^[A-Za-z][A-Za-z0-9]*$")] = Field(
-        description="What it is about, such as Ready."
+        description="Type of the condition, such as Ready."
     )
-    status: Literal["True", "False", "Unknown"] = Field(description="Whether it is so.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether the condition is met.")
     reason: Annotated[str, Field(max_length=1_024, pattern=r"^[A-Za-z][A-Za-z0-9]*$")] = Field(
-        description="Why, in one word for programs."
+        description="Machine-readable reason for the status."
     )
     message: Annotated[str, Field(max_length=32_768)] = Field(
-        default="", description="Why, for people."
+        default="", description="Human-readable explanation."
     )
-    last_transition_time: Time = Field(description="Since when the status is what it is.")
+    last_transition_time: Time = Field(description="When the status last changed.")
     observed_generation: Count = Field(
-        default=0, description="metadata.generation that this was found for."
+        default=0, description="The metadata.generation that the condition is based on."
     )
 
 
 class JobCounts(Record):
-    """Jobs that are still kept, by state."""
+    """Numbers of retained jobs, by state."""
 
-    queued: Count = Field(default=0, description="Jobs that wait for a worker.")
-    scheduled: Count = Field(default=0, description="Jobs that wait for their time or a retry.")
-    in_progress: Count = Field(default=0, description="Jobs that run.")
-    completed: Count = Field(default=0, description="Jobs that ended well.")
-    failed: Count = Field(default=0, description="Jobs that ended badly, retries included.")
-    canceled: Count = Field(default=0, description="Jobs that were canceled.")
+    queued: Count = Field(default=0, description="Jobs waiting for a worker.")
+    scheduled: Count = Field(default=0, description="Jobs delayed or waiting for a retry.")
+    in_progress: Count = Field(default=0, description="Running jobs.")
+    completed: Count = Field(default=0, description="Jobs that succeeded.")
+    failed: Count = Field(default=0, description="Jobs that failed permanently.")
+    canceled: Count = Field(default=0, description="Canceled jobs.")
 
 
 class Failure(Record):
-    """One job that failed for good."""
+    """A job that failed permanently."""
 
     id: Annotated[str, Field(max_length=64)] = Field(description="Id of the job.")
     job: Annotated[str, Field(max_length=100)] = Field(description="Name of the job.")
-    code: Annotated[str, Field(max_length=100)] = Field(description="Code of its error.")
+    code: Annotated[str, Field(max_length=100)] = Field(description="Error code.")
     message: Annotated[str, Field(max_length=MAX_FAILURE_CHARS)] = Field(
-        default="", description="Message of its error, shortened to 256 characters."
+        default="", description="Error message, shortened to 256 characters."
     )
-    time: Time = Field(description="When it failed.")
+    time: Time = Field(description="When the job failed.")
 
 
 class EndpointStatus(Record):
-    """What the operator last saw. Written by it alone."""
+    """The state of the endpoint as last observed by the operator."""
 
     observed_generation: Count = Field(
-        default=0, description="metadata.generation that this status is about."
+        default=0, description="The metadata.generation that this status is based on."
     )
     conditions: Annotated[
         Items[Condition],
@@ -80,33 +80,34 @@ class EndpointStatus(Record):
         default=(),
         description="Ready, Progressing, Degraded, GatewayAvailable, WorkersAvailable, "
         "QueueReachable, ScalingActive and RoutesAccepted; QueueNotDurable, QueueShared and "
-        "WorkerVersionUnsupported where they apply.",
+        "WorkerVersionUnsupported if they apply.",
     )
     jobs: JobCounts | None = Field(
         default=None,
-        description="Jobs by state, as last read; at most 10 s old while the queue is reachable.",
+        description="Jobs by state; at most 10 s old while the queue is reachable.",
     )
     oldest_queued_time: Time | None = Field(
-        default=None, description="Since when the oldest waiting job waits. Absent: none waits."
+        default=None,
+        description="When the oldest waiting job began to wait. Absent if none is waiting.",
     )
-    replicas: Pods = Field(default=0, description="Pods of workers that exist.")
-    ready_replicas: Pods = Field(default=0, description="Pods of workers that are ready.")
+    replicas: Pods = Field(default=0, description="Number of worker pods.")
+    ready_replicas: Pods = Field(default=0, description="Number of ready worker pods.")
     wanted_replicas: Pods | None = Field(
-        default=None, description="Workers that the work asks for, or that spec.replicas pins."
+        default=None, description="Number of workers wanted by autoscaling or spec.replicas."
     )
     selector: Annotated[str, Field(max_length=1_024)] = Field(
-        default="", description="Label selector of the workers' pods, for /scale and an HPA."
+        default="", description="Label selector of the worker pods, for /scale and an HPA."
     )
     url: Annotated[str, Field(max_length=2_048)] | None = Field(
-        default=None, description="Where clients reach the gateway."
+        default=None, description="URL of the gateway for clients."
     )
     queue: Annotated[str, Field(max_length=200)] | None = Field(
         default=None,
         description="The Redis that holds the jobs, without credentials. A change of spec.redis to "
-        "another one is held until spec.redis.leaveQueue repeats this.",
+        "another Redis takes effect once spec.redis.leaveQueue is set to this value.",
     )
     recent_failures: Items[Failure] = Field(
         default=(),
         max_length=MAX_FAILURES,
-        description="The last jobs that failed for good; only with spec.reportFailures.",
+        description="The last jobs that failed permanently; only with spec.reportFailures.",
     )

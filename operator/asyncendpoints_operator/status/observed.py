@@ -1,27 +1,27 @@
-"""What the operator found out about one endpoint at one time: the input of its status. Frozen."""
+"""What the operator observed of one endpoint: the input of its status. Frozen."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import Job
-from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_core.resource import AsyncEndpoint, EndpointSpec
 from asyncendpoints_core.scaling.decide import Reason as ScalingReason
 from asyncendpoints_core.store.protocol import Stats
-from asyncendpoints_operator.kube.pod_state import NO_DEPLOYMENT, Deployment, Trouble
+from asyncendpoints_operator.kube.pod_state import NO_DEPLOYMENT, Deployment, Issue
 
 
 class RefusalReason(StrEnum):
-    """Why a child is not as it should be."""
+    """Why a child object does not match the desired state."""
 
-    NAME_CONFLICT = "NameConflict"  # an object of that name belongs to someone else
-    REFUSED = "ApplyRefused"  # the API server said no: 422, quota, webhook, RBAC
-    DRIFT_LOOP = "DriftLoop"  # something changes it back each time
+    NAME_CONFLICT = "NameConflict"  # an object of that name belongs to something else
+    REFUSED = "ApplyRefused"  # rejected by the API server: 422, quota, webhook, RBAC
+    DRIFT_LOOP = "DriftLoop"  # another writer reverts it each time
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A child that could not be made what it should be; `message` is the API server's own."""
+    """A child object that could not be applied; `message` is the API server's."""
 
     kind: str
     name: str
@@ -30,7 +30,7 @@ class Refusal:
 
 
 class QueueReason(StrEnum):
-    """How it stands with the queue; the values are reasons of condition QueueReachable."""
+    """The state of the queue; the values are reasons of condition QueueReachable."""
 
     NOT_READ = "NotYetRead"
     REACHABLE = "Reachable"
@@ -39,10 +39,10 @@ class QueueReason(StrEnum):
     SECRET_MISSING = "SecretMissing"  # noqa: S105 - a word, not a secret
     SECRET_NOT_READABLE = "SecretNotReadable"  # noqa: S105 - a word, not a secret
     MOVED = "QueueMoved"
-    NOT_DURABLE = "NotDurable"  # refused under durability: strict
+    NOT_DURABLE = "NotDurable"  # refused because of durability: strict
     NEWER_FORMAT = "NewerFormat"
     OTHER_INSTALLATION = "OtherInstallation"  # its keys belong to another installation
-    NOT_CONFIGURED = "NotConfigured"  # no spec.redis, and the operator has none
+    NOT_CONFIGURED = "NotConfigured"  # no spec.redis, and the operator has no Redis either
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class Queue:
     """The queue as last read.
 
     `stats` is None while it cannot be read. `identity` names the Redis that holds the jobs, without
-    credentials (the old one, while the queue is MOVED). `durable` None: the server would not tell.
-    `shared`: on the operator's Redis without a user of its own.
+    credentials (the old one, while the queue is MOVED). `durable` is None if the server does not
+    report it. `shared`: on the operator's Redis without a Redis user of its own.
     """
 
     reason: QueueReason = QueueReason.NOT_READ
@@ -64,13 +64,13 @@ class Queue:
 
     @property
     def reachable(self) -> bool:
-        """Whether it could be read."""
+        """Whether the last reading succeeded."""
         return self.reason is QueueReason.REACHABLE
 
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """The last decision: where the workers are going, and why. None: none was made yet."""
+    """The last scaling decision; None before the first."""
 
     target: int | None = None
     reason: ScalingReason | None = None
@@ -79,7 +79,7 @@ class Scaling:
 
 @dataclass(frozen=True, slots=True)
 class LastFailure:
-    """A job that failed for good; `at` in seconds since the epoch."""
+    """A job that failed permanently; `at` in seconds since the epoch."""
 
     id: str
     job: str
@@ -89,18 +89,18 @@ class LastFailure:
 
 
 def failure_of(job: Job) -> LastFailure:
-    """Return what is shown of a job that failed."""
+    """Return what the status shows of a failed job."""
     code, message = (job.error.code, job.error.message) if job.error else ("", "")
     return LastFailure(ids.text(job.id), job.name, code, message, job.completed_ms / 1_000)
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Observed:
     """Everything the status is computed from.
 
-    `endpoint` is None when the resource breaks a rule that the API server could not check;
-    `faults` then says which. `unsupported` has the sentence of each worker that refuses the
-    store's format. `pinned_by` is the field manager that wrote spec.replicas.
+    `endpoint` is None if the resource breaks a rule that the API server cannot check; `faults`
+    then lists what is wrong. `unsupported` has the message of each worker that refuses the store's
+    format. `pinned_by` is the field manager that wrote spec.replicas.
     """
 
     generation: int
@@ -108,9 +108,9 @@ class Facts:
     faults: tuple[str, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     gateway: Deployment = NO_DEPLOYMENT
-    gateway_trouble: Trouble | None = None
+    gateway_issue: Issue | None = None
     worker: Deployment = NO_DEPLOYMENT
-    worker_trouble: Trouble | None = None
+    worker_issue: Issue | None = None
     unsupported: tuple[str, ...] = ()
     queue: Queue = Queue()
     scaling: Scaling = Scaling()
@@ -118,3 +118,8 @@ class Facts:
     failures: tuple[LastFailure, ...] = ()
     url: str = ""
     selector: str = ""
+
+    @property
+    def spec(self) -> EndpointSpec | None:
+        """The endpoint's spec, None if it is invalid."""
+        return self.endpoint.spec if self.endpoint else None

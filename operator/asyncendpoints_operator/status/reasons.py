@@ -1,6 +1,6 @@
-"""What each condition, reason and Event means, and what to do: for docs/status.md.
+"""The meaning of each condition, reason and Event: the source of docs/status.md.
 
-A test holds these against what conditions.py and events.py can say.
+A test checks that everything conditions.py and events.py can report is described here.
 """
 
 from typing import Final, NamedTuple
@@ -12,7 +12,7 @@ from asyncendpoints_operator.status.observed import QueueReason, RefusalReason
 
 
 class About(NamedTuple):
-    """What a condition means, and its reasons with theirs."""
+    """The meaning of a condition, and of each of its reasons."""
 
     meaning: str
     reasons: dict[str, str]
@@ -20,154 +20,160 @@ class About(NamedTuple):
 
 _SCALING: Final = {
     Reason.UP: "workers are being added",
-    Reason.DOWN: "workers that hold nothing are going",
-    Reason.ZERO: "nothing to do for idleSeconds: the last worker goes",
-    Reason.STEADY: "as many as the work asks for",
-    Reason.AT_MAX: "the work asks for more than maxReplicas",
-    Reason.COOLING: "fewer would do, but not yet for long enough",
-    Reason.IDLE: "nothing to do; the last worker waits for idleSeconds",
-    Reason.DRAINING: "workers that shall go finish their jobs first",
+    Reason.DOWN: "idle workers are being removed",
+    Reason.ZERO: "no work for `idleSeconds`: the last worker is removed",
+    Reason.STEADY: "the number of workers matches the work",
+    Reason.AT_MAX: "the work needs more than `maxReplicas`",
+    Reason.COOLING: "fewer workers would do, but not yet for long enough",
+    Reason.IDLE: "no work; the last worker stays for `idleSeconds`",
+    Reason.DRAINING: "workers to be removed finish their jobs first",
     Reason.ROLLOUT: "no scale-down while pods are being replaced",
-    Reason.NOT_READY: "no worker of the present template is ready: no more are added",
+    Reason.NOT_READY: "no worker of the current template is ready: no more are added",
 }
-_PODS: Final = (
-    "ImagePullBackOff, CrashLoopBackOff, Unschedulable, FailedCreate, …",
-    "Kubernetes' own word for why pods do not get ready; the message has its sentence",
-)
+_PODS: Final = {
+    "ImagePullBackOff, CrashLoopBackOff, Unschedulable, FailedCreate, …": "the reason that "
+    "Kubernetes gives for pods that do not become ready; the message has the details",
+}
 
 CONDITIONS: Final[dict[str, About]] = {
     c.READY: About(
-        "It takes jobs and will run them as its present spec says. With no worker while there is "
-        "nothing to do, and while suspended, it is Ready too. Follows kstatus, so "
+        "Jobs are accepted and will be run as the current spec says. An endpoint that is scaled to "
+        "zero while there is no work, or suspended, is Ready. Follows kstatus, so "
         "`kubectl wait --for=condition=Ready` works.",
         {
-            "Serving": "as it should be",
-            "Suspended": "takes jobs, runs none (spec.suspend)",
+            "Serving": "everything works",
+            "Suspended": "jobs are accepted but not run (`spec.suspend`)",
             c.ROLLING_OUT: "pods of an older template are being replaced",
-            "…": "else the reason of the condition that stands in the way",
+            "…": "otherwise the reason of the condition that is not met",
         },
     ),
     c.PROGRESSING: About(
-        "Something is on its way.",
+        "A change is in progress.",
         {
             c.ROLLING_OUT: "pods of an older template are being replaced",
-            "Starting": "pods are wanted that are not ready yet",
-            "ScalingDown": "workers finish what they hold and go",
-            "Settled": "everything that is wanted is there",
+            "Starting": "some pods are not ready yet",
+            "ScalingDown": "workers finish their jobs before they are removed",
+            "Settled": "all pods are in place",
         },
     ),
     c.DEGRADED: About(
-        "Something is wrong that waiting will not mend.",
+        "Something is wrong and does not resolve by itself.",
         {
-            "AsExpected": "nothing is known to be wrong",
+            "AsExpected": "no known problems",
             "InvalidSpec": "see RoutesAccepted",
-            RefusalReason.NAME_CONFLICT: "an object of that name is there and is not this "
-            "resource's; it is not touched. Rename the resource or remove the object",
-            RefusalReason.REFUSED: "the API server refuses a child (a quota, a webhook, a right); "
-            "the message is its own. Tried again with growing pauses",
-            RefusalReason.DRIFT_LOOP: "something changes a child back each time it is put right",
+            RefusalReason.NAME_CONFLICT: "an object of that name exists and belongs to something "
+            "else; it is left alone. Rename the resource or remove the object",
+            RefusalReason.REFUSED: "the API server rejects a child object (quota, webhook, RBAC); "
+            "the message is the API server's. Retried with exponential backoff",
+            RefusalReason.DRIFT_LOOP: "another writer reverts a child object each time it is "
+            "corrected",
             VERSION_UNSUPPORTED: "see the condition WorkerVersionUnsupported",
-            _PODS[0]: _PODS[1],
+            **_PODS,
         },
     ),
     c.GATEWAY_AVAILABLE: About(
-        "At least one gateway answers.",
+        "At least one gateway pod is available.",
         {
-            "GatewayReady": "it does",
+            "GatewayReady": "at least one is available",
             "GatewayStarting": "none is ready yet",
-            "GatewayStopped": "spec.gateway.replicas is 0",
-            _PODS[0]: _PODS[1],
+            "GatewayStopped": "`spec.gateway.replicas` is 0",
+            **_PODS,
         },
     ),
     c.WORKERS_AVAILABLE: About(
-        "Workers are ready, or none is wanted.",
+        "At least one worker is ready, or none is needed.",
         {
             "WorkersReady": "at least one is ready",
-            "WorkersStarting": "some are wanted, none is ready yet",
-            "ScaledToZero": "none is wanted: the first job starts one",
-            "Pinned": "spec.replicas is 0",
-            "Suspended": "spec.suspend is true",
+            "WorkersStarting": "workers are needed and none is ready yet",
+            "ScaledToZero": "none is needed: the first job starts one",
+            "Pinned": "`spec.replicas` is 0",
+            "Suspended": "`spec.suspend` is true",
             VERSION_UNSUPPORTED: "see the condition",
-            _PODS[0]: _PODS[1],
+            **_PODS,
         },
     ),
     c.QUEUE_REACHABLE: About(
-        "The operator can read the queue. While it cannot, worker counts are held and the counts "
-        "of jobs are the last known.",
+        "The operator can read the queue. While it cannot, the number of workers is held, and job "
+        "counts are the last known.",
         {
-            QueueReason.REACHABLE: "it can",
-            QueueReason.NOT_READ: "it was not read yet",
-            QueueReason.UNREACHABLE: "Redis does not answer, or refuses",
-            QueueReason.AUTHENTICATION: "the password or user is wrong",
-            QueueReason.SECRET_MISSING: "the Secret or its entry is not there",
+            QueueReason.REACHABLE: "the queue can be read",
+            QueueReason.NOT_READ: "the queue has not been read yet",
+            QueueReason.UNREACHABLE: "Redis does not respond, or refuses the connection",
+            QueueReason.AUTHENTICATION: "the user or password is wrong",
+            QueueReason.SECRET_MISSING: "the Secret or its key does not exist",
             QueueReason.SECRET_NOT_READABLE: "the operator may not read that Secret: chart values "
-            "rbac.readSecrets and rbac.secretNamespaces. Gateways and workers need no such right",
-            QueueReason.MOVED: "spec.redis leads to another Redis than the one with the jobs: put "
-            "it back, or confirm with spec.redis.leaveQueue",
-            QueueReason.OTHER_INSTALLATION: "its keys there are another installation's and are "
-            "left alone: use another Redis or database, or that installation's id",
-            QueueReason.NOT_DURABLE: "this Redis keeps nothing on disk, and durability is strict",
-            QueueReason.NEWER_FORMAT: "the store is of a newer format: upgrade the operator",
-            QueueReason.NOT_CONFIGURED: "no spec.redis, and the operator has no Redis of its own",
+            "`rbac.readSecrets` and `rbac.secretNamespaces`. Gateways and workers do not need that "
+            "permission",
+            QueueReason.MOVED: "`spec.redis` points to a different Redis than the one that holds "
+            "the jobs: change it back, or confirm with `spec.redis.leaveQueue`",
+            QueueReason.OTHER_INSTALLATION: "the keys belong to another installation and are left "
+            "alone: use another Redis or database, or the id of that installation",
+            QueueReason.NOT_DURABLE: "persistence is off in this Redis, and `durability` is strict",
+            QueueReason.NEWER_FORMAT: "the store has a newer format: upgrade the operator",
+            QueueReason.NOT_CONFIGURED: "`spec.redis` is not set, and the operator has no Redis of "
+            "its own",
         },
     ),
     c.SCALING_ACTIVE: About(
-        "Workers come and go with the work.",
+        "The number of workers follows the work.",
         {
             **{str(reason): meaning for reason, meaning in _SCALING.items()},
-            "Pinned": "spec.replicas says how many; `asyncendpoints unpin` takes it away",
-            "Suspended": "spec.suspend is true",
+            "Pinned": "`spec.replicas` fixes the number; `asyncendpoints unpin` removes it",
+            "Suspended": "`spec.suspend` is true",
             "QueueUnreachable": "the number is held: the queue cannot be read",
-            "ReadingFailed": "the number is held: a reading failed",
-            "NotYetDecided": "no decision was made yet",
+            "ReadingFailed": "the number is held: reading the metrics failed",
+            "NotYetDecided": "no scaling decision has been made yet",
         },
     ),
     c.ROUTES_ACCEPTED: About(
-        "The spec keeps the rules that the API server cannot check, such as two routes for the "
-        "same requests, or a JSON Schema that cannot be used. If not, what ran before goes on.",
+        "The spec follows the rules that the API server cannot check, such as two routes for the "
+        "same requests, or an invalid JSON Schema. If it does not, the previous spec stays in "
+        "force.",
         {
-            "Accepted": "it does",
-            "InvalidSpec": "it does not; the message names each field",
+            "Accepted": "the spec is valid",
+            "InvalidSpec": "it is not; the message names each field",
         },
     ),
     c.QUEUE_NOT_DURABLE: About(
-        "Only where it applies: the Redis may lose acknowledged jobs.",
+        "Only present if it applies: this Redis may lose acknowledged jobs.",
         {
             "PersistenceOff": "AOF is off: a restart of Redis loses every job",
-            "NotReadable": "the server does not tell (managed Redis often does not)",
+            "NotReadable": "the server does not report its persistence settings (common for "
+            "managed Redis)",
         },
     ),
     c.QUEUE_SHARED: About(
-        "Only where it applies: tenants of the operator's Redis are not kept apart.",
-        {"AclOff": "chart value redis.acl is false, or the server refuses ACL"},
+        "Only present if it applies: endpoints on the operator's Redis are not isolated.",
+        {"AclOff": "chart value `redis.acl` is false, or the server refuses ACL commands"},
     ),
     VERSION_UNSUPPORTED: About(
-        "Only where it applies: workers refuse jobs, and end. The message names both versions and "
-        "what to do. Gone with the last such pod.",
+        "Only present if it applies: workers refuse jobs and exit. The message has both versions "
+        "and the fix. It is removed with the last such pod.",
         {
-            "OtherFormat": "the store is of another format than their image reads: build it on "
-            "the present base. In HTTP mode the operator replaces its container by itself"
+            "OtherFormat": "the store has a format that their image does not read: rebuild it on "
+            "the current base image. In HTTP mode the operator replaces its own container"
         },
     ),
 }
 
 EVENTS: Final[dict[str, str]] = {
-    "GatewayReady": "the gateway answers",
-    "GatewayNotAvailable": "it answers no longer",
+    "GatewayReady": "the gateway became available",
+    "GatewayNotAvailable": "the gateway is no longer available",
     "QueueReachable": "the queue can be read again",
     "QueueUnreachable": "the queue cannot be read",
-    "QueueAdopted": "the queue of a deleted resource of the same name goes on, jobs and all",
+    "QueueAdopted": "the queue of a deleted resource of the same name was adopted with its jobs",
     "InvalidSpec": "see condition RoutesAccepted",
     "NameConflict, ApplyRefused, DriftLoop, ImagePullBackOff, …": "see condition Degraded",
-    "Mended": "what was wrong is no longer",
+    "Resolved": "Degraded became False",
     "QueueNotDurable": "see the condition",
     "QueueShared": "see the condition",
     "WorkerVersionUnsupported": "see the condition",
-    "Pinned, Unpinned": "spec.replicas came or went",
-    "Suspended, Resumed": "spec.suspend changed",
+    "Pinned, Unpinned": "`spec.replicas` was set or removed",
+    "Suspended, Resumed": "`spec.suspend` changed",
     "RolloutStarted, RolloutDone": "pods of an older template are being, or were, replaced",
-    "ScaledUp, ScaledDown, ScaledToZero": "the number of workers changed, and why",
-    "JobsRecovered": "jobs of workers that were lost, or that overran, were taken back",
-    "HeldStill": "the queue had been away, and no job was taken from a worker for it",
-    "WorkerLost": "a worker's container ended while it held jobs, and why",
+    "ScaledUp, ScaledDown, ScaledToZero": "the number of workers changed; the message says why",
+    "JobsRecovered": "jobs of lost workers, or beyond their timeout, were released",
+    "LeasesExtended": "the queue was unavailable: all leases were renewed, so that no worker lost "
+    "its jobs",
+    "WorkerLost": "a worker's container terminated while it held jobs; the message says why",
 }

@@ -1,4 +1,4 @@
-"""Writes what was found: the status when it changed, and Events for people."""
+"""Writes the status when it changed, and publishes Events."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from asyncendpoints_operator.desired.naming import FIELD_MANAGER, GATEWAY, WORKE
 from asyncendpoints_operator.desired.network import url_of
 from asyncendpoints_operator.kube.client import Ref, Refused, Unreachable
 from asyncendpoints_operator.kube.pod_state import (
+    issue_of,
     read_deployment,
     read_pod,
     refusing_version,
-    trouble_of,
 )
 from asyncendpoints_operator.status import events
 from asyncendpoints_operator.status.build import Budget, build, decide_write, patch_of
-from asyncendpoints_operator.status.observed import Facts, QueueReason
+from asyncendpoints_operator.status.observed import Observed, QueueReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -36,7 +36,7 @@ log = logging.getLogger("asyncendpoints.operator")
 
 
 class Reporter:
-    """Writes status and Events of every endpoint, under one budget."""
+    """Writes the status and Events of every endpoint, within one budget."""
 
     def __init__(
         self, cluster: Cluster, cache: Cache, identity: str, counts_seconds: float
@@ -49,15 +49,15 @@ class Reporter:
         self.writes = 0
 
     async def report(self, unit: Unit) -> float | None:
-        """Write the status if it changed; returns when to come again (s), None: not by itself."""
+        """Write the status if it changed; return when to try again (s), None for never."""
         async with unit.reporting:
             resource = self._cache.endpoint(unit.key)
             if resource is None or resource["metadata"]["uid"] != unit.uid:
                 return None
             before = resource.get("status")
             if before and unit.link is not None and unit.queue.reason is QueueReason.NOT_READ:
-                return None  # a new leader has not looked yet: what the last one saw stands
-            after = build(self._facts(unit, resource), before, time.time())
+                return None  # a new leader has not read it yet: keep its predecessor's status
+            after = build(self._observe(unit, resource), before, time.time())
             now = time.monotonic()
             write = decide_write(
                 before,
@@ -77,17 +77,17 @@ class Reporter:
                 made = await self._cluster.merge(ref, patch, subresource="status")
             except Refused as error:
                 if error.missing or error.conflict:
-                    return None  # it is gone, or is another one by now
+                    return None  # it was deleted, or replaced by one of the same name
                 raise
             self._cache.put(made)
             self.writes += 1
             unit.written_at = now
-            self.tell(unit, events.of_change(before, after))
+            self.publish(unit, events.of_change(before, after))
             return None
 
-    def _facts(self, unit: Unit, resource: Mapping[str, Any]) -> Facts:
+    def _observe(self, unit: Unit, resource: Mapping[str, Any]) -> Observed:
         endpoint = unit.endpoint
-        facts = Facts(
+        observed = Observed(
             generation=resource["metadata"].get("generation", 0),
             endpoint=endpoint,
             faults=unit.faults,
@@ -98,7 +98,7 @@ class Reporter:
             failures=unit.failures,
         )
         if endpoint is None:
-            return facts
+            return observed
         gateway, worker = (read_deployment(d) for d in gateway_and_worker(self._cache, endpoint))
         pods = {
             component: [read_pod(pod) for pod in self._cache.pods(unit.key, component)]
@@ -106,18 +106,18 @@ class Reporter:
         }
         service = self._cache.get("Service", endpoint.metadata.namespace, endpoint.name)
         return replace(
-            facts,
+            observed,
             gateway=gateway,
-            gateway_trouble=trouble_of(gateway, pods[GATEWAY]),
+            gateway_issue=issue_of(gateway, pods[GATEWAY]),
             worker=worker,
-            worker_trouble=trouble_of(worker, pods[WORKER]),
+            worker_issue=issue_of(worker, pods[WORKER]),
             unsupported=refusing_version(pods[WORKER]),
             url=url_of(endpoint, _load_balancer(service)),
             selector=selector_text(endpoint),
         )
 
-    def tell(self, unit: Unit, found: Iterable[Event]) -> None:
-        """Send Events about an endpoint, none of them too often; one that is lost is lost."""
+    def publish(self, unit: Unit, found: Iterable[Event]) -> None:
+        """Publish Events about an endpoint, rate-limited by reason and without a retry."""
         admitted, unit.told = events.admit(unit.told, found, time.monotonic())
         for event in admitted:
             task = asyncio.create_task(self._send(unit.key, unit.uid, event))
@@ -155,11 +155,11 @@ class Reporter:
         try:
             await self._cluster.create(manifest)
         except (Refused, Unreachable) as error:
-            log.debug("%s: the event %s was not taken: %s", key, event.reason, error)
+            log.debug("%s: event %s was not published: %s", key, event.reason, error)
 
 
 def _load_balancer(service: Mapping[str, Any] | None) -> str:
-    """Return the address of a Service of type LoadBalancer, "" while it has none."""
+    """Return the address of a Service of type LoadBalancer, "" if it has none yet."""
     status = ((service or {}).get("status") or {}).get("loadBalancer") or {}
     for entry in status.get("ingress") or ():
         return str(entry.get("hostname") or entry.get("ip") or "")
@@ -167,9 +167,9 @@ def _load_balancer(service: Mapping[str, Any] | None) -> str:
 
 
 def pinned_by(resource: Mapping[str, Any]) -> str:
-    """Return which field manager wrote spec.replicas last, "" if it is not set.
+    """Return the field manager that wrote spec.replicas last, "" if it is not set.
 
-    The API server notes no manager for what comes through a custom resource's /scale.
+    The API server records no manager for writes through a custom resource's /scale.
     """
     if (resource.get("spec") or {}).get("replicas") is None:
         return ""

@@ -11,7 +11,7 @@ from asyncendpoints_core.scaling.decide import Limits, Memory, Reason, Signals, 
 from asyncendpoints_operator.control.scale_plan import loads, workers_for
 from asyncendpoints_operator.kube.pod_state import (
     VERSION_UNSUPPORTED,
-    Trouble,
+    Issue,
     read_pod,
     refusing_version,
 )
@@ -67,7 +67,7 @@ def test_outside_a_pod_nothing_is_written(tmp_path: Path) -> None:
 )
 def test_a_pod_refuses_until_it_is_ready(container: dict[str, Any]) -> None:
     found = read_pod(pod(**container))
-    assert found.trouble == Trouble(VERSION_UNSUPPORTED, SENTENCE)
+    assert found.issue == Issue(VERSION_UNSUPPORTED, SENTENCE)
     assert refusing_version([found]) == (SENTENCE,)
 
 

@@ -7,11 +7,11 @@ import pytest
 from asyncendpoints_operator.kube.pod_state import (
     NO_DEPLOYMENT,
     Deployment,
+    Issue,
     Pod,
-    Trouble,
+    issue_of,
     read_deployment,
     read_pod,
-    trouble_of,
 )
 
 
@@ -74,11 +74,11 @@ def test_a_pod_that_just_appeared_is_read() -> None:
         ({"containerStatuses": [container(**waiting("ContainerCreating"))]}, None),
         (
             {"containerStatuses": [container(**waiting("ErrImagePull", "not found"))]},
-            Trouble("ImagePullBackOff", "container worker: not found"),
+            Issue("ImagePullBackOff", "container worker: not found"),
         ),
         (
             {"initContainerStatuses": [container("target", **waiting("InvalidImageName"))]},
-            Trouble("InvalidImageName", "container target"),
+            Issue("InvalidImageName", "container target"),
         ),
         (
             {
@@ -90,9 +90,9 @@ def test_a_pod_that_just_appeared_is_read() -> None:
                     )
                 ]
             },
-            Trouble(
+            Issue(
                 "CrashLoopBackOff",
-                "container worker ends with OOMKilled, exit code 137, 4 restarts",
+                "container worker terminated with OOMKilled, exit code 137, 4 restarts",
             ),
         ),
         (
@@ -107,9 +107,9 @@ def test_a_pod_that_just_appeared_is_read() -> None:
                     )
                 ]
             },
-            Trouble(
+            Issue(
                 "CrashLoopBackOff",
-                "container worker ends with Error, exit code 2, 1 restarts: "
+                "container worker terminated with Error, exit code 2, 1 restarts: "
                 "UsageError: no module jobs",
             ),
         ),
@@ -124,12 +124,12 @@ def test_a_pod_that_just_appeared_is_read() -> None:
                     }
                 ]
             },
-            Trouble("Unschedulable", "0/1 nodes are available"),
+            Issue("Unschedulable", "0/1 nodes are available"),
         ),
     ],
 )
-def test_why_a_pod_does_not_get_ready(status: dict[str, Any], expected: Trouble | None) -> None:
-    assert read_pod(pod(**status)).trouble == expected
+def test_why_a_pod_does_not_get_ready(status: dict[str, Any], expected: Issue | None) -> None:
+    assert read_pod(pod(**status)).issue == expected
 
 
 def test_a_container_that_keeps_crashing_counts_as_crashing_while_it_runs() -> None:
@@ -139,11 +139,11 @@ def test_a_container_that_keeps_crashing_counts_as_crashing_while_it_runs() -> N
         restartCount=3,
         lastState={"terminated": {"reason": "Error", "exitCode": 2}},
     )
-    trouble = read_pod(pod(containerStatuses=[again])).trouble
-    assert trouble == Trouble(
-        "CrashLoopBackOff", "container worker ends with Error, exit code 2, 3 restarts"
+    issue = read_pod(pod(containerStatuses=[again])).issue
+    assert issue == Issue(
+        "CrashLoopBackOff", "container worker terminated with Error, exit code 2, 3 restarts"
     )
-    assert read_pod(pod(containerStatuses=[{**again, "ready": True}])).trouble is None
+    assert read_pod(pod(containerStatuses=[{**again, "ready": True}])).issue is None
 
 
 def test_the_newest_pod_speaks_and_then_the_deployment() -> None:
@@ -155,14 +155,14 @@ def test_the_newest_pod_speaks_and_then_the_deployment() -> None:
             template="",
             cost=0,
             created=created,
-            trouble=Trouble(reason, ""),
+            issue=Issue(reason, ""),
             **{**values, **more},
         )
 
-    quota = Deployment(trouble=Trouble("FailedCreate", "exceeded quota"))
+    quota = Deployment(issue=Issue("FailedCreate", "exceeded quota"))
     pods = [stuck("a", 1, "Old"), stuck("b", 2, "New"), stuck("c", 3, "Gone", deleting=True)]
-    assert trouble_of(quota, pods) == Trouble("New", "")
-    assert trouble_of(quota, []) == quota.trouble
+    assert issue_of(quota, pods) == Issue("New", "")
+    assert issue_of(quota, []) == quota.issue
 
 
 def manifest(**status: Any) -> dict[str, Any]:
@@ -214,4 +214,4 @@ def test_a_rollout_that_does_not_get_on_is_trouble() -> None:
         "message": "has timed out",
     }
     read = read_deployment(manifest(conditions=[condition]))
-    assert read.trouble == Trouble("ProgressDeadlineExceeded", "has timed out")
+    assert read.issue == Issue("ProgressDeadlineExceeded", "has timed out")

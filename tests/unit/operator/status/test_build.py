@@ -12,7 +12,7 @@ from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.scaling.decide import Reason
 from asyncendpoints_core.store.protocol import Stats
-from asyncendpoints_operator.kube.pod_state import Deployment, Trouble
+from asyncendpoints_operator.kube.pod_state import Deployment, Issue
 from asyncendpoints_operator.status.build import (
     Budget,
     Status,
@@ -28,8 +28,8 @@ from asyncendpoints_operator.status.conditions import conditions
 from asyncendpoints_operator.status.events import of_change
 from asyncendpoints_operator.status.model import EndpointStatus
 from asyncendpoints_operator.status.observed import (
-    Facts,
     LastFailure,
+    Observed,
     Queue,
     QueueReason,
     Refusal,
@@ -63,7 +63,7 @@ def deployment(wanted: int, ready: int | None = None, **more: Any) -> Deployment
     return Deployment(**{**values, **more})
 
 
-def facts(spec: dict[str, Any] | None = None, **more: Any) -> Facts:
+def observed(spec: dict[str, Any] | None = None, **more: Any) -> Observed:
     """A healthy endpoint at zero workers, with changes."""
     values: dict[str, Any] = {
         "generation": 1,
@@ -75,23 +75,23 @@ def facts(spec: dict[str, Any] | None = None, **more: Any) -> Facts:
         "url": "http://reports.demo.svc",
         "selector": "a=b",
     }
-    return Facts(**{**values, **more})
+    return Observed(**{**values, **more})
 
 
-def found(these: Facts, before: Status | None = None) -> dict[str, tuple[str, str]]:
+def found(these: Observed, before: Status | None = None) -> dict[str, tuple[str, str]]:
     return {f.type: (f.status, f.reason) for f in conditions(these, before)}
 
 
-def message(these: Facts, kind: str, before: Status | None = None) -> str:
+def message(these: Observed, kind: str, before: Status | None = None) -> str:
     return next(f.message for f in conditions(these, before) if f.type == kind)
 
 
 OLD = "the store in Redis is of format 2, asyncendpoints 0.0.9 reads format 1"
-BAD_IMAGE = Trouble("ImagePullBackOff", "container worker: no such image")
+BAD_IMAGE = Issue("ImagePullBackOff", "container worker: no such image")
 
 
 def test_a_healthy_endpoint_at_zero_workers_is_ready() -> None:
-    assert found(facts()) == {
+    assert found(observed()) == {
         "Ready": ("True", "Serving"),
         "Progressing": ("False", "Settled"),
         "Degraded": ("False", "AsExpected"),
@@ -103,9 +103,9 @@ def test_a_healthy_endpoint_at_zero_workers_is_ready() -> None:
     }
 
 
-SITUATIONS: dict[str, tuple[Facts, dict[str, tuple[str, str]]]] = {
+SITUATIONS: dict[str, tuple[Observed, dict[str, tuple[str, str]]]] = {
     "scaling from zero stays ready": (
-        facts(worker=deployment(1, 0)),
+        observed(worker=deployment(1, 0)),
         {
             "Ready": ("True", "Serving"),
             "WorkersAvailable": ("False", "WorkersStarting"),
@@ -113,19 +113,19 @@ SITUATIONS: dict[str, tuple[Facts, dict[str, tuple[str, str]]]] = {
         },
     ),
     "a minimum that is not there yet": (
-        facts({"autoscaling": {"minReplicas": 1}}, worker=deployment(1, 0)),
+        observed({"autoscaling": {"minReplicas": 1}}, worker=deployment(1, 0)),
         {"Ready": ("False", "WorkersStarting")},
     ),
     "a pin that is not there yet": (
-        facts({"replicas": 2}, worker=deployment(2, 0)),
+        observed({"replicas": 2}, worker=deployment(2, 0)),
         {"Ready": ("False", "WorkersStarting"), "ScalingActive": ("False", "Pinned")},
     ),
     "pinned to zero": (
-        facts({"replicas": 0}),
+        observed({"replicas": 0}),
         {"Ready": ("True", "Serving"), "WorkersAvailable": ("True", "Pinned")},
     ),
     "suspended": (
-        facts({"suspend": True}),
+        observed({"suspend": True}),
         {
             "Ready": ("True", "Suspended"),
             "WorkersAvailable": ("True", "Suspended"),
@@ -133,11 +133,11 @@ SITUATIONS: dict[str, tuple[Facts, dict[str, tuple[str, str]]]] = {
         },
     ),
     "gateway stopped": (
-        facts({"gateway": {"replicas": 0}}, gateway=deployment(0)),
+        observed({"gateway": {"replicas": 0}}, gateway=deployment(0)),
         {"Ready": ("False", "GatewayStopped"), "GatewayAvailable": ("False", "GatewayStopped")},
     ),
     "gateway starting": (
-        facts(gateway=deployment(2, 0)),
+        observed(gateway=deployment(2, 0)),
         {
             "Ready": ("False", "GatewayStarting"),
             "Progressing": ("True", "Starting"),
@@ -145,7 +145,7 @@ SITUATIONS: dict[str, tuple[Facts, dict[str, tuple[str, str]]]] = {
         },
     ),
     "gateway that cannot be pulled": (
-        facts(gateway=deployment(2, 0), gateway_trouble=BAD_IMAGE),
+        observed(gateway=deployment(2, 0), gateway_issue=BAD_IMAGE),
         {
             "Ready": ("False", "ImagePullBackOff"),
             "GatewayAvailable": ("False", "ImagePullBackOff"),
@@ -153,7 +153,7 @@ SITUATIONS: dict[str, tuple[Facts, dict[str, tuple[str, str]]]] = {
         },
     ),
     "workers that cannot be pulled": (
-        facts(worker=deployment(1, 0), worker_trouble=BAD_IMAGE),
+        observed(worker=deployment(1, 0), worker_issue=BAD_IMAGE),
         {
             "Ready": ("False", "ImagePullBackOff"),
             "WorkersAvailable": ("False", "ImagePullBackOff"),
@@ -162,7 +162,7 @@ SITUATIONS: dict[str, tuple[Facts, dict[str, tuple[str, str]]]] = {
         },
     ),
     "a new image that cannot be pulled while the old one works": (
-        facts(worker=deployment(2, 2, replicas=3, updated=1), worker_trouble=BAD_IMAGE),
+        observed(worker=deployment(2, 2, replicas=3, updated=1), worker_issue=BAD_IMAGE),
         {
             "Ready": ("False", "ImagePullBackOff"),
             "WorkersAvailable": ("True", "WorkersReady"),
@@ -171,15 +171,15 @@ SITUATIONS: dict[str, tuple[Facts, dict[str, tuple[str, str]]]] = {
         },
     ),
     "a rollout": (
-        facts(worker=deployment(2, 2, replicas=3, updated=1)),
+        observed(worker=deployment(2, 2, replicas=3, updated=1)),
         {"Ready": ("False", "RollingOut"), "Progressing": ("True", "RollingOut")},
     ),
     "queue not read yet": (
-        facts(queue=Queue()),
+        observed(queue=Queue()),
         {"Ready": ("Unknown", "NotYetRead"), "QueueReachable": ("Unknown", "NotYetRead")},
     ),
     "queue unreachable": (
-        facts(queue=Queue(QueueReason.UNREACHABLE, "timed out"), worker=deployment(3)),
+        observed(queue=Queue(QueueReason.UNREACHABLE, "timed out"), worker=deployment(3)),
         {
             "Ready": ("False", "Unreachable"),
             "QueueReachable": ("False", "Unreachable"),
@@ -188,25 +188,25 @@ SITUATIONS: dict[str, tuple[Facts, dict[str, tuple[str, str]]]] = {
         },
     ),
     "queue moved": (
-        facts(queue=Queue(QueueReason.MOVED, identity="old:6379/0")),
+        observed(queue=Queue(QueueReason.MOVED, identity="old:6379/0")),
         {"Ready": ("False", "QueueMoved"), "QueueReachable": ("False", "QueueMoved")},
     ),
     "not durable": (
-        facts(queue=Queue(QueueReason.REACHABLE, durable=False)),
+        observed(queue=Queue(QueueReason.REACHABLE, durable=False)),
         {"Ready": ("True", "Serving"), "QueueNotDurable": ("True", "PersistenceOff")},
     ),
     "durability not readable": (
-        facts(queue=Queue(QueueReason.REACHABLE, durable=None)),
+        observed(queue=Queue(QueueReason.REACHABLE, durable=None)),
         {"QueueNotDurable": ("Unknown", "NotReadable")},
     ),
     "no user of its own": (
-        facts(queue=Queue(QueueReason.REACHABLE, shared=True)),
+        observed(queue=Queue(QueueReason.REACHABLE, shared=True)),
         {"Ready": ("True", "Serving"), "QueueShared": ("True", "AclOff")},
     ),
     "workers too old": (
-        facts(
+        observed(
             worker=deployment(2, 0),
-            worker_trouble=Trouble("WorkerVersionUnsupported", OLD),
+            worker_issue=Issue("WorkerVersionUnsupported", OLD),
             unsupported=(OLD, OLD),
         ),
         {
@@ -217,11 +217,13 @@ SITUATIONS: dict[str, tuple[Facts, dict[str, tuple[str, str]]]] = {
         },
     ),
     "name taken": (
-        facts(refusals=(Refusal("Service", "reports", RefusalReason.NAME_CONFLICT, "not ours"),)),
+        observed(
+            refusals=(Refusal("Service", "reports", RefusalReason.NAME_CONFLICT, "not ours"),)
+        ),
         {"Ready": ("False", "NameConflict"), "Degraded": ("True", "NameConflict")},
     ),
     "spec refused": (
-        facts(endpoint=None, faults=("spec.routes[1].path: POST here is taken already",)),
+        observed(endpoint=None, faults=("spec.routes[1].path: POST here is taken already",)),
         {
             "Ready": ("False", "InvalidSpec"),
             "RoutesAccepted": ("False", "InvalidSpec"),
@@ -229,11 +231,11 @@ SITUATIONS: dict[str, tuple[Facts, dict[str, tuple[str, str]]]] = {
         },
     ),
     "workers leaving": (
-        facts(worker=deployment(1, 1, replicas=3, updated=3)),
+        observed(worker=deployment(1, 1, replicas=3, updated=3)),
         {"Ready": ("True", "Serving"), "Progressing": ("True", "ScalingDown")},
     ),
     "no decision yet": (
-        facts(scaling=Scaling()),
+        observed(scaling=Scaling()),
         {"ScalingActive": ("Unknown", "NotYetDecided")},
     ),
 }
@@ -246,15 +248,15 @@ def test_conditions(name: str) -> None:
 
 
 def test_a_refused_format_is_told_with_both_versions_and_what_to_do() -> None:
-    handlers = message(facts(unsupported=(OLD,)), "WorkerVersionUnsupported")
+    handlers = message(observed(unsupported=(OLD,)), "WorkerVersionUnsupported")
     assert handlers.startswith(f"1 worker refuses jobs: {OLD}; ")
     assert f"build the worker image on asyncendpoints/worker:{__version__}" in handlers
     http = {"worker": {"http": {"port": 80}, "handlers": None}}
-    replaced = message(facts(http, unsupported=(OLD, OLD)), "WorkerVersionUnsupported")
+    replaced = message(observed(http, unsupported=(OLD, OLD)), "WorkerVersionUnsupported")
     assert replaced.startswith(f"2 workers refuse jobs: {OLD}; ")
     assert "replaces their container" in replaced
     unread = Queue(QueueReason.NEWER_FORMAT, "newer")
-    text = message(facts(queue=unread, unsupported=(OLD,)), "WorkerVersionUnsupported")
+    text = message(observed(queue=unread, unsupported=(OLD,)), "WorkerVersionUnsupported")
     assert "upgrade the operator" in text
 
 
@@ -264,45 +266,50 @@ def test_every_status_has_the_schema_of_the_crd() -> None:
 
 
 def test_ready_does_not_flicker_with_a_scaling_step() -> None:
-    settled = build(facts(worker=deployment(1)), None, NOW)
-    stepped = facts(worker=deployment(2, 1, generation=2, replicas=1, updated=1))
+    settled = build(observed(worker=deployment(1)), None, NOW)
+    stepped = observed(worker=deployment(2, 1, generation=2, replicas=1, updated=1))
     assert found(stepped, settled)["Ready"] == ("True", "Serving")
 
 
 def test_after_a_change_ready_waits_for_the_controllers() -> None:
-    settled = build(facts(worker=deployment(1)), None, NOW)
-    seen = facts(worker=deployment(1, generation=2), generation=2)
+    settled = build(observed(worker=deployment(1)), None, NOW)
+    seen = observed(worker=deployment(1, generation=2), generation=2)
     rolling = build(seen, settled, NOW)
     assert found(seen, settled)["Ready"] == ("False", "RollingOut")
     # It stays so when the status is computed again before the controller has looked.
     assert found(seen, rolling)["Ready"] == ("False", "RollingOut")
-    done = facts(worker=deployment(1, generation=2, observed=2), generation=2)
+    done = observed(worker=deployment(1, generation=2, observed=2), generation=2)
     assert found(done, rolling)["Ready"] == ("True", "Serving")
 
 
 def test_what_redis_warns_of_is_shown() -> None:
     warned = Queue(QueueReason.REACHABLE, identity="r:1/0", warnings=("evicts jobs", "a replica"))
-    assert message(facts(queue=warned), "QueueReachable") == "r:1/0 answers; evicts jobs; a replica"
+    assert (
+        message(observed(queue=warned), "QueueReachable")
+        == "r:1/0 is reachable; evicts jobs; a replica"
+    )
 
 
 def test_without_pods_a_new_template_replaces_none() -> None:
-    before = build(facts(), None, NOW)
-    unseen = facts(worker=deployment(0, generation=2), generation=2)
+    before = build(observed(), None, NOW)
+    unseen = observed(worker=deployment(0, generation=2), generation=2)
     after = build(unseen, before, NOW)
     assert found(unseen, before)["Ready"] == ("True", "Serving")
     assert of_change(before, after) == []
-    seen = facts(worker=deployment(0, generation=2, observed=2), generation=2)
+    seen = observed(worker=deployment(0, generation=2, observed=2), generation=2)
     assert of_change(after, build(seen, after, NOW)) == []
 
 
 def test_a_pin_names_who_wrote_it_and_how_to_take_it_away() -> None:
-    text = message(facts({"replicas": 3}, pinned_by="kubectl"), "ScalingActive")
-    assert "3, written by kubectl" in text
+    text = message(observed({"replicas": 3}, pinned_by="kubectl"), "ScalingActive")
+    assert "3, set by kubectl" in text
     assert "asyncendpoints unpin" in text
 
 
 def test_a_moved_queue_says_how_to_confirm() -> None:
-    text = message(facts(queue=Queue(QueueReason.MOVED, identity="old:6379/0")), "QueueReachable")
+    text = message(
+        observed(queue=Queue(QueueReason.MOVED, identity="old:6379/0")), "QueueReachable"
+    )
     assert "leaveQueue: old:6379/0" in text
 
 
@@ -314,7 +321,7 @@ def test_counts_and_times_come_from_the_queue() -> None:
         totals={},
         oldest_ms=1_700_000_000_999,
     )
-    status = build(facts(queue=Queue(QueueReason.REACHABLE, stats=stats)), None, NOW)
+    status = build(observed(queue=Queue(QueueReason.REACHABLE, stats=stats)), None, NOW)
     assert status["jobs"] == {
         "queued": 4,
         "scheduled": 0,
@@ -327,16 +334,16 @@ def test_counts_and_times_come_from_the_queue() -> None:
 
 
 def test_an_error_is_never_read_as_zero() -> None:
-    before = build(facts(), None, NOW)
-    after = build(facts(queue=Queue(QueueReason.UNREACHABLE, "refused")), before, NOW + 60)
+    before = build(observed(), None, NOW)
+    after = build(observed(queue=Queue(QueueReason.UNREACHABLE, "refused")), before, NOW + 60)
     assert after["jobs"] == before["jobs"]
     assert after["queue"] == "redis.demo:6379/0"
-    assert "jobs" not in build(facts(queue=Queue()), None, NOW)
+    assert "jobs" not in build(observed(queue=Queue()), None, NOW)
 
 
 def test_the_transition_time_changes_with_the_status_only() -> None:
-    first = build(facts(gateway=deployment(2, 0)), None, NOW)
-    later = build(facts(gateway=deployment(2, 0), gateway_trouble=BAD_IMAGE), first, NOW + 60)
+    first = build(observed(gateway=deployment(2, 0)), None, NOW)
+    later = build(observed(gateway=deployment(2, 0), gateway_issue=BAD_IMAGE), first, NOW + 60)
     assert condition_of(later, "Ready") == {
         "type": "Ready",
         "status": "False",
@@ -345,7 +352,7 @@ def test_the_transition_time_changes_with_the_status_only() -> None:
         "lastTransitionTime": time_text(NOW),
         "observedGeneration": 1,
     }
-    ready = build(facts(), later, NOW + 120)
+    ready = build(observed(), later, NOW + 120)
     condition = condition_of(ready, "Ready")
     assert condition is not None
     assert condition["lastTransitionTime"] == time_text(NOW + 120)
@@ -360,14 +367,16 @@ def test_a_failure_is_shown_under_the_id_that_clients_know() -> None:
     job = msgspec.structs.replace(job, completed_ms=1_500, error=JobError("permanent", "no", False))
     failure = failure_of(job)
     assert failure == LastFailure(text, "build-report", "permanent", "no", 1.5)
-    status = build(facts({"reportFailures": True}, failures=(failure,)), None, NOW)
+    status = build(observed({"reportFailures": True}, failures=(failure,)), None, NOW)
     EndpointStatus.model_validate(status, by_alias=True, by_name=False)
 
 
 def test_recent_failures_are_off_by_default_few_and_short() -> None:
     failures = tuple(LastFailure(f"id-{n}", "job", "x", "m" * 999, NOW) for n in range(9))
-    assert "recentFailures" not in without_empty(build(facts(failures=failures), None, NOW))
-    shown = build(facts({"reportFailures": True}, failures=failures), None, NOW)["recentFailures"]
+    assert "recentFailures" not in without_empty(build(observed(failures=failures), None, NOW))
+    shown = build(observed({"reportFailures": True}, failures=failures), None, NOW)[
+        "recentFailures"
+    ]
     assert [failure["id"] for failure in shown] == ["id-0", "id-1", "id-2", "id-3", "id-4"]
     assert all(len(failure["message"]) == 256 for failure in shown)
 
@@ -378,15 +387,15 @@ def without_empty(status: Status) -> Status:
 
 def test_a_long_refusal_is_shortened() -> None:
     long = Refusal("Deployment", "reports-worker", RefusalReason.REFUSED, "x" * 9_999)
-    status = build(facts(refusals=(long,)), None, NOW)
+    status = build(observed(refusals=(long,)), None, NOW)
     for condition in status["conditions"]:
         assert len(condition["message"]) <= 1_024
 
 
 def test_patch_of_nothing_is_nothing() -> None:
-    status = build(facts(), None, NOW)
-    assert patch_of(status, build(facts(), status, NOW + 5)) == {}
-    assert urgency(status, build(facts(), status, NOW + 5)) is Urgency.NONE
+    status = build(observed(), None, NOW)
+    assert patch_of(status, build(observed(), status, NOW + 5)) == {}
+    assert urgency(status, build(observed(), status, NOW + 5)) is Urgency.NONE
 
 
 def test_a_patch_has_only_what_changed_and_takes_away_what_is_gone() -> None:
@@ -394,9 +403,9 @@ def test_a_patch_has_only_what_changed_and_takes_away_what_is_gone() -> None:
     assert patch_of(before, {"a": 1, "b": [1]}) == {"b": [1], "oldestQueuedTime": None}
 
 
-def counted(queued: int, **more: Any) -> Facts:
+def counted(queued: int, **more: Any) -> Observed:
     stats = Stats(now_ms=0, counts={State.QUEUED: queued}, by_name={}, totals={})
-    return facts(queue=Queue(QueueReason.REACHABLE, stats=stats), **more)
+    return observed(queue=Queue(QueueReason.REACHABLE, stats=stats), **more)
 
 
 @pytest.mark.parametrize(
@@ -408,21 +417,21 @@ def counted(queued: int, **more: Any) -> Facts:
         (counted(5, scaling=Scaling(0, Reason.COOLING, "kept")), Urgency.SOON),
         (counted(5, generation=2), Urgency.NOW),
         (counted(5, gateway=deployment(2, 1)), Urgency.NOW),  # Progressing
-        (facts(queue=Queue(QueueReason.UNREACHABLE)), Urgency.NOW),
+        (observed(queue=Queue(QueueReason.UNREACHABLE)), Urgency.NOW),
     ],
 )
-def test_what_changed_decides_how_soon_it_is_written(change: Facts, expected: Urgency) -> None:
+def test_what_changed_decides_how_soon_it_is_written(change: Observed, expected: Urgency) -> None:
     before = build(counted(5), None, NOW)
     assert urgency(before, build(change, before, NOW)) is expected
 
 
 def test_the_first_status_is_urgent() -> None:
-    assert urgency(None, build(facts(), None, NOW)) is Urgency.NOW
+    assert urgency(None, build(observed(), None, NOW)) is Urgency.NOW
 
 
 def test_the_figures_of_a_decision_that_stands_write_nothing() -> None:
-    before = build(facts(), None, NOW)
-    again = facts(scaling=Scaling(0, Reason.STEADY, "kept at 0: 0 wait, 0 run, 2 s each"))
+    before = build(observed(), None, NOW)
+    again = observed(scaling=Scaling(0, Reason.STEADY, "kept at 0: 0 wait, 0 run, 2 s each"))
     assert patch_of(before, build(again, before, NOW)) == {}
 
 
@@ -442,8 +451,8 @@ def test_counts_wait_ten_seconds_and_then_for_the_budget() -> None:
 
 
 def test_conditions_wait_for_nothing() -> None:
-    before = build(facts(), None, NOW)
-    after = build(facts(gateway=deployment(2, 0)), before, NOW)
+    before = build(observed(), None, NOW)
+    after = build(observed(gateway=deployment(2, 0)), before, NOW)
     made = decide_write(before, after, now=100, last_write=100, budget=Budget(tokens=0, at=100))
     assert made.now
     assert made.budget.tokens == -1

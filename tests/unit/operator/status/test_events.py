@@ -1,4 +1,4 @@
-"""Events: told once, of what matters, and not too often."""
+"""Events: published once for each change that matters, and rate-limited."""
 
 from typing import Any
 
@@ -32,14 +32,14 @@ UP = status(GatewayAvailable=("True", "GatewayReady"))
 DOWN = status(GatewayAvailable=("False", "GatewayStarting"))
 
 
-def test_the_gateway_gets_ready_and_goes() -> None:
+def test_gateway_events() -> None:
     assert reasons(None, DOWN) == []  # nothing was expected of it yet
     assert reasons(DOWN, UP) == ["GatewayReady"]
     assert reasons(UP, UP) == []
     assert of_change(UP, DOWN) == [Event("Warning", "GatewayNotAvailable", "about GatewayStarting")]
 
 
-def test_the_queue_goes_and_comes_back() -> None:
+def test_queue_events() -> None:
     good = status(QueueReachable=("True", "Reachable"))
     bad = status(QueueReachable=("False", "AuthenticationFailed"))
     unread = status(QueueReachable=("Unknown", "NotYetRead"))
@@ -49,18 +49,18 @@ def test_the_queue_goes_and_comes_back() -> None:
     assert reasons(unread, bad) == ["QueueUnreachable"]
 
 
-def test_what_is_wrong_is_told_by_its_own_reason_each_time_it_is_another() -> None:
+def test_degraded_events_carry_the_reason_and_repeat_when_it_changes() -> None:
     fine = status(Degraded=("False", "AsExpected"))
     image = status(Degraded=("True", "ImagePullBackOff"))
     crash = status(Degraded=("True", "CrashLoopBackOff"))
     assert reasons(fine, image) == ["ImagePullBackOff"]
     assert reasons(image, image) == []
     assert reasons(image, crash) == ["CrashLoopBackOff"]
-    assert reasons(crash, fine) == ["Mended"]
+    assert reasons(crash, fine) == ["Resolved"]
     assert reasons(None, fine) == []
 
 
-def test_an_invalid_spec_is_told_once() -> None:
+def test_an_invalid_spec_is_reported_once() -> None:
     bad = status(Degraded=("True", "InvalidSpec"), RoutesAccepted=("False", "InvalidSpec"))
     assert reasons(None, bad) == ["InvalidSpec"]
 
@@ -83,34 +83,35 @@ def test_a_rollout_begins_and_ends() -> None:
     assert reasons(None, rolling) == []
 
 
-def test_a_scaling_step_tells_why() -> None:
+def test_a_scaling_event_has_the_reason() -> None:
     decision = Decision(3, 3, Reason.UP, "1 → 3: 40 wait, 8 run", Memory())
     assert of_scaling(3, decision) == []
     assert of_scaling(1, decision) == [Event("Normal", "ScaledUp", decision.text, "Scale")]
 
 
-def test_a_recovery_tells_how_many() -> None:
+def test_a_recovery_event_counts_the_jobs() -> None:
     assert of_recovery(Recovered()) == []
     lost = Recovered(workers=("a", "b"), released=Released(requeued=3, failed=1), timed_out=1)
     (event,) = of_recovery(lost)
     assert event.reason == "JobsRecovered"
     assert event.message == (
-        "3 jobs will run again, 1 job failed for good, 1 job overran their time (2 workers lost)"
+        "3 jobs will run again, 1 job failed permanently, 1 job exceeded the timeout "
+        "(2 workers lost)"
     )
-    assert [e.reason for e in of_recovery(Recovered(held_still=True))] == ["HeldStill"]
+    assert [e.reason for e in of_recovery(Recovered(held_still=True))] == ["LeasesExtended"]
 
 
-def test_a_lost_worker_tells_whether_it_was_charged() -> None:
+def test_a_lost_worker_event_says_whether_the_job_was_charged() -> None:
     assert of_release("pod", "OOMKilled", Cause.CRASH, Released()) == []
     (event,) = of_release("pod-1", "OOMKilled", Cause.CRASH, Released(requeued=1))
     assert event.message == (
-        "worker pod-1 ended (OOMKilled): 1 job will run again; charged to the crash budget"
+        "worker pod-1 terminated (OOMKilled): 1 job will run again; charged to the crash budget"
     )
     (event,) = of_release("pod-1", "Preempting", Cause.LOST, Released(requeued=2))
     assert event.message.endswith("2 jobs will run again; not charged")
 
 
-def test_a_reason_is_not_told_too_often_and_nothing_is_forgotten() -> None:
+def test_events_of_one_reason_are_rate_limited_and_counted() -> None:
     event = Event("Normal", "ScaledUp", "more")
     other = Event("Warning", "QueueUnreachable", "away")
     sent, memory = admit({}, [event], 0)
@@ -125,6 +126,6 @@ def test_a_reason_is_not_told_too_often_and_nothing_is_forgotten() -> None:
     assert memory == {}
 
 
-def test_a_message_is_cut_to_what_the_api_takes() -> None:
+def test_a_message_is_cut_to_the_limit_of_the_api() -> None:
     sent, _ = admit({}, [Event("Normal", "X", "y" * 5_000)], 0)
     assert len(sent[0].message) == 1_000

@@ -171,7 +171,7 @@ def test_the_operators_rights_are_those_of_the_chart() -> None:
 def test_the_rules_name_files_and_tests_that_exist() -> None:
     page = (ROOT / "docs" / "rules.md").read_text()
     missing = []
-    for name, test in re.findall(r"`(\w+/test_\w+\.py)::(test_\w+)`", page):
+    for name, test in re.findall(r"`([\w/]+/test_\w+\.py)::(test_\w+)`", page):
         file = ROOT / "tests" / name
         if not file.exists() or f"def {test}(" not in file.read_text():
             missing.append(f"{name}::{test}")

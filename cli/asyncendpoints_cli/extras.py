@@ -1,19 +1,23 @@
-"""Parts that an extra installs: imported when needed, missing in one line with the command."""
+"""Optional dependencies: imported when needed; an error names the extra that installs them."""
 
 from __future__ import annotations
 
-import importlib
-from typing import Any, Final
+import contextlib
+from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 OPERATOR: Final = frozenset({"kopf", "kubernetes"})
 
 
-def load_operator(module: str) -> Any:
-    """Import a module of the operator; UsageError when its libraries are not installed."""
+@contextlib.contextmanager
+def operator_extra() -> Iterator[None]:
+    """Import a module of the operator inside; UsageError when its libraries are not installed."""
     try:
-        return importlib.import_module(f"asyncendpoints_operator.{module}")
+        yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in OPERATOR:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncendpoints_cli.extras import load_operator
+from asyncendpoints_cli.extras import operator_extra
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 def execute(options: Namespace) -> int:
     """Remove spec.replicas from the resource."""
-    unpin = load_operator("main.unpin").unpin
+    with operator_extra():
+        from asyncendpoints_operator.main.unpin import unpin
     unpin(options.name, options.namespace, options.kubeconfig, options.context)
     return 0

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from asyncendpoints_cli.main import Told
+from asyncendpoints_cli.errors import AlreadyReported
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.process.settings import PREFIX
 from asyncendpoints_core.scaling.decide import Worker
@@ -187,7 +187,7 @@ class ProcessPool:
     async def check(self) -> None:
         """Load the handlers once in a process of their own, not to have user code in this one.
 
-        Raises Told when that process has said on stderr what is wrong with them.
+        Raises AlreadyReported when that process has said on stderr what is wrong with them.
         """
         if self._endpoint.spec.worker.handlers is None:
             return
@@ -203,7 +203,7 @@ class ProcessPool:
             await self.stop(0.0)
             raise
         await self.stop(0.0)
-        raise Told
+        raise AlreadyReported
 
     async def _spawn(self, pod: str, *more: str) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(

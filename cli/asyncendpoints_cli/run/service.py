@@ -7,7 +7,7 @@ import logging
 import random
 from typing import TYPE_CHECKING, Final
 
-from asyncendpoints_cli.main import MISUSED, complain
+from asyncendpoints_cli.errors import MISUSED, report
 from asyncendpoints_cli.run.handlers import load_handlers
 from asyncendpoints_cli.run.metrics import ScalingMetrics
 from asyncendpoints_cli.run.pool import LocalPool, Pool
@@ -124,7 +124,7 @@ class Service:
         return LocalPool.of(endpoint, self.store, registry, target, self._startup_failed)
 
     def _startup_failed(self, error: UsageError) -> None:
-        complain(error, MISUSED)
+        report(error, MISUSED)
         self._refused()
 
     async def _apply(self) -> None:

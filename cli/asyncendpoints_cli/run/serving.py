@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asyncendpoints_cli.errors import INTERRUPTED, MISUSED, report
 from asyncendpoints_cli.files import load_all
-from asyncendpoints_cli.main import INTERRUPTED, MISUSED, complain
 from asyncendpoints_cli.run.checks import LAST_PORT, check
 from asyncendpoints_cli.run.service import RELOAD_DRAIN_SECONDS, Service
 from asyncendpoints_cli.run.watcher import Watcher
@@ -165,7 +165,7 @@ class Run:
             loaded = load_all(self._files)
             check(loaded, self._settings)
         except UsageError as error:
-            complain(error, MISUSED)
+            report(error, MISUSED)
             log.warning("the files have faults; what they said before stays in force")
             return
         wanted = {item.endpoint.key: item for item in loaded}
@@ -222,5 +222,5 @@ def _survived(name: str, consequence: str) -> Iterator[None]:
     try:
         yield
     except (AsyncEndpointsError, OSError) as error:
-        complain(error, MISUSED)
+        report(error, MISUSED)
         log.warning("%s: %s until this is mended", name, consequence)

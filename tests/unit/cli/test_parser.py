@@ -2,11 +2,13 @@
 
 import pytest
 
-from asyncendpoints_cli.main import MODULES, main, redact
+from asyncendpoints_cli.errors import redact
+from asyncendpoints_cli.main import command, main
 from asyncendpoints_cli.parser import COMMANDS, build
 from asyncendpoints_core import __version__
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.process.settings import all_settings
+from support.paths import ROOT
 
 
 def refusal(*argv: str) -> str:
@@ -70,7 +72,11 @@ def test_the_help_of_each_command_teaches(command: str, capsys: pytest.CaptureFi
 
 
 def test_every_command_has_a_module() -> None:
-    assert list(MODULES) == [command.name for command in COMMANDS]
+    names = {each.name for each in COMMANDS}
+    modules = {name: command(name).__module__ for name in names}
+    assert modules == {name: f"asyncendpoints_cli.commands.{name}" for name in names}
+    files = {file.stem for file in (ROOT / "cli/asyncendpoints_cli/commands").glob("[a-z]*.py")}
+    assert files == names
 
 
 @pytest.mark.parametrize("command", ["run", "gateway", "worker", "operator"])

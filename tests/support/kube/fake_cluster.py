@@ -1,0 +1,124 @@
+"""A Kubernetes API in memory, as the operator's Cluster speaks to it, and its watch.
+
+It has objects, UIDs, resource versions and preconditions, but no controllers: a Deployment has the
+pods that a test puts there.
+"""
+
+import asyncio
+import copy
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from asyncendpoints_core.resource import API_VERSION, KIND
+from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
+from support.resources import merge
+
+Manifest = dict[str, Any]
+
+
+class FakeCluster(Cluster):
+    """Every change is passed to `put` or `remove`, as a watch would, and awaited by `until`."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.objects: dict[str, Manifest] = {}
+        self.events: list[Manifest] = []
+        self.refusals: dict[str, Refused] = {}
+        """What is answered for writes of a kind instead of doing them."""
+        self.put: Callable[[Manifest], None] = lambda _: None
+        self.remove: Callable[[Manifest], None] = lambda _: None
+        self._numbers = itertools.count(1)
+        self._changed = asyncio.Event()
+
+    def endpoint(self, name: str = "reports") -> Manifest:
+        """Return the AsyncEndpoint of a name in namespace demo."""
+        return self.objects[Ref(API_VERSION, KIND, "demo", name).path]
+
+    def find(self, kind: str, name: str) -> Manifest | None:
+        """Return an object of a kind in namespace demo."""
+        for found in self.objects.values():
+            if found["kind"] == kind and found["metadata"]["name"] == name:
+                return found
+        return None
+
+    async def until(self, good: Callable[[], Any], seconds: float = 30) -> None:
+        """Wait for a change after which `good()` is true."""
+        async with asyncio.timeout(seconds):
+            while not good():
+                self._changed.clear()
+                await self._changed.wait()
+
+    def save(self, manifest: Mapping[str, Any]) -> Manifest:
+        """Store an object as a user or a controller does, and publish it."""
+        ref = Ref.of(manifest)
+        old = self.objects.get(ref.path)
+        made: Manifest = copy.deepcopy(dict(manifest))
+        meta = made["metadata"]
+        meta["uid"] = old["metadata"]["uid"] if old else f"uid-{next(self._numbers)}"
+        meta["resourceVersion"] = str(next(self._numbers))
+        generation = old["metadata"]["generation"] if old else 0
+        changed = old is None or old.get("spec") != made.get("spec")
+        meta["generation"] = generation + 1 if changed else generation
+        self.objects[ref.path] = made
+        self.put(copy.deepcopy(made))
+        self._changed.set()
+        return copy.deepcopy(made)
+
+    def change(self, ref: Ref, change: Mapping[str, Any]) -> Manifest:
+        """Merge a change into an object."""
+        return self.save(merge(self.objects[ref.path], change))
+
+    def drop(self, ref: Ref) -> None:
+        """Delete an object, and publish that."""
+        gone = self.objects.pop(ref.path)
+        self.remove(copy.deepcopy(gone))
+        self._changed.set()
+
+    async def get(self, ref: Ref) -> Manifest:
+        self.requests += 1
+        if ref.path not in self.objects:
+            raise Refused(404, "NotFound", f"{ref.kind} {ref.name} not found")
+        return copy.deepcopy(self.objects[ref.path])
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        self._refuse(manifest["kind"])
+        if manifest["kind"] == "Event":
+            self.events.append(manifest)
+            self._changed.set()
+            return manifest
+        if Ref.of(manifest).path in self.objects:
+            raise Refused(409, "AlreadyExists", "the name is taken")
+        return self.save(manifest)
+
+    async def apply(self, manifest: Manifest) -> Manifest:
+        self._refuse(manifest["kind"])
+        old = self.objects.get(Ref.of(manifest).path)
+        self._check(old, manifest)
+        return self.save(
+            {**manifest, **({"status": old["status"]} if old and "status" in old else {})}
+        )
+
+    async def merge(self, ref: Ref, patch: Manifest, *, subresource: str = "") -> Manifest:
+        self._refuse(ref.kind)
+        old = await self.get(ref)
+        self._check(old, patch)
+        return self.save(merge(old, patch))
+
+    async def delete(self, ref: Ref, *, uid: str | None) -> None:
+        self._refuse(ref.kind)
+        old = self.objects.get(ref.path)
+        if old is not None and uid in (None, old["metadata"]["uid"]):
+            self.drop(ref)
+
+    def _refuse(self, kind: str) -> None:
+        self.requests += 1
+        if kind in self.refusals:
+            raise self.refusals[kind]
+
+    @staticmethod
+    def _check(old: Manifest | None, wanted: Mapping[str, Any]) -> None:
+        for name in ("uid", "resourceVersion"):
+            expected = wanted["metadata"].get(name)
+            if expected is not None and (old is None or old["metadata"][name] != expected):
+                raise Refused(409, "Conflict", f"{name} differs")

@@ -7,7 +7,8 @@ Each field carries its limits and a description that teaches; from these come th
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final, TypeVar
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Final, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +25,20 @@ from pydantic_core import PydanticCustomError
 
 MAX_OBJECT_BYTES: Final = 32_768
 """A pass-through object (affinity, resources, …) as compact JSON."""
+
+
+class Role(StrEnum):
+    """Who reads a field of the spec; every field has at least one, in its `Annotated` type.
+
+    Gateway and worker read theirs from a file at startup, in a cluster from a ConfigMap with just
+    these fields. What is marked STORE is written into the store and takes effect without a restart.
+    A mark on a record counts for everything in it; `read_by` marks all fields of a class.
+    """
+
+    GATEWAY = "gateway"
+    WORKER = "worker"
+    STORE = "store"
+    OPERATOR = "operator"
 
 
 def alias_of(attribute: str) -> str:
@@ -50,6 +65,7 @@ class Record(BaseModel):
         hide_input_in_errors=True,
         ser_json_bytes="utf8",
     )
+    read_by: ClassVar[Role | None] = None
 
 
 def broken(message: str) -> PydanticCustomError:

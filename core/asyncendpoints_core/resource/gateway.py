@@ -11,6 +11,7 @@ from asyncendpoints_core.resource.base import (
     Items,
     ObjectName,
     Record,
+    Role,
     SecretRef,
     exactly_one,
     pattern,
@@ -31,6 +32,7 @@ HOST: Final = pattern(
 
 Hostname = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=HOST)]
 Origin = Annotated[str, StringConstraints(max_length=300, pattern=ORIGIN)]
+BasePath = Annotated[str, StringConstraints(max_length=256, pattern=BASE_PATH)]
 FilePath = Annotated[str, StringConstraints(min_length=1, max_length=4_096)]
 
 
@@ -128,14 +130,14 @@ class HttpRoute(Record):
 class GatewaySpec(PodOptions):
     """The HTTP side: it takes requests, answers 202, and tells how jobs are doing."""
 
-    replicas: int = Field(
+    replicas: Annotated[int, Role.OPERATOR] = Field(
         default=2,
         ge=0,
         le=100,
         description="Pods of the gateway. 0 stops it: Ready=False, reason GatewayStopped. "
         "Default: 2.",
     )
-    max_body_bytes: int = Field(
+    max_body_bytes: Annotated[int, Role.GATEWAY] = Field(
         default=1_048_576,
         ge=0,
         le=16_777_216,
@@ -143,46 +145,48 @@ class GatewaySpec(PodOptions):
         "one is answered 413. Bodies are kept in Redis: larger inputs belong into object storage, "
         "and their address into the body. Default: 1048576 (1 MiB).",
     )
-    max_header_bytes: int = Field(
+    max_header_bytes: Annotated[int, Role.GATEWAY] = Field(
         default=16_384,
         ge=4_096,
         le=262_144,
         description="Largest head of a request (all headers together), in bytes; a larger one is "
         "answered 431. Default: 16384 (16 KiB).",
     )
-    max_waiters: int = Field(
+    max_waiters: Annotated[int, Role.GATEWAY] = Field(
         default=1_000,
         ge=0,
         le=100_000,
         description="Requests of one gateway pod that may wait at a time (long polls, event "
         "streams, Prefer: wait). One more is answered at once instead of waiting. Default: 1000.",
     )
-    base_path: Annotated[str, StringConstraints(max_length=256, pattern=BASE_PATH)] = Field(
+    base_path: Annotated[BasePath, Role.GATEWAY, Role.OPERATOR] = Field(
         default="",
         description="Path that a proxy in front takes away, such as /api/v1: it is put before the "
         "Location, the links and OpenAPI's servers. Default: none.",
     )
-    list_: bool = Field(
+    list_: Annotated[bool, Role.GATEWAY] = Field(
         default=True,
         description="Whether GET /jobs lists jobs. false where clients must not see each other's. "
         "Default: true.",
     )
-    auth: Auth | None = Field(
+    auth: Annotated[Auth | None, Role.GATEWAY, Role.OPERATOR] = Field(
         default=None,
         description="Bearer tokens that guard everything but the probes. Absent: whoever reaches "
         "the gateway may use it.",
     )
-    cors: Cors | None = Field(
+    cors: Annotated[Cors | None, Role.GATEWAY] = Field(
         default=None, description="Web pages of other origins that may call. Absent: none."
     )
-    service: Service = Field(default=Service(), description="The Service in front of the pods.")
-    ingress: Ingress | None = Field(
+    service: Annotated[Service, Role.OPERATOR] = Field(
+        default=Service(), description="The Service in front of the pods."
+    )
+    ingress: Annotated[Ingress | None, Role.OPERATOR] = Field(
         default=None, description="An Ingress to make as well. Absent: none."
     )
-    http_route: HttpRoute | None = Field(
+    http_route: Annotated[HttpRoute | None, Role.OPERATOR] = Field(
         default=None, description="An HTTPRoute (Gateway API) to make as well. Absent: none."
     )
-    rollout: Rollout = Field(
+    rollout: Annotated[Rollout, Role.OPERATOR] = Field(
         default=Rollout(), description="How pods are replaced when their template changes."
     )
 

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import (
     ConfigDict,
     Field,
-    StringConstraints,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -14,7 +13,7 @@ from pydantic import (
 
 from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.jobs.retry import RetryPolicy
-from asyncendpoints_core.resource.base import DNS_LABEL, DNS_SUBDOMAIN, Record, broken
+from asyncendpoints_core.resource.base import Label, ObjectName, Record, Role, broken
 from asyncendpoints_core.resource.gateway import GatewaySpec, NetworkPolicy
 from asyncendpoints_core.resource.queue import (
     QueueSpec,
@@ -32,7 +31,9 @@ API_VERSION: Final = f"{GROUP}/{VERSION}"
 KIND: Final = "AsyncEndpoint"
 
 MAX_REPLICAS: Final = 1_000
-"""Workers that `kubectl scale` may ask for."""
+"""Upper limit of spec.replicas."""
+
+Replicas = Annotated[int, Field(ge=0, le=MAX_REPLICAS)]
 
 
 class Metadata(Record):
@@ -40,11 +41,9 @@ class Metadata(Record):
 
     model_config = ConfigDict(extra="ignore")
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN)] = (
-        Field(description="Name of the endpoint.")
-    )
-    namespace: Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=DNS_LABEL)] = (
-        Field(default="default", description="Namespace of the endpoint. Default: default.")
+    name: ObjectName = Field(description="Name of the endpoint.")
+    namespace: Label = Field(
+        default="default", description="Namespace of the endpoint. Default: default."
     )
     labels: dict[str, str] = Field(default={}, description="Labels of the endpoint.")
     annotations: dict[str, str] = Field(default={}, description="Annotations of the endpoint.")
@@ -65,23 +64,25 @@ class EndpointSpec(Record):
         default=GatewaySpec(), description="The HTTP side: limits, who may call, how it is reached."
     )
     worker: WorkerSpec = Field(description="The workers: what code runs, and where.")
-    replicas: Annotated[int, Field(ge=0, le=MAX_REPLICAS)] | None = Field(
+    replicas: Annotated[Replicas | None, Role.OPERATOR] = Field(
         default=None,
         description="Pins the number of workers and stops autoscaling; 0 is allowed. This is what "
         "`kubectl scale` writes; `asyncendpoints unpin` takes it away. Leave it out of files in "
         "Git. Absent: autoscaling.",
     )
-    autoscaling: AutoscalingSpec = Field(
+    autoscaling: Annotated[AutoscalingSpec, Role.OPERATOR] = Field(
         default=AutoscalingSpec(), description="How many workers there are, by the work there is."
     )
-    queue: QueueSpec = Field(
+    queue: Annotated[QueueSpec, Role.STORE] = Field(
         default=QueueSpec(), validate_default=True, description="How much may wait, and how long."
     )
-    retry: RetrySpec = Field(default=RetrySpec(), description="What happens when a job fails.")
-    timeouts: TimeoutsSpec = Field(
+    retry: Annotated[RetrySpec, Role.STORE] = Field(
+        default=RetrySpec(), description="What happens when a job fails."
+    )
+    timeouts: Annotated[TimeoutsSpec, Role.WORKER, Role.STORE, Role.OPERATOR] = Field(
         default=TimeoutsSpec(), description="How long a job may run, and when a worker is dead."
     )
-    retention: RetentionSpec = Field(
+    retention: Annotated[RetentionSpec, Role.STORE] = Field(
         default=RetentionSpec(), description="How long finished jobs can be asked for."
     )
     redis: RedisSpec = Field(
@@ -89,29 +90,27 @@ class EndpointSpec(Record):
         description="The Redis of this endpoint. Absent: the operator's own. "
         "`asyncendpoints run` ignores it unless told --redis.",
     )
-    suspend: bool = Field(
+    suspend: Annotated[bool, Role.STORE, Role.OPERATOR] = Field(
         default=False,
         description="true: jobs are accepted and none is run; what runs is finished. Time to live "
         "stands still meanwhile. Default: false.",
     )
-    class_name: (
-        Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=DNS_LABEL)] | None
-    ) = Field(
+    class_name: Annotated[Label | None, Role.OPERATOR] = Field(
         default=None,
         description="Which operator is meant, where several run. Absent: the one without a class.",
     )
-    on_delete: Literal["Keep", "Purge"] = Field(
+    on_delete: Annotated[Literal["Keep", "Purge"], Role.OPERATOR] = Field(
         default="Keep",
         description="What becomes of the jobs when the resource is deleted. Keep: they stay for 10 "
         "minutes, and a resource of the same name made in that time adopts them. Purge: they are "
         "deleted at once. Either way no new ones are accepted. Default: Keep.",
     )
-    report_failures: bool = Field(
+    report_failures: Annotated[bool, Role.OPERATOR] = Field(
         default=False,
         description="Whether the status shows the last 5 failures with their messages (256 "
         "characters each). Messages may hold personal data. Default: false.",
     )
-    network_policy: NetworkPolicy | None = Field(
+    network_policy: Annotated[NetworkPolicy | None, Role.OPERATOR] = Field(
         default=None, description="NetworkPolicies to make for the pods. Absent: none."
     )
 

@@ -19,6 +19,7 @@ from asyncendpoints_core.resource.base import (
     Labels,
     ObjectName,
     Record,
+    Role,
     SecretKey,
     broken,
     exactly_one,
@@ -272,6 +273,8 @@ class Rollout(Record):
 
 class PodOptions(Record):
     """Fields of the pod that gateway and workers share."""
+
+    read_by = Role.OPERATOR
 
     resources: AnyObject = Field(
         default={},

@@ -9,6 +9,7 @@ from asyncendpoints_core.resource.base import (
     PRINTABLE,
     ObjectName,
     Record,
+    Role,
     SecretKey,
     broken,
     exactly_one,
@@ -163,6 +164,11 @@ def _redis_url(value: str) -> str:
     return value
 
 
+RedisUrl = Annotated[str, StringConstraints(max_length=1_024), AfterValidator(_redis_url)]
+QueueIdentity = Annotated[str, StringConstraints(max_length=200, pattern=PRINTABLE)]
+Durability = Literal["standard", "strict"]
+
+
 class RedisSecretRef(Record):
     """The entry of a Secret that holds the URL of a Redis."""
 
@@ -175,30 +181,27 @@ class RedisSecretRef(Record):
 class RedisSpec(Record):
     """The Redis of this endpoint. Neither `url` nor `secretRef`: the operator's own."""
 
-    url: Annotated[str, StringConstraints(max_length=1_024), AfterValidator(_redis_url)] | None = (
-        Field(
-            default=None,
-            description="URL without credentials, for development, such as redis://redis:6379/0.",
-        )
+    url: Annotated[RedisUrl | None, Role.OPERATOR] = Field(
+        default=None,
+        description="URL without credentials, for development, such as redis://redis:6379/0.",
     )
-    secret_ref: RedisSecretRef | None = Field(
+    secret_ref: Annotated[RedisSecretRef | None, Role.OPERATOR] = Field(
         default=None,
         description="Secret with the URL, credentials included. It is mounted and read again on "
         "each connect, so a changed password restarts nothing.",
     )
-    durability: Literal["standard", "strict"] = Field(
+    durability: Annotated[Durability, Role.GATEWAY, Role.WORKER, Role.OPERATOR] = Field(
         default="standard",
         description="standard: a Redis that may lose acknowledged writes (AOF off) is used, and "
         "condition QueueNotDurable says so. strict: it is refused, and an acceptance waits until "
         "a replica or the disk has it, where there is one. Default: standard.",
     )
-    leave_queue: Annotated[str, StringConstraints(max_length=200, pattern=PRINTABLE)] | None = (
-        Field(
-            default=None,
-            description="Confirms that this endpoint leaves a queue behind, after spec.redis was "
-            "changed to another Redis: the identity that condition QueueReachable "
-            "(reason QueueMoved) shows. Jobs in it stay where they are. Absent: hold until told.",
-        )
+    leave_queue: Annotated[QueueIdentity | None, Role.OPERATOR] = Field(
+        default=None,
+        description="Confirms that this endpoint leaves its jobs behind after spec.redis was "
+        "changed to another Redis: the identity of the old queue, which condition QueueReachable "
+        "(reason QueueMoved) shows. The jobs stay in the old Redis. Absent: a change of Redis "
+        "waits for this confirmation.",
     )
 
     @field_validator("secret_ref")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, field_validator
 
 from asyncendpoints_core.errors import SchemaError, TemplateError
-from asyncendpoints_core.resource.base import Items, Record, broken, pattern, unique
+from asyncendpoints_core.resource.base import Items, Record, Role, broken, pattern, unique
 from asyncendpoints_core.resource.path_templates import (
     MAX_PATH_LENGTH,
     TEMPLATE_PATTERN,
@@ -28,7 +28,11 @@ HEADER_NAME: Final = pattern(
 )
 
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
+JobName = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=JOB_NAME)]
 HeaderName = Annotated[str, StringConstraints(max_length=100, pattern=HEADER_NAME)]
+JsonSchema = Annotated[
+    dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
+]
 
 
 def _path(text: str) -> str:
@@ -56,35 +60,31 @@ class Route(Record):
             json_schema_extra={"pattern": TEMPLATE_PATTERN, "minLength": 2},
         ),
         AfterValidator(_path),
+        Role.GATEWAY,
+        Role.WORKER,
     ] = Field(
         description="Path of the request: segments that are literals or whole parameters, such as "
         '"/reports/{customer}" (quoted, because of the braces). A literal beats a parameter; a '
         "trailing slash never matches. /jobs…, /docs and /openapi.json are the gateway's own.",
     )
-    methods: Annotated[Items[Method], unique("method")] = Field(
+    methods: Annotated[Items[Method], unique("method"), Role.GATEWAY] = Field(
         default=("POST",),
         min_length=1,
         max_length=4,
         description="Methods of the request: POST, PUT, PATCH, DELETE. Default: [POST].",
     )
-    job: Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=JOB_NAME)] = Field(
+    job: Annotated[JobName, Role.GATEWAY, Role.WORKER] = Field(
         description='Name of the job that a request becomes: that of a @handler("…"), or what the '
         "Job-Name header says in HTTP mode.",
     )
-    headers: Annotated[Items[HeaderName], unique("header", str.lower)] = Field(
+    headers: Annotated[Items[HeaderName], unique("header", str.lower), Role.GATEWAY] = Field(
         default=(),
         max_length=32,
         description="Headers kept with the job beside Accept, Accept-Language, User-Agent, "
         "X-Request-Id, traceparent and tracestate. Authorization, Cookie and their like are kept "
         "only when named here, and are then stored with the job. Default: none.",
     )
-    schema_: (
-        Annotated[
-            dict[str, Any],
-            Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True}),
-        ]
-        | None
-    ) = Field(
+    schema_: Annotated[JsonSchema | None, Role.GATEWAY] = Field(
         default=None,
         description="JSON Schema (Draft 2020-12) of the body. With it the route takes JSON only, "
         "and a body that does not match is refused with 422. Nothing is fetched for a $ref; "

@@ -4,7 +4,14 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
-from asyncendpoints_core.resource.base import PRINTABLE, Record, broken, exactly_one, pattern
+from asyncendpoints_core.resource.base import (
+    PRINTABLE,
+    Record,
+    Role,
+    broken,
+    exactly_one,
+    pattern,
+)
 from asyncendpoints_core.resource.pods import PodOptions, Rollout
 
 MODULE: Final = pattern(
@@ -12,6 +19,10 @@ MODULE: Final = pattern(
     "the dotted name of a Python module, such as reports.jobs",
 )
 REQUEST_PATH: Final = pattern(r"^/[\x21-\x7e]*$", "a path such as /jobs/run")
+
+Image = Annotated[str, StringConstraints(max_length=512, pattern=PRINTABLE)]
+Module = Annotated[str, StringConstraints(max_length=256, pattern=MODULE)]
+Concurrency = Annotated[int, Field(ge=1, le=1_000)]
 
 
 class HttpWorker(Record):
@@ -26,41 +37,42 @@ class HttpWorker(Record):
 class WorkerSpec(PodOptions):
     """The workers: they claim jobs and run your code. Exactly one of `handlers` and `http`."""
 
-    image: Annotated[str, StringConstraints(max_length=512, pattern=PRINTABLE)] | None = Field(
+    image: Annotated[Image | None, Role.OPERATOR] = Field(
         default=None,
         description="Image of your code: the worker base plus your modules, or, in HTTP mode, your "
         "server. Needed in a cluster; `asyncendpoints run` does not use it.",
     )
-    handlers: Annotated[str, StringConstraints(max_length=256, pattern=MODULE)] | None = Field(
+    # The gateway gets these two as well: without one of them a resource is not valid.
+    handlers: Annotated[Module | None, Role.WORKER, Role.GATEWAY] = Field(
         default=None,
         description="Python module that is imported for its @handler functions, such as "
         "reports.jobs. Locally it is looked for in the folder of the resource's file.",
     )
-    http: HttpWorker | None = Field(
+    http: Annotated[HttpWorker | None, Role.WORKER, Role.GATEWAY, Role.OPERATOR] = Field(
         default=None,
         validate_default=True,
         description="HTTP mode, instead of `handlers`: where your container takes jobs.",
     )
-    concurrency: Annotated[int, Field(ge=1, le=1_000)] | None = Field(
+    concurrency: Annotated[Concurrency | None, Role.WORKER] = Field(
         default=None,
         description="Jobs that one process runs at a time. Absent: the number of CPUs it may use "
         "(the container's CPU limit, at least 1).",
     )
-    processes: int = Field(
+    processes: Annotated[int, Role.WORKER] = Field(
         default=1,
         ge=1,
         le=64,
         description="Processes in one worker, each with its own `concurrency`: more than one for "
         "CPU-bound handlers on several CPUs. Default: 1.",
     )
-    max_result_bytes: int = Field(
+    max_result_bytes: Annotated[int, Role.WORKER] = Field(
         default=1_048_576,
         ge=1,
         le=16_777_216,
         description="Largest result of a job, in bytes; a larger one fails the job with "
         "result-too-large. Results are kept in Redis. Default: 1048576 (1 MiB).",
     )
-    rollout: Rollout = Field(
+    rollout: Annotated[Rollout, Role.OPERATOR] = Field(
         default=Rollout(), description="How pods are replaced when their template changes."
     )
 

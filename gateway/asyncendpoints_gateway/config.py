@@ -1,4 +1,4 @@
-"""What the gateway needs of an endpoint, worked out once at the start so that requests find it."""
+"""The gateway's configuration: the parts of an endpoint that it needs, computed once at start."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RouteConfig:
-    """One route, ready to take requests. `keep` are the headers to store, in lower case."""
+    """One route. `keep`: the headers to store, in lower case; `schema`: of the JSON body."""
 
     path: str
     methods: Sequence[str]
@@ -26,10 +26,10 @@ class RouteConfig:
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
-    """The endpoint as the gateway sees it. Sizes in bytes.
+    """The endpoint as the gateway needs it. Sizes in bytes.
 
-    `mount` is the path below which an application serves it, `base` what is put before every link:
-    the path that a proxy takes away, and then the mount.
+    `mount` is the path below which an application serves it. `base` is the prefix of every link:
+    the path that a proxy removes, then the mount.
     """
 
     name: str
@@ -37,6 +37,8 @@ class GatewayConfig:
     mount: str
     base: str
     max_attempts: int
+    max_depth: int
+    max_bytes: int
     max_body: int
     max_head: int
     max_waiters: int
@@ -46,7 +48,7 @@ class GatewayConfig:
     @classmethod
     def of(cls, endpoint: AsyncEndpoint, mount: str = "") -> GatewayConfig:
         """Return the configuration of `endpoint`, mounted below `mount`."""
-        spec, gateway = endpoint.spec, endpoint.spec.gateway
+        spec, gateway, policy = endpoint.spec, endpoint.spec.gateway, endpoint.spec.policy()
         routes = tuple(
             RouteConfig(
                 path=route.path,
@@ -62,7 +64,9 @@ class GatewayConfig:
             routes=routes,
             mount=mount,
             base=gateway.base_path + mount,
-            max_attempts=spec.policy().retry.max_attempts,
+            max_attempts=policy.retry.max_attempts,
+            max_depth=policy.max_depth,
+            max_bytes=policy.max_bytes,
             max_body=gateway.max_body_bytes,
             max_head=gateway.max_header_bytes,
             max_waiters=gateway.max_waiters,

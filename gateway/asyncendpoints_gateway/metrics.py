@@ -41,6 +41,7 @@ class Metrics(Collector):
         self._requests: dict[tuple[str, int], Histogram] = {}
         self._batches: dict[str, Histogram] = {}
         self._store_errors = 0
+        self.fast_path = False
         self._figures = Figures()
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -104,6 +105,11 @@ class Metrics(Collector):
         )
         yield GaugeMetricFamily(
             Name.WAITERS, "Requests that wait for a job to change.", value=self._waiters()
+        )
+        yield GaugeMetricFamily(
+            Name.FAST_PATH,
+            "Whether plain submissions bypass aiohttp's request handling.",
+            value=self.fast_path,
         )
         yield from self._figures.collect()
 

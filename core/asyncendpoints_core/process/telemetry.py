@@ -113,3 +113,4 @@ class Metric:
     BATCH: Final = "asyncendpoints_store_batch_size"
     STORE_ERRORS: Final = "asyncendpoints_store_errors"
     STORE_UP: Final = "asyncendpoints_store_up"
+    FAST_PATH: Final = "asyncendpoints_gateway_fast_path"

@@ -1,4 +1,4 @@
-"""Bearer tokens (RFC 6750): read from a file, again when it changes, compared in constant time."""
+"""Bearer tokens (RFC 6750): from a file that is reloaded when it changes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("asyncendpoints.gateway")
 
-LOOK_SECONDS: Final = 1.0
-"""How often the file is looked at, at most."""
+CHECK_SECONDS: Final = 1.0
+"""The shortest time between two checks of the file."""
 MAX_FILE_BYTES: Final = 1_048_576
 
 
 def parse_tokens(text: str) -> frozenset[bytes]:
-    """Return the digests of the tokens in `text`, one a line; empty lines and # comments do not
-    count. Digests have one length, so that comparing them tells nothing of a token's.
+    """Return the digests of the tokens in `text`, one per line; empty lines and # comments are
+    ignored. Digests have one length, so comparing them does not reveal a token's length.
     """
     lines = (line.strip() for line in text.splitlines())
     return frozenset(_digest(line) for line in lines if line and not line.startswith("#"))
@@ -37,15 +37,15 @@ def _digest(token: str) -> bytes:
 
 
 class TokenFile:
-    """The tokens that a file holds now. A file that cannot be read leaves the last ones in force:
-    a Secret is being replaced, and nobody is let in or out by that.
+    """The tokens in a file. While the file cannot be read, as when a Secret is being replaced, the
+    tokens read before stay valid.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        """Read the file; raises UsageError when it cannot be read or holds no token."""
+        """Read the file; raises UsageError when it cannot be read or has no tokens."""
         self._path = path
         self._clock = clock
-        self._looked = clock()
+        self._checked_at = clock()
         self._stamp: tuple[int, int, int] | None = None
         self._tokens: frozenset[bytes] = frozenset()
         try:
@@ -55,47 +55,47 @@ class TokenFile:
             raise UsageError(f"{path}: no bearer tokens: {reason.lower()}") from None
 
     def tokens(self) -> frozenset[bytes]:
-        """Return the digests of the tokens in force."""
+        """Return the digests of the valid tokens."""
         now = self._clock()
-        if now - self._looked >= LOOK_SECONDS:
-            self._looked = now
+        if now - self._checked_at >= CHECK_SECONDS:
+            self._checked_at = now
             try:
                 self._read()
             except (OSError, ValueError) as error:
-                log.warning("%s: keeping the tokens read before: %s", self._path, error)
+                log.warning(
+                    "%s: cannot reload the tokens, keeping the previous ones: %s", self._path, error
+                )
         return self._tokens
 
     def _read(self) -> None:
-        about = self._path.stat()
-        stamp = (about.st_mtime_ns, about.st_ino, about.st_size)
+        stat = self._path.stat()
+        stamp = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
         if stamp == self._stamp:
             return
-        if about.st_size > MAX_FILE_BYTES:
-            raise ValueError("the file is too large to be a list of tokens")
+        if stat.st_size > MAX_FILE_BYTES:
+            raise ValueError(f"the file exceeds {MAX_FILE_BYTES} bytes")
         tokens = parse_tokens(self._path.read_text(encoding="utf-8"))
         if not tokens:
-            raise ValueError("the file holds no token")
+            raise ValueError("the file contains no tokens")
         if self._stamp is not None:
-            log.info("bearer tokens were read again: %d", len(tokens))
+            log.info("reloaded %d bearer tokens", len(tokens))
         self._tokens, self._stamp = tokens, stamp
 
 
 class Guard:
-    """Lets requests with a valid token through."""
+    """Accepts requests with a valid token."""
 
     def __init__(self, tokens: Callable[[], frozenset[bytes]]) -> None:
-        """Check against what `tokens` returns at that moment."""
+        """Check against the result of `tokens` at the time of each request."""
         self._tokens = tokens
 
-    def check(self, authorization: str | None) -> None:
-        """Raise the 401 unless `authorization` is `Bearer` and a token in force."""
-        if authorization is None:
-            raise _refusal("send Authorization: Bearer and a token", "Bearer")
+    def check(self, authorization: str) -> None:
+        """Raise the 401 unless `authorization` is `Bearer` and a valid token."""
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
-            raise _refusal("send Authorization: Bearer and a token", "Bearer")
+            raise _refusal("send Authorization: Bearer TOKEN", "Bearer")
         given, valid = _digest(token.strip()), False
-        for known in self._tokens():  # every one, so that time does not tell which one was near
+        for known in self._tokens():  # all of them: constant time
             valid |= hmac.compare_digest(given, known)
         if not valid:
             raise _refusal("the token is not valid", 'Bearer error="invalid_token"')
@@ -104,10 +104,10 @@ class Guard:
 def guard_of(
     endpoint: AsyncEndpoint, tokens_file: Path | None = None, folder: Path | None = None
 ) -> Guard | None:
-    """Return the guard of an endpoint, None when everybody may call.
+    """Return the guard of an endpoint, None when it requires no token.
 
-    `tokens_file` takes the place of what the resource says; a relative path in the resource starts
-    at `folder`. Raises UsageError when the tokens cannot be read.
+    `tokens_file` overrides the resource; a relative path in the resource is resolved against
+    `folder`. Raises UsageError when the tokens cannot be read.
     """
     auth = endpoint.spec.gateway.auth
     path = tokens_file
@@ -117,7 +117,7 @@ def guard_of(
         return Guard(TokenFile(path).tokens)
     if auth is not None:
         raise UsageError(
-            "gateway.auth.tokens names a Secret, which only a cluster has: "
+            "gateway.auth.tokens refers to a Secret, which exists in a cluster only: "
             "set ASYNCENDPOINTS_AUTH_TOKENS_FILE to a file with the tokens"
         )
     return None

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from asyncendpoints_gateway.server.fast_path.response import Reply
+from asyncendpoints_gateway.http.messages import Response
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from aiohttp import web
-    from multidict import CIMultiDictProxy
+    from asyncendpoints_gateway.http.messages import Headers
 
 EXPOSED: Final = "Location, Retry-After, ETag, Preference-Applied, Idempotent-Replayed"
 METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-TAKEN: Final = (
+ALLOWED_HEADERS: Final = (
     "Accept",
     "Authorization",
     "Content-Encoding",
@@ -28,25 +28,26 @@ TAKEN: Final = (
     "Prefer",
     "X-Async-Request-Id",
 )
-"""Request headers that a page may send, beside those that the routes keep."""
+"""Request headers that a page may send, in addition to those that the routes keep."""
 MAX_AGE_SECONDS: Final = 600
 
 
 class Cors:
-    """What is told to browsers. Without origins nothing is."""
+    """The CORS headers of responses. Without origins there are none."""
 
     def __init__(self, origins: frozenset[str], kept: Iterable[str]) -> None:
-        """Allow `origins` ("*" is every one), and sending the `kept` headers."""
+        """Allow `origins` ("*" is every origin), and sending the `kept` headers."""
         self._origins = origins
-        self._taken = ", ".join(sorted({*(name.lower() for name in TAKEN), *kept}))
+        names = {name.lower() for name in ALLOWED_HEADERS}.union(kept)
+        self._allowed_headers = ", ".join(sorted(names))
 
     @property
     def enabled(self) -> bool:
-        """Whether there are origins that are allowed."""
+        """Whether any origin is allowed."""
         return bool(self._origins)
 
-    def headers(self, request_headers: CIMultiDictProxy[str]) -> dict[str, str]:
-        """Return what every answer to this request carries."""
+    def headers(self, request_headers: Headers) -> dict[str, str]:
+        """Return the headers of every response to this request."""
         if not self._origins:
             return {}
         if "*" in self._origins:
@@ -60,11 +61,11 @@ class Cors:
             "Vary": "Origin",
         }
 
-    def preflight(self, request_headers: CIMultiDictProxy[str]) -> web.Response | None:
-        """Return the answer to a preflight of an allowed origin, None if it is none.
+    def preflight(self, request_headers: Headers) -> Response | None:
+        """Return the response to a preflight of an allowed origin, None for any other request.
 
-        Browsers send it without a token, so it comes before authentication; it tells nothing of
-        the routes.
+        Browsers send a preflight without a token, so it precedes authentication; the response does
+        not depend on the routes.
         """
         if not self._origins or "Access-Control-Request-Method" not in request_headers:
             return None
@@ -73,18 +74,16 @@ class Cors:
             return None
         del headers["Access-Control-Expose-Headers"]
         headers["Access-Control-Allow-Methods"] = METHODS
-        headers["Access-Control-Allow-Headers"] = self._taken
+        headers["Access-Control-Allow-Headers"] = self._allowed_headers
         headers["Access-Control-Max-Age"] = str(MAX_AGE_SECONDS)
         headers["Allow"] = METHODS
-        return Reply(status=204, headers=headers)
+        return Response(204, headers)
 
 
-def add(response: web.StreamResponse, headers: Mapping[str, str]) -> None:
-    """Put the headers on an answer; Vary is a list and keeps what it has."""
-    for name, value in headers.items():
-        if name == "Vary" and "Vary" in response.headers:
-            given = response.headers["Vary"]
-            if value not in given.split(", "):
-                response.headers["Vary"] = f"{given}, {value}"
-        else:
-            response.headers[name] = value
+def with_headers(response: Response, headers: Mapping[str, str]) -> Response:
+    """Return the response with `headers` added; Vary is a list and keeps what it has."""
+    merged = {**response.headers, **headers}
+    given, added = response.headers.get("Vary"), headers.get("Vary")
+    if given and added:
+        merged["Vary"] = given if added in given.split(", ") else f"{given}, {added}"
+    return replace(response, headers=merged)

@@ -1,7 +1,7 @@
-"""The request headers with a meaning here, read exactly. Pure functions over text.
+"""Parsers for the request headers that the gateway uses. Pure functions over text.
 
-Headers that ask for something to be done (Job-*, Idempotency-Key) are refused when malformed;
-those that only prefer something (Prefer, Accept, If-None-Match) never cause an error.
+Instructions (Job-*, Idempotency-Key) are refused when malformed; preferences (Prefer, Accept,
+If-None-Match) are then ignored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from asyncendpoints_gateway.http.problems import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from multidict import CIMultiDictProxy
+    from asyncendpoints_gateway.http.messages import Headers
 
 MAX_WAIT_SECONDS: Final = 60
 MAX_KEY: Final = 255
@@ -23,9 +23,9 @@ MAX_KEY: Final = 255
 KEPT: Final = frozenset(
     {"accept", "accept-language", "user-agent", "x-request-id", "traceparent", "tracestate"}
 )
-"""Headers stored with every job (in lower case); a route can name more."""
+"""Headers stored with every job (in lower case); a route can add more."""
 
-STEERING: Final = frozenset(
+CONTROL: Final = frozenset(
     {
         "content-encoding",
         "content-length",
@@ -39,7 +39,7 @@ STEERING: Final = frozenset(
         "x-async-request-id",
     }
 )
-"""Headers that say what the gateway is to do with a submission."""
+"""Headers that control how a submission is handled."""
 
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,3})?", re.ASCII)
 _PRIORITIES: Final[Mapping[str, Priority]] = {
@@ -53,11 +53,11 @@ _PRINTABLE: Final = re.compile(r"[\x20-\x7e]+", re.ASCII)
 _ESCAPE: Final = re.compile(r'\\(["\\])')
 
 
-class Sifted(NamedTuple):
-    """A submission's headers, looked through once, by lower-case names.
+class SubmissionHeaders(NamedTuple):
+    """The headers of a submission, by lower-case names.
 
-    `kept` is stored with the job; `given` steers the gateway; `repeated` names those of `given`
-    that came more than once. Values that came more than once are joined by a comma.
+    `kept` is stored with the job; `given` controls the gateway; `repeated` lists the names in
+    `given` that occur more than once. Repeated values are joined by a comma.
     """
 
     kept: dict[str, str]
@@ -65,15 +65,15 @@ class Sifted(NamedTuple):
     repeated: tuple[str, ...]
 
     def single(self, name: str) -> str | None:
-        """Return the one value of a header; a repeated one is refused: either could be meant."""
+        """Return the value of a header; a repeated one is refused as ambiguous."""
         value = self.given.get(name)
         if value is not None and name in self.repeated:
             raise Problem("invalid-header", f"{name} is given more than once")
         return value
 
 
-def sift(headers: CIMultiDictProxy[str], keep: frozenset[str]) -> Sifted:
-    """Return what matters of the headers. What is not UTF-8 is decoded as Latin-1."""
+def submission_headers(headers: Headers, keep: frozenset[str]) -> SubmissionHeaders:
+    """Return the relevant headers, in one pass. What is not UTF-8 is decoded as Latin-1."""
     kept: dict[str, str] = {}
     given: dict[str, str] = {}
     repeated: tuple[str, ...] = ()
@@ -82,48 +82,51 @@ def sift(headers: CIMultiDictProxy[str], keep: frozenset[str]) -> Sifted:
         text = value if value.isascii() else readable(value)
         if lower in keep:
             kept[lower] = f"{kept[lower]}, {text}" if lower in kept else text
-        if lower in STEERING:
+        if lower in CONTROL:
             if lower in given:
                 given[lower] += f", {text}"
                 repeated = (*repeated, lower)
             else:
                 given[lower] = text
-    return Sifted(kept, given, repeated)
+    return SubmissionHeaders(kept, given, repeated)
 
 
 def seconds_ms(name: str, value: str, *, positive: bool) -> int:
     """Return a number of seconds (`5`, `0.25`) in milliseconds."""
     if _SECONDS.fullmatch(value) is None:
         raise Problem(
-            "invalid-header", f"{name} is a number of seconds: up to 9 digits, up to 3 decimals"
+            "invalid-header",
+            f"{name} must be a number of seconds: up to 9 digits, up to 3 decimals",
         )
     whole, _, fraction = value.partition(".")
     ms = int(whole) * 1000 + int(fraction.ljust(3, "0") or 0)
     if positive and ms == 0:
-        raise Problem("invalid-header", f"{name} must be more than 0")
+        raise Problem("invalid-header", f"{name} must be greater than 0")
     return ms
 
 
 def priority(value: str) -> Priority:
-    """Return the priority that Job-Priority names, in any case."""
+    """Return the priority of a Job-Priority, in upper or lower case."""
     found = _PRIORITIES.get(value.lower())
     if found is None:
-        raise Problem("invalid-header", "Job-Priority is high, normal or low")
+        raise Problem("invalid-header", "Job-Priority must be high, normal or low")
     return found
 
 
 def idempotency_key(value: str, name: str = "Idempotency-Key") -> str:
-    """Return the key of `K` or `"K"`, which are the same: 1 to 255 printable ASCII characters."""
+    """Return the key: `K` and `"K"` are the same, with 1 to 255 printable ASCII characters."""
     key = value
     if len(value) >= 2 and value[0] == value[-1] == '"':
-        key = _ESCAPE.sub(r"\1", value[1:-1])  # a string of RFC 9651 §3.3.3
+        key = _ESCAPE.sub(r"\1", value[1:-1])  # a String of RFC 9651 §3.3.3
     if not 1 <= len(key) <= MAX_KEY or _PRINTABLE.fullmatch(key) is None:
-        raise Problem("invalid-header", f"{name} has 1 to {MAX_KEY} printable ASCII characters")
+        raise Problem(
+            "invalid-header", f"{name} must have 1 to {MAX_KEY} printable ASCII characters"
+        )
     return key
 
 
 def prefer_wait(value: str) -> int | None:
-    """Return N of `Prefer: wait=N`, at most 60, or None; the first one counts (RFC 7240 §2)."""
+    """Return N of the first `wait=N` in Prefer (RFC 7240 §2), at most 60, or None."""
     for part in value.split(","):
         match = _WAIT.fullmatch(part.partition(";")[0].strip())
         if match is not None:
@@ -132,9 +135,9 @@ def prefer_wait(value: str) -> int | None:
 
 
 def wants_events(accept: str) -> bool:
-    """Tell whether `text/event-stream` is preferred to JSON by quality (RFC 9110 §12.5.1).
+    """Return whether `text/event-stream` is preferred to JSON by quality (RFC 9110 §12.5.1).
 
-    At equal quality JSON stays, unless the client named the stream and did not name JSON.
+    At equal quality JSON wins, unless the client names the stream and does not name JSON.
     """
     if "event-stream" not in accept.lower():
         return False
@@ -170,12 +173,12 @@ _ENTITY_TAG: Final = re.compile(r'(?:W/)?"([\x21\x23-\x7e]*)"')
 
 
 def matches_etag(values: Iterable[str], tag: str) -> bool:
-    """Tell whether If-None-Match holds for the entity tag `tag` (unquoted); weak comparison."""
+    """Return whether If-None-Match matches the entity tag `tag` (unquoted); weak comparison."""
     return any(value.strip() == "*" or tag in _ENTITY_TAG.findall(value) for value in values)
 
 
 def readable(value: str) -> str:
-    """Return a header's text: the server decodes UTF-8, and what is not UTF-8 becomes Latin-1."""
+    """Return a header as text: UTF-8, or else Latin-1."""
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Query strings: decoded strictly where they steer the gateway, checked where they are stored."""
+"""Query strings: parsed strictly for the gateway's own paths, checked for UTF-8 for routes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STATES: Final[Mapping[str, State]] = {state.value: state for state in State}
 
 
 def check_utf8(raw: str) -> str:
-    """Return the raw query string (without "?") if it is UTF-8 once decoded."""
+    """Return the raw query string (without "?"); raises Problem unless it decodes to UTF-8."""
     if "%" in raw or not raw.isascii():
         _decode(raw)
     return raw
@@ -37,7 +37,7 @@ def _decode(raw: str) -> str:
 
 
 def parse(raw: str) -> dict[str, str]:
-    """Return the parameters of a query; one that is given twice is refused."""
+    """Return the parameters of a query; a repeated parameter of ours is refused."""
     found: dict[str, str] = {}
     for part in raw.split("&") if raw else ():
         name, _, value = part.partition("=")
@@ -58,15 +58,15 @@ def wait_seconds(query: Mapping[str, str]) -> float | None:
     if value is None:
         return None
     if _WAIT.fullmatch(value) is None:
-        raise Problem("invalid-query", "wait is a number of seconds")
+        raise Problem("invalid-query", "wait must be a number of seconds")
     return min(float(value), float(MAX_WAIT_SECONDS))
 
 
 def purge(query: Mapping[str, str]) -> bool:
-    """Return whether `purge` is asked for."""
+    """Return the value of `purge`."""
     value = query.get("purge", "false")
     if value not in {"true", "false"}:
-        raise Problem("invalid-query", "purge is true or false")
+        raise Problem("invalid-query", "purge must be true or false")
     return value == "true"
 
 
@@ -76,11 +76,11 @@ def listing(query: Mapping[str, str]) -> tuple[State | None, int, str | None]:
     if "state" in query:
         state = _STATES.get(query["state"])
         if state is None:
-            raise Problem("invalid-query", f"state is one of {', '.join(_STATES)}")
+            raise Problem("invalid-query", f"state must be one of {', '.join(_STATES)}")
     if "limit" in query:
         limit = int(query["limit"]) if _LIMIT.fullmatch(query["limit"]) else 0
         if not 1 <= limit <= MAX_LIMIT:
-            raise Problem("invalid-query", f"limit is a number from 1 to {MAX_LIMIT}")
+            raise Problem("invalid-query", f"limit must be a number from 1 to {MAX_LIMIT}")
     if "cursor" in query:
         cursor = query["cursor"]
         if _CURSOR.fullmatch(cursor) is None:
@@ -89,5 +89,5 @@ def listing(query: Mapping[str, str]) -> tuple[State | None, int, str | None]:
 
 
 def invalid_cursor() -> Problem:
-    """Return the refusal of a cursor that this listing did not give."""
-    return Problem("invalid-query", "cursor is the nextCursor of a page of the same listing")
+    """Return the refusal of a cursor that is not from this listing."""
+    return Problem("invalid-query", "cursor must be the nextCursor of a page of the same listing")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from math import ceil
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -145,11 +146,20 @@ def retry_after(drain: Drain, job: Job, ahead: int, now_ms: int) -> int:
 class Sampler:
     """Reads the store's figures once a second, for the estimate and for the metrics."""
 
-    def __init__(self, store: Store, seen: Callable[[Stats | None], None]) -> None:
-        """Prepare; `seen` is told each reading, None when the store did not answer."""
+    def __init__(self, store: Store, publish: Callable[[Stats | None], None]) -> None:
+        """Prepare; `publish` receives each reading, None when the store did not answer."""
         self._store = store
-        self._seen = seen
+        self._publish = publish
+        self._offset_ms = 0
         self.drain = Drain()
+
+    def retry_after(self, job: Job, ahead: int, now_ms: int | None = None) -> str:
+        """Return the Retry-After of a job with `ahead` others before it. `now_ms`: the store's
+        time, if the caller knows it.
+        """
+        if now_ms is None:
+            now_ms = time.time_ns() // 1_000_000 + self._offset_ms
+        return str(retry_after(self.drain, job, ahead, now_ms))
 
     async def run(self) -> None:
         """Read until cancelled. An outage leaves the last estimate in force."""
@@ -158,11 +168,12 @@ class Sampler:
                 stats = await self._store.stats()
             except StoreError as error:
                 log.debug("no figures: %s", error)
-                self._seen(None)
+                self._publish(None)
             except Exception:
                 log.exception("reading the figures failed")
-                self._seen(None)
+                self._publish(None)
             else:
+                self._offset_ms = stats.now_ms - time.time_ns() // 1_000_000
                 self.drain.add(reading(stats))
-                self._seen(stats)
+                self._publish(stats)
             await asyncio.sleep(SAMPLE_SECONDS)

@@ -1,74 +1,73 @@
-"""The gateway of one endpoint: every request comes in at `Gateway.handle` and finds its view.
+"""The gateway of one endpoint, independent of the HTTP server: routing, CORS, errors, metrics.
 
-Routing is our own, on the raw path, because the contract is about raw paths: no server in between
-may normalize or redirect.
+Routing uses the raw path, because the contract is about raw paths: no server in front may normalize
+or redirect.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from itertools import chain
+from contextlib import aclosing
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
-
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import StoreError, StoreUnavailable
-from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.resource.path_templates import (
-    Malformed,
-    Match,
-    MethodNotAllowed,
-    Router,
-    split_raw_path,
-)
+from asyncendpoints_core.resource.path_templates import Malformed, Match, MethodNotAllowed, Router
 from asyncendpoints_gateway.config import GatewayConfig
-from asyncendpoints_gateway.context import Context
 from asyncendpoints_gateway.http import cors, queries
 from asyncendpoints_gateway.http.headers import wants_events
+from asyncendpoints_gateway.http.messages import Response
 from asyncendpoints_gateway.http.problems import (
     Problem,
     internal,
     method_not_allowed,
-    not_found,
     store_unavailable,
 )
-from asyncendpoints_gateway.openapi.docs_page import docs_page, page_headers
-from asyncendpoints_gateway.openapi.document import openapi_json
-from asyncendpoints_gateway.server.fast_path.response import Reply
-from asyncendpoints_gateway.server.fast_path.submissions import Express
-from asyncendpoints_gateway.views import jobs, replies, sse
-from asyncendpoints_gateway.views.submit import submit
+from asyncendpoints_gateway.http.router import Target, options, own_target
+from asyncendpoints_gateway.intake.group_commit import Batcher
+from asyncendpoints_gateway.intake.long_poll import Hub
+from asyncendpoints_gateway.intake.retry_after import Sampler
+from asyncendpoints_gateway.intake.store_calls import StoreCalls
+from asyncendpoints_gateway.metrics import Metrics
+from asyncendpoints_gateway.views.jobs import JobViews
+from asyncendpoints_gateway.views.pages import Pages
+from asyncendpoints_gateway.views.responses import JobResponses
+from asyncendpoints_gateway.views.sse import EventView
+from asyncendpoints_gateway.views.submit import SubmitView
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable
 
+    from asyncendpoints_core.jobs.ids import JobId
+    from asyncendpoints_core.jobs.records import NewJob
     from asyncendpoints_core.resource import AsyncEndpoint
-    from asyncendpoints_core.store.protocol import Store
+    from asyncendpoints_core.store.protocol import Enqueued, Found, Store
     from asyncendpoints_gateway.config import RouteConfig
     from asyncendpoints_gateway.http.auth import Guard
+    from asyncendpoints_gateway.http.messages import Request
     from asyncendpoints_gateway.views.submit import BeforeEnqueue
 
 log = logging.getLogger("asyncendpoints.gateway")
 
 RECONNECT_SECONDS: Final = (0.5, 2.0)
+JOB_OVERHEAD: Final = 1_024
+"""Bytes of a job in a call to the store in addition to its body: path, query, headers."""
 
-# Our own paths by their shape (None is an id): method → operation.
-_JOB: Final = ("jobs", None)
-_OWN: Final[Mapping[tuple[str | None, ...], Mapping[str, str]]] = {
-    ("jobs",): {"GET": "list"},
-    _JOB: {"GET": "job", "DELETE": "cancel"},
-    (*_JOB, "result"): {"GET": "result"},
-    (*_JOB, "retry"): {"POST": "retry"},
-    ("docs",): {"GET": "docs"},
-    ("openapi.json",): {"GET": "openapi"},
-}
+
+class Rejected(Exception):
+    """`before_enqueue` rejected the request with a response of the HTTP server's own kind."""
+
+    def __init__(self, response: BaseException) -> None:
+        """Reject with `response`, which that server raises."""
+        super().__init__("rejected before it was enqueued")
+        self.response = response
 
 
 class Gateway:
-    """Takes requests of one endpoint. Start it before the first one; close it to let waits end."""
+    """Answers the requests of one endpoint, between `start` and `stop`."""
 
     def __init__(
         self,
@@ -77,58 +76,86 @@ class Gateway:
         *,
         mount: str = "",
         guard: Guard | None = None,
-        before_enqueue: BeforeEnqueue | None = None,
         owns_policy: bool = False,
     ) -> None:
-        """Prepare. `owns_policy`: what the endpoint says (its limits, `suspend`) goes into the
-        store, whatever is there. In a cluster that is for the operator to do.
+        """Serve below `mount`. `owns_policy`: write the endpoint's limits and `suspend` to the
+        store, replacing what is there. In a cluster the operator does that.
         """
         self.endpoint = endpoint
-        self.context = Context(GatewayConfig.of(endpoint, mount), store)
-        self._guard = guard
-        self._before_enqueue = before_enqueue
-        self._owns_policy = owns_policy
-        self._router: Router[RouteConfig] = Router(self.context.config.routes)
-        kept = {name for route in self.context.config.routes for name in route.keep}
-        self._cors = cors.Cors(self.context.config.origins, kept)
-        self._pages: dict[str, bytes] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self.guard = guard
         self.connected = asyncio.Event()
+        self._store = store
+        self._owns_policy = owns_policy
+        self._tasks: list[asyncio.Task[None]] = []
+        self._calls = StoreCalls()
+        config = GatewayConfig.of(endpoint, mount)
+        self.metrics = Metrics(lambda: self.hub.waiters)
+        self.enqueue: Batcher[NewJob, Enqueued] = Batcher(
+            store.enqueue,
+            weigh=lambda new: len(new.request.body) + JOB_OVERHEAD,
+            observe=self.metrics.batch_of("enqueue"),
+        )
+        self._lookup: Batcher[JobId, Found] = Batcher(
+            store.get, observe=self.metrics.batch_of("get")
+        )
+        self.hub = Hub(store, self._lookup.ask, config.max_waiters)
+        self.sampler = Sampler(store, self.metrics.stats)
+        self.router: Router[RouteConfig] = Router(config.routes)
+        kept = {name for route in config.routes for name in route.keep}
+        self.cors = cors.Cors(config.origins, kept)
+        self._serve(config)
 
-    def move(self, prefix: str) -> None:
-        """Serve below one more `prefix`, in front of the others. Before the start."""
-        endpoint, config = self.endpoint, self.context.config
-        self.context.config = GatewayConfig.of(endpoint, prefix + config.mount)
+    def _serve(self, config: GatewayConfig) -> None:
+        """Create the views, whose links depend on the mount."""
+        self.config = config
+        self.responses = JobResponses(config, self.sampler)
+        self.submit = SubmitView(
+            config,
+            self.enqueue,
+            self.hub,
+            lambda job_id: self._calls.run(self._store.result(job_id)),
+            self.responses,
+            self.metrics,
+        )
+        self._events = EventView(self.hub, self.responses)
+        self._jobs = JobViews(config, self._store, self._calls, self.hub, self.responses)
+        self._pages = Pages(config, guarded=self.guard is not None)
+
+    def add_mount(self, prefix: str) -> None:
+        """Serve below `prefix` followed by the present mount. Only before `start`."""
+        self._serve(GatewayConfig.of(self.endpoint, prefix + self.config.mount))
 
     def is_ready(self) -> bool:
-        """Tell whether the store was reached once since the start; later outages do not matter."""
+        """Whether the store was reached once since the start; later outages do not count."""
         return self.connected.is_set()
 
     def start(self) -> None:
-        """Connect to the store, however long that takes, and begin to measure."""
+        """Start to connect to the store, for as long as it takes, and to measure."""
         if not self._tasks:
             loop = asyncio.get_running_loop()
             self._tasks = [
                 loop.create_task(self._connect()),
-                loop.create_task(self.context.sampler.run()),
+                loop.create_task(self.sampler.run()),
             ]
 
     async def close_waits(self) -> None:
-        """Let long polls answer with what they have, and streams end."""
-        await self.context.hub.close()
+        """Answer long polls with the present state, and end streams."""
+        await self.hub.close()
 
     async def stop(self) -> None:
-        """Finish the calls to the store that are under way, and end what runs in the background."""
+        """Finish the calls to the store, and stop the background tasks."""
         await self.close_waits()
-        await self.context.drained()
+        await self.enqueue.drained()
+        await self._lookup.drained()
+        await self._calls.drained()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
 
     async def _connect(self) -> None:
-        store, policy = self.context.store, self.endpoint.spec.policy()
-        told, backoff = False, Backoff(*RECONNECT_SECONDS)
+        store, policy = self._store, self.endpoint.spec.policy()
+        logged, backoff = False, Backoff(*RECONNECT_SECONDS)
         while True:
             try:
                 health = await store.open()
@@ -136,9 +163,9 @@ class Gateway:
                 if self._owns_policy:
                     await (store.pause() if self.endpoint.spec.suspend else store.resume())
             except StoreUnavailable as error:
-                if not told:
+                if not logged:
                     log.warning("waiting for the store: %s", error)
-                    told = True
+                    logged = True
             except StoreError:
                 log.exception("the store cannot be used")
             else:
@@ -149,158 +176,124 @@ class Gateway:
             await asyncio.sleep(backoff.next())
 
     async def handle(
-        self, request: web.BaseRequest, *, decoded: bool = False
-    ) -> web.StreamResponse:
-        """Answer one request. `decoded`: the server in front undoes gzip and deflate itself.
-
-        Raises nothing but web.HTTPException from `before_enqueue`, and CancelledError.
+        self, request: Request, before_enqueue: BeforeEnqueue | None = None
+    ) -> Response:
+        """Answer one request. Raises nothing but Rejected, by `before_enqueue`, and
+        CancelledError.
         """
-        begun, context = perf_counter(), self.context
+        begun = perf_counter()
         operation = "none"
-        extra: dict[str, str] = {}
+        cors_headers: dict[str, str] = {}
         try:
-            extra = self._cors.headers(request.headers)
-            operation, view = self._find(request, extra, decoded)
+            cors_headers = self.cors.headers(request.headers)
+            operation, view = self._find(request, before_enqueue)
             response = await view
-        except web.HTTPException:
+        except Rejected:
             raise
         except Exception as error:
-            response = self._refusal(error, operation)
-        if extra and not response.prepared:
-            cors.add(response, extra)
-        if context.hub.closing and not response.prepared:
-            response.force_close()  # and say so: the connection ends with the server
-        context.metrics.request(operation, response.status, perf_counter() - begun)
-        return response
+            response = self.refusal(error, operation)
+        if cors_headers:
+            response = cors.with_headers(response, cors_headers)
+        if self.hub.closing:
+            response = replace(response, close=True)
+        if response.stream is None or request.method == "HEAD":
+            self.metrics.request(operation, response.status, perf_counter() - begun)
+            return response
+        stream = self._measured(response.stream, operation, response.status, begun)
+        return replace(response, stream=stream)
 
-    def _refusal(self, error: Exception, operation: str) -> Reply:
-        """Return the answer to what a view raised."""
+    async def _measured(
+        self, stream: AsyncGenerator[bytes, None], operation: str, status: int, begun: float
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the parts of a stream, and count the request once it has ended."""
+        try:
+            async with aclosing(stream):
+                async for part in stream:
+                    yield part
+        except Exception:
+            log.exception("%s failed", operation)
+            raise
+        finally:
+            self.metrics.request(operation, status, perf_counter() - begun)
+
+    def refusal(self, error: Exception, operation: str) -> Response:
+        """Return the response to what a view raised."""
         if isinstance(error, Problem):
             return error.response()
         if isinstance(error, StoreError):
             if not isinstance(error, StoreUnavailable):
                 log.error("the store cannot be used: %s", error)
-            self.context.metrics.store_error()
+            self.metrics.store_error()
             return store_unavailable().response()
-        if isinstance(error, ConnectionError):  # the client went away half-way; nobody reads this
+        if isinstance(error, ConnectionError):  # the client has disconnected
             return Problem("malformed-body", "the connection was lost", close=True).response()
         log.error("%s failed", operation, exc_info=error)
         return internal().response()
 
-    def express(self) -> Express | None:
-        """Return the short way for plain submissions to a server that has no mount, None where none
-        is plain: its answer has CORS headers, or there is something to be asked before.
-        """
-        if self._cors.enabled or self._before_enqueue is not None:
-            return None
-        return Express(self.context, self._router, self._guard, self._refusal)
-
     def _find(
-        self, request: web.BaseRequest, extra: Mapping[str, str], decoded: bool
-    ) -> tuple[str, Awaitable[web.StreamResponse]]:
-        """Return what a request is for and the view that answers it; raises Problem."""
-        context, method, before = self.context, request.method, self._before_enqueue
-        _check_head(request, context.config.max_head)
+        self, request: Request, before_enqueue: BeforeEnqueue | None
+    ) -> tuple[str, Awaitable[Response]]:
+        """Return a request's operation and its view; raises Problem."""
+        method = request.method
+        _check_head(request, self.config.max_head)
         if method == "OPTIONS":
-            preflight = self._cors.preflight(request.headers)
+            preflight = self.cors.preflight(request.headers)
             if preflight is not None:
-                return "options", _at_once(preflight)
-        if self._guard is not None:
-            self._guard.check(request.headers.get("Authorization"))
-        url = request.rel_url
-        path = url.raw_path[len(context.config.mount) :]
-        query = url.raw_query_string
-        if query:
-            queries.check_utf8(query)
-        match = self._router.match(method, path)
+                return "options", _ready(preflight)
+        if self.guard is not None:
+            self.guard.check(request.headers.get("Authorization", ""))
+        path = request.path[len(self.config.mount) :]
+        if request.query:
+            queries.check_utf8(request.query)
+        match = self.router.match(method, path)
         if isinstance(match, Match):
-            view = submit(context, request, match.route, match.params, before, decoded=decoded)
-            return "submit", view
+            return "submit", self.submit.submit(request, match.route, match.params, before_enqueue)
         if isinstance(match, Malformed):
             raise Problem("invalid-query", match.detail)
         if isinstance(match, MethodNotAllowed):
-            return "options", _allowing(method, [*match.allow, "OPTIONS"])
-        return self._own(request, path, extra)
+            target = options([*match.allow, "OPTIONS"])
+        else:
+            target = own_target(method, path)
+        return self._view(request, target)
 
-    def _own(
-        self, request: web.BaseRequest, path: str, extra: Mapping[str, str]
-    ) -> tuple[str, Awaitable[web.StreamResponse]]:
-        method = request.method
-        if path == "*" and method == "OPTIONS":
-            return "options", _allowing(method, cors.METHODS.split(", "))
-        if not path.startswith("/"):
-            raise not_found()
-        segments = split_raw_path(path)
-        if isinstance(segments, Malformed):
-            raise Problem("invalid-query", segments.detail)
-        shape = tuple(None if at == 1 and part else part for at, part in enumerate(segments))
-        methods = _OWN.get(shape)
-        if methods is None:
-            raise not_found()
-        operation = methods.get("GET" if method == "HEAD" else method)
-        if operation is None:
-            heads = ["HEAD"] if "GET" in methods else []
-            return "options", _allowing(method, [*methods, *heads, "OPTIONS"])
-        return self._view(request, operation, segments, extra)
-
-    def _view(
-        self,
-        request: web.BaseRequest,
-        operation: str,
-        segments: list[str],
-        extra: Mapping[str, str],
-    ) -> tuple[str, Awaitable[web.StreamResponse]]:
-        context = self.context
-        if operation == "list":
-            return "list", jobs.listing(context, request)
+    def _view(self, request: Request, target: Target) -> tuple[str, Awaitable[Response]]:
+        """Return the operation and the view of one of the gateway's own paths."""
+        operation, job_id, allow = target
+        if operation == "options":
+            return operation, _options(request.method, allow)
         if operation == "docs":
-            return "docs", _at_once(self._page(docs_page, page_headers()))
+            return "docs", _ready(self._pages.docs)
         if operation == "openapi":
-            headers = {"Content-Type": replies.JSON, "Cache-Control": "no-cache"}
-            return "docs", _at_once(self._page(openapi_json, headers))
-        job_id = ids.parse(segments[1])
+            return "docs", _ready(self._pages.openapi)
         if job_id is None:
-            raise replies.missing()
-        if operation == "job":
-            if wants_events(",".join(request.headers.getall("Accept", []))):
-                return "events", sse.stream(context, request, job_id, extra)
-            return "job", jobs.show(context, request, job_id)
+            return "list", self._jobs.list(request)
         if operation == "result":
-            return "result", jobs.result(context, request, job_id)
+            return operation, self._jobs.result(request, job_id)
         if operation == "cancel":
-            return "cancel", jobs.cancel(context, request, job_id)
-        return "retry", jobs.retry(context, job_id)
-
-    def _page(
-        self, make: Callable[[GatewayConfig, bool], bytes], headers: Mapping[str, str]
-    ) -> web.Response:
-        """Return a page that is made once."""
-        key = make.__name__
-        if key not in self._pages:
-            self._pages[key] = make(self.context.config, self._guard is not None)
-        return Reply(body=self._pages[key], headers=headers)
+            return operation, self._jobs.cancel(request, job_id)
+        if operation == "retry":
+            return operation, self._jobs.retry(request, job_id)
+        if wants_events(",".join(request.headers.getall("Accept", []))):
+            return "events", self._events.stream(request, job_id)
+        return "job", self._jobs.show(request, job_id)
 
 
-async def _at_once(response: web.Response) -> web.Response:
+async def _ready(response: Response) -> Response:
     return response
 
 
-async def _allowing(method: str, methods: list[str]) -> web.Response:
-    """Answer OPTIONS, or refuse a method that the path does not take."""
-    allow = ", ".join(sorted(methods))
+async def _options(method: str, allow: str) -> Response:
+    """Answer OPTIONS, or refuse a method that the path does not support."""
     if method != "OPTIONS":
         raise method_not_allowed(allow)
-    return Reply(status=204, headers={"Allow": allow})
+    return Response(204, {"Allow": allow})
 
 
-def _check_head(request: web.BaseRequest, limit: int) -> None:
-    """Refuse headers that are too large together: the parser has a limit for each alone; and
-    HTTP/0.9, which knows neither headers nor statuses.
+def _check_head(request: Request, limit: int) -> None:
+    """Refuse HTTP/0.9, which has neither headers nor statuses, and headers whose total size exceeds
+    `limit`: the parser limits each of them only.
     """
-    if request.version.major != 1:
-        raise Problem("invalid-header", "the request is no HTTP/1.1", close=True)
-    if getattr(request.protocol, "slight", False):
-        return  # our own server has seen so few bytes that there is nothing to count
-    raw = request.raw_headers
-    if sum(map(len, chain.from_iterable(raw))) + 4 * len(raw) > limit:
-        raise Problem("headers-too-large", f"headers have at most {limit} bytes", close=True)
+    if request.version[0] != 1:
+        raise Problem("invalid-header", "only HTTP/1.1 is supported", close=True)
+    if request.head_size() > limit:
+        raise Problem("headers-too-large", f"the headers exceed {limit} bytes", close=True)

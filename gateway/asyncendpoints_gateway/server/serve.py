@@ -1,4 +1,4 @@
-"""The gateway as a server of its own: its port, its admin port, and how it ends."""
+"""The gateway as a process: its port, its admin port, and its shutdown."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from asyncendpoints_core.common.listening import cannot_listen, url_host
 from asyncendpoints_gateway.http.auth import guard_of
 from asyncendpoints_gateway.metrics import Labelled
 from asyncendpoints_gateway.server.app import Gateway
-from asyncendpoints_gateway.server.fast_path.protocol import HttpServer
+from asyncendpoints_gateway.server.http_server import http_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
+
+    from aiohttp import web
 
     from asyncendpoints_core.common.admin_server import MetricSource
     from asyncendpoints_core.process.settings import Settings
@@ -29,7 +31,7 @@ log = logging.getLogger("asyncendpoints.gateway")
 
 BACKLOG: Final = 1_024
 SHUTDOWN_SECONDS: Final = 10.0
-"""How long requests under way may take to be answered once the server ends."""
+"""How long requests in progress may take once the server shuts down."""
 
 
 class Server:
@@ -47,46 +49,45 @@ class Server:
     ) -> None:
         """Prepare; UsageError when bearer tokens cannot be read.
 
-        `port` takes the place of the settings'. `folder` is where a relative path of the resource
-        begins. `owns_policy`: see Gateway.
+        `port` overrides the settings. Relative paths in the resource are resolved against
+        `folder`. `owns_policy`: see Gateway.
         """
         guard = guard_of(endpoint, settings.auth_tokens_file, folder)
         self.gateway = Gateway(endpoint, store, guard=guard, owns_policy=owns_policy)
         self._host = settings.http_host
         self._port = settings.http_port if port is None else port
-        self._http: HttpServer | None = None
+        self._http: web.Server | None = None
         self._listener: asyncio.Server | None = None
         if guard is None and not is_loopback(self._host):
             log.warning(
-                "%s listens on %s without gateway.auth: whoever reaches it may submit jobs and "
-                "read their results",
+                "%s listens on %s without gateway.auth: any client that can connect may submit "
+                "jobs and read their results",
                 endpoint.name,
                 self._host,
             )
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The port that it listens on."""
         return self._port
 
     @property
     def url(self) -> str:
-        """Where it can be reached from this machine."""
+        """The URL for clients on this machine."""
         return f"http://{url_host(self._host)}:{self._port}"
 
     async def start(self) -> None:
         """Listen, and connect to the store in the background. Raises CannotListen."""
         loop = asyncio.get_running_loop()
-        config = self.gateway.context.config
-        self._http = HttpServer(self.gateway.handle, config.max_head, self.gateway.express())
+        self._http = http_server(self.gateway)
         self._listener = await listen(loop, self._http, self._host, self._port)
         self._port = self._listener.sockets[0].getsockname()[1]
         self.gateway.start()
 
     async def stop(self) -> None:
-        """Take no more connections, answer what is under way, let waits answer with what they have.
+        """Accept no more connections, answer the requests in progress, and end waits.
 
-        The store stays open: it is the caller's.
+        The store stays open: the caller closes it.
         """
         if self._http is None or self._listener is None:
             return
@@ -106,8 +107,8 @@ def admin_server(
 ) -> AdminServer:
     """Return the admin server of a process that serves endpoints.
 
-    `sources` are further metrics, such as a worker's, by endpoint name. Ready is a process whose
-    gateways have each reached their store once: docs/rules.md K2.
+    `sources` are further metrics, such as a worker's, by endpoint name. A process is ready once
+    each of its gateways has reached its store: docs/rules.md K2.
     """
     gateways = [server.gateway for server in servers]
 
@@ -118,9 +119,7 @@ def admin_server(
     return AdminServer(
         settings.admin_host or settings.http_host,
         DEFAULT_PORT if settings.admin_port is None else settings.admin_port,
-        Labelled(
-            [*((each.endpoint.name, each.context.metrics.registry) for each in gateways), *sources]
-        ),
+        Labelled([*((each.endpoint.name, each.metrics.registry) for each in gateways), *sources]),
         unready,
     )
 
@@ -135,11 +134,11 @@ async def serve(
     stopping: asyncio.Event | None = None,
     owns_policy: bool = False,
 ) -> None:
-    """Serve `endpoint` with its admin port until SIGTERM or SIGINT, then end in good order.
+    """Serve `endpoint` with its admin port until SIGTERM or SIGINT, then shut down gracefully.
 
-    `announce` is told `NAME ready at http://…` once the port is open. With `stopping` the caller
-    says when to end, and no signal is handled here. `owns_policy`: see Gateway. The
-    store is opened here and closed by the caller. Raises CannotListen and UsageError.
+    `announce` is called with `NAME ready at http://…` once the port is open. `stopping` replaces
+    the signals. `owns_policy`: see Gateway. The store is opened here and closed by the caller.
+    Raises CannotListen and UsageError.
     """
     if stopping is None:
         stopping = asyncio.Event()
@@ -150,7 +149,7 @@ async def serve(
     try:
         await server.start()
         await admin.start()
-        _settle_memory()
+        _tune_garbage_collection()
         if announce is not None:
             announce(f"{endpoint.name} ready at {server.url}")
         await stopping.wait()
@@ -159,9 +158,9 @@ async def serve(
         await admin.stop()
 
 
-def _settle_memory() -> None:
-    """Leave what was loaded at the start out of every garbage collection from now on, and collect
-    less often: what requests leave behind has hardly any cycles.
+def _tune_garbage_collection() -> None:
+    """Exclude everything loaded so far from garbage collection, and collect less often: requests
+    create hardly any reference cycles.
     """
     gc.collect()
     gc.freeze()
@@ -169,9 +168,9 @@ def _settle_memory() -> None:
 
 
 async def listen(
-    loop: asyncio.AbstractEventLoop, server: HttpServer, host: str, port: int
+    loop: asyncio.AbstractEventLoop, server: web.Server, host: str, port: int
 ) -> asyncio.Server:
-    """Open the port; raises CannotListen with what to do about it."""
+    """Open the port. Raises CannotListen."""
     try:
         return await loop.create_server(server, host, port, backlog=BACKLOG)
     except OSError as error:
@@ -179,7 +178,7 @@ async def listen(
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches an address."""
+    """Return whether an address is reachable from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

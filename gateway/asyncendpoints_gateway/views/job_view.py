@@ -1,4 +1,4 @@
-"""The JSON of a job, as every client sees it, and its entity tag."""
+"""The JSON of a job, as every client sees it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from asyncendpoints_core.common.time_source import rfc3339
-from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import Priority
 from asyncendpoints_core.jobs.states import State
 
@@ -20,7 +19,7 @@ _STATES = {state: state.value for state in State}
 
 
 class Links(msgspec.Struct):
-    """Where to go from a job: `cancel` is for DELETE, `retry` for POST."""
+    """URL paths of a job: `cancel` is for DELETE, `retry` for POST."""
 
     self: str
     result: str
@@ -37,14 +36,14 @@ class ErrorView(msgspec.Struct):
 
 
 class ProgressView(msgspec.Struct):
-    """How far a job is."""
+    """A job's progress."""
 
     fraction: float
     message: str
 
 
 class AttemptView(msgspec.Struct, rename="camel"):
-    """One ended run."""
+    """One finished attempt."""
 
     number: int
     started_at: str | None
@@ -54,7 +53,7 @@ class AttemptView(msgspec.Struct, rename="camel"):
 
 
 class JobView(msgspec.Struct, rename="camel"):
-    """A job as clients see it: every field is always there, null when unset."""
+    """A job as clients see it: every field is always present, null when unset."""
 
     id: str
     name: str
@@ -92,57 +91,22 @@ def _second(seconds: int) -> str:
 def timestamp(ms: int) -> str | None:
     """Return a time as RFC 3339 in UTC with milliseconds, None when it is unset (0).
 
-    A gateway writes thousands of times that lie within a few seconds: only the milliseconds differ.
+    Most times lie within a few seconds of each other, so whole seconds are cached.
     """
     return f"{_second(ms // 1000)}{ms % 1000:03d}Z" if ms else None
 
 
-def encode_job(job: Job, base: str, here: str | None = None) -> bytes:
-    """Return the job as JSON; `here` is its own path, if that is known already.
-
-    A job that was just created, the commonest by far, is written out directly: all that can differ
-    between two of these is filled into one template.
-    """
-    if job.revision != 1 or job.attempt or job.error or job.progress or job.started_ms:
-        return _encoder.encode(view(job, base))
-    here = here or f"{base}/jobs/{ids.text(job.id)}"  # needs no escape in JSON
-    job_id, created = here[-36:], timestamp(job.created_ms)
-    state = "Queued" if job.state is State.QUEUED else job.state.value
-    due, ends = job.not_before_ms, job.expires_at_ms
-    return (
-        f'{{"id":"{job_id}","name":{_quoted(job.name)},"state":"{state}","attempt":0,'
-        f'"maxAttempts":{job.max_attempts},"crashes":{job.crashes},'
-        f'"priority":"{_PRIORITIES[job.priority]}","progress":null,"error":null,"attempts":[],'
-        f'"createdAt":"{created}","notBefore":{_time(due)},"startedAt":null,"completedAt":null,'
-        f'"updatedAt":"{timestamp(job.updated_ms)}","expiresAt":{_time(ends)},'
-        f'"cancelRequestedAt":{_time(job.cancel_requested_ms)},{_links(here)}}}'
-    ).encode()
+def encode_job(job: Job, here: str) -> bytes:
+    """Return the job as JSON; `here` is its URL path, which ends in its id."""
+    return _encoder.encode(view(job, here))
 
 
-def _time(ms: int) -> str:
-    return f'"{_second(ms // 1000)}{ms % 1000:03d}Z"' if ms else "null"
-
-
-def _links(here: str) -> str:
-    return (
-        f'"links":{{"self":"{here}","result":"{here}/result","cancel":"{here}",'
-        f'"retry":"{here}/retry"}}'
-    )
-
-
-@lru_cache(maxsize=256)
-def _quoted(text: str) -> str:
-    return _encoder.encode(text).decode()
-
-
-def view(job: Job, base: str) -> JobView:
-    """Return what clients see of `job`; links begin with `base`."""
-    job_id = ids.text(job.id)
-    here = f"{base}/jobs/{job_id}"
+def view(job: Job, here: str) -> JobView:
+    """Return the job as clients see it; `here` is its URL path, which ends in its id."""
     progress = job.progress
     created = timestamp(job.created_ms)
     return JobView(
-        job_id,
+        here[-36:],
         job.name,
         _STATES[job.state],
         job.attempt,
@@ -164,7 +128,7 @@ def view(job: Job, base: str) -> JobView:
 
 
 def error_view(error: JobError | None) -> ErrorView | None:
-    """Return what clients see of an error."""
+    """Return an error as clients see it."""
     return None if error is None else ErrorView(error.code, error.message, error.retryable)
 
 

@@ -5,102 +5,86 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
-
 from asyncendpoints_core.errors import StoreUnavailable
-from asyncendpoints_gateway.http import cors
-from asyncendpoints_gateway.server.fast_path.response import Reply
-from asyncendpoints_gateway.views import replies
+from asyncendpoints_gateway.http.messages import Response
+from asyncendpoints_gateway.views.responses import existing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator
 
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.jobs.records import Job
     from asyncendpoints_core.store.protocol import Found
-    from asyncendpoints_gateway.context import Context
-    from asyncendpoints_gateway.intake.long_poll import Watch
+    from asyncendpoints_gateway.http.messages import Request
+    from asyncendpoints_gateway.intake.long_poll import Hub, Watch
+    from asyncendpoints_gateway.views.responses import JobResponses
 
 COMMENT_SECONDS: Final = 15.0
-"""A comment that often keeps proxies from closing the stream."""
+"""Interval of comments on an idle stream, which keep proxies from closing it."""
 GAP_SECONDS: Final = 0.05
-"""Progress that comes faster is seen in fewer events, the last one always."""
+"""Faster progress is sent as fewer events, always including the last."""
 RECONNECT_MS: Final = 5_000
-"""When a browser comes back, told to those who cannot be given a stream now."""
+"""When a browser reconnects that could not be given a stream."""
+HEADERS: Final = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "private, no-cache",
+    "Vary": "Accept",
+    "X-Accel-Buffering": "no",
+}
 
 
-def event(context: Context, job: Job) -> bytes:
-    """Return one event: the job as it is."""
-    return b"id: %d\nevent: job\ndata: %b\n\n" % (job.revision, replies.job_body(context, job))
+class EventView:
+    """GET /jobs/{id} for clients that prefer text/event-stream."""
 
+    def __init__(self, hub: Hub, responses: JobResponses) -> None:
+        """Stream the jobs that `hub` watches."""
+        self._hub = hub
+        self._responses = responses
 
-async def stream(
-    context: Context, request: web.BaseRequest, job_id: JobId, extra: Mapping[str, str]
-) -> web.StreamResponse:
-    """GET /jobs/{id} for those who prefer text/event-stream. `extra` headers go with the answer."""
-    found = await context.get(job_id)
-    job = replies.existing(found)
-    if job.final and request.headers.get("Last-Event-ID", "").strip() == str(job.revision):
-        return Reply(status=204)  # which tells a browser not to come back
-    response = web.StreamResponse(
-        headers={
-            "Content-Type": "text/event-stream",
-            "Cache-Control": "private, no-cache",
-            "Vary": "Accept",
-            "X-Accel-Buffering": "no",
-        }
-    )
-    cors.add(response, extra)
-    if request.method == "HEAD":
-        return response
-    watch = None if job.final else context.hub.watch(job_id)
-    await response.prepare(request)
-    try:
-        await response.write(event(context, job))
-        if watch is not None:
-            with watch:
-                await _follow(context, request, response, watch, job.revision)
-        elif not job.final:
-            await response.write(b"retry: %d\n\n" % RECONNECT_MS)
-        await response.write_eof()
-    except ConnectionError:
-        pass  # the client went away
-    return response
+    async def stream(self, request: Request, job_id: JobId) -> Response:
+        """Return the stream; 204 when the client has seen the job's final state."""
+        job = existing(await self._hub.get(job_id))
+        if job.final and request.headers.get("Last-Event-ID", "").strip() == str(job.revision):
+            return Response(204)  # browsers then do not reconnect
+        return Response(200, HEADERS, stream=self._events(request, job))
 
-
-async def _follow(
-    context: Context,
-    request: web.BaseRequest,
-    response: web.StreamResponse,
-    watch: Watch,
-    sent: int,
-) -> None:
-    """Write an event for every change until the job is final, removed, or the gateway closes."""
-    loop = asyncio.get_running_loop()
-    written = loop.time()
-    while True:
-        found = await _read(watch)
-        if found is not None:
-            job = found.job
-            if job is None:
-                return
-            if job.revision != sent:
-                await response.write(event(context, job))
-                sent, written = job.revision, loop.time()
-            if job.final:
-                return
-        if context.hub.closing or request.transport is None:
+    async def _events(self, request: Request, job: Job) -> AsyncGenerator[bytes, None]:
+        """Yield the job as it is, then an event for every change until it is final or removed."""
+        watch = None if job.final else self._hub.watch(job.id)
+        yield self._event(job)
+        if watch is None:
+            if not job.final:
+                yield b"retry: %d\n\n" % RECONNECT_MS
             return
-        quiet = written + COMMENT_SECONDS - loop.time()
-        if await watch.pause(quiet, lambda: request.transport is None):
-            await asyncio.sleep(max(0.0, written + GAP_SECONDS - loop.time()))
-        else:
-            await response.write(b": still here\n\n")
-            written = loop.time()  # and read again, in case a message was lost
+        loop = asyncio.get_running_loop()
+        written = loop.time()
+        sent = job.revision
+        with watch:
+            while True:
+                found = await _read(watch)
+                if found is not None:
+                    if found.job is None:
+                        return
+                    if found.job.revision != sent:
+                        yield self._event(found.job)
+                        sent, written = found.job.revision, loop.time()
+                    if found.job.final:
+                        return
+                if self._hub.closing or request.client_gone():
+                    return
+                quiet = written + COMMENT_SECONDS - loop.time()
+                if await watch.pause(quiet, request.client_gone):
+                    await asyncio.sleep(max(0.0, written + GAP_SECONDS - loop.time()))
+                else:
+                    yield b": keep-alive\n\n"
+                    written = loop.time()  # and read again, in case a message was lost
+
+    def _event(self, job: Job) -> bytes:
+        return b"id: %d\nevent: job\ndata: %b\n\n" % (job.revision, self._responses.body(job))
 
 
 async def _read(watch: Watch) -> Found | None:
-    """Return the job as it is, None while the store cannot be reached: the stream outlives that."""
+    """Return the job, None while the store is unavailable: a stream survives an outage."""
     try:
         return await watch.read()
     except StoreUnavailable:

@@ -1,4 +1,4 @@
-"""A request to a route becomes a job: the one view that everything else exists for."""
+"""The view of a route: a request becomes a job."""
 
 from __future__ import annotations
 
@@ -10,115 +10,204 @@ from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.jobs.records import Idempotency, NewJob, Priority, Request
+from asyncendpoints_core.jobs.records import Idempotency, NewJob, Priority
+from asyncendpoints_core.jobs.records import Request as StoredRequest
 from asyncendpoints_core.process.telemetry import parse_traceparent
 from asyncendpoints_core.store.protocol import EnqueueStatus, Found
 from asyncendpoints_gateway.http import headers as read
 from asyncendpoints_gateway.http.bodies import check_body, read_body
-from asyncendpoints_gateway.http.problems import Problem, store_unavailable
-from asyncendpoints_gateway.views import replies
+from asyncendpoints_gateway.http.cors import with_headers
+from asyncendpoints_gateway.http.headers import submission_headers
+from asyncendpoints_gateway.http.problems import Problem, endpoint_closed, store_unavailable
+from asyncendpoints_gateway.views.responses import existing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from aiohttp import web
-    from yarl import URL
-
-    from asyncendpoints_core.jobs.records import Job
+    from asyncendpoints_core.jobs.ids import JobId
+    from asyncendpoints_core.jobs.records import Job, Result
     from asyncendpoints_core.store.protocol import Enqueued
-    from asyncendpoints_gateway.config import RouteConfig
-    from asyncendpoints_gateway.context import Context
-    from asyncendpoints_gateway.http.headers import Sifted
+    from asyncendpoints_gateway.config import GatewayConfig, RouteConfig
+    from asyncendpoints_gateway.http.headers import SubmissionHeaders
+    from asyncendpoints_gateway.http.messages import Request, Response
+    from asyncendpoints_gateway.intake.group_commit import Batcher
+    from asyncendpoints_gateway.intake.long_poll import Hub
+    from asyncendpoints_gateway.metrics import Metrics
+    from asyncendpoints_gateway.views.responses import JobResponses
 
-    BeforeEnqueue = Callable[[web.BaseRequest], Awaitable[None]]
+    BeforeEnqueue = Callable[[], Awaitable[None]]
+    ReadResult = Callable[[JobId], Awaitable[tuple[Found, Result | None]]]
 
 log = logging.getLogger("asyncendpoints.gateway")
 
 KEY_HEADERS: Final = ("idempotency-key", "x-async-request-id")
+OPTION_HEADERS: Final = frozenset({"job-delay", "job-expires", "job-priority", *KEY_HEADERS})
 _CREATED, _REPLAYED = EnqueueStatus.CREATED, EnqueueStatus.REPLAYED
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _REPLAY: Final[Mapping[str, str]] = MappingProxyType({"Idempotent-Replayed": "true"})
-ASKING: Final = frozenset({"job-delay", "job-expires", "job-priority", *KEY_HEADERS})
 
 
-async def submit(
-    context: Context,
-    request: web.BaseRequest,
-    route: RouteConfig,
-    params: dict[str, str],
-    before_enqueue: BeforeEnqueue | None = None,
-    *,
-    decoded: bool = False,
-) -> web.StreamResponse:
-    """Validate, enqueue, and answer 202, or with the result if the client prefers to wait."""
-    try:
-        sifted = read.sift(request.headers, route.keep)
-        limit = context.config.max_body
-        body = await read_body(request, sifted.given, limit, decoded=decoded)
-        new = job_of(context, request.method, request.rel_url, route, params, sifted, body)
-        if before_enqueue is not None:
-            await before_enqueue(request)
-        answer = await context.enqueue.ask(new)
-        job, extra = accept(context, route, answer)
-    except (Problem, StoreUnavailable) as error:
-        refused(context, route, error)
-        raise
-    if "prefer" in sifted.given:
-        wait = read.prefer_wait(sifted.given["prefer"])
-        if wait is not None:
-            return await _waited(context, request, Found(job, ahead=answer.ahead), wait, extra)
-    return replies.accepted(context, job, answer.ahead, extra)
+class SubmitView:
+    """Validates requests, enqueues them and answers 202, or with the result if a client waits.
+
+    The fast path uses the parts (`new_job`, `accept`, `count_refusal`) without the rest.
+    """
+
+    def __init__(
+        self,
+        config: GatewayConfig,
+        enqueue: Batcher[NewJob, Enqueued],
+        hub: Hub,
+        read_result: ReadResult,
+        responses: JobResponses,
+        metrics: Metrics,
+    ) -> None:
+        """Submit through `enqueue`; `hub` and `read_result` serve `Prefer: wait`."""
+        self._max_body = config.max_body
+        self._max_attempts = config.max_attempts
+        self._enqueue = enqueue
+        self._hub = hub
+        self._read_result = read_result
+        self._responses = responses
+        self._metrics = metrics
+
+    async def submit(
+        self,
+        request: Request,
+        route: RouteConfig,
+        params: dict[str, str],
+        before_enqueue: BeforeEnqueue | None,
+    ) -> Response:
+        """Answer a request to `route`. `before_enqueue` runs once the request is validated."""
+        try:
+            headers = submission_headers(request.headers, route.keep)
+            body = await read_body(request, headers.given, self._max_body)
+            new = self.new_job(
+                request.method, request.path, request.query, route, params, headers, body
+            )
+            if before_enqueue is not None:
+                await before_enqueue()
+            answer = await self._enqueue.ask(new)
+            job, extra = self.accept(route, answer)
+        except (Problem, StoreUnavailable) as error:
+            self.count_refusal(route, error)
+            raise
+        if "prefer" in headers.given:
+            wait = read.prefer_wait(headers.given["prefer"])
+            if wait is not None:
+                return await self._wait(request, Found(job, ahead=answer.ahead), wait, extra)
+        return self._responses.accepted(job, answer.ahead, extra)
+
+    def new_job(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        route: RouteConfig,
+        params: dict[str, str],
+        headers: SubmissionHeaders,
+        body: bytes,
+    ) -> NewJob:
+        """Return the job that a request describes; raises Problem."""
+        given, kept = headers.given, headers.kept
+        content_type = given.get("content-type", "")
+        if body or route.schema is not None:
+            check_body(body, content_type, route.schema)
+        if "traceparent" in kept and parse_traceparent(kept["traceparent"]) is None:
+            del kept["traceparent"]  # not valid: neither is passed on
+            kept.pop("tracestate", None)  # (W3C Trace Context §3.2.2.3)
+        stored = StoredRequest(method, path, query, params, kept, content_type, body)
+        delay_ms = ttl_ms = 0
+        priority, idempotency = Priority.NORMAL, None
+        if not OPTION_HEADERS.isdisjoint(given):
+            if (value := headers.single("job-delay")) is not None:
+                delay_ms = read.seconds_ms("Job-Delay", value, positive=False)
+            if (value := headers.single("job-expires")) is not None:
+                ttl_ms = read.seconds_ms("Job-Expires", value, positive=True)
+            if (value := headers.single("job-priority")) is not None:
+                priority = read.priority(value)
+            idempotency = _idempotency(headers, stored)
+        return NewJob(
+            ids.new(time.time_ns() // 1_000_000),
+            route.job,
+            stored,
+            self._max_attempts,
+            priority,
+            delay_ms,
+            ttl_ms,
+            idempotency,
+        )
+
+    def accept(self, route: RouteConfig, answer: Enqueued) -> tuple[Job, Mapping[str, str]]:
+        """Return the created or replayed job and the headers that say which.
+
+        Raises Problem when the store refused, StoreUnavailable when the outcome is unknown.
+        """
+        job, status = answer.job, answer.status
+        if job is not None and (status is _CREATED or status is _REPLAYED):
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("accepted %s", job.name, extra={"job_id": ids.text(job.id)})
+            if status is _CREATED:
+                self._metrics.submission(route.job, "created")
+                return job, _NO_HEADERS
+            self._metrics.submission(route.job, "replayed")
+            return job, _REPLAY
+        if status is EnqueueStatus.MISMATCH:
+            raise Problem(
+                "idempotency-mismatch", "the key was used for a request with different content"
+            )
+        if status is EnqueueStatus.FULL:
+            raise self._responses.queue_full()
+        if status is EnqueueStatus.CLOSED:
+            raise endpoint_closed()
+        # The job of a replay was removed at this moment: sent again, it would be created.
+        raise store_unavailable()
+
+    def count_refusal(self, route: RouteConfig, error: Exception) -> None:
+        """Count a submission that did not become a job."""
+        if isinstance(error, Problem):
+            self._metrics.submission(route.job, error.name)
+        elif isinstance(error, StoreUnavailable):
+            self._metrics.submission(route.job, "store-unavailable")
+
+    async def _wait(
+        self, request: Request, found: Found, wait: int, extra: Mapping[str, str]
+    ) -> Response:
+        """Answer as GET {Location}/result would, once the job is final or `wait` seconds passed."""
+        job = existing(found)
+        applied = {**extra, "Preference-Applied": f"wait={wait}"}
+        try:
+            if not job.final:
+                # The job is accepted: from here on the response is never an error.
+                latest, waited = await self._hub.wait(
+                    job.id,
+                    wait,
+                    lambda read: read.job is None or read.job.final,
+                    request.client_gone,
+                )
+                if latest.job is not None and not latest.job.final:
+                    headers = applied if waited else extra
+                    return self._responses.accepted(latest.job, latest.ahead, headers)
+            found, result = await self._read_result(job.id)
+            if found.job is not None and not found.job.final:  # retried in the meantime
+                return self._responses.accepted(found.job, found.ahead, applied)
+            response = self._responses.result(found, result)
+        except StoreUnavailable:
+            return self._responses.accepted(job, found.ahead, extra)
+        except Problem as problem:
+            response = problem.response()
+        return with_headers(response, {"Location": self._responses.location(job), **applied})
 
 
-def job_of(
-    context: Context,
-    method: str,
-    url: URL,
-    route: RouteConfig,
-    params: dict[str, str],
-    sifted: Sifted,
-    body: bytes,
-) -> NewJob:
-    """Return the job that a request asks for; raises Problem."""
-    given, kept = sifted.given, sifted.kept
-    content_type = given.get("content-type", "")
-    if body or route.schema is not None:
-        check_body(body, content_type, route.schema)
-    if "traceparent" in kept and parse_traceparent(kept["traceparent"]) is None:
-        del kept["traceparent"]  # W3C Trace Context §3.2.2.3: not to be passed on,
-        kept.pop("tracestate", None)  # and what belongs to it neither
-    stored = Request(method, url.raw_path, url.raw_query_string, params, kept, content_type, body)
-    delay_ms = ttl_ms = 0
-    priority, idempotency = Priority.NORMAL, None
-    if not ASKING.isdisjoint(given):
-        if (value := sifted.single("job-delay")) is not None:
-            delay_ms = read.seconds_ms("Job-Delay", value, positive=False)
-        if (value := sifted.single("job-expires")) is not None:
-            ttl_ms = read.seconds_ms("Job-Expires", value, positive=True)
-        if (value := sifted.single("job-priority")) is not None:
-            priority = read.priority(value)
-        idempotency = _idempotency(sifted, stored)
-    return NewJob(
-        ids.new(time.time_ns() // 1_000_000),
-        route.job,
-        stored,
-        context.config.max_attempts,
-        priority,
-        delay_ms,
-        ttl_ms,
-        idempotency,
-    )
-
-
-def _idempotency(sifted: Sifted, stored: Request) -> Idempotency | None:
+def _idempotency(headers: SubmissionHeaders, stored: StoredRequest) -> Idempotency | None:
     for name in KEY_HEADERS:
-        value = sifted.single(name)
+        value = headers.single(name)
         if value is not None:
             return Idempotency(read.idempotency_key(value, name), fingerprint(stored))
     return None
 
 
-def fingerprint(request: Request) -> bytes:
+def fingerprint(request: StoredRequest) -> bytes:
     """Return 16 bytes that differ when method, path, query, content type or body differ."""
     digest = hashlib.blake2b(digest_size=16)
     for part in (request.method, request.path, request.query, request.content_type):
@@ -127,82 +216,3 @@ def fingerprint(request: Request) -> bytes:
         digest.update(data)
     digest.update(request.body)
     return digest.digest()
-
-
-def accept(context: Context, route: RouteConfig, answer: Enqueued) -> tuple[Job, Mapping[str, str]]:
-    """Return the job that the store has made or had, and what the answer says beside it.
-
-    Raises Problem when the store took nothing, StoreUnavailable when it cannot tell.
-    """
-    job, status = answer.job, answer.status
-    if job is not None and (status is _CREATED or status is _REPLAYED):
-        if log.isEnabledFor(logging.DEBUG):
-            log.debug("accepted %s", job.name, extra={"job_id": ids.text(job.id)})
-        if status is _CREATED:
-            context.metrics.submission(route.job, "created")
-            return job, _NOTHING
-        context.metrics.submission(route.job, "replayed")
-        return job, _REPLAY
-    if status is EnqueueStatus.MISMATCH:
-        raise Problem("idempotency-mismatch", "the key was used for a request with other content")
-    if status is EnqueueStatus.FULL:
-        raise queue_full(context)
-    if status is EnqueueStatus.CLOSED:
-        raise store_unavailable("the endpoint is being deleted and accepts nothing more")
-    # A replay whose job went at that very moment: sent again, it would be created.
-    raise store_unavailable()
-
-
-def refused(context: Context, route: RouteConfig, error: Exception) -> None:
-    """Count a submission that became no job."""
-    if isinstance(error, Problem):
-        context.metrics.submission(route.job, error.name)
-    elif isinstance(error, StoreUnavailable):
-        context.metrics.submission(route.job, "store-unavailable")
-
-
-def queue_full(context: Context) -> Problem:
-    """Return the 429, with the time in which one place should become free."""
-    drain = context.sampler.drain
-    seconds = drain.until_done(0) - drain.run_seconds
-    return Problem(
-        "queue-full",
-        "as many jobs wait as may; try again later",
-        headers={"Retry-After": str(max(1, min(3_600, round(seconds))))},
-    )
-
-
-async def _waited(
-    context: Context,
-    request: web.BaseRequest,
-    found: Found,
-    wait: int,
-    extra: Mapping[str, str],
-) -> web.Response:
-    """Answer as GET {Location}/result would, once the job is final or `wait` seconds are over."""
-    job = replies.existing(found)
-    here = {"Location": replies.location(context, job.id), **extra}
-    applied = {"Preference-Applied": f"wait={wait}"}
-    try:
-        if not job.final:
-            # The job is accepted: whatever happens from here on, the answer is never an error.
-            latest, waited = await context.hub.wait(
-                job.id,
-                wait,
-                lambda read: read.job is None or read.job.final,
-                lambda: request.transport is None,
-            )
-            if latest.job is not None and not latest.job.final:
-                if waited:
-                    extra = {**extra, **applied}
-                return replies.accepted(context, latest.job, latest.ahead, extra)
-        found, result = await context.call(context.store.result(job.id))
-        if found.job is not None and not found.job.final:  # retried by someone meanwhile
-            return replies.accepted(context, found.job, found.ahead, {**extra, **applied})
-        response = replies.result_response(context, found, result)
-    except StoreUnavailable:
-        return replies.accepted(context, job, found.ahead, extra)
-    except Problem as problem:
-        response = problem.response()
-    response.headers.update({**here, **applied})
-    return response

@@ -83,7 +83,7 @@ class Site:
         self.store = store
         self.session = session
         self._hand: Hand | None = None
-        self.until_waiting = entrance(server.gateway.context.hub)
+        self.until_waiting = entrance(server.gateway.hub)
 
     @property
     def port(self) -> int:

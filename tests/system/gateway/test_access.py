@@ -50,7 +50,7 @@ async def test_bearer_tokens_guard_everything(tokens: Path) -> None:
 async def test_the_tokens_are_read_again_when_they_change(
     tokens: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asyncendpoints_gateway.http.auth.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("asyncendpoints_gateway.http.auth.CHECK_SECONDS", 0.0)
     async with serving(MemoryStore(), auth_tokens_file=tokens) as site:
 
         async def status(token: str) -> int:

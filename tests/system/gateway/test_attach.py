@@ -91,7 +91,7 @@ async def test_inside_an_application_that_is_part_of_another() -> None:
 
 @pytest.mark.parametrize("prefix", ["async", "/async/", "/", "/{x}"])
 def test_a_prefix_that_is_no_path_is_refused(prefix: str) -> None:
-    with pytest.raises(UsageError, match="prefix is a path"):
+    with pytest.raises(UsageError, match="prefix must be a path"):
         attach(web.Application(), endpoint(), MemoryStore(), prefix=prefix)
 
 
@@ -182,7 +182,7 @@ async def test_what_the_applications_server_answers_by_itself(prefix: str) -> No
 async def test_waits_answer_when_the_application_ends() -> None:
     store = MemoryStore()
     app = web.Application()
-    until_waiting = entrance(attach(app, endpoint(), store).context.hub)
+    until_waiting = entrance(attach(app, endpoint(), store).hub)
     async with _client(app) as client:
         path = (await client.post("/reports/7")).headers["Location"]
         poll = asyncio.create_task(client.get(f"{path}?wait=60"))

@@ -1,4 +1,4 @@
-"""The short way of plain submissions: it answers and stores as aiohttp's way does."""
+"""The fast path of plain submissions: it answers and stores as the ordinary path does."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_gateway.server.fast_path import protocol
-from asyncendpoints_gateway.server.fast_path.submissions import Express
+from asyncendpoints_gateway.server.fast_path.submissions import FastSubmissions
 from support.http.fixtures import site, store
 from support.http.gateway import Site, endpoint, serving
 
@@ -35,7 +35,7 @@ def post(path: bytes, headers: bytes = b"", body: bytes = b"", method: bytes = b
     )
 
 
-# What either way may make of them is the same: an acceptance or a refusal.
+# Both paths accept or refuse these alike.
 PLAIN = {
     "literal": post(b"/reports/latest", JSON, b'{"a": 1}'),
     "parameter": post(b"/reports/7", JSON, b"[]"),
@@ -55,7 +55,7 @@ PLAIN = {
     "refused: schema": post(b"/checked", JSON, b'{"a": -3}'),
     "refused: no JSON": post(b"/checked", b"Content-Type: text/plain\r\n", b"1"),
 }
-# These never go the short way.
+# These never take the fast path.
 OTHERS = {
     "query": post(b"/reports/7?a=b", b"", b"x"),
     "malformed path": post(b"/reports/%ff", b"", b"x"),
@@ -73,15 +73,15 @@ OTHERS = {
 
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each request so far went the short way."""
+    """Whether each request so far took the fast path."""
     found: list[bool] = []
-    take = Express.take
+    take = FastSubmissions.take
 
-    def watched(self: Express, *args: Any) -> bool:
+    def watched(self: FastSubmissions, *args: Any) -> bool:
         found.append(take(self, *args))
         return found[-1]
 
-    monkeypatch.setattr(Express, "take", watched)
+    monkeypatch.setattr(FastSubmissions, "take", watched)
     return found
 
 
@@ -109,7 +109,7 @@ async def wire(site: Site) -> AsyncIterator[Wire]:
         writer.close()
 
 
-async def told(site: Site, *pieces: bytes) -> tuple[Any, Request | None]:
+async def exchange(site: Site, *pieces: bytes) -> tuple[Any, Request | None]:
     """Send a request in pieces; return its answer without what is new each time, and the job's
     request as a worker gets it.
     """
@@ -136,26 +136,26 @@ async def told(site: Site, *pieces: bytes) -> tuple[Any, Request | None]:
 
 
 @pytest.mark.parametrize("name", PLAIN)
-async def test_both_ways_answer_and_store_alike(site: Site, taken: list[bool], name: str) -> None:
+async def test_both_paths_answer_and_store_alike(site: Site, taken: list[bool], name: str) -> None:
     request = PLAIN[name]
-    short = await told(site, request)
+    fast = await exchange(site, request)
     assert taken == [True]
     cut = request.index(b"Content-Length")
-    assert await told(site, request[:cut], request[cut:]) == short
-    ordinary = Express.take
-    Express.take = lambda *_: False  # type: ignore[method-assign]
+    assert await exchange(site, request[:cut], request[cut:]) == fast
+    ordinary = FastSubmissions.take
+    FastSubmissions.take = lambda *_: False  # type: ignore[method-assign]
     try:
-        assert await told(site, request) == short
+        assert await exchange(site, request) == fast
     finally:
-        Express.take = ordinary  # type: ignore[method-assign]
+        FastSubmissions.take = ordinary  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("name", OTHERS)
-async def test_what_is_not_plain_goes_the_ordinary_way(
+async def test_what_is_not_plain_takes_the_ordinary_path(
     store: Store, taken: list[bool], name: str
 ) -> None:
     async with serving(store, endpoint(gateway={"maxBodyBytes": 2_048})) as site:
-        status, _ = (await told(site, OTHERS[name]))[0]
+        status, _ = (await exchange(site, OTHERS[name]))[0]
         assert status < 500
         assert not any(taken)
 
@@ -166,7 +166,7 @@ async def test_with_cors_nothing_is_plain(store: Store, taken: list[bool]) -> No
         line.writer.write(post(b"/reports/7", b"Origin: https://a.example\r\n", b"x"))
         _, headers, _ = await line.answer()
         assert headers["Access-Control-Allow-Origin"] == "https://a.example"
-        assert not taken
+        assert taken == [False]
 
 
 class Slow(MemoryStore):
@@ -204,7 +204,7 @@ async def test_what_comes_meanwhile_is_answered_afterwards_and_in_order(
         await asyncio.sleep(0.05)
         store.gate.set()
         assert [(await line.answer())[0] for _ in range(3)] == [202, 404, 202]
-        # And on the connection that has seen both ways, once more the short one.
+        # And on the connection that has seen both paths, the fast path once more.
         line.writer.write(post(b"/reports/latest", b"", b"3"))
         assert (await line.answer())[0] == 202
         assert taken == [True, True]
@@ -249,7 +249,7 @@ async def test_who_goes_away_before_the_call_takes_the_submission_back(
             line.writer.write(post(b"/reports/latest", b"", b"1"))
             await asyncio.wait_for(store.entered.wait(), 20)
         third.writer.write(post(b"/reports/latest", b"", b"3"))
-        while not site.server.gateway.context.enqueue.waiting:  # noqa: ASYNC110 - no event tells
+        while not site.server.gateway.enqueue.waiting:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0.01)
         third.writer.transport.abort()
         await asyncio.sleep(0.05)
@@ -297,7 +297,7 @@ async def test_an_idle_connection_ends_and_a_waiting_one_does_not(
         connections = site.server._http.connections
         assert len(connections) == 2
         for connection in connections:  # as if the time were over
-            assert isinstance(connection, protocol.Protocol)
+            assert isinstance(connection, protocol.FastConnection)
             connection._next_keepalive_close_time = 0
             connection._process_keepalive()
         assert await asyncio.wait_for(idle.reader.read(), 20) == b""

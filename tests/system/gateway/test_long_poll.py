@@ -108,7 +108,7 @@ async def test_a_client_that_goes_away_frees_its_place(store: Store) -> None:
         job_id = await site.accepted()
         poll = _poll(site, job_id, 60)
         await site.until_waiting()
-        hub = site.server.gateway.context.hub
+        hub = site.server.gateway.hub
         left = asyncio.Event()
         remove = hub._remove
 
@@ -219,7 +219,7 @@ async def test_a_quiet_stream_is_kept_open_by_comments(
     async with _stream(site, job_id) as response:
         await _next(response)
         async with asyncio.timeout(SOON):
-            assert await response.content.readuntil(b"\n\n") == b": still here\n\n"
+            assert await response.content.readuntil(b"\n\n") == b": keep-alive\n\n"
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ async def test_many_streams_share_one_watch_of_the_store(site: Site) -> None:
     job_id = await site.accepted()
     watches = []
     events = site.store.events
-    hub = site.server.gateway.context.hub
+    hub = site.server.gateway.hub
 
     class Counted:
         def events(self) -> Any:

@@ -141,7 +141,7 @@ async def test_a_stream_outlives_an_outage() -> None:
         await site.until_waiting()
         claimed = await site.claim()
         store.away = True
-        hub = site.server.gateway.context.hub
+        hub = site.server.gateway.hub
         hub._wake_all()
         store.away = False
         await site.complete(claimed)

@@ -135,14 +135,14 @@ async def test_jobs_by_state_and_name_are_in_the_metrics() -> None:
         await site.finished()
         await site.accepted("/reports/latest")
         stats = await site.store.stats()
-        context = site.server.gateway.context
-        context.metrics.stats(stats)
-        text = context.metrics.scrape().decode()
+        metrics = site.server.gateway.metrics
+        metrics.stats(stats)
+        text = metrics.scrape().decode()
         assert 'asyncendpoints_jobs{job="build-report",state="Completed"} 1.0' in text
         assert 'asyncendpoints_jobs{job="latest",state="Queued"} 1.0' in text
         assert 'asyncendpoints_job_events_total{event="completed"} 1.0' in text
-        context.metrics.stats(None)
-        text = context.metrics.scrape().decode()
+        metrics.stats(None)
+        text = metrics.scrape().decode()
         assert "asyncendpoints_store_up 0.0" in text
         assert "asyncendpoints_jobs{" not in text
 
@@ -202,7 +202,7 @@ async def test_the_query_is_never_logged(caplog: pytest.LogCaptureFixture) -> No
 
     async with serving(MemoryStore()) as site:
         await _talk(site)
-        site.server.gateway.context.enqueue._call = broken  # type: ignore[assignment]
+        site.server.gateway.enqueue._call = broken  # type: ignore[assignment]
         assert (await site.ask("POST", "/reports/7?token=s3cret")).status == 500
     ours = [
         record.getMessage()

@@ -312,7 +312,7 @@ async def test_a_schema_takes_json_only(site: Site) -> None:
         b'{"a":1}'
     )
     assert raw.startswith(b"HTTP/1.1 415 ")
-    assert b"say so in Content-Type" in raw
+    assert b"requires Content-Type: application/json" in raw
 
 
 MALFORMED = [
@@ -544,7 +544,7 @@ async def test_concurrent_submissions_share_calls_to_the_store(site: Site) -> No
         calls.append(len(jobs))
         return await enqueue(jobs)
 
-    site.server.gateway.context.enqueue._call = counted
+    site.server.gateway.enqueue._call = counted
     answers = await asyncio.gather(*(site.submit(body=n) for n in range(100)))
     assert len({answer.id for answer in answers}) == 100
     assert sum(calls) == 100

@@ -137,8 +137,33 @@ def test_an_unset_time_is_null() -> None:
     ),
     st.sampled_from(["", "/api/v1"]),
 )
-def test_a_new_job_is_written_as_any_other(job: Job, base: str) -> None:
-    assert job_view.encode_job(job, base) == job_view.encode(job_view.view(job, base))
+def test_the_json_of_a_new_job(job: Job, base: str) -> None:
+    here = f"{base}/jobs/{ids.text(job.id)}"
+    assert json.loads(job_view.encode_job(job, here)) == {
+        "id": ids.text(job.id),
+        "name": job.name,
+        "state": job.state.value,
+        "attempt": 0,
+        "maxAttempts": job.max_attempts,
+        "crashes": 0,
+        "priority": job.priority.name.lower(),
+        "progress": None,
+        "error": None,
+        "attempts": [],
+        "createdAt": rfc3339(NOW),
+        "notBefore": rfc3339(job.not_before_ms) if job.not_before_ms else None,
+        "startedAt": None,
+        "completedAt": None,
+        "updatedAt": rfc3339(job.updated_ms),
+        "expiresAt": rfc3339(job.expires_at_ms) if job.expires_at_ms else None,
+        "cancelRequestedAt": None,
+        "links": {
+            "self": here,
+            "result": f"{here}/result",
+            "cancel": here,
+            "retry": f"{here}/retry",
+        },
+    }
 
 
 def test_a_job_with_everything() -> None:
@@ -154,7 +179,7 @@ def test_a_job_with_everything() -> None:
         completed_ms=NOW + 2,
         cancel_requested_ms=NOW + 3,
     )
-    shown = json.loads(job_view.encode_job(job, "/x"))
+    shown = json.loads(job_view.encode_job(job, f"/x/jobs/{ids.text(job.id)}"))
     assert shown["progress"] == {"fraction": 0.5, "message": "half"}
     assert shown["attempts"] == [
         {

@@ -1,13 +1,15 @@
-"""aiohttp's low-level server, made to answer its parser's own faults as problems.
+"""aiohttp's server connection, extended by the fast path and by parser errors as problems.
 
 aiohttp answers a bad request line, header or chunk itself, in plain text that repeats the bytes.
-Its hook for these is `RequestHandler.handle_error`; the rest here is what has to be true around it.
+Its hook for these is `RequestHandler.handle_error`. This module relies on private attributes of
+aiohttp, which probe.py checks first.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import (
@@ -20,153 +22,157 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 
 from asyncendpoints_gateway.http.problems import Problem, internal
-from asyncendpoints_gateway.server.fast_path.response import whole
+from asyncendpoints_gateway.server.aiohttp_adapter import (
+    IDLE_SECONDS,
+    LINGER_SECONDS,
+    MAX_HEADERS,
+    AiohttpRequest,
+    connection_options,
+    to_aiohttp,
+    whole_response,
+)
+from asyncendpoints_gateway.server.fast_path.response import PlainResponse, encode, is_plain
+from asyncendpoints_gateway.server.fast_path.submissions import FastSubmissions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from aiohttp.web_protocol import _RequestHandler
-
-    from asyncendpoints_gateway.server.fast_path.submissions import Asked, Express
-
-MAX_URI: Final = 8_190
-MAX_HEADERS: Final = 128
-IDLE_SECONDS: Final = 75.0
-"""How long a connection may stay open without a request, or with half of one's head."""
-LINGER_SECONDS: Final = 1.0
-"""How long a client that broke the protocol has for reading the answer."""
+    from asyncendpoints_gateway.server.app import Gateway
+    from asyncendpoints_gateway.server.fast_path.submissions import PendingResponse
 
 
-class HttpServer(web.Server):
-    """Accepts connections and hands their requests to `handler`. `max_head` in bytes.
+class FastServer(web.Server):
+    """Accepts connections and passes their requests to a gateway."""
 
-    A handler is cancelled when its client goes away, so that nothing waits for nobody.
-    """
-
-    def __init__(
-        self, handler: _RequestHandler, max_head: int, express: Express | None = None
-    ) -> None:
-        """Prepare; must be made inside the event loop. `handler` sees what `express` leaves."""
-        super().__init__(handler, handler_cancellation=True)
-        self._express = express
-        # The parser's fault is the same for both, but for the limit: two limits tell them apart.
-        max_field = max_head if max_head != MAX_URI else max_head + 1
-        self._options: dict[str, Any] = {
-            "access_log": None,
-            "auto_decompress": False,  # bodies.py does it, with a limit on what comes out
-            "keepalive_timeout": IDLE_SECONDS,
-            "lingering_time": LINGER_SECONDS,
-            "max_line_size": MAX_URI,
-            "max_field_size": max_field,
-            "max_headers": MAX_HEADERS,
-        }
+    def __init__(self, gateway: Gateway) -> None:
+        """Serve `gateway`; must be called inside the event loop."""
+        super().__init__(self._answer, handler_cancellation=True)  # when the client disconnects
+        self._gateway = gateway
+        self._submissions = FastSubmissions(gateway)
+        self._options = connection_options(gateway.config.max_head)
+        self._event_loop = asyncio.get_running_loop()
 
     def __call__(self) -> RequestHandler:
         """Return the protocol of a new connection."""
-        return Protocol(self, self._express, loop=self._loop, **self._options)
+        return FastConnection(self, self._submissions, loop=self._event_loop, **self._options)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        response = await self._gateway.handle(_Request(request))
+        if is_plain(request, response):
+            return PlainResponse(response)
+        return await to_aiohttp(request, response)
 
 
-class Protocol(RequestHandler):
+class _Request(AiohttpRequest):
+    """A request of a FastConnection."""
+
+    __slots__ = ()
+
+    def head_size(self) -> int:
+        """Return 0 when everything received is within the limit: headers are then not counted."""
+        return 0 if getattr(self._request.protocol, "small", False) else super().head_size()
+
+
+class FastConnection(RequestHandler):
     """One connection."""
 
-    __slots__ = ("_asked", "_broken", "_express", "_lost", "_unread", "slight")
+    __slots__ = ("_broken", "_lost", "_pending", "_submissions", "_unparsed", "small")
 
-    def __init__(self, server: HttpServer, express: Express | None, **options: Any) -> None:
+    def __init__(self, server: FastServer, submissions: FastSubmissions, **options: Any) -> None:
         super().__init__(server, **options)
-        self._express = express
-        # The request that went the express way and is not answered yet.
-        self._asked: Asked | None = None
+        self._submissions = submissions
+        # The response of the submission that was taken and is not answered yet.
+        self._pending: PendingResponse | None = None
         self._broken = False
         self._lost: asyncio.Future[None] | None = None
-        self._unread = 0
-        # Whether all that came since the request before is less than the head may have.
-        self.slight = True
+        self._unparsed = 0
+        # Whether everything received since the previous request is within the limit of a head.
+        self.small = True
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, until it has found a fault: what follows one means nothing."""
+        """Feed the parser, until it finds an error: what follows an error has no meaning."""
         if self._broken:
             return
-        # Set aside, so that aiohttp only queues what it parsed: its task is woken below, or not.
+        # Hidden from aiohttp, so that it only queues what it parses: its task is woken below.
         idle, self._waiter = self._waiter, None
         try:
             RequestHandler.data_received(self, data)
-        except Exception as error:  # anything else than its own faults would kill the connection
+        except Exception as error:  # any error that is not aiohttp's own would end the connection
             fault = BadHttpMessage("the request cannot be parsed")
             fault.__cause__ = error
             self._messages.append((_ErrInfo(400, fault, ""), EMPTY_PAYLOAD))
         self._waiter = idle
         messages = self._messages
-        self._unread += len(data)
+        self._unparsed += len(data)
         if not messages:
             return
-        self.slight = self._unread <= self.max_field_size
-        self._unread = 0
+        self.small = self._unparsed <= self.max_field_size
+        self._unparsed = 0
         if isinstance(messages[-1][0], _ErrInfo):
             self._broken = True
             if self._current_request is not None:
-                # The fault is in the body that is being read: let its reader know.
+                # The error may be inside the body being read: notify its reader.
                 self._current_request.content.set_exception(RequestPayloadError("broken framing"))
-        if idle is None or idle.done() or self._asked is not None or self._expressed():
+        if idle is None or idle.done() or self._pending is not None or self._take_submission():
             return
         idle.set_result(None)
 
-    def _expressed(self) -> bool:
-        """Let the one request that has come go the express way, if it may."""
-        express, (message, payload) = self._express, self._messages[0]
+    def _take_submission(self) -> bool:
+        """Pass the only request that is queued to the fast path, if it is a plain submission."""
+        message, payload = self._messages[0]
         if (
-            express is None
-            or len(self._messages) > 1
-            or not self.slight
+            len(self._messages) > 1
+            or not self.small
             or self.writing_paused
             or isinstance(message, _ErrInfo)
         ):
             return False
-        return express.take(message, payload, self)
+        return self._submissions.take(message, payload, self)
 
-    def take(self, asked: Asked) -> None:
-        """Take the request that has come off the queue; aiohttp's task will not see it."""
+    def take(self, pending: PendingResponse) -> None:
+        """Remove the request from the queue, so that aiohttp's task does not handle it."""
         self._messages.popleft()
         if self._parser is not None and self._manager is not None:  # still connected
             self._parser.message_consumed()
             self._manager.requests_count += 1
-        self._asked = asked
+        self._pending = pending
         self._request_in_progress = True
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """Resume what was paused: aiohttp would go through it all after each read of a body."""
+        """Resume only what was paused: aiohttp feeds its parser anew after each read of a body."""
         if self._reading_paused or self._buffer_paused:
             super().resume_reading(resume_parser)
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        """Write the answer of what went the express way, and go on with what came meanwhile."""
-        self._done()
+        """Write the response of the fast path, then handle what arrived in the meantime."""
+        self._finish_pending()
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        transport.write(whole(status, headers, body, close=self._close or self._force_close))
+        transport.write(encode(status, headers, body, close=self._close or self._force_close))
         self._next_keepalive_close_time = self._loop.time() + IDLE_SECONDS
         idle = self._waiter
         if self._messages and idle is not None and not idle.done():
             idle.set_result(None)
 
-    def _done(self) -> None:
-        """Nothing is under way any more; a server that ends waits for that."""
-        self._asked = None
+    def _finish_pending(self) -> None:
+        """Mark the connection as idle, which a server that shuts down waits for."""
+        self._pending = None
         self._request_in_progress = False
         if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)
 
     def _process_keepalive(self) -> None:
-        """Close a connection that was idle for long; to aiohttp one looks idle that is not."""
-        if self._asked is not None:
+        """Close an idle connection; to aiohttp a connection with a pending response looks idle."""
+        if self._pending is not None:
             self._next_keepalive_close_time = self._loop.time() + IDLE_SECONDS
         super()._process_keepalive()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Let go of everything."""
-        if self._asked is not None:
-            self._asked.cancel()
-            self._done()
+        """Cancel the pending response."""
+        if self._pending is not None:
+            self._pending.cancel()
+            self._finish_pending()
         if self._lost is not None and not self._lost.done():
             self._lost.set_result(None)
         super().connection_lost(exc)
@@ -178,17 +184,15 @@ class Protocol(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Return the problem for a fault of the parser, or for a defect of ours."""
+        """Return the problem for a parser error, or for an internal error."""
         if request.writer.output_size > 0:
-            raise ConnectionError("the answer has begun already")
+            raise ConnectionError("the response has begun already")
         if isinstance(exc, HttpProcessingError):
             problem = parser_problem(exc, self.max_line_size)
         else:
             self.log_exception("a request failed", exc_info=exc)
             problem = internal()
-        response = problem.response()
-        response.force_close()
-        return response
+        return whole_response(replace(problem.response(), close=True))
 
     def _make_error_handler(
         self, err_info: _ErrInfo
@@ -203,8 +207,8 @@ class Protocol(RequestHandler):
         return handler
 
     async def _linger(self) -> None:
-        """Take, and throw away, what the client still sends: closing at once would reset the
-        connection before it has read the answer.
+        """Discard what the client still sends: closing at once would reset the connection before
+        the client has read the response.
         """
         transport = self.transport
         if transport is None or not transport.can_write_eof():
@@ -215,14 +219,14 @@ class Protocol(RequestHandler):
 
 
 def parser_problem(error: HttpProcessingError, max_uri: int) -> Problem:
-    """Return the problem for a fault of the parser. Nothing of the request is repeated."""
+    """Return the problem for an error of the parser. It repeats nothing of the request."""
     if isinstance(error, LineTooLong):
         if error.args[1] in (max_uri, str(max_uri)):
-            return Problem("uri-too-long", f"a URI has at most {max_uri} characters", close=True)
+            return Problem("uri-too-long", f"the URI exceeds {max_uri} characters", close=True)
         return Problem("headers-too-large", "a header is too long", close=True)
-    if "Too many headers" in error.message:
-        detail = f"a request has at most {MAX_HEADERS} headers"
+    if "Too many headers" in error.message:  # aiohttp has no type for it; probe.py checks the text
+        detail = f"the request has more than {MAX_HEADERS} headers"
         return Problem("headers-too-large", detail, close=True)
     if isinstance(error, InvalidURLError):
-        return Problem("invalid-query", "the request's target is not valid", close=True)
-    return Problem("invalid-header", "the request is no valid HTTP/1.1", close=True)
+        return Problem("invalid-query", "the request target is not valid", close=True)
+    return Problem("invalid-header", "the request is not valid HTTP/1.1", close=True)

@@ -16,7 +16,7 @@ from asyncendpoints_gateway.http.headers import (
     priority,
     readable,
     seconds_ms,
-    sift,
+    submission_headers,
     wants_events,
 )
 from asyncendpoints_gateway.http.problems import Problem
@@ -159,7 +159,7 @@ def _headers(*pairs: tuple[str, str]) -> CIMultiDictProxy[str]:
 
 
 def test_sifting() -> None:
-    sifted = sift(
+    sifted = submission_headers(
         _headers(
             ("Host", "h"),
             ("ACCEPT", "a"),
@@ -182,8 +182,8 @@ def test_sifting() -> None:
 
 def test_authorization_is_kept_only_when_named() -> None:
     headers = _headers(("Authorization", "secret"))
-    assert sift(headers, KEPT).kept == {}
-    assert sift(headers, KEPT | {"authorization"}).kept == {"authorization": "secret"}
+    assert submission_headers(headers, KEPT).kept == {}
+    assert submission_headers(headers, KEPT | {"authorization"}).kept == {"authorization": "secret"}
 
 
 @given(st.binary(max_size=40))

@@ -1,0 +1,43 @@
+"""The HTTP server of a gateway: with the fast path where the installed aiohttp supports it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from aiohttp import __version__ as aiohttp_version
+from aiohttp import web
+
+from asyncendpoints_gateway.server.aiohttp_adapter import (
+    AiohttpRequest,
+    connection_options,
+    to_aiohttp,
+)
+from asyncendpoints_gateway.server.fast_path import probe
+
+if TYPE_CHECKING:
+    from asyncendpoints_gateway.server.app import Gateway
+
+log = logging.getLogger("asyncendpoints.gateway")
+
+
+def http_server(gateway: Gateway) -> web.Server:
+    """Return the server, a factory of protocols; must be called inside the event loop."""
+    differences = probe.differences()
+    gateway.metrics.fast_path = not differences
+    if not differences:
+        from asyncendpoints_gateway.server.fast_path.protocol import FastServer
+
+        return FastServer(gateway)
+    log.warning(
+        "the fast path is disabled, because aiohttp %s differs from the supported versions: %s",
+        aiohttp_version,
+        "; ".join(differences),
+    )
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        response = await gateway.handle(AiohttpRequest(request))
+        return await to_aiohttp(request, response)
+
+    options = connection_options(gateway.config.max_head)
+    return web.Server(answer, handler_cancellation=True, **options)

@@ -1,0 +1,33 @@
+"""The endpoint's description: /openapi.json and the page at /docs, rendered once."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from asyncendpoints_gateway.http.messages import JSON, Response
+from asyncendpoints_gateway.openapi.docs_page import docs_page, page_headers
+from asyncendpoints_gateway.openapi.document import openapi_json
+
+if TYPE_CHECKING:
+    from asyncendpoints_gateway.config import GatewayConfig
+
+
+class Pages:
+    """The pages of one endpoint."""
+
+    def __init__(self, config: GatewayConfig, *, guarded: bool) -> None:
+        """Describe the endpoint of `config`; `guarded`: it requires a bearer token."""
+        self._config = config
+        self._guarded = guarded
+
+    @cached_property
+    def docs(self) -> Response:
+        """The response to GET /docs."""
+        return Response(200, page_headers(), docs_page(self._config, self._guarded))
+
+    @cached_property
+    def openapi(self) -> Response:
+        """The response to GET /openapi.json."""
+        headers = {"Content-Type": JSON, "Cache-Control": "no-cache"}
+        return Response(200, headers, openapi_json(self._config, self._guarded))

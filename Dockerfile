@@ -30,19 +30,20 @@ COPY gateway gateway
 COPY worker worker
 COPY operator operator
 COPY cli cli
+COPY sdk sdk
 RUN /opt/build/bin/python -m hatchling build --target wheel --directory /dist
 
 FROM needs AS build
 COPY --from=wheel /dist /dist
 RUN pip install --quiet --no-deps --no-index --no-compile /dist/*.whl \
     && python3 -m compileall -q --invalidation-mode unchecked-hash \
-    /opt/asyncendpoints/lib/python3*/site-packages/asyncendpoints_*
+    /opt/asyncendpoints/lib/python3*/site-packages/asyncendpoints*
 
 FROM needs-operator AS build-operator
 COPY --from=wheel /dist /dist
 RUN pip install --quiet --no-deps --no-index --no-compile /dist/*.whl \
     && python3 -m compileall -q --invalidation-mode unchecked-hash \
-    /opt/asyncendpoints/lib/python3*/site-packages/asyncendpoints_*
+    /opt/asyncendpoints/lib/python3*/site-packages/asyncendpoints*
 
 FROM ${BASE} AS base
 ENV PATH=/opt/asyncendpoints/bin:$PATH \

@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The stamp carries the hash of what decides the content: changed dependencies reinstall, a touch does not.
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml tools/make_venv.sh | cksum | cut -d' ' -f1)
-PACKAGES := core gateway worker operator cli
+PACKAGES := core gateway worker operator cli sdk
 # More of the command line of pytest, e.g. make test ARGS='-k claim -x'.
 ARGS ?=
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from pydantic import BaseModel, Field
 
-from asyncendpoints_worker import JobContext, PermanentError, Result, RetryAfter, handler
+from asyncendpoints import JobContext, PermanentError, Result, RetryAfter, handler
 from reports.figures import describe
 from reports.page import page
 from reports.table import BadTable, read

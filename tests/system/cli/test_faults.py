@@ -11,7 +11,7 @@ from support.cli import ENDPOINT, once, write_endpoint
 from support.ports import free_port
 
 GOOD = """\
-from asyncendpoints_worker import handler
+from asyncendpoints import handler
 
 @handler("work")
 async def work() -> None: ...
@@ -82,7 +82,7 @@ def test_a_variable_that_cannot_be_used(good: Path) -> None:
         ("raise SystemExit('no')\n", "cannot import jobs: SystemExit: no"),
         (GOOD + '\n@handler("work")\ndef again() -> None: ...\n', 'job "work" has two handlers'),
         (
-            'from asyncendpoints_worker import handler\n@handler("work")\n'
+            'from asyncendpoints import handler\n@handler("work")\n'
             "async def work():\n    yield 1\n",
             'handler "work" is a generator',
         ),
@@ -107,7 +107,7 @@ def test_handlers_that_cannot_be_used_by_worker_processes(tmp_path: Path, redis_
 
 
 STARTUP = """\
-from asyncendpoints_worker import handler, on_startup
+from asyncendpoints import handler, on_startup
 
 @on_startup
 {0}def connect() -> None:

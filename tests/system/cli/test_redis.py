@@ -18,7 +18,7 @@ KEY = "default/reports"
 # Tells through one pipe who runs it, then waits at another for what it is to return.
 CODE = """\
 import os
-from asyncendpoints_worker import handler, JobContext
+from asyncendpoints import handler, JobContext
 
 @handler("work")
 def work(body: dict[str, str], job: JobContext) -> str:

@@ -10,7 +10,7 @@ from support.cli import ENDPOINT, Command, ask, final, write_endpoint
 from support.ports import free_port
 
 CODE = """\
-from asyncendpoints_worker import handler
+from asyncendpoints import handler
 from words import WORD
 
 @handler("work")

@@ -11,7 +11,7 @@ from support.cli import Command, ask, final, once, write_endpoint
 from support.ports import free_port
 
 ECHO = """\
-from asyncendpoints_worker import JobContext, handler
+from asyncendpoints import JobContext, handler
 
 @handler("work")
 async def work(body: dict[str, int], job: JobContext) -> dict[str, object]:
@@ -21,7 +21,7 @@ async def work(body: dict[str, int], job: JobContext) -> dict[str, object]:
 # Waits for somebody to open the other end of a pipe: it runs for as long as the test wants.
 BLOCKED = """\
 import os
-from asyncendpoints_worker import handler
+from asyncendpoints import handler
 
 @handler("work")
 def work() -> str:
@@ -31,7 +31,7 @@ def work() -> str:
 
 BLOCKED_ASYNC = """\
 import asyncio, os
-from asyncendpoints_worker import handler
+from asyncendpoints import handler
 
 @handler("work")
 async def work() -> None:

@@ -19,7 +19,7 @@ from support.paths import ROOT
 
 PAGE = (ROOT / "docs" / "http.md").read_text()
 HANDLERS = """
-from asyncendpoints_worker import JobContext, handler
+from asyncendpoints import JobContext, handler
 
 
 @handler("add-up")

@@ -19,7 +19,7 @@ from support.redis.server import RedisServer
 DOCS = ROOT / "docs"
 FREE = ("--port", "0", "--admin-port", "0")
 CODE = """\
-from asyncendpoints_worker import handler
+from asyncendpoints import handler
 
 @handler("work")
 async def work() -> str:

@@ -193,7 +193,7 @@ async def test_waits_answer_when_the_application_ends() -> None:
 
 
 HANDLERS = """
-from asyncendpoints_worker import handler
+from asyncendpoints import handler
 
 @handler("double")
 async def double(body):

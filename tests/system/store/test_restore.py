@@ -12,7 +12,7 @@ from support.redis.server import RedisServer
 
 # Waits for a line from a pipe when the body names one.
 CODE = """\
-from asyncendpoints_worker import handler
+from asyncendpoints import handler
 
 @handler("work")
 def work(body: str | None) -> str:

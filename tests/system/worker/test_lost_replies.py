@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
+from asyncendpoints import JobContext
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.redis.scripts import load
-from asyncendpoints_worker import JobContext
 from asyncendpoints_worker.handlers.registry import HANDLER, Declaration, Registry
 from asyncendpoints_worker.local import LocalWorker
 from support.redis.proxy import Command, ReplyDroppingProxy

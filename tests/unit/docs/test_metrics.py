@@ -4,7 +4,7 @@ import re
 
 from support.paths import ROOT
 
-SOURCES = ("core", "gateway", "worker", "operator", "cli")
+SOURCES = ("core", "gateway", "worker", "operator", "cli", "sdk")
 _WORKER = "asyncendpoints_worker_"
 _IN_CODE = re.compile(r'"(asyncendpoints_[a-z_]+)"')
 _ENDINGS = re.compile(r"_(?:total|bucket|sum|count)$")

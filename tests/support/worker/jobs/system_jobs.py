@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from asyncendpoints_worker import JobContext, PermanentError, handler
+from asyncendpoints import JobContext, PermanentError, handler
 
 
 def _note(body: dict[str, Any], job: JobContext) -> None:

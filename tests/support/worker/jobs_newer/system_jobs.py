@@ -1,6 +1,6 @@
 """The next version of the handlers: it knows a job that the older ones do not."""
 
-from asyncendpoints_worker import handler
+from asyncendpoints import handler
 
 
 @handler("hold_later")

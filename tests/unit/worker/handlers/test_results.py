@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from asyncendpoints_worker import Result
+from asyncendpoints import Result
 from asyncendpoints_worker.handlers.results import InvalidResult, encode
 
 LIMIT = 1_000

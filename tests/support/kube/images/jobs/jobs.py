@@ -5,7 +5,7 @@ import os
 import signal
 from typing import Any
 
-from asyncendpoints_worker import JobContext, PermanentError, handler
+from asyncendpoints import JobContext, PermanentError, handler
 
 
 @handler("run")

@@ -1,17 +1,21 @@
-"""Every exception the core raises, in one tree.
+"""Every exception of the core, in one tree. Callers decide by these types, never by a message.
 
 AsyncEndpointsError
-├── StoreError
-│   ├── StoreUnavailable     Redis cannot be reached or refuses writes   (HTTP 503)
-│   ├── StoreVersionError    the store or a record is of a newer format  (refuse to run)
-│   └── WorkerGone           the worker's lease is no longer in the store (abandon, register anew)
-├── PermanentError           a handler says: do not retry
-├── RetryAfter               a handler says: not before that many seconds
-├── CannotListen             a port cannot be opened                  (exit status 1)
-├── MalformedBody            a request's body is no JSON we take         (HTTP 400)
-└── UsageError               a bad file, flag, module or handler          (exit status 2)
-    ├── TemplateError        a route's path breaks a rule
-    └── SchemaError          a route's JSON Schema cannot be used
+├── StoreError                    the store cannot be used; waiting does not help
+│   ├── StoreUnavailable          no answer, or none that settles it: send it again (HTTP 503)
+│   │   └── StoreAuthenticationError  credentials or rights refused: read the credentials again
+│   ├── StoreVersionError         the store or a record has a newer format (refuse to run)
+│   ├── StoreUnsupported          the server is too old, or not durable where that is required
+│   ├── RecordError               a stored record or an argument cannot be processed: only this
+│   │                             blames an item of a batch, and may divide the batch
+│   └── WorkerGone                the worker has no lease (abandon its jobs, register a new id)
+├── PermanentError                raised by a handler: do not retry
+├── RetryAfter                    raised by a handler: retry after that many seconds
+├── CannotListen                  a port cannot be opened (exit status 1)
+├── MalformedBody                 a request's body is not acceptable JSON (HTTP 400)
+└── UsageError                    an invalid file, flag, module or handler (exit status 2)
+    ├── TemplateError             a route's path template is not valid
+    └── SchemaError               a route's JSON Schema cannot be used
 """
 
 from __future__ import annotations
@@ -25,23 +29,37 @@ class AsyncEndpointsError(Exception):
 
 
 class StoreError(AsyncEndpointsError):
-    """Something the store answered, or did not."""
+    """The store cannot be used as it is."""
 
 
 class StoreUnavailable(StoreError):
-    """The store cannot be reached, or cannot take this write now. Try again later."""
+    """The store cannot be reached, or cannot decide now. The call may have been carried out or
+    not; every verb can be sent again.
+    """
+
+
+class StoreAuthenticationError(StoreUnavailable):
+    """The store refuses the user, its password or its rights; the credentials may have changed."""
 
 
 class StoreVersionError(StoreError):
     """The store was written by a newer format than this program reads."""
 
 
+class StoreUnsupported(StoreError):
+    """The server is too old, lacks a command, or does not persist where that is required."""
+
+
+class RecordError(StoreError):
+    """A stored record, or one of a call's arguments, cannot be processed."""
+
+
 class WorkerGone(StoreError):
-    """The store no longer knows this worker: what it held belongs to others now."""
+    """The worker has no lease: the jobs it held may run elsewhere."""
 
 
 class PermanentError(AsyncEndpointsError):
-    """Raised by a handler for a failure that no retry can mend.
+    """Raised by a handler for a failure that a retry cannot fix.
 
     `code` becomes the job's error code (`permanent` unless given).
     """
@@ -67,11 +85,11 @@ class RetryAfter(AsyncEndpointsError):
 
 
 class UsageError(AsyncEndpointsError):
-    """A fault in what the user gave: one clear line, exit status 2."""
+    """Invalid input of the user: one clear line, exit status 2."""
 
 
 class TemplateError(UsageError):
-    """A path template that breaks a rule; the text says which and what to write."""
+    """A path template that is not valid; the text says why and what to write instead."""
 
 
 class SchemaError(UsageError):
@@ -91,4 +109,4 @@ class CannotListen(AsyncEndpointsError):
 
 
 class MalformedBody(AsyncEndpointsError):
-    """Bytes that are no JSON, or JSON that is refused; the text repeats nothing of the body."""
+    """Bytes that are not JSON, or refused JSON; the text repeats nothing of the body."""

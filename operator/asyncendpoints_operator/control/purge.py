@@ -12,10 +12,9 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from asyncendpoints_core.errors import AsyncEndpointsError, StoreError
+from asyncendpoints_core.errors import AsyncEndpointsError, StoreAuthenticationError
 from asyncendpoints_core.resource import API_VERSION, KIND
 from asyncendpoints_core.store.redis import RedisStore
-from asyncendpoints_core.store.redis.ownership import is_refusal
 from asyncendpoints_operator.kube.client import Ref, Refused
 from asyncendpoints_operator.queues.redis_poller import DEADLINE_SECONDS
 
@@ -71,7 +70,7 @@ class Purger:
                 await self._term.queues.drop(server)
         except (AsyncEndpointsError, TimeoutError) as error:
             log.debug("%s: not looked through for queues: %s", server.identity, error)
-            refused = isinstance(error, StoreError) and is_refusal(error)
+            refused = isinstance(error, StoreAuthenticationError)
             if refused and not server.links and not server.place.own:
                 await self._term.queues.drop(server)  # its Secret has changed since
         except Exception:

@@ -14,14 +14,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.common.backoff import delay_after
-from asyncendpoints_core.errors import StoreError, StoreUnavailable, StoreVersionError
+from asyncendpoints_core.errors import (
+    StoreAuthenticationError,
+    StoreError,
+    StoreUnavailable,
+    StoreVersionError,
+)
 from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.store.protocol import Health, Identity, WorkerState
 from asyncendpoints_core.store.recovery import Keeper
 from asyncendpoints_core.store.redis import RedisConnection, RedisStore
 from asyncendpoints_core.store.redis.notifications import listen
-from asyncendpoints_core.store.redis.ownership import Directory, is_refusal
+from asyncendpoints_core.store.redis.ownership import Directory
 from asyncendpoints_operator.status.observed import Queue, QueueReason
 
 if TYPE_CHECKING:
@@ -199,12 +204,12 @@ class Server:
 
     def _tell_failure(self, link: Link, error: StoreError) -> None:
         link.configured, link.idle = None, False
-        self.refused = self.refused or is_refusal(error)
+        self.refused = self.refused or isinstance(error, StoreAuthenticationError)
         self._seen(link, Reading(failed(error, self.identity)))
 
     def _judge(self, away: Sequence[StoreError], *, all_away: bool) -> None:
         """Open or close the breaker."""
-        self.refused = any(is_refusal(error) for error in away)
+        self.refused = any(isinstance(error, StoreAuthenticationError) for error in away)
         if not (away and all_away):
             self.failures = 0
             return
@@ -314,6 +319,6 @@ def failed(error: BaseException, identity: str) -> Queue:
         reason = QueueReason.NEWER_FORMAT
     elif isinstance(error, OtherOwner):
         reason = QueueReason.OTHER_INSTALLATION
-    elif isinstance(error, StoreError) and is_refusal(error):
+    elif isinstance(error, StoreAuthenticationError):
         reason = QueueReason.AUTHENTICATION
     return Queue(reason, message, identity=identity)

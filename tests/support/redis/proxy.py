@@ -1,4 +1,4 @@
-"""A proxy in front of a redis-server that loses exactly the reply, or the request, one names.
+"""A proxy in front of a redis-server that loses, or answers itself, exactly what a test names.
 
 The reply is the interesting one: the server has done what it was asked, and the client cannot know.
 """
@@ -22,22 +22,33 @@ class Loss(Enum):
 
     REPLY = "the server runs the command; its reply never arrives"
     REQUEST = "the command never reaches the server"
+    ANSWERED = "the command never reaches the server; the proxy answers it"
 
 
 class Fault:
     """A planned loss; `await fault.happened.wait()` returns once it took place."""
 
     def __init__(
-        self, matches: Callable[[Command], bool], k: int, loss: Loss, *, stall: bool
+        self,
+        matches: Callable[[Command], bool],
+        k: int,
+        loss: Loss,
+        *,
+        stall: bool = False,
+        reply: bytes = b"",
     ) -> None:
         self.happened = asyncio.Event()
         self.loss = loss
         self.stall = stall
+        self.reply = reply
+        self.count = 0
         self._matches = matches
         self._left = k
 
     def strikes(self, command: Command) -> bool:
         """Count `command` if it matches; tell whether it is the k-th that does."""
+        if self.loss is Loss.ANSWERED:
+            return self._matches(command)
         if self._left <= 0 or not self._matches(command):
             return False
         self._left -= 1
@@ -86,6 +97,9 @@ class _Link:
                     await self._suffer(fault)
                     return
                 self._awaited.append(fault)
+                if fault is not None and fault.loss is Loss.ANSWERED:
+                    self._answer()
+                    continue
                 self._to_server.write(message)
             await self._to_server.drain()
 
@@ -104,7 +118,16 @@ class _Link:
                 if self._proxy.delay:
                     await asyncio.sleep(self._proxy.delay)
                 self._to_client.write(message)
+                self._answer()
             await self._to_client.drain()
+
+    def _answer(self) -> None:
+        """Answer what is next in line, as long as that is the proxy's to answer."""
+        while self._awaited and (fault := self._awaited[0]) and fault.loss is Loss.ANSWERED:
+            self._awaited.popleft()
+            fault.count += 1
+            fault.happened.set()
+            self._to_client.write(fault.reply)
 
     async def _suffer(self, fault: Fault) -> None:
         fault.happened.set()
@@ -153,6 +176,14 @@ class ReplyDroppingProxy:
     ) -> Fault:
         """Lose the `k`-th command from now on that `matches`, before the server sees it."""
         return self._plan(Fault(matches, k, Loss.REQUEST, stall=stall))
+
+    def answer(self, matches: Callable[[Command], bool], reply: str) -> Fault:
+        """Answer every command that `matches` with an error `reply`, until `forward`."""
+        return self._plan(Fault(matches, 1, Loss.ANSWERED, reply=f"-{reply}\r\n".encode()))
+
+    def forward(self) -> None:
+        """Drop every plan: all commands reach the server again."""
+        self._faults.clear()
 
     def _plan(self, fault: Fault) -> Fault:
         self._faults.append(fault)

@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from asyncendpoints_core.common.backoff import Backoff
-from asyncendpoints_core.errors import StoreUnavailable, StoreVersionError
+from asyncendpoints_core.errors import RecordError, StoreError
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import ErrorCode, JobError, Outcome, fail
 from asyncendpoints_core.store.protocol import MAX_BATCH, MAX_BATCH_BYTES, SettleStatus
@@ -112,48 +112,58 @@ class Settler:
         self._send()
 
     async def _deliver(self, group: list[Entry]) -> None:
+        """Settle a group. One that contains a bad outcome is halved, so that it does not hold up
+        the others (docs/rules.md S7).
+        """
         await self._before()
-        answers: list[Settled] | None = None
-        while answers is None:
+        try:
+            answers = await self._settle(group, [entry.outcome for entry in group])
+        except Exception:  # RecordError, or an outcome that cannot be encoded
+            if len(group) == 1:
+                return await self._deliver_failure(group)
+            middle = len(group) // 2
+            await self._deliver(group[:middle])
+            await self._deliver(group[middle:])
+        else:
+            self._tell(group, answers)
+
+    async def _deliver_failure(self, group: list[Entry]) -> None:
+        """Settle a job whose outcome cannot be stored as Failed."""
+        [entry] = group
+        job_id = ids.text(entry.outcome.claim.job_id)
+        log.exception("an outcome cannot be stored", extra={"job_id": job_id})
+        error = JobError(ErrorCode.INVALID_RESULT, "the outcome could not be stored")
+        try:
+            answers = await self._settle(group, [fail(entry.outcome.claim, error)])
+        except Exception:
+            # What the store still counts as held here is given back by reconcile.
+            log.exception("its failure cannot be stored either", extra={"job_id": job_id})
+            self._delivered(group, [SettleStatus.GONE])
+        else:
+            self._tell(group, answers)
+
+    async def _settle(self, group: list[Entry], outcomes: list[Outcome]) -> list[Settled]:
+        """Settle, waiting for as long as the store is not available. Raises what is about an
+        outcome: RecordError, or whatever encoding it raised.
+        """
+        while True:
             self._tell_way(group, True)
             try:
-                answers = await self._store.settle([entry.outcome for entry in group])
-            except (StoreUnavailable, StoreVersionError) as error:
+                answers = await self._store.settle(outcomes)
+            except Exception as error:
                 self._tell_way(group, False)
+                if isinstance(error, RecordError) or not isinstance(error, StoreError):
+                    raise
                 if not self.unavailable:
                     self.unavailable = True
                     log.warning("outcomes wait for the store: %s", error)
                 await asyncio.sleep(self._backoff.next())
-            except Exception:
-                self._tell_way(group, False)
-                await self._bisect(group)
-                return
-        if self.unavailable:
-            self.unavailable = False
-            self._backoff.reset()
-            log.info("the store takes outcomes again")
-        self._tell(group, answers)
+            else:
+                if self.unavailable:
+                    self.unavailable = False
+                    self._backoff.reset()
+                    log.info("the store accepts outcomes again")
+                return answers
 
     def _tell(self, group: list[Entry], answers: list[Settled]) -> None:
         self._delivered(group, [answer.status for answer in answers])
-
-    async def _bisect(self, group: list[Entry]) -> None:
-        """Deliver the halves of a group that the store could not take (docs/rules.md S7)."""
-        if len(group) > 1:
-            middle = len(group) // 2
-            await self._deliver(group[:middle])
-            await self._deliver(group[middle:])
-            return
-        entry = group[0]
-        job_id = ids.text(entry.outcome.claim.job_id)
-        log.exception("the store refused an outcome", extra={"job_id": job_id})
-        error = JobError(ErrorCode.INVALID_RESULT, "the outcome could not be stored")
-        self._tell_way(group, True)
-        try:
-            answers = await self._store.settle([fail(entry.outcome.claim, error)])
-        except Exception:
-            # What the store still thinks is held here is given back by reconcile.
-            log.exception("the store refused its failure too", extra={"job_id": job_id})
-            self._delivered(group, [SettleStatus.GONE])
-        else:
-            self._tell(group, answers)

@@ -9,7 +9,8 @@ from redis import exceptions as redis_errors
 
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.jobs.policy import Policy
-from asyncendpoints_core.store.redis import keys, scripts
+from asyncendpoints_core.store.redis import error_replies, keys, scripts
+from asyncendpoints_core.store.redis.error_replies import word_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -120,14 +121,15 @@ class Caller:
                     raise StoreUnavailable("neither disk nor replica confirmed the write in time")
                 return reply, resent
             tries -= 1
-            if tries and isinstance(reply, redis_errors.NoScriptError):
+            word = word_of(reply) if tries else ""
+            if word == "NOSCRIPT":
                 whole = True
-            elif tries and scripts.EMPTY_ERROR in str(reply):
+            elif word == error_replies.EMPTY:
                 await self.make()
-            elif tries and scripts.TIMER_ERROR in str(reply):
+            elif word == error_replies.TIMER:
                 await self.run("wake")
             else:
-                raise self.connection.fault(reply) from reply
+                raise self.connection.store_error(reply) from reply
 
     async def send(self, commands: Sequence[tuple[str, ...]]) -> list[Any]:
         """Send plain commands to the server of the endpoint's keys; return their replies."""
@@ -147,5 +149,5 @@ class Caller:
         fields = [*policy_fields(self.policy), b"about", ABOUT]
         schema = await self.run("open", b"%d" % scripts.SCHEMA, *fields)
         if int(schema) != scripts.SCHEMA:
-            text = f"{scripts.VERSION_ERROR} {int(schema)}"
-            raise self.connection.fault(redis_errors.ResponseError(text))
+            text = f"{error_replies.VERSION} {int(schema)}"
+            raise self.connection.store_error(redis_errors.ResponseError(text))

@@ -1,4 +1,4 @@
-"""Calls to a Redis that several stores share: connects, sends again, turns faults to StoreError."""
+"""Calls to a Redis that several stores share: connects, sends again, turns errors to StoreError."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from redis import exceptions as redis_errors
 
 from asyncendpoints_core import __version__
 from asyncendpoints_core.common.backoff import delay_after
-from asyncendpoints_core.errors import StoreError, StoreUnavailable, StoreVersionError
+from asyncendpoints_core.errors import StoreError, StoreVersionError
+from asyncendpoints_core.store.redis.error_replies import meaning_of, reply_text, word_of
 from asyncendpoints_core.store.redis.location import hide, place_of
-from asyncendpoints_core.store.redis.scripts import SCHEMA, VERSION_ERROR
+from asyncendpoints_core.store.redis.scripts import SCHEMA
 from asyncendpoints_core.store.redis.shared_connection import Link
 
 if TYPE_CHECKING:
@@ -25,16 +26,6 @@ REPLY_SECONDS: Final = 5.0
 TRIES: Final = 4
 RETRY_SECONDS: Final = (0.05, 0.2)
 
-# The server says that it did nothing and that another time, or another server, may.
-_NOT_DONE: Final = (
-    redis_errors.ReadOnlyError,
-    redis_errors.MovedError,
-    redis_errors.ClusterDownError,
-    redis_errors.TryAgainError,
-    redis_errors.BusyLoadingError,
-    redis_errors.MasterDownError,
-)
-_MOVED: Final = (redis_errors.ReadOnlyError, redis_errors.MovedError, redis_errors.ClusterDownError)
 _LOST: Final = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
 
 
@@ -93,7 +84,7 @@ class RedisConnection:
                 connection = await self._dedicated(key)
             return connection
         except (redis_errors.RedisError, redis_errors.RedisClusterException, OSError) as error:
-            raise self.fault(error) from error
+            raise self.store_error(error) from error
 
     async def _dedicated(self, key: str) -> AbstractConnection:
         if self._closed:
@@ -139,26 +130,30 @@ class RedisConnection:
                 link = await self._link(key)
                 sent = True
                 replies = await link.call(commands, self._reply_seconds)
-                ask = next((r for r in replies if isinstance(r, redis_errors.AskError)), None)
+                refused = _errors(replies)
+                ask = next((each for each in refused if word_of(each) == "ASK"), None)
                 if ask is not None:
                     replies = await self._ask(ask, commands)
-                fault = next((r for r in replies if isinstance(r, _NOT_DONE)), None)
-                if fault is None:
+                    refused = _errors(replies)
+                not_done = next((each for each in refused if meaning_of(each).resend), None)
+                if not_done is None:
                     answer = Replies(replies)
                     answer.resent = resent
                     return answer
-                error: Exception = fault
+                error: Exception = not_done
+                # One of the calls that the same answer met finds the server again for all.
+                moved = meaning_of(error).reconnect and link.broken is None
             except _LOST as lost:
-                error = lost
+                error, moved = lost, False
                 timed_out = isinstance(lost, redis_errors.TimeoutError)
                 if self._closed or timed_out or (sent and not again):
-                    raise self.fault(lost) from lost
+                    raise self.store_error(lost) from lost
                 resent = resent or sent
             except (redis_errors.RedisError, redis_errors.RedisClusterException) as other:
-                raise self.fault(other) from other
+                raise self.store_error(other) from other
             if attempt == TRIES:
-                raise self.fault(error) from error
-            if isinstance(error, _MOVED):
+                raise self.store_error(error) from error
+            if moved:
                 await self._move()
             await asyncio.sleep(delay_after(attempt, *RETRY_SECONDS))
         raise AssertionError("unreachable")
@@ -183,9 +178,9 @@ class RedisConnection:
                 finally:
                     await link.close()
         except (redis_errors.RedisError, redis_errors.RedisClusterException, OSError) as error:
-            raise self.fault(error) from error
+            raise self.store_error(error) from error
         if not found:
-            raise self.fault(away) from away
+            raise self.store_error(away) from away
         return found
 
     async def _ask(self, ask: Any, commands: Sequence[Sequence[bytes]]) -> list[Any]:
@@ -208,32 +203,17 @@ class RedisConnection:
         if self._place is not None:
             await self._place.forget()
 
-    def fault(self, error: BaseException) -> StoreError:
-        """Return what callers are told of a fault of redis-py; it names no secret."""
-        where = hide(self._url)
-        text = str(error)
-        if VERSION_ERROR in text:
-            found = text.partition(VERSION_ERROR)[2].split()[0]
+    def store_error(self, error: BaseException) -> StoreError:
+        """Return the exception that an error reply or a failure of redis-py becomes for callers;
+        its message shows no credentials.
+        """
+        meaning, reply = meaning_of(error), reply_text(error)
+        if meaning.error is StoreVersionError:
             return StoreVersionError(
-                f"the store in Redis is of format {found}, asyncendpoints {__version__} reads "
-                f"format {SCHEMA}"
+                f"the store in Redis is of format {reply.split()[1]}, asyncendpoints {__version__} "
+                f"reads format {SCHEMA}"
             )
-        if isinstance(error, redis_errors.OutOfMemoryError) or "OOM command" in text:
-            return StoreUnavailable("Redis has reached its memory limit")
-        if isinstance(error, redis_errors.AuthenticationError):
-            return StoreUnavailable(f"Redis at {where} refused the credentials")
-        if isinstance(error, redis_errors.NoPermissionError) or "NOPERM" in text:
-            return StoreUnavailable(f"Redis at {where} does not permit what the store needs")
-        if isinstance(error, redis_errors.TimeoutError):
-            return StoreUnavailable(f"Redis at {where} did not answer in time")
-        if isinstance(error, redis_errors.ResponseError) and not isinstance(error, _NOT_DONE):
-            code = text.split(" ", 1)[0]
-            if code in ("MISCONF", "NOREPLICAS", "UNBLOCKED"):
-                return StoreUnavailable(f"Redis at {where} refuses writes: {code}")
-            return StoreError(f"Redis answered: {text[:300]}")
-        if isinstance(error, redis_errors.ResponseError):
-            return StoreUnavailable(f"Redis at {where} is not ready: {text[:100]}")
-        return StoreUnavailable(f"Redis at {where} cannot be reached")
+        return meaning.error(f"Redis at {hide(self._url)} {meaning.text.format(reply=reply)}")
 
     async def close(self) -> None:
         """Close every connection; calls under way raise StoreUnavailable."""
@@ -241,6 +221,10 @@ class RedisConnection:
         await self._move()
         if self._place is not None:
             await self._place.close()
+
+
+def _errors(replies: list[Any]) -> list[Exception]:
+    return [reply for reply in replies if isinstance(reply, Exception)]
 
 
 async def _serves(connection: AbstractConnection, key: str) -> bool:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from redis import exceptions as redis_errors
-
-from asyncendpoints_core.errors import StoreError
+from asyncendpoints_core.errors import StoreUnsupported
 from asyncendpoints_core.store.protocol import Health
+from asyncendpoints_core.store.redis.error_replies import word_of
 
 if TYPE_CHECKING:
     from asyncendpoints_core.store.redis.caller import Caller
@@ -27,19 +26,21 @@ async def read_health(caller: Caller, *, strict: bool = False) -> Health:
         [("INFO", section) for section in ("server", "persistence", "memory", "replication")]
     )
     refused = next((reply for reply in replies if isinstance(reply, Exception)), None)
-    if refused is not None and not isinstance(refused, redis_errors.NoPermissionError):
-        raise caller.connection.fault(refused) from refused
+    if refused is not None and word_of(refused) != "NOPERM":
+        raise caller.connection.store_error(refused) from refused
     facts = _facts(replies)
     version = facts.get("redis_version", "")
     if not version:
         return Health("", None, None, ("the server does not tell its settings (INFO is refused)",))
     parts = tuple(int(part) for part in version.split(".")[:2])
     if parts < MINIMUM:
-        raise StoreError(f"Redis {version} is too old: 6.2 or later is needed")
+        raise StoreUnsupported(f"Redis {version} is too old: 6.2 or later is needed")
     aof = facts.get("aof_enabled")
     durable = aof == "1" if aof is not None else None
     if strict and durable is False:
-        raise StoreError("durability is strict, and this Redis keeps nothing on disk (AOF is off)")
+        raise StoreUnsupported(
+            "durability is strict, and this Redis keeps nothing on disk (AOF is off)"
+        )
     caller.confirmation = _confirmation(facts, parts) if strict else ()
     eviction = facts.get("maxmemory_policy")
     return Health(version, durable, eviction, tuple(_warnings(facts, durable, eviction)))

@@ -16,7 +16,6 @@ from asyncendpoints_core.store.redis.keys import prefix
 if TYPE_CHECKING:
     from redis.exceptions import RedisError
 
-    from asyncendpoints_core.errors import StoreError
     from asyncendpoints_core.store.redis.caller import Caller
     from asyncendpoints_core.store.redis.connection import RedisConnection
 
@@ -41,7 +40,7 @@ class OwnerVerbs:
         """Read whose the keys are, and every note."""
         (reply,) = await self._caller.send([("HGETALL", self._caller.prefix + "meta")])
         if isinstance(reply, Exception):
-            raise self._caller.connection.fault(reply) from reply
+            raise self._caller.connection.store_error(reply) from reply
         pairs = zip(reply[::2], reply[1::2], strict=True)
         # The values of other fields may be bytes that are no text.
         found = {k.decode(): v for k, v in pairs}
@@ -60,7 +59,7 @@ class OwnerVerbs:
         words = [word for name, text in notes.items() for word in (_NOTE + name, text)]
         (reply,) = await self._caller.send([("HSET", self._caller.prefix + "meta", *words)])
         if isinstance(reply, Exception):
-            raise self._caller.connection.fault(reply) from reply
+            raise self._caller.connection.store_error(reply) from reply
 
     async def adopt(self, before: Identity, uid: str) -> bool:
         """Take over the keys of `before` for another UID, and accept jobs again.
@@ -95,7 +94,7 @@ class Directory:
     async def _call(self, verb: str, *words: str) -> list[bytes]:
         (reply,) = await send(self._connection, self._key, (verb, self._key, *words))
         if isinstance(reply, Exception):
-            raise self._connection.fault(reply) from reply
+            raise self._connection.store_error(reply) from reply
         return reply if isinstance(reply, list) else []
 
 
@@ -104,8 +103,3 @@ async def send(
 ) -> list[RedisError | bytes | int | list[bytes] | None]:
     """Send plain commands to the server of `key`; error replies are returned. Raises StoreError."""
     return await connection.call(key, plain(commands))
-
-
-def is_refusal(error: StoreError) -> bool:
-    """Tell whether the server refused the credentials, so that they should be read anew."""
-    return "refused the credentials" in str(error)

@@ -16,13 +16,10 @@ from typing import Final
 
 import msgspec
 
+from asyncendpoints_core.store.redis.error_replies import EMPTY, VERSION
 from asyncendpoints_core.store.redis.keys import NAMES
 
 SCHEMA: Final = 1
-VERSION_ERROR: Final = "AEPVERSION"
-EMPTY_ERROR: Final = "AEPEMPTY"
-# What adds jobs says while the keys are on a timer, before it writes anything: lua/lib/rest.lua.
-TIMER_ERROR: Final = "AEPTIMER"
 
 _FIELD = re.compile(r"-- ([A-Z]+): ?(.*)")
 _FOLDER = files("asyncendpoints_core.store") / "lua"
@@ -30,7 +27,7 @@ _FOLDER = files("asyncendpoints_core.store") / "lua"
 # The harmless first write: a script that has written may go on writing when memory is full.
 _ALLOW_OOM = "call('HDEL', meta, '')\n"
 _CHECK = f"""if M[1] ~= '{SCHEMA}' then
-  return redis.error_reply(M[1] and '{VERSION_ERROR} ' .. M[1] or '{EMPTY_ERROR} no store here')
+  return redis.error_reply(M[1] and '{VERSION} ' .. M[1] or '{EMPTY} no store here')
 end
 """
 # Never below the last tick, so that time does not step back with the machine's clock.

@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
-from redis import exceptions as redis_errors
-
 from asyncendpoints_core.store.redis.caller import plain
+from asyncendpoints_core.store.redis.error_replies import reply_text, word_of
 from asyncendpoints_core.store.redis.keys import prefix
 from asyncendpoints_core.store.redis.ownership import send
 
@@ -32,12 +31,16 @@ _WAITAOF: Final = "waitaof"
 # The map of a cluster, what the client of one asks of it, and sharded channels.
 CLUSTERED: Final = ("asking", "cluster|slots", "cluster|shards", "command")
 _SHARDED: Final = ("spublish", "ssubscribe")
-# Of 7.2, 7.0: older servers refuse a rule with one.
-_NEWER: Final = (_WAITAOF, "cluster|shards", *_SHARDED)
+# Older servers refuse a rule that names one of these; WAITAOF is of 7.2.
+_SINCE_7: Final = (_WAITAOF, "cluster|shards", *_SHARDED)
 
 
 class TenantsForbidden(Exception):
-    """The server does not let us make users."""
+    """The server does not let the operator manage users."""
+
+
+class _RuleRefused(TenantsForbidden):
+    """The server does not accept the command as it is."""
 
 
 def user_of(namespace_name: str) -> str:
@@ -62,17 +65,14 @@ async def ensure_user(connection: RedisConnection, namespace_name: str, password
     await send(connection, own, ("PING",))  # connects, so that its kind is known
     allowed = [*COMMANDS, _WAITAOF]
     allowed += [*CLUSTERED, *_SHARDED] if connection.clustered else []
-    while True:
-        rights = [f"+{command}" for command in allowed]
+    for left_out in ((), (_WAITAOF,), _SINCE_7):
+        rights = [f"+{name}" for name in allowed if name not in left_out]
+        command = ("ACL", "SETUSER", user_of(namespace_name), *rules, *rights)
         try:
-            return await _acl(
-                connection, own, ("ACL", "SETUSER", user_of(namespace_name), *rules, *rights)
-            )
-        except TenantsForbidden as error:
-            unknown = [name for name in _NEWER if name in allowed and f"+{name}" in str(error)]
-            if not unknown:
+            return await _acl(connection, own, command)
+        except _RuleRefused:
+            if left_out is _SINCE_7:
                 raise
-            allowed.remove(unknown[0])
 
 
 async def users(connection: RedisConnection) -> frozenset[str]:
@@ -107,7 +107,9 @@ async def _everywhere(
 
 
 def _refusal(connection: RedisConnection, reply: Exception) -> Exception:
-    forbidden = isinstance(reply, redis_errors.NoPermissionError)
-    if forbidden or "unknown command" in str(reply).lower():
-        return TenantsForbidden(str(reply)[:200])
-    return connection.fault(reply)
+    match word_of(reply):
+        case "ERR":
+            return _RuleRefused(reply_text(reply))
+        case "NOPERM":
+            return TenantsForbidden(reply_text(reply))
+    return connection.store_error(reply)

@@ -77,15 +77,15 @@ class Doorbell:
             try:
                 return await self._pop(self._spare.pop(), seconds, then)
             except TimeoutError as error:
-                raise self._caller.connection.fault(error) from error
+                raise self._caller.connection.store_error(error) from error
             except _FAULTS as error:
                 # Its server has gone or moved since; `then` may have run there.
                 if then:
-                    raise self._caller.connection.fault(error) from error
+                    raise self._caller.connection.store_error(error) from error
         try:
             return await self._pop(await self._connect(), seconds, then)
         except (*_FAULTS, TimeoutError) as error:
-            raise self._caller.connection.fault(error) from error
+            raise self._caller.connection.store_error(error) from error
 
     async def _pop(self, connection: AbstractConnection, seconds: float, then: bytes) -> Any:
         self._busy.add(connection)
@@ -197,7 +197,7 @@ class Watch:
         except BaseException as error:
             await connection.disconnect(nowait=True)
             if isinstance(error, (*_FAULTS, TimeoutError)):
-                raise caller.connection.fault(error) from error
+                raise caller.connection.store_error(error) from error
             raise
         return connection
 

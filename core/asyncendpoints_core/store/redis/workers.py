@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from asyncendpoints_core.errors import StoreError, StoreUnavailable, WorkerGone
+from asyncendpoints_core.errors import RecordError, WorkerGone
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Claim, ClaimedJob
 from asyncendpoints_core.store.protocol import (
@@ -111,14 +111,12 @@ class WorkerVerbs:
         )
 
     async def settle(self, outcomes: Sequence[Outcome]) -> list[Settled]:
-        """Apply outcomes. A batch that fails as a whole is halved, to find the one at fault."""
+        """Apply outcomes. A batch with a record that fails the script is halved to find it."""
         if not outcomes:
             return []
         try:
             reply = await self._caller.run("settle", *encode_outcomes(outcomes))
-        except StoreUnavailable:
-            raise
-        except StoreError:
+        except RecordError:
             if len(outcomes) == 1:
                 await self._caller.quarantine([outcomes[0].claim.job_id], whole=True)
                 return [Settled(SettleStatus.STALE)]

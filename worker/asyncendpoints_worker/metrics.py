@@ -17,8 +17,7 @@ from asyncendpoints_core.store.protocol import SettleStatus
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from asyncendpoints_core.jobs.records import ClaimedJob, Outcome
-    from asyncendpoints_worker.engine.slots import Slot
+    from asyncendpoints_core.jobs.records import ClaimedJob
 
 BUCKETS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Upper bounds in seconds of both histograms."""
@@ -63,15 +62,15 @@ class Metrics:
             waited = (job.started_ms - max(job.created_ms, job.not_before_ms)) / 1000
             histogram.observe(BUCKETS, waited)
 
-    def ended(self, slot: Slot, outcome: Outcome, now: float) -> None:
-        """Count an attempt that ended at `now`, in the event loop's time."""
-        key = slot.claimed.job.name, outcome.kind
+    def ended(self, name: str, kind: OutcomeKind, seconds: float) -> None:
+        """Count an attempt of the job `name` that ended after `seconds`."""
+        key = name, kind
         histogram = self._durations.get(key)
         if histogram is None:
             histogram = self._durations[key] = Histogram.empty(BUCKETS)
-            by_outcome = self.snapshot.durations.setdefault(key[0], {})
-            by_outcome[OUTCOMES[outcome.kind]] = histogram
-        histogram.observe(BUCKETS, now - slot.began)
+            by_outcome = self.snapshot.durations.setdefault(name, {})
+            by_outcome[OUTCOMES[kind]] = histogram
+        histogram.observe(BUCKETS, seconds)
 
     def settled(self, statuses: Iterable[SettleStatus]) -> None:
         """Count the settlements that the store did not apply, by their status."""

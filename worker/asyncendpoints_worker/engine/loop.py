@@ -316,7 +316,7 @@ class Engine:
             if not self.worker and not self.running and slot.generation != self._generation:
                 self._link.vacated()
             return
-        self.metrics.ended(slot, outcome, self.loop.time())
+        self.metrics.ended(slot.claimed.job.name, outcome.kind, self.loop.time() - slot.began)
         self._settler.add(Entry(outcome))
 
     def _too_late(self, slot: Slot) -> None:
@@ -331,7 +331,7 @@ class Engine:
         run = job.attempt, job.max_attempts
         outcome = stopped(slot.claim, slot.stop, run, self.policy)
         log.error("a handler does not end; its slot is lost", extra={"job_id": ids.text(job.id)})
-        self.metrics.ended(slot, outcome, self.loop.time())
+        self.metrics.ended(slot.claimed.job.name, outcome.kind, self.loop.time() - slot.began)
         self._settler.add(Entry(outcome, slots=0))
 
     def _under_way(self, group: list[Entry], sent: bool) -> None:

@@ -7,19 +7,21 @@ from hypothesis import strategies as st
 from asyncendpoints_core.errors import StoreVersionError
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import JobError, Progress, Request, Result
-from asyncendpoints_core.store.redis.batch_arguments import encode_progress
+from asyncendpoints_core.store.record_layout import FORMAT_KIND as KIND
+from asyncendpoints_core.store.record_layout import FORMAT_VERSION as VERSION
 from asyncendpoints_core.store.redis.codec import (
     Context,
-    CorruptRecord,
     decode_request,
     decode_result,
     encode_error,
+    encode_progress,
     encode_request,
     encode_result,
     read_error,
     trace_of,
 )
-from asyncendpoints_core.store.redis.records import KIND, VERSION, read_job, read_made, read_run
+from asyncendpoints_core.store.redis.python_layout import CorruptRecord
+from asyncendpoints_core.store.redis.records import read_job, read_made, read_run
 
 CONTEXT = Context(1_000, 0, 60_000, 60_000, 60_000)
 ID = JobId(bytes(16))

@@ -11,8 +11,9 @@ from asyncendpoints_core.jobs.records import Priority
 from asyncendpoints_core.jobs.states import FINAL, State
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.redis import RedisStore
-from asyncendpoints_core.store.redis.codec import Context, CorruptRecord
+from asyncendpoints_core.store.redis.codec import Context
 from asyncendpoints_core.store.redis.keys import prefix
+from asyncendpoints_core.store.redis.python_layout import CorruptRecord
 from asyncendpoints_core.store.redis.records import read_made, read_run
 from support.store.stores import START_MS, Scan
 

@@ -7,8 +7,7 @@
 -- RETURNS: context; for each a letter (c canceled, r requested, f final, m missing, g gone,
 --   b cannot be read) followed by the job's state where there is one
 local LINES = {[0] = ready_high, ready_normal, ready_low}
-local ids, out, known = {}, {context()}, {}
-for i = 1, #ARGV[1], 16 do ids[#ids + 1] = ssub(ARGV[1], i, i + 15) end
+local ids, out, known = split_ids(ARGV[1]), {context()}, {}
 local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
 local set_cancels = batch('HSET', cancels)
 local off_ready = {[0] = batch('ZREM', LINES[0]), batch('ZREM', LINES[1]), batch('ZREM', LINES[2])}
@@ -18,10 +17,10 @@ local off_expiries = batch('ZREM', expiries)
 local function cancel(id, r)
   if r.state > RUNNING then return 'f' end
   if r.state == RUNNING then
-    if r.cancel == 0 then
-      r.cancel, r.updated, r.rev = now, now, r.rev + 1
+    if r.cancel_requested_at == 0 then
+      r.cancel_requested_at, r.updated_at, r.revision = now, now, r.revision + 1
       add(set_cancels, id, r.worker)
-      note(id, r.rev)
+      note(id, r.revision)
       save(id, r)
     end
     return 'r'
@@ -31,9 +30,9 @@ local function cancel(id, r)
   elseif r.suspect then
     add(off_suspects, id)
   else
-    add(off_ready[r.prio], id)
+    add(off_ready[r.priority], id)
   end
-  if r.expires > 0 or r.claim > 0 then add(off_expiries, id) end
+  if r.expires_at > 0 or r.claim > 0 then add(off_expiries, id) end
   r.error = ''
   finish(id, r, CANCELED)
   save(id, r)

@@ -12,7 +12,6 @@
 --   unless fresh, and its body if that is kept apart
 local worker, request = ARGV[1], tonumber(ARGV[2])
 local limit, max_bytes, rung = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
-local wl = #worker
 local IDLE_MS = 2000
 -- Smooth 6 : 3 : 1, so that no line waits longer than it must.
 local SLOTS = {[0] = 0, 0, 1, 0, 0, 1, 0, 2, 0, 1}
@@ -44,19 +43,19 @@ end
 
 local last = call('HGET', lastclaim, worker)
 if last then
-  local number, from = sunpack('>I8I8', last)
+  local number, claim = layout.read_last_claim(last)
   if request < number then return reply('ok') end
   if request == number then
     local alone = false
-    for i = 17, #last, 16 do
-      local id = ssub(last, i, i + 15)
+    for _, id in ipairs(split_ids(ssub(last, layout.LAST_CLAIM_SIZE + 1))) do
       local job, run = call('HGET', jobs, id), call('HGET', runs, id)
       local r = job and run and decode_run(run)
-      if r and r.state == RUNNING and r.claim == from + (i - 17) / 16 and r.worker == worker then
+      if r and r.state == RUNNING and r.claim == claim and r.worker == worker then
         alone = alone or r.suspect
         r.deadline = math.max(r.deadline, deadline_floor) -- begun anew after an outage
-        hand_out_run(id, job, encode_run(r), r.apart)
+        hand_out_run(id, job, encode_run(r), r.body_apart)
       end
+      claim = claim + 1
     end
     return reply('ok', false, false, alone)
   end
@@ -87,18 +86,18 @@ local taken, total_bytes, waited = 0, 0, 0
 local stopped = false
 local claimed_names = {}
 local mine = worker .. '\0'
--- Of a fresh job's run all but claim number, body's size and name is the same in the whole batch.
-local BEFORE = spack('>I6I6I6BBHI6I6', 0, 0, deadline, 0, 0, 1, now, 0)
-local AFTER = spack('>I4I6I6BHHHB', 2, now, 0, 0, 0, 0, 0, wl) .. worker
-local NO_BASE = spack('>I6', 0)
+local first_run = layout.first_runs(now, deadline, worker)
+local read_fresh, pack_held = layout.read_fresh, layout.pack_held
+local HEAD, JOB_MOST = 2, layout.JOB_MOST -- format and flags
 -- How the run of a fresh job begins, by how its record does; false for a record to look at closely.
 local PREFIXES = {}
-local function prefix_of(kind)
-  local start, bits = sbyte(kind, 1, 2)
-  local prefix = start == KIND + VERSION and bits and bits % 16 == 0 and bits % 64 < 48
-    and string.char(start, bits % 64 + RUNNING + (bits % 128 > 63 and 128 or 0))
-  PREFIXES[kind] = prefix
-  return prefix
+local function prefix_of(kind, job)
+  local r = decode_job(job)
+  if r then
+    r.state = RUNNING
+    PREFIXES[kind] = ssub(encode_run(r), 1, HEAD)
+  end
+  return PREFIXES[kind]
 end
 
 -- Whether a batch that is not empty has room for a body.
@@ -111,7 +110,7 @@ end
 local function book(id, run, name)
   local at = taken * 2 + 4
   on_runs[at - 1], on_runs[at] = id, run
-  on_held[at - 1], on_held[at] = '0', mine .. spack('>I7', number) .. id
+  on_held[at - 1], on_held[at] = '0', mine .. pack_held(number, id)
   claimed_names[name] = (claimed_names[name] or 0) + 1
   taken, number = taken + 1, number + 1
 end
@@ -128,30 +127,26 @@ local function take_slowly(id, job, run)
   if why == 'newer' then return false end
   if why then put_aside(id, run and r == nil and run or job, QUEUED, job) return true end
   if expired(r) then expire(id, r) return true end
-  if not room_for(r.size) then return false end
-  if r.started == 0 and (r.expires > 0 or r.claim > 0) then add(off_expiries, id) end
-  waited = waited + now - r.updated
-  r.state, r.attempt, r.claim, r.worker, r.rev = RUNNING, r.attempt + 1, number, worker, r.rev + 1
-  r.updated, r.started, r.deadline, r.progress = now, now, deadline, ''
-  note(id, r.rev)
+  if not room_for(r.body_size) then return false end
+  if r.started_at == 0 and (r.expires_at > 0 or r.claim > 0) then add(off_expiries, id) end
+  waited = waited + now - r.updated_at
+  r.state, r.attempt, r.claim, r.worker, r.revision = RUNNING, r.attempt + 1, number, worker, r.revision + 1
+  r.updated_at, r.started_at, r.deadline, r.progress = now, now, deadline, ''
+  note(id, r.revision)
   run = encode_run(r)
-  hand_out_run(id, job, run, r.apart)
+  hand_out_run(id, job, run, r.body_apart)
   book(id, run, r.name)
   return true
 end
 
 -- Hands one job out, or does with it what its record asks for. Returns whether it left its line.
 local function take(id, job, run)
-  local kind = job and not run and ssub(job, 1, 2)
-  local prefix = kind and PREFIXES[kind]
-  if kind and prefix == nil then prefix = prefix_of(kind) end
-  if not prefix or #job < JOB_BYTES + 10 then return take_slowly(id, job, run) end
-  local created, _, _, nl, tl = sunpack('>I6I5HBB', job, 3)
-  local name, base, apart = JOB_BYTES + 1, nil, nil
-  if sbyte(kind, 2) > 63 then name, base, apart = parts(job, sbyte(kind, 2)) end
-  local tail = name + nl + tl
-  local size = apart or #job - tail + 1 - request_bytes(job, tail)
-  if #job < tail or size < 0 or active >= (base or created) + ttl_ms then
+  local kind = job and not run and ssub(job, 1, HEAD)
+  local prefix = kind and (PREFIXES[kind] or prefix_of(kind, job))
+  if not prefix or #job < JOB_MOST then return take_slowly(id, job, run) end
+  local created, ttl_from, apart, name, request_at = read_fresh(job)
+  local size = apart or #job - request_at + 1 - request_bytes(job, request_at)
+  if #job < request_at or size < 0 or active >= (ttl_from or created) + ttl_ms then
     return take_slowly(id, job, run)
   end
   total_bytes = total_bytes + size
@@ -161,13 +156,9 @@ local function take(id, job, run)
   end
   waited = waited + now - created
   if listening then note(id, 2) end
-  name = ssub(job, name, name + nl - 1)
-  local claim = spack('>I7', number)
   local at = taken * 2 + 4
-  on_runs[at - 1], on_runs[at] = id, prefix .. ssub(job, 3, 16)
-    .. (base and spack('>I6', base) or NO_BASE) .. BEFORE .. spack('>I4', size) .. claim .. AFTER
-    .. name
-  on_held[at - 1], on_held[at] = '0', mine .. claim .. id
+  on_runs[at - 1], on_runs[at] = id, first_run(prefix, job, ttl_from, size, number, name)
+  on_held[at - 1], on_held[at] = '0', mine .. pack_held(number, id)
   claimed_names[name] = (claimed_names[name] or 0) + 1
   taken, number = taken + 1, number + 1
   out_ids[taken], kinds[taken], out[#out + 1] = id, 'f', job
@@ -307,7 +298,7 @@ if taken > 0 then
   tally('claimed', taken)
   tally('wait_ms', waited)
   call('HSET', meta, 'fence', string.format('%.0f', number - 1), 'cursor', cursor)
-  call('HSET', lastclaim, worker, spack('>I8I8', request, first) .. table.concat(out_ids))
+  call('HSET', lastclaim, worker, layout.pack_last_claim(request, first) .. table.concat(out_ids))
 end
 flush_counts()
 publish()

@@ -23,7 +23,7 @@ for i = 3, #ARGV do
     call('HSET', marks, 'c' .. worker, cmsgpack.pack(kept))
     guard(marks)
     woken = woken + call('ZREM', idle, worker)
-    out[i - 2] = struct.pack('>I8I8I8B', tonumber(lease),
+    out[i - 2] = layout.pack_worker(tonumber(lease),
       call('ZLEXCOUNT', held, '[' .. worker .. '\0', '(' .. worker .. '\1'), last,
       call('HEXISTS', marks, 'd' .. worker)) .. (call('HGET', winfo, worker) or '')
   end

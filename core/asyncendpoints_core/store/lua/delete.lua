@@ -5,8 +5,7 @@
 -- LIB: batch record counts events remove guard
 -- ARGV: 1 ids
 -- RETURNS: a letter for each: d deleted, n not final, m missing, g gone, b cannot be read
-local ids, out, removed = {}, {}, {}
-for i = 1, #ARGV[1], 16 do ids[#ids + 1] = ssub(ARGV[1], i, i + 15) end
+local ids, out, removed = split_ids(ARGV[1]), {}, {}
 local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
 for i, id in ipairs(ids) do
   local r, why

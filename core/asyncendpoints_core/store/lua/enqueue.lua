@@ -5,15 +5,14 @@
 --   completed_ms failed_ms
 -- LIB: batch time record head ring counts events
 -- FLAGS: deny-oom
--- ARGV: 1 items of 51 bytes: id, priority, max attempts, delay, expiry, lengths of name, trace,
---   tail, blob, idempotency key, fingerprint, body; 2 those parts one after the other
+-- ARGV: 1 NEW_JOB for each; 2 their parts one after the other
 -- RETURNS: context; a letter for each: c created, e exists, r replayed, R replayed but its job is
 --   gone, m mismatch, f full, x closed; 4 bytes for each: jobs ahead; then id and state of each e and r
-local ITEM, FORMAT = 51, '>c16BHI8I8BBI4I4BBI4'
+local ITEM = layout.NEW_JOB_SIZE
 local items, payload = ARGV[1], ARGV[2]
 local n = #items / ITEM
 local ids = {}
-for i = 1, n do ids[i] = ssub(items, (i - 1) * ITEM + 1, (i - 1) * ITEM + 16) end
+for i = 1, n do ids[i] = layout.new_job_id(items, (i - 1) * ITEM + 1) end
 local stored = call('HMGET', jobs, unpack(ids))
 
 local LINES = {[0] = ready_high, ready_normal, ready_low}
@@ -34,7 +33,7 @@ local created, queued, added = 0, 0, 0
 local function ahead_of(id, job, run)
   local r = decode(job, run)
   if not r or r.state ~= QUEUED or r.suspect then return 0 end
-  return places[id] or call('ZRANK', LINES[r.prio], id) or 0
+  return places[id] or call('ZRANK', LINES[r.priority], id) or 0
 end
 
 local function answer(i, status, id, job)
@@ -45,73 +44,60 @@ local function answer(i, status, id, job)
     ahead = ahead_of(id, job, run)
     heads[#heads + 1] = id .. head(job, run)
   end
-  aheads[i] = spack('>I4', ahead)
+  aheads[i] = layout.pack_ahead(ahead)
 end
 
-local function create(i, id, prio, max, delay, expires, nl, tl, taill, blobl, body, at)
-  local bits = prio * 16 + (active < now and 128 or 0) + (blobl > 0 and 64 or 0)
-  local name = ssub(payload, at, at + nl - 1)
-  local notbefore, place = 0, 0
-  if delay > 0 then
-    notbefore = now + delay
-  else
-    seq = seq + 1
-    place = seq
-  end
-  local job = spack(JOB, KIND + VERSION, bits, now, place, max, nl, tl)
-  if active < now then job = job .. spack('>I6', active) end
-  if blobl > 0 then
-    job = job .. spack('>I4', blobl)
-    local from = at + nl + tl + taill
-    add(set_blobs, id, ssub(payload, from, from + blobl - 1))
-  end
-  job = job .. ssub(payload, at, at + nl + tl + taill - 1)
+-- Makes the job of `job`'s bytes; `apart`: its body, where that is kept apart.
+local function create(i, id, job, name, priority, place, delay, ttl, size, apart)
+  if apart then add(set_blobs, id, apart) end
   fresh[id] = job
   add(set_jobs, id, job)
-  if delay > 0 or expires > 0 then
+  if delay > 0 or ttl > 0 then
     local r = decode_job(job)
-    r.notbefore = notbefore
-    if delay > 0 then r.state, r.base = SCHEDULED, active + delay end
-    if expires > 0 then
-      r.expires = active + expires
-      add(set_expiries, r.expires, id)
+    if delay > 0 then r.state, r.not_before, r.ttl_from = SCHEDULED, now + delay, active + delay end
+    if ttl > 0 then
+      r.expires_at = active + ttl
+      add(set_expiries, r.expires_at, id)
     end
     fresh_runs[id] = encode_run(r)
     add(set_runs, id, fresh_runs[id])
   end
   local ahead = 0
   if delay > 0 then
-    add(set_delayed, notbefore, id)
+    add(set_delayed, now + delay, id)
     bump(SCHEDULED, name, 1)
   else
-    add(set_ready[prio], seq, id)
-    ahead = waiting[prio]
-    places[id], waiting[prio] = ahead, ahead + 1
+    add(set_ready[priority], place, id)
+    ahead = waiting[priority]
+    places[id], waiting[priority] = ahead, ahead + 1
     queued = queued + 1
     bump(QUEUED, name, 1)
   end
-  statuses[i], aheads[i] = 'c', spack('>I4', ahead)
-  depth, added, created = depth + 1, added + body, created + 1
+  statuses[i], aheads[i] = 'c', layout.pack_ahead(ahead)
+  depth, added, created = depth + 1, added + size, created + 1
   note(id, 1)
 end
 
 local at = 1
 for i = 1, n do
-  local id, prio, max, delay, expires, nl, tl, taill, blobl, keyl, fpl, body =
-    struct.unpack(FORMAT, items, (i - 1) * ITEM + 1)
-  local tied = at + nl + tl + taill + blobl
+  local id, priority, max_attempts, delay, ttl, name_size, trace_size, content_size, blob_size,
+    key_size, fingerprint_size, body_size = layout.read_new_job(items, (i - 1) * ITEM + 1)
+  local blob_at = at + content_size
+  local key_at = blob_at + blob_size
+  local fingerprint_at = key_at + key_size
+  local next_at = fingerprint_at + fingerprint_size
   local record = stored[i] or fresh[id]
   local key, fingerprint
   local decided = false
-  if not record and keyl > 0 then
-    key = ssub(payload, tied, tied + keyl - 1)
-    fingerprint = ssub(payload, tied + keyl, tied + keyl + fpl - 1)
+  if not record and key_size > 0 then
+    key = ssub(payload, key_at, fingerprint_at - 1)
+    fingerprint = ssub(payload, fingerprint_at, next_at - 1)
     local value = bound[key] or call('HGET', idem, key)
     if value then
-      local owner = ssub(value, 1, 16)
+      local owner, kept_until, bound_to = layout.read_binding(value)
       local earlier = fresh[owner] or call('HGET', jobs, owner)
-      decided = earlier or struct.unpack('>I8', value, 17) > now
-      if decided and ssub(value, 25) ~= fingerprint then
+      decided = earlier or kept_until > now
+      if decided and bound_to ~= fingerprint then
         answer(i, 'm')
       elseif decided and earlier then
         answer(i, 'r', owner, earlier)
@@ -122,23 +108,27 @@ for i = 1, n do
   end
   if record then
     answer(i, 'e', id, record)
-    decided = true
-  end
-  if decided then
-    at = tied + keyl + fpl
+  elseif decided then
+    -- answered above
   elseif closed > 0 then
     answer(i, 'x')
-  elseif depth >= max_depth or bytes + added + body > max_bytes then
+  elseif depth >= max_depth or bytes + added + body_size > max_bytes then
     answer(i, 'f')
   else
-    create(i, id, prio, max, delay, expires, nl, tl, taill, blobl, body, at)
+    if delay == 0 then seq = seq + 1 end
+    local place = delay == 0 and seq or 0
+    local content = ssub(payload, at, blob_at - 1)
+    local job = layout.pack_job(priority, now, place, max_attempts, name_size, trace_size,
+      active < now and active or nil, blob_size > 0 and blob_size or nil) .. content
+    create(i, id, job, layout.content_name(content, name_size, trace_size), priority, place, delay,
+      ttl, body_size, blob_size > 0 and ssub(payload, blob_at, key_at - 1) or nil)
     if key then
-      bound[key] = id .. spack('>I8', now + idempotency_ms) .. fingerprint
+      bound[key] = layout.pack_binding(id, now + idempotency_ms) .. fingerprint
       add(set_idem, key, bound[key])
       add(set_idemexp, now + idempotency_ms, key)
     end
   end
-  at = tied + keyl + fpl
+  at = next_at
 end
 
 if created > 0 then

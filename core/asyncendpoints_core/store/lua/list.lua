@@ -18,8 +18,8 @@ local number, below = tonumber(ARGV[4]), ARGV[5]
 
 -- Ids as bytes: Lua compares strings by the locale.
 local function less(a, b)
-  local a1, a2, a3, a4 = sunpack('>I4I4I4I4', a)
-  local b1, b2, b3, b4 = sunpack('>I4I4I4I4', b)
+  local a1, a2, a3, a4 = layout.id_words(a)
+  local b1, b2, b3, b4 = layout.id_words(b)
   if a1 ~= b1 then return a1 < b1 end
   if a2 ~= b2 then return a2 < b2 end
   if a3 ~= b3 then return a3 < b3 end
@@ -90,7 +90,7 @@ end
 local function running_by_claim()
   local list = {}
   for _, member in ipairs(call('ZRANGEBYLEX', held, '[\1', '+', 'LIMIT', 0, 10000)) do
-    list[#list + 1] = {sunpack('>I7', member, #member - 22), ssub(member, -16)}
+    list[#list + 1] = {read_held_member(member)}
   end
   return list
 end
@@ -112,7 +112,7 @@ for _ = 1, LOOK do
   from.next = from.next + 1
   local job, run = call('HGET', jobs, best[2]), call('HGET', runs, best[2])
   local r = job and decode(job, run)
-  if r and (not begun or r.updated <= begun) then
+  if r and (not begun or r.updated_at <= begun) then
     out[#out + 1] = string.format('%.0f', best[1]) .. ' ' .. best[2] .. head(job, run)
   end
 end

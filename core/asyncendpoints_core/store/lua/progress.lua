@@ -5,13 +5,13 @@
 -- ARGV: 1 items of 28 bytes: id, claim, place of its worker, length; 2 the progress of each, one
 --   after the other; 3… the workers
 -- RETURNS: a letter for each: a applied, d already, s stale, g gone, c cannot be read
-local ITEM, FORMAT = 28, '>c16I8HH'
+local ITEM = layout.UPDATE_SIZE
 local ids, out, known = {}, {}, {}
-for i = 1, #ARGV[1], ITEM do ids[#ids + 1] = ssub(ARGV[1], i, i + 15) end
+for at = 1, #ARGV[1], ITEM do ids[#ids + 1] = layout.update_id(ARGV[1], at) end
 local stored = call('HMGET', runs, unpack(ids))
 local at = 1
 for i, id in ipairs(ids) do
-  local _, claim, place, size = sunpack(FORMAT, ARGV[1], (i - 1) * ITEM + 1)
+  local _, claim, worker_index, size = layout.read_update(ARGV[1], (i - 1) * ITEM + 1)
   local r, why = known[id], nil
   if not r and stored[i] then r, why = decode_run(stored[i]) end
   if not r and not why and call('HEXISTS', jobs, id) == 1 then why = 'newer' end -- never claimed
@@ -19,15 +19,15 @@ for i, id in ipairs(ids) do
     out[i] = why == 'newer' and 's' or 'c'
   elseif not r then
     out[i] = 'g'
-  elseif r.claim ~= claim or r.worker ~= ARGV[3 + place] then
+  elseif r.claim ~= claim or r.worker ~= ARGV[3 + worker_index] then
     tally('stale', 1)
     out[i] = 's'
   elseif r.state ~= RUNNING then
     out[i] = 'd'
   else
     known[id] = r
-    r.progress, r.updated, r.rev = ssub(ARGV[2], at, at + size - 1), now, r.rev + 1
-    note(id, r.rev)
+    r.progress, r.updated_at, r.revision = ssub(ARGV[2], at, at + size - 1), now, r.revision + 1
+    note(id, r.revision)
     out[i] = 'a'
   end
   at = at + size

@@ -18,7 +18,7 @@ local function holder_of(id)
   repeat
     local page = call('ZSCAN', held, cursor, 'COUNT', 1000)
     for i = 1, #page[2], 2 do
-      if ssub(page[2][i], -16) == id then return page[2][i] end
+      if held_id(page[2][i]) == id then return page[2][i] end
     end
     cursor = page[1]
   until cursor == '0'
@@ -33,8 +33,7 @@ local function place_of(id)
   if member then return held, member, RUNNING end
 end
 
-for i = 1, #ARGV[1], 16 do
-  local id = ssub(ARGV[1], i, i + 15)
+for _, id in ipairs(split_ids(ARGV[1])) do
   local job, run = call('HGET', jobs, id), call('HGET', runs, id)
   local r, why, bad = nil, nil, job
   if run then
@@ -54,7 +53,7 @@ for i = 1, #ARGV[1], 16 do
       drop_missing(state)
       call('HDEL', runs, id)
     else
-      if r and state and state < COMPLETED then freed = freed + r.size end
+      if r and state and state < COMPLETED then freed = freed + r.body_size end
       put_aside(id, bad, state or FAILED, ARGV[2] ~= '1' and job or nil)
       done = done + 1
     end

@@ -7,8 +7,9 @@
 -- ARGV: 1 worker, 2 id and claim number (8 bytes) of each job it knows of
 -- RETURNS: how many; ids of those that cannot be read
 local worker, known = ARGV[1], {}
-for i = 1, #ARGV[2], 24 do
-  known[ssub(ARGV[2], i, i + 15)] = sunpack('>I8', ARGV[2], i + 16)
+for at = 1, #ARGV[2], layout.CLAIM_SIZE do
+  local id, claim = layout.read_claim(ARGV[2], at)
+  known[id] = claim
 end
 local mine, unreadable = read_held(worker)
 local released = 0

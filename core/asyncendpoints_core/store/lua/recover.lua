@@ -35,7 +35,7 @@ else
   call('HDEL', meta, 'recover_from')
 end
 local ids = {}
-for i, member in ipairs(members) do ids[i] = ssub(member, -16) end
+for i, member in ipairs(members) do ids[i] = held_id(member) end
 for i, run in ipairs(#ids > 0 and call('HMGET', runs, unpack(ids)) or {}) do
   local r, why
   if run then r, why = decode_run(run) end
@@ -45,7 +45,7 @@ for i, run in ipairs(#ids > 0 and call('HMGET', runs, unpack(ids)) or {}) do
       lease = tonumber(call('ZSCORE', workers, r.worker) or -1)
       leases[r.worker] = lease
     end
-    local entry = ids[i] .. spack('>I8HH', r.claim, r.attempt, r.max) .. r.worker
+    local entry = layout.pack_found(ids[i], r.claim, r.attempt, r.max_attempts) .. r.worker
     if lease < 0 then
       orphans[#orphans + 1] = entry
     elseif lease > now and math.max(r.deadline, deadline_floor) + 2 * grace_ms < now then

@@ -8,8 +8,7 @@
 -- RETURNS: context; 4 bytes for each: jobs ahead; for each a letter (q requeued, n not retryable,
 --   f full, x closed, m missing, g gone, b cannot be read) and the job's state where there is one
 local LINES = {[0] = ready_high, ready_normal, ready_low}
-local ids, out, aheads, known = {}, {}, {}, {}
-for i = 1, #ARGV[1], 16 do ids[#ids + 1] = ssub(ARGV[1], i, i + 15) end
+local ids, out, aheads, known = split_ids(ARGV[1]), {}, {}, {}
 local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
 local waiting = {[0] = call('ZCARD', LINES[0]), call('ZCARD', LINES[1]), call('ZCARD', LINES[2])}
 local depth = waiting[0] + waiting[1] + waiting[2] + call('ZCARD', suspects)
@@ -22,26 +21,26 @@ local off_finished = {
 local requeued, added = 0, 0
 
 local function redrive(id, r)
-  if r.state ~= FAILED and r.state ~= CANCELED or ssub(r.error, 3, 9) == 'corrupt' then
+  if r.state ~= FAILED and r.state ~= CANCELED or error_code(r) == 'corrupt' then
     return 'n'
   end
   if closed > 0 then return 'x' end
-  local size = r.size
+  local size = r.body_size
   if depth >= max_depth or bytes + added + size > max_bytes then return 'f' end
   add(off_finished[r.state], id)
   bump(r.state, r.name, -1)
   bump(QUEUED, r.name, 1)
   seq = seq + 1
-  r.state, r.seq, r.updated, r.rev = QUEUED, seq, now, r.rev + 1
+  r.state, r.seq, r.updated_at, r.revision = QUEUED, seq, now, r.revision + 1
   r.attempt, r.crashes, r.releases = 0, 0, 0
-  r.started, r.completed, r.notbefore, r.cancel = 0, 0, 0, 0
-  r.base, r.expires, r.progress, r.error, r.result = active, 0, '', '', ''
-  add(on_ready[r.prio], seq, id)
+  r.started_at, r.completed_at, r.not_before, r.cancel_requested_at = 0, 0, 0, 0
+  r.ttl_from, r.expires_at, r.progress, r.error, r.result = active, 0, '', '', ''
+  add(on_ready[r.priority], seq, id)
   add(off_results, id)
   save(id, r)
-  note(id, r.rev)
-  r.ahead = waiting[r.prio]
-  waiting[r.prio] = r.ahead + 1
+  note(id, r.revision)
+  r.ahead = waiting[r.priority]
+  waiting[r.priority] = r.ahead + 1
   depth, added, requeued = depth + 1, added + size, requeued + 1
   return 'q'
 end
@@ -54,13 +53,13 @@ for i, id in ipairs(ids) do
     known[id] = r
     out[i] = redrive(id, r) .. head(stored[i], encode_run(r))
     ahead = r.ahead or r.state == QUEUED
-      and call('ZRANK', LINES[r.prio], id) or 0
+      and call('ZRANK', LINES[r.priority], id) or 0
   elseif why then
     out[i] = why == 'newer' and 'n' or 'b'
   else
     out[i] = call('ZSCORE', gone, id) and 'g' or 'm'
   end
-  aheads[i] = spack('>I4', ahead)
+  aheads[i] = layout.pack_ahead(ahead)
 end
 if requeued > 0 then
   if safety > 0 then return redis.error_reply('AEPTIMER at rest') end

@@ -7,7 +7,7 @@
 --   cannot be read
 local worker, cause, told = ARGV[1], ARGV[2], ARGV[3] == '1'
 local begun = {}
-for i = 1, #ARGV[4], 16 do begun[ssub(ARGV[4], i, i + 15)] = true end
+for _, id in ipairs(split_ids(ARGV[4])) do begun[id] = true end
 local was_idle = call('ZSCORE', idle, worker)
 local here = call('ZREM', workers, worker)
 if here == 1 then call('ZADD', left, now, worker) end
@@ -51,7 +51,7 @@ for _, pair in ipairs(mine) do
   local id, r = pair[1], pair[2]
   local ran = not told or begun[id] or false
   tally('recovered', 1)
-  if cause ~= 'crash' or not ran or r.cancel > 0 then
+  if cause ~= 'crash' or not ran or r.cancel_requested_at > 0 then
     give_back(id, r, ran, cause == 'lost' or cause == 'killed', 5)
   else
     leave(id, r)

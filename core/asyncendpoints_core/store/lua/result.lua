@@ -8,14 +8,14 @@
 local id = ARGV[1]
 local job, run = call('HGET', jobs, id), call('HGET', runs, id)
 if not job then
-  return {context(), spack('>I4', 0), call('ZSCORE', gone, id) and 'g' or '', ''}
+  return {context(), layout.pack_ahead(0), call('ZSCORE', gone, id) and 'g' or '', ''}
 end
 local r = decode(job, run)
 local ahead, result = 0, ''
 if r and r.state == QUEUED then
   local lines = {[0] = ready_high, ready_normal, ready_low}
-  ahead = call('ZRANK', lines[r.prio], id) or 0
+  ahead = call('ZRANK', lines[r.priority], id) or 0
 elseif r and r.state == COMPLETED then
   result = r.result ~= '' and r.result or call('HGET', results, id) or ''
 end
-return {context(), spack('>I4', ahead), head(job, run), result}
+return {context(), layout.pack_ahead(ahead), head(job, run), result}

@@ -3,15 +3,14 @@
 --   finished:completed finished:failed finished:canceled cancels counts totals idle bell watch
 -- META: tick paused ttl_ms
 -- LIB: batch record counts events ring finish save returns
--- ARGV: 1 items of 43 bytes: id, claim, place of its worker, kind, flags, delay, lengths of code,
---   message, result; 2 codes, messages, results one after the other; 3… the workers
+-- ARGV: 1 OUTCOME for each; 2 their parts one after the other; 3… the workers
 -- RETURNS: two bytes for each: a applied, d already, s stale, g gone, c corrupt; state digit or '-'
-local ITEM, FORMAT = 43, '>I8HBBI8BHI4' -- after the id
+local ITEM = layout.OUTCOME_SIZE
 local INLINE_RESULT = 1024 -- longer ones lie apart, so that scripts do not carry them to and fro
 local items, payload = ARGV[1], ARGV[2]
 local n = #items / ITEM
 local ids = {}
-for i = 1, n do ids[i] = ssub(items, (i - 1) * ITEM + 1, (i - 1) * ITEM + 16) end
+for i = 1, n do ids[i] = layout.outcome_id(items, (i - 1) * ITEM + 1) end
 local stored = call('HMGET', runs, unpack(ids))
 local known, completed_now = {}, {}
 local set_results = batch('HSET', results)
@@ -37,7 +36,7 @@ local function load(i, id)
 end
 
 local function cancel(id, r, flags)
-  if flags % 2 == 1 then end_run(r, 7) end
+  if flags.started then end_run(r, 7) end
   r.error = ''
   finish(id, r, CANCELED)
 end
@@ -50,7 +49,7 @@ local apply = {
     finish(id, r, COMPLETED)
   end,
   [RETRY] = function(id, r, delay, err, flags)
-    if r.cancel > 0 then return cancel(id, r, flags) end
+    if r.cancel_requested_at > 0 then return cancel(id, r, flags) end
     end_run(r, 2, err)
     r.error, r.suspect = err, false
     tally('retried', 1)
@@ -62,67 +61,69 @@ local apply = {
     finish(id, r, FAILED)
   end,
   [RELEASE] = function(id, r, delay, err, flags)
-    if r.cancel > 0 then return cancel(id, r, flags) end
+    if r.cancel_requested_at > 0 then return cancel(id, r, flags) end
     tally('released', 1)
     if err ~= '' then r.error = err end
-    if take_back(id, r, flags % 2 == 1, true, 4) then return end
+    if take_back(id, r, flags.started, true, 4) then return end
     if delay > 0 then postpone(id, r, delay) else requeue(id, r) end
   end,
   [CANCEL] = function(id, r, _, _, flags) cancel(id, r, flags) end,
   [TIME_OUT] = function(id, r, delay, err, flags)
-    if r.cancel > 0 then return cancel(id, r, flags) end
+    if r.cancel_requested_at > 0 then return cancel(id, r, flags) end
     end_run(r, 6, err)
     if err ~= '' then r.error = err end
     r.suspect = false
     tally('timed_out', 1)
-    if floor(flags / 2) % 2 == 1 then return finish(id, r, FAILED) end
+    if flags.final then return finish(id, r, FAILED) end
     postpone(id, r, delay)
   end,
 }
 
 -- The commonest outcome of the commonest job: completed, in its first runs, nothing asked of it.
 -- Only the end of the fixed part and the history change. Returns nothing for any other.
-local PREFIXES = {}
-for bits = RUNNING, 255, 16 do
-  if bits % 128 < 64 then
-    PREFIXES[string.char(KIND + VERSION, bits)] =
-      string.char(KIND + VERSION, bits - RUNNING + COMPLETED)
-  end
-end
-local NAME_AT, FENCED, FENCED_AT, CHANGING = 16, '>HI6I6I4I7I4I6I6BHHHB', 43, '>I4I6I6BHHHB'
+local HEAD, RUN_SIZE = 2, layout.RUN_SIZE -- format and flags
+local read_running, completed_run = layout.read_running, layout.completed_runs(now)
+local read_outcome, pack_held = layout.read_outcome, layout.pack_held
 local finished, busy, names = 0, 0, {}
 local on_runs, on_finished = {'HSET', runs}, {'ZADD', finished_completed}
-local history, history_attempt, history_started = '', -1, -1
-local changed, changed_rev, changed_al, changed_wl = '', -1, -1, -1
+local entry, entry_attempt, entry_started = '', -1, -1
+
+-- How a completed run begins, by how the running one does; false for one to look at closely.
+local PREFIXES = {}
+local function prefix_of(head, run)
+  local r = decode_run(run)
+  if not r then return false end
+  PREFIXES[head] = false
+  if r.state == RUNNING and not r.suspect then
+    r.state = COMPLETED
+    PREFIXES[head] = ssub(encode_run(r), 1, HEAD)
+  end
+  return PREFIXES[head]
+end
 
 local function complete(id, run, claim, worker, result)
-  local prefix = run and PREFIXES[ssub(run, 1, 2)]
-  if not prefix or #run < RUN_BYTES then return end
-  local attempt, started, cancel, size, current, rev, _, _, natt, el, pl, al, wl =
-    sunpack(FENCED, run, FENCED_AT)
-  local name_at = RUN_BYTES + 1 + wl + al
-  local nl = sbyte(run, NAME_AT)
-  if current ~= claim or cancel > 0 or el > 0 or pl > 0 or natt > 9 or #run ~= name_at + nl - 1
-    or ssub(run, RUN_BYTES + 1, RUN_BYTES + wl) ~= worker then
+  if not run or #run < RUN_SIZE then return end
+  local head = ssub(run, 1, HEAD)
+  local prefix = PREFIXES[head]
+  if prefix == nil then prefix = prefix_of(head, run) end
+  if not prefix then return end
+  local attempt, started, cancel, size, current, revision, count, error_size, progress_size,
+    history_size, worker_size, holder, name, result_at = read_running(run)
+  if current ~= claim or cancel > 0 or error_size > 0 or progress_size > 0 or count > 9
+    or #run ~= result_at - 1 or holder ~= worker then
     return
   end
-  if attempt ~= history_attempt or started ~= history_started then
-    history_attempt, history_started = attempt, started
-    history = spack(ATTEMPT, 17, attempt, started, now, 1, 0)
-  end
-  if rev ~= changed_rev or al ~= changed_al or wl ~= changed_wl then
-    changed_rev, changed_al, changed_wl = rev, al, wl
-    changed = spack(CHANGING, rev + 1, now, now, natt + 1, 0, 0, al + 19, wl)
+  if attempt ~= entry_attempt or started ~= entry_started then
+    entry_attempt, entry_started = attempt, started
+    entry = layout.pack_attempt(layout.ATTEMPT_REST, attempt, started, now, 1, 0)
   end
   freed = freed + size
   if now > started then busy = busy + now - started end
-  local name = ssub(run, name_at)
   names[name] = (names[name] or 0) + 1
-  if listening then note(id, rev + 1) end
+  if listening then note(id, revision + 1) end
   off_held.n = off_held.n + 1
-  off_held[off_held.n] = worker .. '\0' .. ssub(run, 61, 67) .. id
-  run = prefix .. ssub(run, 3, 67) .. changed .. ssub(run, RUN_BYTES + 1, name_at - 1) .. history
-    .. name .. result
+  off_held[off_held.n] = worker .. '\0' .. pack_held(claim, id)
+  run = completed_run(run, prefix, revision, count, history_size, worker_size, name, entry, result)
   finished = finished + 1
   local at = finished * 2 + 2
   on_runs[at - 1], on_runs[at] = id, run
@@ -133,13 +134,13 @@ end
 
 local at = 1
 for i = 1, n do
-  local id = ids[i]
-  local claim, place, kind, flags, delay, codel, messagel, resultl =
-    sunpack(FORMAT, items, (i - 1) * ITEM + 17)
-  local worker = ARGV[3 + place]
-  local from = at + codel + messagel
-  local result = ssub(payload, from, from + resultl - 1)
-  if kind == COMPLETE and resultl <= INLINE_RESULT and not completed_now[id] and not known[id]
+  local id, claim, worker_index, kind, flags, delay, code_size, message_size, result_size =
+    read_outcome(items, (i - 1) * ITEM + 1)
+  local worker = ARGV[3 + worker_index]
+  local message_at = at + code_size
+  local result_at = message_at + message_size
+  local result = ssub(payload, result_at, result_at + result_size - 1)
+  if kind == COMPLETE and result_size <= INLINE_RESULT and not completed_now[id] and not known[id]
     and complete(id, stored[i], claim, worker, result) then
     answers[i] = 'a3'
   else
@@ -155,17 +156,19 @@ for i = 1, n do
       answers[i] = 'd' .. r.state
     else
       local err = ''
-      if floor(flags / 8) % 2 == 1 then
-        err = error_text(ssub(payload, at, at + codel - 1), ssub(payload, at + codel, from - 1),
-          floor(flags / 4) % 2 == 1)
+      local started, final, retryable, has_error =
+        layout.outcome_flags(items, (i - 1) * ITEM + 1)
+      if has_error then
+        err = error_text(ssub(payload, at, message_at - 1),
+          ssub(payload, message_at, result_at - 1), retryable)
       end
       leave(id, r)
-      apply[kind](id, r, delay, err, flags, result)
+      apply[kind](id, r, delay, err, {started = started, final = final}, result)
       save(id, r)
       answers[i] = 'a' .. r.state
     end
   end
-  at = from + resultl
+  at = result_at + result_size
 end
 if finished > 0 then
   for name, count in pairs(names) do

@@ -13,7 +13,7 @@ for _, key in ipairs({ready_high, ready_normal, ready_low, suspects}) do
 end
 for _, id in ipairs(heads) do
   local r = decode(call('HGET', jobs, id), call('HGET', runs, id))
-  if r and (oldest == 0 or r.updated < oldest) then oldest = r.updated end
+  if r and (oldest == 0 or r.updated_at < oldest) then oldest = r.updated_at end
 end
 local by_name, under_way = call('HGETALL', counts), 0
 for i = 1, #by_name, 2 do

@@ -28,7 +28,7 @@ local function expire_line(line, from)
     elseif r and expired(r) then
       expire(id, r)
       add(off, id)
-    elseif r and r.started == 0 and r.expires == 0 then
+    elseif r and r.started_at == 0 and r.expires_at == 0 then
       go_on = 0
       break
     end
@@ -57,10 +57,10 @@ local function expire_own()
   for i, id in ipairs(due) do
     local r = decode(stored[i], ran[i])
     if r and r.state <= SCHEDULED and expired(r) then
-      if r.state == SCHEDULED then add(off_delayed, id) else add(off_ready[r.prio], id) end
+      if r.state == SCHEDULED then add(off_delayed, id) else add(off_ready[r.priority], id) end
       expire(id, r)
       add(off, id)
-    elseif r and r.state <= SCHEDULED and r.started == 0 then
+    elseif r and r.state <= SCHEDULED and r.started_at == 0 then
       add(later, end_of_wait(r), id)
     else
       add(off, id)
@@ -131,7 +131,7 @@ local keys_due = call('ZRANGEBYSCORE', idemexp, '-inf', string.format('%.0f', no
 local off_idem, off_idemexp = batch('HDEL', idem), batch('ZREM', idemexp)
 local later = batch('ZADD', idemexp)
 for i, value in ipairs(#keys_due > 0 and call('HMGET', idem, unpack(keys_due)) or {}) do
-  if value and call('HEXISTS', jobs, ssub(value, 1, 16)) == 1 then
+  if value and call('HEXISTS', jobs, layout.binding_id(value)) == 1 then
     add(later, now + 60000, keys_due[i])
   else
     add(off_idem, keys_due[i])

@@ -12,7 +12,7 @@ for i = 1, #flat, 2 do
   for _, ends in pairs(packed and cmsgpack.unpack(packed) or {}) do
     if ends > now then last = math.max(last, ends) end
   end
-  out[#out + 1] = struct.pack('>I8I8I8B', tonumber(flat[i + 1]),
+  out[#out + 1] = layout.pack_worker(tonumber(flat[i + 1]),
     call('ZLEXCOUNT', held, '[' .. worker .. '\0', '(' .. worker .. '\1'), last,
     call('HEXISTS', marks, 'd' .. worker)) .. (call('HGET', winfo, worker) or '')
 end

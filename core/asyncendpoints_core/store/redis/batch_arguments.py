@@ -1,33 +1,39 @@
-"""The arguments of the scripts that take many items: fixed-size parts first, then all the bytes."""
+"""The arguments of the scripts that take many items: the fixed fields of all, then their parts."""
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from asyncendpoints_core.jobs.records import OutcomeKind, Progress
+from asyncendpoints_core.jobs.records import OutcomeKind
+from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.redis.codec import (
     INLINE_BODY,
     encode_error,
+    encode_progress,
     encode_request,
     encode_result,
     trace_of,
 )
+from asyncendpoints_core.store.redis.python_layout import adder, joiner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from asyncendpoints_core.jobs.records import Claim, NewJob, Outcome
+    from asyncendpoints_core.jobs.records import Claim, NewJob, Outcome, Progress
 
-_NEW: Final = Struct(">16sBHQQBBIIBBI")
-_OUTCOME: Final = Struct(">16sQHBBQBHI")
-_UPDATE: Final = Struct(">16sQHH")
-_FRACTION: Final = Struct(">d")
-
-
-def encode_progress(progress: Progress) -> bytes:
-    """Return the stored form of a job's progress."""
-    return _FRACTION.pack(progress.fraction) + progress.message[:500].encode("utf-8", "replace")
+_add_new = adder(
+    tables.NEW_JOB,
+    "id priority max_attempts delay_ms ttl_ms name_size trace_size body_size"
+    " content blob key fingerprint",
+)
+_join_content = joiner(tables.JOB, "name trace request")
+_add_outcome = adder(
+    tables.OUTCOME, "id claim worker_index kind flags delay_ms code message result"
+)
+_add_update = adder(tables.UPDATE, "id claim worker_index progress")
+_FLAGS: Final = {bits.name: bits.mask for bits in tables.OUTCOME.bits}
+_STARTED, _FINAL = _FLAGS["started"], _FLAGS["final"]
+_RETRYABLE, _HAS_ERROR = _FLAGS["retryable"], _FLAGS["has_error"]
 
 
 def encode_new(jobs: Sequence[NewJob]) -> tuple[bytes, bytes]:
@@ -39,27 +45,26 @@ def encode_new(jobs: Sequence[NewJob]) -> tuple[bytes, bytes]:
         body = len(request.body)
         inline = body <= INLINE_BODY
         name, trace = new.name.encode(), trace_of(request).encode()
-        tail = encode_request(request, inline=inline)
+        content = _join_content(name, trace, encode_request(request, inline=inline))
         key = fingerprint = b""
         if new.idempotency is not None:
             key, fingerprint = new.idempotency.key.encode(), new.idempotency.fingerprint
-        items.append(
-            _NEW.pack(
-                new.id,
-                new.priority,
-                new.max_attempts,
-                new.delay_ms,
-                new.ttl_ms,
-                len(name),
-                len(trace),
-                len(tail),
-                0 if inline else body,
-                len(key),
-                len(fingerprint),
-                body,
-            )
+        _add_new(
+            items,
+            parts,
+            new.id,
+            new.priority,
+            new.max_attempts,
+            new.delay_ms,
+            new.ttl_ms,
+            len(name),
+            len(trace),
+            body,
+            content,
+            b"" if inline else request.body,
+            key,
+            fingerprint,
         )
-        parts += (name, trace, tail, b"" if inline else request.body, key, fingerprint)
     return b"".join(items), b"".join(parts)
 
 
@@ -67,45 +72,43 @@ def encode_outcomes(outcomes: Iterable[Outcome]) -> list[bytes]:
     """Return the arguments of the script `settle`: items, payload, and each worker once."""
     items: list[bytes] = []
     parts: list[bytes] = []
-    places: dict[str, int] = {}
+    workers: dict[str, int] = {}
     complete = OutcomeKind.COMPLETE
     for outcome in outcomes:
         claim = outcome.claim
-        place = places.setdefault(claim.worker, len(places))
+        index = workers.setdefault(claim.worker, len(workers))
         code = message = result = b""
         flags = 0
         if outcome.kind is complete:
             if outcome.result is not None:
                 result = encode_result(outcome.result)
         else:
-            flags = outcome.started | outcome.final << 1
+            flags = outcome.started * _STARTED | outcome.final * _FINAL
             if outcome.error is not None:
                 code, message = encode_error(outcome.error)
-                flags |= 8 | outcome.error.retryable << 2
-        items.append(
-            _OUTCOME.pack(
-                claim.job_id,
-                claim.number,
-                place,
-                outcome.kind,
-                flags,
-                outcome.delay_ms,
-                len(code),
-                len(message),
-                len(result),
-            )
+                flags |= _HAS_ERROR | outcome.error.retryable * _RETRYABLE
+        _add_outcome(
+            items,
+            parts,
+            claim.job_id,
+            claim.number,
+            index,
+            outcome.kind,
+            flags,
+            outcome.delay_ms,
+            code,
+            message,
+            result,
         )
-        parts += (code, message, result)
-    return [b"".join(items), b"".join(parts), *(worker.encode() for worker in places)]
+    return [b"".join(items), b"".join(parts), *(worker.encode() for worker in workers)]
 
 
 def encode_updates(updates: Iterable[tuple[Claim, Progress]]) -> list[bytes]:
     """Return the arguments of the script `progress`: items, payload, and each worker once."""
-    items, parts = [], []
-    places: dict[str, int] = {}
+    items: list[bytes] = []
+    parts: list[bytes] = []
+    workers: dict[str, int] = {}
     for claim, progress in updates:
-        place = places.setdefault(claim.worker, len(places))
-        data = encode_progress(progress)
-        items.append(_UPDATE.pack(claim.job_id, claim.number, place, len(data)))
-        parts.append(data)
-    return [b"".join(items), b"".join(parts), *(worker.encode() for worker in places)]
+        index = workers.setdefault(claim.worker, len(workers))
+        _add_update(items, parts, claim.job_id, claim.number, index, encode_progress(progress))
+    return [b"".join(items), b"".join(parts), *(worker.encode() for worker in workers)]

@@ -1,19 +1,27 @@
-"""The stored form of requests, results, errors and histories; records.py has the rest of a job.
+"""The stored form of requests, results, errors, progress and histories.
 
-docs/adr/0001-record-layout.md draws the bytes. Numbers are big-endian, times milliseconds. A
-request is its length (1 byte, or 255 and 3), MessagePack without the body, and the body. Lua never
-decodes it.
+records.py has the rest of a job, store/record_layout.py the bytes. A request is the size of its
+MessagePack, MessagePack without the body, and the body. Lua never decodes it.
 """
 
 from __future__ import annotations
 
-from struct import Struct
 from struct import error as StructError
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from asyncendpoints_core.jobs.records import Attempt, JobError, Request, Result
+from asyncendpoints_core.jobs.records import (
+    MAX_ERROR_CHARS,
+    MAX_PROGRESS_CHARS,
+    Attempt,
+    JobError,
+    Progress,
+    Request,
+    Result,
+)
+from asyncendpoints_core.store import record_layout as tables
+from asyncendpoints_core.store.redis.python_layout import CorruptRecord, joiner, packer, reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,10 +39,21 @@ OUTCOMES: Final = (
     "canceled",
 )
 
-# Six-byte numbers are read as 2 + 4.
-_ATTEMPT = Struct(">HH HI HI BH")
-_CONTEXT = Struct(">QQQQQ")
-_SIZES = Struct(">HH")
+_read_attempt = reader(tables.ATTEMPT, "number started_at ended_at outcome error end")
+_read_error = reader(tables.ERROR, "retryable code message")
+_read_context = reader(tables.CONTEXT, "now paused_ms ttl_ms completed_ms failed_ms")
+_read_progress = reader(tables.PROGRESS, "fraction message")
+_pack_fraction = packer(tables.PROGRESS, "fraction")
+_read_result = reader(tables.RESULT, "content_type filename body")
+_pack_result = packer(tables.RESULT, "form content_type_size filename_size")
+_join_result = joiner(tables.RESULT, "content_type filename body")
+_read_size = reader(tables.REQUEST, "size")
+_read_long_size = reader(tables.LONG_REQUEST, "size")
+_pack_size = packer(tables.REQUEST, "size")
+_pack_long_size = packer(tables.LONG_REQUEST, "mark size")
+# The first byte of a result: its content type is a known word, or is spelled out.
+_KNOWN_TYPE: Final = 0
+_SPELLED_OUT: Final = 1
 
 # What requests are full of, as one byte each. Append only: the numbers are in the records.
 _WORDS: Final = (
@@ -64,10 +83,6 @@ _CODES: Final = {word: code for code, word in enumerate(_WORDS)}
 _DEFAULTS: Final[tuple[object, ...]] = ("", 0, [], [], "", 1)
 
 
-class CorruptRecord(Exception):
-    """Bytes that are no record."""
-
-
 class Context(msgspec.Struct, frozen=True):
     """What the times of a job depend on besides its record."""
 
@@ -80,11 +95,7 @@ class Context(msgspec.Struct, frozen=True):
     @classmethod
     def read(cls, data: bytes) -> Context:
         """Read what lua/lib/time.lua wrote."""
-        return cls(*_CONTEXT.unpack(data))
-
-
-def _six(high: int, low: int) -> int:
-    return (high << 32) | low
+        return cls(*_read_context(data))
 
 
 class _Meta(msgspec.Struct, array_like=True, gc=False):
@@ -143,16 +154,17 @@ def encode_request(request: Request, *, inline: bool) -> bytes:
     while meta and meta[-1] == _DEFAULTS[len(meta) - 1]:
         meta.pop()
     data = _encode(meta)
-    size = bytes((len(data),)) if len(data) < 255 else b"\xff" + len(data).to_bytes(3, "big")
+    length, mark = len(data), tables.LONG_MARK
+    size = _pack_size(length) if length < mark else _pack_long_size(mark, length)
     return size + data + (request.body if inline else b"")
 
 
 def decode_request(data: bytes, trace: str, blob: bytes | None) -> Request:
     """Read a stored request; `blob` is its body where that is kept apart."""
     try:
-        start, size = 1, data[0]
-        if size == 255:
-            start, size = 4, int.from_bytes(data[1:4], "big")
+        start, (size,) = tables.REQUEST.size, _read_size(data)
+        if size == tables.LONG_MARK:
+            start, (size,) = tables.LONG_REQUEST.size, _read_long_size(data)
         end = start + size
         meta = _decode_meta(data[start:end])
         content_type, method = meta.content_type, meta.method
@@ -168,50 +180,59 @@ def decode_request(data: bytes, trace: str, blob: bytes | None) -> Request:
             _WORDS[content_type] if isinstance(content_type, int) else content_type,
             data[end:] if blob is None else blob,
         )
-    except (msgspec.DecodeError, LookupError, ValueError) as error:
+    except (msgspec.DecodeError, LookupError, ValueError, StructError) as error:
         raise CorruptRecord from error
 
 
 def encode_result(result: Result) -> bytes:
     """Return the stored form of a result."""
     if not result.filename and result.content_type in _CODES:
-        return b"\0%c" % _CODES[result.content_type] + result.body
+        return bytes((_KNOWN_TYPE, _CODES[result.content_type])) + result.body
     kind, filename = result.content_type.encode(), result.filename.encode()
-    return b"\1" + _SIZES.pack(len(kind), len(filename)) + kind + filename + result.body
+    head = _pack_result(_SPELLED_OUT, len(kind), len(filename))
+    return head + _join_result(kind, filename, result.body)
 
 
 def decode_result(data: bytes) -> Result:
     """Read a stored result. Raises CorruptRecord."""
     try:
-        if data[0] == 0:
+        if data[0] == _KNOWN_TYPE:
             return Result(_WORDS[data[1]], data[2:])
-        kind, name = _SIZES.unpack_from(data, 1)
-        end = 5 + kind
-        return Result(data[5:end].decode(), data[end + name :], data[end : end + name].decode())
+        kind, filename, body = _read_result(data)
+        return Result(kind.decode(), body, filename.decode())
     except (LookupError, ValueError, StructError) as error:
         raise CorruptRecord from error
 
 
 def encode_error(error: JobError) -> tuple[bytes, bytes]:
     """Return code and message, short enough for a record."""
-    return error.code.encode()[:255], error.message[:1000].encode("utf-8", "replace")
+    return error.code.encode()[:255], error.message[:MAX_ERROR_CHARS].encode("utf-8", "replace")
 
 
 def read_error(data: bytes) -> JobError | None:
-    """Read a stored error; no bytes are none."""
+    """Read a stored error, None of no bytes. Raises CorruptRecord or struct.error."""
     if not data:
         return None
-    end = 2 + data[1]
-    return JobError(str(data[2:end], "utf-8"), str(data[end:], "utf-8"), bool(data[0]))
+    retryable, code, message = _read_error(data)
+    return JobError(str(code, "utf-8"), str(message, "utf-8"), bool(retryable))
 
 
 def read_attempts(data: bytes) -> tuple[Attempt, ...]:
-    """Read a job's history, oldest first."""
+    """Read a job's history, oldest first. Raises CorruptRecord or struct.error."""
     attempts, at = [], 0
     while at < len(data):
-        _, number, s1, s2, e1, e2, outcome, size = _ATTEMPT.unpack_from(data, at)
-        at += _ATTEMPT.size
-        error = read_error(data[at : at + size])
-        at += size
-        attempts.append(Attempt(number, _six(s1, s2), _six(e1, e2), OUTCOMES[outcome - 1], error))
+        number, started, ended, outcome, error, at = _read_attempt(data, at)
+        attempts.append(Attempt(number, started, ended, OUTCOMES[outcome - 1], read_error(error)))
     return tuple(attempts)
+
+
+def encode_progress(progress: Progress) -> bytes:
+    """Return the stored form of a job's progress."""
+    message = progress.message[:MAX_PROGRESS_CHARS].encode("utf-8", "replace")
+    return _pack_fraction(progress.fraction) + message
+
+
+def read_progress(data: bytes) -> Progress:
+    """Read a job's progress. Raises struct.error."""
+    fraction, message = _read_progress(data)
+    return Progress(fraction, message.decode())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from struct import iter_unpack
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.jobs.ids import JobId, text
 from asyncendpoints_core.jobs.records import Job, Result
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.protocol import (
     Canceled,
     CancelStatus,
@@ -20,7 +20,8 @@ from asyncendpoints_core.store.protocol import (
     RedriveStatus,
 )
 from asyncendpoints_core.store.redis.batch_arguments import encode_new
-from asyncendpoints_core.store.redis.codec import Context, CorruptRecord, decode_result, trace_of
+from asyncendpoints_core.store.redis.codec import Context, decode_result, trace_of
+from asyncendpoints_core.store.redis.python_layout import CorruptRecord, struct_of
 from asyncendpoints_core.store.redis.records import read_job
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ _DELETED: Final = {
     ord("m"): DeleteStatus.MISSING,
     ord("g"): DeleteStatus.GONE,
 }
+_AHEAD: Final = struct_of(tables.AHEAD.fields)
+_ID_SIZE: Final = tables.IDS.size
 # A script's answer for a record that it cannot read.
 _UNREADABLE: Final = ord("b")
 
@@ -102,14 +105,14 @@ class JobVerbs:
         context, rest = Context.read(raw), iter(heads)
         answers = []
         for new, status, (ahead,) in zip(
-            jobs, statuses.decode(), iter_unpack(">I", aheads), strict=True
+            jobs, statuses.decode(), _AHEAD.iter_unpack(aheads), strict=True
         ):
             job = None
             if status == "c":
                 job = created(new, context)
             elif status in "er":
                 head = next(rest)
-                job = await self._read(JobId(head[:16]), head[16:], context)
+                job = await self._read(JobId(head[:_ID_SIZE]), head[_ID_SIZE:], context)
             answers.append(Enqueued(_ENQUEUED[status], job, ahead))
         return answers
 
@@ -138,7 +141,7 @@ class JobVerbs:
         context = Context.read(raw)
         return [
             await self._found(job_id, head, ahead, context)
-            for job_id, head, (ahead,) in zip(ids, heads, iter_unpack(">I", aheads), strict=True)
+            for job_id, head, (ahead,) in zip(ids, heads, _AHEAD.iter_unpack(aheads), strict=True)
         ]
 
     async def _found(self, job_id: JobId, head: bytes, ahead: int, context: Context) -> Found:
@@ -151,7 +154,7 @@ class JobVerbs:
     async def result(self, job_id: JobId) -> tuple[Found, Result | None]:
         """Look one job up with its result."""
         raw, aheads, head, data = await self._caller.run("result", job_id)
-        ahead = int.from_bytes(aheads, "big")
+        (ahead,) = _AHEAD.unpack(aheads)
         found = await self._found(job_id, head, ahead, Context.read(raw))
         try:
             return found, decode_result(data) if data else None
@@ -184,7 +187,7 @@ class JobVerbs:
             raw, aheads, *entries = await self._caller.run("redrive", b"".join(ids))
         context = Context.read(raw)
         answers = []
-        for job_id, entry, (ahead,) in zip(ids, entries, iter_unpack(">I", aheads), strict=True):
+        for job_id, entry, (ahead,) in zip(ids, entries, _AHEAD.iter_unpack(aheads), strict=True):
             status, job = _REDRIVEN[entry[0]], _job(job_id, entry, context)
             if resent and status is RedriveStatus.NOT_RETRYABLE and job and not job.final:
                 status = RedriveStatus.REQUEUED

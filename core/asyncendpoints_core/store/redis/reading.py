@@ -9,14 +9,17 @@ import msgspec
 
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.protocol import TOTALS, Page, Stats
-from asyncendpoints_core.store.redis.codec import Context, CorruptRecord
+from asyncendpoints_core.store.redis.codec import Context
+from asyncendpoints_core.store.redis.python_layout import CorruptRecord
 from asyncendpoints_core.store.redis.records import STATES, read_job
 
 if TYPE_CHECKING:
     from asyncendpoints_core.jobs.records import Job
     from asyncendpoints_core.store.redis.caller import Caller
 
+_ID_SIZE: Final = tables.IDS.size
 SECTIONS: Final = ("running", "queued", "scheduled", "final")
 _OF_STATE: Final = {
     State.IN_PROGRESS: "running",
@@ -50,7 +53,7 @@ def _decode(text: str, state: State | None) -> _Cursor:
     try:
         data = urlsafe_b64decode((text + "=" * (-len(text) % 4)).encode("ascii"))
         found = msgspec.msgpack.decode(data, type=_Cursor)
-        whole = _encode(found) == text and (len(found.job_id) == 16 or not found.number)
+        whole = _encode(found) == text and (len(found.job_id) == _ID_SIZE or not found.number)
     except (ValueError, msgspec.DecodeError):
         raise ValueError("not a cursor of this listing") from None
     sections = len(SECTIONS) if state is None else 1
@@ -90,7 +93,7 @@ class ReadVerbs:
                     where = _Cursor(state or "", last[0], begun, last[1], last[2])
                     return Page(tuple(jobs), _encode(where))
                 jobs.append(job)
-                last = section, place.decode(), data[:16]
+                last = section, place.decode(), data[:_ID_SIZE]
             number, below = end.decode(), end_id
             if not number:
                 section += 1
@@ -132,7 +135,7 @@ class ReadVerbs:
 
 def _read(data: bytes, context: Context) -> Job | None:
     try:
-        return read_job(JobId(data[:16]), data[16:], context)
+        return read_job(JobId(data[:_ID_SIZE]), data[_ID_SIZE:], context)
     except CorruptRecord:
         return None
 

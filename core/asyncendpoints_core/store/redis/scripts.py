@@ -1,9 +1,10 @@
-"""The Lua scripts: one file a verb, its header read as its signature, made whole with lua/lib.
+"""The Lua scripts: one file a verb, its header read as its signature, completed with lua/lib.
 
 A header is the comment lines at the top. `KEYS:` are the keys the script may touch, by their names
 in keys.py (`all`: every one), and `META:` the fields of the hash `meta` it reads: both become Lua
 locals (`:` turns to `_`). `LIB:` names the parts of lua/lib it uses. `FLAGS:` is `read` (writes
-nothing), `deny-oom` (refused while memory is full), `bare` (runs without a store) or absent.
+nothing), `deny-oom` (refused while memory is full), `bare` (runs without a store) or absent. Names
+in capitals in a header are layouts of store/record_layout.py.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from asyncendpoints_core.store.redis import lua_layout
 from asyncendpoints_core.store.redis.error_replies import EMPTY, VERSION
 from asyncendpoints_core.store.redis.keys import NAMES
 
@@ -24,6 +26,9 @@ SCHEMA: Final = 1
 _FIELD = re.compile(r"-- ([A-Z]+): ?(.*)")
 _FOLDER = files("asyncendpoints_core.store") / "lua"
 
+_LOCALS = """local call, floor = redis.call, math.floor
+local spack, sunpack, ssub, sbyte = struct.pack, struct.unpack, string.sub, string.byte
+"""
 # The harmless first write: a script that has written may go on writing when memory is full.
 _ALLOW_OOM = "call('HDEL', meta, '')\n"
 _CHECK = f"""if M[1] ~= '{SCHEMA}' then
@@ -78,6 +83,11 @@ def local_name(key: str) -> str:
 @cache
 def load(name: str) -> Script:
     """Return the script of a verb."""
+    return build(name, lua_layout.LAYOUTS)
+
+
+def build(name: str, layouts: lua_layout.Tables) -> Script:
+    """Return the script of a verb for records of other layouts than today's."""
     text = read(name)
     fields = header(text)
     keys = NAMES if fields["KEYS"] == ["all"] else tuple(fields["KEYS"])
@@ -87,7 +97,7 @@ def load(name: str) -> Script:
     if unknown or keys[0] != "meta" or (meta[:1] != ("tick",) and "bare" not in flags):
         raise ValueError(f"lua/{name}.lua: bad header")
     parts = [f"local {', '.join(map(local_name, keys))} = unpack(KEYS)\n"]
-    parts.append("local call, floor = redis.call, math.floor\n")
+    parts.append(_LOCALS)
     if not flags & {"read", "deny-oom"}:
         parts.append(_ALLOW_OOM)
     if meta:
@@ -96,7 +106,7 @@ def load(name: str) -> Script:
         parts.append("" if "bare" in flags else _CHECK)
         values = ", ".join(f"tonumber(M[{i + 2}]) or 0" for i in range(len(meta)))
         parts.append(f"local {', '.join(meta)} = {values}\n{_TIME}")
-    parts += [read(f"lib/{part}") for part in fields.get("LIB", ())]
-    source = "".join([*parts, text])
+    body = "".join([*(read(f"lib/{part}") for part in fields.get("LIB", ())), text])
+    source = "".join([*parts, lua_layout.prelude(body, layouts), body])
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     return Script(name, keys, meta, flags, source, sha)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -10,6 +9,7 @@ import msgspec
 from asyncendpoints_core.errors import RecordError, WorkerGone
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Claim, ClaimedJob
+from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.protocol import (
     MAX_BATCH,
     MAX_BATCH_BYTES,
@@ -25,7 +25,8 @@ from asyncendpoints_core.store.protocol import (
     WorkerState,
 )
 from asyncendpoints_core.store.redis.batch_arguments import encode_outcomes, encode_updates
-from asyncendpoints_core.store.redis.codec import Context, CorruptRecord, decode_request
+from asyncendpoints_core.store.redis.codec import Context, decode_request
+from asyncendpoints_core.store.redis.python_layout import CorruptRecord, packer, reader
 from asyncendpoints_core.store.redis.records import STATES, just_claimed, read_made, read_run
 
 if TYPE_CHECKING:
@@ -46,8 +47,11 @@ _SETTLED: Final = {
 }
 _UNREADABLE: Final = ord("c")
 _FRESH: Final = ord("f")
-_WORKER = Struct(">QQQB")
-_FOUND = Struct(">16sQHH")
+_read_worker = reader(tables.WORKER, "lease held cordoned_until draining info")
+_read_found = reader(tables.FOUND, "id claim attempt max_attempts worker")
+_read_beat = reader(tables.BEAT, "gone cordoned held")
+_read_claim = reader(tables.CLAIM, "id claim")
+_pack_claim = packer(tables.CLAIM, "id claim")
 _encode = msgspec.msgpack.Encoder().encode
 _decode_info = msgspec.msgpack.Decoder(WorkerInfo).decode
 
@@ -153,7 +157,7 @@ class WorkerVerbs:
 
     async def reconcile(self, worker: str, held: Sequence[Claim]) -> int:
         """Release what the store thinks `worker` holds and it does not."""
-        known = b"".join(claim.job_id + claim.number.to_bytes(8, "big") for claim in held)
+        known = b"".join(_pack_claim(claim.job_id, claim.number) for claim in held)
         released, unreadable = await self._caller.run("reconcile", worker.encode(), known)
         await self._caller.quarantine(_ids(unreadable))
         return int(released)
@@ -226,8 +230,8 @@ class _Granted(msgspec.Struct, frozen=True):
         """Read claimed jobs; those that cannot be read are named, so that they strand nobody."""
         jobs, unreadable = [], []
         worker, now, deadline, number = self.worker, self.context.now_ms, 0, self.first
-        for place, kind in enumerate(kinds):
-            job_id, data = JobId(ids[place * 16 : place * 16 + 16]), next(records)
+        for job_id, kind in zip(_ids(ids), kinds, strict=True):
+            data = next(records)
             try:
                 made = read_made(data)
                 if kind == _FRESH:
@@ -249,23 +253,24 @@ class _Granted(msgspec.Struct, frozen=True):
 
 
 def _ids(data: bytes) -> list[JobId]:
-    return [JobId(data[at : at + 16]) for at in range(0, len(data), 16)]
+    size = tables.IDS.size
+    return [JobId(data[at : at + size]) for at in range(0, len(data), size)]
 
 
 def _beat(worker: str, reply: bytes) -> BeatReply:
-    cancels = tuple(
-        Claim(JobId(reply[at : at + 16]), int.from_bytes(reply[at + 16 : at + 24], "big"), worker)
-        for at in range(6, len(reply), 24)
-    )
-    held = int.from_bytes(reply[2:6], "big")
-    return BeatReply(reply[0] == 49, held, cordoned=reply[1] == 49, cancels=cancels)
+    gone, cordoned, held = _read_beat(reply)
+    cancels = []
+    for at in range(tables.BEAT.size, len(reply), tables.CLAIM.size):
+        job_id, number = _read_claim(reply, at)
+        cancels.append(Claim(JobId(job_id), number, worker))
+    return BeatReply(bool(gone), held, cordoned=bool(cordoned), cancels=tuple(cancels))
 
 
 def _worker(reply: bytes) -> WorkerState:
-    lease, held, cordoned, draining = _WORKER.unpack_from(reply)
-    return WorkerState(_decode_info(reply[_WORKER.size :]), lease, held, cordoned, bool(draining))
+    lease, held, cordoned, draining, info = _read_worker(reply)
+    return WorkerState(_decode_info(info), lease, held, cordoned, bool(draining))
 
 
 def _claim(entry: bytes) -> tuple[Claim, int, int]:
-    job_id, number, attempt, limit = _FOUND.unpack_from(entry)
-    return Claim(JobId(job_id), number, entry[_FOUND.size :].decode()), attempt, limit
+    job_id, number, attempt, limit, worker = _read_found(entry)
+    return Claim(JobId(job_id), number, worker.decode()), attempt, limit

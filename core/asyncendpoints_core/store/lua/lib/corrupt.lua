@@ -1,7 +1,7 @@
 -- A record that cannot be read: its bytes go aside, restorable, and the job becomes Failed.
 local set_aside, set_jobs = batch('HSET', corrupt), batch('HSET', jobs)
 -- Stands in the place of a job that cannot be read: no name, an empty request.
-local BLANK = spack(JOB, KIND + VERSION, 16, now, 0, 0, 0, 0) .. '\1\144'
+local BLANK = layout.pack_job(1, now, 0, 0, 0, 0) .. '\1\144'
 
 -- The name is lost with the record; the counts must still add up, so take the likeliest.
 local function lost_name(state, bytes)
@@ -34,11 +34,11 @@ local function put_aside(id, bytes, state, job)
     add(set_jobs, id, job)
   end
   local r = decode_job(job)
-  r.state, r.max, r.size = state, 0, 0
+  r.state, r.max_attempts, r.body_size = state, 0, 0
   if r.name == '' then r.name = lost_name(state, bytes) end
   r.error = error_text('corrupt', "the job's record could not be read")
   finish(id, r, FAILED)
-  r.rev = 1
+  r.revision = 1
   save(id, r)
 end
 

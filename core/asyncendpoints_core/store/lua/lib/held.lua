@@ -9,7 +9,7 @@ local function read_held(worker)
   local list, unreadable = {}, {}
   if #members == 0 then return list, '', false end
   local ids = {}
-  for i, member in ipairs(members) do ids[i] = ssub(member, -16) end
+  for i, member in ipairs(members) do ids[i] = held_id(member) end
   for i, run in ipairs(call('HMGET', runs, unpack(ids))) do
     local r, why
     if run then r, why = decode_run(run) end
@@ -25,7 +25,7 @@ end
 -- A job whose cancel was asked for ends; any other goes back to its old place.
 local function give_back(id, r, started, charged, outcome)
   leave(id, r)
-  if r.cancel > 0 then
+  if r.cancel_requested_at > 0 then
     if started then end_run(r, 7) end
     r.error = ''
     finish(id, r, CANCELED)

@@ -11,14 +11,14 @@ local returned = 0
 
 local function leave(id, r)
   add(off_held, held_member(id, r))
-  if r.cancel > 0 then add(off_cancels, id) end
+  if r.cancel_requested_at > 0 then add(off_cancels, id) end
 end
 
 local function wait_again(id, r, state)
   bump(RUNNING, r.name, -1)
   bump(state, r.name, 1)
-  r.state, r.updated, r.rev = state, now, r.rev + 1
-  note(id, r.rev)
+  r.state, r.updated_at, r.revision = state, now, r.revision + 1
+  note(id, r.revision)
 end
 
 -- Back to its old place; a suspect to where it waits to run alone.
@@ -27,17 +27,17 @@ local function requeue(id, r, eligible)
   if r.suspect then
     add(on_suspects, eligible or now, id)
   else
-    add(on_ready[r.prio], r.seq, id)
+    add(on_ready[r.priority], r.seq, id)
   end
   returned = returned + 1
 end
 
 local function postpone(id, r, delay)
   wait_again(id, r, SCHEDULED)
-  r.notbefore = now + delay
-  add(on_delayed, r.notbefore, id)
+  r.not_before = now + delay
+  add(on_delayed, r.not_before, id)
   -- Its time to live may end before it is due: the sweep looks for it there.
-  if r.started == 0 and r.expires == 0 then add(on_expiries, r.base + ttl_ms, id) end
+  if r.started_at == 0 and r.expires_at == 0 then add(on_expiries, r.ttl_from + ttl_ms, id) end
 end
 
 -- Takes the run back: its attempt is not spent, and what no user code saw was never started.
@@ -48,8 +48,8 @@ local function take_back(id, r, started, charged, outcome)
   -- Taken back runs leave one of these marks: it has been started before.
   local ran = r.crashes > 0 or r.releases > 0 or r.suspect
   if not started and r.attempt == 0 and not ran then
-    r.started = 0
-    if r.expires > 0 then add(on_expiries, r.expires, id) end
+    r.started_at = 0
+    if r.expires_at > 0 then add(on_expiries, r.expires_at, id) end
   end
   if not (started and charged) then return false end
   r.releases = r.releases + 1

@@ -4,18 +4,18 @@ local LOOK_AHEAD = 100
 local off_expiries, off_runs = batch('ZREM', expiries), batch('HDEL', runs)
 
 local function end_of_wait(r)
-  return r.expires > 0 and r.expires or r.base + ttl_ms
+  return r.expires_at > 0 and r.expires_at or r.ttl_from + ttl_ms
 end
 
 local function expired(r)
-  return r.started == 0 and active >= end_of_wait(r)
+  return r.started_at == 0 and active >= end_of_wait(r)
 end
 
 local function expire(id, r)
-  if ssub(r.error, 3, 17) ~= 'handler-missing' then
+  if error_code(r) ~= 'handler-missing' then
     r.error = error_text('expired', 'its time to live is over')
   end
-  if r.expires > 0 or r.claim > 0 then add(off_expiries, id) end
+  if r.expires_at > 0 or r.claim > 0 then add(off_expiries, id) end
   tally('expired', 1)
   finish(id, r, FAILED)
   save(id, r)
@@ -53,15 +53,15 @@ local function promote()
       expire(id, r)
     elseif r then
       seq = seq + 1
-      r.state, r.seq, r.updated, r.rev = QUEUED, seq, now, r.rev + 1
+      r.state, r.seq, r.updated_at, r.revision = QUEUED, seq, now, r.revision + 1
       if r.suspect then
         add(on_suspects, now, id)
       else
-        add(on[r.prio], seq, id)
+        add(on[r.priority], seq, id)
       end
       bump(SCHEDULED, r.name, -1)
       bump(QUEUED, r.name, 1)
-      note(id, r.rev)
+      note(id, r.revision)
       save(id, r)
       promoted = promoted + 1
     end

@@ -1,0 +1,293 @@
+"""The byte layout of what the Redis store keeps and sends: every field, declared once.
+
+Python's readers and packers (redis/python_layout.py) and Lua's (redis/lua_layout.py) are made from
+these tables, so that a field moves everywhere when it moves here. docs/adr/0001-record-layout.md
+says why the records are as they are, docs/adr/0008-layout-table.md how to add a field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+# The first byte of a record: 10 in its high half, the version of the format in its low half.
+FORMAT_KIND: Final = 160
+FORMAT_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of `width` bytes: a big-endian unsigned number unless `kind` says otherwise."""
+
+    name: str
+    width: int
+    kind: Literal["number", "bytes", "float"] = "number"
+
+
+@dataclass(frozen=True, slots=True)
+class Bits:
+    """A number in bits `at` and up of the field `of`; one bit is a boolean. `most`: the largest."""
+
+    name: str
+    at: int
+    count: int = 1
+    most: int = 1
+    of: str = "flags"
+
+    @property
+    def mask(self) -> int:
+        """The bits of the field that hold it."""
+        return (1 << self.count) - 1 << self.at
+
+
+@dataclass(frozen=True, slots=True)
+class Optional:
+    """A field that follows the fixed ones only while the bit `flag` is set.
+
+    One of variable length is the optional field of its size and a Part.
+    """
+
+    field: Field
+    flag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes as long as the number field `size` says: 0 when that is absent."""
+
+    name: str
+    size: str
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Fixed fields, optional ones, parts of variable length and a tail, in this order."""
+
+    fields: tuple[Field, ...]
+    bits: tuple[Bits, ...] = ()
+    optional: tuple[Optional, ...] = ()
+    parts: tuple[Part, ...] = ()
+    tail: str = ""
+
+    @property
+    def size(self) -> int:
+        """The bytes of the fixed fields."""
+        return sum(field.width for field in self.fields)
+
+    def offset(self, name: str) -> int:
+        """Return the position of a fixed field, from 0."""
+        at = 0
+        for field in self.fields:
+            if field.name == name:
+                return at
+            at += field.width
+        raise KeyError(name)
+
+    def spare(self, of: str) -> int:
+        """Return the mask of the bits of a flags field that mean nothing yet."""
+        width = next(f.width for f in (*self.fields, *self._optional_fields()) if f.name == of)
+        used = sum(bits.mask for bits in self.bits if bits.of == of)
+        return (1 << 8 * width) - 1 & ~used
+
+    def _optional_fields(self) -> tuple[Field, ...]:
+        return tuple(optional.field for optional in self.optional)
+
+
+ID: Final = Field("id", 16, "bytes")
+
+IDS: Final = Layout(fields=(ID,))
+# For comparing ids as bytes in Lua, which compares strings by the locale.
+ID_WORDS: Final = Layout(fields=tuple(Field(name, 4) for name in "abcd"))
+
+# What of a job never changes: the hash `jobs`.
+JOB: Final = Layout(
+    fields=(
+        Field("format", 1),
+        Field("flags", 1),
+        Field("created_at", 6),
+        Field("seq", 5),
+        Field("max_attempts", 2),
+        Field("name_size", 1),
+        Field("trace_size", 1),
+    ),
+    bits=(Bits("priority", 4, 2, most=2), Bits("body_apart", 6), Bits("has_ttl_from", 7)),
+    optional=(
+        # Where the time to live begins, in running time: only after a pause, else when created.
+        Optional(Field("ttl_from", 6), "has_ttl_from"),
+        # The size of a body that is kept apart, in `blobs`.
+        Optional(Field("body_size", 4), "body_apart"),
+    ),
+    parts=(Part("name", "name_size"), Part("trace", "trace_size")),
+    tail="request",
+)
+
+# What of a job changes, from its first claim (or a delay, or an expiry of its own) on: `runs`.
+RUN: Final = Layout(
+    fields=(
+        Field("format", 1),
+        Field("flags", 1),
+        # Copied from the job in one slice when it is claimed for the first time.
+        Field("created_at", 6),
+        Field("seq", 5),
+        Field("max_attempts", 2),
+        Field("name_size", 1),
+        Field("ttl_from", 6),  # 0: when created
+        Field("expires_at", 6),  # an expiry of its own, in running time
+        Field("not_before", 6),
+        Field("deadline", 6),
+        Field("crashes", 1),
+        Field("releases", 1),
+        Field("attempt", 2),
+        Field("started_at", 6),
+        Field("cancel_requested_at", 6),
+        Field("body_size", 4),
+        Field("claim", 7),
+        # Rewritten in one slice when it completes.
+        Field("revision", 4),
+        Field("updated_at", 6),
+        Field("completed_at", 6),
+        Field("history_count", 1),
+        Field("error_size", 2),
+        Field("progress_size", 2),
+        Field("history_size", 2),
+        Field("worker_size", 1),
+    ),
+    bits=(
+        Bits("state", 0, 3, most=5),
+        Bits("priority", 4, 2, most=2),
+        Bits("suspect", 6),
+        Bits("body_apart", 7),
+    ),
+    parts=(
+        Part("worker", "worker_size"),
+        Part("error", "error_size"),
+        Part("progress", "progress_size"),
+        Part("history", "history_size"),
+        Part("name", "name_size"),
+    ),
+    tail="result",
+)
+
+# The start of a request: the size of its MessagePack, in one byte or in three after LONG_MARK.
+LONG_MARK: Final = 255
+REQUEST: Final = Layout(fields=(Field("size", 1),))
+LONG_REQUEST: Final = Layout(fields=(Field("mark", 1), Field("size", 3)))
+
+# An ended run in a job's history; `size` is the bytes after itself.
+ATTEMPT: Final = Layout(
+    fields=(
+        Field("size", 2),
+        Field("number", 2),
+        Field("started_at", 6),
+        Field("ended_at", 6),
+        Field("outcome", 1),
+        Field("error_size", 2),
+    ),
+    parts=(Part("error", "error_size"),),
+)
+
+# Why a job or an attempt failed.
+ERROR: Final = Layout(
+    fields=(Field("retryable", 1), Field("code_size", 1)),
+    parts=(Part("code", "code_size"),),
+    tail="message",
+)
+
+# How far a running job is; Lua never looks into it.
+PROGRESS: Final = Layout(fields=(Field("fraction", 8, "float"),), tail="message")
+
+# A result whose content type is no known word, or that has a filename.
+RESULT: Final = Layout(
+    fields=(Field("form", 1), Field("content_type_size", 2), Field("filename_size", 2)),
+    parts=(Part("content_type", "content_type_size"), Part("filename", "filename_size")),
+    tail="body",
+)
+
+# The end of a member of `held`, after the worker and a NUL.
+HELD: Final = Layout(fields=(Field("claim", 7), ID))
+
+# A worker's last claim in `lastclaim`, before the ids it handed out.
+LAST_CLAIM: Final = Layout(fields=(Field("request", 8), Field("first", 8)), tail="ids")
+
+# What an idempotency key is bound to, in `idem`.
+BINDING: Final = Layout(fields=(ID, Field("kept_until", 8)), tail="fingerprint")
+
+# The rest is what scripts take and return; nothing of it is stored.
+NEW_JOB: Final = Layout(
+    fields=(
+        ID,
+        Field("priority", 1),
+        Field("max_attempts", 2),
+        Field("delay_ms", 8),
+        Field("ttl_ms", 8),
+        Field("name_size", 1),
+        Field("trace_size", 1),
+        Field("content_size", 4),
+        Field("blob_size", 4),
+        Field("key_size", 1),
+        Field("fingerprint_size", 1),
+        Field("body_size", 4),
+    ),
+    parts=(
+        # The job's own parts and its request, as they stand in it.
+        Part("content", "content_size"),
+        # A body that is kept apart.
+        Part("blob", "blob_size"),
+        Part("key", "key_size"),
+        Part("fingerprint", "fingerprint_size"),
+    ),
+)
+OUTCOME: Final = Layout(
+    fields=(
+        ID,
+        Field("claim", 8),
+        Field("worker_index", 2),
+        Field("kind", 1),
+        Field("flags", 1),
+        Field("delay_ms", 8),
+        Field("code_size", 1),
+        Field("message_size", 2),
+        Field("result_size", 4),
+    ),
+    bits=(
+        Bits("started", 0),
+        Bits("final", 1),
+        Bits("retryable", 2),
+        Bits("has_error", 3),
+    ),
+    parts=(
+        Part("code", "code_size"),
+        Part("message", "message_size"),
+        Part("result", "result_size"),
+    ),
+)
+UPDATE: Final = Layout(
+    fields=(ID, Field("claim", 8), Field("worker_index", 2), Field("progress_size", 2)),
+    parts=(Part("progress", "progress_size"),),
+)
+CLAIM: Final = Layout(fields=(ID, Field("claim", 8)))
+CONTEXT: Final = Layout(
+    fields=(
+        Field("now", 8),
+        Field("paused_ms", 8),
+        Field("ttl_ms", 8),
+        Field("completed_ms", 8),
+        Field("failed_ms", 8),
+    ),
+)
+AHEAD: Final = Layout(fields=(Field("ahead", 4),))
+WORKER: Final = Layout(
+    fields=(
+        Field("lease", 8),
+        Field("held", 8),
+        Field("cordoned_until", 8),
+        Field("draining", 1),
+    ),
+    tail="info",
+)
+FOUND: Final = Layout(
+    fields=(ID, Field("claim", 8), Field("attempt", 2), Field("max_attempts", 2)),
+    tail="worker",
+)
+BEAT: Final = Layout(fields=(Field("gone", 1), Field("cordoned", 1), Field("held", 4)))
+EVENT: Final = Layout(fields=(ID, Field("revision", 4)))

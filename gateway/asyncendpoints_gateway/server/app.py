@@ -27,7 +27,7 @@ from asyncendpoints_gateway.http.problems import (
     store_unavailable,
 )
 from asyncendpoints_gateway.http.router import Target, options, own_target
-from asyncendpoints_gateway.intake.group_commit import Batcher
+from asyncendpoints_gateway.intake.batcher import Batcher
 from asyncendpoints_gateway.intake.long_poll import Hub
 from asyncendpoints_gateway.intake.retry_after import Sampler
 from asyncendpoints_gateway.intake.store_calls import StoreCalls
@@ -92,13 +92,11 @@ class Gateway:
         self.metrics = Metrics(lambda: self.hub.waiters)
         self.enqueue: Batcher[NewJob, Enqueued] = Batcher(
             store.enqueue,
+            self.metrics.batch_of("enqueue"),
             weigh=lambda new: len(new.request.body) + JOB_OVERHEAD,
-            observe=self.metrics.batch_of("enqueue"),
         )
-        self._lookup: Batcher[JobId, Found] = Batcher(
-            store.get, observe=self.metrics.batch_of("get")
-        )
-        self.hub = Hub(store, self._lookup.ask, config.max_waiters)
+        self._lookup: Batcher[JobId, Found] = Batcher(store.get, self.metrics.batch_of("get"))
+        self.hub = Hub(store, self._lookup.request, config.max_waiters)
         self.sampler = Sampler(store, self.metrics.stats)
         self.router: Router[RouteConfig] = Router(config.routes)
         kept = {name for route in config.routes for name in route.keep}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from asyncendpoints_gateway.config import GatewayConfig, RouteConfig
     from asyncendpoints_gateway.http.headers import SubmissionHeaders
     from asyncendpoints_gateway.http.messages import Request, Response
-    from asyncendpoints_gateway.intake.group_commit import Batcher
+    from asyncendpoints_gateway.intake.batcher import Batcher
     from asyncendpoints_gateway.intake.long_poll import Hub
     from asyncendpoints_gateway.metrics import Metrics
     from asyncendpoints_gateway.views.responses import JobResponses
@@ -87,7 +87,7 @@ class SubmitView:
             )
             if before_enqueue is not None:
                 await before_enqueue()
-            answer = await self._enqueue.ask(new)
+            answer = await self._enqueue.request(new)
             job, extra = self.accept(route, answer)
         except (Problem, StoreUnavailable) as error:
             self.count_refusal(route, error)

@@ -104,7 +104,7 @@ class FastSubmissions:
         except Exception as error:
             pending.set_exception(error)
         else:
-            self._enqueue.put(new, pending)
+            self._enqueue.add(new, pending)
         return True
 
 

@@ -1,4 +1,4 @@
-"""Group commit: what comes together goes together, and nobody who left stops anything."""
+"""Requests share calls to the store; one that is cancelled does not disturb the others."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 
+from asyncendpoints_core.common.group_commit import MAX_IN_FLIGHT
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.store.protocol import MAX_BATCH_BYTES
-from asyncendpoints_gateway.intake import group_commit
-from asyncendpoints_gateway.intake.group_commit import MAX_IN_FLIGHT, Batcher
+from asyncendpoints_gateway.intake import batcher as module
+from asyncendpoints_gateway.intake.batcher import Batcher
+
+
+def ignore_size(_: int) -> None: ...
 
 
 class Calls:
@@ -42,24 +46,24 @@ class Calls:
             gate.set()
 
 
-async def test_what_comes_at_once_is_one_call() -> None:
+async def test_items_of_one_moment_share_a_call() -> None:
     calls = Calls()
-    batcher: Batcher[int, int] = Batcher(calls)
-    answers = asyncio.gather(*(batcher.ask(n) for n in range(5)))
+    batcher: Batcher[int, int] = Batcher(calls, ignore_size)
+    answers = asyncio.gather(*(batcher.request(n) for n in range(5)))
     await calls.until(1)
     assert calls.seen == [[0, 1, 2, 3, 4]]
     calls.open()
     assert await answers == [0, 10, 20, 30, 40]
 
 
-async def test_what_comes_meanwhile_waits_for_the_next_call() -> None:
+async def test_items_that_arrive_during_a_call_form_the_next_batch() -> None:
     calls = Calls()
-    batcher: Batcher[int, int] = Batcher(calls)
-    answers = [batcher.ask(1)]
+    batcher: Batcher[int, int] = Batcher(calls, ignore_size)
+    answers = [batcher.request(1)]
     for n in range(MAX_IN_FLIGHT):
         await calls.until(n + 1)
-        answers.append(batcher.ask(n + 2))
-    answers += [batcher.ask(8), batcher.ask(9)]
+        answers.append(batcher.request(n + 2))
+    answers += [batcher.request(8), batcher.request(9)]
     await calls.until(MAX_IN_FLIGHT)
     assert calls.seen == [[1], [2]]
     assert batcher.waiting == 3
@@ -72,8 +76,8 @@ async def test_what_comes_meanwhile_waits_for_the_next_call() -> None:
 
 async def test_a_call_has_at_most_the_limit_and_the_weight() -> None:
     calls = Calls()
-    batcher: Batcher[int, int] = Batcher(calls, weigh=lambda n: n, limit=3)
-    answers = [batcher.ask(1) for _ in range(7)]
+    batcher: Batcher[int, int] = Batcher(calls, ignore_size, weigh=lambda n: n, limit=3)
+    answers = [batcher.request(1) for _ in range(7)]
     await calls.until(2)
     calls.open()
     await calls.until(3)
@@ -83,8 +87,8 @@ async def test_a_call_has_at_most_the_limit_and_the_weight() -> None:
 
     heavy = Calls()
     big = MAX_BATCH_BYTES
-    batcher = Batcher(heavy, weigh=lambda n: n)
-    answers = [batcher.ask(n) for n in (big * 3, 1, big, 1)]
+    batcher = Batcher(heavy, ignore_size, weigh=lambda n: n)
+    answers = [batcher.request(n) for n in (big * 3, 1, big, 1)]
     for count in range(1, 5):
         await heavy.until(count)
         heavy.open()
@@ -92,10 +96,10 @@ async def test_a_call_has_at_most_the_limit_and_the_weight() -> None:
     assert heavy.seen == [[big * 3], [1], [big], [1]]
 
 
-async def test_who_leaves_before_the_call_takes_the_item_back() -> None:
+async def test_an_item_cancelled_before_its_call_is_not_sent() -> None:
     calls = Calls()
-    batcher: Batcher[int, int] = Batcher(calls)
-    gone, stays = batcher.ask(1), batcher.ask(2)
+    batcher: Batcher[int, int] = Batcher(calls, ignore_size)
+    gone, stays = batcher.request(1), batcher.request(2)
     gone.cancel()
     await calls.until(1)
     assert calls.seen == [[2]]
@@ -103,12 +107,12 @@ async def test_who_leaves_before_the_call_takes_the_item_back() -> None:
     assert await stays == 20
 
 
-async def test_who_leaves_during_the_call_stops_nothing() -> None:
+async def test_cancelling_one_waiter_does_not_disturb_the_call() -> None:
     calls = Calls()
-    batcher: Batcher[int, int] = Batcher(calls)
+    batcher: Batcher[int, int] = Batcher(calls, ignore_size)
 
     async def client(n: int) -> int:
-        return await batcher.ask(n)
+        return await batcher.request(n)
 
     gone, stays = (asyncio.create_task(client(n)) for n in (1, 2))
     await calls.until(1)
@@ -119,14 +123,14 @@ async def test_who_leaves_during_the_call_stops_nothing() -> None:
     assert calls.seen == [[1, 2]]
 
 
-async def test_all_leaving_leaves_no_empty_call() -> None:
+async def test_a_batch_without_items_is_not_sent() -> None:
     calls = Calls()
-    batcher: Batcher[int, int] = Batcher(calls)
-    for future in [batcher.ask(n) for n in range(3)]:
+    batcher: Batcher[int, int] = Batcher(calls, ignore_size)
+    for future in [batcher.request(n) for n in range(3)]:
         future.cancel()
     await batcher.drained()
     assert calls.seen == []
-    stays = batcher.ask(1)
+    stays = batcher.request(1)
     await calls.until(1)
     calls.open()
     assert await stays == 10
@@ -135,13 +139,13 @@ async def test_all_leaving_leaves_no_empty_call() -> None:
 async def test_a_lost_reply_is_sent_again_and_then_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(group_commit, "RESEND_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(module, "RESEND_SECONDS", (0.0, 0.0))
 
     async def ask(losses: int) -> tuple[Any, list[list[int]]]:
         calls = Calls()
         calls.errors = [StoreUnavailable("lost")] * losses
-        batcher: Batcher[int, int] = Batcher(calls)
-        answer = asyncio.gather(batcher.ask(1), return_exceptions=True)
+        batcher: Batcher[int, int] = Batcher(calls, ignore_size)
+        answer = asyncio.gather(batcher.request(1), return_exceptions=True)
         for count in range(min(losses, 2) + 1):
             await calls.until(count + 1)
             calls.open()
@@ -154,31 +158,31 @@ async def test_a_lost_reply_is_sent_again_and_then_given_up(
     assert seen == [[1]] * 3
 
 
-async def test_a_defect_reaches_everybody_and_is_not_repeated() -> None:
+async def test_an_internal_error_reaches_every_waiter_and_is_not_repeated() -> None:
     calls = Calls()
-    calls.errors = [ValueError("a defect")]
-    batcher: Batcher[int, int] = Batcher(calls)
-    answers = asyncio.gather(*(batcher.ask(n) for n in (1, 2)), return_exceptions=True)
+    calls.errors = [ValueError("internal error")]
+    batcher: Batcher[int, int] = Batcher(calls, ignore_size)
+    answers = asyncio.gather(*(batcher.request(n) for n in (1, 2)), return_exceptions=True)
     await calls.until(1)
     calls.open()
     assert [type(answer) for answer in await answers] == [ValueError, ValueError]
     assert len(calls.seen) == 1
 
 
-async def test_more_than_may_wait_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_commit, "MAX_QUEUED", 2)
-    batcher: Batcher[int, int] = Batcher(Calls())
-    kept = [batcher.ask(1), batcher.ask(2)]
+async def test_items_beyond_the_queue_limit_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_QUEUED", 2)
+    batcher: Batcher[int, int] = Batcher(Calls(), ignore_size)
+    kept = [batcher.request(1), batcher.request(2)]
     with pytest.raises(StoreUnavailable):
-        await batcher.ask(3)
+        await batcher.request(3)
     for future in kept:
         future.cancel()
 
 
 async def test_drained_waits_for_every_call() -> None:
     calls = Calls()
-    batcher: Batcher[int, int] = Batcher(calls)
-    answer = batcher.ask(1)
+    batcher: Batcher[int, int] = Batcher(calls, ignore_size)
+    answer = batcher.request(1)
     await calls.until(1)
     drained = asyncio.create_task(batcher.drained())
     await asyncio.sleep(0)

@@ -7,7 +7,19 @@ import pytest
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_gateway.server.fast_path import probe
 from support.http.gateway import Site, endpoint, serving
+
+
+@pytest.fixture(params=["fast path", "public interface"], autouse=True)
+def http_mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How requests are handled: with the fast path, or by aiohttp's public interface alone, as with
+    an aiohttp whose internals are different. A module that imports this runs its tests twice.
+    """
+    mode: str = request.param
+    if mode == "public interface":
+        monkeypatch.setattr(probe, "differences", lambda: ["a test"])
+    return mode
 
 
 @pytest.fixture(params=["memory", "redis"])

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,10 @@ from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_gateway.http.problems import TABLE
 from asyncendpoints_gateway.server.serve import Server
 from asyncendpoints_worker.local import LocalWorker
+from support.http.fixtures import http_mode
 from support.paths import ROOT
+
+__all__ = ["http_mode"]
 
 PAGE = (ROOT / "docs" / "http.md").read_text()
 HANDLERS = """
@@ -60,9 +65,10 @@ def _matches(told: Any, real: Any) -> None:
 
 
 @pytest.fixture
-def handlers(tmp_path: Path) -> Path:
+def handlers(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "sums.py").write_text(HANDLERS)
-    return tmp_path
+    yield tmp_path
+    sys.modules.pop("sums", None)
 
 
 async def test_every_command_is_answered_as_the_page_says(handlers: Path) -> None:

@@ -11,10 +11,10 @@ from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_gateway.http.auth import guard_of
-from support.http.fixtures import site, store
+from support.http.fixtures import http_mode, site, store
 from support.http.gateway import SCHEMA, Site, endpoint, serving
 
-__all__ = ["site", "store"]
+__all__ = ["http_mode", "site", "store"]
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import JobError, Progress, Result, retry_later
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import Store
-from support.http.fixtures import site, store
+from support.http.fixtures import http_mode, site, store
 from support.http.gateway import Site, endpoint, serving
 
-__all__ = ["site", "store"]
+__all__ = ["http_mode", "site", "store"]
 
 UNKNOWN = "01890a5d-ac96-774b-bcce-b302099a8057"
 

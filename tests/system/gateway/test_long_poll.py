@@ -14,10 +14,10 @@ from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Progress
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_gateway.intake.long_poll import Watch
-from support.http.fixtures import site, store
+from support.http.fixtures import http_mode, site, store
 from support.http.gateway import Answer, Site, endpoint, parse_events, serving
 
-__all__ = ["site", "store"]
+__all__ = ["http_mode", "site", "store"]
 
 EVENTS = {"Accept": "text/event-stream"}
 SOON = 10

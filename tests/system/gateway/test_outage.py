@@ -14,9 +14,12 @@ from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_gateway.server.serve import Server
+from support.http.fixtures import http_mode
 from support.http.gateway import Site, endpoint, parse_events, serving
 from support.redis.proxy import ReplyDroppingProxy
 from support.redis.server import RedisServer
+
+__all__ = ["http_mode"]
 
 
 def _unavailable(answer: Any) -> None:

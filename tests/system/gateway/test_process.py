@@ -15,9 +15,12 @@ from asyncendpoints_core.errors import CannotListen
 from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_gateway.server.serve import Server, admin_server, serve
+from support.http.fixtures import http_mode
 from support.http.gateway import ROUTES, Site, endpoint, parse_events, serving
 from support.ports import free_port
 from support.resources import resource
+
+__all__ = ["http_mode"]
 
 PROGRAM = """
 import asyncio, sys
@@ -25,8 +28,11 @@ import yaml
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.process.settings import load
 from asyncendpoints_core.store.memory import MemoryStore
+from asyncendpoints_gateway.server.fast_path import probe
 from asyncendpoints_gateway.server.serve import serve
 
+if sys.argv[3] == "public interface":
+    probe.differences = lambda: ["a test"]
 described = AsyncEndpoint.parse(yaml.safe_load(open(sys.argv[1])))
 flags = {"http_port": 0, "admin_port": int(sys.argv[2])}
 announce = lambda line: print(line, flush=True)
@@ -44,12 +50,13 @@ class Running:
 
 
 @pytest.fixture
-async def running(tmp_path: Path) -> AsyncIterator[Running]:
+async def running(tmp_path: Path, http_mode: str) -> AsyncIterator[Running]:
     file = tmp_path / "endpoint.yaml"
     file.write_text(yaml.safe_dump(resource(routes=ROUTES)))
     admin = free_port()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PROGRAM, str(file), str(admin), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-c", PROGRAM, str(file), str(admin), http_mode),
+        stdout=asyncio.subprocess.PIPE,
     )
     try:
         assert process.stdout is not None

@@ -12,10 +12,10 @@ from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import Priority
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import Store
-from support.http.fixtures import site, store
+from support.http.fixtures import http_mode, site, store
 from support.http.gateway import JSON, Answer, Site, endpoint, serving
 
-__all__ = ["site", "store"]
+__all__ = ["http_mode", "site", "store"]
 
 FIELDS = [
     "id",

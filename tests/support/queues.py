@@ -10,7 +10,7 @@ from asyncendpoints_core.jobs.records import NewJob, Request
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.store.recovery import Recovered
 from asyncendpoints_core.store.redis import RedisStore
-from asyncendpoints_operator.queues.redis_poller import Link, Reading
+from asyncendpoints_operator.queues.queue_connection import QueueConnection, Reading
 from asyncendpoints_operator.queues.registry import Queues
 from asyncendpoints_operator.status.observed import QueueReason
 from support.resources import MINIMAL, merge
@@ -36,8 +36,8 @@ class Seen:
         self.recovered: list[tuple[str, Recovered]] = []
         self._news = asyncio.Event()
 
-    def __call__(self, link: Link, reading: Reading) -> None:
-        self.readings.append((link.key, reading))
+    def __call__(self, connection: QueueConnection, reading: Reading) -> None:
+        self.readings.append((connection.key, reading))
         self._news.set()
 
     def recover(self, key: str, done: Recovered) -> None:
@@ -62,7 +62,7 @@ class Seen:
 @asynccontextmanager
 async def reading(installation: str = "here") -> AsyncIterator[tuple[Queues, Seen]]:
     seen = Seen()
-    queues = Queues(installation, seen, seen.recover, lambda: 0.5, IDLE_SECONDS)
+    queues = Queues(installation, seen, seen.recover, IDLE_SECONDS)
     try:
         yield queues, seen
     finally:

@@ -1,9 +1,10 @@
-"""Containers that ended: whose jobs they held, and whether it was a job's own doing. Pure.
+"""Containers that ended: which workers of the store they were, and whether a job caused it. Pure.
 
-A worker of the store is one start of a container (an incarnation), not a pod: a container that
-restarts in place keeps its pod's UID. Which one ended is told by times of one clock, the node's: a
-supervisor that started before the present container did is of an earlier one. Times of Kubernetes
-are cut to seconds; where that leaves a doubt nothing is released, and the lease runs out instead.
+A worker in the store is one start of a container (an incarnation), not a pod: a container that
+restarts in place keeps its pod's UID. Which incarnation ended follows from times of one clock, the
+node's: a supervisor that started before the present container did belongs to an earlier one.
+Kubernetes truncates times to seconds; in a case of doubt nothing is released, and the lease expires
+instead.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,63 +23,63 @@ _NO_CRASH_EXITS: Final = {
     143: "SIGTERM",
 }
 _UNKNOWN: Final = "ContainerStatusUnknown"
-# What the kubelet says when a pod itself used too much, and not its neighbours.
+# In the kubelet's message when the pod itself used too much of a resource.
 _RESOURCES: Final = ("memory", "ephemeral-storage", "ephemeral storage", "ephemeral local storage")
 _EMPTY_DIR: Final = "emptydir"
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """One container that ended; `finished` in s since the epoch, as exact as Kubernetes is.
+class ContainerExit:
+    """One termination of a container; `finished` in whole seconds since the epoch.
 
-    `worker`: it is the one whose incarnation held jobs, and not the user's container in HTTP mode.
+    `is_worker`: the container held jobs; it is not the user's container in HTTP mode.
     """
 
     container: str
     finished: float
     cause: Cause
     why: str
-    worker: bool
+    is_worker: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A worker of the store to be released, by cause; `why` is for people."""
+    """A worker of the store to release; `why` is for people."""
 
     worker: str
     cause: Cause
     why: str
 
 
-def ended_containers(pod: Object) -> list[Ended]:
-    """Return every end that a pod's status tells of, sidecars included, the latest first."""
-    ends = [
+def container_exits(pod: Object) -> list[ContainerExit]:
+    """Return every termination in a pod's status, including sidecars, the latest first."""
+    terminations = [
         (status, terminated)
         for status in container_statuses(pod.get("status") or {})
         for part in ("state", "lastState")
         if (terminated := (status.get(part) or {}).get("terminated"))
     ]
-    found = [_ended(pod, status, terminated) for status, terminated in ends]
-    return sorted(found, key=lambda ended: ended.finished, reverse=True)
+    found = [_exit_of(pod, status, terminated) for status, terminated in terminations]
+    return sorted(found, key=lambda exit_: exit_.finished, reverse=True)
 
 
-def _ended(pod: Object, status: Object, terminated: Object) -> Ended:
+def _exit_of(pod: Object, status: Object, terminated: Object) -> ContainerExit:
     cause, why = cause_of(pod, terminated)
-    return Ended(
+    return ContainerExit(
         container=status["name"],
         finished=parse_time(terminated.get("finishedAt")),
         cause=cause,
         why=why,
-        worker=status["name"] == AGENT_CONTAINER,
+        is_worker=status["name"] == AGENT_CONTAINER,
     )
 
 
 def cause_of(pod: Object, terminated: Object) -> tuple[Cause, str]:
-    """Return why a container ended, and in a few words.
+    """Return the cause of a termination, and a short description.
 
-    CRASH is charged to the crash budget: killed for memory, evicted for what it used itself, or
-    dead for no reason that anyone gave. Everything that was done to the pod is LOST: preemption,
-    node loss, API deletes (which have a cap of their own in the store). In good order is DRAINED.
+    CRASH is charged to the crash budget: killed for memory, evicted for its own usage, or ended
+    without another explanation. A disruption of the pod is LOST: preemption, node loss, deletion
+    (limited by a cap of its own in the store). A normal exit is DRAINED.
     """
     exit_code = terminated.get("exitCode", 0)
     reason = terminated.get("reason") or ""
@@ -90,7 +91,7 @@ def cause_of(pod: Object, terminated: Object) -> tuple[Cause, str]:
     if reason == _UNKNOWN:
         return Cause.LOST, reason
     if exit_code == 0:
-        return Cause.DRAINED, "in good order"
+        return Cause.DRAINED, "normal exit"
     if "deletionTimestamp" in pod["metadata"]:
         return Cause.LOST, f"pod deleted, exit code {exit_code}"
     if exit_code in _NO_CRASH_EXITS:
@@ -99,7 +100,7 @@ def cause_of(pod: Object, terminated: Object) -> tuple[Cause, str]:
 
 
 def _disruption(pod: Object) -> tuple[Cause, str] | None:
-    """Return what was done to the pod as a whole, by its reason or its DisruptionTarget."""
+    """Return the disruption of the pod as a whole, by its reason or its DisruptionTarget."""
     status = pod.get("status") or {}
     reason, message = status.get("reason") or "", status.get("message") or ""
     for condition in status.get("conditions") or ():
@@ -119,20 +120,19 @@ def _used_too_much(message: str) -> bool:
 
 
 def releases(pod: Object, workers: Iterable[WorkerState]) -> list[Release]:
-    """Return which of the store's workers were of containers of `pod` that ended.
+    """Return the store's workers that ran in containers of `pod` that ended.
 
-    A deletion is no end: the pod drains, and its container ends when it is done. A pod that is
-    gone from the API without its container having been seen to end says nothing: it may still run.
+    A deletion is not an end: the pod drains, and its container ends when that is done. Nor is the
+    absence of a pod from the API: its container may still run.
     """
     uid = pod["metadata"]["uid"]
     own = [worker.info for worker in workers if worker.info.pod == uid]
-    before = _ended_before(pod)
+    before = _gone_before(pod)
     if not own or before is None:
         return []
-    last = next((ended for ended in ended_containers(pod) if ended.worker), None)
+    last = next((exit_ for exit_ in container_exits(pod) if exit_.is_worker), None)
     if last is None:
-        disrupted = _disruption(pod) or (Cause.LOST, "pod ended")
-        cause, why = disrupted
+        cause, why = _disruption(pod) or (Cause.LOST, "pod ended")
     else:
         cause, why = last.cause, last.why
     return [Release(info.id, cause, why) for info in own if _is_before(info.started_ms, before)]
@@ -142,21 +142,21 @@ _ALL: Final = float("inf")
 
 
 def _is_before(started_ms: int, before: float) -> bool:
-    """Tell whether a supervisor's start (0 = unknown) is certainly before a time in seconds."""
+    """Whether a supervisor certainly started (0: unknown) before a time in seconds."""
     return before == _ALL or 0 < started_ms < before * 1_000
 
 
-def _ended_before(pod: Object) -> float | None:
-    """Return the time before which a supervisor must have started to be certainly gone.
+def _gone_before(pod: Object) -> float | None:
+    """Return the time (s) before which a supervisor must have started to be certainly gone.
 
-    None: no container of it is known to have ended; infinite: none of this pod runs any more.
+    None: no container is known to have ended; infinite: no container of this pod runs any more.
     """
     status = pod.get("status") or {}
     statuses = status.get("containerStatuses") or ()
     main: Object = next((c for c in statuses if c["name"] == AGENT_CONTAINER), {})
     state, last = main.get("state") or {}, (main.get("lastState") or {}).get("terminated")
     if "running" in state:
-        # Truncation only lowers it, so that the present supervisor never counts as gone.
+        # Truncation only lowers it, so the present supervisor never counts as gone.
         return parse_time(state["running"].get("startedAt")) if last else None
     if status.get("phase") in {"Failed", "Succeeded"}:
         return _ALL
@@ -164,6 +164,6 @@ def _ended_before(pod: Object) -> float | None:
     if terminated is None:
         return None
     if "deletionTimestamp" in pod["metadata"] and "terminated" in state:
-        return _ALL  # it is not started again
+        return _ALL  # it is not restarted
     # A successor may have started after this status was written, at the earliest in that second.
     return parse_time(terminated.get("finishedAt"))

@@ -1,8 +1,8 @@
-"""Whether a child in the cluster still is what was wanted: by a hash and by our own fields. Pure.
+"""Whether a child in the cluster still matches what was applied: by a hash and by our fields. Pure.
 
-The API server fills in defaults and others may add fields of theirs, so only what was wanted is
-compared. What the server made of it when it was applied (it rewrites quantities, a webhook may
-change more) counts as right as long as it stays so: else every look would apply it again.
+The API server fills in defaults and others may add fields, so only the fields that were applied are
+compared. How the server stored them (it rewrites quantities, a webhook may change more) counts as
+in sync as long as it stays the same: otherwise every reconciliation would apply the child again.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from asyncendpoints_operator.desired.naming import Manifest
 
 APPLIED_ANNOTATION: Final = f"{GROUP}/applied"
-"""On children: the hash of the manifest that was applied last."""
+"""On children: the hash of the manifest that was last applied."""
 
-# Maps that Kubernetes takes as one value (mapType=atomic): another's key in them is drift.
+# Maps that are one value to Kubernetes (mapType=atomic): a key added to them is drift.
 _WHOLE: Final = frozenset({"selector", "matchLabels", "nodeSelector"})
-# By which field the items of a list are told apart (the merge keys of Kubernetes' own types).
+# The fields that identify an item of a list (the merge keys of Kubernetes' own types).
 _KEYS: Final = ("mountPath", "name", "containerPort", "port", "key", "ip", "topologyKey", "uid")
 
 
 def sealed(manifest: Manifest) -> Manifest:
-    """Return the manifest with the hash of its content written on it."""
+    """Return the manifest with an annotation that holds the hash of its content."""
     result = copy.deepcopy(manifest)
     notes = result["metadata"].setdefault("annotations", {})
     notes[APPLIED_ANNOTATION] = content_hash(_static(manifest))
@@ -35,33 +35,33 @@ def sealed(manifest: Manifest) -> Manifest:
 
 
 def in_sync(live: Mapping[str, Any], wanted: Manifest, accepted: str | None) -> bool:
-    """Tell whether `live` is as `wanted` (sealed); `accepted` is what `fingerprint` said of it
-    when it was last applied, None if that is not known.
+    """Whether `live` matches `wanted` (sealed); `accepted` is its `fingerprint` as last applied,
+    None if unknown.
     """
-    if was_applied(live) != was_applied(wanted):
+    if applied_hash(live) != applied_hash(wanted):
         return False
     return shows(live, wanted) or (accepted is not None and fingerprint(live, wanted) == accepted)
 
 
-def was_applied(manifest: Mapping[str, Any]) -> str:
-    """Return the hash that is written on an object, "" if there is none."""
+def applied_hash(manifest: Mapping[str, Any]) -> str:
+    """Return the hash in an object's annotation, "" if there is none."""
     notes = manifest["metadata"].get("annotations") or {}
     return str(notes.get(APPLIED_ANNOTATION, ""))
 
 
 def shows(live: Mapping[str, Any], wanted: Manifest) -> bool:
-    """Tell whether everything wanted is in `live` exactly."""
+    """Whether `live` has every wanted field with exactly that value."""
     static = _static(wanted)
     return bool(project(live, static) == static)
 
 
 def fingerprint(live: Mapping[str, Any], wanted: Manifest) -> str:
-    """Return a hash of those parts of `live` that `wanted` speaks of."""
+    """Return a hash of those fields of `live` that `wanted` has."""
     return content_hash(project(live, _static(wanted)))
 
 
 def _static(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parts that are compared: neither what identifies it nor what scaling decides."""
+    """Return the fields that are compared: not its identity, nor the replicas set by scaling."""
     result = {key: value for key, value in manifest.items() if key not in {"metadata", "status"}}
     meta = manifest["metadata"]
     result["metadata"] = {
@@ -85,9 +85,9 @@ def _is_worker(meta: Mapping[str, Any]) -> bool:
 
 
 def project(live: Any, wanted: Any) -> Any:
-    """Return of `live` only what `wanted` has a place for; items of lists are found by their key.
+    """Return the fields of `live` that `wanted` has; items of lists are matched by their key.
 
-    What is missing in `live` is missing in the result.
+    A field that is missing in `live` is missing in the result.
     """
     if isinstance(wanted, Mapping) and isinstance(live, Mapping):
         return {
@@ -113,12 +113,12 @@ def _part(key: str, live: Any, wanted: Any) -> Any:
 
 
 def _is_flat(value: Any) -> bool:
-    """Tell whether it is a map of texts, and not one that only has the name of such a map."""
+    """Whether it is a map of strings, and not a field that only has the name of one."""
     return isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values())
 
 
 def _absent(wanted: Any) -> Any:
-    """Return what an absent field counts as: an empty value that was wanted is dropped on the way.
+    """Return what an absent field counts as: the API server drops empty values.
 
     None: it counts as a difference.
     """
@@ -130,7 +130,7 @@ def _is_list(value: Any) -> bool:
 
 
 def _key(items: Sequence[Any]) -> str | None:
-    """Return the field that tells the items apart."""
+    """Return the field that identifies the items."""
     if not items or not all(isinstance(item, Mapping) for item in items):
         return None
     for key in _KEYS:

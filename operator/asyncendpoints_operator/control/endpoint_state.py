@@ -1,61 +1,85 @@
-"""What the leader keeps in memory about one endpoint. All of it can be lost: it is found again."""
+"""What the leader keeps in memory about one endpoint: immutable records with one writer each.
+
+All of it can be lost: a new leader finds it again in the cluster and in Redis.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from asyncendpoints_core.resource import AsyncEndpoint
+from pydantic import ValidationError
+
+from asyncendpoints_core.common.faults import format_path
+from asyncendpoints_core.resource import AsyncEndpoint, cluster_faults
 from asyncendpoints_core.scaling.decide import Decision, Memory
-from asyncendpoints_core.store.protocol import WorkerState
-from asyncendpoints_operator.queues.redis_poller import Link
-from asyncendpoints_operator.status.events import SentEvents
-from asyncendpoints_operator.status.observed import LastFailure, Queue, Refusal, Scaling
+from asyncendpoints_operator.queues.queue_connection import QueueConnection
+from asyncendpoints_operator.status.observed import LastFailure, Queue, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MAX_FAULTS = 5
 
 
-@dataclass(slots=True)
-class Applied:
-    """A child as it was last applied: the hash of what was wanted, what the API server made of it.
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """An AsyncEndpoint as parsed. `endpoint` is None if it breaks a rule; `faults` then says which.
 
-    `times` are when it had to be applied again though nothing else was wanted (s, monotonic).
-    """
-
-    wanted: str
-    fingerprint: str
-    times: list[float] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Unit:
-    """One endpoint. `endpoint` is None while its resource breaks a rule; then `faults` says which.
-
-    `read_at` is when its figures were last read, `written_at` its status (s, monotonic).
+    The API server checks most rules by the CRD, but not all, and not what was stored before.
     """
 
     key: str
-    uid: str = ""
-    generation: int = 0
+    uid: str
+    generation: int
     endpoint: AsyncEndpoint | None = None
     faults: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, key: str, manifest: Mapping[str, Any]) -> Resource:
+        """Read a manifest."""
+        uid, generation = manifest["metadata"]["uid"], manifest["metadata"].get("generation", 0)
+        try:
+            endpoint = AsyncEndpoint.parse(manifest)
+        except ValidationError as error:
+            found = error.errors()[:_MAX_FAULTS]
+            texts = tuple(f"{format_path(fault['loc'])}: {fault['msg']}" for fault in found)
+            return cls(key, uid, generation, faults=texts)
+        if faults := cluster_faults(endpoint):
+            return cls(key, uid, generation, faults=tuple(fault.render() for fault in faults))
+        return cls(key, uid, generation, endpoint)
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """The result of the last reconciliation; written by reconcile.py alone.
+
+    `unconnected` is the state of the queue while there is no `connection`. Writes of the workers'
+    Deployment, by a reconciliation or a scaling step, hold `deployment_lock`.
+    """
+
+    resource: Resource
+    connection: QueueConnection | None = None
+    unconnected: Queue = field(default_factory=Queue)
     refusals: tuple[Refusal, ...] = ()
-    applied: dict[tuple[str, str], Applied] = field(default_factory=dict)
-    link: Link | None = None
-    # What its Redis user and Secret were last made with; "": nothing yet, or not known.
-    user: str = ""
-    secret: str = ""
-    queue: Queue = field(default_factory=Queue)
-    workers: tuple[WorkerState, ...] = ()
-    read_at: float = 0.0
-    # UIDs of pods that were seen here, and states of pods whose ended containers were dealt with.
-    pods_seen: set[str] = field(default_factory=set)
-    ends_done: set[str] = field(default_factory=set)
+    deployment_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def queue(self) -> Queue:
+        """The queue as last read, or why it cannot be read."""
+        return self.connection.reading.queue if self.connection else self.unconnected
+
+
+@dataclass(frozen=True, slots=True)
+class WorkState:
+    """What followed from the last reading of the queue; written by readings.py alone.
+
+    `memory` is None until a decision was made. `failed_total` is the count at which `failures` were
+    read, -1 before.
+    """
+
     memory: Memory | None = None
-    scaling: Scaling = field(default_factory=Scaling)
     decision: Decision | None = None
-    failures: tuple[LastFailure, ...] = ()
     failed_total: int = -1
-    told: SentEvents = field(default_factory=dict)
-    written_at: float | None = None
-    # Writes of the workers' Deployment, and of the status, are one after the other.
-    deploying: asyncio.Lock = field(default_factory=asyncio.Lock)
-    reporting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    failures: tuple[LastFailure, ...] = ()

@@ -1,45 +1,64 @@
-"""Everything that only the leader does, for as long as it leads."""
+"""Everything that only the leader does: its parts put together, and their loops."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from asyncendpoints_core.errors import AsyncEndpointsError, StoreError
-from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.protocol import Stats
+from asyncendpoints_operator.control.apply import Children
 from asyncendpoints_operator.control.purge import Purger
+from asyncendpoints_operator.control.readings import ReadingHandler
 from asyncendpoints_operator.control.reconcile import Reconciler
-from asyncendpoints_operator.control.scale import Scaler, Steps
-from asyncendpoints_operator.control.term import Term
-from asyncendpoints_operator.queues.redis_locations import Place
-from asyncendpoints_operator.status import events
-from asyncendpoints_operator.status.model import MAX_FAILURES
-from asyncendpoints_operator.status.observed import QueueReason, failure_of
+from asyncendpoints_operator.control.recover import PodRecovery
+from asyncendpoints_operator.control.redis_users import RedisUsers
+from asyncendpoints_operator.control.scale import Scaler
+from asyncendpoints_operator.control.status_report import StatusReport
+from asyncendpoints_operator.queues.redis_locations import RedisLocation, RedisLocations
+from asyncendpoints_operator.queues.registry import Queues
+from asyncendpoints_operator.status.reporter import Reporter
 
 if TYPE_CHECKING:
     from asyncendpoints_core.process.settings import Settings
-    from asyncendpoints_core.store.recovery import Recovered
-    from asyncendpoints_operator.control.endpoint_state import Unit
+    from asyncendpoints_operator.control.endpoint_state import Reconciled, WorkState
     from asyncendpoints_operator.desired.naming import Platform
     from asyncendpoints_operator.kube.cache import Cache
     from asyncendpoints_operator.kube.client import Cluster
     from asyncendpoints_operator.kube.election import Leadership
-    from asyncendpoints_operator.queues.redis_poller import Link, Reading, Server
+    from asyncendpoints_operator.kube.workqueue import KeyQueue
 
 log = logging.getLogger("asyncendpoints.operator")
 
 RECONCILERS: Final = 4
 OWN_URL_SECONDS: Final = 5.0
 USERS_SECONDS: Final = 10.0
-AUTHENTICATION_SECONDS: Final = 5.0
-"""How soon a Secret is read again whose credentials Redis refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointFigures:
+    """The figures of one endpoint, as last read and decided."""
+
+    key: str
+    stats: Stats | None
+    wanted: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderFigures:
+    """What the metrics show of a leader. `redis_up` is by what people are shown of each Redis."""
+
+    applies: int
+    status_writes: int
+    decisions: Mapping[str, int]
+    redis_up: Mapping[str, bool]
+    endpoints: tuple[EndpointFigures, ...]
 
 
 class Leader:
-    """One term of leadership: its loops, and what follows from a reading of a queue."""
+    """One leadership, from election to loss. The keys in `workqueue` are reconciled."""
 
     def __init__(
         self,
@@ -48,103 +67,138 @@ class Leader:
         cluster: Cluster,
         cache: Cache,
         lease: Leadership,
+        workqueue: KeyQueue,
     ) -> None:
-        self.term = Term(settings, platform, cluster, cache, lease, self._seen, self._recovered)
-        self.scaler = Scaler(self.term)
-        self._steps = Steps(self.scaler)
-        self._reconcile = Reconciler(self.term)
-        self._purger = Purger(self.term)
+        self._cache, self._lease, self._workqueue = cache, lease, workqueue
+        self._class_name = settings.class_name
+        self._reconciled: dict[str, Reconciled] = {}
+        self._work: dict[str, WorkState] = {}
+        installation = settings.installation_id
+        identity = settings.operator_identity or "operator"
+        self._reporter = Reporter(cluster, cache, identity, settings.counts_seconds)
+        self._children = Children(cluster, cache, lease.check)
+        self._users = RedisUsers(cluster, installation, acl=settings.redis_acl)
+        self._recovery = PodRecovery(cache, self._reporter)
+        self._scaler = Scaler(cluster, cache, lease, self._reporter, settings.startup_seconds)
+        status = StatusReport(cache, self._users, self._reporter, self._reconciled, self._work)
+        self._readings = ReadingHandler(
+            workqueue,
+            self._scaler,
+            self._recovery,
+            self._users,
+            status,
+            self._reporter,
+            self._reconciled,
+            self._work,
+        )
+        self._queues = Queues(
+            installation,
+            self._readings.on_reading,
+            self._readings.on_recovered,
+            settings.idle_poll_seconds,
+        )
+        self._locations = RedisLocations(cluster, settings.redis_source())
+        self._purger = Purger(
+            cluster,
+            cache,
+            lease.check,
+            self._queues,
+            self._users,
+            installation,
+            settings.keep_seconds,
+        )
+        self._reconciler = Reconciler(
+            cluster,
+            cache,
+            platform,
+            children=self._children,
+            locations=self._locations,
+            queues=self._queues,
+            users=self._users,
+            recovery=self._recovery,
+            status=status,
+            reconciled=self._reconciled,
+            work=self._work,
+        )
 
     async def run(self) -> None:
         """Work until cancelled."""
-        term = self.term
         try:
-            own = term.places.operators()
-            if isinstance(own, Place):
-                term.queues.use(own)
-            for key in term.cache.endpoints():
-                term.keys.add(key)
+            own = self._locations.own()
+            if isinstance(own, RedisLocation):
+                self._queues.poll(own)
+            for key in self._cache.endpoints():
+                self._workqueue.add(key)
             async with asyncio.TaskGroup() as group:
-                group.create_task(term.keys.run(self._reconcile, RECONCILERS))
+                group.create_task(self._workqueue.run(self._reconcile, RECONCILERS))
                 group.create_task(self._purger.run())
                 group.create_task(self._watch_own_url())
                 group.create_task(self._watch_users())
         finally:
-            await self._steps.close()
-            await term.queues.close()
+            await self._readings.close()
+            await self._queues.close()
 
-    def _seen(self, link: Link, reading: Reading) -> None:
-        """Take in a reading: decide, then report."""
-        unit = self.term.units.get(link.key)
-        if unit is None or unit.link is not link:
-            return
-        shared = self.term.tenants.shared(link)
-        unit.queue = replace(reading.queue, shared=shared)
-        unit.workers, unit.read_at = reading.workers, time.monotonic()
-        if reading.queue.reachable and self.term.tenants.is_due(unit, link):
-            self.term.keys.add(unit.key)
-        if reading.adopted:
-            text = "the jobs of the deleted resource of this name are this one's now"
-            self.term.reporter.publish(unit, [events.Event("Normal", "QueueAdopted", text)])
-        if reading.queue.reason is QueueReason.AUTHENTICATION:
-            self.term.keys.add(link.key, AUTHENTICATION_SECONDS)  # its Secret is read anew
-        self._steps.begin(unit, self._report)
+    async def _reconcile(self, key: str) -> float | None:
+        """Reconcile an endpoint of this operator's class; forget one that is gone."""
+        manifest = self._cache.endpoint(key)
+        if manifest is not None:
+            own = (manifest.get("spec") or {}).get("className") == self._class_name
+            manifest = manifest if own else None
+        known = self._reconciled.get(key)
+        if known and (manifest is None or manifest["metadata"]["uid"] != known.resource.uid):
+            await self._forget(known)
+        if manifest is None:
+            self._purger.wake()
+            return None
+        self._lease.check()
+        return await self._reconciler.reconcile(key, manifest)
 
-    async def _report(self, unit: Unit) -> None:
-        try:
-            await self.term.pods.look_for_gone(unit)
-            await self._read_failures(unit)
-            again = await self.term.reporter.report(unit)
-        except AsyncEndpointsError as error:
-            log.warning("%s: its status was not written: %s", unit.key, error)
-            again = 1.0
-        if again is not None and (unit.link is None or unit.link.idle):
-            self.term.keys.add(unit.key, again)
-
-    async def _read_failures(self, unit: Unit) -> None:
-        """Read the last failures when there are new ones and the resource wants them shown."""
-        stats, link = unit.queue.stats, unit.link
-        if stats is None or link is None or not link.endpoint.spec.report_failures:
-            return
-        total = stats.totals.get("failed", 0)
-        if total == unit.failed_total:
-            return
-        try:
-            page = await link.store.list(State.FAILED, MAX_FAILURES, None)
-        except StoreError:
-            return
-        unit.failed_total = total
-        unit.failures = tuple(map(failure_of, page.jobs))
+    async def _forget(self, known: Reconciled) -> None:
+        key, uid = known.resource.key, known.resource.uid
+        del self._reconciled[key]
+        self._work.pop(uid, None)
+        for part in (self._children, self._users, self._recovery, self._reporter):
+            part.forget(uid)
+        await self._queues.disconnect(key)
 
     async def _watch_own_url(self) -> None:
-        """Look at each endpoint on the operator's Redis when the URL of that has changed."""
+        """Reconcile every endpoint when the URL of the operator's Redis has changed."""
         before: str | None = None
         while True:
-            own = self.term.places.operators()
-            url = own.source() if isinstance(own, Place) else None
+            own = self._locations.own()
+            url = own.source() if isinstance(own, RedisLocation) else None
             if before is not None and url != before:
                 log.info("the URL of the operator's Redis has changed")
-                for key in self.term.units:
-                    self.term.keys.add(key)
+                for key in self._reconciled:
+                    self._workqueue.add(key)
             before = url or before
             await asyncio.sleep(OWN_URL_SECONDS)
 
     async def _watch_users(self) -> None:
-        """Make users anew that Redis lost though it went on answering: somebody deleted them."""
+        """Make users again that were deleted while their Redis went on answering."""
         while True:
             await asyncio.sleep(USERS_SECONDS)
-            made: dict[Server, list[str]] = {}
-            for key, unit in self.term.units.items():
-                if unit.user and unit.link is not None and unit.link.server.place.own:
-                    made.setdefault(unit.link.server, []).append(key)
-            for server, keys in made.items():
-                for key in await self.term.tenants.lost(server, keys):
-                    if key in self.term.units:
-                        self.term.units[key].user = ""
-                        self.term.keys.add(key)
+            for poller in list(self._queues.pollers.values()):
+                if poller.redis.own:
+                    for key in await self._users.find_lost(poller):
+                        self._workqueue.add(key)
 
-    def _recovered(self, key: str, done: Recovered) -> None:
-        unit = self.term.units.get(key)
-        if unit is None or (done.held_still and unit.queue.reason is not QueueReason.UNREACHABLE):
-            return  # nobody ticked, because there was no leader or nothing to do
-        self.term.reporter.publish(unit, events.of_recovery(done))
+    def figures(self) -> LeaderFigures:
+        """Return what the metrics show."""
+        redis_up: dict[str, bool] = {}  # one Redis may be connected to by several URLs
+        for poller in self._queues.pollers.values():
+            identity = poller.redis.identity
+            redis_up[identity] = poller.redis.up and redis_up.get(identity, True)
+        return LeaderFigures(
+            applies=self._children.applies,
+            status_writes=self._reporter.writes,
+            decisions=dict(self._scaler.decisions),
+            redis_up=redis_up,
+            endpoints=tuple(map(self._endpoint_figures, self._reconciled.values())),
+        )
+
+    def _endpoint_figures(self, state: Reconciled) -> EndpointFigures:
+        work = self._work.get(state.resource.uid)
+        decision = work.decision if work is not None else None
+        wanted = decision.target if decision is not None else None
+        return EndpointFigures(state.resource.key, state.queue.stats, wanted)

@@ -1,8 +1,8 @@
-"""What becomes of the queues of endpoints that are gone: closed, kept for a while, then purged.
+"""Queues of endpoints that are gone: closed, kept for a while, then purged.
 
-Gone is what the API server says so of, freshly asked by name, and nothing else: a 403, an
-unsynced cache, another cluster on the same Redis never look like it (docs/rules.md K22). Only
-queues of this installation's own directory are looked at.
+An endpoint is gone only if the API server, asked by name, answers that it does not exist: a 403,
+an unsynced cache or another cluster on the same Redis is not enough (docs/rules.md K22). Only
+queues in this installation's own directory are considered.
 """
 
 from __future__ import annotations
@@ -16,12 +16,17 @@ from asyncendpoints_core.errors import AsyncEndpointsError, StoreAuthenticationE
 from asyncendpoints_core.resource import API_VERSION, KIND
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_operator.kube.client import Ref, Refused
-from asyncendpoints_operator.queues.redis_poller import DEADLINE_SECONDS
+from asyncendpoints_operator.queues.polled_redis import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from asyncendpoints_core.store.redis.ownership import Ownership
-    from asyncendpoints_operator.control.term import Term
-    from asyncendpoints_operator.queues.redis_poller import Server
+    from asyncendpoints_operator.control.redis_users import RedisUsers
+    from asyncendpoints_operator.kube.cache import Cache
+    from asyncendpoints_operator.kube.client import Cluster
+    from asyncendpoints_operator.queues.redis_poller import RedisPoller
+    from asyncendpoints_operator.queues.registry import Queues
 
 log = logging.getLogger("asyncendpoints.operator")
 
@@ -30,96 +35,112 @@ SOON_SECONDS: Final = 1.0
 
 
 class Purger:
-    """Looks through the directories of every Redis in use, every minute and when one went."""
+    """Checks the directory of every Redis in use, every minute and after `wake`.
 
-    def __init__(self, term: Term) -> None:
-        self._term = term
+    `check` raises when this process may not write any more.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        cache: Cache,
+        check: Callable[[], object],
+        queues: Queues,
+        users: RedisUsers,
+        installation: str,
+        keep_seconds: float,
+    ) -> None:
+        self._cluster, self._cache, self._check = cluster, cache, check
+        self._queues, self._users = queues, users
+        self._installation, self._keep_seconds = installation, keep_seconds
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Check soon, because an endpoint is gone."""
+        self._woken.set()
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Run until cancelled."""
         wait = SOON_SECONDS
         while True:
             try:
                 async with asyncio.timeout(wait):
-                    await self._term.forgotten.wait()
-                self._term.forgotten.clear()
-                await asyncio.sleep(SOON_SECONDS)  # several often go together
+                    await self._woken.wait()
+                self._woken.clear()
+                await asyncio.sleep(SOON_SECONDS)  # several are often deleted together
             except TimeoutError:
                 pass
-            next_at = await self._round()
+            next_at = await self._check_all()
             wait = max(SOON_SECONDS, min(INTERVAL_SECONDS, next_at - time.time()))
 
-    async def _round(self) -> float:
-        """Look through every Redis once; returns when something falls due (s since 1970).
+    async def _check_all(self) -> float:
+        """Check every Redis once; returns when the next purge is due (s since 1970).
 
-        One that does not answer holds up no other, and is looked through when it does.
+        One that does not answer delays no other, and is checked when it answers again.
         """
-        servers = [server for server in self._term.queues.servers.values() if server.up]
-        due = await asyncio.gather(*map(self._look_through, servers))
+        pollers = [poller for poller in self._queues.pollers.values() if poller.redis.up]
+        due = await asyncio.gather(*map(self._check_redis, pollers))
         return min(due, default=time.time() + INTERVAL_SECONDS)
 
-    async def _look_through(self, server: Server) -> float:
+    async def _check_redis(self, poller: RedisPoller) -> float:
         soonest = time.time() + INTERVAL_SECONDS
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                names = await server.directory.names()
+                names = await poller.redis.directory.names()
             for name in names:
-                if self._term.cache.endpoint(name) is None:
-                    soonest = min(soonest, await self._one(server, name))
-            if not names and not server.links and not server.place.own:
-                await self._term.queues.drop(server)
+                if self._cache.endpoint(name) is None:
+                    soonest = min(soonest, await self._check_queue(poller, name))
+            if not names and poller.unused:
+                await self._queues.drop(poller)
         except (AsyncEndpointsError, TimeoutError) as error:
-            log.debug("%s: not looked through for queues: %s", server.identity, error)
-            refused = isinstance(error, StoreAuthenticationError)
-            if refused and not server.links and not server.place.own:
-                await self._term.queues.drop(server)  # its Secret has changed since
+            log.debug("%s: its directory cannot be checked: %s", poller.redis.identity, error)
+            if isinstance(error, StoreAuthenticationError) and poller.unused:
+                await self._queues.drop(poller)  # its Secret has changed since
         except Exception:
-            log.exception("%s: looking through its queues failed", server.identity)
+            log.exception("%s: checking its directory failed", poller.redis.identity)
         return soonest
 
-    async def _one(self, server: Server, name: str) -> float:
-        """Deal with one queue that has no endpoint, as far as is known; returns when it is due."""
-        store = RedisStore(server.connection, name)
+    async def _check_queue(self, poller: RedisPoller, name: str) -> float:
+        """Close or purge a queue whose endpoint is not in the cache; returns when it is due."""
+        store = RedisStore(poller.redis.connection, name)
         found = await store.ownership()
-        ours = found.owner is not None and found.owner.installation == self._term.installation
+        own = found.owner is not None and found.owner.installation == self._installation
         if found.purged or found.owner is None:
-            await server.directory.remove(name)
+            await poller.redis.directory.remove(name)
             return time.time() + INTERVAL_SECONDS
-        if not ours or not await self._is_gone(name):
+        if not own or not await self._is_gone(name):
             return time.time() + INTERVAL_SECONDS
         deleted = found.notes.get("deleted") or ""
         if not deleted:
-            self._term.lease.check()
+            self._check()
             await store.close_queue()
             deleted = f"{time.time():.0f}"
             await store.note(deleted=deleted)
-            log.info("%s: is gone; its queue takes no more jobs", name)
+            log.info("%s: was deleted; its queue accepts no more jobs", name)
         due = float(deleted) + self._delay(found)
         if time.time() < due:
             return due
-        await self._purge(server, store, name)
+        await self._purge(poller, store, name)
         return due
 
     def _delay(self, found: Ownership) -> float:
-        if found.notes.get("on-delete") == "Purge":
-            return 0.0
-        return float(self._term.settings.keep_seconds)
+        return 0.0 if found.notes.get("on-delete") == "Purge" else self._keep_seconds
 
-    async def _purge(self, server: Server, store: RedisStore, name: str) -> None:
-        self._term.lease.check()
-        if self._term.cache.endpoint(name) is not None or not await self._is_gone(name):
+    async def _purge(self, poller: RedisPoller, store: RedisStore, name: str) -> None:
+        self._check()
+        if self._cache.endpoint(name) is not None or not await self._is_gone(name):
             return
-        # Its user first: a purged queue is not looked at again.
-        await self._term.tenants.remove(server, name)
+        # Its user first: a purged queue is not checked again.
+        await self._users.remove(poller.redis, name)
         await store.purge()
-        await server.directory.remove(name)
+        await poller.redis.directory.remove(name)
         log.info("%s: its queue was purged", name)
 
-    async def _is_gone(self, name: str) -> bool:
-        """Ask the API server, freshly. Only its own word that there is no such object counts."""
-        namespace, _, own = name.partition("/")
+    async def _is_gone(self, key: str) -> bool:
+        """Whether the API server itself answers that there is no such object."""
+        namespace, _, name = key.partition("/")
         try:
-            await self._term.cluster.get(Ref(API_VERSION, KIND, namespace, own))
+            await self._cluster.get(Ref(API_VERSION, KIND, namespace, name))
         except Refused as error:
             return error.missing and error.reason == "NotFound"
         return False

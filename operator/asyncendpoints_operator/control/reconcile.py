@@ -1,31 +1,37 @@
-"""The one function that makes an endpoint real: resource → desired children → cluster → status."""
+"""Makes an endpoint real: resource → desired children → cluster → status."""
 
 from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import ValidationError
-
-from asyncendpoints_core.common.faults import format_path
 from asyncendpoints_core.errors import StoreError
-from asyncendpoints_core.resource import AsyncEndpoint, cluster_faults
-from asyncendpoints_operator.control.apply import OwnerGone, gateway_and_worker
+from asyncendpoints_operator.control.apply import OwnerGone
+from asyncendpoints_operator.control.endpoint_state import Reconciled, Resource, WorkState
+from asyncendpoints_operator.control.status_report import deployments
 from asyncendpoints_operator.desired.naming import GATEWAY, WORKER
 from asyncendpoints_operator.desired.objects import desired, obsolete
 from asyncendpoints_operator.desired.worker import live_of
-from asyncendpoints_operator.kube.client import Refused
+from asyncendpoints_operator.kube.client import Ref, Refused
 from asyncendpoints_operator.kube.pod_state import read_deployment, read_pod, refusing_version
-from asyncendpoints_operator.status.observed import Queue, QueueReason
+from asyncendpoints_operator.status.observed import Queue, QueueReason, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from asyncendpoints_operator.control.endpoint_state import Unit
-    from asyncendpoints_operator.control.term import Term
-    from asyncendpoints_operator.desired.naming import Manifest
-    from asyncendpoints_operator.queues.redis_locations import Place
+    from asyncendpoints_core.resource import AsyncEndpoint
+    from asyncendpoints_core.scaling.decide import Decision
+    from asyncendpoints_operator.control.apply import Children
+    from asyncendpoints_operator.control.recover import PodRecovery
+    from asyncendpoints_operator.control.redis_users import RedisUsers
+    from asyncendpoints_operator.control.status_report import StatusReport
+    from asyncendpoints_operator.desired.naming import Manifest, Platform
+    from asyncendpoints_operator.kube.cache import Cache
+    from asyncendpoints_operator.kube.client import Cluster
+    from asyncendpoints_operator.queues.redis_locations import RedisLocation, RedisLocations
+    from asyncendpoints_operator.queues.registry import Queues
 
 log = logging.getLogger("asyncendpoints.operator")
 
@@ -35,150 +41,178 @@ _REFUSED_SECONDS: Final = 30.0
 
 
 class Reconciler:
-    """Brings endpoints to what their resources say, one call an endpoint at a time."""
+    """Reconciles endpoints, one call an endpoint at a time; writes what came of it into
+    `reconciled`. `work` has the scaling decisions.
+    """
 
-    def __init__(self, term: Term) -> None:
-        self._term = term
+    def __init__(
+        self,
+        cluster: Cluster,
+        cache: Cache,
+        platform: Platform,
+        *,
+        children: Children,
+        locations: RedisLocations,
+        queues: Queues,
+        users: RedisUsers,
+        recovery: PodRecovery,
+        status: StatusReport,
+        reconciled: dict[str, Reconciled],
+        work: Mapping[str, WorkState],
+    ) -> None:
+        self._cluster, self._cache, self._platform = cluster, cache, platform
+        self._children, self._locations, self._queues = children, locations, queues
+        self._users, self._recovery, self._status = users, recovery, status
+        self._reconciled, self._work = reconciled, work
 
-    async def __call__(self, key: str) -> float | None:
-        """Reconcile one endpoint; returns when to look again by itself (s), None: not."""
-        term = self._term
-        resource = term.cache.endpoint(key)
-        if resource is None or not self._is_mine(resource):
-            await term.forget(key)
-            return None
-        term.lease.check()
-        unit = term.unit(key, resource["metadata"]["uid"])
-        if "deletionTimestamp" in resource["metadata"]:
-            return None  # its children go with it; the queue when it is gone
-        read(unit, resource)
-        if unit.endpoint is None:
-            return await term.reporter.report(unit)
-        held = await self._connect(unit, resource)
+    async def reconcile(self, key: str, manifest: Manifest) -> float | None:
+        """Reconcile one endpoint; returns when to do so again (s), None for only after a change.
+
+        Raises StoreError, Refused and Unreachable: it is then tried again with a backoff.
+        """
+        if "deletionTimestamp" in manifest["metadata"]:
+            return None  # the API server deletes its children with it
+        state = self._read(key, manifest)
+        endpoint = state.resource.endpoint
+        if endpoint is None:
+            return await self._status.report(key)
+        state = await self._connect(state, endpoint, manifest)
+        await self._release_ended(state)
+        if state.queue.reason is QueueReason.MOVED:
+            return await self._status.report(key)
         try:
-            await term.pods.look(unit)
-        except StoreError as error:
-            log.debug("%s: ended containers are looked at later: %s", key, error)
-        try:
-            if not held:
-                await self._children(unit, unit.endpoint)
+            refusals = await self._apply(state, endpoint)
         except OwnerGone:
-            log.info("%s: is gone, nothing is made for it", key)
+            log.info("%s: was deleted; nothing is made for it", key)
             return None
         except Refused as error:
-            if error.conflict:
-                return await self._again(unit)
-            raise
-        again = await term.reporter.report(unit)
-        if unit.refusals:  # what stands in the way may be no child of ours, and says nothing
+            if not error.conflict:
+                raise
+            await self._read_deployments(endpoint)  # another writer changed one meanwhile
+            return _CONFLICT_SECONDS
+        self._reconciled[key] = replace(state, refusals=refusals)
+        again = await self._status.report(key)
+        return self._next_look(state.resource, refusals, again)
+
+    def _read(self, key: str, manifest: Manifest) -> Reconciled:
+        """Parse the resource, unless this generation of it was parsed before."""
+        known = self._reconciled.get(key)
+        generation = manifest["metadata"].get("generation", 0)
+        if known is not None and known.resource.generation == generation:
+            return known
+        resource = Resource.parse(key, manifest)
+        state = Reconciled(resource) if known is None else replace(known, resource=resource)
+        self._reconciled[key] = state
+        return state
+
+    async def _connect(
+        self, state: Reconciled, endpoint: AsyncEndpoint, manifest: Manifest
+    ) -> Reconciled:
+        """Connect the endpoint to its Redis, with a user of its own on the operator's."""
+        refused = state.queue.reason is QueueReason.AUTHENTICATION
+        location = await self._locations.find(endpoint, fresh=refused)
+        if not isinstance(location, Queue) and _has_moved(endpoint, manifest, location):
+            location = _moved(manifest, location)
+        if isinstance(location, Queue):
+            await self._queues.disconnect(endpoint.key)
+            state = replace(state, connection=None, unconnected=location)
+            self._reconciled[endpoint.key] = state
+            return state
+        connection = await self._queues.connect(endpoint, location)
+        state = replace(state, connection=connection)
+        self._reconciled[endpoint.key] = state
+        if location.own:
+            await self._users.ensure(connection)
+        return state
+
+    async def _release_ended(self, state: Reconciled) -> None:
+        if state.connection is None:
+            return
+        try:
+            await self._recovery.release_ended(state.connection)
+        except StoreError as error:
+            log.debug("%s: ended containers are handled later: %s", state.resource.key, error)
+
+    async def _apply(self, state: Reconciled, endpoint: AsyncEndpoint) -> tuple[Refusal, ...]:
+        """Apply the desired children and delete those that are not wanted any more."""
+        async with state.deployment_lock:
+            gateway, worker = deployments(self._cache, endpoint)
+            decision = self._work.get(state.resource.uid, WorkState()).decision
+            replicas = (
+                read_deployment(worker).wanted if worker else first_replicas(endpoint, decision)
+            )
+            worker_pods = self._cache.pods(endpoint.key, WORKER)
+            refused = bool(refusing_version(map(read_pod, worker_pods)))
+            live = live_of(worker, replicas, refused=refused)
+            wanted = desired(endpoint, self._platform, live)
+            refusals = await self._children.apply(endpoint, wanted)
+            pods = [*self._cache.pods(endpoint.key, GATEWAY), *worker_pods]
+            rolling = any(read_deployment(each).rolling for each in (gateway, worker))
+            existing = self._cache.children(endpoint.key)
+            unwanted = obsolete(endpoint, existing, wanted, pods, rolling=rolling)
+            await self._children.remove(endpoint, unwanted)
+        return refusals
+
+    def _next_look(
+        self, resource: Resource, refusals: tuple[Refusal, ...], again: float | None
+    ) -> float | None:
+        """Return when to reconcile again though nothing that is watched changes."""
+        if refusals:  # what is in the way may not be watched
             again = min(again or _REFUSED_SECONDS, _REFUSED_SECONDS)
-        waiting = self._not_started(unit)
-        if not waiting:
+        pods = [pod for one in (GATEWAY, WORKER) for pod in self._cache.pods(resource.key, one)]
+        created = _not_started(pods)
+        if not created:
             return again
-        # A pod does not say that a Secret it mounts was deleted: see that ours is there.
-        if time.time() - min(waiting) > _STUCK_SECONDS:
-            unit.secret = ""
+        # A pod does not report that a Secret it mounts was deleted: make sure that it exists.
+        if time.time() - min(created) > _STUCK_SECONDS:
+            self._users.forget_secret(resource.uid)
         return min(again or _STUCK_SECONDS, _STUCK_SECONDS)
 
-    def _not_started(self, unit: Unit) -> list[float]:
-        """Return when the pods were made that have a node and are not started (s since 1970)."""
-        pods = [*self._pods(unit, GATEWAY), *self._pods(unit, WORKER)]
-        return [
-            pod.created
-            for pod in map(read_pod, pods)
-            if pod.phase == "Pending" and pod.scheduled and not pod.deleting and not pod.issue
-        ]
-
-    def _pods(self, unit: Unit, component: str) -> list[Manifest]:
-        return self._term.cache.pods(unit.key, component)
-
-    def _is_mine(self, resource: Mapping[str, Any]) -> bool:
-        return (resource.get("spec") or {}).get("className") == self._term.settings.class_name
-
-    async def _again(self, unit: Unit) -> float:
-        """Somebody wrote in between: read both Deployments, and do it all again."""
-        if unit.endpoint is not None:
-            await self._term.refresh_deployments(unit.endpoint)
-        return _CONFLICT_SECONDS
-
-    async def _connect(self, unit: Unit, resource: Mapping[str, Any]) -> bool:
-        """Link the endpoint to its Redis; True when everything is held because that has moved."""
-        term, endpoint = self._term, unit.endpoint
-        assert endpoint is not None  # noqa: S101 - checked by the caller
-        refused = unit.queue.reason is QueueReason.AUTHENTICATION
-        place = await term.places.find(endpoint, fresh=refused)
-        moved = not isinstance(place, Queue) and _has_moved(endpoint, resource, place)
-        if isinstance(place, Queue) or moved:
-            if unit.link is not None:  # or its next reading would say that all is well
-                await term.queues.unlink(unit.link)
-                unit.link = None
-            unit.queue = place if isinstance(place, Queue) else _moved(resource, place)
-            return moved
-        unit.link = await term.queues.link(endpoint, place, unit.link)
-        if place.own:
-            await term.tenants.ensure(unit, unit.link)
-        return False
-
-    async def _children(self, unit: Unit, endpoint: AsyncEndpoint) -> None:
-        term = self._term
-        async with unit.deploying:
-            gateway, worker = gateway_and_worker(term.cache, endpoint)
-            replicas = read_deployment(worker).wanted if worker else first_replicas(unit, endpoint)
-            workers = self._pods(unit, WORKER)
-            refused = bool(refusing_version(map(read_pod, workers)))
-            live = live_of(worker, replicas, refused=refused)
-            wanted = desired(endpoint, term.platform, live)
-            unit.refusals = await term.children.apply(unit, wanted)
-            pods = [*self._pods(unit, GATEWAY), *workers]
-            rolling = any(read_deployment(each).rolling for each in (gateway, worker))
-            existing = term.cache.children(unit.key)
-            gone = obsolete(endpoint, existing, wanted, pods, rolling=rolling)
-            await term.children.remove(unit, gone)
+    async def _read_deployments(self, endpoint: AsyncEndpoint) -> None:
+        """Read both Deployments from the API server into the cache."""
+        for known in filter(None, deployments(self._cache, endpoint)):
+            meta = known["metadata"]
+            ref = Ref("apps/v1", "Deployment", meta["namespace"], meta["name"])
+            try:
+                found = await self._cluster.get(ref)
+            except Refused as error:
+                if not error.missing:
+                    raise
+                self._cache.remove(known)
+                continue
+            self._cache.put({**found, "apiVersion": "apps/v1", "kind": "Deployment"})
 
 
-def read(unit: Unit, resource: Mapping[str, Any]) -> None:
-    """Read the resource into the unit, or say which rules it breaks.
-
-    The API server checks the same by the CRD, but not all of it, nor what was stored before.
-    """
-    generation = resource["metadata"].get("generation", 0)
-    if unit.generation == generation and (unit.endpoint is not None or unit.faults):
-        return
-    unit.generation = generation
-    try:
-        endpoint = AsyncEndpoint.parse(resource)
-    except ValidationError as error:
-        unit.endpoint = None
-        unit.faults = tuple(
-            f"{format_path(fault['loc'])}: {fault['msg']}" for fault in error.errors()[:5]
-        )
-        return
-    faults = cluster_faults(endpoint)
-    unit.endpoint = None if faults else endpoint
-    unit.faults = tuple(fault.render() for fault in faults)
-
-
-def first_replicas(unit: Unit, endpoint: AsyncEndpoint) -> int:
-    """Return with how many workers a Deployment is made, or made again after it was deleted."""
+def first_replicas(endpoint: AsyncEndpoint, decision: Decision | None) -> int:
+    """Return how many workers a new Deployment has, also when it was deleted by hand."""
     if endpoint.spec.suspend:
         return 0
     if endpoint.spec.replicas is not None:
         return endpoint.spec.replicas
-    if unit.decision is not None:
-        return unit.decision.replicas
-    return endpoint.spec.autoscaling.min_replicas
+    return endpoint.spec.autoscaling.min_replicas if decision is None else decision.replicas
 
 
-def _has_moved(endpoint: AsyncEndpoint, resource: Mapping[str, Any], place: Place) -> bool:
-    """Return whether the jobs are on another Redis than the resource names (docs/rules.md K24)."""
-    before = (resource.get("status") or {}).get("queue")
-    return before not in (None, "", place.identity, endpoint.spec.redis.leave_queue)
+def _not_started(pods: Iterable[Manifest]) -> list[float]:
+    """Return when those pods were created that have a node and do not run (s since 1970)."""
+    return [
+        pod.created
+        for pod in map(read_pod, pods)
+        if pod.phase == "Pending" and pod.scheduled and not pod.deleting and not pod.issue
+    ]
 
 
-def _moved(resource: Mapping[str, Any], place: Place) -> Queue:
-    before = str(resource["status"]["queue"])
+def _has_moved(
+    endpoint: AsyncEndpoint, manifest: Mapping[str, Any], location: RedisLocation
+) -> bool:
+    """Whether the jobs are on another Redis than the resource names now (docs/rules.md K24)."""
+    before = (manifest.get("status") or {}).get("queue")
+    return before not in (None, "", location.identity, endpoint.spec.redis.leave_queue)
+
+
+def _moved(manifest: Mapping[str, Any], location: RedisLocation) -> Queue:
+    before = str(manifest["status"]["queue"])
     text = (
-        f"the jobs are on {before}, spec.redis names {place.identity}: nothing is changed until "
-        f"spec.redis.leaveQueue says {before}"
+        f"the jobs are on {before}, spec.redis names {location.identity}: nothing is changed until "
+        f"spec.redis.leaveQueue is {before}"
     )
     return Queue(QueueReason.MOVED, text, identity=before)

@@ -1,21 +1,22 @@
-"""Gives back at once the jobs of workers whose container ended, or whose pod is gone and silent."""
+"""Releases the jobs of workers whose container ended, or whose pod is gone and silent, at once."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_core.store.protocol import Cause
 from asyncendpoints_core.store.recovery import release_all
-from asyncendpoints_operator.control.container_exits import Release, ended_containers, releases
+from asyncendpoints_operator.control.container_exits import Release, container_exits, releases
 from asyncendpoints_operator.desired.naming import AGENT_CONTAINER, WORKER
 from asyncendpoints_operator.status import events
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from asyncendpoints_operator.control.endpoint_state import Unit
     from asyncendpoints_operator.kube.cache import Cache
+    from asyncendpoints_operator.queues.queue_connection import QueueConnection
     from asyncendpoints_operator.status.reporter import Reporter
 
 log = logging.getLogger("asyncendpoints.operator")
@@ -23,81 +24,101 @@ log = logging.getLogger("asyncendpoints.operator")
 _SILENT: Final = 0.7
 """A worker with less of its lease left than this part is silent: it reports every half second.
 
-With the default lease that is 4.5 s, so that the jobs of a pod deleted by force run again within
-10 s of the start of its successor. One that lives after all is refused by its claims' numbers.
+With the default lease that is after 4.5 s, so that the jobs of a pod deleted by force run again
+within 10 s of the start of its successor. A worker that lives after all is fenced by its claims.
 """
 
 
-class PodWatch:
-    """Looks at pods, and at the workers of those that are gone."""
+@dataclass(frozen=True, slots=True)
+class _History:
+    """`seen`: UIDs of pods that existed. `handled`: states of pods whose workers were released."""
+
+    seen: frozenset[str] = frozenset()
+    handled: frozenset[str] = frozenset()
+
+
+class PodRecovery:
+    """Compares the endpoints' pods with the workers that Redis knows."""
 
     def __init__(self, cache: Cache, reporter: Reporter) -> None:
         self._cache, self._reporter = cache, reporter
+        self._history: dict[str, _History] = {}  # by the endpoint's UID
 
-    async def look(self, unit: Unit) -> None:
+    def forget(self, uid: str) -> None:
+        """Drop what was remembered of an endpoint's pods."""
+        self._history.pop(uid, None)
+
+    async def release_ended(self, connection: QueueConnection) -> None:
         """Release the workers of every container of the endpoint's pods that ended.
 
-        What is done once is not done again for the same state of a pod; what Redis did not take is
-        tried at the next look. Raises StoreError.
+        Each state of a pod is handled once; what Redis did not accept is tried again with the next
+        call. Raises StoreError.
         """
-        pods = self._cache.pods(unit.key, WORKER)
-        unit.pods_seen |= {pod["metadata"]["uid"] for pod in pods}
-        ended = [pod for pod in pods if _state(pod) not in unit.ends_done and _has_end(pod)]
-        if not ended or unit.link is None:
+        uid, pods = connection.identity.uid, self._cache.pods(connection.key, WORKER)
+        history = self._history.get(uid, _History())
+        seen = history.seen | {pod["metadata"]["uid"] for pod in pods}
+        handled = history.handled & {_state(pod) for pod in pods}
+        self._history[uid] = _History(seen, handled)
+        ended = [pod for pod in pods if _state(pod) not in handled and _has_exit(pod)]
+        if not ended:
             return
-        workers = await unit.link.store.workers()
+        workers = await connection.store.workers()
         for pod in ended:
-            await self._release(unit, pod["metadata"]["name"], releases(pod, workers))
-            unit.ends_done.add(_state(pod))
-        present = {_state(pod) for pod in pods}
-        unit.ends_done &= present
+            await self._release(connection, pod["metadata"]["name"], releases(pod, workers))
+            handled |= {_state(pod)}
+            self._history[uid] = _History(seen, handled)
 
-    async def look_for_gone(self, unit: Unit) -> None:
-        """Release workers whose pod is gone from the API and that have missed a sign of life.
+    async def release_gone(self, connection: QueueConnection) -> None:
+        """Release workers whose pod no longer exists and that are silent. Raises StoreError.
 
-        A pod deleted by force is gone at once, while its container may still run: one that does
-        goes on saying so.
+        A pod deleted by force is gone at once, while its container may still run: then its worker
+        goes on reporting.
         """
-        stats, link = unit.queue.stats, unit.link
-        if stats is None or link is None or not unit.workers:
+        stats, workers = connection.reading.queue.stats, connection.reading.workers
+        if stats is None or not workers:
             return
-        there = {pod["metadata"]["uid"] for pod in self._cache.pods(unit.key, WORKER)}
-        soon = stats.now_ms + _SILENT * link.policy.lease_ms
-        for worker in unit.workers:
+        uid = connection.identity.uid
+        history = self._history.get(uid, _History())
+        present = {pod["metadata"]["uid"] for pod in self._cache.pods(connection.key, WORKER)}
+        silent_before = stats.now_ms + _SILENT * connection.policy.lease_ms
+        for worker in workers:
             pod = worker.info.pod
-            if pod in unit.pods_seen and pod not in there and worker.lease_ms < soon:
+            if pod in history.seen and pod not in present and worker.lease_ms < silent_before:
                 why = "its pod is gone and it is silent"
-                await self._release(unit, pod, [Release(worker.info.id, Cause.LOST, why)])
-        unit.pods_seen &= there | {worker.info.pod for worker in unit.workers}
+                await self._release(connection, pod, [Release(worker.info.id, Cause.LOST, why)])
+        history = self._history.get(uid, _History())
+        seen = history.seen & (present | {worker.info.pod for worker in workers})
+        self._history[uid] = _History(seen, history.handled)
 
-    async def _release(self, unit: Unit, pod: str, found: Iterable[Release]) -> None:
-        assert unit.link is not None  # noqa: S101 - checked by the callers
+    async def _release(
+        self, connection: QueueConnection, pod: str, found: Iterable[Release]
+    ) -> None:
+        key = connection.key
         for release in found:
-            done = await release_all(unit.link.store, release.worker, release.cause)
-            log.info("%s: released %s of pod %s: %s", unit.key, release.worker, pod, release.why)
-            told = events.of_release(pod, release.why, release.cause, done)
-            self._reporter.publish(unit, told)
-            unit.link.server.wake(unit.key)
+            done = await release_all(connection.store, release.worker, release.cause)
+            log.info("%s: released %s of pod %s: %s", key, release.worker, pod, release.why)
+            published = events.of_release(pod, release.why, release.cause, done)
+            self._reporter.publish(key, connection.identity.uid, published)
+            connection.wake()
 
 
-def _has_end(pod: Mapping[str, Any]) -> bool:
+def _has_exit(pod: Mapping[str, Any]) -> bool:
     phase = (pod.get("status") or {}).get("phase")
-    return phase in {"Failed", "Succeeded"} or any(e.worker for e in ended_containers(pod))
+    return phase in {"Failed", "Succeeded"} or any(e.is_worker for e in container_exits(pod))
 
 
 def _state(pod: Mapping[str, Any]) -> str:
-    """Return what of a pod decides whether a container of it ended, as one text."""
+    """Return what decides whether a container of a pod ended, as one text."""
     status = pod.get("status") or {}
     main: Mapping[str, Any] = next(
         (c for c in status.get("containerStatuses") or () if c["name"] == AGENT_CONTAINER), {}
     )
-    state = main.get("state") or {}
-    words = (
+    parts = (
         pod["metadata"]["uid"],
         status.get("phase"),
         main.get("containerID"),
         main.get("restartCount"),
-        ",".join(state),
+        ",".join(main.get("state") or {}),
         "deletionTimestamp" in pod["metadata"],
     )
-    return " ".join(map(str, words))
+    return " ".join(map(str, parts))

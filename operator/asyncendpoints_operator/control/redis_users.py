@@ -1,8 +1,8 @@
-"""A Redis user for each endpoint on the operator's Redis, and the Secret that tells its pods.
+"""A Redis user for each endpoint on the operator's Redis, and the Secret with its URL.
 
-The operator may create and delete Secrets and read none, so passwords are derived: from the
-password in its own URL and the endpoint's UID. Where ACL is off or forbidden, or the operator
-itself has no password, the Secret holds the operator's URL and condition QueueShared says so.
+The operator may create and delete these Secrets but not read them, so passwords are derived from
+the password in its own URL and the endpoint's UID. Where ACL is off or forbidden, or the operator
+has no password itself, the Secret has the operator's URL and condition QueueShared says so.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import hmac
 import logging
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
@@ -28,131 +29,166 @@ from asyncendpoints_operator.desired.objects import redis_secret
 from asyncendpoints_operator.kube.client import Ref, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from asyncendpoints_core.resource import AsyncEndpoint
-    from asyncendpoints_operator.control.endpoint_state import Unit
     from asyncendpoints_operator.kube.client import Cluster
-    from asyncendpoints_operator.queues.redis_poller import Link, Server
+    from asyncendpoints_operator.queues.polled_redis import PolledRedis
+    from asyncendpoints_operator.queues.queue_connection import QueueConnection
+    from asyncendpoints_operator.queues.redis_poller import RedisPoller
 
 log = logging.getLogger("asyncendpoints.operator")
 
-_SECONDS: Final = 3.0
-"""How long a Redis may take before pods are made without its user, which follows later."""
+_DEADLINE_SECONDS: Final = 3.0
+"""How long a Redis may take before pods are made without its user, which is made later."""
 _NOTE: Final = "secret"
 
 
-class Tenants:
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What the user and the Secret of an endpoint were last made with; "": nothing, or unknown.
+
+    `connects` is the connection at which the user was made.
+    """
+
+    connects: int = 0
+    password: str = ""
+    secret: str = ""
+
+
+class RedisUsers:
     """Makes users and Secrets. `acl` False: never a user."""
 
     def __init__(self, cluster: Cluster, installation: str, *, acl: bool) -> None:
         self._cluster = cluster
         self._installation = installation
         self._acl = acl
-        self._forbidden: dict[str, str] = {}  # by server: why there are no users
+        self._forbidden: set[str] = set()  # locations on which no users can be made
+        self._made: dict[str, _Made] = {}  # by the endpoint's UID
 
-    def shared(self, link: Link) -> bool:
-        """Whether the endpoint has no user of its own."""
-        return link.server.place.own and link.server.place.name in self._forbidden
+    def forget(self, uid: str) -> None:
+        """Drop what was remembered of an endpoint's user."""
+        self._made.pop(uid, None)
 
-    def is_due(self, unit: Unit, link: Link) -> bool:
-        """Whether its Redis was connected to anew since the user was made.
+    def forget_secret(self, uid: str) -> None:
+        """Have the Secret made again: it may have been deleted."""
+        if uid in self._made:
+            self._made[uid] = replace(self._made[uid], secret="")
 
-        It may have been started anew without a file of users, or be the replica that took over:
+    def is_shared(self, redis: PolledRedis) -> bool:
+        """Whether endpoints there have no users of their own."""
+        return redis.own and redis.location.name in self._forbidden
+
+    def is_due(self, connection: QueueConnection) -> bool:
+        """Whether its Redis was connected to again since the user was made.
+
+        It may have been restarted without a file of users, or be a replica that was promoted:
         Redis does not replicate them.
         """
-        made = unit.user.startswith(f"{link.server.connects} ")
-        return link.server.place.own and not made and not self.shared(link)
+        redis, made = connection.redis, self._made.get(connection.identity.uid, _Made())
+        current = bool(made.password) and made.connects == redis.connects
+        return redis.own and not current and not self.is_shared(redis)
 
-    async def lost(self, server: Server, keys: Iterable[str]) -> list[str]:
-        """Return those of the endpoints whose user the server does not know any more."""
-        if not server.up:
+    async def find_lost(self, poller: RedisPoller) -> list[str]:
+        """Return the keys of endpoints whose user the server lost, to be ensured again."""
+        expected = [
+            connection
+            for connection in poller.queues.values()
+            if self._made.get(connection.identity.uid, _Made()).password
+        ]
+        if not (expected and poller.redis.up):
             return []
         try:
-            async with asyncio.timeout(_SECONDS):
-                known = await users(server.connection)
+            async with asyncio.timeout(_DEADLINE_SECONDS):
+                present = await users(poller.redis.connection)
         except (StoreError, TenantsForbidden, TimeoutError) as error:
-            log.debug("%s: its users cannot be listed: %s", server.identity, error)
+            log.debug("%s: its users cannot be listed: %s", poller.redis.identity, error)
             return []
-        return [key for key in keys if user_of(key) not in known]
+        lost = [one for one in expected if user_of(one.key) not in present]
+        for connection in lost:
+            uid = connection.identity.uid
+            self._made[uid] = replace(self._made.get(uid, _Made()), password="")
+        return [connection.key for connection in lost]
 
-    async def ensure(self, unit: Unit, link: Link) -> None:
-        """Make the user, and a Secret that says how to connect as it."""
-        endpoint = link.endpoint
-        url = link.server.place.source()
+    async def ensure(self, connection: QueueConnection) -> None:
+        """Make the user, and a Secret with the URL to connect as it. Raises Refused."""
+        redis, endpoint = connection.redis, connection.endpoint
+        url = redis.location.source()
         password = self._password(url, endpoint)
-        if not self._acl or not password:
-            why = (
-                "redis.acl is false" if not self._acl else "the operator's own URL has no password"
-            )
-            self._forbidden.setdefault(link.server.place.name, why)
-        user = f"{link.server.connects} {password}"
-        if not self.shared(link) and unit.user != user and link.server.up:
-            try:
-                async with asyncio.timeout(_SECONDS):
-                    await ensure_user(link.server.connection, endpoint.key, password)
-                unit.user = user
-            except TenantsForbidden as error:
-                log.warning("%s: no Redis users: %s", link.server.identity, error)
-                self._forbidden[link.server.place.name] = str(error)
-            except (StoreError, TimeoutError) as error:
-                log.info("%s: its Redis user is made later: %s", unit.key, error)
-        target = url if self.shared(link) else url_of(url, endpoint.key, password)
-        await self._secret(unit, link, target)
+        if not (self._acl and password):
+            self._forbidden.add(redis.location.name)
+        if not self.is_shared(redis):
+            await self._ensure_user(connection, password)
+        target = url if self.is_shared(redis) else url_of(url, endpoint.key, password)
+        await self._ensure_secret(connection, target)
+
+    async def _ensure_user(self, connection: QueueConnection, password: str) -> None:
+        redis, uid = connection.redis, connection.identity.uid
+        made = self._made.get(uid, _Made())
+        wanted = replace(made, connects=redis.connects, password=password)
+        if made == wanted or not redis.up:
+            return
+        try:
+            async with asyncio.timeout(_DEADLINE_SECONDS):
+                await ensure_user(redis.connection, connection.key, password)
+            self._made[uid] = wanted
+        except TenantsForbidden as error:
+            log.warning("%s: no Redis users: %s", redis.identity, error)
+            self._forbidden.add(redis.location.name)
+        except (StoreError, TimeoutError) as error:
+            log.info("%s: its Redis user is made later: %s", connection.key, error)
 
     def _password(self, url: str, endpoint: AsyncEndpoint) -> str:
         own = unquote(urlsplit(url).password or "")
         if not own:
             return ""
-        words = (self._installation, endpoint.key, endpoint.metadata.uid)
-        return hmac.new(own.encode(), "\n".join(words).encode(), hashlib.sha256).hexdigest()
+        parts = (self._installation, endpoint.key, endpoint.metadata.uid)
+        return hmac.new(own.encode(), "\n".join(parts).encode(), hashlib.sha256).hexdigest()
 
-    async def _secret(self, unit: Unit, link: Link, url: str) -> None:
-        digest = hashlib.sha256(url.encode()).hexdigest()[:16]
-        if unit.secret == digest:
+    async def _ensure_secret(self, connection: QueueConnection, url: str) -> None:
+        uid, digest = connection.identity.uid, hashlib.sha256(url.encode()).hexdigest()[:16]
+        if self._made.get(uid, _Made()).secret == digest:
             return
-        endpoint = link.endpoint
+        endpoint = connection.endpoint
         manifest = redis_secret(endpoint, url)
-        known = await self._noted(link)
-        if known is not None and known not in ("", digest):
-            await self._delete(endpoint)
+        noted = await self._noted_digest(connection)
+        if noted is not None and noted not in ("", digest):
+            await self._delete_secret(endpoint)
         try:
             await self._cluster.create(manifest)
         except Refused as error:
             if not error.conflict:
                 raise
-            if known == "":  # ours by its name, but nothing is known of what is in it
-                await self._delete(endpoint)
+            if noted == "":  # ours by its name, but made with an unknown URL
+                await self._delete_secret(endpoint)
                 await self._cluster.create(manifest)
-        if known is None:
-            return  # its Redis does not answer: looked at again with the next reconciliation
-        unit.secret = digest
+        if noted is None:
+            return  # Redis does not answer: checked again by the next reconciliation
+        self._made[uid] = replace(self._made.get(uid, _Made()), secret=digest)
         try:
-            await link.store.note(**{_NOTE: digest})
+            await connection.store.note(**{_NOTE: digest})
         except StoreError as error:
-            log.debug("%s: %s", unit.key, error)
+            log.debug("%s: %s", connection.key, error)
 
-    async def _noted(self, link: Link) -> str | None:
-        """Return which URL the Secret was made with: its digest, "" unknown, None unreachable."""
-        if not link.server.up:
+    async def _noted_digest(self, connection: QueueConnection) -> str | None:
+        """Return the digest of the URL in the Secret, "" if unknown, None if Redis is away."""
+        if not connection.redis.up:
             return None
         try:
-            async with asyncio.timeout(_SECONDS):
-                found = await link.store.ownership()
+            async with asyncio.timeout(_DEADLINE_SECONDS):
+                found = await connection.store.ownership()
         except (StoreError, TimeoutError):
             return None
-        mine = found.owner is not None and found.owner.uid == link.identity.uid
-        return found.notes.get(_NOTE, "") if mine else ""
+        own = found.owner is not None and found.owner.uid == connection.identity.uid
+        return found.notes.get(_NOTE, "") if own else ""
 
-    async def _delete(self, endpoint: AsyncEndpoint) -> None:
+    async def _delete_secret(self, endpoint: AsyncEndpoint) -> None:
         ref = Ref("v1", "Secret", endpoint.metadata.namespace, redis_secret_name(endpoint))
         await self._cluster.delete(ref, uid=None)
 
-    async def remove(self, link_server: Server, key: str) -> None:
-        """Take the user of an endpoint away that is gone."""
-        if not self._acl or link_server.place.name in self._forbidden:
+    async def remove(self, redis: PolledRedis, key: str) -> None:
+        """Delete the user of an endpoint that is gone. Raises StoreError."""
+        if not self._acl or redis.location.name in self._forbidden:
             return
         try:
-            await delete_user(link_server.connection, key)
+            await delete_user(redis.connection, key)
         except TenantsForbidden as error:
             log.debug("%s: %s", key, error)

@@ -1,49 +1,59 @@
-"""Scales the workers of an endpoint: one reading → one decision → one step, about once a second.
+"""Scales the workers of an endpoint: one reading, one decision, one step, about once a second.
 
-The decision is autoscale.py's, the step scale_plan.py's; here they are carried out, each write only
-while we lead. The memory of the decision is kept in Redis beside the queue, so a new leader goes on
-where the last one was.
+scaling/decide.py decides and scale_plan.py plans the step; here it is carried out, each write only
+while this process leads. The decision's memory is stored beside the queue, for the next leader.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from asyncendpoints_core.errors import AsyncEndpointsError, StoreError
-from asyncendpoints_core.scaling.decide import Limits, Memory, Reason, decide, hold, signals_of
+from asyncendpoints_core.scaling.decide import (
+    Decision,
+    Limits,
+    Memory,
+    Reason,
+    decide,
+    hold,
+    signals_of,
+)
 from asyncendpoints_operator.control.scale_plan import (
     CORDON_SECONDS,
+    Step,
     cordon_owner,
     loads,
     plan,
     slots_of,
     workers_for,
 )
+from asyncendpoints_operator.control.status_report import deployments
 from asyncendpoints_operator.desired.naming import (
     COST_ANNOTATION,
     TEMPLATE_ANNOTATION,
     WORKER,
-    child_name,
+    Manifest,
 )
 from asyncendpoints_operator.kube.client import Ref, Refused
-from asyncendpoints_operator.kube.election import NotLeader
 from asyncendpoints_operator.kube.pod_state import parse_time, read_deployment, read_pod
 from asyncendpoints_operator.status import events
-from asyncendpoints_operator.status.observed import Scaling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    import asyncio
+    from collections.abc import Iterable
 
-    from asyncendpoints_core.scaling.decide import Decision
+    from asyncendpoints_core.resource import AsyncEndpoint
     from asyncendpoints_core.store.protocol import Stats
-    from asyncendpoints_operator.control.endpoint_state import Unit
-    from asyncendpoints_operator.control.scale_plan import Step
-    from asyncendpoints_operator.control.term import Term
-    from asyncendpoints_operator.desired.naming import Manifest
+    from asyncendpoints_operator.kube.cache import Cache
+    from asyncendpoints_operator.kube.client import Cluster
+    from asyncendpoints_operator.kube.election import Leadership
+    from asyncendpoints_operator.queues.queue_connection import QueueConnection
+    from asyncendpoints_operator.status.reporter import Reporter
 
 log = logging.getLogger("asyncendpoints.operator")
 
@@ -51,179 +61,167 @@ _NOTE: Final = "scaling"
 MAX_STARTUP_SECONDS: Final = 120.0
 
 
+@dataclass(frozen=True, slots=True)
+class ScalingPlan:
+    """A decision and the step to carry out on the objects it was made from; None: hold still.
+
+    `idle`: nothing can happen that Redis does not publish.
+    """
+
+    decision: Decision
+    deployment: Mapping[str, Any]
+    pods: tuple[Manifest, ...] = ()
+    step: Step | None = None
+    idle: bool = False
+
+
 class Scaler:
-    """Carries out what is decided for each endpoint."""
+    """Decides on readings and carries decisions out; counts them by reason."""
 
-    def __init__(self, term: Term) -> None:
-        self._term = term
-        self.decisions: dict[str, int] = {}
+    def __init__(
+        self,
+        cluster: Cluster,
+        cache: Cache,
+        lease: Leadership,
+        reporter: Reporter,
+        startup_seconds: float,
+    ) -> None:
+        self._cluster, self._cache, self._lease = cluster, cache, lease
+        self._reporter = reporter
+        self._startup_seconds = startup_seconds
+        self.decisions: Counter[str] = Counter()
 
-    async def step(self, unit: Unit) -> None:
-        """Decide on the unit's last reading, and do it. An error holds everything as it is."""
-        endpoint = unit.endpoint
-        worker = self._deployment(unit)
-        if endpoint is None or worker is None:
-            return
-        now = read_deployment(worker)
-        stats = unit.queue.stats
-        if stats is None or unit.link is None:
-            memory = unit.memory or Memory()
-            self._seen(unit, hold(now.wanted, memory, unit.queue.message), None)
-            return
-        memory = self._recall(unit)
-        template = (
-            (worker["spec"]["template"].get("metadata") or {}).get("annotations") or {}
-        ).get(TEMPLATE_ANNOTATION, "")
-        manifests = self._term.cache.pods(unit.key, WORKER)
-        found = loads([read_pod(pod) for pod in manifests], unit.workers, stats.now_ms)
+    def plan(
+        self, endpoint: AsyncEndpoint, connection: QueueConnection, memory: Memory | None
+    ) -> ScalingPlan | None:
+        """Decide on the last reading; None while there is no Deployment to scale."""
+        _, deployment = deployments(self._cache, endpoint)
+        if deployment is None:
+            return None
+        found = self._plan(endpoint, deployment, connection, memory)
+        self.decisions[found.decision.reason] += 1
+        return found
+
+    def _plan(
+        self,
+        endpoint: AsyncEndpoint,
+        deployment: Mapping[str, Any],
+        connection: QueueConnection,
+        memory: Memory | None,
+    ) -> ScalingPlan:
+        present = read_deployment(deployment)
+        queue, workers = connection.reading.queue, connection.reading.workers
+        if queue.stats is None:
+            held = hold(present.wanted, memory or Memory(), queue.message)
+            return ScalingPlan(held, deployment)
+        if memory is None:
+            memory = _noted_memory(connection.notes)
+        metadata = deployment["spec"]["template"].get("metadata") or {}
+        template = (metadata.get("annotations") or {}).get(TEMPLATE_ANNOTATION, "")
+        pods = self._cache.pods(connection.key, WORKER)
+        found = loads([read_pod(pod) for pod in pods], workers, queue.stats.now_ms)
         signals = signals_of(
-            stats,
-            now.wanted,
+            queue.stats,
+            present.wanted,
             workers_for(found, template),
             concurrency=slots_of(found, template),
-            startup_ms=round(1000 * self._startup_seconds(manifests)),
-            rollout=now.rolling,
+            startup_ms=round(1000 * startup_seconds(pods, self._startup_seconds)),
+            rollout=present.rolling,
         )
         decision = decide(signals, memory, Limits.of(endpoint.spec))
-        step = plan(decision, found, now.wanted)
-        self._seen(unit, decision, stats)
-        await self._cordon(unit, step)
-        await self._mark(unit, step, manifests)
-        if step.replicas != now.wanted:
-            await self._resize(unit, worker, step.replicas, decision)
-        await self._remember(unit, decision)
+        step = plan(decision, found, present.wanted)
+        idle = _is_idle(queue.stats, decision)
+        return ScalingPlan(decision, deployment, tuple(pods), step, idle)
 
-    def _deployment(self, unit: Unit) -> Manifest | None:
-        if unit.endpoint is None:
-            return None
-        namespace, name = unit.endpoint.metadata.namespace, child_name(unit.endpoint, WORKER)
-        return self._term.cache.get("Deployment", namespace, name)
+    async def carry_out(
+        self, connection: QueueConnection, planned: ScalingPlan, deployment_lock: asyncio.Lock
+    ) -> None:
+        """Cordon, mark and resize as planned, and store the memory. Raises what they raise."""
+        step = planned.step
+        if step is None:
+            return
+        await self._cordon(connection, step)
+        await self._mark(step, planned.pods)
+        if step.replicas != read_deployment(planned.deployment).wanted:
+            async with deployment_lock:
+                await self._resize(connection, planned, step.replicas)
+        note = msgspec.json.encode(planned.decision.memory).decode()
+        await connection.store.note(**{_NOTE: note})
 
-    def _seen(self, unit: Unit, decision: Decision, stats: Stats | None) -> None:
-        unit.decision, unit.memory = decision, decision.memory
-        unit.scaling = Scaling(decision.target, decision.reason, decision.text)
-        self.decisions[decision.reason] = self.decisions.get(decision.reason, 0) + 1
-        if unit.link is not None:
-            unit.link.idle = stats is not None and _is_idle(stats, decision)
-
-    async def _cordon(self, unit: Unit, step: Step) -> None:
-        """Mark and unmark workers in the store, under this leader's own name."""
-        assert unit.link is not None  # noqa: S101 - there was a reading
+    async def _cordon(self, connection: QueueConnection, step: Step) -> None:
+        """Cordon and uncordon workers in the store, in this leader's own name."""
         if not (step.cordon or step.uncordon):
             return
-        by = cordon_owner(self._term.lease.check())
+        by = cordon_owner(self._lease.check())
         if step.cordon:
-            await unit.link.store.cordon(step.cordon, CORDON_SECONDS, by)
+            await connection.store.cordon(step.cordon, CORDON_SECONDS, by)
         if step.uncordon:
-            await unit.link.store.uncordon(step.uncordon, by)
+            await connection.store.uncordon(step.uncordon, by)
 
-    async def _mark(self, unit: Unit, step: Step, manifests: Iterable[Manifest]) -> None:
+    async def _mark(self, step: Step, pods: Iterable[Manifest]) -> None:
         """Write deletion costs; the Deployment is lowered once the cache shows them."""
-        uids = {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in manifests}
-        namespace = unit.key.partition("/")[0]
+        by_name = {pod["metadata"]["name"]: pod["metadata"] for pod in pods}
         for name, cost in step.costs.items():
-            self._term.lease.check()
-            note = None if cost is None else str(cost)
-            patch = {"metadata": {"uid": uids[name], "annotations": {COST_ANNOTATION: note}}}
+            self._lease.check()
+            meta = by_name[name]
+            annotations = {COST_ANNOTATION: None if cost is None else str(cost)}
+            patch = {"metadata": {"uid": meta["uid"], "annotations": annotations}}
             try:
-                made = await self._term.cluster.merge(Ref("v1", "Pod", namespace, name), patch)
+                made = await self._cluster.merge(Ref("v1", "Pod", meta["namespace"], name), patch)
             except Refused as error:
                 if not (error.missing or error.conflict):
                     raise
-                continue  # it went meanwhile
-            self._term.cache.put({**made, "apiVersion": "v1", "kind": "Pod"})
+                continue  # it was deleted meanwhile
+            self._cache.put({**made, "apiVersion": "v1", "kind": "Pod"})
 
     async def _resize(
-        self, unit: Unit, seen: Mapping[str, Any], replicas: int, decision: Decision
+        self, connection: QueueConnection, planned: ScalingPlan, replicas: int
     ) -> None:
-        """Write the Deployment's replicas: a decrease only over the state decided on."""
-        before = read_deployment(seen).wanted
-        meta = seen["metadata"]
+        """Write the Deployment's replicas; a decrease only over the state decided on."""
+        key, before = connection.key, read_deployment(planned.deployment).wanted
+        meta = planned.deployment["metadata"]
         patch: Manifest = {"metadata": {"uid": meta["uid"]}, "spec": {"replicas": replicas}}
         if replicas < before:
             patch["metadata"]["resourceVersion"] = meta["resourceVersion"]
-        async with unit.deploying:
-            self._term.lease.check()
-            ref = Ref("apps/v1", "Deployment", meta["namespace"], meta["name"])
-            try:
-                made = await self._term.cluster.merge(ref, patch)
-            except Refused as error:
-                if error.conflict or error.missing:
-                    log.debug("%s: not resized: %s", unit.key, error)
-                    return  # the next second decides on what is there then
-                raise
-            self._term.cache.put({**made, "apiVersion": "apps/v1", "kind": "Deployment"})
-        log.info("%s: workers %d → %d: %s", unit.key, before, replicas, decision.text)
-        done = msgspec.structs.replace(decision, replicas=replicas)
-        self._term.reporter.publish(unit, events.of_scaling(before, done))
+        self._lease.check()
+        ref = Ref("apps/v1", "Deployment", meta["namespace"], meta["name"])
+        try:
+            made = await self._cluster.merge(ref, patch)
+        except Refused as error:
+            if error.conflict or error.missing:
+                log.debug("%s: not resized: %s", key, error)
+                return  # the next decision is made on the new state
+            raise
+        self._cache.put({**made, "apiVersion": "apps/v1", "kind": "Deployment"})
+        log.info("%s: workers %d → %d: %s", key, before, replicas, planned.decision.text)
+        done = msgspec.structs.replace(planned.decision, replicas=replicas)
+        self._reporter.publish(key, connection.identity.uid, events.of_scaling(before, done))
 
-    def _recall(self, unit: Unit) -> Memory:
-        """Return the memory of the last decision, that of an earlier leader at first."""
-        if unit.memory is None and unit.link is not None:
-            text = unit.link.notes.get(_NOTE, "")
-            try:
-                unit.memory = msgspec.json.decode(text, type=Memory) if text else Memory()
-            except msgspec.DecodeError:
-                unit.memory = Memory()  # of another version: scaling starts careful
-        return unit.memory or Memory()
 
-    async def _remember(self, unit: Unit, decision: Decision) -> None:
-        if unit.link is not None:
-            await unit.link.store.note(**{_NOTE: msgspec.json.encode(decision.memory).decode()})
+def _noted_memory(notes: Mapping[str, str]) -> Memory:
+    """Return the memory that an earlier leader stored; an empty one scales carefully."""
+    text = notes.get(_NOTE, "")
+    try:
+        return msgspec.json.decode(text, type=Memory) if text else Memory()
+    except msgspec.DecodeError:
+        return Memory()  # of another version
 
-    def _startup_seconds(self, manifests: Iterable[Manifest]) -> float:
-        """Return how long the youngest ready pod took from its creation to Ready."""
-        newest, took = 0.0, float(self._term.settings.startup_seconds)
-        for pod in manifests:
-            created = parse_time(pod["metadata"].get("creationTimestamp"))
-            for condition in (pod.get("status") or {}).get("conditions") or ():
-                ready = condition["type"] == "Ready" and condition["status"] == "True"
-                if ready and created > newest:
-                    newest = created
-                    took = parse_time(condition.get("lastTransitionTime")) - created
-        return min(MAX_STARTUP_SECONDS, max(1.0, took))
+
+def startup_seconds(pods: Iterable[Manifest], default: float) -> float:
+    """Return how long the newest ready pod took from its creation until it was ready."""
+    newest, took = 0.0, default
+    for pod in pods:
+        created = parse_time(pod["metadata"].get("creationTimestamp"))
+        for condition in (pod.get("status") or {}).get("conditions") or ():
+            ready = condition["type"] == "Ready" and condition["status"] == "True"
+            if ready and created > newest:
+                newest = created
+                took = parse_time(condition.get("lastTransitionTime")) - created
+    return min(MAX_STARTUP_SECONDS, max(1.0, took))
 
 
 def _is_idle(stats: Stats, decision: Decision) -> bool:
-    """Tell whether nothing can happen that Redis would not tell of: it is read less often."""
     waiting = stats.held or stats.due_ms or decision.demand
     settled = decision.replicas == decision.target and not decision.cordon
     waits_for_time = decision.reason in (Reason.IDLE, Reason.COOLING, Reason.NOT_READY)
     return not waiting and settled and not waits_for_time
-
-
-class Steps:
-    """Runs steps beside the loops that read: one at a time for each endpoint, late ones dropped."""
-
-    def __init__(self, step: Scaler) -> None:
-        self._step = step
-        self._running: dict[str, asyncio.Task[None]] = {}
-
-    def begin(self, unit: Unit, after: Any) -> None:
-        """Take a step on the unit's last reading, then call `after`; unless one is under way."""
-        if unit.key in self._running:
-            return
-        task = asyncio.create_task(self._run(unit, after))
-        self._running[unit.key] = task
-        task.add_done_callback(lambda _: self._running.pop(unit.key, None))
-
-    async def close(self) -> None:
-        """Cut off every step that is under way."""
-        tasks = list(self._running.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _run(self, unit: Unit, after: Any) -> None:
-        try:
-            await self._step.step(unit)
-        except NotLeader as error:
-            log.info("%s: %s", unit.key, error)
-            return
-        except StoreError as error:
-            log.debug("%s: a step of scaling was not finished: %s", unit.key, error)
-        except AsyncEndpointsError as error:
-            log.warning("%s: a step of scaling was not finished: %s", unit.key, error)
-        except Exception:
-            log.exception("%s: a step of scaling failed", unit.key)
-        await after(unit)

@@ -1,9 +1,9 @@
 """Scale-down that ends no busy worker: from pods and the store's workers to the next step. Pure.
 
-`autoscale.decide` says how many workers there should be and which may go; here that becomes writes:
-whom to cordon, which pods get a deletion cost, and how far the Deployment may be lowered now. It is
-lowered only by as many as a ReplicaSet would certainly take from among the pods that hold nothing
-(docs/rules.md K4 to K7); what it takes in fact is looked at in the next step.
+scaling/decide.py decides how many workers there should be and which may end; here that becomes
+writes: which workers to cordon, which pods get a deletion cost, and how far the Deployment may be
+lowered now. It is lowered only by as many pods as a ReplicaSet certainly deletes from those that
+hold nothing (docs/rules.md K4 to K7); what it did is read again for the next step.
 """
 
 from collections import Counter
@@ -17,17 +17,17 @@ from asyncendpoints_core.store.protocol import WorkerState
 from asyncendpoints_operator.kube.pod_state import Pod
 
 CORDON_SECONDS: Final = 30.0
-"""How long a mark holds that is not renewed: what a dead leader leaves behind."""
+"""How long a cordon lasts if it is not renewed, because the leader died."""
 CORDON_MARGIN_MS: Final = 5_000
-"""A mark that ends sooner than this is not relied on for a step."""
+"""A cordon that ends sooner than this is not relied on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A pod that is not ending, and what the store knows of it.
+    """A pod that is not terminating, and its workers in the store.
 
-    `workers`: the ids of its registered children. `cordoned`: all of them claim nothing, for long
-    enough to rely on. `slots`: jobs it can run at a time.
+    `workers`: the ids of its registered processes. `cordoned`: none of them claims, for long enough
+    to rely on. `slots`: jobs it can run at a time.
     """
 
     pod: Pod
@@ -40,7 +40,7 @@ class Load:
     def free(self) -> bool:
         """Whether it holds no job and cannot claim one (docs/rules.md K4: cordon acknowledged).
 
-        A pod without a registered worker has not begun; should it begin now, it drains at once.
+        A pod without a registered worker has not started; if it starts now, it drains at once.
         """
         return self.held == 0 and (self.cordoned or not self.workers)
 
@@ -50,7 +50,7 @@ class Step:
     """What to write now, in this order.
 
     `cordon` and `uncordon` are ids of the store's workers. `costs` are pods' deletion costs to
-    write (None: take the annotation away). `replicas` is for the Deployment; when it is lower than
+    write (None: remove the annotation). `replicas` is for the Deployment; when it is lower than
     before, the write must carry the resourceVersion that was read.
     """
 
@@ -61,12 +61,12 @@ class Step:
 
 
 def cordon_owner(epoch: int) -> str:
-    """Return the name under which the leader of an epoch (its Lease's transitions) cordons."""
+    """Return the name by which the leader of an epoch (its Lease's transitions) cordons."""
     return f"operator/{epoch}"
 
 
 def loads(pods: Iterable[Pod], workers: Iterable[WorkerState], now_ms: int) -> list[Load]:
-    """Put pods and workers together. Pods that are ending are left out, with what they hold."""
+    """Match pods with workers. Pods that are terminating are left out, with what they hold."""
     by_pod: dict[str, list[WorkerState]] = {}
     for worker in workers:
         by_pod.setdefault(worker.info.pod, []).append(worker)
@@ -77,24 +77,22 @@ def loads(pods: Iterable[Pod], workers: Iterable[WorkerState], now_ms: int) -> l
     ]
 
 
-def _load(pod: Pod, children: Sequence[WorkerState], now_ms: int) -> Load:
+def _load(pod: Pod, workers: Sequence[WorkerState], now_ms: int) -> Load:
+    soon = now_ms + CORDON_MARGIN_MS
     return Load(
         pod=pod,
-        workers=tuple(child.info.id for child in children),
-        held=sum(child.held for child in children),
-        cordoned=bool(children)
-        and all(
-            child.draining or child.cordoned_until_ms > now_ms + CORDON_MARGIN_MS
-            for child in children
-        ),
-        slots=sum(child.info.concurrency for child in children),
+        workers=tuple(worker.info.id for worker in workers),
+        held=sum(worker.held for worker in workers),
+        cordoned=bool(workers)
+        and all(worker.draining or worker.cordoned_until_ms > soon for worker in workers),
+        slots=sum(worker.info.concurrency for worker in workers),
     )
 
 
 def workers_for(found: Iterable[Load], template: str) -> tuple[Worker, ...]:
-    """Return what the autoscaler asks about each pod; `template` is the present one's hash.
+    """Return each pod as the autoscaler needs it; `template` is the current one's hash.
 
-    A pod is ready only once its workers are registered: before that it takes no job.
+    A pod is ready only once its workers are registered: before that it claims no job.
     """
     return tuple(
         Worker(
@@ -109,14 +107,14 @@ def workers_for(found: Iterable[Load], template: str) -> tuple[Worker, ...]:
 
 
 def slots_of(found: Iterable[Load], template: str) -> int:
-    """Return how many jobs one worker runs at a time: what most of the present template have told.
+    """Return how many jobs one worker runs at a time: the most frequent number of registered slots.
 
-    0 when none has told yet. A pod whose children are still coming up would tell too little, so of
-    equally many the larger number counts.
+    Pods of the current template count first; 0 while no worker is registered. A pod whose processes
+    are still starting registers too few, so of equally frequent numbers the larger one counts.
     """
-    told = [load for load in found if load.slots]
-    present = [load.slots for load in told if load.pod.template == template]
-    counts = Counter(present or [load.slots for load in told])
+    registered = [load for load in found if load.slots]
+    current = [load.slots for load in registered if load.pod.template == template]
+    counts = Counter(current or [load.slots for load in registered])
     return max(counts, key=lambda slots: (counts[slots], slots), default=0)
 
 
@@ -125,7 +123,7 @@ def plan(decision: Decision, found: Sequence[Load], wanted: int) -> Step:
     by_name = {load.pod.name: load for load in found}
     victims = [by_name[name] for name in decision.cordon if name in by_name]
     if decision.target < wanted:
-        victims += _in_the_way(found, victims)
+        victims += _deleted_first(found, victims)
     chosen = {load.pod.name for load in victims}
     spared = [by_name[name] for name in decision.uncordon if name in by_name and name not in chosen]
     return Step(
@@ -136,16 +134,16 @@ def plan(decision: Decision, found: Sequence[Load], wanted: int) -> Step:
     )
 
 
-def _in_the_way(found: Sequence[Load], victims: Sequence[Load]) -> list[Load]:
-    """Return pods that a ReplicaSet would take before the victims, though they may still claim.
+def _deleted_first(found: Sequence[Load], victims: Sequence[Load]) -> list[Load]:
+    """Return pods that a ReplicaSet would delete before the victims, though they may still claim.
 
-    It takes not ready ones first whatever they cost, so they must be free before it may choose.
+    It deletes pods that are not ready first, whatever their cost, so they must be free as well.
     """
     return [load for load in found if not load.pod.ready and load not in victims]
 
 
 def _costs(found: Sequence[Load], victims: Sequence[Load]) -> dict[str, int | None]:
-    """Mark victims that hold nothing; take the mark from everyone else who has it."""
+    """Set the cost of victims that hold nothing; remove it from every other pod."""
     marked = {load.pod.name for load in victims if load.free}
     costs: dict[str, int | None] = {}
     for load in found:
@@ -158,13 +156,13 @@ def _costs(found: Sequence[Load], victims: Sequence[Load]) -> dict[str, int | No
 
 
 def _replicas(decision: Decision, found: Sequence[Load], wanted: int) -> int:
-    """Return how far the Deployment may go now, on the way to what was decided."""
+    """Return how far the Deployment may be scaled now, on the way to the decided number."""
     if decision.replicas >= wanted:
         return decision.replicas
     missing = max(0, wanted - len(found))
     leaving = max(0, len(found) - wanted)
-    may_go = missing + max(0, certain_victims(found) - leaving)
-    return max(decision.replicas, wanted - may_go)
+    removable = missing + max(0, certain_victims(found) - leaving)
+    return max(decision.replicas, wanted - removable)
 
 
 def certain_victims(found: Iterable[Load]) -> int:

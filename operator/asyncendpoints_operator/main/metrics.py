@@ -2,114 +2,118 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from asyncendpoints_core.process.telemetry import Metric as Name
+from asyncendpoints_operator.control.leader import LeaderFigures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from prometheus_client import Metric
 
-    from asyncendpoints_operator.control.endpoint_state import Unit
-    from asyncendpoints_operator.control.leader import Leader
-    from asyncendpoints_operator.kube.cache import Cache
-    from asyncendpoints_operator.kube.client import Cluster
-    from asyncendpoints_operator.kube.election import Leadership
+    from asyncendpoints_operator.control.leader import EndpointFigures
 
-_PLACE = ("namespace", "endpoint")
+_LABELS = ("namespace", "endpoint")
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorFigures:
+    """What the metrics show of one replica; `leader` is None while another replica leads."""
+
+    leading: bool
+    api_requests: int
+    cached_objects: int
+    queue_depth: int
+    leader: LeaderFigures | None
 
 
 class OperatorCollector(Collector):
-    """Reads everything from the operator's memory: a scrape asks nobody.
+    """Makes metrics of what `figures` returns, which is all in memory: a scrape makes no call."""
 
-    `leader` returns what leads here at this moment, None while another replica does.
-    """
-
-    def __init__(
-        self,
-        cluster: Cluster,
-        cache: Cache,
-        lease: Leadership,
-        leader: Callable[[], Leader | None],
-    ) -> None:
-        self._cluster, self._cache, self._lease = cluster, cache, lease
-        self._leader = leader
+    def __init__(self, figures: Callable[[], OperatorFigures]) -> None:
+        self._figures = figures
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric; those of endpoints only where this replica leads."""
-        leading = GaugeMetricFamily(
-            "asyncendpoints_operator_leading", "Whether this replica leads (1) or stands by (0)."
+        figures = self._figures()
+        yield _gauge(
+            "asyncendpoints_operator_leading",
+            "Whether this replica leads (1) or stands by (0).",
+            int(figures.leading),
         )
-        leading.add_metric((), int(self._lease.leading))
-        requests = CounterMetricFamily(
-            "asyncendpoints_operator_api_requests", "Requests made of the Kubernetes API."
+        yield _counter(
+            "asyncendpoints_operator_api_requests",
+            "Requests made to the Kubernetes API.",
+            figures.api_requests,
         )
-        requests.add_metric((), self._cluster.requests + self._lease.requests)
-        cached = GaugeMetricFamily(
-            "asyncendpoints_operator_cached_objects", "Objects of the cluster held in memory."
+        yield _gauge(
+            "asyncendpoints_operator_cached_objects",
+            "Objects of the cluster held in memory.",
+            figures.cached_objects,
         )
-        cached.add_metric((), len(self._cache))
-        yield from (leading, requests, cached)
-        leader = self._leader()
-        if leader is not None:
-            yield from _leaders(leader)
+        if figures.leader is not None:
+            yield _gauge(
+                "asyncendpoints_operator_queue_depth",
+                "Endpoints waiting to be reconciled.",
+                figures.queue_depth,
+            )
+            yield from _leader_metrics(figures.leader)
 
 
-def _leaders(leader: Leader) -> Iterator[Metric]:
-    term = leader.term
-    keys = GaugeMetricFamily(
-        "asyncendpoints_operator_queue_depth", "Endpoints that wait to be reconciled."
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
+    return CounterMetricFamily(name, text, value=value)
+
+
+def _leader_metrics(figures: LeaderFigures) -> Iterator[Metric]:
+    yield _counter("asyncendpoints_operator_applies", "Child objects applied.", figures.applies)
+    yield _counter(
+        "asyncendpoints_operator_status_writes", "Status patches made.", figures.status_writes
     )
-    keys.add_metric((), len(term.keys))
-    applies = CounterMetricFamily("asyncendpoints_operator_applies", "Children applied.")
-    applies.add_metric((), term.children.applies)
-    writes = CounterMetricFamily("asyncendpoints_operator_status_writes", "Status patches made.")
-    writes.add_metric((), term.reporter.writes)
     decisions = CounterMetricFamily(
         "asyncendpoints_scaling_decisions", "Decisions of the autoscaler.", labels=("reason",)
     )
-    for reason, count in leader.scaler.decisions.items():
+    for reason, count in figures.decisions.items():
         decisions.add_metric((str(reason),), count)
     up = GaugeMetricFamily(
-        Name.STORE_UP, "Whether a Redis answered when last asked.", labels=("redis",)
+        Name.STORE_UP, "Whether a Redis answered the last request.", labels=("redis",)
     )
-    answers: dict[str, bool] = {}  # one Redis may be asked by several URLs
-    for server in term.queues.servers.values():
-        answers[server.identity] = server.up and answers.get(server.identity, True)
-    for identity, answered in answers.items():
+    for identity, answered in figures.redis_up.items():
         up.add_metric((identity,), int(answered))
-    yield from (keys, applies, writes, decisions, up, *_endpoints(term.units.values()))
+    yield from (decisions, up, *_endpoint_metrics(figures.endpoints))
 
 
-def _endpoints(units: Iterable[Unit]) -> Iterator[Metric]:
-    jobs = GaugeMetricFamily(Name.JOBS, "Jobs by state.", labels=(*_PLACE, "state"))
-    age = GaugeMetricFamily(
-        Name.QUEUE_AGE, "How long the oldest queued job has waited.", labels=_PLACE
-    )
-    size = GaugeMetricFamily(Name.QUEUE_BYTES, "Bytes of the jobs that wait.", labels=_PLACE)
+def _endpoint_metrics(endpoints: Iterable[EndpointFigures]) -> Iterator[Metric]:
+    jobs = GaugeMetricFamily(Name.JOBS, "Jobs by state.", labels=(*_LABELS, "state"))
+    age = GaugeMetricFamily(Name.QUEUE_AGE, "Age of the oldest queued job.", labels=_LABELS)
+    size = GaugeMetricFamily(Name.QUEUE_BYTES, "Bytes of the waiting jobs.", labels=_LABELS)
     workers = GaugeMetricFamily(
         Name.WORKERS,
         "Workers: wanted by the last decision, and registered.",
-        labels=(*_PLACE, "kind"),
+        labels=(*_LABELS, "kind"),
     )
     totals = CounterMetricFamily(
-        Name.TOTALS, "What happened to jobs since the queue was made.", labels=(*_PLACE, "event")
+        Name.TOTALS, "Events of jobs since the queue was created.", labels=(*_LABELS, "event")
     )
-    for unit in units:
-        stats, place = unit.queue.stats, tuple(unit.key.split("/", 1))
-        if unit.scaling.target is not None:
-            workers.add_metric((*place, "wanted"), unit.scaling.target)
+    for endpoint in endpoints:
+        stats, labels = endpoint.stats, tuple(endpoint.key.split("/", 1))
+        if endpoint.wanted is not None:
+            workers.add_metric((*labels, "wanted"), endpoint.wanted)
         if stats is None:
             continue
-        workers.add_metric((*place, "registered"), stats.workers)
+        workers.add_metric((*labels, "registered"), stats.workers)
         for state, count in stats.counts.items():
-            jobs.add_metric((*place, state.value), count)
-        age.add_metric(place, (stats.now_ms - stats.oldest_ms) / 1000 if stats.oldest_ms else 0)
-        size.add_metric(place, stats.bytes)
+            jobs.add_metric((*labels, state.value), count)
+        age.add_metric(labels, (stats.now_ms - stats.oldest_ms) / 1000 if stats.oldest_ms else 0)
+        size.add_metric(labels, stats.bytes)
         for event, count in stats.totals.items():
-            totals.add_metric((*place, event), count)
+            totals.add_metric((*labels, event), count)
     yield from (jobs, age, size, workers, totals)

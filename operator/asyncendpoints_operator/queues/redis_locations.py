@@ -1,6 +1,6 @@
-"""Which Redis an endpoint is on: the one of its resource, of a Secret it names, or the operator's.
+"""Which Redis an endpoint is on: one named in its resource or in a Secret, or the operator's.
 
-Credentials are read here and go into connections; what is shown of a place never has any.
+Credentials are read here and used for connections only; what is shown of a Redis has none.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from asyncendpoints_operator.kube.client import Cluster
 
 SECRET_SECONDS: Final = 60.0
-"""How long a Secret that was read is good, unless Redis refuses what it says."""
+"""How long a Secret's value is used before it is read again, unless Redis refuses it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """One Redis. `name` tells it from others inside this process and may hold credentials;
-    `identity` is what people are shown. `source` gives the URL at each connect. `own`: it is the
-    operator's, which may make users there.
+class RedisLocation:
+    """One Redis. `name` is unique inside this process and may contain credentials; `identity` is
+    for people. `source` gives the URL for each new connection. `own`: the operator's, on which it
+    may make users.
     """
 
     name: str
@@ -39,54 +39,56 @@ class Place:
 
 
 def identity_of(url: str) -> str:
-    """Return a Redis URL without user, password and options: what tells one Redis from another."""
+    """Return a Redis URL without user, password and options."""
     parts = urlsplit(url)
     hosts = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{hosts}{parts.path}"[:200]
 
 
-def place_of(url: str) -> Place:
-    """Return the place of a URL."""
-    return Place(url, identity_of(url), lambda: url)
+def location_of(url: str) -> RedisLocation:
+    """Return the location of a URL."""
+    return RedisLocation(url, identity_of(url), lambda: url)
 
 
-class Places:
-    """Finds an endpoint's Redis. `own` gives the operator's URL, None: it has none."""
+class RedisLocations:
+    """Finds an endpoint's Redis. `source` gives the operator's own URL, None if it has none."""
 
-    def __init__(self, cluster: Cluster, own: Callable[[], str] | None) -> None:
+    def __init__(self, cluster: Cluster, source: Callable[[], str] | None) -> None:
         self._cluster = cluster
-        self._own = own
+        self._source = source
         self._secrets: dict[tuple[str, str, str], tuple[float, str]] = {}
 
-    async def find(self, endpoint: AsyncEndpoint, *, fresh: bool = False) -> Place | Queue:
-        """Return the endpoint's place, or the state of its queue when there is none to be had.
+    async def find(self, endpoint: AsyncEndpoint, *, fresh: bool = False) -> RedisLocation | Queue:
+        """Return the endpoint's Redis, or the state of its queue when there is none.
 
-        `fresh`: read its Secret again, because Redis refused what it said before.
+        `fresh`: read its Secret again, because Redis refused the URL from it.
         """
         redis = endpoint.spec.redis
         if redis.url is not None:
-            return place_of(redis.url)
+            return location_of(redis.url)
         if redis.secret_ref is not None:
             ref = (endpoint.metadata.namespace, redis.secret_ref.name, redis.secret_ref.key)
-            return await self._secret(*ref, fresh=fresh)
-        return self.operators()
+            return await self._from_secret(*ref, fresh=fresh)
+        return self.own()
 
-    def operators(self) -> Place | Queue:
+    def own(self) -> RedisLocation | Queue:
         """Return the operator's own Redis, or why there is none."""
-        if self._own is None:
+        if self._source is None:
             text = "the operator has no Redis of its own: name one in spec.redis"
             return Queue(QueueReason.NOT_CONFIGURED, text)
         try:
-            identity = identity_of(self._own())
+            identity = identity_of(self._source())
         except UsageError as error:
             return Queue(QueueReason.UNREACHABLE, f"the operator's own Redis: {error}")
-        return Place(f"own {identity}", identity, self._own, own=True)
+        return RedisLocation(f"own {identity}", identity, self._source, own=True)
 
-    async def _secret(self, namespace: str, name: str, key: str, *, fresh: bool) -> Place | Queue:
-        known = self._secrets.get((namespace, name, key))
+    async def _from_secret(
+        self, namespace: str, name: str, key: str, *, fresh: bool
+    ) -> RedisLocation | Queue:
+        cached = self._secrets.get((namespace, name, key))
         now = time.monotonic()
-        if known is not None and not fresh and now - known[0] < SECRET_SECONDS:
-            return place_of(known[1])
+        if cached is not None and not fresh and now - cached[0] < SECRET_SECONDS:
+            return location_of(cached[1])
         try:
             secret = await self._cluster.get(Ref("v1", "Secret", namespace, name))
             encoded = (secret.get("data") or {}).get(key)
@@ -94,22 +96,22 @@ class Places:
                 return Queue(QueueReason.SECRET_MISSING, f'Secret {name} has no entry "{key}"')
             url = base64.b64decode(encoded).decode().strip()
         except Refused as error:
-            return _unread(error, name)
+            return _secret_unreadable(error, name)
         except (binascii.Error, UnicodeDecodeError):
-            return Queue(QueueReason.SECRET_MISSING, f'Secret {name}: "{key}" is no text')
+            return Queue(QueueReason.SECRET_MISSING, f'Secret {name}: "{key}" is not valid text')
         if "://" not in url:
-            return Queue(QueueReason.SECRET_MISSING, f'Secret {name}: "{key}" is no Redis URL')
+            return Queue(QueueReason.SECRET_MISSING, f'Secret {name}: "{key}" is not a Redis URL')
         self._secrets[namespace, name, key] = (now, url)
-        return place_of(url)
+        return location_of(url)
 
 
-def _unread(error: Refused, name: str) -> Queue:
+def _secret_unreadable(error: Refused, name: str) -> Queue:
     if error.missing:
-        return Queue(QueueReason.SECRET_MISSING, f"there is no Secret {name}")
+        return Queue(QueueReason.SECRET_MISSING, f"Secret {name} does not exist")
     if error.status == 403:
         text = (
             f"the operator may not read Secret {name}: see rbac.secretNamespaces of the chart; "
-            "gateway and workers run, but nothing is scaled, counted or recovered by it"
+            "gateway and workers run, but the operator does not scale, count or recover anything"
         )
         return Queue(QueueReason.SECRET_NOT_READABLE, text)
     raise error

@@ -1,99 +1,100 @@
-"""The endpoints' queues: which endpoint is on which Redis, each of them connected to once."""
+"""The endpoints' queues: which endpoint is on which Redis, with one connection to each Redis."""
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
-from asyncendpoints_core.store.protocol import Identity
-from asyncendpoints_core.store.recovery import Keeper
-from asyncendpoints_core.store.redis import RedisStore
-from asyncendpoints_operator.queues.redis_poller import Link, Server
+from asyncendpoints_operator.queues.polled_redis import PolledRedis
+from asyncendpoints_operator.queues.queue_connection import QueueConnection
+from asyncendpoints_operator.queues.redis_poller import RedisPoller
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncendpoints_core.resource import AsyncEndpoint
     from asyncendpoints_core.store.recovery import Recovered
-    from asyncendpoints_operator.queues.redis_locations import Place
-    from asyncendpoints_operator.queues.redis_poller import Reading
+    from asyncendpoints_operator.queues.queue_connection import Reading
+    from asyncendpoints_operator.queues.redis_locations import RedisLocation
 
 
 class Queues:
-    """The Redis servers in use, by the names of their places."""
+    """Every connected queue by its endpoint's key, and the Redis servers by their locations."""
 
     def __init__(
         self,
         installation: str,
-        seen: Callable[[Link, Reading], None],
-        recovered: Callable[[str, Recovered], None],
-        random: Callable[[], float],
+        on_reading: Callable[[QueueConnection, Reading], None],
+        on_recovered: Callable[[str, Recovered], None],
         idle_seconds: float,
     ) -> None:
-        self.servers: dict[str, Server] = {}
+        self.pollers: dict[str, RedisPoller] = {}
+        self._connections: dict[str, QueueConnection] = {}
         self._installation = installation
-        self._seen = seen
-        self._recovered = recovered
-        self._random = random
+        self._on_reading = on_reading
+        self._on_recovered = on_recovered
         self._idle_seconds = idle_seconds
 
-    async def link(self, endpoint: AsyncEndpoint, place: Place, old: Link | None) -> Link:
-        """Return the link of an endpoint to a Redis, the one it has if that is still right."""
-        if old is not None:
-            same = old.server.place.name == place.name
-            if same and old.identity.uid == endpoint.metadata.uid:
-                if old.endpoint is not endpoint:
-                    old.endpoint = endpoint
-                    old.server.wake(endpoint.key)
-                return old
-            await self.unlink(old)
-        server = self.use(place)
-        store = RedisStore(server.connection, endpoint.key)
-        link: Link
-        link = Link(
-            key=endpoint.key,
-            endpoint=endpoint,
-            server=server,
-            store=store,
-            identity=Identity(self._installation, endpoint.metadata.uid),
-            keeper=Keeper(
-                store,
-                lambda: link.policy,
-                self._random,
-                lambda done: self._recovered(endpoint.key, done),
-            ),
+    def get(self, key: str) -> QueueConnection | None:
+        """Return an endpoint's connection."""
+        return self._connections.get(key)
+
+    async def connect(self, endpoint: AsyncEndpoint, location: RedisLocation) -> QueueConnection:
+        """Return the endpoint's connection to a Redis, the present one if it is still right."""
+        present = self._connections.get(endpoint.key)
+        if present is not None:
+            same_redis = present.redis.location.name == location.name
+            if same_redis and present.identity.uid == endpoint.metadata.uid:
+                if present.endpoint is not endpoint:
+                    present.endpoint = endpoint
+                    present.wake()
+                return present
+            await self.disconnect(endpoint.key)
+        poller = self.poll(location)
+        made = QueueConnection(
+            endpoint,
+            poller.redis,
+            self._installation,
+            random.random,
+            lambda recovered: self._on_recovered(endpoint.key, recovered),
         )
-        server.links[endpoint.key] = link
-        server.wake(endpoint.key)
-        return link
+        self._connections[endpoint.key] = poller.queues[endpoint.key] = made
+        made.wake()
+        return made
 
-    def use(self, place: Place) -> Server:
-        """Return the server at a place, connected to from now on."""
-        server = self.servers.get(place.name)
-        if server is None:
-            server = self.servers[place.name] = Server(
-                place, self._installation, self._seen, self._idle_seconds
-            )
-        return server
+    def poll(self, location: RedisLocation) -> RedisPoller:
+        """Return the poller of a location, started if there is none."""
+        poller = self.pollers.get(location.name)
+        if poller is None:
+            redis = PolledRedis(location, self._installation)
+            poller = RedisPoller(redis, self._on_reading, self._idle_seconds)
+            self.pollers[location.name] = poller
+        return poller
 
-    async def unlink(self, link: Link) -> None:
-        """Let go of an endpoint's queue.
+    async def disconnect(self, key: str) -> None:
+        """Close an endpoint's connection, if it has one.
 
-        Its Redis stays until its directory is empty, or nothing can be read there: its Secret has
-        changed, and another server stands for it.
+        Its Redis is polled until its directory is empty, or its credentials are refused: then the
+        Secret has changed, and another location stands for the same server.
         """
-        server = link.server
-        server.links.pop(link.key, None)
-        await link.store.close()
-        if server.refused and not server.links and not server.place.own:
-            await self.drop(server)
+        connection = self._connections.pop(key, None)
+        if connection is None:
+            return
+        poller = self.pollers.get(connection.redis.location.name)
+        if poller is not None:
+            poller.queues.pop(key, None)
+        await connection.close()
+        if poller is not None and poller.redis.refused and poller.unused:
+            await self.drop(poller)
 
-    async def drop(self, server: Server) -> None:
-        """Let go of a Redis that nothing is on any more."""
-        self.servers.pop(server.place.name, None)
-        await server.close()
+    async def drop(self, poller: RedisPoller) -> None:
+        """Close a Redis that no endpoint uses."""
+        self.pollers.pop(poller.redis.location.name, None)
+        await poller.close()
 
     async def close(self) -> None:
-        """Let go of everything."""
-        servers, self.servers = list(self.servers.values()), {}
-        for server in servers:
-            await server.close()
+        """Close everything."""
+        pollers, self.pollers = list(self.pollers.values()), {}
+        self._connections = {}
+        for poller in pollers:
+            await poller.close()

@@ -5,38 +5,34 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_core.resource import API_VERSION, KIND
-from asyncendpoints_operator.control.apply import gateway_and_worker
-from asyncendpoints_operator.desired.naming import FIELD_MANAGER, GATEWAY, WORKER, selector_text
-from asyncendpoints_operator.desired.network import url_of
+from asyncendpoints_operator.desired.naming import FIELD_MANAGER
 from asyncendpoints_operator.kube.client import Ref, Refused, Unreachable
-from asyncendpoints_operator.kube.pod_state import (
-    issue_of,
-    read_deployment,
-    read_pod,
-    refusing_version,
-)
 from asyncendpoints_operator.status import events
 from asyncendpoints_operator.status.build import Budget, build, decide_write, patch_of
-from asyncendpoints_operator.status.observed import Observed, QueueReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from asyncendpoints_operator.control.endpoint_state import Unit
     from asyncendpoints_operator.kube.cache import Cache
     from asyncendpoints_operator.kube.client import Cluster
     from asyncendpoints_operator.status.events import Event
+    from asyncendpoints_operator.status.observed import Observed
 
 log = logging.getLogger("asyncendpoints.operator")
 
+RETRY_SECONDS: Final = 0.5
+"""When to try again while another write of the same status is under way."""
+
 
 class Reporter:
-    """Writes the status and Events of every endpoint, within one budget."""
+    """Writes the status and Events of every endpoint, within one budget.
+
+    What it remembers of an endpoint is by UID: when its status was written, and the Events sent.
+    """
 
     def __init__(
         self, cluster: Cluster, cache: Cache, identity: str, counts_seconds: float
@@ -45,82 +41,58 @@ class Reporter:
         self._identity = identity
         self._interval = counts_seconds
         self._budget = Budget()
+        self._writing: set[str] = set()
+        self._written_at: dict[str, float] = {}
+        self._sent: dict[str, events.SentEvents] = {}
         self._sending: set[asyncio.Task[None]] = set()
         self.writes = 0
 
-    async def report(self, unit: Unit) -> float | None:
-        """Write the status if it changed; return when to try again (s), None for never."""
-        async with unit.reporting:
-            resource = self._cache.endpoint(unit.key)
-            if resource is None or resource["metadata"]["uid"] != unit.uid:
-                return None
-            before = resource.get("status")
-            if before and unit.link is not None and unit.queue.reason is QueueReason.NOT_READ:
-                return None  # a new leader has not read it yet: keep its predecessor's status
-            after = build(self._observe(unit, resource), before, time.time())
-            now = time.monotonic()
-            write = decide_write(
-                before,
-                after,
-                now=now,
-                last_write=unit.written_at,
-                budget=self._budget,
-                interval=self._interval,
-            )
-            self._budget = write.budget
-            if not write.now:
-                return write.retry_in
-            namespace, _, name = unit.key.partition("/")
-            patch = {"metadata": {"uid": unit.uid}, "status": patch_of(before, after)}
-            ref = Ref(API_VERSION, KIND, namespace, name)
-            try:
-                made = await self._cluster.merge(ref, patch, subresource="status")
-            except Refused as error:
-                if error.missing or error.conflict:
-                    return None  # it was deleted, or replaced by one of the same name
-                raise
-            self._cache.put(made)
-            self.writes += 1
-            unit.written_at = now
-            self.publish(unit, events.of_change(before, after))
-            return None
+    def forget(self, uid: str) -> None:
+        """Drop what was remembered of an endpoint."""
+        self._written_at.pop(uid, None)
+        self._sent.pop(uid, None)
 
-    def _observe(self, unit: Unit, resource: Mapping[str, Any]) -> Observed:
-        endpoint = unit.endpoint
-        observed = Observed(
-            generation=resource["metadata"].get("generation", 0),
-            endpoint=endpoint,
-            faults=unit.faults,
-            refusals=unit.refusals,
-            queue=unit.queue,
-            scaling=unit.scaling,
-            pinned_by=pinned_by(resource),
-            failures=unit.failures,
+    async def report(self, resource: Mapping[str, Any], observed: Observed) -> float | None:
+        """Write the status if it changed; returns when to try again (s), None for never."""
+        meta, before = resource["metadata"], resource.get("status")
+        uid = meta["uid"]
+        if uid in self._writing:
+            return RETRY_SECONDS  # with what is observed then
+        after = build(observed, before, time.time())
+        now = time.monotonic()
+        write = decide_write(
+            before,
+            after,
+            now=now,
+            last_write=self._written_at.get(uid),
+            budget=self._budget,
+            interval=self._interval,
         )
-        if endpoint is None:
-            return observed
-        gateway, worker = (read_deployment(d) for d in gateway_and_worker(self._cache, endpoint))
-        pods = {
-            component: [read_pod(pod) for pod in self._cache.pods(unit.key, component)]
-            for component in (GATEWAY, WORKER)
-        }
-        service = self._cache.get("Service", endpoint.metadata.namespace, endpoint.name)
-        return replace(
-            observed,
-            gateway=gateway,
-            gateway_issue=issue_of(gateway, pods[GATEWAY]),
-            worker=worker,
-            worker_issue=issue_of(worker, pods[WORKER]),
-            unsupported=refusing_version(pods[WORKER]),
-            url=url_of(endpoint, _load_balancer(service)),
-            selector=selector_text(endpoint),
-        )
+        self._budget = write.budget
+        if not write.now:
+            return write.retry_in
+        patch = {"metadata": {"uid": uid}, "status": patch_of(before, after)}
+        ref = Ref(API_VERSION, KIND, meta["namespace"], meta["name"])
+        self._writing.add(uid)
+        try:
+            made = await self._cluster.merge(ref, patch, subresource="status")
+        except Refused as error:
+            if error.missing or error.conflict:
+                return None  # it was deleted, or replaced by one of the same name
+            raise
+        finally:
+            self._writing.discard(uid)
+        self._cache.put(made)
+        self.writes += 1
+        self._written_at[uid] = now
+        self.publish(f"{ref.namespace}/{ref.name}", uid, events.of_change(before, after))
+        return None
 
-    def publish(self, unit: Unit, found: Iterable[Event]) -> None:
+    def publish(self, key: str, uid: str, found: Iterable[Event]) -> None:
         """Publish Events about an endpoint, rate-limited by reason and without a retry."""
-        admitted, unit.told = events.admit(unit.told, found, time.monotonic())
+        admitted, self._sent[uid] = events.admit(self._sent.get(uid, {}), found, time.monotonic())
         for event in admitted:
-            task = asyncio.create_task(self._send(unit.key, unit.uid, event))
+            task = asyncio.create_task(self._send(key, uid, event))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 
@@ -156,26 +128,3 @@ class Reporter:
             await self._cluster.create(manifest)
         except (Refused, Unreachable) as error:
             log.debug("%s: event %s was not published: %s", key, event.reason, error)
-
-
-def _load_balancer(service: Mapping[str, Any] | None) -> str:
-    """Return the address of a Service of type LoadBalancer, "" if it has none yet."""
-    status = ((service or {}).get("status") or {}).get("loadBalancer") or {}
-    for entry in status.get("ingress") or ():
-        return str(entry.get("hostname") or entry.get("ip") or "")
-    return ""
-
-
-def pinned_by(resource: Mapping[str, Any]) -> str:
-    """Return the field manager that wrote spec.replicas last, "" if it is not set.
-
-    The API server records no manager for writes through a custom resource's /scale.
-    """
-    if (resource.get("spec") or {}).get("replicas") is None:
-        return ""
-    owners = [
-        (entry.get("time", ""), entry.get("manager", ""))
-        for entry in resource["metadata"].get("managedFields") or ()
-        if "f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
-    ]
-    return str(max(owners)[1]) if owners else "/scale (kubectl scale, or an HPA)"

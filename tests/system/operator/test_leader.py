@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from asyncendpoints_operator.control.leader import Leader
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import Ref, Refused
 from asyncendpoints_operator.kube.election import Leadership
+from asyncendpoints_operator.kube.workqueue import KeyQueue
 from asyncendpoints_operator.main.operator import platform_of
 from support.kube.fake_cluster import FakeCluster
 from support.queues import new_job
@@ -44,19 +46,27 @@ class Lease(Leadership):
         return True
 
 
+@dataclass
+class Leading:
+    """A leader at work, and the keys that it has still to reconcile."""
+
+    leader: Leader
+    workqueue: KeyQueue
+
+
 @asynccontextmanager
-async def leading(cluster: FakeCluster, **more: Any) -> AsyncIterator[Leader]:
+async def leading(cluster: FakeCluster, **more: Any) -> AsyncIterator[Leading]:
     """A leader of class "default" that is told of every change of the cluster."""
     settings = Settings(installation_id="here", **more)
-    leaders: list[Leader] = []
-    cache = Cache(lambda key: leaders[0].term.keys.add(key) if leaders else None)
+    workqueue = KeyQueue()
+    cache = Cache(workqueue.add)
     cluster.put, cluster.remove = cache.put, cache.remove
     for manifest in cluster.objects.values():
         cache.put(manifest)
-    leaders.append(Leader(settings, platform_of(settings), cluster, cache, Lease()))
-    task = asyncio.create_task(leaders[0].run())
+    leader = Leader(settings, platform_of(settings), cluster, cache, Lease(), workqueue)
+    task = asyncio.create_task(leader.run())
     try:
-        yield leaders[0]
+        yield Leading(leader, workqueue)
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -168,10 +178,10 @@ async def test_workers_follow_the_jobs_and_a_new_leader_goes_on(
         await eventually(lambda: has_note(store))
     note = (await store.ownership()).notes["scaling"]
     sent = len(cluster.events)
-    async with leading(cluster) as leader:
+    async with leading(cluster) as led:
         await eventually(lambda: has_note(store, other_than=note))
         assert replicas(cluster) == 1
-        assert leader.scaler.decisions
+        assert led.leader.figures().decisions
     assert len(cluster.events) == sent
 
 
@@ -288,15 +298,15 @@ async def test_a_child_that_is_changed_back_again_and_again_is_left_alone(
     cluster: FakeCluster, redis_url: str
 ) -> None:
     cluster.save(resource(redis_url))
-    async with leading(cluster) as leader:
+    async with leading(cluster) as led:
 
         def corrected(count: int) -> bool:
-            applied = leader.term.children.applies >= count
+            applied = led.leader.figures().applies >= count
             return applied or reason(cluster, "Degraded") == "DriftLoop"
 
         await cluster.until(lambda: reason(cluster, "QueueReachable") == "Reachable")
         for _ in range(6):
-            count = leader.term.children.applies + 1
+            count = led.leader.figures().applies + 1
             cluster.change(SERVICE, {"spec": {"type": "NodePort"}})
             await cluster.until(partial(corrected, count))
         assert reason(cluster, "Degraded") == "DriftLoop"
@@ -378,6 +388,6 @@ async def test_without_users_it_says_that_the_queue_is_shared(
 
 async def test_another_class_is_left_alone(cluster: FakeCluster, redis_url: str) -> None:
     cluster.save(resource(redis_url, className="other"))
-    async with leading(cluster) as leader:
-        await eventually(lambda: len(leader.term.keys) == 0)
+    async with leading(cluster) as led:
+        await eventually(lambda: len(led.workqueue) == 0)
         assert len(cluster.objects) == 1

@@ -10,7 +10,7 @@ from redis import Redis
 from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.store.protocol import Identity
 from asyncendpoints_core.store.redis import RedisStore
-from asyncendpoints_operator.queues.redis_locations import Place, identity_of, place_of
+from asyncendpoints_operator.queues.redis_locations import RedisLocation, identity_of, location_of
 from asyncendpoints_operator.status.observed import QueueReason
 from support.queues import IDLE_SECONDS, called_for_push, endpoint, new_job, reading
 from support.redis.server import RedisServer
@@ -28,13 +28,13 @@ async def test_a_reading_configures_the_store_and_enters_the_directory(
     redis_url: str, store: RedisStore
 ) -> None:
     async with reading() as (queues, seen):
-        link = await queues.link(
-            endpoint(queue={"maxDepth": 7}, onDelete="Purge"), place_of(redis_url), None
+        connection = await queues.connect(
+            endpoint(queue={"maxDepth": 7}, onDelete="Purge"), location_of(redis_url)
         )
         found = await seen.reason(QueueReason.REACHABLE)
         assert found.queue.stats is not None
         assert found.queue.identity == identity_of(redis_url)
-        assert await link.server.directory.names() == ["demo/reports"]
+        assert await connection.redis.directory.names() == ["demo/reports"]
         await store.open()
         assert (await store.configure(Policy(), overwrite=False)).max_depth == 7
         owned = await store.ownership()
@@ -44,15 +44,15 @@ async def test_a_reading_configures_the_store_and_enters_the_directory(
 
 async def test_a_changed_resource_reaches_the_store(redis_url: str, store: RedisStore) -> None:
     async with reading() as (queues, seen):
-        place = place_of(redis_url)
-        link = await queues.link(endpoint(), place, None)
+        location = location_of(redis_url)
+        connection = await queues.connect(endpoint(), location)
         await seen.reason(QueueReason.REACHABLE)
         changed = endpoint(queue={"maxDepth": 3}, suspend=True)
-        assert await queues.link(changed, place, link) is link
+        assert await queues.connect(changed, location) is connection
         await seen.until(lambda _, r: bool(r.queue.stats and r.queue.stats.paused))
         await store.open()
         assert (await store.configure(Policy(), overwrite=False)).max_depth == 3
-        await queues.link(endpoint(), place, link)
+        await queues.connect(endpoint(), location)
         await seen.until(lambda _, r: bool(r.queue.stats and not r.queue.stats.paused))
 
 
@@ -60,33 +60,33 @@ async def test_an_idle_queue_is_read_at_once_when_something_happens(
     redis_url: str, store: RedisStore
 ) -> None:
     async with reading() as (queues, seen):
-        link = await queues.link(endpoint(), place_of(redis_url), None)
+        connection = await queues.connect(endpoint(), location_of(redis_url))
         await seen.reason(QueueReason.REACHABLE)
-        link.idle = True  # as the scaler says; the next reading would be an hour off
-        link.server.wake(link.key)
-        link.idle = True
+        connection.idle = True  # as the scaler says; the next reading would be an hour off
+        connection.wake()
+        connection.idle = True
         await seen.reason(QueueReason.REACHABLE)
         await store.open()
         await called_for_push(store)
         await store.enqueue([new_job()])
         found = await seen.until(lambda _, r: bool(r.queue.stats and r.queue.stats.oldest_ms))
         assert found.queue.stats is not None
-        assert not link.idle
+        assert not connection.idle
 
 
 async def test_one_that_has_just_turned_idle_is_read_at_once_when_something_happens(
     redis_url: str, store: RedisStore
 ) -> None:
     async with reading() as (queues, seen), asyncio.timeout(30):
-        server = queues.use(place_of(redis_url))
-        while not server.connects:  # which would have it read once more
-            await server.directory.names()
-        link = await queues.link(endpoint(), server.place, None)
+        poller = queues.poll(location_of(redis_url))
+        while not poller.redis.connects:  # which would have it read once more
+            await poller.redis.directory.names()
+        connection = await queues.connect(endpoint(), poller.redis.location)
         await seen.reason(QueueReason.REACHABLE)
         await store.open()
         while not await of_meta(store, "tick"):
             pass
-        link.idle = True  # the scaler says so only after that reading was dealt with
+        connection.idle = True  # the scaler says so only after that reading was dealt with
         await called_for_push(store)
         await store.enqueue([new_job()])
         await seen.until(lambda _, r: bool(r.queue.stats and r.queue.stats.oldest_ms))
@@ -103,10 +103,10 @@ async def test_push_is_asked_for_until_well_after_the_next_reading(
     redis_url: str, store: RedisStore
 ) -> None:
     async with reading() as (queues, seen):
-        link = await queues.link(endpoint(), place_of(redis_url), None)
+        connection = await queues.connect(endpoint(), location_of(redis_url))
         await seen.reason(QueueReason.REACHABLE)
-        link.server.wake(link.key)
-        link.idle = True
+        connection.wake()
+        connection.idle = True
         await seen.reason(QueueReason.REACHABLE)
         await called_for_push(store)
         with Redis.from_url(redis_url) as client:
@@ -117,8 +117,8 @@ async def test_a_redis_that_never_answers_delays_no_other(redis_url: str) -> Non
     with socket.create_server(("127.0.0.1", 0)) as hole:
         silent = f"redis://127.0.0.1:{hole.getsockname()[1]}/0"
         async with reading() as (queues, seen):
-            await queues.link(endpoint("stuck"), place_of(silent), None)
-            await queues.link(endpoint("fine"), place_of(redis_url), None)
+            await queues.connect(endpoint("stuck"), location_of(silent))
+            await queues.connect(endpoint("fine"), location_of(redis_url))
             for _ in range(3):
                 await seen.reason(QueueReason.REACHABLE, "demo/fine")
             assert not any(r.queue.stats for key, r in seen.readings if key == "demo/stuck")
@@ -130,7 +130,7 @@ async def test_a_redis_that_never_answers_delays_no_other(redis_url: str) -> Non
 async def test_an_outage_is_told_and_over() -> None:
     with RedisServer(appendonly=True) as server:
         async with reading() as (queues, seen):
-            await queues.link(endpoint(), place_of(server.url), None)
+            await queues.connect(endpoint(), location_of(server.url))
             await seen.reason(QueueReason.REACHABLE)
             await asyncio.to_thread(server.stop)
             await seen.reason(QueueReason.UNREACHABLE)
@@ -141,10 +141,14 @@ async def test_an_outage_is_told_and_over() -> None:
 async def test_a_redis_that_lost_everything_is_set_up_again() -> None:
     with RedisServer() as server:
         async with reading() as (queues, seen):
-            link = await queues.link(endpoint(queue={"maxDepth": 5}), place_of(server.url), None)
+            connection = await queues.connect(
+                endpoint(queue={"maxDepth": 5}), location_of(server.url)
+            )
             await seen.reason(QueueReason.REACHABLE)
             await asyncio.to_thread(server.restart)
-            await seen.until(lambda _, r: r.queue.stats is not None and link.configured is not None)
+            await seen.until(
+                lambda _, r: r.queue.stats is not None and connection.configured is not None
+            )
             store = RedisStore(server.url, "demo/reports")
             await store.open()
             async with asyncio.timeout(30):
@@ -157,7 +161,7 @@ async def test_a_redis_that_lost_everything_is_set_up_again() -> None:
 async def test_what_redis_promises_is_read_again_at_each_connection() -> None:
     with RedisServer() as server, Redis.from_url(server.url) as client:
         async with reading() as (queues, seen):
-            await queues.link(endpoint(), place_of(server.url), None)
+            await queues.connect(endpoint(), location_of(server.url))
             assert (await seen.reason(QueueReason.REACHABLE)).queue.durable is False
             client.config_set("appendonly", "yes")
             client.client_kill_filter(_type="pubsub")
@@ -170,7 +174,7 @@ async def test_another_installation_s_queue_is_left_alone(
     await store.open()
     await store.configure(Policy(max_depth=1), Identity("elsewhere", "uid-9"))
     async with reading() as (queues, seen):
-        await queues.link(endpoint(), place_of(redis_url), None)
+        await queues.connect(endpoint(), location_of(redis_url))
         found = await seen.reason(QueueReason.OTHER_INSTALLATION)
         assert "elsewhere" in found.queue.message
     assert (await store.ownership()).owner == Identity("elsewhere", "uid-9")
@@ -183,7 +187,7 @@ async def test_a_namesake_s_queue_is_adopted_and_opened(redis_url: str, store: R
     await store.enqueue([new_job()])
     await store.close_queue()
     async with reading() as (queues, seen):
-        await queues.link(endpoint(), place_of(redis_url), None)
+        await queues.connect(endpoint(), location_of(redis_url))
         found = await seen.reason(QueueReason.REACHABLE)
         assert found.adopted
         assert found.queue.stats is not None
@@ -194,7 +198,7 @@ async def test_a_namesake_s_queue_is_adopted_and_opened(redis_url: str, store: R
 
 async def test_strict_durability_refuses_a_redis_that_keeps_nothing(redis_url: str) -> None:
     async with reading() as (queues, seen):
-        await queues.link(endpoint(redis={"durability": "strict"}), place_of(redis_url), None)
+        await queues.connect(endpoint(redis={"durability": "strict"}), location_of(redis_url))
         found = await seen.reason(QueueReason.NOT_DURABLE)
         assert found.queue.stats is None
 
@@ -203,21 +207,21 @@ async def test_refused_credentials_are_told_as_such() -> None:
     with RedisServer(requirepass="right") as server:
         wrong = server.url.replace("right", "wrong")
         async with reading() as (queues, seen):
-            link = await queues.link(endpoint(), place_of(wrong), None)
+            await queues.connect(endpoint(), location_of(wrong))
             found = await seen.reason(QueueReason.AUTHENTICATION)
             assert "wrong" not in found.queue.message
-            await queues.link(endpoint(), place_of(server.url), link)
+            await queues.connect(endpoint(), location_of(server.url))
             await seen.reason(QueueReason.REACHABLE)
             # What the Secret said before is not asked again for ever.
-            assert list(queues.servers) == [server.url]
+            assert list(queues.pollers) == [server.url]
 
 
 async def test_a_rotated_password_is_read_at_the_next_connect() -> None:
     with RedisServer(requirepass="first") as server:
         url = server.url
-        own = Place("own", identity_of(url), lambda: url, own=True)
+        own = RedisLocation("own", identity_of(url), lambda: url, own=True)
         async with reading() as (queues, seen):
-            await queues.link(endpoint(), own, None)
+            await queues.connect(endpoint(), own)
             await seen.reason(QueueReason.REACHABLE)
             store = RedisStore(server.url, "demo/reports")
             await store.open()

@@ -18,8 +18,8 @@ from asyncendpoints_core.store.redis.users import (
     user_of,
     users,
 )
-from asyncendpoints_operator.queues.redis_locations import place_of
-from asyncendpoints_operator.queues.redis_poller import Link, Reading
+from asyncendpoints_operator.queues.queue_connection import QueueConnection, Reading
+from asyncendpoints_operator.queues.redis_locations import location_of
 from asyncendpoints_operator.status.observed import QueueReason
 from support.queues import Seen, called_for_push, endpoint, new_job, reading
 from support.redis.cluster import RedisCluster
@@ -116,54 +116,58 @@ async def test_queues_on_every_server_are_read_and_told_of(
     cluster: RedisCluster, owner: RedisConnection
 ) -> None:
     async with reading() as (queues, seen):
-        links = [await queues.link(named(name), place_of(url(cluster)), None) for name in NAMES]
-        for link in links:
-            await seen.reason(QueueReason.REACHABLE, link.key)
-        assert await links[0].server.directory.names() == NAMES
-        for link in links:
-            await until_told(cluster, seen, link, owner)
+        connections = [
+            await queues.connect(named(name), location_of(url(cluster))) for name in NAMES
+        ]
+        for connection in connections:
+            await seen.reason(QueueReason.REACHABLE, connection.key)
+        assert await connections[0].redis.directory.names() == NAMES
+        for connection in connections:
+            await until_told(cluster, seen, connection, owner)
 
 
 async def test_a_moved_slot_is_listened_to_where_it_is(
     cluster: RedisCluster, owner: RedisConnection
 ) -> None:
     async with reading() as (queues, seen):
-        link = await queues.link(named(NAMES[3]), place_of(url(cluster)), None)
-        await eventually(lambda: is_listened_to(cluster, link.key))
-        slot = cluster.slot_of(f"{{{link.key}}}")
+        connection = await queues.connect(named(NAMES[3]), location_of(url(cluster)))
+        await eventually(lambda: is_listened_to(cluster, connection.key))
+        slot = cluster.slot_of(f"{{{connection.key}}}")
         await asyncio.to_thread(move, cluster, slot, (cluster.owner_of(slot) + 1) % 3)
-        await until_told(cluster, seen, link, owner)
+        await until_told(cluster, seen, connection, owner)
 
 
 async def test_a_lost_subscription_is_made_again(
     cluster: RedisCluster, owner: RedisConnection
 ) -> None:
     async with reading() as (queues, seen):
-        link = await queues.link(named(NAMES[4]), place_of(url(cluster)), None)
-        await eventually(lambda: is_listened_to(cluster, link.key))
+        connection = await queues.connect(named(NAMES[4]), location_of(url(cluster)))
+        await eventually(lambda: is_listened_to(cluster, connection.key))
         for node in cluster.nodes:
             with Redis.from_url(node.url) as client:
                 client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-        await until_told(cluster, seen, link, owner)
+        await until_told(cluster, seen, connection, owner)
 
 
 def named(name: str) -> AsyncEndpoint:
     return endpoint(name.partition("/")[2])
 
 
-async def until_told(cluster: RedisCluster, seen: Seen, link: Link, owner: RedisConnection) -> None:
-    """Let the link be idle: the next reading by itself would be an hour off. Then submit."""
-    store = RedisStore(owner, link.key)
-    await eventually(lambda: is_listened_to(cluster, link.key))
-    await seen.reason(QueueReason.REACHABLE, link.key)  # the subscription itself woke it
-    link.server.wake(link.key)
-    link.idle = True
-    await seen.reason(QueueReason.REACHABLE, link.key)
+async def until_told(
+    cluster: RedisCluster, seen: Seen, connection: QueueConnection, owner: RedisConnection
+) -> None:
+    """Let the connection be idle: the next reading by itself would be an hour off. Then submit."""
+    store = RedisStore(owner, connection.key)
+    await eventually(lambda: is_listened_to(cluster, connection.key))
+    await seen.reason(QueueReason.REACHABLE, connection.key)  # the subscription itself woke it
+    connection.wake()
+    connection.idle = True
+    await seen.reason(QueueReason.REACHABLE, connection.key)
     await called_for_push(store)
-    assert link.idle
+    assert connection.idle
     await store.enqueue([new_job()])
-    await seen.until(lambda key, found: key == link.key and has_waiting(found))
-    assert not link.idle
+    await seen.until(lambda key, found: key == connection.key and has_waiting(found))
+    assert not connection.idle
 
 
 def is_listened_to(cluster: RedisCluster, name: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from asyncendpoints_core.store.protocol import Cause, WorkerInfo, WorkerState
-from asyncendpoints_operator.control.container_exits import cause_of, ended_containers, releases
+from asyncendpoints_operator.control.container_exits import cause_of, container_exits, releases
 
 UID = "pod-uid"
 T0 = 1_767_225_600  # 2026-01-01T00:00:00Z
@@ -143,13 +143,13 @@ def test_the_users_container_of_http_mode_holds_no_jobs() -> None:
     }
     both = pod(running(0), initContainerStatuses=[target])
     assert released(both, worker("w", 1)) == {}
-    (ended,) = ended_containers(both)
-    assert (ended.container, ended.worker, ended.cause) == ("target", False, Cause.CRASH)
+    (ended,) = container_exits(both)
+    assert (ended.container, ended.is_worker, ended.cause) == ("target", False, Cause.CRASH)
 
 
 def test_the_latest_end_comes_first() -> None:
     twice = pod({"terminated": terminated(1, started=31, finished=50)}, terminated(finished=30))
-    assert [ended.finished - T0 for ended in ended_containers(twice)] == [50, 30]
+    assert [ended.finished - T0 for ended in container_exits(twice)] == [50, 30]
 
 
 DISRUPTED = {"type": "DisruptionTarget", "status": "True"}

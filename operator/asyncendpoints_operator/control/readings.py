@@ -1,0 +1,146 @@
+"""Acts on readings of queues: scales, recovers, and reports; one at a time for each endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from asyncendpoints_core.errors import AsyncEndpointsError, StoreError
+from asyncendpoints_core.jobs.states import State
+from asyncendpoints_operator.control.endpoint_state import WorkState
+from asyncendpoints_operator.kube.election import NotLeader
+from asyncendpoints_operator.status import events
+from asyncendpoints_operator.status.model import MAX_FAILURES
+from asyncendpoints_operator.status.observed import QueueReason, failure_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from asyncendpoints_core.store.recovery import Recovered
+    from asyncendpoints_operator.control.endpoint_state import Reconciled
+    from asyncendpoints_operator.control.recover import PodRecovery
+    from asyncendpoints_operator.control.redis_users import RedisUsers
+    from asyncendpoints_operator.control.scale import Scaler
+    from asyncendpoints_operator.control.status_report import StatusReport
+    from asyncendpoints_operator.kube.workqueue import KeyQueue
+    from asyncendpoints_operator.queues.queue_connection import QueueConnection, Reading
+    from asyncendpoints_operator.status.reporter import Reporter
+
+log = logging.getLogger("asyncendpoints.operator")
+
+AUTHENTICATION_SECONDS: Final = 5.0
+"""When a Secret is read again whose credentials Redis refused."""
+REPORT_RETRY_SECONDS: Final = 1.0
+
+
+class ReadingHandler:
+    """Handles the readings of endpoints in `reconciled`; writes what follows into `work`, by UID.
+
+    A reading that arrives while the last one is being handled is not handled by itself.
+    """
+
+    def __init__(
+        self,
+        workqueue: KeyQueue,
+        scaler: Scaler,
+        recovery: PodRecovery,
+        users: RedisUsers,
+        status: StatusReport,
+        reporter: Reporter,
+        reconciled: Mapping[str, Reconciled],
+        work: dict[str, WorkState],
+    ) -> None:
+        self._workqueue = workqueue
+        self._scaler, self._recovery, self._users = scaler, recovery, users
+        self._status, self._reporter = status, reporter
+        self._reconciled, self._work = reconciled, work
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    def on_reading(self, connection: QueueConnection, reading: Reading) -> None:
+        """Take in a reading, if the connection is still the endpoint's."""
+        key, state = connection.key, self._reconciled.get(connection.key)
+        if state is None or state.connection is not connection:
+            return
+        if reading.queue.reachable and self._users.is_due(connection):
+            self._workqueue.add(key)
+        if reading.adopted:
+            text = "took over the jobs of the deleted resource of this name"
+            adopted = events.Event("Normal", "QueueAdopted", text)
+            self._reporter.publish(key, connection.identity.uid, [adopted])
+        if reading.queue.reason is QueueReason.AUTHENTICATION:
+            self._workqueue.add(key, AUTHENTICATION_SECONDS)  # its Secret is read again
+        if key not in self._running:
+            task = asyncio.create_task(self._handle(connection))
+            self._running[key] = task
+            task.add_done_callback(lambda _: self._running.pop(key, None))
+
+    def on_recovered(self, key: str, recovered: Recovered) -> None:
+        """Publish what a round of recovery did."""
+        state = self._reconciled.get(key)
+        if state is None:
+            return
+        if recovered.held_still and state.queue.reason is not QueueReason.UNREACHABLE:
+            return  # recovery was not run for a while: there was no leader, or nothing to do
+        self._reporter.publish(key, state.resource.uid, events.of_recovery(recovered))
+
+    async def close(self) -> None:
+        """Cancel everything that is under way."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _handle(self, connection: QueueConnection) -> None:
+        key = connection.key
+        try:
+            await self._scale(connection)
+        except NotLeader as error:
+            log.info("%s: %s", key, error)
+            return
+        except AsyncEndpointsError as error:
+            level = logging.DEBUG if isinstance(error, StoreError) else logging.WARNING
+            log.log(level, "%s: a scaling step was not completed: %s", key, error)
+        except Exception:
+            log.exception("%s: a scaling step failed", key)
+        try:
+            await self._recovery.release_gone(connection)
+            await self._read_failures(connection)
+            again = await self._status.report(key)
+        except AsyncEndpointsError as error:
+            log.warning("%s: its status was not written: %s", key, error)
+            again = REPORT_RETRY_SECONDS
+        if again is not None and connection.idle:
+            self._workqueue.add(key, again)
+
+    async def _scale(self, connection: QueueConnection) -> None:
+        state = self._reconciled.get(connection.key)
+        if state is None or state.resource.endpoint is None:
+            return
+        work = self._work.get(connection.identity.uid, WorkState())
+        planned = self._scaler.plan(state.resource.endpoint, connection, work.memory)
+        if planned is None:
+            return
+        connection.idle = planned.idle
+        # Until the queue can be read, the memory that the last leader stored is still unknown.
+        memory = planned.decision.memory if planned.step is not None else work.memory
+        work = replace(work, memory=memory, decision=planned.decision)
+        self._work[connection.identity.uid] = work
+        await self._scaler.carry_out(connection, planned, state.deployment_lock)
+
+    async def _read_failures(self, connection: QueueConnection) -> None:
+        """Read the last failed jobs when there are new ones and the resource shows them."""
+        stats, uid = connection.reading.queue.stats, connection.identity.uid
+        if stats is None or not connection.endpoint.spec.report_failures:
+            return
+        work = self._work.get(uid, WorkState())
+        total = stats.totals.get("failed", 0)
+        if total == work.failed_total:
+            return
+        try:
+            page = await connection.store.list(State.FAILED, MAX_FAILURES, None)
+        except StoreError:
+            return
+        failures = tuple(map(failure_of, page.jobs))
+        self._work[uid] = replace(work, failed_total=total, failures=failures)

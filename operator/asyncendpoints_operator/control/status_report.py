@@ -1,0 +1,123 @@
+"""From the leader's records and the cache to one observation, and its status written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from asyncendpoints_operator.control.endpoint_state import WorkState
+from asyncendpoints_operator.desired.naming import GATEWAY, WORKER, child_name, selector_text
+from asyncendpoints_operator.desired.network import url_of
+from asyncendpoints_operator.kube.pod_state import (
+    issue_of,
+    read_deployment,
+    read_pod,
+    refusing_version,
+)
+from asyncendpoints_operator.status.observed import Observed, Queue, QueueReason, Scaling
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from asyncendpoints_core.resource import AsyncEndpoint
+    from asyncendpoints_operator.control.endpoint_state import Reconciled
+    from asyncendpoints_operator.control.redis_users import RedisUsers
+    from asyncendpoints_operator.desired.naming import Manifest
+    from asyncendpoints_operator.kube.cache import Cache
+    from asyncendpoints_operator.status.reporter import Reporter
+
+
+class StatusReport:
+    """Reports endpoints. It reads the records of reconciliation and of readings, and has none."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        users: RedisUsers,
+        reporter: Reporter,
+        reconciled: Mapping[str, Reconciled],
+        work: Mapping[str, WorkState],
+    ) -> None:
+        self._cache, self._users, self._reporter = cache, users, reporter
+        self._reconciled, self._work = reconciled, work
+
+    async def report(self, key: str) -> float | None:
+        """Write the status if it changed; returns when to try again (s), None for never."""
+        state, manifest = self._reconciled.get(key), self._cache.endpoint(key)
+        if state is None or manifest is None or manifest["metadata"]["uid"] != state.resource.uid:
+            return None
+        connection = state.connection
+        unread = connection is not None and state.queue.reason is QueueReason.NOT_READ
+        if unread and manifest.get("status"):
+            return None  # a new leader keeps its predecessor's status until it has read the queue
+        queue = state.queue
+        if connection is not None and self._users.is_shared(connection.redis):
+            queue = replace(queue, shared=True)
+        work = self._work.get(state.resource.uid, WorkState())
+        observed = observe(self._cache, manifest, state, work, queue)
+        return await self._reporter.report(manifest, observed)
+
+
+def observe(
+    cache: Cache, manifest: Mapping[str, Any], state: Reconciled, work: WorkState, queue: Queue
+) -> Observed:
+    """Put together everything the status is computed from."""
+    decision, endpoint = work.decision, state.resource.endpoint
+    observed = Observed(
+        generation=manifest["metadata"].get("generation", 0),
+        endpoint=endpoint,
+        faults=state.resource.faults,
+        refusals=state.refusals,
+        queue=queue,
+        scaling=Scaling(decision.target, decision.reason, decision.text) if decision else Scaling(),
+        pinned_by=pinned_by(manifest),
+        failures=work.failures,
+    )
+    if endpoint is None:
+        return observed
+    gateway, worker = map(read_deployment, deployments(cache, endpoint))
+    gateway_pods = [read_pod(pod) for pod in cache.pods(endpoint.key, GATEWAY)]
+    worker_pods = [read_pod(pod) for pod in cache.pods(endpoint.key, WORKER)]
+    service = cache.get("Service", endpoint.metadata.namespace, endpoint.name)
+    return replace(
+        observed,
+        gateway=gateway,
+        gateway_issue=issue_of(gateway, gateway_pods),
+        worker=worker,
+        worker_issue=issue_of(worker, worker_pods),
+        unsupported=refusing_version(worker_pods),
+        url=url_of(endpoint, _load_balancer(service)),
+        selector=selector_text(endpoint),
+    )
+
+
+def deployments(cache: Cache, endpoint: AsyncEndpoint) -> tuple[Manifest | None, Manifest | None]:
+    """Return the Deployments of gateway and workers as they are."""
+    namespace = endpoint.metadata.namespace
+    return (
+        cache.get("Deployment", namespace, child_name(endpoint, GATEWAY)),
+        cache.get("Deployment", namespace, child_name(endpoint, WORKER)),
+    )
+
+
+def _load_balancer(service: Mapping[str, Any] | None) -> str:
+    """Return the address of a Service of type LoadBalancer, "" if it has none yet."""
+    status = ((service or {}).get("status") or {}).get("loadBalancer") or {}
+    for entry in status.get("ingress") or ():
+        return str(entry.get("hostname") or entry.get("ip") or "")
+    return ""
+
+
+def pinned_by(manifest: Mapping[str, Any]) -> str:
+    """Return the field manager that wrote spec.replicas last, "" if it is not set.
+
+    The API server records no manager for writes through a custom resource's /scale.
+    """
+    if (manifest.get("spec") or {}).get("replicas") is None:
+        return ""
+    owners = [
+        (entry.get("time", ""), entry.get("manager", ""))
+        for entry in manifest["metadata"].get("managedFields") or ()
+        if "f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
+    ]
+    return str(max(owners)[1]) if owners else "/scale (kubectl scale, or an HPA)"

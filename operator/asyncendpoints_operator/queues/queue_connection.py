@@ -1,0 +1,194 @@
+"""One endpoint's queue on its Redis: configured, read, recovered and swept."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from asyncendpoints_core.errors import StoreAuthenticationError, StoreError, StoreVersionError
+from asyncendpoints_core.store.protocol import Identity, WorkerState
+from asyncendpoints_core.store.recovery import Keeper
+from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_operator.status.observed import Queue, QueueReason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from asyncendpoints_core.jobs.policy import Policy
+    from asyncendpoints_core.resource import AsyncEndpoint
+    from asyncendpoints_core.store.protocol import Health, Stats
+    from asyncendpoints_core.store.recovery import Recovered
+    from asyncendpoints_operator.queues.polled_redis import PolledRedis
+
+POLL_SECONDS: Final = 1.0
+PUSH_SECONDS: Final = 30.0
+"""How long a subscription to notifications lasts at least: several readings of an idle queue."""
+HEALTH_SECONDS: Final = 60.0
+"""How often Redis's persistence settings are read again."""
+
+
+class OtherOwner(StoreError):
+    """The keys belong to another installation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The result of one poll. `adopted`: the queue was taken over from a deleted resource."""
+
+    queue: Queue = field(default_factory=Queue)
+    workers: tuple[WorkerState, ...] = ()
+    adopted: bool = False
+
+
+class QueueConnection:
+    """One endpoint's queue. The registry sets `endpoint`, whoever scales sets `idle`.
+
+    `reading` is the last one; `notes` are what was stored beside the queue when it was configured.
+    """
+
+    def __init__(
+        self,
+        endpoint: AsyncEndpoint,
+        redis: PolledRedis,
+        installation: str,
+        random: Callable[[], float],
+        on_recovered: Callable[[Recovered], None],
+    ) -> None:
+        self.key = endpoint.key
+        self.endpoint = endpoint
+        self.redis = redis
+        self.store = RedisStore(redis.connection, endpoint.key)
+        self.identity = Identity(installation, endpoint.metadata.uid)
+        self.reading = Reading()
+        self.notes: Mapping[str, str] = {}
+        self.idle = False
+        self.configured: Policy | None = None
+        self._keeper = Keeper(self.store, lambda: self.policy, random, on_recovered)
+        self._health: Health | None = None
+        self._health_until = 0.0
+        self._push_until = 0.0
+        self._adopted = False
+        self._is_due = True
+        self._read_at = 0.0
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that the resource asks for."""
+        return self.endpoint.spec.policy()
+
+    def wake(self) -> None:
+        """Have it read at once."""
+        self._is_due, self.idle = True, False
+        self.redis.woken.set()
+
+    def reconnected(self) -> None:
+        """Configure and read everything again: the server may be another, or have lost its data."""
+        self._is_due, self.configured = True, None
+        self._push_until = self._health_until = 0.0
+
+    def next_poll(self, idle_seconds: float) -> float:
+        """Return when it is to be read next (s, monotonic)."""
+        if self._is_due:
+            return 0.0
+        rests = self.idle and time.monotonic() < self._push_until
+        return self._read_at + (idle_seconds if rests else POLL_SECONDS)
+
+    async def read(self) -> Reading:
+        """Configure the queue as the resource asks, and read it. Raises StoreError."""
+        self._read_at, self._is_due = time.monotonic(), False
+        health = await self._check_health()
+        identity = self.redis.identity
+        if health.durable is False and self.endpoint.spec.redis.durability == "strict":
+            text = (
+                "this Redis does not persist anything (AOF is off), and spec.redis.durability is "
+                "strict"
+            )
+            return Reading(Queue(QueueReason.NOT_DURABLE, text, identity=identity, durable=False))
+        if self.configured != self.policy:
+            await self._configure()
+        stats = await self.store.stats()
+        await self._suspend(stats)
+        workers = tuple(await self.store.workers()) if stats.workers else ()
+        queue = Queue(
+            QueueReason.REACHABLE,
+            stats=stats,
+            identity=identity,
+            durable=health.durable,
+            warnings=health.warnings,
+        )
+        adopted, self._adopted = self._adopted, False
+        return Reading(queue, workers, adopted)
+
+    def failed(self, error: StoreError) -> Reading:
+        """Return the reading that an error stands for."""
+        self.configured, self.idle = None, False
+        return Reading(_unreadable(error, self.redis.identity))
+
+    async def _check_health(self) -> Health:
+        now = time.monotonic()
+        if self._health is None or now >= self._health_until:
+            self._health = await self.store.open()
+            self._health_until = now + HEALTH_SECONDS
+        return self._health
+
+    async def _configure(self) -> None:
+        """Write policy and owner; take over the queue of a deleted resource of the same name."""
+        found = await self.store.ownership()
+        self.notes = found.notes
+        owner, own = found.owner, self.identity
+        if owner is not None and owner != own and not found.purged:
+            if owner.installation != own.installation:
+                raise OtherOwner(
+                    f"the queue of this name on {self.redis.identity} belongs to installation "
+                    f"{owner.installation}"
+                )
+            self._adopted = await self.store.adopt(owner, own.uid)
+        await self.store.configure(self.policy, own)
+        if found.closed:
+            await self.store.reopen_queue()
+        await self.redis.directory.add(self.key)
+        notes = {"on-delete": self.endpoint.spec.on_delete, "deleted": "", "seen": own.uid}
+        await self.store.note(**notes)
+        self.configured = self.policy
+
+    async def _suspend(self, stats: Stats) -> None:
+        if self.endpoint.spec.suspend and not stats.paused:
+            await self.store.pause()
+        elif stats.paused and not self.endpoint.spec.suspend:
+            await self.store.resume()
+
+    async def maintain(self, stats: Stats, idle_seconds: float) -> None:
+        """Recover and sweep; while the queue is idle, subscribe to notifications instead.
+
+        Without workers there is nothing to recover and nothing moves the queue's clock. So that
+        the gap is not taken for an outage later, recovery runs once without using its result.
+        """
+        if not self.idle:
+            await self._keeper.step()
+            return
+        if not stats.workers:
+            await self.store.sweep()
+            await self.store.recover()
+        seconds = max(PUSH_SECONDS, 3 * idle_seconds)
+        left = self._push_until - time.monotonic()
+        if left < seconds / 2:
+            await self.store.call_for_push(seconds)
+            self._push_until = time.monotonic() + seconds
+            # What came between the reading and the subscription was not notified.
+            self._is_due = self._is_due or left <= 0
+
+    async def close(self) -> None:
+        """Close the store."""
+        await self.store.close()
+
+
+def _unreadable(error: StoreError, identity: str) -> Queue:
+    reason = QueueReason.UNREACHABLE
+    if isinstance(error, StoreVersionError):
+        reason = QueueReason.NEWER_FORMAT
+    elif isinstance(error, OtherOwner):
+        reason = QueueReason.OTHER_INSTALLATION
+    elif isinstance(error, StoreAuthenticationError):
+        reason = QueueReason.AUTHENTICATION
+    return Queue(reason, str(error) or type(error).__name__, identity=identity)

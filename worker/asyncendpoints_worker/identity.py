@@ -1,4 +1,4 @@
-"""Who a worker is: ids that are never used twice (docs/rules.md S4)."""
+"""Worker ids, which are never used twice (docs/rules.md S4)."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from importlib.metadata import PackageNotFoundError, version
 from asyncendpoints_core.store.protocol import WorkerInfo
 
 
-class Names:
-    """Makes the ids of one supervisor's children: pod, start nonce, child, generation.
+class WorkerIds:
+    """Creates the ids of one supervisor's children: pod, start nonce, child, generation.
 
-    Only in a cluster is the pod's name one that a successor shares: it is what lets a restarted
-    container take back what its predecessor held. Elsewhere several supervisors share a host, and
-    none may take the others for its own past.
+    Only in a cluster does a successor have the same pod name: that is how a restarted container
+    takes back what its predecessor held. Elsewhere several supervisors share a host, and none may
+    mistake the others for its own predecessors.
     """
 
     def __init__(self, pod: str = "") -> None:
-        """Use `pod` (the pod's UID), else a name made for this start."""
+        """Use `pod` (the pod's UID), else a name created for this start."""
         self.nonce = secrets.token_hex(4)
         self.started_ms = time.time_ns() // 1_000_000
         self.pod = pod or f"{socket.gethostname()}-{os.getpid()}-{self.nonce}"
         self._children = 0
 
-    def child(self) -> int:
+    def new_child(self) -> int:
         """Return the number of a new child."""
         self._children += 1
         return self._children
@@ -34,7 +34,7 @@ class Names:
     def info(
         self, child: int, generation: int, concurrency: int, handlers: tuple[str, ...]
     ) -> WorkerInfo:
-        """Return one incarnation of a child."""
+        """Return the worker to register for one generation of a child."""
         return WorkerInfo(
             id=f"{self.pod}.{self.nonce}.{child}.{generation}",
             pod=self.pod,
@@ -47,7 +47,7 @@ class Names:
 
 
 def own_version() -> str:
-    """Return the version of the installed distribution, empty when it is not installed."""
+    """Return the version of the installed distribution, empty if it is not installed."""
     try:
         return version("asyncendpoints")
     except PackageNotFoundError:

@@ -34,8 +34,8 @@ def execute(options: Namespace) -> int:
     if options.check:
         load_handlers(loaded.endpoint, folder)
         return 0
-    told = _keep_in(Path(options.figures)) if options.figures else None
-    return run_supervisor(loaded.endpoint, settings, folders=[folder], told=told)
+    publish = _keep_in(Path(options.figures)) if options.figures else None
+    return run_supervisor(loaded.endpoint, settings, folders=[folder], publish_metrics=publish)
 
 
 def _end_with(descriptor: int) -> None:

@@ -1,4 +1,4 @@
-"""The small parts: CPUs, the board, the job's context, metrics."""
+"""The small parts: CPUs, the run status page, the job's context, metrics."""
 
 import asyncio
 import os
@@ -10,30 +10,27 @@ import pytest
 from asyncendpoints_core.common.histogram import Histogram
 from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.jobs.records import Claim, ClaimedJob, Job, Priority, Progress, Request
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_worker import JobContext, cpu
-from asyncendpoints_worker.engine.slots import Slot, Stop
+from asyncendpoints_worker.engine import run_status
+from asyncendpoints_worker.handlers.attempt import RunningAttempt, Stop
 from asyncendpoints_worker.handlers.threads import Threads
 from asyncendpoints_worker.metrics import Snapshot, add
-from asyncendpoints_worker.supervisor import run_status
 
 
-class FakeHost:
-    """The engine's side of a slot, which keeps what it is told."""
+class FakeReporter:
+    """Takes reports as an engine does, and keeps them."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.loop_thread = threading.get_ident()
-        self.draining = False
-        self.policy = Policy()
         self.reported: list[Progress | None] = []
 
-    def finish(self, slot: Slot, outcome: object) -> None: ...
+    def notify(self, attempt: RunningAttempt) -> None:
+        self.reported.append(attempt.take_progress())
 
-    def report(self, slot: Slot) -> None:
-        self.reported.append(slot.take_progress())
+
+def running(claimed_job: ClaimedJob, reporter: FakeReporter | None = None) -> RunningAttempt:
+    return RunningAttempt(reporter or FakeReporter(), claimed_job, 4, 0.0, 12.5)
 
 
 def claimed(number: int = 1) -> ClaimedJob:
@@ -70,7 +67,7 @@ def claimed(number: int = 1) -> ClaimedJob:
 
 async def test_the_context_shows_the_job() -> None:
     one = claimed()
-    job = JobContext(Slot(FakeHost(), one, 0, 0.0, 0.0))
+    job = JobContext(running(one))
     assert job.id == ids.text(one.job.id)
     assert (job.name, job.attempt, job.max_attempts, job.claim) == ("report", 2, 4, 1)
     assert (job.method, job.path, job.content_type) == ("POST", "/reports/7", "application/json")
@@ -86,11 +83,11 @@ async def test_the_context_shows_the_job() -> None:
 
 
 async def test_cancel_is_a_flag_and_an_exception() -> None:
-    slot = Slot(FakeHost(), claimed(), 0, 0.0, 0.0)
-    job = JobContext(slot)
+    attempt = running(claimed())
+    job = JobContext(attempt)
     job.raise_if_canceled()
     before = job.cancel_requested
-    slot.end(Stop.CANCEL)
+    attempt.request_stop(Stop.CANCEL)
     assert (before, job.cancel_requested) == (False, True)
     with pytest.raises(asyncio.CancelledError):
         job.raise_if_canceled()
@@ -98,42 +95,37 @@ async def test_cancel_is_a_flag_and_an_exception() -> None:
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
 async def test_progress_outside_of_0_and_1_is_refused(fraction: float) -> None:
-    job = JobContext(Slot(FakeHost(), claimed(), 0, 0.0, 0.0))
+    job = JobContext(running(claimed()))
     with pytest.raises(ValueError, match="between 0 and 1"):
         job.progress(fraction)
 
 
 async def test_progress_may_be_awaited_or_dropped_and_comes_from_any_thread() -> None:
-    host = FakeHost()
-    job = JobContext(Slot(host, claimed(), 0, 0.0, 0.0))
+    reporter = FakeReporter()
+    job = JobContext(running(claimed(), reporter))
     await job.progress(0.1, "x" * 600)
     job.progress(1)
     await asyncio.to_thread(job.progress, 0.5, "from a thread")
-    await asyncio.sleep(0)
-    shown = [each for each in host.reported if each is not None]
+    shown = [each for each in reporter.reported if each is not None]
     assert [each.fraction for each in shown] == [0.1, 1.0, 0.5]
     assert len(shown[0].message) == 500
 
 
-def test_the_board_shows_what_runs() -> None:
+def test_the_run_status_page_shows_what_runs() -> None:
     descriptor = run_status.create(2)
-    view = run_status.BoardView(os.dup(descriptor))
-    writer = run_status.Board(descriptor)
-
-    class Host:
-        pass
-
-    slots = [Slot(Host(), claimed(2**53 + each), 4, 0.0, 12.5) for each in (1, 2)]  # type: ignore[arg-type]
-    for slot in slots:
-        writer.enter(slot)
-    writer.tick(99.5, 2)
+    view = run_status.RunStatusView(os.dup(descriptor))
+    page = run_status.RunStatusPage(descriptor)
+    attempts = [running(claimed(2**53 + each)) for each in (1, 2)]
+    for attempt in attempts:
+        page.enter(attempt)
+    page.tick(99.5, 2)
     assert (view.tick, view.held) == (99.5, 2)
     shown = view.running("w")
-    assert [each.claim for each in shown] == [slot.claim for slot in slots]
+    assert [each.claim for each in shown] == [attempt.claim for attempt in attempts]
     assert shown[0][1:] == (4, 2, 4, 12.5)
-    writer.leave(slots[0])
-    assert [each.claim for each in view.running("w")] == [slots[1].claim]
-    writer.enter(slots[0])
+    page.leave(attempts[0])
+    assert [each.claim for each in view.running("w")] == [attempts[1].claim]
+    page.enter(attempts[0])
     assert len(view.running("w")) == 2
     view.close()
     os.close(descriptor)
@@ -199,17 +191,13 @@ def test_figures_of_processes_add_up() -> None:
 async def test_threads_are_reused_and_as_many_as_calls() -> None:
     threads, gate = Threads("t"), threading.Barrier(4, timeout=10)
     seen: list[str] = []
-    done = asyncio.Event()
-    loop = asyncio.get_running_loop()
 
     def work() -> None:
         gate.wait()
         seen.append(threading.current_thread().name)
 
-    for _ in range(3):
-        threads.submit(work)
+    calls = [asyncio.create_task(threads.run(work)) for _ in range(3)]
     await asyncio.to_thread(gate.wait)
-    threads.submit(loop.call_soon_threadsafe, done.set)
-    await done.wait()
+    await asyncio.gather(*calls)
     threads.close()
     assert len(set(seen)) == 3

@@ -1,64 +1,65 @@
-"""Execution timeouts: one timer for all running jobs, because one for each costs a fifth."""
+"""Execution timeouts: one timer for all running attempts, because one for each costs a fifth."""
 
 from __future__ import annotations
 
-import asyncio
 import math
 from typing import TYPE_CHECKING
+
+from asyncendpoints_worker.handlers.attempt import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from asyncendpoints_worker.engine.slots import Slot
+    from asyncendpoints_core.common.time_source import Timer, TimeSource
+    from asyncendpoints_worker.handlers.attempt import RunningAttempt
 
 
 class Deadlines:
-    """Ends attempts at their deadline, and gives up on those that do not end within the grace."""
+    """Stops attempts at their deadline, and gives up those that do not end within the grace."""
 
     def __init__(
         self,
-        running: Mapping[int, Slot],
-        too_late: Callable[[Slot], None],
-        give_up: Callable[[Slot], None],
-        may_give_up: bool,
+        running: Mapping[int, RunningAttempt],
+        time: TimeSource,
+        grace_ms: int,
+        give_up: Callable[[RunningAttempt], None] | None,
     ) -> None:
-        """Watch `running`; `give_up` is called only where nobody can end the process for it."""
-        self._loop = asyncio.get_running_loop()
+        """Watch `running`. Without `give_up`, a supervisor ends the process instead."""
+        self.grace_ms = grace_ms
         self._running = running
-        self._too_late = too_late
+        self._time = time
         self._give_up = give_up
-        self._may_give_up = may_give_up
         self._next = math.inf
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
 
     def watch(self, deadline: float) -> None:
-        """Look at the running jobs at `deadline` (loop time) at the latest."""
+        """Check the running attempts at `deadline` (monotonic) at the latest."""
         if deadline < self._next:
             if self._timer is not None:
                 self._timer.cancel()
             self._next = deadline
-            self._timer = self._loop.call_at(deadline, self._look)
+            self._timer = self._time.call_at(deadline, self._check)
 
-    def grace(self, slot: Slot) -> None:
-        """Give an attempt that was asked to end its grace, from now on."""
-        if self._may_give_up:
-            slot.deadline = self._loop.time() + slot.host.policy.grace_ms / 1000
-            self.watch(slot.deadline)
+    def start_grace(self, attempt: RunningAttempt) -> None:
+        """Give an attempt that was asked to stop `grace_ms` from now to end."""
+        if self._give_up is None:
+            attempt.deadline = math.inf
         else:
-            slot.deadline = math.inf
+            attempt.deadline = self._time.monotonic() + self.grace_ms / 1000
+            self.watch(attempt.deadline)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         self._next, self._timer = math.inf, None
-        now, nearest = self._loop.time(), math.inf
-        for slot in list(self._running.values()):
-            if slot.deadline > now:
-                nearest = min(nearest, slot.deadline)
-            elif slot.stop is None:
-                self._too_late(slot)
-                self.grace(slot)
+        now, nearest = self._time.monotonic(), math.inf
+        for attempt in list(self._running.values()):
+            if attempt.deadline > now:
+                nearest = min(nearest, attempt.deadline)
+            elif attempt.stop is None:
+                attempt.request_stop(Stop.TIMEOUT)
+                self.start_grace(attempt)
             else:
-                slot.deadline = math.inf
-                if self._may_give_up:
-                    self._give_up(slot)
+                attempt.deadline = math.inf
+                if self._give_up is not None:
+                    self._give_up(attempt)
         if nearest < math.inf:
             self.watch(nearest)

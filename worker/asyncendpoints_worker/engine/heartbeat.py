@@ -1,7 +1,8 @@
-"""Keeps the leases of the engines of one process: registers, beats, passes on what is answered.
+"""Renews the leases of the engines of one process: registers, sends heartbeats, passes on replies.
 
-It runs where no handler can hold it up: in the supervisor, or beside an in-process engine. Only its
-answer `gone` makes an engine abandon its work, never an unreachable store (docs/rules.md S1).
+It runs where no handler can block it: in the supervisor, or beside an in-process engine. Only the
+reply that a lease is lost makes an engine abandon its work, never an unreachable store
+(docs/rules.md S1).
 """
 
 from __future__ import annotations
@@ -18,24 +19,29 @@ from asyncendpoints_core.store.protocol import Beat
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.jobs.records import Claim
     from asyncendpoints_core.store.protocol import BeatReply, Store, WorkerInfo
 
 log = logging.getLogger("asyncendpoints.worker")
 
-INTERVAL: Final = 0.5
-POLICY_INTERVAL: Final = 5.0
-STRANGE_BEATS: Final = 4
-"""Beats in a row in which the store counts more jobs than the engine before they are compared."""
+INTERVAL_SECONDS: Final = 0.5
+POLICY_SECONDS: Final = 5.0
+EXCESS_BEATS: Final = 4
+"""Consecutive heartbeats in which the store counts more jobs than the engine before both lists are
+compared."""
 
 
-class Member(Protocol):
-    """One engine, near or in a child. `worker` is empty while it has no lease."""
+class LeaseHolder(Protocol):
+    """An engine whose lease is renewed, here or in a child. `worker` is empty without a lease.
+
+    `excess_beats` is the heartbeat's: how often in a row the store counted more jobs than `held`.
+    """
 
     worker: str
     draining: bool
-    strange_beats: int
+    excess_beats: int
 
     @property
     def held(self) -> int:
@@ -43,131 +49,147 @@ class Member(Protocol):
         ...
 
     def info(self) -> WorkerInfo | None:
-        """Return the incarnation to register, or None while there is none to begin."""
+        """Return the worker to register, or None if there is nothing to register now."""
         ...
 
     def registered(self, worker: str) -> None:
-        """Begin as `worker`."""
+        """Start claiming as `worker`."""
         ...
 
-    def refused(self) -> None:
-        """Make another id: the one of `info` was used before."""
+    def id_taken(self) -> None:
+        """Choose another id: that of `info` was used before."""
         ...
 
-    def gone(self) -> None:
-        """Abandon everything: the lease is lost."""
+    def lease_lost(self) -> None:
+        """Abandon everything."""
         ...
 
     def cancel(self, claims: Sequence[Claim]) -> None:
-        """End these attempts; told again at each beat until they are settled."""
+        """Stop these attempts; repeated with each heartbeat until they are settled."""
         ...
 
     def reconcile(self) -> None:
-        """Compare what the store thinks is held with what is."""
+        """Compare what the store counts as held with what is."""
         ...
 
-    def follow(self, policy: Policy) -> None:
+    def apply_policy(self, policy: Policy) -> None:
         """Decide by this policy from now on."""
         ...
 
 
-class Heart:
-    """Beats every half second for every member."""
+class LeaseKeeper(Protocol):
+    """What an engine needs of the side that renews its lease."""
+
+    def check_lease(self, worker: str) -> None:
+        """Check now whether `worker` has lost its lease: the store refused a claim of it."""
+        ...
+
+    def register_again(self) -> None:
+        """Register a new worker id: nothing runs any more under the one that lost its lease."""
+        ...
+
+
+class Heartbeat:
+    """Sends a heartbeat every half second for all lease holders."""
 
     def __init__(
-        self, store: Store, policy: Policy, members: Callable[[], Iterable[Member]]
+        self,
+        store: Store,
+        time: TimeSource,
+        policy: Policy,
+        holders: Callable[[], Iterable[LeaseHolder]],
     ) -> None:
-        """Keep the leases of `members()`; `policy` is what is in force at the start."""
+        """Renew the leases of `holders()`; `policy` is the one in force at the start."""
         self._store = store
-        self._members = members
-        self._now = asyncio.Event()
+        self._time = time
+        self._holders = holders
+        self._due = asyncio.Event()
         self._policy_due = 0.0
         self.policy = policy
-        # What the store says since it is of another format: nothing will be taken from us again.
-        self.refused: StoreVersionError | None = None
+        self.store_refused: StoreVersionError | None = None
+        """Set once the store is of another format: it will accept nothing more from here."""
 
     def beat_now(self) -> None:
-        """Do not wait for the next half second."""
-        self._now.set()
+        """Send the next heartbeat without waiting for the half second to pass."""
+        self._due.set()
 
     async def run(self) -> None:
-        """Beat until cancelled; an unreachable store is tried again, with growing pauses."""
-        loop = asyncio.get_running_loop()
+        """Send heartbeats until canceled; an unreachable store is retried with backoff."""
         backoff, reachable = Backoff(0.1), True
         while True:
-            self._now.clear()
+            self._due.clear()
             try:
                 await self.beat()
-                await self._follow_policy(loop.time())
+                await self._read_policy(self._time.monotonic())
             except StoreError as error:
                 if isinstance(error, StoreVersionError):
-                    self.refused = error
+                    self.store_refused = error
                 if reachable:
-                    log.warning("no heartbeat: %s", error)
+                    log.warning("heartbeat failed: %s", error)
                 reachable = False
-                await asyncio.sleep(backoff.next())
+                await self._time.sleep(backoff.next())
                 continue
             if not reachable:
-                log.info("the store takes heartbeats again")
+                log.info("the store accepts heartbeats again")
                 reachable = True
                 backoff.reset()
-            # Not wait_for: on Python 3.11 it can lose a cancel that comes with the wake-up.
+            # Not wait_for: on Python 3.11 it can lose a cancel that coincides with the wake-up.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(INTERVAL):
-                    await self._now.wait()
+                async with self._time.timeout(INTERVAL_SECONDS):
+                    await self._due.wait()
 
     async def beat(self) -> None:
-        """Register who is new, then renew every lease. Raises StoreError."""
-        for member in list(self._members()):
-            await self._register(member)
-        alive = [member for member in self._members() if member.worker]
+        """Register new holders, then renew every lease. Raises StoreError."""
+        for holder in list(self._holders()):
+            await self._register(holder)
+        alive = [holder for holder in self._holders() if holder.worker]
         if not alive:
             return
         beats = [Beat(each.worker, each.held, each.draining) for each in alive]
         replies = await self._store.heartbeat(beats)
-        present = set(map(id, self._members()))  # one may have ended while the store was asked
-        for member, beat, reply in zip(alive, beats, replies, strict=True):
-            if id(member) in present and member.worker == beat.worker:
-                self._tell(member, reply)
+        present = set(map(id, self._holders()))  # one may have ended during the call
+        for holder, beat, reply in zip(alive, beats, replies, strict=True):
+            if id(holder) in present and holder.worker == beat.worker:
+                self._pass_on(holder, reply)
 
-    async def _register(self, member: Member) -> None:
-        if member.worker:
+    async def _register(self, holder: LeaseHolder) -> None:
+        if holder.worker:
             return
-        info = member.info()
+        info = holder.info()
         if info is None:
             return
         try:
             await self._store.register(info)
         except WorkerGone:
-            member.refused()
+            holder.id_taken()
             self.beat_now()
         else:
-            member.registered(info.id)
+            holder.registered(info.id)
 
-    def _tell(self, member: Member, reply: BeatReply) -> None:
+    def _pass_on(self, holder: LeaseHolder, reply: BeatReply) -> None:
         if reply.gone:
-            member.gone()
+            holder.lease_lost()
             return
         if reply.cancels:
-            member.cancel(reply.cancels)
-        if reply.held <= member.held:
-            member.strange_beats = 0
+            holder.cancel(reply.cancels)
+        if reply.held <= holder.held:
+            holder.excess_beats = 0
             return
-        member.strange_beats += 1
-        if member.strange_beats >= STRANGE_BEATS:
-            member.strange_beats = 0
-            member.reconcile()
+        holder.excess_beats += 1
+        if holder.excess_beats >= EXCESS_BEATS:
+            holder.excess_beats = 0
+            holder.reconcile()
 
-    async def _follow_policy(self, now: float) -> None:
+    async def _read_policy(self, now: float) -> None:
         """Read the policy in force, which an operator may have changed, every few seconds."""
         if now < self._policy_due:
             return
-        self._policy_due = now + POLICY_INTERVAL
-        self.follow(await self._store.configure(self.policy, overwrite=False))
+        self._policy_due = now + POLICY_SECONDS
+        self.apply_policy(await self._store.configure(self.policy, overwrite=False))
 
-    def follow(self, policy: Policy) -> None:
-        """Let every member decide by this policy from now on."""
+    def apply_policy(self, policy: Policy) -> None:
+        """Make every holder decide by this policy from now on."""
         if policy != self.policy:
             self.policy = policy
-            for member in self._members():
-                member.follow(policy)
+            for holder in self._holders():
+                holder.apply_policy(policy)

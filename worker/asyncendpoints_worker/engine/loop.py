@@ -1,7 +1,7 @@
-"""The claiming loop of one child: takes jobs as slots are free, runs them, hands in outcomes.
+"""The claim loop of one process: claims jobs as slots are free, runs them, settles their outcomes.
 
 The same engine runs in a child process and, for the memory store and for attached applications,
-inside the process that holds the store. It renews no lease and ends no process: its link does.
+in the process that holds the store. Leases, and ending a process, are its LeaseKeeper's.
 """
 
 from __future__ import annotations
@@ -9,153 +9,153 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import threading
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.jobs.records import ErrorCode, JobError, Outcome, fail, release
-from asyncendpoints_worker.engine.claims import FAULTS, Claims
+from asyncendpoints_core.jobs.records import Outcome, OutcomeKind, release
+from asyncendpoints_worker.engine.claims import STORE_ERRORS, Claims
 from asyncendpoints_worker.engine.deadlines import Deadlines
+from asyncendpoints_worker.engine.outcomes import failed, handler_missing, stopped
 from asyncendpoints_worker.engine.progress import Reporter
-from asyncendpoints_worker.engine.settler import Entry, Settler
-from asyncendpoints_worker.engine.slots import Slot, Stop
-from asyncendpoints_worker.engine.wakeup import Nap
-from asyncendpoints_worker.handlers.attempt import stopped
+from asyncendpoints_worker.engine.settler import PendingOutcome, Settler
+from asyncendpoints_worker.engine.wakeup import Wakeup
+from asyncendpoints_worker.handlers.attempt import RunningAttempt, Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
+    from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.jobs.records import ClaimedJob
-    from asyncendpoints_core.store.protocol import ClaimBatch, SettleStatus, Store
-    from asyncendpoints_worker.handlers.attempt import Runner
+    from asyncendpoints_core.store.protocol import ClaimBatch, Store
+    from asyncendpoints_worker.engine.heartbeat import LeaseKeeper
+    from asyncendpoints_worker.engine.run_status import RunStatusPage
+    from asyncendpoints_worker.handlers.attempt import Run
+    from asyncendpoints_worker.handlers.target import Target
     from asyncendpoints_worker.metrics import Metrics
-    from asyncendpoints_worker.supervisor.run_status import Board
 
 log = logging.getLogger("asyncendpoints.worker")
 
 MAX_CLAIM: Final = 100
-"""Jobs asked for at a time: ten halve the rate, two hundred add a tenth."""
-MISSING_DELAY_MS: Final = 2_000
-MAX_REST_MS: Final = 1_000
-SKIPPED_REST_MS: Final = 50
-"""After a claim that found only what it had to pass over, though there is more."""
-
-
-class Link(Protocol):
-    """Who keeps the engine's lease."""
-
-    def doubt(self, worker: str) -> None:
-        """The store refused a claim for want of a lease: find out, and tell `gone` if so."""
-        ...
-
-    def vacated(self) -> None:
-        """Nothing of the lost incarnation runs here any more: register the next one."""
-        ...
+"""Jobs in a claim at most: ten halve the rate, two hundred add a tenth."""
+MAX_IDLE_MS: Final = 1_000
+SKIPPED_IDLE_MS: Final = 50
+"""After a claim that found only jobs it had to skip, although there are more."""
+COMPLETE: Final = OutcomeKind.COMPLETE
 
 
 class Engine:
-    """Runs the jobs of one worker incarnation after another."""
+    """Runs jobs under one worker id after another.
+
+    A slot is occupied from a job's claim until its outcome is delivered; see `held`.
+    """
 
     def __init__(
         self,
         store: Store,
-        runners: Mapping[str, Runner],
-        link: Link,
+        target: Target,
+        lease: LeaseKeeper,
+        time: TimeSource,
         *,
         concurrency: int,
         policy: Policy,
         metrics: Metrics,
-        board: Board | None = None,
-        fallback: Runner | None = None,
-        gate: Callable[[], Awaitable[None]] | None = None,
+        status_page: RunStatusPage | None = None,
         missing_is_final: bool = False,
     ) -> None:
-        """Run jobs by name with `runners`, all others with `fallback` if there is one.
+        """Run jobs of `store` with `target`.
 
-        With a `board`, a supervisor ends the process for attempts that do not end; without one
-        they keep their slot and are settled. No claim is made before `gate()` returns.
+        With a `status_page`, a supervisor ends the process for attempts that do not end; without
+        one they are settled and keep their slot. `missing_is_final`: a job without a handler fails
+        instead of being left to other workers.
         """
-        self.loop = asyncio.get_running_loop()
-        self.loop_thread = threading.get_ident()
-        self.policy = policy
         self.metrics = metrics
-        self.concurrency = concurrency
-        self.used = 0
-        self._settling = 0  # of those, whose outcomes are on their way
-        self.running: dict[int, Slot] = {}
+        self.running: dict[int, RunningAttempt] = {}
+        self._concurrency = concurrency
+        self._policy = policy
         self._store = store
-        self._runners = runners
-        self._fallback = fallback
-        self._link = link
-        self._board = board
-        self._gate = gate
+        self._target = target
+        self._lease = lease
+        self._time = time
+        self._now = time.monotonic
+        self._loop = asyncio.get_running_loop()
+        self._status_page = status_page
         self._missing_is_final = missing_is_final
         self._generation = 0
-        self.draining = self._solo = self._making_room = self._strangers = False
-        self._nap = Nap()
-        self._claims = Claims(store, link.doubt)
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._draining = self._exclusive = self._reconcile_due = False
+        self._wakeup = Wakeup()
+        self._awaited: Callable[[], bool] | None = None  # what the loop waits for, besides news
         self._finished = asyncio.Event()
-        self._reporter = Reporter(store)
-        self._settler = Settler(store, self._reporter.flush, self._under_way, self._delivered)
-        self._deadlines = Deadlines(self.running, self._too_late, self._bury, board is None)
+        self._claims = Claims(store, time, lease.check_lease)
+        self._reporter = Reporter(store, time, self.running)
+        self._settler = Settler(store, time, metrics, self._reporter.flush, self._slots_changed)
+        give_up = self._give_up if status_page is None else None
+        self._deadlines = Deadlines(self.running, time, policy.grace_ms, give_up)
 
     @property
     def worker(self) -> str:
-        """The id of the present incarnation, empty while there is none."""
+        """The current worker id, empty while there is none."""
         return self._claims.worker
 
-    # What the link tells the engine.
+    @property
+    def held(self) -> int:
+        """How many jobs run or wait for the delivery of their outcome."""
+        return len(self.running) + self._settler.slots
+
+    # Instructions of the lease keeper and of what runs this engine.
 
     def assign(self, worker: str) -> None:
         """Claim as the newly registered `worker` from now on."""
         self._claims.begin(worker)
-        self._solo = False
-        self._nap.rouse()
+        self._exclusive = False
+        self._wakeup.wake()
 
-    def gone(self, worker: str) -> None:
+    def lease_lost(self, worker: str) -> None:
         """Abandon everything: the store gave `worker`'s jobs to others (docs/rules.md S1)."""
         if worker != self.worker:
             return
-        log.warning("worker %s lost its lease; its jobs belong to others now", worker)
+        log.warning("worker %s lost its lease; its jobs belong to other workers now", worker)
         self._claims.begin("")
         self._generation += 1
-        self._free(self._settler.forget())
-        for slot in list(self.running.values()):
-            slot.end(Stop.ABANDON)
-        self._nap.rouse()
+        self._settler.discard()
+        for attempt in list(self.running.values()):
+            attempt.request_stop(Stop.ABANDON)
+        self._wakeup.wake()
         if not self.running:
-            self._link.vacated()
+            self._lease.register_again()
 
     def cancel(self, numbers: Sequence[int]) -> None:
-        """End the attempts under these claim numbers: their jobs were canceled."""
+        """Stop the attempts under these claim numbers: their jobs were canceled."""
         for number in numbers:
-            slot = self.running.get(number)
-            if slot is not None and slot.stop is None:
-                slot.end(Stop.CANCEL)
-                self._deadlines.grace(slot)
+            attempt = self.running.get(number)
+            if attempt is not None and attempt.stop is None:
+                attempt.request_stop(Stop.CANCEL)
+                self._deadlines.start_grace(attempt)
 
     def drain(self) -> None:
-        """Claim nothing more; what runs goes on."""
-        self.draining = True
-        self._nap.rouse()
+        """Claim nothing more; running attempts continue."""
+        self._draining = True
+        self._wakeup.wake()
 
     def release_all(self) -> None:
-        """End what runs, to be handed back: the time to finish is over."""
-        for slot in list(self.running.values()):
-            slot.end(Stop.RELEASE)
+        """Stop all running attempts, so that their jobs are released."""
+        for attempt in list(self.running.values()):
+            attempt.request_stop(Stop.RELEASE)
 
     def reconcile(self) -> None:
-        """Compare, between two claims, what the store thinks is held here with what is."""
-        self._strangers = True
-        self._nap.rouse()
+        """Compare, before the next claim, what the store counts as held here with what is."""
+        self._reconcile_due = True
+        self._wakeup.wake()
 
     def resize(self, concurrency: int) -> None:
-        """Run up to `concurrency` jobs at a time; fewer than now run is reached as they end."""
-        self.concurrency = concurrency
-        self._nap.rouse()
+        """Run up to `concurrency` jobs at a time; a lower limit is reached as attempts end."""
+        self._concurrency = concurrency
+        self._wakeup.wake()
+
+    def apply_policy(self, policy: Policy) -> None:
+        """Retry, and grant time to end, by this policy from now on."""
+        self._policy = policy
+        self._deadlines.grace_ms = policy.grace_ms
 
     async def drained(self) -> None:
         """Wait, after `drain`, until no claim is open, nothing runs, and all is delivered."""
@@ -164,39 +164,43 @@ class Engine:
     # Claiming.
 
     async def run(self) -> None:
-        """Claim and run until drained. Cancel it only when the outcomes are not wanted."""
-        rest_ms = 0
-        while not self.draining:
+        """Claim and run jobs until drained. A cancel loses outcomes that are not delivered."""
+        idle_ms = 0
+        while not self._draining:
             if not self._may_claim():
-                await self._nap.until_roused()
+                await self._wait_until(self._may_claim)
                 continue
-            if self._strangers:
-                await self._give_back_strangers()
-            if self._gate is not None:
-                opened = await self._nap.unless_roused(self._opened(self._gate))
-                if not opened or not self._may_claim() or self.draining:
+            if self._reconcile_due:
+                await self._release_unknown_claims()
+            if self._target.gate is not None:
+                opened = await self._wakeup.unless_woken(self._gate_opened())
+                if not opened or not self._may_claim() or self._draining:
                     continue
-            batch = await (self._rest(rest_ms) if rest_ms else self._claims.ask(self._limit()))
-            rest_ms = 0
+            batch = await (self._idle(idle_ms) if idle_ms else self._claims.claim(self._limit()))
+            idle_ms = 0
             if batch is not None:
                 self._take(batch)
-                await asyncio.sleep(0)  # let them begin before the next claim is put together
+                await asyncio.sleep(0)  # let them start before the next claim is composed
                 if batch.drain:
                     await self._make_room()
-                elif self._should_rest(batch):
-                    rest_ms = self._rest_ms(batch)
-        if (late := await self._claims.close()) is not None:
-            self._take(late)  # only to hand it back
-        await self._empty.wait()
+                elif self._may_idle(batch):
+                    idle_ms = self._idle_ms(batch)
+        if (late := await self._claims.recover_unanswered()) is not None:
+            self._take(late)  # only to release it
+        while self.held:
+            await self._wait_until(self._is_idle)
         self._finished.set()
 
-    @staticmethod
-    async def _opened(gate: Callable[[], Awaitable[None]]) -> bool:
-        await gate()
+    async def _gate_opened(self) -> bool:
+        if self._target.gate is not None:
+            await self._target.gate()
         return True
 
+    def _is_idle(self) -> bool:
+        return not self.held
+
     def _may_claim(self) -> bool:
-        if not self.worker or (self._solo and self.used):
+        if not self._claims.worker or (self._exclusive and self.held):
             return False
         return self._room() > 0
 
@@ -204,154 +208,140 @@ class Engine:
         return min(MAX_CLAIM, self._room())
 
     def _room(self) -> int:
-        """How many jobs may be claimed. An outcome occupies its slot until it was sent: the store
-        takes it before any claim that is sent later. Nor may more be on their way than may run.
+        """Return how many jobs may be claimed. An outcome occupies its slot until it is sent: the
+        store takes it before any claim that is sent later. In flight are at most `concurrency`.
         """
-        running = self.used - self._settling
-        return min(self.concurrency - running, 2 * self.concurrency - self.used)
+        held = self.held
+        waiting_or_running = held - self._settler.slots_in_flight
+        return min(self._concurrency - waiting_or_running, 2 * self._concurrency - held)
 
-    def _should_rest(self, batch: ClaimBatch) -> bool:
-        if self.draining or self._solo or self._strangers or self._room() <= 0:
+    async def _wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a wake-up, which a change of slots is if it makes `condition` true."""
+        self._awaited = condition
+        await self._wakeup.wait()
+        self._awaited = None
+
+    def _slots_changed(self) -> None:
+        if self._awaited is not None and self._awaited():
+            self._wakeup.wake()
+
+    async def _make_room(self) -> None:
+        """Claim nothing until idle: a suspect job has to run alone (docs/rules.md S12).
+
+        At most for a second: another idle worker may have taken it.
+        """
+        if self.held and not self._draining:
+            self._awaited = self._is_idle
+            await self._wakeup.unless_woken(self._time.sleep(MAX_IDLE_MS / 1000))
+            self._awaited = None
+
+    def _may_idle(self, batch: ClaimBatch) -> bool:
+        if self._draining or self._exclusive or self._reconcile_due or self._room() <= 0:
             return False
         return not batch.jobs or not batch.more
 
-    async def _make_room(self) -> None:
-        """Claim nothing until empty: a suspect is to run here alone.
-
-        Asked again every second all the same: an empty worker elsewhere may have taken it.
-        """
-        if self.used and not self.draining:
-            self._making_room = True
-            await self._nap.unless_roused(asyncio.sleep(MAX_REST_MS / 1000))
-            self._making_room = False
-
-    def _rest_ms(self, batch: ClaimBatch) -> int:
-        """Return how long at most to wait for the doorbell before the next claim."""
-        due = MAX_REST_MS if batch.next_due_ms is None else batch.next_due_ms
+    def _idle_ms(self, batch: ClaimBatch) -> int:
+        """Return how long to wait at most for the doorbell before the next claim."""
+        due = MAX_IDLE_MS if batch.next_due_ms is None else batch.next_due_ms
         if batch.more:
-            due = min(due, SKIPPED_REST_MS)
-        # Jitter, so that many workers do not look for one due job in the same millisecond.
-        most = MAX_REST_MS * (0.75 + random.random() / 4)  # noqa: S311
+            due = min(due, SKIPPED_IDLE_MS)
+        # Jitter, so that many workers do not claim one due job in the same millisecond.
+        most = MAX_IDLE_MS * (0.75 + random.random() / 4)  # noqa: S311
         return max(1, int(min(most, due)))
 
-    async def _rest(self, timeout_ms: int) -> ClaimBatch | None:
-        """Wait for the doorbell, the next due job, or something to be told; then claim.
+    async def _idle(self, timeout_ms: int) -> ClaimBatch | None:
+        """Wait for the doorbell, the next due job, or news, then claim.
 
-        Behind a gate no claim may be under way while it waits: it is made afterwards.
+        With a gate no claim may be sent during the wait: it is made after the gate has opened.
         """
-        if self._gate is None:
-            claim = self._claims.ask_when_rung(self._limit(), timeout_ms)
-            return await self._nap.unless_roused(claim)
-        return await self._nap.unless_roused(self._bell(timeout_ms))
+        if self._target.gate is None:
+            claim = self._claims.claim_when_woken(self._limit(), timeout_ms)
+            return await self._wakeup.unless_woken(claim)
+        return await self._wakeup.unless_woken(self._wait_for_work(timeout_ms))
 
-    async def _bell(self, timeout_ms: int) -> None:
+    async def _wait_for_work(self, timeout_ms: int) -> None:
         try:
             await self._store.wait_for_work(self.worker, timeout_ms)
-        except FAULTS:
-            await asyncio.sleep(timeout_ms / 1000)
+        except STORE_ERRORS:
+            await self._time.sleep(timeout_ms / 1000)
 
-    async def _give_back_strangers(self) -> None:
-        self._strangers = False
-        claims = [slot.claim for slot in self.running.values()] + self._settler.claims()
+    async def _release_unknown_claims(self) -> None:
+        self._reconcile_due = False
+        claims = [attempt.claim for attempt in self.running.values()] + self._settler.claims()
         own = [claim for claim in claims if claim.worker == self.worker]
         try:
             count = await self._store.reconcile(self.worker, own)
-        except FAULTS:
-            return  # the next heartbeats will ask again
+        except STORE_ERRORS:
+            return  # the next heartbeats will request it again
         if count:
-            log.warning("gave back %d jobs whose claim never arrived here", count)
+            log.warning("released %d jobs whose claim never arrived here", count)
 
     # Running.
 
     def _take(self, batch: ClaimBatch) -> None:
-        self._solo = batch.alone
-        jobs = batch.jobs
-        if not jobs:
+        self._exclusive = batch.alone
+        if not batch.jobs:
             return
-        self.used += len(jobs)
-        self._empty.clear()
-        if self.draining:
-            for claimed in jobs:
-                self._settler.add(Entry(release(claimed.claim, started=False)))
+        if self._draining:
+            for claimed in batch.jobs:
+                self._settler.add(PendingOutcome(release(claimed.claim, started=False)))
             return
-        now = self.loop.time()
-        self.metrics.claimed(jobs)
-        for claimed in jobs:
+        now = self._now()
+        self.metrics.claimed(batch.jobs)
+        for claimed in batch.jobs:
             self._start(claimed, now)
 
     def _start(self, claimed: ClaimedJob, now: float) -> None:
-        runner = self._runners.get(claimed.job.name, self._fallback)
-        if runner is None:
-            self._settler.add(Entry(self._missing(claimed)))
+        run = self._target.runners.get(claimed.job.name, self._target.fallback)
+        if run is None:
+            outcome = handler_missing(claimed, final=self._missing_is_final)
+            self._settler.add(PendingOutcome(outcome))
             return
-        # The job's own clock is the store's; how long it may run is the same on every clock.
+        # Store and process have different clocks, but an execution timeout is as long on both.
         deadline = now + (claimed.deadline_ms - claimed.job.started_ms) / 1000
-        slot = Slot(self, claimed, self._generation, now, deadline)
-        self.running[claimed.claim.number] = slot
-        if self._board is not None:
-            self._board.enter(slot)
+        attempt = RunningAttempt(self._reporter, claimed, self._generation, now, deadline)
+        self.running[claimed.claim.number] = attempt
+        if self._status_page is not None:
+            self._status_page.enter(attempt)
         self._deadlines.watch(deadline)
-        runner.start(slot)
+        attempt.task = self._loop.create_task(self._run(attempt, run))
 
-    def _missing(self, claimed: ClaimedJob) -> Outcome:
-        name = claimed.job.name
-        error = JobError(ErrorCode.HANDLER_MISSING, f'no handler for jobs named "{name}"', True)
-        log.warning(error.message, extra={"job_id": ids.text(claimed.job.id)})
-        if self._missing_is_final:
-            return fail(claimed.claim, error)
-        return release(claimed.claim, started=False, delay_ms=MISSING_DELAY_MS, error=error)
+    async def _run(self, attempt: RunningAttempt, run: Run) -> None:
+        attempt.entered = True
+        try:
+            if attempt.stop is not None:
+                raise asyncio.CancelledError
+            outcome = Outcome(attempt.claim, COMPLETE, result=await run(attempt))
+        except BaseException as error:
+            if attempt.in_thread:  # this event loop is closing, and the thread goes on without it
+                raise
+            outcome = failed(attempt, error, self._policy, draining=self._draining)
+        self._finish(attempt, outcome)
 
-    def report(self, slot: Slot) -> None:
-        """Send a running job's progress soon; see Host."""
-        if slot.claim.number in self.running:
-            self._reporter.add(slot)
-
-    def finish(self, slot: Slot, outcome: Outcome) -> None:
-        """Take the outcome of an attempt whose code has ended; see Host."""
-        del self.running[slot.claim.number]
-        if self._board is not None:
-            self._board.leave(slot)
-        if slot.settled or slot.generation != self._generation:
-            self._free(1)
-            if not self.worker and not self.running and slot.generation != self._generation:
-                self._link.vacated()
+    def _finish(self, attempt: RunningAttempt, outcome: Outcome) -> None:
+        """Settle the outcome of an attempt whose code has ended."""
+        del self.running[attempt.claim.number]
+        if self._status_page is not None:
+            self._status_page.leave(attempt)
+        if attempt.settled or attempt.generation != self._generation:
+            self._slots_changed()
+            if not self.worker and not self.running and attempt.generation != self._generation:
+                self._lease.register_again()
             return
-        self.metrics.ended(slot.claimed.job.name, outcome.kind, self.loop.time() - slot.began)
-        self._settler.add(Entry(outcome))
+        self._settle(attempt, PendingOutcome(outcome))
 
-    def _too_late(self, slot: Slot) -> None:
-        slot.end(Stop.TIMEOUT)
-
-    def _bury(self, slot: Slot) -> None:
-        """Settle an attempt that would not end; its thread keeps the slot."""
-        if slot.settled or slot.stop not in (Stop.TIMEOUT, Stop.CANCEL):
+    def _give_up(self, attempt: RunningAttempt) -> None:
+        """Settle an attempt that does not end; its thread keeps the slot."""
+        if attempt.settled or attempt.stop not in (Stop.TIMEOUT, Stop.CANCEL):
             return
-        slot.settled = True
-        job = slot.claimed.job
+        attempt.settled = True
+        job = attempt.claimed.job
         run = job.attempt, job.max_attempts
-        outcome = stopped(slot.claim, slot.stop, run, self.policy)
+        outcome = stopped(attempt.claim, attempt.stop, run, self._policy)
         log.error("a handler does not end; its slot is lost", extra={"job_id": ids.text(job.id)})
-        self.metrics.ended(slot.claimed.job.name, outcome.kind, self.loop.time() - slot.began)
-        self._settler.add(Entry(outcome, slots=0))
+        self._settle(attempt, PendingOutcome(outcome, slots=0))
 
-    def _under_way(self, group: list[Entry], sent: bool) -> None:
-        slots = sum(entry.slots for entry in group)
-        self._shift(settling=slots if sent else -slots)
-
-    def _delivered(self, group: list[Entry], statuses: list[SettleStatus]) -> None:
-        self.metrics.settled(statuses)
-        slots = sum(entry.slots for entry in group)
-        self._shift(used=-slots, settling=-slots)
-
-    def _free(self, slots: int) -> None:
-        self._shift(used=-slots)
-
-    def _shift(self, used: int = 0, settling: int = 0) -> None:
-        """Count, and go on claiming if that makes room."""
-        was_full = not self._may_claim()
-        self.used += used
-        self._settling += settling
-        if not self.used:
-            self._empty.set()
-        if (was_full and self._may_claim()) or (self._making_room and not self.used):
-            self._nap.rouse()
+    def _settle(self, attempt: RunningAttempt, pending: PendingOutcome) -> None:
+        seconds = self._now() - attempt.began
+        self.metrics.ended(attempt.claimed.job.name, pending.outcome.kind, seconds)
+        self._settler.add(pending)

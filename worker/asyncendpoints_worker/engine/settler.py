@@ -1,7 +1,8 @@
-"""Delivers outcomes to the store in groups, and keeps them until it has taken them.
+"""Delivers outcomes to the store in batches, and keeps them until the store has taken them.
 
-Group commit: while one group is on its way the next one gathers, so the groups are as large as the
-load makes them. A second group leaves early only when it is large enough to be worth a call.
+Group commit: while one batch is in flight the next one accumulates, so batches are as large as the
+load makes them. A second batch is sent beside the first only if it is large enough to be worth a
+call.
 """
 
 from __future__ import annotations
@@ -14,156 +15,170 @@ from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import RecordError, StoreError
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import ErrorCode, JobError, Outcome, fail
-from asyncendpoints_core.store.protocol import MAX_BATCH, MAX_BATCH_BYTES, SettleStatus
+from asyncendpoints_core.store.protocol import MAX_BATCH, MAX_BATCH_BYTES, Settled, SettleStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.records import Claim
-    from asyncendpoints_core.store.protocol import Settled, Store
+    from asyncendpoints_core.store.protocol import Store
+    from asyncendpoints_worker.metrics import Metrics
 
 log = logging.getLogger("asyncendpoints.worker")
 
-LARGE: Final = 50
-"""Outcomes that make a second group worth sending beside the one under way."""
-IN_FLIGHT: Final = 2
+LARGE_BATCH: Final = 50
+"""Outcomes that make a second batch worth sending beside the one in flight."""
+MAX_IN_FLIGHT: Final = 2
 
 
-class Entry(NamedTuple):
-    """An outcome to deliver; `slots` (0 or 1) are what it occupies until then."""
+class PendingOutcome(NamedTuple):
+    """An outcome to deliver, and how many slots (0 or 1) it occupies until then."""
 
     outcome: Outcome
     slots: int = 1
 
 
 class Settler:
-    """The outcomes of one engine that the store has not yet taken."""
+    """The outcomes of one engine that the store has not taken yet.
+
+    `slots` is how many slots they occupy; `slots_in_flight`, how many of these were sent: the
+    store takes them before any claim that is sent later (docs/adr/0007).
+    """
 
     def __init__(
         self,
         store: Store,
-        before: Callable[[], Awaitable[None]],
-        under_way: Callable[[list[Entry], bool], None],
-        delivered: Callable[[list[Entry], list[SettleStatus]], None],
+        time: TimeSource,
+        metrics: Metrics,
+        before_send: Callable[[], Awaitable[None]],
+        slots_changed: Callable[[], None],
     ) -> None:
-        """Deliver to `store`, after `before()`. `under_way` is told of each group just before it is
-        sent (True), and when the store did not take it (False); `delivered`, what became of it.
-        """
+        """Deliver to `store`, each batch after `before_send()`."""
         self._store = store
-        self._before = before
-        self._tell_way = under_way
-        self._delivered = delivered
+        self._time = time
+        self._metrics = metrics
+        self._before_send = before_send
+        self._slots_changed = slots_changed
         self._loop = asyncio.get_running_loop()
-        self._waiting: list[Entry] = []
-        self._under_way: dict[asyncio.Task[None], list[Entry]] = {}
+        self._waiting: list[PendingOutcome] = []
+        self._in_flight: dict[asyncio.Task[None], list[PendingOutcome]] = {}
         self._scheduled = False
         self._backoff = Backoff()
-        self.unavailable = False
+        self._unavailable = False
+        self.slots = self.slots_in_flight = 0
 
-    def __len__(self) -> int:
-        return len(self._waiting) + sum(map(len, self._under_way.values()))
-
-    def add(self, entry: Entry) -> None:
+    def add(self, pending: PendingOutcome) -> None:
         """Deliver an outcome soon."""
-        self._waiting.append(entry)
+        self.slots += pending.slots
+        self._waiting.append(pending)
         if not self._scheduled and self._may_send():
             self._scheduled = True
             self._loop.call_soon(self._send)
 
     def claims(self) -> list[Claim]:
-        """Return the claims whose outcomes are not yet delivered."""
-        groups = [self._waiting, *self._under_way.values()]
-        return [entry.outcome.claim for group in groups for entry in group]
+        """Return the claims whose outcomes are not delivered yet."""
+        batches = [self._waiting, *self._in_flight.values()]
+        return [pending.outcome.claim for batch in batches for pending in batch]
 
-    def forget(self) -> int:
-        """Drop what has not left: the store would refuse it. Return how many slots that frees."""
-        freed = sum(entry.slots for entry in self._waiting)
+    def discard(self) -> None:
+        """Drop the outcomes that were not sent yet: the store would refuse them."""
+        self.slots -= _slots(self._waiting)
         self._waiting.clear()
-        return freed
+        self._slots_changed()
 
     def _may_send(self) -> bool:
-        under_way = len(self._under_way)
-        return under_way == 0 or (under_way < IN_FLIGHT and len(self._waiting) >= LARGE)
+        in_flight = len(self._in_flight)
+        return in_flight == 0 or (in_flight < MAX_IN_FLIGHT and len(self._waiting) >= LARGE_BATCH)
 
     def _send(self) -> None:
         self._scheduled = False
-        while self._waiting and self._may_send() and not self.unavailable:
-            group = self._take_group()
-            task = self._loop.create_task(self._deliver(group))
-            self._under_way[task] = group
+        while self._waiting and self._may_send() and not self._unavailable:
+            batch = self._take_batch()
+            task = self._loop.create_task(self._deliver(batch))
+            self._in_flight[task] = batch
             task.add_done_callback(self._done)
 
-    def _take_group(self) -> list[Entry]:
+    def _take_batch(self) -> list[PendingOutcome]:
         size = count = 0
-        for entry in self._waiting:
-            result = entry.outcome.result
+        for pending in self._waiting:
+            result = pending.outcome.result
             size += 0 if result is None else len(result.body)
             if count == MAX_BATCH or (size > MAX_BATCH_BYTES and count):
                 break
             count += 1
-        group = self._waiting[:count]
+        batch = self._waiting[:count]
         del self._waiting[:count]
-        return group
+        return batch
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._under_way.pop(task, None)
+        self._in_flight.pop(task, None)
         if not task.cancelled() and task.exception() is not None:
-            log.error("a group of outcomes was lost", exc_info=task.exception())
+            log.error("a batch of outcomes was lost", exc_info=task.exception())
         self._send()
 
-    async def _deliver(self, group: list[Entry]) -> None:
-        """Settle a group. One that contains a bad outcome is halved, so that it does not hold up
+    async def _deliver(self, batch: list[PendingOutcome]) -> None:
+        """Settle a batch. One that contains a bad outcome is halved, so that it does not hold up
         the others (docs/rules.md S7).
         """
-        await self._before()
+        await self._before_send()
         try:
-            answers = await self._settle(group, [entry.outcome for entry in group])
+            answers = await self._settle(batch, [pending.outcome for pending in batch])
         except Exception:  # RecordError, or an outcome that cannot be encoded
-            if len(group) == 1:
-                return await self._deliver_failure(group)
-            middle = len(group) // 2
-            await self._deliver(group[:middle])
-            await self._deliver(group[middle:])
+            if len(batch) == 1:
+                return await self._deliver_failure(batch)
+            middle = len(batch) // 2
+            await self._deliver(batch[:middle])
+            await self._deliver(batch[middle:])
         else:
-            self._tell(group, answers)
+            self._delivered(batch, answers)
 
-    async def _deliver_failure(self, group: list[Entry]) -> None:
-        """Settle a job whose outcome cannot be stored as Failed."""
-        [entry] = group
-        job_id = ids.text(entry.outcome.claim.job_id)
+    async def _deliver_failure(self, batch: list[PendingOutcome]) -> None:
+        """Settle the job as Failed, because its outcome cannot be stored."""
+        claim = batch[0].outcome.claim
+        job_id = ids.text(claim.job_id)
         log.exception("an outcome cannot be stored", extra={"job_id": job_id})
         error = JobError(ErrorCode.INVALID_RESULT, "the outcome could not be stored")
         try:
-            answers = await self._settle(group, [fail(entry.outcome.claim, error)])
+            answers = await self._settle(batch, [fail(claim, error)])
         except Exception:
             # What the store still counts as held here is given back by reconcile.
             log.exception("its failure cannot be stored either", extra={"job_id": job_id})
-            self._delivered(group, [SettleStatus.GONE])
-        else:
-            self._tell(group, answers)
+            answers = [Settled(SettleStatus.GONE)]
+        self._delivered(batch, answers)
 
-    async def _settle(self, group: list[Entry], outcomes: list[Outcome]) -> list[Settled]:
-        """Settle, waiting for as long as the store is not available. Raises what is about an
-        outcome: RecordError, or whatever encoding it raised.
+    async def _settle(self, batch: list[PendingOutcome], outcomes: list[Outcome]) -> list[Settled]:
+        """Send the outcomes of `batch`, waiting for as long as the store is not available.
+
+        Raises what is about an outcome: RecordError, or whatever encoding it raised.
         """
+        slots = _slots(batch)
         while True:
-            self._tell_way(group, True)
+            self.slots_in_flight += slots
+            self._slots_changed()
             try:
                 answers = await self._store.settle(outcomes)
             except Exception as error:
-                self._tell_way(group, False)
                 if isinstance(error, RecordError) or not isinstance(error, StoreError):
                     raise
-                if not self.unavailable:
-                    self.unavailable = True
-                    log.warning("outcomes wait for the store: %s", error)
-                await asyncio.sleep(self._backoff.next())
+                if not self._unavailable:
+                    self._unavailable = True
+                    log.warning("outcomes are kept until the store is available: %s", error)
             else:
-                if self.unavailable:
-                    self.unavailable = False
+                if self._unavailable:
+                    self._unavailable = False
                     self._backoff.reset()
                     log.info("the store accepts outcomes again")
                 return answers
+            finally:
+                self.slots_in_flight -= slots
+            await self._time.sleep(self._backoff.next())
 
-    def _tell(self, group: list[Entry], answers: list[Settled]) -> None:
-        self._delivered(group, [answer.status for answer in answers])
+    def _delivered(self, batch: list[PendingOutcome], answers: list[Settled]) -> None:
+        self._metrics.settled([answer.status for answer in answers])
+        self.slots -= _slots(batch)
+        self._slots_changed()
+
+
+def _slots(batch: list[PendingOutcome]) -> int:
+    return sum(pending.slots for pending in batch)

@@ -1,42 +1,42 @@
-"""Waits that end early when there is news."""
+"""Idle waits of one task that other code can end early."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
 Value = TypeVar("Value")
+PAST: Final = 0.0
 
 
-class Nap:
-    """The waits of one task, which others end with `rouse`."""
+class Wakeup:
+    """The waits of one task, which `wake` ends."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._news = asyncio.Event()
-        self._timeout: asyncio.Timeout | None = None
+        self._woken = asyncio.Event()
+        self._scope: asyncio.Timeout | None = None
 
-    def rouse(self) -> None:
-        """End the wait that is under way, or the next `until_roused` at its start."""
-        self._news.set()
-        if self._timeout is not None and not self._timeout.expired():
-            self._timeout.reschedule(self._loop.time())
+    def wake(self) -> None:
+        """End the wait in progress, or the next `wait` as soon as it starts."""
+        self._woken.set()
+        if self._scope is not None and not self._scope.expired():
+            self._scope.reschedule(PAST)
 
-    async def until_roused(self) -> None:
-        """Wait for news, that of before included."""
-        await self._news.wait()
-        self._news.clear()
+    async def wait(self) -> None:
+        """Wait until woken; returns at once if that happened since the last wait."""
+        await self._woken.wait()
+        self._woken.clear()
 
-    async def unless_roused(self, awaitable: Awaitable[Value]) -> Value | None:
-        """Await something that is given up, for None, at the first news from now on."""
-        self._news.clear()
+    async def unless_woken(self, awaitable: Awaitable[Value]) -> Value | None:
+        """Await something that is canceled, for None, by the first `wake` from now on."""
+        self._woken.clear()
         try:
-            async with asyncio.timeout(None) as self._timeout:
+            async with asyncio.timeout(None) as self._scope:  # a cancel scope, not a time limit
                 return await awaitable
         except TimeoutError:
             return None
         finally:
-            self._timeout = None
+            self._scope = None

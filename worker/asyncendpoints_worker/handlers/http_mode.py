@@ -16,27 +16,20 @@ import aiohttp
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.common.time_source import rfc3339
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.jobs.records import ErrorCode, JobError, Outcome, Result
-from asyncendpoints_worker.handlers.attempt import (
-    COMPLETE,
-    HandlerError,
-    Interrupted,
-    NotSent,
-    failed,
-)
+from asyncendpoints_core.jobs.records import ErrorCode, JobError, Result
+from asyncendpoints_worker.handlers.attempt import AttemptFailed, ConnectionLost, NotDelivered
 from asyncendpoints_worker.handlers.results import BYTES, NULL, InvalidResult
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from asyncendpoints_core.jobs.records import ClaimedJob
-    from asyncendpoints_worker.engine.slots import Slot
-    from asyncendpoints_worker.handlers.attempt import Runner
+    from asyncendpoints_worker.handlers.attempt import Run, RunningAttempt
 
 CONNECT_SECONDS: Final = 5.0
 CHUNK: Final = 65_536
 RETRYABLE: Final = frozenset({408, 425, 429})
-# What belongs to one connection (RFC 9110 §7.6.1), or is worked out anew for this one.
+# Headers of one connection (RFC 9110 §7.6.1), and those that are set anew for this one.
 NOT_FORWARDED: Final = frozenset(
     (
         *("connection", "content-length", "expect", "host", "keep-alive", "proxy-connection"),
@@ -51,7 +44,7 @@ class HttpTarget:
     """Sends jobs of every name to `url`; results have at most `limit` bytes."""
 
     def __init__(self, url: str, limit: int) -> None:
-        """Prepare for the container at `url`, which need not run yet."""
+        """Prepare for the container at `url`, which need not be running yet."""
         parts = urlsplit(url)
         self._url = url
         self._host = parts.hostname or "127.0.0.1"
@@ -59,15 +52,15 @@ class HttpTarget:
         self._limit = limit
         self._up = False
         self._session: aiohttp.ClientSession | None = None
-        self.runners: dict[str, Runner] = {}
-        self.fallback: Runner | None = _HttpRunner(self)
+        self.runners: dict[str, Run] = {}
+        self.fallback: Run | None = self.send
         self.gate: Callable[[], Awaitable[None]] | None = self.until_up
         self.names: tuple[str, ...] = ()
 
     async def start(self) -> None:
-        """Make the client. The container may start later: no job is claimed before it has."""
-        # A kept connection may be closed by the container in the moment a job is sent on it, and
-        # then nobody knows whether the job ran. A new one on the same host costs little.
+        """Create the client. The container may start later: no job is claimed before it has."""
+        # The container may close a kept-alive connection just as a job is sent on it, and then it
+        # is unknown whether the job ran. A new connection on the same host costs little.
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, force_close=True),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
@@ -76,12 +69,12 @@ class HttpTarget:
         )
 
     async def stop(self) -> None:
-        """Close what is still open."""
+        """Close open connections."""
         if self._session is not None:
             await self._session.close()
 
     async def until_up(self) -> None:
-        """Return once the container's port takes connections (docs/rules.md S16)."""
+        """Return once the container's port accepts connections (docs/rules.md S16)."""
         backoff = Backoff(0.02, 1.0)
         while not self._up:
             try:
@@ -93,15 +86,15 @@ class HttpTarget:
                 writer.close()
                 self._up = True
 
-    async def send(self, slot: Slot) -> Result:
-        """Send one job and return its result; raises what `failed` understands."""
+    async def send(self, attempt: RunningAttempt) -> Result:
+        """Send one job and return its result; see Run."""
         assert self._session is not None  # noqa: S101  # started before the first claim
-        request = slot.claimed.request
+        request = attempt.claimed.request
         try:
             async with self._session.request(
                 request.method,
                 self._url,
-                headers=_headers(slot.claimed),
+                headers=_headers(attempt.claimed),
                 data=request.body or None,
                 allow_redirects=False,
             ) as response:
@@ -110,15 +103,13 @@ class HttpTarget:
         except aiohttp.ClientConnectorError as error:
             self._up = False
             if error.errno in (errno.ECONNREFUSED, errno.ECONNRESET, None):
-                raise NotSent from error
-            raise _broken(error) from error
+                raise NotDelivered from error
+            raise AttemptFailed(_connection_error(error)) from error
         except aiohttp.ConnectionTimeoutError as error:
             self._up = False
-            raise NotSent from error
+            raise NotDelivered from error
         except (aiohttp.ClientError, OSError) as error:
-            if slot.host.draining:
-                raise Interrupted from error
-            raise _broken(error) from error
+            raise ConnectionLost(_connection_error(error)) from error
 
     async def _read(self, response: aiohttp.ClientResponse) -> Result:
         if response.status == 204:
@@ -129,7 +120,7 @@ class HttpTarget:
             if len(body) > self._limit:
                 response.close()
                 raise InvalidResult(
-                    f"the answer has more than the {self._limit} bytes that "
+                    f"the response is larger than the {self._limit} bytes that "
                     "worker.maxResultBytes allows",
                     ErrorCode.RESULT_TOO_LARGE,
                 )
@@ -139,31 +130,9 @@ class HttpTarget:
         return Result(content_type, bytes(body), _CONTROL.sub("", filename)[:255])
 
 
-class _HttpRunner:
-    """Runs a job by sending it."""
-
-    def __init__(self, target: HttpTarget) -> None:
-        self._target = target
-
-    def start(self, slot: Slot) -> None:
-        """Begin the attempt in a task."""
-        slot.task = slot.host.loop.create_task(self._attempt(slot))
-
-    async def _attempt(self, slot: Slot) -> None:
-        slot.entered = True
-        try:
-            if slot.stop is not None:
-                raise asyncio.CancelledError
-            outcome = Outcome(slot.claim, COMPLETE, result=await self._target.send(slot))
-        except BaseException as error:
-            outcome = failed(slot, error)
-        slot.host.finish(slot, outcome)
-
-
-def _broken(error: Exception) -> HandlerError:
+def _connection_error(error: Exception) -> JobError:
     kind = "ended early" if isinstance(error, aiohttp.ServerDisconnectedError) else "broke"
-    message = f"the connection to the container {kind}"
-    return HandlerError(JobError(ErrorCode.HANDLER_ERROR, message, True))
+    return JobError(ErrorCode.HANDLER_ERROR, f"the connection to the container {kind}", True)
 
 
 def _headers(claimed: ClaimedJob) -> dict[str, str]:
@@ -186,18 +155,18 @@ def _headers(claimed: ClaimedJob) -> dict[str, str]:
 
 
 def _check(response: aiohttp.ClientResponse) -> None:
-    """Raise HandlerError unless the answer is a success."""
+    """Raise AttemptFailed unless the response is a success."""
     status = response.status
     if 200 <= status < 300:
         return
     retryable = status in RETRYABLE or status >= 500
     after_ms = _retry_after_ms(response.headers.get("Retry-After", "")) if retryable else None
-    message = f"the container answered {status} {response.reason or ''}".rstrip()[:1000]
-    raise HandlerError(JobError(f"http-{status}", message, retryable), after_ms)
+    message = f"the container responded {status} {response.reason or ''}".rstrip()[:1000]
+    raise AttemptFailed(JobError(f"http-{status}", message, retryable), after_ms)
 
 
 def _retry_after_ms(value: str) -> int | None:
-    """Read Retry-After (RFC 9110 §10.2.3) as milliseconds from now; None when it says nothing."""
+    """Parse Retry-After (RFC 9110 §10.2.3) as milliseconds from now; None if it is not valid."""
     if _SECONDS.match(value):
         return int(value) * 1000
     try:

@@ -7,9 +7,9 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from asyncendpoints_core.errors import UsageError
-from asyncendpoints_worker.handlers import attempt as runner
 from asyncendpoints_worker.handlers.http_mode import HttpTarget
 from asyncendpoints_worker.handlers.modules import load, startup_error
+from asyncendpoints_worker.handlers.runners import call_hook, runners
 from asyncendpoints_worker.handlers.threads import Threads
 
 if TYPE_CHECKING:
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from asyncendpoints_core.resource import AsyncEndpoint
-    from asyncendpoints_worker.handlers.attempt import Runner
+    from asyncendpoints_worker.handlers.attempt import Run
     from asyncendpoints_worker.handlers.registry import Registry
 
 log = logging.getLogger("asyncendpoints.worker")
 
 
 class Target(Protocol):
-    """What an engine needs to run jobs."""
+    """What an engine needs to run jobs. It claims nothing before `gate()` returns."""
 
-    runners: dict[str, Runner]
-    fallback: Runner | None
+    runners: dict[str, Run]
+    fallback: Run | None
     gate: Callable[[], Awaitable[None]] | None
     names: tuple[str, ...]
 
     async def start(self) -> None:
-        """Get ready for the first job. Raises UsageError for a start-up function that fails."""
+        """Prepare for the first job. Raises UsageError for a start-up function that fails."""
         ...
 
     async def stop(self) -> None:
@@ -47,8 +47,8 @@ class PythonTarget:
         """Read every signature; UsageError for one that cannot be called."""
         self._registry = registry
         self._threads = Threads("handler")
-        self.runners = runner.runners(registry, limit, self._threads)
-        self.fallback: Runner | None = None  # a job without a handler waits for one that has it
+        self.runners = runners(registry, limit, self._threads)
+        self.fallback: Run | None = None  # a job without a handler is left to other workers
         self.gate: Callable[[], Awaitable[None]] | None = None
         self.names = tuple(sorted(self.runners))
 
@@ -56,17 +56,17 @@ class PythonTarget:
         """Run the start-up functions in the order of their declaration."""
         for function in self._registry.startup:
             try:
-                await runner.call_hook(function, self._threads)
+                await call_hook(function, self._threads)
             except (Exception, SystemExit) as error:
                 raise startup_error(function, error) from error
 
     async def stop(self) -> None:
-        """Run the shut-down functions in reverse order; one that fails does not stop the next."""
+        """Run the shut-down functions in reverse order; a failing one does not stop the next."""
         for function in reversed(self._registry.shutdown):
             try:
-                await runner.call_hook(function, self._threads)
+                await call_hook(function, self._threads)
             except (Exception, asyncio.CancelledError):
-                log.exception("a function of @on_shutdown failed")
+                log.exception("an @on_shutdown function failed")
         self._threads.close()
 
 
@@ -78,8 +78,8 @@ def target_of(
 ) -> Target:
     """Return what runs the jobs of `endpoint`.
 
-    `folders` are searched first for its handler module; `registry` stands in for the module, and
-    `http_target` (a URL) for the container of the HTTP mode. Raises UsageError.
+    `folders` are searched first for its handler module; `registry` replaces the module, and
+    `http_target` (a URL) the container of the HTTP mode. Raises UsageError.
     """
     worker = endpoint.spec.worker
     if worker.http is not None and registry is None:

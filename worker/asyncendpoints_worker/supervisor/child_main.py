@@ -1,9 +1,8 @@
 """The process that runs user code. Only the supervisor starts it, as
 `python -m asyncendpoints_worker.supervisor.child_main`.
 
-It claims and settles by itself; its leases, its timeouts' last resort and its end are the
-supervisor's. Signals meant for the whole group (Ctrl-C, a stop of the service) are the
-supervisor's too: it tells the child what to do.
+It claims and settles by itself; its leases, and killing it, are the supervisor's. So are signals
+meant for the whole group (Ctrl-C, a stop of the service): the supervisor sends the child messages.
 """
 
 from __future__ import annotations
@@ -22,67 +21,67 @@ from typing import Any, Final
 
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.common.event_loop import run_loop
+from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import StoreUnavailable, UsageError
 from asyncendpoints_core.process.settings import read_url
 from asyncendpoints_core.process.telemetry import configure_logging
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_worker.engine.loop import Engine
+from asyncendpoints_worker.engine.run_status import RunStatusPage
 from asyncendpoints_worker.handlers.target import Target, target_of
 from asyncendpoints_worker.metrics import Metrics
 from asyncendpoints_worker.supervisor import ipc
 from asyncendpoints_worker.supervisor.parent_death_signal import end_with_parent
-from asyncendpoints_worker.supervisor.run_status import Board
 
 log = logging.getLogger("asyncendpoints.worker")
 
-TICK: Final = 0.2
-FIGURES: Final = 1.0
+TICK_SECONDS: Final = 0.2
+TICKS_PER_METRICS_REPORT: Final = 5
 
 
 class Child:
-    """Obeys the supervisor until it is told to drain, or is gone."""
+    """Runs an engine as the supervisor instructs; also the engine's LeaseKeeper."""
 
     def __init__(
         self,
         channel: ipc.Channel[ipc.ToChild],
-        board: Board,
+        status_page: RunStatusPage,
         store: RedisStore,
         target: Target,
         init: ipc.Init,
     ) -> None:
-        """Make the engine; `run` starts it."""
+        """Create the engine; `run` starts it."""
         self._channel = channel
-        self._board = board
+        self._status_page = status_page
         self._store = store
         self._target = target
         self._draining = asyncio.Event()
         self._metrics = Metrics()
         self._engine = Engine(
             store,
-            target.runners,
+            target,
             self,
+            SystemTime(),
             concurrency=init.concurrency,
             policy=init.policy,
             metrics=self._metrics,
-            board=board,
-            fallback=target.fallback,
-            gate=target.gate,
+            status_page=status_page,
         )
 
     async def run(self) -> None:
         """Run until drained."""
-        ticking = asyncio.create_task(self._tick())
-        obeying = asyncio.create_task(self._obey())
+        ticks = asyncio.create_task(self._tick())
+        messages = asyncio.create_task(self._receive())
         await self._open()
         await self._engine.run()
         await self._target.stop()
-        self._send_figures()
-        for task in (ticking, obeying):
+        self._report_metrics()
+        for task in (ticks, messages):
             task.cancel()
 
     async def _open(self) -> None:
-        """Connect, however long that takes, unless told to drain first."""
+        """Connect, however long that takes, unless the child has to drain first."""
         waiting = [
             asyncio.create_task(_connect(self._store)),
             asyncio.create_task(self._draining.wait()),
@@ -93,29 +92,27 @@ class Child:
         await asyncio.gather(*waiting, return_exceptions=True)
 
     async def _tick(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._board.tick(time.monotonic(), 0)
+        """Show the supervisor that the event loop runs, and report metrics now and then."""
+        self._status_page.tick(time.monotonic(), 0)
         self._channel.send(ipc.Ready(self._target.names))
-        due = loop.time() + FIGURES
         while True:
-            await asyncio.sleep(TICK)
-            self._board.tick(time.monotonic(), self._engine.used)
-            if loop.time() >= due:
-                due = loop.time() + FIGURES
-                self._send_figures()
+            for _ in range(TICKS_PER_METRICS_REPORT):
+                await asyncio.sleep(TICK_SECONDS)
+                self._status_page.tick(time.monotonic(), self._engine.held)
+            self._report_metrics()
 
-    def _send_figures(self) -> None:
-        self._channel.send(ipc.Figures(self._metrics.snapshot))
+    def _report_metrics(self) -> None:
+        self._channel.send(ipc.MetricsReport(self._metrics.snapshot))
 
-    async def _obey(self) -> None:
+    async def _receive(self) -> None:
         engine = self._engine
         while True:
             message = await self._channel.receive()
             match message:
                 case ipc.Assign(worker):
                     engine.assign(worker)
-                case ipc.Gone(worker):
-                    engine.gone(worker)
+                case ipc.LeaseLost(worker):
+                    engine.lease_lost(worker)
                 case ipc.Cancel(numbers):
                     engine.cancel(numbers)
                 case ipc.Drain():
@@ -125,20 +122,20 @@ class Child:
                     engine.release_all()
                 case ipc.Reconcile():
                     engine.reconcile()
-                case ipc.Follow(policy):
-                    engine.policy = policy
+                case ipc.ApplyPolicy(policy):
+                    engine.apply_policy(policy)
                 case None:
-                    os.killpg(0, signal.SIGKILL)  # no supervisor, no lease
+                    os.killpg(0, signal.SIGKILL)  # without a supervisor there is no lease
                 case _:
-                    log.warning("a message of the supervisor was not understood")
+                    log.warning("unexpected message from the supervisor: %r", type(message))
 
-    def doubt(self, worker: str) -> None:
-        """See Link."""
-        self._channel.send(ipc.Doubt(worker))
+    def check_lease(self, worker: str) -> None:
+        """See LeaseKeeper."""
+        self._channel.send(ipc.CheckLease(worker))
 
-    def vacated(self) -> None:
-        """See Link."""
-        self._channel.send(ipc.Vacated())
+    def register_again(self) -> None:
+        """See LeaseKeeper."""
+        self._channel.send(ipc.RegisterAgain())
 
 
 def _source(init: ipc.Init) -> Any:
@@ -149,7 +146,7 @@ def _source(init: ipc.Init) -> Any:
 
 
 async def _connect(store: RedisStore) -> None:
-    """Open the store; what it refuses for good, the supervisor is told as well."""
+    """Open the store. Other errors than an outage are met by the supervisor too, which ends."""
     backoff = Backoff()
     while True:
         try:
@@ -161,7 +158,7 @@ async def _connect(store: RedisStore) -> None:
             return
 
 
-async def _serve(control: socket.socket, board: Board) -> int:
+async def _serve(control: socket.socket, status_page: RunStatusPage) -> int:
     channel = await ipc.open_channel(control, ipc.ToChild)
     init = await channel.receive()
     if not isinstance(init, ipc.Init):
@@ -172,30 +169,30 @@ async def _serve(control: socket.socket, board: Board) -> int:
         target = target_of(endpoint, [Path(each) for each in init.folders], None, init.http_target)
         await target.start()
     except UsageError as error:
-        channel.send(ipc.Refused(str(error)))
+        channel.send(ipc.StartupFailed(str(error)))
         await channel.finish()
         return 2
     store = RedisStore(_source(init), endpoint.key)
-    # What is loaded by now stays: the collector need not look at it with every thousand jobs.
+    # Objects loaded by now stay: the collector need not scan them with every thousand jobs.
     gc.collect()
     gc.freeze()
-    await Child(channel, board, store, target, init).run()
+    await Child(channel, status_page, store, target, init).run()
     await store.close()
     await channel.finish()
     return 0
 
 
 def main(arguments: list[str]) -> int:
-    """Run as the child that the supervisor has described in `arguments`."""
-    control, board, lifeline, parent = map(int, arguments)
-    for descriptor in (control, board, lifeline):
-        os.set_inheritable(descriptor, False)  # what a handler starts must not hold them open
+    """Run as the child with the descriptors that the supervisor passed in `arguments`."""
+    control, status_page, death_pipe, parent = map(int, arguments)
+    for descriptor in (control, status_page, death_pipe):
+        os.set_inheritable(descriptor, False)  # processes that a handler starts must not hold them
     for number in (signal.SIGINT, signal.SIGTERM):
-        # Not SIG_IGN: that would be inherited by what a handler starts.
+        # Not SIG_IGN: processes that a handler starts would inherit that.
         signal.signal(number, lambda *_: None)
-    end_with_parent(parent, lifeline)
+    end_with_parent(parent, death_pipe)
     with contextlib.suppress(KeyboardInterrupt):
-        return run_loop(_serve(socket.socket(fileno=control), Board(board)))
+        return run_loop(_serve(socket.socket(fileno=control), RunStatusPage(status_page)))
     return 1
 
 

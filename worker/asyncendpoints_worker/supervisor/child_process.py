@@ -1,4 +1,4 @@
-"""One child process as its supervisor sees it: started, watched, told, killed."""
+"""One child process as its supervisor sees it: started, watched, instructed, killed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from asyncendpoints_worker.engine.slots import Stop
+from asyncendpoints_worker.engine import run_status
+from asyncendpoints_worker.handlers.attempt import Stop
 from asyncendpoints_worker.metrics import Snapshot
-from asyncendpoints_worker.supervisor import ipc, reaper, run_status
+from asyncendpoints_worker.supervisor import ipc, reaper
+from asyncendpoints_worker.supervisor.crash_report import StuckAttempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,214 +23,210 @@ if TYPE_CHECKING:
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.jobs.records import Claim
     from asyncendpoints_core.store.protocol import WorkerInfo
-    from asyncendpoints_worker.identity import Names
-    from asyncendpoints_worker.supervisor.crash_report import Culprit
-    from asyncendpoints_worker.supervisor.run_status import Running
+    from asyncendpoints_worker.engine.run_status import Running
+    from asyncendpoints_worker.identity import WorkerIds
 
 log = logging.getLogger("asyncendpoints.worker")
 
-CANCEL_SECONDS: Final = 5.0
-"""How long a handler may ignore a cancel, or the loss of its lease, before its process ends."""
-LOOKS: Final = 4
-"""Looks in a row that must find a child due for its end. After a machine was held still, both
-processes go on at once, and the child is to get the first word."""
+STOP_SECONDS: Final = 5.0
+"""How long a handler may ignore a cancel, or the loss of its lease, before its process is killed.
+"""
+CHECKS: Final = 4
+"""Consecutive checks that must find a reason to kill a child. After the machine was suspended both
+processes resume at once, and the child must have time to report before it is judged."""
 
 
-class Offspring:
-    """A child process. As a Member it is also one engine of the supervisor's heart."""
+class ChildProcess:
+    """A child process; also the LeaseHolder of the engine in it."""
 
-    def __init__(self, names: Names, init: ipc.Init, beat_now: Callable[[], None]) -> None:
-        """Start the process; `converse` then speaks with it."""
-        self.number = names.child()
+    def __init__(self, ids: WorkerIds, init: ipc.Init, beat_now: Callable[[], None]) -> None:
+        """Start the process; `receive` then handles its messages."""
+        self.number = ids.new_child()
         self.worker = ""
         self.draining = False
-        self.strange_beats = 0
-        self.generation = 0  # counted as the child's engine counts, for what stands on the board
+        self.excess_beats = 0
+        self.generation = 0  # as the child's engine counts it on the run status page
         self.handlers: tuple[str, ...] = ()
         self.ready = False
-        self.refused_because: str | None = None
-        self.figures = Snapshot({}, {}, {})
-        self.culprits: list[Culprit] = []
+        self.startup_error: str | None = None
+        self.metrics = Snapshot({}, {}, {})
+        self.stuck: list[StuckAttempt] = []
         self.killed = False
-        self.born = time.monotonic()
-        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.buried: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._names = names
+        self.started_at = time.monotonic()
+        loop = asyncio.get_running_loop()
+        self.exit_status: asyncio.Future[int] = loop.create_future()
+        self.removed: asyncio.Future[None] = loop.create_future()
+        self._ids = ids
         self._init = init
         self._beat_now = beat_now
-        self._cancels: dict[int, float] = {}
+        self._canceled_at: dict[int, float] = {}
         self._lost_at: float | None = None
-        self._due = 0
-        self._incarnation = 0
+        self._failed_checks = 0
+        self._id_generation = 0
         self._channel: ipc.Channel[ipc.ToSupervisor] | None = None
         self._unsent: list[ipc.ToChild] = [init]
-        self.tag = f"{names.nonce}.{self.number}"
+        self.tag = f"{ids.nonce}.{self.number}"
         self._start()
 
     def _start(self) -> None:
         descriptor = run_status.create(self._init.concurrency)
-        self._board = run_status.BoardView(descriptor)
-        self._control, theirs = socket.socketpair()
-        end, self._lifeline = os.pipe()
-        passed = (theirs.fileno(), descriptor, end)
-        arguments = [str(each) for each in (*passed, os.getpid())]
+        self._status = run_status.RunStatusView(descriptor)
+        self._control, control = socket.socketpair()
+        death_pipe, self._death_pipe = os.pipe()
+        passed = (control.fileno(), descriptor, death_pipe)
+        module = "asyncendpoints_worker.supervisor.child_main"
         try:
             # Spawned, not forked: this process has threads and connections no child may share.
             process = subprocess.Popen(  # noqa: S603  # our own module
-                [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "asyncendpoints_worker.supervisor.child_main",
-                    *arguments,
-                ],
+                [sys.executable, "-P", "-m", module, *map(str, passed), str(os.getpid())],
                 pass_fds=passed,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
                 env={**os.environ, reaper.VARIABLE: self.tag},
             )
         finally:
-            theirs.close()
-            os.close(end)
+            control.close()
+            os.close(death_pipe)
         self.pid = process.pid
-        # The supervisor reaps every child by itself; Popen must not, nor complain about it.
+        # The supervisor reaps every child itself; Popen must not, nor complain about it.
         process.returncode = 0
 
-    async def converse(self) -> None:
-        """Take what the child says until it ends."""
+    async def receive(self) -> None:
+        """Handle the child's messages until it ends."""
         self._channel = await ipc.open_channel(self._control, ipc.ToSupervisor)
         for message in self._unsent:
             self._channel.send(message)
         self._unsent.clear()
-        while (said := await self._channel.receive()) is not None:
-            match said:
+        while (received := await self._channel.receive()) is not None:
+            match received:
                 case ipc.Ready(handlers):
                     self.handlers, self.ready = handlers, True
                     self._beat_now()
-                case ipc.Refused(why):
-                    self.refused_because = why
-                case ipc.Doubt():
+                case ipc.StartupFailed(reason):
+                    self.startup_error = reason
+                case ipc.CheckLease():
                     self._beat_now()
-                case ipc.Vacated():
+                case ipc.RegisterAgain():
                     self.worker, self._lost_at = "", None
                     self._beat_now()
-                case ipc.Figures(snapshot):
-                    self.figures = snapshot
+                case ipc.MetricsReport(snapshot):
+                    self.metrics = snapshot
 
     def send(self, message: ipc.ToChild) -> None:
-        """Tell the child something."""
+        """Send the child a message, as soon as it is connected."""
         if self._channel is None:
             self._unsent.append(message)
         else:
             self._channel.send(message)
 
     def close(self) -> None:
-        """Let go of what was shared with the process, which has ended."""
+        """Release what was shared with the process, which has ended."""
         if self._channel is None:
             self._control.close()
         else:
             self._channel.close()
-        os.close(self._lifeline)
-        self._board.close()
+        os.close(self._death_pipe)
+        self._status.close()
 
     # Watching.
 
     def running(self) -> list[Running]:
-        """Return what the present incarnation runs at this moment."""
-        found = self._board.running(self.worker)
+        """Return the attempts that run under the current worker id."""
+        found = self._status.running(self.worker)
         return [each for each in found if each.generation == self.generation]
 
-    def left(self) -> tuple[list[Running], list[Culprit]]:
-        """Return what it ran when it died, and for which of these it was killed."""
+    def last_attempts(self) -> tuple[list[Running], list[StuckAttempt]]:
+        """Return what ran when the process died, and for which of these it was killed."""
         running = self.running()
-        present = {each.claim.number for each in running}
-        return running, [one for one in self.culprits if one[0].claim.number in present]
+        numbers = {each.claim.number for each in running}
+        return running, [each for each in self.stuck if each.running.claim.number in numbers]
 
-    def inspect(self, now: float, grace: float, idle_seconds: float) -> None:
-        """Kill the process if only that can end what it should have ended (docs/rules.md S13).
+    def check(self, now: float, grace: float, idle_seconds: float) -> None:
+        """Kill the process if nothing else can end what it should have ended (docs/rules.md S13).
 
-        `now` is monotonic time; `grace` how long past its deadline an attempt may still end.
+        `now` is monotonic time; `grace` is how long past its deadline an attempt may still end.
         """
-        if not self.ready or self.killed or self.ended.done():
+        if not self.ready or self.killed or self.exit_status.done():
             return
-        culprits = self._overstayers(now, grace)
-        abandoned = self._lost_at is not None and now > self._lost_at + CANCEL_SECONDS
-        silent = now - self._board.tick > idle_seconds and not self._board.running("")
-        self._due = self._due + 1 if culprits or abandoned or silent else 0
-        if self._due < LOOKS:
+        stuck = self._stuck(now, grace)
+        abandoned = self._lost_at is not None and now > self._lost_at + STOP_SECONDS
+        hung = now - self._status.tick > idle_seconds and not self._status.running("")
+        self._failed_checks = self._failed_checks + 1 if stuck or abandoned or hung else 0
+        if self._failed_checks < CHECKS:
             return
-        if silent and not culprits:
-            log.error("child %d gives no sign of life; ending it", self.pid)
+        if hung and not stuck:
+            log.error("child %d does not respond; killing it", self.pid)
         else:
-            log.error("child %d runs what does not end; ending it", self.pid)
-        self.kill(culprits)
+            log.error("child %d runs an attempt that does not end; killing it", self.pid)
+        self.kill(stuck)
 
-    def _overstayers(self, now: float, grace: float) -> list[Culprit]:
+    def _stuck(self, now: float, grace: float) -> list[StuckAttempt]:
         found = []
         for each in self.running():
-            told = self._cancels.get(each.claim.number)
-            if told is not None and now > told + CANCEL_SECONDS:
-                found.append((each, Stop.CANCEL))
+            canceled_at = self._canceled_at.get(each.claim.number)
+            if canceled_at is not None and now > canceled_at + STOP_SECONDS:
+                found.append(StuckAttempt(each, Stop.CANCEL))
             elif now > each.deadline + grace:
-                found.append((each, Stop.TIMEOUT))
+                found.append(StuckAttempt(each, Stop.TIMEOUT))
         return found
 
-    def kill(self, culprits: list[Culprit] | None = None) -> None:
-        """End the process and its group at once; `culprits` are settled when it is dead."""
-        if not self.ended.done():  # its number may be another's by then
+    def kill(self, stuck: list[StuckAttempt] | None = None) -> None:
+        """Kill the process and its group; the `stuck` attempts are settled when it is dead."""
+        if not self.exit_status.done():  # its pid may have been reused by then
             self.killed = True
-            self.culprits = culprits or []
+            self.stuck = stuck or []
             reaper.kill_group(self.pid)
 
-    # The heart's member.
+    # LeaseHolder.
 
     @property
     def held(self) -> int:
-        """See Member."""
-        return self._board.held
+        """See LeaseHolder."""
+        return self._status.held
 
     def info(self) -> WorkerInfo | None:
-        """See Member."""
-        if not self.ready or self.draining or self.ended.done() or self._lost_at is not None:
+        """See LeaseHolder."""
+        ended = self.draining or self.exit_status.done()
+        if not self.ready or ended or self._lost_at is not None:
             return None
-        return self._names.info(
-            self.number, self._incarnation, self._init.concurrency, self.handlers
+        return self._ids.info(
+            self.number, self._id_generation, self._init.concurrency, self.handlers
         )
 
     def registered(self, worker: str) -> None:
-        """See Member."""
+        """See LeaseHolder."""
         self.worker = worker
         self.send(ipc.Assign(worker))
 
-    def refused(self) -> None:
-        """See Member."""
-        self._incarnation += 1
+    def id_taken(self) -> None:
+        """See LeaseHolder."""
+        self._id_generation += 1
 
-    def gone(self) -> None:
-        """See Member."""
+    def lease_lost(self) -> None:
+        """See LeaseHolder."""
         if self._lost_at is None:
             self._lost_at = time.monotonic()
             self.generation += 1
-            self._incarnation += 1
-            self.send(ipc.Gone(self.worker))
+            self._id_generation += 1
+            self.send(ipc.LeaseLost(self.worker))
 
     def cancel(self, claims: Sequence[Claim]) -> None:
-        """See Member."""
+        """See LeaseHolder."""
         now = time.monotonic()
-        asked = [claim.number for claim in claims]
-        self._cancels = {number: self._cancels.get(number, now) for number in asked}
-        self.send(ipc.Cancel(asked))  # again each time: the claim may have been on its way
+        numbers = [claim.number for claim in claims]
+        self._canceled_at = {number: self._canceled_at.get(number, now) for number in numbers}
+        self.send(ipc.Cancel(numbers))  # each time: the claim may still have been on its way
 
     def reconcile(self) -> None:
-        """See Member."""
+        """See LeaseHolder."""
         self.send(ipc.Reconcile())
 
-    def follow(self, policy: Policy) -> None:
-        """See Member."""
+    def apply_policy(self, policy: Policy) -> None:
+        """See LeaseHolder."""
         self._init.policy = policy
-        self.send(ipc.Follow(policy))
+        self.send(ipc.ApplyPolicy(policy))
 
     def drain(self) -> None:
-        """Let the child claim nothing more and end when it is done."""
+        """Make the child claim nothing more and end when its jobs are done."""
         self.draining = True
         self.send(ipc.Drain())

@@ -1,4 +1,4 @@
-"""What is reported to the store of a dead child, repeated until the store has taken it.
+"""Reports the end of a child to the store, repeating it until the store has taken it.
 
 The child is dead, and so is all it started, before any of this is sent (docs/rules.md S14).
 """
@@ -7,25 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.store.protocol import Cause, Released
-from asyncendpoints_worker.handlers.attempt import stopped
+from asyncendpoints_worker.engine.outcomes import stopped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.store.protocol import Store
-    from asyncendpoints_worker.engine.slots import Stop
-    from asyncendpoints_worker.supervisor.run_status import Running
-
-    Culprit = tuple[Running, Stop]
-    """An attempt that a child was killed for, and why."""
+    from asyncendpoints_worker.engine.run_status import Running
+    from asyncendpoints_worker.handlers.attempt import Stop
 
 log = logging.getLogger("asyncendpoints.worker")
+
+
+class StuckAttempt(NamedTuple):
+    """An attempt that a child was killed for, because it did not end when it had to."""
+
+    running: Running
+    why: Stop
 
 
 async def report(
@@ -34,18 +38,17 @@ async def report(
     worker: str,
     cause: Cause,
     running: Sequence[Running],
-    culprits: Sequence[Culprit],
+    stuck: Sequence[StuckAttempt],
 ) -> Released:
-    """Settle `culprits`, for whom the child was killed, then hand back everything else.
+    """Settle the `stuck` attempts, then release everything else.
 
-    `running` are the attempts that had begun; what was only claimed is never charged.
+    `running` are all attempts that had started; what was only claimed is never charged.
     """
     outcomes = [
-        stopped(each.claim, why, (each.attempt, each.max_attempts), policy)
-        for each, why in culprits
+        stopped(each.claim, why, (each.attempt, each.max_attempts), policy) for each, why in stuck
     ]
-    blamed = {each.claim.job_id for each, _ in culprits}
-    started = [each.claim.job_id for each in running if each.claim.job_id not in blamed]
+    settled = {each.claim.job_id for each, _ in stuck}
+    started = [each.claim.job_id for each in running if each.claim.job_id not in settled]
     backoff, total = Backoff(0.05, 1.0), Released()
     while True:
         try:
@@ -53,7 +56,7 @@ async def report(
                 await store.settle(outcomes)
             released = await store.release_worker(worker, cause, started)
         except StoreError as error:
-            log.warning("the end of %s is not reported yet: %s", worker, error)
+            log.warning("the end of %s could not be reported yet: %s", worker, error)
             await asyncio.sleep(backoff.next())
             continue
         total += released

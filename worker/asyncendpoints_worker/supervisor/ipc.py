@@ -1,6 +1,7 @@
-"""What supervisor and child say to each other: msgpack messages, each after its length in 4 bytes.
+"""Messages between supervisor and child: msgpack, each after its length in 4 bytes.
 
-What must be known even of a child that can say nothing any more stands on the board instead.
+What must be known even of a child that can send nothing any more is on the run status page instead
+(engine/run_status.py).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _LENGTH: Final = struct.Struct(">I")
 
 
 class Init(msgspec.Struct, tag=True):
-    """The first message to a child: everything it needs to begin. `endpoint`: the document."""
+    """The first message to a child: all it needs to start. `endpoint` is the resource document."""
 
     endpoint: dict[str, Any]
     concurrency: int
@@ -44,7 +45,7 @@ class Init(msgspec.Struct, tag=True):
 def init_of(
     endpoint: AsyncEndpoint, settings: Settings, folders: Iterable[Path], policy: Policy
 ) -> Init:
-    """Return what a child of a worker of `endpoint` is told first."""
+    """Return the first message to a child of a worker of `endpoint`."""
     worker, file = endpoint.spec.worker, settings.redis_url_file
     return Init(
         endpoint=endpoint.document(),
@@ -60,95 +61,95 @@ def init_of(
 
 
 class Assign(msgspec.Struct, tag=True):
-    """`worker` is registered: claim as it."""
+    """`worker` is registered: claim under this id."""
 
     worker: str
 
 
-class Gone(msgspec.Struct, tag=True):
+class LeaseLost(msgspec.Struct, tag=True):
     """`worker` lost its lease: abandon its jobs."""
 
     worker: str
 
 
 class Cancel(msgspec.Struct, tag=True):
-    """Clients canceled the jobs under these claim numbers."""
+    """The jobs under these claim numbers were canceled."""
 
     numbers: list[int]
 
 
 class Drain(msgspec.Struct, tag=True):
-    """Claim nothing more; end when nothing runs and all is delivered."""
+    """Claim nothing more; end when nothing runs and all outcomes are delivered."""
 
 
 class ReleaseAll(msgspec.Struct, tag=True):
-    """The time to finish is over: end what runs and hand it back."""
+    """The drain time is over: stop running attempts and release their jobs."""
 
 
 class Reconcile(msgspec.Struct, tag=True):
-    """The store thinks you hold more than you do: compare."""
+    """The store counts more jobs held here than the child does: compare."""
 
 
-class Follow(msgspec.Struct, tag=True):
+class ApplyPolicy(msgspec.Struct, tag=True):
     """The policy has changed."""
 
     policy: Policy
 
 
 class Ready(msgspec.Struct, tag=True):
-    """Handlers are imported and started: the child can claim."""
+    """Handlers are imported and start-up functions have run: the child can claim."""
 
     handlers: tuple[str, ...]
 
 
-class Refused(msgspec.Struct, tag=True):
-    """A fault in what the user gave; the child ends with status 2."""
+class StartupFailed(msgspec.Struct, tag=True):
+    """The handlers cannot be used; the child ends with status 2."""
 
     message: str
 
 
-class Doubt(msgspec.Struct, tag=True):
-    """A claim was refused for want of a lease."""
+class CheckLease(msgspec.Struct, tag=True):
+    """A claim was refused for lack of a lease."""
 
     worker: str
 
 
-class Vacated(msgspec.Struct, tag=True):
-    """Nothing of the lost incarnation runs any more."""
+class RegisterAgain(msgspec.Struct, tag=True):
+    """Nothing runs any more under the worker id that lost its lease."""
 
 
-class Figures(msgspec.Struct, tag=True):
-    """What the child has measured since it began."""
+class MetricsReport(msgspec.Struct, tag=True):
+    """What the child has counted since it started."""
 
     snapshot: Snapshot
 
 
-ToChild = Init | Assign | Gone | Cancel | Drain | ReleaseAll | Reconcile | Follow
-ToSupervisor = Ready | Refused | Doubt | Vacated | Figures
+ToChild = Init | Assign | LeaseLost | Cancel | Drain | ReleaseAll | Reconcile | ApplyPolicy
+ToSupervisor = Ready | StartupFailed | CheckLease | RegisterAgain | MetricsReport
 
 In = TypeVar("In")
 
 
 class Channel(Generic[In]):
-    """One end of the pipe; receives messages of the types `incoming`."""
+    """One end of the connection; receives messages of the types `incoming`."""
 
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, incoming: Any
     ) -> None:
-        """Speak over a stream; `open_channel` makes one."""
+        """Use a stream; `open_channel` creates one."""
         self._reader = reader
         self._writer = writer
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder: msgspec.msgpack.Decoder[In] = msgspec.msgpack.Decoder(incoming)
 
     def send(self, message: ToChild | ToSupervisor) -> None:
-        """Send without waiting; to a peer that is gone, nothing."""
+        """Send without waiting; does nothing if the peer has gone."""
         if not self._writer.is_closing():
             data = self._encoder.encode(message)
             self._writer.write(_LENGTH.pack(len(data)) + data)
 
     async def receive(self) -> In | None:
-        """Return the next message, None when the peer is gone."""
+        """Return the next message, or None once the peer has gone."""
         try:
             (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
             return self._decoder.decode(await self._reader.readexactly(length))
@@ -156,7 +157,7 @@ class Channel(Generic[In]):
             return None
 
     async def finish(self) -> None:
-        """Close this end once everything that was sent has left this process."""
+        """Close this end after everything that was sent has left this process."""
         self._writer.close()
         try:
             await self._writer.wait_closed()
@@ -169,6 +170,6 @@ class Channel(Generic[In]):
 
 
 async def open_channel(sock: socket.socket, incoming: Any) -> Channel[Any]:
-    """Make a channel of one end of a socket pair."""
+    """Create a channel on one end of a socket pair."""
     reader, writer = await asyncio.open_unix_connection(sock=sock)
     return Channel(reader, writer, incoming)

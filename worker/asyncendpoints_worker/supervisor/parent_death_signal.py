@@ -1,4 +1,4 @@
-"""How a child ends with its supervisor, whatever either of them is doing at that moment."""
+"""Ends a child together with its supervisor, whatever either of them is doing at that moment."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _PR_SET_CHILD_SUBREAPER: Final = 36
 
 
 def end_with_parent(parent: int, descriptor: int) -> None:
-    """Let this process and its group be killed when `parent` ends.
+    """Kill this process and its group when `parent` ends.
 
-    The kernel does it on Linux, even while the GIL is held. Elsewhere, and for what this process
-    has started itself, a thread waits for the end of a pipe whose other end only the parent has.
+    The kernel does it on Linux, even while the GIL is held. On other systems, and for processes
+    that this one has started, a thread waits for the end of a pipe that only the parent can write.
     """
     if sys.platform == "linux":
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before we could ask to be told
+    if os.getppid() != parent:  # it ended before the request was made
         os._exit(1)
 
     def watch() -> None:
@@ -29,16 +29,16 @@ def end_with_parent(parent: int, descriptor: int) -> None:
             pass
         os.killpg(0, signal.SIGKILL)
 
-    threading.Thread(target=watch, name="lifeline", daemon=True).start()
+    threading.Thread(target=watch, name="parent-death", daemon=True).start()
 
 
-def adopt_orphans() -> None:
-    """Become the parent of what children leave behind (Linux), so that it can be ended."""
+def become_subreaper() -> None:
+    """Become the parent of orphaned descendants (Linux), so that they can be killed and reaped."""
     if sys.platform == "linux":
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def _prctl(option: int, value: int) -> None:
-    # Not allowed in some sandboxes; then the thread's way is what there is.
+    # Some sandboxes forbid it; then only the thread remains.
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(option, value, 0, 0, 0)

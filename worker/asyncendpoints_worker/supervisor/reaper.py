@@ -1,8 +1,8 @@
-"""Takes in processes that ended, and ends what a dead child has left behind.
+"""Reaps ended processes, and kills what a dead child has left behind: its process group, and what
+has left that group.
 
-That is its process group, and what had left the group.
-
-A job must not be handed out again while a process of its last run still works (docs/rules.md S14).
+A job must not be given out again while a process of its last attempt still works
+(docs/rules.md S14).
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 VARIABLE: Final = "ASYNCENDPOINTS_CHILD"
-"""Set in a child's environment, so that what it starts can be told from what others started."""
+"""Set in a child's environment, to identify the processes that it starts."""
 
 
 def reap(own: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Wait for every process that has ended; yield number and exit status of those in `own`.
+    """Wait for every process that has ended; yield pid and exit status of those in `own`.
 
-    The others came to us because their parents ended: PID 1 takes them in, and nobody else will.
-    While a child is not waited for, nobody else can have its process group's number; so its group
-    is killed first.
+    The others were reparented to this process when their parents ended, and only it can reap them.
+    Until a child is waited for, its process group id cannot be reused: so its group is killed
+    first.
     """
-    if not hasattr(os, "waitid"):  # macOS before Python 3.13, where there is nothing to adopt
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13, where nothing is reparented to us
         for pid in own:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
@@ -51,12 +51,12 @@ def kill_group(leader: int) -> None:
     """Kill the process group of a child that has not been waited for yet."""
     try:
         os.killpg(leader, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
+    except (ProcessLookupError, PermissionError):  # macOS raises the latter for zombies
         return
 
 
 def kill_tagged(tag: str, proc: Path = Path("/proc")) -> int:
-    """Kill processes that carry the environment of child `tag` (Linux); return how many."""
+    """Kill processes that have the environment of child `tag` (Linux); return how many."""
     wanted = f"{VARIABLE}={tag}".encode()
     killed = 0
     for folder in proc.glob("[0-9]*"):
@@ -65,5 +65,5 @@ def kill_tagged(tag: str, proc: Path = Path("/proc")) -> int:
                 os.kill(int(folder.name), signal.SIGKILL)
                 killed += 1
         except (OSError, ValueError):
-            continue  # it has ended, or is another user's
+            continue  # it has ended, or belongs to another user
     return killed

@@ -1,4 +1,4 @@
-"""How a supervisor comes to its store: at once or not at all, or however long that takes."""
+"""How a supervisor connects to its store at start: at once or not at all, or waiting for it."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from asyncendpoints_core.store.recovery import release_older
 
 if TYPE_CHECKING:
     from asyncendpoints_core.store.redis import RedisStore
-    from asyncendpoints_worker.engine.heartbeat import Heart
-    from asyncendpoints_worker.identity import Names
+    from asyncendpoints_worker.engine.heartbeat import Heartbeat
+    from asyncendpoints_worker.identity import WorkerIds
 
 log = logging.getLogger("asyncendpoints.worker")
 
 
-async def enter(store: RedisStore, heart: Heart, names: Names) -> None:
-    """Connect, follow the policy in force, and take back what a predecessor in this pod has left.
+async def open_store(store: RedisStore, heartbeat: Heartbeat, ids: WorkerIds) -> None:
+    """Connect, apply the policy in force, and release what a predecessor in this pod has left.
 
     Raises StoreError.
     """
     health = await store.open()
-    heart.follow(await store.configure(heart.policy, overwrite=False))
-    await release_older(store, names.pod, names.nonce)
+    heartbeat.apply_policy(await store.configure(heartbeat.policy, overwrite=False))
+    await release_older(store, ids.pod, ids.nonce)
     for warning in health.warnings:
         log.warning("Redis: %s", warning)
 
 
-async def enter_patiently(store: RedisStore, heart: Heart, names: Names) -> None:
-    """Enter, waiting out an outage. Raises StoreError for what waiting does not mend.
+async def wait_for_store(store: RedisStore, heartbeat: Heartbeat, ids: WorkerIds) -> None:
+    """Open the store, waiting while it is unavailable. Raises other StoreErrors.
 
-    For pods: the kubelet starts a container that ends anew after pauses of up to five minutes, and
-    those would go on when the store is long back.
+    For pods: the kubelet restarts a container that ends with pauses of up to five minutes, and
+    those would continue after the store is available again.
     """
-    backoff, told = Backoff(), False
+    backoff, logged = Backoff(), False
     while True:
         try:
-            return await enter(store, heart, names)
+            return await open_store(store, heartbeat, ids)
         except StoreUnavailable as error:
-            if not told:
+            if not logged:
                 log.warning("waiting for the store: %s", error)
-                told = True
+                logged = True
         await asyncio.sleep(backoff.next())

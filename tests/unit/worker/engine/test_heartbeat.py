@@ -1,24 +1,25 @@
-"""The heart of a supervisor: a member that ends while the store is asked is told nothing."""
+"""The heartbeat of a supervisor: a holder that ends during the call gets no reply."""
 
 from collections.abc import Sequence
 
+from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.jobs.records import Claim
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.protocol import Beat, BeatReply, WorkerInfo
-from asyncendpoints_worker.engine.heartbeat import Heart
+from asyncendpoints_worker.engine.heartbeat import Heartbeat
 
 
 class Child:
-    """A member whose shared page is gone once it has ended, as a real child's is."""
+    """A lease holder whose run status page is closed once it has ended, as a real child's is."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.worker, self.draining, self.strange_beats = name, "", False, 0
-        self.ended, self.told = False, 0
+        self.name, self.worker, self.draining, self.excess_beats = name, "", False, 0
+        self.ended, self.reads = False, 0
 
     @property
     def held(self) -> int:
-        self.told += 1
+        self.reads += 1
         if self.ended:
             raise ValueError("mmap closed or invalid")
         return 0
@@ -29,14 +30,14 @@ class Child:
     def registered(self, worker: str) -> None:
         self.worker = worker
 
-    def refused(self) -> None: ...
-    def gone(self) -> None: ...
+    def id_taken(self) -> None: ...
+    def lease_lost(self) -> None: ...
     def cancel(self, claims: Sequence[Claim]) -> None: ...
     def reconcile(self) -> None: ...
-    def follow(self, policy: Policy) -> None: ...
+    def apply_policy(self, policy: Policy) -> None: ...
 
 
-async def test_a_member_that_ends_during_a_beat_is_left_alone() -> None:
+async def test_a_holder_that_ends_during_a_heartbeat_is_left_alone() -> None:
     first, second = Child("first"), Child("second")
     children = [first, second]
 
@@ -50,5 +51,5 @@ async def test_a_member_that_ends_during_a_beat_is_left_alone() -> None:
     store = EndsOne()
     await store.open()
     policy = await store.configure(Policy())
-    await Heart(store, policy, lambda: children).beat()
-    assert (first.told, second.told) == (1, 2)
+    await Heartbeat(store, SystemTime(), policy, lambda: children).beat()
+    assert (first.reads, second.reads) == (1, 2)

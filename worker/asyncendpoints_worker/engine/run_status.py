@@ -1,8 +1,9 @@
-"""What a child shows its supervisor without sending it: a page of memory that both have mapped.
+"""The run status page: memory that a child process and its supervisor have both mapped, in which
+the child shows what it runs.
 
-A message could be lost in a crash or wait behind a full pipe; what is written here before a
-handler starts is there whatever the handler does, a segmentation fault or a held GIL included, and
-costs a fraction of a microsecond. Times are of the monotonic clock, which all processes share.
+A message could be lost in a crash or wait behind a full socket buffer. What is written here before
+a handler starts stays, even after a segmentation fault or while the GIL is held, and costs a
+fraction of a microsecond. Times are of the monotonic clock, which all processes share.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Claim
 
 if TYPE_CHECKING:
-    from asyncendpoints_worker.engine.slots import Slot
+    from asyncendpoints_worker.handlers.attempt import RunningAttempt
 
-# tick (loop alive, seconds), jobs held (running, or outcome not delivered).
+# Last tick of the event loop (seconds), jobs held (running, or outcome not delivered).
 _HEADER = struct.Struct("<dI4x")
-# used, generation, attempt, max attempts, claim number, deadline (seconds), job id.
+# Used, generation, attempt, max attempts, claim number, deadline (seconds), job id.
 _ENTRY = struct.Struct("<B3xIIIQd16s")
 _USED: Final = 1
 
 
 class Running(NamedTuple):
-    """One attempt that has begun and not ended. `deadline` is monotonic time in seconds."""
+    """An attempt whose code has started and not ended."""
 
     claim: Claim
     generation: int
@@ -37,9 +38,9 @@ class Running(NamedTuple):
 
 
 def create(slots: int) -> int:
-    """Make an unnamed file for `slots` attempts and return its descriptor."""
+    """Create an unnamed file for `slots` attempts and return its descriptor."""
     if hasattr(os, "memfd_create"):
-        descriptor: int = os.memfd_create("asyncendpoints-board")
+        descriptor: int = os.memfd_create("asyncendpoints-run-status")
     else:
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
@@ -52,54 +53,54 @@ def slots_in(descriptor: int) -> int:
     return (os.fstat(descriptor).st_size - _HEADER.size) // _ENTRY.size
 
 
-class Board:
+class RunStatusPage:
     """The child's side: writes."""
 
     def __init__(self, descriptor: int) -> None:
-        """Map the file that `create` made."""
+        """Map the file that `create` has created."""
         self._page = mmap.mmap(descriptor, 0)
         self._free = [
             _HEADER.size + index * _ENTRY.size for index in reversed(range(slots_in(descriptor)))
         ]
 
     def tick(self, now: float, held: int) -> None:
-        """Say that the loop runs, at monotonic time `now`, and how many jobs are held."""
+        """Show that the event loop runs, at monotonic time `now`, and how many jobs are held."""
         _HEADER.pack_into(self._page, 0, now, held)
 
-    def enter(self, slot: Slot) -> None:
-        """Show an attempt, before any code of the user's sees it."""
-        offset = slot.index = self._free.pop()
-        job = slot.claimed.job
+    def enter(self, attempt: RunningAttempt) -> None:
+        """Show an attempt, before user code sees it."""
+        offset = attempt.status_entry = self._free.pop()
+        job = attempt.claimed.job
         _ENTRY.pack_into(
             self._page,
             offset,
             0,
-            slot.generation,
+            attempt.generation,
             job.attempt,
             job.max_attempts,
-            slot.claim.number,
-            slot.deadline,
+            attempt.claim.number,
+            attempt.deadline,
             job.id,
         )
-        self._page[offset] = _USED  # last, so that a torn entry is no entry
+        self._page[offset] = _USED  # last, so that a half-written entry does not count
 
-    def leave(self, slot: Slot) -> None:
-        """Take an attempt away: its code has ended."""
-        self._page[slot.index] = 0
-        self._free.append(slot.index)
+    def leave(self, attempt: RunningAttempt) -> None:
+        """Remove an attempt whose code has ended."""
+        self._page[attempt.status_entry] = 0
+        self._free.append(attempt.status_entry)
 
 
-class BoardView:
-    """The supervisor's side: reads. It closes its descriptor with `close`."""
+class RunStatusView:
+    """The supervisor's side: reads. `close` closes its descriptor too."""
 
     def __init__(self, descriptor: int) -> None:
-        """Map the file that `create` made."""
+        """Map the file that `create` has created."""
         self._descriptor = descriptor
         self._page = mmap.mmap(descriptor, 0)
 
     @property
     def tick(self) -> float:
-        """When the child's loop ran last; 0 before its first time."""
+        """When the child's event loop ran last; 0 before its first tick."""
         return float(_HEADER.unpack_from(self._page)[0])
 
     @property
@@ -108,14 +109,14 @@ class BoardView:
         return int(_HEADER.unpack_from(self._page)[1])
 
     def running(self, worker: str) -> list[Running]:
-        """Return the attempts that have begun and not ended, as claims of `worker`."""
+        """Return the attempts that run, as claims of `worker`."""
         found = []
         for offset in range(_HEADER.size, len(self._page), _ENTRY.size):
             if self._page[offset] != _USED:
                 continue
             entry = self._page[offset : offset + _ENTRY.size]
             if entry != self._page[offset : offset + _ENTRY.size]:
-                continue  # it changed while being read: ended, or only just begun
+                continue  # it changed while being read: just ended or just started
             _, generation, attempt, most, number, deadline, job_id = _ENTRY.unpack(entry)
             claim = Claim(JobId(job_id), number, worker)
             found.append(Running(claim, generation, attempt, most, deadline))

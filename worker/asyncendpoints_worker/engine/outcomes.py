@@ -1,0 +1,125 @@
+"""What becomes of an attempt: the error or the stop that ended it, as an outcome for the store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING, Final
+
+from asyncendpoints_core.errors import PermanentError, RetryAfter
+from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs.records import (
+    MAX_ERROR_CHARS,
+    ErrorCode,
+    JobError,
+    Outcome,
+    canceled,
+    fail,
+    release,
+    retry_later,
+    timed_out,
+)
+from asyncendpoints_core.jobs.retry import decide
+from asyncendpoints_worker.handlers.attempt import (
+    AttemptFailed,
+    ConnectionLost,
+    NotDelivered,
+    RunningAttempt,
+    Stop,
+)
+
+if TYPE_CHECKING:
+    from asyncendpoints_core.jobs.policy import Policy
+    from asyncendpoints_core.jobs.records import Claim, ClaimedJob, Job
+
+log = logging.getLogger("asyncendpoints.worker")
+MAX_CODE_BYTES: Final = 255
+MISSING_DELAY_MS: Final = 2_000
+TIMEOUT_MESSAGE: Final = "the execution timeout passed"
+
+
+def failed(
+    attempt: RunningAttempt, error: BaseException, policy: Policy, *, draining: bool
+) -> Outcome:
+    """Return the outcome of an attempt that ended with `error`."""
+    claim, job = attempt.claim, attempt.claimed.job
+    if isinstance(error, asyncio.CancelledError | TimeoutError) and attempt.stop is not None:
+        return stopped(claim, attempt.stop, (job.attempt, job.max_attempts), policy)
+    if isinstance(error, NotDelivered):
+        return release(claim, started=False)
+    if draining and isinstance(error, ConnectionLost):
+        return release(claim)
+    after_ms = None
+    if isinstance(error, PermanentError):
+        reason = JobError(_code_of(error), _text_of(error))
+    elif isinstance(error, RetryAfter):
+        reason = JobError(ErrorCode.HANDLER_ERROR, _text_of(error), True)
+        after_ms = round(error.seconds * 1000)
+    elif isinstance(error, AttemptFailed):
+        reason, after_ms = error.error, error.retry_after_ms
+    else:
+        reason = JobError(ErrorCode.HANDLER_ERROR, _text_of(error), True)
+        _log(job, error)
+    decision = decide(policy.retry, job.attempt, job.max_attempts, reason, random.random, after_ms)
+    if decision.delay_ms is None:
+        return fail(claim, reason)
+    return retry_later(claim, reason, decision.delay_ms)
+
+
+def stopped(claim: Claim, why: Stop, run: tuple[int, int], policy: Policy) -> Outcome:
+    """Return the outcome of an attempt that had to end early.
+
+    `run` is its number and the maximum number of attempts.
+    """
+    if why is Stop.CANCEL:
+        return canceled(claim)
+    if why is Stop.TIMEOUT:
+        reason = JobError(ErrorCode.EXECUTION_TIMEOUT, TIMEOUT_MESSAGE, True)
+        decision = decide(policy.retry, *run, reason, random.random)
+        return timed_out(claim, reason, decision.delay_ms)
+    return release(claim)
+
+
+def handler_missing(claimed: ClaimedJob, *, final: bool) -> Outcome:
+    """Return the outcome of a job that has no handler here: failed if `final`, else left to other
+    workers, which may be of a version that has it.
+    """
+    name = claimed.job.name
+    error = JobError(ErrorCode.HANDLER_MISSING, f'no handler for jobs named "{name}"', True)
+    log.warning(error.message, extra={"job_id": ids.text(claimed.job.id)})
+    if final:
+        return fail(claimed.claim, error)
+    return release(claimed.claim, started=False, delay_ms=MISSING_DELAY_MS, error=error)
+
+
+def _text_of(error: BaseException) -> str:
+    """Return `str(error)` as a client may see it: UTF-8, at most 1,000 characters."""
+    try:
+        text = str(error)
+    except Exception:
+        return ""
+    return text[:MAX_ERROR_CHARS].encode(errors="replace").decode()
+
+
+def _code_of(error: PermanentError) -> str:
+    """Return the error's code, at most 255 bytes of it; `permanent` if it is not a string, such
+    as a status number: the job has to end all the same.
+    """
+    code: object = error.code
+    if not (isinstance(code, str) and code):
+        return ErrorCode.PERMANENT
+    return code.encode(errors="replace")[:MAX_CODE_BYTES].decode(errors="ignore")
+
+
+def _log(job: Job, error: BaseException) -> None:
+    log.warning(
+        "handler failed",
+        exc_info=error,
+        extra={
+            "job_id": ids.text(job.id),
+            "job_name": job.name,
+            "attempt": job.attempt,
+            "traceparent": job.traceparent,
+        },
+    )

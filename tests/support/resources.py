@@ -207,9 +207,11 @@ def _worker(name: str, says: str, **worker: Any) -> Invalid:
 _VOLUME = {"name": "data", "emptyDir": {}}
 
 INVALID = [
-    Invalid("name-too-long", {"metadata": {"name": "r" * 51}}, "metadata.name has more than 50"),
-    Invalid("name-with-dot", {"metadata": {"name": "re.ports"}}, "must begin with a letter and"),
-    Invalid("name-with-digit", {"metadata": {"name": "1reports"}}, "must begin with a letter"),
+    Invalid(
+        "name-too-long", {"metadata": {"name": "r" * 51}}, "metadata.name must have at most 50"
+    ),
+    Invalid("name-with-dot", {"metadata": {"name": "re.ports"}}, "must start with a letter and"),
+    Invalid("name-with-digit", {"metadata": {"name": "1reports"}}, "must start with a letter"),
     _spec("no-routes", "spec.routes: Required value", routes=None),
     _spec("empty-routes", "spec.routes in body should have at least 1 items", routes=[]),
     _route("path-twice", "spec.routes[1]: Duplicate value", {"path": "/a"}, {"path": "/a"}),
@@ -217,12 +219,12 @@ INVALID = [
     _route("path-with-trailing-slash", "spec.routes[0].path in body", {"path": "/reports/"}),
     _route("path-with-double-slash", "spec.routes[0].path in body", {"path": "/a//b"}),
     _route("path-half-parameter", "spec.routes[0].path in body", {"path": "/a/x{b}"}),
-    _route("path-reserved-jobs", "are the gateway's own", {"path": "/jobs/{id}"}),
-    _route("path-reserved-docs", "are the gateway's own", {"path": "/docs"}),
-    _route("path-reserved-openapi", "are the gateway's own", {"path": "/openapi.json"}),
-    _route("path-begins-with-parameter", "a segment that is no parameter", {"path": "/{a}/b"}),
-    _route("path-dot-segment", "segments that clients resolve away", {"path": "/a/../b"}),
-    _route("parameter-twice", "a parameter appears twice", {"path": "/a/{x}/b/{x}"}),
+    _route("path-reserved-jobs", "are reserved for the gateway", {"path": "/jobs/{id}"}),
+    _route("path-reserved-docs", "are reserved for the gateway", {"path": "/docs"}),
+    _route("path-reserved-openapi", "are reserved for the gateway", {"path": "/openapi.json"}),
+    _route("path-begins-with-parameter", "the first segment must be a literal", {"path": "/{a}/b"}),
+    _route("path-dot-segment", "the segments . and .., which clients resolve", {"path": "/a/../b"}),
+    _route("parameter-twice", "parameter names must be unique", {"path": "/a/{x}/b/{x}"}),
     _route("method-unknown", "Unsupported value", {"path": "/a", "methods": ["GET"]}),
     _route("method-twice", "Duplicate value", {"path": "/a", "methods": ["POST", "POST"]}),
     _route("job-name", "spec.routes[0].job", {"path": "/a", "job": "build report"}),
@@ -244,25 +246,27 @@ INVALID = [
     _worker("volume-twice", "Duplicate value", volumes=[_VOLUME, _VOLUME]),
     _worker(
         "volume-of-the-operator",
-        "are the operator's",
+        "are reserved for the operator",
         volumes=[{"name": "asyncendpoints-tmp", "emptyDir": {}}],
     ),
     _worker(
         "mount-unknown",
-        "each name must be that of a volume",
+        "each name must be the name of a volume",
         volumeMounts=[{"name": "data", "mountPath": "/data"}],
     ),
     _worker(
         "mount-over-ours",
-        "is the operator's, and / cannot",
+        "must not be / or below /etc/asyncendpoints",
         volumes=[_VOLUME],
         volumeMounts=[{"name": "data", "mountPath": "/etc/asyncendpoints-redis"}],
     ),
-    _worker("label-of-the-operator", "belongs to the operator", labels={"asyncendpoints.io/a": ""}),
+    _worker(
+        "label-of-the-operator", "is reserved for the operator", labels={"asyncendpoints.io/a": ""}
+    ),
     _worker("label-value", "spec.worker.labels.team", labels={"team": "not a label"}),
     _worker(
         "rollout-stuck",
-        "maxSurge and maxUnavailable cannot both be 0",
+        "maxSurge and maxUnavailable must not both be 0",
         rollout={"maxSurge": 0, "maxUnavailable": "0%"},
     ),
     _worker("surge", "maxSurge", rollout={"maxSurge": "a lot"}),
@@ -297,8 +301,10 @@ INVALID = [
         redis={"url": "redis://r", "secretRef": {"name": "r"}},
     ),
     _spec("redis-scheme", "must be a Redis URL", redis={"url": "http://redis"}),
-    _spec("redis-password", "must hold no user or password", redis={"url": "redis://:x@redis"}),
-    _spec("redis-query", "must hold no user", redis={"url": "redis://r?PassWord=x"}),
+    _spec(
+        "redis-password", "must not contain a user or password", redis={"url": "redis://:x@redis"}
+    ),
+    _spec("redis-query", "must not contain a user", redis={"url": "redis://r?PassWord=x"}),
     _spec("redis-durability", "Unsupported value", redis={"durability": "none"}),
     _spec("on-delete", "Unsupported value", onDelete="Forget"),
     _spec("unknown-field", 'unknown field "spec.reties"', reties={"maxRetries": 1}),

@@ -1,4 +1,4 @@
-"""From files that users write to endpoints, or to every fault with its line and column."""
+"""Loads endpoints from files, or reports every fault with its line and column."""
 
 from asyncendpoints_core.manifest.loader import Loaded, Manifest, check, load
 

@@ -1,4 +1,4 @@
-"""Loads resources from files: endpoints, or every fault with its field, file, line and column."""
+"""Loads endpoints from files, or returns every fault with its field, file, line and column."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from asyncendpoints_core.resource import API_VERSION, KIND, AsyncEndpoint, Route
 from asyncendpoints_core.resource.routes import conflicts
 
 MAX_FILE_BYTES: Final = 4_194_304
-"""Larger than any resource a cluster takes, and small enough to be read whole."""
+"""Larger than any resource that a cluster accepts, and small enough to read at once."""
 
-# metav1.ObjectMeta: known here, so that a misspelt field of it is found as well.
+# The fields of metav1.ObjectMeta, to detect misspelled ones.
 _METADATA: Final = (
     "annotations",
     "creationTimestamp",
@@ -40,20 +40,20 @@ _METADATA: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """An endpoint and where it came from."""
+    """An endpoint and its source."""
 
     endpoint: AsyncEndpoint
     file: Path
     document: Document
 
     def fault(self, location: Location, message: str) -> Fault:
-        """Return a fault of a later check at its place in the file: ("spec", "worker"), "…"."""
+        """Return a fault of a later check with its position: ("spec", "worker"), "…"."""
         return self.document.fault(location, message)
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What was loaded. With faults, `loaded` holds the endpoints that had none."""
+    """The loaded endpoints, without the ones that have faults."""
 
     loaded: tuple[Loaded, ...]
     faults: tuple[Fault, ...]
@@ -65,10 +65,10 @@ class Manifest:
 
 
 def load(paths: Iterable[str | Path], *, cluster: bool = False) -> Manifest:
-    """Load every endpoint of the files; `cluster` adds the checks of a cluster.
+    """Load every endpoint of the files; `cluster` adds the requirements of a cluster.
 
-    Nothing is raised for a bad file: whatever is wrong is among the faults, in the order of files
-    and lines. A file holds one or more YAML documents (JSON is YAML), each an AsyncEndpoint.
+    A file has one or more YAML documents (JSON is YAML), each an AsyncEndpoint. Invalid files do
+    not raise: their faults are returned in the order of files and lines.
     """
     loaded: list[Loaded] = []
     faults: list[Fault] = []
@@ -87,13 +87,13 @@ def load(paths: Iterable[str | Path], *, cluster: bool = False) -> Manifest:
             if endpoint is not None and not found:
                 loaded.append(Loaded(endpoint, Path(path), document))
         if not documents:
-            here.append(Fault((), f"holds no {KIND}", str(path)))
+            here.append(Fault((), f"does not contain an {KIND}", str(path)))
         faults += sorted(here, key=lambda fault: (fault.line, fault.column))
     return Manifest(tuple(loaded), tuple(faults))
 
 
 def _read(path: Path) -> str | Fault:
-    """Return the text of a file, or why there is none."""
+    """Return the text of a file, or why it cannot be read."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
@@ -102,7 +102,7 @@ def _read(path: Path) -> str | Fault:
     except OSError as error:
         return Fault((), (error.strerror or "cannot be read").lower(), str(path))
     if len(data) > MAX_FILE_BYTES:
-        return Fault((), f"is larger than {MAX_FILE_BYTES} bytes", str(path))
+        return Fault((), f"must be at most {MAX_FILE_BYTES} bytes", str(path))
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -115,7 +115,7 @@ def _read(path: Path) -> str | Fault:
 def check(
     document: Document, *, cluster: bool = False
 ) -> tuple[AsyncEndpoint | None, tuple[Fault, ...]]:
-    """Turn a document into an endpoint; return what is wrong with it, one fault a place."""
+    """Return the endpoint in a document (None if invalid) and its faults, one per field."""
     if document.value is None:
         return None, tuple(document.faults)
     faults = [*document.faults, *_kind_faults(document)]
@@ -131,23 +131,23 @@ def check(
         faults += _conflicts_beside(document, {tuple(line["loc"]) for line in errors})
     if endpoint is not None and cluster:
         faults += [document.fault(f.location, f.message) for f in cluster_faults(endpoint)]
-    # Of several faults at one place the first is the cause.
+    # Of several faults of one field the first is the cause.
     ordered = sorted(faults, key=lambda fault: fault.path)
     once = [next(group) for _, group in groupby(ordered, key=lambda fault: fault.path)]
     return endpoint, tuple(once)
 
 
 def _of_items(error: ErrorDetails) -> bool:
-    """Tell whether a list counts as too short only because pydantic refused some of its items."""
+    """Whether a list is too short only because some of its items are invalid."""
     return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
 
 
 def _kind_faults(document: Document) -> Iterator[Fault]:
-    """Say what a document is when it is not one of ours."""
+    """Check that a document is an AsyncEndpoint."""
     value = document.value
     if not isinstance(value, dict):
         yield document.fault(
-            (), f"must be a mapping with apiVersion, kind, metadata and spec, of {KIND}"
+            (), f"must be an {KIND}: a mapping with apiVersion, kind, metadata and spec"
         )
         return
     for name, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):
@@ -166,11 +166,11 @@ def _metadata_faults(document: Document) -> Iterator[Fault]:
 
 
 def _conflicts_beside(document: Document, faulty: set[Location]) -> Iterator[Fault]:
-    """Compare the routes that are right by themselves when others, or other fields, are not.
+    """Find conflicts among the valid routes if other routes are invalid.
 
-    The model compares routes only once all of them are valid; a person wants both at once.
+    The model compares routes only if all of them are valid, but users want all faults at once.
     """
-    bad = {place[2] for place in faulty if place[:2] == ("spec", "routes") and len(place) > 2}
+    bad = {where[2] for where in faulty if where[:2] == ("spec", "routes") and len(where) > 2}
     spec = document.value.get("spec")
     raw = spec.get("routes") if isinstance(spec, dict) else None
     if not bad or not isinstance(raw, list):
@@ -182,7 +182,7 @@ def _conflicts_beside(document: Document, faulty: set[Location]) -> Iterator[Fau
 
 
 def _named_twice(document: Document, first: dict[tuple[str, str], Fault]) -> Iterator[Fault]:
-    """Refuse a second endpoint of the same namespace and name, in this file or an earlier one."""
+    """Report a second endpoint of the same namespace and name, in this file or an earlier one."""
     value: Any = document.value
     metadata = value.get("metadata") if isinstance(value, dict) else None
     if not isinstance(metadata, dict) or value.get("kind") != KIND:
@@ -195,5 +195,6 @@ def _named_twice(document: Document, first: dict[tuple[str, str], Fault]) -> Ite
     if earlier is not here:
         where = f"{earlier.file}:{earlier.line}"
         yield document.fault(
-            ("metadata", "name"), f'the endpoint "{namespace}/{name}" is in {where} already'
+            ("metadata", "name"),
+            f'duplicate endpoint "{namespace}/{name}", first defined in {where}',
         )

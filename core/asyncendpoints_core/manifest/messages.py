@@ -1,4 +1,4 @@
-"""Says what is wrong with a field, in a sentence that ends with what to write instead."""
+"""Error messages for fields, with a suggestion what to write instead."""
 
 import difflib
 import re
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.common.faults import Fault
     from asyncendpoints_core.manifest.yaml_reader import Document
 
-_SHOWN: Final = 40  # characters of a value repeated in a message
+_SHOWN: Final = 40  # characters of a value that are quoted in a message
 
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
 _BYTES: Final = {
@@ -24,33 +24,32 @@ _BYTES: Final = {
 
 
 def explain(document: "Document", error: "ErrorDetails") -> "Fault":
-    """Turn one error of the model into a fault at its place in the document."""
+    """Convert a validation error of the model to a fault with its position in the document."""
     kind = error["type"]
     location, owners = resolve(error["loc"])
     if kind == "extra_forbidden":
-        name = error["loc"][-1]  # as it was written, even where it is a Python attribute
+        name = error["loc"][-1]  # as written, even if it is a Python attribute
         return document.fault((*location[:-1], name), _unknown(str(name), owners[-1]), at_key=True)
     context = error.get("ctx", {})
     if kind == "rule_of_parent":
         return document.fault(location[:-1], context["message"], at_key=True)
     if kind == "missing":
         return document.fault(location, "required field is missing")
-    say = _MESSAGES.get(kind)
-    raw = document.raw(location)
-    message = say(_Value(error["input"], raw, str(location[-1])), context) if say else error["msg"]
-    return document.fault(location, message)
+    describe = _MESSAGES.get(kind)
+    value = _Value(error["input"], document.raw(location), str(location[-1]))
+    return document.fault(location, describe(value, context) if describe else error["msg"])
 
 
 def _unknown(name: str, owner: type[Record] | None) -> str:
     siblings = names_of(owner) if owner else []
     hint = guess(name, siblings)
-    if not hint and (places := homes(name)):
-        hint = f"; it belongs to {' or '.join(places[:2])}"
+    if not hint and (parents := homes(name)):
+        hint = f"; it belongs in {' or '.join(parents[:2])}"
     return "unknown field" + hint
 
 
 def guess(name: str, known: Iterable[str]) -> str:
-    """Return "; did you mean X?" for the known name that is most like `name`, or nothing."""
+    """Return "; did you mean X?" with the known name most similar to `name`, or ""."""
     plain = {_plain(candidate): candidate for candidate in known}
     close = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.7)
     return f"; did you mean {plain[close[0]]}?" if close else ""
@@ -61,7 +60,7 @@ def _plain(name: str) -> str:
 
 
 class _Value:
-    """A value that was refused: as parsed, as written, and the name of its field."""
+    """A rejected value: as parsed, as written, and the name of its field."""
 
     def __init__(self, value: Any, raw: str, name: str) -> None:
         self.value, self.raw, self.name = value, raw, name
@@ -75,7 +74,7 @@ class _Value:
         if isinstance(value, int | float):
             return f"is the number {self.raw or value}"
         if isinstance(value, str) and "://" in value:
-            return "is text"  # a URL in the wrong place may hold a password
+            return "is text"  # a URL in the wrong field may contain a password
         if isinstance(value, str):
             short = value if len(value) <= _SHOWN else value[: _SHOWN - 1] + "…"
             return f'is the text "{short}"'
@@ -94,7 +93,7 @@ def _text(value: _Value, _: Mapping[str, Any]) -> str:
 def _number(wanted: str, whole: bool) -> Callable[[_Value, Mapping[str, Any]], str]:
     pattern = r"[-+]?\d+" if whole else r"[-+]?\d+(\.\d+)?"
 
-    def say(value: _Value, _: Mapping[str, Any]) -> str:
+    def describe(value: _Value, _: Mapping[str, Any]) -> str:
         start = f"must be {wanted}, but {value}"
         if not isinstance(value.value, str):
             return start
@@ -104,11 +103,11 @@ def _number(wanted: str, whole: bool) -> Callable[[_Value, Mapping[str, Any]], s
         amount = _amount(text, value.name)
         return start if amount is None else f"{start}; write {amount}"
 
-    return say
+    return describe
 
 
 def _amount(text: str, name: str) -> str | None:
-    """Return what a text such as 5m or 1Mi means in the field's unit, seconds or bytes."""
+    """Convert a text such as 5m or 1Mi to the field's unit, seconds or bytes."""
     parts = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)", text)
     units = _SECONDS if name.endswith("Seconds") else _BYTES if name.endswith("Bytes") else {}
     factor = units.get(parts[2].lower()) if parts else None
@@ -127,7 +126,7 @@ def _list(value: _Value, _: Mapping[str, Any]) -> str:
     if isinstance(value.value, bool | int | float | str):
         return f"must be a list, but {value}; write [{value.raw or value.value}]"
     if isinstance(value.value, dict):
-        return 'must be a list, but is a mapping; begin each item with "- "'
+        return 'must be a list, but is a mapping; start each item with "- "'
     return f"must be a list, but {value}"
 
 
@@ -143,21 +142,21 @@ def _choice(value: _Value, context: Mapping[str, Any]) -> str:
 
 
 def _limit(words: str, key: str) -> Callable[[_Value, Mapping[str, Any]], str]:
-    def say(value: _Value, context: Mapping[str, Any]) -> str:
+    def describe(value: _Value, context: Mapping[str, Any]) -> str:
         limit = context[key]
         limit = f"{limit:g}" if isinstance(limit, float) else limit
         return f"must be {words} {limit}, but is {value.raw or value.value}"
 
-    return say
+    return describe
 
 
 def _length(words: str, key: str, what: str) -> Callable[[_Value, Mapping[str, Any]], str]:
-    def say(value: _Value, context: Mapping[str, Any]) -> str:
+    def describe(value: _Value, context: Mapping[str, Any]) -> str:
         limit = context[key]
         noun = what if limit != 1 else what.removesuffix("s")
         return f"must have {words} {limit} {noun}, but has {len(value.value)}"
 
-    return say
+    return describe
 
 
 def _pattern(_: _Value, context: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The AsyncEndpoint resource: one model for files on a laptop and for objects in a cluster."""
+"""The AsyncEndpoint resource: one model for local files and for objects in a cluster."""
 
 from asyncendpoints_core.resource.cluster import MAX_NAME_LENGTH, cluster_faults
 from asyncendpoints_core.resource.gateway import (

@@ -1,7 +1,7 @@
-"""What every part of the resource is made of: the strict record and the types its fields share.
+"""The base class of all records of the resource, and the types that their fields share.
 
-Each field carries its limits and a description that teaches; from these come the faults of
-`validate`, the CRD's schema, `kubectl explain` and docs/resource.md.
+Each field has its limits and a description: the source of the messages of `validate`, the CRD's
+schema, `kubectl explain` and docs/resource.md.
 """
 
 import json
@@ -42,15 +42,14 @@ class Role(StrEnum):
 
 
 def alias_of(attribute: str) -> str:
-    """Return the resource's name of an attribute: max_body_bytes → maxBodyBytes, list_ → list."""
+    """Return an attribute's name in the resource: max_body_bytes → maxBodyBytes, list_ → list."""
     return to_camel(attribute.rstrip("_"))
 
 
 class Record(BaseModel):
-    """A frozen part of the resource: strict types, unknown fields refused, camelCase outside.
+    """A frozen part of the resource: strict types, no unknown fields, camelCase in documents.
 
-    In Python it is built with attribute names; documents are read by `AsyncEndpoint.parse`, which
-    takes the resource's own names only.
+    Python code uses attribute names; `AsyncEndpoint.parse` accepts the names of documents only.
     """
 
     model_config = ConfigDict(
@@ -68,17 +67,17 @@ class Record(BaseModel):
     read_by: ClassVar[Role | None] = None
 
 
-def broken(message: str) -> PydanticCustomError:
-    """Return the error of a rule of ours, to be raised in a validator at the field it is about."""
+def invalid(message: str) -> PydanticCustomError:
+    """Return the error that a validator raises for its field."""
     return PydanticCustomError("rule", "{message}", {"message": message})
 
 
-def broken_around(message: str) -> PydanticCustomError:
-    """Return the error of a rule about the record that the field at hand is a part of."""
+def invalid_parent(message: str) -> PydanticCustomError:
+    """Return the error that a field's validator raises for the record around the field."""
     return PydanticCustomError("rule_of_parent", "{message}", {"message": message})
 
 
-# What a pattern means, for people: a fault says this instead of showing the expression.
+# The meaning of each pattern, which error messages show instead of the expression.
 PATTERNS: Final[dict[str, str]] = {}
 
 
@@ -91,15 +90,15 @@ def pattern(expression: str, meaning: str) -> str:
 
 DNS_LABEL: Final = pattern(
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-    'lower-case letters, digits and "-", beginning and ending with a letter or digit',
+    'lower-case letters, digits and "-", starting and ending with a letter or digit',
 )
 DNS_SUBDOMAIN: Final = pattern(
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
-    'lower-case letters, digits, "-" and ".", beginning and ending with a letter or digit',
+    'lower-case letters, digits, "-" and ".", starting and ending with a letter or digit',
 )
 SECRET_KEY: Final = pattern(r"^[-._a-zA-Z0-9]+$", 'letters, digits, "-", "_" and "."')
 ENV_NAME: Final = pattern(
-    r"^[A-Za-z_][A-Za-z0-9_]*$", "letters, digits and _, not beginning with a digit"
+    r"^[A-Za-z_][A-Za-z0-9_]*$", "letters, digits and _, not starting with a digit"
 )
 ABSOLUTE_PATH: Final = pattern(
     r"^/[^:\x00]*$", 'an absolute path without ":", such as /etc/reports'
@@ -111,24 +110,24 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=DN
 ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN)]
 """The name of a Kubernetes object."""
 SecretKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=SECRET_KEY)]
-"""The name of an entry of a Secret or ConfigMap."""
+"""A key of a Secret or ConfigMap."""
 EnvName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=ENV_NAME)]
 """The name of an environment variable."""
 
 T = TypeVar("T")
 
 Items = Annotated[tuple[T, ...], Strict(False)]
-"""A list in the resource, a tuple in Python."""
+"""A list in documents, a tuple in Python."""
 
 
 def _plain_object(value: dict[str, Any]) -> dict[str, Any]:
-    """Refuse a pass-through object that is no JSON or too large to be one by intent."""
+    """Reject a pass-through object that is not JSON, or unreasonably large."""
     try:
         size = len(json.dumps(value, allow_nan=False).encode())
     except (TypeError, ValueError, RecursionError):
-        raise broken("holds something that is no JSON (text keys, no dates, no NaN)") from None
+        raise invalid("must be valid JSON: text keys, no dates, no NaN") from None
     if size > MAX_OBJECT_BYTES:
-        raise broken(f"is larger than {MAX_OBJECT_BYTES} bytes")
+        raise invalid(f"must be at most {MAX_OBJECT_BYTES} bytes")
     return value
 
 
@@ -137,7 +136,7 @@ AnyObject = Annotated[
     AfterValidator(_plain_object),
     WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True}),
 ]
-"""An object of Kubernetes' own, passed through and checked by the API server, not by us."""
+"""A Kubernetes object that is passed through; the API server validates it."""
 
 _PERCENT: Final = re.compile(r"^(100|[1-9]?[0-9])%$")
 
@@ -147,7 +146,7 @@ def _int_or_percent(value: object) -> int | str:
         return value
     if isinstance(value, str) and _PERCENT.match(value):
         return value
-    raise broken('must be a whole number of pods from 0 to 1000, or a share such as "25%"')
+    raise invalid('must be a whole number of pods from 0 to 1000, or a percentage such as "25%"')
 
 
 IntOrPercent = Annotated[
@@ -161,30 +160,34 @@ IntOrPercent = Annotated[
         }
     ),
 ]
-"""A number of pods, or a share of them in percent."""
+"""A number of pods, or a percentage of them."""
 
 _QUALIFIED_NAME: Final = re.compile(r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")
 _PREFIX: Final = re.compile(DNS_SUBDOMAIN)
 _LABEL_VALUE: Final = re.compile(r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")
 
 OWN_PREFIX: Final = "asyncendpoints.io/"
-"""Labels and annotations with this prefix are the operator's."""
+"""The prefix of labels and annotations that is reserved for the operator."""
 
 
 def _check_keys(value: Mapping[str, str]) -> None:
     for key in value:
         prefix, slash, name = key.rpartition("/")
         if (slash and not _PREFIX.match(prefix)) or not _QUALIFIED_NAME.match(name):
-            raise broken(f'"{key}" is no name of a label or annotation, such as example.com/team')
+            raise invalid(
+                f'"{key}" is not a valid label or annotation key, such as example.com/team'
+            )
         if key.startswith(OWN_PREFIX):
-            raise broken(f"{OWN_PREFIX}… belongs to the operator")
+            raise invalid(f"the prefix {OWN_PREFIX} is reserved for the operator")
 
 
 def _labels(value: dict[str, str]) -> dict[str, str]:
     _check_keys(value)
     for key, text in value.items():
         if not _LABEL_VALUE.match(text):
-            raise broken(f'the value of "{key}" is no label value: letters, digits, "-", "_", "."')
+            raise invalid(
+                f'the value of "{key}" is not a valid label value: letters, digits, "-", "_", "."'
+            )
     return value
 
 
@@ -211,13 +214,13 @@ Annotations = Annotated[
 
 
 def unique(what: str, key: Callable[[Any], object] = lambda item: item) -> AfterValidator:
-    """Return a check that no two items of a list are the same by `key`."""
+    """Return a validator that no two items of a list have the same `key`."""
 
     def check(items: tuple[T, ...]) -> tuple[T, ...]:
         seen = set()
         for item in items:
             if key(item) in seen:
-                raise broken(f'the {what} "{key(item)}" is there twice')
+                raise invalid(f'duplicate {what} "{key(item)}"')
             seen.add(key(item))
         return items
 
@@ -225,23 +228,23 @@ def unique(what: str, key: Callable[[Any], object] = lambda item: item) -> After
 
 
 def exactly_one(record: Mapping[str, object], names: tuple[str, ...], needed: bool = True) -> None:
-    """Refuse a record in which not exactly one (or, if not `needed`, more than one) is set.
+    """Reject a record in which not exactly one (or, if not `needed`, more than one) is set.
 
-    To be called by the validator of the last of `names` with the values before it: an invalid one
-    is not among them, and then nothing is said, since it has a fault of its own.
+    Called by the validator of the last of `names`, with the values before it. An invalid value is
+    not among them and is reported by itself.
     """
     if not all(name in record for name in names):
         return
-    present = [alias_of(name) for name in names if record[name] is not None]
-    listed = " or ".join(alias_of(name) for name in names)
-    if len(present) > 1:
-        raise broken_around(f"set {listed}, but only one of them")
+    present = sum(record[name] is not None for name in names)
+    listed = ", ".join(map(alias_of, names))
+    if present > 1:
+        raise invalid_parent(f"set only one of {listed}")
     if not present and needed:
-        raise broken_around(f"needs {listed}")
+        raise invalid_parent(f"set one of {listed}")
 
 
 class SecretRef(Record):
-    """One entry of a Secret in the resource's own namespace."""
+    """A key of a Secret in the namespace of the resource."""
 
     name: ObjectName = Field(description="Name of the Secret, in the namespace of the resource.")
-    key: SecretKey = Field(description="Entry of the Secret that holds the value.")
+    key: SecretKey = Field(description="Key of the Secret that holds the value.")

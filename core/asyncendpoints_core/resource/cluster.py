@@ -1,4 +1,4 @@
-"""What a cluster asks of a resource beyond what one machine does."""
+"""Requirements that a resource must meet in a cluster only."""
 
 import re
 from typing import TYPE_CHECKING, Final
@@ -9,33 +9,33 @@ if TYPE_CHECKING:
     from asyncendpoints_core.resource.model import AsyncEndpoint
 
 MAX_NAME_LENGTH: Final = 50
-"""Characters of an endpoint's name: what its children add still fits the name of a Service."""
+"""Characters of an endpoint's name, so that the names of its child objects fit a Service's."""
 
 _SERVICE_NAME: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
 def cluster_faults(endpoint: "AsyncEndpoint") -> tuple[Fault, ...]:
-    """Return what keeps a valid endpoint from a cluster; its schema there refuses the same."""
+    """Return why a valid endpoint is not valid in a cluster; the CRD rejects the same."""
     faults = []
     name = endpoint.metadata.name
     if len(name) > MAX_NAME_LENGTH:
         faults.append(
             Fault(
                 ("metadata", "name"),
-                f"has {len(name)} characters; {MAX_NAME_LENGTH} fit, because the names of "
-                "Services are made from it",
+                f"has {len(name)} characters, but at most {MAX_NAME_LENGTH} are allowed: the names "
+                "of Services are derived from it",
             )
         )
     if not _SERVICE_NAME.fullmatch(name):
         faults.append(
             Fault(
                 ("metadata", "name"),
-                "must begin with a letter and have no dots, because the names of Services are "
-                "made from it",
+                "must start with a letter and must not contain dots: the names of Services are "
+                "derived from it",
             )
         )
     if endpoint.spec.worker.image is None:
-        faults.append(Fault(("spec", "worker"), "a cluster needs image: the image of your code"))
+        faults.append(Fault(("spec", "worker"), "image is required in a cluster"))
     first: dict[str, int] = {}
     for index, route in enumerate(endpoint.spec.routes):
         earlier = first.setdefault(route.path, index)
@@ -43,8 +43,8 @@ def cluster_faults(endpoint: "AsyncEndpoint") -> tuple[Fault, ...]:
             faults.append(
                 Fault(
                     ("spec", "routes", index, "path"),
-                    f"is the path of spec.routes[{earlier}] too: in a cluster each path is one "
-                    "route; give a parameter another name, or use the methods of one route",
+                    f"duplicates the path of spec.routes[{earlier}]: each path is one route in a "
+                    "cluster; rename a parameter, or list several methods in one route",
                 )
             )
     return tuple(faults)

@@ -1,4 +1,4 @@
-"""The gateway's part of the resource: limits, who may call it, and how it is reached."""
+"""The gateway's part of the resource: limits, access, and how clients reach it."""
 
 from typing import Annotated, Any, Final, Literal
 
@@ -20,7 +20,7 @@ from asyncendpoints_core.resource.base import (
 from asyncendpoints_core.resource.pods import PodOptions, Rollout
 
 BASE_PATH: Final = pattern(
-    r"^(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)*$", "a path such as /api/v1, without a slash at its end"
+    r"^(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)*$", "a path such as /api/v1, without a trailing slash"
 )
 ORIGIN: Final = pattern(
     r"^(\*|https?://[A-Za-z0-9.:\[\]-]+)$", "an origin such as https://app.example.com, or *"
@@ -37,16 +37,16 @@ FilePath = Annotated[str, StringConstraints(min_length=1, max_length=4_096)]
 
 
 class Tokens(Record):
-    """Where the bearer tokens are: one a line, read again when they change."""
+    """The source of the bearer tokens, one per line; changes are picked up without a restart."""
 
     secret_ref: SecretRef | None = Field(
-        default=None, description="Entry of a Secret with the tokens, one a line."
+        default=None, description="Key of a Secret with the tokens, one per line."
     )
     file: FilePath | None = Field(
         default=None,
         validate_default=True,
-        description="File with the tokens, one a line; a relative path starts at the folder of "
-        "the resource's file. For `asyncendpoints run` and mounted volumes.",
+        description="File with the tokens, one per line; a relative path is relative to the "
+        "directory of the resource's file. For `asyncendpoints run` and mounted volumes.",
     )
 
     @field_validator("file")
@@ -57,21 +57,21 @@ class Tokens(Record):
 
 
 class Auth(Record):
-    """Who may call the gateway."""
+    """Authentication of clients."""
 
     tokens: Tokens = Field(
-        description="Bearer tokens, any of which opens every path but the probes (several, so that "
-        "they can be changed one after the other). They are compared in constant time.",
+        description="Bearer tokens; any of them gives access to everything but the probes. "
+        "Several tokens allow rotation. They are compared in constant time.",
     )
 
 
 class Cors(Record):
-    """Which web pages of other origins may call the gateway."""
+    """Cross-origin requests from browsers."""
 
     allow_origins: Annotated[Items[Origin], unique("origin")] = Field(
         min_length=1,
         max_length=32,
-        description='Origins such as https://app.example.com; "*" is every one.',
+        description='Allowed origins, such as https://app.example.com; "*" allows all.',
     )
 
 
@@ -82,34 +82,34 @@ class Service(Record):
         default="ClusterIP", description="Type of the Service. Default: ClusterIP."
     )
     annotations: Annotations = Field(
-        default={}, description="Annotations, for a cloud's load balancer. Default: none."
+        default={}, description="Annotations, such as for a cloud load balancer. Default: none."
     )
 
 
 class Ingress(Record):
-    """An Ingress for the gateway. A path in front of it is `gateway.basePath`."""
+    """An Ingress for the gateway. Its path is `gateway.basePath`."""
 
     class_name: ObjectName | None = Field(
         default=None, description="IngressClass. Absent: the cluster's default."
     )
     host: Hostname = Field(description="Host name that clients use.")
     tls_secret: ObjectName | None = Field(
-        default=None, description="Secret with the certificate of the host. Absent: plain HTTP."
+        default=None, description="Secret with the TLS certificate. Absent: plain HTTP."
     )
     annotations: Annotations = Field(
-        default={}, description="Annotations, for the controller or cert-manager. Default: none."
+        default={}, description="Annotations, such as for cert-manager. Default: none."
     )
 
 
 class ParentRef(Record):
-    """A Gateway of the Gateway API that the route hangs on."""
+    """A Gateway of the Gateway API that the route attaches to."""
 
     name: ObjectName = Field(description="Name of the Gateway.")
     namespace: Annotated[str, Field(max_length=63, pattern=DNS_LABEL)] | None = Field(
-        default=None, description="Its namespace. Absent: the resource's own."
+        default=None, description="Namespace of the Gateway. Absent: that of the resource."
     )
     section_name: ObjectName | None = Field(
-        default=None, description="Its listener. Absent: every one."
+        default=None, description="Listener of the Gateway. Absent: all listeners."
     )
 
 
@@ -117,74 +117,75 @@ class HttpRoute(Record):
     """An HTTPRoute of the Gateway API for the gateway."""
 
     parent_refs: Items[ParentRef] = Field(
-        min_length=1, max_length=8, description="Gateways that the route hangs on."
+        min_length=1, max_length=8, description="Gateways that the route attaches to."
     )
     hostnames: Annotated[Items[Hostname], unique("host name")] = Field(
         default=(),
         max_length=16,
-        description="Host names that clients use. Default: all of the Gateway's.",
+        description="Host names that clients use. Default: all host names of the Gateway.",
     )
     annotations: Annotations = Field(default={}, description="Annotations. Default: none.")
 
 
 class GatewaySpec(PodOptions):
-    """The HTTP side: it takes requests, answers 202, and tells how jobs are doing."""
+    """The HTTP gateway: it accepts requests with 202 and reports the state of jobs."""
 
     replicas: Annotated[int, Role.OPERATOR] = Field(
         default=2,
         ge=0,
         le=100,
-        description="Pods of the gateway. 0 stops it: Ready=False, reason GatewayStopped. "
-        "Default: 2.",
+        description="Number of gateway pods. 0 stops the gateway: Ready=False, reason "
+        "GatewayStopped. Default: 2.",
     )
     max_body_bytes: Annotated[int, Role.GATEWAY] = Field(
         default=1_048_576,
         ge=0,
         le=16_777_216,
-        description="Largest body of a request, in bytes, after decoding gzip or deflate; a larger "
-        "one is answered 413. Bodies are kept in Redis: larger inputs belong into object storage, "
-        "and their address into the body. Default: 1048576 (1 MiB).",
+        description="Maximum size of a request body in bytes, after decoding gzip or deflate; "
+        "larger ones are rejected with 413. Bodies are stored in Redis: put larger inputs into "
+        "object storage and their URL into the body. Default: 1048576 (1 MiB).",
     )
     max_header_bytes: Annotated[int, Role.GATEWAY] = Field(
         default=16_384,
         ge=4_096,
         le=262_144,
-        description="Largest head of a request (all headers together), in bytes; a larger one is "
-        "answered 431. Default: 16384 (16 KiB).",
+        description="Maximum size of all request headers together, in bytes; larger ones are "
+        "rejected with 431. Default: 16384 (16 KiB).",
     )
     max_waiters: Annotated[int, Role.GATEWAY] = Field(
         default=1_000,
         ge=0,
         le=100_000,
-        description="Requests of one gateway pod that may wait at a time (long polls, event "
-        "streams, Prefer: wait). One more is answered at once instead of waiting. Default: 1000.",
+        description="Maximum number of concurrently waiting requests in one gateway pod (long "
+        "polls, event streams, Prefer: wait). Further ones are answered immediately instead of "
+        "waiting. Default: 1000.",
     )
     base_path: Annotated[BasePath, Role.GATEWAY, Role.OPERATOR] = Field(
         default="",
-        description="Path that a proxy in front takes away, such as /api/v1: it is put before the "
-        "Location, the links and OpenAPI's servers. Default: none.",
+        description="Path prefix that a proxy in front of the gateway strips, such as /api/v1. It "
+        "is prepended to Location, links and the OpenAPI server URL. Default: none.",
     )
     list_: Annotated[bool, Role.GATEWAY] = Field(
         default=True,
-        description="Whether GET /jobs lists jobs. false where clients must not see each other's. "
-        "Default: true.",
+        description="Whether GET /jobs lists jobs. Set to false if clients must not see each "
+        "other's jobs. Default: true.",
     )
     auth: Annotated[Auth | None, Role.GATEWAY, Role.OPERATOR] = Field(
         default=None,
-        description="Bearer tokens that guard everything but the probes. Absent: whoever reaches "
-        "the gateway may use it.",
+        description="Bearer tokens that clients must send, except for the probes. Absent: no "
+        "authentication.",
     )
     cors: Annotated[Cors | None, Role.GATEWAY] = Field(
-        default=None, description="Web pages of other origins that may call. Absent: none."
+        default=None, description="Origins that browsers may call from. Absent: none."
     )
     service: Annotated[Service, Role.OPERATOR] = Field(
         default=Service(), description="The Service in front of the pods."
     )
     ingress: Annotated[Ingress | None, Role.OPERATOR] = Field(
-        default=None, description="An Ingress to make as well. Absent: none."
+        default=None, description="Create an Ingress. Absent: none."
     )
     http_route: Annotated[HttpRoute | None, Role.OPERATOR] = Field(
-        default=None, description="An HTTPRoute (Gateway API) to make as well. Absent: none."
+        default=None, description="Create an HTTPRoute (Gateway API). Absent: none."
     )
     rollout: Annotated[Rollout, Role.OPERATOR] = Field(
         default=Rollout(), description="How pods are replaced when their template changes."
@@ -192,24 +193,11 @@ class GatewaySpec(PodOptions):
 
 
 class NetworkPolicy(Record):
-    """NetworkPolicies for the pods: nobody may connect to workers, and some to the gateway."""
+    """NetworkPolicies that deny connections to workers and restrict those to the gateway."""
 
     gateway_from: Items[AnyObject] = Field(
         default=(),
         max_length=16,
         description="Peers that may reach the gateway, as in a NetworkPolicy (podSelector, "
-        "namespaceSelector, ipBlock). Default: everyone.",
+        "namespaceSelector, ipBlock). Default: all.",
     )
-
-
-__all__ = [
-    "Auth",
-    "Cors",
-    "GatewaySpec",
-    "HttpRoute",
-    "Ingress",
-    "NetworkPolicy",
-    "ParentRef",
-    "Service",
-    "Tokens",
-]

@@ -1,4 +1,4 @@
-"""The resource as a whole, and what follows from it for the store."""
+"""The resource as a whole, and the policy that the store derives from it."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
@@ -13,7 +13,7 @@ from pydantic import (
 
 from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.jobs.retry import RetryPolicy
-from asyncendpoints_core.resource.base import Label, ObjectName, Record, Role, broken
+from asyncendpoints_core.resource.base import Label, ObjectName, Record, Role, invalid
 from asyncendpoints_core.resource.gateway import GatewaySpec, NetworkPolicy
 from asyncendpoints_core.resource.queue import (
     QueueSpec,
@@ -37,7 +37,7 @@ Replicas = Annotated[int, Field(ge=0, le=MAX_REPLICAS)]
 
 
 class Metadata(Record):
-    """The parts of an object's metadata that mean something here; the others are passed over."""
+    """The parts of an object's metadata that are used; others are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -57,61 +57,62 @@ class Metadata(Record):
 
 
 class EndpointSpec(Record):
-    """What an endpoint is to do. Needed: `routes`, and one of worker.handlers and worker.http."""
+    """The desired endpoint. Required: `routes`, and worker.handlers or worker.http."""
 
     routes: Routes = Field(description="Requests that become jobs, at least one route.")
     gateway: GatewaySpec = Field(
-        default=GatewaySpec(), description="The HTTP side: limits, who may call, how it is reached."
+        default=GatewaySpec(), description="The HTTP gateway: limits, access, and exposure."
     )
-    worker: WorkerSpec = Field(description="The workers: what code runs, and where.")
+    worker: WorkerSpec = Field(description="The workers: the code to run and its pods.")
     replicas: Annotated[Replicas | None, Role.OPERATOR] = Field(
         default=None,
-        description="Pins the number of workers and stops autoscaling; 0 is allowed. This is what "
-        "`kubectl scale` writes; `asyncendpoints unpin` takes it away. Leave it out of files in "
-        "Git. Absent: autoscaling.",
+        description="Pins the number of workers and stops autoscaling; 0 is allowed. Set by "
+        "`kubectl scale`, removed by `asyncendpoints unpin`. Leave it out of files in Git. "
+        "Absent: autoscaling.",
     )
     autoscaling: Annotated[AutoscalingSpec, Role.OPERATOR] = Field(
-        default=AutoscalingSpec(), description="How many workers there are, by the work there is."
+        default=AutoscalingSpec(), description="Scaling of the workers by the number of jobs."
     )
     queue: Annotated[QueueSpec, Role.STORE] = Field(
-        default=QueueSpec(), validate_default=True, description="How much may wait, and how long."
+        default=QueueSpec(), validate_default=True, description="Limits of the queue."
     )
     retry: Annotated[RetrySpec, Role.STORE] = Field(
-        default=RetrySpec(), description="What happens when a job fails."
+        default=RetrySpec(), description="Retries of failed jobs."
     )
     timeouts: Annotated[TimeoutsSpec, Role.WORKER, Role.STORE, Role.OPERATOR] = Field(
-        default=TimeoutsSpec(), description="How long a job may run, and when a worker is dead."
+        default=TimeoutsSpec(), description="Timeouts of jobs and workers."
     )
     retention: Annotated[RetentionSpec, Role.STORE] = Field(
-        default=RetentionSpec(), description="How long finished jobs can be asked for."
+        default=RetentionSpec(), description="Retention of finished jobs."
     )
     redis: RedisSpec = Field(
         default=RedisSpec(),
         description="The Redis of this endpoint. Absent: the operator's own. "
-        "`asyncendpoints run` ignores it unless told --redis.",
+        "`asyncendpoints run` uses --redis instead.",
     )
     suspend: Annotated[bool, Role.STORE, Role.OPERATOR] = Field(
         default=False,
-        description="true: jobs are accepted and none is run; what runs is finished. Time to live "
-        "stands still meanwhile. Default: false.",
+        description="true: jobs are accepted but not run; running jobs finish. The time to live of "
+        "waiting jobs is paused. Default: false.",
     )
     class_name: Annotated[Label | None, Role.OPERATOR] = Field(
         default=None,
-        description="Which operator is meant, where several run. Absent: the one without a class.",
+        description="Class of the operator that manages this resource, if there are several. "
+        "Absent: the operator without a class.",
     )
     on_delete: Annotated[Literal["Keep", "Purge"], Role.OPERATOR] = Field(
         default="Keep",
-        description="What becomes of the jobs when the resource is deleted. Keep: they stay for 10 "
-        "minutes, and a resource of the same name made in that time adopts them. Purge: they are "
-        "deleted at once. Either way no new ones are accepted. Default: Keep.",
+        description="What happens to the jobs when the resource is deleted. Keep: they are kept "
+        "for 10 minutes, in which a new resource of the same name adopts them. Purge: they are "
+        "deleted immediately. No new jobs are accepted in either case. Default: Keep.",
     )
     report_failures: Annotated[bool, Role.OPERATOR] = Field(
         default=False,
         description="Whether the status shows the last 5 failures with their messages (256 "
-        "characters each). Messages may hold personal data. Default: false.",
+        "characters each). Messages may contain personal data. Default: false.",
     )
     network_policy: Annotated[NetworkPolicy | None, Role.OPERATOR] = Field(
-        default=None, description="NetworkPolicies to make for the pods. Absent: none."
+        default=None, description="Create NetworkPolicies for the pods. Absent: none."
     )
 
     @field_validator("queue")
@@ -119,14 +120,14 @@ class EndpointSpec(Record):
     def _takes_one_body(cls, value: QueueSpec, info: ValidationInfo) -> QueueSpec:
         gateway = info.data.get("gateway")
         if gateway is not None and value.max_bytes < gateway.max_body_bytes:
-            raise broken(
+            raise invalid(
                 f"maxBytes ({value.max_bytes}) must be at least gateway.maxBodyBytes "
-                f"({gateway.max_body_bytes}), or a body of that size could never be accepted"
+                f"({gateway.max_body_bytes}), or bodies of that size would never be accepted"
             )
         return value
 
     def policy(self) -> Policy:
-        """Return what the store decides by, in the store's units."""
+        """Return the policy of the store, in the store's units."""
         return Policy(
             max_depth=self.queue.max_depth,
             max_bytes=self.queue.max_bytes,
@@ -149,7 +150,7 @@ class EndpointSpec(Record):
 
     @property
     def drain_seconds(self) -> float:
-        """How long a worker that is told to end may go on, in seconds."""
+        """How long a terminating worker may finish its jobs, in seconds."""
         drain = self.timeouts.drain_seconds
         return self.timeouts.execution_seconds if drain is None else drain
 
@@ -159,31 +160,31 @@ def _ms(seconds: float) -> int:
 
 
 class AsyncEndpoint(Record):
-    """An endpoint: requests that are answered 202 at once and become jobs that workers run."""
+    """An endpoint: requests are accepted with 202 and become jobs that workers run."""
 
     api_version: Literal["asyncendpoints.io/v1alpha1"] = Field(description=f"Always {API_VERSION}.")
     kind: Literal["AsyncEndpoint"] = Field(description=f"Always {KIND}.")
     metadata: Metadata = Field(description="Name, namespace, labels and annotations.")
-    spec: EndpointSpec = Field(description="What the endpoint is to do.")
+    spec: EndpointSpec = Field(description="The desired endpoint.")
 
     @model_validator(mode="before")
     @classmethod
     def _without_status(cls, value: Any) -> Any:
-        """Drop the status: it is the operator's, and a live object has one."""
+        """Drop the status of a live object: the operator writes it."""
         if isinstance(value, Mapping) and "status" in value:
             return {key: part for key, part in value.items() if key != "status"}
         return value
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Self:
-        """Read a document (a parsed file, or an object from the cluster).
+        """Parse a document (of a file, or an object from the cluster).
 
-        Raises pydantic.ValidationError; `manifest.load` turns that into faults with their places.
+        Raises pydantic.ValidationError; `manifest.load` turns that into faults with line numbers.
         """
         return cls.model_validate(document, by_alias=True, by_name=False)
 
     def document(self) -> dict[str, Any]:
-        """Return the resource with every default written out, as `parse` reads it again."""
+        """Return the resource with all defaults, as `parse` accepts it."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     @property

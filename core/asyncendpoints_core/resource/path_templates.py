@@ -1,8 +1,7 @@
-"""Path templates: how they are written, which overlap, and which of them a request's path matches.
+"""Path templates: parsing, conflicts, and matching a request's path.
 
-Pure functions over text, used when a resource is validated and by the gateway for each request.
-Templates and matching are those of the HTTP contract: segments that are a literal or a whole
-`{identifier}`, the raw path split first and each segment decoded once, no redirects.
+A segment of a template is a literal or a whole `{parameter}`. A raw path is split first, then each
+segment is decoded once; there are no redirects.
 """
 
 import re
@@ -16,13 +15,13 @@ from asyncendpoints_core.errors import TemplateError
 MAX_PATH_LENGTH = 512
 """Characters of a path template."""
 MAX_SEGMENTS = 32
-"""Segments of a path template; more would be no path a person reads."""
+"""Segments of a path template."""
 
 TEMPLATE_PATTERN = r"^(/(\{[A-Za-z_][A-Za-z0-9_]*\}|[A-Za-z0-9._~!$&'()*+,;=:@-]+))+$"
-"""The syntax of a template as one linear-time expression, for the schema of the resource."""
+"""The syntax of a template as one linear-time expression, for the CRD."""
 
 RESERVED = ("/jobs and everything below it", "/docs", "/openapi.json")
-"""Paths that belong to the gateway itself."""
+"""Paths that are reserved for the gateway."""
 
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _LITERAL = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+")  # RFC 3986 pchar without percent-encoding
@@ -33,8 +32,8 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 class Template:
     """A parsed path template.
 
-    `shape` is the template with its parameters' names taken away: two templates of one shape match
-    the same paths. In it a literal is its text and a parameter is None.
+    `shape` has the text of each literal and None for each parameter: templates of the same shape
+    match the same paths.
     """
 
     text: str
@@ -45,17 +44,17 @@ class Template:
 def parse_template(text: str) -> Template:
     """Parse a path such as `/reports/{customer}`; raises TemplateError with the reason."""
     if not text.startswith("/"):
-        raise TemplateError(f'a path begins with "/"; write "/{text}"')
+        raise TemplateError(f'must start with "/"; write "/{text}"')
     if text == "/":
-        raise TemplateError('a path needs at least one segment, such as "/reports"')
+        raise TemplateError('must have at least one segment, such as "/reports"')
     if len(text) > MAX_PATH_LENGTH:
-        raise TemplateError(f"a path has at most {MAX_PATH_LENGTH} characters")
+        raise TemplateError(f"must have at most {MAX_PATH_LENGTH} characters")
     segments = text[1:].split("/")
     if len(segments) > MAX_SEGMENTS:
-        raise TemplateError(f"a path has at most {MAX_SEGMENTS} segments")
+        raise TemplateError(f"must have at most {MAX_SEGMENTS} segments")
     if segments[-1] == "":
         raise TemplateError(
-            f'a path does not end with "/": a trailing slash never matches; write "{text[:-1]}"'
+            f'must not end with "/": a trailing slash never matches; write "{text[:-1]}"'
         )
     shape: list[str | None] = []
     names: list[str] = []
@@ -63,7 +62,7 @@ def parse_template(text: str) -> Template:
         name = _parse_segment(segment)
         shape.append(None if name else segment)
         if name in names:
-            raise TemplateError(f"the parameter {{{name}}} appears twice; give each its own name")
+            raise TemplateError(f"duplicate parameter {{{name}}}; parameter names must be unique")
         if name:
             names.append(name)
     return Template(text, tuple(shape), tuple(names))
@@ -72,32 +71,32 @@ def parse_template(text: str) -> Template:
 def _parse_segment(segment: str) -> str | None:
     """Return the name of a parameter segment, None for a literal; raises TemplateError."""
     if segment == "":
-        raise TemplateError('"//" never matches; write one "/" between two segments')
+        raise TemplateError('"//" never matches; write a single "/" between segments')
     if parameter := _PARAMETER.fullmatch(segment):
         return parameter[1]
     if "{" in segment or "}" in segment:
         raise TemplateError(
-            f'"{segment}": a parameter is a whole segment, {{name}}, and its name has letters, '
-            "digits and _ and does not begin with a digit"
+            f'"{segment}": a parameter must be a whole segment, {{name}}, whose name has letters, '
+            "digits and _ and does not start with a digit"
         )
     if segment in {".", ".."}:
-        raise TemplateError(f'"{segment}" is a segment that clients resolve away; name the path')
+        raise TemplateError(f'must not contain the segment "{segment}", which clients resolve')
     if "%" in segment:
-        raise TemplateError(f'"{segment}": a literal is written decoded, without percent signs')
+        raise TemplateError(f'"{segment}": write literals decoded, without percent-encoding')
     if "?" in segment or "#" in segment:
-        raise TemplateError(f'"{segment}": a path has no query and no fragment')
+        raise TemplateError(f'"{segment}": must not contain a query or a fragment')
     if not _LITERAL.fullmatch(segment):
         raise TemplateError(
-            f'"{segment}": a literal has letters, digits and -._~!$&\'()*+,;=:@ only (RFC 3986)'
+            f'"{segment}": a literal may contain letters, digits and -._~!$&\'()*+,;=:@ (RFC 3986)'
         )
     return None
 
 
 def reserved_by(template: Template) -> str | None:
-    """Return which of the gateway's own paths the template could match, or None."""
+    """Return which of the gateway's reserved paths the template could match, or None."""
     first = template.shape[0]
     if first is None:
-        # Everything below /jobs is the gateway's, so a parameter in front could always meet it.
+        # Everything below /jobs is reserved, so a leading parameter can always match it.
         return "/jobs" if len(template.shape) > 1 else "/jobs, /docs and /openapi.json"
     if first == "jobs":
         return "/jobs"
@@ -107,7 +106,7 @@ def reserved_by(template: Template) -> str | None:
 
 
 class Routed(Protocol):
-    """What a router needs to know of a route; the resource's `Route` is one."""
+    """The part of a route that a router needs; the resource's `Route` has it."""
 
     @property
     def path(self) -> str:
@@ -116,14 +115,14 @@ class Routed(Protocol):
 
     @property
     def methods(self) -> Sequence[str]:
-        """Return the HTTP methods it takes, in upper case."""
+        """Return its HTTP methods, in upper case."""
         ...
 
 
 def find_conflicts(routes: Iterable[Routed]) -> Iterator[tuple[int, int, tuple[str, ...]]]:
     """Yield (earlier, later, methods) for every pair of routes that match the same requests.
 
-    Routes whose path does not parse are passed over: they have a fault of their own.
+    Routes with an invalid path are skipped.
     """
     seen: dict[tuple[tuple[str | None, ...], str], int] = {}
     for index, route in enumerate(routes):
@@ -145,7 +144,7 @@ R = TypeVar("R", bound=Routed)
 
 @dataclass(frozen=True, slots=True)
 class Match(Generic[R]):
-    """The route that takes the request, and its parameters, decoded."""
+    """The route that matches the request, and its decoded parameters."""
 
     route: R
     params: dict[str, str]
@@ -165,7 +164,7 @@ class MethodNotAllowed:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """The path is no percent-encoded UTF-8: 400, whether or not a route could have matched."""
+    """The path is not percent-encoded UTF-8: 400, whether or not a route could have matched."""
 
     detail: str
 
@@ -177,7 +176,7 @@ NOT_FOUND = NotFound()
 
 @dataclass(slots=True)
 class _Node(Generic[R]):
-    """A place in the tree of segments: where literals and a parameter lead, and who ends here."""
+    """A node of the segment tree: its children, and the routes that end here by method."""
 
     literals: dict[str, "_Node[R]"] = field(default_factory=dict)
     parameter: "_Node[R] | None" = None
@@ -185,15 +184,16 @@ class _Node(Generic[R]):
 
 
 class Router(Generic[R]):
-    """Finds the route of a request in time that depends on the path's segments, not on the routes.
+    """Finds the route of a request, in time independent of the number of routes.
 
-    A literal beats a parameter, leftmost segment first, among the routes that take the method.
+    Literals take precedence over parameters, leftmost segment first, among the routes with the
+    request's method.
     """
 
     def __init__(self, routes: Iterable[R]) -> None:
-        """Build from valid routes; raises TemplateError for a bad path or for two that clash."""
+        """Build from valid routes; raises TemplateError for an invalid path or a conflict."""
         self._root: _Node[R] = _Node()
-        # Without parameters a path has one spelling that needs no decoding, and beats all others.
+        # Paths without parameters: their plain spelling takes precedence and needs no decoding.
         self._literal: dict[tuple[str, str], R] = {}
         for route in routes:
             self._add(route)
@@ -209,7 +209,7 @@ class Router(Generic[R]):
                 node = node.literals.setdefault(segment, _Node())
         for method in route.methods:
             if method in node.ends:
-                raise TemplateError(f"{method} {route.path} is taken by another route")
+                raise TemplateError(f"{method} {route.path} conflicts with another route")
             node.ends[method] = (route, template.names)
             if not template.names:
                 self._literal[method, route.path] = route
@@ -235,10 +235,10 @@ class Router(Generic[R]):
 def _find(
     node: _Node[R], segments: Sequence[str], depth: int, method: str, allow: set[str]
 ) -> tuple[tuple[R, tuple[str, ...]], list[str]] | None:
-    """Walk the tree, literals first; collect in `allow` the methods of every path that fits.
+    """Walk the tree, literals first; collect in `allow` the methods of every matching path.
 
-    Each node is reached by one way only, so a walk visits at most all nodes once; the parameters'
-    values come back last first.
+    Each node has one parent, so a walk visits every node at most once. The parameters' values are
+    returned in reverse order.
     """
     if depth == len(segments):
         allow.update(node.ends)
@@ -261,14 +261,14 @@ def _find(
 def split_raw_path(raw_path: str) -> list[str] | Malformed:
     """Split a raw path at "/" and decode each segment once, so that %2F stays in its segment.
 
-    The path begins with "/"; the path "/" is one empty segment.
-    Bytes that the server could not decode may be there as surrogate escapes (PEP 383).
+    The path starts with "/"; the path "/" is one empty segment. Undecodable bytes may be surrogate
+    escapes (PEP 383).
     """
     segments = raw_path[1:].split("/")
     if "%" not in raw_path and raw_path.isascii():
         return segments
     if _BAD_ESCAPE.search(raw_path):
-        return Malformed("the path has a percent sign that begins no escape")
+        return Malformed("the path has an invalid percent-encoding")
     try:
         return [
             unquote_to_bytes(segment.encode("utf-8", "surrogateescape")).decode("utf-8")

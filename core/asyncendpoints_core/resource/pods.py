@@ -1,7 +1,6 @@
-"""What a real cluster needs to say about pods, field by field: never a free-form pod template.
+"""The pod options of gateway and workers, instead of a free-form pod template.
 
-Gateway and workers take the same fields. A piece that Kubernetes checks well itself and that is
-deep (affinity, resources, …) is passed through as it is.
+Deep structures that Kubernetes validates itself (affinity, resources, …) are passed through.
 """
 
 from typing import Annotated, Any, Final, Literal
@@ -21,33 +20,36 @@ from asyncendpoints_core.resource.base import (
     Record,
     Role,
     SecretKey,
-    broken,
     exactly_one,
+    invalid,
     pattern,
     unique,
 )
 
 OWN_VOLUME_PREFIX: Final = "asyncendpoints-"
-"""Volumes with this prefix are the operator's."""
+"""The prefix of volume names that is reserved for the operator."""
 OWN_MOUNT: Final = "/etc/asyncendpoints"
-"""Files below paths that begin so (the endpoint, the Redis URL, tokens) are the operator's."""
+"""The prefix of mount paths that is reserved for the operator's own files."""
 
 QUANTITY: Final = pattern(r"^[0-9]+(\.[0-9]+)?([KMGTPE]i?|k)?$", "a size such as 512Mi or 1Gi")
 
 FileMode = Annotated[int, Field(ge=0, le=0o777)]
+DefaultMode = Annotated[
+    FileMode, Field(description="Permission bits of the files. Default: 0644 (420).")
+]
 
 
 class LocalObject(Record):
-    """A reference to an object of the resource's own namespace, by name."""
+    """A reference by name to an object in the namespace of the resource."""
 
     name: ObjectName = Field(description="Name of the object, in the namespace of the resource.")
 
 
 class OptionalObject(LocalObject):
-    """A reference to a ConfigMap or Secret that may be allowed to be absent."""
+    """A reference to a ConfigMap or Secret that may be optional."""
 
     optional: bool = Field(
-        default=False, description="Whether the pod starts when the object is not there."
+        default=False, description="Whether the pod starts if the object does not exist."
     )
 
 
@@ -57,12 +59,12 @@ class EnvVar(Record):
     name: EnvName = Field(description="Name of the variable.")
     value: Annotated[str, Field(max_length=32_768)] | None = Field(
         default=None,
-        description='Its text. Numbers and true or false are quoted in YAML: value: "8".',
+        description='Value of the variable. Quote numbers and booleans in YAML: value: "8".',
     )
     value_from: AnyObject | None = Field(
         default=None,
-        description="Where the value comes from, as in a pod: secretKeyRef, configMapKeyRef, "
-        "fieldRef or resourceFieldRef. Credentials belong here, never into `value`.",
+        description="Source of the value, as in a pod: secretKeyRef, configMapKeyRef, fieldRef or "
+        "resourceFieldRef. Use it for credentials instead of `value`.",
     )
 
     @field_validator("value_from")
@@ -73,18 +75,18 @@ class EnvVar(Record):
 
 
 class EnvFrom(Record):
-    """All entries of a ConfigMap or Secret as environment variables."""
+    """All keys of a ConfigMap or Secret as environment variables."""
 
     prefix: Annotated[str, Field(max_length=256)] = Field(
-        default="", description="Text put before each name. Default: none."
+        default="", description="Prefix of each variable's name. Default: none."
     )
     config_map_ref: OptionalObject | None = Field(
-        default=None, description="The ConfigMap whose entries become variables."
+        default=None, description="The ConfigMap whose keys become variables."
     )
     secret_ref: OptionalObject | None = Field(
         default=None,
         validate_default=True,
-        description="The Secret whose entries become variables.",
+        description="The Secret whose keys become variables.",
     )
 
     @field_validator("secret_ref")
@@ -95,29 +97,29 @@ class EnvFrom(Record):
 
 
 class Toleration(Record):
-    """Lets pods onto nodes with a matching taint."""
+    """Allows pods on nodes with a matching taint."""
 
     key: Annotated[str, Field(max_length=316)] | None = Field(
-        default=None, description="Key of the taint. Absent with `Exists`: every taint."
+        default=None, description="Key of the taint. Absent with `Exists`: all taints."
     )
     operator: Literal["Exists", "Equal"] = Field(
-        default="Equal", description="How key and value are compared. Default: Equal."
+        default="Equal", description="How key and value are matched. Default: Equal."
     )
     value: Annotated[str, Field(max_length=63)] | None = Field(
         default=None, description="Value of the taint, with `Equal`."
     )
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
-        default=None, description="Effect of the taint. Absent: every effect."
+        default=None, description="Effect of the taint. Absent: all effects."
     )
     toleration_seconds: Annotated[int, Field(ge=0, le=31_536_000)] | None = Field(
-        default=None, description="Seconds a pod stays after a NoExecute taint. Absent: for ever."
+        default=None, description="Seconds a pod stays after a NoExecute taint. Absent: forever."
     )
 
 
 class KeyToPath(Record):
-    """One entry of a ConfigMap or Secret as a file."""
+    """One key of a ConfigMap or Secret as a file."""
 
-    key: SecretKey = Field(description="The entry.")
+    key: SecretKey = Field(description="The key.")
     path: Annotated[str, Field(min_length=1, max_length=1_024)] = Field(
         description="Path of the file, relative to the mount."
     )
@@ -126,45 +128,42 @@ class KeyToPath(Record):
     )
 
 
-class ConfigMapVolume(OptionalObject):
-    """The entries of a ConfigMap as files."""
+KeyItems = Annotated[
+    Items[KeyToPath], Field(max_length=64, description="Keys to mount as files. Default: all.")
+]
 
-    items: Items[KeyToPath] = Field(
-        default=(), max_length=64, description="Which entries become which files. Default: all."
-    )
-    default_mode: FileMode = Field(
-        default=0o644, description="Permission bits of the files. Default: 0644 (420)."
-    )
+
+class ConfigMapVolume(OptionalObject):
+    """The keys of a ConfigMap as files."""
+
+    items: KeyItems = ()
+    default_mode: DefaultMode = 0o644
 
 
 class SecretVolume(Record):
-    """The entries of a Secret as files."""
+    """The keys of a Secret as files."""
 
     secret_name: ObjectName = Field(description="Name of the Secret.")
-    items: Items[KeyToPath] = Field(
-        default=(), max_length=64, description="Which entries become which files. Default: all."
-    )
-    default_mode: FileMode = Field(
-        default=0o644, description="Permission bits of the files. Default: 0644 (420)."
-    )
+    items: KeyItems = ()
+    default_mode: DefaultMode = 0o644
     optional: bool = Field(
-        default=False, description="Whether the pod starts when the Secret is not there."
+        default=False, description="Whether the pod starts if the Secret does not exist."
     )
 
 
 class EmptyDirVolume(Record):
-    """Scratch space that ends with the pod."""
+    """Scratch space with the lifetime of the pod."""
 
     medium: Literal["", "Memory"] = Field(
-        default="", description='Where it lives: "" (the node\'s disk, the default) or Memory.'
+        default="", description='Storage medium: "" (the node\'s disk, the default) or Memory.'
     )
     size_limit: Annotated[str, Field(max_length=32, pattern=QUANTITY)] | None = Field(
-        default=None, description="Largest size, such as 1Gi. Absent: none."
+        default=None, description="Maximum size, such as 1Gi. Absent: unlimited."
     )
 
 
 class ClaimVolume(Record):
-    """A PersistentVolumeClaim. Several workers need one with access mode ReadWriteMany."""
+    """A PersistentVolumeClaim. Several workers need the access mode ReadWriteMany."""
 
     claim_name: ObjectName = Field(description="Name of the PersistentVolumeClaim.")
     read_only: bool = Field(default=False, description="Whether it is mounted read-only.")
@@ -178,41 +177,35 @@ class ProjectedVolume(Record):
         max_length=32,
         description="As in a pod: configMap, secret, downwardAPI or serviceAccountToken.",
     )
-    default_mode: FileMode = Field(
-        default=0o644, description="Permission bits of the files. Default: 0644 (420)."
-    )
+    default_mode: DefaultMode = 0o644
 
 
 _SOURCES: Final = ("config_map", "secret", "empty_dir", "persistent_volume_claim", "projected")
 
 
 class Volume(Record):
-    """A volume of the pod; it appears where a volumeMount names it."""
+    """A volume of the pod, mounted by volumeMounts."""
 
     name: Label = Field(description="Name of the volume, for volumeMounts.")
     config_map: ConfigMapVolume | None = Field(
-        default=None, description="The entries of a ConfigMap as files."
+        default=None, description="The keys of a ConfigMap as files."
     )
-    secret: SecretVolume | None = Field(
-        default=None, description="The entries of a Secret as files."
-    )
+    secret: SecretVolume | None = Field(default=None, description="The keys of a Secret as files.")
     empty_dir: EmptyDirVolume | None = Field(
-        default=None, description="Scratch space that ends with the pod."
+        default=None, description="Scratch space with the lifetime of the pod."
     )
     persistent_volume_claim: ClaimVolume | None = Field(
         default=None, description="Storage that outlives the pod."
     )
     projected: ProjectedVolume | None = Field(
-        default=None,
-        validate_default=True,
-        description="Several sources in one directory.",
+        default=None, validate_default=True, description="Several sources in one directory."
     )
 
     @field_validator("name")
     @classmethod
     def _not_ours(cls, value: str) -> str:
         if value.startswith(OWN_VOLUME_PREFIX):
-            raise broken(f"volumes named {OWN_VOLUME_PREFIX}… are the operator's")
+            raise invalid(f"the prefix {OWN_VOLUME_PREFIX} is reserved for the operator")
         return value
 
     @field_validator("projected")
@@ -223,7 +216,7 @@ class Volume(Record):
 
 
 class VolumeMount(Record):
-    """Where a volume appears in the container."""
+    """A mount of a volume in the container."""
 
     name: Label = Field(description="Name of the volume.")
     mount_path: Annotated[str, Field(max_length=1_024, pattern=ABSOLUTE_PATH)] = Field(
@@ -239,15 +232,15 @@ class VolumeMount(Record):
     def _not_ours(cls, value: str) -> str:
         path = "/" + "/".join(step for step in value.split("/") if step)
         if path == "/" or path.startswith(OWN_MOUNT):
-            raise broken(f"{OWN_MOUNT}… is the operator's, and / cannot be mounted over")
+            raise invalid(f"must not be / or below {OWN_MOUNT}, which is reserved for the operator")
         return value
 
 
 class PodSecurityContext(Record):
-    """What a pod may add to the restricted profile, which all pods run under anyway."""
+    """Additions to the restricted security profile that applies to all pods."""
 
     fs_group: Annotated[int, Field(ge=0, le=2_147_483_647)] | None = Field(
-        default=None, description="Group id that owns mounted volumes. Absent: the cluster decides."
+        default=None, description="Group id of mounted volumes. Absent: the cluster's default."
     )
 
 
@@ -256,18 +249,20 @@ class Rollout(Record):
 
     max_surge: IntOrPercent = Field(
         default="25%",
-        description='Pods beyond the wanted number: a number or a share. Default: "25%".',
+        description='Number or percentage of extra pods during a rollout. Default: "25%".',
     )
     max_unavailable: IntOrPercent = Field(
         default=0,
-        description="Pods that may be missing meanwhile: a number or a share. Default: 0, so that "
-        "a busy worker is only ended once its successor is ready.",
+        description="Number or percentage of pods that may be unavailable during a rollout. "
+        "Default: 0, so that a worker is terminated only after its replacement is ready.",
     )
 
     @model_validator(mode="after")
     def _can_move(self) -> "Rollout":
         if {self.max_surge, self.max_unavailable} <= {0, "0%"}:
-            raise broken("maxSurge and maxUnavailable cannot both be 0: no pod could be replaced")
+            raise invalid(
+                "maxSurge and maxUnavailable must not both be 0: no pod could be replaced"
+            )
         return self
 
 
@@ -279,7 +274,7 @@ class PodOptions(Record):
     resources: AnyObject = Field(
         default={},
         description="CPU and memory as in a container: requests and limits. The CPU limit is also "
-        "what worker.concurrency defaults to. Default: none.",
+        "the default of worker.concurrency. Default: none.",
     )
     env: Annotated[Items[EnvVar], unique("variable", lambda e: e.name)] = Field(
         default=(), max_length=128, description="Environment variables. Default: none."
@@ -287,26 +282,26 @@ class PodOptions(Record):
     env_from: Items[EnvFrom] = Field(
         default=(),
         max_length=32,
-        description="ConfigMaps and Secrets whose entries become variables. Default: none.",
+        description="ConfigMaps and Secrets whose keys become variables. Default: none.",
     )
     image_pull_secrets: Items[LocalObject] = Field(
         default=(), max_length=16, description="Secrets for a private registry. Default: none."
     )
     pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = Field(
         default=None,
-        description="When the image is pulled. Absent: Kubernetes' own default (Always for the "
-        "tag latest, else IfNotPresent).",
+        description="Image pull policy. Absent: the default of Kubernetes (Always for the tag "
+        "latest, else IfNotPresent).",
     )
     service_account_name: ObjectName | None = Field(
         default=None,
-        description="ServiceAccount of the pods, for the code in them that calls the API. "
-        "Absent: one of their own, without a token.",
+        description="ServiceAccount of the pods, for code that calls the Kubernetes API. "
+        "Absent: a generated one without a token.",
     )
     node_selector: Labels = Field(
-        default={}, description="Labels a node must have. Default: any node."
+        default={}, description="Labels that a node must have. Default: any node."
     )
     tolerations: Items[Toleration] = Field(
-        default=(), max_length=32, description="Taints the pods tolerate. Default: none."
+        default=(), max_length=32, description="Taints that the pods tolerate. Default: none."
     )
     affinity: AnyObject | None = Field(
         default=None, description="Affinity, as in a pod: nodeAffinity, podAffinity, …"
@@ -314,8 +309,8 @@ class PodOptions(Record):
     topology_spread_constraints: Items[AnyObject] = Field(
         default=(),
         max_length=8,
-        description="How pods are spread over zones or nodes, as in a pod. Without a "
-        "labelSelector, this endpoint's own pods are meant. Default: none.",
+        description="How pods are spread over zones or nodes, as in a pod. The labelSelector "
+        "defaults to this endpoint's pods. Default: none.",
     )
     priority_class_name: ObjectName | None = Field(
         default=None, description="PriorityClass of the pods. Absent: the cluster's default."
@@ -325,10 +320,11 @@ class PodOptions(Record):
     )
     pod_security_context: PodSecurityContext = Field(
         default=PodSecurityContext(),
-        description="What is added to the restricted profile of the pods.",
+        description="Additions to the restricted security profile of the pods.",
     )
     labels: Labels = Field(
-        default={}, description="Labels added to the pods; the operator's own win. Default: none."
+        default={},
+        description="Labels added to the pods; the operator's take precedence. Default: none.",
     )
     annotations: Annotations = Field(
         default={}, description="Annotations added to the pods. Default: none."
@@ -340,8 +336,8 @@ class PodOptions(Record):
         Field(
             default=(),
             max_length=64,
-            description="Where the volumes appear in the container. The root file system is "
-            "read-only; /tmp and $HOME are writable. Default: nowhere.",
+            description="Mounts of the volumes in the container. The root file system is "
+            "read-only; /tmp and $HOME are writable. Default: none.",
         )
     )
 
@@ -351,5 +347,5 @@ class PodOptions(Record):
         known = [volume.name for volume in info.data.get("volumes", ())]
         for mount in value:
             if "volumes" in info.data and mount.name not in known:
-                raise broken(f'"{mount.name}" is no name of a volume in `volumes`')
+                raise invalid(f'"{mount.name}" is not the name of a volume in `volumes`')
         return value

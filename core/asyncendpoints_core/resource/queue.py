@@ -1,4 +1,4 @@
-"""The queue's part of the resource: limits, retries, times, retention, and the Redis behind it."""
+"""The queue's part of the resource: limits, retries, timeouts, retention, and Redis."""
 
 import re
 from typing import Annotated, Any, Final, Literal
@@ -11,8 +11,8 @@ from asyncendpoints_core.resource.base import (
     Record,
     Role,
     SecretKey,
-    broken,
     exactly_one,
+    invalid,
 )
 
 RELEASE_BUDGET: Final = 20
@@ -22,41 +22,41 @@ _YEAR: Final = 31_536_000
 
 
 class QueueSpec(Record):
-    """How much may wait, and how long."""
+    """Limits of the queue."""
 
     max_depth: int = Field(
         default=10_000,
         ge=1,
         le=10_000_000,
-        description="Most jobs that wait (Queued and Scheduled). One more is answered 429 with an "
-        "honest Retry-After. Default: 10000.",
+        description="Maximum number of waiting jobs (Queued and Scheduled). Further ones are "
+        "rejected with 429 and a computed Retry-After. Default: 10000.",
     )
     max_bytes: int = Field(
         default=1_073_741_824,
         ge=1_024,
         le=1_099_511_627_776,
-        description="Most bytes of stored jobs that wait, bodies included; beyond it 429. Keep it "
-        "well below Redis's maxmemory. Default: 1073741824 (1 GiB).",
+        description="Maximum size of all waiting jobs with their bodies, in bytes; further ones "
+        "are rejected with 429. Keep it well below Redis's maxmemory. Default: 1073741824 (1 GiB).",
     )
     ttl_seconds: float = Field(
         default=86_400,
         ge=0.1,
         le=_YEAR,
-        description="How long a job may wait for its first start, in seconds from its acceptance "
-        "(from the end of its delay if it has one); then it is Failed with `expired`. A client "
-        "may give its own with Job-Expires. Default: 86400 (a day).",
+        description="How long a job may wait for its first attempt, in seconds from its "
+        "submission (or the end of its delay); then it is Failed with `expired`. Clients can set "
+        "it per job with Job-Expires. Default: 86400 (a day).",
     )
     idempotency_seconds: float = Field(
         default=86_400,
         ge=86_400,
         le=30 * 86_400,
-        description="How long an Idempotency-Key is remembered, in seconds, at least a day. "
+        description="How long an Idempotency-Key is stored, in seconds, at least a day. "
         "Default: 86400 (a day).",
     )
 
 
 class RetrySpec(Record):
-    """What happens when a job fails.
+    """Retries of failed jobs.
 
     The delay before retry n is min(maxSeconds, initialSeconds × multiplier^(n−1)).
     """
@@ -65,7 +65,7 @@ class RetrySpec(Record):
         default=3,
         ge=0,
         le=100,
-        description="Runs after the first that a failing job gets. 0: none. A PermanentError is "
+        description="Maximum number of retries of a failing job. 0: none. A PermanentError is "
         "never retried. Default: 3.",
     )
     initial_seconds: float = Field(
@@ -75,53 +75,54 @@ class RetrySpec(Record):
         description="Delay before the first retry, in seconds. Default: 2.",
     )
     multiplier: float = Field(
-        default=2, ge=1, le=10, description="Factor from one delay to the next. Default: 2."
+        default=2, ge=1, le=10, description="Factor between consecutive delays. Default: 2."
     )
     max_seconds: float = Field(
-        default=300, ge=0, le=86_400, description="Longest delay, in seconds. Default: 300."
+        default=300, ge=0, le=86_400, description="Maximum delay, in seconds. Default: 300."
     )
     jitter: Literal["full", "none"] = Field(
         default="full",
         description="full: each delay is multiplied by a random number from 0 to 1, so that jobs "
-        "that failed together do not come back together. none: as it is. Default: full.",
+        "that failed together are not retried together. none: delays are exact. Default: full.",
     )
     max_crashes: int = Field(
         default=3,
         ge=0,
         le=100,
-        description="Times a job may take its process down with it (or be killed for memory) and "
-        "run again, apart from maxRetries. The next crash fails it with worker-crashed. "
+        description="Number of times that a job may crash its process (or be OOM-killed) and run "
+        "again, independent of maxRetries. The next crash fails it with worker-crashed. "
         "Default: 3.",
     )
 
 
 class TimeoutsSpec(Record):
-    """How long a job may run, and how soon a silent worker counts as dead."""
+    """Timeouts of jobs and workers."""
 
     execution_seconds: float = Field(
         default=600,
         ge=0.1,
         le=7 * 86_400,
-        description="Longest run of one attempt, in seconds; then it is ended, and retried if the "
-        "budget allows. Pods get as long to finish when they are told to end. Default: 600.",
+        description="Maximum duration of one attempt, in seconds; then it is aborted, and retried "
+        "if retries are left. Terminating pods get the same time to finish. Default: 600.",
     )
     lease_seconds: float = Field(
         default=15,
         ge=1,
         le=300,
-        description="How long a worker may be silent, in seconds, before its jobs run elsewhere. "
-        "It reports every half second; long jobs need no longer lease. Default: 15.",
+        description="Time without a heartbeat, in seconds, after which a worker is considered dead "
+        "and its jobs run elsewhere. Heartbeats are sent every half second; long jobs do not need "
+        "a longer lease. Default: 15.",
     )
     drain_seconds: Annotated[float, Field(ge=0, le=7 * 86_400)] | None = Field(
         default=None,
-        description="How long a worker that is told to end may finish what it runs, in seconds; "
-        "the rest runs again elsewhere. Shorter than executionSeconds only if you accept such "
-        "re-runs. Absent: executionSeconds.",
+        description="How long a terminating worker may finish its running jobs, in seconds; the "
+        "others run again elsewhere. Set it shorter than executionSeconds only if you accept such "
+        "repeated runs. Absent: executionSeconds.",
     )
 
 
 class RetentionSpec(Record):
-    """How long finished jobs can be asked for. After that, 410."""
+    """How long finished jobs are kept. After that, requests for them get 410."""
 
     completed_seconds: float = Field(
         default=3_600,
@@ -134,15 +135,15 @@ class RetentionSpec(Record):
         default=604_800,
         ge=0,
         le=_YEAR,
-        description="How long Failed and Canceled jobs are kept, in seconds; until then each can "
-        "be sent through again with POST /jobs/{id}/retry. Default: 604800 (a week).",
+        description="How long Failed and Canceled jobs are kept, in seconds; until then they can "
+        "be retried with POST /jobs/{id}/retry. Default: 604800 (a week).",
     )
     max_finished: int = Field(
         default=1_000_000,
         ge=1,
         le=100_000_000,
-        description="Most finished jobs kept, whatever their age; beyond it the oldest go first. "
-        "Default: 1000000.",
+        description="Maximum number of finished jobs; beyond it the oldest are removed. Default: "
+        "1000000.",
     )
 
 
@@ -153,14 +154,16 @@ _CREDENTIALS: Final = re.compile(r"://[^/?#]*@|[?&](password|username)=", re.IGN
 
 
 def _redis_url(value: str) -> str:
-    # Messages repeat nothing of the URL: it may be the credential itself.
+    # Messages must not quote the URL: it may contain credentials.
     if not _REDIS_URL.match(value):
-        raise broken(
+        raise invalid(
             "must be a Redis URL: redis://host:6379/0, rediss://… (TLS), redis+cluster://…, "
             "redis+sentinel://… or unix:///path"
         )
     if _CREDENTIALS.search(value):
-        raise broken("must hold no user or password: put the URL into a Secret, see secretRef")
+        raise invalid(
+            "must not contain a user or password; use secretRef for a URL with credentials"
+        )
     return value
 
 
@@ -170,16 +173,16 @@ Durability = Literal["standard", "strict"]
 
 
 class RedisSecretRef(Record):
-    """The entry of a Secret that holds the URL of a Redis."""
+    """The key of a Secret that holds the URL of Redis."""
 
     name: ObjectName = Field(description="Name of the Secret, in the namespace of the resource.")
     key: SecretKey = Field(
-        default="url", description="Entry of the Secret that holds the URL. Default: url."
+        default="url", description="Key of the Secret that holds the URL. Default: url."
     )
 
 
 class RedisSpec(Record):
-    """The Redis of this endpoint. Neither `url` nor `secretRef`: the operator's own."""
+    """The Redis of this endpoint. Without `url` and `secretRef`: the operator's own."""
 
     url: Annotated[RedisUrl | None, Role.OPERATOR] = Field(
         default=None,
@@ -187,14 +190,14 @@ class RedisSpec(Record):
     )
     secret_ref: Annotated[RedisSecretRef | None, Role.OPERATOR] = Field(
         default=None,
-        description="Secret with the URL, credentials included. It is mounted and read again on "
-        "each connect, so a changed password restarts nothing.",
+        description="Secret with the URL, including credentials. It is mounted and read on each "
+        "connect, so a password change needs no restart.",
     )
     durability: Annotated[Durability, Role.GATEWAY, Role.WORKER, Role.OPERATOR] = Field(
         default="standard",
-        description="standard: a Redis that may lose acknowledged writes (AOF off) is used, and "
-        "condition QueueNotDurable says so. strict: it is refused, and an acceptance waits until "
-        "a replica or the disk has it, where there is one. Default: standard.",
+        description="standard: a Redis that may lose acknowledged writes (AOF off) is used, with "
+        "condition QueueNotDurable as a warning. strict: it is refused, and a submission is "
+        "acknowledged once it is on a replica or on disk, if there is one. Default: standard.",
     )
     leave_queue: Annotated[QueueIdentity | None, Role.OPERATOR] = Field(
         default=None,

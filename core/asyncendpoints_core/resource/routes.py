@@ -1,4 +1,4 @@
-"""Routes: which requests become which jobs."""
+"""Routes: the mapping from requests to jobs."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, field_validator
 
 from asyncendpoints_core.errors import SchemaError, TemplateError
-from asyncendpoints_core.resource.base import Items, Record, Role, broken, pattern, unique
+from asyncendpoints_core.resource.base import Items, Record, Role, invalid, pattern, unique
 from asyncendpoints_core.resource.path_templates import (
     MAX_PATH_LENGTH,
     TEMPLATE_PATTERN,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 JOB_NAME: Final = pattern(
     r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
-    'letters, digits, ".", "_" and "-", beginning and ending with a letter or digit',
+    'letters, digits, ".", "_" and "-", starting and ending with a letter or digit',
 )
 HEADER_NAME: Final = pattern(
     r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", "the name of a header, such as X-Tenant"
@@ -39,14 +39,14 @@ def _path(text: str) -> str:
     try:
         template = parse_template(text)
     except TemplateError as error:
-        raise broken(str(error)) from None
+        raise invalid(str(error)) from None
     if reserved := reserved_by(template):
         if template.shape[0] is None:
-            raise broken(
-                f"could match {reserved}, which the gateway keeps for itself; begin with a "
-                f'segment that is no parameter, such as "/reports{text}"'
+            raise invalid(
+                f"could match {reserved}, which is reserved for the gateway; start with a literal "
+                f'segment, such as "/reports{text}"'
             )
-        raise broken(f"{reserved} is the gateway's own; choose another first segment")
+        raise invalid(f"{reserved} is reserved for the gateway; choose another first segment")
     return text
 
 
@@ -63,9 +63,10 @@ class Route(Record):
         Role.GATEWAY,
         Role.WORKER,
     ] = Field(
-        description="Path of the request: segments that are literals or whole parameters, such as "
-        '"/reports/{customer}" (quoted, because of the braces). A literal beats a parameter; a '
-        "trailing slash never matches. /jobs…, /docs and /openapi.json are the gateway's own.",
+        description="Path of the request; each segment is a literal or a parameter, such as "
+        '"/reports/{customer}" (quoted in YAML because of the braces). Literals take precedence '
+        "over parameters; a trailing slash never matches. /jobs…, /docs and /openapi.json are "
+        "reserved for the gateway.",
     )
     methods: Annotated[Items[Method], unique("method"), Role.GATEWAY] = Field(
         default=("POST",),
@@ -74,21 +75,21 @@ class Route(Record):
         description="Methods of the request: POST, PUT, PATCH, DELETE. Default: [POST].",
     )
     job: Annotated[JobName, Role.GATEWAY, Role.WORKER] = Field(
-        description='Name of the job that a request becomes: that of a @handler("…"), or what the '
-        "Job-Name header says in HTTP mode.",
+        description='Name of the job that a request becomes: the name in @handler("…"), or the '
+        "value of the Job-Name header in HTTP mode.",
     )
     headers: Annotated[Items[HeaderName], unique("header", str.lower), Role.GATEWAY] = Field(
         default=(),
         max_length=32,
-        description="Headers kept with the job beside Accept, Accept-Language, User-Agent, "
-        "X-Request-Id, traceparent and tracestate. Authorization, Cookie and their like are kept "
-        "only when named here, and are then stored with the job. Default: none.",
+        description="Headers stored with the job in addition to Accept, Accept-Language, "
+        "User-Agent, X-Request-Id, traceparent and tracestate. Authorization, Cookie and similar "
+        "headers are stored only if listed here. Default: none.",
     )
     schema_: Annotated[JsonSchema | None, Role.GATEWAY] = Field(
         default=None,
-        description="JSON Schema (Draft 2020-12) of the body. With it the route takes JSON only, "
-        "and a body that does not match is refused with 422. Nothing is fetched for a $ref; "
-        "patterns have no look-around. At most 64 KiB and 32 levels. Absent: any body.",
+        description="JSON Schema (Draft 2020-12) of the body. With it the route accepts JSON only, "
+        "and a body that does not match is rejected with 422. A remote $ref is never fetched; "
+        "patterns must not use look-around. At most 64 KiB and 32 levels. Absent: any body.",
     )
 
     @field_validator("schema_")
@@ -99,7 +100,7 @@ class Route(Record):
                 compile_schema(value)
             except SchemaError as error:
                 lines: list[InitErrorDetails] = [
-                    {"type": broken(message), "loc": place, "input": None}
+                    {"type": invalid(message), "loc": place, "input": None}
                     for place, message in error.faults
                 ]
                 raise ValidationError.from_exception_data("schema", lines) from None
@@ -107,9 +108,9 @@ class Route(Record):
 
 
 def check_routes(routes: tuple[Route, ...]) -> tuple[Route, ...]:
-    """Refuse two routes for the same requests, with a fault at each later one."""
+    """Reject routes that match the same requests, with an error at each later one."""
     lines: list[InitErrorDetails] = [
-        {"type": broken(message), "loc": (index, "path"), "input": routes[index].path}
+        {"type": invalid(message), "loc": (index, "path"), "input": routes[index].path}
         for index, message in conflicts(routes)
     ]
     if lines:
@@ -120,15 +121,15 @@ def check_routes(routes: tuple[Route, ...]) -> tuple[Route, ...]:
 def conflicts(
     routes: Sequence[Route], positions: Sequence[int] | None = None
 ) -> list[tuple[int, str]]:
-    """Return (index of the later, what is wrong) for routes that take the same requests.
+    """Return (index of the later, message) for routes that match the same requests.
 
-    `positions` are those in the resource, for the message, where `routes` are only some of it.
+    `positions` are the indexes in the resource if `routes` are only some of its routes.
     """
     named = range(len(routes)) if positions is None else positions
     return [
         (
             later,
-            f"{', '.join(methods)} here is taken already by spec.routes[{named[earlier]}] "
+            f"{', '.join(methods)} conflicts with spec.routes[{named[earlier]}] "
             f"({routes[earlier].path})",
         )
         for earlier, later, methods in find_conflicts(routes)

@@ -1,8 +1,8 @@
-"""What a JSON Schema may cost to validate, measured before it is used.
+"""Estimates the cost of validating with a JSON Schema, before the schema is used.
 
 A short schema can make a validator work exponentially: references that each lead to two more. The
-measure here unfolds references the way a validator does, so that such a schema is refused when it
-is written instead of stopping a gateway when a client sends the body that shows it.
+estimate follows references the way a validator does, so that such a schema is rejected when it is
+submitted, instead of blocking a gateway when a client sends a matching body.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,11 +11,11 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 MAX_IN_PLACE: Final = 2_000
-"""Subschemas one value may meet through references and combinators."""
+"""Subschemas that apply to one value through references and combinators."""
 MAX_UNFOLDED: Final = 100_000
-"""Subschemas in all, with every reference replaced by what it leads to."""
+"""Subschemas in total, with every reference replaced by its target."""
 
-_MAX_CHAIN: Final = 400  # references and levels in a row; beyond it the measure is "too much"
+_MAX_CHAIN: Final = 400  # nested references and levels; a deeper schema is too expensive
 
 _IN_PLACE_LISTS: Final = ("allOf", "anyOf", "oneOf")
 _IN_PLACE: Final = ("not", "if", "then", "else")
@@ -32,11 +32,11 @@ _BELOW_MAPS: Final = ("patternProperties", "properties")
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """How much a validator does: see MAX_IN_PLACE and MAX_UNFOLDED, at which counting stops.
+    """The cost of validation; counting stops at MAX_IN_PLACE and MAX_UNFOLDED.
 
-    `references` counts those a validator may follow, and `recursive` tells whether one of them
-    leads back to where it stands. Validation stays linear then (results are remembered), but
-    telling where a value fails does not: see `traceable_depth`.
+    `references` is the number that a validator may follow, `recursive` whether one of them is
+    recursive. Validation remains linear then (results are cached), but locating errors does not:
+    see `traceable_depth`.
     """
 
     in_place: int
@@ -46,14 +46,14 @@ class Cost:
 
     @property
     def too_high(self) -> bool:
-        """Whether the schema is to be refused."""
+        """Whether the schema must be rejected."""
         return self.in_place > MAX_IN_PLACE or self.unfolded > MAX_UNFOLDED
 
     @property
     def traceable_depth(self) -> int:
-        """How deep a body may nest for its faults to be found in well under a second.
+        """The nesting depth of a body up to which errors are located in well under a second.
 
-        Finding them in a recursive schema takes time in the order of (references + ½) ^ depth.
+        With a recursive schema this takes time in the order of (references + ½) ^ depth.
         """
         if not self.recursive or self.references < 2:
             return 1_000
@@ -64,7 +64,7 @@ class Cost:
 
 
 def measure(schema: Mapping[str, Any]) -> Cost:
-    """Return what validating against `schema`, which passed the meta-schema, may cost."""
+    """Return the cost of validating with `schema`, which must conform to the meta-schema."""
     walk = _Walk(schema)
     try:
         in_place, unfolded = walk.cost(schema, 0)
@@ -74,12 +74,12 @@ def measure(schema: Mapping[str, Any]) -> Cost:
 
 
 class _TooLong(Exception):
-    """A chain of references and levels is longer than _MAX_CHAIN."""
+    """References and levels are nested deeper than _MAX_CHAIN."""
 
 
 @dataclass(slots=True)
 class _Walk:
-    """One walk over a schema; the costs of each mapping are kept by its identity."""
+    """One walk over a schema; the costs of each mapping are cached by its identity."""
 
     root: Mapping[str, Any]
     references: int = 0
@@ -109,7 +109,7 @@ class _Walk:
             beside, whole = self.cost(child, depth + 1)
             most_below, unfolded = max(most_below, beside), unfolded + whole
         self.open.discard(key)
-        # The dearest value may be one further down, so the larger of the two stands for the node.
+        # The most expensive value may be further down, so the node counts as the larger of both.
         found = (
             min(max(in_place, most_below), MAX_IN_PLACE + 1),
             min(unfolded, MAX_UNFOLDED + 1),
@@ -140,7 +140,7 @@ def _below(node: Mapping[str, Any]) -> Iterator[object]:
 
 
 def lookup(root: Mapping[str, Any], reference: str) -> object | None:
-    """Return what a `$ref` leads to inside its own document, None if it leads out or nowhere."""
+    """Return the target of a `$ref` within its document, None if there is none."""
     base, _, fragment = reference.partition("#")
     if base not in ("", root.get("$id")):
         return None

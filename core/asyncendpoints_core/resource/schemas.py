@@ -1,7 +1,7 @@
-"""JSON: parsing a request's body strictly, and holding it against a route's JSON Schema.
+"""Parsing request bodies as strict JSON, and validating them against a route's JSON Schema.
 
-Schemas are Draft 2020-12. Nothing is ever fetched, patterns match in linear time, and what a
-failed validation says is made from the schema, never from the values that were sent.
+Schemas are Draft 2020-12. Remote references are never fetched, patterns match in linear time, and
+validation messages are derived from the schema, never from the submitted values.
 """
 
 import json
@@ -28,17 +28,17 @@ MAX_ERRORS: Final = 20
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
-_MANY_NODES: Final = 5_000  # values in a body, beyond which only its first error is looked for
-_TEXT: Final = 80  # characters of a name or an option repeated in a message
+_MANY_NODES: Final = 5_000  # values in a body; beyond it only the first error is reported
+_TEXT: Final = 80  # characters of a name or an option that are quoted in a message
 
 Pointer = tuple[str | int, ...]
 
 
 def parse_json(data: bytes | bytearray | memoryview) -> object:
-    """Parse one JSON text (RFC 8259), strictly; of equal names in an object the last one counts.
+    """Parse one JSON text (RFC 8259) strictly; of duplicate names in an object the last counts.
 
-    Raises MalformedBody for anything that is not UTF-8, nests deeper than 100, holds NaN, Infinity,
-    a lone surrogate or a number beyond what a double or 4,300 digits hold, or has trailing text.
+    Raises MalformedBody for anything that is not UTF-8, nests deeper than 100, contains NaN,
+    Infinity, a lone surrogate or a number beyond a double or 4,300 digits, or has trailing text.
     """
     try:
         value = msgspec.json.decode(data)
@@ -49,17 +49,17 @@ def parse_json(data: bytes | bytearray | memoryview) -> object:
     except msgspec.ValidationError:
         raise MalformedBody("the body has a number out of range") from None
     except msgspec.DecodeError as error:
-        # Only the library's own words and a position: they repeat nothing of the body.
+        # The library's message has only a description and a position, nothing of the body.
         raise MalformedBody(f"the body is not JSON: {error}") from None
     raw = bytes(data) if isinstance(data, memoryview) else data
-    # Counting brackets settles it for nearly every body without a walk over its values.
+    # Counting brackets is enough for nearly every body and avoids walking its values.
     if raw.count(b"[") + raw.count(b"{") > MAX_JSON_DEPTH and _deeper_than(value, MAX_JSON_DEPTH):
         raise MalformedBody(f"the body nests deeper than {MAX_JSON_DEPTH} levels")
     return value
 
 
 def _deeper_than(value: object, limit: int) -> bool:
-    """Tell whether arrays and objects nest deeper than `limit`, level by level."""
+    """Whether arrays and objects nest deeper than `limit`, checked level by level."""
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(limit):
         if not level:
@@ -75,7 +75,7 @@ def _deeper_than(value: object, limit: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class CompiledSchema:
-    """A schema that passed every check, ready to validate. It must not be changed afterwards."""
+    """A valid, compiled schema. It must not be changed."""
 
     schema: Mapping[str, Any]
     validator: jsonschema_rs.Draft202012Validator
@@ -83,8 +83,8 @@ class CompiledSchema:
 
 
 def compile_schema(schema: Mapping[str, Any]) -> CompiledSchema:
-    """Check and compile a schema; raises SchemaError with every fault that was found."""
-    # The meta-schema is made of several: each says the same of a place that is no schema at all.
+    """Check and compile a schema; raises SchemaError with all faults."""
+    # The parts of the meta-schema report the same for a value that is not a schema at all.
     faults = list(_limit_faults(schema)) or list(dict.fromkeys(_meta_faults(schema)))
     if faults:
         raise SchemaError(faults)
@@ -98,23 +98,23 @@ def compile_schema(schema: Mapping[str, Any]) -> CompiledSchema:
     cost = measure(plain)
     if cost.too_high:
         raise SchemaError(
-            [((), "references and combinators multiply: a value would meet too many subschemas")]
+            [((), "too expensive: nested references and combinators multiply the subschemas")]
         )
     return CompiledSchema(plain, validator, cost.traceable_depth)
 
 
 def validate(compiled: CompiledSchema, instance: object) -> list[tuple[str, str]]:
-    """Return what is wrong with `instance` as (JSON pointer such as `#/a/0`, detail); [] if valid.
+    """Return the errors of `instance` as (JSON pointer such as `#/a/0`, detail); [] if valid.
 
-    At most 20 errors, and only the first of a body with very many values, so that an answer costs
-    no more than its body. Details are made from the schema; of the body only names of properties
-    that should not be there are repeated, shortened.
+    At most 20 errors, and only the first for a body with very many values, to bound the cost.
+    Details are derived from the schema; of the body they quote only names of unexpected properties,
+    shortened.
     """
     validator = compiled.validator
     if validator.is_valid(instance):
         return []
     if _deeper_than(instance, compiled.traceable_depth):
-        return [("#", "must match the schema; it nests too deep to tell where it does not")]
+        return [("#", "does not match the schema, and nests too deep to locate the error")]
     if _more_nodes_than(instance, _MANY_NODES):
         try:
             validator.validate(instance)
@@ -125,7 +125,7 @@ def validate(compiled: CompiledSchema, instance: object) -> list[tuple[str, str]
 
 
 def _more_nodes_than(value: object, limit: int) -> bool:
-    """Tell whether a JSON value holds more than `limit` values, looking at no more than that."""
+    """Whether a JSON value contains more than `limit` values, visiting at most that many."""
     stack: list[object] = [value]
     seen = 0
     while stack:
@@ -138,7 +138,7 @@ def _more_nodes_than(value: object, limit: int) -> bool:
     return seen > limit
 
 
-# What a failed keyword means, from the keyword's own values in the schema.
+# The message for each failed keyword, from the keyword's value in the schema.
 _DETAILS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "additionalItems": lambda k: f"must have at most {k['limit']} items",
     "additionalProperties": lambda k: f"must not have {_names(k['unexpected'])}",
@@ -146,7 +146,7 @@ _DETAILS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "const": lambda k: f"must be {_option(k['expected_value'])}",
     "contains": lambda _: "must contain an item of the required form",
     "contentEncoding": lambda k: f"must be encoded as {k['content_encoding']}",
-    "contentMediaType": lambda k: f"must hold {k['content_media_type']}",
+    "contentMediaType": lambda k: f"must contain {k['content_media_type']}",
     "enum": lambda k: "must be one of " + _list(_option(o) for o in k["options"]),
     "exclusiveMaximum": lambda k: f"must be less than {k['limit']}",
     "exclusiveMinimum": lambda k: f"must be greater than {k['limit']}",
@@ -169,13 +169,13 @@ _DETAILS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "type": lambda k: f"must be of type {' or '.join(k['types'])}",
     "unevaluatedItems": lambda _: "has items that are not allowed",
     "unevaluatedProperties": lambda k: f"must not have {_names(k['unexpected'])}",
-    "uniqueItems": lambda _: "must not have the same item twice",
+    "uniqueItems": lambda _: "must not have duplicate items",
 }
 
 
 def _detail(error: jsonschema_rs.ValidationError) -> str:
-    say = _DETAILS.get(error.kind.name)
-    return say(error.kind.as_dict()) if say else "does not satisfy the schema"
+    describe = _DETAILS.get(error.kind.name)
+    return describe(error.kind.as_dict()) if describe else "does not match the schema"
 
 
 def _short(text: object) -> str:
@@ -203,13 +203,13 @@ def _pointer(path: Iterable[str | int]) -> str:
 
 
 def _refuse_remote(uri: str) -> NoReturn:
-    raise ValueError(f"{uri} is not in the schema, and nothing is fetched")
+    raise ValueError(f"{uri} is not in the schema, and remote references are not fetched")
 
 
 def _limit_faults(schema: Mapping[str, Any]) -> Iterator[tuple[Pointer, str]]:
     """Yield why a schema is too large, too deep or not JSON at all."""
     if _deeper_than(schema, MAX_SCHEMA_DEPTH):
-        yield (), f"a schema nests at most {MAX_SCHEMA_DEPTH} levels"
+        yield (), f"must nest at most {MAX_SCHEMA_DEPTH} levels"
         return
     try:
         text = json.dumps(schema, allow_nan=False, separators=(",", ":"))
@@ -217,19 +217,19 @@ def _limit_faults(schema: Mapping[str, Any]) -> Iterator[tuple[Pointer, str]]:
     except (TypeError, ValueError):
         text, size = "null", 0
     if json.loads(text) != schema:
-        yield (), "a schema holds JSON values only (text keys, no dates, no NaN)"
+        yield (), "must be valid JSON: text keys, no dates, no NaN"
     if size > MAX_SCHEMA_BYTES:
-        yield (), f"a schema has at most {MAX_SCHEMA_BYTES} bytes as JSON; this one has {size}"
+        yield (), f"must have at most {MAX_SCHEMA_BYTES} bytes as JSON, but has {size}"
 
 
 _META = jsonschema_rs.Draft202012Validator({"$ref": DIALECT}, retriever=_refuse_remote)
 
 
 def _meta_faults(schema: Mapping[str, Any]) -> Iterator[tuple[Pointer, str]]:
-    """Yield every place where a schema is no Draft 2020-12 schema."""
+    """Yield every violation of the Draft 2020-12 meta-schema."""
     dialect = schema.get("$schema", DIALECT)
     if not isinstance(dialect, str) or dialect.rstrip("#") != DIALECT:
-        yield ("$schema",), f'schemas are Draft 2020-12: write "{DIALECT}", or leave it out'
+        yield ("$schema",), f'must be Draft 2020-12: write "{DIALECT}", or omit it'
         return
     for error in _META.iter_errors(dict(schema)):
         path: Pointer = tuple(error.instance_path)
@@ -242,13 +242,13 @@ def _meta_faults(schema: Mapping[str, Any]) -> Iterator[tuple[Pointer, str]]:
 
 
 _NOT_A_PATTERN: Final = (
-    "must be a regular expression, short and without look-around or back-references "
-    "(so that matching it is always fast)"
+    "must be a short regular expression without look-around or back-references, so that matching "
+    "takes linear time"
 )
 
 
 def _compile_faults(schema: dict[str, Any], error: Exception) -> list[tuple[Pointer, str]]:
-    """Say which patterns and references kept a schema from compiling."""
+    """Return the patterns and references that cannot be compiled."""
     faults: list[tuple[Pointer, str]] = []
     for path, node in _walk(schema, ()):
         patterns = [((*path, "pattern"), node.get("pattern"))]
@@ -269,8 +269,8 @@ def _compile_faults(schema: dict[str, Any], error: Exception) -> list[tuple[Poin
 
 def _unresolved(target: str) -> str:
     if target.startswith("#"):
-        return f'"{_short(target)}" leads nowhere in this schema'
-    return f'"{_short(target)}" is outside this schema and never fetched; copy it into $defs'
+        return f'"{_short(target)}" does not exist in this schema'
+    return f'"{_short(target)}" is a remote reference, which is not fetched; copy it into $defs'
 
 
 def _pattern_compiles(pattern: str) -> bool:
@@ -284,7 +284,7 @@ def _pattern_compiles(pattern: str) -> bool:
 
 
 def _walk(node: object, path: Pointer) -> Iterator[tuple[Pointer, dict[str, Any]]]:
-    """Yield every mapping below a node with its place; data such as `const` comes along."""
+    """Yield every mapping below a node with its path, including data such as `const`."""
     if isinstance(node, dict):
         yield path, node
         for key, child in node.items():

@@ -1,1 +1,1 @@
-"""The CustomResourceDefinition, generated from the models. Pure."""
+"""The CustomResourceDefinition, generated from the pydantic models. Pure."""

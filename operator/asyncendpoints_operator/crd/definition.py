@@ -1,8 +1,8 @@
 """The CustomResourceDefinition, generated from the pydantic models of spec and status. Pure.
 
-`routes` is a list-map keyed by path: server-side apply merges routes by their path, and uniqueness
-costs no quadratic CEL. In a cluster a path is therefore one route; for another job on other methods
-of the same shape, give a parameter another name (`/reports/{id}` and `/reports/{report}`).
+`routes` is a list-map keyed by path: server-side apply merges routes by path, and uniqueness needs
+no quadratic CEL rule. Each path is therefore one route in a cluster; to map other methods of the
+same path to another job, rename a parameter (`/reports/{id}` and `/reports/{report}`).
 """
 
 from typing import Any, Final
@@ -17,11 +17,11 @@ from asyncendpoints_operator.status.model import EndpointStatus
 PLURAL: Final = "asyncendpoints"
 NAME: Final = f"{PLURAL}.{GROUP}"
 
-# Not in `all`: `kubectl delete all --all` would take accepted jobs with it.
+# Not in `all`: `kubectl delete all --all` would delete accepted jobs.
 CATEGORIES: Final = ["async"]
 
-# Lists that are sets or maps to server-side apply, so that two owners can share them. In a map an
-# item's key is unique, which the API server checks itself.
+# Lists that server-side apply treats as maps (keys are unique) or sets, so that two field managers
+# can share them.
 _LIST_MAPS: Final = {"env": "name", "volumes": "name", "volumeMounts": "mountPath"}
 _LIST_SETS: Final = frozenset({"methods", "headers", "allowOrigins", "hostnames"})
 
@@ -40,23 +40,23 @@ COLUMNS: Final = [
         "Ready",
         '.status.conditions[?(@.type=="Ready")].status',
         "string",
-        "Whether it takes jobs and its workers are in order",
+        "Whether jobs are accepted and will be run",
     ),
-    _jobs("Queued", "queued", "Jobs that wait for a worker"),
-    _jobs("Running", "inProgress", "Jobs that run"),
-    _jobs("Failed", "failed", "Jobs that failed for good and are still kept"),
-    _column("Workers", ".status.readyReplicas", "integer", "Pods of workers that are ready"),
-    _jobs("Scheduled", "scheduled", "Jobs that wait for their time or a retry", wide=True),
-    _jobs("Completed", "completed", "Jobs that ended well and are still kept", wide=True),
+    _jobs("Queued", "queued", "Jobs waiting for a worker"),
+    _jobs("Running", "inProgress", "Running jobs"),
+    _jobs("Failed", "failed", "Retained jobs that failed permanently"),
+    _column("Workers", ".status.readyReplicas", "integer", "Ready worker pods"),
+    _jobs("Scheduled", "scheduled", "Jobs delayed or waiting for a retry", wide=True),
+    _jobs("Completed", "completed", "Retained jobs that succeeded", wide=True),
     _column(
         "Oldest",
         ".status.oldestQueuedTime",
         "date",
-        "How long the oldest waiting job has waited",
+        "Waiting time of the oldest queued job",
         wide=True,
     ),
-    _column("URL", ".status.url", "string", "Where clients reach the gateway", wide=True),
-    _column("Age", ".metadata.creationTimestamp", "date", "Since the resource was created"),
+    _column("URL", ".status.url", "string", "URL of the gateway for clients", wide=True),
+    _column("Age", ".metadata.creationTimestamp", "date", "Age of the resource"),
 ]
 
 
@@ -99,11 +99,12 @@ def crd() -> dict[str, Any]:
 
 
 def _schema() -> Schema:
-    """Return the schema of a whole object: spec and status in full, metadata by Kubernetes."""
+    """Return the schema of the whole object; the metadata is defined by Kubernetes."""
     model = structural(AsyncEndpoint.model_json_schema(by_alias=True), RULES)
     spec = model["properties"]["spec"]
     _mark_lists(spec)
-    _need(spec["properties"]["worker"], "image")
+    worker = spec["properties"]["worker"]  # a file on a laptop may leave out the image
+    worker["required"] = ["image", *worker.get("required", ())]
     status = structural(EndpointStatus.model_json_schema(by_alias=True), {})
     _mark_lists(status)
     for name in ("apiVersion", "kind"):
@@ -115,13 +116,8 @@ def _schema() -> Schema:
     return model
 
 
-def _need(node: Schema, name: str) -> None:
-    """Make a field required that a file on a laptop may leave out."""
-    node["required"] = [name, *node.get("required", ())]
-
-
 def _mark_lists(node: Schema) -> None:
-    """Tell server-side apply how each list is merged; an unmarked one is replaced whole."""
+    """Mark how server-side apply merges each list; an unmarked list is replaced as a whole."""
     for name, child in node.get("properties", {}).items():
         if child.get("type") == "array" and "x-kubernetes-list-type" not in child:
             if name in _LIST_MAPS:
@@ -138,7 +134,7 @@ _HEADER: Final = "# Generated from the pydantic model by `make generate`; do not
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes no anchors, so that each field is readable where it stands."""
+    """Writes repeated values in full instead of YAML anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

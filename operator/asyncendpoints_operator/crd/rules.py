@@ -1,8 +1,8 @@
-"""The CEL rules of the CRD: what a schema alone cannot say, by the record that each rule checks.
+"""The CEL validation rules of the CRD, by the record that each rule validates.
 
-Each message names the field and what to write. The model (asyncendpoints_core.resource) refuses
-the same and more: what CEL cannot afford (two routes of one shape, a JSON Schema that does not
-compile) becomes condition RoutesAccepted=False.
+Each message names the field and the fix. The model (asyncendpoints_core.resource) checks the same
+and more: what is beyond CEL's cost budget (conflicting routes, a JSON Schema that does not compile)
+is reported by condition RoutesAccepted=False.
 """
 
 from typing import Final
@@ -14,13 +14,13 @@ Rule = dict[str, str]
 
 
 def _rule(expression: str, message: str, field: str = "") -> Rule:
-    """Return a rule; `field` (such as `.path`) is where the API server says the fault is."""
+    """Return a rule; `field` (such as `.path`) is the field path in the API server's error."""
     rule = {"rule": expression, "message": message}
     return {**rule, "fieldPath": field} if field else rule
 
 
 def _one_of(*names: str, needed: bool = True) -> str:
-    """Return an expression that exactly one (at most one) of the fields is set."""
+    """Return the expression for exactly (if not `needed`, at most) one field being set."""
     count = " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in names)
     return f"{count} {'==' if needed else '<='} 1"
 
@@ -28,13 +28,13 @@ def _one_of(*names: str, needed: bool = True) -> str:
 ROOT: Final[list[Rule]] = [
     _rule(
         f"self.metadata.name.size() <= {MAX_NAME_LENGTH}",
-        f"metadata.name has more than {MAX_NAME_LENGTH} characters; the names of Services and "
-        "pods are made from it",
+        f"metadata.name must have at most {MAX_NAME_LENGTH} characters: the names of Services and "
+        "pods are derived from it",
     ),
     _rule(
         "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-        "metadata.name must begin with a letter and have no dots, because the names of Services "
-        "are made from it",
+        "metadata.name must start with a letter and must not contain dots: the names of Services "
+        "are derived from it",
     ),
 ]
 
@@ -42,40 +42,40 @@ _PODS: Final[list[Rule]] = [
     _rule(
         "!has(self.volumeMounts) || self.volumeMounts.all(m, "
         "has(self.volumes) && self.volumes.exists(v, v.name == m.name))",
-        "volumeMounts: each name must be that of a volume in volumes",
+        "volumeMounts: each name must be the name of a volume in volumes",
         ".volumeMounts",
     ),
     _rule(
         "(!has(self.labels) || self.labels.all(k, !k.startsWith('asyncendpoints.io/'))) && "
         "(!has(self.annotations) || "
         "self.annotations.all(k, !k.startsWith('asyncendpoints.io/')))",
-        "labels and annotations: asyncendpoints.io/… belongs to the operator",
+        "labels and annotations: the prefix asyncendpoints.io/ is reserved for the operator",
     ),
 ]
 
 _ROUTE: Final[list[Rule]] = [
     _rule(
         "!self.path.matches('^/(jobs(/.*)?|docs|openapi[.]json)$')",
-        "path: /jobs and everything below it, /docs and /openapi.json are the gateway's own; "
-        "choose another first segment",
+        "path: /jobs and everything below it, /docs and /openapi.json are reserved for the "
+        "gateway; choose another first segment",
         ".path",
     ),
     _rule(
         "!self.path.startsWith('/{')",
-        "path: must begin with a segment that is no parameter, such as /reports, or it could "
+        "path: the first segment must be a literal, such as /reports, because a parameter would "
         "match the gateway's own /jobs",
         ".path",
     ),
     _rule(
         "!self.path.matches('/[.][.]?(/|$)')",
-        "path: . and .. are segments that clients resolve away; name the path",
+        "path: must not contain the segments . and .., which clients resolve",
         ".path",
     ),
     _rule(
-        # A split with a limit, unlike findAll, keeps the estimated cost within the budget.
+        # With findAll instead of a limited split, the estimated cost would exceed the budget.
         f"self.path.split('/', {MAX_SEGMENTS + 1}).all(p, "
         "!p.startsWith('{') || self.path.indexOf(p) == self.path.lastIndexOf(p))",
-        "path: a parameter appears twice; give each its own name",
+        "path: parameter names must be unique",
         ".path",
     ),
 ]
@@ -93,17 +93,17 @@ _REDIS: Final[list[Rule]] = [
     ),
     _rule(
         "!has(self.url) || !self.url.matches('(?i)(://[^/?#]*@|[?&](password|username)=)')",
-        "url: must hold no user or password: put the URL into a Secret, see secretRef",
+        "url: must not contain a user or password; use secretRef for a URL with credentials",
         ".url",
     ),
 ]
 
-# The API server checks the default `{}` of an object before its fields have theirs, hence `has`.
+# The API server validates the default `{}` of an object before its fields are defaulted: `has`.
 RULES: Final[dict[str, list[Rule]]] = {
     "EndpointSpec": [
         _rule(
             "self.queue.maxBytes >= self.gateway.maxBodyBytes",
-            "queue.maxBytes must be at least gateway.maxBodyBytes, or a body of that size could "
+            "queue.maxBytes must be at least gateway.maxBodyBytes, or bodies of that size would "
             "never be accepted",
             ".queue.maxBytes",
         ),
@@ -149,14 +149,15 @@ RULES: Final[dict[str, list[Rule]]] = {
         ),
         _rule(
             "!self.name.startsWith('asyncendpoints-')",
-            "volumes: names beginning with asyncendpoints- are the operator's",
+            "volumes: names starting with asyncendpoints- are reserved for the operator",
             ".name",
         ),
     ],
     "VolumeMount": [
         _rule(
             "!self.mountPath.matches('^/+(etc/+asyncendpoints.*)?$')",
-            "volumeMounts: /etc/asyncendpoints… is the operator's, and / cannot be mounted over",
+            "volumeMounts: must not be / or below /etc/asyncendpoints, which is reserved for the "
+            "operator",
             ".mountPath",
         ),
     ],
@@ -164,7 +165,7 @@ RULES: Final[dict[str, list[Rule]]] = {
         _rule(
             "!has(self.maxSurge) || !(self.maxSurge in [dyn(0), dyn('0%')] && "
             "self.maxUnavailable in [dyn(0), dyn('0%')])",
-            "rollout: maxSurge and maxUnavailable cannot both be 0: no pod could be replaced",
+            "rollout: maxSurge and maxUnavailable must not both be 0: no pod could be replaced",
         ),
     ],
 }

@@ -1,7 +1,7 @@
-"""From a pydantic JSON Schema to the structural schema that Kubernetes takes in a CRD. Pure.
+"""Converts the JSON Schema of a pydantic model to the structural schema of a CRD. Pure.
 
-Kubernetes refuses $ref, null types and numeric exclusive bounds, and fills in defaults itself, so
-an object's default is `{}` and each of its fields brings its own.
+Kubernetes rejects $ref, null types and numeric exclusive bounds. It applies defaults field by
+field, so the default of an object is `{}`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 Schema = dict[str, Any]
 Rules = Mapping[str, Sequence[Mapping[str, str]]]
-"""CEL rules by the name of the record they check."""
+"""CEL rules, by the name of the record that they validate."""
 
 _KEPT: Final = (
     "type",
@@ -32,15 +32,15 @@ _BOUNDS: Final = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 
 
 def structural(schema: Mapping[str, Any], rules: Rules) -> Schema:
-    """Return the structural form of a JSON Schema with `$defs`, CEL rules added to its records.
+    """Return the structural form of a JSON Schema with `$defs`, and add the CEL rules.
 
-    Raises ValueError for a construct that has no structural form.
+    Raises ValueError for a construct without a structural form.
     """
     return _Structural(schema.get("$defs", {}), rules).convert(schema)
 
 
 class _Structural:
-    """One conversion: the definitions it looks up and the rules it adds."""
+    """One conversion, with the definitions it resolves and the rules it adds."""
 
     def __init__(self, definitions: Mapping[str, Any], rules: Rules) -> None:
         self._definitions = definitions
@@ -71,9 +71,9 @@ class _Structural:
         return self._with_default(result, node)
 
     def _resolve(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Put what `$ref` or the one branch of `anyOf` beside null says in the node's place.
+        """Inline a `$ref`, or the branch of `anyOf` that is not null.
 
-        What stands beside it (description, default) wins over what the target says of itself.
+        Keywords beside it (description, default) take precedence over those of the target.
         """
         if "anyOf" in node and not node.get("x-kubernetes-int-or-string"):
             branches = [branch for branch in node["anyOf"] if branch.get("type") != "null"]
@@ -91,7 +91,7 @@ class _Structural:
 
     @staticmethod
     def _with_default(result: Schema, node: Mapping[str, Any]) -> Schema:
-        """Add the default, unless it says nothing: null, an empty text, list or object."""
+        """Add the default unless it is null or an empty text, list or object."""
         default = node.get("default")
         if "properties" in result:
             if default is not None and _has_defaults(result):
@@ -106,7 +106,7 @@ def _has_defaults(node: Schema) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Write whole numbers without a fraction, lists as lists."""
+    """Convert whole floats to integers and tuples to lists."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return list(value) if isinstance(value, tuple) else value

@@ -33,9 +33,9 @@ from asyncendpoints_operator.desired.pod import (
 )
 
 PAUSE_SECONDS: Final = 5
-"""Time for load balancers to forget a pod that ends, before it stops listening."""
+"""Time for load balancers to remove a terminating pod before it stops listening."""
 GRACE_SECONDS: Final = 40
-"""The pause, then time for waiting requests to get their answers."""
+"""The pause, then time to answer waiting requests."""
 _SCRATCH: Final = "128Mi"
 
 _SPREAD: Final = {
@@ -46,7 +46,7 @@ _SPREAD: Final = {
 
 
 def gateway_deployment(endpoint: AsyncEndpoint, platform: Platform, config: str) -> Manifest:
-    """Return the gateway's Deployment, which reads the ConfigMap `config` at its start."""
+    """Return the gateway's Deployment, whose pods mount the ConfigMap `config`."""
     gateway = endpoint.spec.gateway
     volumes = [
         *own_volumes(endpoint, config, _tokens(endpoint)),
@@ -107,9 +107,9 @@ def _environment(endpoint: AsyncEndpoint, platform: Platform) -> list[dict[str, 
 
 
 def disruption_budget(endpoint: AsyncEndpoint) -> Manifest:
-    """Return the gateway's PodDisruptionBudget: one at a time, and never the unhealthy in the way.
+    """Return the gateway's PodDisruptionBudget: one pod at a time; unhealthy pods do not block it.
 
-    Workers have none: a drained node ends them by SIGTERM, and they finish what they hold.
+    Workers have none: on a node drain they get SIGTERM and finish their jobs.
     """
     return {
         "apiVersion": "policy/v1",

@@ -1,7 +1,4 @@
-"""What the operator's objects are called and labelled, and what a whole installation shares. Pure.
-
-Everything that makes one child out of an endpoint takes the endpoint and a `Platform`.
-"""
+"""Names and labels of the operator's objects, and what all endpoints of an installation share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,15 +14,15 @@ HTTP_PORT: Final = 8080
 ADMIN_PORT: Final = 9090
 SERVICE_PORT: Final = 80
 REDIS_KEY: Final = "url"
-"""Entry of the Secret that the operator makes for an endpoint on its own Redis."""
+"""Key in the Secret that the operator creates for an endpoint on its own Redis."""
 
 FIELD_MANAGER: Final = "asyncendpoints-operator"
 COST_ANNOTATION: Final = "controller.kubernetes.io/pod-deletion-cost"
 TEMPLATE_ANNOTATION: Final = f"{GROUP}/template"
-"""On workers' pods: the hash of their template (in HTTP mode without the agent's image)."""
+"""Annotation of worker pods: hash of the template (in HTTP mode without the agent's image)."""
 
 AGENT_CONTAINER: Final = "worker"
-"""The main container of every worker pod: in HTTP mode the agent, else the user's image."""
+"""The main container of every worker pod: the agent in HTTP mode, else the user's image."""
 TARGET_CONTAINER: Final = "target"
 """The user's container in HTTP mode: a native sidecar."""
 
@@ -34,11 +31,10 @@ TARGET_CONTAINER: Final = "target"
 class Platform:
     """What all endpoints of an installation share, from the operator's settings.
 
-    `installation` is the id in the queues' identity. `gateway_image` runs the gateways;
-    `worker_image` is the main container of workers in HTTP mode. `gateway_resources` are those of a
-    gateway whose resource names none. `listen_host` is what pods listen on: "::" in a cluster with
-    IPv6 alone. `metrics_from` are the NetworkPolicy peers that may reach the admin ports, where an
-    endpoint has NetworkPolicies.
+    `installation` is part of each queue's identity. `worker_image` is the main container of workers
+    in HTTP mode. `gateway_resources` are the default for gateways. `listen_host` is the address
+    that pods listen on, "::" in an IPv6-only cluster. `metrics_from` are the NetworkPolicy peers
+    that may reach the admin ports of endpoints with NetworkPolicies.
 
     Of these only `installation`, `listen_host` and, at first, `worker_image` reach a worker's
     template: what belongs to the cluster, so that no upgrade rolls workers (docs/rules.md K8).
@@ -61,10 +57,10 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What of the present state goes into the next: all of it about the worker Deployment.
+    """The live state that the desired state depends on, all of it of the worker Deployment.
 
-    `replicas` is what scaling decided, always written (absent would mean 1). `agent_image` and
-    `template` are read from the Deployment as it is; empty when there is none.
+    `replicas` is the scaling decision, always written (absent would mean 1). `agent_image` and
+    `template` are those of the existing Deployment, empty if there is none.
     """
 
     replicas: int = 0
@@ -83,16 +79,16 @@ def service_name(endpoint: AsyncEndpoint) -> str:
 
 
 def redis_secret_name(endpoint: AsyncEndpoint) -> str:
-    """Return the name of the Secret with the endpoint's own user of the operator's Redis.
+    """Return the name of the Secret with the endpoint's own user on the operator's Redis.
 
-    The operator may read no Secret, so it could not tell a stranger's of a plainer name from its
-    own: part of the UID makes one that nobody else takes.
+    The operator cannot read Secrets, so it could not recognize one that belongs to something else;
+    part of the endpoint's UID makes the name unique.
     """
     return f"{endpoint.name}-redis-{endpoint.metadata.uid[:8]}"
 
 
 def selector(endpoint: AsyncEndpoint, component: str) -> dict[str, str]:
-    """Return the labels that select a component's pods; they never change."""
+    """Return the labels that select a component's pods. They must never change."""
     return {
         "app.kubernetes.io/name": "asyncendpoints",
         "app.kubernetes.io/instance": endpoint.name,
@@ -110,14 +106,14 @@ def labels(endpoint: AsyncEndpoint, component: str) -> dict[str, str]:
 
 
 def selector_text(endpoint: AsyncEndpoint) -> str:
-    """Return the selector of the workers as text, for status.selector."""
+    """Return the label selector of the worker pods as text, for status.selector."""
     return ",".join(f"{key}={value}" for key, value in sorted(selector(endpoint, WORKER).items()))
 
 
 def owner_reference(endpoint: AsyncEndpoint) -> dict[str, Any]:
     """Return the reference that makes the endpoint the controller of an object.
 
-    It does not block the owner's deletion: that would need a right on finalizers.
+    It does not block the owner's deletion: that would need RBAC for finalizers.
     """
     return {
         "apiVersion": API_VERSION,

@@ -1,6 +1,6 @@
-"""How the gateway is reached: Service, Ingress, HTTPRoute, NetworkPolicies, and the URL. Pure.
+"""Access to the gateway: Service, Ingress, HTTPRoute, NetworkPolicies, and the URL. Pure.
 
-The admin port is in none of them.
+None of them exposes the admin port.
 """
 
 from typing import Any, Final
@@ -26,13 +26,13 @@ _ALL: Final = "/"
 
 def service(endpoint: AsyncEndpoint) -> Manifest:
     """Return the Service in front of the gateway."""
-    asked = endpoint.spec.gateway.service
+    options = endpoint.spec.gateway.service
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": metadata(endpoint, GATEWAY, service_name(endpoint), asked.annotations),
+        "metadata": metadata(endpoint, GATEWAY, service_name(endpoint), options.annotations),
         "spec": {
-            "type": asked.type,
+            "type": options.type,
             "selector": selector(endpoint, GATEWAY),
             "ports": [
                 {
@@ -48,9 +48,9 @@ def service(endpoint: AsyncEndpoint) -> Manifest:
 
 
 def ingress(endpoint: AsyncEndpoint) -> Manifest | None:
-    """Return the Ingress, or None where none is asked for."""
-    asked = endpoint.spec.gateway.ingress
-    if asked is None:
+    """Return the Ingress, or None if the resource has none."""
+    options = endpoint.spec.gateway.ingress
+    if options is None:
         return None
     backend = {"service": {"name": service_name(endpoint), "port": {"name": "http"}}}
     path = {
@@ -58,24 +58,24 @@ def ingress(endpoint: AsyncEndpoint) -> Manifest | None:
         "pathType": "Prefix",
         "backend": backend,
     }
-    spec: dict[str, Any] = {"rules": [{"host": asked.host, "http": {"paths": [path]}}]}
-    if asked.class_name is not None:
-        spec["ingressClassName"] = asked.class_name
-    if asked.tls_secret is not None:
-        spec["tls"] = [{"hosts": [asked.host], "secretName": asked.tls_secret}]
+    spec: dict[str, Any] = {"rules": [{"host": options.host, "http": {"paths": [path]}}]}
+    if options.class_name is not None:
+        spec["ingressClassName"] = options.class_name
+    if options.tls_secret is not None:
+        spec["tls"] = [{"hosts": [options.host], "secretName": options.tls_secret}]
     name = child_name(endpoint, GATEWAY)
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
-        "metadata": metadata(endpoint, GATEWAY, name, asked.annotations),
+        "metadata": metadata(endpoint, GATEWAY, name, options.annotations),
         "spec": spec,
     }
 
 
 def http_route(endpoint: AsyncEndpoint) -> Manifest | None:
-    """Return the HTTPRoute (Gateway API v1), or None; it takes gateway.basePath away itself."""
-    asked = endpoint.spec.gateway.http_route
-    if asked is None:
+    """Return the HTTPRoute (Gateway API v1), or None; it strips gateway.basePath itself."""
+    options = endpoint.spec.gateway.http_route
+    if options is None:
         return None
     base = endpoint.spec.gateway.base_path
     rule: dict[str, Any] = {
@@ -86,30 +86,30 @@ def http_route(endpoint: AsyncEndpoint) -> Manifest | None:
         rewrite = {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": _ALL}}
         rule["filters"] = [{"type": "URLRewrite", "urlRewrite": rewrite}]
     spec: dict[str, Any] = {
-        "parentRefs": [dump(parent) for parent in asked.parent_refs],
+        "parentRefs": [dump(parent) for parent in options.parent_refs],
         "rules": [rule],
     }
-    if asked.hostnames:
-        spec["hostnames"] = list(asked.hostnames)
+    if options.hostnames:
+        spec["hostnames"] = list(options.hostnames)
     name = child_name(endpoint, GATEWAY)
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
-        "metadata": metadata(endpoint, GATEWAY, name, asked.annotations),
+        "metadata": metadata(endpoint, GATEWAY, name, options.annotations),
         "spec": spec,
     }
 
 
 def network_policies(endpoint: AsyncEndpoint, platform: Platform) -> list[Manifest]:
-    """Return the NetworkPolicies asked for: for the gateway and for the workers.
+    """Return the NetworkPolicies of gateway and workers, if the resource has them.
 
-    Clients reach the gateway's HTTP port, `platform.metrics_from` the admin ports, and nobody
-    anything else. The kubelet's probes are no network traffic to a NetworkPolicy.
+    Clients may reach the gateway's HTTP port, `platform.metrics_from` the admin ports; all other
+    ingress is denied. NetworkPolicies do not apply to the kubelet's probes.
     """
-    asked = endpoint.spec.network_policy
-    if asked is None:
+    options = endpoint.spec.network_policy
+    if options is None:
         return []
-    clients = _rule(HTTP_PORT, list(asked.gateway_from))
+    clients = _rule(HTTP_PORT, list(options.gateway_from))
     metrics = (
         [_rule(ADMIN_PORT, [dict(peer) for peer in platform.metrics_from])]
         if platform.metrics_from
@@ -140,10 +140,10 @@ def _policy(endpoint: AsyncEndpoint, component: str, rules: list[dict[str, Any]]
 
 
 def url_of(endpoint: AsyncEndpoint, load_balancer: str = "") -> str:
-    """Return where clients reach the gateway: HTTPRoute, Ingress, load balancer, or the Service.
+    """Return the URL for clients: of the HTTPRoute, Ingress, load balancer, or the Service.
 
     `load_balancer` is the address in the Service's status, if it has one. The scheme of an
-    HTTPRoute is its Gateway's matter, which is not read; https is the usual case.
+    HTTPRoute depends on its Gateway, which is not read; https is assumed.
     """
     gateway = endpoint.spec.gateway
     if gateway.http_route is not None and gateway.http_route.hostnames:

@@ -1,7 +1,6 @@
-"""From an endpoint to the objects that should exist for it, in the order to apply them. Pure.
+"""The desired child objects of an endpoint, in the order to apply them. Pure.
 
-The same endpoint, platform and live state always give the same manifests; the golden files of
-tests/unit/operator/desired/golden show them.
+tests/unit/operator/desired/golden has examples.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,7 +31,7 @@ from asyncendpoints_operator.desired.worker import worker_deployment
 
 
 class Kind(NamedTuple):
-    """A kind of child. `optional`: its API may be absent from the cluster."""
+    """A kind of child object. `optional`: the cluster may not have its API."""
 
     api_version: str
     kind: str
@@ -49,13 +48,13 @@ CHILD_KINDS: Final = (
     Kind("networking.k8s.io/v1", "Ingress"),
     Kind("gateway.networking.k8s.io/v1", "HTTPRoute", optional=True),
 )
-"""Everything `desired` may return: what the operator watches and cleans up after a change."""
+"""The kinds that `desired` may return: those that the operator watches and cleans up."""
 
 
 def desired(endpoint: AsyncEndpoint, platform: Platform, live: Live) -> list[Manifest]:
-    """Return every child of `endpoint`, whose metadata.uid must be set.
+    """Return every child object of `endpoint`, whose metadata.uid must be set.
 
-    Accounts and files come before the pods that name them, and what is public comes last.
+    ServiceAccounts and ConfigMaps come before the pods that use them, public access comes last.
     """
     if not endpoint.metadata.uid:
         raise ValueError(f"{endpoint.key} has no UID: children would have no owner")
@@ -84,9 +83,10 @@ def desired(endpoint: AsyncEndpoint, platform: Platform, live: Live) -> list[Man
 
 
 def redis_secret(endpoint: AsyncEndpoint, url: str) -> Manifest:
-    """Return the Secret with the URL of the endpoint's own user of the operator's Redis.
+    """Return the Secret with the Redis URL of an endpoint without spec.redis.
 
-    It is made before the children, whose pods mount it, for an endpoint without spec.redis.
+    The URL has the endpoint's own user on the operator's Redis. The Secret is applied before the
+    child objects, whose pods mount it.
     """
     return {
         "apiVersion": "v1",
@@ -98,7 +98,7 @@ def redis_secret(endpoint: AsyncEndpoint, url: str) -> Manifest:
 
 
 def identity(manifest: Mapping[str, Any]) -> tuple[str, str]:
-    """Return what tells an endpoint's children apart: kind and name."""
+    """Return what identifies a child object of an endpoint: kind and name."""
     return manifest["kind"], manifest["metadata"]["name"]
 
 
@@ -110,10 +110,10 @@ def obsolete(
     *,
     rolling: bool,
 ) -> list[Mapping[str, Any]]:
-    """Return the existing children to delete: of this very endpoint, and no longer wanted.
+    """Return the existing children to delete: owned by this endpoint, and no longer desired.
 
-    A ConfigMap stays while a pod mounts it, and while a rollout is under way (`rolling`), since an
-    old ReplicaSet may still have to replace a pod. Objects of others are never among them.
+    A ConfigMap is kept while a pod mounts it and during a rollout (`rolling`), because an old
+    ReplicaSet may still have to replace a pod.
     """
     keep = {identity(manifest) for manifest in wanted}
     mounted = {

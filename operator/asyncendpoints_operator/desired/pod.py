@@ -1,7 +1,8 @@
-"""What the pods of gateway and workers have in common: security, volumes, environment. Pure.
+"""The common parts of gateway and worker pods: security, volumes, environment. Pure.
 
-Every pod passes the `restricted` Pod Security Standard, names no UID (OpenShift assigns one), has a
-read-only root with a sized /tmp that is HOME as well, and gets no service account token of ours.
+Every pod passes the `restricted` Pod Security Standard, sets no UID (OpenShift assigns one), has a
+read-only root file system with a sized /tmp as HOME, and mounts no service account token unless
+the user brings a ServiceAccount.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,7 +27,7 @@ REDIS_FOLDER: Final = "/etc/asyncendpoints-redis"
 TOKENS_FOLDER: Final = "/etc/asyncendpoints-tokens"
 _VOLUME: Final = "asyncendpoints-"
 
-# Ours are readable by any user of the image: it may run with another group than 0.
+# For every user of the image: it may run with another group than 0.
 _READABLE: Final = 0o444
 
 _CONTAINER_SECURITY: Final[dict[str, Any]] = {
@@ -37,7 +38,7 @@ _CONTAINER_SECURITY: Final[dict[str, Any]] = {
 
 
 def dump(record: Record) -> dict[str, Any]:
-    """Return a part of the resource as Kubernetes writes it, without what is not set."""
+    """Return a part of the resource as a Kubernetes object, without unset fields."""
     dumped: dict[str, Any] = record.model_dump(mode="json", by_alias=True, exclude_none=True)
     return {key: value for key, value in dumped.items() if value not in ("", [])}
 
@@ -53,22 +54,22 @@ def env_field(name: str, path: str) -> dict[str, Any]:
 
 
 def environment(own: Sequence[dict[str, Any]], options: PodOptions | None) -> list[dict[str, Any]]:
-    """Return our variables and then the user's, which may refer to them; ours win by name.
+    """Return the operator's variables, then the user's, which may refer to the former.
 
-    HOME is the writable /tmp unless the user says otherwise.
+    The operator's take precedence. HOME is the writable /tmp unless the user sets it.
     """
     result = list(own)
     names = {variable["name"] for variable in result}
     for variable in options.env if options else ():
         if variable.name not in names:
-            shown = variable.model_dump(mode="json", by_alias=True, exclude_none=True)
-            result.append(shown if len(shown) > 1 else {**shown, "value": ""})
+            dumped = variable.model_dump(mode="json", by_alias=True, exclude_none=True)
+            result.append({**dumped, "value": ""} if len(dumped) == 1 else dumped)
             names.add(variable.name)
     return result if "HOME" in names else [*result, env_value("HOME", "/tmp")]  # noqa: S108
 
 
 def redis_environment(endpoint: AsyncEndpoint) -> dict[str, Any]:
-    """Return the variable that tells a process where its Redis is."""
+    """Return the environment variable with the URL of Redis, or the file that holds it."""
     url = endpoint.spec.redis.url
     if url is not None:
         return env_value("ASYNCENDPOINTS_REDIS_URL", url)
@@ -113,7 +114,7 @@ def _volume(
 
 
 def scratch(options: PodOptions, size: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Return the writable /tmp, unless the user mounts one there."""
+    """Return the writable /tmp, unless the user mounts a volume there."""
     if any(mount.mount_path.rstrip("/") == "/tmp" for mount in options.volume_mounts):  # noqa: S108
         return []
     name = f"{_VOLUME}tmp"
@@ -135,7 +136,7 @@ def user_volumes(options: PodOptions) -> list[dict[str, Any]]:
 
 
 def user_mounts(options: PodOptions) -> list[dict[str, Any]]:
-    """Return where the user's volumes appear."""
+    """Return the mounts of the user's volumes."""
     return [dump(mount) for mount in options.volume_mounts]
 
 
@@ -146,7 +147,7 @@ def container(
     mounts: Iterable[dict[str, Any]],
     **more: Any,
 ) -> dict[str, Any]:
-    """Return a restricted container; parts of `more` that are empty are left out."""
+    """Return a restricted container with the parts of `more` that are not empty."""
     return {
         "name": name,
         "image": image,
@@ -158,7 +159,7 @@ def container(
 
 
 def users_part(options: PodOptions) -> dict[str, Any]:
-    """Return what the resource says of the container with the user's code (or of the gateway)."""
+    """Return the resource's options for the container with the user's code (or the gateway)."""
     return {
         "imagePullPolicy": options.pull_policy,
         "envFrom": [dump(source) for source in options.env_from],
@@ -187,9 +188,10 @@ def pod_template(
     annotations: dict[str, str],
     **spec: Any,
 ) -> dict[str, Any]:
-    """Return a pod template with the fields that the resource takes for every pod.
+    """Return a pod template with the resource's options for all pods.
 
-    `annotations` give way to the user's own of the same name; labels of ours do not.
+    The user's annotations take precedence over `annotations`, but not their labels over the
+    operator's.
     """
     own_account = options.service_account_name is None
     security: dict[str, Any] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
@@ -205,16 +207,15 @@ def pod_template(
     }
     if own_account:
         template["spec"]["automountServiceAccountToken"] = False
-    notes = {**annotations, **options.annotations}
-    if notes:
-        template["metadata"]["annotations"] = notes
+    if merged := {**annotations, **options.annotations}:
+        template["metadata"]["annotations"] = merged
     return template
 
 
 def _scheduling(endpoint: AsyncEndpoint, component: str, options: PodOptions) -> dict[str, Any]:
-    """Return what the resource says of where pods run, without what it does not say."""
+    """Return the resource's scheduling options that are set."""
     own_pods = {"labelSelector": {"matchLabels": selector(endpoint, component)}}
-    said = {
+    scheduling = {
         "imagePullSecrets": [dump(secret) for secret in options.image_pull_secrets],
         "nodeSelector": options.node_selector,
         "tolerations": [dump(toleration) for toleration in options.tolerations],
@@ -225,7 +226,7 @@ def _scheduling(endpoint: AsyncEndpoint, component: str, options: PodOptions) ->
         "priorityClassName": options.priority_class_name,
         "runtimeClassName": options.runtime_class_name,
     }
-    return {key: value for key, value in said.items() if value}
+    return {key: value for key, value in scheduling.items() if value}
 
 
 def service_account(endpoint: AsyncEndpoint, component: str) -> Manifest:

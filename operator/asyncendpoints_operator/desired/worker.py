@@ -1,9 +1,9 @@
 """The workers' Deployment. Its pod template is a function of the spec alone (docs/rules.md K8).
 
-In HTTP mode the main container is our agent and the user's is a native sidecar: the kubelet ends
-sidecars only after the main containers, so the user's server outlives the worker that calls it.
-The agent's image is the installation's when the template is first made, and stays what it was until
-the spec changes the template, or it cannot work: an upgrade of the operator rolls no worker.
+In HTTP mode the main container is the agent and the user's container is a native sidecar: the
+kubelet terminates sidecars after the main containers, so the user's server outlives the agent that
+calls it. The agent's image is kept until the spec changes the template, or until the agent refuses
+the store's format: an upgrade of the operator does not roll workers.
 """
 
 import math
@@ -40,28 +40,28 @@ from asyncendpoints_operator.desired.pod import (
 )
 
 GRACE_MARGIN_SECONDS: Final = 30
-"""Beyond the drain: time to deliver the last outcomes and to end."""
+"""Time after the drain to deliver the last outcomes and exit."""
 LONG_DRAIN_SECONDS: Final = 600
-"""Above it, autoscalers of nodes are asked to leave the pod alone: they wait no longer."""
+"""Above it, pods are annotated to be left alone by node autoscalers, which wait no longer."""
 _STARTUP_SECONDS: Final = 600
 _SCRATCH: Final = "1Gi"
 _AGENT_RESOURCES: Final = {"requests": {"cpu": "50m", "memory": "96Mi"}}
 
-_STAY: Final = {
+_DO_NOT_EVICT: Final = {
     "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
     "karpenter.sh/do-not-disrupt": "true",
 }
 
 
 def grace_seconds(endpoint: AsyncEndpoint) -> int:
-    """Return how long a worker's pod has to end, in whole seconds."""
+    """Return the termination grace period of worker pods, in whole seconds."""
     return math.ceil(endpoint.spec.drain_seconds) + GRACE_MARGIN_SECONDS
 
 
 def worker_deployment(
     endpoint: AsyncEndpoint, platform: Platform, live: Live, config: str
 ) -> Manifest:
-    """Return the workers' Deployment, which reads the ConfigMap `config` at its start."""
+    """Return the workers' Deployment, whose pods mount the ConfigMap `config`."""
     is_http = endpoint.spec.worker.http is not None
     image = "" if is_http else endpoint.spec.worker.image or ""
     template = _template(endpoint, platform, config, image)
@@ -70,8 +70,8 @@ def worker_deployment(
         keep = live.agent_image and live.template == fingerprint
         agent = live.agent_image if keep else platform.worker_image
         template = _template(endpoint, platform, config, agent)
-    notes = template["metadata"].setdefault("annotations", {})
-    notes[TEMPLATE_ANNOTATION] = fingerprint
+    annotations = template["metadata"].setdefault("annotations", {})
+    annotations[TEMPLATE_ANNOTATION] = fingerprint
     return deployment(
         endpoint,
         WORKER,
@@ -82,17 +82,17 @@ def worker_deployment(
 
 
 def live_of(deployment: dict[str, Any] | None, replicas: int, *, refused: bool = False) -> Live:
-    """Read from a worker Deployment that is there (None: it is not) what the next one needs.
+    """Return the live state of the worker Deployment (None if it does not exist).
 
-    `refused`: its workers are of a version that cannot work, so no image of theirs is kept.
+    `refused`: its workers refuse the store's format, so their image is not kept.
     """
     if deployment is None or refused:
         return Live(replicas)
     template = deployment["spec"]["template"]
     containers = template["spec"]["containers"]
     image = next((c["image"] for c in containers if c["name"] == AGENT_CONTAINER), "")
-    notes = (template.get("metadata") or {}).get("annotations") or {}
-    return Live(replicas, image, notes.get(TEMPLATE_ANNOTATION, ""))
+    annotations = (template.get("metadata") or {}).get("annotations") or {}
+    return Live(replicas, image, annotations.get(TEMPLATE_ANNOTATION, ""))
 
 
 def _template(
@@ -116,7 +116,7 @@ def _template(
         endpoint,
         WORKER,
         worker,
-        annotations=_STAY if endpoint.spec.drain_seconds > LONG_DRAIN_SECONDS else {},
+        annotations=_DO_NOT_EVICT if endpoint.spec.drain_seconds > LONG_DRAIN_SECONDS else {},
         terminationGracePeriodSeconds=grace_seconds(endpoint),
         **containers,
         volumes=[*(volume for volume, _ in [*own, *writable]), *user_volumes(worker)],
@@ -126,11 +126,11 @@ def _template(
 def _main(
     image: str, env: list[dict[str, Any]], mounts: list[dict[str, Any]], **more: Any
 ) -> dict[str, Any]:
-    """Return the container with the supervisor.
+    """Return the container with the supervisor, which answers the probes itself.
 
-    It answers the probes itself. /livez fails when its own loop has not turned for 60 s; /readyz
-    means that its children have imported their handlers, which the startup probe gives 10 minutes;
-    they do that while Redis is away as well.
+    /livez fails when its event loop is blocked for 60 s. /readyz means that all child processes
+    have imported their handlers; the startup probe allows 10 minutes for that, and it does not need
+    Redis.
     """
     return container(
         AGENT_CONTAINER,
@@ -151,7 +151,7 @@ def _main(
 
 
 def _sidecar(endpoint: AsyncEndpoint, users: dict[str, Any]) -> dict[str, Any]:
-    """Return the user's container as a native sidecar; it counts as started once it listens."""
+    """Return the user's container as a native sidecar, which has started once it listens."""
     worker = endpoint.spec.worker
     port = worker.http.port if worker.http else 0
     return container(

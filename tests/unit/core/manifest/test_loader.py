@@ -128,44 +128,44 @@ def test_one_file_with_many_faults_tells_all_of_them(tmp_path: Path) -> None:
     """)
     assert said(read(tmp_path, text)) == [
         "0:3:27: metadata.namespce: unknown field; did you mean namespace?",
-        "0:7:12: spec.routes[0].job: on is true to some YAML parsers and text to others; "
+        "0:7:12: spec.routes[0].job: on is true for some YAML parsers and text for others; "
         'write "on" in quotes, or true',
         '0:8:16: spec.routes[0].methods: must be a list, but is the text "POST"; write [POST]',
         '0:9:29: spec.routes[1].job: must be text, but is the number 1.10; write "1.10"',
         "0:10:13: spec.routes[2].path: must be text, but unquoted braces are a mapping; "
         'write "{customer}"',
-        "0:11:12: spec.routes[2].job: y is true to some YAML parsers and text to others; "
+        "0:11:12: spec.routes[2].job: y is true for some YAML parsers and text for others; "
         'write "y" in quotes, or true',
         "0:12:17: spec.routes[2].methods[0]: must be one of POST, PUT, PATCH, DELETE, "
         'but is the text "GET"',
         "0:12:22: spec.routes[2].methods[1]: must be one of POST, PUT, PATCH, DELETE, "
         'but is the text "post"; did you mean POST?',
-        '0:13:14: spec.routes[3].path: a path does not end with "/": a trailing slash never '
+        '0:13:14: spec.routes[3].path: must not end with "/": a trailing slash never '
         'matches; write "/b"',
         "0:13:44: spec.routes[3].schema.type: must be array, boolean, integer, null, number, "
         "object or string",
         "0:13:77: spec.routes[3].schema.properties.a.minimum: must be of type number",
-        "0:15:14: spec.routes[5].path: POST here is taken already by spec.routes[4] (/c)",
+        "0:15:14: spec.routes[5].path: POST conflicts with spec.routes[4] (/c)",
         '0:17:15: spec.gateway.replicas: must be a whole number, but is the text "2"; '
         "write 2 without quotes",
         '0:18:19: spec.gateway.maxBodyBytes: must be a whole number, but is the text "1Mi"; '
         "write 1048576",
         "0:19:5: spec.gateway.max_waiters: unknown field; did you mean maxWaiters?",
-        "0:20:12: spec.gateway.auth.tokens: needs secretRef or file",
-        "0:21:3: spec.worker: needs handlers or http",
+        "0:20:12: spec.gateway.auth.tokens: set one of secretRef, file",
+        "0:21:3: spec.worker: set one of handlers, http",
         '0:22:12: spec.worker.image: must be text, but is the number 5; write "5"',
         "0:23:11: spec.retry.maxRetrys: unknown field; did you mean maxRetries?",
         '0:23:37: spec.retry.maxSeconds: must be a number, but is the text "5m"; write 300',
-        "0:23:56: spec.retry.multiplier: is there twice; first in line 23",
-        "0:24:12: spec.suspend: yes is true to some YAML parsers and text to others; "
+        "0:23:56: spec.retry.multiplier: duplicate key; first in line 23",
+        "0:24:12: spec.suspend: yes is true for some YAML parsers and text for others; "
         'write "yes" in quotes, or true',
-        "0:25:3: spec.maxDepth: unknown field; it belongs to spec.queue",
+        "0:25:3: spec.maxDepth: unknown field; it belongs in spec.queue",
         "0:26:10: spec.redis: must be a mapping (name: value), but is text",
         "0:27:13: spec.retention: must be a mapping (name: value), but has no value",
         "0:28:3: spec.autoscaling.maxReplicas: must be at least minReplicas (30), but is 20",
         "0:28:34: spec.autoscaling.targetWaitSecond: unknown field; "
         "did you mean targetWaitSeconds?",
-        "0:29:28: spec.timeouts.leaseSeconds: JSON has no number such as .inf",
+        "0:29:28: spec.timeouts.leaseSeconds: .inf is not a JSON number",
         "0:29:52: spec.timeouts.executionSeconds: must be at least 0.1, but is 0",
         '0:30:13: spec.onDelete: must be one of Keep, Purge, but is the text "purge"; '
         "did you mean Purge?",
@@ -202,7 +202,7 @@ ONE_FAULT = [
     ),
     (
         BODY + "  timeouts: {executionSeconds: 1e999}",
-        "7:32: spec.timeouts.executionSeconds: JSON has no number such as 1e999",
+        "7:32: spec.timeouts.executionSeconds: 1e999 is not a JSON number",
     ),
     (
         BODY + "  replicas: 2026-01-01",
@@ -210,30 +210,30 @@ ONE_FAULT = [
     ),
     (
         BODY + "  className: Blue",
-        '7:14: spec.className: must be lower-case letters, digits and "-", beginning and ending '
+        '7:14: spec.className: must be lower-case letters, digits and "-", starting and ending '
         "with a letter or digit",
     ),
     (
         BODY + "  className: null-x\n  className: b",
-        "8:3: spec.className: is there twice; first in line 7",
+        "8:3: spec.className: duplicate key; first in line 7",
     ),
-    (BODY + "  8080: 1", '7:3: spec["8080"]: a key is text: write "8080"|7:3: spec.8080: a key is text: write "8080"'),
-    (BODY + "  on: {}", '7:3: spec.on: on is true to some YAML parsers and text to others; write "on" in quotes'),
-    (BODY + "  ? [a]\n  : b", "7:5: spec: a key is text, no list and no mapping"),
-    (BODY + "  retry: !mine {}", "7:10: spec.retry: the tag !mine means nothing here"),
-    (BODY + "  retry: !!python/name:os.system {}", "7:10: spec.retry: the tag !!python/name:os.system means nothing here"),
-    (BODY + "  replicas: !!int x", '7:13: spec.replicas: !!int does not fit "x"'),
+    (BODY + "  8080: 1", '7:3: spec["8080"]: keys must be text: write "8080"|7:3: spec.8080: keys must be text: write "8080"'),
+    (BODY + "  on: {}", '7:3: spec.on: on is true for some YAML parsers and text for others; write "on" in quotes'),
+    (BODY + "  ? [a]\n  : b", "7:5: spec: keys must be text, not a list or mapping"),
+    (BODY + "  retry: !mine {}", "7:10: spec.retry: the tag !mine is not supported"),
+    (BODY + "  retry: !!python/name:os.system {}", "7:10: spec.retry: the tag !!python/name:os.system is not supported"),
+    (BODY + "  replicas: !!int x", '7:13: spec.replicas: "x" is not a valid !!int'),
     (BODY + "  autoscaling: {minReplicas: 3, maxReplicas: 2}", "7:46: spec.autoscaling.maxReplicas: must be at least minReplicas (3), but is 2"),
-    (BODY + "  redis: {url: 'redis://:pw@h'}", "7:16: spec.redis.url: must hold no user or password: put the URL into a Secret, see secretRef"),
-    (BODY + "  redis: {url: 'redis://h', secretRef: {name: a}}", "7:10: spec.redis: set url or secretRef, but only one of them|7:3: spec.redis: set url or secretRef, but only one of them"),
-    (BODY + "  queue: {maxBytes: 2000}", "7:10: spec.queue: maxBytes (2000) must be at least gateway.maxBodyBytes (1048576), or a body of that size could never be accepted"),
+    (BODY + "  redis: {url: 'redis://:pw@h'}", "7:16: spec.redis.url: must not contain a user or password; use secretRef for a URL with credentials"),
+    (BODY + "  redis: {url: 'redis://h', secretRef: {name: a}}", "7:10: spec.redis: set only one of url, secretRef|7:3: spec.redis: set only one of url, secretRef"),
+    (BODY + "  queue: {maxBytes: 2000}", "7:10: spec.queue: maxBytes (2000) must be at least gateway.maxBodyBytes (1048576), or bodies of that size would never be accepted"),
     ("  routes: [{path: /a, job: x}]", "4:1: spec.worker: required field is missing"),
     ("  worker: {handlers: m}", "4:1: spec.routes: required field is missing"),
     ("  routes: []\n  worker: {handlers: m}", "5:11: spec.routes: must have at least 1 item, but has 0"),
     ("  routes: [{path: /a}]\n  worker: {handlers: m}", "5:12: spec.routes[0].job: required field is missing"),
-    ("  routes: {path: /a, job: x}\n  worker: {handlers: m}", '5:11: spec.routes: must be a list, but is a mapping; begin each item with "- "'),
+    ("  routes: {path: /a, job: x}\n  worker: {handlers: m}", '5:11: spec.routes: must be a list, but is a mapping; start each item with "- "'),
     ("  routes: [/a]\n  worker: {handlers: m}", '5:12: spec.routes[0]: must be a mapping (name: value), but is the text "/a"'),
-    ("  routes: [{path: /a, job: x}]\n  worker: {handlers: m, http: {port: 80}}", "6:3: spec.worker: set handlers or http, but only one of them"),
+    ("  routes: [{path: /a, job: x}]\n  worker: {handlers: m, http: {port: 80}}", "6:3: spec.worker: set only one of handlers, http"),
     ("  routes: [{path: /a, job: x}]\n  worker: {handlers: m, env: [{name: A, value: 010}]}", '6:48: spec.worker.env[0].value: must be text, but is the number 010; write "010"'),
     ("  routes: [{path: /a, job: x}]\n  worker: {handlers: m, annotations: {a.b/c: 1}}", '6:46: spec.worker.annotations["a.b/c"]: must be text, but is the number 1; write "1"'),
     ("  routes: [{path: /a, job: ~}]\n  worker: {handlers: m}", "5:28: spec.routes[0].job: must be text, but has no value"),
@@ -252,26 +252,26 @@ SYNTAX = [
     (
         "a: {path: /a/{b}, x: 1}",
         "1:14",
-        'a value with braces is quoted: path: "/reports/{customer}"',
+        'quote values with braces: path: "/reports/{customer}"',
     ),
     ("a:\n  b: {customer}/x", "2:16", "quote the whole value"),
-    ("a:\n\tb: 1", "2:1", "a tab: YAML is indented with spaces"),
-    ("a:\n  b: 1\n \tc: 2", "3:2", "a tab"),
-    ("a: b: c", "1:5", 'a second ":" on a line'),
+    ("a:\n\tb: 1", "2:1", "indent with spaces instead of tabs"),
+    ("a:\n  b: 1\n \tc: 2", "3:2", "instead of tabs"),
+    ("a: b: c", "1:5", 'second ":" on a line'),
     ("a: @x", "1:4", "quote the value"),
     ("a: `x`", "1:4", "quote the value"),
-    ("a: 'x", "1:6", "never closed"),
-    ("a: [1, 2", "1:9", "never closed"),
+    ("a: 'x", "1:6", "missing closing bracket or quote"),
+    ("a: [1, 2", "1:9", "missing closing bracket or quote"),
     ("a: *x", "1:4", "undefined alias"),
-    ("a: &x [*x]", "1:4", "an alias that holds itself"),
-    ("a: &x {<<: *x}", "1:4", "an alias that holds itself"),
-    ("a: {<<: 1}", "1:9", '"<<" takes a mapping'),
+    ("a: &x [*x]", "1:4", "recursive alias"),
+    ("a: &x {<<: *x}", "1:4", "recursive alias"),
+    ("a: {<<: 1}", "1:9", '"<<" requires a mapping'),
     ("a: 'it's'", "1:8", "quote the whole value"),
-    ("a: x\n  b: 1\n c: 2", "2:4", "not YAML"),
+    ("a: x\n  b: 1\n c: 2", "2:4", "invalid YAML"),
     ("a: \x01", "1:4", "U+0001 is not allowed"),
     ("[" * 3_000, "1:1", "nests too deep"),
-    ("- x", "1:1", "must be a mapping with apiVersion, kind"),
-    ("text", "1:1", "must be a mapping with apiVersion, kind"),
+    ("- x", "1:1", "must be an AsyncEndpoint: a mapping with apiVersion, kind"),
+    ("text", "1:1", "must be an AsyncEndpoint: a mapping with apiVersion, kind"),
 ]
 
 
@@ -286,11 +286,11 @@ def test_a_fault_in_one_document_does_not_hide_those_of_the_next(tmp_path: Path)
     bad = GOOD.replace("worker:", "wroker:").replace("reports}", "other}")
     manifest = read(tmp_path, f"a: b: c\n---\n{GOOD}---\n{bad}", "a: [\n", GOOD)
     assert said(manifest) == [
-        '0:1:5: not YAML: a second ":" on a line; quote a value that holds ": " or begin a new line',
+        '0:1:5: invalid YAML: second ":" on a line; quote a value with ": " or start a new line',
         "0:14:1: spec.worker: required field is missing",
         "0:17:3: spec.wroker: unknown field; did you mean worker?",
-        "1:2:1: not YAML: a bracket or a quote is never closed",
-        f'2:3:18: metadata.name: the endpoint "default/reports" is in {tmp_path / "0.yaml"}:5 already',
+        "1:2:1: invalid YAML: missing closing bracket or quote",
+        f'2:3:18: metadata.name: duplicate endpoint "default/reports", first defined in {tmp_path / "0.yaml"}:5',
     ]
     assert [loaded.endpoint.name for loaded in manifest.loaded] == ["reports"]
 
@@ -324,8 +324,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert [(fault.line, fault.column, fault.message) for fault in faults] == [
         (2, 4, "is not UTF-8 text; save it as UTF-8"),
         (1, 1, "is not UTF-8 text; save it as UTF-8"),
-        (0, 0, "holds no AsyncEndpoint"),
-        (0, 0, "is larger than 4194304 bytes"),
+        (0, 0, "does not contain an AsyncEndpoint"),
+        (0, 0, "must be at most 4194304 bytes"),
         (0, 0, "no such file"),
         (0, 0, "is a directory"),
     ]
@@ -335,9 +335,9 @@ def test_a_cluster_asks_for_an_image_and_a_short_name(tmp_path: Path) -> None:
     text = GOOD.replace("name: reports", "name: " + "r" * 51)
     assert read(tmp_path, text).faults == ()
     assert said(read(tmp_path, text, cluster=True)) == [
-        "0:3:18: metadata.name: has 51 characters; 50 fit, because the names of Services are made "
-        "from it",
-        "0:7:11: spec.worker: a cluster needs image: the image of your code",
+        "0:3:18: metadata.name: has 51 characters, but at most 50 are allowed: the names of "
+        "Services are derived from it",
+        "0:7:11: spec.worker: image is required in a cluster",
     ]
 
 

@@ -223,7 +223,7 @@ SITUATIONS: dict[str, tuple[Observed, dict[str, tuple[str, str]]]] = {
         {"Ready": ("False", "NameConflict"), "Degraded": ("True", "NameConflict")},
     ),
     "spec refused": (
-        observed(endpoint=None, faults=("spec.routes[1].path: POST here is taken already",)),
+        observed(endpoint=None, faults=("spec.routes[1].path: POST conflicts",)),
         {
             "Ready": ("False", "InvalidSpec"),
             "RoutesAccepted": ("False", "InvalidSpec"),

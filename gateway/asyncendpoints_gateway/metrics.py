@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from asyncendpoints_core.common.admin_server import MetricSource
-    from asyncendpoints_core.store.protocol import Stats
+    from asyncendpoints_core.store.replies import Stats
 
 DURATIONS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
 SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 500)

@@ -20,8 +20,8 @@ from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.jobs.records import NewJob, Request, Result, complete
-from asyncendpoints_core.store.protocol import WorkerInfo
 from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_core.store.replies import WorkerInfo
 from support.redis.server import RedisServer
 
 BATCH = 100

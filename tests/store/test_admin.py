@@ -9,7 +9,8 @@ from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.jobs.retry import RetryPolicy
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.protocol import Identity, Store
+from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.replies import Identity
 from support.store.stores import DONE, POLICY, Backend, drain, hand, new, policy, put, settle_one
 
 

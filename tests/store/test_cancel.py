@@ -6,7 +6,8 @@ from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.records import Progress
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.protocol import CancelStatus, Settled, SettleStatus, Store
+from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.replies import CancelStatus, Settled, SettleStatus
 from support.store.outcomes import KINDS
 from support.store.stores import (
     START_MS,

@@ -9,7 +9,8 @@ from asyncendpoints_core.errors import StoreVersionError, WorkerGone
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.records import Priority
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.protocol import MAX_BATCH_BYTES, Store
+from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.replies import MAX_BATCH_BYTES
 from support.store.stores import (
     DONE,
     Backend,
@@ -32,7 +33,12 @@ async def test_a_claim_shows_in_the_job(backend: Backend, store: Store) -> None:
     batch = await worker.claim()
     [taken] = batch.jobs
     now = await backend.now()
-    assert (batch.more, batch.alone, batch.drain, batch.refused) == (False, False, False, "")
+    assert (batch.more, batch.exclusive, batch.stop_claiming, batch.refused) == (
+        False,
+        False,
+        False,
+        "",
+    )
     assert taken.deadline_ms == now + policy().execution_ms
     assert taken.job == await look(store, job_id)
     job = taken.job

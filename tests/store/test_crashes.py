@@ -3,7 +3,8 @@
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.retry import RetryPolicy
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.protocol import Cause, Released, Store
+from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.replies import Cause, Released
 from support.store.stores import (
     DONE,
     ERROR,
@@ -102,14 +103,14 @@ async def test_suspects_run_alone(store: Store) -> None:
     await put(store, *(new() for _ in range(5)))
     one, two = await hand(store, "one"), await hand(store, "two")
     first = await one.claim(5)
-    assert (first.alone, first.drain, len(first.jobs)) == (True, False, 1)
+    assert (first.exclusive, first.stop_claiming, len(first.jobs)) == (True, False, 1)
     assert first.jobs[0].job.suspect
     second = await two.claim(5)
-    assert (second.alone, len(second.jobs)) == (True, 1)
+    assert (second.exclusive, len(second.jobs)) == (True, 1)
     assert {first.jobs[0].job.id, second.jobs[0].job.id} == set(suspects)
     await one.settle(jobs.complete(first.jobs[0].claim, DONE))
     ordinary = await one.claim(5)
-    assert (ordinary.alone, len(ordinary.jobs)) == (False, 5)
+    assert (ordinary.exclusive, len(ordinary.jobs)) == (False, 5)
 
 
 async def test_a_poison_job_ends_and_its_neighbours_complete(
@@ -146,14 +147,14 @@ async def test_a_busy_worker_is_drained_for_a_suspect(backend: Backend, store: S
     held = await hold_one(store, busy)
     held_too = await hold_one(store, other)
     batch = await busy.claim(3)
-    assert (batch.drain, batch.jobs, batch.alone) == (True, (), False)
+    assert (batch.stop_claiming, batch.jobs, batch.exclusive) == (True, (), False)
     # The reservation is the first one's: the other goes on with ordinary work.
     ordinary = await other.claim(1)
-    assert (ordinary.drain, len(ordinary.jobs)) == (False, 1)
-    assert (await busy.claim(3)).drain
+    assert (ordinary.stop_claiming, len(ordinary.jobs)) == (False, 1)
+    assert (await busy.claim(3)).stop_claiming
     await busy.settle(jobs.complete(held, DONE))
     batch = await busy.claim(3)
-    assert batch.alone
+    assert batch.exclusive
     assert [job.job.id for job in batch.jobs] == [suspect]
     await other.settle(jobs.complete(held_too, DONE))
 
@@ -186,14 +187,14 @@ async def test_a_reservation_ends_by_itself(backend: Backend, store: Store) -> N
     first, second = await hand(store, "first"), await hand(store, "second")
     await hold_one(store, first)
     await hold_one(store, second)
-    assert (await first.claim(1)).drain
+    assert (await first.claim(1)).stop_claiming
     await backend.advance(policy().lease_ms - 1)
-    assert not (await second.claim(1)).drain
+    assert not (await second.claim(1)).stop_claiming
     await backend.advance(1)
     await store.register((await store.workers())[0].info)
     again = await hand(store, "second")
     again.request = second.request
-    assert (await again.claim(1)).drain
+    assert (await again.claim(1)).stop_claiming
 
 
 async def test_jobs_that_had_not_started_are_never_charged(store: Store) -> None:
@@ -276,12 +277,12 @@ async def test_a_suspect_released_in_order_stays_a_suspect(store: Store) -> None
     await worker_crashes(store)
     worker = await hand(store)
     batch = await worker.claim()
-    assert batch.alone
+    assert batch.exclusive
     await settle_one(store, jobs.release(batch.jobs[0].claim, started=False))
     again = await worker.claim()
-    assert again.alone
+    assert again.exclusive
     await settle_one(store, jobs.retry_later(again.jobs[0].claim, ERROR, 0))
-    assert not (await worker.claim()).alone
+    assert not (await worker.claim()).exclusive
 
 
 async def test_a_repeated_claim_of_a_suspect_is_alone_too(store: Store) -> None:
@@ -291,6 +292,6 @@ async def test_a_repeated_claim_of_a_suspect_is_alone_too(store: Store) -> None:
     worker = await hand(store)
     first = await store.claim(worker.id, 1, 5)
     again = await store.claim(worker.id, 1, 5)
-    assert first.alone
-    assert again.alone
+    assert first.exclusive
+    assert again.exclusive
     assert claims(again) == claims(first)

@@ -10,7 +10,8 @@ from asyncendpoints_core.errors import WorkerGone
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.records import Claim
 from asyncendpoints_core.jobs.retry import RetryPolicy
-from asyncendpoints_core.store.protocol import Cause, ClaimBatch, SettleStatus, Store
+from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.replies import Cause, ClaimBatch, SettleStatus
 from support.store.stores import DONE, ERROR, Backend, Hand, hand, new, policy, put, settle_one
 
 LONG = 30_000

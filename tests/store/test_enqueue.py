@@ -9,7 +9,8 @@ from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.records import Priority
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.protocol import EnqueueStatus, Store
+from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.replies import EnqueueStatus
 from support.store.stores import DONE, START_MS, Backend, hand, look, new, policy, put
 
 

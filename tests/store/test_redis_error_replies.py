@@ -10,10 +10,10 @@ from redis.asyncio import Redis
 from asyncendpoints_core.errors import RecordError, StoreAuthenticationError, StoreUnavailable
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.protocol import SettleStatus
 from asyncendpoints_core.store.redis import connection, scripts
 from asyncendpoints_core.store.redis.caller import plain
 from asyncendpoints_core.store.redis.error_replies import meaning_of
+from asyncendpoints_core.store.replies import SettleStatus
 from support.redis.backend import RedisBackend
 from support.redis.proxy import Command, ReplyDroppingProxy
 from support.redis.replies import CREDENTIALS, LUA_FAULTS, SERVER_ERRORS, forms

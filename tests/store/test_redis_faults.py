@@ -11,8 +11,8 @@ from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Outcome, OutcomeKind, Result
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.protocol import ClaimBatch, Identity, SettleStatus
 from asyncendpoints_core.store.redis import RedisStore, scripts
+from asyncendpoints_core.store.replies import ClaimBatch, Identity, SettleStatus
 from support.redis.backend import ENDPOINT, RedisBackend
 from support.redis.proxy import Command, ReplyDroppingProxy
 from support.redis.server import RedisServer

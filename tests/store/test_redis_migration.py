@@ -11,8 +11,8 @@ from redis import Redis
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.ids import JobId
-from asyncendpoints_core.store.protocol import Cause
 from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_core.store.replies import Cause
 from support.redis.cluster import RedisCluster
 from support.store.stores import ERROR, hand, new, policy, put
 from support.store.verbs import VERBS, Scene

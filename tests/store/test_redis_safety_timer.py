@@ -9,8 +9,8 @@ from asyncendpoints_core.errors import WorkerGone
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.records import Progress
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.protocol import Beat, Cause, EnqueueStatus, Identity
 from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_core.store.replies import Cause, EnqueueStatus, Identity, LeaseRenewal
 from support.redis.backend import ENDPOINT, QUIET_MS, RedisBackend
 from support.store.stores import (
     DONE,
@@ -81,7 +81,7 @@ async def test_every_key_is_on_it_whatever_is_done_at_rest(backend: RedisBackend
     first, second, third = big.job.id, others[0].job.id, others[1].job.id
     done: list[Callable[[], Awaitable[Any]]] = [
         lambda: hand(store, "w2"),
-        lambda: store.heartbeat([Beat("w1", draining=True), Beat("w2")]),
+        lambda: store.heartbeat([LeaseRenewal("w1", draining=True), LeaseRenewal("w2")]),
         lambda: store.cordon(["w2"], 10, "me"),
         lambda: store.uncordon(["w2"], "me"),
         lambda: store.claim("w1", 9, 5),
@@ -142,7 +142,7 @@ async def test_nothing_unfinished_is_on_it_at_any_stage(
 
     async def stays() -> None:
         await backend.advance(10 * MINUTE)
-        await store.heartbeat([Beat("w1")])
+        await store.heartbeat([LeaseRenewal("w1")])
         await store.recover()
         await store.sweep()
         assert not await backend.check_timers()
@@ -158,7 +158,7 @@ async def test_nothing_unfinished_is_on_it_at_any_stage(
     worker = await hand(store, "w2")
     await worker.one()
     await backend.advance(1_000)
-    await store.heartbeat([Beat("w2")])
+    await store.heartbeat([LeaseRenewal("w2")])
     assert not await backend.check_timers()
     await store.release_worker("w1", Cause.LOST)
     await store.release_worker("w2", Cause.CRASH)  # the last worker goes; a suspect is left

@@ -6,7 +6,8 @@ from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.records import Claim, JobError, Progress, Result
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.protocol import Settled, SettleStatus, Store
+from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.replies import Settled, SettleStatus
 from support.store.outcomes import KINDS
 from support.store.stores import (
     DONE,

@@ -24,7 +24,8 @@ from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.jobs.records import Claim, JobError, NewJob, Outcome, OutcomeKind, Priority
 from asyncendpoints_core.jobs.retry import RetryPolicy
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.protocol import Beat, Cause, ClaimBatch, Store, Swept, WorkerInfo
+from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.replies import Cause, ClaimBatch, LeaseRenewal, Swept, WorkerInfo
 from support.redis.server import RedisServer
 from support.store.stores import new
 from support.store.twins import Twins
@@ -232,7 +233,7 @@ class SideBySide(Twins):
 
     @rule(beating=st.lists(names, max_size=4, unique=True), draining=rarely)
     def heartbeat(self, beating: list[str], draining: bool) -> None:
-        beats = [Beat(self.name(worker), draining=draining) for worker in beating]
+        beats = [LeaseRenewal(self.name(worker), draining=draining) for worker in beating]
         self.both(lambda store: store.heartbeat(beats))
 
     @rule(worker=names, keep=st.integers(0, 3), limit=st.integers(0, 3))
@@ -271,8 +272,8 @@ class SideBySide(Twins):
                 return (
                     sorted(found.expired),
                     sorted(found.overdue, key=lambda over: over.claim.number),
-                    sorted(found.orphans, key=lambda claim: claim.number),
-                    found.held_still,
+                    sorted(found.orphaned, key=lambda claim: claim.number),
+                    found.leases_extended,
                 )
 
             return ask()

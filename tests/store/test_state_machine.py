@@ -9,7 +9,7 @@ from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Claim, Outcome
 from asyncendpoints_core.jobs.retry import RetryPolicy
 from asyncendpoints_core.jobs.states import TABLE, State, Verb, allows
-from asyncendpoints_core.store.protocol import (
+from asyncendpoints_core.store.replies import (
     CancelStatus,
     Cause,
     DeleteStatus,

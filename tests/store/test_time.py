@@ -6,7 +6,8 @@ from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.records import JobError
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.protocol import CancelStatus, Cause, Store, Swept
+from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.replies import CancelStatus, Cause, Swept
 from support.store.stores import (
     DONE,
     ERROR,

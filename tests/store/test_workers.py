@@ -5,16 +5,16 @@ import pytest
 from asyncendpoints_core.errors import WorkerGone
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.protocol import (
-    Beat,
-    BeatReply,
+from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.recovery import run_once
+from asyncendpoints_core.store.replies import (
     Cause,
+    LeaseRenewal,
+    LeaseReply,
     Recovery,
-    Store,
     WorkerInfo,
     WorkerState,
 )
-from asyncendpoints_core.store.recovery import run_once
 from support.store.stores import (
     DONE,
     Backend,
@@ -33,8 +33,8 @@ from support.store.stores import (
 LEASE = policy().lease_ms
 
 
-async def beat(store: Store, worker: Hand, **how: object) -> BeatReply:
-    [reply] = await store.heartbeat([Beat(worker.id, **how)])  # type: ignore[arg-type]
+async def beat(store: Store, worker: Hand, **how: object) -> LeaseReply:
+    [reply] = await store.heartbeat([LeaseRenewal(worker.id, **how)])  # type: ignore[arg-type]
     return reply
 
 
@@ -46,7 +46,7 @@ async def keep(backend: Backend, ms: int, *workers: Hand) -> Recovery:
         await backend.advance(step)
         ms -= step
         if workers:
-            await backend.store.heartbeat([Beat(worker.id) for worker in workers])
+            await backend.store.heartbeat([LeaseRenewal(worker.id) for worker in workers])
         found = await backend.store.recover()
     return found
 
@@ -92,13 +92,13 @@ async def test_a_worker_without_heartbeats_is_found(backend: Backend, store: Sto
 async def test_a_heartbeat_never_brings_a_worker_back(store: Store) -> None:
     worker = await hand(store)
     await store.release_worker(worker.id, Cause.LOST)
-    assert await beat(store, worker) == BeatReply(gone=True)
+    assert await beat(store, worker) == LeaseReply(gone=True)
     assert await store.workers() == []
     with pytest.raises(WorkerGone):
         await hand(store)
     with pytest.raises(WorkerGone):
         await worker.claim()
-    [stranger] = await store.heartbeat([Beat("never-registered")])
+    [stranger] = await store.heartbeat([LeaseRenewal("never-registered")])
     assert stranger.gone
     assert (await store.stats()).workers == 0
 
@@ -116,12 +116,12 @@ async def test_a_heartbeat_tells_of_cancels_until_they_are_settled(store: Store)
     asked, other = await put(store, new(), new())
     worker = await hand(store)
     taken = {claim.job_id: claim for claim in claims(await worker.claim(2))}
-    assert await beat(store, worker) == BeatReply(gone=False, held=2)
+    assert await beat(store, worker) == LeaseReply(gone=False, held=2)
     await store.cancel([asked])
     for _ in range(2):
         assert (await beat(store, worker, held=2)).cancels == (taken[asked],)
     await settle_one(store, jobs.canceled(taken[asked]))
-    assert await beat(store, worker) == BeatReply(gone=False, held=1)
+    assert await beat(store, worker) == LeaseReply(gone=False, held=1)
     await settle_one(store, jobs.release(taken[other]))
     await store.cancel([other])
     assert (await beat(store, worker)).cancels == ()
@@ -132,7 +132,7 @@ async def test_a_canceled_claim_of_another_worker_is_not_mine(store: Store) -> N
     one, two = await hand(store, "w1"), await hand(store, "w11")
     claim = (await two.one()).claim
     await store.cancel([claim.job_id])
-    replies = await store.heartbeat([Beat("w1"), Beat("w11"), Beat("w")])
+    replies = await store.heartbeat([LeaseRenewal("w1"), LeaseRenewal("w11"), LeaseRenewal("w")])
     assert [reply.cancels for reply in replies] == [(), (claim,), ()]
     assert [reply.held for reply in replies] == [0, 1, 0]
     assert (await store.release_worker(one.id, Cause.LOST)).canceled == 0
@@ -262,7 +262,7 @@ async def test_an_outage_expires_no_lease_and_no_deadline(backend: Backend, stor
     await keep(backend, 3_000, *workers)
     await backend.outage(120_000)
     found = await store.recover()
-    assert found == Recovery(held_still=True)
+    assert found == Recovery(leases_extended=True)
     now = await backend.now()
     assert {worker.lease_ms for worker in await store.workers()} == {now + LEASE}
     assert await keep(backend, 0) == Recovery()
@@ -279,7 +279,7 @@ async def test_after_an_outage_a_worker_that_stays_silent_is_found(
     await hand(store)
     await store.recover()
     await backend.outage(60_000)
-    assert (await store.recover()).held_still
+    assert (await store.recover()).leases_extended
     assert (await keep(backend, LEASE - 1)).expired == ()
     assert (await keep(backend, 1)).expired == ("w1",)
 
@@ -291,9 +291,9 @@ async def test_the_first_recovery_and_short_gaps_are_no_outage(
     await backend.outage(LEASE + 1)
     assert (await store.recover()).expired == ("w1",)
     await backend.outage(5_000)
-    assert not (await store.recover()).held_still
+    assert not (await store.recover()).leases_extended
     await backend.outage(5_001)
-    assert (await store.recover()).held_still
+    assert (await store.recover()).leases_extended
 
 
 async def test_a_round_of_recovery_brings_everything_back(backend: Backend, store: Store) -> None:

@@ -8,7 +8,7 @@ import socket
 import time
 from importlib.metadata import PackageNotFoundError, version
 
-from asyncendpoints_core.store.protocol import WorkerInfo
+from asyncendpoints_core.store.replies import WorkerInfo
 
 
 class WorkerIds:

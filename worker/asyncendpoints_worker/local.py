@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from asyncendpoints_core.common.time_source import SystemTime, TimeSource
 from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.store.memory import MemoryStore
-from asyncendpoints_core.store.protocol import Cause, WorkerInfo
-from asyncendpoints_core.store.recovery import Keeper
+from asyncendpoints_core.store.recovery import RecoveryLoop
+from asyncendpoints_core.store.replies import Cause, WorkerInfo
 from asyncendpoints_worker.cpu import default_concurrency
 from asyncendpoints_worker.engine.heartbeat import Heartbeat
 from asyncendpoints_worker.engine.loop import Engine
@@ -107,7 +107,9 @@ class LocalWorker:
         )
         loops = [heartbeat.run(), engine.run()]
         if self._with_keeper:
-            keeper = Keeper(self._store, lambda: heartbeat.policy, random.random, time=self._time)
+            keeper = RecoveryLoop(
+                self._store, lambda: heartbeat.policy, random.random, time=self._time
+            )
             loops.append(keeper.run())
         self._tasks = [asyncio.create_task(each) for each in loops]
 

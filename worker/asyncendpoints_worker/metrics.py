@@ -12,7 +12,7 @@ import msgspec
 
 from asyncendpoints_core.common.histogram import Histogram
 from asyncendpoints_core.jobs.records import OutcomeKind
-from asyncendpoints_core.store.protocol import SettleStatus
+from asyncendpoints_core.store.replies import SettleStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from asyncendpoints_core.resource import AsyncEndpoint
-    from asyncendpoints_core.store.protocol import Store, WorkerState
+    from asyncendpoints_core.store.protocol import Store
+    from asyncendpoints_core.store.replies import WorkerState
     from asyncendpoints_worker.handlers.registry import Registry
 
 log = logging.getLogger("asyncendpoints.run")

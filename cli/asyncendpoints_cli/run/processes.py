@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.process.settings import Settings
     from asyncendpoints_core.resource import AsyncEndpoint
-    from asyncendpoints_core.store.protocol import WorkerState
+    from asyncendpoints_core.store.replies import WorkerState
 
 log = logging.getLogger("asyncendpoints.run")
 

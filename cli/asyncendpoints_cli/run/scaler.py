@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from asyncendpoints_cli.run.pool import Pool
     from asyncendpoints_core.resource import EndpointSpec
-    from asyncendpoints_core.store.protocol import Store, WorkerState
+    from asyncendpoints_core.store.protocol import Store
+    from asyncendpoints_core.store.replies import WorkerState
 
 log = logging.getLogger("asyncendpoints.run")
 

@@ -17,7 +17,7 @@ from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.jobs.states import FINAL, State
 from asyncendpoints_core.scaling.decide import Limits
 from asyncendpoints_core.store.memory import MemoryStore
-from asyncendpoints_core.store.recovery import Keeper
+from asyncendpoints_core.store.recovery import RecoveryLoop
 from asyncendpoints_gateway.server.serve import Server
 from asyncendpoints_worker.metrics import Snapshot, add
 from asyncendpoints_worker.supervisor.collector import WorkerCollector
@@ -152,7 +152,7 @@ class Service:
         scaler = Scaler(self.name, self.store, pool, limits, self._decided)
         await scaler.step()
         policy = endpoint.spec.policy()
-        keeper = Keeper(self.store, lambda: policy, random.random)
+        keeper = RecoveryLoop(self.store, lambda: policy, random.random)
         self._tasks = [self._task(scaler.run()), self._task(keeper.run())]
         if nothing := why_nothing_runs(endpoint.spec):
             log.warning("%s: %s", self.name, nothing)

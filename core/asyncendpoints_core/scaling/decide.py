@@ -18,7 +18,7 @@ from asyncendpoints_core.scaling.victims import count_removable, victim_order
 
 if TYPE_CHECKING:
     from asyncendpoints_core.resource import EndpointSpec
-    from asyncendpoints_core.store.protocol import Stats
+    from asyncendpoints_core.store.replies import Stats
 
 WINDOW_MS: Final = 60_000
 """How long the largest want counts before workers go.

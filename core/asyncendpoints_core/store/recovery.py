@@ -15,7 +15,7 @@ from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.jobs.records import ErrorCode, JobError, release, timed_out
 from asyncendpoints_core.jobs.retry import decide
-from asyncendpoints_core.store.protocol import Cause, Released, SettleStatus, Swept
+from asyncendpoints_core.store.replies import Cause, Released, SettleStatus, Swept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.jobs.records import Outcome
     from asyncendpoints_core.jobs.retry import RetryPolicy
-    from asyncendpoints_core.store.protocol import Overdue, Store
+    from asyncendpoints_core.store.protocol import Store
+    from asyncendpoints_core.store.replies import Overdue
 
     Random = Callable[[], float]
 
@@ -41,15 +42,15 @@ class Recovered(msgspec.Struct, frozen=True):
     workers: tuple[str, ...] = ()
     released: Released = Released()
     timed_out: int = 0
-    orphans: int = 0
+    orphaned: int = 0
     swept: Swept = Swept()
-    held_still: bool = False
+    leases_extended: bool = False
 
     @property
     def jobs(self) -> int:
         """How many jobs were taken back from workers that no longer care for them."""
         taken = self.released
-        return taken.requeued + taken.failed + taken.canceled + self.timed_out + self.orphans
+        return taken.requeued + taken.failed + taken.canceled + self.timed_out + self.orphaned
 
 
 async def run_once(store: Store, policy: Policy, random: Random) -> Recovered:
@@ -63,17 +64,17 @@ async def run_once(store: Store, policy: Policy, random: Random) -> Recovered:
         outcomes = [_time_out(overdue, policy.retry, random) for overdue in found.overdue]
         settled = await store.settle(outcomes)
         late = sum(answer.status is SettleStatus.APPLIED for answer in settled)
-    orphans = 0
-    if found.orphans:
-        settled = await store.settle([release(claim) for claim in found.orphans])
-        orphans = sum(answer.status is SettleStatus.APPLIED for answer in settled)
+    orphaned = 0
+    if found.orphaned:
+        settled = await store.settle([release(claim) for claim in found.orphaned])
+        orphaned = sum(answer.status is SettleStatus.APPLIED for answer in settled)
     return Recovered(
         workers=found.expired,
         released=released,
         timed_out=late,
-        orphans=orphans,
+        orphaned=orphaned,
         swept=await _sweep(store),
-        held_still=found.held_still,
+        leases_extended=found.leases_extended,
     )
 
 
@@ -125,7 +126,7 @@ async def _sweep(store: Store) -> Swept:
     return total
 
 
-class Keeper:
+class RecoveryLoop:
     """Runs recovery every second, more or less, for as long as `run` is awaited.
 
     `policy` is asked anew each round, so that a changed one counts at once; `seen` gets what each
@@ -173,12 +174,12 @@ class Keeper:
         if self._away:
             _log.info("recovery goes on: the store can be reached again")
         self._away = False
-        if done.jobs or done.held_still:
+        if done.jobs or done.leases_extended:
             _log.info(
                 "recovered %d jobs of %d workers%s",
                 done.jobs,
                 len(done.workers),
-                ", all terms renewed after an outage" if done.held_still else "",
+                ", all terms renewed after an outage" if done.leases_extended else "",
             )
         self._seen(done)
         return done

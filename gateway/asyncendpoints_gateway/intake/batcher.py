@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from asyncendpoints_core.common.group_commit import GroupCommit
 from asyncendpoints_core.errors import StoreUnavailable
-from asyncendpoints_core.store.protocol import MAX_BATCH, MAX_BATCH_BYTES
+from asyncendpoints_core.store.replies import MAX_BATCH, MAX_BATCH_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

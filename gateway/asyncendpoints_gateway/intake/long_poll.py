@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from asyncendpoints_core.jobs.ids import JobId
-    from asyncendpoints_core.store.protocol import Found, Store
+    from asyncendpoints_core.store.protocol import Store
+    from asyncendpoints_core.store.replies import Found
 
 log = logging.getLogger("asyncendpoints.gateway")
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncendpoints_core.jobs.records import Job
-    from asyncendpoints_core.store.protocol import Stats, Store
+    from asyncendpoints_core.store.protocol import Store
+    from asyncendpoints_core.store.replies import Stats
 
 log = logging.getLogger("asyncendpoints.gateway")
 

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.jobs.records import NewJob
     from asyncendpoints_core.resource import AsyncEndpoint
-    from asyncendpoints_core.store.protocol import Enqueued, Found, Store
+    from asyncendpoints_core.store.protocol import Store
+    from asyncendpoints_core.store.replies import Enqueued, Found
     from asyncendpoints_gateway.config import RouteConfig
     from asyncendpoints_gateway.http.auth import Guard
     from asyncendpoints_gateway.http.messages import Request

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.store.protocol import CancelStatus, DeleteStatus, RedriveStatus
+from asyncendpoints_core.store.replies import CancelStatus, DeleteStatus, RedriveStatus
 from asyncendpoints_gateway.http import queries
 from asyncendpoints_gateway.http.headers import matches_etag
 from asyncendpoints_gateway.http.messages import JSON, Response
@@ -20,7 +20,8 @@ from asyncendpoints_gateway.views.responses import gone
 
 if TYPE_CHECKING:
     from asyncendpoints_core.jobs.ids import JobId
-    from asyncendpoints_core.store.protocol import Found, Store
+    from asyncendpoints_core.store.protocol import Store
+    from asyncendpoints_core.store.replies import Found
     from asyncendpoints_gateway.config import GatewayConfig
     from asyncendpoints_gateway.http.messages import Request
     from asyncendpoints_gateway.intake.long_poll import Hub

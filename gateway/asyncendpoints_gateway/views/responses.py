@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from asyncendpoints_core.jobs.records import Job, Result
-    from asyncendpoints_core.store.protocol import Found
+    from asyncendpoints_core.store.replies import Found
     from asyncendpoints_gateway.config import GatewayConfig
     from asyncendpoints_gateway.intake.retry_after import Sampler
 

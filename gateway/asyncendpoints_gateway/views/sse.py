@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.jobs.records import Job
-    from asyncendpoints_core.store.protocol import Found
+    from asyncendpoints_core.store.replies import Found
     from asyncendpoints_gateway.http.messages import Request
     from asyncendpoints_gateway.intake.long_poll import Hub, Watch
     from asyncendpoints_gateway.views.responses import JobResponses

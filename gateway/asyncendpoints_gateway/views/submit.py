@@ -13,7 +13,7 @@ from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import Idempotency, NewJob, Priority
 from asyncendpoints_core.jobs.records import Request as StoredRequest
 from asyncendpoints_core.process.telemetry import parse_traceparent
-from asyncendpoints_core.store.protocol import EnqueueStatus, Found
+from asyncendpoints_core.store.replies import EnqueueStatus, Found
 from asyncendpoints_gateway.http import headers as read
 from asyncendpoints_gateway.http.bodies import check_body, read_body
 from asyncendpoints_gateway.http.cors import with_headers
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.jobs.records import Job, Result
-    from asyncendpoints_core.store.protocol import Enqueued
+    from asyncendpoints_core.store.replies import Enqueued
     from asyncendpoints_gateway.config import GatewayConfig, RouteConfig
     from asyncendpoints_gateway.http.headers import SubmissionHeaders
     from asyncendpoints_gateway.http.messages import Request, Response

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from asyncendpoints_core.store.protocol import Cause, WorkerState
+from asyncendpoints_core.store.replies import Cause, WorkerState
 from asyncendpoints_operator.desired.naming import AGENT_CONTAINER
 from asyncendpoints_operator.kube.pod_state import container_statuses, parse_time
 

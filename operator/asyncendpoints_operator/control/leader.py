@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from asyncendpoints_core.store.protocol import Stats
+from asyncendpoints_core.store.replies import Stats
 from asyncendpoints_operator.control.apply import Children
 from asyncendpoints_operator.control.purge import Purger
 from asyncendpoints_operator.control.readings import ReadingHandler

@@ -81,7 +81,7 @@ class ReadingHandler:
         state = self._reconciled.get(key)
         if state is None:
             return
-        if recovered.held_still and state.queue.reason is not QueueReason.UNREACHABLE:
+        if recovered.leases_extended and state.queue.reason is not QueueReason.UNREACHABLE:
             return  # recovery was not run for a while: there was no leader, or nothing to do
         self._reporter.publish(key, state.resource.uid, events.of_recovery(recovered))
 

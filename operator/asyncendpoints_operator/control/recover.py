@@ -6,8 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from asyncendpoints_core.store.protocol import Cause
 from asyncendpoints_core.store.recovery import release_all
+from asyncendpoints_core.store.replies import Cause
 from asyncendpoints_operator.control.container_exits import Release, container_exits, releases
 from asyncendpoints_operator.desired.naming import AGENT_CONTAINER, WORKER
 from asyncendpoints_operator.status import events

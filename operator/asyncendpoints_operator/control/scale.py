@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from asyncendpoints_core.resource import AsyncEndpoint
-    from asyncendpoints_core.store.protocol import Stats
+    from asyncendpoints_core.store.replies import Stats
     from asyncendpoints_operator.kube.cache import Cache
     from asyncendpoints_operator.kube.client import Cluster
     from asyncendpoints_operator.kube.election import Leadership

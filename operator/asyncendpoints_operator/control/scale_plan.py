@@ -13,7 +13,7 @@ from typing import Final
 
 from asyncendpoints_core.scaling.decide import Decision, Worker
 from asyncendpoints_core.scaling.victims import VICTIM_COST, Rank, count_certain, deletion_rank
-from asyncendpoints_core.store.protocol import WorkerState
+from asyncendpoints_core.store.replies import WorkerState
 from asyncendpoints_operator.kube.pod_state import Pod
 
 CORDON_SECONDS: Final = 30.0

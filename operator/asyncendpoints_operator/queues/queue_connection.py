@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.errors import StoreAuthenticationError, StoreError, StoreVersionError
-from asyncendpoints_core.store.protocol import Identity, WorkerState
-from asyncendpoints_core.store.recovery import Keeper
+from asyncendpoints_core.store.recovery import RecoveryLoop
 from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_core.store.replies import Identity, WorkerState
 from asyncendpoints_operator.status.observed import Queue, QueueReason
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.resource import AsyncEndpoint
-    from asyncendpoints_core.store.protocol import Health, Stats
     from asyncendpoints_core.store.recovery import Recovered
+    from asyncendpoints_core.store.replies import Health, Stats
     from asyncendpoints_operator.queues.polled_redis import PolledRedis
 
 POLL_SECONDS: Final = 1.0
@@ -64,7 +64,7 @@ class QueueConnection:
         self.notes: Mapping[str, str] = {}
         self.idle = False
         self.configured: Policy | None = None
-        self._keeper = Keeper(self.store, lambda: self.policy, random, on_recovered)
+        self._keeper = RecoveryLoop(self.store, lambda: self.policy, random, on_recovered)
         self._health: Health | None = None
         self._health_until = 0.0
         self._push_until = 0.0
@@ -173,7 +173,7 @@ class QueueConnection:
         seconds = max(PUSH_SECONDS, 3 * idle_seconds)
         left = self._push_until - time.monotonic()
         if left < seconds / 2:
-            await self.store.call_for_push(seconds)
+            await self.store.request_notifications(seconds)
             self._push_until = time.monotonic() + seconds
             # What came between the reading and the subscription was not notified.
             self._is_due = self._is_due or left <= 0

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 from asyncendpoints_core.scaling.decide import Decision
-from asyncendpoints_core.store.protocol import Cause, Released
 from asyncendpoints_core.store.recovery import Recovered
+from asyncendpoints_core.store.replies import Cause, Released
 from asyncendpoints_operator.kube.pod_state import VERSION_UNSUPPORTED
 from asyncendpoints_operator.status import conditions as c
 from asyncendpoints_operator.status.build import condition_of
@@ -122,13 +122,13 @@ def of_scaling(before: int, decision: Decision) -> list[Event]:
 
 def of_recovery(recovered: Recovered) -> list[Event]:
     """Return the Event for a round of recovery that released jobs or renewed all leases."""
-    if recovered.held_still:
+    if recovered.leases_extended:
         text = "the queue was unavailable: all leases were renewed, no job was taken from a worker"
         return [Event("Normal", "LeasesExtended", text, "Recover")]
     if not recovered.jobs:
         return []
     counts = _counts(
-        (recovered.released.requeued + recovered.orphans, "will run again"),
+        (recovered.released.requeued + recovered.orphaned, "will run again"),
         (recovered.released.failed, "failed permanently"),
         (recovered.timed_out, "exceeded the timeout"),
         (recovered.released.canceled, "canceled"),

@@ -7,7 +7,7 @@ from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import Job
 from asyncendpoints_core.resource import AsyncEndpoint, EndpointSpec
 from asyncendpoints_core.scaling.decide import Reason as ScalingReason
-from asyncendpoints_core.store.protocol import Stats
+from asyncendpoints_core.store.replies import Stats
 from asyncendpoints_operator.kube.pod_state import NO_DEPLOYMENT, Deployment, Issue
 
 

@@ -15,7 +15,8 @@ from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import ClaimedJob, Job, JobError, Result, complete, fail
 from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_core.resource import AsyncEndpoint
-from asyncendpoints_core.store.protocol import Found, Store
+from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.replies import Found
 from asyncendpoints_gateway.intake.long_poll import Hub, Watch
 from asyncendpoints_gateway.server.serve import Server
 from support.resources import resource

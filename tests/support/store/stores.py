@@ -27,12 +27,12 @@ from asyncendpoints_core.jobs.records import (
 from asyncendpoints_core.jobs.retry import RetryPolicy
 from asyncendpoints_core.jobs.states import FINAL, State
 from asyncendpoints_core.store.memory import MemoryStore
-from asyncendpoints_core.store.protocol import (
+from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.replies import (
     ClaimBatch,
     EnqueueStatus,
     Settled,
     SettleStatus,
-    Store,
     WorkerInfo,
 )
 

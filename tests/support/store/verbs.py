@@ -6,7 +6,8 @@ from typing import Any
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Claim, Progress
-from asyncendpoints_core.store.protocol import Beat, Cause, Store
+from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.replies import Cause, LeaseRenewal
 from support.store.stores import DONE, ERROR, POLICY, Hand, hand, new, put
 
 
@@ -70,7 +71,7 @@ VERBS: dict[str, Act] = {
     "claim": lambda s: s.store.claim("w1", 50, 2),
     "settle": settle,
     "progress": lambda s: s.store.progress([(s.claims[0], Progress(0.5, "half"))]),
-    "heartbeat": lambda s: s.store.heartbeat([Beat("w1"), Beat("nobody")]),
+    "heartbeat": lambda s: s.store.heartbeat([LeaseRenewal("w1"), LeaseRenewal("nobody")]),
     "reconcile": lambda s: s.store.reconcile("w1", s.claims[:1]),
     "cordon": lambda s: s.store.cordon(["w1"], 30, "operator"),
     "uncordon": lambda s: s.store.uncordon(["w1"], "operator"),

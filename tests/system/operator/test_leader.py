@@ -13,9 +13,9 @@ from redis import Redis
 from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_core.resource import API_VERSION, KIND
-from asyncendpoints_core.store.protocol import Identity, WorkerInfo
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.redis.users import user_of
+from asyncendpoints_core.store.replies import Identity, WorkerInfo
 from asyncendpoints_operator.control.leader import Leader
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import Ref, Refused

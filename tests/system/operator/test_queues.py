@@ -8,8 +8,8 @@ import pytest
 from redis import Redis
 
 from asyncendpoints_core.jobs.policy import Policy
-from asyncendpoints_core.store.protocol import Identity
 from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_core.store.replies import Identity
 from asyncendpoints_operator.queues.redis_locations import RedisLocation, identity_of, location_of
 from asyncendpoints_operator.status.observed import QueueReason
 from support.queues import IDLE_SECONDS, called_for_push, endpoint, new_job, reading

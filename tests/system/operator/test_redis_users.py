@@ -16,7 +16,6 @@ from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.jobs.records import NewJob, Request, Result
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.protocol import Beat, Cause, Identity, WorkerInfo
 from asyncendpoints_core.store.redis import RedisConnection, RedisStore
 from asyncendpoints_core.store.redis.notifications import listen
 from asyncendpoints_core.store.redis.ownership import Directory
@@ -29,6 +28,7 @@ from asyncendpoints_core.store.redis.users import (
     user_of,
     users,
 )
+from asyncendpoints_core.store.replies import Cause, Identity, LeaseRenewal, WorkerInfo
 from support.redis.server import RedisServer
 
 LUA = Path(store_package.__path__[0]) / "lua"
@@ -88,7 +88,7 @@ async def test_a_tenant_can_do_everything_a_store_does(tenant: RedisStore) -> No
         one, two = (claimed.claim for claimed in batch.jobs)
         await tenant.progress([(one, jobs.Progress(0.5))])
         await tenant.settle([jobs.complete(one, Result("text/plain", b"done"))])
-        await tenant.heartbeat([Beat("w", 1)])
+        await tenant.heartbeat([LeaseRenewal("w", 1)])
         await tenant.reconcile("w", [two])
         await tenant.cordon(["w"], 10, "me")
         await tenant.uncordon(["w"], "me")
@@ -211,7 +211,7 @@ async def test_push_tells_which_endpoint_something_happened_to(owner: RedisConne
     quiet, loud = RedisStore(owner, "demo/quiet"), RedisStore(owner, "demo/loud")
     for store in (quiet, loud):
         await store.open()
-    await loud.call_for_push(30)
+    await loud.request_notifications(30)
     await quiet.enqueue([new_job()])
     await loud.enqueue([new_job()])
     assert await told.get() == "demo/loud"

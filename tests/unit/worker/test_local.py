@@ -14,7 +14,7 @@ from asyncendpoints_core.errors import StoreError, StoreUnavailable, UsageError
 from asyncendpoints_core.jobs.records import Outcome, OutcomeKind, complete
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import MemoryStore
-from asyncendpoints_core.store.protocol import Cause, ClaimBatch, Settled, WorkerInfo
+from asyncendpoints_core.store.replies import Cause, ClaimBatch, Settled, WorkerInfo
 from asyncendpoints_worker import JobContext, PermanentError, Result, RetryAfter
 from asyncendpoints_worker.handlers.registry import (
     HANDLER,
@@ -791,7 +791,7 @@ async def test_a_worker_makes_room_for_a_suspect_and_goes_on_when_another_took_i
         # The worker holds a job, so it waits to be empty; one that is empty takes the suspect.
         await store.register(WorkerInfo("empty", "pod", "nonce", 8))
         batch = await store.claim("empty", 1, 8)
-        assert batch.alone
+        assert batch.exclusive
         await store.settle([complete(batch.jobs[0].claim, NULL)])
         await until_final(store, *suspect, *await submit(store, new_job("work")))
         go_on.set()

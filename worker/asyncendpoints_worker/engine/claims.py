@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncendpoints_core.common.time_source import TimeSource
-    from asyncendpoints_core.store.protocol import ClaimBatch, Store
+    from asyncendpoints_core.store.protocol import Store
+    from asyncendpoints_core.store.replies import ClaimBatch
 
 log = logging.getLogger("asyncendpoints.worker")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import StoreError, StoreVersionError, WorkerGone
-from asyncendpoints_core.store.protocol import Beat
+from asyncendpoints_core.store.replies import LeaseRenewal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.jobs.records import Claim
-    from asyncendpoints_core.store.protocol import BeatReply, Store, WorkerInfo
+    from asyncendpoints_core.store.protocol import Store
+    from asyncendpoints_core.store.replies import LeaseReply, WorkerInfo
 
 log = logging.getLogger("asyncendpoints.worker")
 
@@ -145,7 +146,7 @@ class Heartbeat:
         alive = [holder for holder in self._holders() if holder.worker]
         if not alive:
             return
-        beats = [Beat(each.worker, each.held, each.draining) for each in alive]
+        beats = [LeaseRenewal(each.worker, each.held, each.draining) for each in alive]
         replies = await self._store.heartbeat(beats)
         present = set(map(id, self._holders()))  # one may have ended during the call
         for holder, beat, reply in zip(alive, beats, replies, strict=True):
@@ -166,7 +167,7 @@ class Heartbeat:
         else:
             holder.registered(info.id)
 
-    def _pass_on(self, holder: LeaseHolder, reply: BeatReply) -> None:
+    def _pass_on(self, holder: LeaseHolder, reply: LeaseReply) -> None:
         if reply.gone:
             holder.lease_lost()
             return

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.jobs.records import ClaimedJob
-    from asyncendpoints_core.store.protocol import ClaimBatch, Store
+    from asyncendpoints_core.store.protocol import Store
+    from asyncendpoints_core.store.replies import ClaimBatch
     from asyncendpoints_worker.engine.heartbeat import LeaseKeeper
     from asyncendpoints_worker.engine.run_status import RunStatusPage
     from asyncendpoints_worker.handlers.attempt import Run
@@ -181,7 +182,7 @@ class Engine:
             if batch is not None:
                 self._take(batch)
                 await asyncio.sleep(0)  # let them start before the next claim is composed
-                if batch.drain:
+                if batch.stop_claiming:
                     await self._make_room()
                 elif self._may_idle(batch):
                     idle_ms = self._idle_ms(batch)
@@ -279,7 +280,7 @@ class Engine:
     # Running.
 
     def _take(self, batch: ClaimBatch) -> None:
-        self._exclusive = batch.alone
+        self._exclusive = batch.exclusive
         if not batch.jobs:
             return
         if self._draining:

@@ -12,7 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.errors import StoreError
-from asyncendpoints_core.store.protocol import MAX_BATCH
+from asyncendpoints_core.store.replies import MAX_BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

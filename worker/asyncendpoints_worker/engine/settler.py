@@ -15,7 +15,7 @@ from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import RecordError, StoreError
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import ErrorCode, JobError, Outcome, fail
-from asyncendpoints_core.store.protocol import MAX_BATCH, MAX_BATCH_BYTES, Settled, SettleStatus
+from asyncendpoints_core.store.replies import MAX_BATCH, MAX_BATCH_BYTES, Settled, SettleStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.jobs.records import Claim
-    from asyncendpoints_core.store.protocol import WorkerInfo
+    from asyncendpoints_core.store.replies import WorkerInfo
     from asyncendpoints_worker.engine.run_status import Running
     from asyncendpoints_worker.identity import WorkerIds
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
-from asyncendpoints_core.store.protocol import Cause
+from asyncendpoints_core.store.replies import Cause
 from asyncendpoints_worker.engine.heartbeat import Heartbeat
 from asyncendpoints_worker.metrics import Snapshot, add
 from asyncendpoints_worker.supervisor import crash_report, ipc, reaper

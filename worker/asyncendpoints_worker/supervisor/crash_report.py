@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import StoreError
-from asyncendpoints_core.store.protocol import Cause, Released
+from asyncendpoints_core.store.replies import Cause, Released
 from asyncendpoints_worker.engine.outcomes import stopped
 
 if TYPE_CHECKING:

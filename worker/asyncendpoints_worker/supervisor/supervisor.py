@@ -16,7 +16,7 @@ from asyncendpoints_core.common.admin_server import AdminServer
 from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
 from asyncendpoints_core.process import exit_report
-from asyncendpoints_core.store.recovery import Keeper, Recovered
+from asyncendpoints_core.store.recovery import Recovered, RecoveryLoop
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_worker.identity import WorkerIds
 from asyncendpoints_worker.supervisor import ipc
@@ -145,7 +145,7 @@ class Supervisor:
     def _start_loops(self) -> None:
         """Start what needs the store and continues until the end: leases, recovery, metrics."""
         heartbeat = self._children.heartbeat
-        keeper = Keeper(self._store, lambda: heartbeat.policy, random.random, self._recovered)
+        keeper = RecoveryLoop(self._store, lambda: heartbeat.policy, random.random, self._recovered)
         self._children.run_in_background(heartbeat.run())
         self._children.run_in_background(keeper.run())
         if self._publish_metrics is not None:

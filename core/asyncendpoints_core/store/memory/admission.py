@@ -8,7 +8,7 @@ from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory.data import Binding
 from asyncendpoints_core.store.memory.record import Record, encode, new_record
 from asyncendpoints_core.store.memory.transitions import enter_line
-from asyncendpoints_core.store.protocol import Enqueued, EnqueueStatus, RedriveStatus
+from asyncendpoints_core.store.replies import Enqueued, EnqueueStatus, RedriveStatus
 
 if TYPE_CHECKING:
     from asyncendpoints_core.jobs.ids import JobId

@@ -10,7 +10,7 @@ from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory.record import Fault, Record, decode_request
 from asyncendpoints_core.store.memory.sweeping import promote_due
 from asyncendpoints_core.store.memory.transitions import expire_if_over
-from asyncendpoints_core.store.protocol import MAX_BATCH, MAX_BATCH_BYTES, ClaimBatch
+from asyncendpoints_core.store.replies import MAX_BATCH, MAX_BATCH_BYTES, ClaimBatch
 
 if TYPE_CHECKING:
     from asyncendpoints_core.store.memory.data import Data, Worker
@@ -29,7 +29,7 @@ def claim(data: Data, worker_id: str, request: int, limit: int, now: int) -> Cla
         raise WorkerGone(f"worker {worker_id} has no live lease")
     if worker.request is not None and request <= worker.request:
         repeated = worker.claims if request == worker.request else ()
-        return _batch(data, now, _held_still(data, repeated, now))
+        return _batch(data, now, _still_held(data, repeated, now))
     refused = _refusal(data, worker, now)
     if refused:
         return ClaimBatch((), next_due_ms=next_due(data, now), refused=refused)
@@ -44,7 +44,7 @@ def claim(data: Data, worker_id: str, request: int, limit: int, now: int) -> Cla
         if data.reserved[1] <= now or data.reserved[0] == worker_id:
             if data.reserved[1] <= now:
                 data.reserved = (worker_id, now + data.rules.lease_ms)
-            return _batch(data, now, (), drain=True, more=drawer.more())
+            return _batch(data, now, (), stop_claiming=True, more=drawer.more())
     records = drawer.draw(min(limit, MAX_BATCH))
     return _hand_out(data, worker, request, records, now, more=drawer.more())
 
@@ -159,7 +159,7 @@ def _hand_out(
     return _batch(data, now, tuple(jobs), more=more)
 
 
-def _held_still(data: Data, claims: tuple[Claim, ...], now: int) -> tuple[ClaimedJob, ...]:
+def _still_held(data: Data, claims: tuple[Claim, ...], now: int) -> tuple[ClaimedJob, ...]:
     """Return the jobs of an earlier claim that are still held under it."""
     jobs: list[ClaimedJob] = []
     for grant in claims:
@@ -177,11 +177,11 @@ def _batch(
     now: int,
     jobs: tuple[ClaimedJob, ...],
     *,
-    drain: bool = False,
+    stop_claiming: bool = False,
     more: bool = False,
 ) -> ClaimBatch:
-    alone = any(job.job.suspect for job in jobs)
-    return ClaimBatch(jobs, more, next_due(data, now), drain, alone)
+    exclusive = any(job.job.suspect for job in jobs)
+    return ClaimBatch(jobs, more, next_due(data, now), stop_claiming, exclusive)
 
 
 def next_due(data: Data, now: int) -> int | None:

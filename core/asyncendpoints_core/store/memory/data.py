@@ -12,13 +12,13 @@ from asyncendpoints_core.jobs.records import Claim, ErrorCode, Job, JobError, Pr
 from asyncendpoints_core.jobs.states import FINAL, WAITING, State
 from asyncendpoints_core.store.memory.ordered import Key, Ordered
 from asyncendpoints_core.store.memory.record import Fault, Record, decode_record, encode
-from asyncendpoints_core.store.protocol import TOTALS
+from asyncendpoints_core.store.replies import TOTALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncendpoints_core.jobs.ids import JobId
-    from asyncendpoints_core.store.protocol import Identity, WorkerInfo
+    from asyncendpoints_core.store.replies import Identity, WorkerInfo
 
 
 class Worker:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.errors import StoreUnavailable
-from asyncendpoints_core.store.protocol import Event
+from asyncendpoints_core.store.replies import Event
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,7 +11,7 @@ import msgspec
 
 from asyncendpoints_core.jobs.states import FINAL, State
 from asyncendpoints_core.store.memory.record import Record
-from asyncendpoints_core.store.protocol import Page, Stats
+from asyncendpoints_core.store.replies import Page, Stats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

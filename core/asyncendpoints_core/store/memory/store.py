@@ -16,9 +16,7 @@ from asyncendpoints_core.store.memory import workers as holding
 from asyncendpoints_core.store.memory.data import Data
 from asyncendpoints_core.store.memory.doorbell import Doorbell, Watchers, read
 from asyncendpoints_core.store.memory.record import Fault, Record, decode_result
-from asyncendpoints_core.store.protocol import (
-    Beat,
-    BeatReply,
+from asyncendpoints_core.store.replies import (
     Canceled,
     CancelStatus,
     Cause,
@@ -29,6 +27,8 @@ from asyncendpoints_core.store.protocol import (
     Found,
     Health,
     Identity,
+    LeaseRenewal,
+    LeaseReply,
     Page,
     Recovery,
     Redriven,
@@ -121,7 +121,7 @@ class MemoryStore:
         rung = self._bell.busy(worker)
         if batch.more or self._suspects_ready(now) or (rung and batch.refused):
             self._ring(1)
-        if not batch.jobs and not batch.drain and not batch.more and not batch.refused:
+        if not batch.jobs and not batch.stop_claiming and not batch.more and not batch.refused:
             self._bell.idle(worker)
         return batch
 
@@ -190,7 +190,7 @@ class MemoryStore:
             self._data.save(record, now)
         return status
 
-    async def heartbeat(self, beats: Sequence[Beat]) -> list[BeatReply]:
+    async def heartbeat(self, beats: Sequence[LeaseRenewal]) -> list[LeaseReply]:
         """See Store.heartbeat."""
         now = self._now()
         return [holding.heartbeat(self._data, beat, now) for beat in beats]

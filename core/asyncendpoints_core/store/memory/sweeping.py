@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from asyncendpoints_core.store.memory.record import Record
 from asyncendpoints_core.store.memory.transitions import expire_if_over, promote
-from asyncendpoints_core.store.protocol import Swept
+from asyncendpoints_core.store.replies import Swept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

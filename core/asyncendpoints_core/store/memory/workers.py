@@ -10,11 +10,11 @@ from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import transitions
 from asyncendpoints_core.store.memory.data import Worker
 from asyncendpoints_core.store.memory.record import Record
-from asyncendpoints_core.store.protocol import (
+from asyncendpoints_core.store.replies import (
     MAX_BATCH,
-    Beat,
-    BeatReply,
     Cause,
+    LeaseRenewal,
+    LeaseReply,
     Overdue,
     Recovery,
     Released,
@@ -43,11 +43,11 @@ def register(data: Data, info: WorkerInfo, now: int) -> None:
         worker.info, worker.lease_ms = info, now + data.rules.lease_ms
 
 
-def heartbeat(data: Data, beat: Beat, now: int) -> BeatReply:
+def heartbeat(data: Data, beat: LeaseRenewal, now: int) -> LeaseReply:
     """Renew a lease and tell what is asked of the worker; see Store.heartbeat."""
     worker = data.workers.get(beat.worker)
     if worker is None:
-        return BeatReply(gone=True)
+        return LeaseReply(gone=True)
     worker.lease_ms = now + data.rules.lease_ms
     worker.draining = beat.draining
     held = held_records(data, beat.worker, now)
@@ -56,7 +56,7 @@ def heartbeat(data: Data, beat: Beat, now: int) -> BeatReply:
         for record in held
         if record.cancel_requested_ms
     )
-    return BeatReply(
+    return LeaseReply(
         gone=False, held=len(held), cordoned=worker.cordoned_until > now, cancels=cancels
     )
 
@@ -150,7 +150,7 @@ def recover(data: Data, clock_ms: int) -> Recovery:
     now = data.tick = max(data.tick, clock_ms)
     if away:
         _hold_still(data, now)
-        return Recovery(held_still=True)
+        return Recovery(leases_extended=True)
     for worker in data.workers.values():
         worker.lease_ms = min(worker.lease_ms, now + data.rules.lease_ms)
     expired = [name for name, worker in data.workers.items() if worker.lease_ms <= now]

@@ -11,8 +11,8 @@ from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.store.redis.caller import policy_fields
 
 if TYPE_CHECKING:
-    from asyncendpoints_core.store.protocol import Identity
     from asyncendpoints_core.store.redis.caller import Caller
+    from asyncendpoints_core.store.replies import Identity
 
 
 class ControlVerbs:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_core.errors import StoreUnsupported
-from asyncendpoints_core.store.protocol import Health
 from asyncendpoints_core.store.redis.error_replies import word_of
+from asyncendpoints_core.store.replies import Health
 
 if TYPE_CHECKING:
     from asyncendpoints_core.store.redis.caller import Caller

@@ -9,7 +9,11 @@ from asyncendpoints_core.jobs.ids import JobId, text
 from asyncendpoints_core.jobs.records import Job, Result
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store import record_layout as tables
-from asyncendpoints_core.store.protocol import (
+from asyncendpoints_core.store.redis.batch_arguments import encode_new
+from asyncendpoints_core.store.redis.codec import Context, decode_result, trace_of
+from asyncendpoints_core.store.redis.python_layout import CorruptRecord, struct_of
+from asyncendpoints_core.store.redis.records import read_job
+from asyncendpoints_core.store.replies import (
     Canceled,
     CancelStatus,
     DeleteStatus,
@@ -19,10 +23,6 @@ from asyncendpoints_core.store.protocol import (
     Redriven,
     RedriveStatus,
 )
-from asyncendpoints_core.store.redis.batch_arguments import encode_new
-from asyncendpoints_core.store.redis.codec import Context, decode_result, trace_of
-from asyncendpoints_core.store.redis.python_layout import CorruptRecord, struct_of
-from asyncendpoints_core.store.redis.records import read_job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,8 +1,8 @@
-"""Says which of an installation's endpoints on one Redis something happened to.
+"""Reports which endpoints of an installation, on one Redis, have changed jobs.
 
-Only those are told of whose `watch` flag is set (`RedisStore.call_for_push`): each change of a job
-there is a message. One subscription serves all of them; on a Redis Cluster, whose messages stay
-within shards, one for each server (shards.py).
+Scripts publish a message per change only while the endpoint's `watch` key exists
+(`RedisStore.request_notifications`). One subscription serves all endpoints; on a Redis Cluster,
+whose messages stay within shards, there is one per server (shards.py).
 """
 
 from __future__ import annotations

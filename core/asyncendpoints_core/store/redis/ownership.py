@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from asyncendpoints_core.store.protocol import Identity
 from asyncendpoints_core.store.redis.caller import plain
 from asyncendpoints_core.store.redis.keys import prefix
+from asyncendpoints_core.store.replies import Identity
 
 if TYPE_CHECKING:
     from redis.exceptions import RedisError

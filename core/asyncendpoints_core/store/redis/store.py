@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from asyncendpoints_core.store.protocol import Event, Health, Stats
+    from asyncendpoints_core.store.replies import Event, Health, Stats
 
 
 class RedisStore(JobVerbs, WorkerVerbs, ReadVerbs, ControlVerbs, OwnerVerbs):
@@ -67,7 +67,7 @@ class RedisStore(JobVerbs, WorkerVerbs, ReadVerbs, ControlVerbs, OwnerVerbs):
         if self._owned:
             await self._caller.connection.close()
 
-    async def call_for_push(self, seconds: float) -> None:
+    async def request_notifications(self, seconds: float) -> None:
         """Have every change of a job told to `push.listen` for a time."""
         kind = b"s" if self._watch.sharded else b"p"
         await self._caller.run("watch", kind, b"%d" % (seconds * 1000))

@@ -12,8 +12,8 @@ from redis import exceptions as redis_errors
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import StoreError, StoreUnavailable
 from asyncendpoints_core.jobs.ids import JobId
-from asyncendpoints_core.store.protocol import Event
 from asyncendpoints_core.store.redis.keys import channel
+from asyncendpoints_core.store.replies import Event
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,11 +10,15 @@ from asyncendpoints_core.errors import RecordError, WorkerGone
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Claim, ClaimedJob
 from asyncendpoints_core.store import record_layout as tables
-from asyncendpoints_core.store.protocol import (
+from asyncendpoints_core.store.redis.batch_arguments import encode_outcomes, encode_updates
+from asyncendpoints_core.store.redis.codec import Context, decode_request
+from asyncendpoints_core.store.redis.python_layout import CorruptRecord, packer, reader
+from asyncendpoints_core.store.redis.records import STATES, just_claimed, read_made, read_run
+from asyncendpoints_core.store.replies import (
     MAX_BATCH,
     MAX_BATCH_BYTES,
-    BeatReply,
     ClaimBatch,
+    LeaseReply,
     Overdue,
     Recovery,
     Released,
@@ -24,18 +28,14 @@ from asyncendpoints_core.store.protocol import (
     WorkerInfo,
     WorkerState,
 )
-from asyncendpoints_core.store.redis.batch_arguments import encode_outcomes, encode_updates
-from asyncendpoints_core.store.redis.codec import Context, decode_request
-from asyncendpoints_core.store.redis.python_layout import CorruptRecord, packer, reader
-from asyncendpoints_core.store.redis.records import STATES, just_claimed, read_made, read_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from asyncendpoints_core.jobs.records import Outcome, Progress
-    from asyncendpoints_core.store.protocol import Beat, Cause
     from asyncendpoints_core.store.redis.caller import Caller
     from asyncendpoints_core.store.redis.waiting import Doorbell
+    from asyncendpoints_core.store.replies import Cause, LeaseRenewal
 
 MAX_CORDON_MS: Final = 30_000
 _SETTLED: Final = {
@@ -109,8 +109,8 @@ class WorkerVerbs:
             tuple(jobs),
             more=flags[0] == 49,
             next_due_ms=int(due) if due[0] != 45 else None,
-            drain=flags[1] == 49,
-            alone=flags[2] == 49 and bool(jobs),
+            stop_claiming=flags[1] == 49,
+            exclusive=flags[2] == 49 and bool(jobs),
             refused="" if word == b"ok" else word.decode(),
         )
 
@@ -145,7 +145,7 @@ class WorkerVerbs:
         )
         return [_SETTLED[letter] for letter in letters]
 
-    async def heartbeat(self, beats: Sequence[Beat]) -> list[BeatReply]:
+    async def heartbeat(self, beats: Sequence[LeaseRenewal]) -> list[LeaseReply]:
         """Renew leases."""
         if not beats:
             return []
@@ -257,13 +257,13 @@ def _ids(data: bytes) -> list[JobId]:
     return [JobId(data[at : at + size]) for at in range(0, len(data), size)]
 
 
-def _beat(worker: str, reply: bytes) -> BeatReply:
+def _beat(worker: str, reply: bytes) -> LeaseReply:
     gone, cordoned, held = _read_beat(reply)
     cancels = []
     for at in range(tables.BEAT.size, len(reply), tables.CLAIM.size):
         job_id, number = _read_claim(reply, at)
         cancels.append(Claim(JobId(job_id), number, worker))
-    return BeatReply(bool(gone), held, cordoned=bool(cordoned), cancels=tuple(cancels))
+    return LeaseReply(bool(gone), held, cordoned=bool(cordoned), cancels=tuple(cancels))
 
 
 def _worker(reply: bytes) -> WorkerState:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aiohttp import StreamReader
     from aiohttp.http import RawRequestMessage
 
-    from asyncendpoints_core.store.protocol import Enqueued
+    from asyncendpoints_core.store.replies import Enqueued
     from asyncendpoints_gateway.config import RouteConfig
     from asyncendpoints_gateway.server.app import Gateway
 

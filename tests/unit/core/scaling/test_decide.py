@@ -19,7 +19,7 @@ from asyncendpoints_core.scaling.decide import (
     signals_of,
 )
 from asyncendpoints_core.scaling.estimate import Estimate, observe
-from asyncendpoints_core.store.protocol import Stats
+from asyncendpoints_core.store.replies import Stats
 
 NOW = 1_700_000_000_000
 NOTHING = Memory()

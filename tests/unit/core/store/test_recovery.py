@@ -15,8 +15,8 @@ from asyncendpoints_core.jobs.retry import RetryPolicy
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store import recovery
 from asyncendpoints_core.store.memory import MemoryStore
-from asyncendpoints_core.store.protocol import Cause, Overdue, Recovery, Released, Swept
-from asyncendpoints_core.store.recovery import Keeper, Recovered, release_older, run_once
+from asyncendpoints_core.store.recovery import Recovered, RecoveryLoop, release_older, run_once
+from asyncendpoints_core.store.replies import Cause, Overdue, Recovery, Released, Swept
 from support.store.stores import POLICY, claims, hand, look, new, policy, put, settle_one
 
 
@@ -122,19 +122,19 @@ async def test_what_was_settled_meanwhile_is_not_counted(store: Scripted) -> Non
     claim = (await worker.one()).claim
     await settle_one(store, jobs.release(claim))
     store.recoveries = [
-        Recovery(overdue=(Overdue(claim, 1, 4),), orphans=(Claim(job_id, 1, "gone"),))
+        Recovery(overdue=(Overdue(claim, 1, 4),), orphaned=(Claim(job_id, 1, "gone"),))
     ]
     done = await run_once(store, POLICY, half)
-    assert (done.timed_out, done.orphans, done.jobs) == (0, 0, 0)
+    assert (done.timed_out, done.orphaned, done.jobs) == (0, 0, 0)
 
 
 async def test_an_orphan_goes_back(store: Scripted) -> None:
     [job_id] = await put(store, new())
     worker = await hand(store)
     claim = (await worker.one()).claim
-    store.recoveries = [Recovery(orphans=(claim,))]
+    store.recoveries = [Recovery(orphaned=(claim,))]
     done = await run_once(store, POLICY, half)
-    assert done.orphans == 1
+    assert done.orphaned == 1
     job = await look(store, job_id)
     assert (job.state, job.attempt, job.releases) == (State.QUEUED, 0, 1)
 
@@ -151,8 +151,8 @@ async def test_sweeping_goes_on_while_there_is_more_but_not_for_ever(store: Scri
 
 
 async def test_an_outage_is_told(store: Scripted) -> None:
-    store.recoveries = [Recovery(held_still=True)]
-    assert (await run_once(store, POLICY, half)).held_still
+    store.recoveries = [Recovery(leases_extended=True)]
+    assert (await run_once(store, POLICY, half)).leases_extended
 
 
 async def test_a_new_supervisor_releases_what_older_ones_of_its_pod_left(store: Scripted) -> None:
@@ -173,7 +173,7 @@ async def test_a_keeper_waits_an_outage_out(
     store: Scripted, caplog: pytest.LogCaptureFixture
 ) -> None:
     rounds: list[Recovered] = []
-    keeper = Keeper(store, lambda: POLICY, half, rounds.append)
+    keeper = RecoveryLoop(store, lambda: POLICY, half, rounds.append)
     store.recoveries = [StoreUnavailable("no route"), StoreUnavailable("no route")]
     with caplog.at_level(logging.INFO):
         assert await keeper.step() is None
@@ -188,7 +188,7 @@ async def test_a_keeper_waits_an_outage_out(
 async def test_a_defect_ends_one_round_and_not_the_loop(
     store: Scripted, caplog: pytest.LogCaptureFixture
 ) -> None:
-    keeper = Keeper(store, lambda: POLICY, half)
+    keeper = RecoveryLoop(store, lambda: POLICY, half)
     store.recoveries = [ZeroDivisionError("a defect")]
     assert await keeper.step() is None
     assert "a round of recovery failed" in caplog.text
@@ -197,7 +197,7 @@ async def test_a_defect_ends_one_round_and_not_the_loop(
 
 async def test_a_keeper_runs_until_it_is_cancelled(clock: ManualClock, store: Scripted) -> None:
     rounds: list[Recovered] = []
-    keeper = Keeper(store, lambda: POLICY, half, rounds.append, time=clock)
+    keeper = RecoveryLoop(store, lambda: POLICY, half, rounds.append, time=clock)
     running = asyncio.create_task(keeper.run())
     for expected in (1, 2, 3):
         await settle_down()
@@ -214,7 +214,7 @@ async def test_a_changed_policy_counts_in_the_next_round(
     clock: ManualClock, store: Scripted
 ) -> None:
     delays = iter((1_000, 7_000))
-    keeper = Keeper(
+    keeper = RecoveryLoop(
         store, lambda: policy(retry=RetryPolicy(initial_ms=next(delays), jitter="none")), half
     )
     for delay in (1_000, 7_000):

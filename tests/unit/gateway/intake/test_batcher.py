@@ -8,7 +8,7 @@ import pytest
 
 from asyncendpoints_core.common.group_commit import MAX_IN_FLIGHT
 from asyncendpoints_core.errors import StoreUnavailable
-from asyncendpoints_core.store.protocol import MAX_BATCH_BYTES
+from asyncendpoints_core.store.replies import MAX_BATCH_BYTES
 from asyncendpoints_gateway.intake import batcher as module
 from asyncendpoints_gateway.intake.batcher import Batcher
 

@@ -11,7 +11,7 @@ from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Job, Priority
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.protocol import Event, Found
+from asyncendpoints_core.store.replies import Event, Found
 from asyncendpoints_gateway.intake.long_poll import Hub
 from support.http.gateway import entrance
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from asyncendpoints_core.store.protocol import Cause, WorkerInfo, WorkerState
+from asyncendpoints_core.store.replies import Cause, WorkerInfo, WorkerState
 from asyncendpoints_operator.control.container_exits import cause_of, container_exits, releases
 
 UID = "pod-uid"

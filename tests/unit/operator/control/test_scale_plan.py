@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from asyncendpoints_core.scaling.decide import Decision, Limits, Memory, Reason, Signals, decide
 from asyncendpoints_core.scaling.victims import VICTIM_COST
-from asyncendpoints_core.store.protocol import WorkerInfo, WorkerState
+from asyncendpoints_core.store.replies import WorkerInfo, WorkerState
 from asyncendpoints_operator.control.scale_plan import (
     Load,
     certain_victims,

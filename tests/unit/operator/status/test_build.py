@@ -11,7 +11,7 @@ from asyncendpoints_core.jobs.records import Job, JobError, Priority
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.scaling.decide import Reason
-from asyncendpoints_core.store.protocol import Stats
+from asyncendpoints_core.store.replies import Stats
 from asyncendpoints_operator.kube.pod_state import Deployment, Issue
 from asyncendpoints_operator.status.build import (
     Budget,

@@ -3,8 +3,8 @@
 from typing import Any
 
 from asyncendpoints_core.scaling.decide import Decision, Memory, Reason
-from asyncendpoints_core.store.protocol import Cause, Released
 from asyncendpoints_core.store.recovery import Recovered
+from asyncendpoints_core.store.replies import Cause, Released
 from asyncendpoints_operator.status.events import (
     Event,
     admit,
@@ -98,7 +98,7 @@ def test_a_recovery_event_counts_the_jobs() -> None:
         "3 jobs will run again, 1 job failed permanently, 1 job exceeded the timeout "
         "(2 workers lost)"
     )
-    assert [e.reason for e in of_recovery(Recovered(held_still=True))] == ["LeasesExtended"]
+    assert [e.reason for e in of_recovery(Recovered(leases_extended=True))] == ["LeasesExtended"]
 
 
 def test_a_lost_worker_event_says_whether_the_job_was_charged() -> None:

@@ -6,7 +6,7 @@ from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.jobs.records import Claim
 from asyncendpoints_core.store.memory import MemoryStore
-from asyncendpoints_core.store.protocol import Beat, BeatReply, WorkerInfo
+from asyncendpoints_core.store.replies import LeaseRenewal, LeaseReply, WorkerInfo
 from asyncendpoints_worker.engine.heartbeat import Heartbeat
 
 
@@ -42,7 +42,7 @@ async def test_a_holder_that_ends_during_a_heartbeat_is_left_alone() -> None:
     children = [first, second]
 
     class EndsOne(MemoryStore):
-        async def heartbeat(self, beats: Sequence[Beat]) -> list[BeatReply]:
+        async def heartbeat(self, beats: Sequence[LeaseRenewal]) -> list[LeaseReply]:
             replies = await super().heartbeat(beats)
             children.remove(first)
             first.ended = True

@@ -7,7 +7,6 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
-from aiohttp.web_urldispatcher import AbstractResource, ResourceRoute, UrlMappingMatchInfo
 from yarl import URL
 
 from asyncendpoints_core.errors import UsageError
@@ -19,8 +18,6 @@ from asyncendpoints_gateway.server.app import Gateway, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-
-    from aiohttp.web_urldispatcher import AbstractRoute
 
     from asyncendpoints_core.resource import AsyncEndpoint
     from asyncendpoints_core.store.protocol import Store
@@ -101,7 +98,7 @@ async def _start(gateway: Gateway, worker: LocalWorker) -> asyncio.Task[None] | 
     return None
 
 
-class EndpointResource(AbstractResource):
+class EndpointResource(web.AbstractResource):
     """The endpoint's paths in an application's router, matched by the endpoint's own rules."""
 
     def __init__(self, gateway: Gateway, before_enqueue: BeforeEnqueue | None) -> None:
@@ -109,7 +106,7 @@ class EndpointResource(AbstractResource):
         super().__init__()
         self._gateway = gateway
         self._before_enqueue = before_enqueue
-        self._route = ResourceRoute("*", self._handle, self, expect_handler=_no_continue)
+        self._route = web.ResourceRoute("*", self._handle, self, expect_handler=_no_continue)
 
     @property
     def canonical(self) -> str:
@@ -135,13 +132,15 @@ class EndpointResource(AbstractResource):
     def __len__(self) -> int:
         return 1
 
-    def __iter__(self) -> Iterator[AbstractRoute]:
+    def __iter__(self) -> Iterator[web.AbstractRoute]:
         return iter((self._route,))
 
-    async def resolve(self, request: web.Request) -> tuple[UrlMappingMatchInfo | None, set[str]]:
+    async def resolve(
+        self, request: web.Request
+    ) -> tuple[web.UrlMappingMatchInfo | None, set[str]]:
         """Accept the request if its path is the endpoint's, whatever its method."""
         if self._owns(request.rel_url.raw_path):
-            return UrlMappingMatchInfo({}, self._route), set()
+            return web.UrlMappingMatchInfo({}, self._route), set()
         return None, set()
 
     def _owns(self, path: str) -> bool:

@@ -1,4 +1,4 @@
-"""A gateway for tests: on a port of its own, on either store, with a client and raw sockets."""
+"""A gateway for tests on a free port, on either store, with a client and raw sockets."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ def endpoint(**spec: Any) -> AsyncEndpoint:
 
 
 class Answer(msgspec.Struct):
-    """What came back over HTTP."""
+    """A response over HTTP."""
 
     status: int
     headers: Any
@@ -77,7 +77,7 @@ class Answer(msgspec.Struct):
 
 
 class Site:
-    """A running gateway, a client for it, and a worker's hand on its store."""
+    """A running gateway, a client for it, and a worker on its store."""
 
     def __init__(self, server: Server, store: Store, session: aiohttp.ClientSession) -> None:
         self.server = server
@@ -91,7 +91,7 @@ class Site:
         return self.server.port
 
     async def ask(self, method: str, path: str, **options: Any) -> Answer:
-        """Send a request; the path goes out as it is."""
+        """Send a request; the path is sent unchanged."""
         url = URL(f"http://127.0.0.1:{self.port}{path}", encoded=True)
         async with self.session.request(method, url, allow_redirects=False, **options) as response:
             return Answer(response.status, response.headers, await response.read())
@@ -141,7 +141,7 @@ class Site:
         return job_id
 
     async def raw(self, data: bytes, *, eof: bool = False) -> bytes:
-        """Send bytes over a socket of their own and return everything until the server closes."""
+        """Send bytes over a new connection and return everything until the server closes it."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(data)
@@ -153,8 +153,8 @@ class Site:
 
 
 def entrance(hub: Hub) -> Callable[..., Awaitable[None]]:
-    """Return what waits until so many requests (1) wait in `hub` and have read their jobs once: a
-    change that comes then is one they must tell of.
+    """Return a function that waits until `count` requests (1) wait in `hub` and have read their
+    jobs once: they must then report any change.
     """
     entered = asyncio.Event()
     add, get = hub._add, hub.get

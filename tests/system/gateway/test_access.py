@@ -1,4 +1,4 @@
-"""Who may call: bearer tokens, other origins' pages, and what the docs page may load."""
+"""Access: bearer tokens, CORS, and what the docs page may load."""
 
 import re
 from pathlib import Path
@@ -47,9 +47,7 @@ async def test_bearer_tokens_guard_everything(tokens: Path) -> None:
             assert refused.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-async def test_the_tokens_are_read_again_when_they_change(
-    tokens: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_changed_tokens_are_reloaded(tokens: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asyncendpoints_gateway.http.auth.CHECK_SECONDS", 0.0)
     async with serving(MemoryStore(), auth_tokens_file=tokens) as site:
 
@@ -62,7 +60,7 @@ async def test_the_tokens_are_read_again_when_they_change(
         fresh.write_text("third\n")
         fresh.replace(tokens)
         assert (await status("first"), await status("third")) == (401, 200)
-        tokens.write_text("")  # being written: what was read stays in force
+        tokens.write_text("")  # being written: the previous tokens stay valid
         assert await status("third") == 200
         tokens.unlink()
         assert await status("third") == 200
@@ -81,7 +79,7 @@ async def test_tokens_of_the_resource(tokens: Path) -> None:
     assert guard_of(endpoint(gateway={"auth": secret}), tokens) is not None
 
 
-async def test_a_host_that_others_reach_without_tokens_is_warned_of(
+async def test_listening_on_every_interface_without_tokens_is_logged(
     caplog: pytest.LogCaptureFixture, tokens: Path
 ) -> None:
     async with serving(MemoryStore()):
@@ -96,7 +94,7 @@ EXPOSED = "Location, Retry-After, ETag, Preference-Applied, Idempotent-Replayed"
 PAGE = {"Origin": "https://app.example.com"}
 
 
-async def test_no_cors_unless_told(site: Site) -> None:
+async def test_no_cors_by_default(site: Site) -> None:
     for headers in (PAGE, {**PAGE, "Access-Control-Request-Method": "POST"}):
         answer = await site.ask("OPTIONS", "/reports/7", headers=headers)
         assert (answer.status, answer.headers["Allow"]) == (204, "OPTIONS, POST")
@@ -182,7 +180,7 @@ async def test_the_job_in_the_description_is_the_job(site: Site) -> None:
     assert sorted(described["components"]["schemas"]["Links"]["required"]) == sorted(job["links"])
 
 
-async def test_the_docs_page_holds_everything_itself(site: Site) -> None:
+async def test_the_docs_page_loads_nothing_external(site: Site) -> None:
     answer = await site.ask("GET", "/docs")
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     policy = answer.headers["Content-Security-Policy"]
@@ -197,7 +195,7 @@ async def test_the_docs_page_holds_everything_itself(site: Site) -> None:
     assert not re.findall(r"https?://", page.replace("http://127.0.0.1", ""))
 
 
-async def test_the_docs_page_escapes_what_the_resource_says(store: Store) -> None:
+async def test_the_docs_page_escapes_the_resource(store: Store) -> None:
     schema = {"description": "</script><script>alert(1)</script>", "type": "object"}
     routes = [{"path": "/x", "job": "x", "schema": schema}]
     async with serving(store, endpoint(routes=routes)) as site:
@@ -206,7 +204,7 @@ async def test_the_docs_page_escapes_what_the_resource_says(store: Store) -> Non
         assert page.count("<script>") == 1
 
 
-async def test_ids_of_one_gateway_are_good_in_another_on_the_same_store(site: Site) -> None:
+async def test_gateways_on_one_store_share_its_jobs(site: Site) -> None:
     async with serving(site.store) as other:
         text = ids.text(await other.accepted())
         assert (await site.ask("GET", f"/jobs/{text}")).status == 200

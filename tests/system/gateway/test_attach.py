@@ -90,7 +90,7 @@ async def test_inside_an_application_that_is_part_of_another() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["async", "/async/", "/", "/{x}"])
-def test_a_prefix_that_is_no_path_is_refused(prefix: str) -> None:
+def test_an_invalid_prefix_is_refused(prefix: str) -> None:
     with pytest.raises(UsageError, match="prefix must be a path"):
         attach(web.Application(), endpoint(), MemoryStore(), prefix=prefix)
 
@@ -156,7 +156,7 @@ async def test_bodies_that_the_applications_server_decodes_are_not_decoded_twice
 
 
 async def _raw(client: Client, path: str, *headers: str) -> tuple[bytes, bytes]:
-    """Send a request as it is written here; return the status and everything that came back."""
+    """Send a request byte for byte; return the status and the whole response."""
     assert client.port is not None
     reader, writer = await asyncio.open_connection(client.host, client.port)
     lines = (f"POST {path} HTTP/1.1", "Host: test", "Connection: close", *headers, "", "")

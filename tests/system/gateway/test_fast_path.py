@@ -27,7 +27,7 @@ TRACE = b"Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r
 
 
 def post(path: bytes, headers: bytes = b"", body: bytes = b"", method: bytes = b"POST") -> bytes:
-    """Return a whole request, its Content-Length last."""
+    """Return a complete request, its Content-Length last."""
     return (
         b"%b %b HTTP/1.1\r\nHost: h\r\n%bContent-Length: %d\r\n\r\n"
         % (method, path, headers, len(body))
@@ -42,7 +42,7 @@ PLAIN = {
     "escaped parameter": post(b"/reports/a%2Fb", b"", b"text"),
     "other method": post(b"/things/1/parts/2", JSON, b"{}", b"PATCH"),
     "no body": post(b"/reports/latest"),
-    "no JSON": post(b"/reports/latest", b"Content-Type: text/plain\r\n", b"{"),
+    "not JSON": post(b"/reports/latest", b"Content-Type: text/plain\r\n", b"{"),
     "kept headers": post(b"/reports/7", b"X-Tenant: a\r\nX-Tenant: b\r\nUser-Agent: u\r\n", b"x"),
     "trace": post(b"/reports/7", TRACE, b"x"),
     "broken trace": post(b"/reports/7", b"Traceparent: 00-1-2-3\r\nTracestate: a=b\r\n", b"x"),
@@ -53,7 +53,7 @@ PLAIN = {
     "refused: key": post(b"/reports/7", b"Idempotency-Key: \xc3\xa4\r\n", b"x"),
     "refused: JSON": post(b"/reports/7", JSON, b'{"a":'),
     "refused: schema": post(b"/checked", JSON, b'{"a": -3}'),
-    "refused: no JSON": post(b"/checked", b"Content-Type: text/plain\r\n", b"1"),
+    "refused: not JSON": post(b"/checked", b"Content-Type: text/plain\r\n", b"1"),
 }
 # These never take the fast path.
 OTHERS = {
@@ -110,14 +110,14 @@ async def wire(site: Site) -> AsyncIterator[Wire]:
 
 
 async def exchange(site: Site, *pieces: bytes) -> tuple[Any, Request | None]:
-    """Send a request in pieces; return its answer without what is new each time, and the job's
+    """Send a request in pieces; return its response without the varying parts, and the job's
     request as a worker gets it.
     """
     async with wire(site) as line:
         for piece in pieces:
             line.writer.write(piece)
             await line.writer.drain()
-            await asyncio.sleep(0.05 if len(pieces) > 1 else 0)  # for a segment of its own
+            await asyncio.sleep(0.05 if len(pieces) > 1 else 0)  # a TCP segment each
         status, headers, body = await line.answer()
     del headers["Date"]
     stored = None
@@ -170,7 +170,7 @@ async def test_with_cors_nothing_is_plain(store: Store, taken: list[bool]) -> No
 
 
 class Slow(MemoryStore):
-    """A store whose next submissions wait at a gate."""
+    """A store whose submissions wait for an event."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -192,7 +192,7 @@ async def slow() -> AsyncIterator[tuple[Slow, Site]]:
         store.gate.set()
 
 
-async def test_what_comes_meanwhile_is_answered_afterwards_and_in_order(
+async def test_requests_behind_a_submission_are_answered_in_order(
     slow: tuple[Slow, Site], taken: list[bool]
 ) -> None:
     store, site = slow
@@ -222,7 +222,7 @@ async def test_a_fault_behind_a_submission_comes_after_its_answer(slow: tuple[Sl
         assert await asyncio.wait_for(line.reader.read(), 20) == b""
 
 
-async def test_a_client_that_goes_away_harms_nobody(
+async def test_a_disconnected_client_does_not_affect_others(
     slow: tuple[Slow, Site], caplog: pytest.LogCaptureFixture
 ) -> None:
     store, site = slow
@@ -239,17 +239,17 @@ async def test_a_client_that_goes_away_harms_nobody(
     assert (await store.stats()).counts[State.QUEUED] == 2
 
 
-async def test_who_goes_away_before_the_call_takes_the_submission_back(
+async def test_disconnecting_before_the_call_withdraws_the_submission(
     slow: tuple[Slow, Site],
 ) -> None:
     store, site = slow
     async with wire(site) as first, wire(site) as second, wire(site) as third:
-        for line in (first, second):  # two calls are under way; what comes then waits
+        for line in (first, second):  # two calls are in progress; later items wait
             store.entered.clear()
             line.writer.write(post(b"/reports/latest", b"", b"1"))
             await asyncio.wait_for(store.entered.wait(), 20)
         third.writer.write(post(b"/reports/latest", b"", b"3"))
-        while not site.server.gateway.enqueue.waiting:  # noqa: ASYNC110 - no event tells
+        while not site.server.gateway.enqueue.waiting:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
         third.writer.transport.abort()
         await asyncio.sleep(0.05)
@@ -258,7 +258,7 @@ async def test_who_goes_away_before_the_call_takes_the_submission_back(
     assert store.size == 2
 
 
-async def test_a_server_that_ends_answers_first_and_says_so(slow: tuple[Slow, Site]) -> None:
+async def test_shutdown_answers_the_pending_submission_and_closes(slow: tuple[Slow, Site]) -> None:
     store, site = slow
     async with wire(site) as line:
         line.writer.write(post(b"/reports/latest", b"", b"1"))
@@ -272,7 +272,7 @@ async def test_a_server_that_ends_answers_first_and_says_so(slow: tuple[Slow, Si
         await stopping
 
 
-async def test_a_server_that_ends_waits_for_no_client_that_has_left(
+async def test_shutdown_does_not_wait_for_a_disconnected_client(
     slow: tuple[Slow, Site],
 ) -> None:
     store, site = slow
@@ -286,7 +286,7 @@ async def test_a_server_that_ends_waits_for_no_client_that_has_left(
         await asyncio.wait_for(ending, 20)
 
 
-async def test_an_idle_connection_ends_and_a_waiting_one_does_not(
+async def test_the_idle_timeout_spares_pending_submissions(
     slow: tuple[Slow, Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, site = slow
@@ -296,7 +296,7 @@ async def test_an_idle_connection_ends_and_a_waiting_one_does_not(
         assert site.server._http is not None
         connections = site.server._http.connections
         assert len(connections) == 2
-        for connection in connections:  # as if the time were over
+        for connection in connections:  # as if the timeout had expired
             assert isinstance(connection, protocol.FastConnection)
             connection._next_keepalive_close_time = 0
             connection._process_keepalive()

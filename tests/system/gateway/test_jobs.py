@@ -1,4 +1,4 @@
-"""Questions about jobs: state, result, cancel, purge, retry, list."""
+"""Jobs over HTTP: state, result, cancel, purge, retry, list."""
 
 import asyncio
 from typing import Any
@@ -37,7 +37,7 @@ async def test_a_job_with_its_etag(site: Site) -> None:
     assert changed.headers["ETag"] != tag
 
 
-async def test_a_job_through_its_whole_life(site: Site) -> None:
+async def test_a_job_through_all_its_states(site: Site) -> None:
     job_id = await site.accepted()
     claimed = await site.claim()
     await site.store.progress([(claimed.claim, Progress(0.25, "a quarter"))])
@@ -58,7 +58,7 @@ async def test_a_job_through_its_whole_life(site: Site) -> None:
     assert attempt["error"] == job["error"]
 
 
-async def test_a_final_job_says_how_long_it_is_kept(site: Site) -> None:
+async def test_a_final_job_has_an_expiry(site: Site) -> None:
     job_id = await site.finished()
     answer = await site.job(job_id)
     assert answer.json["state"] == "Completed"
@@ -70,11 +70,11 @@ async def test_a_final_job_says_how_long_it_is_kept(site: Site) -> None:
 
 @pytest.mark.parametrize("tail", ["", "/result"])
 @pytest.mark.parametrize("which", [UNKNOWN, "x", UNKNOWN.upper(), "%00", UNKNOWN + "0"])
-async def test_a_job_that_is_not_there_is_404(site: Site, which: str, tail: str) -> None:
+async def test_an_unknown_job_is_404(site: Site, which: str, tail: str) -> None:
     (await site.ask("GET", f"/jobs/{which}{tail}")).problem("job-not-found", 404)
 
 
-async def test_every_verb_on_a_job_that_is_not_there_is_404(site: Site) -> None:
+async def test_every_operation_on_an_unknown_job_is_404(site: Site) -> None:
     for which in (UNKNOWN, "x"):
         (await site.ask("DELETE", f"/jobs/{which}")).problem("job-not-found", 404)
         (await site.ask("DELETE", f"/jobs/{which}?purge=true")).problem("job-not-found", 404)
@@ -102,7 +102,7 @@ async def test_an_id_may_be_percent_encoded(site: Site) -> None:
         Result("text/plain", b""),
     ],
 )
-async def test_a_result_as_the_handler_gave_it(site: Site, result: Result) -> None:
+async def test_a_result_is_returned_unchanged(site: Site, result: Result) -> None:
     job_id = await site.accepted()
     await site.complete(await site.claim(), result)
     answer = await site.ask("GET", f"/jobs/{ids.text(job_id)}/result")
@@ -167,14 +167,14 @@ async def test_cancel_of_a_waiting_job_is_200(site: Site) -> None:
         (await site.ask("DELETE", path)).problem("job-final", 409)
 
 
-async def test_cancel_of_a_running_job_is_202_also_when_asked_again(site: Site) -> None:
+async def test_cancel_of_a_running_job_is_202_each_time(site: Site) -> None:
     path = f"/jobs/{ids.text(await site.accepted())}"
     claimed = await site.claim()
     for _ in range(2):
         answer = await site.ask("DELETE", path)
         assert (answer.status, answer.json["state"]) == (202, "InProgress")
         assert answer.json["cancelRequestedAt"] is not None
-    await site.complete(claimed)  # a complete that comes first wins
+    await site.complete(claimed)  # an earlier completion wins
     (await site.ask("DELETE", path)).problem("job-final", 409)
 
 
@@ -198,7 +198,7 @@ async def test_purge(site: Site) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "1", "TRUE", "yes", "true&purge=true"])
-async def test_a_purge_that_cannot_be_read_is_400(site: Site, value: str) -> None:
+async def test_an_invalid_purge_is_400(site: Site, value: str) -> None:
     path = f"/jobs/{ids.text(await site.accepted())}"
     (await site.ask("DELETE", f"{path}?purge={value}")).problem("invalid-query", 400)
     assert (await site.ask("DELETE", f"{path}?purge=false&other=1")).status == 200
@@ -263,7 +263,7 @@ async def test_the_list_is_paged_newest_first_and_has_each_job_once(site: Site) 
     assert (await site.ask("GET", "/jobs?state=Failed")).json == {"items": [], "nextCursor": None}
 
 
-async def test_the_list_has_50_unless_told(site: Site) -> None:
+async def test_the_list_has_50_jobs_by_default(site: Site) -> None:
     await asyncio.gather(*(site.submit() for _ in range(60)))
     answer = await site.ask("GET", "/jobs")
     assert len(answer.json["items"]) == 50
@@ -291,7 +291,7 @@ async def test_the_list_has_50_unless_told(site: Site) -> None:
         "cursor=" + "A" * 2_000,
     ],
 )
-async def test_a_list_that_cannot_be_read_is_400(site: Site, query: str) -> None:
+async def test_an_invalid_list_query_is_400(site: Site, query: str) -> None:
     (await site.ask("GET", f"/jobs?{query}")).problem("invalid-query", 400)
 
 

@@ -21,7 +21,7 @@ __all__ = ["http_mode", "site", "store"]
 
 EVENTS = {"Accept": "text/event-stream"}
 SOON = 10
-"""Seconds in which anything that is pushed must have come; a poll would need longer."""
+"""Seconds within which pushed changes must arrive; polling would take longer."""
 
 
 def _poll(
@@ -58,7 +58,7 @@ async def test_a_long_poll_without_a_change_is_200_or_304(site: Site) -> None:
     assert (unchanged.status, unchanged.body) == (304, b"")
 
 
-async def test_a_long_poll_answers_at_once_when_there_is_something_to_say(site: Site) -> None:
+async def test_a_long_poll_answers_at_once_when_the_job_has_changed(site: Site) -> None:
     job_id = await site.accepted()
     answer = await asyncio.wait_for(_poll(site, job_id, 60, '"other"'), SOON)
     assert answer.status == 200
@@ -70,7 +70,7 @@ async def test_a_long_poll_answers_at_once_when_there_is_something_to_say(site: 
 
 
 @pytest.mark.parametrize("wait", ["", "x", "-1", "1e3", "%2B1", "5&wait=6", "%D9%A1", "nan"])
-async def test_a_wait_that_cannot_be_read_is_400(site: Site, wait: str) -> None:
+async def test_an_invalid_wait_is_400(site: Site, wait: str) -> None:
     job_id = await site.accepted()
     (await _poll(site, job_id, wait)).problem("invalid-query", 400)
 
@@ -83,7 +83,7 @@ async def test_a_job_that_is_purged_ends_the_poll(site: Site) -> None:
     assert (await asyncio.wait_for(poll, SOON)).json["state"] == "Canceled"
 
 
-async def test_more_waiters_than_may_are_answered_at_once(store: Store) -> None:
+async def test_waiters_beyond_the_limit_are_answered_at_once(store: Store) -> None:
     async with serving(store, endpoint(gateway={"maxWaiters": 1})) as site:
         job_id = await site.accepted()
         first = _poll(site, job_id, 60)
@@ -103,7 +103,7 @@ async def test_more_waiters_than_may_are_answered_at_once(store: Store) -> None:
         await asyncio.wait_for(first, SOON)
 
 
-async def test_a_client_that_goes_away_frees_its_place(store: Store) -> None:
+async def test_a_disconnected_client_frees_its_slot(store: Store) -> None:
     async with serving(store, endpoint(gateway={"maxWaiters": 1})) as site:
         job_id = await site.accepted()
         poll = _poll(site, job_id, 60)
@@ -135,7 +135,7 @@ async def _stream(
 
 
 async def _next(response: aiohttp.ClientResponse) -> dict[str, Any]:
-    """Return the next event of a stream, its data decoded; comments are passed over."""
+    """Return the next event of a stream, its data decoded; comments are skipped."""
     while True:
         async with asyncio.timeout(SOON):
             block = await response.content.readuntil(b"\n\n")
@@ -237,7 +237,9 @@ async def test_a_quiet_stream_is_kept_open_by_comments(
         ("", False),
     ],
 )
-async def test_who_prefers_the_stream_gets_it(site: Site, accept: str, stream: bool) -> None:
+async def test_a_client_that_prefers_the_stream_gets_it(
+    site: Site, accept: str, stream: bool
+) -> None:
     job_id = await site.finished()
     answer = await site.ask("GET", f"/jobs/{ids.text(job_id)}", headers={"Accept": accept})
     assert (answer.headers["Content-Type"] == "text/event-stream") is stream
@@ -272,7 +274,7 @@ async def test_many_streams_share_one_watch_of_the_store(site: Site) -> None:
 
 
 async def _worked(site: Site, prefer: str, work: Any, **headers: str) -> Answer:
-    """Submit with Prefer and do the job meanwhile."""
+    """Submit with Prefer and run the job in the meantime."""
     answer = asyncio.create_task(site.submit(Prefer=prefer, **headers))
     await site.until_waiting()
     await work(await site.claim())
@@ -316,7 +318,7 @@ async def test_prefer_wait_on_a_replay_of_a_final_job(site: Site) -> None:
     assert answer.headers["Preference-Applied"] == "wait=0"
 
 
-async def test_a_job_stays_when_its_client_goes_away(site: Site) -> None:
+async def test_a_job_survives_its_client_disconnecting(site: Site) -> None:
     waiting = asyncio.create_task(site.submit(Prefer="wait=60"))
     await site.until_waiting()
     waiting.cancel()

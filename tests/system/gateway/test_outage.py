@@ -1,4 +1,4 @@
-"""The store away: 503 with Retry-After, lost replies sent again, nothing accepted is lost."""
+"""Outages of the store: 503 with Retry-After, resent calls, no accepted job is lost."""
 
 import asyncio
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def _unavailable(answer: Any) -> None:
 
 
 class Away(MemoryStore):
-    """A memory store that can be taken away, before or after it did what it was asked."""
+    """A memory store that can become unavailable, before or after it executes a call."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ async def test_a_lost_reply_is_sent_again_under_the_same_id() -> None:
         assert (await store.stats()).totals["created"] == 2
 
 
-async def test_a_defect_of_ours_is_500_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_internal_error_is_500_without_details(caplog: pytest.LogCaptureFixture) -> None:
     store = Away()
     async with serving(store) as site:
         store.away = True
@@ -123,7 +123,7 @@ async def test_a_defect_of_ours_is_500_and_says_nothing(caplog: pytest.LogCaptur
     assert "secret detail" in caplog.text
 
 
-async def test_an_accepted_job_is_answered_202_though_the_store_goes_while_waiting() -> None:
+async def test_an_accepted_job_is_202_when_the_store_fails_during_the_wait() -> None:
     store = Away()
     async with serving(store) as site:
         waiting = asyncio.create_task(site.submit(Prefer="wait=1"))
@@ -152,7 +152,7 @@ async def test_a_stream_outlives_an_outage() -> None:
         assert '"Completed"' in events[-1]["data"]
 
 
-async def test_not_ready_until_the_store_was_reached_once_and_serving_all_the_while() -> None:
+async def test_not_ready_until_the_store_was_reached_once() -> None:
     class Late(Away):
         async def open(self) -> Any:
             await self._touch()
@@ -198,7 +198,7 @@ async def test_a_lost_reply_from_redis_makes_one_job(
         await store.close()
 
 
-async def test_redis_gone_is_503_and_back_again() -> None:
+async def test_a_stopped_redis_is_503_until_it_is_back() -> None:
     with RedisServer(appendonly=True) as redis:
         store = RedisStore(redis.url, endpoint().key)
         try:
@@ -214,7 +214,7 @@ async def test_redis_gone_is_503_and_back_again() -> None:
             await store.close()
 
 
-async def test_a_gateway_left_alone_until_the_keys_ended_accepts_all_the_same(
+async def test_jobs_are_accepted_after_the_keys_have_expired(
     redis_url: str,
 ) -> None:
     store = RedisStore(redis_url, endpoint().key)

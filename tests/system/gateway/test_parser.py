@@ -121,7 +121,7 @@ async def test_a_body_that_ends_early_makes_no_job(site: Site) -> None:
     assert (await site.store.stats()).totals.get("created", 0) == 0
 
 
-async def test_a_body_that_stops_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stalled_body_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asyncendpoints_gateway.http.bodies.STALL_SECONDS", 0.05)
     answer = await site.raw(POST + b"Content-Length: 100\r\n\r\nabc")
     _problem(answer, "malformed-body", 400)
@@ -197,7 +197,7 @@ async def test_an_upgrade_is_declined_by_serving_http(site: Site) -> None:
     assert answer.startswith((b"HTTP/1.1 202 ", b"HTTP/1.1 400 "))
 
 
-# Fuzz: whatever comes, nothing answers 500 and nothing stops the server.
+# Fuzzing: no input makes the server answer 500 or stop.
 
 _TOKENS = [
     b"GET", b"POST", b"PUT", b"HEAD", b"DELETE", b"OPTIONS", b"PATCH", b"CONNECT", b" ", b"  ",

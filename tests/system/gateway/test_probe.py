@@ -5,9 +5,11 @@ from typing import Any
 
 import aiohttp.web_protocol
 import pytest
+from aiohttp import web
 
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_gateway.server.fast_path import probe, protocol
+from asyncendpoints_gateway.server.fast_path.response import PlainResponse
 from support.http.gateway import serving
 
 HANDLER = aiohttp.web_protocol.RequestHandler
@@ -26,7 +28,7 @@ async def test_a_missing_attribute_disables_the_fast_path(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Renamed(HANDLER):
-        """A connection of an aiohttp that calls `_next_keepalive_close_time` something else."""
+        """A connection of an aiohttp that has renamed `_next_keepalive_close_time`."""
 
         def __getattribute__(self, name: str) -> Any:
             if name == "_next_keepalive_close_time":
@@ -52,6 +54,13 @@ async def test_a_missing_attribute_disables_the_fast_path(
         assert b"application/problem+json" not in fault
 
 
+class NotWritten(PlainResponse):
+    """Stands for an aiohttp that does not call `prepare`."""
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        pass
+
+
 async def test_every_kind_of_difference_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def differs(name: str, value: Any, words: str) -> None:
         with monkeypatch.context() as patch:
@@ -66,6 +75,7 @@ async def test_every_kind_of_difference_is_named(monkeypatch: pytest.MonkeyPatch
     differs("METHODS", {"data_received": ()}, "RequestHandler.data_received has other parameters")
     differs("ATTRIBUTES", {"_new": bool}, "RequestHandler has no _new")
     differs("ATTRIBUTES", {"_close": float}, "RequestHandler._close is not of type float")
+    differs("PlainResponse", NotWritten, "a response is prepared differently")
     differs(
         "FAULTS",
         {"uri-too-long": b"GARBAGE\r\n\r\n"},

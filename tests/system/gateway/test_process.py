@@ -1,4 +1,4 @@
-"""The gateway as a process: its ports, its probes, and how it ends on SIGTERM."""
+"""The gateway as a process: its ports, its probes, and its shutdown on SIGTERM."""
 
 import asyncio
 import signal
@@ -70,7 +70,7 @@ async def running(tmp_path: Path, http_mode: str) -> AsyncIterator[Running]:
         await process.wait()
 
 
-async def test_sigterm_lets_waits_answer_and_streams_close(running: Running) -> None:
+async def test_sigterm_answers_waits_and_closes_streams(running: Running) -> None:
     async with aiohttp.ClientSession() as session:
         async with session.post(f"{running.url}/reports/7") as response:
             job = running.url + response.headers["Location"]
@@ -176,7 +176,7 @@ async def test_several_endpoints_on_one_admin_port() -> None:
         await admin.stop()
 
 
-async def test_a_port_that_is_taken_is_one_clear_line() -> None:
+async def test_a_port_in_use_is_reported_in_one_line() -> None:
     async with serving(MemoryStore()) as site:
         for settings in (
             Settings(http_port=site.port, admin_port=0),
@@ -205,7 +205,7 @@ async def test_the_query_is_never_logged(caplog: pytest.LogCaptureFixture) -> No
     caplog.set_level("DEBUG")
 
     async def broken(jobs: object) -> None:
-        raise RuntimeError("a defect")
+        raise RuntimeError("a bug")
 
     async with serving(MemoryStore()) as site:
         await _talk(site)

@@ -1,4 +1,4 @@
-"""Requests to routes: what is accepted, how it is answered, and everything that is refused."""
+"""Requests to routes: what is accepted, what is refused, and the responses."""
 
 import asyncio
 import gzip
@@ -186,16 +186,16 @@ async def test_a_query_that_is_not_utf8_is_400(site: Site, query: str) -> None:
         ("/openapi.json", "GET, HEAD, OPTIONS"),
     ],
 )
-async def test_a_wrong_method_is_405_and_options_tells_the_right_ones(
+async def test_a_wrong_method_is_405_and_options_lists_the_allowed(
     site: Site, path: str, allow: str
 ) -> None:
     wrong = "GET" if "GET" not in allow else "PUT"
     refused = await site.ask(wrong, path)
     refused.problem("method-not-allowed", 405)
     assert refused.headers["Allow"] == allow
-    told = await site.ask("OPTIONS", path)
-    assert (told.status, told.body, told.headers["Allow"]) == (204, b"", allow)
-    assert not [name for name in told.headers if name.startswith("Access-Control")]
+    answer = await site.ask("OPTIONS", path)
+    assert (answer.status, answer.body, answer.headers["Allow"]) == (204, b"", allow)
+    assert not [name for name in answer.headers if name.startswith("Access-Control")]
 
 
 async def test_options_of_an_unknown_path_is_404(site: Site) -> None:
@@ -214,7 +214,7 @@ async def test_priority_delay_and_expiry(site: Site) -> None:
     assert record.not_before_ms == record.created_ms + 90_500
     assert delayed.headers["Retry-After"] in {"90", "91"}
     assert (await site.submit(Job_Delay="0")).json["state"] == "Queued"
-    # May be shorter than the delay: then it fails before it was ever due.
+    # May be shorter than the delay: the job then fails before it is due.
     assert (await site.submit(Job_Delay="999999999.999", Job_Expires="1")).status == 202
     far = await site.submit(Job_Delay="999999999")
     assert far.headers["Retry-After"] == "3600"
@@ -251,14 +251,12 @@ BAD_SECONDS = [
         ("X-Async-Request-Id", "x" * 256),
     ],
 )
-async def test_a_header_that_asks_and_cannot_be_read_is_400(
-    site: Site, name: str, value: str
-) -> None:
+async def test_an_invalid_option_header_is_400(site: Site, name: str, value: str) -> None:
     (await site.ask("POST", "/reports/7", headers={name: value})).problem("invalid-header", 400)
 
 
 @pytest.mark.parametrize("name", ["Job-Delay", "Job-Priority", "Idempotency-Key"])
-async def test_such_a_header_given_twice_is_400(site: Site, name: str) -> None:
+async def test_a_repeated_option_header_is_400(site: Site, name: str) -> None:
     value = "high" if name == "Job-Priority" else "1"
     answer = await site.ask("POST", "/reports/7", headers=[(name, value), (name, value)])
     answer.problem("invalid-header", 400)
@@ -277,7 +275,7 @@ async def test_such_a_header_given_twice_is_400(site: Site, name: str) -> None:
         {"traceparent": "nonsense"},
     ],
 )
-async def test_headers_that_prefer_are_never_an_error(site: Site, headers: dict[str, str]) -> None:
+async def test_preference_headers_are_never_an_error(site: Site, headers: dict[str, str]) -> None:
     answer = await site.ask("POST", "/reports/7", headers=headers)
     assert answer.status == 202
     path = answer.headers["Location"]
@@ -296,7 +294,7 @@ async def test_a_body_that_fits_the_schema(site: Site) -> None:
         assert answer.status == 202, content_type
 
 
-async def test_a_body_that_does_not_fit_says_where_and_never_the_value(site: Site) -> None:
+async def test_a_schema_violation_names_the_pointer_and_never_the_value(site: Site) -> None:
     problem = (await site.submit("/checked", {"a": "secret"})).problem("invalid-body", 422)
     assert problem["errors"] == [{"pointer": "#/a", "detail": "must be of type integer"}]
     problem = (await site.submit("/checked", {})).problem("invalid-body", 422)
@@ -331,16 +329,16 @@ MALFORMED = [
 
 @pytest.mark.parametrize("body", MALFORMED, ids=range(len(MALFORMED)))
 @pytest.mark.parametrize("path", ["/checked", "/reports/7"])
-async def test_json_that_cannot_be_read_is_400(site: Site, path: str, body: bytes) -> None:
+async def test_invalid_json_is_400(site: Site, path: str, body: bytes) -> None:
     (await site.ask("POST", path, data=body, headers=JSON)).problem("malformed-body", 400)
 
 
-async def test_an_empty_body_is_no_json_for_a_schema_but_fine_without(site: Site) -> None:
+async def test_an_empty_body_is_refused_only_with_a_schema(site: Site) -> None:
     (await site.ask("POST", "/checked", headers=JSON)).problem("malformed-body", 400)
     assert (await site.ask("POST", "/reports/7", headers=JSON)).status == 202
 
 
-async def test_without_a_schema_any_body_is_taken_as_it_is(site: Site) -> None:
+async def test_without_a_schema_any_body_is_accepted_unchanged(site: Site) -> None:
     body = bytes(range(256))
     await site.ask("POST", "/reports/7", data=body, headers={"Content-Type": "image/x"})
     assert (await site.claim()).request.body == body
@@ -356,7 +354,7 @@ def _compressed(coding: str, data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZIP", "deflate", "bare"])
-async def test_gzip_and_deflate_are_undone(site: Site, coding: str) -> None:
+async def test_gzip_and_deflate_are_decoded(site: Site, coding: str) -> None:
     body = json.dumps({"a": 1, "b": "x" * 5_000}).encode()
     headers = {**JSON, "Content-Encoding": "deflate" if coding == "bare" else coding}
     answer = await site.ask("POST", "/checked", data=_compressed(coding, body), headers=headers)
@@ -451,7 +449,7 @@ async def test_expect_100_continue(site: Site) -> None:
 # Idempotency
 
 
-async def test_the_same_key_gives_the_same_job_as_it_is_now(site: Site) -> None:
+async def test_the_same_key_returns_the_same_job_in_its_present_state(site: Site) -> None:
     first = await site.submit(body={"a": 1}, Idempotency_Key="K 1")
     assert "Idempotent-Replayed" not in first.headers
     for name, key in (
@@ -470,7 +468,7 @@ async def test_the_same_key_gives_the_same_job_as_it_is_now(site: Site) -> None:
     assert stats.totals["created"] == 1
 
 
-async def test_the_same_key_for_something_else_is_422(site: Site) -> None:
+async def test_the_same_key_for_another_request_is_422(site: Site) -> None:
     sent: dict[str, Any] = {"data": b"{}", "headers": {**JSON, "Idempotency-Key": "K"}}
     assert (await site.ask("POST", "/reports/7?a=1", **sent)).status == 202
     others = [
@@ -508,7 +506,7 @@ async def test_a_refused_request_binds_no_key(store: Store) -> None:
         assert again.status == 202
         assert again.id != first
         assert "Idempotent-Replayed" not in again.headers
-        # Decided before the depth: a replay is answered although nothing more fits.
+        # Decided before the depth: a replay is answered although the queue is full.
         assert (await site.submit(body="different", Idempotency_Key="K")).status == 202
 
 
@@ -551,14 +549,14 @@ async def test_concurrent_submissions_share_calls_to_the_store(site: Site) -> No
     assert len(calls) < 60
 
 
-async def test_a_shut_endpoint_is_503(site: Site) -> None:
+async def test_an_endpoint_being_deleted_is_503(site: Site) -> None:
     await site.store.close_queue()
     answer = await site.submit()
     answer.problem("store-unavailable", 503)
     assert int(answer.headers["Retry-After"]) >= 1
 
 
-async def test_the_base_path_is_put_before_every_link(store: Store) -> None:
+async def test_the_base_path_prefixes_every_link(store: Store) -> None:
     async with serving(store, endpoint(gateway={"basePath": "/api/v1"})) as site:
         answer = await site.ask(
             "POST",

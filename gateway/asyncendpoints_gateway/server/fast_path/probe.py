@@ -11,12 +11,15 @@ import asyncio
 import inspect
 from collections import deque
 from importlib import import_module
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp.web_protocol
 from aiohttp import HttpVersion11, web
 
+from asyncendpoints_gateway.http.messages import Response
 from asyncendpoints_gateway.server.aiohttp_adapter import MAX_HEADERS, MAX_URI, connection_options
+from asyncendpoints_gateway.server.fast_path.response import PlainResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,13 +28,13 @@ MODULES: Final[Mapping[str, tuple[str, ...]]] = {
     "aiohttp.web_protocol": ("RequestHandler", "RequestPayloadError", "_ErrInfo"),
     "aiohttp.http_exceptions": ("BadHttpMessage", "InvalidURLError", "LineTooLong"),
     "aiohttp.streams": ("EMPTY_PAYLOAD",),
-    "aiohttp.helpers": ("rfc822_formatted_time",),
 }
 METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "data_received": ("data",),
     "connection_lost": ("exc",),
     "resume_reading": ("resume_parser",),
     "handle_error": ("request", "status", "exc", "message"),
+    "finish_response": ("request", "resp", "start_time"),
     "log_exception": ("args", "kw"),
     "_process_keepalive": (),
     "_make_error_handler": ("err_info",),
@@ -113,6 +116,7 @@ def _wrong_behavior() -> Iterator[str]:
         yield "a plain request has other flags"
     if not payload.is_eof() or payload.exception() is not None or payload.read_nowait(-1) != b"ok":
         yield "the body of a complete request is not available at once"
+    # Imported here, since the names that protocol.py imports may be missing.
     from asyncendpoints_gateway.server.fast_path.protocol import parser_problem
 
     for name, data in FAULTS.items():
@@ -121,6 +125,26 @@ def _wrong_behavior() -> Iterator[str]:
         [(error, _)] = connection._messages
         if parser_problem(error.exc, MAX_URI).name != name:
             yield f"the parser reports {name} differently"
+    if _written_by_aiohttp(_connection(), b"ok") != b"ok":
+        yield "a response is prepared differently"
+
+
+def _written_by_aiohttp(connection: Any, body: bytes) -> bytes:
+    """Return the body that aiohttp writes when it finishes a PlainResponse."""
+    written = bytearray()
+    request: Any = SimpleNamespace(
+        transport=SimpleNamespace(is_closing=lambda: False, write=written.extend),
+        writer=SimpleNamespace(output_size=0),
+        protocol=SimpleNamespace(writing_paused=False),
+        _finish=lambda: None,
+    )
+    finishing = connection.finish_response(request, PlainResponse(Response(body=body)), None)
+    try:
+        finishing.send(None)  # no await in it blocks
+    except StopIteration:
+        return bytes(written).partition(b"\r\n\r\n")[2]
+    finishing.close()
+    return b""
 
 
 def _connection() -> Any:

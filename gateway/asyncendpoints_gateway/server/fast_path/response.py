@@ -7,10 +7,11 @@ keep-alive connection they cost more than everything else about a submission.
 from __future__ import annotations
 
 import time
+from email.utils import formatdate
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import HttpVersion11, web
-from aiohttp.helpers import rfc822_formatted_time
 
 from asyncendpoints_gateway.http.messages import PHRASES
 
@@ -25,27 +26,18 @@ _LINES: Final = {status: f"HTTP/1.1 {status} {phrase}\r\n" for status, phrase in
 _BODILESS: Final = frozenset({204, 304})
 
 
-class _DateHeader:
-    """The Date header, formatted once a second."""
-
-    second = 0
-    line = ""
-
-    @classmethod
-    def current(cls) -> str:
-        now = int(time.time())
-        if now != cls.second:
-            cls.second, cls.line = now, f"Date: {rfc822_formatted_time()}\r\n"
-        return cls.line
+@lru_cache(maxsize=1)
+def _date_header(second: int) -> str:
+    """Return the Date header (RFC 9110 §6.6.1), formatted once a second."""
+    return f"Date: {formatdate(second, usegmt=True)}\r\n"
 
 
 def encode(status: int, headers: Mapping[str, str], body: bytes, *, close: bool = False) -> bytes:
     """Return the bytes of an HTTP/1.1 response. `close`: announce the end of the connection."""
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     last = "Connection: close\r\n" if close else ""
-    head = (
-        f"{_LINES[status]}{lines}Content-Length: {len(body)}\r\n{_DateHeader.current()}{last}\r\n"
-    )
+    date = _date_header(int(time.time()))
+    head = f"{_LINES[status]}{lines}Content-Length: {len(body)}\r\n{date}{last}\r\n"
     return head.encode() + body
 
 

@@ -1,4 +1,4 @@
-"""The request headers with a meaning: read exactly, refused exactly."""
+"""The parsers of request headers."""
 
 import re
 

@@ -1,0 +1,23 @@
+"""The CORS headers of responses."""
+
+import pytest
+
+from asyncendpoints_gateway.http.cors import with_headers
+from asyncendpoints_gateway.http.messages import Response
+
+
+@pytest.mark.parametrize(
+    ("given", "added", "merged"),
+    [
+        ({}, {"Vary": "Origin"}, "Origin"),
+        ({"Vary": "Accept"}, {"Vary": "Origin"}, "Accept, Origin"),
+        ({"Vary": "Accept, Origin"}, {"Vary": "Origin"}, "Accept, Origin"),
+        ({"Vary": "Accept"}, {"X": "y"}, "Accept"),
+    ],
+)
+def test_vary_keeps_what_it_has(given: dict[str, str], added: dict[str, str], merged: str) -> None:
+    response = Response(200, given, b"body")
+    changed = with_headers(response, added)
+    assert changed.headers == {**given, **added, "Vary": merged}
+    assert (changed.status, changed.body) == (200, b"body")
+    assert response.headers == given

@@ -1,8 +1,8 @@
-"""`make demo`: real HTTP requests become jobs that run, retry, fail, get canceled and complete.
+"""`make demo`: real HTTP requests become jobs that run, retry, fail, are canceled and complete.
 
 Serves examples/reports with its gateway, a memory store and workers that scale, submits jobs over
-HTTP, shows their states as they change, and checks at the end that everything came out as it had
-to. Exit status 0 if so, 1 if not.
+HTTP, shows their states as they change, and checks at the end that every job had the expected
+outcome. Exit status 0 if so, 1 if not.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ MARKS = {"Completed": "\x1b[32m", "Failed": "\x1b[31m", "Canceled": "\x1b[33m"}
 
 @dataclass
 class Watched:
-    """One submitted job: what it is there to show, how it must end, and how it is doing."""
+    """One submitted job: its label, its expected outcome and its current state."""
 
     label: str
     path: str
@@ -52,7 +52,7 @@ class Watched:
 
     @property
     def now(self) -> str:
-        """Its state, and why."""
+        """The current state with its reason."""
         job = self.job
         if not job:
             return "submitting"
@@ -66,7 +66,7 @@ class Watched:
         return text
 
     def fault(self) -> str:
-        """Return what came out otherwise than it must, or ""."""
+        """Return the difference from the expected outcome, or ""."""
         job = self.job
         got = (job["state"], job["error"] and job["error"]["code"], job["attempt"])
         code = self.code if self.state == "Failed" else got[1]
@@ -74,12 +74,12 @@ class Watched:
         if got != wanted:
             return f"{self.label}: got {got}, wanted {wanted}"
         if self.state == "Completed" and not self.has_result:
-            return f"{self.label}: its result is no report"
+            return f"{self.label}: its result is not a report"
         return ""
 
 
 def jobs(source: str) -> list[Watched]:
-    """Return what is submitted. `source` is the address of the server that files come from."""
+    """Return the jobs to submit. `source` is the address of the server to import from."""
     csv, json_ = {"Content-Type": "text/csv"}, {"Content-Type": "application/json"}
     query = "?column=amount&by=region"
 
@@ -90,7 +90,7 @@ def jobs(source: str) -> list[Watched]:
     sales = SALES.encode()
     listed = [
         Watched("a report", f"/reports/acme{query}", sales, csv, "Completed", attempts=1),
-        Watched("a file that is no table", f"/reports/acme{query}", b"nothing\n1\n", csv,
+        Watched("a file that is not a table", f"/reports/acme{query}", b"nothing\n1\n", csv,
                 "Failed", code="bad-table", attempts=1),
         imported("a source that is busy at first", "busy.csv", "Completed", attempts=2),
         imported("a source that stays broken", "broken.csv", "Failed", code="handler-error",
@@ -111,10 +111,10 @@ def jobs(source: str) -> list[Watched]:
 
 
 class Screen:
-    """Shows the jobs: a table drawn anew on a terminal, a line for each change elsewhere."""
+    """Shows the jobs: a table that is redrawn on a terminal, otherwise a line per change."""
 
     def __init__(self, watched: list[Watched]) -> None:
-        """Draw nothing yet."""
+        """Show these jobs, once `draw` is called."""
         self._watched = watched
         self._terminal = sys.stdout.isatty()
         self._lines = 0
@@ -126,7 +126,7 @@ class Screen:
         self.calm = asyncio.Event()
 
     def scaled(self, decision: Decision) -> None:
-        """Take a decision of the scaler."""
+        """Show a decision of the autoscaler."""
         if decision.replicas != self.workers:
             self.note(f"workers {decision.text}")
             self._why = decision.text
@@ -136,12 +136,12 @@ class Screen:
         self.draw()
 
     def note(self, text: str) -> None:
-        """Say something beside the table."""
+        """Print a line, unless there is a table."""
         if not self._terminal:
             self._print(f"{time.monotonic() - self._begun:5.1f} s  {text}")
 
     def draw(self) -> None:
-        """Show what has changed."""
+        """Show the changes."""
         if not self._terminal:
             for one in self._watched:
                 if one.job and self._shown.get(one.label) != one.now.partition(" ")[0]:
@@ -174,13 +174,13 @@ def _coloured(text: str) -> str:
 
 @contextlib.asynccontextmanager
 async def source_of_files() -> AsyncIterator[str]:
-    """Serve the files that jobs import: one is busy at first, one is broken. Yields host:port."""
-    asked = 0
+    """Serve files to import: one is busy at first, one always fails. Yields host:port."""
+    requests = 0
 
     async def busy(_: web.Request) -> web.Response:
-        nonlocal asked
-        asked += 1
-        if asked == 1:
+        nonlocal requests
+        requests += 1
+        if requests == 1:
             return web.Response(status=503, headers={"Retry-After": "1"})
         return web.Response(text=SALES, content_type="text/csv")
 
@@ -202,7 +202,7 @@ async def source_of_files() -> AsyncIterator[str]:
 
 
 async def follow(http: aiohttp.ClientSession, one: Watched, screen: Screen) -> None:
-    """Submit a job and follow it to its end by long polls."""
+    """Submit a job and follow it by long polls until it is final."""
     async with http.post(one.path, data=one.body, headers=one.headers) as answer:
         one.job = await answer.json()
         if answer.status != 202:
@@ -225,7 +225,7 @@ async def follow(http: aiohttp.ClientSession, one: Watched, screen: Screen) -> N
 
 
 def load() -> Loaded:
-    """Load the example, in more of a hurry: workers come and go within seconds."""
+    """Load the example with shorter times, so that it scales up and down within seconds."""
     found = manifest.load([ENDPOINT]).loaded[0]
     document = found.endpoint.document()
     document["spec"]["autoscaling"] |= {"targetWaitSeconds": 0.5, "idleSeconds": 3}
@@ -233,7 +233,7 @@ def load() -> Loaded:
 
 
 async def play(watched: list[Watched], loaded: Loaded) -> list[str]:
-    """Serve, submit, follow; return everything that came out otherwise than it must."""
+    """Serve, submit and follow the jobs; return every unexpected outcome."""
     screen = Screen(watched)
     settings = Settings(http_port=0, admin_port=0, log_level="error")
     service = Service(loaded, settings, 0, lambda: None, screen.scaled)
@@ -242,7 +242,7 @@ async def play(watched: list[Watched], loaded: Loaded) -> list[str]:
         screen.note(f"{service.name} ready at {service.url}")
         async with aiohttp.ClientSession(service.url) as http:
             await asyncio.gather(*(follow(http, one, screen) for one in watched))
-        await screen.calm.wait()  # the work is done: workers go again
+        await screen.calm.wait()  # no work is left: the workers are scaled down
     finally:
         await service.stop(asyncio.Event())
     faults = [fault for one in watched if (fault := one.fault())]
@@ -254,14 +254,14 @@ async def play(watched: list[Watched], loaded: Loaded) -> list[str]:
 
 
 async def demo() -> int:
-    """Play everything within the time there is."""
+    """Run the demo within its time limit."""
     async with source_of_files() as source:
         os.environ["REPORTS_SOURCES"] = source
         watched = jobs(source)
         async with asyncio.timeout(LIMIT_SECONDS):
             faults = await play(watched, load())
     for fault in faults:
-        sys.stdout.write(f"NOT AS IT SHOULD BE: {fault}\n")
+        sys.stdout.write(f"UNEXPECTED: {fault}\n")
     if not faults:
         states = [one.job["state"] for one in watched]
         counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(FINAL))

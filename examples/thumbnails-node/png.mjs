@@ -1,5 +1,5 @@
-// Reads and writes PNG images (ISO/IEC 15948) with nothing but Node's own zlib: 8 bits a channel,
-// grey, RGB, palette, with or without alpha, not interlaced. Everything becomes RGBA.
+// Reads and writes PNG images (ISO/IEC 15948) with Node's own zlib: 8 bits per channel, grey, RGB,
+// palette, with or without alpha, not interlaced. Everything is converted to RGBA.
 import { deflateSync, inflateSync } from "node:zlib";
 
 const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
@@ -32,7 +32,7 @@ function* chunksOf(data) {
   }
 }
 
-/** Decode a PNG into {width, height, rgba}; throws BadImage for what it cannot read. */
+/** Decode a PNG into {width, height, rgba}; throws BadImage if it is damaged or unsupported. */
 export function decode(data) {
   let header, palette, transparency;
   const parts = [];

@@ -1,15 +1,15 @@
-// A plain HTTP server that does jobs: asyncendpoints posts each one here and reads the answer.
+// A plain HTTP server that runs jobs: asyncendpoints sends each one as a request.
 //
-//   2xx  the job is completed, and the answer is its result
-//   408, 425, 429, 5xx  it is tried again (after Retry-After, if that is given)
-//   any other  it has failed for good
+//   2xx  the job is completed, and the body is its result
+//   408, 425, 429, 5xx  the job is retried (after Retry-After, if it is set)
+//   any other status  the job fails
 import { createServer } from "node:http";
 import { BadImage, decode, encode, shrink } from "./png.mjs";
 
 const PORT = Number(process.env.PORT ?? 3000);
 const MAX_BYTES = 8 * 1024 * 1024;
 
-class Refused extends Error {
+class Rejected extends Error {
   constructor(status, message) {
     super(message);
     this.status = status;
@@ -21,7 +21,7 @@ async function read(request) {
   let size = 0;
   for await (const part of request) {
     size += part.length;
-    if (size > MAX_BYTES) throw new Refused(413, "the image is too large");
+    if (size > MAX_BYTES) throw new Rejected(413, "the image is too large");
     parts.push(part);
   }
   return Buffer.concat(parts);
@@ -30,7 +30,7 @@ async function read(request) {
 function thumbnail(image, query) {
   const width = Number(query.get("width") ?? 128);
   if (!Number.isInteger(width) || width < 1 || width > 2048) {
-    throw new Refused(422, "width is a whole number from 1 to 2048");
+    throw new Rejected(422, "width is a whole number from 1 to 2048");
   }
   return encode(shrink(decode(image), width));
 }
@@ -41,9 +41,9 @@ async function answer(request, response) {
     return;
   }
   // Job-Path is the path and query of the client's request; this server's own path is fixed.
-  const asked = new URL(request.headers["job-path"] ?? "/", "http://job");
+  const submitted = new URL(request.headers["job-path"] ?? "/", "http://job");
   const started = process.hrtime.bigint();
-  const image = thumbnail(await read(request), asked.searchParams);
+  const image = thumbnail(await read(request), submitted.searchParams);
   const ms = Number((process.hrtime.bigint() - started) / 1_000_000n);
   console.error(
     `${request.headers["job-id"]} attempt ${request.headers["job-attempt"]}: ` +
@@ -65,5 +65,5 @@ const server = createServer((request, response) => {
 
 server.listen(PORT, "127.0.0.1", () => console.error(`thumbnails on port ${server.address().port}`));
 
-// Finish what is under way, take nothing new.
+// Finish the current requests, accept no new ones.
 for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => server.close());

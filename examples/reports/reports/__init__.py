@@ -1,1 +1,1 @@
-"""Reports from CSV files: the work itself knows nothing of jobs; jobs.py ties it to them."""
+"""Reports from CSV files. Only jobs.py depends on asyncendpoints."""

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 
 CONFIDENCE = 0.95
 MAX_SAMPLE = 2_000
-"""Values of a group that a resample draws: more would cost time and change little."""
+"""Values of a group that a resample draws: more would take longer for little precision."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What a report says of one group. `low` and `high` bound the mean with 95 % confidence."""
+    """Statistics of one group. `low` and `high` are the 95 % confidence interval of the mean."""
 
     group: str
     count: int
@@ -31,13 +31,13 @@ class Figures:
 
 
 def describe(
-    groups: dict[str, list[float]], resamples: int, look: Callable[[float], None]
+    groups: dict[str, list[float]], resamples: int, on_progress: Callable[[float], None]
 ) -> list[Figures]:
-    """Return the figures of every group, the largest total first.
+    """Return the statistics of every group, the largest total first.
 
-    The mean of each group is drawn anew `resamples` times (with replacement); the middle 95 % of
-    those means are its interval. `look` is called with the share done, often; what it raises ends
-    the work.
+    The mean of each group is resampled `resamples` times (with replacement); the middle 95 % of
+    those means are its interval. `on_progress` is called frequently with the fraction done; an
+    exception that it raises stops the calculation.
     """
     source = random.Random(20_240_101)  # the same file gives the same report
     found: list[Figures] = []
@@ -48,7 +48,7 @@ def describe(
         for number in range(resamples):
             means.append(statistics.fmean(source.choices(drawn, k=len(drawn))))
             if number % 25 == 0:
-                look((done + number / resamples) / len(groups))
+                on_progress((done + number / resamples) / len(groups))
         means.sort()
         edge = int((1 - CONFIDENCE) / 2 * len(means))
         found.append(
@@ -65,5 +65,5 @@ def describe(
                 most=max(values),
             )
         )
-        look((done + 1) / len(groups))
+        on_progress((done + 1) / len(groups))
     return sorted(found, key=lambda figures: -figures.total)

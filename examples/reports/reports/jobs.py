@@ -1,4 +1,4 @@
-"""The handlers: a CSV file from the request's body, or from a URL, becomes a report."""
+"""The handlers: they build a report from a CSV file in the request's body or at a URL."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ MAX_DOWNLOAD = 16 * 1_048_576
 
 @handler("build-report")
 def build_report(csv_text: str, job: JobContext) -> Result | dict[str, object]:
-    """Make a report from the CSV text of the body. A plain function: it runs in a thread."""
+    """Build a report from the CSV text of the body. A sync function: it runs in a thread."""
     column = _query(job, "column")
     if column is None:
         raise PermanentError("say which column: ?column=NAME", code="bad-request")
@@ -30,7 +30,7 @@ def build_report(csv_text: str, job: JobContext) -> Result | dict[str, object]:
 
 
 class ImportRequest(BaseModel):
-    """What to fetch, and what to make of it."""
+    """Where the CSV file is, and what to report."""
 
     url: str
     column: str
@@ -40,14 +40,14 @@ class ImportRequest(BaseModel):
 
 @handler("import-report")
 async def import_report(request: ImportRequest, job: JobContext) -> Result | dict[str, object]:
-    """Fetch a CSV file and make a report from it.
+    """Fetch a CSV file and build a report from it.
 
-    Only hosts named in $REPORTS_SOURCES (separated by spaces) are asked, so that nobody can use
-    this to look around in the network it runs in.
+    Only hosts in $REPORTS_SOURCES (separated by spaces) are allowed, so that clients cannot use
+    this to probe the internal network.
     """
     host = urlsplit(request.url).netloc
     if host not in os.environ.get("REPORTS_SOURCES", "").split():
-        raise PermanentError(f"{host} is no source of reports", code="forbidden-source")
+        raise PermanentError(f"{host} is not an allowed source", code="forbidden-source")
     await job.progress(0.0, f"fetching from {host}")
     text = await fetch(request.url)
     return await asyncio.to_thread(make, text, request.column, request.by, request.resamples, job)
@@ -56,8 +56,8 @@ async def import_report(request: ImportRequest, job: JobContext) -> Result | dic
 async def fetch(url: str) -> str:
     """Return the text at `url`.
 
-    A server that is busy says when to come back: RetryAfter. One that is broken is asked again
-    after the backoff: any other exception. A file that is not there never will be: PermanentError.
+    A busy server sets Retry-After: RetryAfter. A failing server is retried after the backoff: any
+    other exception. A missing file will not appear: PermanentError.
     """
     timeout = aiohttp.ClientTimeout(total=30)
     async with (
@@ -83,7 +83,7 @@ async def fetch(url: str) -> str:
 def make(
     text: str, column: str, by: str | None, resamples: int, job: JobContext
 ) -> Result | dict[str, object]:
-    """Read, calculate and write; progress on the way, and an end when the client cancels."""
+    """Read, calculate and render, with progress; stop when the job is canceled."""
 
     def reading(characters: int) -> None:
         job.raise_if_canceled()

@@ -1,4 +1,4 @@
-"""Writes a report as one HTML page with a bar chart, loading nothing from anywhere."""
+"""Renders a report as one self-contained HTML page with a bar chart."""
 
 from collections.abc import Sequence
 from html import escape
@@ -15,7 +15,7 @@ BAR, GAP, LEFT, WIDTH = 22, 8, 160, 720
 
 
 def chart(found: Sequence[Figures]) -> str:
-    """Return an SVG of the means as bars, each with the interval that it is in."""
+    """Return an SVG with the means as bars, each with its confidence interval."""
     low = min(0.0, *(f.low for f in found)) if found else 0.0
     high = max(0.0, *(f.high for f in found)) if found else 1.0
     span = (high - low) or 1.0
@@ -55,7 +55,7 @@ def page(title: str, found: Sequence[Figures], notes: Sequence[str]) -> str:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{STYLE}</style><h1>{escape(title)}</h1>{chart(found)}"
         f"<table><tr>{head}</tr>{rows}</table>"
-        + (f"<h2>Rows passed over</h2><ul>{listed}</ul>" if listed else "")
+        + (f"<h2>Skipped rows</h2><ul>{listed}</ul>" if listed else "")
         + "</html>"
     )
 

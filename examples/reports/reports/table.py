@@ -1,4 +1,4 @@
-"""Reads a CSV text into groups of numbers, and says what is wrong with it line by line."""
+"""Reads CSV text into groups of numbers and reports its errors line by line."""
 
 import csv
 import io
@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 
 MAX_FAULTS = 5
 BAD_SHARE = 0.1
-"""Rows that may be unusable before the whole file counts as the wrong one."""
+"""The share of unusable rows above which the whole file is rejected."""
 
 
 class BadTable(ValueError):
-    """The text is no table that a report can be made from; the message says why."""
+    """No report can be made from the text; the message says why."""
 
 
 @dataclass
 class Table:
-    """The numbers of one column by group, and the rows that were passed over."""
+    """The numbers of one column by group, and the errors of skipped rows."""
 
     groups: dict[str, list[float]] = field(default_factory=dict)
     rows: int = 0
@@ -25,11 +25,12 @@ class Table:
     bad: int = 0
 
 
-def read(text: str, column: str, by: str | None, look: Callable[[int], None]) -> Table:
-    """Read `column` of a CSV text with a header line, grouped by the column `by`.
+def read(text: str, column: str, by: str | None, on_progress: Callable[[int], None]) -> Table:
+    """Read `column` of CSV text with a header line, grouped by the column `by`.
 
-    `look` is called with the number of characters read so far, every thousand rows; what it raises
-    ends the reading. Raises BadTable for a text without those columns, or with too many bad rows.
+    `on_progress` is called every thousand rows with the number of characters read so far; an
+    exception that it raises stops the reading. Raises BadTable if the text lacks one of the
+    columns, or has too many bad rows.
     """
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, restval="")
     header = reader.fieldnames or []
@@ -43,7 +44,7 @@ def read(text: str, column: str, by: str | None, look: Callable[[int], None]) ->
             read_to += sum(len(value) + 1 for value in row.values() if isinstance(value, str))
             _add(table, row, column, by, reader.line_num)
             if table.rows % 1_000 == 0:
-                look(read_to)
+                on_progress(read_to)
     except csv.Error as error:
         raise BadTable(f"line {reader.line_num}: {error}") from None
     if table.rows == table.bad:
@@ -63,6 +64,6 @@ def _add(table: Table, row: dict[str, str], column: str, by: str | None, line: i
     if not math.isfinite(value):
         table.bad += 1
         if len(table.faults) < MAX_FAULTS:
-            table.faults.append(f'line {line}: "{text[:20]}" is no number')
+            table.faults.append(f'line {line}: "{text[:20]}" is not a number')
         return
     table.groups.setdefault((row[by].strip() or "(none)") if by else "all", []).append(value)

@@ -80,7 +80,7 @@ def test_a_csv_file_becomes_a_report(reports: str) -> None:
     text = page.body.decode()
     assert "<svg" in text
     assert all(region in text for region in ("north", "south", "east", "west", "overseas"))
-    assert "line 58: &quot;n/a&quot; is no number" in text
+    assert "line 58: &quot;n/a&quot; is not a number" in text
 
 
 def test_figures_are_right(reports: str) -> None:

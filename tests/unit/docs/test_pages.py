@@ -21,6 +21,7 @@ PAGES = [
     ROOT / "charts" / "asyncendpoints" / "README.md",
     ROOT / "tests" / "cluster" / "README.md",
 ]
+GUIDES = sorted((ROOT / "docs" / "contributing").glob("*.md"))
 OWN = {
     "The store": ROOT / "core" / "asyncendpoints_core",
     "Kubernetes": ROOT / "operator" / "asyncendpoints_operator",
@@ -87,7 +88,19 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_the_index_names_every_page() -> None:
     named = {link.partition("#")[0] for link in links((ROOT / "docs" / "README.md").read_text())}
     pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
-    assert pages <= named
+    guides = {f"contributing/{page.name}" for page in GUIDES}
+    assert guides
+    assert pages | guides <= named
+
+
+@pytest.mark.parametrize("page", [*GUIDES, ROOT / "docs" / "architecture.md"], ids=lambda p: p.stem)
+def test_the_files_that_a_page_names_exist(page: Path) -> None:
+    """By their path from the root; shorter names are explained by their context."""
+    top = {entry.name for entry in ROOT.iterdir() if entry.is_dir()}
+    named = set(re.findall(r"`([\w-]+/[\w./-]+)`", page.read_text()))
+    files = {name for name in named if name.partition("/")[0] in top}
+    assert files
+    assert [name for name in sorted(files) if not (ROOT / name).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -78,20 +78,17 @@ local function create(i, id, job, name, priority, place, delay, ttl, size, apart
   note(id, 1)
 end
 
-local at = 1
+local parts_at = 1
 for i = 1, n do
   local id, priority, max_attempts, delay, ttl, name_size, trace_size, content_size, blob_size,
-    key_size, fingerprint_size, body_size = layout.read_new_job(items, (i - 1) * ITEM + 1)
-  local blob_at = at + content_size
-  local key_at = blob_at + blob_size
-  local fingerprint_at = key_at + key_size
-  local next_at = fingerprint_at + fingerprint_size
+    key_size, fingerprint_size, body_size, content_at, blob_at, key_at, fingerprint_at, next_at =
+    layout.read_new_job(items, (i - 1) * ITEM + 1, parts_at)
   local record = stored[i] or fresh[id]
   local key, fingerprint
   local decided = false
   if not record and key_size > 0 then
-    key = ssub(payload, key_at, fingerprint_at - 1)
-    fingerprint = ssub(payload, fingerprint_at, next_at - 1)
+    key = ssub(payload, key_at, key_at + key_size - 1)
+    fingerprint = ssub(payload, fingerprint_at, fingerprint_at + fingerprint_size - 1)
     local value = bound[key] or call('HGET', idem, key)
     if value then
       local owner, kept_until, bound_to = layout.read_binding(value)
@@ -117,18 +114,18 @@ for i = 1, n do
   else
     if delay == 0 then seq = seq + 1 end
     local place = delay == 0 and seq or 0
-    local content = ssub(payload, at, blob_at - 1)
+    local content = ssub(payload, content_at, content_at + content_size - 1)
     local job = layout.pack_job(priority, now, place, max_attempts, name_size, trace_size,
       active < now and active or nil, blob_size > 0 and blob_size or nil) .. content
     create(i, id, job, layout.content_name(content, name_size, trace_size), priority, place, delay,
-      ttl, body_size, blob_size > 0 and ssub(payload, blob_at, key_at - 1) or nil)
+      ttl, body_size, blob_size > 0 and ssub(payload, blob_at, blob_at + blob_size - 1) or nil)
     if key then
       bound[key] = layout.pack_binding(id, now + idempotency_ms) .. fingerprint
       add(set_idem, key, bound[key])
       add(set_idemexp, now + idempotency_ms, key)
     end
   end
-  at = next_at
+  parts_at = next_at
 end
 
 if created > 0 then

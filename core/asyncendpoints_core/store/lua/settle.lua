@@ -132,13 +132,11 @@ local function complete(id, run, claim, worker, result)
   return true
 end
 
-local at = 1
+local parts_at = 1
 for i = 1, n do
-  local id, claim, worker_index, kind, flags, delay, code_size, message_size, result_size =
-    read_outcome(items, (i - 1) * ITEM + 1)
+  local id, claim, worker_index, kind, delay, code_size, message_size, result_size, code_at,
+    message_at, result_at, next_at = read_outcome(items, (i - 1) * ITEM + 1, parts_at)
   local worker = ARGV[3 + worker_index]
-  local message_at = at + code_size
-  local result_at = message_at + message_size
   local result = ssub(payload, result_at, result_at + result_size - 1)
   if kind == COMPLETE and result_size <= INLINE_RESULT and not completed_now[id] and not known[id]
     and complete(id, stored[i], claim, worker, result) then
@@ -159,8 +157,8 @@ for i = 1, n do
       local started, final, retryable, has_error =
         layout.outcome_flags(items, (i - 1) * ITEM + 1)
       if has_error then
-        err = error_text(ssub(payload, at, message_at - 1),
-          ssub(payload, message_at, result_at - 1), retryable)
+        err = error_text(ssub(payload, code_at, code_at + code_size - 1),
+          ssub(payload, message_at, message_at + message_size - 1), retryable)
       end
       leave(id, r)
       apply[kind](id, r, delay, err, {started = started, final = final}, result)
@@ -168,7 +166,7 @@ for i = 1, n do
       answers[i] = 'a' .. r.state
     end
   end
-  at = result_at + result_size
+  parts_at = next_at
 end
 if finished > 0 then
   for name, count in pairs(names) do

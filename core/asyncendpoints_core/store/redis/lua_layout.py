@@ -66,13 +66,16 @@ class _Reading:
 
     A value is named as in the layout: a field, flag or optional field (nil without it), a part or
     the tail as bytes; or `X_at`, the position of the part or tail X, or `next_at`, what follows
-    the parts. With `checked`, a value out of bounds makes the function return nil.
+    the parts. `given` are the function's arguments after `s`: `at`, unless that is 1, and `next_at`
+    where the parts do not follow. With `checked`, a value out of bounds makes it return nil.
     """
 
     def __init__(
-        self, layout: Layout, names: Sequence[str], at: str = "1", *, checked: bool
+        self, layout: Layout, names: Sequence[str], given: str = "", *, checked: bool
     ) -> None:
-        self.layout, self.names, self.at, self.checked = layout, names, at, checked
+        self.layout, self.names, self.checked = layout, names, checked
+        self.at = "at" if given else "1"
+        self.apart = "next_at" in given
         self.parts = [part.name for part in layout.parts]
         places = [*self.parts, *([layout.tail] if layout.tail else []), "next"]
         variable = {*places, *(f"{place}_at" for place in places)} & set(names)
@@ -104,9 +107,8 @@ class _Reading:
 
     def _optional(self) -> list[str]:
         wanted = [entry for entry in self.layout.optional if entry.field.name in self.needed]
-        lines = (
-            [f"local next_at = {self.at} + {self.layout.size}"] if wanted or self.variable else []
-        )
+        follows = (wanted or self.variable) and not self.apart
+        lines = [f"local next_at = {self.at} + {self.layout.size}"] if follows else []
         flags = {bits.name: bits for bits in self.layout.bits}
         for entry in wanted:
             name, width = entry.field.name, entry.field.width
@@ -159,20 +161,20 @@ def _bits(bits: Bits) -> str:
     return f"floor({value} / {1 << bits.at}) % {1 << bits.count}"
 
 
-def _values(of: str, names: str, at: str = "", *, checked: bool = False) -> Callable[[Tables], str]:
-    """Return `function(s[, at])` that returns values of a layout."""
+def _values(of: str, names: str, *given: str, checked: bool = False) -> Callable[[Tables], str]:
+    """Return `function(s, given)` that returns values of a layout."""
 
     def made(layouts: Tables) -> str:
-        wanted = names.split()
-        reading = _Reading(layouts[of], wanted, at or "1", checked=checked)
+        wanted, arguments = names.split(), ", ".join(given)
+        reading = _Reading(layouts[of], wanted, arguments, checked=checked)
         return _function(
-            f"(s{', at' if at else ''})", [*reading.lines, f"return {', '.join(wanted)}"]
+            f"({', '.join(('s', *given))})", [*reading.lines, f"return {', '.join(wanted)}"]
         )
 
     return made
 
 
-def _table(of: str, names: str = "") -> Callable[[Tables], str]:
+def table(of: str, names: str = "") -> Callable[[Tables], str]:
     """Return `function(s)` that returns a table of values, nil when they make no sense.
 
     `s` is as long as the fixed fields at least. Without `names`: all but sizes and the format.
@@ -223,7 +225,7 @@ def _pack(of: str, names: str) -> Callable[[Tables], str]:
     return made
 
 
-def _write(of: str) -> Callable[[Tables], str]:
+def writer(of: str) -> Callable[[Tables], str]:
     """Return `function(r)` that returns the bytes of a table with every value of a layout."""
 
     def made(layouts: Tables) -> str:
@@ -238,18 +240,24 @@ def _write(of: str) -> Callable[[Tables], str]:
 
 def _packed(layout: Layout, value: Callable[[str], str]) -> str:
     """Return the expression that packs a layout's fields, its format and flags by themselves."""
-    present = {entry.flag: entry.field.name for entry in layout.optional}
+    optional = {entry.flag: entry.field.name for entry in layout.optional}
     groups = {bits.of for bits in layout.bits}
 
     def flags(of: str) -> str:
         shown = []
         for bits in layout.bits:
-            name = present.get(bits.name, bits.name)
-            given = f"({flags(name)}) > 0" if name in groups else value(name)
-            if bits.of == of:
-                one = f"({given} and {bits.mask} or 0)"
-                shown.append(one if bits.count == 1 else f"{given} * {1 << bits.at}")
+            if bits.of == of and bits.count == 1:
+                shown.append(
+                    f"({present(optional.get(bits.name, bits.name))} and {bits.mask} or 0)"
+                )
+            elif bits.of == of:
+                shown.append(f"{value(bits.name)} * {1 << bits.at}")
         return " + ".join(shown)
+
+    def present(name: str) -> str:
+        if name in groups:
+            return f"{flags(name)} > 0"
+        return f"{value(name)} > 0" if value(name).startswith("#") else value(name)
 
     def shown(field: Field) -> str:
         if field.name == "format":
@@ -258,9 +266,8 @@ def _packed(layout: Layout, value: Callable[[str], str]) -> str:
 
     head = f"spack({_format(layout.fields)}, {', '.join(map(shown, layout.fields))})"
     for entry in layout.optional:
-        one, fmt = shown(entry.field), _format([entry.field])
-        there = f"{one} > 0" if entry.field.name in groups else one
-        head += f" .. ({there} and spack({fmt}, {one}) or '')"
+        packed = f"spack({_format([entry.field])}, {shown(entry.field)})"
+        head += f" .. ({present(entry.field.name)} and {packed} or '')"
     return head
 
 
@@ -399,12 +406,12 @@ def _grouped(items: Iterable[_T], key: Callable[[_T], _K]) -> list[tuple[_K, lis
 
 _FUNCTIONS: Final[Mapping[str, Callable[[Tables], str]]] = {
     # The records: as tables, and in the parts that the common cases need.
-    "read_job": _table(
+    "read_job": table(
         "JOB", "priority body_apart created_at seq max_attempts ttl_from body_size name request_at"
     ),
-    "read_run": _table("RUN"),
+    "read_run": table("RUN"),
     "new_run": _blank("RUN"),
-    "write_run": _write("RUN"),
+    "write_run": writer("RUN"),
     "pack_job": _pack(
         "JOB",
         "priority created_at seq max_attempts name_size trace_size ttl_from body_size",
@@ -440,15 +447,18 @@ _FUNCTIONS: Final[Mapping[str, Callable[[Tables], str]]] = {
     "read_new_job": _values(
         "NEW_JOB",
         "id priority max_attempts delay_ms ttl_ms name_size trace_size content_size blob_size"
-        " key_size fingerprint_size body_size",
+        " key_size fingerprint_size body_size content_at blob_at key_at fingerprint_at next_at",
         "at",
+        "next_at",
     ),
     "new_job_id": _values("NEW_JOB", "id", "at"),
     "content_name": _content_name,
     "read_outcome": _values(
         "OUTCOME",
-        "id claim worker_index kind flags delay_ms code_size message_size result_size",
+        "id claim worker_index kind delay_ms code_size message_size result_size code_at message_at"
+        " result_at next_at",
         "at",
+        "next_at",
     ),
     "outcome_id": _values("OUTCOME", "id", "at"),
     "outcome_flags": _values("OUTCOME", "started final retryable has_error", "at"),

@@ -26,7 +26,7 @@ SCHEMA: Final = 1
 _FIELD = re.compile(r"-- ([A-Z]+): ?(.*)")
 _FOLDER = files("asyncendpoints_core.store") / "lua"
 
-_LOCALS = """local call, floor = redis.call, math.floor
+LOCALS = """local call, floor = redis.call, math.floor
 local spack, sunpack, ssub, sbyte = struct.pack, struct.unpack, string.sub, string.byte
 """
 # The harmless first write: a script that has written may go on writing when memory is full.
@@ -97,7 +97,7 @@ def build(name: str, layouts: lua_layout.Tables) -> Script:
     if unknown or keys[0] != "meta" or (meta[:1] != ("tick",) and "bare" not in flags):
         raise ValueError(f"lua/{name}.lua: bad header")
     parts = [f"local {', '.join(map(local_name, keys))} = unpack(KEYS)\n"]
-    parts.append(_LOCALS)
+    parts.append(LOCALS)
     if not flags & {"read", "deny-oom"}:
         parts.append(_ALLOW_OOM)
     if meta:

@@ -289,5 +289,5 @@ FOUND: Final = Layout(
     fields=(ID, Field("claim", 8), Field("attempt", 2), Field("max_attempts", 2)),
     tail="worker",
 )
-BEAT: Final = Layout(fields=(Field("gone", 1), Field("cordoned", 1), Field("held", 4)))
+LEASE: Final = Layout(fields=(Field("gone", 1), Field("cordoned", 1), Field("held", 4)))
 EVENT: Final = Layout(fields=(ID, Field("revision", 4)))

@@ -34,7 +34,7 @@ async def main(url: str) -> None:
     """Write every kind of record, and read each of them again."""
     from asyncendpoints_core.jobs import records as jobs
     from asyncendpoints_core.jobs.states import State
-    from asyncendpoints_core.store.protocol import Beat, Cause
+    from asyncendpoints_core.store.replies import Cause, LeaseRenewal
     from support.redis.backend import RedisBackend
     from support.store.stores import DONE, check, hand, look
     from support.store.written import TRACE, job_id, stored, write_records
@@ -55,7 +55,7 @@ async def main(url: str) -> None:
     running = await look(store, job_id(1))
     assert running.progress == jobs.Progress(0.25, "a quarter")
     assert (running.state, running.attempt) == (State.IN_PROGRESS, 1)
-    [beat] = await store.heartbeat([Beat("w1")])
+    [beat] = await store.heartbeat([LeaseRenewal("w1")])
     assert job_id(11) in [claim.job_id for claim in beat.cancels]
     assert beat.held == len(found["held"]) - 1
     page = await store.list(None, 100, None)

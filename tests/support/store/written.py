@@ -5,7 +5,7 @@ from typing import Any
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import JobError, NewJob, Priority, Progress, Request, Result
-from asyncendpoints_core.store.protocol import Cause
+from asyncendpoints_core.store.replies import Cause
 from support.redis.backend import RedisBackend
 from support.store.stores import DONE, Hand, hand, new, policy
 

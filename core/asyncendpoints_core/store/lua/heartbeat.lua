@@ -3,7 +3,7 @@
 -- META: tick safety lease_ms
 -- LIB: batch record guard
 -- ARGV: 1 a digit for each worker: 1 draining; 2… the workers
--- RETURNS: for each: BEAT, then CLAIM for each job whose cancel was requested
+-- RETURNS: for each: LEASE, then CLAIM for each job whose cancel was requested
 local asked = {}
 if call('HLEN', cancels) > 0 then
   local flat, ids = call('HGETALL', cancels), {}
@@ -29,7 +29,7 @@ local out = {}
 for i = 2, #ARGV do
   local worker = ARGV[i]
   if not call('ZSCORE', workers, worker) then
-    out[i - 1] = layout.pack_beat(1, 0, 0)
+    out[i - 1] = layout.pack_lease(1, 0, 0)
   else
     call('ZADD', workers, now + lease_ms, worker)
     if ssub(ARGV[1], i - 1, i - 1) == '1' then
@@ -38,7 +38,7 @@ for i = 2, #ARGV do
     else
       call('HDEL', marks, 'd' .. worker)
     end
-    local parts = {layout.pack_beat(0, cordoned(worker) and 1 or 0,
+    local parts = {layout.pack_lease(0, cordoned(worker) and 1 or 0,
       call('ZLEXCOUNT', held, '[' .. worker .. '\0', '(' .. worker .. '\1'))}
     local list = asked[worker] or {}
     table.sort(list, function(a, b) return a[1] < b[1] end)

@@ -470,6 +470,6 @@ _FUNCTIONS: Final[Mapping[str, Callable[[Tables], str]]] = {
     "pack_ahead": _pack("AHEAD", "ahead"),
     "pack_worker": _pack("WORKER", "lease held cordoned_until draining"),
     "pack_found": _pack("FOUND", "id claim attempt max_attempts"),
-    "pack_beat": _pack("BEAT", "gone cordoned held"),
+    "pack_lease": _pack("LEASE", "gone cordoned held"),
     "pack_event": _pack("EVENT", "id revision"),
 }

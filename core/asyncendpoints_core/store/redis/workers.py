@@ -49,7 +49,7 @@ _UNREADABLE: Final = ord("c")
 _FRESH: Final = ord("f")
 _read_worker = reader(tables.WORKER, "lease held cordoned_until draining info")
 _read_found = reader(tables.FOUND, "id claim attempt max_attempts worker")
-_read_beat = reader(tables.BEAT, "gone cordoned held")
+_read_lease = reader(tables.LEASE, "gone cordoned held")
 _read_claim = reader(tables.CLAIM, "id claim")
 _pack_claim = packer(tables.CLAIM, "id claim")
 _encode = msgspec.msgpack.Encoder().encode
@@ -258,9 +258,9 @@ def _ids(data: bytes) -> list[JobId]:
 
 
 def _beat(worker: str, reply: bytes) -> LeaseReply:
-    gone, cordoned, held = _read_beat(reply)
+    gone, cordoned, held = _read_lease(reply)
     cancels = []
-    for at in range(tables.BEAT.size, len(reply), tables.CLAIM.size):
+    for at in range(tables.LEASE.size, len(reply), tables.CLAIM.size):
         job_id, number = _read_claim(reply, at)
         cancels.append(Claim(JobId(job_id), number, worker))
     return LeaseReply(bool(gone), held, cordoned=bool(cordoned), cancels=tuple(cancels))

@@ -1,1 +1,1 @@
-"""What many requests share: calls to the store, waiting for changes, the measured drain rate."""
+"""What concurrent requests share: calls to the store, one subscription, the wait estimate."""

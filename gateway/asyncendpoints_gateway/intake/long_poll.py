@@ -1,8 +1,9 @@
-"""Waiting for jobs to change: one watch of the store for all long polls, streams and Prefer waits.
+"""Waiting for jobs to change: long polls, event streams and `Prefer: wait` share one subscription
+to the store's events.
 
-A watcher reads the job, waits until told that it changed, and reads again. Because the store's
-watch begins before (or tells once it has begun), no change between the two is missed; and because
-a message can be lost all the same, everybody reads again now and then.
+A waiting request reads the job, waits for an event and reads again. The subscription starts with
+an event for everyone, so no change between the two is missed; and since an event can be lost, all
+read again periodically (docs/rules.md S20).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from asyncendpoints_core.errors import StoreError, StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from asyncendpoints_core.common.time_source import Timer, TimeSource
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.store.protocol import Store
     from asyncendpoints_core.store.replies import Found
@@ -25,20 +27,21 @@ if TYPE_CHECKING:
 log = logging.getLogger("asyncendpoints.gateway")
 
 RESYNC_SECONDS: Final = (10.0, 15.0)
-"""How often a watcher reads unasked: docs/rules.md S20."""
-LOOK_SECONDS: Final = 2.0
-"""How often a watcher looks whether its client is still there."""
+"""How long a request waits at most, and at least, before it reads again without an event."""
+CLIENT_CHECK_SECONDS: Final = 2.0
+"""How often a waiting request checks whether its client is still connected."""
 LINGER_SECONDS: Final = 30.0
-"""How long the store is watched on when nobody waits: a poll is often followed by the next."""
+"""How long the subscription outlives the last request: the next poll often follows soon."""
 RECONNECT_SECONDS: Final = (0.2, 1.0)
 
 
 class Watch:
-    """One request that waits for one job. Made by `Hub.watch`, a context manager."""
+    """One request that waits for one job; a context manager made by `Hub.watch`."""
 
-    def __init__(self, hub: Hub, job_id: JobId) -> None:
+    def __init__(self, hub: Hub, job_id: JobId, time: TimeSource) -> None:
         self._hub = hub
         self._job_id = job_id
+        self._time = time
         self._changed = asyncio.Event()
 
     def __enter__(self) -> Watch:
@@ -49,27 +52,23 @@ class Watch:
         self._hub._remove(self._job_id, self)
 
     def wake(self) -> None:
-        """Tell that the job may have changed, or that waiting is over."""
+        """End the wait: the job may have changed, or the hub is closing."""
         self._changed.set()
 
     async def read(self) -> Found:
-        """Look the job up now. Raises StoreUnavailable."""
+        """Read the job. Raises StoreUnavailable."""
         self._changed.clear()
         return await self._hub.get(self._job_id)
 
-    async def pause(self, seconds: float, gone: Callable[[], bool]) -> bool:
-        """Wait up to `seconds` for a reason to read again; False when the time was over.
-
-        Every few seconds `gone` is asked whether the client went away, which ends the wait too.
-        """
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
+    async def wait(self, seconds: float, client_gone: Callable[[], bool]) -> bool:
+        """Wait for a reason to read again; False after `seconds` or once `client_gone()`."""
+        end = self._time.monotonic() + seconds
         while not self._changed.is_set():
-            left = end - loop.time()
-            if left <= 0 or gone():
+            left = end - self._time.monotonic()
+            if left <= 0 or client_gone():
                 return False
             try:
-                async with asyncio.timeout(min(left, LOOK_SECONDS)):
+                async with self._time.timeout(min(left, CLIENT_CHECK_SECONDS)):
                     await self._changed.wait()
             except TimeoutError:
                 continue
@@ -77,35 +76,42 @@ class Watch:
 
 
 class Hub:
-    """Who waits for which job, and the one watch of the store that tells them.
+    """The waiting requests by job, and the one subscription that wakes them.
 
-    `get` reads one job. After `close` nobody waits any more: everybody answers with what they have.
+    `get` reads one job. After `close` no request waits: each is answered with what it read last.
     """
 
-    def __init__(self, store: Store, get: Callable[[JobId], Awaitable[Found]], limit: int) -> None:
-        """Prepare; `limit` is how many may wait at a time."""
+    def __init__(
+        self,
+        store: Store,
+        get: Callable[[JobId], Awaitable[Found]],
+        limit: int,
+        time: TimeSource,
+    ) -> None:
+        """Prepare; `limit` is how many requests may wait at a time."""
         self._store = store
         self.get = get
         self._limit = limit
+        self._time = time
         self._watches: dict[JobId, set[Watch]] = {}
         self._count = 0
         self._task: asyncio.Task[None] | None = None
-        self._idle: asyncio.TimerHandle | None = None
+        self._idle: Timer | None = None
         self.closing = False
 
     @property
     def waiters(self) -> int:
-        """How many wait now."""
+        """How many requests wait now."""
         return self._count
 
     def watch(self, job_id: JobId) -> Watch | None:
-        """Return a watch to be entered, or None when as many wait as may, or nobody may."""
+        """Return a watch to be entered; None at the limit, or while the hub is closing."""
         if self.closing or self._count >= self._limit:
             return None
-        return Watch(self, job_id)
+        return Watch(self, job_id, self._time)
 
     async def close(self) -> None:
-        """Let everybody answer, and stop watching the store."""
+        """Wake every request, and end the subscription."""
         self.closing = True
         self._wake_all()
         if self._idle is not None:
@@ -119,19 +125,18 @@ class Hub:
         job_id: JobId,
         seconds: float,
         satisfied: Callable[[Found], bool],
-        gone: Callable[[], bool],
+        client_gone: Callable[[], bool],
     ) -> tuple[Found, bool]:
-        """Wait until what is read satisfies, at most `seconds`: (what was read last, waited).
+        """Wait up to `seconds` until what is read satisfies; return what was read last, and
+        whether the request could wait at all (False at the limit).
 
-        `waited` is False when there were too many waiters already. `gone` tells that the client
-        went away, so that its place is free for another one. Raises StoreUnavailable only when
-        the job could not be read even once.
+        Ends early once `client_gone()`. Raises StoreUnavailable only if the job could not be read
+        even once.
         """
         watch = self.watch(job_id)
         if watch is None:
             return await self.get(job_id), False
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
+        end = self._time.monotonic() + seconds
         found: Found | None = None
         with watch:
             while True:
@@ -140,11 +145,11 @@ class Hub:
                 except StoreUnavailable:
                     if found is None:
                         raise
-                left = end - loop.time()
-                if satisfied(found) or left <= 0 or self.closing or gone():
+                left = end - self._time.monotonic()
+                if satisfied(found) or left <= 0 or self.closing or client_gone():
                     return found, True
-                resync = random.uniform(*RESYNC_SECONDS)  # noqa: S311 - no secret
-                await watch.pause(min(left, resync), gone)
+                resync = random.uniform(*RESYNC_SECONDS)  # noqa: S311 - not a secret
+                await watch.wait(min(left, resync), client_gone)
 
     def _add(self, job_id: JobId, watch: Watch) -> None:
         self._count += 1
@@ -153,7 +158,7 @@ class Hub:
             self._idle.cancel()
             self._idle = None
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._task = asyncio.get_running_loop().create_task(self._relay_events())
 
     def _remove(self, job_id: JobId, watch: Watch) -> None:
         self._count -= 1
@@ -162,9 +167,11 @@ class Hub:
         if not watches:
             del self._watches[job_id]
         if not self._watches and self._task is not None and not self.closing:
-            self._idle = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._rest)
+            self._idle = self._time.call_at(
+                self._time.monotonic() + LINGER_SECONDS, self._unsubscribe
+            )
 
-    def _rest(self) -> None:
+    def _unsubscribe(self) -> None:
         self._idle = None
         if self._task is not None:
             self._task.cancel()
@@ -175,7 +182,8 @@ class Hub:
             for watch in watches:
                 watch.wake()
 
-    async def _run(self) -> None:
+    async def _relay_events(self) -> None:
+        """Wake the requests that an event is about, until cancelled."""
         backoff = Backoff(*RECONNECT_SECONDS)
         while True:
             try:
@@ -188,7 +196,7 @@ class Hub:
                             for watch in self._watches.get(event.job_id, ()):
                                 watch.wake()
             except StoreError as error:
-                log.warning("the watch of the store was cut: %s", error)
+                log.warning("the subscription to job events was interrupted: %s", error)
             except Exception:
-                log.exception("the watch of the store failed")
-            await asyncio.sleep(backoff.next())
+                log.exception("the subscription to job events failed")
+            await self._time.sleep(backoff.next())

@@ -1,14 +1,12 @@
-"""An honest Retry-After: how long until a job is done, from its place and the measured drain rate.
+"""Retry-After: the estimated time until a job is done, from its position in the queue.
 
-`Drain` is pure: it takes readings of the store's totals and gives seconds. `Sampler` is the loop
-that reads them.
+`WaitEstimate` is pure: it turns readings of the store's totals into seconds. `Sampler` is the loop
+that takes the readings.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
 from collections import deque
 from math import ceil
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -19,6 +17,7 @@ from asyncendpoints_core.jobs.states import State
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.records import Job
     from asyncendpoints_core.store.protocol import Store
     from asyncendpoints_core.store.replies import Stats
@@ -28,15 +27,15 @@ log = logging.getLogger("asyncendpoints.gateway")
 MIN_SECONDS: Final = 1
 MAX_SECONDS: Final = 3_600
 WINDOW_MS: Final = 60_000
-"""What is measured is the last minute."""
+"""Estimates rest on the readings of the last minute."""
 SAMPLE_SECONDS: Final = 1.0
 
 
 class Reading(NamedTuple):
-    """Figures of one moment: jobs waiting, and counters that only grow."""
+    """The store at one moment: the jobs that wait, and counters that only grow."""
 
     at_ms: int
-    ready: int
+    queued: int
     claimed: int
     returned: int
     ended: int
@@ -44,7 +43,7 @@ class Reading(NamedTuple):
 
 
 def reading(stats: Stats) -> Reading:
-    """Return what an estimate needs of the store's figures."""
+    """Return what an estimate needs of the store's statistics."""
     totals = stats.totals
     return Reading(
         stats.now_ms,
@@ -56,24 +55,26 @@ def reading(stats: Stats) -> Reading:
     )
 
 
-class Drain:
-    """How fast jobs leave the queue and how long one runs, over the last minute of readings.
+class WaitEstimate:
+    """How fast jobs leave the queue and how long an attempt runs, over the last minute.
 
-    `per_second`: jobs that leave the line a second, None when nothing was measured. `run_seconds`:
-    the mean time of one run, 0 when none was measured. `blank`: nothing at all is known.
+    `per_second`: jobs that leave the queue, None if not measured. `run_seconds`: the mean duration
+    of an attempt, 0 if not measured. `unknown`: nothing was measured yet.
     """
 
     def __init__(self) -> None:
-        """Begin without readings: every estimate is the least one."""
+        """Start without readings: every estimate is the minimum."""
         self._readings: deque[Reading] = deque()
         self._stuck_since: int | None = None
         self._stuck_seconds = 0.0
         self.per_second: float | None = None
         self.run_seconds = 0.0
-        self.blank = True
+        self.unknown = True
 
     def add(self, new: Reading) -> None:
-        """Take in a reading; those out of order or of a store that began anew restart it."""
+        """Add a reading. One that is out of order is ignored; counters that went back start the
+        estimate again, since the store was replaced.
+        """
         readings = self._readings
         if readings:
             last = readings[-1]
@@ -82,34 +83,34 @@ class Drain:
             if new.claimed < last.claimed or new.ended < last.ended:
                 readings.clear()
                 self._stuck_since = None
-            elif new.claimed != last.claimed or not new.ready:
+            elif new.claimed != last.claimed or not new.queued:
                 self._stuck_since = None
             elif self._stuck_since is None:
                 self._stuck_since = last.at_ms
         readings.append(new)
         while readings[0].at_ms < new.at_ms - WINDOW_MS:
             readings.popleft()
-        # Worked out here, once a second, and not for each of the thousands that ask in it.
-        self.per_second, self.run_seconds = self._rate(), self._run()
+        # Computed once a second here, rather than for each of thousands of responses.
+        self.per_second, self.run_seconds = self._rate(), self._mean_run()
         stuck = self._stuck_since
         self._stuck_seconds = 0.0 if stuck is None else (new.at_ms - stuck) / 1000
-        self.blank = self.per_second is None and not self._stuck_seconds and not self.run_seconds
+        self.unknown = self.per_second is None and not self._stuck_seconds and not self.run_seconds
 
     def _rate(self) -> float | None:
-        """Return the jobs that leave the line a second, or None when nothing was measured.
+        """Return the jobs that leave the queue per second, None if not measured.
 
-        Only the time in which something waited counts: an empty queue says nothing of the workers.
+        Only time in which jobs waited counts: an empty queue says nothing about the workers.
         """
-        drained = elapsed = 0
+        left = elapsed = 0
         previous: Reading | None = None
         for now in self._readings:
-            if previous is not None and (previous.ready or now.ready):
-                drained += (now.claimed - previous.claimed) - (now.returned - previous.returned)
+            if previous is not None and (previous.queued or now.queued):
+                left += (now.claimed - previous.claimed) - (now.returned - previous.returned)
                 elapsed += now.at_ms - previous.at_ms
             previous = now
-        return drained * 1000 / elapsed if drained > 0 and elapsed > 0 else None
+        return left * 1000 / elapsed if left > 0 and elapsed > 0 else None
 
-    def _run(self) -> float:
+    def _mean_run(self) -> float:
         first, last = self._readings[0], self._readings[-1]
         ended = last.ended - first.ended
         return (last.busy_ms - first.busy_ms) / ended / 1000 if ended > 0 else 0.0
@@ -117,7 +118,7 @@ class Drain:
     def until_done(self, ahead: int) -> float:
         """Return the seconds until a job with `ahead` others before it is done; 0 if unknown.
 
-        When jobs wait and none was taken for a while, it is taken to last as long again.
+        A queue that has not moved for a while is assumed to stand still for as long again.
         """
         wait = (ahead + 1) / self.per_second if self.per_second is not None else 0.0
         return max(wait, self._stuck_seconds) + self.run_seconds
@@ -131,50 +132,53 @@ def whole_seconds(seconds: float) -> int:
     return min(MAX_SECONDS, max(MIN_SECONDS, ceil(seconds)))
 
 
-def retry_after(drain: Drain, job: Job, ahead: int, now_ms: int) -> int:
-    """Return the Retry-After for a job: when to look again, in whole seconds."""
+def retry_after(estimate: WaitEstimate, job: Job, ahead: int, now_ms: int) -> int:
+    """Return the Retry-After of a job in whole seconds."""
     if job.state is _QUEUED:
-        if drain.blank:
+        if estimate.unknown:
             return MIN_SECONDS
-        return whole_seconds(drain.until_done(ahead))
+        return whole_seconds(estimate.until_done(ahead))
     if job.state is State.SCHEDULED:
         return whole_seconds((job.not_before_ms - now_ms) / 1000)
     if job.state is State.IN_PROGRESS:
-        return whole_seconds(drain.run_seconds - (now_ms - job.started_ms) / 1000)
+        return whole_seconds(estimate.run_seconds - (now_ms - job.started_ms) / 1000)
     return MIN_SECONDS
 
 
 class Sampler:
-    """Reads the store's figures once a second, for the estimate and for the metrics."""
+    """Reads the store's statistics once a second, for the estimate and for the metrics."""
 
-    def __init__(self, store: Store, publish: Callable[[Stats | None], None]) -> None:
-        """Prepare; `publish` receives each reading, None when the store did not answer."""
+    def __init__(
+        self, store: Store, publish: Callable[[Stats | None], None], time: TimeSource
+    ) -> None:
+        """Prepare; `publish` receives the statistics, None while the store is not available."""
         self._store = store
         self._publish = publish
+        self._time = time
         self._offset_ms = 0
-        self.drain = Drain()
+        self.estimate = WaitEstimate()
 
     def retry_after(self, job: Job, ahead: int, now_ms: int | None = None) -> str:
         """Return the Retry-After of a job with `ahead` others before it. `now_ms`: the store's
         time, if the caller knows it.
         """
         if now_ms is None:
-            now_ms = time.time_ns() // 1_000_000 + self._offset_ms
-        return str(retry_after(self.drain, job, ahead, now_ms))
+            now_ms = self._time.now_ms() + self._offset_ms
+        return str(retry_after(self.estimate, job, ahead, now_ms))
 
     async def run(self) -> None:
-        """Read until cancelled. An outage leaves the last estimate in force."""
+        """Take readings until cancelled. During an outage the last estimate stays valid."""
         while True:
             try:
                 stats = await self._store.stats()
             except StoreError as error:
-                log.debug("no figures: %s", error)
+                log.debug("the statistics are not available: %s", error)
                 self._publish(None)
             except Exception:
-                log.exception("reading the figures failed")
+                log.exception("reading the statistics failed")
                 self._publish(None)
             else:
-                self._offset_ms = stats.now_ms - time.time_ns() // 1_000_000
-                self.drain.add(reading(stats))
+                self._offset_ms = stats.now_ms - self._time.now_ms()
+                self.estimate.add(reading(stats))
                 self._publish(stats)
-            await asyncio.sleep(SAMPLE_SECONDS)
+            await self._time.sleep(SAMPLE_SECONDS)

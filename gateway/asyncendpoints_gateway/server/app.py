@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.common.backoff import Backoff
+from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import StoreError, StoreUnavailable
 from asyncendpoints_core.resource.path_templates import Malformed, Match, MethodNotAllowed, Router
 from asyncendpoints_gateway.config import GatewayConfig
@@ -41,6 +42,7 @@ from asyncendpoints_gateway.views.submit import SubmitView
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable
 
+    from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.jobs.records import NewJob
     from asyncendpoints_core.resource import AsyncEndpoint
@@ -78,6 +80,7 @@ class Gateway:
         mount: str = "",
         guard: Guard | None = None,
         owns_policy: bool = False,
+        time: TimeSource | None = None,
     ) -> None:
         """Serve below `mount`. `owns_policy`: write the endpoint's limits and `suspend` to the
         store, replacing what is there. In a cluster the operator does that.
@@ -89,6 +92,7 @@ class Gateway:
         self._owns_policy = owns_policy
         self._tasks: list[asyncio.Task[None]] = []
         self._calls = StoreCalls()
+        self._time = time = time or SystemTime()
         config = GatewayConfig.of(endpoint, mount)
         self.metrics = Metrics(lambda: self.hub.waiters)
         self.enqueue: Batcher[NewJob, Enqueued] = Batcher(
@@ -97,8 +101,8 @@ class Gateway:
             weigh=lambda new: len(new.request.body) + JOB_OVERHEAD,
         )
         self._lookup: Batcher[JobId, Found] = Batcher(store.get, self.metrics.batch_of("get"))
-        self.hub = Hub(store, self._lookup.request, config.max_waiters)
-        self.sampler = Sampler(store, self.metrics.stats)
+        self.hub = Hub(store, self._lookup.request, config.max_waiters, time)
+        self.sampler = Sampler(store, self.metrics.stats, time)
         self.router: Router[RouteConfig] = Router(config.routes)
         kept = {name for route in config.routes for name in route.keep}
         self.cors = cors.Cors(config.origins, kept)
@@ -116,7 +120,7 @@ class Gateway:
             self.responses,
             self.metrics,
         )
-        self._events = EventView(self.hub, self.responses)
+        self._events = EventView(self.hub, self.responses, self._time)
         self._jobs = JobViews(config, self._store, self._calls, self.hub, self.responses)
         self._pages = Pages(config, guarded=self.guard is not None)
 
@@ -172,7 +176,7 @@ class Gateway:
                     log.warning("the store: %s", warning)
                 self.connected.set()
                 return
-            await asyncio.sleep(backoff.next())
+            await self._time.sleep(backoff.next())
 
     async def handle(
         self, request: Request, before_enqueue: BeforeEnqueue | None = None

@@ -113,8 +113,8 @@ class JobResponses:
 
     def queue_full(self) -> Problem:
         """Return the 429; its Retry-After estimates when the next job leaves the queue."""
-        drain = self._sampler.drain
-        seconds = max(1, min(3_600, round(drain.until_done(0) - drain.run_seconds)))
+        estimate = self._sampler.estimate
+        seconds = max(1, min(3_600, round(estimate.until_done(0) - estimate.run_seconds)))
         return Problem(
             "queue-full",
             f"queue limit reached ({self._limits}); retry after {seconds} s",

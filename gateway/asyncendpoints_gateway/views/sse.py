@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.errors import StoreUnavailable
@@ -12,6 +11,7 @@ from asyncendpoints_gateway.views.responses import existing
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.jobs.records import Job
     from asyncendpoints_core.store.replies import Found
@@ -36,10 +36,11 @@ HEADERS: Final = {
 class EventView:
     """GET /jobs/{id} for clients that prefer text/event-stream."""
 
-    def __init__(self, hub: Hub, responses: JobResponses) -> None:
+    def __init__(self, hub: Hub, responses: JobResponses, time: TimeSource) -> None:
         """Stream the jobs that `hub` watches."""
         self._hub = hub
         self._responses = responses
+        self._time = time
 
     async def stream(self, request: Request, job_id: JobId) -> Response:
         """Return the stream; 204 when the client has seen the job's final state."""
@@ -56,8 +57,8 @@ class EventView:
             if not job.final:
                 yield b"retry: %d\n\n" % RECONNECT_MS
             return
-        loop = asyncio.get_running_loop()
-        written = loop.time()
+        now = self._time.monotonic
+        written = now()
         sent = job.revision
         with watch:
             while True:
@@ -67,17 +68,17 @@ class EventView:
                         return
                     if found.job.revision != sent:
                         yield self._event(found.job)
-                        sent, written = found.job.revision, loop.time()
+                        sent, written = found.job.revision, now()
                     if found.job.final:
                         return
                 if self._hub.closing or request.client_gone():
                     return
-                quiet = written + COMMENT_SECONDS - loop.time()
-                if await watch.pause(quiet, request.client_gone):
-                    await asyncio.sleep(max(0.0, written + GAP_SECONDS - loop.time()))
+                quiet = written + COMMENT_SECONDS - now()
+                if await watch.wait(quiet, request.client_gone):
+                    await self._time.sleep(max(0.0, written + GAP_SECONDS - now()))
                 else:
                     yield b": keep-alive\n\n"
-                    written = loop.time()  # and read again, in case a message was lost
+                    written = now()  # and read again, in case a message was lost
 
     def _event(self, job: Job) -> bytes:
         return b"id: %d\nevent: job\ndata: %b\n\n" % (job.revision, self._responses.body(job))

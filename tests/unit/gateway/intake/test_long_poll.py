@@ -1,18 +1,23 @@
-"""Waiting for jobs to change: nothing between reading and watching is missed."""
+"""Waiting for jobs to change: no change between reading and subscribing is missed."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import pytest
-
+from asyncendpoints_core.common.time_source import ManualClock
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Job, Priority
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.replies import Event, Found
-from asyncendpoints_gateway.intake.long_poll import Hub
+from asyncendpoints_gateway.intake.long_poll import (
+    CLIENT_CHECK_SECONDS,
+    LINGER_SECONDS,
+    RECONNECT_SECONDS,
+    RESYNC_SECONDS,
+    Hub,
+)
 from support.http.gateway import entrance
 
 NOW = 1_790_000_000_000
@@ -29,10 +34,11 @@ def _job(state: State = State.QUEUED, revision: int = 1, job_id: JobId | None = 
 
 
 class Watched:
-    """A store with one job, whose watch shows what the test sends."""
+    """A store with one job, whose events are those that the test sends; and a clock."""
 
     def __init__(self) -> None:
         self.job = _job()
+        self.clock = ManualClock()
         self.queue: asyncio.Queue[Event | Exception] = asyncio.Queue()
         self.opened = 0
         self.reads = 0
@@ -76,7 +82,28 @@ class Watched:
 
 def _hub(limit: int = 10) -> tuple[Hub, Watched]:
     watched = Watched()
-    return Hub(watched, watched.get, limit), watched  # type: ignore[arg-type]  # all it uses
+    hub = Hub(
+        watched,  # type: ignore[arg-type]  # all it uses
+        watched.get,
+        limit,
+        watched.clock,
+    )
+    return hub, watched
+
+
+async def settle() -> None:
+    """Let every task that is ready run."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def until_timers(clock: ManualClock, count: int) -> None:
+    """Wait until so many timers of the clock are set."""
+    for _ in range(1_000):
+        if clock.waiting >= count:
+            return
+        await asyncio.sleep(0)
+    raise AssertionError(f"{clock.waiting} timers are set, not {count}")
 
 
 def _final(found: Found) -> bool:
@@ -91,7 +118,7 @@ async def test_a_change_between_reading_and_watching_is_not_missed() -> None:
     hub, watched = _hub()
     waiting = _wait(hub, watched)
     await watched.until_read(1)
-    # Nobody tells of this change; but the watch, once begun, has everybody read again.
+    # There is no event for this change; but a new subscription makes every request read again.
     watched.change(State.COMPLETED)
     found, waited = await asyncio.wait_for(waiting, 5)
     assert waited
@@ -99,7 +126,7 @@ async def test_a_change_between_reading_and_watching_is_not_missed() -> None:
     await hub.close()
 
 
-async def test_an_event_wakes_who_waits_for_that_job() -> None:
+async def test_an_event_wakes_the_requests_for_its_job() -> None:
     hub, watched = _hub()
     waiting = _wait(hub, watched)
     await watched.until_read(2)
@@ -112,33 +139,38 @@ async def test_an_event_wakes_who_waits_for_that_job() -> None:
     await hub.close()
 
 
-async def test_after_a_lost_connection_everybody_reads_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("asyncendpoints_gateway.intake.long_poll.RECONNECT_SECONDS", (0.0, 0.0))
+async def test_after_a_lost_connection_every_request_reads_again() -> None:
     hub, watched = _hub()
     waiting = _wait(hub, watched)
     await watched.until_read(2)
     watched.change(State.CANCELED)
     watched.queue.put_nowait(StoreUnavailable("cut"))
+    await until_timers(watched.clock, 2)  # the request's own, and the delay before reconnecting
+    watched.clock.advance(RECONNECT_SECONDS[0] * 1_000)
     found, _ = await asyncio.wait_for(waiting, 5)
     assert _final(found)
     assert watched.opened == 2
     await hub.close()
 
 
-async def test_a_message_that_is_lost_is_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asyncendpoints_gateway.intake.long_poll.RESYNC_SECONDS", (0.01, 0.02))
+async def test_without_an_event_a_request_reads_again_after_a_while() -> None:
     hub, watched = _hub()
     waiting = _wait(hub, watched)
-    await watched.until_read(3)
+    await watched.until_read(2)
     watched.change(State.COMPLETED)
+    waited = 0.0
+    while watched.reads == 2:  # it wakes every CLIENT_CHECK_SECONDS to look at its client
+        await until_timers(watched.clock, 1)
+        watched.clock.advance(CLIENT_CHECK_SECONDS * 500)
+        waited += CLIENT_CHECK_SECONDS / 2
+        await settle()
+    assert RESYNC_SECONDS[0] <= waited <= RESYNC_SECONDS[1] + CLIENT_CHECK_SECONDS
     found, _ = await asyncio.wait_for(waiting, 5)
     assert _final(found)
     await hub.close()
 
 
-async def test_closing_lets_everybody_answer_and_lets_nobody_in() -> None:
+async def test_closing_ends_every_wait_and_admits_no_more() -> None:
     hub, watched = _hub()
     until_waiting = entrance(hub)
     waiting = [_wait(hub, watched) for _ in range(3)]
@@ -150,7 +182,7 @@ async def test_closing_lets_everybody_answer_and_lets_nobody_in() -> None:
     assert hub.waiters == 0
 
 
-async def test_as_many_wait_as_may() -> None:
+async def test_beyond_the_limit_requests_do_not_wait() -> None:
     hub, watched = _hub(limit=1)
     until_waiting = entrance(hub)
     first = _wait(hub, watched)
@@ -160,20 +192,23 @@ async def test_as_many_wait_as_may() -> None:
     await first
 
 
-async def test_nobody_waits_for_a_client_that_went_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asyncendpoints_gateway.intake.long_poll.LOOK_SECONDS", 0.01)
+async def test_a_request_whose_client_disconnected_does_not_wait() -> None:
     hub, watched = _hub()
-    looks = iter([False, False, False])
-    waited = hub.wait(watched.job.id, 60, _final, lambda: next(looks, True))
-    found, _ = await asyncio.wait_for(waited, 5)
+    checks = iter([False] * 4)
+    waiting = asyncio.create_task(hub.wait(watched.job.id, 60, _final, lambda: next(checks, True)))
+    await watched.until_read(2)
+    while not waiting.done():
+        await until_timers(watched.clock, 1)
+        watched.clock.advance(CLIENT_CHECK_SECONDS * 1_000)
+        await settle()
+    found, _ = await waiting
     assert found.job == watched.job
+    assert next(checks, None) is None
+    assert watched.clock.now_ms() - ManualClock().now_ms() < RESYNC_SECONDS[0] * 1_000
     await hub.close()
 
 
-async def test_the_store_is_watched_only_while_somebody_waits(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("asyncendpoints_gateway.intake.long_poll.LINGER_SECONDS", 0.0)
+async def test_there_is_a_subscription_only_while_requests_wait() -> None:
     hub, watched = _hub()
     assert watched.opened == 0
     waiting = _wait(hub, watched)
@@ -183,6 +218,10 @@ async def test_the_store_is_watched_only_while_somebody_waits(
     watched.queue.put_nowait(Event(watched.job.id, 2))
     await asyncio.wait_for(waiting, 5)
     assert task is not None
+    watched.clock.advance(LINGER_SECONDS * 1_000 - 1)
+    await settle()
+    assert not task.done()
+    watched.clock.advance(1)
     await asyncio.wait([task], timeout=5)
     assert task.done()
     watched.change(State.QUEUED)

@@ -1,28 +1,18 @@
 """Applies and deletes the children of an endpoint, and leaves objects of other owners alone."""
 
-from __future__ import annotations
-
 import logging
 import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
-from asyncendpoints_core.resource import API_VERSION, KIND
+from asyncendpoints_core.resource import API_VERSION, KIND, AsyncEndpoint
 from asyncendpoints_operator.control import drift
-from asyncendpoints_operator.desired.naming import is_ours
+from asyncendpoints_operator.desired.naming import Manifest, is_ours
 from asyncendpoints_operator.desired.objects import CHILD_KINDS, identity
-from asyncendpoints_operator.kube.cache import address_of
-from asyncendpoints_operator.kube.client import Ref, Refused
+from asyncendpoints_operator.kube.cache import Cache, address_of
+from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
 from asyncendpoints_operator.status.observed import Refusal, RefusalReason
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from typing import Any
-
-    from asyncendpoints_core.resource import AsyncEndpoint
-    from asyncendpoints_operator.desired.naming import Manifest
-    from asyncendpoints_operator.kube.cache import Cache
-    from asyncendpoints_operator.kube.client import Cluster
 
 log = logging.getLogger("asyncendpoints.operator")
 

@@ -5,17 +5,13 @@ compared. How the server stored them (it rewrites quantities, a webhook may chan
 in sync as long as it stays the same: otherwise every reconciliation would apply the child again.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from asyncendpoints_core.resource import GROUP
 from asyncendpoints_operator.desired.config import content_hash
-
-if TYPE_CHECKING:
-    from asyncendpoints_operator.desired.naming import Manifest
+from asyncendpoints_operator.desired.naming import Manifest
 
 APPLIED_ANNOTATION: Final = f"{GROUP}/applied"
 """On children: the hash of the manifest that was last applied."""

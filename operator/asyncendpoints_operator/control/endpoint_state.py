@@ -3,11 +3,10 @@
 All of it can be lost: a new leader finds it again in the cluster and in Redis.
 """
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from pydantic import ValidationError
 
@@ -16,9 +15,6 @@ from asyncendpoints_core.resource import AsyncEndpoint, cluster_faults
 from asyncendpoints_core.scaling.decide import Decision, Memory
 from asyncendpoints_operator.queues.queue_connection import QueueConnection
 from asyncendpoints_operator.status.observed import LastFailure, Queue, Refusal
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _MAX_FAULTS = 5
 
@@ -37,7 +33,7 @@ class Resource:
     faults: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, key: str, manifest: Mapping[str, Any]) -> Resource:
+    def parse(cls, key: str, manifest: Mapping[str, Any]) -> Self:
         """Read a manifest."""
         uid, generation = manifest["metadata"]["uid"], manifest["metadata"].get("generation", 0)
         try:

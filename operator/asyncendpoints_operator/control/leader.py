@@ -1,15 +1,15 @@
 """Everything that only the leader does: its parts put together, and their loops."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_core.store.replies import Stats
 from asyncendpoints_operator.control.apply import Children
+from asyncendpoints_operator.control.endpoint_state import Reconciled, WorkState
 from asyncendpoints_operator.control.purge import Purger
 from asyncendpoints_operator.control.readings import ReadingHandler
 from asyncendpoints_operator.control.reconcile import Reconciler
@@ -17,18 +17,14 @@ from asyncendpoints_operator.control.recover import PodRecovery
 from asyncendpoints_operator.control.redis_users import RedisUsers
 from asyncendpoints_operator.control.scale import Scaler
 from asyncendpoints_operator.control.status_report import StatusReport
+from asyncendpoints_operator.desired.naming import Platform
+from asyncendpoints_operator.kube.cache import Cache
+from asyncendpoints_operator.kube.client import Cluster
+from asyncendpoints_operator.kube.election import Leadership
+from asyncendpoints_operator.kube.workqueue import KeyQueue
 from asyncendpoints_operator.queues.redis_locations import RedisLocation, RedisLocations
 from asyncendpoints_operator.queues.registry import Queues
 from asyncendpoints_operator.status.reporter import Reporter
-
-if TYPE_CHECKING:
-    from asyncendpoints_core.process.settings import Settings
-    from asyncendpoints_operator.control.endpoint_state import Reconciled, WorkState
-    from asyncendpoints_operator.desired.naming import Platform
-    from asyncendpoints_operator.kube.cache import Cache
-    from asyncendpoints_operator.kube.client import Cluster
-    from asyncendpoints_operator.kube.election import Leadership
-    from asyncendpoints_operator.kube.workqueue import KeyQueue
 
 log = logging.getLogger("asyncendpoints.operator")
 
@@ -79,11 +75,11 @@ class Leader:
         self._children = Children(cluster, cache, lease.check)
         self._users = RedisUsers(cluster, installation, acl=settings.redis_acl)
         self._recovery = PodRecovery(cache, self._reporter)
-        self._scaler = Scaler(cluster, cache, lease, self._reporter, settings.startup_seconds)
+        scaler = Scaler(cluster, cache, lease, self._reporter, settings.startup_seconds)
         status = StatusReport(cache, self._users, self._reporter, self._reconciled, self._work)
         self._readings = ReadingHandler(
             workqueue,
-            self._scaler,
+            scaler,
             self._recovery,
             self._users,
             status,
@@ -192,7 +188,7 @@ class Leader:
         return LeaderFigures(
             applies=self._children.applies,
             status_writes=self._reporter.writes,
-            decisions=dict(self._scaler.decisions),
+            decisions=dict(self._readings.decisions),
             redis_up=redis_up,
             endpoints=tuple(map(self._endpoint_figures, self._reconciled.values())),
         )

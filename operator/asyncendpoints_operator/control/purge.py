@@ -1,32 +1,26 @@
 """Queues of endpoints that are gone: closed, kept for a while, then purged.
 
-An endpoint is gone only if the API server, asked by name, answers that it does not exist: a 403,
-an unsynced cache or another cluster on the same Redis is not enough (docs/rules.md K22). Only
-queues in this installation's own directory are considered.
+An endpoint is gone only if the API server answers a GET by name with 404: a 403, an unsynced cache
+or another cluster on the same Redis is not enough (docs/rules.md K22). Only queues in this
+installation's own directory are considered.
 """
-
-from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 from asyncendpoints_core.errors import AsyncEndpointsError, StoreAuthenticationError
 from asyncendpoints_core.resource import API_VERSION, KIND
 from asyncendpoints_core.store.redis import RedisStore
-from asyncendpoints_operator.kube.client import Ref, Refused
+from asyncendpoints_core.store.redis.ownership import Ownership
+from asyncendpoints_operator.control.redis_users import RedisUsers
+from asyncendpoints_operator.kube.cache import Cache
+from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
 from asyncendpoints_operator.queues.polled_redis import DEADLINE_SECONDS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from asyncendpoints_core.store.redis.ownership import Ownership
-    from asyncendpoints_operator.control.redis_users import RedisUsers
-    from asyncendpoints_operator.kube.cache import Cache
-    from asyncendpoints_operator.kube.client import Cluster
-    from asyncendpoints_operator.queues.redis_poller import RedisPoller
-    from asyncendpoints_operator.queues.registry import Queues
+from asyncendpoints_operator.queues.redis_poller import RedisPoller
+from asyncendpoints_operator.queues.registry import Queues
 
 log = logging.getLogger("asyncendpoints.operator")
 

@@ -1,32 +1,27 @@
 """Acts on readings of queues: scales, recovers, and reports; one at a time for each endpoint."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from asyncendpoints_core.errors import AsyncEndpointsError, StoreError
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_operator.control.endpoint_state import WorkState
+from asyncendpoints_core.store.recovery import Recovered
+from asyncendpoints_operator.control.endpoint_state import Reconciled, WorkState
+from asyncendpoints_operator.control.recover import PodRecovery
+from asyncendpoints_operator.control.redis_users import RedisUsers
+from asyncendpoints_operator.control.scale import Scaler
+from asyncendpoints_operator.control.status_report import StatusReport
 from asyncendpoints_operator.kube.election import NotLeader
+from asyncendpoints_operator.kube.workqueue import KeyQueue
+from asyncendpoints_operator.queues.queue_connection import QueueConnection, Reading
 from asyncendpoints_operator.status import events
 from asyncendpoints_operator.status.model import MAX_FAILURES
 from asyncendpoints_operator.status.observed import QueueReason, failure_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from asyncendpoints_core.store.recovery import Recovered
-    from asyncendpoints_operator.control.endpoint_state import Reconciled
-    from asyncendpoints_operator.control.recover import PodRecovery
-    from asyncendpoints_operator.control.redis_users import RedisUsers
-    from asyncendpoints_operator.control.scale import Scaler
-    from asyncendpoints_operator.control.status_report import StatusReport
-    from asyncendpoints_operator.kube.workqueue import KeyQueue
-    from asyncendpoints_operator.queues.queue_connection import QueueConnection, Reading
-    from asyncendpoints_operator.status.reporter import Reporter
+from asyncendpoints_operator.status.reporter import Reporter
 
 log = logging.getLogger("asyncendpoints.operator")
 
@@ -38,7 +33,8 @@ REPORT_RETRY_SECONDS: Final = 1.0
 class ReadingHandler:
     """Handles the readings of endpoints in `reconciled`; writes what follows into `work`, by UID.
 
-    A reading that arrives while the last one is being handled is not handled by itself.
+    A reading that arrives while the last one is being handled is dropped. `decisions` counts
+    scaling decisions by reason.
     """
 
     def __init__(
@@ -57,6 +53,7 @@ class ReadingHandler:
         self._status, self._reporter = status, reporter
         self._reconciled, self._work = reconciled, work
         self._running: dict[str, asyncio.Task[None]] = {}
+        self.decisions: Counter[str] = Counter()
 
     def on_reading(self, connection: QueueConnection, reading: Reading) -> None:
         """Take in a reading, if the connection is still the endpoint's."""
@@ -123,6 +120,7 @@ class ReadingHandler:
         if planned is None:
             return
         connection.idle = planned.idle
+        self.decisions[planned.decision.reason] += 1
         # Until the queue can be read, the memory that the last leader stored is still unknown.
         memory = planned.decision.memory if planned.step is not None else work.memory
         work = replace(work, memory=memory, decision=planned.decision)

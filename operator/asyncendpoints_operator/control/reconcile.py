@@ -1,37 +1,28 @@
 """Makes an endpoint real: resource → desired children → cluster → status."""
 
-from __future__ import annotations
-
 import logging
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from asyncendpoints_core.errors import StoreError
-from asyncendpoints_operator.control.apply import OwnerGone
+from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_core.scaling.decide import Decision
+from asyncendpoints_operator.control.apply import Children, OwnerGone
 from asyncendpoints_operator.control.endpoint_state import Reconciled, Resource, WorkState
-from asyncendpoints_operator.control.status_report import deployments
-from asyncendpoints_operator.desired.naming import GATEWAY, WORKER
+from asyncendpoints_operator.control.recover import PodRecovery
+from asyncendpoints_operator.control.redis_users import RedisUsers
+from asyncendpoints_operator.control.status_report import StatusReport, deployments
+from asyncendpoints_operator.desired.naming import GATEWAY, WORKER, Manifest, Platform
 from asyncendpoints_operator.desired.objects import desired, obsolete
 from asyncendpoints_operator.desired.worker import live_of
-from asyncendpoints_operator.kube.client import Ref, Refused
+from asyncendpoints_operator.kube.cache import Cache
+from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
 from asyncendpoints_operator.kube.pod_state import read_deployment, read_pod, refusing_version
+from asyncendpoints_operator.queues.redis_locations import RedisLocation, RedisLocations
+from asyncendpoints_operator.queues.registry import Queues
 from asyncendpoints_operator.status.observed import Queue, QueueReason, Refusal
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from asyncendpoints_core.resource import AsyncEndpoint
-    from asyncendpoints_core.scaling.decide import Decision
-    from asyncendpoints_operator.control.apply import Children
-    from asyncendpoints_operator.control.recover import PodRecovery
-    from asyncendpoints_operator.control.redis_users import RedisUsers
-    from asyncendpoints_operator.control.status_report import StatusReport
-    from asyncendpoints_operator.desired.naming import Manifest, Platform
-    from asyncendpoints_operator.kube.cache import Cache
-    from asyncendpoints_operator.kube.client import Cluster
-    from asyncendpoints_operator.queues.redis_locations import RedisLocation, RedisLocations
-    from asyncendpoints_operator.queues.registry import Queues
 
 log = logging.getLogger("asyncendpoints.operator")
 

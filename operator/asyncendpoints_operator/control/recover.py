@@ -1,23 +1,18 @@
 """Releases the jobs of workers whose container ended, or whose pod is gone and silent, at once."""
 
-from __future__ import annotations
-
 import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from asyncendpoints_core.store.recovery import release_all
 from asyncendpoints_core.store.replies import Cause
 from asyncendpoints_operator.control.container_exits import Release, container_exits, releases
 from asyncendpoints_operator.desired.naming import AGENT_CONTAINER, WORKER
+from asyncendpoints_operator.kube.cache import Cache
+from asyncendpoints_operator.queues.queue_connection import QueueConnection
 from asyncendpoints_operator.status import events
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from asyncendpoints_operator.kube.cache import Cache
-    from asyncendpoints_operator.queues.queue_connection import QueueConnection
-    from asyncendpoints_operator.status.reporter import Reporter
+from asyncendpoints_operator.status.reporter import Reporter
 
 log = logging.getLogger("asyncendpoints.operator")
 

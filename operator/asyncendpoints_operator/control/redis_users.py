@@ -5,17 +5,16 @@ the password in its own URL and the endpoint's UID. Where ACL is off or forbidde
 has no password itself, the Secret has the operator's URL and condition QueueShared says so.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import hmac
 import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from asyncendpoints_core.errors import StoreError
+from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.store.redis.users import (
     TenantsForbidden,
     delete_user,
@@ -26,14 +25,10 @@ from asyncendpoints_core.store.redis.users import (
 )
 from asyncendpoints_operator.desired.naming import redis_secret_name
 from asyncendpoints_operator.desired.objects import redis_secret
-from asyncendpoints_operator.kube.client import Ref, Refused
-
-if TYPE_CHECKING:
-    from asyncendpoints_core.resource import AsyncEndpoint
-    from asyncendpoints_operator.kube.client import Cluster
-    from asyncendpoints_operator.queues.polled_redis import PolledRedis
-    from asyncendpoints_operator.queues.queue_connection import QueueConnection
-    from asyncendpoints_operator.queues.redis_poller import RedisPoller
+from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
+from asyncendpoints_operator.queues.polled_redis import PolledRedis
+from asyncendpoints_operator.queues.queue_connection import QueueConnection
+from asyncendpoints_operator.queues.redis_poller import RedisPoller
 
 log = logging.getLogger("asyncendpoints.operator")
 

@@ -4,16 +4,15 @@ scaling/decide.py decides and scale_plan.py plans the step; here it is carried o
 while this process leads. The decision's memory is stored beside the queue, for the next leader.
 """
 
-from __future__ import annotations
-
+import asyncio
 import logging
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
+from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.scaling.decide import (
     Decision,
     Limits,
@@ -23,6 +22,7 @@ from asyncendpoints_core.scaling.decide import (
     hold,
     signals_of,
 )
+from asyncendpoints_core.store.replies import Stats
 from asyncendpoints_operator.control.scale_plan import (
     CORDON_SECONDS,
     Step,
@@ -39,21 +39,13 @@ from asyncendpoints_operator.desired.naming import (
     WORKER,
     Manifest,
 )
-from asyncendpoints_operator.kube.client import Ref, Refused
+from asyncendpoints_operator.kube.cache import Cache
+from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
+from asyncendpoints_operator.kube.election import Leadership
 from asyncendpoints_operator.kube.pod_state import parse_time, read_deployment, read_pod
+from asyncendpoints_operator.queues.queue_connection import QueueConnection
 from asyncendpoints_operator.status import events
-
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Iterable
-
-    from asyncendpoints_core.resource import AsyncEndpoint
-    from asyncendpoints_core.store.replies import Stats
-    from asyncendpoints_operator.kube.cache import Cache
-    from asyncendpoints_operator.kube.client import Cluster
-    from asyncendpoints_operator.kube.election import Leadership
-    from asyncendpoints_operator.queues.queue_connection import QueueConnection
-    from asyncendpoints_operator.status.reporter import Reporter
+from asyncendpoints_operator.status.reporter import Reporter
 
 log = logging.getLogger("asyncendpoints.operator")
 
@@ -76,7 +68,7 @@ class ScalingPlan:
 
 
 class Scaler:
-    """Decides on readings and carries decisions out; counts them by reason."""
+    """Decides on readings and carries the decisions out."""
 
     def __init__(
         self,
@@ -89,7 +81,6 @@ class Scaler:
         self._cluster, self._cache, self._lease = cluster, cache, lease
         self._reporter = reporter
         self._startup_seconds = startup_seconds
-        self.decisions: Counter[str] = Counter()
 
     def plan(
         self, endpoint: AsyncEndpoint, connection: QueueConnection, memory: Memory | None
@@ -98,17 +89,6 @@ class Scaler:
         _, deployment = deployments(self._cache, endpoint)
         if deployment is None:
             return None
-        found = self._plan(endpoint, deployment, connection, memory)
-        self.decisions[found.decision.reason] += 1
-        return found
-
-    def _plan(
-        self,
-        endpoint: AsyncEndpoint,
-        deployment: Mapping[str, Any],
-        connection: QueueConnection,
-        memory: Memory | None,
-    ) -> ScalingPlan:
         present = read_deployment(deployment)
         queue, workers = connection.reading.queue, connection.reading.workers
         if queue.stats is None:

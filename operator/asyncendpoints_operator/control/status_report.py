@@ -1,13 +1,21 @@
 """From the leader's records and the cache to one observation, and its status written."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from asyncendpoints_operator.control.endpoint_state import WorkState
-from asyncendpoints_operator.desired.naming import GATEWAY, WORKER, child_name, selector_text
+from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_operator.control.endpoint_state import Reconciled, WorkState
+from asyncendpoints_operator.control.redis_users import RedisUsers
+from asyncendpoints_operator.desired.naming import (
+    GATEWAY,
+    WORKER,
+    Manifest,
+    child_name,
+    selector_text,
+)
 from asyncendpoints_operator.desired.network import url_of
+from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.pod_state import (
     issue_of,
     read_deployment,
@@ -15,20 +23,11 @@ from asyncendpoints_operator.kube.pod_state import (
     refusing_version,
 )
 from asyncendpoints_operator.status.observed import Observed, Queue, QueueReason, Scaling
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from asyncendpoints_core.resource import AsyncEndpoint
-    from asyncendpoints_operator.control.endpoint_state import Reconciled
-    from asyncendpoints_operator.control.redis_users import RedisUsers
-    from asyncendpoints_operator.desired.naming import Manifest
-    from asyncendpoints_operator.kube.cache import Cache
-    from asyncendpoints_operator.status.reporter import Reporter
+from asyncendpoints_operator.status.reporter import Reporter
 
 
 class StatusReport:
-    """Reports endpoints. It reads the records of reconciliation and of readings, and has none."""
+    """Reports endpoints from the records of reconciliation and of readings; it writes neither."""
 
     def __init__(
         self,

@@ -1,22 +1,16 @@
 """Keeps the cache equal to the cluster: by a watch, and by full lists every few minutes."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Final
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
 
 from asyncendpoints_core.resource import GROUP, KIND, VERSION
-from asyncendpoints_operator.kube.client import PLURALS, Refused, Unreachable
+from asyncendpoints_operator.kube.cache import Cache
+from asyncendpoints_operator.kube.client import PLURALS, Cluster, Refused, Unreachable
 from asyncendpoints_operator.kube.watch import OURS, Watcher, watched
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
-    from asyncendpoints_operator.kube.cache import Cache
-    from asyncendpoints_operator.kube.client import Cluster
-    from asyncendpoints_operator.kube.workqueue import KeyQueue
+from asyncendpoints_operator.kube.workqueue import KeyQueue
 
 log = logging.getLogger("asyncendpoints.operator")
 

@@ -1,22 +1,14 @@
 """The operator's Prometheus metrics, put together at each scrape."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from asyncendpoints_core.process.telemetry import Metric as Name
-from asyncendpoints_operator.control.leader import LeaderFigures
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from prometheus_client import Metric
-
-    from asyncendpoints_operator.control.leader import EndpointFigures
+from asyncendpoints_operator.control.leader import EndpointFigures, LeaderFigures
 
 _LABELS = ("namespace", "endpoint")
 
@@ -41,42 +33,36 @@ class OperatorCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield every metric; those of endpoints only where this replica leads."""
         figures = self._figures()
-        yield _gauge(
+        yield GaugeMetricFamily(
             "asyncendpoints_operator_leading",
             "Whether this replica leads (1) or stands by (0).",
-            int(figures.leading),
+            value=int(figures.leading),
         )
-        yield _counter(
+        yield CounterMetricFamily(
             "asyncendpoints_operator_api_requests",
             "Requests made to the Kubernetes API.",
-            figures.api_requests,
+            value=figures.api_requests,
         )
-        yield _gauge(
+        yield GaugeMetricFamily(
             "asyncendpoints_operator_cached_objects",
             "Objects of the cluster held in memory.",
-            figures.cached_objects,
+            value=figures.cached_objects,
         )
         if figures.leader is not None:
-            yield _gauge(
+            yield GaugeMetricFamily(
                 "asyncendpoints_operator_queue_depth",
                 "Endpoints waiting to be reconciled.",
-                figures.queue_depth,
+                value=figures.queue_depth,
             )
             yield from _leader_metrics(figures.leader)
 
 
-def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, text, value=value)
-
-
-def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
-    return CounterMetricFamily(name, text, value=value)
-
-
 def _leader_metrics(figures: LeaderFigures) -> Iterator[Metric]:
-    yield _counter("asyncendpoints_operator_applies", "Child objects applied.", figures.applies)
-    yield _counter(
-        "asyncendpoints_operator_status_writes", "Status patches made.", figures.status_writes
+    yield CounterMetricFamily(
+        "asyncendpoints_operator_applies", "Child objects applied.", value=figures.applies
+    )
+    yield CounterMetricFamily(
+        "asyncendpoints_operator_status_writes", "Status patches made.", value=figures.status_writes
     )
     decisions = CounterMetricFamily(
         "asyncendpoints_scaling_decisions", "Decisions of the autoscaler.", labels=("reason",)

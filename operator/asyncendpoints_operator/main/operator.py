@@ -1,15 +1,14 @@
 """`asyncendpoints operator`: watches the cluster, takes part in the election, and leads."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os
 import secrets
 import signal
 import socket
+from argparse import Namespace
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
@@ -19,16 +18,11 @@ from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_operator.control.leader import Leader
 from asyncendpoints_operator.desired.naming import Platform
 from asyncendpoints_operator.kube.cache import Cache
-from asyncendpoints_operator.kube.client import Ref, Refused, Unreachable, connect
+from asyncendpoints_operator.kube.client import Cluster, Ref, Refused, Unreachable, connect
 from asyncendpoints_operator.kube.election import Leadership, LeaseTimes
 from asyncendpoints_operator.kube.workqueue import KeyQueue
 from asyncendpoints_operator.main.cluster_sync import ClusterSync
 from asyncendpoints_operator.main.metrics import OperatorCollector, OperatorFigures
-
-if TYPE_CHECKING:
-    from argparse import Namespace
-
-    from asyncendpoints_operator.kube.client import Cluster
 
 log = logging.getLogger("asyncendpoints.operator")
 

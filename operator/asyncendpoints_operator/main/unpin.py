@@ -1,4 +1,4 @@
-"""`asyncendpoints unpin`: takes spec.replicas away, so that an endpoint is scaled by its jobs."""
+"""`asyncendpoints unpin`: removes spec.replicas, so that an endpoint is scaled by its jobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/name
 
 
 def unpin(name: str, namespace: str | None, kubeconfig: str | None, context: str | None) -> None:
-    """Remove spec.replicas; says in one line what was done. Raises UsageError, Refused."""
+    """Remove spec.replicas and print what was done in one line. Raises UsageError, Refused."""
     where = namespace or _default_namespace(kubeconfig, context)
     asyncio.run(_run(Ref(API_VERSION, KIND, where, name), kubeconfig or "", context or ""))
 
@@ -28,7 +28,11 @@ async def _run(ref: Ref, kubeconfig: str, context: str) -> None:
         before = await _remove(cluster, ref)
     finally:
         await cluster.close()
-    what = "was not pinned" if before is None else f"was pinned at {before}, it scales by its jobs"
+    what = (
+        "was not pinned"
+        if before is None
+        else f"was pinned at {before}, it is now scaled by its jobs"
+    )
     sys.stdout.write(f"{ref.namespace}/{ref.name} {what}\n")
 
 
@@ -40,7 +44,7 @@ async def _remove(cluster: Cluster, ref: Ref) -> int | None:
             await cluster.merge(ref, {"spec": {"replicas": None}})
     except Refused as error:
         if error.missing:
-            raise UsageError(f"there is no AsyncEndpoint {ref.namespace}/{ref.name}") from None
+            raise UsageError(f"AsyncEndpoint {ref.namespace}/{ref.name} does not exist") from None
         raise
     return before
 

@@ -1,1 +1,1 @@
-"""The Redis servers of the endpoints, and what is read from them."""
+"""The endpoints' queues, and the Redis servers they are polled on."""

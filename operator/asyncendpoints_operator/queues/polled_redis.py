@@ -1,15 +1,11 @@
 """One Redis: its connection, its directory of endpoints, and how it answers."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from asyncendpoints_core.store.redis import RedisConnection
 from asyncendpoints_core.store.redis.ownership import Directory
-
-if TYPE_CHECKING:
-    from asyncendpoints_operator.queues.redis_locations import RedisLocation
+from asyncendpoints_operator.queues.redis_locations import RedisLocation
 
 DEADLINE_SECONDS: Final = 5.0
 

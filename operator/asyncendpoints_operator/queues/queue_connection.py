@@ -1,25 +1,18 @@
 """One endpoint's queue on its Redis: configured, read, recovered and swept."""
 
-from __future__ import annotations
-
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from asyncendpoints_core.errors import StoreAuthenticationError, StoreError, StoreVersionError
-from asyncendpoints_core.store.recovery import RecoveryLoop
+from asyncendpoints_core.jobs.policy import Policy
+from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_core.store.recovery import Recovered, RecoveryLoop
 from asyncendpoints_core.store.redis import RedisStore
-from asyncendpoints_core.store.replies import Identity, WorkerState
+from asyncendpoints_core.store.replies import Health, Identity, Stats, WorkerState
+from asyncendpoints_operator.queues.polled_redis import PolledRedis
 from asyncendpoints_operator.status.observed import Queue, QueueReason
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from asyncendpoints_core.jobs.policy import Policy
-    from asyncendpoints_core.resource import AsyncEndpoint
-    from asyncendpoints_core.store.recovery import Recovered
-    from asyncendpoints_core.store.replies import Health, Stats
-    from asyncendpoints_operator.queues.polled_redis import PolledRedis
 
 POLL_SECONDS: Final = 1.0
 PUSH_SECONDS: Final = 30.0
@@ -42,7 +35,7 @@ class Reading:
 
 
 class QueueConnection:
-    """One endpoint's queue. The registry sets `endpoint`, whoever scales sets `idle`.
+    """One endpoint's queue. The registry sets `endpoint`; readings.py sets `idle` after scaling.
 
     `reading` is the last one; `notes` are what was stored beside the queue when it was configured.
     """

@@ -3,23 +3,18 @@
 Credentials are read here and used for connections only; what is shown of a Redis has none.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from asyncendpoints_core.errors import UsageError
-from asyncendpoints_operator.kube.client import Ref, Refused
+from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
 from asyncendpoints_operator.status.observed import Queue, QueueReason
-
-if TYPE_CHECKING:
-    from asyncendpoints_core.resource import AsyncEndpoint
-    from asyncendpoints_operator.kube.client import Cluster
 
 SECRET_SECONDS: Final = 60.0
 """How long a Secret's value is used before it is read again, unless Redis refuses it."""

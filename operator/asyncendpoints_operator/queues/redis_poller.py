@@ -5,24 +5,17 @@ once when Redis publishes a change. A Redis that does not answer delays no other
 less and less often (docs/rules.md K20).
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from asyncendpoints_core.common.backoff import delay_after
 from asyncendpoints_core.errors import StoreAuthenticationError, StoreError, StoreUnavailable
 from asyncendpoints_core.store.redis.notifications import listen
-from asyncendpoints_operator.queues.polled_redis import DEADLINE_SECONDS
-from asyncendpoints_operator.queues.queue_connection import POLL_SECONDS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from asyncendpoints_operator.queues.polled_redis import PolledRedis
-    from asyncendpoints_operator.queues.queue_connection import QueueConnection, Reading
+from asyncendpoints_operator.queues.polled_redis import DEADLINE_SECONDS, PolledRedis
+from asyncendpoints_operator.queues.queue_connection import POLL_SECONDS, QueueConnection, Reading
 
 log = logging.getLogger("asyncendpoints.operator")
 

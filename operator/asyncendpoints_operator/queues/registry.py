@@ -1,21 +1,14 @@
 """The endpoints' queues: which endpoint is on which Redis, with one connection to each Redis."""
 
-from __future__ import annotations
-
 import random
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
+from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_core.store.recovery import Recovered
 from asyncendpoints_operator.queues.polled_redis import PolledRedis
-from asyncendpoints_operator.queues.queue_connection import QueueConnection
+from asyncendpoints_operator.queues.queue_connection import QueueConnection, Reading
+from asyncendpoints_operator.queues.redis_locations import RedisLocation
 from asyncendpoints_operator.queues.redis_poller import RedisPoller
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from asyncendpoints_core.resource import AsyncEndpoint
-    from asyncendpoints_core.store.recovery import Recovered
-    from asyncendpoints_operator.queues.queue_connection import Reading
-    from asyncendpoints_operator.queues.redis_locations import RedisLocation
 
 
 class Queues:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 from redis import Redis
 
 from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_core.resource import API_VERSION, KIND
+from asyncendpoints_core.scaling.decide import Memory
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.redis.users import user_of
 from asyncendpoints_core.store.replies import Identity, WorkerInfo
@@ -188,6 +190,28 @@ async def test_workers_follow_the_jobs_and_a_new_leader_goes_on(
 async def has_note(store: RedisStore, other_than: str = "") -> bool:
     """Whether the memory of a scaling decision is stored beside the queue."""
     return (await store.ownership()).notes.get("scaling", "") not in ("", other_than)
+
+
+async def test_a_new_leader_whose_first_reading_fails_still_has_the_memory_of_the_last(
+    cluster: FakeCluster,
+) -> None:
+    with RedisServer(appendonly=True) as server:
+        cluster.save(resource(server.url))
+        store = RedisStore(server.url, "demo/reports")
+        async with leading(cluster):
+            await eventually(lambda: has_note(store))
+        now_ms = (await store.stats()).now_ms
+        noted = msgspec.json.encode(Memory(at_ms=now_ms, active_ms=1)).decode()
+        await store.note(scaling=noted)
+        await asyncio.to_thread(server.stop)
+        async with leading(cluster):
+            await cluster.until(lambda: reason(cluster, "QueueReachable") == "Unreachable")
+            await asyncio.to_thread(server.start)
+            await eventually(lambda: has_note(store, other_than=noted))
+        memory = msgspec.json.decode((await store.ownership()).notes["scaling"], type=Memory)
+        outage_ms = memory.at_ms - now_ms  # not counted as idle time
+        assert memory.active_ms <= 1 + outage_ms
+        await store.close()
 
 
 async def test_suspend_and_pins_are_written_to_the_deployment(

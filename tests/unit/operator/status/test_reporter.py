@@ -1,0 +1,75 @@
+"""Writing a status: once at a time for each endpoint, and not for one that was replaced."""
+
+import asyncio
+
+import pytest
+
+from asyncendpoints_core.resource import API_VERSION, KIND
+from asyncendpoints_operator.kube.cache import Cache
+from asyncendpoints_operator.kube.client import Ref
+from asyncendpoints_operator.status.observed import Observed
+from asyncendpoints_operator.status.reporter import RETRY_SECONDS, Reporter
+from support.kube.fake_cluster import FakeCluster, Manifest
+from support.resources import MINIMAL
+
+ENDPOINT = Ref(API_VERSION, KIND, "demo", "reports")
+INVALID = Observed(generation=1, endpoint=None, faults=("spec.routes: missing",))
+
+
+class SlowCluster(FakeCluster):
+    """Writes a patch only when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_write = asyncio.Event()
+
+    async def merge(self, ref: Ref, patch: Manifest, *, subresource: str = "") -> Manifest:
+        await self.may_write.wait()
+        return await super().merge(ref, patch, subresource=subresource)
+
+
+@pytest.fixture
+async def cluster() -> SlowCluster:
+    made = SlowCluster()
+    made.save(MINIMAL)
+    return made
+
+
+def reporter(cluster: FakeCluster) -> Reporter:
+    return Reporter(cluster, Cache(lambda _: None), "operator-1", 10.0)
+
+
+async def test_a_report_during_a_write_is_made_again_later(cluster: SlowCluster) -> None:
+    one = reporter(cluster)
+    writing = asyncio.create_task(one.report(cluster.endpoint(), INVALID))
+    await asyncio.sleep(0)
+    assert await one.report(cluster.endpoint(), INVALID) == RETRY_SECONDS
+    cluster.may_write.set()
+    assert await writing is None
+    assert one.writes == 1
+    assert await one.report(cluster.endpoint(), INVALID) is None
+    assert one.writes == 1  # nothing has changed
+
+
+async def test_the_status_of_a_resource_that_was_replaced_is_not_written(
+    cluster: SlowCluster,
+) -> None:
+    one, before = reporter(cluster), cluster.endpoint()
+    cluster.may_write.set()
+    cluster.drop(ENDPOINT)
+    cluster.save(MINIMAL)
+    assert await one.report(before, INVALID) is None
+    assert (one.writes, cluster.endpoint().get("status")) == (0, None)
+
+
+async def test_a_change_is_published_once_in_a_while(cluster: SlowCluster) -> None:
+    one = reporter(cluster)
+    cluster.may_write.set()
+    await one.report(cluster.endpoint(), INVALID)
+    await cluster.until(lambda: cluster.events)
+    (event,) = cluster.events
+    assert (event["reason"], event["involvedObject"]["uid"]) == (
+        "InvalidSpec",
+        cluster.endpoint()["metadata"]["uid"],
+    )
+    assert event["reportingInstance"] == "operator-1"

@@ -9,9 +9,8 @@ import pytest
 from asyncendpoints_core.errors import StoreUnavailable, UsageError
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.redis import RedisConnection, RedisStore, read_stats
-from asyncendpoints_core.store.redis import location as place
-from asyncendpoints_core.store.redis.location import hide, place_of
+from asyncendpoints_core.store.redis import RedisConnection, RedisStore, read_stats, topology
+from asyncendpoints_core.store.redis.topology import redact_url, topology_of
 from support.redis.cluster import RedisCluster
 from support.redis.sentinel import RedisSentinel
 from support.redis.server import RedisServer
@@ -165,7 +164,7 @@ async def test_two_endpoints_on_one_server_do_not_meet(redis_url: str) -> None:
     ],
 )
 def test_passwords_are_hidden(url: str, shown: str) -> None:
-    assert hide(url) == shown
+    assert redact_url(url) == shown
 
 
 @pytest.mark.parametrize(
@@ -182,7 +181,7 @@ def test_passwords_are_hidden(url: str, shown: str) -> None:
 )
 def test_a_url_that_is_none_is_refused_in_one_line(url: str) -> None:
     with pytest.raises(UsageError) as caught:
-        place_of(url)
+        topology_of(url)
     assert "\n" not in str(caught.value)
     assert "pw" not in str(caught.value)
 
@@ -191,7 +190,7 @@ def test_a_url_that_is_none_is_refused_in_one_line(url: str) -> None:
 async def test_a_server_that_takes_the_connection_and_never_answers_is_given_up(
     monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    monkeypatch.setattr(place, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(topology, "CONNECT_SECONDS", 0.2)
     came, left = 0, asyncio.Event()
 
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.store.redis.users import (
-    TenantsForbidden,
+    UsersForbidden,
     delete_user,
     ensure_user,
     url_of,
@@ -94,7 +94,7 @@ class RedisUsers:
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 present = await users(poller.redis.connection)
-        except (StoreError, TenantsForbidden, TimeoutError) as error:
+        except (StoreError, UsersForbidden, TimeoutError) as error:
             log.debug("%s: its users cannot be listed: %s", poller.redis.identity, error)
             return []
         lost = [one for one in expected if user_of(one.key) not in present]
@@ -125,7 +125,7 @@ class RedisUsers:
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 await ensure_user(redis.connection, connection.key, password)
             self._made[uid] = wanted
-        except TenantsForbidden as error:
+        except UsersForbidden as error:
             log.warning("%s: no Redis users: %s", redis.identity, error)
             self._forbidden.add(redis.location.name)
         except (StoreError, TimeoutError) as error:
@@ -185,5 +185,5 @@ class RedisUsers:
             return
         try:
             await delete_user(redis.connection, key)
-        except TenantsForbidden as error:
+        except UsersForbidden as error:
             log.debug("%s: %s", key, error)

@@ -21,7 +21,7 @@ from asyncendpoints_core.store.redis.notifications import listen
 from asyncendpoints_core.store.redis.ownership import Directory
 from asyncendpoints_core.store.redis.users import (
     COMMANDS,
-    TenantsForbidden,
+    UsersForbidden,
     delete_user,
     ensure_user,
     url_of,
@@ -173,7 +173,7 @@ async def test_a_server_that_forbids_users_says_so(server: RedisServer) -> None:
         )
     url = server.url.replace("redis://:owner@", "redis://limited:pw@")
     connection = RedisConnection(url)
-    with pytest.raises(TenantsForbidden):
+    with pytest.raises(UsersForbidden):
         await ensure_user(connection, ENDPOINT, "secret")
     await connection.close()
 
@@ -224,7 +224,7 @@ async def test_an_owner_sees_which_users_there_are_and_a_tenant_may_not(
 ) -> None:
     assert await users(owner) == {"default", user_of(ENDPOINT)}
     connection = RedisConnection(url_of(server.url, ENDPOINT, "secret"))
-    with pytest.raises(TenantsForbidden):
+    with pytest.raises(UsersForbidden):
         await users(connection)
     await connection.close()
     await delete_user(owner, ENDPOINT)

@@ -1,4 +1,4 @@
-"""Runs the scripts of one endpoint: the bytes of a call, and what makes it whole again."""
+"""Runs the scripts of one endpoint: packs calls, loads missing scripts, creates the schema."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from asyncendpoints_core.store.redis.connection import RedisConnection
 
 
-# Longer than 64 bytes, so that Redis keeps the hash `meta`, which every script reads, as a table
-# and not as a list that is searched from its head for each field.
+# Longer than 64 bytes, so that Redis keeps the hash `meta`, which every script reads, as a hash
+# table and not as a listpack, which is searched from its head for each field.
 ABOUT: Final = (
     b"asyncendpoints: one endpoint's job store. Its layout is in docs/redis.md of the project."
 )
@@ -46,30 +46,30 @@ def _pack(words: Sequence[bytes]) -> bytes:
 
 
 def plain(commands: Iterable[Sequence[str]]) -> list[list[bytes]]:
-    """Return plain commands as they are sent."""
+    """Pack commands that are not scripts."""
     return [[_pack([word.encode() for word in command])] for command in commands]
 
 
 def _is_safe(reply: Any) -> bool:
-    """Read the answer of WAIT (how many replicas) or WAITAOF (whether the disk, how many)."""
+    """Return whether WAIT (replicas) or WAITAOF (local disk, replicas) confirmed the write."""
     return bool(reply[0] if isinstance(reply, list) else reply) and not isinstance(reply, Exception)
 
 
 class Caller:
-    """Runs the scripts of one endpoint over a connection."""
+    """The script calls of one endpoint over a connection."""
 
     def __init__(self, connection: RedisConnection, namespace_name: str) -> None:
         self.prefix = keys.prefix(namespace_name)
         self.connection = connection
         self._heads: dict[str, tuple[int, bytes]] = {}
-        # What is written where Redis has lost its data: the policy last seen in force.
+        # Written again when Redis has lost its data: the policy last seen in force.
         self.policy = Policy()
         self.closed = False
-        # The command that waits until what was written is safe, where that was asked for.
+        # The command that waits until a write is durable; empty unless `durability: strict`.
         self.confirmation: tuple[str, ...] = ()
 
     def pack(self, script: scripts.Script, args: Sequence[bytes], *, whole: bool) -> list[bytes]:
-        """Return the bytes of a call; `whole` sends the source instead of its hash."""
+        """Return the bytes of a call; `whole` sends the script's source instead of its hash."""
         head = self._heads.get(script.name)
         if head is None or whole:
             names = [(self.prefix + key).encode() for key in script.keys]
@@ -84,25 +84,24 @@ class Caller:
         return [b"".join(parts)]
 
     def packed(self, name: str, *args: bytes) -> bytes:
-        """Return the bytes of a call by hash, for a connection of the caller's own."""
+        """Return the bytes of a call by hash, for a dedicated connection."""
         return b"".join(self.pack(scripts.load(name), args, whole=False))
 
     async def run(self, name: str, *args: bytes, again: bool = True) -> Any:
         """Run a script and return its reply. Raises StoreError."""
-        reply, _ = await self.run_told(name, *args, again=again)
+        reply, _ = await self.execute(name, *args, again=again)
         return reply
 
-    async def run_safely(self, name: str, *args: bytes) -> tuple[Any, bool]:
-        """Run a script as `run_told` does, and wait until what it wrote is confirmed.
-
-        Raises StoreUnavailable when it is not in time: it was written, and may yet be lost.
+    async def execute_durably(self, name: str, *args: bytes) -> tuple[Any, bool]:
+        """Run a script as `execute` does and, under `durability: strict`, wait until its writes are
+        durable. Raises StoreUnavailable if that takes too long: they may be lost later.
         """
-        return await self.run_told(name, *args, confirmed=bool(self.confirmation))
+        return await self.execute(name, *args, confirmed=bool(self.confirmation))
 
-    async def run_told(
+    async def execute(
         self, name: str, *args: bytes, again: bool = True, confirmed: bool = False
     ) -> tuple[Any, bool]:
-        """Run a script; tell also whether it may have run before, its reply lost."""
+        """Run a script; return its reply, and whether it may have run twice (a reply was lost)."""
         if self.closed:
             raise StoreUnavailable("the store was closed")
         script = scripts.load(name)
@@ -125,27 +124,27 @@ class Caller:
             if word == "NOSCRIPT":
                 whole = True
             elif word == error_replies.EMPTY:
-                await self.make()
+                await self.create_schema()
             elif word == error_replies.TIMER:
                 await self.run("wake")
             else:
                 raise self.connection.store_error(reply) from reply
 
     async def send(self, commands: Sequence[tuple[str, ...]]) -> list[Any]:
-        """Send plain commands to the server of the endpoint's keys; return their replies."""
+        """Send commands that are not scripts to the server of the endpoint's keys."""
         return await self.connection.call(self.prefix + "meta", plain(commands))
 
     async def quarantine(self, ids: Sequence[JobId], *, whole: bool = False) -> int:
-        """Set aside the records of jobs that cannot be read; return how many there were.
+        """Move records that cannot be read to `corrupt`, failing their jobs; return how many.
 
-        `whole`: also when their state can be read (the request cannot).
+        `whole`: also those whose state is readable (because the request is not).
         """
         if not ids:
             return 0
         return int(await self.run("quarantine", b"".join(ids), b"1" if whole else b"0"))
 
-    async def make(self) -> None:
-        """Write the schema where nothing is yet: the first open, or Redis lost its data."""
+    async def create_schema(self) -> None:
+        """Create the store if there is none: on the first open, or after Redis lost its data."""
         fields = [*policy_fields(self.policy), b"about", ABOUT]
         schema = await self.run("open", b"%d" % scripts.SCHEMA, *fields)
         if int(schema) != scripts.SCHEMA:

@@ -1,4 +1,4 @@
-"""Calls to a Redis that several stores share: connects, sends again, turns errors to StoreError."""
+"""Calls to a Redis that several stores share: connects, resends, and maps errors to StoreError."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from asyncendpoints_core import __version__
 from asyncendpoints_core.common.backoff import delay_after
 from asyncendpoints_core.errors import StoreError, StoreVersionError
 from asyncendpoints_core.store.redis.error_replies import meaning_of, reply_text, word_of
-from asyncendpoints_core.store.redis.location import hide, place_of
 from asyncendpoints_core.store.redis.scripts import SCHEMA
-from asyncendpoints_core.store.redis.shared_connection import Link
+from asyncendpoints_core.store.redis.shared_connection import SharedConnection
+from asyncendpoints_core.store.redis.topology import redact_url, topology_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from redis.asyncio.connection import AbstractConnection
 
-    from asyncendpoints_core.store.redis.location import Place
+    from asyncendpoints_core.store.redis.topology import Topology
 
 REPLY_SECONDS: Final = 5.0
 TRIES: Final = 4
@@ -30,16 +30,16 @@ _LOST: Final = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError
 
 
 class Replies(list[Any]):
-    """The replies to some commands. `resent`: they were sent again after a reply was lost, so that
-    what is answered may be the work of the first time.
+    """The replies to a call. `resent`: it was sent again after its reply was lost, so it may have
+    been carried out twice.
     """
 
     resent = False
 
 
 class RedisConnection:
-    """A shared way to one Redis. `source` is a URL, or a callable that reads it anew for each
-    connection (a rotated Secret).
+    """The connections to one Redis, one per server. `source` is a URL, or a callable that returns
+    it, called for each new connection (a rotated Secret).
     """
 
     def __init__(
@@ -48,31 +48,31 @@ class RedisConnection:
         self._source = source
         self._reply_seconds = reply_seconds
         self._url = ""
-        self._place: Place | None = None
-        self._links: dict[str, Link] = {}
-        self._of_key: dict[str, Link] = {}
+        self._topology: Topology | None = None
+        self._shared: dict[str, SharedConnection] = {}
+        self._by_key: dict[str, SharedConnection] = {}
         self._connecting = asyncio.Lock()
         self._closed = False
 
     def open(self) -> None:
-        """Let calls through, again after `close`."""
+        """Allow calls, also after `close`."""
         self._closed = False
 
     @property
     def clustered(self) -> bool:
         """Whether it is a Redis Cluster."""
-        return self._place is not None and self._place.clustered
+        return self._topology is not None and self._topology.clustered
 
-    async def _current_place(self) -> Place:
+    async def _current_topology(self) -> Topology:
         url = self._source if isinstance(self._source, str) else self._source()
-        if self._place is None or url != self._url:
-            if self._place is not None:
-                await self._place.close()
-            self._place, self._url = place_of(url), url
-        return self._place
+        if self._topology is None or url != self._url:
+            if self._topology is not None:
+                await self._topology.close()
+            self._topology, self._url = topology_of(url), url
+        return self._topology
 
     async def dedicated(self, key: str) -> AbstractConnection:
-        """Open a connection of the caller's own to the server of `key`, for what blocks.
+        """Open a connection to the server of `key` for the caller alone, for blocking commands.
 
         Raises StoreUnavailable.
         """
@@ -80,7 +80,7 @@ class RedisConnection:
             connection = await self._dedicated(key)
             if self.clustered and not await _serves(connection, key):
                 await connection.disconnect(nowait=True)
-                await self._move()
+                await self._reconnect()
                 connection = await self._dedicated(key)
             return connection
         except (redis_errors.RedisError, redis_errors.RedisClusterException, OSError) as error:
@@ -89,37 +89,36 @@ class RedisConnection:
     async def _dedicated(self, key: str) -> AbstractConnection:
         if self._closed:
             raise redis_errors.ConnectionError("closed")
-        place = await self._current_place()
-        _, connection = await place.open(key)
+        topology = await self._current_topology()
+        _, connection = await topology.open(key)
         await connection.connect()
         return connection
 
-    async def _link(self, key: str) -> Link:
-        link = self._of_key.get(key)
-        if link is not None and link.broken is None:
-            return link
+    async def _connect(self, key: str) -> SharedConnection:
+        shared = self._by_key.get(key)
+        if shared is not None and shared.broken is None:
+            return shared
         async with self._connecting:
-            place = await self._current_place()
-            name, connection = await place.open(key)
-            link = self._links.get(name)
-            if link is None or link.broken is not None:
-                if link is not None:
-                    await link.close()
+            topology = await self._current_topology()
+            name, connection = await topology.open(key)
+            shared = self._shared.get(name)
+            if shared is None or shared.broken is not None:
+                if shared is not None:
+                    await shared.close()
                 await connection.connect()
-                link = self._links[name] = Link(connection)
+                shared = self._shared[name] = SharedConnection(connection)
             if self._closed:
-                await link.close()
-            self._of_key[key] = link
-            return link
+                await shared.close()
+            self._by_key[key] = shared
+            return shared
 
     async def call(
         self, key: str, commands: Sequence[Sequence[bytes]], *, again: bool = True
     ) -> Replies:
         """Send packed commands to the server of `key` and return their replies.
 
-        Error replies that a caller can act on are returned. `again`: whether to send once more
-        when a reply was lost, which needs commands that are safe to repeat. Raises
-        StoreUnavailable.
+        Error replies are returned, but those that a resend may avoid. `again`: resend when a reply
+        was lost; the commands must be safe to repeat. Raises StoreUnavailable.
         """
         resent = False
         for attempt in range(1, TRIES + 1):
@@ -127,9 +126,9 @@ class RedisConnection:
             try:
                 if self._closed:
                     raise redis_errors.ConnectionError("closed")
-                link = await self._link(key)
+                shared = await self._connect(key)
                 sent = True
-                replies = await link.call(commands, self._reply_seconds)
+                replies = await shared.call(commands, self._reply_seconds)
                 refused = _errors(replies)
                 ask = next((each for each in refused if word_of(each) == "ASK"), None)
                 if ask is not None:
@@ -141,8 +140,8 @@ class RedisConnection:
                     answer.resent = resent
                     return answer
                 error: Exception = not_done
-                # One of the calls that the same answer met finds the server again for all.
-                moved = meaning_of(error).reconnect and link.broken is None
+                # Of several calls with this reply, the first reconnects for all.
+                moved = meaning_of(error).reconnect and shared.broken is None
             except _LOST as lost:
                 error, moved = lost, False
                 timed_out = isinstance(lost, redis_errors.TimeoutError)
@@ -154,54 +153,54 @@ class RedisConnection:
             if attempt == TRIES:
                 raise self.store_error(error) from error
             if moved:
-                await self._move()
+                await self._reconnect()
             await asyncio.sleep(delay_after(attempt, *RETRY_SECONDS))
         raise AssertionError("unreachable")
 
-    async def call_everyone(self, commands: Sequence[Sequence[bytes]]) -> list[list[Any]]:
+    async def call_all_servers(self, commands: Sequence[Sequence[bytes]]) -> list[list[Any]]:
         """Send packed commands to every server of a cluster and return the replies of each.
 
-        One that is away is left out, unless all are. Raises StoreUnavailable.
+        Servers that cannot be reached are left out, unless all are. Raises StoreUnavailable.
         """
         found: list[list[Any]] = []
-        away: Exception = redis_errors.ConnectionError("no servers")
+        unreachable: Exception = redis_errors.ConnectionError("no servers")
         try:
-            for connection in await (await self._current_place()).everyone():
+            for connection in await (await self._current_topology()).all_servers():
                 try:
                     await connection.connect()
                 except _LOST as error:
-                    away = error
+                    unreachable = error
                     continue
-                link = Link(connection)
+                shared = SharedConnection(connection)
                 try:
-                    found.append(await link.call(commands, self._reply_seconds))
+                    found.append(await shared.call(commands, self._reply_seconds))
                 finally:
-                    await link.close()
+                    await shared.close()
         except (redis_errors.RedisError, redis_errors.RedisClusterException, OSError) as error:
             raise self.store_error(error) from error
         if not found:
-            raise self.store_error(away) from away
+            raise self.store_error(unreachable) from unreachable
         return found
 
     async def _ask(self, ask: Any, commands: Sequence[Sequence[bytes]]) -> list[Any]:
-        """Ask the server that a slot is moving to."""
-        connection = (await self._current_place()).at(ask.host, ask.port)
+        """Send the commands to the server that a slot is moving to."""
+        connection = (await self._current_topology()).connect_to(ask.host, ask.port)
         await connection.connect()
-        link = Link(connection)
+        shared = SharedConnection(connection)
         try:
             asking = connection.pack_command("ASKING")
             both = [part for command in commands for part in (asking, command)]
-            return (await link.call(both, self._reply_seconds))[1::2]
+            return (await shared.call(both, self._reply_seconds))[1::2]
         finally:
-            await link.close()
+            await shared.close()
 
-    async def _move(self) -> None:
-        """Find the servers again."""
-        links, self._links, self._of_key = self._links, {}, {}
-        for link in links.values():
-            await link.close()
-        if self._place is not None:
-            await self._place.forget()
+    async def _reconnect(self) -> None:
+        """Close the connections and look up the servers again."""
+        connections, self._shared, self._by_key = self._shared, {}, {}
+        for shared in connections.values():
+            await shared.close()
+        if self._topology is not None:
+            await self._topology.refresh()
 
     def store_error(self, error: BaseException) -> StoreError:
         """Return the exception that an error reply or a failure of redis-py becomes for callers;
@@ -213,14 +212,14 @@ class RedisConnection:
                 f"the store in Redis is of format {reply.split()[1]}, asyncendpoints {__version__} "
                 f"reads format {SCHEMA}"
             )
-        return meaning.error(f"Redis at {hide(self._url)} {meaning.text.format(reply=reply)}")
+        return meaning.error(f"Redis at {redact_url(self._url)} {meaning.text.format(reply=reply)}")
 
     async def close(self) -> None:
-        """Close every connection; calls under way raise StoreUnavailable."""
+        """Close every connection; pending calls raise StoreUnavailable."""
         self._closed = True
-        await self._move()
-        if self._place is not None:
-            await self._place.close()
+        await self._reconnect()
+        if self._topology is not None:
+            await self._topology.close()
 
 
 def _errors(replies: list[Any]) -> list[Exception]:
@@ -228,12 +227,12 @@ def _errors(replies: list[Any]) -> list[Exception]:
 
 
 async def _serves(connection: AbstractConnection, key: str) -> bool:
-    """Ask a server of a cluster whether it has the slot of `key`."""
+    """Return whether a server of a cluster has the slot of `key`."""
     try:
         await connection.send_command("EXISTS", key)
         await connection.read_response()
     except redis_errors.MovedError:
         return False
     except redis_errors.ResponseError:
-        return True  # on its way to another server, but still here
+        return True  # moving to another server, but still here
     return True

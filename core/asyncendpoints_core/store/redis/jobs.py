@@ -100,7 +100,7 @@ class JobVerbs:
         """Create jobs; safe to send again, by their ids."""
         if not jobs:
             return []
-        reply, _ = await self._caller.run_safely("enqueue", *encode_new(jobs))
+        reply, _ = await self._caller.execute_durably("enqueue", *encode_new(jobs))
         raw, statuses, aheads, *heads = reply
         context, rest = Context.read(raw), iter(heads)
         answers = []
@@ -165,7 +165,7 @@ class JobVerbs:
         """Cancel waiting jobs, ask running ones to stop."""
         if not ids:
             return []
-        (raw, *entries), resent = await self._caller.run_told("cancel", b"".join(ids))
+        (raw, *entries), resent = await self._caller.execute("cancel", b"".join(ids))
         if await self._caller.quarantine(_unreadable(ids, entries)):
             raw, *entries = await self._caller.run("cancel", b"".join(ids))
         context = Context.read(raw)
@@ -182,7 +182,9 @@ class JobVerbs:
         """Queue Failed or Canceled jobs again."""
         if not ids:
             return []
-        (raw, aheads, *entries), resent = await self._caller.run_safely("redrive", b"".join(ids))
+        (raw, aheads, *entries), resent = await self._caller.execute_durably(
+            "redrive", b"".join(ids)
+        )
         if await self._caller.quarantine(_unreadable(ids, entries)):
             raw, aheads, *entries = await self._caller.run("redrive", b"".join(ids))
         context = Context.read(raw)
@@ -198,7 +200,7 @@ class JobVerbs:
         """Remove final jobs now."""
         if not ids:
             return []
-        letters, resent = await self._caller.run_told("delete", b"".join(ids))
+        letters, resent = await self._caller.execute("delete", b"".join(ids))
         unreadable = [i for i, letter in zip(ids, letters, strict=True) if letter == _UNREADABLE]
         if await self._caller.quarantine(unreadable):
             letters = await self._caller.run("delete", b"".join(ids))

@@ -33,15 +33,14 @@ _END: Final = len("}:events")
 
 async def listen(
     connection: RedisConnection,
-    told: Callable[[str], None],
+    changed: Callable[[str], None],
     lost: Callable[[], None],
     names: Callable[[], Iterable[str]],
 ) -> None:
-    """Call `told` with the name of each endpoint that something happened to, until cancelled.
+    """Call `changed` with the name of each endpoint that has changed, until cancelled.
 
-    `names` returns those of interest; others may be told of too. `lost` is called whenever
-    something may have been missed: at the beginning, and after each reconnection. Connects again
-    by itself.
+    `names` returns the endpoints of interest; others may be reported too. `lost` is called when
+    changes may have been missed: at the start and after each reconnection. Reconnects by itself.
     """
     backoff = Backoff(*RECONNECT_SECONDS)
     while True:
@@ -57,18 +56,18 @@ async def listen(
             while True:
                 message = await own.read_response(timeout=math.inf)
                 if message[0] == b"pmessage":
-                    told(message[2][_START:-_END].decode())
+                    changed(message[2][_START:-_END].decode())
         except (redis_errors.RedisError, StoreError, OSError):
             await asyncio.sleep(backoff.next())
         finally:
             if own is not None:
                 await own.disconnect(nowait=True)
-    await Shards(connection, told, lost, names).run()
+    await Shards(connection, changed, lost, names).run()
 
 
 async def _has_shards(connection: AbstractConnection) -> bool:
-    """Tell whether a cluster keeps messages within shards: before 7.0 every server hears all."""
+    """Return whether a cluster has sharded channels: before 7.0 messages reach every server."""
     await connection.send_command("INFO", "server")
-    told = await connection.read_response()
-    version = re.search(rb"redis_version:(\d+)", told)
+    reply = await connection.read_response()
+    version = re.search(rb"redis_version:(\d+)", reply)
     return version is None or int(version[1]) >= 7

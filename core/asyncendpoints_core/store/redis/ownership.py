@@ -1,6 +1,6 @@
-"""Whose an endpoint's keys are, what its owner noted on them, and which endpoints an owner has.
+"""Who owns an endpoint's keys, the owner's notes on them, and the directory of its endpoints.
 
-For the operator alone: it finds here what it made, after a restart and after the resource is gone.
+For the operator: after a restart, or after a resource is gone, it finds here what it created.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NOTE: Final = "note:"
 
 
 class Ownership(msgspec.Struct, frozen=True):
-    """`owner` None: nobody said yet. `purged`: only the tombstone is left."""
+    """`owner` None: not set yet. `purged`: only the tombstone is left."""
 
     owner: Identity | None
     closed: bool = False
@@ -37,12 +37,12 @@ class OwnerVerbs:
     _caller: Caller
 
     async def ownership(self) -> Ownership:
-        """Read whose the keys are, and every note."""
+        """Read the owner of the keys and every note."""
         (reply,) = await self._caller.send([("HGETALL", self._caller.prefix + "meta")])
         if isinstance(reply, Exception):
             raise self._caller.connection.store_error(reply) from reply
         pairs = zip(reply[::2], reply[1::2], strict=True)
-        # The values of other fields may be bytes that are no text.
+        # The values of other fields may be bytes that are not text.
         found = {k.decode(): v for k, v in pairs}
         installation, uid = found.get("installation", b""), found.get("uid", b"")
         return Ownership(
@@ -55,27 +55,26 @@ class OwnerVerbs:
         )
 
     async def note(self, **notes: str) -> None:
-        """Write notes for `ownership` to read; they go with a purge."""
+        """Write notes for `ownership` to read; a purge removes them."""
         words = [word for name, text in notes.items() for word in (_NOTE + name, text)]
         (reply,) = await self._caller.send([("HSET", self._caller.prefix + "meta", *words)])
         if isinstance(reply, Exception):
             raise self._caller.connection.store_error(reply) from reply
 
     async def adopt(self, before: Identity, uid: str) -> bool:
-        """Take over the keys of `before` for another UID, and accept jobs again.
-
-        False when they are not (any more) those of `before`.
+        """Take over the keys of `before` for another UID, and accept jobs again. False if `before`
+        does not own them (any more).
         """
         words = (before.installation, before.uid, uid)
         return bool(await self._caller.run("adopt", *(word.encode() for word in words)))
 
 
 class Directory:
-    """The endpoints that an installation has on one Redis: a set that it keeps by itself."""
+    """The set of endpoints that an installation has on one Redis."""
 
     def __init__(self, connection: RedisConnection, installation: str) -> None:
         self._connection = connection
-        # An installation's id has no "/", so this is the prefix of no endpoint.
+        # An installation's id has no "/", so no endpoint has this prefix.
         self._key = prefix(installation) + "endpoints"
 
     async def names(self) -> list[str]:
@@ -83,12 +82,12 @@ class Directory:
         return sorted(name.decode() for name in await self._call("SMEMBERS"))
 
     async def add(self, *names: str) -> None:
-        """Enter endpoints."""
+        """Add endpoints."""
         if names:
             await self._call("SADD", *names)
 
     async def remove(self, name: str) -> None:
-        """Strike an endpoint out."""
+        """Remove an endpoint."""
         await self._call("SREM", name)
 
     async def _call(self, verb: str, *words: str) -> list[bytes]:
@@ -101,5 +100,5 @@ class Directory:
 async def send(
     connection: RedisConnection, key: str, *commands: tuple[str, ...]
 ) -> list[RedisError | bytes | int | list[bytes] | None]:
-    """Send plain commands to the server of `key`; error replies are returned. Raises StoreError."""
+    """Send commands to the server of `key`; error replies are returned. Raises StoreUnavailable."""
     return await connection.call(key, plain(commands))

@@ -1,4 +1,4 @@
-"""Subscriptions on a Redis Cluster: one connection for each server, a channel for each endpoint."""
+"""Subscriptions on a Redis Cluster: one connection per server, one channel per endpoint."""
 
 from __future__ import annotations
 
@@ -19,49 +19,49 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.store.redis.connection import RedisConnection
 
-LOOK_SECONDS: Final = 1.0
-"""How soon an endpoint is subscribed to that is new, or whose slot has moved."""
-AT_A_TIME: Final = 20
-"""Endpoints whose server is asked for at once."""
+RESCAN_SECONDS: Final = 1.0
+"""How soon the channel of a new endpoint, or of one whose slot has moved, is subscribed to."""
+CONCURRENT: Final = 20
+"""How many channels are subscribed to concurrently."""
 
 Address = tuple[str, int]
 
 
 class Shards:
-    """Keeps the subscriptions for as long as `run` does; see push.listen."""
+    """The subscriptions, for as long as `run` is awaited; see notifications.listen."""
 
     def __init__(
         self,
         connection: RedisConnection,
-        told: Callable[[str], None],
+        changed: Callable[[str], None],
         lost: Callable[[], None],
         names: Callable[[], Iterable[str]],
     ) -> None:
         self._connection = connection
-        self._told, self._lost, self._names = told, lost, names
+        self._changed, self._lost, self._names = changed, lost, names
         self._servers: dict[Address, AbstractConnection] = {}
-        self._at: dict[str, Address] = {}  # where each endpoint's channel is subscribed to
+        self._at: dict[str, Address] = {}  # the server of each subscription
         self._readers: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Subscribe to what is missing and let go of what is too much, until cancelled."""
+        """Subscribe to missing channels and unsubscribe from unwanted ones, until cancelled."""
         try:
             while True:
                 wanted = set(self._names())
                 for name in self._at.keys() - wanted:
                     await self._drop(name)
                 missing = list(wanted - self._at.keys())
-                some = random.sample(missing, min(AT_A_TIME, len(missing)))
+                some = random.sample(missing, min(CONCURRENT, len(missing)))
                 added = await asyncio.gather(*map(self._add, some))
                 if len(missing) == len(some) or not all(added):
-                    await asyncio.sleep(LOOK_SECONDS)
+                    await asyncio.sleep(RESCAN_SECONDS)
         finally:
             for reader in self._readers:
                 reader.cancel()
             await asyncio.gather(*self._readers, return_exceptions=True)
 
     async def _add(self, name: str) -> bool:
-        """Subscribe to a channel; False, and it stays missing, when its server is away."""
+        """Subscribe to a channel; return False if its server cannot be reached."""
         try:
             fresh = cast("Connection", await self._connection.dedicated(channel(name)))
         except StoreError:
@@ -91,10 +91,10 @@ class Shards:
         try:
             await server.send_command(verb, channel(name))
         except (redis_errors.RedisError, OSError):
-            await server.disconnect(nowait=True)  # which its reader sees
+            await server.disconnect(nowait=True)  # which ends its reader
 
     async def _read(self, address: Address, server: AbstractConnection) -> None:
-        """Pass on what a server says, until it goes or says that a slot is no longer its own."""
+        """Report messages of one server until its connection breaks."""
         names = dict[bytes, str]()
         try:
             while True:
@@ -103,7 +103,7 @@ class Shards:
                     names = {channel(n).encode(): n for n, at in self._at.items() if at == address}
                 name = names.get(where, "")
                 if kind in (b"ssubscribe", b"smessage") and name:
-                    self._told(name)  # before it was subscribed to, something may have happened
+                    self._changed(name)  # a change may have preceded the subscription
                 elif kind == b"sunsubscribe" and self._at.get(name) == address:
                     del self._at[name]  # its slot has moved
         except (redis_errors.RedisError, OSError):

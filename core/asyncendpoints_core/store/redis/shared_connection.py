@@ -1,7 +1,7 @@
-"""One connection to a Redis that many calls share: written in order, answered in order.
+"""One connection to a Redis that many calls share: replies arrive in the order of the commands.
 
-Calls under way at the same time are pipelined without being asked to. A call that is cancelled
-leaves the connection whole, its reply is dropped when it comes.
+Concurrent calls are pipelined implicitly. A cancelled call leaves the connection usable; its reply
+is dropped on arrival.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
 
-class Link:
-    """A connected connection and the futures of the replies it owes."""
+class SharedConnection:
+    """A connected connection and the futures of its pending replies."""
 
     def __init__(self, connection: AbstractConnection) -> None:
         self._connection = connection
-        self._owed: deque[asyncio.Future[Any]] = deque()
+        self._pending: deque[asyncio.Future[Any]] = deque()
         self._loop = asyncio.get_running_loop()
         self._reader = self._loop.create_task(self._read())
         self.broken: Exception | None = None
 
     async def call(self, commands: Sequence[Sequence[bytes]], timeout: float) -> list[Any]:
-        """Send packed commands, and return their replies; an error reply is returned, not raised.
+        """Send packed commands and return their replies; an error reply is returned, not raised.
 
         Raises redis-py's ConnectionError, or its TimeoutError after `timeout` seconds.
         """
         if self.broken is not None:
             raise self.broken
         futures = [self._loop.create_future() for _ in commands]
-        self._owed.extend(futures)
+        self._pending.extend(futures)
         timer = self._loop.call_later(timeout, self._expire)
         try:
-            # Written before anything is awaited, so that replies come in the order of `_owed`.
+            # Written before anything is awaited, so that replies come in the order of _pending.
             packed = [part for command in commands for part in command]
             await self._connection.send_packed_command(packed, check_health=False)
             return [await future for future in futures]
@@ -59,13 +59,13 @@ class Link:
                 except redis_errors.ResponseError as error:
                     reply = error
                 except redis_errors.ConnectionError as error:
-                    # Some error replies are of this class (LOADING, NOAUTH): they answer a call.
+                    # Some error replies have this class too (LOADING, NOAUTH): they answer a call.
                     if error.status_code is None:
                         raise
                     reply = error
-                if not self._owed:
-                    raise redis_errors.ConnectionError("Redis answered what nobody asked")
-                future = self._owed.popleft()
+                if not self._pending:
+                    raise redis_errors.ConnectionError("a reply without a request")
+                future = self._pending.popleft()
                 if not future.done():
                     future.set_result(reply)
         except Exception as error:
@@ -77,14 +77,14 @@ class Link:
     def _break(self, error: Exception) -> None:
         if self.broken is None:
             self.broken = error
-        while self._owed:
-            future = self._owed.popleft()
+        while self._pending:
+            future = self._pending.popleft()
             if not future.done():
                 future.set_exception(error)
         self._reader.cancel()
 
     async def close(self) -> None:
-        """Fail what is under way and close the connection."""
+        """Fail the pending calls and close the connection."""
         self._break(redis_errors.ConnectionError("the connection was closed"))
         await asyncio.gather(self._reader, return_exceptions=True)
         await self._connection.disconnect(nowait=True)

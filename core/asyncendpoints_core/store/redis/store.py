@@ -1,4 +1,4 @@
-"""RedisStore: the Redis adapter of the store's protocol, put together."""
+"""RedisStore: the Redis adapter of the store's protocol."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 class RedisStore(JobVerbs, WorkerVerbs, ReadVerbs, ControlVerbs, OwnerVerbs):
     """One endpoint's store in Redis.
 
-    `source` is a URL, a callable that returns it (read anew for each connection), or a
-    RedisConnection that several stores share and their owner closes. `strict`: an acceptance waits
-    until the disk or a replica has it, where there is one, and a Redis without AOF is refused.
+    `source` is a URL, a callable that returns it (called for each new connection), or a
+    RedisConnection that several stores share and their owner closes. `strict`: `enqueue` waits
+    until the disk or a replica has confirmed the write, and a Redis without AOF is refused.
     """
 
     def __init__(
@@ -46,21 +46,21 @@ class RedisStore(JobVerbs, WorkerVerbs, ReadVerbs, ControlVerbs, OwnerVerbs):
         self._watch = Watch(self._caller, namespace_name)
 
     async def open(self) -> Health:
-        """Connect, check the format version, and say what the server promises."""
+        """Connect, check the format version, and report the server's durability."""
         if self._owned:
             self._caller.connection.open()
         self._caller.closed = False
         self._bell.open()
         self._watch.open()
-        await self._caller.make()
+        await self._caller.create_schema()
         health = await read_health(self._caller, strict=self._strict)
         major = health.version.split(".", 1)[0]
-        # Before 7.0 a cluster knows no sharded channels; every node hears every message then.
+        # Before 7.0 a cluster has no sharded channels; messages then reach every node.
         self._watch.sharded = self._caller.connection.clustered and int(major or 0) >= 7
         return health
 
     async def close(self) -> None:
-        """Let go of the connections that are this store's own."""
+        """Close the connections that this store owns."""
         self._caller.closed = True
         await self._watch.close()
         await self._bell.close()
@@ -68,7 +68,7 @@ class RedisStore(JobVerbs, WorkerVerbs, ReadVerbs, ControlVerbs, OwnerVerbs):
             await self._caller.connection.close()
 
     async def request_notifications(self, seconds: float) -> None:
-        """Have every change of a job told to `push.listen` for a time."""
+        """Have every change of a job published to `notifications.listen` for `seconds`."""
         kind = b"s" if self._watch.sharded else b"p"
         await self._caller.run("watch", kind, b"%d" % (seconds * 1000))
 
@@ -78,7 +78,7 @@ class RedisStore(JobVerbs, WorkerVerbs, ReadVerbs, ControlVerbs, OwnerVerbs):
 
 
 async def read_stats(stores: Sequence[RedisStore]) -> list[Stats | StoreError]:
-    """Read the figures of several stores; those on one connection in one go."""
+    """Read the figures of several stores; calls on one connection are pipelined."""
 
     async def one(store: RedisStore) -> Stats | StoreError:
         try:

@@ -1,7 +1,4 @@
-"""A Redis user for each endpoint: its own keys and channel, and only the commands the store uses.
-
-Also the URL that such a user connects by.
-"""
+"""A Redis user per endpoint, restricted to its keys, its channel and the commands of the store."""
 
 from __future__ import annotations
 
@@ -16,8 +13,8 @@ from asyncendpoints_core.store.redis.ownership import send
 if TYPE_CHECKING:
     from asyncendpoints_core.store.redis.connection import RedisConnection
 
-# What the scripts call, and what the connection itself needs; nothing that lists, scans or tells
-# of other keys, and no administration. INFO shows figures of the whole server, no keys.
+# What the scripts and the connection need; nothing that lists or scans other keys, and no
+# administration. INFO shows figures of the whole server but no keys.
 COMMANDS: Final = (
     *("auth", "blpop", "del", "eval", "evalsha", "get", "hdel", "hello", "hexists", "hget"),
     *("hgetall", "hincrby", "hlen", "hmget", "hset", "info", "llen", "lpush", "persist"),
@@ -26,30 +23,30 @@ COMMANDS: Final = (
     *("zlexcount", "zrange", "zrangebylex", "zrangebyscore", "zrank", "zrem"),
     *("zremrangebyrank", "zremrangebyscore", "zrevrange", "zrevrank", "zscan", "zscore"),
 )
-# Waits for the disk (durability: strict).
+# Waits for the disk (`durability: strict`).
 _WAITAOF: Final = "waitaof"
-# The map of a cluster, what the client of one asks of it, and sharded channels.
+# The slot map of a cluster, what redis-py's client sends, and sharded channels.
 CLUSTERED: Final = ("asking", "cluster|slots", "cluster|shards", "command")
 _SHARDED: Final = ("spublish", "ssubscribe")
 # Older servers refuse a rule that names one of these; WAITAOF is of 7.2.
 _SINCE_7: Final = (_WAITAOF, "cluster|shards", *_SHARDED)
 
 
-class TenantsForbidden(Exception):
+class UsersForbidden(Exception):
     """The server does not let the operator manage users."""
 
 
-class _RuleRefused(TenantsForbidden):
+class _RuleRefused(UsersForbidden):
     """The server does not accept the command as it is."""
 
 
 def user_of(namespace_name: str) -> str:
-    """Return the name of an endpoint's user. Neither part of `namespace/name` has a dot."""
+    """Return the name of an endpoint's user; neither part of `namespace/name` contains a dot."""
     return f"aep.{namespace_name.replace('/', '.')}"
 
 
 def url_of(url: str, namespace_name: str, password: str) -> str:
-    """Return `url` with the endpoint's user in place of its own."""
+    """Return `url` with the credentials of the endpoint's user."""
     parts = urlsplit(url)
     hosts = parts.netloc.rpartition("@")[2]
     user = f"{quote(user_of(namespace_name), safe='')}:{quote(password, safe='')}"
@@ -57,12 +54,12 @@ def url_of(url: str, namespace_name: str, password: str) -> str:
 
 
 async def ensure_user(connection: RedisConnection, namespace_name: str, password: str) -> None:
-    """Make or renew an endpoint's user, on each server of a cluster: they tell each other nothing
-    of users. Raises TenantsForbidden, or StoreError.
+    """Create or update an endpoint's user on each server of a cluster, which does not replicate
+    users. Raises UsersForbidden or StoreError.
     """
     own = prefix(namespace_name)
     rules = ["reset", "on", f">{password}", f"~{own}*", "resetchannels", f"&{own}*"]
-    await send(connection, own, ("PING",))  # connects, so that its kind is known
+    await send(connection, own, ("PING",))  # connects, so that `clustered` is known
     allowed = [*COMMANDS, _WAITAOF]
     allowed += [*CLUSTERED, *_SHARDED] if connection.clustered else []
     for left_out in ((), (_WAITAOF,), _SINCE_7):
@@ -76,7 +73,7 @@ async def ensure_user(connection: RedisConnection, namespace_name: str, password
 
 
 async def users(connection: RedisConnection) -> frozenset[str]:
-    """Return the names of the users that every server knows. Raises as `ensure_user` does."""
+    """Return the users that exist on every server. Raises as `ensure_user` does."""
     found = []
     for (reply,) in await _everywhere(connection, prefix("users"), ("ACL", "USERS")):
         if isinstance(reply, Exception):
@@ -86,13 +83,13 @@ async def users(connection: RedisConnection) -> frozenset[str]:
 
 
 async def delete_user(connection: RedisConnection, namespace_name: str) -> None:
-    """Take an endpoint's user away; its connections end. Raises as `ensure_user` does."""
+    """Delete an endpoint's user and its connections. Raises as `ensure_user` does."""
     own = prefix(namespace_name)
     await _acl(connection, own, ("ACL", "DELUSER", user_of(namespace_name)))
 
 
 async def _acl(connection: RedisConnection, key: str, command: tuple[str, ...]) -> None:
-    """Run an ACL command and have the servers keep it, where they keep users in a file."""
+    """Run an ACL command, and save the users on servers that have a file for them."""
     for reply, _ in await _everywhere(connection, key, command, ("ACL", "SAVE")):
         if isinstance(reply, Exception):
             raise _refusal(connection, reply) from reply
@@ -101,9 +98,9 @@ async def _acl(connection: RedisConnection, key: str, command: tuple[str, ...]) 
 async def _everywhere(
     connection: RedisConnection, key: str, *commands: tuple[str, ...]
 ) -> list[list[Any]]:
-    """Return the replies of each server, of which only a cluster has several."""
-    first = await send(connection, key, *commands)  # connects, so that its kind is known
-    return await connection.call_everyone(plain(commands)) if connection.clustered else [first]
+    """Return the replies of each server of a cluster, or of the one server."""
+    first = await send(connection, key, *commands)
+    return await connection.call_all_servers(plain(commands)) if connection.clustered else [first]
 
 
 def _refusal(connection: RedisConnection, reply: Exception) -> Exception:
@@ -111,5 +108,5 @@ def _refusal(connection: RedisConnection, reply: Exception) -> Exception:
         case "ERR":
             return _RuleRefused(reply_text(reply))
         case "NOPERM":
-            return TenantsForbidden(reply_text(reply))
+            return UsersForbidden(reply_text(reply))
     return connection.store_error(reply)

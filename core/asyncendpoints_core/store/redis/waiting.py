@@ -1,4 +1,4 @@
-"""What blocks: the wait for the doorbell, the watch of changes. Each on connections of its own."""
+"""Blocking calls on dedicated connections: the wait for a wake-up, the watch of changes."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ if TYPE_CHECKING:
 WATCH_MS: Final = 30_000
 RENEW_SECONDS: Final = 10.0
 RECONNECT_SECONDS: Final = (0.1, 5.0)
-# How much longer than the wait itself the answer to a blocking pop may take.
+# How much longer than the wait itself the reply to a blocking pop may take.
 GRACE_SECONDS: Final = 2.0
-# Redis before 7.0 rounds the time of a pop down to milliseconds, and 0 is for ever.
+# Redis before 7.0 rounds the timeout of a pop down to milliseconds, and 0 means no timeout.
 SHORTEST_SECONDS: Final = 0.002
 _FAULTS: Final = (redis_errors.RedisError, OSError)
 
 
 class Doorbell:
-    """The waits of one store's workers; a connection is kept for the next wait."""
+    """The waits of one store's workers; idle connections are kept for the next wait."""
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
-        self._spare: list[AbstractConnection] = []
+        self._idle: list[AbstractConnection] = []
         self._busy: set[AbstractConnection] = set()
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._forwarding: set[asyncio.Task[None]] = set()
         self._closed = False
-        # Workers that were rung and have not claimed since: a refusal passes the ring on.
+        # Workers that were woken and have not claimed since: a refused claim forwards the wake-up.
         self.rung: set[str] = set()
 
     def open(self) -> None:
-        """Let waits begin, again after `close`."""
+        """Allow waits, also after `close`."""
         self._closed = False
 
     async def wait(self, worker: str, timeout_ms: int, then: bytes = b"") -> Any:
-        """Sleep until a ring or the time is over; return whether it rang, as True or None.
+        """Wait for a wake-up; return True, or None if there was none in time.
 
-        With `then`, a packed command, return what that answers once the wait is over; None when
-        `worker` may not wait or the command was refused.
+        With `then`, a packed command, return its reply once the wait is over, or None if `worker`
+        must not wait or the command was refused.
         """
         if timeout_ms <= 0:
             return None
@@ -65,21 +65,21 @@ class Doorbell:
         try:
             answer = await self._listen(max(SHORTEST_SECONDS, left), then)
         except asyncio.CancelledError:
-            self._leave(worker)
+            self._forward(worker)
             raise
         if answer is not None:
             self.rung.add(worker)
         return answer
 
     async def _listen(self, seconds: float, then: bytes) -> Any:
-        """Take a ring off the list, on a connection kept from an earlier wait if it still works."""
-        if self._spare:
+        """Pop a wake-up, on a connection kept from an earlier wait if it still works."""
+        if self._idle:
             try:
-                return await self._pop(self._spare.pop(), seconds, then)
+                return await self._pop(self._idle.pop(), seconds, then)
             except TimeoutError as error:
                 raise self._caller.connection.store_error(error) from error
             except _FAULTS as error:
-                # Its server has gone or moved since; `then` may have run there.
+                # The kept connection broke, or its server moved; `then` may have run there.
                 if then:
                     raise self._caller.connection.store_error(error) from error
         try:
@@ -102,7 +102,7 @@ class Doorbell:
         finally:
             self._busy.discard(connection)
             if whole and not self._closed:
-                self._spare.append(connection)
+                self._idle.append(connection)
             else:
                 await connection.disconnect(nowait=True)
         return answer if then or answer is None else True
@@ -112,29 +112,29 @@ class Doorbell:
             raise StoreUnavailable("the store was closed")
         return await self._caller.connection.dedicated(self._caller.prefix + "meta")
 
-    def _leave(self, worker: str) -> None:
-        """Pass on a ring that may have been taken and not heard."""
+    def _forward(self, worker: str) -> None:
+        """Forward a wake-up that may have been popped without its reply being read."""
 
-        async def leave() -> None:
+        async def forward() -> None:
             with suppress(StoreError):
                 await self._caller.run("leave", worker.encode())
 
-        task = asyncio.get_running_loop().create_task(leave())
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+        task = asyncio.get_running_loop().create_task(forward())
+        self._forwarding.add(task)
+        task.add_done_callback(self._forwarding.discard)
 
     async def close(self) -> None:
         """End every wait with StoreUnavailable."""
         self._closed = True
-        if self._leaving:
-            await asyncio.wait(set(self._leaving), timeout=1)
-        for connection in (*self._spare, *self._busy):
+        if self._forwarding:
+            await asyncio.wait(set(self._forwarding), timeout=1)
+        for connection in (*self._idle, *self._busy):
             await connection.disconnect(nowait=True)
-        self._spare.clear()
+        self._idle.clear()
 
 
 async def _answer(connection: AbstractConnection) -> Any:
-    """Read the reply to what was sent behind a pop; None is an error of the server's."""
+    """Read the reply to the command behind a pop; None for an error reply."""
     try:
         return await connection.read_response(timeout=math.inf, disconnect_on_error=False)
     except redis_errors.ResponseError:
@@ -142,7 +142,7 @@ async def _answer(connection: AbstractConnection) -> Any:
 
 
 class Watch:
-    """The events of one endpoint, one connection for each who watches."""
+    """The events of one endpoint, one connection per watcher."""
 
     def __init__(self, caller: Caller, namespace_name: str) -> None:
         self._caller = caller
@@ -151,7 +151,7 @@ class Watch:
         self.sharded = False
 
     def open(self) -> None:
-        """Let watches begin, again after `close`."""
+        """Allow watches, also after `close`."""
         self._closed = asyncio.Event()
 
     async def close(self) -> None:
@@ -184,7 +184,7 @@ class Watch:
             yield item
 
     async def _subscribe(self) -> AbstractConnection:
-        """Subscribe, then say that somebody listens: from then on nothing is missed."""
+        """Subscribe, then set the watch key: from then on no event is missed."""
         if self._closed.is_set():
             raise StoreUnavailable("the store was closed")
         caller = self._caller
@@ -193,7 +193,7 @@ class Watch:
             verb = "SSUBSCRIBE" if self.sharded else "SUBSCRIBE"
             await connection.send_command(verb, self._channel)
             await asyncio.wait_for(connection.read_response(timeout=math.inf), GRACE_SECONDS)
-            await self._say()
+            await self._set_watch_key()
         except BaseException as error:
             await connection.disconnect(nowait=True)
             if isinstance(error, (*_FAULTS, TimeoutError)):
@@ -201,7 +201,7 @@ class Watch:
             raise
         return connection
 
-    async def _say(self) -> None:
+    async def _set_watch_key(self) -> None:
         kind = b"s" if self.sharded else b"p"
         await self._caller.run("watch", kind, b"%d" % WATCH_MS)
 
@@ -209,7 +209,7 @@ class Watch:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             with suppress(StoreError):
-                await self._say()
+                await self._set_watch_key()
 
     async def _read(
         self, connection: AbstractConnection, queue: asyncio.Queue[Event | Exception]
@@ -266,7 +266,7 @@ class Watch:
 
 
 def _put(queue: asyncio.Queue[Event | Exception], event: Event | Exception) -> None:
-    """Hand an event on; a watcher that falls behind is told to read anew."""
+    """Queue an event; a watcher that falls behind gets an event without a job instead."""
     if queue.full():
         while not queue.empty():
             queue.get_nowait()

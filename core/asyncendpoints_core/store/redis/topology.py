@@ -1,8 +1,8 @@
-"""Where a Redis is: URL forms, and how to open a connection to the master that serves a key.
+"""The servers of a Redis by its URL, and connections to the master that serves a key.
 
 URL forms: redis:// rediss:// unix:// as redis-py has them; redis+cluster:// rediss+cluster:// with
 `host:port,host:port`; redis+sentinel:// rediss+sentinel:// with `host:port,host:port/service/db`.
-No message made here shows a URL's credentials.
+Messages never show the credentials of a URL.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ CONNECT_SECONDS: Final = 5.0
 DEFAULT_PORT: Final = 6379
 
 
-async def _greet(connection: AbstractConnection) -> None:
-    """Log in and choose the database: redis-py would wait for the answers without end."""
+async def _log_in(connection: AbstractConnection) -> None:
+    """Log in and select the database: redis-py would wait for the replies without a limit."""
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             await connection.on_connect()
     except TimeoutError as error:
         await connection.disconnect(nowait=True)
-        raise redis_errors.TimeoutError("it took the connection and does not answer") from error
+        raise redis_errors.TimeoutError("no reply to the login") from error
 
 
-# No retry and no reply timeout of redis-py's own: link.py and connection.py decide on both.
+# redis-py neither retries nor limits replies: connection.py and shared_connection.py do.
 _OPTIONS: Final[dict[str, Any]] = {
     "protocol": 2,
     "socket_timeout": None,
@@ -54,40 +54,40 @@ _OPTIONS: Final[dict[str, Any]] = {
     "health_check_interval": 0,
     "decode_responses": False,
     "driver_info": None,
-    "redis_connect_func": _greet,
+    "redis_connect_func": _log_in,
 }
-# What redis-py's client of a cluster decides itself, for its own connections.
-_OWN: Final = ("socket_timeout", "redis_connect_func")
+# Options that redis-py's cluster client sets itself for its own connections.
+_NOT_FOR_CLIENT: Final = ("socket_timeout", "redis_connect_func")
 
 
-class Place(Protocol):
-    """Knows which server serves a key."""
+class Topology(Protocol):
+    """Knows which server serves a key, and makes connections that are not connected yet."""
 
     clustered: bool
 
     async def open(self, key: str) -> tuple[str, AbstractConnection]:
-        """Return the name of the key's server, and a connection to it (not yet connected)."""
+        """Return the name of the key's server and a connection to it."""
         ...
 
-    def at(self, host: str, port: int) -> AbstractConnection:
-        """Return a connection to one server of a cluster (not yet connected)."""
+    def connect_to(self, host: str, port: int) -> AbstractConnection:
+        """Return a connection to one server of a cluster."""
         ...
 
-    async def everyone(self) -> list[AbstractConnection]:
-        """Return a connection to each server of a cluster, replicas too (not yet connected)."""
+    async def all_servers(self) -> list[AbstractConnection]:
+        """Return a connection to each server of a cluster, replicas included."""
         ...
 
-    async def forget(self) -> None:
-        """Ask again who serves what: a server has moved."""
+    async def refresh(self) -> None:
+        """Look up the servers again before the next connection."""
         ...
 
     async def close(self) -> None:
-        """Let go of what was needed to find out."""
+        """Close what the look-up uses."""
         ...
 
 
-class Single:
-    """One server, or a Sentinel's master: the pool's connections find it themselves."""
+class SingleServer:
+    """One server, or a Sentinel's master: the pool's connections look it up themselves."""
 
     clustered = False
 
@@ -98,16 +98,16 @@ class Single:
         """Return a new connection."""
         return "", self._pool.make_connection()
 
-    def at(self, host: str, port: int) -> AbstractConnection:
-        """Only a cluster sends its clients to other servers."""
-        raise ConnectionError(f"a server that is no cluster names another: {host}:{port}")
+    def connect_to(self, host: str, port: int) -> AbstractConnection:
+        """Raise: only a cluster redirects to other servers."""
+        raise ConnectionError(f"redirected to {host}:{port} by a server that is not in a cluster")
 
-    async def everyone(self) -> list[AbstractConnection]:
-        """There is one."""
+    async def all_servers(self) -> list[AbstractConnection]:
+        """Return a connection to the one server."""
         return [self._pool.make_connection()]
 
-    async def forget(self) -> None:
-        """Nothing is remembered."""
+    async def refresh(self) -> None:
+        """Do nothing: every connection looks the server up."""
 
     async def close(self) -> None:
         """Close the connections to the Sentinels."""
@@ -116,7 +116,7 @@ class Single:
 
 
 class Cluster:
-    """A Redis Cluster: redis-py's client keeps the map of slots."""
+    """A Redis Cluster: redis-py's client keeps the slot map."""
 
     clustered = True
 
@@ -126,20 +126,20 @@ class Cluster:
         self._reading = asyncio.Lock()
 
     async def open(self, key: str) -> tuple[str, AbstractConnection]:
-        """Return a new connection to the master of `key`."""
-        client = await self._known()
+        """Return a connection to the master of `key`."""
+        client = await self._client_of_map()
         node = client.get_node_from_key(key)
         if node is None:
-            await self.forget()
+            await self.refresh()
             raise ConnectionError("no node of the cluster serves the endpoint's slot")
-        return node.name, self.at(node.host, int(node.port))
+        return node.name, self.connect_to(node.host, int(node.port))
 
-    async def everyone(self) -> list[AbstractConnection]:
-        """Return a new connection to each master and replica."""
-        client = await self._known()
-        return [self.at(node.host, int(node.port)) for node in client.get_nodes()]
+    async def all_servers(self) -> list[AbstractConnection]:
+        """Return a connection to each master and replica."""
+        client = await self._client_of_map()
+        return [self.connect_to(node.host, int(node.port)) for node in client.get_nodes()]
 
-    async def _known(self) -> RedisCluster:
+    async def _client_of_map(self) -> RedisCluster:
         async with self._reading:
             return self._client or await self._read_map()
 
@@ -147,7 +147,7 @@ class Cluster:
         client = RedisCluster(
             startup_nodes=[ClusterNode(host, port) for host, port in self._nodes],
             retry=Retry(NoBackoff(), 0),
-            **{k: v for k, v in self._options.items() if k not in _OWN},
+            **{k: v for k, v in self._options.items() if k not in _NOT_FOR_CLIENT},
         )
         try:
             await client.initialize()
@@ -157,43 +157,45 @@ class Cluster:
         self._client = client
         return client
 
-    def at(self, host: str, port: int) -> AbstractConnection:
-        """Return a new connection to one of its servers."""
+    def connect_to(self, host: str, port: int) -> AbstractConnection:
+        """Return a connection to one server."""
         options = {**self._options, **_OPTIONS, "host": host, "port": port}
         kind = SSLConnection if options.pop("ssl", False) else Connection
         return kind(retry=Retry(NoBackoff(), 0), **options)
 
-    async def forget(self) -> None:
-        """Read the map of slots again before the next connection."""
+    async def refresh(self) -> None:
+        """Drop the client, so that the next connection reads the slot map again."""
         async with self._reading:
             client, self._client = self._client, None
             if client is not None:
                 await client.aclose()
 
     async def close(self) -> None:
-        """Close the client that reads the map of slots."""
-        await self.forget()
+        """Close the client that has the slot map."""
+        await self.refresh()
 
 
-def place_of(url: str) -> Place:
-    """Return what finds the servers of `url`. Raises UsageError for a URL that is none."""
+def topology_of(url: str) -> Topology:
+    """Return the topology of `url`. Raises UsageError for a URL that is not valid."""
     scheme = urlsplit(url).scheme
     try:
         if scheme in ("redis", "rediss", "unix"):
-            return Single(ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **_OPTIONS))
+            return SingleServer(
+                ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **_OPTIONS)
+            )
         if scheme in ("redis+cluster", "rediss+cluster"):
             return Cluster(*_hosts(url))
         if scheme in ("redis+sentinel", "rediss+sentinel"):
             return _sentinel(url)
     except (ValueError, TypeError) as error:
-        raise UsageError(f"the Redis URL {hide(url)} is not valid") from error
+        raise UsageError(f"the Redis URL {redact_url(url)} is not valid") from error
     raise UsageError(
-        f"the Redis URL {hide(url)} must begin with redis://, rediss://, unix://, redis+cluster://"
+        f"the Redis URL {redact_url(url)} must begin with redis://, rediss://, unix://, redis+cluster://"
         " or redis+sentinel://"
     )
 
 
-def hide(url: str) -> str:
+def redact_url(url: str) -> str:
     """Return `url` with its password as `***`, for messages."""
     parts = urlsplit(url)
     userinfo, at, hosts = parts.netloc.rpartition("@")
@@ -206,7 +208,7 @@ def hide(url: str) -> str:
 
 
 def _hosts(url: str) -> tuple[list[tuple[str, int]], dict[str, Any]]:
-    """Split the host list off, and let redis-py read everything else of the URL."""
+    """Return the hosts, and the options that redis-py reads from the rest of the URL."""
     parts = urlsplit(url)
     userinfo, at, hosts = parts.netloc.rpartition("@")
     addresses = []
@@ -227,7 +229,7 @@ def _hosts(url: str) -> tuple[list[tuple[str, int]], dict[str, Any]]:
     return addresses, options
 
 
-def _sentinel(url: str) -> Single:
+def _sentinel(url: str) -> SingleServer:
     addresses, options = _hosts(url)
     service, _, db = unquote(urlsplit(url).path).strip("/").partition("/")
     if not service:
@@ -242,4 +244,4 @@ def _sentinel(url: str) -> Single:
         guard["ssl"] = True
     sentinel = Sentinel(addresses, sentinel_kwargs={**common, **guard})
     options.update(db=int(db or 0), retry=Retry(NoBackoff(), 0))
-    return Single(SentinelConnectionPool(service, sentinel, **options), sentinel.sentinels)
+    return SingleServer(SentinelConnectionPool(service, sentinel, **options), sentinel.sentinels)

@@ -36,9 +36,6 @@ class GatewayConfig:
     routes: tuple[RouteConfig, ...]
     mount: str
     base: str
-    max_attempts: int
-    max_depth: int
-    max_bytes: int
     max_body: int
     max_head: int
     max_waiters: int
@@ -48,7 +45,7 @@ class GatewayConfig:
     @classmethod
     def of(cls, endpoint: AsyncEndpoint, mount: str = "") -> GatewayConfig:
         """Return the configuration of `endpoint`, mounted below `mount`."""
-        spec, gateway, policy = endpoint.spec, endpoint.spec.gateway, endpoint.spec.policy()
+        spec, gateway = endpoint.spec, endpoint.spec.gateway
         routes = tuple(
             RouteConfig(
                 path=route.path,
@@ -64,9 +61,6 @@ class GatewayConfig:
             routes=routes,
             mount=mount,
             base=gateway.base_path + mount,
-            max_attempts=policy.retry.max_attempts,
-            max_depth=policy.max_depth,
-            max_bytes=policy.max_bytes,
             max_body=gateway.max_body_bytes,
             max_head=gateway.max_header_bytes,
             max_waiters=gateway.max_waiters,

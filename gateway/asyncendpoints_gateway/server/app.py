@@ -13,7 +13,6 @@ from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import StoreError, StoreUnavailable
 from asyncendpoints_core.resource.path_templates import Malformed, Match, MethodNotAllowed, Router
@@ -32,6 +31,7 @@ from asyncendpoints_gateway.intake.batcher import Batcher
 from asyncendpoints_gateway.intake.long_poll import Hub
 from asyncendpoints_gateway.intake.retry_after import Sampler
 from asyncendpoints_gateway.intake.store_calls import StoreCalls
+from asyncendpoints_gateway.intake.store_policy import StorePolicy
 from asyncendpoints_gateway.metrics import Metrics
 from asyncendpoints_gateway.views.jobs import JobViews
 from asyncendpoints_gateway.views.pages import Pages
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("asyncendpoints.gateway")
 
-RECONNECT_SECONDS: Final = (0.5, 2.0)
 JOB_OVERHEAD: Final = 1_024
 """Bytes of a job in a call to the store in addition to its body: path, query, headers."""
 
@@ -87,9 +86,7 @@ class Gateway:
         """
         self.endpoint = endpoint
         self.guard = guard
-        self.connected = asyncio.Event()
         self._store = store
-        self._owns_policy = owns_policy
         self._tasks: list[asyncio.Task[None]] = []
         self._calls = StoreCalls()
         self._time = time = time or SystemTime()
@@ -103,6 +100,7 @@ class Gateway:
         self._lookup: Batcher[JobId, Found] = Batcher(store.get, self.metrics.batch_of("get"))
         self.hub = Hub(store, self._lookup.request, config.max_waiters, time)
         self.sampler = Sampler(store, self.metrics.stats, time)
+        self.policy = StorePolicy(endpoint, store, time, owned=owns_policy)
         self.router: Router[RouteConfig] = Router(config.routes)
         kept = {name for route in config.routes for name in route.keep}
         self.cors = cors.Cors(config.origins, kept)
@@ -111,14 +109,16 @@ class Gateway:
     def _serve(self, config: GatewayConfig) -> None:
         """Create the views, whose links depend on the mount."""
         self.config = config
-        self.responses = JobResponses(config, self.sampler)
+        self.responses = JobResponses(config, self.sampler, self.policy)
         self.submit = SubmitView(
-            config,
+            config.max_body,
+            self.policy,
             self.enqueue,
             self.hub,
             lambda job_id: self._calls.run(self._store.result(job_id)),
             self.responses,
             self.metrics,
+            self._time,
         )
         self._events = EventView(self.hub, self.responses, self._time)
         self._jobs = JobViews(config, self._store, self._calls, self.hub, self.responses)
@@ -130,14 +130,14 @@ class Gateway:
 
     def is_ready(self) -> bool:
         """Whether the store was reached once since the start; later outages do not count."""
-        return self.connected.is_set()
+        return self.policy.connected.is_set()
 
     def start(self) -> None:
         """Start to connect to the store, for as long as it takes, and to measure."""
         if not self._tasks:
             loop = asyncio.get_running_loop()
             self._tasks = [
-                loop.create_task(self._connect()),
+                loop.create_task(self.policy.run()),
                 loop.create_task(self.sampler.run()),
             ]
 
@@ -155,28 +155,6 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
-
-    async def _connect(self) -> None:
-        store, policy = self._store, self.endpoint.spec.policy()
-        logged, backoff = False, Backoff(*RECONNECT_SECONDS)
-        while True:
-            try:
-                health = await store.open()
-                await store.configure(policy, overwrite=self._owns_policy)
-                if self._owns_policy:
-                    await (store.pause() if self.endpoint.spec.suspend else store.resume())
-            except StoreUnavailable as error:
-                if not logged:
-                    log.warning("waiting for the store: %s", error)
-                    logged = True
-            except StoreError:
-                log.exception("the store cannot be used")
-            else:
-                for warning in health.warnings:
-                    log.warning("the store: %s", warning)
-                self.connected.set()
-                return
-            await self._time.sleep(backoff.next())
 
     async def handle(
         self, request: Request, before_enqueue: BeforeEnqueue | None = None

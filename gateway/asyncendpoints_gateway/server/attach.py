@@ -86,7 +86,7 @@ async def _start(gateway: Gateway, worker: LocalWorker) -> asyncio.Task[None] | 
     """Start the worker once the store is available; after START_SECONDS, in the background."""
 
     async def start() -> None:
-        await gateway.connected.wait()
+        await gateway.policy.connected.wait()
         await worker.start()
 
     task = asyncio.create_task(start())

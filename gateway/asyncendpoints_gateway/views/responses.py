@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.store.replies import Found
     from asyncendpoints_gateway.config import GatewayConfig
     from asyncendpoints_gateway.intake.retry_after import Sampler
+    from asyncendpoints_gateway.intake.store_policy import StorePolicy
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _CACHE: Final = "private, no-cache"
@@ -40,13 +41,13 @@ def gone() -> Problem:
 
 
 class JobResponses:
-    """Builds responses; the sampler estimates their Retry-After."""
+    """Builds responses. `sampler` estimates their Retry-After; `policy` has the queue's limits."""
 
-    def __init__(self, config: GatewayConfig, sampler: Sampler) -> None:
+    def __init__(self, config: GatewayConfig, sampler: Sampler, policy: StorePolicy) -> None:
         """Build responses for the endpoint of `config`."""
         self._base = config.base
         self._sampler = sampler
-        self._limits = f"{config.max_depth} jobs or {config.max_bytes} bytes"
+        self._policy = policy
 
     def location(self, job: Job) -> str:
         """Return a job's URL path."""
@@ -115,9 +116,11 @@ class JobResponses:
         """Return the 429; its Retry-After estimates when the next job leaves the queue."""
         estimate = self._sampler.estimate
         seconds = max(1, min(3_600, round(estimate.until_done(0) - estimate.run_seconds)))
+        policy = self._policy.current
+        limits = f"{policy.max_depth} jobs or {policy.max_bytes} bytes"
         return Problem(
             "queue-full",
-            f"queue limit reached ({self._limits}); retry after {seconds} s",
+            f"queue limit reached ({limits}); retry after {seconds} s",
             headers={"Retry-After": str(seconds)},
         )
 

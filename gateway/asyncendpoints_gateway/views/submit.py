@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -24,14 +23,16 @@ from asyncendpoints_gateway.views.responses import existing
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.jobs.records import Job, Result
     from asyncendpoints_core.store.replies import Enqueued
-    from asyncendpoints_gateway.config import GatewayConfig, RouteConfig
+    from asyncendpoints_gateway.config import RouteConfig
     from asyncendpoints_gateway.http.headers import SubmissionHeaders
     from asyncendpoints_gateway.http.messages import Request, Response
     from asyncendpoints_gateway.intake.batcher import Batcher
     from asyncendpoints_gateway.intake.long_poll import Hub
+    from asyncendpoints_gateway.intake.store_policy import StorePolicy
     from asyncendpoints_gateway.metrics import Metrics
     from asyncendpoints_gateway.views.responses import JobResponses
 
@@ -55,21 +56,24 @@ class SubmitView:
 
     def __init__(
         self,
-        config: GatewayConfig,
+        max_body: int,
+        policy: StorePolicy,
         enqueue: Batcher[NewJob, Enqueued],
         hub: Hub,
         read_result: ReadResult,
         responses: JobResponses,
         metrics: Metrics,
+        time: TimeSource,
     ) -> None:
         """Submit through `enqueue`; `hub` and `read_result` serve `Prefer: wait`."""
-        self._max_body = config.max_body
-        self._max_attempts = config.max_attempts
+        self._max_body = max_body
+        self._policy = policy
         self._enqueue = enqueue
         self._hub = hub
         self._read_result = read_result
         self._responses = responses
         self._metrics = metrics
+        self._time = time
 
     async def submit(
         self,
@@ -128,10 +132,10 @@ class SubmitView:
                 priority = read.priority(value)
             idempotency = _idempotency(headers, stored)
         return NewJob(
-            ids.new(time.time_ns() // 1_000_000),
+            ids.new(self._time.now_ms()),
             route.job,
             stored,
-            self._max_attempts,
+            self._policy.max_attempts,
             priority,
             delay_ms,
             ttl_ms,

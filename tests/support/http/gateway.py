@@ -195,7 +195,7 @@ async def serving(
     )
     await server.start()
     try:
-        await asyncio.wait_for(server.gateway.connected.wait(), 20)
+        await asyncio.wait_for(server.gateway.policy.connected.wait(), 20)
         async with aiohttp.ClientSession() as session:
             yield Site(server, store, session)
     finally:

@@ -79,7 +79,7 @@ async def test_every_command_is_answered_as_the_page_says(handlers: Path) -> Non
     server = Server(described, store, Settings(http_port=0), owns_policy=True)
     worker = LocalWorker(described, store, folders=[handlers])
     await server.start()
-    await server.gateway.connected.wait()
+    await server.gateway.policy.connected.wait()
     await worker.start()
     examples = _examples()
     script = "set -euo pipefail\n" + "\n".join(

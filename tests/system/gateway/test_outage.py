@@ -168,7 +168,7 @@ async def test_not_ready_until_the_store_was_reached_once() -> None:
             async with session.post(f"{server.url}/reports/7") as response:
                 assert response.status == 503
             store.away = False
-            await asyncio.wait_for(server.gateway.connected.wait(), 20)
+            await asyncio.wait_for(server.gateway.policy.connected.wait(), 20)
             async with session.post(f"{server.url}/reports/7") as response:
                 assert response.status == 202
     finally:

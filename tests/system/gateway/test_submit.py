@@ -519,8 +519,12 @@ async def test_a_full_queue_is_429_decided_atomically(store: Store) -> None:
         assert sorted(answer.status for answer in answers) == [202] * 10 + [429] * 30
         for answer in answers:
             if answer.status == 429:
-                answer.problem("queue-full", 429)
-                assert 1 <= int(answer.headers["Retry-After"]) <= 3_600
+                problem = answer.problem("queue-full", 429)
+                seconds = int(answer.headers["Retry-After"])
+                assert 1 <= seconds <= 3_600
+                assert problem["detail"] == (
+                    f"queue limit reached (10 jobs or 1073741824 bytes); retry after {seconds} s"
+                )
 
 
 async def test_scheduled_jobs_count_and_running_ones_do_not(store: Store) -> None:

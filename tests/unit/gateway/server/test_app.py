@@ -55,7 +55,7 @@ class Plain:
 async def gateway() -> AsyncIterator[Gateway]:
     running = Gateway(endpoint(), MemoryStore(), owns_policy=True)
     running.start()
-    await running.connected.wait()
+    await running.policy.connected.wait()
     yield running
     await running.stop()
 

@@ -1,0 +1,30 @@
+"""The table of problems."""
+
+from asyncendpoints_gateway.http.problems import TABLE
+
+
+def test_the_table_of_problems_is_the_contracts() -> None:
+    assert {name: kind.status for name, kind in TABLE.items()} == {
+        "malformed-body": 400,
+        "invalid-header": 400,
+        "invalid-query": 400,
+        "unauthorized": 401,
+        "forbidden": 403,
+        "not-found": 404,
+        "job-not-found": 404,
+        "method-not-allowed": 405,
+        "job-failed": 409,
+        "job-canceled": 409,
+        "job-final": 409,
+        "not-retryable": 409,
+        "job-gone": 410,
+        "body-too-large": 413,
+        "uri-too-long": 414,
+        "unsupported-media-type": 415,
+        "invalid-body": 422,
+        "idempotency-mismatch": 422,
+        "queue-full": 429,
+        "headers-too-large": 431,
+        "internal": 500,
+        "store-unavailable": 503,
+    }

@@ -1,0 +1,29 @@
+"""The parsers of query strings."""
+
+from contextlib import suppress
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncendpoints_core.jobs.states import State
+from asyncendpoints_gateway.http import queries
+from asyncendpoints_gateway.http.problems import Problem
+
+
+@given(st.text(max_size=60))
+def test_a_query_is_read_or_refused(raw: str) -> None:
+    for read in (queries.parse, queries.check_utf8):
+        with suppress(Problem):
+            read(raw)
+
+
+def test_a_query_is_decoded() -> None:
+    assert queries.parse("state=Que%75ed&x=a+b&y&x=2") == {"state": "Queued", "x": "2", "y": ""}
+    assert queries.wait_seconds({"wait": "99999"}) == 60
+    assert queries.wait_seconds({"wait": "0.5"}) == 0.5
+    assert queries.listing({}) == (None, 50, None)
+    assert queries.listing({"state": "Failed", "limit": "007", "cursor": "a-_Z"}) == (
+        State.FAILED,
+        7,
+        "a-_Z",
+    )

@@ -1,7 +1,7 @@
-"""Recovery and sweep: the one loop that brings back what nobody else will, run by any peer.
+"""Recovery and sweep: releases the jobs of lost workers, promotes, expires and removes jobs.
 
-Supervisors of workers, `run` and the operator all run it, so that none of them is needed. Every
-step may be done by several at once, or be cut off anywhere: the store decides each job once.
+Supervisors of workers, `run` and the operator all run it, so none of them is required. Several may
+run it at once and be interrupted anywhere: the store decides about each job once.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _log = logging.getLogger("asyncendpoints.recovery")
 
 
 class Recovered(msgspec.Struct, frozen=True):
-    """What one round did. `released` counts jobs by what became of them, over all `workers`."""
+    """What one round did. `released` sums up the releases of all `workers`."""
 
     workers: tuple[str, ...] = ()
     released: Released = Released()
@@ -48,13 +48,13 @@ class Recovered(msgspec.Struct, frozen=True):
 
     @property
     def jobs(self) -> int:
-        """How many jobs were taken back from workers that no longer care for them."""
+        """How many jobs were released from lost workers or timed out."""
         taken = self.released
         return taken.requeued + taken.failed + taken.canceled + self.timed_out + self.orphaned
 
 
 async def run_once(store: Store, policy: Policy, random: Random) -> Recovered:
-    """Recover what is lost, then sweep. Raises StoreUnavailable, whatever it did until then."""
+    """Recover, then sweep. Raises StoreUnavailable, possibly after a part of it."""
     found = await store.recover()
     released = Released()
     for worker in found.expired:
@@ -79,7 +79,7 @@ async def run_once(store: Store, policy: Policy, random: Random) -> Recovered:
 
 
 async def release_all(store: Store, worker: str, cause: Cause) -> Released:
-    """End a worker and take back everything it holds, in as many calls as that needs."""
+    """Deregister a worker and release all of its jobs, in as many calls as that needs."""
     total = Released()
     for _ in range(MAX_RELEASE_CALLS):
         released = await store.release_worker(worker, cause)
@@ -90,10 +90,10 @@ async def release_all(store: Store, worker: str, cause: Cause) -> Released:
 
 
 async def release_older(store: Store, pod: str, nonce: str) -> Released:
-    """Take back what earlier supervisors of `pod` left behind (docs/rules.md S4).
+    """Release the jobs of earlier supervisors of `pod` (docs/rules.md S4).
 
-    A supervisor calls it with its own start nonce before it registers its first child: whatever
-    ran under another nonce has ended with its process. Uncharged to the crash budget.
+    A supervisor calls it with its own nonce before it registers its first child: processes started
+    under another nonce have ended. Nothing is charged to the crash budget.
     """
     total = Released()
     for worker in await store.workers():
@@ -103,9 +103,7 @@ async def release_older(store: Store, pod: str, nonce: str) -> Released:
 
 
 def _time_out(overdue: Overdue, retry: RetryPolicy, random: Random) -> Outcome:
-    error = JobError(
-        ErrorCode.EXECUTION_TIMEOUT, "its execution timeout passed unnoticed", retryable=True
-    )
+    error = JobError(ErrorCode.EXECUTION_TIMEOUT, "the execution timeout passed", retryable=True)
     decision = decide(retry, overdue.attempt, overdue.max_attempts, error, random)
     return timed_out(overdue.claim, error, decision.delay_ms)
 
@@ -127,11 +125,10 @@ async def _sweep(store: Store) -> Swept:
 
 
 class RecoveryLoop:
-    """Runs recovery every second, more or less, for as long as `run` is awaited.
+    """Recovers about once a second, for as long as `run` is awaited.
 
-    `policy` is asked anew each round, so that a changed one counts at once; `seen` gets what each
-    round did (metrics, events of the operator). An unreachable store is waited out: nothing can
-    be decided without it, and nothing is.
+    `policy` is called in each round; `seen` gets what each round did (for metrics and Events). An
+    unreachable store is retried in the next round.
     """
 
     def __init__(
@@ -149,37 +146,37 @@ class RecoveryLoop:
         self._random = random
         self._seen = seen
         self._time = time or SystemTime()
-        self._away = False
+        self._unavailable = False
 
     async def run(self) -> None:
         """Run until cancelled."""
         while True:
             await self.step()
-            # Peers that started together must not all come at the same moment.
+            # Jitter, so that peers that started together do not all call at once.
             await self._time.sleep(INTERVAL_SECONDS * (0.75 + 0.5 * self._random()))
 
     async def step(self) -> Recovered | None:
-        """Run one round; None when it could not be done now."""
+        """Run one round; return None if it failed."""
         try:
             done = await run_once(self._store, self._policy(), self._random)
         except StoreUnavailable as error:
-            if not self._away:
-                _log.warning("recovery waits: the store cannot be reached (%s)", error)
-            self._away = True
+            if not self._unavailable:
+                _log.warning("recovery waits for the store: %s", error)
+            self._unavailable = True
             return None
         except Exception:
-            # A defect here must not end recovery for good: the next round may well succeed.
+            # An internal error must not end the loop: the next round may succeed.
             _log.exception("a round of recovery failed")
             return None
-        if self._away:
-            _log.info("recovery goes on: the store can be reached again")
-        self._away = False
+        if self._unavailable:
+            _log.info("recovery goes on: the store is available again")
+        self._unavailable = False
         if done.jobs or done.leases_extended:
             _log.info(
                 "recovered %d jobs of %d workers%s",
                 done.jobs,
                 len(done.workers),
-                ", all terms renewed after an outage" if done.leases_extended else "",
+                ", all leases extended after an outage" if done.leases_extended else "",
             )
         self._seen(done)
         return done

@@ -147,7 +147,7 @@ class MemoryBackend:
         self._clock.advance(ms)
 
     async def waiters(self, count: int) -> None:
-        while len(self._store._bell._idle) < count:  # noqa: ASYNC110 - there is nothing to wait on
+        while len(self._store._doorbell._idle) < count:  # noqa: ASYNC110 - there is nothing to wait on
             await asyncio.sleep(0)
 
     async def spoil(self, job_id: JobId, record: bytes | None) -> None:
@@ -165,7 +165,7 @@ class MemoryBackend:
         return self._store._data.records.get(job_id)
 
     async def set_aside(self, job_id: JobId) -> bytes | None:
-        return self._store._data.aside.get(job_id)
+        return self._store._data.corrupt.get(job_id)
 
     async def preset_fence(self, number: int) -> None:
         self._store._data.fence = number
@@ -179,7 +179,7 @@ class MemoryBackend:
             record = decode_record(stored)
             if isinstance(record, Record):
                 scan.states[job_id], scan.names[job_id] = record.state, record.name
-        for priority, line in data.lines.items():
+        for priority, line in data.ready.items():
             scan.lines[f"ready:{priority.name}"] = line.ids()
         scan.lines |= {"suspects": data.suspects.ids(), "delayed": data.scheduled.ids()}
         scan.lines["running"] = data.running.ids()

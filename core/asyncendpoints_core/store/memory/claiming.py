@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from asyncendpoints_core.store.memory.data import Data, Worker
 
 _H, _N, _L = Priority.HIGH, Priority.NORMAL, Priority.LOW
-# Ten slots, spread evenly; an empty line's slots go to the next one that has something.
-DRAW: Final = (_H, _H, _N, _H, _H, _N, _H, _L, _H, _N)
+# Ten slots, spread evenly; an empty queue's slots go to the next one that has something.
+SHARES: Final = (_H, _H, _N, _H, _H, _N, _H, _L, _H, _N)
 # How many expired, malformed or newer heads one claim looks past.
 LOOK_AHEAD: Final = 100
 
 
 def claim(data: Data, worker_id: str, request: int, limit: int, now: int) -> ClaimBatch:
-    """Hand out up to `limit` jobs to a worker; see Store.claim."""
+    """Claim up to `limit` jobs for a worker; see Store.claim."""
     worker = data.workers.get(worker_id)
     if worker is None or worker.lease_ms <= now:
         raise WorkerGone(f"worker {worker_id} has no live lease")
@@ -34,19 +34,19 @@ def claim(data: Data, worker_id: str, request: int, limit: int, now: int) -> Cla
     if refused:
         return ClaimBatch((), next_due_ms=next_due(data, now), refused=refused)
     promote_due(data, now)
-    drawer = _Drawer(data, now)
-    suspect = drawer.suspect()
+    selection = _Selection(data, now)
+    suspect = selection.suspect()
     if suspect is not None:
         if not data.held.get(worker_id):
-            if data.reserved[0] == worker_id:
-                data.reserved = ("", 0)
-            return _hand_out(data, worker, request, [suspect], now, more=drawer.more())
-        if data.reserved[1] <= now or data.reserved[0] == worker_id:
-            if data.reserved[1] <= now:
-                data.reserved = (worker_id, now + data.rules.lease_ms)
-            return _batch(data, now, (), stop_claiming=True, more=drawer.more())
-    records = drawer.draw(min(limit, MAX_BATCH))
-    return _hand_out(data, worker, request, records, now, more=drawer.more())
+            if data.exclusive[0] == worker_id:
+                data.exclusive = ("", 0)
+            return _grant(data, worker, request, [suspect], now, more=selection.more())
+        if data.exclusive[1] <= now or data.exclusive[0] == worker_id:
+            if data.exclusive[1] <= now:
+                data.exclusive = (worker_id, now + data.rules.lease_ms)
+            return _batch(data, now, (), stop_claiming=True, more=selection.more())
+    records = selection.take(min(limit, MAX_BATCH))
+    return _grant(data, worker, request, records, now, more=selection.more())
 
 
 def _refusal(data: Data, worker: Worker, now: int) -> str:
@@ -59,17 +59,17 @@ def _refusal(data: Data, worker: Worker, now: int) -> str:
     return "cordoned" if worker.cordoned_until > now else ""
 
 
-class _Drawer:
-    """Takes records from the fronts of the lines, looking past those that cannot be run."""
+class _Selection:
+    """Takes records from the heads of the queues, passing over those that cannot run."""
 
     def __init__(self, data: Data, now: int) -> None:
         self._data = data
         self._now = now
-        self._newer = dict.fromkeys(Priority, 0)  # records left standing at each line's front
+        self._newer = dict.fromkeys(Priority, 0)  # records passed over at the head of each queue
         self._slot = data.slot
 
     def suspect(self) -> Record | None:
-        """Return the first suspect that may run by now."""
+        """Return the first suspect that may run now."""
         for key in self._data.suspects.first(LOOK_AHEAD):
             if key[0] > self._now:
                 return None
@@ -80,50 +80,50 @@ class _Drawer:
                 return record
         return None
 
-    def draw(self, limit: int) -> list[Record]:
-        """Take up to `limit` records out of the lines, 1 MiB of bodies at most, at least one."""
+    def take(self, limit: int) -> list[Record]:
+        """Remove up to `limit` records from the queues, at most 1 MiB of bodies (but one job)."""
         taken: list[Record] = []
         size = 0
         for _ in range(limit + LOOK_AHEAD):
             slot = self._next_slot()
             if slot is None or len(taken) >= limit:
                 break
-            record = self._front(DRAW[slot])
+            record = self._front(SHARES[slot])
             size += record.size if record else 0
             if record and taken and size > MAX_BATCH_BYTES:
                 break
-            self._slot = (slot + 1) % len(DRAW)
+            self._slot = (slot + 1) % len(SHARES)
             if record is not None:
-                self._data.unplace(record.id)
+                self._data.unindex(record.id)
                 taken.append(record)
         if taken:
             self._data.slot = self._slot
         return taken
 
     def _next_slot(self) -> int | None:
-        """Return the next slot whose line has something; an empty line gives its slots away."""
-        for step in range(len(DRAW)):
-            slot = (self._slot + step) % len(DRAW)
-            if len(self._data.lines[DRAW[slot]]) > self._newer[DRAW[slot]]:
+        """Return the next slot whose queue is not empty: others get the slots of an empty one."""
+        for step in range(len(SHARES)):
+            slot = (self._slot + step) % len(SHARES)
+            if len(self._data.ready[SHARES[slot]]) > self._newer[SHARES[slot]]:
                 return slot
         return None
 
-    def _front(self, line: Priority) -> Record | None:
-        """Look at the first record of a line; None when it cannot run (and has left the line)."""
-        key = self._data.lines[line].peek(self._newer[line])
+    def _front(self, queue: Priority) -> Record | None:
+        """Return the first record of a queue; None if it cannot run (and has left the queue)."""
+        key = self._data.ready[queue].peek(self._newer[queue])
         record = self._data.load(key[-1], self._now) if key else Fault.MISSING
         if record is Fault.NEWER:
-            self._newer[line] += 1
+            self._newer[queue] += 1
         if not isinstance(record, Record) or record.state is not State.QUEUED:
             return None
         return None if expire_if_over(self._data, record, self._now) else record
 
     def more(self) -> bool:
-        """Whether a line has something left beyond what had to be passed by."""
+        """Return whether a queue has records beyond those passed over."""
         return self._next_slot() is not None
 
 
-def _hand_out(
+def _grant(
     data: Data,
     worker: Worker,
     request_number: int,
@@ -138,7 +138,7 @@ def _hand_out(
         request = decode_request(data.requests.get(record.id))
         if isinstance(request, Fault):
             data.save(record, now)
-            data.set_aside(record.id, now)
+            data.mark_corrupt(record.id, now)
             continue
         data.totals["wait_ms"] += now - record.ready_ms
         record.state = State.IN_PROGRESS
@@ -186,7 +186,7 @@ def _batch(
 
 def next_due(data: Data, now: int) -> int | None:
     """Return the milliseconds until the next Scheduled job or suspect is due, None without."""
-    # Suspects that may run already wait for a worker that is empty, not for a time.
+    # Suspects that may run already wait for a worker without jobs, not for a time.
     backing_off = data.suspects.peek(data.suspects.rank((now + 1,)))
     heads = (data.scheduled.peek(), backing_off)
     times = [key[0] for key in heads if key is not None]

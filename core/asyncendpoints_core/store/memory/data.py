@@ -1,6 +1,6 @@
-"""What one endpoint's memory store holds, and the one way a record is written: with its indexes.
+"""The data of one endpoint's memory store, and `save`, the one function that writes a record.
 
-Lines, counts and sets are all derived from a record in `save`, so that they cannot disagree.
+Queues, counts and sets are all derived from the record there, so they cannot disagree.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """A registered worker: its lease, its cordons by who set them, and its last claim."""
+    """A registered worker: its lease, its cordons by owner, and its last claim."""
 
     def __init__(self, info: WorkerInfo, lease_ms: int) -> None:
-        """Begin its lease, which ends at `lease_ms`."""
+        """Start a lease that ends at `lease_ms`."""
         self.info = info
         self.lease_ms = lease_ms
         self.cordons: dict[str, int] = {}
@@ -39,8 +39,8 @@ class Worker:
         return max(self.cordons.values(), default=0)
 
 
-class Place(NamedTuple):
-    """Where a record is counted and indexed, so that it can be taken out even when unreadable."""
+class IndexEntry(NamedTuple):
+    """Where a record is indexed, so that it can be removed even when it cannot be read."""
 
     name: str
     state: State
@@ -50,7 +50,7 @@ class Place(NamedTuple):
 
 
 class Binding(NamedTuple):
-    """What an idempotency key is bound to; it is kept until `until` and as long as its job."""
+    """What an idempotency key is bound to; kept until `until`, and as long as its job."""
 
     job_id: JobId
     fingerprint: bytes
@@ -58,10 +58,10 @@ class Binding(NamedTuple):
 
 
 class Data:
-    """Everything one endpoint has in memory."""
+    """The whole state of one endpoint."""
 
     def __init__(self, publish: Callable[[JobId, int], None]) -> None:
-        """Begin empty; `publish` is told of every change."""
+        """Start empty; `publish` is called with every change."""
         self.publish = publish
         self.policy: Policy | None = None
         self.identity: Identity | None = None
@@ -73,13 +73,13 @@ class Data:
         self.seq = 0
         self.slot = 0
         self.bytes = 0
-        self.reserved: tuple[str, int] = ("", 0)
+        self.exclusive: tuple[str, int] = ("", 0)
         self.records: dict[JobId, bytes] = {}
         self.requests: dict[JobId, bytes] = {}
         self.results: dict[JobId, bytes] = {}
-        self.aside: dict[JobId, bytes] = {}
-        self.places: dict[JobId, Place] = {}
-        self.lines: dict[Priority, Ordered] = {priority: Ordered() for priority in Priority}
+        self.corrupt: dict[JobId, bytes] = {}
+        self.index: dict[JobId, IndexEntry] = {}
+        self.ready: dict[Priority, Ordered] = {priority: Ordered() for priority in Priority}
         self.suspects = Ordered()
         self.scheduled = Ordered()
         self.running = Ordered()
@@ -90,8 +90,8 @@ class Data:
         self.limits = Ordered()
         self.held: dict[str, dict[JobId, None]] = {}
         self.workers: dict[str, Worker] = {}
-        self.departed: dict[str, int] = {}
-        self.keys: dict[str, Binding] = {}
+        self.deregistered: dict[str, int] = {}
+        self.idempotency: dict[str, Binding] = {}
         self.tombstones: dict[JobId, int] = {}
         self.counts: dict[str, dict[State, int]] = {}
         self.totals: dict[str, int] = dict.fromkeys(TOTALS, 0)
@@ -101,8 +101,8 @@ class Data:
         """The policy in force."""
         return self.policy or _DEFAULT
 
-    def stood(self, now: int) -> int:
-        """Return for how long the store has been paused altogether."""
+    def paused_for(self, now: int) -> int:
+        """Return for how long the queue has been paused in total."""
         return self.paused_ms + (now - self.paused_since if self.paused_since else 0)
 
     def expires(self, record: Record, now: int) -> int:
@@ -112,7 +112,7 @@ class Data:
         if record.state not in WAITING or record.started_ms:
             return 0
         end = record.limit_ms or record.base_ms + self.rules.ttl_ms
-        return end + self.stood(now) - record.stood_ms
+        return end + self.paused_for(now) - record.paused_ms
 
     def kept_ms(self, state: State) -> int:
         """Return how long a job is kept in the final `state`."""
@@ -125,18 +125,18 @@ class Data:
     def depth(self) -> int:
         """Return how many jobs are Queued or Scheduled."""
         return (
-            sum(len(line) for line in self.lines.values())
+            sum(len(queue) for queue in self.ready.values())
             + len(self.suspects)
             + len(self.scheduled)
         )
 
     def next_seq(self) -> int:
-        """Return a new last place in line."""
+        """Return the next position at the tail."""
         self.seq += 1
         return self.seq
 
     def ahead(self, record: Record) -> int:
-        """Return how many jobs stand before a Queued job in its line; a suspect goes first."""
+        """Return how many jobs are before a Queued job in its queue; suspects go first."""
         if record.state is not State.QUEUED or record.suspect:
             return 0
         order, key = self._line(record)
@@ -145,7 +145,7 @@ class Data:
     def _line(self, record: Record) -> tuple[Ordered, Key]:
         if record.suspect:
             return self.suspects, (record.eligible_ms, record.id)
-        return self.lines[record.priority], (record.seq, record.id)
+        return self.ready[record.priority], (record.seq, record.id)
 
     def _keys(self, record: Record) -> tuple[tuple[Ordered, Key], ...]:
         if record.state is State.IN_PROGRESS:
@@ -153,32 +153,32 @@ class Data:
         if record.final:
             return ((self.finished[record.state], (record.completed_ms, record.id)),)
         if record.state is State.QUEUED:
-            line = self._line(record)
+            queue = self._line(record)
         else:
-            line = self.scheduled, (record.not_before_ms, record.id)
+            queue = self.scheduled, (record.not_before_ms, record.id)
         if record.started_ms:
-            return (line,)
-        # In time that stands still while paused: both ends move together, the order stays.
+            return (queue,)
+        # In time that does not run while paused, so that the order never changes.
         if record.limit_ms:
-            return line, (self.limits, (record.limit_ms - record.stood_ms, record.id))
-        return line, (self.ttl, (record.base_ms - record.stood_ms, record.id))
+            return queue, (self.limits, (record.limit_ms - record.paused_ms, record.id))
+        return queue, (self.ttl, (record.base_ms - record.paused_ms, record.id))
 
-    def unplace(self, job_id: JobId) -> Place | None:
-        """Take a job out of every index and count; return where it was."""
-        place = self.places.pop(job_id, None)
-        if place is None:
+    def unindex(self, job_id: JobId) -> IndexEntry | None:
+        """Remove a job from every index and count; return where it was."""
+        entry = self.index.pop(job_id, None)
+        if entry is None:
             return None
-        for order, key in place.keys:
+        for order, key in entry.keys:
             order.remove(key)
-        self._count(place.name, place.state, -1)
-        if place.state not in FINAL:
-            self.bytes -= place.size
-        if place.worker:
-            holding = self.held[place.worker]
+        self._count(entry.name, entry.state, -1)
+        if entry.state not in FINAL:
+            self.bytes -= entry.size
+        if entry.worker:
+            holding = self.held[entry.worker]
             del holding[job_id]
             if not holding:
-                del self.held[place.worker]
-        return place
+                del self.held[entry.worker]
+        return entry
 
     def _count(self, name: str, state: State, by: int) -> None:
         states = self.counts.setdefault(name, dict.fromkeys(State, 0))
@@ -187,15 +187,15 @@ class Data:
             del self.counts[name]
 
     def save(self, record: Record, now: int, *, new: bool = False) -> None:
-        """Write a changed record and put it where it belongs."""
-        self.unplace(record.id)
+        """Write a changed record and index it."""
+        self.unindex(record.id)
         if not new:
             record.revision += 1
         record.updated_ms = now
         self.records[record.id] = encode(record)
         worker = record.worker if record.state is State.IN_PROGRESS else ""
         keys = self._keys(record)
-        self.places[record.id] = Place(record.name, record.state, record.size, worker, keys)
+        self.index[record.id] = IndexEntry(record.name, record.state, record.size, worker, keys)
         for order, key in keys:
             order.add(key)
         self._count(record.name, record.state, 1)
@@ -206,33 +206,33 @@ class Data:
         self.publish(record.id, record.revision)
 
     def rewrite(self, record: Record) -> None:
-        """Write a record of which only a time changed that nobody sees and no index holds."""
+        """Write a record of which only the deadline changed: not a revision, and not indexed."""
         self.records[record.id] = encode(record)
 
-    def suspect_places(self) -> list[Key]:
-        """Return place in line and id of every suspect."""
+    def suspect_positions(self) -> list[Key]:
+        """Return the position and id of every suspect."""
         records = (decode_record(self.records.get(key[-1])) for key in self.suspects.first(10_000))
         return [(record.seq, record.id) for record in records if isinstance(record, Record)]
 
     def load(self, job_id: JobId, now: int) -> Record | Fault:
-        """Read a record. What is malformed is set aside and becomes Failed `corrupt`; what is
-        missing leaves every index; what is newer stays untouched.
+        """Read a record. A malformed one is kept in `corrupt` and replaced by a Failed one, a
+        missing one leaves every index, one of a newer version stays untouched.
         """
         record = decode_record(self.records.get(job_id))
-        if record is Fault.MISSING and self.unplace(job_id) is not None:
+        if record is Fault.MISSING and self.unindex(job_id) is not None:
             self.requests.pop(job_id, None)
             self.totals["corrupt"] += 1
         if record is Fault.CORRUPT:
-            return self.set_aside(job_id, now)
+            return self.mark_corrupt(job_id, now)
         return record
 
-    def set_aside(self, job_id: JobId, now: int) -> Record:
-        """Keep a malformed record's bytes and put a Failed one in its place."""
-        self.aside[job_id] = self.records[job_id]
-        place = self.unplace(job_id)
+    def mark_corrupt(self, job_id: JobId, now: int) -> Record:
+        """Keep a malformed record's bytes and put a Failed one in its entry."""
+        self.corrupt[job_id] = self.records[job_id]
+        entry = self.unindex(job_id)
         record = Record(
             id=job_id,
-            name=place.name if place else "",
+            name=entry.name if entry else "",
             state=State.FAILED,
             priority=Priority.NORMAL,
             max_attempts=0,
@@ -241,7 +241,7 @@ class Data:
             size=0,
             base_ms=now,
             limit_ms=0,
-            stood_ms=0,
+            paused_ms=0,
             completed_ms=now,
             error=JobError(ErrorCode.CORRUPT, "the job's record could not be read"),
         )
@@ -251,9 +251,9 @@ class Data:
         return record
 
     def remove(self, job_id: JobId, now: int) -> None:
-        """Remove a job, leaving a tombstone that tells it from one that never was."""
-        self.unplace(job_id)
-        for shelf in (self.records, self.requests, self.results, self.aside):
+        """Remove a job, leaving a tombstone."""
+        self.unindex(job_id)
+        for shelf in (self.records, self.requests, self.results, self.corrupt):
             shelf.pop(job_id, None)
         self.tombstones[job_id] = now
         self.totals["removed"] += 1

@@ -1,4 +1,4 @@
-"""Who waits for what: the doorbell of idle workers and the watchers of changes."""
+"""The waits of the memory store: workers for a wake-up, watchers for events."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.ids import JobId
 
-# A worker whose claim came back empty is waiting from then on, though its wait begins a moment
-# later; if it never begins, the ring meant for it is given up with this many others unheard.
+# A worker counts as idle from its empty claim on, though its wait begins a moment later. At most
+# this many do, in case a wait never begins.
 MAX_IDLE: Final = 10_000
 MAX_EVENTS: Final = 10_000
 
@@ -27,32 +27,32 @@ class Doorbell:
     def __init__(self, time: TimeSource) -> None:
         self._time = time
         self._idle: dict[str, asyncio.Future[bool] | None] = {}
-        self._rung: set[str] = set()
+        self._woken: set[str] = set()
 
     def idle(self, worker: str) -> None:
-        """Note that `worker` found nothing and is about to wait."""
+        """Note that `worker` claimed nothing and is about to wait."""
         if len(self._idle) < MAX_IDLE:
             self._idle.setdefault(worker, None)
 
     def busy(self, worker: str) -> bool:
-        """Note that `worker` looks for work by itself; tell whether a ring was meant for it."""
-        rung = worker in self._rung
-        self._rung.discard(worker)
+        """Note that `worker` claims by itself; return whether it had been woken."""
+        woken = worker in self._woken
+        self._woken.discard(worker)
         if self._idle.get(worker) is None:
             self._idle.pop(worker, None)
-        return rung
+        return woken
 
-    def ring(self, jobs: int) -> None:
+    def wake(self, jobs: int) -> None:
         """Wake up to `jobs` waiting workers."""
-        for worker in list(self._idle)[: max(0, jobs - len(self._rung))]:
+        for worker in list(self._idle)[: max(0, jobs - len(self._woken))]:
             future = self._idle.pop(worker)
-            self._rung.add(worker)
+            self._woken.add(worker)
             if future is not None and not future.done():
                 future.set_result(True)
 
     async def wait(self, worker: str, timeout_ms: int) -> bool:
-        """Wait for a ring; see Store.wait_for_work."""
-        if worker not in self._rung:
+        """Wait for a wake-up; see Store.wait_for_work."""
+        if worker not in self._woken:
             future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
             self._idle[worker] = future
             try:
@@ -60,16 +60,16 @@ class Doorbell:
                     async with self._time.timeout(timeout_ms / 1000):
                         await future
             except asyncio.CancelledError:
-                if worker in self._rung:
-                    self._rung.discard(worker)
-                    self.ring(1)
+                if worker in self._woken:
+                    self._woken.discard(worker)
+                    self.wake(1)
                 raise
             finally:
                 if self._idle.get(worker) is future:
                     del self._idle[worker]
-        rung = worker in self._rung
-        self._rung.discard(worker)
-        return rung
+        woken = worker in self._woken
+        self._woken.discard(worker)
+        return woken
 
     def close(self) -> None:
         """End every wait with StoreUnavailable."""
@@ -77,18 +77,17 @@ class Doorbell:
             if future is not None and not future.done():
                 future.set_exception(StoreUnavailable("the store was closed"))
         self._idle.clear()
-        self._rung.clear()
+        self._woken.clear()
 
 
 class Watchers:
-    """Gives each watcher every change; one that falls behind is told to read anew."""
+    """Queues every change for each watcher; one that falls behind gets an event without a job."""
 
     def __init__(self) -> None:
-        """Begin with nobody watching."""
         self._queues: set[asyncio.Queue[Event | None]] = set()
 
     def publish(self, job_id: JobId, revision: int) -> None:
-        """Tell every watcher of a change."""
+        """Queue a change for every watcher."""
         for queue in self._queues:
             if queue.qsize() >= MAX_EVENTS:
                 while not queue.empty():
@@ -97,7 +96,7 @@ class Watchers:
             queue.put_nowait(Event(job_id, revision))
 
     def add(self) -> asyncio.Queue[Event | None]:
-        """Begin to watch; the first event says to read what is watched."""
+        """Start to watch; the first event has no job."""
         queue: asyncio.Queue[Event | None] = asyncio.Queue()
         queue.put_nowait(Event(None))
         self._queues.add(queue)

@@ -30,8 +30,8 @@ _SECTIONS: Final[tuple[frozenset[State], ...]] = (
 class _Cursor(msgspec.Struct, array_like=True, frozen=True):
     """Where the next page begins: below a number and id of a section.
 
-    `begun_ms` is when the listing began. A job that changed since then may already have been
-    shown where it was before, so later pages leave it out.
+    `begun_ms` is when the listing began. A job that changed since then may have been on an earlier
+    page, so later pages leave it out.
     """
 
     state: str
@@ -68,11 +68,11 @@ def _section(data: Data, section: int, state: State | None, below: Key | None) -
     if State.SCHEDULED in states:
         return data.scheduled.descending(below)
     if State.QUEUED in states:
-        # Suspects stand by the time they may run, not by their place: sorted here, they are few.
-        suspects = sorted(data.suspect_places(), reverse=True)
-        lines = [line.descending(below) for line in data.lines.values()]
-        alone = iter([key for key in suspects if below is None or key < below])
-        return heapq.merge(*lines, alone, reverse=True)
+        # Suspects are ordered by the time they may run, not by position: sorted here, they are few.
+        suspects = sorted(data.suspect_positions(), reverse=True)
+        queues = [queue.descending(below) for queue in data.ready.values()]
+        exclusive = iter([key for key in suspects if below is None or key < below])
+        return heapq.merge(*queues, exclusive, reverse=True)
     finals = [data.finished[final].descending(below) for final in State if final in states]
     return heapq.merge(*finals, reverse=True)
 
@@ -104,9 +104,9 @@ def page(data: Data, state: State | None, limit: int, cursor: str | None, now: i
 
 def stats(data: Data, now: int) -> Stats:
     """Return the live figures; see Store.stats."""
-    heads = [order.peek() for order in (*data.lines.values(), data.suspects)]
+    heads = [order.peek() for order in (*data.ready.values(), data.suspects)]
     oldest = [data.load(key[-1], now) for key in heads if key is not None]
-    away = {
+    unreachable = {
         name
         for name, worker in data.workers.items()
         if worker.draining or worker.cordoned_until > now
@@ -125,7 +125,7 @@ def stats(data: Data, now: int) -> Stats:
         due_ms=tuple(islice((key[0] for key in data.scheduled.first(100)), 100)),
         bytes=data.bytes,
         held=len(data.running),
-        held_active=sum(len(held) for name, held in data.held.items() if name not in away),
+        held_active=sum(len(held) for name, held in data.held.items() if name not in unreachable),
         workers=len(data.workers),
         paused=bool(data.paused_since),
         closed=data.closed,

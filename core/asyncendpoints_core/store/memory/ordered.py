@@ -1,4 +1,4 @@
-"""An ordered set of tuples: what a sorted set is in Redis, over one list and bisection."""
+"""An ordered set of tuples, like a sorted set in Redis: one list and bisection."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.jobs.ids import JobId
 
-# Numbers first, the job's id last: equal numbers are told apart by the id, as Redis does it.
+# Numbers first, the job's id last: equal numbers are ordered by the id, as in Redis.
 Key = tuple[Any, ...]
 
 _COMPACT_AT = 1_000
 
 
 class Ordered:
-    """Keys in ascending order. Taking from the front is O(1), anything else O(log n) and a move."""
+    """Keys in ascending order. Removal at the front is O(1), the rest O(log n) and a move."""
 
     __slots__ = ("_keys", "_start")
 
     def __init__(self) -> None:
-        """Begin empty."""
         self._keys: list[Key] = []
         self._start = 0
 
@@ -33,11 +32,11 @@ class Ordered:
         return bisect_left(self._keys, key, lo=self._start)
 
     def add(self, key: Key) -> None:
-        """Insert `key` at its place."""
+        """Insert `key` at its entry."""
         insort(self._keys, key, lo=self._start)
 
     def remove(self, key: Key) -> None:
-        """Take `key` out; it must be there."""
+        """Remove `key`; raises KeyError if it is missing."""
         index = self._at(key)
         if self._keys[index] != key:
             raise KeyError(key)
@@ -50,7 +49,7 @@ class Ordered:
             self._start = 0
 
     def rank(self, key: Key) -> int:
-        """Return how many keys stand before `key`."""
+        """Return how many keys are before `key`."""
         return self._at(key) - self._start
 
     def peek(self, index: int = 0) -> Key | None:

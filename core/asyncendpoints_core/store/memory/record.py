@@ -1,6 +1,7 @@
-"""The stored form of a job: magic, version and MessagePack, as unforgiving as bytes in Redis.
+"""The stored form of a job: magic, version and MessagePack.
 
-Keeping bytes is what makes every answer a deep copy: nothing a caller changes reaches the store.
+Because bytes are stored, as in Redis, every reply is a deep copy: no change by a caller reaches the
+store.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ VERSION: Final = 1
 
 
 class Fault(Enum):
-    """Why there is no record to work with."""
+    """Why a record cannot be read."""
 
     MISSING = 0
     CORRUPT = 1
@@ -38,12 +39,10 @@ class Fault(Enum):
 
 
 class Record(msgspec.Struct, array_like=True):
-    """A job's mutable state. What `Job` does not show: its place, its times and its key.
-
-    `seq` is its place in line, kept across releases. `ready_ms` is since when it waits there,
-    `eligible_ms` when a suspect may run. `base_ms` is where its default time to live begins,
-    `limit_ms` the end its client asked for (0: none), `stood_ms` for how long the store had been
-    paused when these were set. `size` is its body's length.
+    """A job's mutable state. Beyond `Job`: `seq` is its queue position, kept across releases,
+    `ready_ms` since when it waits there, `eligible_ms` when a suspect may run. `base_ms` is the
+    start of its default time to live, `limit_ms` the end that its client requested (0 = none),
+    `paused_ms` how long the queue had been paused when these were set. `size` is its body's length.
     """
 
     id: JobId
@@ -56,7 +55,7 @@ class Record(msgspec.Struct, array_like=True):
     size: int
     base_ms: int
     limit_ms: int
-    stood_ms: int
+    paused_ms: int
     seq: int = 0
     ready_ms: int = 0
     eligible_ms: int = 0
@@ -84,7 +83,7 @@ class Record(msgspec.Struct, array_like=True):
         return self.state in FINAL
 
     def as_job(self, expires_at_ms: int) -> Job:
-        """Return it as the rest of the system sees it."""
+        """Return the job without what is internal to the store."""
         return Job(
             id=self.id,
             name=self.name,
@@ -112,8 +111,8 @@ class Record(msgspec.Struct, array_like=True):
         )
 
 
-def new_record(new: NewJob, now: int, stood: int) -> Record:
-    """Return the record of a job accepted at `now`; its place in line is not yet given."""
+def new_record(new: NewJob, now: int, paused_ms: int) -> Record:
+    """Return the record of a job accepted at `now`; without a position yet."""
     not_before = now + new.delay_ms if new.delay_ms else 0
     return Record(
         id=new.id,
@@ -126,7 +125,7 @@ def new_record(new: NewJob, now: int, stood: int) -> Record:
         size=len(new.request.body),
         base_ms=max(now, not_before),
         limit_ms=now + new.ttl_ms if new.ttl_ms else 0,
-        stood_ms=stood,
+        paused_ms=paused_ms,
         not_before_ms=not_before,
         traceparent=new.request.headers.get("traceparent", ""),
         key=new.idempotency.key if new.idempotency else "",
@@ -172,7 +171,7 @@ def decode_request(data: bytes | None) -> Request | Fault:
 
 
 def decode_result(data: bytes | None) -> Result | None:
-    """Read a result's stored form; None when there is none that can be read."""
+    """Read a result's stored form; None if it is missing or cannot be read."""
     payload = _payload(data)
     try:
         return None if isinstance(payload, Fault) else _results.decode(payload)

@@ -1,7 +1,4 @@
-"""MemoryStore: the store's protocol over one process's memory, every verb atomic between awaits.
-
-Its promises end with the process: what was accepted and not finished is gone with it.
-"""
+"""MemoryStore: the store's protocol in the memory of one process; unfinished jobs end with it."""
 
 from __future__ import annotations
 
@@ -9,16 +6,22 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from asyncendpoints_core.common.time_source import SystemTime, TimeSource
-from asyncendpoints_core.errors import StoreError, StoreUnavailable, StoreVersionError
+from asyncendpoints_core.errors import StoreError, StoreUnavailable
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.memory import admission, claiming, listing, sweeping, transitions
+from asyncendpoints_core.store.memory import (
+    admission,
+    claiming,
+    client_verbs,
+    listing,
+    sweeping,
+    transitions,
+)
 from asyncendpoints_core.store.memory import workers as holding
 from asyncendpoints_core.store.memory.data import Data
 from asyncendpoints_core.store.memory.doorbell import Doorbell, Watchers, read
 from asyncendpoints_core.store.memory.record import Fault, Record, decode_result
 from asyncendpoints_core.store.replies import (
     Canceled,
-    CancelStatus,
     Cause,
     ClaimBatch,
     DeleteStatus,
@@ -54,12 +57,12 @@ PURGE_BOUND = 1_000
 
 
 class MemoryStore:
-    """One endpoint's store in this process; `time` is what leases, delays and waits go by."""
+    """One endpoint's store; leases, delays and waits go by `time`."""
 
     def __init__(self, time: TimeSource | None = None) -> None:
-        """Begin empty, with the policy of the defaults until `configure`."""
+        """Start empty, with the default policy until `configure`."""
         self._time = time or SystemTime()
-        self._bell = Doorbell(self._time)
+        self._doorbell = Doorbell(self._time)
         self._watchers = Watchers()
         self._data = Data(self._watchers.publish)
         self._open = True
@@ -70,7 +73,7 @@ class MemoryStore:
         return max(self._time.now_ms(), self._data.tick)
 
     async def open(self) -> Health:
-        """Say what memory promises: nothing outlives the process."""
+        """Report that nothing outlives the process."""
         self._open = True
         return Health(
             "memory", durable=False, eviction="noeviction", warnings=("jobs end with the process",)
@@ -79,7 +82,7 @@ class MemoryStore:
     async def close(self) -> None:
         """End every wait and watch."""
         self._open = False
-        self._bell.close()
+        self._doorbell.close()
         self._watchers.close()
 
     async def configure(
@@ -100,7 +103,7 @@ class MemoryStore:
         """See Store.enqueue."""
         now = self._now()
         answers = [admission.enqueue(self._data, new, now) for new in jobs]
-        self._ring(
+        self._wake(
             sum(
                 answer.status == "created"
                 and answer.job is not None
@@ -118,17 +121,17 @@ class MemoryStore:
         """See Store.claim."""
         now = self._now()
         batch = claiming.claim(self._data, worker, request, limit, now)
-        rung = self._bell.busy(worker)
-        if batch.more or self._suspects_ready(now) or (rung and batch.refused):
-            self._ring(1)
+        woken = self._doorbell.busy(worker)
+        if batch.more or self._suspects_ready(now) or (woken and batch.refused):
+            self._wake(1)
         if not batch.jobs and not batch.stop_claiming and not batch.more and not batch.refused:
-            self._bell.idle(worker)
+            self._doorbell.idle(worker)
         return batch
 
     async def wait_for_work(self, worker: str, timeout_ms: int) -> bool:
         """See Store.wait_for_work."""
         self._now()
-        return await self._bell.wait(worker, timeout_ms)
+        return await self._doorbell.wait(worker, timeout_ms)
 
     async def claim_next(
         self, worker: str, request: int, limit: int, timeout_ms: int
@@ -137,23 +140,23 @@ class MemoryStore:
         await self.wait_for_work(worker, timeout_ms)
         return await self.claim(worker, request, limit)
 
-    def _ring(self, jobs: int) -> None:
+    def _wake(self, jobs: int) -> None:
         if not self._data.paused_since:
-            self._bell.ring(jobs)
+            self._doorbell.wake(jobs)
 
     def _suspects_ready(self, now: int) -> bool:
         head = self._data.suspects.peek()
         return head is not None and head[0] <= now
 
     def _ready(self, now: int) -> int:
-        waiting = sum(len(line) for line in self._data.lines.values())
+        waiting = sum(len(queue) for queue in self._data.ready.values())
         return waiting + self._suspects_ready(now)
 
     async def settle(self, outcomes: Sequence[Outcome]) -> list[Settled]:
         """See Store.settle."""
         now = self._now()
         answers = [self._settle(outcome, now) for outcome in outcomes]
-        self._ring(sum(answer == _REQUEUED for answer in answers))
+        self._wake(sum(answer == _REQUEUED for answer in answers))
         return answers
 
     def _settle(self, outcome: Outcome, now: int) -> Settled:
@@ -198,7 +201,7 @@ class MemoryStore:
     async def reconcile(self, worker: str, held: Sequence[Claim]) -> int:
         """See Store.reconcile."""
         released = holding.reconcile(self._data, worker, held, self._now())
-        self._ring(released)
+        self._wake(released)
         return released
 
     async def cordon(
@@ -208,8 +211,8 @@ class MemoryStore:
         now = self._now()
         answers = [holding.cordon(self._data, worker, seconds, by, now) for worker in workers]
         for worker in workers:
-            self._bell.busy(worker)
-        self._ring(min(len(workers), self._ready(now)))
+            self._doorbell.busy(worker)
+        self._wake(min(len(workers), self._ready(now)))
         return answers
 
     async def uncordon(self, workers: Sequence[str], by: str) -> None:
@@ -218,7 +221,7 @@ class MemoryStore:
         for worker in workers:
             if known := self._data.workers.get(worker):
                 known.cordons.pop(by, None)
-        self._ring(self._ready(now))
+        self._wake(self._ready(now))
 
     async def release_worker(
         self, worker: str, cause: Cause, started: Sequence[JobId] | None = None
@@ -226,9 +229,9 @@ class MemoryStore:
         """See Store.release_worker."""
         now = self._now()
         released = holding.release_worker(self._data, worker, cause, started, now)
-        self._bell.busy(worker)
-        # It may have been woken for what is ready and leave without it: somebody else must look.
-        self._ring(max(released.requeued, self._ready(now) > 0))
+        self._doorbell.busy(worker)
+        # It may have been woken for a job that it did not claim: wake another worker for it.
+        self._wake(max(released.requeued, self._ready(now) > 0))
         return released
 
     async def workers(self) -> list[WorkerState]:
@@ -245,78 +248,34 @@ class MemoryStore:
     async def sweep(self) -> Swept:
         """See Store.sweep."""
         swept = sweeping.sweep(self._data, self._now())
-        self._ring(swept.promoted)
+        self._wake(swept.promoted)
         return swept
 
     async def cancel(self, ids: Sequence[JobId]) -> list[Canceled]:
         """See Store.cancel."""
         now = self._now()
-        return [self._cancel(job_id, now) for job_id in ids]
-
-    def _cancel(self, job_id: JobId, now: int) -> Canceled:
-        record = self._data.load(job_id, now)
-        if isinstance(record, Fault):
-            return Canceled(CancelStatus.GONE if self._gone(job_id) else CancelStatus.MISSING)
-        if record.final:
-            return Canceled(CancelStatus.FINAL, self._data.job(record, now))
-        if record.state is not State.IN_PROGRESS:
-            transitions.finish(self._data, record, now, State.CANCELED)
-            return Canceled(CancelStatus.CANCELED, self._data.job(record, now))
-        if not record.cancel_requested_ms:
-            record.cancel_requested_ms = now
-            self._data.save(record, now)
-        return Canceled(CancelStatus.REQUESTED, self._data.job(record, now))
-
-    def _gone(self, job_id: JobId) -> bool:
-        return job_id in self._data.tombstones
+        return [client_verbs.cancel(self._data, job_id, now) for job_id in ids]
 
     async def redrive(self, ids: Sequence[JobId]) -> list[Redriven]:
         """See Store.redrive."""
         now = self._now()
-        answers = [self._redrive(job_id, now) for job_id in ids]
-        self._ring(sum(answer.status is RedriveStatus.REQUEUED for answer in answers))
+        answers = [client_verbs.redrive(self._data, job_id, now) for job_id in ids]
+        self._wake(sum(answer.status is RedriveStatus.REQUEUED for answer in answers))
         return answers
-
-    def _redrive(self, job_id: JobId, now: int) -> Redriven:
-        data = self._data
-        record = data.load(job_id, now)
-        if isinstance(record, Fault):
-            return Redriven(RedriveStatus.GONE if self._gone(job_id) else RedriveStatus.MISSING)
-        status = admission.may_redrive(data, record)
-        if status is RedriveStatus.REQUEUED:
-            transitions.redrive(data, record, now)
-        return Redriven(status, data.job(record, now), data.ahead(record))
 
     async def delete(self, ids: Sequence[JobId]) -> list[DeleteStatus]:
         """See Store.delete."""
         now = self._now()
-        return [self._delete(job_id, now) for job_id in ids]
-
-    def _delete(self, job_id: JobId, now: int) -> DeleteStatus:
-        record = self._data.load(job_id, now)
-        if isinstance(record, Fault):
-            return DeleteStatus.GONE if self._gone(job_id) else DeleteStatus.MISSING
-        if not record.final:
-            return DeleteStatus.NOT_FINAL
-        self._data.remove(job_id, now)
-        return DeleteStatus.DELETED
+        return [client_verbs.delete(self._data, job_id, now) for job_id in ids]
 
     async def get(self, ids: Sequence[JobId]) -> list[Found]:
         """See Store.get."""
         now = self._now()
-        return [self._find(job_id, now) for job_id in ids]
-
-    def _find(self, job_id: JobId, now: int) -> Found:
-        record = self._data.load(job_id, now)
-        if record is Fault.NEWER:
-            raise StoreVersionError("the job's record is of a newer version")
-        if isinstance(record, Fault):
-            return Found(gone=self._gone(job_id))
-        return Found(self._data.job(record, now), ahead=self._data.ahead(record))
+        return [client_verbs.find(self._data, job_id, now) for job_id in ids]
 
     async def result(self, job_id: JobId) -> tuple[Found, Result | None]:
         """See Store.result."""
-        found = self._find(job_id, self._now())
+        found = client_verbs.find(self._data, job_id, self._now())
         return found, decode_result(self._data.results.get(job_id))
 
     async def list(self, state: State | None, limit: int, cursor: str | None) -> Page:
@@ -334,9 +293,9 @@ class MemoryStore:
     async def resume(self) -> None:
         """See Store.resume."""
         now = self._now()
-        self._data.paused_ms = self._data.stood(now)
+        self._data.paused_ms = self._data.paused_for(now)
         self._data.paused_since = 0
-        self._ring(self._ready(now))
+        self._wake(self._ready(now))
 
     async def close_queue(self) -> None:
         """See Store.close_queue."""
@@ -347,7 +306,7 @@ class MemoryStore:
         """See Store.reopen_queue."""
         now = self._now()
         self._data.closed = False
-        self._ring(self._ready(now))
+        self._wake(self._ready(now))
 
     async def purge(self) -> bool:
         """See Store.purge."""

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-BOUND: Final = 100  # of each kind, a call
+BOUND: Final = 100  # of each kind per call
 TOMBSTONE_MS: Final = 86_400_000
 MAX_TOMBSTONES: Final = 10_000
 
 
 def promote_due(data: Data, now: int) -> tuple[int, bool]:
-    """Move due Scheduled jobs to their lines; return how many, and whether more are due."""
+    """Queue due Scheduled jobs; return how many, and whether more are due."""
     promoted = 0
     due = list(_until(data.scheduled, now, BOUND))
     for job_id in due:
@@ -41,7 +41,7 @@ def _until(order: Ordered, end: int, bound: int) -> Iterator[JobId]:
 
 
 def sweep(data: Data, now: int) -> Swept:
-    """Do one bounded round of everything; see Store.sweep."""
+    """Sweep once; see Store.sweep."""
     corrupt = data.totals["corrupt"]
     expired, late = _expire(data, now)
     promoted, due = promote_due(data, now)
@@ -57,7 +57,7 @@ def sweep(data: Data, now: int) -> Swept:
 
 
 def _expire(data: Data, now: int) -> tuple[int, bool]:
-    clock = now - data.stood(now)
+    clock = now - data.paused_for(now)
     over = [
         *_until(data.ttl, clock - data.rules.ttl_ms, BOUND),
         *_until(data.limits, clock, BOUND),
@@ -89,21 +89,21 @@ def _finish_time(key: Key) -> int:
 
 
 def _forget(data: Data, now: int) -> bool:
-    """Forget tombstones, departed workers and idempotency keys whose time is over."""
+    """Remove tombstones, ids of workers and idempotency keys past their retention."""
     keys = [
         key
-        for key, bound in data.keys.items()
+        for key, bound in data.idempotency.items()
         if bound.until <= now and bound.job_id not in data.records
     ][:BOUND]
     for key in keys:
-        del data.keys[key]
+        del data.idempotency[key]
     tombstones = _outdated(data.tombstones, now)
     for job_id in tombstones:
         del data.tombstones[job_id]
-    departed = _outdated(data.departed, now)
-    for worker in departed:
-        del data.departed[worker]
-    return max(len(keys), len(tombstones), len(departed)) == BOUND
+    deregistered = _outdated(data.deregistered, now)
+    for worker in deregistered:
+        del data.deregistered[worker]
+    return max(len(keys), len(tombstones), len(deregistered)) == BOUND
 
 
 def _outdated(times: dict[T, int], now: int) -> list[T]:

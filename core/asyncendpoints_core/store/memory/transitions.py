@@ -1,4 +1,4 @@
-"""The state machine's moves on one record. Each function is one row or exit of states.TABLE."""
+"""The transitions of the state machine on one record; each function is a row of states.TABLE."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TOTALS = {State.COMPLETED: "completed", State.FAILED: "failed", State.CANCELED:
 def end_run(
     data: Data, record: Record, now: int, outcome: str, error: JobError | None = None
 ) -> None:
-    """Note the end of a job's present run in its history."""
+    """Add the current run to a job's history."""
     run = Attempt(record.attempt, record.started_ms, now, outcome, error)
     record.attempts = (*record.attempts, run)[-MAX_ATTEMPTS_KEPT:]
     data.totals["busy_ms"] += max(0, now - record.started_ms)
@@ -50,8 +50,8 @@ def finish(
     data.save(record, now)
 
 
-def enter_line(data: Data, record: Record, now: int) -> None:
-    """Queue a job at the tail of its line."""
+def append_to_queue(data: Data, record: Record, now: int) -> None:
+    """Put a job at the tail of its queue."""
     record.state = State.QUEUED
     record.seq = data.next_seq()
     record.ready_ms = now
@@ -61,15 +61,15 @@ def enter_line(data: Data, record: Record, now: int) -> None:
 
 
 def promote(data: Data, record: Record, now: int) -> bool:
-    """Move a due Scheduled job to its line's tail; False when it had expired."""
+    """Queue a due Scheduled job; return False if it had expired."""
     if expire_if_over(data, record, now):
         return False
-    enter_line(data, record, now)
+    append_to_queue(data, record, now)
     return True
 
 
 def expire_if_over(data: Data, record: Record, now: int) -> bool:
-    """Fail a waiting job whose time to live is over; tell whether it was."""
+    """Fail a waiting job whose time to live is over; return whether it was."""
     end = data.expires(record, now)
     if record.final or not end or now < end:
         return False
@@ -80,22 +80,22 @@ def expire_if_over(data: Data, record: Record, now: int) -> bool:
     return True
 
 
-def _return_to_line(data: Data, record: Record, now: int, eligible_ms: int) -> None:
+def _requeue(data: Data, record: Record, now: int, eligible_ms: int) -> None:
     record.state = State.QUEUED
     record.ready_ms = now
     record.eligible_ms = eligible_ms if record.suspect else 0
     data.save(record, now)
 
 
-def _take_back_attempt(record: Record, *, started: bool) -> None:
+def _uncharge_attempt(record: Record, *, started: bool) -> None:
     record.attempt = max(0, record.attempt - 1)
-    # Runs taken back leave one of these marks: it has been started before.
+    # An uncharged run leaves one of these: the job has been started before.
     ran = started or record.crashes or record.releases or record.suspect
     if record.attempt == 0 and not ran:
-        record.started_ms = 0  # nothing of it ever ran: its time to live runs on
+        record.started_ms = 0  # no handler ever started: its time to live goes on
 
 
-def give_back(
+def release(
     data: Data,
     record: Record,
     now: int,
@@ -106,16 +106,16 @@ def give_back(
     delay_ms: int = 0,
     error: JobError | None = None,
 ) -> None:
-    """Take a running job's attempt back and let it wait again: release and recover.
+    """Requeue a running job without counting its attempt.
 
-    A `started` one is noted in its history and, if `charged`, against the releases budget.
+    If it had `started`, the run is in its history and, if `charged`, in the releases budget.
     """
     if started:
         end_run(data, record, now, "canceled" if record.cancel_requested_ms else outcome)
     if record.cancel_requested_ms:
         finish(data, record, now, State.CANCELED)
         return
-    _take_back_attempt(record, started=started)
+    _uncharge_attempt(record, started=started)
     record.error = error or record.error
     if started and charged:
         record.releases += 1
@@ -126,18 +126,18 @@ def give_back(
     if delay_ms:
         schedule(data, record, now, delay_ms)
     else:
-        _return_to_line(data, record, now, now)
+        _requeue(data, record, now, now)
 
 
 def schedule(data: Data, record: Record, now: int, delay_ms: int) -> None:
-    """Let a job wait until `delay_ms` from now."""
+    """Make a job wait for `delay_ms`."""
     record.state = State.SCHEDULED
     record.not_before_ms = now + delay_ms
     data.save(record, now)
 
 
 def crash_alone(data: Data, record: Record, now: int) -> None:
-    """Charge a crash to the one job that ran: it is tried again alone, or given up."""
+    """Charge a crash to the only job that ran: it becomes a suspect, or Failed past its budget."""
     retry = data.rules.retry
     record.crashes += 1
     data.totals["crashed"] += 1
@@ -145,26 +145,26 @@ def crash_alone(data: Data, record: Record, now: int) -> None:
         text = f"its worker's process died {record.crashes} times while running it"
         error = JobError(ErrorCode.WORKER_CRASHED, text)
         end_run(data, record, now, "failed", error)
-        _take_back_attempt(record, started=True)
+        _uncharge_attempt(record, started=True)
         finish(data, record, now, State.FAILED, error)
         return
     end_run(data, record, now, "recovered")
-    _take_back_attempt(record, started=True)
+    _uncharge_attempt(record, started=True)
     record.suspect = True
     wait = backoff_ms(retry, record.crashes - 1) if record.crashes > 1 else 0
-    _return_to_line(data, record, now, now + wait)
+    _requeue(data, record, now, now + wait)
 
 
 def crash_beside_others(data: Data, record: Record, now: int) -> None:
-    """Suspect, without charging it, a job that was one of several when the process died."""
+    """Make a job that ran beside others a suspect, without charging it."""
     end_run(data, record, now, "recovered")
-    _take_back_attempt(record, started=True)
+    _uncharge_attempt(record, started=True)
     record.suspect = True
-    _return_to_line(data, record, now, now)
+    _requeue(data, record, now, now)
 
 
 def settle(data: Data, record: Record, outcome: Outcome, now: int) -> None:
-    """Apply the outcome of a claim that was found current."""
+    """Apply the outcome of a claim that is current."""
     kind = outcome.kind
     stands = kind in (OutcomeKind.COMPLETE, OutcomeKind.FAIL)
     if kind is OutcomeKind.CANCELED or (record.cancel_requested_ms and not stands):
@@ -173,7 +173,7 @@ def settle(data: Data, record: Record, outcome: Outcome, now: int) -> None:
         finish(data, record, now, State.CANCELED)
     elif kind is OutcomeKind.RELEASE:
         data.totals["released"] += 1
-        give_back(
+        release(
             data,
             record,
             now,
@@ -205,12 +205,12 @@ def _end(data: Data, record: Record, outcome: Outcome, now: int) -> None:
 
 
 def redrive(data: Data, record: Record, now: int) -> None:
-    """Queue a Failed or Canceled job again as if it were new, its history kept."""
+    """Queue a Failed or Canceled job again as if it were new, keeping its history."""
     record.attempt = record.crashes = record.releases = 0
     record.started_ms = record.completed_ms = record.not_before_ms = 0
     record.cancel_requested_ms = 0
-    record.base_ms, record.limit_ms, record.stood_ms = now, 0, data.stood(now)
+    record.base_ms, record.limit_ms, record.paused_ms = now, 0, data.paused_for(now)
     record.progress = record.error = None
     data.results.pop(record.id, None)
     data.totals["redriven"] += 1
-    enter_line(data, record, now)
+    append_to_queue(data, record, now)

@@ -1,4 +1,4 @@
-"""Workers and what they hold: leases, cordons, taking jobs back, and looking for what needs it."""
+"""Workers and their jobs: leases, cordons, release, and the search for what needs recovery."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ OUTAGE_MS: Final = 5_000
 
 
 def register(data: Data, info: WorkerInfo, now: int) -> None:
-    """Begin or renew a lease; see Store.register."""
-    if info.id in data.departed:
-        raise WorkerGone(f"worker {info.id} was here before and has gone")
+    """Start or renew a lease; see Store.register."""
+    if info.id in data.deregistered:
+        raise WorkerGone(f"worker {info.id} was deregistered; ids are not reused")
     worker = data.workers.get(info.id)
     if worker is None:
         data.workers[info.id] = Worker(info, now + data.rules.lease_ms)
@@ -44,7 +44,7 @@ def register(data: Data, info: WorkerInfo, now: int) -> None:
 
 
 def heartbeat(data: Data, beat: LeaseRenewal, now: int) -> LeaseReply:
-    """Renew a lease and tell what is asked of the worker; see Store.heartbeat."""
+    """Renew a lease and return what the worker must do; see Store.heartbeat."""
     worker = data.workers.get(beat.worker)
     if worker is None:
         return LeaseReply(gone=True)
@@ -73,21 +73,21 @@ def held_records(data: Data, worker: str, now: int) -> list[Record]:
 
 
 def reconcile(data: Data, worker: str, held: Sequence[Claim], now: int) -> int:
-    """Give back what `worker` does not know it holds; see Store.reconcile."""
+    """Release jobs that `worker` does not know it holds; see Store.reconcile."""
     known = {(claim.job_id, claim.number) for claim in held}
-    strangers = [
+    unknown = [
         record
         for record in held_records(data, worker, now)
         if (record.id, record.claim) not in known
     ]
-    for record in strangers:
+    for record in unknown:
         data.totals["released"] += 1
-        transitions.give_back(data, record, now, "released", started=False)
-    return len(strangers)
+        transitions.release(data, record, now, "released", started=False)
+    return len(unknown)
 
 
 def state_of(data: Data, worker: Worker, now: int) -> WorkerState:
-    """Return a worker as others see it."""
+    """Return a worker's state."""
     return WorkerState(
         info=worker.info,
         lease_ms=worker.lease_ms,
@@ -110,11 +110,11 @@ def cordon(data: Data, worker_id: str, seconds: float, by: str, now: int) -> Wor
 def release_worker(
     data: Data, worker_id: str, cause: Cause, started: Sequence[JobId] | None, now: int
 ) -> Released:
-    """End a worker and take back its jobs; see Store.release_worker."""
+    """Deregister a worker and release its jobs; see Store.release_worker."""
     if data.workers.pop(worker_id, None) is not None:
-        data.departed[worker_id] = now
-    if data.reserved[0] == worker_id:
-        data.reserved = ("", 0)
+        data.deregistered[worker_id] = now
+    if data.exclusive[0] == worker_id:
+        data.exclusive = ("", 0)
     held = held_records(data, worker_id, now)
     begun = {record.id for record in held}
     if started is not None:
@@ -125,7 +125,7 @@ def release_worker(
         data.totals["recovered"] += 1
         if not crashed or record.cancel_requested_ms:
             budget = cause in (Cause.LOST, Cause.KILLED)
-            transitions.give_back(
+            transitions.release(
                 data, record, now, "recovered", started=record.id in begun, charged=budget
             )
         elif len(begun) == 1:
@@ -145,20 +145,20 @@ def release_worker(
 
 
 def recover(data: Data, clock_ms: int) -> Recovery:
-    """Write the tick and look for what needs recovering; see Store.recover."""
-    away = bool(data.tick) and clock_ms - data.tick > OUTAGE_MS
+    """Write the tick and find what needs recovery; see Store.recover."""
+    unreachable = bool(data.tick) and clock_ms - data.tick > OUTAGE_MS
     now = data.tick = max(data.tick, clock_ms)
-    if away:
-        _hold_still(data, now)
+    if unreachable:
+        _extend_leases(data, now)
         return Recovery(leases_extended=True)
     for worker in data.workers.values():
         worker.lease_ms = min(worker.lease_ms, now + data.rules.lease_ms)
     expired = [name for name, worker in data.workers.items() if worker.lease_ms <= now]
     overdue: list[Overdue] = []
-    orphans: list[Claim] = []
+    orphaned: list[Claim] = []
     for job_id in data.running.ids():
-        place = data.places[job_id]
-        live = data.workers.get(place.worker)
+        entry = data.index[job_id]
+        live = data.workers.get(entry.worker)
         if live is not None and live.lease_ms <= now:
             continue
         record = data.load(job_id, now)
@@ -166,16 +166,16 @@ def recover(data: Data, clock_ms: int) -> Recovery:
             continue
         claim = Claim(record.id, record.claim, record.worker)
         if live is None:
-            orphans.append(claim)
+            orphaned.append(claim)
         elif record.deadline_ms + 2 * data.rules.grace_ms < now:
             overdue.append(Overdue(claim, record.attempt, record.max_attempts))
     return Recovery(
-        tuple(expired[:MAX_BATCH]), tuple(overdue[:MAX_BATCH]), tuple(orphans[:MAX_BATCH])
+        tuple(expired[:MAX_BATCH]), tuple(overdue[:MAX_BATCH]), tuple(orphaned[:MAX_BATCH])
     )
 
 
-def _hold_still(data: Data, now: int) -> None:
-    """Nobody could renew a lease or settle while the store was away: begin all terms anew."""
+def _extend_leases(data: Data, now: int) -> None:
+    """Renew all leases and deadlines: during the outage no worker could renew or settle."""
     for worker in data.workers.values():
         worker.lease_ms = now + data.rules.lease_ms
     for job_id in data.running.ids():

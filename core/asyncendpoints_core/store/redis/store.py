@@ -42,7 +42,7 @@ class RedisStore(JobVerbs, WorkerVerbs, ReadVerbs, ControlVerbs, OwnerVerbs):
         self._owned = not isinstance(source, RedisConnection)
         connection = source if isinstance(source, RedisConnection) else RedisConnection(source)
         self._caller = Caller(connection, namespace_name)
-        self._bell = Doorbell(self._caller)
+        self._doorbell = Doorbell(self._caller)
         self._watch = Watch(self._caller, namespace_name)
 
     async def open(self) -> Health:
@@ -50,7 +50,7 @@ class RedisStore(JobVerbs, WorkerVerbs, ReadVerbs, ControlVerbs, OwnerVerbs):
         if self._owned:
             self._caller.connection.open()
         self._caller.closed = False
-        self._bell.open()
+        self._doorbell.open()
         self._watch.open()
         await self._caller.create_schema()
         health = await read_health(self._caller, strict=self._strict)
@@ -63,7 +63,7 @@ class RedisStore(JobVerbs, WorkerVerbs, ReadVerbs, ControlVerbs, OwnerVerbs):
         """Close the connections that this store owns."""
         self._caller.closed = True
         await self._watch.close()
-        await self._bell.close()
+        await self._doorbell.close()
         if self._owned:
             await self._caller.connection.close()
 

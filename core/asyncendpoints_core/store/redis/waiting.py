@@ -43,7 +43,7 @@ class Doorbell:
         self._forwarding: set[asyncio.Task[None]] = set()
         self._closed = False
         # Workers that were woken and have not claimed since: a refused claim forwards the wake-up.
-        self.rung: set[str] = set()
+        self.woken: set[str] = set()
 
     def open(self) -> None:
         """Allow waits, also after `close`."""
@@ -68,7 +68,7 @@ class Doorbell:
             self._forward(worker)
             raise
         if answer is not None:
-            self.rung.add(worker)
+            self.woken.add(worker)
         return answer
 
     async def _listen(self, seconds: float, then: bytes) -> Any:

@@ -56,9 +56,9 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_info = msgspec.msgpack.Decoder(WorkerInfo).decode
 
 
-def _claiming(worker: str, request: int, limit: int, *, rung: bool) -> tuple[bytes, ...]:
+def _claiming(worker: str, request: int, limit: int, *, woken: bool) -> tuple[bytes, ...]:
     """Return the arguments of the script `claim`."""
-    numbers = (request, min(limit, MAX_BATCH), MAX_BATCH_BYTES, rung)
+    numbers = (request, min(limit, MAX_BATCH), MAX_BATCH_BYTES, woken)
     return worker.encode(), *(b"%d" % number for number in numbers)
 
 
@@ -66,7 +66,7 @@ class WorkerVerbs:
     """Part of RedisStore."""
 
     _caller: Caller
-    _bell: Doorbell
+    _doorbell: Doorbell
 
     async def register(self, worker: WorkerInfo) -> None:
         """Begin a worker's lease."""
@@ -75,14 +75,14 @@ class WorkerVerbs:
 
     async def claim(self, worker: str, request: int, limit: int) -> ClaimBatch:
         """Take up to `limit` jobs. Never sent again by itself: the caller asks by `request`."""
-        args = _claiming(worker, request, limit, rung=worker in self._bell.rung)
+        args = _claiming(worker, request, limit, woken=worker in self._doorbell.woken)
         reply = await self._caller.run("claim", *args, again=False)
-        self._bell.rung.discard(worker)
+        self._doorbell.woken.discard(worker)
         return await self._batch(worker, reply)
 
     async def wait_for_work(self, worker: str, timeout_ms: int) -> bool:
         """Sleep until the doorbell rings or the time is over."""
-        return await self._bell.wait(worker, timeout_ms) is not None
+        return await self._doorbell.wait(worker, timeout_ms) is not None
 
     async def claim_next(
         self, worker: str, request: int, limit: int, timeout_ms: int
@@ -90,11 +90,11 @@ class WorkerVerbs:
         """Send the claim behind the wait: Redis makes it the moment the doorbell rings, while what
         the ring told of is still on its way here.
         """
-        claim = self._caller.packed("claim", *_claiming(worker, request, limit, rung=True))
-        reply = await self._bell.wait(worker, timeout_ms, claim)
+        claim = self._caller.packed("claim", *_claiming(worker, request, limit, woken=True))
+        reply = await self._doorbell.wait(worker, timeout_ms, claim)
         if reply is None:  # not allowed to wait, or the claim itself was refused: see why
             return await self.claim(worker, request, limit)
-        self._bell.rung.discard(worker)
+        self._doorbell.woken.discard(worker)
         return await self._batch(worker, reply)
 
     async def _batch(self, worker: str, reply: list[Any]) -> ClaimBatch:

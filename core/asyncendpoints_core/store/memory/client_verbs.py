@@ -1,0 +1,72 @@
+"""What clients do with one job: look it up, cancel, redrive and delete it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asyncendpoints_core.errors import StoreVersionError
+from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.memory import admission, transitions
+from asyncendpoints_core.store.memory.record import Fault
+from asyncendpoints_core.store.replies import (
+    Canceled,
+    CancelStatus,
+    DeleteStatus,
+    Found,
+    Redriven,
+    RedriveStatus,
+)
+
+if TYPE_CHECKING:
+    from asyncendpoints_core.jobs.ids import JobId
+    from asyncendpoints_core.store.memory.data import Data
+
+
+def find(data: Data, job_id: JobId, now: int) -> Found:
+    """Look one job up. Raises StoreVersionError; see Store.get."""
+    record = data.load(job_id, now)
+    if record is Fault.NEWER:
+        raise StoreVersionError("the job's record is of a newer version")
+    if isinstance(record, Fault):
+        return Found(gone=job_id in data.tombstones)
+    return Found(data.job(record, now), ahead=data.ahead(record))
+
+
+def cancel(data: Data, job_id: JobId, now: int) -> Canceled:
+    """Cancel a waiting job, request it of a running one; see Store.cancel."""
+    record = data.load(job_id, now)
+    if isinstance(record, Fault):
+        gone = job_id in data.tombstones
+        return Canceled(CancelStatus.GONE if gone else CancelStatus.MISSING)
+    if record.final:
+        return Canceled(CancelStatus.FINAL, data.job(record, now))
+    if record.state is not State.IN_PROGRESS:
+        transitions.finish(data, record, now, State.CANCELED)
+        return Canceled(CancelStatus.CANCELED, data.job(record, now))
+    if not record.cancel_requested_ms:
+        record.cancel_requested_ms = now
+        data.save(record, now)
+    return Canceled(CancelStatus.REQUESTED, data.job(record, now))
+
+
+def redrive(data: Data, job_id: JobId, now: int) -> Redriven:
+    """Queue a Failed or Canceled job again; see Store.redrive."""
+    record = data.load(job_id, now)
+    if isinstance(record, Fault):
+        gone = job_id in data.tombstones
+        return Redriven(RedriveStatus.GONE if gone else RedriveStatus.MISSING)
+    status = admission.redrive_status(data, record)
+    if status is RedriveStatus.REQUEUED:
+        transitions.redrive(data, record, now)
+    return Redriven(status, data.job(record, now), data.ahead(record))
+
+
+def delete(data: Data, job_id: JobId, now: int) -> DeleteStatus:
+    """Remove a final job; see Store.delete."""
+    record = data.load(job_id, now)
+    if isinstance(record, Fault):
+        return DeleteStatus.GONE if job_id in data.tombstones else DeleteStatus.MISSING
+    if not record.final:
+        return DeleteStatus.NOT_FINAL
+    data.remove(job_id, now)
+    return DeleteStatus.DELETED

@@ -51,11 +51,14 @@ class Resource:
 class Reconciled:
     """The result of the last reconciliation; written by reconcile.py alone.
 
-    `unconnected` is the state of the queue while there is no `connection`. Writes of the workers'
+    `generation` is that of the last resource whose reconciliation was completed: until then its
+    status is not that of `resource`. `unconnected` is the state of the queue while there is no
+    `connection`. Writes of the workers'
     Deployment, by a reconciliation or a scaling step, hold `deployment_lock`.
     """
 
     resource: Resource
+    generation: int = 0
     connection: QueueConnection | None = None
     unconnected: Queue = field(default_factory=Queue)
     refusals: tuple[Refusal, ...] = ()

@@ -152,8 +152,8 @@ class Leader:
     async def _forget(self, known: Reconciled) -> None:
         key, uid = known.resource.key, known.resource.uid
         del self._reconciled[key]
-        self._work.pop(uid, None)
-        for part in (self._children, self._users, self._recovery, self._reporter):
+        parts = (self._readings, self._children, self._users, self._recovery, self._reporter)
+        for part in parts:
             part.forget(uid)
         await self._queues.disconnect(key)
 

@@ -52,12 +52,13 @@ class ReadingHandler:
         self._scaler, self._recovery, self._users = scaler, recovery, users
         self._status, self._reporter = status, reporter
         self._reconciled, self._work = reconciled, work
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}  # by the endpoint's UID
         self.decisions: Counter[str] = Counter()
 
     def on_reading(self, connection: QueueConnection, reading: Reading) -> None:
         """Take in a reading, if the connection is still the endpoint's."""
-        key, state = connection.key, self._reconciled.get(connection.key)
+        key, uid = connection.key, connection.identity.uid
+        state = self._reconciled.get(key)
         if state is None or state.connection is not connection:
             return
         if reading.queue.reachable and self._users.is_due(connection):
@@ -65,13 +66,13 @@ class ReadingHandler:
         if reading.adopted:
             text = "took over the jobs of the deleted resource of this name"
             adopted = events.Event("Normal", "QueueAdopted", text)
-            self._reporter.publish(key, connection.identity.uid, [adopted])
+            self._reporter.publish(key, uid, [adopted])
         if reading.queue.reason is QueueReason.AUTHENTICATION:
             self._workqueue.add(key, AUTHENTICATION_SECONDS)  # its Secret is read again
-        if key not in self._running:
+        if uid not in self._running:
             task = asyncio.create_task(self._handle(connection))
-            self._running[key] = task
-            task.add_done_callback(lambda _: self._running.pop(key, None))
+            self._running[uid] = task
+            task.add_done_callback(lambda _: self._running.pop(uid, None))
 
     def on_recovered(self, key: str, recovered: Recovered) -> None:
         """Publish what a round of recovery did."""
@@ -81,6 +82,12 @@ class ReadingHandler:
         if recovered.leases_extended and state.queue.reason is not QueueReason.UNREACHABLE:
             return  # recovery was not run for a while: there was no leader, or nothing to do
         self._reporter.publish(key, state.resource.uid, events.of_recovery(recovered))
+
+    def forget(self, uid: str) -> None:
+        """Stop handling readings of an endpoint, and drop what followed from them."""
+        self._work.pop(uid, None)
+        if uid in self._running:
+            self._running[uid].cancel()
 
     async def close(self) -> None:
         """Cancel everything that is under way."""

@@ -66,11 +66,11 @@ class Reconciler:
         state = self._read(key, manifest)
         endpoint = state.resource.endpoint
         if endpoint is None:
-            return await self._status.report(key)
+            return await self._complete(state, state.refusals)
         state = await self._connect(state, endpoint, manifest)
         await self._release_ended(state)
         if state.queue.reason is QueueReason.MOVED:
-            return await self._status.report(key)
+            return await self._complete(state, state.refusals)
         try:
             refusals = await self._apply(state, endpoint)
         except OwnerGone:
@@ -81,8 +81,7 @@ class Reconciler:
                 raise
             await self._read_deployments(endpoint)  # another writer changed one meanwhile
             return _CONFLICT_SECONDS
-        self._reconciled[key] = replace(state, refusals=refusals)
-        again = await self._status.report(key)
+        again = await self._complete(state, refusals)
         return self._next_look(state.resource, refusals, again)
 
     def _read(self, key: str, manifest: Manifest) -> Reconciled:
@@ -143,6 +142,12 @@ class Reconciler:
             unwanted = obsolete(endpoint, existing, wanted, pods, rolling=rolling)
             await self._children.remove(endpoint, unwanted)
         return refusals
+
+    async def _complete(self, state: Reconciled, refusals: tuple[Refusal, ...]) -> float | None:
+        """Record and report that the present generation of the resource was reconciled."""
+        key, generation = state.resource.key, state.resource.generation
+        self._reconciled[key] = replace(state, refusals=refusals, generation=generation)
+        return await self._status.report(key)
 
     def _next_look(
         self, resource: Resource, refusals: tuple[Refusal, ...], again: float | None

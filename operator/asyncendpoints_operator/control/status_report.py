@@ -63,7 +63,7 @@ def observe(
     """Put together everything the status is computed from."""
     decision, endpoint = work.decision, state.resource.endpoint
     observed = Observed(
-        generation=manifest["metadata"].get("generation", 0),
+        generation=state.generation,
         endpoint=endpoint,
         faults=state.resource.faults,
         refusals=state.refusals,

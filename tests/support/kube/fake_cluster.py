@@ -26,6 +26,9 @@ class FakeCluster(Cluster):
         self.events: list[Manifest] = []
         self.refusals: dict[str, Refused] = {}
         """What is answered for writes of a kind instead of doing them."""
+        self.may_apply = asyncio.Event()
+        """While it is not set, applies wait."""
+        self.may_apply.set()
         self.put: Callable[[Manifest], None] = lambda _: None
         self.remove: Callable[[Manifest], None] = lambda _: None
         self._numbers = itertools.count(1)
@@ -92,6 +95,7 @@ class FakeCluster(Cluster):
         return self.save(manifest)
 
     async def apply(self, manifest: Manifest) -> Manifest:
+        await self.may_apply.wait()
         self._refuse(manifest["kind"])
         old = self.objects.get(Ref.of(manifest).path)
         self._check(old, manifest)

@@ -164,6 +164,24 @@ async def test_a_resource_becomes_children_and_a_status(
         await eventually(configured)
 
 
+async def test_a_generation_counts_as_observed_once_its_children_were_applied(
+    cluster: FakeCluster, redis_url: str, store: RedisStore
+) -> None:
+    cluster.save(resource(redis_url, replicas=1))
+    async with leading(cluster, counts_seconds=0.1):
+        await cluster.until(lambda: reason(cluster, "QueueReachable") == "Reachable")
+        await cluster.until(lambda: cluster.endpoint()["status"]["observedGeneration"] == 1)
+        cluster.may_apply.clear()
+        cluster.change(ENDPOINT, {"spec": {"gateway": {"replicas": 3}}})
+        await store.open()
+        await store.enqueue([new_job()])  # so that a reading writes the status meanwhile
+        await cluster.until(lambda: cluster.endpoint()["status"]["jobs"]["queued"] == 1)
+        assert cluster.endpoint()["status"]["observedGeneration"] == 1
+        cluster.may_apply.set()
+        await cluster.until(lambda: cluster.endpoint()["status"]["observedGeneration"] == 2)
+        assert replicas(cluster, GATEWAY) == 3
+
+
 async def test_workers_follow_the_jobs_and_a_new_leader_goes_on(
     cluster: FakeCluster, redis_url: str, store: RedisStore
 ) -> None:

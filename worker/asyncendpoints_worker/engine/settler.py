@@ -1,24 +1,23 @@
 """Delivers outcomes to the store in batches, and keeps them until the store has taken them.
 
-Group commit: while one batch is in flight the next one accumulates, so batches are as large as the
-load makes them. A second batch is sent beside the first only if it is large enough to be worth a
-call.
+While one batch is in flight the next one accumulates. A second batch is sent beside the first only
+if it is large enough to be worth a call.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from asyncendpoints_core.common.backoff import Backoff
+from asyncendpoints_core.common.group_commit import GroupCommit
 from asyncendpoints_core.errors import RecordError, StoreError
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import ErrorCode, JobError, Outcome, fail
 from asyncendpoints_core.store.replies import MAX_BATCH, MAX_BATCH_BYTES, Settled, SettleStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.records import Claim
@@ -29,7 +28,6 @@ log = logging.getLogger("asyncendpoints.worker")
 
 LARGE_BATCH: Final = 50
 """Outcomes that make a second batch worth sending beside the one in flight."""
-MAX_IN_FLIGHT: Final = 2
 
 
 class PendingOutcome(NamedTuple):
@@ -60,62 +58,31 @@ class Settler:
         self._metrics = metrics
         self._before_send = before_send
         self._slots_changed = slots_changed
-        self._loop = asyncio.get_running_loop()
-        self._waiting: list[PendingOutcome] = []
-        self._in_flight: dict[asyncio.Task[None], list[PendingOutcome]] = {}
-        self._scheduled = False
+        self._group = GroupCommit(
+            self._deliver,
+            _size,
+            limit=MAX_BATCH,
+            max_bytes=MAX_BATCH_BYTES,
+            second_from=LARGE_BATCH,
+        )
         self._backoff = Backoff()
-        self._unavailable = False
         self.slots = self.slots_in_flight = 0
 
     def add(self, pending: PendingOutcome) -> None:
         """Deliver an outcome soon."""
         self.slots += pending.slots
-        self._waiting.append(pending)
-        if not self._scheduled and self._may_send():
-            self._scheduled = True
-            self._loop.call_soon(self._send)
+        self._group.add(pending)
 
     def claims(self) -> list[Claim]:
         """Return the claims whose outcomes are not delivered yet."""
-        batches = [self._waiting, *self._in_flight.values()]
+        batches = [self._group.waiting, *self._group.in_flight.values()]
         return [pending.outcome.claim for batch in batches for pending in batch]
 
     def discard(self) -> None:
         """Drop the outcomes that were not sent yet: the store would refuse them."""
-        self.slots -= _slots(self._waiting)
-        self._waiting.clear()
+        self.slots -= _slots(self._group.waiting)
+        self._group.waiting.clear()
         self._slots_changed()
-
-    def _may_send(self) -> bool:
-        in_flight = len(self._in_flight)
-        return in_flight == 0 or (in_flight < MAX_IN_FLIGHT and len(self._waiting) >= LARGE_BATCH)
-
-    def _send(self) -> None:
-        self._scheduled = False
-        while self._waiting and self._may_send() and not self._unavailable:
-            batch = self._take_batch()
-            task = self._loop.create_task(self._deliver(batch))
-            self._in_flight[task] = batch
-            task.add_done_callback(self._done)
-
-    def _take_batch(self) -> list[PendingOutcome]:
-        size = count = 0
-        for pending in self._waiting:
-            result = pending.outcome.result
-            size += 0 if result is None else len(result.body)
-            if count == MAX_BATCH or (size > MAX_BATCH_BYTES and count):
-                break
-            count += 1
-        batch = self._waiting[:count]
-        del self._waiting[:count]
-        return batch
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._in_flight.pop(task, None)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a batch of outcomes was lost", exc_info=task.exception())
-        self._send()
 
     async def _deliver(self, batch: list[PendingOutcome]) -> None:
         """Settle a batch. One that contains a bad outcome is halved, so that it does not hold up
@@ -161,12 +128,12 @@ class Settler:
             except Exception as error:
                 if isinstance(error, RecordError) or not isinstance(error, StoreError):
                     raise
-                if not self._unavailable:
-                    self._unavailable = True
+                if not self._group.paused:
+                    self._group.paused = True
                     log.warning("outcomes are kept until the store is available: %s", error)
             else:
-                if self._unavailable:
-                    self._unavailable = False
+                if self._group.paused:
+                    self._group.paused = False
                     self._backoff.reset()
                     log.info("the store accepts outcomes again")
                 return answers
@@ -180,5 +147,10 @@ class Settler:
         self._slots_changed()
 
 
-def _slots(batch: list[PendingOutcome]) -> int:
+def _size(pending: PendingOutcome) -> int:
+    result = pending.outcome.result
+    return 0 if result is None else len(result.body)
+
+
+def _slots(batch: Iterable[PendingOutcome]) -> int:
     return sum(pending.slots for pending in batch)

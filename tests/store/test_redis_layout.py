@@ -68,13 +68,13 @@ async def test_optional_fields_take_room_only_where_they_are(
     absent = {"parent": "nil", "schedule": "nil", "tags": "''", "locked": "false"}
     shown = absent | {name: lua_literal(value) for name, value in given.items()}
     fields = ", ".join(f"{name} = {value}" for name, value in shown.items())
-    write = lua_layout.writer("EXTENDED")(layouts)
-    read = lua_layout.table("EXTENDED")(layouts)
+    write = lua_layout.writer("EXTENDED")(layouts).text()
+    read = lua_layout.table("EXTENDED")(layouts).text()
     backend = RedisBackend(redis_url)
     source = f"""{scripts.LOCALS}
     local layout = {{}}
-    function layout.write{write} end
-    function layout.read{read} end
+    function layout.write{write}
+    function layout.read{read}
     local s = layout.write({{priority = 2, seq = 7, name = 'report', rest = 'r', {fields}}})
     local r = layout.read(s)
     return {{s, layout.write(r), r.parent or '', r.tags, r.schedule or 0, r.name .. r.rest}}"""

@@ -87,8 +87,7 @@ local stopped = false
 local claimed_names = {}
 local mine = worker .. '\0'
 local first_run = layout.first_runs(now, deadline, worker)
-local read_fresh, pack_held = layout.read_fresh, layout.pack_held
-local HEAD, JOB_MOST = 2, layout.JOB_MOST -- format and flags
+local HEAD = 2 -- format and flags
 -- How the run of a fresh job begins, by how its record does; false for a record to look at closely.
 local PREFIXES = {}
 local function prefix_of(kind, job)
@@ -110,7 +109,7 @@ end
 local function book(id, run, name)
   local at = taken * 2 + 4
   on_runs[at - 1], on_runs[at] = id, run
-  on_held[at - 1], on_held[at] = '0', mine .. pack_held(number, id)
+  on_held[at - 1], on_held[at] = '0', mine .. layout.pack_held(number, id)
   claimed_names[name] = (claimed_names[name] or 0) + 1
   taken, number = taken + 1, number + 1
 end
@@ -143,8 +142,8 @@ end
 local function take(id, job, run)
   local kind = job and not run and ssub(job, 1, HEAD)
   local prefix = kind and (PREFIXES[kind] or prefix_of(kind, job))
-  if not prefix or #job < JOB_MOST then return take_slowly(id, job, run) end
-  local created, ttl_from, apart, name, request_at = read_fresh(job)
+  if not prefix or #job < layout.JOB_MOST then return take_slowly(id, job, run) end
+  local created, ttl_from, apart, name, request_at = layout.read_fresh(job)
   local size = apart or #job - request_at + 1 - request_bytes(job, request_at)
   if #job < request_at or size < 0 or active >= (ttl_from or created) + ttl_ms then
     return take_slowly(id, job, run)
@@ -156,9 +155,10 @@ local function take(id, job, run)
   end
   waited = waited + now - created
   if listening then note(id, 2) end
+  local first_bytes = first_run(prefix, job, ttl_from, size, number, name)
   local at = taken * 2 + 4
-  on_runs[at - 1], on_runs[at] = id, first_run(prefix, job, ttl_from, size, number, name)
-  on_held[at - 1], on_held[at] = '0', mine .. pack_held(number, id)
+  on_runs[at - 1], on_runs[at] = id, first_bytes
+  on_held[at - 1], on_held[at] = '0', mine .. layout.pack_held(number, id)
   claimed_names[name] = (claimed_names[name] or 0) + 1
   taken, number = taken + 1, number + 1
   out_ids[taken], kinds[taken], out[#out + 1] = id, 'f', job

@@ -12,7 +12,10 @@ local ITEM = layout.NEW_JOB_SIZE
 local items, payload = ARGV[1], ARGV[2]
 local n = #items / ITEM
 local ids = {}
-for i = 1, n do ids[i] = layout.new_job_id(items, (i - 1) * ITEM + 1) end
+for i = 1, n do
+  local id = layout.new_job_id(items, (i - 1) * ITEM + 1)
+  ids[i] = id
+end
 local stored = call('HMGET', jobs, unpack(ids))
 
 local LINES = {[0] = ready_high, ready_normal, ready_low}
@@ -117,8 +120,9 @@ for i = 1, n do
     local content = ssub(payload, content_at, content_at + content_size - 1)
     local job = layout.pack_job(priority, now, place, max_attempts, name_size, trace_size,
       active < now and active or nil, blob_size > 0 and blob_size or nil) .. content
-    create(i, id, job, layout.content_name(content, name_size, trace_size), priority, place, delay,
-      ttl, body_size, blob_size > 0 and ssub(payload, blob_at, blob_at + blob_size - 1) or nil)
+    local name = layout.content_name(content, name_size, trace_size)
+    create(i, id, job, name, priority, place, delay, ttl,
+      body_size, blob_size > 0 and ssub(payload, blob_at, blob_at + blob_size - 1) or nil)
     if key then
       bound[key] = layout.pack_binding(id, now + idempotency_ms) .. fingerprint
       add(set_idem, key, bound[key])

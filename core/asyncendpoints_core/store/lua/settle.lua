@@ -10,7 +10,10 @@ local INLINE_RESULT = 1024 -- longer ones lie apart, so that scripts do not carr
 local items, payload = ARGV[1], ARGV[2]
 local n = #items / ITEM
 local ids = {}
-for i = 1, n do ids[i] = layout.outcome_id(items, (i - 1) * ITEM + 1) end
+for i = 1, n do
+  local id = layout.outcome_id(items, (i - 1) * ITEM + 1)
+  ids[i] = id
+end
 local stored = call('HMGET', runs, unpack(ids))
 local known, completed_now = {}, {}
 local set_results = batch('HSET', results)
@@ -81,9 +84,8 @@ local apply = {
 
 -- The commonest outcome of the commonest job: completed, in its first runs, nothing asked of it.
 -- Only the end of the fixed part and the history change. Returns nothing for any other.
-local HEAD, RUN_SIZE = 2, layout.RUN_SIZE -- format and flags
-local read_running, completed_run = layout.read_running, layout.completed_runs(now)
-local read_outcome, pack_held = layout.read_outcome, layout.pack_held
+local HEAD = 2 -- format and flags
+local completed_run = layout.completed_runs()
 local finished, busy, names = 0, 0, {}
 local on_runs, on_finished = {'HSET', runs}, {'ZADD', finished_completed}
 local entry, entry_attempt, entry_started = '', -1, -1
@@ -102,13 +104,13 @@ local function prefix_of(head, run)
 end
 
 local function complete(id, run, claim, worker, result)
-  if not run or #run < RUN_SIZE then return end
+  if not run or #run < layout.RUN_SIZE then return end
   local head = ssub(run, 1, HEAD)
   local prefix = PREFIXES[head]
   if prefix == nil then prefix = prefix_of(head, run) end
   if not prefix then return end
   local attempt, started, cancel, size, current, revision, count, error_size, progress_size,
-    history_size, worker_size, holder, name, result_at = read_running(run)
+    history_size, worker_size, holder, name, result_at = layout.read_running(run)
   if current ~= claim or cancel > 0 or error_size > 0 or progress_size > 0 or count > 9
     or #run ~= result_at - 1 or holder ~= worker then
     return
@@ -122,20 +124,21 @@ local function complete(id, run, claim, worker, result)
   names[name] = (names[name] or 0) + 1
   if listening then note(id, revision + 1) end
   off_held.n = off_held.n + 1
-  off_held[off_held.n] = worker .. '\0' .. pack_held(claim, id)
-  run = completed_run(run, prefix, revision, count, history_size, worker_size, name, entry, result)
+  off_held[off_held.n] = worker .. '\0' .. layout.pack_held(claim, id)
+  local completed = completed_run(run, prefix, revision, count, history_size, worker_size, name,
+    entry, result, now)
   finished = finished + 1
   local at = finished * 2 + 2
-  on_runs[at - 1], on_runs[at] = id, run
+  on_runs[at - 1], on_runs[at] = id, completed
   on_finished[at - 1], on_finished[at] = now_text, id
-  completed_now[id] = run
+  completed_now[id] = completed
   return true
 end
 
 local parts_at = 1
 for i = 1, n do
   local id, claim, worker_index, kind, delay, code_size, message_size, result_size, code_at,
-    message_at, result_at, next_at = read_outcome(items, (i - 1) * ITEM + 1, parts_at)
+    message_at, result_at, next_at = layout.read_outcome(items, (i - 1) * ITEM + 1, parts_at)
   local worker = ARGV[3 + worker_index]
   local result = ssub(payload, result_at, result_at + result_size - 1)
   if kind == COMPLETE and result_size <= INLINE_RESULT and not completed_now[id] and not known[id]

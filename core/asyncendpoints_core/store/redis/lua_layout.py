@@ -7,6 +7,7 @@ loaded (scripts.py). Positions in Lua begin at 1.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
@@ -29,28 +30,96 @@ LAYOUTS: Final[Tables] = {
 _FORMAT: Final = tables.FORMAT_KIND + tables.FORMAT_VERSION
 _CODES: Final = {1: "B", 2: "H"}
 _NAME = re.compile(r"\blayout\.(\w+)")
+_CONSTANT = re.compile(r"\blayout\.([A-Z_]+)\b")
+_EXPRESSION = re.compile(r"\blayout\.((?:pack|content)_\w+)\(([^()]*)\)")
+_CALL = re.compile(
+    r"^( *)local ([\w, \n]+?) =\s+(layout\.)?(\w+)\(((?:[^()]|\([^()]*\))*)\)$", re.MULTILINE
+)
 # So many fields between two that are wanted are read with them; more, and there are two reads.
 _MAX_GAP: Final = 3
 
 
-def prelude(text: str, layouts: Tables) -> str:
-    """Return the Lua that defines what `text` uses of `layout`."""
-    made = [_define(name, layouts) for name in dict.fromkeys(_NAME.findall(text))]
-    return "\n".join(["local layout = {}", *made, ""]) if made else ""
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A Lua function: statements, then what it returns. `made`: the function it returns instead."""
+
+    parameters: tuple[str, ...]
+    lines: list[str]
+    results: list[str]
+    made: Function | None = None
+    # Whether a call of it may be replaced by its text: it returns at its end only.
+    inline: bool = True
+
+    def text(self) -> str:
+        """Return it without the word `function` and its name."""
+        lines = [*self.lines, f"return {', '.join(self.results)}"]
+        body = "".join(f"\n  {line}" for line in lines)
+        return f"({', '.join(self.parameters)}){body}\nend"
 
 
-def _define(name: str, layouts: Tables) -> str:
-    if name in _FUNCTIONS:
-        return f"function layout.{name}{_FUNCTIONS[name](layouts)}\nend"
+def expand(text: str, layouts: Tables) -> str:
+    """Return a script's text with what it names as `layout.NAME` put in.
+
+    Constants, packers and calls in an assignment to new locals are replaced by their text, as a
+    call costs the hot scripts up to a tenth of their time for each job; the rest are functions.
+    """
+    text = _CONSTANT.sub(lambda match: str(_constant(match[1], layouts)), text)
+    text = _EXPRESSION.sub(lambda match: _expression(match, layouts), text)
+    made: dict[str, Function] = {}
+    text = _CALL.sub(lambda match: _call(match, layouts, made), text)
+    used = dict.fromkeys(_NAME.findall(text))
+    functions = [f"function layout.{name}{_FUNCTIONS[name](layouts).text()}" for name in used]
+    return "\n".join(["local layout = {}", *functions, text]) if functions else text
+
+
+def _declared(line: str) -> list[str]:
+    """Return the locals that a statement declares."""
+    match = re.match(r" *local ([\w, ]+)", line)
+    return [name.strip() for name in match[1].split(",")] if match else []
+
+
+def _constant(name: str, layouts: Tables) -> int:
     constants = {"KIND": tables.FORMAT_KIND, "VERSION": tables.FORMAT_VERSION}
     constants["LONG_MARK"] = tables.LONG_MARK
-    if name not in constants:
-        of, _, what = name.rpartition("_")
-        layout = layouts[of]
-        optional = sum(entry.field.width for entry in layout.optional)
-        sizes = {"SIZE": layout.size, "MOST": layout.size + optional}
-        constants[name] = (sizes | {"REST": layout.size - layout.fields[0].width})[what]
-    return f"layout.{name} = {constants[name]}"
+    if name in constants:
+        return constants[name]
+    of, _, what = name.rpartition("_")
+    layout = layouts[of]
+    # MOST: with every optional field. REST: what follows the first field.
+    most = layout.size + sum(entry.field.width for entry in layout.optional)
+    return {"SIZE": layout.size, "MOST": most, "REST": layout.size - layout.fields[0].width}[what]
+
+
+def _expression(match: re.Match[str], layouts: Tables) -> str:
+    """Return the one expression that a packer returns, with the arguments of a call in it."""
+    function = _FUNCTIONS[match[1]](layouts)
+    given = [argument.strip() for argument in match[2].split(",")]
+    shown = [one if re.fullmatch(r"#?[\w.]+", one) else f"({one})" for one in given]
+    shown += ["nil"] * (len(function.parameters) - len(shown))
+    values = dict(zip(function.parameters, shown, strict=True))
+    pattern = r"\b(" + "|".join(function.parameters) + r")\b"
+    return f"({re.sub(pattern, lambda name: values[name[1]], function.results[0])})"
+
+
+def _call(match: re.Match[str], layouts: Tables, made: dict[str, Function]) -> str:
+    """Return the statements of a function that is called in `local names = f(arguments)`."""
+    indent, names, of_layout, name, arguments = match.groups()
+    function = _FUNCTIONS[name](layouts) if of_layout else made.get(name)
+    if function is None or not function.inline:
+        return str(match[0])
+    # Its own names get a mark, so that they hide none of the caller's.
+    declared = {word for line in function.lines for word in _declared(line)}
+    own = re.compile(rf"\b({'|'.join(declared | set(function.parameters) | {'_'})})\b")
+    marked = [own.sub(r"\1_", line) for line in [*function.lines, ", ".join(function.results)]]
+    bound = f"local {', '.join(f'{name}_' for name in function.parameters)} = {arguments}"
+    body = [bound, *marked[:-1]] if function.parameters else marked[:-1]
+    if function.made is not None:
+        made[names] = function.made
+        names = ", ".join(function.results)
+    else:
+        body.append(f"{names} = {marked[-1]}")
+    lines = [f"local {names}", "do", *body, "end"]
+    return "\n".join(indent + line for line in lines)
 
 
 def _format(fields: Iterable[Field]) -> str:
@@ -71,7 +140,7 @@ class _Reading:
     """
 
     def __init__(
-        self, layout: Layout, names: Sequence[str], given: str = "", *, checked: bool
+        self, layout: Layout, names: Sequence[str], given: Sequence[str] = (), *, checked: bool
     ) -> None:
         self.layout, self.names, self.checked = layout, names, checked
         self.at = "at" if given else "1"
@@ -101,6 +170,11 @@ class _Reading:
             names = ", ".join(f.name if f.name in self.needed else "_" for f in span)
             if len(span) == 1 and span[0].width == 1:
                 lines.append(f"local {names} = sbyte(s, {self.at} + {start})")
+            elif len(span) == 1 and span[0].kind == "bytes":
+                first_at = f"{self.at} + {start}"
+                lines.append(
+                    f"local {names} = ssub(s, {first_at}, {first_at} + {span[0].width - 1})"
+                )
             else:
                 lines.append(f"local {names} = sunpack({_format(span)}, s, {self.at} + {start})")
         return lines
@@ -157,35 +231,36 @@ def _bits(bits: Bits) -> str:
     """Return the value of bits as a number, or of one bit as a boolean."""
     value = bits.of if bits.of == "flags" else f"({bits.of} or 0)"
     if bits.count == 1:
-        return f"{value} % {2 << bits.at} >= {1 << bits.at}"
+        rest = "" if bits.at == 7 and value == "flags" else f" % {2 << bits.at}"
+        return f"{value}{rest} >= {1 << bits.at}"
     return f"floor({value} / {1 << bits.at}) % {1 << bits.count}"
 
 
-def _values(of: str, names: str, *given: str, checked: bool = False) -> Callable[[Tables], str]:
+def _values(
+    of: str, names: str, *given: str, checked: bool = False
+) -> Callable[[Tables], Function]:
     """Return `function(s, given)` that returns values of a layout."""
 
-    def made(layouts: Tables) -> str:
-        wanted, arguments = names.split(), ", ".join(given)
-        reading = _Reading(layouts[of], wanted, arguments, checked=checked)
-        return _function(
-            f"({', '.join(('s', *given))})", [*reading.lines, f"return {', '.join(wanted)}"]
-        )
+    def made(layouts: Tables) -> Function:
+        wanted = names.split()
+        reading = _Reading(layouts[of], wanted, given, checked=checked)
+        return Function(("s", *given), reading.lines, wanted, inline=not checked)
 
     return made
 
 
-def table(of: str, names: str = "") -> Callable[[Tables], str]:
+def table(of: str, names: str = "") -> Callable[[Tables], Function]:
     """Return `function(s)` that returns a table of values, nil when they make no sense.
 
     `s` is as long as the fixed fields at least. Without `names`: all but sizes and the format.
     """
 
-    def made(layouts: Tables) -> str:
+    def made(layouts: Tables) -> Function:
         layout = layouts[of]
         wanted = names.split() or _every(layout)
         reading = _Reading(layout, wanted, checked=True)
         values = ", ".join(f"{name} = {name}" for name in wanted)
-        return _function("(s)", [*reading.lines, f"return {{{values}}}"])
+        return Function(("s",), reading.lines, [f"{{{values}}}"], inline=False)
 
     return made
 
@@ -200,40 +275,40 @@ def _every(layout: Layout) -> list[str]:
     return [name for name in names if name not in hidden]
 
 
-def _blank(of: str) -> Callable[[Tables], str]:
+def _blank(of: str) -> Callable[[Tables], Function]:
     """Return `function()` that returns a table of a layout's values, all 0, false or ''."""
 
-    def made(layouts: Tables) -> str:
+    def made(layouts: Tables) -> Function:
         layout = layouts[of]
         empty = dict.fromkeys((part.name for part in layout.parts), "''")
         empty |= {layout.tail: "''"} | {b.name: "false" for b in layout.bits if b.count == 1}
         absent = {entry.field.name for entry in layout.optional}
         names = [name for name in _every(layout) if name not in absent]
         values = ", ".join(f"{name} = {empty.get(name, '0')}" for name in names)
-        return _function("()", [f"return {{{values}}}"])
+        return Function((), [], [f"{{{values}}}"], inline=False)
 
     return made
 
 
-def _pack(of: str, names: str) -> Callable[[Tables], str]:
+def _pack(of: str, names: str) -> Callable[[Tables], Function]:
     """Return `function(names)` that returns the fixed and optional fields as bytes."""
 
-    def made(layouts: Tables) -> str:
-        given = ", ".join(names.split())
-        return _function(f"({given})", [f"return {_packed(layouts[of], lambda name: name)}"])
+    def made(layouts: Tables) -> Function:
+        packed = _packed(layouts[of], lambda name: name)
+        return Function(tuple(names.split()), [], [packed])
 
     return made
 
 
-def writer(of: str) -> Callable[[Tables], str]:
+def writer(of: str) -> Callable[[Tables], Function]:
     """Return `function(r)` that returns the bytes of a table with every value of a layout."""
 
-    def made(layouts: Tables) -> str:
+    def made(layouts: Tables) -> Function:
         layout = layouts[of]
         sizes = {part.size: f"#r.{part.name}" for part in layout.parts}
         head = _packed(layout, lambda name: sizes.get(name, f"r.{name}"))
         rest = [f"r.{part.name}" for part in layout.parts] + [f"r.{layout.tail}"]
-        return _function("(r)", [f"return {' .. '.join([head, *rest])}"])
+        return Function(("r",), [], [" .. ".join([head, *rest])], inline=False)
 
     return made
 
@@ -271,20 +346,16 @@ def _packed(layout: Layout, value: Callable[[str], str]) -> str:
     return head
 
 
-def _function(arguments: str, lines: Iterable[str]) -> str:
-    return arguments + "".join(f"\n  {line}" for line in lines)
-
-
-def _content_name(layouts: Tables) -> str:
+def _content_name(layouts: Tables) -> Function:
     """Return `function(content, name_size, trace_size)` that returns the name in a job's parts."""
     parts = layouts["JOB"].parts
     before = [part.size for part in parts[: [part.name for part in parts].index("name")]]
     start = " + ".join(["1", *before])
-    line = f"return ssub(content, {start}, {start} + name_size - 1)"
-    return _function("(content, name_size, trace_size)", [line])
+    name = f"ssub(content, {start}, {start} + name_size - 1)"
+    return Function(("content", "name_size", "trace_size"), [], [name])
 
 
-def _first_runs(layouts: Tables) -> str:
+def _first_runs(layouts: Tables) -> Function:
     """Return `function(now, deadline, worker)` that returns the function that makes first runs.
 
     A job claimed for the first time: of its run, all but what the inner function is given is the
@@ -325,16 +396,17 @@ def _first_runs(layouts: Tables) -> str:
     for constant, group in _grouped(pieces, lambda piece: piece[0]):
         joined = " .. ".join(piece[1] for piece in group)
         if constant:
-            lines.append(f"local same_{len(lines)} = {joined}")
+            lines.append(f"same_{len(lines)} = {joined}")
             joined = f"same_{len(lines) - 1}"
         shown.append(joined)
-    lines.append("return function(prefix, s, ttl_from, body_size, claim, name)")
-    lines.append(f"  return {' .. '.join(shown)}")
-    return _function("(now, deadline, worker)", [*lines, "end"])
+    given = ("prefix", "s", "ttl_from", "body_size", "claim", "name")
+    made = Function(given, [], [" .. ".join(shown)])
+    results = [f"same_{i}" for i in range(len(lines))]
+    return Function(("now", "deadline", "worker"), lines, results, made)
 
 
-def _completed_runs(layouts: Tables) -> str:
-    """Return `function(now)` that returns the function that completes runs.
+def _completed_runs(layouts: Tables) -> Function:
+    """Return `function()` that returns the function that completes runs.
 
     The run `s` has neither error nor progress nor result; most runs of a batch change to the same
     bytes. `prefix`: format and flags; `entry`: the end of this run for the history.
@@ -350,7 +422,7 @@ def _completed_runs(layouts: Tables) -> str:
         "history_size": "history_size + #entry",
     }
     keys = ("revision", "history_count", "history_size", "#entry")
-    setup, shown, position = ["local last_0, last_1, last_2, last_3"], ["prefix"], ["3"]
+    shown, position = ["prefix"], ["3"]
     again: list[str] = []
     kept: list[str] = []
 
@@ -366,8 +438,7 @@ def _completed_runs(layouts: Tables) -> str:
             keep()
             values = ", ".join(changed[field.name] for field in fields)
             name = f"changed_{len(again)}"
-            again.append(f"    {name} = spack({_format(fields)}, {values})")
-            setup.append(f"local {name}")
+            again.append(f"  {name} = spack({_format(fields)}, {values})")
             shown.append(name)
             position.append(width)
         else:
@@ -383,28 +454,19 @@ def _completed_runs(layouts: Tables) -> str:
             keep()
             shown.append("entry")
     keep()
-    same = " and ".join(f"last_{i} == {key}" for i, key in enumerate(keys))
-    return _function(
-        "(now)",
-        [
-            *setup,
-            "return function(s, prefix, revision, history_count, history_size, worker_size, name,"
-            " entry, result)",
-            f"  if not ({same}) then",
-            f"    last_0, last_1, last_2, last_3 = {', '.join(keys)}",
-            *again,
-            "  end",
-            f"  return {' .. '.join([*shown, 'result'])}",
-            "end",
-        ],
-    )
+    last = [f"last_{i}" for i in range(len(keys))]
+    same = " and ".join(f"{old} == {key}" for old, key in zip(last, keys, strict=True))
+    lines = [f"if not ({same}) then", f"  {', '.join(last)} = {', '.join(keys)}", *again, "end"]
+    given = "s prefix revision history_count history_size worker_size name entry result now"
+    made = Function(tuple(given.split()), lines, [" .. ".join([*shown, "result"])])
+    return Function((), [], [*last, *(f"changed_{i}" for i in range(len(again)))], made)
 
 
 def _grouped(items: Iterable[_T], key: Callable[[_T], _K]) -> list[tuple[_K, list[_T]]]:
     return [(what, list(group)) for what, group in groupby(items, key)]
 
 
-_FUNCTIONS: Final[Mapping[str, Callable[[Tables], str]]] = {
+_FUNCTIONS: Final[Mapping[str, Callable[[Tables], Function]]] = {
     # The records: as tables, and in the parts that the common cases need.
     "read_job": table(
         "JOB", "priority body_apart created_at seq max_attempts ttl_from body_size name request_at"

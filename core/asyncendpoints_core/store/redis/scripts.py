@@ -107,6 +107,6 @@ def build(name: str, layouts: lua_layout.Tables) -> Script:
         values = ", ".join(f"tonumber(M[{i + 2}]) or 0" for i in range(len(meta)))
         parts.append(f"local {', '.join(meta)} = {values}\n{_TIME}")
     body = "".join([*(read(f"lib/{part}") for part in fields.get("LIB", ())), text])
-    source = "".join([*parts, lua_layout.prelude(body, layouts), body])
+    source = "".join([*parts, lua_layout.expand(body, layouts)])
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     return Script(name, keys, meta, flags, source, sha)

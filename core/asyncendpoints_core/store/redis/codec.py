@@ -47,9 +47,9 @@ _pack_fraction = packer(tables.PROGRESS, "fraction")
 _read_result = reader(tables.RESULT, "content_type filename body")
 _pack_result = packer(tables.RESULT, "form content_type_size filename_size")
 _join_result = joiner(tables.RESULT, "content_type filename body")
-_read_size = reader(tables.REQUEST, "size")
+_SIZE_AT: Final = tables.REQUEST.offset("size")
+_SHORT: Final = tables.REQUEST.size
 _read_long_size = reader(tables.LONG_REQUEST, "size")
-_pack_size = packer(tables.REQUEST, "size")
 _pack_long_size = packer(tables.LONG_REQUEST, "mark size")
 # The first byte of a result: its content type is a known word, or is spelled out.
 _KNOWN_TYPE: Final = 0
@@ -155,14 +155,14 @@ def encode_request(request: Request, *, inline: bool) -> bytes:
         meta.pop()
     data = _encode(meta)
     length, mark = len(data), tables.LONG_MARK
-    size = _pack_size(length) if length < mark else _pack_long_size(mark, length)
+    size = bytes((length,)) if length < mark else _pack_long_size(mark, length)
     return size + data + (request.body if inline else b"")
 
 
 def decode_request(data: bytes, trace: str, blob: bytes | None) -> Request:
     """Read a stored request; `blob` is its body where that is kept apart."""
     try:
-        start, (size,) = tables.REQUEST.size, _read_size(data)
+        start, size = _SHORT, data[_SIZE_AT]
         if size == tables.LONG_MARK:
             start, (size,) = tables.LONG_REQUEST.size, _read_long_size(data)
         end = start + size

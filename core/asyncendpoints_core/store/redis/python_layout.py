@@ -46,12 +46,13 @@ def reader(layout: Layout, wanted: str) -> Callable[..., tuple[Any, ...]]:
     lines.append(f"at += {layout.size}")
     lines += _optional_lines(layout, needed, scope)
     for of in dict.fromkeys(bits.of for bits in layout.bits if bits.of in needed):
-        lines.append(f"if ({of} or 0) & {layout.spare(of)}: raise CorruptRecord")
+        lines.append(f"if {_flags(layout, of)} & {layout.spare(of)}: raise CorruptRecord")
     for bits in layout.bits:
+        value = _flags(layout, bits.of)
         if bits.name in names and bits.count == 1:
-            lines.append(f"{bits.name} = ({bits.of} or 0) & {bits.mask} != 0")
+            lines.append(f"{bits.name} = {value} & {bits.mask} != 0")
         elif bits.name in names:
-            lines.append(f"{bits.name} = ({bits.of} or 0) >> {bits.at} & {bits.mask >> bits.at}")
+            lines.append(f"{bits.name} = {value} >> {bits.at} & {bits.mask >> bits.at}")
     lines += _part_lines(layout, names)
     read: Callable[..., tuple[Any, ...]] = _compile(
         "read", "data, at=0", [*lines, f"return {', '.join(names)},"], scope
@@ -74,31 +75,44 @@ def needed_fields(layout: Layout, names: Iterable[str]) -> frozenset[str]:
     return frozenset(wanted)
 
 
+def _flags(layout: Layout, of: str) -> str:
+    """Return the value of a flags field, 0 where it is optional and absent."""
+    return of if of in {field.name for field in layout.fields} else f"({of} or 0)"
+
+
 def _optional_lines(layout: Layout, needed: frozenset[str], scope: dict[str, object]) -> list[str]:
-    lines: list[str] = []
+    wanted = [entry for entry in layout.optional if entry.field.name in needed]
+    if not wanted:
+        return []
     flags = {bits.name: bits for bits in layout.bits}
-    for entry in layout.optional:
-        name = entry.field.name
-        if name in needed:
-            scope[f"unpack_{name}"] = struct_of([entry.field]).unpack_from
-            bits = flags[entry.flag]
-            lines += [
-                f"{name} = None",
-                f"if ({bits.of} or 0) & {bits.mask}:",
-                f"    ({', '.join(_pieces([entry.field]))},) = unpack_{name}(data, at)",
-                *(f"    {line}" for line in _whole([entry.field])),
-                f"    at += {entry.field.width}",
-            ]
+    lines = [" = ".join([*(entry.field.name for entry in wanted), "None"])]
+    # Most records have none of them: one look then.
+    first = flags[wanted[0].flag].of
+    any_of = sum({flags[entry.flag].mask for entry in wanted if flags[entry.flag].of == first})
+    lines.append(f"if {first} & {any_of}:")
+    for entry in wanted:
+        name, bits = entry.field.name, flags[entry.flag]
+        scope[f"unpack_{name}"] = struct_of([entry.field]).unpack_from
+        lines += [
+            f"    if {_flags(layout, bits.of)} & {bits.mask}:",
+            f"        ({', '.join(_pieces([entry.field]))},) = unpack_{name}(data, at)",
+            *(f"        {line}" for line in _whole([entry.field])),
+            f"        at += {entry.field.width}",
+        ]
     return lines
 
 
 def _part_lines(layout: Layout, names: list[str]) -> list[str]:
     if not {"end", layout.tail, *(part.name for part in layout.parts)} & set(names):
         return []
+    optional = {entry.field.name for entry in layout.optional}
     lines = ["end = at"]
     for part in layout.parts:
-        lines.append(f"at, end = end, end + ({part.size} or 0)")
-        lines += [f"{part.name} = data[at:end]"] if part.name in names else []
+        size = f"({part.size} or 0)" if part.size in optional else part.size
+        if part.name in names:
+            lines += ["at = end", f"end += {size}", f"{part.name} = data[at:end]"]
+        else:
+            lines.append(f"end += {size}")
     lines.append("if end > len(data): raise CorruptRecord")
     lines += [f"{layout.tail} = data[end:]"] if layout.tail in names else []
     return lines
@@ -166,18 +180,21 @@ def _pieces(fields: Iterable[Field]) -> list[str]:
 
 def _shifts(field: Field) -> list[int]:
     """Return how far each piece of a number is shifted."""
+    if field.kind != "number":
+        return [0]
     widths = [_WIDTHS[code] for code in _codes(field)]
     return [8 * sum(widths[i + 1 :]) for i in range(len(widths))]
 
 
 def _whole(fields: Iterable[Field]) -> list[str]:
     """Return the lines that put numbers together that are read in several pieces."""
-    return [
-        f"{field.name} = "
-        + " | ".join(f"{field.name}_{i} << {shift}" for i, shift in enumerate(_shifts(field)))
-        for field in fields
-        if len(_codes(field)) > 1
-    ]
+    lines = []
+    for field in fields:
+        shifts = _shifts(field)
+        if len(shifts) > 1:
+            high = [f"{field.name}_{i} << {shift} | " for i, shift in enumerate(shifts[:-1])]
+            lines.append(f"{field.name} = {''.join(high)}{field.name}_{len(shifts) - 1}")
+    return lines
 
 
 def _packed(layout: Layout, sizes: Mapping[str, str]) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 STATES: Final = tuple(State)
 PRIORITIES: Final = tuple(Priority)
+_FORMAT: Final = bytes((tables.FORMAT_KIND + tables.FORMAT_VERSION,))
 
 _read_job = reader(tables.JOB, "name priority max_attempts created_at ttl_from trace body_size end")
 _read_run = reader(
@@ -49,17 +50,19 @@ class Made(NamedTuple):
     end: int
 
 
-def _check(data: bytes, least: int) -> None:
+def _check(data: bytes) -> None:
+    """Raise CorruptRecord or StoreVersionError unless a record has this program's format."""
     version, known = data[0] - tables.FORMAT_KIND if data else 0, tables.FORMAT_VERSION
     if known < version < 16:
         raise StoreVersionError(f"a job has format {version}; this program reads {known}")
-    if version != known or len(data) < least:
+    if version != known:
         raise CorruptRecord
 
 
 def read_made(data: bytes) -> Made:
     """Read what of a job never changes. Raises CorruptRecord or StoreVersionError."""
-    _check(data, tables.JOB.size)
+    if data[:1] != _FORMAT:
+        _check(data)
     try:
         name, priority, limit, created, ttl_from, trace, size, end = _read_job(data)
         return Made(
@@ -68,7 +71,7 @@ def read_made(data: bytes) -> Made:
             limit,
             created,
             ttl_from or created,
-            trace.decode(),
+            trace.decode() if trace else "",
             size,
             end,
         )
@@ -127,7 +130,8 @@ def just_claimed(job_id: JobId, made: Made, number: int, worker: str, now_ms: in
 
 def read_run(job_id: JobId, made: Made, data: bytes, context: Context) -> tuple[Job, int]:
     """Read a run (with or without its result) and its deadline."""
-    _check(data, tables.RUN.size)
+    if data[:1] != _FORMAT:
+        _check(data)
     try:
         (
             name, state_number, priority, attempt, crashes, releases, claim, worker, revision,

@@ -1,4 +1,4 @@
-"""The `cluster` fixture: one Kubernetes for the session, found or started, with its progress shown.
+"""The `cluster` fixture: one Kubernetes cluster per session, found or started, with progress.
 
 Choose with `--cluster-provider` or ASYNCENDPOINTS_CLUSTER_PROVIDER: auto (the default),
 kubeconfig, kind or native.
@@ -18,7 +18,7 @@ from support.kube.provider.client import Cluster
 from support.paths import KUBE
 
 HERE = Path(__file__).parent
-# A test's own time, without what its fixtures build.
+# The time of a test itself, without its fixtures.
 TEST_SECONDS = 300
 
 
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cluster_progress(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Show the progress lines on the terminal while fixtures build, past pytest's capture."""
+    """Show the progress lines on the terminal while fixtures build, despite pytest's capturing."""
     terminal = request.config.pluginmanager.get_plugin("terminalreporter")
     capture = request.config.pluginmanager.get_plugin("capturemanager")
 
@@ -69,7 +69,7 @@ def cluster(request: pytest.FixtureRequest, cluster_progress: None) -> Iterator[
 
 @pytest.fixture(scope="session")
 def base_image(cluster: Cluster) -> str:
-    """The name of the loaded image with Python alone."""
+    """The name of the loaded image that contains Python only."""
     return cluster.base_image()
 
 
@@ -81,7 +81,7 @@ def redis_image(cluster: Cluster) -> str:
 
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """A namespace of the test's own, held to the `restricted` standard."""
+    """A namespace for one test, with the `restricted` standard enforced."""
     with cluster.namespace("test") as name:
         yield name
 
@@ -94,9 +94,9 @@ def images(cluster: Cluster) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def installed(cluster: Cluster, images: dict[str, str], redis_image: str) -> Installed:
-    """The chart installed with its development Redis, and the image with the tests' handlers."""
+    """The installed chart with its development Redis, and the image with the tests' handlers."""
     values = install.chart_values(images, redis_image)
-    # Shorter than the defaults where a test would only wait.
+    # Shorter than the defaults where a test would only have to wait.
     shorter = {"ASYNCENDPOINTS_COUNTS_SECONDS": "2", "ASYNCENDPOINTS_KEEP_SECONDS": "20"}
     values["operator"] = {"env": [{"name": k, "value": v} for k, v in shorter.items()]}
     install.install_chart(cluster, values)

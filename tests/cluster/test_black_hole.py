@@ -1,4 +1,4 @@
-"""Endpoints whose Redis takes every connection and never says a word, beside one that is well."""
+"""Endpoints whose Redis accepts connections but never replies, beside a healthy one."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from support.kube.provider.client import Cluster
 from support.kube.provider.shell import wait_until
 
 SELECTOR = "app.kubernetes.io/component=operator,app.kubernetes.io/instance=asyncendpoints"
-# More than are reconciled at a time; in two ways of being asked: at once, and only after a log-in.
+# More than are reconciled concurrently, and silent at two points: at once, or after the login.
 HOLES = ("/0", "/0", "/1", "/2", "/3", "/4")
 SILENCE = """
 import socket
@@ -25,7 +25,7 @@ while True:
 
 @pytest.fixture
 def holes(installed: Installed, namespace: str, base_image: str) -> Iterator[list[Endpoint]]:
-    """The endpoints, and whom they ask."""
+    """The endpoints with their Redis."""
     labels = {"app": "silence"}
     meta = {"name": "silence", "namespace": namespace, "labels": labels}
     command = ["python3", "-c", SILENCE]
@@ -59,7 +59,7 @@ def test_silent_servers_stall_nobody_else(
 ) -> None:
     for endpoint in holes:
         endpoint.until("the silence to be told", is_unreachable)
-    # One that starts among them becomes ready, and leads.
+    # A new operator that starts among them becomes ready and leads.
     operator = pod_of_operator(cluster)
     cluster.kubectl("delete", "pod", operator, "--namespace", SYSTEM_NAMESPACE, "--wait=true")
     cluster.rollout(SYSTEM_NAMESPACE, OPERATOR)
@@ -83,7 +83,7 @@ def is_unreachable(status: Mapping[str, Any]) -> bool:
 
 
 def pod_of_operator(cluster: Cluster) -> str:
-    """The name of the operator's pod: there is one, it is ready and was never started again."""
+    """The name of the operator's pod: there is one, ready and never restarted."""
     pods = cluster.get("pods", "-l", SELECTOR, "--namespace", SYSTEM_NAMESPACE)["items"]
     (pod,) = (pod for pod in pods if "deletionTimestamp" not in pod["metadata"])
     assert is_ready(pod)

@@ -1,4 +1,4 @@
-"""The chart as its users meet it: lint, `helm test`, upgrades, and what kubectl shows."""
+"""The chart from its users' view: lint, `helm test`, upgrades, and kubectl's output."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ def values(installed: Installed) -> dict[str, Any]:
 
 @pytest.fixture
 def restored(cluster: Cluster, values: dict[str, Any]) -> Iterator[None]:
-    """The present chart with the present values is installed after the test."""
+    """Install the current chart with the current values again after the test."""
     yield
     install.install_chart(cluster, values)
 
@@ -54,7 +54,7 @@ def test_an_upgrade_from_the_first_chart_keeps_resources_and_workers(
         job = endpoint.submit(seconds=20)
         until_jobs(endpoint, [job], {"InProgress"})
         before = identities(endpoint)
-        # Another value for the operator too, so that it is replaced and looks at all again.
+        # Change a value of the operator too, so that it is replaced and reconciles everything.
         operator = {**values["operator"], "podAnnotations": {"tests/upgraded": "true"}}
         install.install_chart(cluster, {**values, "operator": operator})
         ended = endpoint.finished(job)
@@ -107,7 +107,7 @@ def rows(seen: Path) -> list[list[str]]:
 
 
 def identities(endpoint: Endpoint) -> dict[str, Any]:
-    """What must not change: the resource, and the workers' pods with their restarts."""
+    """What must stay the same: the resource, and the workers' pods with their restarts."""
     pods = endpoint.pods("worker")
     restarts = [pod["status"]["containerStatuses"][0]["restartCount"] for pod in pods]
     return {

@@ -1,4 +1,4 @@
-"""Values of the chart, as they reach the operator; rendered only."""
+"""Values of the chart as they reach the operator; rendered only."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ MONITORING = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name
 
 
 def operators_environment(cluster: Cluster, **values: Any) -> dict[str, str]:
-    """The variables of the operator that have a value of their own."""
+    """The operator's environment variables that have a literal value."""
     words = ("--kube-version", "1.34.4", "--values", "-", "--show-only", "templates/operator.yaml")
     given = {"redis": {"existingSecret": {"name": "redis"}}, **values}
     told = cluster.helm("template", "it", str(install.CHART), *words, stdin=json.dumps(given))

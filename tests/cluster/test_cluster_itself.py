@@ -123,7 +123,7 @@ def test_service_is_found_by_name_from_a_pod(cluster: Cluster, web: str) -> None
         "import urllib.request as u;"
         f"print({{u.urlopen('http://web.{web}.svc.cluster.local').read() for _ in range(60)}})"
     )
-    # From one of the Service's own pods, so that a request also comes back to its sender.
+    # From one of the Service's own pods, to test hairpin traffic too.
     seen = cluster.kubectl(
         "exec", "--namespace", web, sorted(pods)[0], "--", "python3", "-c", script
     )

@@ -1,4 +1,4 @@
-"""The CRD on a real API server: accepted, teaching, refusing with a message, scalable."""
+"""The CRD on a real API server: accepted, explained, validated with messages, scalable."""
 
 import contextlib
 import json
@@ -15,13 +15,13 @@ from support.resources import FULL, HTTP_MODE, INVALID, MINIMAL, Invalid, merge,
 
 CRD = ROOT / "crds" / "asyncendpoints.asyncendpoints.io.yaml"
 NAME = "asyncendpoints.asyncendpoints.io"
-# No operator acts on a class that is nobody's, so these tests see the API server alone.
+# No operator handles this class, so these tests see the API server alone.
 NOBODYS = {"spec": {"className": "nobody"}}
 
 
 @pytest.fixture(scope="module")
 def crd(cluster: Cluster) -> Iterator[None]:
-    """The CRD installed; taken away again unless it was there before (an installed chart's)."""
+    """The installed CRD; removed again unless it was there before (with an installed chart)."""
     before = cluster.kubectl("get", "crd", NAME, "--ignore-not-found", "-o", "name")
     if not before:
         cluster.kubectl("create", "-f", str(CRD))

@@ -1,4 +1,4 @@
-"""What the operator makes of an endpoint, shown to a real API server (nothing is started)."""
+"""The children of an endpoint in a dry run on a real API server (nothing is started)."""
 
 import json
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_the_pods_pass_the_restricted_standard(
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {"name": one["metadata"]["name"], "namespace": namespace},
-            # Accounts and classes that the dry run did not make are left out.
+            # Without accounts and classes that a dry run does not create.
             "spec": {
                 key: value
                 for key, value in one["spec"]["template"]["spec"].items()

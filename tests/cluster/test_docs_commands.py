@@ -1,8 +1,8 @@
-"""The commands of docs/kubernetes.md, troubleshooting.md and operations.md, run as they stand.
+"""The commands of docs/kubernetes.md, troubleshooting.md and operations.md, run verbatim.
 
-All blocks are one script for one shell, in the root of what looks like a clone: those of the other
-pages come before the deletion that ends kubernetes.md. Its two ways to have images are both gone
-through, each with an installation; a cluster that is not the tests' own has its images already.
+All blocks form one script for one shell, in the root of a clone: those of the other pages run
+before the deletion at the end of kubernetes.md. Both of its ways to provide images are run, each
+with an installation; a cluster that is not the tests' own already has its images.
 """
 
 import json
@@ -23,7 +23,7 @@ SECONDS = 1_500
 
 @pytest.fixture
 def clone(installed: Installed, tmp_path: Path) -> Iterator[Clone]:
-    """The clone; a Redis to move to in namespace `demo`; everything as it was after the test."""
+    """The clone, and a second Redis in namespace `demo`; the old state is restored afterwards."""
     cluster = installed.cluster
     told = cluster.helm(
         "get", "values", "asyncendpoints", "--namespace", SYSTEM_NAMESPACE, "-ojson"
@@ -39,7 +39,7 @@ def clone(installed: Installed, tmp_path: Path) -> Iterator[Clone]:
         cluster.create_namespace("demo")
     start_redis(installed, "demo", "new-redis", "--protected-mode", "no")
     yield clone
-    # A worker that ends asks its Redis what it holds, and waits for the answer.
+    # A worker that exits reports to its Redis and waits for the reply.
     pods = ("pod", "-l", "asyncendpoints.io/endpoint=reports", "--namespace", "demo")
     cluster.kubectl("wait", *pods, "--for=delete", "--timeout=170s")
     install.install_chart(cluster, json.loads(told))
@@ -50,7 +50,7 @@ def clone(installed: Installed, tmp_path: Path) -> Iterator[Clone]:
 
 
 def blocks(*, builds: bool) -> list[Block]:
-    """The blocks of the pages in the order in which one reader could run them."""
+    """The blocks of the pages in an order in which one reader could run them."""
     first = blocks_of(PAGE, after="## 2.", before="## 3.")
     rest = [
         *blocks_of(PAGE, after="## 3.", before="## 9."),

@@ -1,4 +1,4 @@
-"""Installing as README.md and the chart's page say, and taking all of it away as the pages say."""
+"""Installing and uninstalling as in README.md and the chart's README."""
 
 import json
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ OWNER = r"jsonpath={.metadata.annotations.meta\.helm\.sh/release-name}"
 
 @pytest.fixture
 def clone(installed: Installed, tmp_path: Path) -> Iterator[Clone]:
-    """A clone, and the quick start's images; the tests' own installation comes back after."""
+    """A clone, and the quick start's images; the tests' own installation is restored afterwards."""
     cluster = installed.cluster
     if cluster.provider.name == "kubeconfig":
         pytest.skip("takes the CRD away, and this cluster is not the tests' own")
@@ -41,13 +41,13 @@ def clone(installed: Installed, tmp_path: Path) -> Iterator[Clone]:
 
 
 def said(page: str, starts: str) -> list[Block]:
-    """The commands of a page's console blocks that start so, each as a block."""
+    """The commands of a page's console blocks with this prefix, each as a block."""
     lines = [line for line in commands(ROOT / page) if line.startswith(starts)]
     return [Block(page, 0, line.rstrip() + "\n", None) for line in lines]
 
 
 def example(cluster: Cluster) -> Endpoint:
-    """The example as the README applies it: in the namespace that kubectl is set to."""
+    """The example as in the README: in kubectl's current namespace."""
     endpoint = Endpoint(cluster, "default", "reports")
     endpoint.until_ready()
     return endpoint
@@ -68,7 +68,7 @@ def test_the_ways_to_install_and_to_uninstall(
     assert columns == commands_header()
     endpoint.delete("--wait=true")
 
-    # Uninstalled without its CRD, which then belongs to another release.
+    # Uninstalled without its CRD, which is then transferred to another release.
     where = ("--namespace", SYSTEM_NAMESPACE)
     cluster.helm("uninstall", "asyncendpoints", *where, "--wait")
     assert cluster.kubectl("get", CRD, "-o", OWNER) == "asyncendpoints"
@@ -78,7 +78,7 @@ def test_the_ways_to_install_and_to_uninstall(
     cluster.helm("uninstall", "other", *where, "--wait")
     cluster.kubectl("delete", CRD)
 
-    # With a Redis of one's own.
+    # With a Redis of the user.
     plain, own = said("charts/asyncendpoints/README.md", "helm install")
     assert plain.text == first.text
     secret = ("create", "secret", "generic", "my-redis", *where)

@@ -1,4 +1,4 @@
-"""docs/kubernetes.md, "Working on it": the operator run from this machine."""
+"""docs/kubernetes.md, "Development": the operator run on this machine."""
 
 import contextlib
 import shlex
@@ -17,15 +17,15 @@ from support.kube.watching import scale, until_ended
 
 WHY = "runs until it is ended; tests/cluster/test_docs_laptop.py"
 ADMIN = {"ASYNCENDPOINTS_ADMIN_PORT": "0"}
-"""In place of 9090, which something else on this machine may have."""
+"""Instead of 9090, which may be in use on this machine."""
 
 
 @contextlib.contextmanager
 def from_here(clone: Clone, names: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run the block; what the cluster calls its Redis is known to it alone, by `names`."""
+    """Run the block; `names` resolves the names that only the cluster knows."""
     text = script([by_hand("docs/kubernetes.md", WHY)])
     resolve = f"mount --bind {shlex.quote(str(names))} /etc/resolv.conf\n"
-    # The last line is the operator: signals are for it, not for the shell.
+    # The last line is the operator: send signals to it, not to the shell.
     text = resolve + text.replace("\nasyncendpoints operator", "\nexec asyncendpoints operator")
     environment = {**clone.environment, **ADMIN, "HOME": str(clone.home)}
     with subprocess.Popen(
@@ -45,7 +45,7 @@ def from_here(clone: Clone, names: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def holder(cluster: Cluster) -> str:
-    """Who leads, "" while nobody does."""
+    """The name of the leader, "" without one."""
     lease = cluster.get("lease", "asyncendpoints-operator", "--namespace", SYSTEM_NAMESPACE)
     return str(lease["spec"].get("holderIdentity") or "")
 
@@ -54,7 +54,7 @@ def holder(cluster: Cluster) -> str:
 def test_an_operator_on_this_machine_does_what_the_one_in_the_cluster_did(
     installed: Installed, cluster: Cluster, tmp_path: Path
 ) -> None:
-    """Nothing is replaced, and jobs are done from zero."""
+    """No object is replaced, and jobs run from zero workers."""
     if cluster.provider.name != "native":
         pytest.skip("this machine does not reach the cluster's Redis by its name")
     clone, names = Clone(cluster, tmp_path), tmp_path / "resolv.conf"

@@ -1,4 +1,4 @@
-"""Two replicas of the operator: one leads, and the other takes over when that one dies."""
+"""Two replicas of the operator: one leads, and the other takes over when it dies."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -45,7 +45,7 @@ def test_a_standby_takes_over_from_a_killed_leader(
     wait_until("another leader", taken_over, seconds=90)
     after = lease(cluster)
     assert after["leaseTransitions"] == before["leaseTransitions"] + 1
-    # The new leader began after the last sign of the old one: there were never two.
+    # The new leader acquired it after the last renewal of the old one: there were never two.
     gap = seconds_between(last["renewTime"], after["acquireTime"])
     assert 0 <= gap <= TAKEOVER_SECONDS, (last, after)
     wait_until("one leader", lambda: leaders(cluster) == [after["holderIdentity"]], seconds=30)
@@ -56,20 +56,20 @@ def test_a_standby_takes_over_from_a_killed_leader(
 
 
 def lease(cluster: Cluster) -> dict[str, Any]:
-    """What the Lease says."""
+    """The spec of the Lease."""
     spec: dict[str, Any] = cluster.get("lease", LEASE, "--namespace", SYSTEM_NAMESPACE)["spec"]
     return spec
 
 
 def leaders(cluster: Cluster) -> list[str]:
-    """The operator's pods that say of themselves that they lead."""
+    """The operator's pods that report that they lead."""
     pods = cluster.get("pods", "-l", SELECTOR, "--namespace", SYSTEM_NAMESPACE)["items"]
     running = [pod["metadata"]["name"] for pod in pods if pod["status"].get("podIP")]
     return [name for name in running if metric(cluster, name, "leading") == 1]
 
 
 def metric(cluster: Cluster, pod: str, name: str) -> float:
-    """The value of one of the operator's metrics; 0 when the pod does not answer."""
+    """The value of one of the operator's metrics; 0 if the pod does not respond."""
     path = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/pods/{pod}:9090/proxy/metrics"
     try:
         text = cluster.kubectl("get", "--raw", path)

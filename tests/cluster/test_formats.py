@@ -1,4 +1,4 @@
-"""A store whose format the workers do not read: they end and say why, and the resource shows it."""
+"""A store whose format the workers cannot read: they exit with a message, shown in the status."""
 
 from typing import Any
 

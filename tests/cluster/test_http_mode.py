@@ -1,4 +1,4 @@
-"""HTTP mode in pods: the user's server, a sidecar, outlives the worker that calls it."""
+"""HTTP mode in pods: the user's server is a sidecar and outlives the worker that calls it."""
 
 from support.kube.installed import Installed
 from support.kube.watching import outcomes, until_ended, until_jobs
@@ -8,7 +8,7 @@ DOCKERFILE = KUBE / "images" / "http" / "Dockerfile"
 
 
 def test_a_pod_deleted_gracefully_ends_its_jobs_first(installed: Installed, namespace: str) -> None:
-    """The server exits at once on SIGTERM, which a sidecar gets only after the worker is done."""
+    """The server exits at once on SIGTERM, which a sidecar gets only after the worker's exit."""
     image = installed.cluster.publish_image(DOCKERFILE, "localhost/tests-http")
     http = {"port": 3000, "path": "/jobs"}
     with installed.endpoint(

@@ -1,4 +1,4 @@
-"""Two endpoints of one name in two namespaces, on the operator's own Redis."""
+"""Two endpoints of the same name in two namespaces, on the operator's own Redis."""
 
 import base64
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ NAME = "twin"
 
 @pytest.fixture(scope="module")
 def twins(installed: Installed) -> Iterator[tuple[Endpoint, Endpoint]]:
-    """Both endpoints, each with one worker that stays."""
+    """Both endpoints, each with one permanent worker."""
     spec = {"autoscaling": {"minReplicas": 1}}
     with (
         installed.cluster.namespace("left") as left,

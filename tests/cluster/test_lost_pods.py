@@ -1,4 +1,4 @@
-"""Pods that go without warning: of workers, of Redis, of the operator."""
+"""Pods of workers, of Redis and of the operator that disappear without warning."""
 
 from collections.abc import Iterator
 
@@ -17,12 +17,12 @@ from support.kube.watching import (
 
 REDIS = "statefulset/asyncendpoints-redis"
 RECOVERY_SECONDS = 10
-"""From the start of the new pod's container, by the kubelet's and Redis's word, to the last end."""
+"""From the start of the new pod's container (by the kubelet) to the last job's end (by Redis)."""
 
 
 @pytest.fixture(scope="module")
 def endpoint(installed: Installed) -> Iterator[Endpoint]:
-    """An endpoint with one worker that stays."""
+    """An endpoint with one permanent worker."""
     with (
         installed.cluster.namespace("lost") as place,
         installed.endpoint(
@@ -37,10 +37,10 @@ def endpoint(installed: Installed) -> Iterator[Endpoint]:
 
 
 def test_jobs_of_a_pod_deleted_by_force_run_again(cluster: Cluster, endpoint: Endpoint) -> None:
-    """And are done within 10 s of the new pod's start.
+    """And are finished within 10 s of the new pod's start.
 
-    They would take a minute in the pod that goes, and no time in any other. How long that one lives
-    on as a container, and how long it must be silent, are in the 10 s; the pace of the test is not.
+    They would take a minute in the deleted pod, and no time in any other. The 10 s include how long
+    its container survives and how long it must be silent, but not the pace of the test.
     """
     victim = endpoint.pods("worker")[0]["metadata"]["name"]
     jobs = [endpoint.submit(seconds=60, **{"in": victim}) for _ in range(4)]

@@ -1,4 +1,4 @@
-"""An operator that was away for a while, on an API server that remembers nothing of that time."""
+"""An operator that was stopped for a while, on an API server without a history of that time."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ OPERATOR = "app.kubernetes.io/component=operator,app.kubernetes.io/instance=asyn
 
 @pytest.fixture
 def native_node(cluster: Cluster) -> None:
-    """Processes of the node are stopped and killed, which only its own host can do."""
+    """Processes of the node are stopped and killed, which only the native node allows."""
     if cluster.provider.name != "native":
         pytest.skip("does something to the processes of the native node")
 
@@ -30,14 +30,14 @@ def operator(cluster: Cluster) -> dict[str, Any]:
 
 
 def made_for(endpoint: Endpoint, pod: Mapping[str, Any]) -> list[str]:
-    """What the operator says that it has made for an endpoint."""
+    """The objects that the operator has created for an endpoint."""
     where = ("logs", "--namespace", SYSTEM_NAMESPACE, pod["metadata"]["name"])
     said = endpoint.cluster.kubectl(*where).splitlines()
     return [line for line in said if f"{endpoint.namespace}/{endpoint.name}: applied" in line]
 
 
 def children(endpoint: Endpoint) -> list[str]:
-    """What there is of an endpoint."""
+    """The existing objects of an endpoint."""
     found = endpoint.kubectl("get", KINDS, "-o", "name").split()
     return [name for name in found if endpoint.name in name]
 
@@ -64,7 +64,7 @@ def test_an_endpoint_deleted_unheard_leaves_nothing_and_comes_back_never(
         assert installed.redis("EXISTS", key) == "1"
         wait_until("the purge", lambda: installed.redis("EXISTS", key) == "0", seconds=90)
         assert f"aep.{namespace}.unheard" not in installed.redis("ACL", "USERS").splitlines()
-        # It works on, for those that are there, and made nothing more for the one that is not.
+        # It keeps working for the existing endpoints and created nothing more for the deleted one.
         assert other.finished(other.submit(value=2))["state"] == "Completed"
         assert children(endpoint) == []
         after = operator(cluster)

@@ -1,4 +1,4 @@
-"""The native node leaves the host as it was, also when it did not end by itself."""
+"""The native node cleans up the host, even after it was killed."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ NAME = "trace"
 
 
 def traces() -> dict[str, object]:
-    """What a node has on the host, besides processes."""
+    """What a node has on the host besides processes."""
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     return {
         "links": {line.split()[1] for line in run(["ip", "-oneline", "link"]).splitlines()},
@@ -29,7 +29,7 @@ def traces() -> dict[str, object]:
 
 @pytest.fixture
 def second_node(cluster: Cluster) -> NativeProvider:
-    """A node beside that of the session, not started yet."""
+    """A node in addition to that of the session, not started yet."""
     if cluster.provider.name != "native":
         pytest.skip("shows something about the native node only")
     return NativeProvider(NAME)

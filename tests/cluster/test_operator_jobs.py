@@ -1,4 +1,4 @@
-"""From `helm install` to a result: jobs over the Service, workers from zero, figures in status."""
+"""From `helm install` to a result: jobs through the Service, scaling from zero, status counts."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ NAMESPACE_RESTRICTED = "jobs"
 
 @pytest.fixture(scope="module")
 def endpoint(installed: Installed) -> Iterator[Endpoint]:
-    """One endpoint for the module, in a namespace held to the restricted standard."""
+    """One endpoint for the module, in a namespace that enforces the restricted standard."""
     with (
         installed.cluster.namespace(NAMESPACE_RESTRICTED) as place,
         installed.endpoint(place, "reports", reportFailures=True) as endpoint,

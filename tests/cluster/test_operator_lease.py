@@ -1,4 +1,4 @@
-"""Leader election on a real API server: one leads, the next takes over, nobody writes unproven."""
+"""Leader election on a real API server: one leads, the next takes over, no stale leader writes."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ async def replica(cluster: Cluster, namespace: str, name: str) -> AsyncIterator[
 
 
 class Replica:
-    """One that takes part: `leads` is set while its work runs."""
+    """A candidate: `leads` is set while its work runs."""
 
     def __init__(self, api: Api, namespace: str, name: str) -> None:
         self.lease = Leadership(
@@ -101,7 +101,7 @@ async def test_a_leader_that_was_stopped_and_woken_writes_nothing(
         await a.leads.wait()
         epoch = a.lease.check()
         assert a.lease._renewed is not None
-        a.lease._renewed -= 60  # as it looks to one who slept a minute
+        a.lease._renewed -= 60  # as after a suspension of a minute
         with pytest.raises(NotLeader):
             a.lease.check()
         await a.stop()

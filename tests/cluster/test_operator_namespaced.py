@@ -1,4 +1,4 @@
-"""A second release that serves one namespace, with a Role there and nothing else, on one Redis."""
+"""A second release, restricted to one namespace by its Role, on the same Redis."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ RELEASE = "narrow"
 
 @pytest.fixture
 def narrow(installed: Installed, namespace: str) -> Iterator[str]:
-    """The release, in the namespace that it serves; it shares the Redis of the first."""
+    """The release, in the namespace that it serves; it shares the Redis of the first one."""
     cluster = installed.cluster
     own = cluster.get("secret", "asyncendpoints-redis", "--namespace", SYSTEM_NAMESPACE)
     url = base64.b64decode(own["data"]["url"]).decode()
@@ -61,7 +61,7 @@ def test_it_serves_its_own_and_sweeps_nothing_of_the_other(
 def test_a_secret_of_the_user_is_read_where_the_chart_allows_it(
     installed: Installed, narrow: str
 ) -> None:
-    # The same server, another database: nobody but this Secret tells the operator of it.
+    # The same server, another database: the operator knows it from this Secret alone.
     known = installed.cluster.get("secret", "shared-redis", "--namespace", narrow)
     url = base64.b64decode(known["data"]["url"]).decode().removesuffix("/0") + "/5"
     meta = {"name": "own-redis", "namespace": narrow}

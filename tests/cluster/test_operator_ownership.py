@@ -1,4 +1,4 @@
-"""What belongs to whom: names that are taken, queues that moved, namesakes, Secrets of users."""
+"""Ownership: conflicting names, moved queues, recreated endpoints, users' Secrets."""
 
 import contextlib
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ def place(installed: Installed) -> Iterator[str]:
 
 
 def applied(installed: Installed, place: str, name: str, **spec: object) -> Endpoint:
-    """An endpoint that was applied; nothing is waited for."""
+    """An endpoint that was applied, without waiting for it."""
     installed.cluster.apply(installed.resource(place, name, **spec))
     return Endpoint(installed.cluster, place, name)
 

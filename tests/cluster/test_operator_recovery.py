@@ -1,4 +1,4 @@
-"""Workers that end by what a job does: who pays for it, and what is put right around them."""
+"""Workers that are ended by a job: which job is charged, and how the worker recovers."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from support.kube.provider.shell import wait_until
 
 ONE = {"minReplicas": 1, "maxReplicas": 1}
 LIMIT = {"requests": {"cpu": "20m"}, "limits": {"memory": "256Mi"}}
-# From inside, PID 1 takes no signal it has no handler for: what it started does.
+# From inside, PID 1 ignores signals without a handler; its children do not.
 KILL_CHILDREN = """
 import os, signal
 for name in os.listdir("/proc"):
@@ -23,7 +23,7 @@ for name in os.listdir("/proc"):
 
 @pytest.fixture(scope="module")
 def endpoint(installed: Installed) -> Iterator[Endpoint]:
-    """One endpoint with one worker that stays, for the module."""
+    """One endpoint with one permanent worker, for the module."""
     spec = {"autoscaling": ONE, "worker": {"resources": LIMIT}}
     with (
         installed.cluster.namespace("recovery") as place,

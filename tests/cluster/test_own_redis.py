@@ -1,4 +1,4 @@
-"""An endpoint on a Redis that its owner names: moved there and back, its password changed."""
+"""An endpoint on its owner's Redis: moved there and back, and its password changed."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ THERE = {"secretRef": {"name": "redis"}}
 
 @pytest.fixture(scope="module")
 def own(installed: Installed) -> Iterator[OwnRedis]:
-    """A Redis in a namespace of its own, whose Secrets the operator may read."""
+    """A Redis in its own namespace, whose Secrets the operator may read."""
     with installed.cluster.namespace("own") as place:
         let_the_operator_read(installed.cluster, place)
         own = OwnRedis(installed.cluster, place, installed.redis_image)
@@ -23,7 +23,7 @@ def own(installed: Installed) -> Iterator[OwnRedis]:
 
 
 def move(endpoint: Endpoint, redis: dict[str, object], identity: str) -> None:
-    """Change spec.redis, and wait until nothing is left of the pods on the old one."""
+    """Change spec.redis, and wait until no pods use the old one."""
     before = {uid for uid, _ in starts(endpoint)}
     endpoint.patch({"redis": redis})
     endpoint.until("the move", lambda status: status.get("queue") == identity)
@@ -46,7 +46,7 @@ def test_a_queue_is_left_when_told_so_and_found_again(installed: Installed, own:
             return (found.get("status"), found.get("reason")) == ("False", "QueueMoved")
 
         endpoint.until("QueueMoved", held)
-        # Held: its pods are as they were, on the Redis with the jobs, and take more of them.
+        # Not applied: its pods still use the Redis with the jobs, and accept more.
         second = endpoint.submit(value="second")
         assert starts(endpoint) == pods
         assert queue in endpoint.condition("QueueReachable")["message"]

@@ -1,4 +1,4 @@
-"""The users on the operator's Redis: lost by the server, and made anew with another password."""
+"""The users on the operator's Redis: lost by the server, and recreated with another password."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ PARTS = "app.kubernetes.io/instance=asyncendpoints"
 
 @pytest.fixture(scope="module")
 def endpoint(installed: Installed) -> Iterator[Endpoint]:
-    """An endpoint with one worker that stays."""
+    """An endpoint with one permanent worker."""
     stays = {"minReplicas": 1, "maxReplicas": 1}
     with (
         installed.cluster.namespace("users") as place,
@@ -29,7 +29,7 @@ def test_a_user_that_redis_lost_is_made_again(installed: Installed, endpoint: En
     user, pods = f"aep.{endpoint.namespace}.reports", starts(endpoint)
     with Load(endpoint, seconds=0.1) as load:
         load.until_more(20)
-        # Redis also cuts the connections of a user that goes.
+        # Redis also closes the connections of a deleted user.
         assert installed.redis("ACL", "DELUSER", user) == "1"
         wait_until("the user", lambda: user in installed.redis("ACL", "USERS"), seconds=60)
         load.until_more(20)
@@ -61,7 +61,7 @@ def test_the_operators_own_password_changed_under_load_restarts_and_loses_nothin
 
 
 def change_password(installed: Installed, password: str) -> None:
-    """Change that of the operator's Redis, in the server and in its Secret, and cut everybody."""
+    """Change the operator's Redis password in the server and in its Secret, and disconnect all."""
     url = f"redis://:{password}@asyncendpoints-redis.{SYSTEM_NAMESPACE}.svc:6379/0"
     patch = json.dumps({"stringData": {"password": password, "url": url}})
     where = ("secret", "asyncendpoints-redis", "--namespace", SYSTEM_NAMESPACE)
@@ -80,13 +80,13 @@ def change_password(installed: Installed, password: str) -> None:
 
 
 def cut(installed: Installed) -> None:
-    """Cut every connection, so that whoever comes back says who it is."""
+    """Close every connection, so that clients have to authenticate again."""
     for kind in ("normal", "pubsub"):
         installed.redis("CLIENT", "KILL", "TYPE", kind)
 
 
 def mounted(endpoint: Endpoint) -> str:
-    """The UID of the Secret that the endpoint's pods mount; "" in the moment without one."""
+    """The UID of the Secret that the endpoint's pods mount; "" while there is none."""
     volumes = endpoint.pods("gateway")[0]["spec"]["volumes"]
     name = next(v["secret"]["secretName"] for v in volumes if v.get("secret"))
     found = ("get", "secret", name, "--ignore-not-found", "-o", "jsonpath={.metadata.uid}")
@@ -94,6 +94,6 @@ def mounted(endpoint: Endpoint) -> str:
 
 
 def installation(installed: Installed) -> set[tuple[str, int]]:
-    """The pods of the installation, each with how often it was started again."""
+    """The pods of the installation, each with its restart count."""
     where = ("pods", "-l", PARTS, "--namespace", SYSTEM_NAMESPACE)
     return starts_of(installed.cluster.get(*where)["items"])

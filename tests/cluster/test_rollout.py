@@ -1,4 +1,4 @@
-"""A rolling update while there is much to do: every job runs once."""
+"""A rolling update under load: every job runs once."""
 
 from pathlib import Path
 
@@ -30,5 +30,5 @@ def test_an_edited_image_rolls_under_load_and_every_job_runs_once(
 
 
 def images_of(endpoint: Endpoint) -> set[str]:
-    """The images of the endpoint's workers, those that are ending included."""
+    """The images of the endpoint's workers, including terminating ones."""
     return {pod["spec"]["containers"][0]["image"] for pod in endpoint.pods("worker")}

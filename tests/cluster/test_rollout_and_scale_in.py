@@ -1,4 +1,4 @@
-"""The image is changed in the same second in which the work gives out: no job pays for it."""
+"""The image is changed in the same second in which the queue empties: no job is interrupted."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_a_rollout_comes_before_a_scale_in_and_every_job_runs_once(
     scaling = {"minReplicas": WORKERS, "maxReplicas": WORKERS}
     with installed.endpoint(namespace, "both", autoscaling=scaling) as endpoint:
         endpoint.until_workers(WORKERS)
-        # Two slots a worker: all are full, and then three jobs on two or three of the four.
+        # Two slots per worker: all are busy, and then three jobs on two or three of the four.
         long = [endpoint.submit(seconds=25) for _ in range(WORKERS - 1)]
         short = [endpoint.submit(seconds=3) for _ in range(WORKERS + 1)]
         until_jobs(endpoint, long + short, {"InProgress", "Completed"})
@@ -37,7 +37,7 @@ def test_a_rollout_comes_before_a_scale_in_and_every_job_runs_once(
         assert outcomes(ended) == {("Completed", 1)}
         assert taken_back(installed, endpoint) == 0
         assert any(stage.rolling and stage.replicas == WORKERS for stage in stages.seen)
-        # Not even one fewer in the middle of it; but none at all, once nobody holds anything.
+        # Not even one fewer during the rollout; and none at all once no worker holds a job.
         steps = [(was, now.replicas) for was, now in pairwise(stages.seen)]
         lowered = {after for was, after in steps if was.rolling and after < was.replicas}
         assert lowered <= {0}, stages.seen

@@ -1,4 +1,4 @@
-"""Fewer workers while each of them is half busy: nobody's job is given back."""
+"""Scale-in while every worker is half busy: no job is released."""
 
 from support.kube.installed import Installed
 from support.kube.watching import outcomes, until_ended, until_jobs

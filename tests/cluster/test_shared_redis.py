@@ -1,4 +1,4 @@
-"""Two installations on one Redis, as two clusters would be: neither touches what the other has."""
+"""Two installations on one Redis, like two clusters: neither touches the other's queues."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ SELECTOR = f"app.kubernetes.io/component=operator,app.kubernetes.io/instance={OT
 
 @pytest.fixture(scope="module")
 def abroad(installed: Installed) -> Iterator[str]:
-    """The other installation. It sees everything, so that no 403 hides what it would do."""
+    """The other installation. It may see everything, so that no 403 hides its actions."""
     cluster = installed.cluster
     own = cluster.get("secret", "asyncendpoints-redis", "--namespace", SYSTEM_NAMESPACE)
     url = base64.b64decode(own["data"]["url"]).decode()
@@ -49,7 +49,7 @@ def abroad(installed: Installed) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def theirs(installed: Installed, abroad: str) -> Iterator[Endpoint]:
-    """An endpoint of the other installation, with a worker that stays and a job that it ran."""
+    """An endpoint of the other installation, with a permanent worker and a finished job."""
     stays = {"minReplicas": 1, "maxReplicas": 1}
     with installed.endpoint(abroad, "theirs", className=OTHER, autoscaling=stays) as endpoint:
         assert endpoint.finished(endpoint.submit(value="first"))["state"] == "Completed"
@@ -57,7 +57,7 @@ def theirs(installed: Installed, abroad: str) -> Iterator[Endpoint]:
 
 
 def state(installed: Installed, name: str) -> tuple[str, bool]:
-    """Whose an endpoint's queue is, "" when there is none, and whether it takes jobs."""
+    """The owner of an endpoint's queue ("" without a queue), and whether it is open."""
     meta = f"aep:{{{name}}}:meta"
     if installed.redis("EXISTS", f"aep:{{{name}}}:jobs") == "0":
         return "", False
@@ -66,7 +66,7 @@ def state(installed: Installed, name: str) -> tuple[str, bool]:
 
 
 def purge_something(installed: Installed, place: str) -> None:
-    """Have the other installation look through its directory once, to the end."""
+    """Make the other installation sweep its whole directory once."""
     with installed.endpoint(
         place, "zzz", className=OTHER, onDelete="Purge", suspend=True
     ) as endpoint:
@@ -79,7 +79,7 @@ def purge_something(installed: Installed, place: str) -> None:
 def test_a_queue_of_another_installation_is_never_swept(
     cluster: Cluster, installed: Installed, theirs: Endpoint
 ) -> None:
-    """Each is told by its directory that the other's queue is its own, at the worst of times."""
+    """The directory of each claims that the other's queue is its own, at the worst time."""
     with (
         cluster.namespace("aaa") as home,
         installed.endpoint(home, "ours", onDelete="Purge") as ours,
@@ -93,13 +93,13 @@ def test_a_queue_of_another_installation_is_never_swept(
         installed.redis("SADD", f"aep:{{{first}}}:endpoints", foreign)
         scale(cluster, SYSTEM_NAMESPACE, OPERATOR, 0)
         try:
-            # As in a cluster of its own: for the other one there is no such resource.
+            # As in a separate cluster: the other installation finds no such resource.
             ours.delete()
             purge_something(installed, theirs.namespace)
             assert state(installed, mine) == (first, True)
         finally:
             scale(cluster, SYSTEM_NAMESPACE, OPERATOR, 1)
-        # Whose it is finds it gone, and does what was asked for.
+        # Its owner finds it deleted, and does as configured.
         wait_until("the purge", lambda: state(installed, mine) == ("", False), seconds=120)
         assert state(installed, foreign) == (OTHER, True)
         assert theirs.finished(theirs.submit(value="well"))["state"] == "Completed"
@@ -113,7 +113,7 @@ def test_without_the_right_to_list_no_live_queue_is_swept(
     try:
         purge_something(installed, theirs.namespace)
         assert state(installed, name) == (OTHER, True)
-        # One that begins without it knows of nobody, and does nothing.
+        # A new operator without permission knows no endpoints, and does nothing.
         (pod,) = cluster.get("pods", "-l", SELECTOR, "--namespace", theirs.namespace)["items"]
         theirs.kubectl("delete", "pod", pod["metadata"]["name"], "--wait=true")
         wait_until("the next to be refused", lambda: is_refused(theirs), seconds=90)
@@ -127,7 +127,7 @@ def test_without_the_right_to_list_no_live_queue_is_swept(
 
 
 def rights(theirs: Endpoint, verbs: list[str]) -> None:
-    """Set what the other operator may do with AsyncEndpoints."""
+    """Set the permissions of the other operator on AsyncEndpoints."""
     role = ("clusterrole", f"{OTHER}-asyncendpoints-operator")
     rules = theirs.cluster.get(*role)["rules"]
     (at,) = (n for n, rule in enumerate(rules) if rule["resources"] == ["asyncendpoints"])
@@ -136,7 +136,7 @@ def rights(theirs: Endpoint, verbs: list[str]) -> None:
 
 
 def is_refused(theirs: Endpoint) -> bool:
-    """Tell whether the other operator says that it may list nothing; it may not have begun yet."""
+    """Return whether the other operator reports that it may not list; False until it runs."""
     try:
         said = theirs.kubectl("logs", OTHER_OPERATOR, "--tail=20")
     except CommandError:

@@ -1,6 +1,6 @@
-"""A release of its own beside the first: another class, another namespace, a Redis it does not own.
+"""A second release: another class, another namespace, and a Redis that it does not own.
 
-Taking it away ends nothing that runs; bringing it back finds everything as it was.
+Uninstalling it stops no workload; installing it again takes over.
 """
 
 import json
@@ -19,7 +19,7 @@ CLASS = "apart"
 
 
 class Apart:
-    """The second release: how it is installed and taken away."""
+    """How the second release is installed and uninstalled."""
 
     def __init__(self, installed: Installed, namespace: str) -> None:
         self.cluster, self.namespace = installed.cluster, namespace
@@ -39,14 +39,14 @@ class Apart:
         self.cluster.helm(*words, stdin=json.dumps(self.values))
 
     def uninstall(self) -> None:
-        """Take it away and wait until nothing of it is left."""
+        """Uninstall it and wait until nothing is left."""
         where = ("--namespace", self.namespace, "--wait", "--timeout", "3m")
         self.cluster.helm("uninstall", CLASS, *where, "--ignore-not-found")
 
 
 @pytest.fixture
 def apart(installed: Installed, namespace: str) -> Iterator[Apart]:
-    """The release, and nothing of it after the test."""
+    """The release, which is removed after the test."""
     OwnRedis(installed.cluster, namespace, installed.redis_image).start()
     release = Apart(installed, namespace)
     release.install()

@@ -54,7 +54,7 @@ def holes(installed: Installed, namespace: str, base_image: str) -> Iterator[lis
         yield found
 
 
-def test_silent_servers_stall_nobody_else(
+def test_silent_servers_do_not_stall_others(
     cluster: Cluster, installed: Installed, namespace: str, holes: list[Endpoint]
 ) -> None:
     for endpoint in holes:

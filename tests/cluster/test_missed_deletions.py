@@ -42,7 +42,7 @@ def children(endpoint: Endpoint) -> list[str]:
     return [name for name in found if endpoint.name in name]
 
 
-def test_an_endpoint_deleted_unheard_leaves_nothing_and_comes_back_never(
+def test_an_endpoint_whose_deletion_was_missed_is_removed_for_good(
     native_node: None, cluster: Cluster, installed: Installed, namespace: str
 ) -> None:
     key = f"aep:{{{namespace}/unheard}}:jobs"

@@ -36,7 +36,7 @@ def test_from_zero_to_a_result(endpoint: Endpoint) -> None:
     assert {"GatewayReady", "ScaledUp"} <= set(endpoint.events())
 
 
-def test_the_status_tells_what_the_store_holds(endpoint: Endpoint) -> None:
+def test_the_status_shows_what_the_store_holds(endpoint: Endpoint) -> None:
     jobs = [endpoint.submit(value=number) for number in range(5)]
     jobs.append(endpoint.submit(fail="on purpose"))
     jobs.append(endpoint.submit("/crash"))

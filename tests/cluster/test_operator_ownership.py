@@ -87,7 +87,7 @@ def test_a_secret_that_may_not_be_read_is_said_so(installed: Installed, place: s
         endpoint.delete()
 
 
-def test_purge_at_once_when_asked(installed: Installed, place: str) -> None:
+def test_purge_at_once_if_configured(installed: Installed, place: str) -> None:
     with installed.endpoint(place, "fleeting", onDelete="Purge", suspend=True) as endpoint:
         endpoint.submit(value="gone")
         key = f"aep:{{{place}/fleeting}}:jobs"

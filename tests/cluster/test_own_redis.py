@@ -35,7 +35,9 @@ def move(endpoint: Endpoint, redis: dict[str, object], identity: str) -> None:
     wait_until("the old gateways to be gone", moved, seconds=90)
 
 
-def test_a_queue_is_left_when_told_so_and_found_again(installed: Installed, own: OwnRedis) -> None:
+def test_a_queue_is_left_on_confirmation_and_found_again(
+    installed: Installed, own: OwnRedis
+) -> None:
     with installed.endpoint(own.namespace, "mover", suspend=True) as endpoint:
         first = endpoint.submit(value="first")
         queue, pods = endpoint.status["queue"], starts(endpoint)

@@ -66,7 +66,7 @@ async def test_a_paused_store_accepts_and_runs_nothing_new(store: Store) -> None
     assert await drain(store, worker) == waiting
 
 
-async def test_a_shut_endpoint_is_purged_bit_by_bit(backend: Backend, store: Store) -> None:
+async def test_a_closed_endpoint_is_purged_in_steps(backend: Backend, store: Store) -> None:
     await put(store, *(new(key=f"k{number}") for number in range(40)))
     worker = await hand(store)
     taken = await worker.take(5)
@@ -83,7 +83,7 @@ async def test_a_shut_endpoint_is_purged_bit_by_bit(backend: Backend, store: Sto
     assert (await backend.scan()).states == {}
 
 
-async def test_a_reopened_endpoint_goes_on_where_it_was(store: Store) -> None:
+async def test_a_reopened_endpoint_continues_where_it_was(store: Store) -> None:
     worker = await hand(store)
     order = await put(store, new(), new())
     await store.close_queue()

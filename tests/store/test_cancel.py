@@ -24,7 +24,7 @@ CANCELED_BY = {kind: make for kind, make in KINDS.items() if kind not in ("compl
 
 
 @pytest.mark.parametrize("kind", CANCELED_BY)
-async def test_once_asked_to_cancel_no_run_follows(store: Store, kind: str) -> None:
+async def test_after_a_cancel_request_no_run_follows(store: Store, kind: str) -> None:
     [job_id] = await put(store, new())
     worker = await hand(store)
     claim = (await worker.one()).claim

@@ -105,7 +105,7 @@ async def test_priorities_are_drawn_six_to_three_to_one(store: Store) -> None:
         assert mine == sorted(mine, key=[job.job.id for job in first].index)
 
 
-async def test_the_draw_goes_on_across_claims_of_one(store: Store) -> None:
+async def test_the_draw_continues_across_claims_of_one(store: Store) -> None:
     await put(store, *(new(priority=priority) for priority in Priority for _ in range(10)))
     workers = [await hand(store, "w1"), await hand(store, "w2")]
     drawn = Counter([(await workers[turn % 2].one()).job.priority for turn in range(10)])

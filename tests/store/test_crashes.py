@@ -248,7 +248,7 @@ async def test_jobs_of_a_lost_worker_return_to_their_old_place(store: Store) -> 
     assert (await store.stats()).totals["recovered"] == 3
 
 
-async def test_a_job_with_cancel_asked_ends_canceled(store: Store) -> None:
+async def test_a_job_with_a_requested_cancel_ends_canceled(store: Store) -> None:
     for cause in Cause:
         asked, other = await put(store, new(), new())
         worker = await hand(store, f"w-{cause}")
@@ -260,7 +260,7 @@ async def test_a_job_with_cancel_asked_ends_canceled(store: Store) -> None:
         await store.cancel([other])
 
 
-async def test_releasing_twice_or_nobody_does_nothing_more(store: Store) -> None:
+async def test_releasing_twice_or_an_unknown_worker_changes_nothing(store: Store) -> None:
     [job_id] = await put(store, new())
     worker = await hand(store)
     await worker.one()

@@ -90,7 +90,9 @@ RINGERS: list[Act] = [enqueue, promote, release, recover, crash, reconcile, redr
 
 
 @pytest.mark.parametrize("act", RINGERS)
-async def test_whatever_makes_a_job_ready_rings(backend: Backend, store: Store, act: Act) -> None:
+async def test_everything_that_makes_a_job_ready_wakes_a_worker(
+    backend: Backend, store: Store, act: Act
+) -> None:
     holder = await hand(store, "holder")
     await put(store, new())
     claim = (await holder.one()).claim
@@ -99,7 +101,7 @@ async def test_whatever_makes_a_job_ready_rings(backend: Backend, store: Store, 
     assert await asyncio.wait_for(task, 20)
 
 
-async def test_resume_rings(backend: Backend, store: Store) -> None:
+async def test_resume_wakes_workers(backend: Backend, store: Store) -> None:
     workers = await hands(store, 2)
     tasks = await waiting(backend, workers)
     await store.pause()
@@ -110,7 +112,9 @@ async def test_resume_rings(backend: Backend, store: Store) -> None:
     assert await asyncio.wait_for(asyncio.gather(*tasks), 20) == [True] * 2
 
 
-async def test_a_claim_that_leaves_work_rings_on(backend: Backend, store: Store) -> None:
+async def test_a_claim_that_leaves_work_wakes_another_worker(
+    backend: Backend, store: Store
+) -> None:
     await put(store, new(), new(), new())  # nobody waits yet: nobody is rung for
     busy, *others = await hands(store, 3)
     tasks = [asyncio.create_task(store.wait_for_work(one.id, LONG)) for one in others]
@@ -123,7 +127,7 @@ async def test_a_claim_that_leaves_work_rings_on(backend: Backend, store: Store)
     assert await asyncio.wait_for(next(iter(pending)), 20)
 
 
-async def test_a_cancelled_wait_passes_its_ring_on(backend: Backend, store: Store) -> None:
+async def test_a_canceled_wait_forwards_its_wake_up(backend: Backend, store: Store) -> None:
     one, two = await hands(store, 2)
     tasks = await waiting(backend, [one, two], 2_000)
     await put(store, new())
@@ -142,7 +146,7 @@ async def next_claim(backend: Backend, worker: Hand, ms: int) -> asyncio.Task[Cl
     return task
 
 
-async def test_a_claim_behind_a_wait_takes_what_the_ring_told_of(
+async def test_a_claim_behind_a_wait_takes_the_announced_job(
     backend: Backend, store: Store
 ) -> None:
     [worker] = await hands(store, 1)
@@ -196,7 +200,9 @@ async def test_a_claim_behind_a_wait_is_refused_as_any_other(
     assert (await other.one()).job.id == job_id
 
 
-async def test_a_worker_that_leaves_unserved_rings_again(backend: Backend, store: Store) -> None:
+async def test_a_worker_that_leaves_unserved_forwards_its_wake_up(
+    backend: Backend, store: Store
+) -> None:
     workers = await hands(store, 2)
     tasks = await waiting(backend, workers, 10_000)
     await put(store, new())

@@ -235,7 +235,7 @@ async def test_bytes_bound_the_bodies_of_unfinished_jobs(store: Store) -> None:
     assert redriven.status == "full"
 
 
-async def test_a_shut_endpoint_accepts_nothing_but_answers_repeats(store: Store) -> None:
+async def test_a_closed_endpoint_accepts_nothing_but_answers_repeats(store: Store) -> None:
     one = new(key="k")
     await put(store, one)
     await store.close_queue()

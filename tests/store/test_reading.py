@@ -66,7 +66,7 @@ async def one_of_each(backend: Backend, store: Store, worker: Hand) -> dict[Stat
     return made
 
 
-async def test_looking_up_keeps_the_order_asked_for(store: Store) -> None:
+async def test_looking_up_keeps_the_requested_order(store: Store) -> None:
     one, two = await put(store, new("a"), new("b"))
     unknown = ids.new(START_MS)
     found = await store.get([two, unknown, one, two])
@@ -236,7 +236,7 @@ async def test_totals_count_each_thing_once(backend: Backend, store: Store) -> N
     }
 
 
-async def test_events_tell_every_change(backend: Backend, store: Store) -> None:
+async def test_events_report_every_change(backend: Backend, store: Store) -> None:
     worker = await hand(store)
     async with store.events() as events:
         assert await anext(events) == Event(None)

@@ -77,7 +77,7 @@ def test_bytes_that_are_no_record_are_refused_or_read(data: bytes) -> None:
             continue
 
 
-def test_a_higher_version_is_told_from_rubbish() -> None:
+def test_a_newer_version_is_distinguished_from_garbage() -> None:
     with pytest.raises(StoreVersionError):
         read_job(ID, bytes([KIND + VERSION + 1]) + bytes(100), CONTEXT)
     for rubbish in (b"", b"\x00", b"{}", bytes([KIND]) + bytes(100), b"\xff" * 100):

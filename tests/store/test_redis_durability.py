@@ -71,7 +71,7 @@ async def test_strict_waits_for_disk_or_replica(pair: tuple[RedisServer, RedisSe
     await store.close()
 
 
-async def test_strict_alone_waits_for_nobody() -> None:
+async def test_strict_without_replicas_does_not_wait() -> None:
     with RedisServer(appendonly=True, appendfsync="always") as server:
         store = RedisStore(server.url, ENDPOINT, strict=True)
         await store.open()

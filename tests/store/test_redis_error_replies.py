@@ -110,7 +110,7 @@ async def test_only_a_failing_script_divides_a_batch(
         ("return redis.error_reply('SURPRISE it is')", False),
     ],
 )
-async def test_a_real_server_tells_lua_from_commands(
+async def test_a_real_server_distinguishes_lua_from_commands(
     proxied: RedisBackend, code: str, record: bool
 ) -> None:
     shared = proxied.redis_store._caller.connection

@@ -199,7 +199,7 @@ async def test_a_newer_store_is_refused(redis_url: str) -> None:
     await store.close()
 
 
-async def test_an_unreadable_request_is_set_aside_by_the_claim(redis_url: str) -> None:
+async def test_an_unreadable_request_is_quarantined_by_the_claim(redis_url: str) -> None:
     backend = RedisBackend(redis_url)
     await backend.open()
     store = backend.store
@@ -248,7 +248,7 @@ async def test_what_only_lua_can_read_is_failed_by_a_look(
     await backend.close()
 
 
-async def test_a_result_that_cannot_be_read_is_no_defect_of_ours(redis_url: str) -> None:
+async def test_an_unreadable_result_is_not_an_internal_error(redis_url: str) -> None:
     backend = RedisBackend(redis_url)
     await backend.open()
     store = backend.store
@@ -266,7 +266,7 @@ async def test_a_result_that_cannot_be_read_is_no_defect_of_ours(redis_url: str)
     await backend.close()
 
 
-async def test_a_body_that_is_missing_is_set_aside_by_the_claim(redis_url: str) -> None:
+async def test_a_job_without_its_body_is_quarantined_by_the_claim(redis_url: str) -> None:
     backend = RedisBackend(redis_url)
     await backend.open()
     [big] = await put(backend.store, new(body=b"x" * 5_000))
@@ -406,7 +406,7 @@ async def test_another_owner_is_refused_and_changes_nothing(redis_url: str) -> N
     await store.close()
 
 
-async def test_a_watch_that_is_cut_says_to_read_anew_and_goes_on(
+async def test_an_interrupted_watch_requests_a_new_read_and_continues(
     redis_proxy: ReplyDroppingProxy, proxied: RedisBackend
 ) -> None:
     store = proxied.store

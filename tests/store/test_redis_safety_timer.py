@@ -67,7 +67,7 @@ async def test_an_endpoint_that_was_only_opened_leaves_by_itself(redis_url: str)
     await backend.close()
 
 
-async def test_every_key_is_on_it_whatever_is_done_at_rest(backend: RedisBackend) -> None:
+async def test_every_key_is_on_it_after_any_verb_at_rest(backend: RedisBackend) -> None:
     store = backend.store
     worker = await hand(store)
     await put(store, new(key="k"), new(body=b"x" * 2_000), new())
@@ -229,7 +229,7 @@ async def test_it_is_longer_than_anything_is_kept(
     assert await backend.check_timers()
 
 
-async def test_whoever_is_there_renews_it_once_a_day(backend: RedisBackend) -> None:
+async def test_any_running_process_renews_it_once_a_day(backend: RedisBackend) -> None:
     store = backend.store
     before = await backend.redis.hget(backend.key("meta"), "safety")
     await backend.advance(23 * 60 * MINUTE)
@@ -308,7 +308,7 @@ async def test_numbers_of_claims_grow_on_after_it_ended(backend: RedisBackend) -
     assert late.status == "stale"
 
 
-async def test_whose_it_was_is_told_anew_after_it_ended(backend: RedisBackend) -> None:
+async def test_ownership_is_recorded_anew_after_it_ended(backend: RedisBackend) -> None:
     store = backend.redis_store
     mine, other = Identity("cluster-1", "uid-1"), Identity("cluster-1", "uid-2")
     await store.configure(POLICY, mine)

@@ -55,7 +55,7 @@ def test_the_fields_of_meta_declared_are_those_used(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_header_tells_what_the_script_is_for(name: str) -> None:
+def test_a_header_documents_its_script(name: str) -> None:
     text = scripts.read(name)
     assert text.startswith(f"-- {name}: ")
     fields = scripts.header(text)

@@ -269,7 +269,7 @@ async def test_a_redriven_job_leaves_retention(backend: Backend, store: Store) -
     assert await code(store, job_id) == "expired"
 
 
-async def test_gone_is_told_for_a_day(backend: Backend, store: Store) -> None:
+async def test_gone_is_reported_for_a_day(backend: Backend, store: Store) -> None:
     [job_id] = await put(store, new())
     await store.cancel([job_id])
     assert await store.delete([job_id]) == ["deleted"]

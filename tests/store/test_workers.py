@@ -103,7 +103,7 @@ async def test_a_heartbeat_never_brings_a_worker_back(store: Store) -> None:
     assert (await store.stats()).workers == 0
 
 
-async def test_an_expired_worker_that_nobody_released_can_still_renew(
+async def test_an_expired_worker_that_was_not_released_can_still_renew(
     backend: Backend, store: Store
 ) -> None:
     worker = await hand(store)
@@ -112,7 +112,7 @@ async def test_an_expired_worker_that_nobody_released_can_still_renew(
     assert (await store.recover()).expired == ()
 
 
-async def test_a_heartbeat_tells_of_cancels_until_they_are_settled(store: Store) -> None:
+async def test_a_heartbeat_reports_cancels_until_they_are_settled(store: Store) -> None:
     asked, other = await put(store, new(), new())
     worker = await hand(store)
     taken = {claim.job_id: claim for claim in claims(await worker.claim(2))}

@@ -178,7 +178,7 @@ def test_a_flag_wins_over_a_variable(tmp_path: Path) -> None:
         assert run.ready() == [f"http://127.0.0.1:{variable}"]
 
 
-def test_logs_are_readable_text_when_asked_for(tmp_path: Path) -> None:
+def test_logs_are_readable_text_on_request(tmp_path: Path) -> None:
     file = write_endpoint(tmp_path, ECHO)
     with Command("run", file, *FREE, env={"ASYNCENDPOINTS_LOG_FORMAT": "text"}) as run:
         run.ready()

@@ -68,7 +68,7 @@ def test_unquoted_braces_are_explained(tmp_path: Path) -> None:
     assert "quote" in err
 
 
-def test_a_cluster_asks_for_more(tmp_path: Path) -> None:
+def test_a_cluster_requires_more(tmp_path: Path) -> None:
     file = tmp_path / "endpoint.yaml"
     file.write_text(WORSE.split("    - {path", maxsplit=1)[0] + (
         '    - {path: "/reports", job: build}\n  worker: {handlers: reports.jobs}\n'

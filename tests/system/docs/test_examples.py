@@ -107,7 +107,7 @@ def test_figures_are_right(reports: str) -> None:
         ("column=a", b'a,b\n1,"2\n', "bad-table", "line 1: unexpected end of data"),
     ],
 )
-def test_what_no_retry_can_mend_fails_at_once(
+def test_a_permanent_error_fails_at_once(
     reports: str, query: str, body: bytes, code: str, said: str
 ) -> None:
     answer = ask(f"{reports}/reports/acme?{query}", "POST", body, **CSV)
@@ -130,7 +130,7 @@ def test_a_long_one_is_canceled_while_it_runs(reports: str) -> None:
     assert final(where)["state"] == "Canceled"
 
 
-def test_a_busy_source_is_asked_again_when_it_said(reports: str, source: str) -> None:
+def test_a_busy_source_is_retried_after_its_retry_after(reports: str, source: str) -> None:
     body = json.dumps({"url": f"http://{source}/sales.csv", "column": "amount"})
     answer = ask(f"{reports}/imports/acme", "POST", body, Content_Type="application/json")
     job = final(reports + answer.headers["Location"])
@@ -138,7 +138,7 @@ def test_a_busy_source_is_asked_again_when_it_said(reports: str, source: str) ->
     assert job["attempts"][0]["error"]["message"] == "the source is busy (503)"
 
 
-def test_a_source_that_is_not_listed_is_never_asked(reports: str) -> None:
+def test_a_source_that_is_not_listed_is_never_contacted(reports: str) -> None:
     body = json.dumps({"url": "http://169.254.169.254/latest", "column": "amount"})
     answer = ask(f"{reports}/imports/acme", "POST", body, Content_Type="application/json")
     job = final(reports + answer.headers["Location"])

@@ -383,7 +383,7 @@ async def test_other_encodings_are_415(site: Site, coding: str) -> None:
     assert answer.headers["Accept-Encoding"] == "gzip, deflate"
 
 
-async def test_identity_is_no_encoding(site: Site) -> None:
+async def test_identity_is_not_an_encoding(site: Site) -> None:
     headers = {**JSON, "Content-Encoding": "identity"}
     assert (await site.ask("POST", "/checked", data=b'{"a":1}', headers=headers)).status == 202
 

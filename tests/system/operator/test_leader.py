@@ -182,7 +182,7 @@ async def test_a_generation_counts_as_observed_once_its_children_were_applied(
         assert replicas(cluster, GATEWAY) == 3
 
 
-async def test_workers_follow_the_jobs_and_a_new_leader_goes_on(
+async def test_workers_follow_the_jobs_and_a_new_leader_continues(
     cluster: FakeCluster, redis_url: str, store: RedisStore
 ) -> None:
     cluster.save(resource(redis_url))
@@ -246,7 +246,7 @@ async def test_suspend_and_pins_are_written_to_the_deployment(
         await cluster.until(lambda: replicas(cluster) == 0)
 
 
-async def test_an_invalid_resource_is_named_and_what_ran_before_goes_on(
+async def test_an_invalid_resource_is_reported_and_the_previous_one_continues(
     cluster: FakeCluster, redis_url: str
 ) -> None:
     cluster.save(resource(redis_url))
@@ -303,7 +303,7 @@ async def test_a_pod_that_is_gone_and_silent_gives_its_jobs_back(
         assert "pod is gone" in found["message"]
 
 
-async def test_a_deleted_endpoint_s_queue_is_purged_when_asked(
+async def test_a_deleted_endpoint_s_queue_is_purged_on_request(
     cluster: FakeCluster, redis_url: str, store: RedisStore
 ) -> None:
     cluster.save(resource(redis_url, onDelete="Purge"))

@@ -99,7 +99,7 @@ async def of_meta(store: RedisStore, field: str) -> bytes | None:
     return value
 
 
-async def test_push_is_asked_for_until_well_after_the_next_reading(
+async def test_push_is_requested_until_well_after_the_next_reading(
     redis_url: str, store: RedisStore
 ) -> None:
     async with reading() as (queues, seen):
@@ -127,7 +127,7 @@ async def test_a_redis_that_never_answers_delays_no_other(redis_url: str) -> Non
             assert "127.0.0.1" in found.queue.message
 
 
-async def test_an_outage_is_told_and_over() -> None:
+async def test_an_outage_and_its_end_are_reported() -> None:
     with RedisServer(appendonly=True) as server:
         async with reading() as (queues, seen):
             await queues.connect(endpoint(), location_of(server.url))
@@ -203,7 +203,7 @@ async def test_strict_durability_refuses_a_redis_that_keeps_nothing(redis_url: s
         assert found.queue.stats is None
 
 
-async def test_refused_credentials_are_told_as_such() -> None:
+async def test_refused_credentials_are_reported_as_such() -> None:
     with RedisServer(requirepass="right") as server:
         wrong = server.url.replace("right", "wrong")
         async with reading() as (queues, seen):

@@ -112,7 +112,7 @@ async def test_a_deleted_user_is_gone_from_every_server(
             assert user_of(NAMES[2]) not in client.acl_users()
 
 
-async def test_queues_on_every_server_are_read_and_told_of(
+async def test_queues_on_every_server_are_read_and_pushed(
     cluster: RedisCluster, owner: RedisConnection
 ) -> None:
     async with reading() as (queues, seen):

@@ -195,7 +195,7 @@ async def test_a_namesake_adopts_what_was_left(owner: RedisConnection) -> None:
     assert (await store.get([job.id]))[0].job is not None
 
 
-async def test_the_directory_tells_who_is_here(owner: RedisConnection) -> None:
+async def test_the_directory_lists_the_endpoints(owner: RedisConnection) -> None:
     here, there = Directory(owner, "here"), Directory(owner, "there")
     await here.add("demo/b", "demo/a")
     assert (await here.names(), await there.names()) == (["demo/a", "demo/b"], [])
@@ -203,7 +203,7 @@ async def test_the_directory_tells_who_is_here(owner: RedisConnection) -> None:
     assert await here.names() == ["demo/b"]
 
 
-async def test_push_tells_which_endpoint_something_happened_to(owner: RedisConnection) -> None:
+async def test_push_names_the_endpoint_that_changed(owner: RedisConnection) -> None:
     told: asyncio.Queue[str] = asyncio.Queue()
     listening = asyncio.Event()
     task = asyncio.create_task(listen(owner, told.put_nowait, listening.set, list))

@@ -62,7 +62,7 @@ async def test_a_handler_that_outlives_its_timeout_is_ended_with_its_process(
     await assert_tidy(setup.store)
 
 
-async def test_an_async_handler_past_its_timeout_ends_and_its_process_goes_on(
+async def test_an_async_handler_past_its_timeout_ends_and_its_process_continues(
     start: Start,
 ) -> None:
     setup = await start(timeouts={"executionSeconds": 0.5})

@@ -215,7 +215,7 @@ async def start(redis_url: str, tmp_path: Path) -> AsyncIterator[Start]:
         yield make
 
 
-async def test_in_processes_a_container_that_dies_while_draining_charges_nobody(
+async def test_in_processes_a_container_that_dies_while_draining_charges_no_job(
     start: Start,
 ) -> None:
     async with Container() as container:

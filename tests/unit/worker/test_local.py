@@ -176,7 +176,7 @@ async def test_retry_after_replaces_the_computed_delay() -> None:
         assert 3_590_000 < job.not_before_ms - job.started_ms <= 3_601_000
 
 
-async def test_whatever_a_handler_raises_its_job_ends() -> None:
+async def test_a_job_ends_with_any_exception_of_its_handler() -> None:
     async def number() -> None:
         raise PermanentError("teapot", code=418)  # type: ignore[arg-type]
 
@@ -615,7 +615,7 @@ class MuteStore(MemoryStore):
         return batch
 
 
-async def test_a_claim_cut_short_behind_a_wait_is_asked_for_again() -> None:
+async def test_an_interrupted_claim_behind_a_wait_is_repeated() -> None:
     async def work() -> None:
         return None
 
@@ -771,7 +771,7 @@ async def test_suspects_run_alone() -> None:
         assert max(beside) > 1
 
 
-async def test_a_worker_makes_room_for_a_suspect_and_goes_on_when_another_took_it() -> None:
+async def test_a_worker_makes_room_for_a_suspect_and_continues_if_another_took_it() -> None:
     async def waits() -> None:
         entered.set()
         await go_on.wait()

@@ -133,7 +133,7 @@ async def test_an_unreachable_store_changes_nothing(store: MemoryStore, pool: Lo
     await store.open()
 
 
-def test_one_worker_stays_on_a_laptop_unless_told_to_be_none() -> None:
+def test_one_worker_stays_on_a_laptop_unless_pinned_to_zero() -> None:
     spec = endpoint().spec
     assert (spec.autoscaling.min_replicas, Limits.of(spec, at_least=MIN_WORKERS).min_replicas) == (
         0,

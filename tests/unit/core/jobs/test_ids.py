@@ -66,7 +66,7 @@ VALID = "018bcfe5-687b-7abc-8def-0123456789ab"
         VALID.replace("a", "g"),
     ],
 )
-def test_anything_else_is_no_id(text: str) -> None:
+def test_anything_else_is_not_an_id(text: str) -> None:
     assert ids.parse(VALID) == JobId(bytes.fromhex(VALID.replace("-", "")))
     assert ids.parse(text) is None
 

@@ -45,7 +45,7 @@ def test_a_permanent_error_is_never_tried_again() -> None:
     assert decide(PLAIN, 1, 9, NEVER, lambda: 0.5, retry_after_ms=10) == RetryDecision(None)
 
 
-def test_what_a_handler_asks_for_replaces_the_delay() -> None:
+def test_the_delay_that_a_handler_requests_replaces_the_backoff() -> None:
     assert decide(PLAIN, 1, 9, AGAIN, lambda: 0.5, retry_after_ms=0) == RetryDecision(0)
     # Even beyond the policy's ceiling: whoever asks knows why.
     assert decide(PLAIN, 1, 9, AGAIN, lambda: 0.5, retry_after_ms=999_999).delay_ms == 999_999

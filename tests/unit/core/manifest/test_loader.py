@@ -93,7 +93,7 @@ def test_anchors_and_merge_keys_work(tmp_path: Path) -> None:
     ]
 
 
-def test_one_file_with_many_faults_tells_all_of_them(tmp_path: Path) -> None:
+def test_one_file_with_many_faults_reports_all_of_them(tmp_path: Path) -> None:
     text = dedent("""\
         apiVersion: asyncendpoints.io/v1alpha1
         kind: AsyncEndpoint
@@ -276,7 +276,7 @@ SYNTAX = [
 
 
 @pytest.mark.parametrize(("text", "place", "hint"), SYNTAX)
-def test_text_that_is_no_yaml_has_a_hint(tmp_path: Path, text: str, place: str, hint: str) -> None:
+def test_text_that_is_not_yaml_has_a_hint(tmp_path: Path, text: str, place: str, hint: str) -> None:
     found = said(read(tmp_path, text))
     (line,) = [line for line in found if line.startswith(f"0:{place}: ")]
     assert any(option in line for option in hint.split("|"))
@@ -310,7 +310,7 @@ def test_a_fault_in_one_document_does_not_hide_those_of_the_next(tmp_path: Path)
         (GOOD + "specs: {}\n", "0:8:1: specs: unknown field; did you mean spec?"),
     ],
 )  # fmt: skip
-def test_what_is_no_endpoint_says_so(tmp_path: Path, text: str, want: str) -> None:
+def test_what_is_not_an_endpoint_is_reported(tmp_path: Path, text: str, want: str) -> None:
     assert said(read(tmp_path, text))[0].startswith(want)
 
 
@@ -331,7 +331,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     ]
 
 
-def test_a_cluster_asks_for_an_image_and_a_short_name(tmp_path: Path) -> None:
+def test_a_cluster_requires_an_image_and_a_short_name(tmp_path: Path) -> None:
     text = GOOD.replace("name: reports", "name: " + "r" * 51)
     assert read(tmp_path, text).faults == ()
     assert said(read(tmp_path, text, cluster=True)) == [

@@ -27,7 +27,7 @@ def test_the_environment_is_the_processes_own(monkeypatch: pytest.MonkeyPatch) -
     assert load().http_host == "::1"
 
 
-def test_an_empty_variable_is_not_set_and_an_unknown_one_is_no_fault() -> None:
+def test_an_empty_variable_is_not_set_and_an_unknown_one_is_ignored() -> None:
     environ = {
         "ASYNCENDPOINTS_HTTP_PORT": "",
         "ASYNCENDPOINTS_SERVICE_HOST": "10.0.0.1",
@@ -36,7 +36,7 @@ def test_an_empty_variable_is_not_set_and_an_unknown_one_is_no_fault() -> None:
     assert load({}, environ) == Settings()
 
 
-def test_a_service_link_is_no_port() -> None:
+def test_a_service_link_is_not_a_port() -> None:
     # A Service called asyncendpoints-http, in a pod that does not switch these variables off.
     environ = {"ASYNCENDPOINTS_HTTP_PORT": "tcp://10.0.0.1:80"}
     assert load({}, environ).http_port == 8080
@@ -102,7 +102,7 @@ def test_bad_values_are_one_clear_line(
     assert "\n" not in str(error.value)
 
 
-def test_every_bad_value_is_told() -> None:
+def test_every_bad_value_is_reported() -> None:
     with pytest.raises(UsageError) as error:
         load({"http_port": "x", "log_level": "y"}, {"ASYNCENDPOINTS_RELOAD": "z"})
     assert len(str(error.value).splitlines()) == 3
@@ -171,7 +171,7 @@ SERVICE_LINKS = re.compile(r"ASYNCENDPOINTS_(SERVICE_.*|PORT|PORT_\d+_.*)")
 
 
 def test_no_variable_is_one_that_a_service_link_sets() -> None:
-    # Those of a Service called asyncendpoints; see also test_a_service_link_is_no_port.
+    # Those of a Service called asyncendpoints; see also test_a_service_link_is_not_a_port.
     for one in all_settings():
         assert re.fullmatch(r"ASYNCENDPOINTS_[A-Z]+(_[A-Z]+)*", one.env)
         assert not SERVICE_LINKS.fullmatch(one.env)

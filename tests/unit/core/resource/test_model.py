@@ -457,7 +457,7 @@ def test_routes_for_the_same_requests_are_refused() -> None:
     assert found == {"routes.1.path": "POST conflicts with spec.routes[0] (/a/{x})"}
 
 
-def test_a_cluster_asks_for_more() -> None:
+def test_a_cluster_requires_more() -> None:
     routes = [{"path": "/a", "job": "x"}, {"path": "/a", "job": "y", "methods": ["PUT"]}]
     doc = {**document("routes", routes), "metadata": {"name": "0" + "a" * MAX_NAME_LENGTH}}
     endpoint = AsyncEndpoint.parse(doc)

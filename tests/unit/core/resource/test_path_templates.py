@@ -181,7 +181,7 @@ def test_method_not_allowed_names_every_method_of_the_path() -> None:
     ["/reports/%FF", "/nowhere/%ff", "/%C3", "/reports/%C3%28", "/reports/%ED%A0%80", "/plain/%",
      "/plain/%4", "/reports/%zz", "/reports/\udcff"],
 )  # fmt: skip
-def test_what_is_no_utf8_is_malformed_on_any_path(path: str) -> None:
+def test_what_is_not_utf8_is_malformed_on_any_path(path: str) -> None:
     found = ROUTER.match("POST", path)
     assert isinstance(found, Malformed)
     assert "%" not in found.detail

@@ -89,7 +89,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_whatever_json_writes_is_read(value: Any) -> None:
+def test_everything_that_json_writes_is_read(value: Any) -> None:
     assert parse_json(json.dumps(value).encode()) == value
 
 

@@ -232,7 +232,7 @@ def test_a_lost_memory_begins_the_idle_time_anew() -> None:
     assert decision.replicas == 1
 
 
-def test_an_error_holds_and_an_outage_is_no_idle_time() -> None:
+def test_an_error_holds_and_an_outage_is_not_idle_time() -> None:
     limits = Limits(idle_ms=30_000)
     before = play(limits, 10, replicas=3, running=3, workers=workers(1, 1, 1))
     held = hold(3, before.memory, "Redis cannot be reached")
@@ -335,7 +335,7 @@ def test_the_memory_survives_being_stored() -> None:
         suspend=st.booleans(),
     ),
 )
-def test_whatever_is_read_no_holder_is_taken_away(
+def test_no_worker_with_jobs_is_removed_for_any_reading(
     ready: int, due: int, team: list[Worker], extra: int, rollout: bool, limits: Limits
 ) -> None:
     replicas = max(0, len(team) + extra)

@@ -128,7 +128,7 @@ async def test_what_was_settled_meanwhile_is_not_counted(store: Scripted) -> Non
     assert (done.timed_out, done.orphaned, done.jobs) == (0, 0, 0)
 
 
-async def test_an_orphan_goes_back(store: Scripted) -> None:
+async def test_an_orphaned_claim_is_released(store: Scripted) -> None:
     [job_id] = await put(store, new())
     worker = await hand(store)
     claim = (await worker.one()).claim
@@ -139,7 +139,7 @@ async def test_an_orphan_goes_back(store: Scripted) -> None:
     assert (job.state, job.attempt, job.releases) == (State.QUEUED, 0, 1)
 
 
-async def test_sweeping_goes_on_while_there_is_more_but_not_for_ever(store: Scripted) -> None:
+async def test_sweeping_continues_while_there_is_more_but_is_bounded(store: Scripted) -> None:
     store.sweeps = [Swept(promoted=100, more=True), Swept(expired=3, more=True), Swept(removed=1)]
     done = await run_once(store, POLICY, half)
     assert done.swept == Swept(promoted=100, expired=3, removed=1)
@@ -150,7 +150,7 @@ async def test_sweeping_goes_on_while_there_is_more_but_not_for_ever(store: Scri
     assert done.swept == Swept(promoted=recovery.MAX_SWEEPS, more=True)
 
 
-async def test_an_outage_is_told(store: Scripted) -> None:
+async def test_an_outage_is_reported(store: Scripted) -> None:
     store.recoveries = [Recovery(leases_extended=True)]
     assert (await run_once(store, POLICY, half)).leases_extended
 

@@ -4,7 +4,7 @@ from asyncendpoints_core.jobs.records import Request
 from asyncendpoints_gateway.views.submit import fingerprint
 
 
-def test_a_fingerprint_tells_apart_whatever_differs() -> None:
+def test_a_fingerprint_differs_for_every_difference() -> None:
     requests = [
         Request("POST", "/a", "b", {}, {}, "c", b"d"),
         Request("PUT", "/a", "b", {}, {}, "c", b"d"),

@@ -78,11 +78,11 @@ def test_between_two_starts_the_one_that_ended_is_released() -> None:
     assert released(just_ended, worker("ended", 1), worker("next", 31)) == {"ended": Cause.CRASH}
 
 
-def test_a_first_run_that_goes_on_releases_nobody() -> None:
+def test_a_first_run_that_continues_releases_no_worker() -> None:
     assert released(pod(running(0)), worker("w", 1)) == {}
 
 
-def test_a_deletion_is_no_end() -> None:
+def test_a_deletion_is_not_an_exit() -> None:
     draining = pod(running(0), deleting=True)
     assert released(draining, worker("w", 1)) == {}
 
@@ -100,7 +100,7 @@ def test_workers_of_other_pods_are_none_of_it() -> None:
     assert released(ended, worker("w", 1, uid="other")) == {}
 
 
-def test_a_worker_that_did_not_tell_its_start_is_left_to_its_lease() -> None:
+def test_a_worker_without_a_known_start_is_left_to_its_lease() -> None:
     restarted = pod(running(32), terminated())
     assert released(restarted, worker("w", -1)) == {}
 

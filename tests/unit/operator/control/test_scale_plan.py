@@ -84,7 +84,7 @@ def test_the_autoscaler_counts_a_pod_as_ready_once_its_workers_are_registered() 
     assert d.current is False
 
 
-def test_slots_are_what_most_of_the_present_template_have_told() -> None:
+def test_slots_are_what_most_of_the_current_template_registered() -> None:
     pods = [pod("a"), pod("b"), pod("c"), pod("old", template="old")]
     workers = [child("a"), child("a", number=2), child("b"), child("old", slots=99)]
     assert slots_of(loads(pods, workers, NOW), "now") == 8  # b has one child of two so far
@@ -110,7 +110,7 @@ def test_an_acknowledged_victim_gets_a_cost_and_only_then_goes() -> None:
     assert step.cordon == ("a.1",)  # renewed
 
 
-def test_whoever_is_spared_is_uncordoned_and_loses_the_mark() -> None:
+def test_a_spared_worker_is_uncordoned_and_loses_its_deletion_cost() -> None:
     found = loads([pod("a", cost=VICTIM_COST), pod("b")], [child("a", 0, LONG), child("b")], NOW)
     step = plan(decided(2, uncordon=["a"]), found, 2)
     assert step.uncordon == ("a.1",)
@@ -205,7 +205,7 @@ def clusters(draw: st.DrawFn) -> tuple[list[Pod], list[WorkerState]]:
 
 
 @given(clusters(), st.integers(0, 10), st.integers(0, 8), st.integers(0, 20), st.randoms())
-def test_whatever_the_replica_set_takes_holds_nothing(
+def test_every_pod_the_replica_set_may_take_is_empty(
     cluster: tuple[list[Pod], list[WorkerState]],
     wanted: int,
     pinned: int,

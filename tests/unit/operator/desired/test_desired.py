@@ -207,7 +207,7 @@ TUNABLES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("change", TUNABLES, ids=lambda change: next(iter(change)))
 @pytest.mark.parametrize("component", ["gateway", "worker"])
-def test_what_is_read_live_rolls_nobody(change: dict[str, Any], component: str) -> None:
+def test_what_is_read_live_rolls_no_pod(change: dict[str, Any], component: str) -> None:
     before, after = (deployment(children(MINIMAL, **c), component) for c in ({}, change))
     assert before["spec"]["template"] == after["spec"]["template"]
 
@@ -314,7 +314,7 @@ def test_grace_is_the_drain_and_a_margin() -> None:
     assert pod(shorter, "worker")["terminationGracePeriodSeconds"] == 43
 
 
-def test_long_workers_ask_autoscalers_of_nodes_to_stay() -> None:
+def test_long_workers_opt_out_of_node_autoscaling() -> None:
     short = worker_template(MINIMAL)["metadata"]["annotations"]
     assert set(short) == {TEMPLATE_ANNOTATION}
     long = worker_template(MINIMAL, timeouts={"executionSeconds": 601})["metadata"]["annotations"]
@@ -340,7 +340,7 @@ def test_replicas_are_always_written(replicas: int) -> None:
     assert stopped["spec"]["replicas"] == 0
 
 
-def test_rollouts_surge_and_miss_nobody() -> None:
+def test_rollouts_surge_and_are_never_short_of_a_pod() -> None:
     strategy = deployment(children(MINIMAL), "worker")["spec"]["strategy"]
     assert strategy["rollingUpdate"] == {"maxSurge": "25%", "maxUnavailable": 0}
 
@@ -400,7 +400,7 @@ def test_a_tmp_of_the_users_own_replaces_ours() -> None:
     assert "asyncendpoints-tmp" not in {volume["name"] for volume in spec["volumes"]}
 
 
-def test_network_policies_only_when_asked_for() -> None:
+def test_network_policies_only_if_configured() -> None:
     assert not [kind for kind, _ in children(MINIMAL) if kind == "NetworkPolicy"]
     found = children(FULL)
     workers = found["NetworkPolicy", "everything-worker"]["spec"]["ingress"]

@@ -63,7 +63,7 @@ def test_what_is_older_is_not_taken(cache: Cache, woken: list[str]) -> None:
     assert len(woken) == 1
 
 
-def test_our_own_status_wakes_nobody(cache: Cache, woken: list[str]) -> None:
+def test_our_own_status_reconciles_nothing(cache: Cache, woken: list[str]) -> None:
     cache.put(endpoint(version=1))
     cache.put({**endpoint(version=2), "status": {"replicas": 1}})
     assert len(woken) == 1

@@ -202,7 +202,7 @@ def test_a_deployment_is_read() -> None:
         ),
     ],
 )
-def test_rollouts_are_told_from_steps(status: dict[str, Any], rolling: bool) -> None:
+def test_rollouts_are_distinguished_from_steps(status: dict[str, Any], rolling: bool) -> None:
     assert read_deployment(manifest(**status)).rolling is rolling
 
 

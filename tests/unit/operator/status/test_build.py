@@ -247,7 +247,7 @@ def test_conditions(name: str) -> None:
     assert found(these).items() >= expected.items()
 
 
-def test_a_refused_format_is_told_with_both_versions_and_what_to_do() -> None:
+def test_a_refused_format_is_reported_with_both_versions_and_the_fix() -> None:
     handlers = message(observed(unsupported=(OLD,)), "WorkerVersionUnsupported")
     assert handlers.startswith(f"1 worker refuses jobs: {OLD}; ")
     assert f"build the worker image on asyncendpoints/worker:{__version__}" in handlers

@@ -152,5 +152,5 @@ def test_what_is_not_json_is_refused_without_quoting_it(function: Any, body: byt
     assert "secret" not in fault(function, body)
 
 
-def test_an_object_is_asked_for_and_something_else_came() -> None:
+def test_an_object_is_expected_and_something_else_came() -> None:
     assert fault(takes_object, b"[1]") == "the body is not a JSON object"

@@ -6,6 +6,7 @@ counters never decrease.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -60,7 +61,9 @@ class Metrics:
             if histogram is None:
                 histogram = starts[job.name] = Histogram.empty(BUCKETS)
             waited = (job.started_ms - max(job.created_ms, job.not_before_ms)) / 1000
-            histogram.observe(BUCKETS, waited)
+            # What Histogram.observe does: these two lines run once for each job.
+            histogram.counts[bisect_left(BUCKETS, waited)] += 1
+            histogram.total += waited
 
     def ended(self, name: str, kind: OutcomeKind, seconds: float) -> None:
         """Count an attempt of the job `name` that ended after `seconds`."""
@@ -70,7 +73,8 @@ class Metrics:
             histogram = self._durations[key] = Histogram.empty(BUCKETS)
             by_outcome = self.snapshot.durations.setdefault(name, {})
             by_outcome[OUTCOMES[kind]] = histogram
-        histogram.observe(BUCKETS, seconds)
+        histogram.counts[bisect_left(BUCKETS, seconds)] += 1
+        histogram.total += seconds
 
     def settled(self, statuses: Iterable[SettleStatus]) -> None:
         """Count the settlements that the store did not apply, by their status."""

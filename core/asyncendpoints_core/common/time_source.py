@@ -54,6 +54,8 @@ class TimeSource(Protocol):
 class SystemTime:
     """The machine's clocks and the running event loop's timers."""
 
+    monotonic = staticmethod(time.monotonic)  # itself: workers call it once for each job
+
     def __init__(self) -> None:
         self._last = 0
 
@@ -61,10 +63,6 @@ class SystemTime:
         """Return the wall clock's time, or the last one returned if the wall clock went back."""
         self._last = max(self._last, time.time_ns() // 1_000_000)
         return self._last
-
-    def monotonic(self) -> float:
-        """Return the machine's monotonic clock."""
-        return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`."""

@@ -585,7 +585,8 @@ async def test_news_do_not_open_the_gate() -> None:
         await asyncio.Event().wait()
 
     async with working(registry(work=work)) as (store, worker):
-        worker._target.gate = shut
+        assert worker._engine is not None
+        worker._engine._gate = shut
         await worker.resize(3)
         await asyncio.sleep(0.05)  # until it stands at the gate
         [job_id] = await submit(store, new_job("work"))

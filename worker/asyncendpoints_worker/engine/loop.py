@@ -22,7 +22,7 @@ from asyncendpoints_worker.engine.wakeup import Wakeup
 from asyncendpoints_worker.handlers.attempt import RunningAttempt, Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.policy import Policy
@@ -75,7 +75,9 @@ class Engine:
         self._concurrency = concurrency
         self._policy = policy
         self._store = store
-        self._target = target
+        self._gate = target.gate
+        self._runners = target.runners
+        self._fallback = target.fallback
         self._lease = lease
         self._time = time
         self._now = time.monotonic
@@ -173,8 +175,8 @@ class Engine:
                 continue
             if self._reconcile_due:
                 await self._release_unknown_claims()
-            if self._target.gate is not None:
-                opened = await self._wakeup.unless_woken(self._gate_opened())
+            if self._gate is not None:
+                opened = await self._wakeup.unless_woken(self._opened(self._gate))
                 if not opened or not self._may_claim() or self._draining:
                     continue
             batch = await (self._idle(idle_ms) if idle_ms else self._claims.claim(self._limit()))
@@ -192,9 +194,9 @@ class Engine:
             await self._wait_until(self._is_idle)
         self._finished.set()
 
-    async def _gate_opened(self) -> bool:
-        if self._target.gate is not None:
-            await self._target.gate()
+    @staticmethod
+    async def _opened(gate: Callable[[], Awaitable[None]]) -> bool:
+        await gate()
         return True
 
     def _is_idle(self) -> bool:
@@ -255,7 +257,7 @@ class Engine:
 
         With a gate no claim may be sent during the wait: it is made after the gate has opened.
         """
-        if self._target.gate is None:
+        if self._gate is None:
             claim = self._claims.claim_when_woken(self._limit(), timeout_ms)
             return await self._wakeup.unless_woken(claim)
         return await self._wakeup.unless_woken(self._wait_for_work(timeout_ms))
@@ -293,7 +295,7 @@ class Engine:
             self._start(claimed, now)
 
     def _start(self, claimed: ClaimedJob, now: float) -> None:
-        run = self._target.runners.get(claimed.job.name, self._target.fallback)
+        run = self._runners.get(claimed.job.name, self._fallback)
         if run is None:
             outcome = handler_missing(claimed, final=self._missing_is_final)
             self._settler.add(PendingOutcome(outcome))
@@ -329,7 +331,9 @@ class Engine:
             if not self.worker and not self.running and attempt.generation != self._generation:
                 self._lease.register_again()
             return
-        self._settle(attempt, PendingOutcome(outcome))
+        seconds = self._now() - attempt.began
+        self.metrics.ended(attempt.claimed.job.name, outcome.kind, seconds)
+        self._settler.add(PendingOutcome(outcome))
 
     def _give_up(self, attempt: RunningAttempt) -> None:
         """Settle an attempt that does not end; its thread keeps the slot."""
@@ -340,9 +344,5 @@ class Engine:
         run = job.attempt, job.max_attempts
         outcome = stopped(attempt.claim, attempt.stop, run, self._policy)
         log.error("a handler does not end; its slot is lost", extra={"job_id": ids.text(job.id)})
-        self._settle(attempt, PendingOutcome(outcome, slots=0))
-
-    def _settle(self, attempt: RunningAttempt, pending: PendingOutcome) -> None:
-        seconds = self._now() - attempt.began
-        self.metrics.ended(attempt.claimed.job.name, pending.outcome.kind, seconds)
-        self._settler.add(pending)
+        self.metrics.ended(job.name, outcome.kind, self._now() - attempt.began)
+        self._settler.add(PendingOutcome(outcome, slots=0))

@@ -5,11 +5,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from asyncendpoints_core.errors import StoreUnavailable, UsageError
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.redis import RedisConnection, RedisStore, read_stats, topology
+from asyncendpoints_core.store.redis import RedisConnection, RedisStore, topology
 from asyncendpoints_core.store.redis.topology import redact_url, topology_of
 from support.redis.cluster import RedisCluster
 from support.redis.sentinel import RedisSentinel
@@ -63,11 +64,30 @@ async def test_one_connection_to_a_cluster_serves_endpoints_on_every_node(
         await put(store, *(new() for _ in range(number)))
     slots = {redis_cluster.owner_of(redis_cluster.slot_of(f"{{tests/e{n}}}")) for n in range(12)}
     assert len(slots) > 1
-    figures = await read_stats(stores)
-    found = [f.counts[State.QUEUED] for f in figures if not isinstance(f, Exception)]
-    assert found == list(range(12))
+    figures = await asyncio.gather(*(store.stats() for store in stores))
+    assert [each.counts[State.QUEUED] for each in figures] == list(range(12))
     await connection.close()
-    assert all(isinstance(answer, Exception) for answer in await read_stats(stores))
+    answers = await asyncio.gather(*(store.stats() for store in stores), return_exceptions=True)
+    assert all(isinstance(answer, StoreUnavailable) for answer in answers)
+
+
+async def test_after_a_move_calls_share_one_connection_again(redis_cluster: RedisCluster) -> None:
+    store = RedisStore(cluster_url(redis_cluster), ENDPOINT)
+    await store.open()
+    slot = redis_cluster.slot_of(f"{{{ENDPOINT}}}")
+    target = (redis_cluster.owner_of(slot) + 1) % 3
+    await asyncio.to_thread(redis_cluster.migrate, slot, target)
+    await store.stats()
+    with Redis.from_url(redis_cluster.nodes[target].url) as client:
+
+        def connections() -> int:
+            return int(client.info("stats")["total_connections_received"])
+
+        before = connections()
+        for _ in range(20):
+            await store.stats()
+        assert connections() == before
+    await store.close()
 
 
 async def test_a_slot_that_moved_is_followed(redis_cluster: RedisCluster) -> None:

@@ -1,7 +1,7 @@
-"""What the store must know of an endpoint to decide by itself: limits, times, budgets.
+"""The limits, times and budgets of an endpoint that the store applies by itself.
 
-The operator (or `run`) writes a Policy into the store and every script reads it there, so that a
-change of these reaches gateway and workers at once and restarts nobody.
+The operator (or `run`) writes a Policy into the store and every script reads it there, so a change
+takes effect at once, without a restart of gateways and workers.
 """
 
 from __future__ import annotations
@@ -23,6 +23,6 @@ class Policy(msgspec.Struct, frozen=True):
     max_finished: int = 1_000_000
     execution_ms: int = 600_000
     lease_ms: int = 15_000
-    # Its worker has this long to end a job past its deadline, then others may: docs/rules.md S13.
+    # How long its worker has to end a job past its deadline (docs/rules.md S13).
     grace_ms: int = 5_000
     retry: RetryPolicy = RetryPolicy()

@@ -1,4 +1,4 @@
-"""The records that move between HTTP, store and worker: frozen, and free of any I/O.
+"""The records that pass between gateway, store and worker. Frozen; no I/O.
 
 Times are milliseconds since the Unix epoch (UTC) and 0 when unset; ids are 16 bytes (ids.py).
 """
@@ -17,12 +17,12 @@ from asyncendpoints_core.jobs.states import FINAL, State
 MAX_ERROR_CHARS: Final = 1_000
 MAX_PROGRESS_CHARS: Final = 500
 MAX_ATTEMPTS_KEPT: Final = 10
-# A job that was released this often without ending fails (`never-finished`): docs/rules.md S12.
+# A job released more often than this fails with `never-finished`: docs/rules.md S12.
 MAX_RELEASES: Final = 20
 
 
 class Priority(IntEnum):
-    """Which of the three waiting lines a job stands in; drawn 6 : 3 : 1."""
+    """Which of the three queues a job is in; claims take from them 6 : 3 : 1."""
 
     HIGH = 0
     NORMAL = 1
@@ -30,7 +30,7 @@ class Priority(IntEnum):
 
 
 class ErrorCode(StrEnum):
-    """The error codes that the system itself sets; a handler may add its own."""
+    """The error codes that the system sets; a handler may use its own."""
 
     HANDLER_ERROR = "handler-error"
     PERMANENT = "permanent"
@@ -46,7 +46,7 @@ class ErrorCode(StrEnum):
 
 
 class JobError(msgspec.Struct, frozen=True, array_like=True):
-    """Why an attempt failed, in words a client may see. Message at most 1,000 characters."""
+    """Why an attempt failed, as shown to clients. The message has at most 1,000 characters."""
 
     code: str
     message: str
@@ -54,7 +54,7 @@ class JobError(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Progress(msgspec.Struct, frozen=True, array_like=True):
-    """How far a running job says it is: a fraction in [0, 1] and a short message."""
+    """Progress reported by a running job: a fraction in [0, 1] and a short message."""
 
     fraction: float
     message: str = ""
@@ -86,7 +86,7 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What a handler gave back, as bytes ready for HTTP."""
+    """What a handler returned, as an HTTP body."""
 
     content_type: str
     body: bytes
@@ -94,7 +94,7 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A job's state as the store has it, without the request and result bytes.
+    """A job's state in the store, without its request and result.
 
     `revision` grows with every change (ETag and SSE event id). `expires_at_ms` is the end of the
     time to live while it waits and of its retention when final, 0 while neither applies.
@@ -126,19 +126,19 @@ class Job(msgspec.Struct, frozen=True):
 
     @property
     def final(self) -> bool:
-        """Whether nothing but redrive or removal can change it any more."""
+        """Whether only a redrive or a delete can change it."""
         return self.state in FINAL
 
 
 class Idempotency(msgspec.Struct, frozen=True):
-    """A client's Idempotency-Key and the fingerprint of what it came with (any bytes, ≤ 32)."""
+    """A client's Idempotency-Key and the fingerprint of its request (any bytes, ≤ 32)."""
 
     key: str
     fingerprint: bytes
 
 
 class NewJob(msgspec.Struct, frozen=True):
-    """What a gateway asks the store to create.
+    """A job for the store to create.
 
     `delay_ms` counts from acceptance; `ttl_ms` too, 0 meaning the endpoint's time to live.
     """
@@ -154,7 +154,7 @@ class NewJob(msgspec.Struct, frozen=True):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """The right to settle one job: only its holder can. `number` only grows (a fencing token)."""
+    """The right to settle one job. `number` only grows: a fencing token."""
 
     job_id: JobId
     number: int
@@ -162,7 +162,7 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class ClaimedJob(msgspec.Struct, frozen=True):
-    """A job handed to a worker, whole. `deadline_ms` is the end of its execution timeout."""
+    """A claimed job with its request. `deadline_ms` is the end of its execution timeout."""
 
     claim: Claim
     job: Job
@@ -171,7 +171,7 @@ class ClaimedJob(msgspec.Struct, frozen=True):
 
 
 class OutcomeKind(IntEnum):
-    """What a worker says of a job it holds."""
+    """How a worker ends its claim of a job."""
 
     COMPLETE = 0
     RETRY = 1
@@ -182,7 +182,7 @@ class OutcomeKind(IntEnum):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """One settlement. Made by the functions below, which say what each kind needs."""
+    """The end of one claim, made by the functions below: they take what each kind needs."""
 
     claim: Claim
     kind: OutcomeKind
@@ -199,34 +199,34 @@ def complete(claim: Claim, result: Result) -> Outcome:
 
 
 def retry_later(claim: Claim, error: JobError, delay_ms: int) -> Outcome:
-    """The handler failed and is tried again after `delay_ms`; the attempt is spent."""
+    """The handler failed and is retried after `delay_ms`; the attempt counts."""
     return Outcome(claim, OutcomeKind.RETRY, delay_ms=delay_ms, error=error)
 
 
 def fail(claim: Claim, error: JobError) -> Outcome:
-    """The job ends here: a permanent error, or the budget is spent."""
+    """The job fails: a permanent error, or no attempts are left."""
     return Outcome(claim, OutcomeKind.FAIL, error=error)
 
 
 def release(
     claim: Claim, *, started: bool = True, delay_ms: int = 0, error: JobError | None = None
 ) -> Outcome:
-    """Hand the job back, its attempt taken back.
+    """Return the job to the queue; the attempt does not count.
 
-    Without a delay it returns to its old place; with one it waits (Scheduled) and then goes to the
-    tail. `started=False`: no user code saw it, so nothing at all is charged and its time to live
-    runs on. `error` (handler-missing) is kept on the record.
+    Without a delay it returns to its old position; with one it is Scheduled, then goes to the tail.
+    `started=False`: its handler did not start, so nothing is charged and its time to live goes on.
+    `error` (handler-missing) is kept on the record.
     """
     return Outcome(claim, OutcomeKind.RELEASE, delay_ms=delay_ms, error=error, started=started)
 
 
 def canceled(claim: Claim) -> Outcome:
-    """The worker stopped the job because its cancel was asked for."""
+    """The worker stopped the job because its cancel was requested."""
     return Outcome(claim, OutcomeKind.CANCELED)
 
 
 def timed_out(claim: Claim, error: JobError, delay_ms: int | None) -> Outcome:
-    """The execution timeout passed: tried again after `delay_ms`, or Failed when it is None."""
+    """The execution timeout passed: retried after `delay_ms`, or Failed when it is None."""
     return Outcome(
         claim, OutcomeKind.TIME_OUT, delay_ms=delay_ms or 0, error=error, final=delay_ms is None
     )

@@ -1,4 +1,4 @@
-"""Whether and when a failed attempt is tried again. Pure functions over frozen records."""
+"""Whether and when a failed attempt is retried. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """How attempts are spaced. Times in milliseconds."""
+    """How often and when a job is retried. Times in milliseconds."""
 
     max_retries: int = 3
     initial_ms: int = 2_000
@@ -29,14 +29,9 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
 
 class RetryDecision(msgspec.Struct, frozen=True):
-    """What becomes of a failed attempt: `delay_ms` until the next one, or None for the end."""
+    """The delay until the next attempt, or None for no further attempt."""
 
     delay_ms: int | None
-
-    @property
-    def again(self) -> bool:
-        """Whether there is a next attempt."""
-        return self.delay_ms is not None
 
 
 def backoff_ms(policy: RetryPolicy, retry: int) -> int:
@@ -58,8 +53,8 @@ def decide(
 ) -> RetryDecision:
     """Decide on the failure `error` of run number `attempt` (1 is the first).
 
-    Exponential with full jitter; a `retry_after_ms` asked for by the handler or an HTTP target
-    replaces the computed delay. `random` gives uniform numbers in [0, 1).
+    Exponential backoff with full jitter; a `retry_after_ms` requested by the handler or an HTTP
+    target replaces it. `random` returns uniform numbers in [0, 1).
     """
     if not error.retryable or attempt >= max_attempts:
         return RetryDecision(None)

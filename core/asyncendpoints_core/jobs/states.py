@@ -1,7 +1,6 @@
-"""The job's state machine, as data: one table from (state, verb) to the states it may lead to.
+"""The job's state machine as a table from (state, verb) to the states it may lead to.
 
-docs/lifecycle.md is drawn from this table, both stores implement it, and one test drives every
-state through every verb on both. Nothing here does I/O.
+The diagram in docs/lifecycle.md is generated from it; a test drives both stores through it.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class State(StrEnum):
-    """Where a job is in its life; the value is the name users see."""
+    """The states of a job; the values are the names that users see."""
 
     QUEUED = "Queued"
     SCHEDULED = "Scheduled"
@@ -49,8 +48,8 @@ WAITING: Final = frozenset({State.QUEUED, State.SCHEDULED})
 _Q, _S, _P = State.QUEUED, State.SCHEDULED, State.IN_PROGRESS
 _C, _F, _X = State.COMPLETED, State.FAILED, State.CANCELED
 
-# The first state of each row is where the verb leads when nothing else intervenes; the others
-# are the exits that a spent budget or an asked-for cancel takes. `None` means "no record".
+# The first state of a row is the usual one; the others are taken when a budget is used up or a
+# cancel was requested. `None` means "no record".
 TABLE: Final[Mapping[tuple[State | None, Verb], tuple[State | None, ...]]] = MappingProxyType(
     {
         (None, Verb.ENQUEUE): (_Q, _S),
@@ -77,10 +76,5 @@ TABLE: Final[Mapping[tuple[State | None, Verb], tuple[State | None, ...]]] = Map
 
 
 def targets(state: State | None, verb: Verb) -> tuple[State | None, ...]:
-    """Return the states `verb` may lead to from `state`; empty when it is refused."""
+    """Return the states that `verb` may lead to from `state`; none if it is not allowed."""
     return TABLE.get((state, verb), ())
-
-
-def allows(state: State | None, verb: Verb) -> bool:
-    """Return whether `verb` does anything to a job in `state`."""
-    return (state, verb) in TABLE

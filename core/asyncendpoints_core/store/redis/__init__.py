@@ -1,6 +1,6 @@
 """The Redis store: every verb one Lua script, every endpoint one hash tag."""
 
 from asyncendpoints_core.store.redis.connection import RedisConnection
-from asyncendpoints_core.store.redis.store import RedisStore, read_stats
+from asyncendpoints_core.store.redis.store import RedisStore
 
-__all__ = ["RedisConnection", "RedisStore", "read_stats"]
+__all__ = ["RedisConnection", "RedisStore"]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
-from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.store.redis.caller import Caller
 from asyncendpoints_core.store.redis.connection import RedisConnection
 from asyncendpoints_core.store.redis.control import ControlVerbs
@@ -17,10 +15,10 @@ from asyncendpoints_core.store.redis.waiting import Doorbell, Watch
 from asyncendpoints_core.store.redis.workers import WorkerVerbs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from asyncendpoints_core.store.replies import Event, Health, Stats
+    from asyncendpoints_core.store.replies import Event, Health
 
 
 class RedisStore(JobVerbs, WorkerVerbs, ReadVerbs, ControlVerbs, OwnerVerbs):
@@ -75,15 +73,3 @@ class RedisStore(JobVerbs, WorkerVerbs, ReadVerbs, ControlVerbs, OwnerVerbs):
     def events(self) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """Watch changes while the context is open."""
         return self._watch.events()
-
-
-async def read_stats(stores: Sequence[RedisStore]) -> list[Stats | StoreError]:
-    """Read the figures of several stores; calls on one connection are pipelined."""
-
-    async def one(store: RedisStore) -> Stats | StoreError:
-        try:
-            return await store.stats()
-        except StoreError as error:
-            return error
-
-    return list(await asyncio.gather(*map(one, stores)))

@@ -34,10 +34,10 @@ def test_full_jitter_is_uniform_below_the_ceiling() -> None:
 
 def test_the_budget_counts_runs() -> None:
     assert RetryPolicy(max_retries=3).max_attempts == 4
-    assert decide(PLAIN, 3, 4, AGAIN, lambda: 0.5).again
+    assert decide(PLAIN, 3, 4, AGAIN, lambda: 0.5).delay_ms is not None
     assert decide(PLAIN, 4, 4, AGAIN, lambda: 0.5) == RetryDecision(None)
-    assert not decide(PLAIN, 5, 4, AGAIN, lambda: 0.5).again
-    assert not decide(PLAIN, 1, 1, AGAIN, lambda: 0.5).again
+    assert decide(PLAIN, 5, 4, AGAIN, lambda: 0.5) == RetryDecision(None)
+    assert decide(PLAIN, 1, 1, AGAIN, lambda: 0.5) == RetryDecision(None)
 
 
 def test_a_permanent_error_is_never_tried_again() -> None:
@@ -52,7 +52,7 @@ def test_the_delay_that_a_handler_requests_replaces_the_backoff() -> None:
 
 
 def test_but_not_the_budget() -> None:
-    assert not decide(PLAIN, 4, 4, AGAIN, lambda: 0.5, retry_after_ms=5).again
+    assert decide(PLAIN, 4, 4, AGAIN, lambda: 0.5, retry_after_ms=5) == RetryDecision(None)
 
 
 @pytest.mark.parametrize("multiplier", [1.0, 1.5, 10.0])

@@ -2,9 +2,9 @@
 # Every target runs as a numeric non-root user, on a read-only root, on any UID of group 0.
 ARG BASE=python:3.13-slim
 
-# What the project needs, in layers that only a change of pyproject.toml makes anew. All of it is
-# compiled here, whatever the files' times: pods cannot write bytecode and should start fast.
-FROM ${BASE} AS needs
+# The dependencies, in layers that are rebuilt only when pyproject.toml changes. All modules are
+# compiled here with hash-based bytecode: pods cannot write any and should start fast.
+FROM ${BASE} AS dependencies
 WORKDIR /src
 RUN python3 -m venv /opt/asyncendpoints
 ENV PATH=/opt/asyncendpoints/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -15,7 +15,7 @@ RUN python3 -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'r
     && pip install --quiet --no-compile -r /tmp/core.txt \
     && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/asyncendpoints/lib
 
-FROM needs AS needs-operator
+FROM dependencies AS dependencies-operator
 RUN pip install --quiet --no-compile -r /tmp/operator.txt \
     && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/asyncendpoints/lib
 
@@ -33,13 +33,13 @@ COPY cli cli
 COPY sdk sdk
 RUN /opt/build/bin/python -m hatchling build --target wheel --directory /dist
 
-FROM needs AS build
+FROM dependencies AS build
 COPY --from=wheel /dist /dist
 RUN pip install --quiet --no-deps --no-index --no-compile /dist/*.whl \
     && python3 -m compileall -q --invalidation-mode unchecked-hash \
     /opt/asyncendpoints/lib/python3*/site-packages/asyncendpoints*
 
-FROM needs-operator AS build-operator
+FROM dependencies-operator AS build-operator
 COPY --from=wheel /dist /dist
 RUN pip install --quiet --no-deps --no-index --no-compile /dist/*.whl \
     && python3 -m compileall -q --invalidation-mode unchecked-hash \
@@ -63,7 +63,7 @@ CMD ["gateway", "--help"]
 
 FROM base AS worker
 COPY --from=build /opt/asyncendpoints /opt/asyncendpoints
-# Handlers are copied to /app by the image built on this one.
+# An image built on this one copies its handlers to /app.
 ENV PYTHONPATH=/app
 WORKDIR /app
 CMD ["worker", "--help"]

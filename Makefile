@@ -1,4 +1,4 @@
-# asyncendpoints: every task of a developer. `make` alone lists them.
+# The tasks of a developer; `make` lists them.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -6,10 +6,10 @@ MAKEFLAGS += --no-builtin-rules
 
 VENV := .venv
 BIN := $(VENV)/bin
-# The stamp carries the hash of what decides the content: changed dependencies reinstall, a touch does not.
+# Named after the hash of what it depends on: changed content reinstalls, a changed mtime does not.
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml tools/make_venv.sh | cksum | cut -d' ' -f1)
 PACKAGES := core gateway worker operator cli sdk
-# More of the command line of pytest, e.g. make test ARGS='-k claim -x'.
+# More arguments for pytest, e.g. make test ARGS='-k claim -x'.
 ARGS ?=
 
 .PHONY: help venv redis demo test test-fast check lint generate format bench clean
@@ -28,7 +28,7 @@ $(STAMP):
 redis:
 	@tools/ensure_redis.sh
 
-demo: venv ## Watch real HTTP requests become jobs that run, retry, fail, get canceled and complete
+demo: venv ## Show HTTP requests becoming jobs that run, retry, fail, get canceled and complete
 	@$(BIN)/python examples/demo.py
 
 test: venv redis ## Run every test
@@ -46,17 +46,17 @@ lint: venv ## Check style, types, layers and generated files
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m tools.generate --check
 
-generate: venv ## Write the generated files anew
+generate: venv ## Write the generated files
 	@$(BIN)/python -m tools.generate
 
-format: venv ## Put the code into its standard format
+format: venv ## Format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 bench: venv redis ## Measure speed and size beside dramatiq and a bare aiohttp echo
 	@$(BIN)/python tests/bench/run.py $(ARGS)
 
-clean: ## Remove everything that these tasks made here
+clean: ## Remove everything that these tasks created in the checkout
 	@rm -rf $(VENV) .cache build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

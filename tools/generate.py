@@ -52,7 +52,7 @@ def replace_block(text: str, name: str, body: str) -> str:
 
 
 def is_current(path: str, current: str, wanted: str) -> bool:
-    """Tell whether the file at `path` is up to date; show the difference on stderr if not."""
+    """Return whether the file at `path` is up to date; show the difference on stderr if not."""
     diff = list(
         difflib.unified_diff(
             current.splitlines(), wanted.splitlines(), path, f"{path} (generated)", lineterm=""

@@ -1,4 +1,4 @@
-"""The gateway's Prometheus metrics, in a registry of their own for each application."""
+"""The gateway's Prometheus metrics; each application has a registry of its own."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 500)
 
 
 class Metrics(Collector):
-    """Everything the gateway counts. `waiters` gives how many requests wait now.
+    """What the gateway counts. `waiters` returns how many requests wait for a job.
 
-    Counting is a few additions, without the locks of prometheus-client's own classes: everything
-    here happens on one event loop. The metrics are made of it at each scrape.
+    Counting is a few additions without the locks of prometheus-client's metrics, since it all
+    happens on one event loop. A scrape turns the counts into metrics.
     """
 
     def __init__(self, waiters: Callable[[], int]) -> None:
-        """Register every metric."""
+        """Register as a collector."""
         self._waiters = waiters
         self._submissions: dict[tuple[str, str], int] = {}
         self._requests: dict[tuple[str, int], Histogram] = {}
         self._batches: dict[str, Histogram] = {}
         self._store_errors = 0
         self.fast_path = False
-        self._figures = Figures()
+        self._stats: Stats | None = None
         self.registry = CollectorRegistry()
         self.registry.register(self)
 
     def request(self, operation: str, status: int, seconds: float) -> None:
-        """Count one answered request. `operation` is never a path: clients could make up many."""
+        """Count one request. `operation` is never a path: clients can send any number of these."""
         found = self._requests.get((operation, status))
         if found is None:
             found = self._requests[operation, status] = Histogram.empty(DURATIONS)
@@ -59,98 +59,88 @@ class Metrics(Collector):
         self._submissions[key] = self._submissions.get(key, 0) + 1
 
     def batch_of(self, verb: str) -> Callable[[int], None]:
-        """Return what counts the size of each call of `verb`."""
+        """Return the function that counts the items of one call of `verb`."""
         return partial(self._batches.setdefault(verb, Histogram.empty(SIZES)).observe, SIZES)
 
     def store_error(self) -> None:
-        """Count a request that the store did not answer."""
+        """Count a request that failed because the store was not available."""
         self._store_errors += 1
 
     def stats(self, stats: Stats | None) -> None:
-        """Show these figures of the store; None: it did not answer."""
-        self._figures.show(stats)
+        """Export these statistics of the store; None: it is not available."""
+        self._stats = stats
 
     def scrape(self) -> bytes:
-        """Return every metric in Prometheus' text format."""
+        """Return every metric in the text format of Prometheus."""
         return generate_latest(self.registry)
 
     def describe(self) -> Iterable[Metric]:
-        """Return nothing: registering must not read the figures."""
+        """Return nothing, so that registering does not collect."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
         submissions = CounterMetricFamily(
             Name.SUBMISSIONS,
-            "Requests to routes, by job name and what became of them: created, or the problem.",
+            "Requests to routes by job name and outcome: created, replayed, or the problem.",
             labels=("job", "outcome"),
         )
         for labels, count in self._submissions.items():
             submissions.add_metric(labels, count)
         requests = HistogramMetricFamily(
             Name.REQUESTS,
-            "How long requests took, waiting included.",
+            "Duration of HTTP requests, including the time they waited for a job.",
             labels=("operation", "status"),
         )
         for (operation, status), found in self._requests.items():
             requests.add_metric((operation, str(status)), found.buckets(DURATIONS), found.total)
         batches = HistogramMetricFamily(
-            Name.BATCH, "Items in one call to the store.", labels=("verb",)
+            Name.BATCH, "Items in a call to the store.", labels=("verb",)
         )
         for verb, sizes in self._batches.items():
             batches.add_metric((verb,), sizes.buckets(SIZES), sizes.total)
         yield from (submissions, requests, batches)
         yield CounterMetricFamily(
-            Name.STORE_ERRORS, "Requests that the store did not answer.", value=self._store_errors
+            Name.STORE_ERRORS,
+            "Requests that failed because the store was not available.",
+            value=self._store_errors,
         )
         yield GaugeMetricFamily(
-            Name.WAITERS, "Requests that wait for a job to change.", value=self._waiters()
+            Name.WAITERS, "Requests that are waiting for a job to change.", value=self._waiters()
         )
         yield GaugeMetricFamily(
             Name.FAST_PATH,
             "Whether plain submissions bypass aiohttp's request handling.",
             value=self.fast_path,
         )
-        yield from self._figures.collect()
-
-
-class Figures:
-    """The store's own figures, as last read. While it does not answer they are left out."""
-
-    def __init__(self) -> None:
-        """Begin with nothing to show."""
-        self._stats: Stats | None = None
-
-    def show(self, stats: Stats | None) -> None:
-        """Show these from now on."""
-        self._stats = stats
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield the metrics."""
-        stats = self._stats
-        yield GaugeMetricFamily(Name.STORE_UP, "Whether the store answers.", value=bool(stats))
-        if stats is None:
-            return
-        jobs = GaugeMetricFamily(
-            Name.JOBS, "Retained jobs by name and state.", labels=("job", "state")
-        )
-        for name, states in stats.by_name.items():
-            for state, count in states.items():
-                jobs.add_metric((name, state.value), count)
-        age = max(0, stats.now_ms - stats.oldest_ms) / 1000 if stats.oldest_ms else 0.0
-        yield jobs
-        yield GaugeMetricFamily(Name.QUEUE_AGE, "How long the oldest queued job waits.", value=age)
         yield GaugeMetricFamily(
-            Name.QUEUE_BYTES, "Bytes of the requests that wait or run.", value=stats.bytes
+            Name.STORE_UP, "Whether the store is available.", value=self._stats is not None
         )
-        yield GaugeMetricFamily(Name.WORKERS, "Registered workers.", value=stats.workers)
-        events = CounterMetricFamily(
-            Name.TOTALS, "What happened to jobs since the endpoint's creation.", labels=("event",)
-        )
-        for name, count in sorted(stats.totals.items()):
-            if not name.endswith("_ms"):
-                events.add_metric((name,), count)
-        yield events
+        if self._stats is not None:
+            yield from _store_metrics(self._stats)
+
+
+def _store_metrics(stats: Stats) -> Iterator[Metric]:
+    jobs = GaugeMetricFamily(Name.JOBS, "Retained jobs by name and state.", labels=("job", "state"))
+    for name, states in stats.by_name.items():
+        for state, count in states.items():
+            jobs.add_metric((name, state.value), count)
+    age = max(0, stats.now_ms - stats.oldest_ms) / 1000 if stats.oldest_ms else 0.0
+    yield jobs
+    yield GaugeMetricFamily(
+        Name.QUEUE_AGE, "How long the oldest queued job has been waiting.", value=age
+    )
+    yield GaugeMetricFamily(
+        Name.QUEUE_BYTES, "Bytes of the requests that wait or run.", value=stats.bytes
+    )
+    yield GaugeMetricFamily(Name.WORKERS, "Registered workers.", value=stats.workers)
+    events = CounterMetricFamily(
+        Name.TOTALS, "Events of jobs since the endpoint was created.", labels=("event",)
+    )
+    for name, count in sorted(stats.totals.items()):
+        if not name.endswith("_ms"):
+            events.add_metric((name,), count)
+    yield events
 
 
 class Labelled(Collector):

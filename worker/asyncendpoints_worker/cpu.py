@@ -1,4 +1,4 @@
-"""How many CPUs this process may use: the container's quota, not the machine's count."""
+"""How many CPUs this process may use: the quota of its container, not those of the machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OWN: Final = Path("/proc/self/cgroup")
 
 
 def default_concurrency(root: Path = ROOT, own: Path = OWN) -> int:
-    """Return the number of CPUs allowed, rounded up, at least 1."""
+    """Return the number of CPUs that this process may use, rounded up, at least 1."""
     allowed = quota(root, own)
     count = _count()
     return max(1, count if allowed is None else min(count, math.ceil(allowed)))
@@ -25,9 +25,9 @@ def _count() -> int:
 
 
 def quota(root: Path = ROOT, own: Path = OWN) -> float | None:
-    """Return the CPU quota of this process's cgroup (v2 or v1) in CPUs, None without one.
+    """Return the quota of this process's cgroup (v1 or v2) in CPUs, None if it has none.
 
-    The tightest limit on the way up counts: a pod's limit stands above its container's.
+    The lowest limit up to the root counts: the cgroup of a pod is above those of its containers.
     """
     limits = []
     for folder in _folders(root, own):
@@ -37,7 +37,7 @@ def quota(root: Path = ROOT, own: Path = OWN) -> float | None:
 
 
 def _folders(root: Path, own: Path) -> list[Path]:
-    """Return the cgroup folders of this process and above it, on both versions."""
+    """Return the folders of this process's cgroup and of those above it, in both versions."""
     folders = [root, root / "cpu", root / "cpu,cpuacct"]
     try:
         lines = own.read_text().splitlines()

@@ -1,1 +1,1 @@
-"""What all roles share and no other package of core is about."""
+"""What every role uses: backoff, time, the event loop, group commit, the admin server."""

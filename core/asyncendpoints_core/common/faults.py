@@ -1,19 +1,19 @@
-"""A fault in a file a user wrote: where it is, what is wrong, and what to write instead."""
+"""A fault in a file of a user: its location, what is wrong, and what to write instead."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Self
 
 Location = tuple[str | int, ...]
-"""The way from a document's root to a value: field names and list positions."""
+"""The path from the root of a document to a value: field names and list indexes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with one field.
+    """A problem with one field.
 
-    `location` is empty for a whole document. `line` and `column` count from 1 and are 0 where no
-    file is known. `message` never holds a credential.
+    `location` is empty for a whole document. `line` and `column` count from 1 and are 0 if the
+    file is not known. `message` never contains a credential.
     """
 
     location: Location
@@ -24,23 +24,23 @@ class Fault:
 
     @property
     def path(self) -> str:
-        """The location as a person writes it: `spec.routes[0].path`."""
+        """The location as text: `spec.routes[0].path`."""
         return format_path(self.location)
 
     def render(self) -> str:
-        """Return the fault as one line: `file:line:col: path: message`, unknown parts left out."""
-        place = self.file
+        """Return the fault as one line, `file:line:col: path: message`, without unknown parts."""
+        position = self.file
         if self.line:
-            place = f"{place}:{self.line}:{self.column}"
-        return one_line(": ".join(part for part in (place, self.path, self.message) if part))
+            position = f"{position}:{self.line}:{self.column}"
+        return one_line(": ".join(part for part in (position, self.path, self.message) if part))
 
     def at(self, file: str, line: int, column: int) -> Self:
-        """Return the same fault, placed in a file."""
+        """Return the same fault with its position in a file."""
         return replace(self, file=file, line=line, column=column)
 
 
 def format_path(location: Iterable[str | int]) -> str:
-    """Write a location as `spec.routes[0].schema`; keys that are no plain names are quoted."""
+    """Format a location as `spec.routes[0].schema`; keys that are not plain names are quoted."""
     path = ""
     for step in location:
         if isinstance(step, int):
@@ -53,5 +53,5 @@ def format_path(location: Iterable[str | int]) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return `text` on one line and without control characters, so that it cannot forge a line."""
+    """Return `text` as one line without control characters, so that it cannot forge log lines."""
     return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))

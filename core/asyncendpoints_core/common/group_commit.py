@@ -1,4 +1,4 @@
-"""Group commit: calls to the store that carry whatever has come in meanwhile.
+"""Group commit: calls that carry all items added while the previous calls were in flight.
 
 What is added while a call is in flight forms the next batch; nothing waits for a timer. Under load
 a batch is large, otherwise it holds one item.

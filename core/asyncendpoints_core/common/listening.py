@@ -1,4 +1,4 @@
-"""What the servers of all roles say about the address they listen on."""
+"""Addresses that servers listen on: errors that explain themselves, and URLs."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from asyncendpoints_core.errors import CannotListen
 
 
 def cannot_listen(host: str, port: int, error: OSError) -> CannotListen:
-    """Return the error for a port that cannot be opened: why, and what to do about it."""
+    """Return the error for a port that cannot be opened: the reason and what to do."""
     where = f"{url_host(host)}:{port}"
     if isinstance(error, socket.gaierror):
-        return CannotListen(f"{host} is no address of this machine")
-    reason = os.strerror(error.errno).lower() if error.errno else "it cannot be opened"
+        return CannotListen(f"{host} is not an address of this machine")
+    reason = os.strerror(error.errno).lower() if error.errno else "the port cannot be opened"
     if error.errno == errno.EADDRINUSE:
         reason = "the port is taken; choose another one, or 0 for any free one"
     return CannotListen(f"cannot listen on {where}: {reason}")
 
 
 def url_host(host: str) -> str:
-    """Return an address as a URL has it; the one for all interfaces as that of this machine."""
+    """Return an address as written in a URL; one for all interfaces becomes the loopback."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
     return f"[{host}]" if ":" in host else host

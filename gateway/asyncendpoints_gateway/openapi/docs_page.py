@@ -1,7 +1,6 @@
-"""The docs page: one HTML document with everything in it, made from the OpenAPI description.
+"""The docs page: one self-contained HTML document, made from the OpenAPI description.
 
-Its Content-Security-Policy allows its own script and style and requests to this gateway, so it
-cannot load anything from elsewhere even if it wanted to.
+Its Content-Security-Policy allows only its own script and style and requests to this gateway.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def _hash(text: str) -> str:
 
 
 def page_headers() -> dict[str, str]:
-    """Return the headers that go with the page."""
+    """Return the headers of the page."""
     policy = (
         "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
         f"frame-ancestors 'none'; img-src data:; "
@@ -51,7 +50,7 @@ def page_headers() -> dict[str, str]:
 
 
 def docs_page(config: GatewayConfig, guarded: bool) -> bytes:
-    """Return the page; `guarded`: it asks for a bearer token."""
+    """Return the page; `guarded`: requests need a bearer token."""
     described = document(config, guarded)
     title = escape(described["info"]["title"])
     schemas = described["components"]["schemas"]
@@ -63,7 +62,7 @@ def docs_page(config: GatewayConfig, guarded: bool) -> bytes:
         f"<style>{_asset('docs.css')}</style></head>",
         f'<body data-base="{base}"><main><h1>{title}</h1>',
         f'<p class="lead">{escape(described["info"]["description"])} ',
-        f'The description for machines is <a href="{base}/openapi.json">openapi.json</a>.</p>',
+        f'The OpenAPI description is <a href="{base}/openapi.json">openapi.json</a>.</p>',
     ]
     if guarded:
         parts.append(
@@ -105,7 +104,7 @@ def _operation(
         f"<td>{escape(each.get('description', ''))}</td></tr>"
         for each in parameters
     )
-    answers = "".join(
+    responses = "".join(
         f"<tr><td><code>{status}</code></td><td>{escape(each['description'])}</td></tr>"
         for status, each in sorted(operation["responses"].items())
     )
@@ -117,7 +116,7 @@ def _operation(
         + (f"<p>{escape(about)}</p>" if about else "")
         + (f"<h3>Parameters</h3><table>{rows}</table>" if rows else "")
         + _body_schema(operation, schemas)
-        + f"<h3>Answers</h3><table>{answers}</table>"
+        + f"<h3>Responses</h3><table>{responses}</table>"
         + _form(path, method, operation, parameters, schemas)
         + "</div></details>"
     )
@@ -160,12 +159,12 @@ def _form(
         f'data-path="{escape(path, quote=True)}"><div class="row">{fields}</div>{body}'
         '<div class="buttons"><button>Send</button>'
         '<button type="button" class="plain copy">Copy curl</button></div>'
-        '<pre class="curl"></pre><h3>Answer</h3><pre class="answer" hidden></pre></form>'
+        '<pre class="curl"></pre><h3>Response</h3><pre class="answer" hidden></pre></form>'
     )
 
 
 def _sample(schema: dict[str, Any]) -> Any:
-    """Return something to begin with: what the schema gives as an example, else its properties."""
+    """Return a sample body: the example in the schema, or one made from its properties."""
     for key in ("example", "default", "const"):
         if key in schema:
             return schema[key]

@@ -36,7 +36,7 @@ def openapi_json(config: GatewayConfig, guarded: bool) -> bytes:
 
 
 def document(config: GatewayConfig, guarded: bool = False) -> dict[str, Any]:
-    """Return the OpenAPI document of an endpoint; `guarded`: it asks for a bearer token."""
+    """Return the OpenAPI document of an endpoint; `guarded`: requests need a bearer token."""
     schemas = copy.deepcopy(SCHEMAS)
     paths: dict[str, Any] = {}
     taken: set[str] = set()
@@ -57,8 +57,8 @@ def document(config: GatewayConfig, guarded: bool = False) -> dict[str, Any]:
         "info": {
             "title": config.name,
             "version": __version__,
-            "description": "Requests are answered 202 at once and become jobs. Look at a job until "
-            "its state is final, then fetch its result.",
+            "description": "Each request is answered with 202 Accepted and becomes a job. Poll the "
+            "job until its state is final, then get its result.",
         },
         "servers": [{"url": config.base or "/"}],
         "paths": paths,
@@ -71,7 +71,7 @@ def document(config: GatewayConfig, guarded: bool = False) -> dict[str, Any]:
 
 
 def _unique(name: str, taken: Container[str]) -> str:
-    """Return `name`, with a number where it is taken."""
+    """Return `name`, with a number appended if it is taken."""
     unique, count = name, 1
     while unique in taken:
         count += 1
@@ -80,7 +80,7 @@ def _unique(name: str, taken: Container[str]) -> str:
 
 
 def _submission(route: RouteConfig, operation: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Return the operation that a route's method is."""
+    """Return the operation of one method of a route."""
     text = {"type": "string"}
     names = parse_template(route.path).names
     named = sorted(route.keep - _UNNAMED)
@@ -96,10 +96,10 @@ def _submission(route: RouteConfig, operation: str, body: dict[str, Any]) -> dic
         "requestBody": body,
         "responses": {
             "200": {
-                "description": "The result, when Prefer: wait was given and the job is done.",
+                "description": "With Prefer: wait: the result, if the job is done in time.",
                 "content": {"*/*": {"schema": {}}},
             },
-            "202": accepted("The job as it is now.", *_SUBMISSION_REPLIES),
+            "202": accepted("The job.", *_SUBMISSION_REPLIES),
             "409": problem("With Prefer: wait: the job failed or was canceled."),
             "410": problem("With Prefer: wait: the job has been removed."),
             **problems(400, 401, 413, 415, 422, 429, 503),
@@ -109,7 +109,7 @@ def _submission(route: RouteConfig, operation: str, body: dict[str, Any]) -> dic
 
 _UNNAMED: Final = frozenset(
     {"accept", "accept-language", "user-agent", "x-request-id", "traceparent", "tracestate"}
-    | {"content-type", "authorization"}  # OpenAPI has other places for these
+    | {"content-type", "authorization"}  # OpenAPI describes these elsewhere
 )
 
 _SECONDS: Final = {"type": "string", "pattern": r"^[0-9]{1,9}(\.[0-9]{1,3})?$"}
@@ -117,32 +117,32 @@ _SUBMISSION_HEADERS: Final[list[dict[str, Any]]] = [
     {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "The same key with the same request gives the same job.",
+        "description": "Repeating a request with the same key returns the same job.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 257},
     },
     {
         "name": "Prefer",
         "in": "header",
-        "description": "wait=N: answer with the result if it is there within N seconds (60).",
+        "description": "wait=N: respond with the result if it is there within N seconds (60).",
         "schema": {"type": "string"},
         "example": "wait=10",
     },
     {
         "name": "Job-Delay",
         "in": "header",
-        "description": "Seconds before the job may start.",
+        "description": "Seconds to wait before the job may start.",
         "schema": _SECONDS,
     },
     {
         "name": "Job-Expires",
         "in": "header",
-        "description": "Seconds after which the job fails if it was never started.",
+        "description": "Seconds after which the job fails if it has not started.",
         "schema": _SECONDS,
     },
     {
         "name": "Job-Priority",
         "in": "header",
-        "description": "Which line the job waits in, in any case.",
+        "description": "Priority of the job; case does not matter.",
         "schema": {"type": "string", "enum": [each.name.lower() for each in Priority]},
     },
 ]
@@ -163,10 +163,10 @@ def _request_body(route: RouteConfig, schemas: dict[str, Any]) -> dict[str, Any]
 
 
 def hoist(schema: dict[str, Any], name: str, schemas: dict[str, Any]) -> dict[str, Any]:
-    """Put `schema` and each of its `$defs` into `schemas`; return the reference to it.
+    """Add `schema` and each of its `$defs` to `schemas`; return the reference to it.
 
-    A schema whose parts have an `$id` or an anchor stays whole: their references are relative to
-    those, and moving the parts would change what they mean.
+    A schema with a nested `$id` or an anchor is added as a whole: its references are relative to
+    these and would change their meaning.
     """
     schema = copy.deepcopy(schema)
     own = schema.pop("$id", None)
@@ -207,13 +207,13 @@ def _has_id(node: Any) -> bool:
     return isinstance(node, list) and any(_has_id(child) for child in node)
 
 
-# Below these, what looks like a keyword is a property's name or plain data.
+# Below these, a key that looks like a keyword is the name of a property, or plain data.
 _NAMED: Final = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs"})
 _DATA: Final = frozenset({"const", "enum", "default", "examples"})
 
 
 def _moved(node: Any, name: str, names: dict[str, str]) -> Any:
-    """Return a schema with its references pointing at where their targets are now."""
+    """Return a schema whose references point to the new locations of their targets."""
     if isinstance(node, list):
         return [_moved(child, name, names) for child in node]
     if not isinstance(node, dict):

@@ -31,27 +31,33 @@ SCHEMAS: Final[Data] = {
             "id": {"type": "string", "format": "uuid"},
             "name": _TEXT,
             "state": {"type": "string", "enum": _STATES},
-            "attempt": {**_COUNT, "description": "0 before the first run, 1 in it."},
+            "attempt": {**_COUNT, "description": "0 before the first attempt, 1 during it."},
             "maxAttempts": {"type": "integer", "minimum": 1},
-            "crashes": {**_COUNT, "description": "Runs that ended with their process."},
+            "crashes": {
+                **_COUNT,
+                "description": "Attempts during which the worker process crashed.",
+            },
             "priority": {"type": "string", "enum": [each.name.lower() for each in Priority]},
             "progress": _or_null("Progress"),
-            "error": {**_or_null("Error"), "description": "The last error, while Scheduled too."},
+            "error": {
+                **_or_null("Error"),
+                "description": "The last error; also set while the job waits for a retry.",
+            },
             "attempts": {
                 "type": "array",
                 "maxItems": 10,
-                "description": "The last runs that ended.",
+                "description": "The last attempts that ended.",
                 "items": {"$ref": "#/components/schemas/Attempt"},
             },
             "createdAt": {"type": "string", "format": "date-time"},
             "notBefore": _TIME,
-            "startedAt": {**_TIME, "description": "Start of the latest run."},
+            "startedAt": {**_TIME, "description": "Start of the latest attempt."},
             "completedAt": _TIME,
             "updatedAt": {"type": "string", "format": "date-time"},
             "expiresAt": {
                 **_TIME,
-                "description": "End of the time to live while it waits, of the retention when "
-                "final.",
+                "description": "When the job expires if it has not started; once it is final, when "
+                "it is removed.",
             },
             "cancelRequestedAt": _TIME,
             "links": {"$ref": "#/components/schemas/Links"},
@@ -74,8 +80,12 @@ SCHEMAS: Final[Data] = {
         {
             "self": {"type": "string", "format": "uri-reference"},
             "result": {"type": "string", "format": "uri-reference"},
-            "cancel": {"type": "string", "format": "uri-reference", "description": "For DELETE."},
-            "retry": {"type": "string", "format": "uri-reference", "description": "For POST."},
+            "cancel": {
+                "type": "string",
+                "format": "uri-reference",
+                "description": "Use with DELETE.",
+            },
+            "retry": {"type": "string", "format": "uri-reference", "description": "Use with POST."},
         }
     ),
     "JobPage": _record(
@@ -83,13 +93,13 @@ SCHEMAS: Final[Data] = {
             "items": {"type": "array", "items": {"$ref": "#/components/schemas/Job"}},
             "nextCursor": {
                 "type": ["string", "null"],
-                "description": "For the next page; null on the last one.",
+                "description": "The cursor of the next page; null on the last one.",
             },
         }
     ),
     "Problem": {
         "type": "object",
-        "description": "RFC 9457.",
+        "description": "Problem details (RFC 9457).",
         "required": ["type", "title", "status", "detail"],
         "properties": {
             "type": {"type": "string", "enum": [URN + name for name in TABLE]},
@@ -98,12 +108,12 @@ SCHEMAS: Final[Data] = {
             "detail": _TEXT,
             "errors": {
                 "type": "array",
-                "description": "Of invalid-body: what does not match the schema, and where.",
+                "description": "For invalid-body: each violation of the schema and its location.",
                 "items": _record({"pointer": _TEXT, "detail": _TEXT}),
             },
             "error": {
                 **_or_null("Error"),
-                "description": "Of job-failed and job-canceled: the job's error.",
+                "description": "For job-failed and job-canceled: the job's error.",
             },
         },
     },
@@ -115,20 +125,20 @@ HEADERS: Final[Data] = {
         "schema": {"type": "string", "format": "uri-reference"},
     },
     "Retry-After": {
-        "description": "Whole seconds after which looking again is worth it.",
+        "description": "Estimated seconds until the job is done or its state changes.",
         "schema": {"type": "integer", "minimum": 1, "maximum": 3600},
     },
     "ETag": {"description": "The job's version.", "schema": _TEXT},
-    "Preference-Applied": {"description": "wait=N, when that was waited.", "schema": _TEXT},
+    "Preference-Applied": {"description": "wait=N, when the request waited.", "schema": _TEXT},
     "Idempotent-Replayed": {
-        "description": "true, when the job was made by an earlier request.",
+        "description": "true when an earlier request created the job.",
         "schema": {"type": "string", "enum": ["true"]},
     },
 }
 
 
 def problem(description: str) -> Data:
-    """Return the response that a problem is."""
+    """Return a response with problem details."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
 
@@ -172,14 +182,15 @@ def _query(name: str, schema: Data, description: str) -> Data:
     return {"name": name, "in": "query", "schema": schema, "description": description}
 
 
-_BEYOND: Final = {"description": "Not modified: the client has this version."}
+_NOT_MODIFIED: Final = {"description": "The client has the current version."}
 
 JOB_PATHS: Final[Data] = {
     "/jobs": {
         "get": {
             "operationId": "listJobs",
             "summary": "List jobs",
-            "description": "Newest first within a state; without a state: running, waiting, final.",
+            "description": "Newest first within each state. Without `state`: running, then "
+            "waiting, then final jobs.",
             "tags": ["jobs"],
             "parameters": [
                 _query("state", {"type": "string", "enum": _STATES}, "Only jobs in this state."),
@@ -191,30 +202,34 @@ JOB_PATHS: Final[Data] = {
                         "maximum": MAX_LIMIT,
                         "default": DEFAULT_LIMIT,
                     },
-                    "Jobs on a page.",
+                    "Maximum number of jobs on a page.",
                 ),
                 _query(
                     "cursor",
                     {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
-                    "The nextCursor of the page before.",
+                    "The nextCursor of the previous page.",
                 ),
             ],
-            "responses": {"200": _json("A page.", "JobPage"), **problems(400, 401, 403, 503)},
+            "responses": {
+                "200": _json("A page of jobs.", "JobPage"),
+                **problems(400, 401, 403, 503),
+            },
         }
     },
     "/jobs/{id}": {
         "parameters": [_ID],
         "get": {
             "operationId": "getJob",
-            "summary": "Look at a job",
-            "description": "As JSON; with wait as a long poll; with Accept: text/event-stream as "
-            "a stream of events, each named job, its data the job, until the job is final.",
+            "summary": "Get a job",
+            "description": "Returns the job as JSON. With `wait`, waits for a change (long poll). "
+            "With `Accept: text/event-stream`, streams an event named `job` for every change until "
+            "the job is final; its data is the job.",
             "tags": ["jobs"],
             "parameters": [
                 _query(
                     "wait",
                     {"type": "number", "minimum": 0},
-                    "Wait up to so many seconds (at most 60) for a change.",
+                    "Seconds to wait for a change, at most 60.",
                 ),
                 _IF_NONE_MATCH,
                 {"name": "Last-Event-ID", "in": "header", "schema": _TEXT},
@@ -227,23 +242,29 @@ JOB_PATHS: Final[Data] = {
                         "text/event-stream": {"schema": _TEXT},
                     },
                 },
-                "204": {"description": "Nothing more will happen after Last-Event-ID."},
-                "304": _BEYOND,
+                "204": {"description": "The job is final and Last-Event-ID is its last event."},
+                "304": _NOT_MODIFIED,
                 **problems(400, *_MISSING),
             },
         },
         "delete": {
             "operationId": "cancelJob",
-            "summary": "Cancel a job, or remove a final one",
+            "summary": "Cancel a job or remove a final one",
             "tags": ["jobs"],
             "parameters": [
-                _query("purge", {"type": "boolean", "default": False}, "Remove a final job now.")
+                _query(
+                    "purge",
+                    {"type": "boolean", "default": False},
+                    "Remove a final job instead of canceling.",
+                )
             ],
             "responses": {
-                "200": _json("It was waiting and is canceled.", "Job"),
-                "202": _json("It runs and is asked to stop.", "Job", "Retry-After"),
-                "204": {"description": "It is removed."},
-                "409": problem("It is final, or with purge not final."),
+                "200": _json("The job was waiting and is now canceled.", "Job"),
+                "202": _json(
+                    "The job is running; cancellation was requested.", "Job", "Retry-After"
+                ),
+                "204": {"description": "The job was removed."},
+                "409": problem("The job is final; or, with purge, it is not final."),
                 **problems(400, *_MISSING),
             },
         },
@@ -252,18 +273,18 @@ JOB_PATHS: Final[Data] = {
         "parameters": [_ID],
         "get": {
             "operationId": "getResult",
-            "summary": "Fetch a job's result",
+            "summary": "Get a job's result",
             "tags": ["jobs"],
             "parameters": [_IF_NONE_MATCH],
             "responses": {
                 "200": {
-                    "description": "What the handler returned, with its content type.",
+                    "description": "The handler's result, with its content type.",
                     "headers": {"ETag": {"$ref": "#/components/headers/ETag"}},
                     "content": {"*/*": {"schema": {}}},
                 },
-                "202": _json("Not done yet: the job.", "Job", "Retry-After"),
-                "304": _BEYOND,
-                "409": problem("The job failed or was canceled; error says why."),
+                "202": _json("The job is not done yet.", "Job", "Retry-After"),
+                "304": _NOT_MODIFIED,
+                "409": problem("The job failed or was canceled; see `error`."),
                 **problems(400, *_MISSING),
             },
         },
@@ -275,8 +296,8 @@ JOB_PATHS: Final[Data] = {
             "summary": "Queue a failed or canceled job again",
             "tags": ["jobs"],
             "responses": {
-                "202": accepted("Queued again.", "Location", "Retry-After"),
-                "409": problem("It is neither failed nor canceled."),
+                "202": accepted("The job is queued again.", "Location", "Retry-After"),
+                "409": problem("The job is neither failed nor canceled."),
                 **problems(400, *_MISSING, 429),
             },
         },

@@ -45,7 +45,7 @@ def redis_url(redis_server: RedisServer) -> str:
 async def redis_proxy(
     redis_url: str, redis_server: RedisServer
 ) -> AsyncIterator[ReplyDroppingProxy]:
-    """A proxy that loses replies, in front of the run's server with an empty database."""
+    """A proxy that drops replies, in front of the run's server with an empty database."""
     async with ReplyDroppingProxy(redis_server.host, redis_server.port) as proxy:
         yield proxy
 
@@ -65,6 +65,6 @@ def redis_cluster(_redis_cluster: RedisCluster) -> RedisCluster:
 
 @pytest.fixture
 def redis_sentinel() -> Iterator[RedisSentinel]:
-    """A fresh master and replica under one Sentinel, the test's own to fail over."""
+    """A fresh master and replica under one Sentinel, for one test to fail over."""
     with RedisSentinel() as sentinel:
         yield sentinel

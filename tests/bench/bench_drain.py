@@ -48,7 +48,7 @@ class Costs:
         self._before = {name: cpu_seconds(pid) for name, pid in pids.items()}
 
     def read(self) -> dict[str, float]:
-        """Return microseconds a job, by name of the process."""
+        """Return microseconds per job, by name of the process."""
         return {
             name: (cpu_seconds(pid) - self._before[name]) * 1e6 / self._count
             for name, pid in self._pids.items()
@@ -58,7 +58,7 @@ class Costs:
 async def drain(
     store: RedisStore, count: int, pids: dict[str, int]
 ) -> tuple[float, dict[str, float]]:
-    """Fill the paused queue and let the idle worker at it.
+    """Fill the paused queue, then let the idle worker drain it.
 
     Returns jobs a second by Redis's clock, and the microseconds of each process a job.
     """
@@ -78,7 +78,7 @@ async def drain(
 
 
 def dramatiq(url: str, pid: int, count: int) -> tuple[float, dict[str, float]]:
-    """Return dramatiq's jobs a second, and the microseconds of its processes a job.
+    """Return dramatiq's jobs per second, and the microseconds of its processes per job.
 
     Redis's include the enqueueing: an upper bound that is far from the busiest all the same.
     """
@@ -90,7 +90,7 @@ def dramatiq(url: str, pid: int, count: int) -> tuple[float, dict[str, float]]:
 
 
 def install_bullmq() -> Path | None:
-    """Return the folder that BullMQ is installed in; None when it cannot be had."""
+    """Return the folder where BullMQ is installed; None if it is not available."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         return None
@@ -104,7 +104,7 @@ def install_bullmq() -> Path | None:
 
 
 def bullmq(folder: Path, port: int, pid: int, count: int) -> tuple[float, dict[str, float]]:
-    """Return BullMQ's jobs a second, and the microseconds of its processes a job."""
+    """Return BullMQ's jobs per second, and the microseconds of its processes per job."""
     costs = Costs({"redis": pid}, count)
     command = ["node", str(HERE / "bullmq_drain.mjs"), str(folder), str(port), str(count)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -113,7 +113,7 @@ def bullmq(folder: Path, port: int, pid: int, count: int) -> tuple[float, dict[s
 
 
 async def measure(count: int, rounds: int) -> dict[str, list[float]]:
-    """Return rates (`ours`, `theirs`, `bullmq`) and microseconds a job, round by round."""
+    """Return rates (`ours`, `theirs`, `bullmq`) and microseconds per job, round by round."""
     found: dict[str, list[float]] = {}
 
     def note(side: str, rate: float, spent: dict[str, float]) -> None:

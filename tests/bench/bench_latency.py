@@ -1,4 +1,4 @@
-"""How long an idle system takes from a submission to the start of its handler, in milliseconds.
+"""Latency of an idle system from a submission to the start of its handler, in milliseconds.
 
 From just before the call that enqueues to the first line of the handler in the worker's child, on
 the monotonic clock that both processes share. In between each two, a bare message from process to
@@ -44,7 +44,7 @@ async def sample(store: RedisStore) -> float:
 
 
 async def bare(client: Redis) -> float:
-    """Send one bare message; return milliseconds until it was there."""
+    """Send one bare message; return milliseconds until it was received."""
     await client.rpush("bare", time.monotonic_ns())
     answer = await client.blpop(["bare:took"], 10)
     assert answer is not None

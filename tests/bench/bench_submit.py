@@ -1,4 +1,4 @@
-"""Accepted submissions a second beside a bare aiohttp echo of the same body, in one run.
+"""Accepted submissions per second beside a bare aiohttp echo of the same body, in one run.
 
 Both servers are processes of their own on uvloop with 64 connections; the gateway stores each job
 in a real Redis, whose queue is empty when a round begins. Rounds alternate, so that what else the

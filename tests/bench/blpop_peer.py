@@ -1,4 +1,4 @@
-"""Pops messages with redis-py as soon as they come, and tells how long each took: `REDIS_URL`.
+"""Pops messages with redis-py as they arrive, and reports how long each took: `REDIS_URL`.
 
 What a sleeping process costs at the least on this machine, for bench_latency.py to compare with.
 """
@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 
 async def main(url: str) -> None:
-    """Answer each time of the monotonic clock, in ns, with how long ago that was."""
+    """Answer each time of the monotonic clock, in ns, with its age."""
     client = Redis.from_url(url)
     while True:
         message = await client.blpop(["bare"], 0)

@@ -12,5 +12,5 @@ async def noop() -> None:
 
 @handler("stamp")
 async def stamp(body: bytes, job: JobContext) -> str:
-    """Tell when the handler was started, in nanoseconds of the monotonic clock."""
+    """Report when the handler was started, in nanoseconds of the monotonic clock."""
     return str(time.monotonic_ns())

@@ -12,7 +12,7 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
 
-# What `dramatiq` starts in each process unless told otherwise.
+# What `dramatiq` starts in each process by default.
 THREADS = 8
 
 

@@ -15,7 +15,7 @@ import uvloop
 
 
 class Client(asyncio.Protocol):
-    """One connection that sends the same request again as soon as its answer is whole.
+    """One connection that repeats the same request as soon as its response is complete.
 
     It should cost little: on a machine of two cores it has one of them, beside Redis.
     """
@@ -25,13 +25,13 @@ class Client(asyncio.Protocol):
         self.stop_at = stop_at
         self.done = done
         self.buffer = b""
-        self.size = 0  # of the last answer; the next is likely to be as long
+        self.size = 0  # of the last response; the next one is likely to be as long
         self.latencies: list[float] = []
         self.statuses: Counter[bytes] = Counter()
         self.sent = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are no asyncio.Transport
+        # uvloop's transports are not asyncio.Transport
         self.transport = cast("asyncio.Transport", transport)
         self.sent = time.perf_counter()
         self.transport.write(self.request)

@@ -26,7 +26,7 @@ from support.worker.process import WorkerProcess
 
 HERE = Path(__file__).resolve().parent
 
-# What a client sends by itself; everything else in Redis's own count was sent by a script.
+# Sent by clients themselves; everything else in Redis's own count was sent by a script.
 SENT = (
     *("evalsha", "evalsha_ro", "eval", "fcall", "script|load"),
     *("blpop", "brpop", "bzpopmin", "blmpop", "bzmpop", "blmove", "publish", "spublish"),
@@ -36,7 +36,7 @@ SENT = (
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table; `at_least` says which side of the target is the good one."""
+    """One line of the table; `at_least` says which side of the target is good."""
 
     name: str
     value: float
@@ -128,7 +128,7 @@ def memory(_: bool) -> list[Figure]:
 
 
 def commands(quick: bool) -> list[Figure]:
-    """What clients send to Redis while a full queue is worked off, the submissions included."""
+    """What clients send to Redis while a full queue is drained, the submissions included."""
     value = asyncio.run(_commands(5_000 if quick else 20_000))
     return [Figure("Redis commands per job, loaded", value, "", 0.1, at_least=False)]
 
@@ -161,7 +161,7 @@ async def _completed(store: RedisStore, count: int) -> None:
 
 
 def growth(quick: bool) -> list[Figure]:
-    """What one call costs Redis as the queue grows: with 10³ waiting and with 10⁶."""
+    """What one call costs Redis as the queue grows: with 10³ jobs queued and with 10⁶."""
     sizes = [2_500, 100_000] if quick else [2_500, 1_000_000]
 
     async def measure() -> list[tuple[int, dict[str, float]]]:
@@ -192,7 +192,7 @@ BENCHES: dict[str, Callable[[bool], list[Figure]]] = {
 
 
 def main() -> int:
-    """Run what was asked for; the status is 1 when a benchmark could not be run."""
+    """Run the selected benchmarks; the status is 1 if one could not be run."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}")
     parser.add_argument("--quick", action="store_true", help="smaller and less exact")

@@ -1,4 +1,4 @@
-"""Plays the scaling scenarios in virtual time, prints what came of each, and draws pictures.
+"""Replays the scaling scenarios in virtual time, prints their outcomes, and draws charts.
 
 `python tests/bench/simulate_scaling.py [--out DIR] [--window S …] [--service S …] [--rate S …]
 [SCENARIO …]`. With several values it prints a line for each, which is how the defaults were chosen.
@@ -27,14 +27,14 @@ Tuning = tuple[float, float, float]
 
 
 def draw(scenario: Scenario, trace: Trace) -> str:
-    """Return the picture of one run: demand, wanted and actual workers."""
+    """Return the chart of one run: demand, wanted and actual workers."""
     times = [sample.at_ms / 1_000 for sample in trace.samples]
 
     most = scenario.limits.max_replicas
 
     def line(name: str, label: str, color: str, **look: Any) -> Line:
         values = [getattr(sample, name) for sample in trace.samples]
-        if name == "want":  # one worker a job, for a moment, while nothing is known of their time
+        if name == "want":  # one worker per job, for a moment, while no service time is known
             values = [min(value, most) for value in values]
         return Line(label, color, list(zip(times, values, strict=True)), **look)
 
@@ -64,7 +64,7 @@ def row(scenario: Scenario, tuning: Tuning, trace: Trace) -> str:
 
 
 def tune(tuning: Tuning) -> None:
-    """Set the constants that are being tried."""
+    """Set the constants to try."""
     window, service, rate = (round(seconds * 1_000) for seconds in tuning)
     autoscale.WINDOW_MS = window  # type: ignore[misc]  # final for everyone else
     estimate.SERVICE_MS = service  # type: ignore[misc]
@@ -72,7 +72,7 @@ def tune(tuning: Tuning) -> None:
 
 
 def main() -> int:
-    """Play what was asked for."""
+    """Run the selected scenarios."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="default: all of them")
     parser.add_argument("--out", type=Path, help="folder for one SVG each")

@@ -1,4 +1,4 @@
-"""What the Redis store costs: Redis's time a job, the client's, bytes a queued job, and flatness.
+"""Cost of the Redis store: Redis's time per job, the client's, bytes per queued job, flatness.
 
 Redis's time is its own account of it (INFO commandstats), so that what else runs on the machine
 disturbs it least. `python tests/bench/store_redis.py [--million]`
@@ -31,7 +31,7 @@ BODY = b'{"customer":"acme","month":"2026-01","note":"' + b"x" * 53 + b'"}'  # 1
 
 
 def new_job(*, parameter: bool = False) -> NewJob:
-    """Return a job as a gateway makes it of a plain POST with a body of 100 bytes."""
+    """Return a job as a gateway creates it from a plain POST with a body of 100 bytes."""
     request = Request(
         "POST",
         "/reports/acme" if parameter else "/reports",
@@ -45,7 +45,7 @@ def new_job(*, parameter: bool = False) -> NewJob:
 
 
 class Bench:
-    """A store and a way to ask Redis how long it worked."""
+    """A store, with a way to read how long Redis worked."""
 
     def __init__(self, url: str) -> None:
         self.store = RedisStore(url, "bench/reports")
@@ -59,7 +59,7 @@ class Bench:
         await self.register()
 
     async def register(self) -> None:
-        """Begin a lease, long enough for what follows."""
+        """Start a lease, long enough for what follows."""
         await self.store.register(WorkerInfo(WORKER, "pod", "n", 8))
 
     async def close(self) -> None:
@@ -86,7 +86,7 @@ class Bench:
 
 
 async def redis_time(bench: Bench, rounds: int) -> dict[str, float]:
-    """Return microseconds a job of Redis and of the client, for batches of 100.
+    """Return microseconds per job of Redis and of the client, for batches of 100.
 
     Two batches are always held, as by a worker of concurrency 200. The lower decile: what else the
     machine does can only add.
@@ -120,7 +120,7 @@ def low(values: list[float]) -> float:
 
 
 async def bytes_per_job(bench: Bench, count: int = 10_000, *, parameter: bool = False) -> float:
-    """Return the growth of Redis's data a queued job, every index included."""
+    """Return the growth of Redis's data per queued job, every index included."""
     await bench.fill(10)
     before = (await bench.redis.info("memory"))["used_memory_dataset"]
     await bench.fill(count, parameter=parameter)
@@ -129,7 +129,7 @@ async def bytes_per_job(bench: Bench, count: int = 10_000, *, parameter: bool = 
 
 
 async def flatness(bench: Bench, waiting: int, known: list[JobId]) -> dict[str, float]:
-    """Return Redis's microseconds for one call of each verb while `waiting` jobs wait."""
+    """Return Redis's microseconds for one call of each verb while `waiting` jobs are queued."""
     figures: dict[str, list[float]] = {"claim": [], "settle": [], "cancel": [], "stats": []}
 
     async def timed(name: str, awaitable: Any) -> Any:

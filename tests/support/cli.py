@@ -1,4 +1,4 @@
-"""The real `asyncendpoints` command in a process of its own, read line by line as it speaks."""
+"""The real `asyncendpoints` command in a separate process, whose output is read line by line."""
 
 import http.client
 import json
@@ -49,7 +49,7 @@ def write_endpoint(
 
 
 def eventually(holds: Callable[[], bool], seconds: float = SECONDS) -> None:
-    """Wait for what nothing announces: ask until it holds."""
+    """Wait for something without a notification: poll until it is true."""
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "it never came to hold"
@@ -58,7 +58,7 @@ def eventually(holds: Callable[[], bool], seconds: float = SECONDS) -> None:
 
 @dataclass
 class Answer:
-    """An HTTP answer."""
+    """An HTTP response."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -85,7 +85,7 @@ def ask(url: str, method: str = "GET", body: bytes | str | None = None, **header
 
 
 def final(url: str) -> dict[str, Any]:
-    """Return a job once it has ended, by long polls."""
+    """Return a job once it is final, by long polls."""
     tag = ""
     while True:
         answer = ask(f"{url}?wait=20", If_None_Match=tag)
@@ -145,7 +145,7 @@ class Command:
             return "".join(self._err)
 
     def said(self, text: str, *, times: int = 1) -> None:
-        """Wait until standard error has had `text` so often."""
+        """Wait until standard error contains `text` this many times."""
         with self._changed:
             found = self._changed.wait_for(
                 lambda: "".join(self._err).count(text) >= times or not self._open, SECONDS
@@ -168,19 +168,19 @@ class Command:
         self.process.send_signal(number)
 
     def wait(self) -> int:
-        """Wait for the end; return the exit status."""
+        """Wait for the process to exit; return the exit status."""
         status = self.process.wait(SECONDS)
         with self._changed:
             self._changed.wait_for(lambda: not self._open, SECONDS)
         return status
 
     def kill(self) -> None:
-        """End it by SIGKILL, without waiting for what it has started and what still speaks."""
+        """Kill it with SIGKILL, without waiting for its children and remaining output."""
         self.process.kill()
         self.process.wait(SECONDS)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """End it by a signal; return the exit status."""
+        """End it with a signal; return the exit status."""
         self.send(number)
         return self.wait()
 
@@ -200,7 +200,7 @@ class Command:
 
 
 def once(*arguments: str | Path, env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
-    """Run a command to its end; return its exit status, standard output and standard error."""
+    """Run a command to completion; return its exit status, standard output and standard error."""
     with Command(*arguments, env=env) as command:
         status = command.wait()
         return status, command.out, command.err

@@ -1,4 +1,4 @@
-"""A real small HTTP server that stands for the user's container of the HTTP mode."""
+"""A small real HTTP server in place of the user's container in HTTP mode."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.ports import free_port
 
 
 class Container:
-    """Answers as the path of the job's request (`Job-Path`) says; keeps what it was sent."""
+    """Responds as the path of the job's request (`Job-Path`) says; records its requests."""
 
     def __init__(self) -> None:
         self.port = free_port()

@@ -1,4 +1,4 @@
-"""The pages in docs/ as tests read them: their shell blocks, and where their links lead."""
+"""The pages in docs/ as tests read them: their shell blocks and links."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 @dataclass(frozen=True)
 class Block:
-    """One ```sh block. `by_hand` says why no test runs it, None for one that is run."""
+    """One ```sh block. `by_hand`: why no test runs it; None if one does."""
 
     page: str
     line: int
@@ -35,7 +35,7 @@ def fences(text: str) -> list[tuple[str, str]]:
 
 
 def links(text: str) -> list[str]:
-    """Return where the links of a page lead, other sites aside."""
+    """Return the targets of a page's links, except for other sites."""
     found = _LINK.findall(_FENCE.sub("", text))
     return [link for link in found if "://" not in link]
 

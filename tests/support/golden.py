@@ -1,4 +1,4 @@
-"""Golden files: what a pure function made, kept to be read and compared.
+"""Golden files: the output of a pure function, stored for review and comparison.
 
 UPDATE_GOLDEN=1 in the environment writes them anew; the difference is then in git.
 """
@@ -12,7 +12,7 @@ import yaml
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes no anchors, and texts of several lines as they are."""
+    """Writes no anchors, and multi-line texts as blocks."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""What is started on entering a `with` and closed on leaving it, half-started or not."""
+"""Context managers that are started on entry and closed on exit, even if half started."""
 
 from abc import ABC, abstractmethod
 from types import TracebackType
@@ -14,7 +14,7 @@ class Lifetime(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """End everything and remove what it left."""
+        """Stop everything and remove what it left behind."""
 
     def __enter__(self) -> Self:
         try:

@@ -1,4 +1,4 @@
-"""The operator's way to queues, without a cluster: what is read is kept, and can be waited for."""
+"""The operator's access to queues, without a cluster: readings are kept and can be awaited."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -29,7 +29,7 @@ def new_job() -> NewJob:
 
 
 class Seen:
-    """Every reading, and a way to wait for one."""
+    """Every reading, with a way to wait for one."""
 
     def __init__(self) -> None:
         self.readings: list[tuple[str, Reading]] = []
@@ -44,7 +44,7 @@ class Seen:
         self.recovered.append((key, done))
 
     async def until(self, good: Callable[[str, Reading], bool], seconds: float = 30) -> Reading:
-        """Return the next reading, from now on, that is as asked."""
+        """Return the next reading, from now on, that meets the condition."""
         at = len(self.readings)
         async with asyncio.timeout(seconds):
             while True:
@@ -70,7 +70,7 @@ async def reading(installation: str = "here") -> AsyncIterator[tuple[Queues, See
 
 
 async def called_for_push(store: RedisStore) -> None:
-    """Wait until the operator has asked to be told."""
+    """Wait until the operator has requested push notifications."""
     while True:
         (value,) = await store._caller.send([("GET", store._caller.prefix + "watch")])
         if value:

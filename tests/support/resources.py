@@ -185,7 +185,7 @@ HTTP_MODE: dict[str, Any] = {
 
 
 class Invalid(NamedTuple):
-    """A change of MINIMAL that makes it invalid, and what the API server's refusal says."""
+    """A change of MINIMAL that makes it invalid, and a part of the API server's message."""
 
     name: str
     change: dict[str, Any]

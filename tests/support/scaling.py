@@ -1,4 +1,4 @@
-"""A discrete-event simulation of one endpoint's scaling: the real decision, simulated everything.
+"""A discrete-event simulation of one endpoint's scaling, with the real decision function.
 
 Time is virtual milliseconds. Workers take a while to start, claim as slots are free, and are
 removed in a ReplicaSet's order, so that a decision that would kill a busy worker is seen to.
@@ -20,7 +20,7 @@ DEFAULTS = Limits()
 
 @dataclass(frozen=True)
 class Scenario:
-    """What happens: `arrivals` are (time, service time), all in ms from 0; outages are spans."""
+    """The input: `arrivals` are (time, service time), all in ms from 0; outages are intervals."""
 
     name: str
     title: str
@@ -36,7 +36,7 @@ class Scenario:
 
 @dataclass
 class Sample:
-    """What one tick saw and decided; `reason` is the decision's."""
+    """What one tick read and decided; `reason` is the decision's."""
 
     at_ms: int
     demand: int
@@ -48,7 +48,7 @@ class Sample:
 
 @dataclass
 class Trace:
-    """What came of it. `waits` are ms from arrival to start; `killed` busy workers removed."""
+    """The outcome. `waits` are ms from arrival to start; `killed` counts busy workers removed."""
 
     samples: list[Sample] = field(default_factory=list)
     waits: list[int] = field(default_factory=list)
@@ -81,7 +81,7 @@ Event = tuple[int, int, Callable[[], None]]
 
 
 class Simulation:
-    """Plays one scenario; `run` returns its trace."""
+    """Runs one scenario; `run` returns its trace."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
@@ -123,7 +123,7 @@ class Simulation:
         heapq.heappush(self._events, (at, self._order, action))
 
     def _away(self) -> int | None:
-        """Return when the outage ends that is under way, or None."""
+        """Return when the current outage ends, or None."""
         return next((e for b, e in self._scenario.outages if b <= self._now < e), None)
 
     def _arrive(self, service: int) -> None:
@@ -150,7 +150,7 @@ class Simulation:
 
     def _end(self, worker: _Worker, service: int) -> None:
         away = self._away()
-        if away is not None:  # the outcome is kept, and its slot, until it can be delivered
+        if away is not None:  # the outcome and its slot are kept until it can be delivered
             self._at(away, partial(self._end, worker, service))
             return
         worker.held -= 1
@@ -211,7 +211,7 @@ class Simulation:
                 self._at(ready_at, self._claim)
             self._workers.append(worker)
         while len(self._workers) > replicas:
-            # A ReplicaSet takes those that are not ready, then the lowest deletion cost.
+            # A ReplicaSet removes pods that are not ready first, then by the lowest deletion cost.
             victim = min(
                 self._workers,
                 key=lambda w: (w.ready_at <= self._now, not (w.cordoned and not w.held)),

@@ -1,4 +1,4 @@
-"""The scenarios that the defaults of scaling were chosen by, and that its tests play."""
+"""The scenarios that determined the defaults of scaling, and that its tests replay."""
 
 import random
 
@@ -36,14 +36,14 @@ def ramp() -> Scenario:
 
 
 def slow_start() -> Scenario:
-    """Workers need 90 s to start: the queue grows meanwhile, and nobody may panic."""
+    """Workers need 90 s to start: the queue grows meanwhile, without an overreaction."""
     jobs = poisson(1, 5, 10_000, 12 * MINUTE, 2_000)
     title = "5 jobs/s of 2 s, and a worker needs 90 s to start"
     return Scenario("slow-start", title, jobs, 16 * MINUTE, startup_ms=90_000)
 
 
 def long_jobs() -> Scenario:
-    """Short jobs first, so that they seem short; then sixty of ten minutes."""
+    """Short jobs first, so that the estimate is low; then sixty of ten minutes."""
     jobs = poisson(2, 4, 0, 2 * MINUTE, 200)
     jobs += [(2 * MINUTE + 100 * i, 10 * MINUTE) for i in range(60)]
     title = "jobs of 0.2 s, then sixty of 10 minutes"
@@ -51,7 +51,7 @@ def long_jobs() -> Scenario:
 
 
 def outage() -> Scenario:
-    """Redis is away for three minutes in the middle of steady work."""
+    """A Redis outage of three minutes in the middle of steady work."""
     jobs = poisson(3, 10, 0, 10 * MINUTE, 1_500)
     return Scenario(
         "outage",
@@ -69,7 +69,7 @@ def pulses() -> Scenario:
 
 
 def trickle() -> Scenario:
-    """Five workers of four slots under 1 job/s of 3 s: none is ever idle by itself."""
+    """Five workers of four slots under 1 job/s of 3 s: none is ever idle."""
     jobs = [(at, 3_000) for at in range(0, 8 * MINUTE, 1_000)]
     limits = Limits(min_replicas=0)
     title = "1 job/s of 3 s on 5 workers of 4 slots"

@@ -1,4 +1,4 @@
-"""A step chart as SVG text, by hand: a few lines over time, two scales, no library."""
+"""A step chart as SVG text without a library: a few lines over time, two scales."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

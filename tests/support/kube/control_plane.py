@@ -1,4 +1,4 @@
-"""What befalls a control plane, done to the native node: it forgets, it begins anew."""
+"""Failures of a control plane, caused on the native node: lost history, restarts."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from support.kube.provider.client import Cluster
 from support.kube.provider.layout import cluster_name, state_dir
 from support.kube.provider.shell import CommandError, run, wait_until
 
-# etcd listens inside the node's network alone, and answers JSON there.
+# etcd listens only inside the node's network, and speaks JSON there.
 COMPACT = """
 import base64, json, urllib.request
 
@@ -29,9 +29,9 @@ ask("compaction", {"revision": now, "physical": True})
 
 
 def forget_history(cluster: Cluster) -> None:
-    """Have etcd keep only what is, and the API server begin anew with nothing of its own.
+    """Make etcd keep only the current state, and restart the API server without its cache.
 
-    After that no watch can go on from where it was: every one is told 410 and lists anew.
+    After that no watch can go on from where it was: every one gets a 410 and lists anew.
     """
     state = state_dir(cluster_name())
     init = leftovers.namespace_init(leftovers.node_processes(native.INIT, state))
@@ -50,7 +50,7 @@ def forget_history(cluster: Cluster) -> None:
 
 
 def is_forgotten(cluster: Cluster, path: str, version: str) -> bool:
-    """Tell whether a watch of `path` from a resourceVersion on is refused as too old."""
+    """Return whether a watch of `path` from a resourceVersion on is rejected as too old."""
     words = f"watch=true&timeoutSeconds=1&resourceVersion={version}"
     try:
         answer = cluster.kubectl("get", "--raw", f"{path}?{words}")
@@ -61,7 +61,7 @@ def is_forgotten(cluster: Cluster, path: str, version: str) -> bool:
 
 @contextlib.contextmanager
 def frozen(pod: Mapping[str, Any]) -> Iterator[None]:
-    """Let a pod's main container stand still for the block, as on a machine that does."""
+    """Stop a pod's main container for the block, as on a machine that hangs."""
     container = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
     found = [pid for pid in map(_pid, Path("/proc").iterdir()) if pid and _is_in(pid, container)]
     assert found, f"no process of container {container} is seen from here"

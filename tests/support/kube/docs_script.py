@@ -1,4 +1,4 @@
-"""Running the blocks of pages as one script, in what looks like a clone of the repository."""
+"""Run the blocks of pages as one script, in a clone of the repository."""
 
 import os
 import shlex
@@ -21,10 +21,10 @@ FILES = ("pyproject.toml", "README.md", "LICENSE", "Dockerfile", ".dockerignore"
 
 
 class Clone:
-    """A folder with the repository's own, where a reader's shell stands."""
+    """A folder with the repository's files: the reader's working directory."""
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
-        """Copy the sources into `folder`; `docker` and `kind` are there where it takes them."""
+        """Copy the sources into `folder`; `docker` and `kind` are there if it uses them."""
         self.cluster, self.folder = cluster, folder / "clone"
         self.folder.mkdir()
         for name in SOURCES:
@@ -38,7 +38,7 @@ class Clone:
         self.builds = cluster.provider.name != "kubeconfig"
         if self.builds:
             docs_tools.write_programs(cluster, self.programs)
-        # What ~ means in the pages.
+        # The home folder in the pages.
         (folder / ".kube").mkdir()
         shutil.copy2(cluster.kubeconfig, folder / ".kube" / "config")
         self.home = folder
@@ -59,7 +59,7 @@ class Clone:
     def run(
         self, blocks: Iterable[Block], *, seconds: float = 600, env: Mapping[str, str] | None = None
     ) -> str:
-        """Run blocks one after the other in one shell; return all they printed."""
+        """Run blocks one after the other in one shell; return all their output."""
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script(blocks)],
             cwd=self.folder,
@@ -90,13 +90,13 @@ def blocks_of(page: str, *, after: str = "", before: str = "") -> list[Block]:
 
 
 def by_hand(page: str, why: str) -> Block:
-    """Return the one block of a page that is marked so."""
+    """Return the one block of a page with this mark."""
     (found,) = [block for block in blocks_of(page) if block.by_hand == why]
     return found
 
 
 def script(blocks: Iterable[Block]) -> str:
-    """Return the blocks as one text, each announced by its place so that a failure says where."""
+    """Return the blocks as one text, each with its position so that a failure shows it."""
     return "\n".join(
         f"echo {shlex.quote(f'== {block.page}:{block.line}')}\n{block.text}" for block in blocks
     )

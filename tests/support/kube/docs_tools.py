@@ -1,4 +1,4 @@
-"""`docker` and `kind` as the pages use them, done by the test cluster's own provider.
+"""`docker` and `kind` as in the pages, implemented by the test cluster's own provider.
 
 Where a Docker engine runs, `docker` is the real one. `python -m support.kube.docs_tools docker …`
 is what a script of that name in PATH calls. Names are completed as Docker does: pods find them so.
@@ -28,7 +28,7 @@ def qualified(name: str) -> str:
 
 
 def write_programs(cluster: Cluster, folder: Path) -> None:
-    """Write the scripts that stand in for what this machine lacks into `folder`."""
+    """Write scripts that replace missing programs into `folder`."""
     programs = {"native": ("docker", "kind"), "kind": ("kind",)}[cluster.provider.name]
     for program in programs:
         file = folder / program
@@ -37,7 +37,7 @@ def write_programs(cluster: Cluster, folder: Path) -> None:
             f'-m support.kube.docs_tools {program} "$@"\n'
         )
         file.chmod(0o755)
-    if cluster.provider.name == "native":  # elsewhere the cluster pulls it
+    if cluster.provider.name == "native":  # otherwise the cluster pulls it
         images.build_redis(cluster.provider.builder)
         _load(cluster, images.REDIS_IMAGE, qualified(CHART_REDIS))
 
@@ -50,7 +50,7 @@ def _load(cluster: Cluster, built: str, name: str) -> None:
 def _docker(cluster: Cluster, words: Sequence[str]) -> None:
     verb, *rest = words
     if verb == "push":
-        cluster.load_image(qualified(rest[0]))  # where the node would have pulled it from
+        cluster.load_image(qualified(rest[0]))  # the name under which the node would have pulled it
         return
     parser = argparse.ArgumentParser(prog=f"docker {verb}")
     parser.add_argument("--target")
@@ -77,7 +77,7 @@ def _kind(cluster: Cluster, words: Sequence[str]) -> None:
 
 
 def main() -> int:
-    """Do what the command line asks for."""
+    """Do what the command line says."""
     cluster = Cluster(session.choose(os.environ[PROVIDER_VARIABLE]))
     {"docker": _docker, "kind": _kind}[sys.argv[1]](cluster, sys.argv[2:])
     return 0

@@ -1,4 +1,4 @@
-"""A Kubernetes API in memory, as the operator's Cluster speaks to it, and its watch.
+"""A Kubernetes API in memory, with the interface of the operator's Cluster, and its watch.
 
 It has objects, UIDs, resource versions and preconditions, but no controllers: a Deployment has the
 pods that a test puts there.
@@ -18,14 +18,14 @@ Manifest = dict[str, Any]
 
 
 class FakeCluster(Cluster):
-    """Every change is passed to `put` or `remove`, as a watch would, and awaited by `until`."""
+    """Every change is passed to `put` or `remove`, like by a watch; `until` awaits it."""
 
     def __init__(self) -> None:
         self.requests = 0
         self.objects: dict[str, Manifest] = {}
         self.events: list[Manifest] = []
         self.refusals: dict[str, Refused] = {}
-        """What is answered for writes of a kind instead of doing them."""
+        """What is answered to writes of a kind instead of performing them."""
         self.may_apply = asyncio.Event()
         """While it is not set, applies wait."""
         self.may_apply.set()

@@ -56,7 +56,7 @@ def install_chart(cluster: Cluster, values: Mapping[str, Any], chart: Path = CHA
 
 
 def examples(cluster: Cluster, worker_image: str) -> Iterator[dict[str, Any]]:
-    """The resource of each example; one with a Dockerfile names the image built from it."""
+    """The resource of each example; one with a Dockerfile uses the image built from it."""
     for file in sorted((REPOSITORY / "examples").glob("*/endpoint.yaml")):
         resource: dict[str, Any] = yaml.safe_load(file.read_text())
         dockerfile = file.parent / "Dockerfile"
@@ -82,7 +82,7 @@ def apply_examples(cluster: Cluster, worker_image: str) -> list[str]:
 
 
 def main() -> int:
-    """Install everything and say what to try; returns the exit status."""
+    """Install everything and print what to try; returns the exit status."""
     progress.to_stream(sys.stderr)
     try:
         provider = session.choose(os.environ.get(PROVIDER_VARIABLE, "auto"))

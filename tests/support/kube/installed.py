@@ -1,4 +1,4 @@
-"""The project installed on the test cluster by its chart, and an endpoint as a test handles it."""
+"""The project installed on the test cluster by its chart, and an endpoint for a test to use."""
 
 import contextlib
 import json
@@ -24,7 +24,7 @@ FINAL = {"Completed", "Failed", "Canceled"}
 
 @dataclass(frozen=True)
 class Answer:
-    """What the gateway answered."""
+    """The gateway's response."""
 
     status: int
     headers: Mapping[str, str]
@@ -37,7 +37,7 @@ class Answer:
 
 @dataclass
 class Endpoint:
-    """One AsyncEndpoint that was applied, and what a client and an administrator do with it."""
+    """One applied AsyncEndpoint, with the operations of a client and an administrator."""
 
     cluster: Cluster
     namespace: str
@@ -53,7 +53,7 @@ class Endpoint:
         headers: Mapping[str, str] | None = None,
         timeout: float = 90,
     ) -> Answer:
-        """Ask the gateway through its Service."""
+        """Send a request to the gateway through its Service."""
         if not self.url:
             self.url = self._open.enter_context(
                 self.cluster.service_url(self.namespace, self.name, 80)
@@ -103,7 +103,7 @@ class Endpoint:
         return found
 
     def result(self, job_id: str) -> Any:
-        """Return the JSON that a completed job gave."""
+        """Return the JSON result of a completed job."""
         answer = self.request("GET", f"/jobs/{job_id}/result")
         assert answer.status == 200, (answer.status, answer.body)
         return answer.json
@@ -136,7 +136,7 @@ class Endpoint:
     def until(
         self, what: str, ready: Callable[[dict[str, Any]], bool], *, seconds: float = 120
     ) -> dict[str, Any]:
-        """Wait until the resource's status is as asked, and return it."""
+        """Wait until the resource's status meets the condition, and return it."""
         status: dict[str, Any] = {}
 
         def asked() -> bool:
@@ -153,7 +153,7 @@ class Endpoint:
         return status
 
     def until_ready(self, *, seconds: float = 120) -> None:
-        """Wait until the resource's present generation is Ready."""
+        """Wait until the resource's current generation is Ready."""
         generation = self.get()["metadata"]["generation"]
 
         def ready(status: dict[str, Any]) -> bool:
@@ -164,7 +164,7 @@ class Endpoint:
         self.until("Ready", ready, seconds=seconds)
 
     def until_workers(self, count: int, *, seconds: float = 120) -> None:
-        """Wait until there are exactly so many pods of workers, all ready and none ending."""
+        """Wait until there are exactly this many worker pods, all ready and none terminating."""
 
         def there() -> bool:
             pods = self.pods("worker")
@@ -176,7 +176,7 @@ class Endpoint:
             raise AssertionError(f"{error}\n{self.diagnose()}") from None
 
     def pods(self, component: str) -> list[dict[str, Any]]:
-        """Return the pods of a component, those that are ending included."""
+        """Return the pods of a component, including terminating ones."""
         selector = f"app.kubernetes.io/instance={self.name},app.kubernetes.io/component={component}"
         found = self.cluster.get("pods", "--namespace", self.namespace, "-l", selector)
         items: list[dict[str, Any]] = found["items"]
@@ -187,7 +187,7 @@ class Endpoint:
         return self.cluster.kubectl("--namespace", self.namespace, *words, **options)
 
     def patch(self, spec: Mapping[str, Any]) -> None:
-        """Merge something into the spec; None takes a field away."""
+        """Merge a change into the spec; None removes a field."""
         patch = json.dumps({"spec": spec})
         self.kubectl("patch", "aep", self.name, "--type=merge", "-p", patch)
 
@@ -198,7 +198,7 @@ class Endpoint:
         return [e["reason"] for e in mine if e["involvedObject"].get("kind") == "AsyncEndpoint"]
 
     def diagnose(self) -> str:
-        """Say what went on, for the message of a failed test."""
+        """Return the state of the endpoint, for the message of a failed test."""
         texts = [self.cluster.diagnose(self.namespace)]
         for place, what in (
             (SYSTEM_NAMESPACE, OPERATOR),
@@ -215,19 +215,19 @@ class Endpoint:
         self.kubectl("delete", "aep", self.name, *options)
 
     def close(self) -> None:
-        """Let go of the way to its Service."""
+        """Close the connection to its Service."""
         self._open.close()
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:
-    """Tell whether a pod is ready and not ending."""
+    """Return whether a pod is ready and not terminating."""
     conditions = {c["type"]: c["status"] for c in pod.get("status", {}).get("conditions", [])}
     return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]
 
 
 @dataclass
 class Installed:
-    """The chart installed, with images that its endpoints can use."""
+    """The installed chart, with images that its endpoints can use."""
 
     cluster: Cluster
     images: Mapping[str, str]
@@ -261,7 +261,7 @@ class Installed:
 
     @contextlib.contextmanager
     def endpoint(self, namespace: str, name: str, **spec: Any) -> Iterator[Endpoint]:
-        """An endpoint that is Ready, for the `with` block; it is deleted after."""
+        """An endpoint that is Ready, for the `with` block; deleted afterwards."""
         self.cluster.apply(self.resource(namespace, name, **spec))
         endpoint = Endpoint(self.cluster, namespace, name)
         try:

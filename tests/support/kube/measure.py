@@ -1,4 +1,4 @@
-"""How quick and how small the operator is on the test cluster: a table of figures, by hand.
+"""Measures the operator's speed and size on the test cluster and prints a table.
 
     PYTHONPATH=tests .venv/bin/python tests/support/kube/measure.py
 
@@ -30,7 +30,7 @@ SCALING = {"maxReplicas": 8, "targetWaitSeconds": 1, "idleSeconds": 600}
 
 
 class Replicas:
-    """When the workers' Deployment was told which number, by a watch that runs beside."""
+    """The times at which the workers' Deployment was scaled, seen by a concurrent watch."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         where = ["--namespace", endpoint.namespace, "--watch"]
@@ -52,7 +52,7 @@ class Replicas:
             self.seen.append((time.monotonic(), int(line)))
 
     def first(self, count: int, *, seconds: float = 120) -> float:
-        """Wait for a number or more and return when it came (s, monotonic)."""
+        """Wait for a number or more and return when it was set (s, monotonic)."""
 
         def reached() -> list[float]:
             return [at for at, seen in self.seen if seen >= count]
@@ -83,7 +83,7 @@ def from_apply(installed: Installed, place: str) -> tuple[Endpoint, float]:
 
 def from_zero(endpoint: Endpoint) -> tuple[float, float]:
     """The seconds from a job to the decision for a worker, and to its result."""
-    endpoint.request("GET", "/jobs")  # the way to the Service is open
+    endpoint.request("GET", "/jobs")  # the connection to the Service is open
     with contextlib.closing(Replicas(endpoint)) as replicas:
         started = time.monotonic()
         job = endpoint.submit(value="first")
@@ -118,7 +118,7 @@ def after_a_kill(endpoint: Endpoint) -> float:
 
 
 def operator_metric(cluster: Cluster, name: str) -> float:
-    """A metric of the operator, 0 when it is not there."""
+    """A metric of the operator, 0 if it is missing."""
     path = (
         f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/services/asyncendpoints-operator:9090/proxy/metrics"
     )
@@ -136,12 +136,12 @@ def memory_mb(cluster: Cluster) -> float:
 
 
 def at_rest(cluster: Cluster) -> tuple[float, float]:
-    """The operator's memory in MB, and its requests to the API server in a minute of rest."""
+    """The operator's memory in MB, and its requests to the API server in an idle minute."""
     name = "asyncendpoints_operator_api_requests_total"
     previous, current = -1.0, operator_metric(cluster, name)
 
     def settled() -> bool:
-        """Whether the last ten seconds brought hardly more than the Lease takes."""
+        """Whether there were hardly more requests in the last ten seconds than for the Lease."""
         nonlocal previous, current
         previous, current = current, operator_metric(cluster, name)
         return current - previous < 20
@@ -154,7 +154,7 @@ def at_rest(cluster: Cluster) -> tuple[float, float]:
 
 
 def many(installed: Installed, place: str) -> None:
-    """Apply 200 endpoints that run nothing, and wait until each has been dealt with."""
+    """Apply 200 idle endpoints, and wait until each has been reconciled."""
     spec = {"gateway": {"replicas": 0}}
     idle = [installed.resource(place, f"idle-{number}", **spec) for number in range(IDLE)]
     installed.cluster.apply(*idle)
@@ -167,7 +167,7 @@ def many(installed: Installed, place: str) -> None:
 
 
 def figures(installed: Installed) -> Iterator[tuple[str, str]]:
-    """Measure, one figure after another."""
+    """Take one measurement after another."""
     cluster = installed.cluster
     with cluster.namespace("measured") as place:
         endpoint, ready = from_apply(installed, place)
@@ -208,7 +208,7 @@ def main() -> int:
 
 
 def report(found: Iterator[tuple[str, str]], write: Callable[[str], object]) -> None:
-    """Print each figure as it comes, with how busy the machine was."""
+    """Print each result as it arrives, with the load of the machine."""
     write("| figure | measured | load of the machine |\n|---|---|---|\n")
     for name, value in found:
         write(f"| {name} | {value} | {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs |\n")

@@ -1,4 +1,4 @@
-"""A Redis that belongs to a test: one pod in its namespace, and what its owner does with it."""
+"""A Redis that belongs to a test: one pod in its namespace, and its owner's operations."""
 
 import json
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ from support.kube.installed import SYSTEM_NAMESPACE
 from support.kube.provider.client import Cluster
 
 NAME = "redis"
-"""Of the pod, of its Service, and of the Secret whose key `url` names it."""
+"""The name of the pod, of its Service, and of the Secret whose key `url` names it."""
 
 
 class OwnRedis:
-    """Made by `start`; it goes with its namespace."""
+    """Created by `start`; removed with its namespace."""
 
     def __init__(
         self, cluster: Cluster, namespace: str, image: str, password: str = "of-the-tests"
@@ -22,7 +22,7 @@ class OwnRedis:
 
     @property
     def identity(self) -> str:
-        """What a status calls it."""
+        """Its identity in a status."""
         return f"redis://{NAME}.{self.namespace}.svc:6379/0"
 
     @property
@@ -33,7 +33,7 @@ class OwnRedis:
         return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"url": url}}
 
     def start(self) -> None:
-        """Make it, and wait until it takes connections."""
+        """Create it, and wait until it accepts connections."""
         labels = {"app": NAME}
         meta = {"name": NAME, "namespace": self.namespace, "labels": labels}
         ports = {"selector": labels, "ports": [{"port": 6379}]}
@@ -62,7 +62,7 @@ class OwnRedis:
         return self.cluster.kubectl(*where, *command).strip()
 
     def rotate(self, password: str) -> None:
-        """Take another password, tell the Secret, and cut every connection that knows the old one.
+        """Change the password and the Secret, and close every connection with the old one.
 
         Nobody is given time: until the kubelet has brought the Secret, pods are refused.
         """
@@ -84,7 +84,7 @@ def restricted(container: Mapping[str, Any], **spec: Any) -> dict[str, Any]:
 
 
 def let_the_operator_read(cluster: Cluster, namespace: str) -> None:
-    """Let the installed operator get Secrets here, as `rbac.secretNamespaces` of the chart does."""
+    """Let the installed operator get Secrets here, like the chart's `rbac.secretNamespaces`."""
     meta = {"name": "read-secrets", "namespace": namespace}
     group = "rbac.authorization.k8s.io"
     account = {"kind": "ServiceAccount", "name": "asyncendpoints", "namespace": SYSTEM_NAMESPACE}
@@ -106,7 +106,7 @@ def let_the_operator_read(cluster: Cluster, namespace: str) -> None:
 
 
 def bring_secrets(cluster: Cluster, namespace: str, selector: str) -> None:
-    """Have the kubelet look at these pods now, which renews the Secrets they mount.
+    """Make the kubelet sync these pods now, which updates the Secrets that they mount.
 
     It does by itself within some 90 s; any change of a pod makes it look at once.
     """

@@ -1,4 +1,4 @@
-"""What the tests of outages wait for: jobs by the store's word, pods that come and go."""
+"""What the tests of outages wait for: jobs as the store reports them, pods that change."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ Job = Mapping[str, Any]
 
 
 def jobs_of(endpoint: Endpoint, ids: Iterable[str]) -> list[Job]:
-    """Return these jobs as the gateway lists them; AssertionError when it answers otherwise."""
+    """Return these jobs as the gateway lists them; AssertionError for any other response."""
     wanted = set(ids)
     try:
         found: list[Job] = [job for job in endpoint.all_jobs() if job["id"] in wanted]
@@ -67,13 +67,13 @@ def seconds_between(earlier: str, later: str) -> float:
 
 
 def kill_pod(cluster: Cluster, namespace: str, name: str) -> None:
-    """Delete a pod with no grace, as a lost node's is."""
+    """Delete a pod without a grace period, like that of a lost node."""
     options = ["--grace-period=0", "--force", "--wait=true", "--namespace", namespace]
     cluster.kubectl("delete", "pod", name, *options)
 
 
 def scale(cluster: Cluster, namespace: str, what: str, count: int) -> None:
-    """Set the replicas of a Deployment or StatefulSet and wait for so many ready pods."""
+    """Set the replicas of a Deployment or StatefulSet and wait for as many ready pods."""
     cluster.kubectl("scale", what, f"--replicas={count}", "--namespace", namespace)
     cluster.rollout(namespace, what)
     selector = cluster.get(what, "--namespace", namespace)["spec"]["selector"]["matchLabels"]
@@ -85,7 +85,7 @@ def scale(cluster: Cluster, namespace: str, what: str, count: int) -> None:
 
 
 def image_of_another_edition(installed: Installed, folder: Any) -> str:
-    """Build and load an image with the tests' handlers that is not the one in use."""
+    """Build and load an image with the tests' handlers that differs from the one in use."""
     (folder / "Dockerfile").write_text("ARG BASE\nFROM ${BASE}\nENV EDITION=2\n")
     args = {"BASE": "localhost/tests-jobs:latest"}
     name = "localhost/tests-jobs-edited"
@@ -93,12 +93,12 @@ def image_of_another_edition(installed: Installed, folder: Any) -> str:
 
 
 def starts(endpoint: Endpoint) -> set[tuple[str, int]]:
-    """Return the endpoint's pods, each with how often its containers were started again."""
+    """Return the endpoint's pods, each with the restart count of its containers."""
     return starts_of(endpoint.pods("gateway") + endpoint.pods("worker"))
 
 
 def starts_of(pods: Iterable[Mapping[str, Any]]) -> set[tuple[str, int]]:
-    """Return pods by UID, each with how often its containers were started again."""
+    """Return pods by UID, each with the restart count of its containers."""
     return {
         (
             pod["metadata"]["uid"],
@@ -109,14 +109,14 @@ def starts_of(pods: Iterable[Mapping[str, Any]]) -> set[tuple[str, int]]:
 
 
 def taken_back(installed: Installed, endpoint: Endpoint) -> int:
-    """Return how many jobs were ever taken from a worker that did not end them."""
+    """Return how many jobs were taken from a worker before it finished them."""
     key = f"aep:{{{endpoint.namespace}/{endpoint.name}}}:totals"
     found = installed.redis("HMGET", key, "released", "recovered").split()
     return sum(map(int, found))
 
 
 class Load:
-    """Somebody who submits jobs, one after the other, for a `with` block."""
+    """A client that submits jobs one after the other, for a `with` block."""
 
     def __init__(self, endpoint: Endpoint, **body: Any) -> None:
         self._endpoint, self._body = endpoint, body
@@ -134,7 +134,7 @@ class Load:
         self._thread.join()
 
     def until_more(self, count: int, *, seconds: float = 120) -> None:
-        """Wait until so many more were accepted."""
+        """Wait until this many more were accepted."""
         wanted = len(self.accepted) + count
         try:
             wait_until("more jobs", lambda: len(self.accepted) >= wanted, seconds=seconds)
@@ -155,7 +155,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Stage:
-    """A Deployment at one time. `rolling`: its pods are not all of its present template yet."""
+    """A Deployment at one time. `rolling`: some of its pods do not have the current template."""
 
     replicas: int
     rolling: bool
@@ -163,7 +163,7 @@ class Stage:
 
 @dataclass
 class Stages:
-    """What `following` saw: there once its block has ended."""
+    """What `following` saw; complete once its block has ended."""
 
     seen: list[Stage] = field(default_factory=list)
 
@@ -179,7 +179,7 @@ FIGURES = (
 
 @contextlib.contextmanager
 def following(endpoint: Endpoint, folder: Path) -> Iterator[Stages]:
-    """Follow the workers' Deployment: no state of it that the API server told of is missed."""
+    """Follow the workers' Deployment through a watch, without missing a state."""
     line = ",".join(f"{{.{figure}}}" for figure in FIGURES) + r'{"\n"}'
     words = ("get", "deployment", f"{endpoint.name}-worker", "--namespace", endpoint.namespace)
     log, stages = folder / "stages", Stages()

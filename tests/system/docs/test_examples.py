@@ -1,4 +1,4 @@
-"""The examples do their work, and their READMEs' commands do what is said beside them."""
+"""The examples work, and the commands in their READMEs have the documented results."""
 
 import json
 import os
@@ -26,7 +26,7 @@ CSV = {"Content_Type": "text/csv"}
 
 
 class Source(BaseHTTPRequestHandler):
-    """Serves sales.csv, but says first that it is busy."""
+    """Serves sales.csv, but reports first that it is busy."""
 
     asked = 0
 
@@ -47,7 +47,7 @@ class Source(BaseHTTPRequestHandler):
             self.wfile.write(SALES)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +188,9 @@ def thumbnails() -> Iterator[str]:
     port = free_port()
     target = ("--http-target", f"http://127.0.0.1:{port}/jobs")
     with Command("run", THUMBNAILS / "endpoint.yaml", *FREE, *target) as run:
-        (url,) = run.ready()  # before the server: no job is taken until that answers
+        (url,) = (
+            run.ready()
+        )  # before the server: no job is claimed until its port accepts connections
         server = subprocess.Popen(
             ["node", THUMBNAILS / "server.mjs"],
             env={**os.environ, "PORT": str(port)},

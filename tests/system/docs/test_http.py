@@ -1,4 +1,4 @@
-"""docs/http.md: every command on it is run, and answered as the page says."""
+"""docs/http.md: every command on it is run, with the response on the page."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ MARK = "=== example "
 
 
 def _examples() -> list[tuple[str, str]]:
-    """Return (command, what the page says it answers)."""
+    """Return (command, the response on the page)."""
     found = re.findall(r"^```sh\n(.*?)^```\n```http\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
     assert len(found) == PAGE.count("```sh\n")
     return found
@@ -50,7 +50,7 @@ def _split(answer: str) -> tuple[str, dict[str, str], str]:
 
 
 def _matches(told: Any, real: Any) -> None:
-    """Compare what the page shows with what came: "…" is anything, an empty list any list."""
+    """Compare the page with the response: "…" is anything, an empty list any list."""
     if told == "…" or told == []:
         return
     if isinstance(told, dict):

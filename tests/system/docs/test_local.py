@@ -1,4 +1,4 @@
-"""What the pages say and needs no cluster: docs/cli.md, attach() in docs/http.md, Redis users."""
+"""Parts of the pages without a cluster: docs/cli.md, attach() in docs/http.md, Redis users."""
 
 import glob
 import shlex
@@ -34,7 +34,7 @@ LOCAL = [line for line in commands(DOCS / "cli.md") if not line.startswith(NEED_
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Every file that the examples of docs/cli.md name."""
+    """Every file that the examples of docs/cli.md use."""
     file = write_endpoint(tmp_path, CODE)
     (tmp_path / "node.yaml").write_text(HTTP_MODE)
     (tmp_path / "deploy").mkdir()
@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def words_of(line: str, redis: str) -> list[str]:
-    """The words of a command as a shell gives them, with the Redis of the test."""
+    """The arguments of a command as a shell passes them, with the Redis of the test."""
     found = []
     for word in shlex.split(line.replace("redis://127.0.0.1:6379/0", redis))[1:]:
         found += sorted(glob.glob(word)) if "*" in word else [word]
@@ -104,7 +104,7 @@ def test_attach_as_the_page_shows_it(tmp_path: Path) -> None:
 
 
 def user_of(page: Path, server: RedisServer, start: str) -> tuple[str, str]:
-    """Make the Redis user that a page makes; return its name and password."""
+    """Create the Redis user of a page; return its name and password."""
     (line,) = [block.strip() for block in blocks(page, "redis") if block.startswith(start)]
     with Redis(port=server.port) as owner:
         owner.execute_command(*line.split())
@@ -126,7 +126,7 @@ def test_the_user_of_the_redis_page_is_enough_for_an_endpoint(tmp_path: Path) ->
 
 
 def test_the_user_for_keda_can_measure_a_queue_and_nothing_else(tmp_path: Path) -> None:
-    """KEDA asks for the type of a key and then for its size, in a script: LLEN where none is."""
+    """KEDA reads the type of a key and then its size, in a script: LLEN if there is no key."""
     file = write_endpoint(tmp_path, CODE, more="  suspend: true\n")
     file.write_text(file.read_text().replace("{name: reports}", "{name: reports, namespace: demo}"))
     kind = "return redis.call('TYPE', KEYS[1])"

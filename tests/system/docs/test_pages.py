@@ -1,4 +1,4 @@
-"""The README and the quick start: files are written, commands run, and answers seen."""
+"""The README and the quick start: files are written, commands run, responses compared."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""docs/operations.md, "Backups": what an older state of Redis does to jobs and to workers."""
+"""docs/operations.md, "Backups": the effect of an older state of Redis on jobs and workers."""
 
 import os
 import shutil
@@ -25,12 +25,12 @@ TEXT = {"Content_Type": "text/plain"}
 
 
 def there_again(url: str) -> bool:
-    """Tell whether the gateway has found its store."""
+    """Return whether the gateway has reached its store."""
     return ask(f"{url}/jobs").status == 200
 
 
 def counts_one_gone(admin: int) -> bool:
-    """Tell whether the worker has learnt that a job of its is no more."""
+    """Return whether the worker has noticed that a job of its no longer exists."""
     text = ask(f"http://127.0.0.1:{admin}/metrics").body.decode()
     return "asyncendpoints_worker_settle_gone_total 1.0\n" in text
 
@@ -67,7 +67,7 @@ def test_a_restored_backup_is_a_state_of_the_past(tmp_path: Path) -> None:
             eventually(lambda: there_again(url))
             assert ask(url + late).status == ask(url + running).status == 404
             pipe.write_text("go on\n")
-            eventually(lambda: counts_one_gone(admin))  # refused, and nothing else comes of it
+            eventually(lambda: counts_one_gone(admin))  # rejected, and without further effect
             assert ask(url + running).status == 404
             assert final(url + waiting)["attempt"] == 1  # again
             assert submit("before").headers["Location"] == f"/jobs/{before['id']}"

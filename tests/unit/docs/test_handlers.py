@@ -1,4 +1,4 @@
-"""The handlers in docs/handlers.md, imported and run as they stand there."""
+"""The handlers in docs/handlers.md, imported and run verbatim."""
 
 import re
 import sys
@@ -34,7 +34,7 @@ RUNS = [
 
 @pytest.fixture
 def handlers(tmp_path: Path) -> Iterator[registry.Registry]:
-    """The registry of every block of the page that says which file it is."""
+    """The handlers of every block of the page that names its file."""
     path, loaded = list(sys.path), set(sys.modules)
     names = []
     for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL):

@@ -1,4 +1,4 @@
-"""docs/metrics.md and the chart's alerts name metrics that exist, the page all of them."""
+"""docs/metrics.md and the chart's alerts name metrics that exist, and the page all of them."""
 
 import re
 
@@ -29,8 +29,8 @@ def families() -> set[str]:
 
 def test_the_page_names_every_metric_and_no_other() -> None:
     page = (ROOT / "docs" / "metrics.md").read_text()
-    told = {_ENDINGS.sub("", name) for name in re.findall(r"`(asyncendpoints_[a-z_]+)`", page)}
-    assert told == families()
+    on_page = {_ENDINGS.sub("", name) for name in re.findall(r"`(asyncendpoints_[a-z_]+)`", page)}
+    assert on_page == families()
 
 
 def test_the_alerts_use_metrics_that_exist() -> None:

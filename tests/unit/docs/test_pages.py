@@ -1,4 +1,4 @@
-"""What can be said of every page without running it: links lead somewhere, shell blocks parse."""
+"""Checks of every page without running it: links have targets, shell blocks parse."""
 
 import re
 import subprocess
@@ -174,11 +174,11 @@ def test_the_operators_rights_are_those_of_the_chart() -> None:
     page = (ROOT / "docs" / "security.md").read_text()
     table = page.partition("<!-- rules -->")[2].partition("<!-- end -->")[0]
     rows = [line.split("|")[1:4] for line in table.strip().splitlines()[2:]]
-    told = [
+    documented = [
         (group.strip(" `"), resources.replace("`", "").split(), verbs.replace("`", "").split())
         for group, resources, verbs in rows
     ]
-    assert told == granted
+    assert documented == granted
 
 
 def test_the_rules_name_files_and_tests_that_exist() -> None:

@@ -1,4 +1,4 @@
-"""The generated references: complete, and without a dead link."""
+"""The generated reference pages: complete, and without dead links."""
 
 import re
 from importlib.util import module_from_spec, spec_from_file_location

@@ -1,4 +1,4 @@
-"""The proxy loses exactly what it was told to lose."""
+"""The proxy drops exactly the replies that it should drop."""
 
 import asyncio
 import time
@@ -47,7 +47,7 @@ def test_a_command_is_decoded() -> None:
 
 
 def client_of(proxy: ReplyDroppingProxy, protocol: int = 2) -> Redis:
-    """A client that never sends again by itself."""
+    """A client that never retries by itself."""
     return Redis.from_url(
         proxy.url, retry=Retry(NoBackoff(), 0), socket_timeout=1, protocol=protocol
     )
@@ -123,4 +123,4 @@ async def test_replies_are_held_back(redis_proxy: ReplyDroppingProxy) -> None:
         redis_proxy.delay = 0.05
         start = time.monotonic()
         await client.ping()
-        assert time.monotonic() - start >= 0.05  # a floor: it holds on any machine
+        assert time.monotonic() - start >= 0.05  # a lower bound, which holds on any machine

@@ -1,4 +1,4 @@
-"""The servers that the other tests rely on do what they are relied on for."""
+"""The test servers behave as the other tests require."""
 
 import asyncio
 import signal
@@ -79,10 +79,10 @@ def test_password_memory_limit_and_unix_socket() -> None:
         requirepass="se:cret", maxmemory="100kb", maxmemory_policy="noeviction", unix_socket=True
     ) as server:
         with (
-            Redis(port=server.port, retry=Retry(NoBackoff(), 0)) as stranger,
+            Redis(port=server.port, retry=Retry(NoBackoff(), 0)) as anonymous,
             pytest.raises(AuthenticationError),
         ):
-            stranger.ping()
+            anonymous.ping()
         with Redis.from_url(server.url) as client, pytest.raises(OutOfMemoryError):
             client.set("key", "value")
         with Redis.from_url(server.unix_url) as client:

@@ -1,4 +1,4 @@
-"""What a test does with a cluster: kubectl, helm, images, a way to a Service."""
+"""What a test does with a cluster: kubectl, helm, images, access to a Service."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
 class Cluster:
-    """A running cluster, whatever provides it."""
+    """A running cluster of any provider."""
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
@@ -41,7 +41,7 @@ class Cluster:
         }
 
     def kubectl(self, *words: str, stdin: str | None = None, timeout: float = 180) -> str:
-        """Run kubectl and return its stdout; CommandError carries what a refusal says."""
+        """Run kubectl and return its stdout; CommandError contains the error output."""
         command: list[str | Path] = [self._tools["kubectl"], *words]
         return run(command, stdin=stdin, env=self.environment, timeout=timeout)
 
@@ -61,7 +61,7 @@ class Cluster:
         self.kubectl("apply", "-f", "-", stdin=json.dumps(bundle))
 
     def wait(self, namespace: str, resource: str, condition: str, *, seconds: float = 120) -> None:
-        """`kubectl wait`; a failure tells what went on in the namespace."""
+        """`kubectl wait`; a failure shows the state of the namespace."""
         options = ["--namespace", namespace, f"--for={condition}", f"--timeout={seconds:.0f}s"]
         try:
             self.kubectl("wait", resource, *options, timeout=seconds + 30)
@@ -69,7 +69,7 @@ class Cluster:
             raise ClusterError(f"{error}\n{self.diagnose(namespace)}") from error
 
     def rollout(self, namespace: str, resource: str, *, seconds: float = 120) -> None:
-        """Wait until a Deployment or StatefulSet (`deployment/NAME`) runs as it is written."""
+        """Wait until the rollout of a Deployment or StatefulSet (`deployment/NAME`) is complete."""
         options = ["--namespace", namespace, f"--timeout={seconds:.0f}s"]
         try:
             self.kubectl("rollout", "status", resource, *options, timeout=seconds + 30)
@@ -104,7 +104,7 @@ class Cluster:
 
     @contextlib.contextmanager
     def namespace(self, prefix: str, labels: Mapping[str, str] = RESTRICTED) -> Iterator[str]:
-        """A new namespace for the `with` block; its deletion is begun, not awaited."""
+        """A new namespace for the `with` block; its deletion is started, not awaited."""
         name = self.create_namespace(f"{prefix}-{time.time_ns() % 10**10:x}", labels)
         try:
             yield name
@@ -155,7 +155,7 @@ class Cluster:
         return self.load_image(keyed)
 
     def load_image(self, tag: str) -> str:
-        """Bring a built image into the cluster; returns the name to write into pods."""
+        """Load a built image into the cluster; returns the name to use in pods."""
         return self.provider.load_image(tag)
 
     def base_image(self) -> str:

@@ -1,4 +1,4 @@
-"""A cluster that is there already, named by KUBECONFIG: used as it is, never started or stopped."""
+"""An existing cluster, named by KUBECONFIG: used as it is, never started or stopped."""
 
 import logging
 import os
@@ -26,19 +26,19 @@ class ExternalProvider:
         self.builder: images.ImageBuilder = images.Docker() if docker_runs() else images.Buildah()
 
     def running(self) -> bool:
-        """Whether the cluster's API answers."""
+        """Whether the cluster's API responds."""
         try:
             return self._kubectl("get", "--raw", "/readyz", "--request-timeout=10s") == "ok"
         except ClusterError:
             return False
 
     def start(self) -> None:
-        """Check that the cluster answers."""
+        """Check that the cluster responds."""
         if not self.running():
             raise ClusterError(f"the cluster of {self.kubeconfig} does not answer")
 
     def load_image(self, tag: str) -> str:
-        """Bring a built image to the cluster and return the name its pods use."""
+        """Make a built image available to the cluster and return the name its pods use."""
         context = self._kubectl("config", "current-context")
         if context.startswith("kind-"):
             kind = gotools.ensure(("kind",))["kind"]

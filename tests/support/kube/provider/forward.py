@@ -1,4 +1,4 @@
-"""A lasting way from the host to a Service: `kubectl port-forward`, started again when it ends."""
+"""A durable connection from the host to a Service: `kubectl port-forward`, restarted if it ends."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from support.kube.provider.shell import ClusterError
 
 
 class PortForward:
-    """Holds one local port open to a Service as long as the `with` block runs.
+    """Keeps one local port forwarded to a Service for the `with` block.
 
     kubectl ties a forward to one pod and ends when that pod goes; it is then started again on
     the same local port, so the URL stays true.
@@ -79,7 +79,7 @@ class PortForward:
             self._local = int(found[1])
             self._ready.set()
         elif "lost connection" in line and self._process is not None:
-            # kubectl stays, useless, when its pod is gone.
+            # kubectl keeps running, useless, after its pod is gone.
             self._process.kill()
         else:
             self._output = line.strip()

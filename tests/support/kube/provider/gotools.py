@@ -1,4 +1,4 @@
-"""Build the pinned Go programs of tools/ into the cache, once for each state of their sources."""
+"""Build the pinned Go programs of tools/ into the cache, once per version of their sources."""
 
 import hashlib
 import os
@@ -33,7 +33,7 @@ MODULES = (
     Module(
         "kubernetes",
         {name: f"k8s.io/kubernetes/cmd/{name}" for name in KUBERNETES_PROGRAMS},
-        # Without them the server says it is v0.0.0-master, and clients believe it.
+        # Without them the server reports v0.0.0-master, and clients believe it.
         (
             "k8s.io/component-base/version.gitVersion=v{major}.{minor}.{patch}",
             "k8s.io/component-base/version.gitMajor={major}",

@@ -1,4 +1,4 @@
-"""Carry the host's ways to reach the network (certificates, pip settings) into an image build.
+"""Pass the host's network configuration (certificates, pip settings) to an image build.
 
 They are mounted for the build alone and never end up in an image.
 """
@@ -48,7 +48,7 @@ def clean() -> dict[str, str]:
 
 
 def _pip_settings() -> dict[str, str]:
-    """What pip on this host would use: its files, over which the PIP_* variables win."""
+    """What pip on this host would use: its files, overridden by the PIP_* variables."""
     settings: dict[str, str] = {}
     for file in PIP_FILES:
         parser = configparser.ConfigParser(interpolation=None)

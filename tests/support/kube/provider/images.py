@@ -1,4 +1,4 @@
-"""Build container images where no registry is in reach: with buildah, or with Docker for kind."""
+"""Build container images without a registry: with buildah, or with Docker for kind."""
 
 import contextlib
 import fcntl
@@ -65,7 +65,7 @@ class ImageBuilder(Protocol):
 
 
 class Buildah:
-    """Builds on a Debian base of our own making, in a storage of its own inside the cache."""
+    """Builds on a Debian base image made here, with its own storage inside the cache."""
 
     def ensure_base(self) -> str:
         """Make BASE_IMAGE with debootstrap if the cache has none of this recipe."""
@@ -231,7 +231,7 @@ _PRIVATE: Sequence[str] = ("unshare", "--mount", "--")
 
 
 def default_context(dockerfile: Path) -> Path:
-    """The folder a Dockerfile is built in: the repository for its own, else the file's folder."""
+    """The build context: the repository for its own Dockerfile, otherwise the file's folder."""
     return REPOSITORY if dockerfile.parent == REPOSITORY else dockerfile.parent
 
 

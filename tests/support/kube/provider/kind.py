@@ -19,7 +19,7 @@ log = logging.getLogger("cluster")
 
 
 def docker_runs() -> bool:
-    """Whether a Docker engine answers (the client alone does not help)."""
+    """Whether a Docker engine responds (having the client is not enough)."""
     if shutil.which("docker") is None:
         return False
     command = ["docker", "version", "--format", "{{.Server.Version}}"]
@@ -36,7 +36,7 @@ def kind_folder(name: str) -> str:
 
 
 class KindProvider:
-    """A kind cluster of the name given."""
+    """A kind cluster of the given name."""
 
     name = "kind"
     direct = False
@@ -48,7 +48,7 @@ class KindProvider:
         self.kubeconfig = self._state / "kubeconfig"
 
     def running(self) -> bool:
-        """Whether the cluster is there and its API answers."""
+        """Whether the cluster exists and its API responds."""
         if not self.kubeconfig.exists():
             return False
         kubectl = gotools.ensure(("kubectl",))["kubectl"]
@@ -66,7 +66,7 @@ class KindProvider:
             return False
 
     def start(self) -> None:
-        """Create the cluster, or take the one of that name that is there, and wait for its node."""
+        """Create the cluster, or use the existing one of that name, and wait for its node."""
         if not docker_runs():
             raise ClusterError("kind needs a Docker engine, and none answers")
         self._state.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ class KindProvider:
         run([kubectl, "--kubeconfig", self.kubeconfig, *wait])
 
     def load_image(self, tag: str) -> str:
-        """Bring an image of the Docker engine into the cluster's nodes."""
+        """Load an image of the Docker engine into the cluster's nodes."""
         with contextlib.chdir(self._state):
             self._kind.load_docker_image(tag)
         return tag

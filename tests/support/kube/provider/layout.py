@@ -1,4 +1,4 @@
-"""Where the test cluster keeps things: what may stay (the cache) and what goes with the cluster."""
+"""Where the test cluster keeps files: persistent ones (the cache) and those of one cluster."""
 
 import contextlib
 import fcntl
@@ -26,7 +26,7 @@ def cache_root() -> Path:
 
 
 def state_root() -> Path:
-    """The folder that holds one folder for each running cluster and is gone with the last."""
+    """The folder that holds one folder per running cluster and is removed with the last one."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "asyncendpoints-cluster"
 
@@ -46,7 +46,7 @@ def state_dir(name: str) -> Path:
 
 @contextlib.contextmanager
 def exclusive(name: str) -> Iterator[None]:
-    """Hold the machine-wide lock of that name, waiting for whoever has it."""
+    """Hold the machine-wide lock of that name, waiting for its current holder."""
     with lock_file(name) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Find and remove what a native node has on the host: processes, cgroups, mounts."""
+"""Find and remove the resources of a native node on the host: processes, cgroups, mounts."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def node_processes(init: Path, state: Path) -> list[int]:
-    """Host process ids of a node's namespace holder and its init, known by their command line."""
+    """Host process ids of a node's namespace holder and its init, found by their command line."""
     marks = {str(init), str(state)}
     found = []
     for entry in Path("/proc").iterdir():
@@ -45,7 +45,7 @@ def make_cgroup(name: str) -> None:
     """Create the cgroup below which a node's pods live, in every hierarchy."""
     unified = CGROUPS / "cgroup.subtree_control"
     for controller in ("cpu", "cpuset", "io", "memory", "pids") if unified.exists() else ():
-        with contextlib.suppress(OSError):  # on already, or not this machine's to turn on
+        with contextlib.suppress(OSError):  # already enabled, or not permitted on this machine
             unified.write_text(f"+{controller}")
     for hierarchy in _hierarchies():
         (hierarchy / name).mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""The native node: a whole cluster in one set of namespaces of this machine, without Docker."""
+"""The native node: a whole cluster in one set of namespaces on this machine, without Docker."""
 
 import json
 import logging
@@ -16,13 +16,13 @@ log = logging.getLogger("cluster")
 
 API_SECONDS = 90.0
 INIT = NODE_FILES / "init.sh"
-# What the node mounts its own over, so nothing of it can live there.
+# The node mounts its own folders over these, so none of its files can be there.
 HIDDEN = ("/run", "/tmp", "/var/lib", "/var/log")
 NAMESPACES = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
 class NativeProvider:
-    """One node of the name given; everything it has on the host is found by that name."""
+    """One node of the given name, by which all its resources on the host are found."""
 
     name = "native"
     direct = True
@@ -37,7 +37,7 @@ class NativeProvider:
         self.kubeconfig = self._state / "kubeconfig"
 
     def running(self) -> bool:
-        """Whether the node runs, is the one that start() would make now, and answers."""
+        """Whether the node runs, matches what start() would create now, and responds."""
         if not (self.kubeconfig.exists() and self._fingerprint.exists()):
             return False
         if self._fingerprint.read_text() != nodeconfig.fingerprint(gotools.ensure(gotools.NATIVE)):
@@ -45,7 +45,7 @@ class NativeProvider:
         return bool(leftovers.node_processes(INIT, self._state)) and self._api_answers()
 
     def start(self) -> None:
-        """Start the node and wait until it is Ready; stop() must have come before."""
+        """Start the node and wait until it is Ready; call stop() first."""
         if os.geteuid() != 0:
             raise ClusterError("the native node needs root (namespaces, cgroups, mounts)")
         if any(self._state.is_relative_to(folder) for folder in HIDDEN):
@@ -64,7 +64,7 @@ class NativeProvider:
         log.info("the node is Ready after %.1f s", time.monotonic() - started)
 
     def load_image(self, tag: str) -> str:
-        """Bring a built image into the node, unless the node has this very content."""
+        """Load a built image into the node, unless the node has the same content."""
         record = self._state / "loaded.json"
         with exclusive(f"load-{self._cluster}"):
             loaded = json.loads(record.read_text()) if record.exists() else {}
@@ -117,7 +117,7 @@ class NativeProvider:
         shutil.copy(admin, self.kubeconfig)
 
     def _launch(self) -> int:
-        """Start the init in namespaces of its own and return its process id on the host."""
+        """Start the init process in its own namespaces and return its process id on the host."""
         command = ["setsid", "--fork", "unshare", *NAMESPACES, "bash", str(INIT), str(self._state)]
         with (self._state / "log" / "init.log").open("ab") as file:
             subprocess.run(

@@ -1,4 +1,4 @@
-"""Addresses of native nodes on the host: a slot for each, its veth pair, its routes."""
+"""Addresses of native nodes on the host: a slot per node, its veth pair, its routes."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ SLOTS = range(16)
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The addresses of one slot; up to 16 clusters stand side by side on one machine."""
+    """The addresses of one slot; up to 16 clusters can run side by side on one machine."""
 
     slot: int
 
@@ -21,7 +21,7 @@ class Network:
 
     @property
     def host_ip(self) -> str:
-        """The host's address towards the node."""
+        """The host's address as seen from the node."""
         return f"10.200.{self.slot}.1"
 
     @property
@@ -46,7 +46,7 @@ class Network:
 
     @property
     def dns_ip(self) -> str:
-        """The address of the DNS server, in the part of the range that is never given out."""
+        """The address of the DNS server, in the reserved part of the range."""
         return f"10.202.{self.slot * 16}.10"
 
 

@@ -1,4 +1,4 @@
-"""Render everything a native node reads at its start: keys, kubeconfigs, component files."""
+"""Render all files that a native node reads at its start: keys, kubeconfigs, components."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ COMPONENTS = {
 
 
 def fingerprint(tools: Mapping[str, Path]) -> str:
-    """Differs when a node started now would not be the one started then."""
+    """Differs if a node started now would differ from the one started then."""
     digest = hashlib.sha256(repr(sorted(tools.items())).encode())
     for file in sorted(NODE_FILES.iterdir()):
         digest.update(file.read_bytes())

@@ -1,4 +1,4 @@
-"""Debian packages that the native node and the image builder stand on."""
+"""Debian packages that the native node and the image builder need."""
 
 import logging
 import os
@@ -29,7 +29,7 @@ NODE = {
 
 
 def ensure(wanted: dict[str, str]) -> None:
-    """Install with apt-get what is missing of `wanted`; needs root only when something is."""
+    """Install the missing ones of `wanted` with apt-get; needs root only if any is missing."""
     with exclusive("apt"):
         missing = sorted({package for probe, package in wanted.items() if not _present(probe)})
         if not missing:

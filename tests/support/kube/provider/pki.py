@@ -1,4 +1,4 @@
-"""Keys and certificates of a native node, made with openssl for one cluster's life."""
+"""Keys and certificates of a native node, created with openssl for one cluster's lifetime."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ DAYS = "30"
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """One certificate: its file name, its subject and, for a server, the names it answers to."""
+    """One certificate: its file name, its subject and, for a server, its host names."""
 
     name: str
     subject: str

@@ -25,7 +25,7 @@ CHOICES = ("auto", "kubeconfig", "kind", "native")
 
 
 class Provider(Protocol):
-    """A way to have a cluster."""
+    """A way to provide a cluster."""
 
     name: str
     kubeconfig: Path
@@ -37,7 +37,7 @@ class Provider(Protocol):
         ...
 
     def running(self) -> bool:
-        """Whether the cluster is there, as start() would make it, and answers."""
+        """Whether the cluster exists, as start() would create it, and responds."""
         ...
 
     def start(self) -> None:
@@ -45,7 +45,7 @@ class Provider(Protocol):
         ...
 
     def load_image(self, tag: str) -> str:
-        """Bring a built image into it and return the name by which its pods use it."""
+        """Load a built image into it and return the name by which its pods use it."""
         ...
 
     def stop(self) -> None:
@@ -73,7 +73,7 @@ def choose(wanted: str) -> Provider:
 
 @contextlib.contextmanager
 def use(provider: Provider) -> Iterator[Provider]:
-    """Have a cluster for the `with` block, started if need be, and stopped by its last user."""
+    """Provide a cluster for the `with` block; started if necessary, stopped by its last user."""
     if isinstance(provider, ExternalProvider):
         provider.start()
         yield provider
@@ -92,7 +92,7 @@ def use(provider: Provider) -> Iterator[Provider]:
 
 
 def up(provider: Provider) -> None:
-    """Have a cluster that stays until down(); one that runs already is taken over."""
+    """Provide a cluster that stays until down(); one that runs already is reused."""
     if isinstance(provider, ExternalProvider):
         provider.start()
         return
@@ -103,7 +103,7 @@ def up(provider: Provider) -> None:
 
 
 def down() -> None:
-    """Remove every trace of the cluster of the current name, whoever made it."""
+    """Remove every trace of the cluster of the current name, regardless of who created it."""
     for provider in (KindProvider(cluster_name()), NativeProvider(cluster_name())):
         with exclusive(f"start-{provider.kubeconfig.parent.name}"):
             _stop(provider)
@@ -126,7 +126,7 @@ def _start_unless_shared(provider: Provider, *, others: bool, kept: bool) -> Non
 
 
 def _own(kubeconfig: Path) -> NativeProvider | KindProvider | None:
-    """The provider whose kubeconfig this is, when `make cluster` wrote it."""
+    """The provider of this kubeconfig, if `make cluster` wrote it."""
     folder = kubeconfig.resolve().parent
     if folder.parent != state_root().resolve():
         return None
@@ -135,7 +135,7 @@ def _own(kubeconfig: Path) -> NativeProvider | KindProvider | None:
 
 
 def _alone(users: int) -> bool:
-    """Whether no other process uses the cluster; leaves the lock in our hands if so."""
+    """Whether no other process uses the cluster; if so, this process keeps the lock."""
     try:
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

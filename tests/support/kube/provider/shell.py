@@ -1,4 +1,4 @@
-"""Run other programs: captured output, errors that show it, and signs of life for the long ones."""
+"""Run other programs: captured output, errors that show it, and progress for the long ones."""
 
 import logging
 import os
@@ -15,11 +15,11 @@ HEARTBEAT_SECONDS = 15.0
 
 
 class ClusterError(Exception):
-    """Something about the test cluster failed; the message says what and what to do."""
+    """An operation on the test cluster failed; the message names the problem and the fix."""
 
 
 class CommandError(ClusterError):
-    """A program ended with a status other than 0; carries what it printed."""
+    """A program exited with a status other than 0; contains its output."""
 
     def __init__(self, command: Sequence[str], status: int, output: str) -> None:
         self.command = list(command)
@@ -36,7 +36,7 @@ def run(
     cwd: Path | None = None,
     timeout: float = 300,
 ) -> str:
-    """Run a program to its end and return its stdout.
+    """Run a program to completion and return its stdout.
 
     `env` is laid over the current environment; `timeout` is in seconds. Raises CommandError on a
     status other than 0 and ClusterError when the time is over.
@@ -70,7 +70,7 @@ def run_long(
     cwd: Path | None = None,
     status: Callable[[int, str], str] = lambda _count, line: line,
 ) -> None:
-    """Run a program that takes a while, logging every 15 s that it lives and how far it is.
+    """Run a long program, logging every 15 s that it is alive and how far it is.
 
     `status(count, line)` turns the number of lines printed and the last of them into the words
     of that log line. Raises CommandError with the end of the output when it fails.
@@ -122,7 +122,7 @@ def _heartbeat(what: str, started: float, tail: _Tail, status: Callable[[int, st
 
 
 def wait_until(what: str, ready: Callable[[], bool], *, seconds: float, every: float = 0.1) -> None:
-    """Ask `ready` until it says yes; ClusterError when `seconds` are over."""
+    """Poll `ready` until it is true; ClusterError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > deadline:

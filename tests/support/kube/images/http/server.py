@@ -1,4 +1,4 @@
-"""A server that waits as long as the body asks for, and exits at once on SIGTERM."""
+"""A server that waits as long as the body says, and exits at once on SIGTERM."""
 
 import json
 import os

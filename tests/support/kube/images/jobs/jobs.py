@@ -1,4 +1,4 @@
-"""Handlers that do what a test tells them in the body: {"seconds", "in", "value", "fail"}."""
+"""Handlers that follow the instructions in the body: {"seconds", "in", "value", "fail"}."""
 
 import asyncio
 import os
@@ -23,12 +23,12 @@ async def run(body: dict[str, Any], job: JobContext) -> dict[str, Any]:
 
 @handler("crash")
 async def crash(body: dict[str, Any]) -> None:
-    """Take the process down, as a bug in a C extension does."""
+    """Crash the process, as a bug in a C extension does."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 @handler("eat")
 async def eat(body: dict[str, Any]) -> int:
-    """Take so much memory that the container is ended for it, in touched pages."""
+    """Allocate and touch memory until the container is OOM-killed."""
     hoard = [b"x" * 2**20 for _ in range(body["megabytes"])]
     return len(hoard)

@@ -317,7 +317,7 @@ async def test_a_deleted_endpoint_s_queue_is_purged_on_request(
         await eventually(purged)
 
 
-async def test_a_namesake_with_another_uid_begins_anew(
+async def test_a_resource_with_another_uid_starts_from_scratch(
     cluster: FakeCluster, redis_url: str, store: RedisStore
 ) -> None:
     cluster.save(resource(redis_url))

@@ -25,15 +25,12 @@ class Headers(Protocol):
 
     def get(self, name: str, default: str, /) -> str:
         """Return the first value of `name`."""
-        ...
 
     def getall(self, name: str, default: list[str], /) -> list[str]:
         """Return every value of `name`."""
-        ...
 
     def items(self) -> Iterable[tuple[str, str]]:
         """Return all headers in the order in which they arrived."""
-        ...
 
     def __contains__(self, name: object, /) -> bool: ...
 
@@ -58,27 +55,21 @@ class Request(Protocol):
 
     def head_size(self) -> int:
         """Return the bytes of all headers, or 0 when the server knows they are within limits."""
-        ...
 
     def client_gone(self) -> bool:
         """Whether the connection is lost."""
-        ...
 
     def at_end(self) -> bool:
         """Whether the whole body has been read."""
-        ...
 
     def read_nowait(self) -> bytes:
         """Return what has arrived of the body and was not read, b"" if nothing has."""
-        ...
 
     async def read(self) -> bytes:
         """Wait for the next part of the body; b"" at its end."""
-        ...
 
     async def send_continue(self) -> None:
         """Send `100 Continue` if the body has not arrived yet."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

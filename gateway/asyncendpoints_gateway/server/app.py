@@ -109,7 +109,7 @@ class Gateway:
     def _serve(self, config: GatewayConfig) -> None:
         """Create the views, whose links depend on the mount."""
         self.config = config
-        self.responses = JobResponses(config, self.sampler, self.policy)
+        self.responses = JobResponses(config.base, self.sampler, self.policy)
         self.submit = SubmitView(
             config.max_body,
             self.policy,
@@ -121,7 +121,7 @@ class Gateway:
             self._time,
         )
         self._events = EventView(self.hub, self.responses, self._time)
-        self._jobs = JobViews(config, self._store, self._calls, self.hub, self.responses)
+        self._jobs = JobViews(self._store, self._calls, self.hub, self.responses, config.may_list)
         self._pages = Pages(config, guarded=self.guard is not None)
 
     def add_mount(self, prefix: str) -> None:

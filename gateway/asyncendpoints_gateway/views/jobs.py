@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.replies import CancelStatus, DeleteStatus, RedriveStatus
 from asyncendpoints_gateway.http import queries
 from asyncendpoints_gateway.http.headers import matches_etag
@@ -15,46 +17,35 @@ from asyncendpoints_gateway.http.problems import (
     endpoint_closed,
     job_not_found,
 )
+from asyncendpoints_gateway.intake.long_poll import Hub
+from asyncendpoints_gateway.intake.store_calls import StoreCalls
 from asyncendpoints_gateway.views import job_view
-from asyncendpoints_gateway.views.responses import gone
+from asyncendpoints_gateway.views.responses import JobResponses, gone
 
 if TYPE_CHECKING:
     from asyncendpoints_core.jobs.ids import JobId
-    from asyncendpoints_core.store.protocol import Store
     from asyncendpoints_core.store.replies import Found
-    from asyncendpoints_gateway.config import GatewayConfig
     from asyncendpoints_gateway.http.messages import Request
-    from asyncendpoints_gateway.intake.long_poll import Hub
-    from asyncendpoints_gateway.intake.store_calls import StoreCalls
-    from asyncendpoints_gateway.views.responses import JobResponses
 
 log = logging.getLogger("asyncendpoints.gateway")
 
 
+@dataclass(frozen=True, slots=True)
 class JobViews:
-    """The views below /jobs."""
+    """The views below /jobs. `may_list`: whether GET /jobs is allowed."""
 
-    def __init__(
-        self,
-        config: GatewayConfig,
-        store: Store,
-        calls: StoreCalls,
-        hub: Hub,
-        responses: JobResponses,
-    ) -> None:
-        """Serve the jobs in `store`."""
-        self._config = config
-        self._store = store
-        self._calls = calls
-        self._hub = hub
-        self._responses = responses
+    store: Store
+    calls: StoreCalls
+    hub: Hub
+    responses: JobResponses
+    may_list: bool
 
     async def show(self, request: Request, job_id: JobId) -> Response:
         """GET /jobs/{id}, with `?wait=N` a long poll."""
         seconds = queries.wait_seconds(queries.parse(request.query))
         if_none_match = request.headers.getall("If-None-Match", [])
         if not seconds or request.method == "HEAD":
-            return self._responses.job(await self._hub.get(job_id), if_none_match)
+            return self.responses.job(await self.hub.get(job_id), if_none_match)
         first: int | None = None
 
         def satisfied(found: Found) -> bool:
@@ -68,20 +59,20 @@ class JobViews:
                 first = job.revision
             return job.revision != first
 
-        found, _ = await self._hub.wait(job_id, seconds, satisfied, request.client_gone)
-        return self._responses.job(found, if_none_match)
+        found, _ = await self.hub.wait(job_id, seconds, satisfied, request.client_gone)
+        return self.responses.job(found, if_none_match)
 
     async def result(self, request: Request, job_id: JobId) -> Response:
         """GET /jobs/{id}/result."""
-        found, value = await self._calls.run(self._store.result(job_id))
+        found, value = await self.calls.run(self.store.result(job_id))
         if_none_match = request.headers.getall("If-None-Match", [])
-        return self._responses.result(found, value, if_none_match)
+        return self.responses.result(found, value, if_none_match)
 
     async def cancel(self, request: Request, job_id: JobId) -> Response:
         """DELETE /jobs/{id}, with `?purge=true` the removal of a final one."""
         if queries.purge(queries.parse(request.query)):
             return await self._purge(job_id)
-        [answer] = await self._calls.run(self._store.cancel([job_id]))
+        [answer] = await self.calls.run(self.store.cancel([job_id]))
         if answer.status is CancelStatus.GONE:
             raise gone()
         if answer.status is CancelStatus.MISSING or answer.job is None:
@@ -91,14 +82,14 @@ class JobViews:
                 "job-final", f"the job is {answer.job.state.value} and cannot be canceled"
             )
         log.info("cancel: %s", answer.status.value, extra={"job_id": ids.text(job_id)})
-        body = self._responses.body(answer.job)
+        body = self.responses.body(answer.job)
         if answer.status is CancelStatus.CANCELED:
             return Response(200, {"Content-Type": JSON}, body)
         # A running handler receives the cancellation within a second.
         return Response(202, {"Content-Type": JSON, "Retry-After": "1"}, body)
 
     async def _purge(self, job_id: JobId) -> Response:
-        [status] = await self._calls.run(self._store.delete([job_id]))
+        [status] = await self.calls.run(self.store.delete([job_id]))
         if status is DeleteStatus.DELETED:
             log.info("purged", extra={"job_id": ids.text(job_id)})
             return Response(204)
@@ -108,29 +99,29 @@ class JobViews:
 
     async def retry(self, _: Request, job_id: JobId) -> Response:
         """POST /jobs/{id}/retry."""
-        [answer] = await self._calls.run(self._store.redrive([job_id]))
+        [answer] = await self.calls.run(self.store.redrive([job_id]))
         status = answer.status
         if status is RedriveStatus.REQUEUED and answer.job is not None:
             log.info("requeued", extra={"job_id": ids.text(job_id)})
-            return self._responses.accepted(answer.job, answer.ahead)
+            return self.responses.accepted(answer.job, answer.ahead)
         if status is RedriveStatus.NOT_RETRYABLE:
             raise Problem("not-retryable", "the job is neither Failed nor Canceled")
         if status is RedriveStatus.FULL:
-            raise self._responses.queue_full()
+            raise self.responses.queue_full()
         if status is RedriveStatus.CLOSED:
             raise endpoint_closed()
         raise gone() if status is RedriveStatus.GONE else job_not_found()
 
     async def list(self, request: Request) -> Response:
         """GET /jobs."""
-        if not self._config.may_list:
+        if not self.may_list:
             raise Problem("forbidden", "listing jobs is disabled for this endpoint")
         state, limit, cursor = queries.listing(queries.parse(request.query))
         try:
-            page = await self._calls.run(self._store.list(state, limit, cursor))
+            page = await self.calls.run(self.store.list(state, limit, cursor))
         except ValueError:
             raise queries.invalid_cursor() from None
-        items = [job_view.view(job, self._responses.location(job)) for job in page.jobs]
+        items = [job_view.view(job, self.responses.location(job)) for job in page.jobs]
         return Response(
             200,
             {"Content-Type": JSON, "Cache-Control": "no-store"},

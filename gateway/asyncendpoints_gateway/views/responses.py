@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -11,6 +12,8 @@ from asyncendpoints_core.jobs.states import State
 from asyncendpoints_gateway.http.headers import matches_etag
 from asyncendpoints_gateway.http.messages import JSON, Response
 from asyncendpoints_gateway.http.problems import Problem, job_not_found
+from asyncendpoints_gateway.intake.retry_after import Sampler
+from asyncendpoints_gateway.intake.store_policy import StorePolicy
 from asyncendpoints_gateway.views import job_view
 
 if TYPE_CHECKING:
@@ -18,9 +21,6 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.jobs.records import Job, Result
     from asyncendpoints_core.store.replies import Found
-    from asyncendpoints_gateway.config import GatewayConfig
-    from asyncendpoints_gateway.intake.retry_after import Sampler
-    from asyncendpoints_gateway.intake.store_policy import StorePolicy
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _CACHE: Final = "private, no-cache"
@@ -40,18 +40,20 @@ def gone() -> Problem:
     return Problem("job-gone", "the job has been removed after its retention or by a purge")
 
 
+@dataclass(frozen=True, slots=True)
 class JobResponses:
-    """Builds responses. `sampler` estimates their Retry-After; `policy` has the queue's limits."""
+    """Builds responses whose links begin with `base`.
 
-    def __init__(self, config: GatewayConfig, sampler: Sampler, policy: StorePolicy) -> None:
-        """Build responses for the endpoint of `config`."""
-        self._base = config.base
-        self._sampler = sampler
-        self._policy = policy
+    `sampler` estimates their Retry-After; `policy` has the queue's limits.
+    """
+
+    base: str
+    sampler: Sampler
+    policy: StorePolicy
 
     def location(self, job: Job) -> str:
         """Return a job's URL path."""
-        return f"{self._base}/jobs/{ids.text(job.id)}"
+        return f"{self.base}/jobs/{ids.text(job.id)}"
 
     def body(self, job: Job) -> bytes:
         """Return the job as JSON."""
@@ -71,7 +73,7 @@ class JobResponses:
         merged = {
             "Content-Type": JSON,
             "Location": here,
-            "Retry-After": self._sampler.retry_after(job, ahead, now),
+            "Retry-After": self.sampler.retry_after(job, ahead, now),
             **headers,
         }
         return merged, job_view.encode_job(job, here)
@@ -82,7 +84,7 @@ class JobResponses:
         tag = str(job.revision)
         headers = {"ETag": f'"{tag}"', "Cache-Control": _CACHE, "Vary": "Accept"}
         if not job.final:
-            headers["Retry-After"] = self._sampler.retry_after(job, found.ahead)
+            headers["Retry-After"] = self.sampler.retry_after(job, found.ahead)
         if if_none_match and matches_etag(if_none_match, tag):
             return Response(304, headers)
         headers["Content-Type"] = JSON
@@ -96,7 +98,7 @@ class JobResponses:
         if not job.final:
             headers = {
                 "Content-Type": JSON,
-                "Retry-After": self._sampler.retry_after(job, found.ahead),
+                "Retry-After": self.sampler.retry_after(job, found.ahead),
             }
             return Response(202, headers, self.body(job))
         if job.state is not State.COMPLETED:
@@ -114,9 +116,9 @@ class JobResponses:
 
     def queue_full(self) -> Problem:
         """Return the 429; its Retry-After estimates when the next job leaves the queue."""
-        estimate = self._sampler.estimate
+        estimate = self.sampler.estimate
         seconds = max(1, min(3_600, round(estimate.until_done(0) - estimate.run_seconds)))
-        policy = self._policy.current
+        policy = self.policy.current
         limits = f"{policy.max_depth} jobs or {policy.max_bytes} bytes"
         return Problem(
             "queue-full",

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from asyncendpoints_core.common.time_source import TimeSource
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_gateway.http.messages import Response
-from asyncendpoints_gateway.views.responses import existing
+from asyncendpoints_gateway.intake.long_poll import Hub
+from asyncendpoints_gateway.views.responses import JobResponses, existing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.jobs.records import Job
     from asyncendpoints_core.store.replies import Found
     from asyncendpoints_gateway.http.messages import Request
-    from asyncendpoints_gateway.intake.long_poll import Hub, Watch
-    from asyncendpoints_gateway.views.responses import JobResponses
+    from asyncendpoints_gateway.intake.long_poll import Watch
 
 COMMENT_SECONDS: Final = 15.0
 """Interval of comments on an idle stream, which keep proxies from closing it."""
@@ -33,31 +34,30 @@ HEADERS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
 class EventView:
     """GET /jobs/{id} for clients that prefer text/event-stream."""
 
-    def __init__(self, hub: Hub, responses: JobResponses, time: TimeSource) -> None:
-        """Stream the jobs that `hub` watches."""
-        self._hub = hub
-        self._responses = responses
-        self._time = time
+    hub: Hub
+    responses: JobResponses
+    time: TimeSource
 
     async def stream(self, request: Request, job_id: JobId) -> Response:
         """Return the stream; 204 when the client has seen the job's final state."""
-        job = existing(await self._hub.get(job_id))
+        job = existing(await self.hub.get(job_id))
         if job.final and request.headers.get("Last-Event-ID", "").strip() == str(job.revision):
             return Response(204)  # browsers then do not reconnect
         return Response(200, HEADERS, stream=self._events(request, job))
 
     async def _events(self, request: Request, job: Job) -> AsyncGenerator[bytes, None]:
         """Yield the job as it is, then an event for every change until it is final or removed."""
-        watch = None if job.final else self._hub.watch(job.id)
+        watch = None if job.final else self.hub.watch(job.id)
         yield self._event(job)
         if watch is None:
             if not job.final:
                 yield b"retry: %d\n\n" % RECONNECT_MS
             return
-        now = self._time.monotonic
+        now = self.time.monotonic
         written = now()
         sent = job.revision
         with watch:
@@ -71,17 +71,17 @@ class EventView:
                         sent, written = found.job.revision, now()
                     if found.job.final:
                         return
-                if self._hub.closing or request.client_gone():
+                if self.hub.closing or request.client_gone():
                     return
                 quiet = written + COMMENT_SECONDS - now()
                 if await watch.wait(quiet, request.client_gone):
-                    await self._time.sleep(max(0.0, written + GAP_SECONDS - now()))
+                    await self.time.sleep(max(0.0, written + GAP_SECONDS - now()))
                 else:
                     yield b": keep-alive\n\n"
                     written = now()  # and read again, in case a message was lost
 
     def _event(self, job: Job) -> bytes:
-        return b"id: %d\nevent: job\ndata: %b\n\n" % (job.revision, self._responses.body(job))
+        return b"id: %d\nevent: job\ndata: %b\n\n" % (job.revision, self.responses.body(job))
 
 
 async def _read(watch: Watch) -> Found | None:

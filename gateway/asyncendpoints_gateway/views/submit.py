@@ -4,37 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from asyncendpoints_core.common.time_source import TimeSource
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import Idempotency, NewJob, Priority
 from asyncendpoints_core.jobs.records import Request as StoredRequest
 from asyncendpoints_core.process.telemetry import parse_traceparent
-from asyncendpoints_core.store.replies import EnqueueStatus, Found
+from asyncendpoints_core.store.replies import Enqueued, EnqueueStatus, Found
 from asyncendpoints_gateway.http import headers as read
 from asyncendpoints_gateway.http.bodies import check_body, read_body
 from asyncendpoints_gateway.http.cors import with_headers
 from asyncendpoints_gateway.http.headers import submission_headers
 from asyncendpoints_gateway.http.problems import Problem, endpoint_closed, store_unavailable
-from asyncendpoints_gateway.views.responses import existing
+from asyncendpoints_gateway.intake.batcher import Batcher
+from asyncendpoints_gateway.intake.long_poll import Hub
+from asyncendpoints_gateway.intake.store_policy import StorePolicy
+from asyncendpoints_gateway.metrics import Metrics
+from asyncendpoints_gateway.views.responses import JobResponses, existing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.jobs.records import Job, Result
-    from asyncendpoints_core.store.replies import Enqueued
     from asyncendpoints_gateway.config import RouteConfig
     from asyncendpoints_gateway.http.headers import SubmissionHeaders
     from asyncendpoints_gateway.http.messages import Request, Response
-    from asyncendpoints_gateway.intake.batcher import Batcher
-    from asyncendpoints_gateway.intake.long_poll import Hub
-    from asyncendpoints_gateway.intake.store_policy import StorePolicy
-    from asyncendpoints_gateway.metrics import Metrics
-    from asyncendpoints_gateway.views.responses import JobResponses
 
     BeforeEnqueue = Callable[[], Awaitable[None]]
     ReadResult = Callable[[JobId], Awaitable[tuple[Found, Result | None]]]
@@ -48,32 +47,21 @@ _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _REPLAY: Final[Mapping[str, str]] = MappingProxyType({"Idempotent-Replayed": "true"})
 
 
+@dataclass(frozen=True, slots=True)
 class SubmitView:
     """Validates requests, enqueues them and answers 202, or with the result if a client waits.
 
     The fast path uses the parts (`new_job`, `accept`, `count_refusal`) without the rest.
     """
 
-    def __init__(
-        self,
-        max_body: int,
-        policy: StorePolicy,
-        enqueue: Batcher[NewJob, Enqueued],
-        hub: Hub,
-        read_result: ReadResult,
-        responses: JobResponses,
-        metrics: Metrics,
-        time: TimeSource,
-    ) -> None:
-        """Submit through `enqueue`; `hub` and `read_result` serve `Prefer: wait`."""
-        self._max_body = max_body
-        self._policy = policy
-        self._enqueue = enqueue
-        self._hub = hub
-        self._read_result = read_result
-        self._responses = responses
-        self._metrics = metrics
-        self._time = time
+    max_body: int
+    policy: StorePolicy
+    enqueue: Batcher[NewJob, Enqueued]
+    hub: Hub
+    read_result: ReadResult
+    responses: JobResponses
+    metrics: Metrics
+    time: TimeSource
 
     async def submit(
         self,
@@ -85,13 +73,13 @@ class SubmitView:
         """Answer a request to `route`. `before_enqueue` runs once the request is validated."""
         try:
             headers = submission_headers(request.headers, route.keep)
-            body = await read_body(request, headers.given, self._max_body)
+            body = await read_body(request, headers.given, self.max_body)
             new = self.new_job(
                 request.method, request.path, request.query, route, params, headers, body
             )
             if before_enqueue is not None:
                 await before_enqueue()
-            answer = await self._enqueue.request(new)
+            answer = await self.enqueue.request(new)
             job, extra = self.accept(route, answer)
         except (Problem, StoreUnavailable) as error:
             self.count_refusal(route, error)
@@ -100,7 +88,7 @@ class SubmitView:
             wait = read.prefer_wait(headers.given["prefer"])
             if wait is not None:
                 return await self._wait(request, Found(job, ahead=answer.ahead), wait, extra)
-        return self._responses.accepted(job, answer.ahead, extra)
+        return self.responses.accepted(job, answer.ahead, extra)
 
     def new_job(
         self,
@@ -132,10 +120,10 @@ class SubmitView:
                 priority = read.priority(value)
             idempotency = _idempotency(headers, stored)
         return NewJob(
-            ids.new(self._time.now_ms()),
+            ids.new(self.time.now_ms()),
             route.job,
             stored,
-            self._policy.max_attempts,
+            self.policy.max_attempts,
             priority,
             delay_ms,
             ttl_ms,
@@ -152,16 +140,16 @@ class SubmitView:
             if log.isEnabledFor(logging.DEBUG):
                 log.debug("accepted %s", job.name, extra={"job_id": ids.text(job.id)})
             if status is _CREATED:
-                self._metrics.submission(route.job, "created")
+                self.metrics.submission(route.job, "created")
                 return job, _NO_HEADERS
-            self._metrics.submission(route.job, "replayed")
+            self.metrics.submission(route.job, "replayed")
             return job, _REPLAY
         if status is EnqueueStatus.MISMATCH:
             raise Problem(
                 "idempotency-mismatch", "the key was used for a request with different content"
             )
         if status is EnqueueStatus.FULL:
-            raise self._responses.queue_full()
+            raise self.responses.queue_full()
         if status is EnqueueStatus.CLOSED:
             raise endpoint_closed()
         # The job of a replay was removed at this moment: sent again, it would be created.
@@ -170,9 +158,9 @@ class SubmitView:
     def count_refusal(self, route: RouteConfig, error: Exception) -> None:
         """Count a submission that did not become a job."""
         if isinstance(error, Problem):
-            self._metrics.submission(route.job, error.name)
+            self.metrics.submission(route.job, error.name)
         elif isinstance(error, StoreUnavailable):
-            self._metrics.submission(route.job, "store-unavailable")
+            self.metrics.submission(route.job, "store-unavailable")
 
     async def _wait(
         self, request: Request, found: Found, wait: int, extra: Mapping[str, str]
@@ -183,7 +171,7 @@ class SubmitView:
         try:
             if not job.final:
                 # The job is accepted: from here on the response is never an error.
-                latest, waited = await self._hub.wait(
+                latest, waited = await self.hub.wait(
                     job.id,
                     wait,
                     lambda read: read.job is None or read.job.final,
@@ -191,16 +179,16 @@ class SubmitView:
                 )
                 if latest.job is not None and not latest.job.final:
                     headers = applied if waited else extra
-                    return self._responses.accepted(latest.job, latest.ahead, headers)
-            found, result = await self._read_result(job.id)
+                    return self.responses.accepted(latest.job, latest.ahead, headers)
+            found, result = await self.read_result(job.id)
             if found.job is not None and not found.job.final:  # retried in the meantime
-                return self._responses.accepted(found.job, found.ahead, applied)
-            response = self._responses.result(found, result)
+                return self.responses.accepted(found.job, found.ahead, applied)
+            response = self.responses.result(found, result)
         except StoreUnavailable:
-            return self._responses.accepted(job, found.ahead, extra)
+            return self.responses.accepted(job, found.ahead, extra)
         except Problem as problem:
             response = problem.response()
-        return with_headers(response, {"Location": self._responses.location(job), **applied})
+        return with_headers(response, {"Location": self.responses.location(job), **applied})
 
 
 def _idempotency(headers: SubmissionHeaders, stored: StoredRequest) -> Idempotency | None:

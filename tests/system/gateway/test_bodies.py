@@ -1,0 +1,175 @@
+"""Request bodies: schemas, JSON, encodings, limits, 100-continue."""
+
+import asyncio
+import gzip
+import json
+import zlib
+from typing import Any
+
+import pytest
+
+from asyncendpoints_core.store.protocol import Store
+from support.http.fixtures import http_mode, site, store
+from support.http.gateway import JSON, Answer, Site, endpoint, serving
+
+__all__ = ["http_mode", "site", "store"]
+
+
+async def test_a_body_that_fits_the_schema(site: Site) -> None:
+    for content_type in ("application/json", "application/vnd.x+json; v=1", "APPLICATION/JSON"):
+        answer = await site.ask(
+            "POST", "/checked", data=b'{"a": 1}', headers={"Content-Type": content_type}
+        )
+        assert answer.status == 202, content_type
+
+
+async def test_a_schema_violation_names_the_pointer_and_never_the_value(site: Site) -> None:
+    problem = (await site.submit("/checked", {"a": "secret"})).problem("invalid-body", 422)
+    assert problem["errors"] == [{"pointer": "#/a", "detail": "must be of type integer"}]
+    problem = (await site.submit("/checked", {})).problem("invalid-body", 422)
+    assert problem["errors"] == [{"pointer": "#", "detail": 'must have property "a"'}]
+
+
+async def test_a_schema_takes_json_only(site: Site) -> None:
+    for headers in ({"Content-Type": "text/plain"}, {"Content-Type": "application/jsonx"}):
+        answer = await site.ask("POST", "/checked", data=b'{"a":1}', headers=headers)
+        answer.problem("unsupported-media-type", 415)
+    raw = await site.raw(
+        b"POST /checked HTTP/1.1\r\nHost: h\r\nContent-Length: 7\r\nConnection: close\r\n\r\n"
+        b'{"a":1}'
+    )
+    assert raw.startswith(b"HTTP/1.1 415 ")
+    assert b"requires Content-Type: application/json" in raw
+
+
+MALFORMED = [
+    b"{",
+    b"{} {}",
+    b'{"a": NaN}',
+    b'{"a": Infinity}',
+    b'{"a": "\\ud800"}',
+    b'{"a": "\xff"}',
+    b"\xef\xbb\xbf{}",
+    b"[" * 101 + b"]" * 101,
+    b"[" * 100_000,
+    b'{"a": 1e999}',
+]
+
+
+@pytest.mark.parametrize("body", MALFORMED, ids=range(len(MALFORMED)))
+@pytest.mark.parametrize("path", ["/checked", "/reports/7"])
+async def test_invalid_json_is_400(site: Site, path: str, body: bytes) -> None:
+    (await site.ask("POST", path, data=body, headers=JSON)).problem("malformed-body", 400)
+
+
+async def test_an_empty_body_is_refused_only_with_a_schema(site: Site) -> None:
+    (await site.ask("POST", "/checked", headers=JSON)).problem("malformed-body", 400)
+    assert (await site.ask("POST", "/reports/7", headers=JSON)).status == 202
+
+
+async def test_without_a_schema_any_body_is_accepted_unchanged(site: Site) -> None:
+    body = bytes(range(256))
+    await site.ask("POST", "/reports/7", data=body, headers={"Content-Type": "image/x"})
+    assert (await site.claim()).request.body == body
+
+
+def _compressed(coding: str, data: bytes) -> bytes:
+    if coding in {"gzip", "x-gzip", "GZIP"}:
+        return gzip.compress(data)
+    if coding == "bare":
+        compressor = zlib.compressobj(wbits=-15)
+        return compressor.compress(data) + compressor.flush()
+    return zlib.compress(data)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZIP", "deflate", "bare"])
+async def test_gzip_and_deflate_are_decoded(site: Site, coding: str) -> None:
+    body = json.dumps({"a": 1, "b": "x" * 5_000}).encode()
+    headers = {**JSON, "Content-Encoding": "deflate" if coding == "bare" else coding}
+    answer = await site.ask("POST", "/checked", data=_compressed(coding, body), headers=headers)
+    assert answer.status == 202
+    assert (await site.claim()).request.body == body
+
+
+async def test_gzip_of_several_members_and_in_chunks(site: Site) -> None:
+    whole = gzip.compress(b'{"a":') + gzip.compress(b"1}")
+
+    async def chunks() -> Any:
+        for index in range(0, len(whole), 3):
+            yield whole[index : index + 3]
+
+    answer = await site.ask(
+        "POST", "/checked", data=chunks(), headers={**JSON, "Content-Encoding": "gzip"}
+    )
+    assert answer.status == 202
+    assert (await site.claim()).request.body == b'{"a":1}'
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "compress", "gzip, gzip", "x", "gzip;q=1"])
+async def test_other_encodings_are_415(site: Site, coding: str) -> None:
+    answer = await site.ask("POST", "/reports/7", data=b"x", headers={"Content-Encoding": coding})
+    answer.problem("unsupported-media-type", 415)
+    assert answer.headers["Accept-Encoding"] == "gzip, deflate"
+
+
+async def test_identity_is_not_an_encoding(site: Site) -> None:
+    headers = {**JSON, "Content-Encoding": "identity"}
+    assert (await site.ask("POST", "/checked", data=b'{"a":1}', headers=headers)).status == 202
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("gzip", b"not gzip"),
+        ("gzip", gzip.compress(b"x" * 1_000)[:-9]),
+        ("gzip", gzip.compress(b"x") + b"tail"),
+        ("deflate", b"\x78\x9cnonsense"),
+        ("deflate", zlib.compress(b"x") + b"tail"),
+    ],
+)
+async def test_a_broken_encoding_is_400(site: Site, coding: str, body: bytes) -> None:
+    answer = await site.ask("POST", "/reports/7", data=body, headers={"Content-Encoding": coding})
+    answer.problem("malformed-body", 400)
+
+
+async def test_the_limit_is_on_decoded_bytes(store: Store) -> None:
+    described = endpoint(gateway={"maxBodyBytes": 1_000})
+    async with serving(store, described) as site:
+
+        async def send(data: Any, **headers: str) -> Answer:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            return await site.ask("POST", "/reports/7", data=data, headers=named)
+
+        assert (await send(b"x" * 1_000)).status == 202
+        (await send(b"x" * 1_001)).problem("body-too-large", 413)
+        for coding in ("gzip", "deflate"):
+            fits = _compressed(coding, b"x" * 1_000)
+            assert (await send(fits, Content_Encoding=coding)).status == 202
+            bomb = _compressed(coding, b"x" * 50_000_000)
+            (await send(bomb, Content_Encoding=coding)).problem("body-too-large", 413)
+
+        async def chunked() -> Any:
+            for _ in range(11):
+                yield b"x" * 100
+
+        (await send(chunked())).problem("body-too-large", 413)
+
+
+async def test_a_body_that_is_announced_too_large_is_refused_unread(site: Site) -> None:
+    raw = await site.raw(
+        b"POST /reports/7 HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999\r\n\r\n"
+    )
+    assert raw.startswith(b"HTTP/1.1 413 ")
+    assert b"problem:body-too-large" in raw
+
+
+async def test_expect_100_continue(site: Site) -> None:
+    head = b"POST /reports/7 HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nConnection: close\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+    writer.write(head + b"Content-Length: 2\r\n\r\n")
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(b"ab")
+    assert (await reader.read()).startswith(b"HTTP/1.1 202 ")
+    writer.close()
+    refused = await site.raw(head + b"Content-Length: 999999999\r\n\r\n")
+    assert refused.startswith(b"HTTP/1.1 413 ")

@@ -1,4 +1,4 @@
-"""HTTP in, `202 Accepted` out: turns requests into jobs and answers questions about them."""
+"""The HTTP gateway: turns requests into jobs, and reports their state and results."""
 
 from typing import TYPE_CHECKING
 

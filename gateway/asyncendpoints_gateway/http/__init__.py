@@ -1,1 +1,1 @@
-"""HTTP as the gateway reads and writes it: headers, bodies, tokens, CORS, queries, problems."""
+"""HTTP without a server: messages, headers, bodies, tokens, CORS, queries, problems, router."""

@@ -1,1 +1,1 @@
-"""The gateway behind a server: routing, its own port, and inside an aiohttp application."""
+"""The gateway on aiohttp: as a server of its own, and inside an application."""

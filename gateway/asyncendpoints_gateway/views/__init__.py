@@ -1,1 +1,1 @@
-"""The views: each takes a request of our own and returns an answer of our own."""
+"""The views: each takes an http.messages.Request and returns a Response."""

@@ -1,1 +1,1 @@
-"""The fast path for plain submissions, and all that leans on the internals of aiohttp."""
+"""The fast path for plain submissions: all code that relies on internals of aiohttp."""

@@ -18,7 +18,7 @@ from typing import Any, cast
 import aiohttp
 from aiohttp import web
 
-from asyncendpoints_cli.run.service import Service
+from asyncendpoints_cli.run.endpoint_service import EndpointService
 from asyncendpoints_core import manifest
 from asyncendpoints_core.manifest import Loaded
 from asyncendpoints_core.process.settings import Settings
@@ -236,7 +236,7 @@ async def play(watched: list[Watched], loaded: Loaded) -> list[str]:
     """Serve, submit and follow the jobs; return every unexpected outcome."""
     screen = Screen(watched)
     settings = Settings(http_port=0, admin_port=0, log_level="error")
-    service = Service(loaded, settings, 0, lambda: None, screen.scaled)
+    service = EndpointService(loaded, settings, 0, lambda: None, screen.scaled)
     await service.start()
     try:
         screen.note(f"{service.name} ready at {service.url}")

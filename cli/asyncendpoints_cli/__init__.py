@@ -2,4 +2,4 @@
 
 from asyncendpoints_cli.early import end_on_sigterm
 
-end_on_sigterm()  # here, because the rest of the program takes a second to import
+end_on_sigterm()  # first of all: importing the rest takes a second

@@ -1,4 +1,4 @@
-"""SIGTERM for the first process of a container, before anything is there that could drain."""
+"""Handling of SIGTERM in the first process of a container, before a role has started."""
 
 import os
 import signal
@@ -8,11 +8,11 @@ FIRST = 1
 
 
 def end_on_sigterm() -> None:
-    """Let SIGTERM end this process at once, until a role says what it means.
+    """Exit immediately on SIGTERM, until a role installs its own handler.
 
-    The kernel keeps signals that nobody handles from the first process of a container. One that
-    comes while the program is still being imported would be lost, and the pod stay until the
-    kubelet's patience is over. There is nothing to drain yet.
+    The kernel does not deliver unhandled signals to the first process of a container. A SIGTERM
+    while the program is still being imported would be lost, and the pod would stay until its grace
+    period is over.
     """
     first = os.getpid() == FIRST and threading.current_thread() is threading.main_thread()
     if first and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:

@@ -1,4 +1,4 @@
-"""Reading the files of a command line: endpoints, or every fault on stderr."""
+"""Loads the endpoint files of a command line, with all faults on stderr."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def show(faults: Sequence[Fault]) -> None:
-    """Write each fault as one line to stderr."""
+    """Write each fault to stderr, one per line."""
     for fault in faults:
         sys.stderr.write(fault.render() + "\n")
 
 
 def load_all(files: Sequence[str | Path]) -> tuple[Loaded, ...]:
-    """Load every endpoint of the files; with any fault, show them all and raise UsageError."""
+    """Load every endpoint of the files; on faults, show all of them and raise UsageError."""
     found = manifest.load(files)
     if found.faults:
         show(found.faults)
@@ -35,11 +35,11 @@ def load_all(files: Sequence[str | Path]) -> tuple[Loaded, ...]:
 def load_one(file: Path | None) -> Loaded:
     """Load the one endpoint that a gateway or worker serves."""
     if file is None:
-        raise UsageError("which endpoint? give --endpoint FILE or $ASYNCENDPOINTS_ENDPOINT_FILE")
+        raise UsageError("no endpoint: set --endpoint FILE or $ASYNCENDPOINTS_ENDPOINT_FILE")
     loaded = load_all([file])
     if len(loaded) != 1:
         names = ", ".join(item.endpoint.name for item in loaded)
-        raise UsageError(f"{file}: holds {len(loaded)} endpoints ({names}), and one is served")
+        raise UsageError(f"{file}: must contain one endpoint, but has {len(loaded)} ({names})")
     return loaded[0]
 
 

@@ -1,7 +1,7 @@
-"""The command line as data: every command, its options and its examples.
+"""The command line as data: the commands with their options and examples.
 
-Options that are settings come from `asyncendpoints_core.process.settings`, so that a flag, its
-variable and its description exist once. docs/cli.md is generated from here.
+Options that are settings come from `asyncendpoints_core.process.settings`, which defines flag,
+variable and description once. docs/cli.md is generated from this module.
 """
 
 import argparse
@@ -21,7 +21,7 @@ WIDTH: Final = 78
 
 @dataclass(frozen=True)
 class Command:
-    """One command: what it is for, what its own arguments are, and how it is used."""
+    """One command: its description, arguments and examples."""
 
     name: str
     summary: str
@@ -42,48 +42,48 @@ FILES: Final = _argument(
 KUBECONFIG: Final = _argument(
     "--kubeconfig",
     metavar="PATH",
-    help="the cluster's kubeconfig; default: that of the pod this runs in, else $KUBECONFIG, else "
+    help="kubeconfig file; default: the service account if run in a pod, else $KUBECONFIG, else "
     "~/.kube/config",
 )
-CONTEXT: Final = _argument("--context", metavar="NAME", help="context of the kubeconfig to use")
+CONTEXT: Final = _argument("--context", metavar="NAME", help="context in the kubeconfig file")
 
 COMMANDS: Final = (
     Command(
         name="run",
-        summary="serve endpoints on this machine: gateway, workers, everything",
-        description="Serves every endpoint of the files on this machine: an HTTP gateway, and "
-        "workers scaled between minReplicas and maxReplicas by the jobs that wait and run.",
+        summary="serve endpoints on this machine, with gateway and workers",
+        description="Serves the endpoints in the files on this machine: an HTTP gateway, and "
+        "workers that are scaled between minReplicas and maxReplicas by the number of jobs.",
         arguments=(FILES,),
         settings="run",
         examples=(
             ("asyncendpoints run endpoint.yaml", "everything in this process, jobs in memory"),
             (
                 "asyncendpoints run endpoint.yaml --redis redis://127.0.0.1:6379/0",
-                "jobs in Redis, workers as processes of their own",
+                "jobs in Redis, workers in separate processes",
             ),
-            ("asyncendpoints run *.yaml --port 0 --reload", "several, on free ports, reloading"),
+            ("asyncendpoints run *.yaml --port 0 --reload", "several, on free ports, with reload"),
             (
                 "asyncendpoints run node.yaml --http-target http://127.0.0.1:3000/jobs",
-                "handlers in another language, behind HTTP",
+                "handlers in another language, called over HTTP",
             ),
         ),
         notes=(
-            "Each endpoint has a port of its own (--port, the next, …) and one line on stdout when "
-            "it is ready; logs are on stderr. The module of worker.handlers is looked for in the "
-            "folder of its file.",
-            "Ctrl-C lets running jobs finish; a second one ends them. Without --redis the jobs are "
-            "in memory, and what is not finished is gone when the process ends.",
-            "At least one worker stays, unless spec.replicas is 0 or spec.suspend is true.",
-            "With --reload the files are watched, and every Python file in their folders: changed "
-            "code and resources count within seconds, endpoints that were added are served, those "
-            "that were taken out are ended. A file with a fault changes nothing.",
+            "Each endpoint gets its own port, counted up from --port, and prints one line on "
+            "stdout when it is ready; logs go to stderr. The module in worker.handlers is imported "
+            "from the directory of the resource's file.",
+            "Ctrl-C lets running jobs finish; a second Ctrl-C aborts them. Without --redis, jobs "
+            "are kept in memory, and unfinished ones are lost when the process exits.",
+            "At least one worker is kept, unless spec.replicas is 0 or spec.suspend is true.",
+            "With --reload, the files and all Python files in their directories are watched: "
+            "changed code and resources are applied within seconds, added endpoints are served, "
+            "and removed ones are stopped. A change with a fault is not applied.",
         ),
     ),
     Command(
         name="gateway",
-        summary="serve one endpoint's HTTP side",
-        description="Serves the HTTP side of one endpoint: it answers 202, and tells how jobs are "
-        "doing. It runs no jobs; `asyncendpoints worker` does.",
+        summary="run the HTTP gateway of one endpoint",
+        description="Runs the HTTP gateway of one endpoint: it accepts requests with 202 and "
+        "reports the state of jobs. Jobs are run by `asyncendpoints worker`.",
         settings="gateway",
         examples=(
             (
@@ -98,17 +98,17 @@ COMMANDS: Final = (
     ),
     Command(
         name="worker",
-        summary="run one endpoint's jobs",
-        description="Runs the jobs of one endpoint until it is told to end: SIGTERM lets running "
-        "jobs finish and hands back the rest.",
+        summary="run the jobs of one endpoint",
+        description="Runs the jobs of one endpoint until SIGTERM; then running jobs finish within "
+        "the drain time, and others are released.",
         settings="worker",
         arguments=(
-            # Given by `run` to the workers it starts: they drain when it ends, however it ends,
-            # and find the handlers beside the user's file rather than the copy they are given.
-            # One of them only looks whether every route has a handler.
-            _argument("--end-with", type=int, metavar="FD", help=argparse.SUPPRESS),
+            # Used by `run` for its workers: they drain at the end of file on the death pipe, import
+            # the handlers from the folder of the user's file instead of its copy, and write their
+            # metrics to a file. --check only checks that every route has a handler.
+            _argument("--death-pipe", type=int, metavar="FD", help=argparse.SUPPRESS),
             _argument("--folder", metavar="DIR", help=argparse.SUPPRESS),
-            _argument("--figures", metavar="FILE", help=argparse.SUPPRESS),
+            _argument("--metrics-file", metavar="FILE", help=argparse.SUPPRESS),
             _argument("--check", action="store_true", help=argparse.SUPPRESS),
         ),
         examples=(
@@ -124,43 +124,42 @@ COMMANDS: Final = (
     ),
     Command(
         name="operator",
-        summary="make AsyncEndpoint resources of a cluster real",
-        description="Watches the AsyncEndpoint resources of a Kubernetes cluster and keeps their "
-        "gateways and workers. Needs: pip install 'asyncendpoints[operator]'.",
+        summary="run the Kubernetes operator",
+        description="Watches the AsyncEndpoint resources of a Kubernetes cluster and manages their "
+        "gateways and workers. Requires: pip install 'asyncendpoints[operator]'.",
         settings="operator",
         arguments=(KUBECONFIG, CONTEXT),
         examples=(
             ("asyncendpoints operator", "in a pod, as the chart starts it"),
             (
                 "asyncendpoints operator --kubeconfig ~/.kube/config",
-                "from a laptop; it takes part in the same leader election",
+                "on another machine, in the same leader election",
             ),
         ),
     ),
     Command(
         name="validate",
-        summary="say everything that is wrong with files",
+        summary="check files for faults",
         description="Checks files without running anything and prints every fault with its file, "
-        "line, column and field. Exit status 0: all is well; 2: it is not.",
+        "line, column and field. Exit status 0: the files are valid; 2: they are not.",
         arguments=(
             FILES,
             _argument(
                 "--cluster",
                 action="store_true",
-                help="check what a cluster asks for as well, such as worker.image",
+                help="also check the requirements of a cluster, such as worker.image",
             ),
         ),
         examples=(
             ("asyncendpoints validate endpoint.yaml", ""),
-            ("asyncendpoints validate --cluster deploy/*.yaml", "as `kubectl apply` would"),
+            ("asyncendpoints validate --cluster deploy/*.yaml", "as for `kubectl apply`"),
         ),
     ),
     Command(
         name="unpin",
-        summary="give a scaled resource of a cluster back to autoscaling",
-        description="Removes spec.replicas, which `kubectl scale` has written, from an "
-        "AsyncEndpoint, so that it is scaled by its jobs again. "
-        "Needs: pip install 'asyncendpoints[operator]'.",
+        summary="resume autoscaling of an AsyncEndpoint in a cluster",
+        description="Removes spec.replicas, which `kubectl scale` sets, from an AsyncEndpoint, so "
+        "that autoscaling resumes. Requires: pip install 'asyncendpoints[operator]'.",
         arguments=(
             _argument("name", metavar="NAME", help="name of the AsyncEndpoint"),
             _argument(
@@ -168,65 +167,72 @@ COMMANDS: Final = (
                 "--namespace",
                 default=None,
                 metavar="NAME",
-                help="its namespace; default: that of the context",
+                help="namespace of the AsyncEndpoint; default: that of the context",
             ),
             KUBECONFIG,
             CONTEXT,
         ),
         examples=(
             ("kubectl scale aep/reports --replicas=3", "pins it at 3"),
-            ("asyncendpoints unpin reports", "lets it scale by its jobs again"),
+            ("asyncendpoints unpin reports", "resumes autoscaling"),
         ),
     ),
 )
 
 
 class Parser(argparse.ArgumentParser):
-    """An argparse parser that ends with UsageError instead of a usage text and an exit."""
+    """An argparse parser that raises UsageError instead of printing its usage and exiting."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.known_options: list[str] = []
+        super().__init__(*args, **options)
+
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        """Add an argument as argparse does; its options are suggested for unknown ones."""
+        action = super().add_argument(*names, **options)
+        self.known_options += action.option_strings
+        return action
 
     def error(self, message: str) -> NoReturn:
-        """Raise what `main` prints as one line; `message` is argparse's."""
-        raise UsageError(f"{self._mended(message)} (see {self.prog} --help)")
-
-    def _mended(self, message: str) -> str:
-        """Say in our words what argparse found, with what was probably meant."""
-        if wrong := re.match(r"unrecognized arguments: (\S+)", message):
-            name = wrong[1].partition("=")[0]
-            if not name.startswith("-"):
-                return f"what is {name!r} for?"
-            known = [option for action in self._actions for option in action.option_strings]
-            return f"there is no option {name}{_guess(name, known)}"
+        """Raise UsageError with argparse's message and where to find help."""
         if wrong := re.match(r"argument COMMAND: invalid choice: '(.*?)'", message):
-            return f"there is no command {wrong[1]}{_guess(wrong[1], [c.name for c in COMMANDS])}"
-        return message
+            hint = _suggestion(wrong[1], [command.name for command in COMMANDS])
+            message = f"unknown command {wrong[1]}{hint}"
+        raise UsageError(f"{message} (see {self.prog} --help)")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse; options nobody knows are the command's fault to report, not the program's."""
+        """Parse; unknown arguments are reported by the parser of the command."""
         parsed, rest = self.parse_known_args(args, namespace)
         if rest:
-            getattr(parsed, "parser", self).error(f"unrecognized arguments: {' '.join(rest)}")
+            getattr(parsed, "parser", self).reject(rest[0].partition("=")[0])
         return parsed
 
+    def reject(self, name: str) -> NoReturn:
+        """Raise UsageError for an unknown argument, with a suggestion for an option."""
+        if not name.startswith("-"):
+            self.error(f"unexpected argument {name!r}")
+        self.error(f"unknown option {name}{_suggestion(name, self.known_options)}")
 
-def _guess(wrong: str, known: list[str]) -> str:
+
+def _suggestion(wrong: str, known: list[str]) -> str:
     close = difflib.get_close_matches(wrong, known, 1)
     return f"; did you mean {close[0]}?" if close else ""
 
 
 def build() -> Parser:
-    """Return the parser of the whole command line; it sets `command` and `parser`."""
+    """Return the parser of the command line; it sets `command` and `parser`."""
     parser = Parser(
         prog=PROG,
-        description="HTTP requests answered 202 at once, and done as jobs by workers that scale.",
+        description="Accepts HTTP requests with 202 and runs them as jobs on autoscaled workers.",
         epilog=_epilog(
             (
-                ("asyncendpoints run endpoint.yaml", "serve it here, jobs in memory"),
-                ("asyncendpoints validate endpoint.yaml", "say what is wrong with it"),
-                ("asyncendpoints COMMAND --help", "more about one command"),
+                ("asyncendpoints run endpoint.yaml", "serve it locally, jobs in memory"),
+                ("asyncendpoints validate endpoint.yaml", "check it for faults"),
+                ("asyncendpoints COMMAND --help", "help for one command"),
             ),
             (
-                "Exit status: 0 drained, 1 runtime failure (a port, Redis), 2 a bad file, option, "
-                "module or handler, 130 ended by a second Ctrl-C.",
+                "Exit status: 0 drained, 1 runtime failure (a port, Redis), 2 an invalid file, "
+                "option, module or handler, 130 aborted by a second Ctrl-C.",
             ),
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -273,7 +279,7 @@ def _add_setting(parser: argparse.ArgumentParser, setting: Setting) -> None:
 
 
 def metavar(kind: str, flag: str) -> str:
-    """Return what stands for a setting's value in help and docs."""
+    """Return the placeholder of a setting's value in help and docs."""
     by_kind = {"number": "PORT", "path": "FILE", "url": "URL", "choice": "LEVEL"}
     return by_kind.get(kind, flag.removeprefix("--").upper())
 

@@ -1,4 +1,4 @@
-"""What gateway, worker and run share before they start: settings, logging, a Redis."""
+"""The common startup of gateway, worker and run: settings, logging, the URL of Redis."""
 
 from __future__ import annotations
 
@@ -14,13 +14,9 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.process.settings import Settings
 
-NEEDS_REDIS = (
-    "needs a Redis: --redis URL, $ASYNCENDPOINTS_REDIS_URL or $ASYNCENDPOINTS_REDIS_URL_FILE"
-)
-
 
 def read_settings(options: Namespace) -> Settings:
-    """Read the settings (flag > variable > default) and set the logs up; raises UsageError."""
+    """Read the settings (flag > variable > default) and configure logging; raises UsageError."""
     flags = {one.name: getattr(options, one.name, None) for one in settings.all_settings()}
     found = settings.load(flags)
     configure_logging(found.log_level, found.log_format)
@@ -28,9 +24,12 @@ def read_settings(options: Namespace) -> Settings:
 
 
 def require_redis(found: Settings, role: str) -> Callable[[], str]:
-    """Return what gives the URL of Redis; UsageError when there is none to give."""
+    """Return the function that returns the URL of Redis; raises UsageError if it is not set."""
     source = found.redis_source()
     if source is None:
-        raise UsageError(f"a {role} {NEEDS_REDIS}")
+        raise UsageError(
+            f"a {role} needs Redis: set --redis URL, $ASYNCENDPOINTS_REDIS_URL or "
+            "$ASYNCENDPOINTS_REDIS_URL_FILE"
+        )
     source()
     return source

@@ -1,4 +1,4 @@
-"""`asyncendpoints gateway`: one endpoint's HTTP side, on Redis."""
+"""`asyncendpoints gateway`: the HTTP gateway of one endpoint, on Redis."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def execute(options: Namespace) -> int:
 
 
 async def _run(loaded: Loaded, settings: Settings, source: Callable[[], str]) -> int:
-    """Serve; a Redis that cannot be reached now may come back, so that is waited out."""
+    """Serve; if Redis is unreachable, wait until it is available."""
     stopping, loop = asyncio.Event(), asyncio.get_running_loop()
     interrupts = 0
 
@@ -52,7 +52,7 @@ async def _run(loaded: Loaded, settings: Settings, source: Callable[[], str]) ->
             stopping=stopping,
             folder=loaded.file.resolve().parent,
             announce=_announce,
-            # Where there is no operator to write what the resource says into the store.
+            # Without an operator, the gateway writes the resource's policy into the store.
             owns_policy=settings.installation_id == Settings().installation_id,
         )
     )

@@ -1,4 +1,4 @@
-"""`asyncendpoints operator`: starts the operator, if its extra is installed."""
+"""`asyncendpoints operator`: runs the operator, if its extra is installed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def execute(options: Namespace) -> int:
-    """Run the operator until SIGTERM or Ctrl-C; `options.settings` are what it reads."""
+    """Run the operator until SIGTERM or Ctrl-C, with `options.settings`."""
     options.settings = read_settings(options)
     with operator_extra():
         from asyncendpoints_operator.main.operator import run

@@ -1,4 +1,4 @@
-"""`asyncendpoints run`: reads what it is to serve, and serves it."""
+"""`asyncendpoints run`: serves endpoints on this machine."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def execute(options: Namespace) -> int:
-    """Serve until SIGTERM or Ctrl-C; a second Ctrl-C ends at once."""
+    """Serve until SIGTERM or Ctrl-C; a second Ctrl-C exits immediately."""
     settings = read_settings(options)
     loaded = load_all(options.files)
     check(loaded, settings)
-    # Servers and stores take a while to import; a fault in a file is told before that.
-    from asyncendpoints_cli.run.serving import serve
+    # Imported after the checks: servers and stores are slow to import.
+    from asyncendpoints_cli.run.runner import serve
 
     return serve(loaded, options.files, settings)

@@ -1,4 +1,4 @@
-"""`asyncendpoints unpin`: gives a scaled resource back to autoscaling."""
+"""`asyncendpoints unpin`: removes spec.replicas, so that autoscaling resumes."""
 
 from __future__ import annotations
 

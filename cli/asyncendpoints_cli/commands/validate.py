@@ -1,4 +1,4 @@
-"""`asyncendpoints validate`: every fault of files, with file, line, column and field."""
+"""`asyncendpoints validate`: reports all faults in files, with line, column and field."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def execute(options: Namespace) -> int:
-    """Check the files; 0 when nothing is wrong with them, 2 otherwise."""
+    """Check the files; return 0 if they are valid, else 2."""
     found = manifest.load(options.files, cluster=options.cluster)
     show(found.faults)
     if found.faults:

@@ -29,17 +29,17 @@ def execute(options: Namespace) -> int:
     loaded = load_one(settings.endpoint_file)
     require_redis(settings, "worker")
     folder = Path(options.folder) if options.folder else loaded.file.resolve().parent
-    if options.end_with is not None:
-        _end_with(options.end_with)
+    if options.death_pipe is not None:
+        _drain_at_end_of(options.death_pipe)
     if options.check:
         load_handlers(loaded.endpoint, folder)
         return 0
-    publish = _keep_in(Path(options.figures)) if options.figures else None
+    publish = _write_to(Path(options.metrics_file)) if options.metrics_file else None
     return run_supervisor(loaded.endpoint, settings, folders=[folder], publish_metrics=publish)
 
 
-def _end_with(descriptor: int) -> None:
-    """Drain when the other end of a pipe closes: `run` has ended, whatever ended it."""
+def _drain_at_end_of(descriptor: int) -> None:
+    """Drain when the other end of a pipe is closed: `run` has exited, or was killed."""
     os.set_inheritable(descriptor, False)
 
     def watch() -> None:
@@ -47,16 +47,16 @@ def _end_with(descriptor: int) -> None:
             pass
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=watch, name="end-with", daemon=True).start()
+    threading.Thread(target=watch, name="death-pipe", daemon=True).start()
 
 
-def _keep_in(file: Path) -> Callable[[Snapshot], None]:
-    """Keep the latest figures in a file that `run` reads at each scrape."""
-    fresh = file.with_suffix(".new")
+def _write_to(file: Path) -> Callable[[Snapshot], None]:
+    """Return a function that writes metrics to a file, which `run` reads at each scrape."""
+    new = file.with_suffix(".new")
 
-    def keep(snapshot: Snapshot) -> None:
-        with contextlib.suppress(OSError):  # `run` is gone, and its folder: nobody reads them
-            fresh.write_bytes(msgspec.msgpack.encode(snapshot))
-            fresh.replace(file)
+    def write(snapshot: Snapshot) -> None:
+        with contextlib.suppress(OSError):  # `run` has exited and removed the folder
+            new.write_bytes(msgspec.msgpack.encode(snapshot))
+            new.replace(file)
 
-    return keep
+    return write

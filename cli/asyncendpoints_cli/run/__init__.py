@@ -1,1 +1,1 @@
-"""`asyncendpoints run`: gateways, workers that scale, recovery and sweep, on one machine."""
+"""`asyncendpoints run`: gateways, autoscaled workers, recovery and cleanup on one machine."""

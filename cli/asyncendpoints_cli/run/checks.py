@@ -1,4 +1,4 @@
-"""What `asyncendpoints run` cannot serve together, at its start and at a reload."""
+"""Checks at the start and on a reload that `asyncendpoints run` can serve its endpoints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LAST_PORT: Final = 65_535
 
 
 def check(loaded: Sequence[Loaded], settings: Settings) -> None:
-    """Refuse, before anything starts, what cannot be served together. Raises UsageError."""
+    """Check, before anything starts, that the endpoints can be served. Raises UsageError."""
     source = settings.redis_source()
     if source is not None:
         source()
@@ -30,23 +30,22 @@ def check(loaded: Sequence[Loaded], settings: Settings) -> None:
                 )
     if settings.http_port and settings.http_port + len(loaded) - 1 > LAST_PORT:
         raise UsageError(f"--port: {len(loaded)} endpoints need ports up to {LAST_PORT}")
-    _refuse_namesakes(loaded)
+    _check_module_names(loaded)
 
 
-def _refuse_namesakes(loaded: Sequence[Loaded]) -> None:
-    """Refuse modules of one name in the folders of two files: one process could import only one
-    of them. Nothing is imported here, and workers of their own are held to the same.
+def _check_module_names(loaded: Sequence[Loaded]) -> None:
+    """Check that no two files have a module of the same name: one process imports only one of them.
+
+    This does not import anything, and applies to worker processes as well.
     """
     seen: dict[str, str] = {}
     for item in loaded:
         top = (item.endpoint.spec.worker.handlers or "").partition(".")[0]
         spec = PathFinder.find_spec(top, [str(item.file.resolve().parent)]) if top else None
-        if spec is None:  # none at all, or one that is installed: the import tells
+        if spec is None:  # not in that folder: the import reports it if it does not exist at all
             continue
-        [place] = spec.submodule_search_locations or [spec.origin or top]
-        here = str(Path(place).resolve())
-        there = seen.setdefault(top, here)
-        if there != here:
-            raise UsageError(
-                f'two modules are called "{top}": {there} and {here}; rename one of them'
-            )
+        [origin] = spec.submodule_search_locations or [spec.origin or top]
+        path = str(Path(origin).resolve())
+        first = seen.setdefault(top, path)
+        if first != path:
+            raise UsageError(f'two modules are named "{top}": {first} and {path}; rename one')

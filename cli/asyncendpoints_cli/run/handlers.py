@@ -1,4 +1,4 @@
-"""Loading an endpoint's handlers as `run` does: every route must have one."""
+"""Loads the handlers of an endpoint for `run`: every route must have one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def load_handlers(endpoint: AsyncEndpoint, folder: Path) -> Registry | None:
-    """Import the handlers of `endpoint`, looking in `folder` first; None in HTTP mode.
+    """Import the handlers of `endpoint`, from `folder` first; None in HTTP mode.
 
-    Raises UsageError for what cannot be imported or called, and for a route without a handler. (In
-    a cluster another version of the workers may have it; here nobody else will.)
+    Raises UsageError if they cannot be imported or called, and for a route without a handler. (In
+    a cluster, workers of another version may have it.)
     """
     module = endpoint.spec.worker.handlers
     if module is None:

@@ -1,4 +1,4 @@
-"""What scaling did, as Prometheus metrics on the admin port of `run`."""
+"""Prometheus metrics of scaling decisions, on the admin port of `run`."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ if TYPE_CHECKING:
 
 
 class ScalingMetrics(Collector):
-    """Counts the decisions of one endpoint's scaler and shows the last."""
+    """Counts the scaling decisions of one endpoint and shows the last."""
 
     def __init__(self) -> None:
-        """Begin at nothing."""
         self._last: Decision | None = None
         self._count: dict[str, int] = {}
 
-    def seen(self, decision: Decision) -> None:
-        """Take a decision in."""
+    def count(self, decision: Decision) -> None:
+        """Count a decision."""
         self._last = decision
         self._count[decision.reason] = self._count.get(decision.reason, 0) + 1
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
         decisions = CounterMetricFamily(
-            "asyncendpoints_scaling_decisions", "Decisions on scaling.", labels=("reason",)
+            "asyncendpoints_scaling_decisions", "Scaling decisions.", labels=("reason",)
         )
         for reason, count in self._count.items():
             decisions.add_metric((reason,), count)
@@ -39,9 +38,9 @@ class ScalingMetrics(Collector):
         if self._last is None:
             return
         for name, text, value in (
-            ("demand", "Jobs that wait, run or fall due soon.", self._last.demand),
-            ("wanted", "Workers that this demand is worth.", self._last.want),
-            ("replicas", "Workers that were decided on.", self._last.replicas),
+            ("demand", "Jobs that are queued, running or due soon.", self._last.demand),
+            ("wanted", "Workers needed for the demand.", self._last.want),
+            ("replicas", "Workers decided on.", self._last.replicas),
         ):
             gauge = GaugeMetricFamily(f"asyncendpoints_scaling_{name}", text)
             gauge.add_metric((), value)

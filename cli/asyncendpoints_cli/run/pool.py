@@ -1,4 +1,4 @@
-"""What the scaler asks of a pool of workers, and the pool inside this process."""
+"""The interface of a pool of workers, and the pool of workers inside this process."""
 
 from __future__ import annotations
 
@@ -24,42 +24,50 @@ if TYPE_CHECKING:
 log = logging.getLogger("asyncendpoints.run")
 
 STARTUP_MS: Final = 100
-"""How long a worker in this process takes to start."""
+"""Startup time of a worker in this process."""
 
 
 class Pool(Protocol):
-    """The workers of one endpoint. Each has a name and one or more worker ids in the store."""
+    """The workers of one endpoint. Each has a name, and one or more worker ids in the store."""
 
     size: int
     startup_ms: int
 
     def view(self, states: Sequence[WorkerState], now_ms: int) -> tuple[Worker, ...]:
-        """Return every worker that is not ending, as the scaling decision sees it."""
+        """Return every worker that is not stopping, as input of the scaling decision."""
         ...
 
     def concurrency(self, states: Sequence[WorkerState]) -> int:
-        """Return how many jobs one worker runs at a time, 0 while that is not known."""
+        """Return how many jobs one worker runs concurrently, 0 if not known yet."""
         ...
 
     def ids(self, names: Iterable[str], states: Sequence[WorkerState]) -> list[str]:
-        """Return the store's ids of workers by their names."""
+        """Return the store's ids of the named workers."""
         ...
 
     async def resize(self, size: int, victims: Sequence[str]) -> None:
-        """Start workers, or end as many; those among `victims` that hold nothing go first."""
+        """Start or stop workers; idle ones among `victims` are stopped first."""
         ...
 
     async def stop(self, drain_seconds: float) -> int:
-        """End every worker: what runs may finish for `drain_seconds`; return what would not end."""
+        """Stop all workers after draining; return how many jobs or workers did not finish."""
         ...
 
     def kill(self) -> None:
-        """End every worker now, during a `stop` that takes too long."""
+        """Stop all workers immediately, during a `stop` that takes too long."""
         ...
 
-    def figures(self) -> Snapshot:
-        """Return what all its workers counted, those that have ended included."""
+    def metrics(self) -> Snapshot:
+        """Return the metrics of all workers, including stopped ones."""
         ...
+
+
+def total_of(snapshots: Iterable[Snapshot]) -> Snapshot:
+    """Return the sum of metrics."""
+    total = Snapshot({}, {}, {})
+    for snapshot in snapshots:
+        add(total, snapshot)
+    return total
 
 
 class LocalPool:
@@ -72,8 +80,8 @@ class LocalPool:
         make: Callable[[], LocalWorker],
         refused: Callable[[UsageError], None],
     ) -> None:
-        """Begin without a worker. `make` makes one, ready to be started; `refused` is told of
-        start-up functions that fail in the first.
+        """Start without workers. `make` returns a worker to be started; `refused` is called with
+        the error of a startup function that fails in the first.
         """
         self.size = 0
         self.startup_ms = STARTUP_MS
@@ -137,7 +145,7 @@ class LocalPool:
             self._end(victim.name, self._endpoint.spec.drain_seconds)
 
     async def _start(self, name: str, worker: LocalWorker) -> None:
-        """Start a worker; one that fails though another was started is tried again, with pauses."""
+        """Start a worker, with retries if another one has started before."""
         backoff = Backoff(0.5, 30.0)
         while True:
             try:
@@ -170,7 +178,7 @@ class LocalPool:
     def _ended(self, task: asyncio.Task[int]) -> None:
         self._ending.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            log.error("a worker did not stop well", exc_info=task.exception())
+            log.error("stopping a worker failed", exc_info=task.exception())
 
     async def stop(self, drain_seconds: float) -> int:
         """See Pool."""
@@ -180,12 +188,9 @@ class LocalPool:
         left = await asyncio.gather(*self._ending, return_exceptions=True)
         return sum(count for count in left if isinstance(count, int))
 
-    def figures(self) -> Snapshot:
+    def metrics(self) -> Snapshot:
         """See Pool."""
-        total = Snapshot({}, {}, {})
-        for part in (self._past, *(worker.metrics.snapshot for worker in self._workers.values())):
-            add(total, part)
-        return total
+        return total_of((self._past, *(one.metrics.snapshot for one in self._workers.values())))
 
     def kill(self) -> None:
         """See Pool."""

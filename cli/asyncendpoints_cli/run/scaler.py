@@ -1,4 +1,4 @@
-"""The scaling loop of one endpoint: read, let `autoscale` decide, do what it says."""
+"""The scaling loop of one endpoint: read the store, decide, resize the pool."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ MIN_WORKERS: Final = 1
 
 
 def why_nothing_runs(spec: EndpointSpec) -> str:
-    """Return why no job will be run, or "" when jobs will be."""
+    """Return why no jobs will be run, "" if they will be."""
     if spec.suspend:
-        return "spec.suspend is true: jobs are accepted, and none is run"
+        return "spec.suspend is true: jobs are accepted but not run"
     if spec.replicas == 0:
-        return "spec.replicas is 0: jobs are accepted, and no worker runs them"
+        return "spec.replicas is 0: jobs are accepted but not run"
     return ""
 
 
 class Scaler:
-    """Scales one pool once a second for as long as `run` is awaited."""
+    """Scales one pool once per second."""
 
     def __init__(
         self,
@@ -52,14 +52,14 @@ class Scaler:
         store: Store,
         pool: Pool,
         limits: Limits,
-        seen: Callable[[Decision], None] = lambda _: None,
+        on_decision: Callable[[Decision], None] = lambda _: None,
     ) -> None:
-        """Scale `pool` within `limits`; `seen` gets every decision (metrics, the demo)."""
+        """Scale `pool` within `limits`; `on_decision` is called with every decision."""
         self._name = name
         self._store = store
         self._pool = pool
         self._limits = limits
-        self._seen = seen
+        self._on_decision = on_decision
         self._memory = Memory()
         self._last = Reason.STEADY
 
@@ -69,17 +69,17 @@ class Scaler:
             try:
                 await self.step()
             except Exception:
-                # The next second may well go better; a pool that never scales again must not be.
-                log.exception("%s: a step of scaling failed", self._name)
+                # Whatever failed, scaling must go on: the next step may succeed.
+                log.exception("%s: scaling failed", self._name)
             await asyncio.sleep(INTERVAL_SECONDS)
 
     async def step(self) -> Decision:
-        """Read, decide, do."""
+        """Make one decision and apply it."""
         try:
             stats, states = await asyncio.gather(self._store.stats(), self._store.workers())
         except StoreError as error:
             decision = hold(self._pool.size, self._memory, str(error))
-            self._tell(decision)
+            self._report(decision)
             return decision
         signals = signals_of(
             stats,
@@ -90,14 +90,14 @@ class Scaler:
         )
         decision = decide(signals, self._memory, self._limits)
         self._memory = decision.memory
-        await self._mark(decision, states)
-        self._tell(decision)
+        await self._cordon(decision, states)
+        self._report(decision)
         if decision.replicas != self._pool.size:
             await self._pool.resize(decision.replicas, decision.cordon)
         return decision
 
-    async def _mark(self, decision: Decision, states: Sequence[WorkerState]) -> None:
-        """Cordon and uncordon; a store that is away now is asked again in a second."""
+    async def _cordon(self, decision: Decision, states: Sequence[WorkerState]) -> None:
+        """Cordon and uncordon workers; if the store is unavailable, the next step retries."""
         cordon = self._pool.ids(decision.cordon, states)
         uncordon = self._pool.ids(decision.uncordon, states)
         try:
@@ -108,7 +108,7 @@ class Scaler:
         except StoreError as error:
             log.debug("%s: cordon: %s", self._name, error)
 
-    def _tell(self, decision: Decision) -> None:
+    def _report(self, decision: Decision) -> None:
         changed = decision.replicas != self._pool.size
         if changed or (decision.reason is Reason.ERROR is not self._last):
             level = logging.WARNING if decision.reason is Reason.ERROR else logging.INFO
@@ -120,4 +120,4 @@ class Scaler:
                 extra={"reason": decision.reason.value},
             )
         self._last = decision.reason
-        self._seen(decision)
+        self._on_decision(decision)

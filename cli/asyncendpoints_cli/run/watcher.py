@@ -1,4 +1,4 @@
-"""Watching files for `--reload`: a look twice a second, which any file system answers alike."""
+"""Watches files for `--reload` by polling twice a second, which works on every file system."""
 
 from __future__ import annotations
 
@@ -14,38 +14,39 @@ INTERVAL_SECONDS: Final = 0.5
 MAX_FILES: Final = 5_000
 SKIPPED: Final = frozenset({"__pycache__", "node_modules", "venv", "build", "dist"})
 
-Look = dict[Path, tuple[int, int]]
+Scan = dict[Path, tuple[int, int]]
+"""Modification time in ns and size of each file."""
 
 
 class Watcher:
-    """Knows when one of `files`, or a Python file below `folders`, has changed."""
+    """Detects changes of `files`, and of Python files below `folders`."""
 
     def __init__(self, files: Iterable[Path], folders: Iterable[Path]) -> None:
-        """Take a first look."""
+        """Do the first scan."""
         self._files = [file.resolve() for file in files]
         self._folders = sorted({folder.resolve() for folder in folders})
-        self._seen = self._look()
+        self._seen = self._scan()
 
     def follow(self, folders: Iterable[Path]) -> None:
-        """Watch below these folders from now on; what was seen of the others stays known."""
+        """Watch below these folders from now on; earlier scans of the same files stay valid."""
         self._folders = sorted({folder.resolve() for folder in folders})
-        now = self._look()
+        now = self._scan()
         self._seen = {path: self._seen.get(path, mark) for path, mark in now.items()}
 
     async def changed(self) -> list[Path]:
-        """Return once something has changed and has then been still for one look: what it was."""
+        """Return the changed files, once nothing has changed for one interval."""
         changes: set[Path] = set()
         while True:
             await asyncio.sleep(INTERVAL_SECONDS)
-            now = await asyncio.to_thread(self._look)
+            now = await asyncio.to_thread(self._scan)
             new = {path for path, _ in now.items() ^ self._seen.items()}
             self._seen = now
             if changes and not new:
                 return sorted(changes)
             changes |= new
 
-    def _look(self) -> Look:
-        found: Look = {}
+    def _scan(self) -> Scan:
+        found: Scan = {}
         for path in self._paths():
             try:
                 status = path.stat()

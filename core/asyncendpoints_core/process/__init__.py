@@ -1,1 +1,1 @@
-"""What every process has: settings, logs and metrics, and its exit report."""
+"""Settings, logging and metric names of all processes, and the exit report of workers."""

@@ -1,8 +1,8 @@
-"""What a worker that ends by a fault leaves for the kubelet: one line, kind and sentence.
+"""The termination message of a worker that exits with an error: one line, `ErrorType: message`.
 
-The kubelet makes a file in every container and shows what is in it as the message of the
-container's end. It is all that the operator learns of a worker that may not even register. Writer
-and reader may be of different versions, so the form `Kind: sentence` stays what it is.
+The kubelet provides a file in every container and reports its content in the pod's status. It is
+all that the operator learns of a worker that could not register. Writer and reader may have
+different versions, so the format must not change.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Final
 from asyncendpoints_core.errors import StoreVersionError
 
 TERMINATION_LOG: Final = Path("/dev/termination-log")
-"""Where the kubelet takes a message from unless a pod says otherwise (`terminationMessagePath`)."""
+"""The kubelet's default file for the message (`terminationMessagePath`)."""
 MAX_BYTES: Final = 2_048
-"""The kubelet takes 4,096 of a container, and 12,288 of all in a pod."""
+"""The kubelet reads 4,096 bytes per container, and 12,288 per pod."""
 
 
 def leave(error: BaseException, file: Path = TERMINATION_LOG) -> None:
-    """Write the error into `file` if that is there: outside a pod it is not, and none is made."""
+    """Write the error to `file` if it exists, which it does in a pod only."""
     text = f"{type(error).__name__}: {' '.join(str(error).split())}"
     with contextlib.suppress(OSError):
         descriptor = os.open(file, os.O_WRONLY | os.O_TRUNC)
@@ -32,6 +32,6 @@ def leave(error: BaseException, file: Path = TERMINATION_LOG) -> None:
 
 
 def version_refused(message: str) -> str:
-    """Return the sentence of a worker that refused the format of its store, "" of any other."""
-    kind, _, sentence = message.partition(": ")
-    return sentence if kind == StoreVersionError.__name__ else ""
+    """Return the message of a worker that refused the store's format, "" for other errors."""
+    error_type, _, text = message.partition(": ")
+    return text if error_type == StoreVersionError.__name__ else ""

@@ -1,4 +1,4 @@
-"""The settings that only the operator has; its chart sets most of them."""
+"""The settings of the operator, most of which its chart sets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 
 @dataclass(frozen=True, slots=True)
 class OperatorSettings(ProcessSettings):
-    """What belongs to an installation on Kubernetes."""
+    """The settings of an installation on Kubernetes."""
 
     operator_namespace: Annotated[
         str,
         About(
-            "Namespace of the operator itself: where its Lease is. Set by the chart.",
+            "Namespace of the operator and its Lease. Set by the chart.",
             env="OPERATOR_NAMESPACE",
             kind="name",
             readers="operator",
@@ -30,14 +30,14 @@ class OperatorSettings(ProcessSettings):
             "Name of this replica in the leader election. Set by the chart.",
             env="OPERATOR_IDENTITY",
             kind="name",
-            shown="made from the host's name",
+            shown="derived from the host name",
             readers="operator",
         ),
     ] = None
     lease_name: Annotated[
         str,
         About(
-            "Name of the Lease by which one replica leads. Set by the chart.",
+            "Name of the Lease for leader election. Set by the chart.",
             env="LEASE_NAME",
             kind="name",
             readers="operator",
@@ -46,8 +46,8 @@ class OperatorSettings(ProcessSettings):
     lease_seconds: Annotated[
         int,
         About(
-            "How long a silent leader keeps the lease. It renews five times as often, and stops "
-            "its own work after 6/10 of it.",
+            "Duration of the leader's lease. It is renewed five times in that time, and a leader "
+            "that cannot renew it stops its work after 6/10 of it.",
             env="LEASE_SECONDS",
             kind="number",
             unit="seconds",
@@ -59,17 +59,17 @@ class OperatorSettings(ProcessSettings):
     class_name: Annotated[
         str | None,
         About(
-            "The operator acts only on resources with this spec.className.",
+            "The operator manages only resources with this spec.className.",
             env="CLASS_NAME",
             kind="name",
-            shown="those without one",
+            shown="resources without one",
             readers="operator",
         ),
     ] = None
     watch_namespaces: Annotated[
         str | None,
         About(
-            "Namespaces that the operator serves, with commas between them.",
+            "Namespaces that the operator manages, separated by commas.",
             env="WATCH_NAMESPACES",
             shown="all",
             readers="operator",
@@ -94,10 +94,10 @@ class OperatorSettings(ProcessSettings):
     image_pull_policy: Annotated[
         PullPolicy | None,
         About(
-            "When the images of gateways are pulled.",
+            "Image pull policy of gateways.",
             env="IMAGE_PULL_POLICY",
             kind="choice",
-            shown="what Kubernetes does by the tag",
+            shown="the default of Kubernetes",
             readers="operator",
             choices=("Always", "IfNotPresent", "Never"),
         ),
@@ -105,8 +105,8 @@ class OperatorSettings(ProcessSettings):
     pod_listen_host: Annotated[
         str,
         About(
-            'Address that gateways and workers listen on in their pods; "::" in a cluster that has '
-            "IPv6 alone. A change replaces every pod.",
+            'Address that gateways and workers listen on in their pods; "::" in an IPv6-only '
+            "cluster. A change replaces all pods.",
             env="POD_LISTEN_HOST",
             readers="operator",
         ),
@@ -114,19 +114,19 @@ class OperatorSettings(ProcessSettings):
     metrics_from: Annotated[
         tuple[Mapping[str, Any], ...],
         About(
-            "Who may reach the admin ports of endpoints with spec.networkPolicy, such as "
-            "Prometheus: peers as in a NetworkPolicy. Set by the chart.",
+            "Peers that may reach the admin ports of endpoints with spec.networkPolicy, such as "
+            "Prometheus, as in a NetworkPolicy. Set by the chart.",
             env="METRICS_FROM",
             kind="objects",
-            shown="nobody",
+            shown="none",
             readers="operator",
         ),
     ] = ()
     redis_acl: Annotated[
         bool,
         About(
-            "Whether each endpoint on the operator's Redis gets a Redis user of its own, that sees "
-            "no keys but its own. false where the server forbids ACL commands.",
+            "Whether each endpoint on the operator's Redis gets its own Redis user, with access to "
+            "its own keys only. Set to false if the server does not allow ACL commands.",
             env="REDIS_ACL",
             kind="switch",
             readers="operator",
@@ -135,8 +135,8 @@ class OperatorSettings(ProcessSettings):
     resync_seconds: Annotated[
         int,
         About(
-            "How often the operator lists everything anew and looks at each endpoint, whatever it "
-            "was told of.",
+            "Interval at which the operator lists all objects and reconciles every endpoint, in "
+            "addition to watching.",
             env="RESYNC_SECONDS",
             kind="number",
             unit="seconds",
@@ -148,8 +148,8 @@ class OperatorSettings(ProcessSettings):
     idle_poll_seconds: Annotated[
         int,
         About(
-            "How often the figures of an endpoint with nothing to do are read. New jobs are told "
-            "by Redis at once; others are read each second.",
+            "Interval at which the queue of an idle endpoint is read. Redis notifies the operator "
+            "of new jobs immediately; the queues of other endpoints are read every second.",
             env="IDLE_POLL_SECONDS",
             kind="number",
             unit="seconds",
@@ -161,7 +161,7 @@ class OperatorSettings(ProcessSettings):
     counts_seconds: Annotated[
         int,
         About(
-            "Least time between two changes of a status that concern only counts.",
+            "Minimum time between two status updates that change only counts.",
             env="COUNTS_SECONDS",
             kind="number",
             unit="seconds",
@@ -173,8 +173,8 @@ class OperatorSettings(ProcessSettings):
     keep_seconds: Annotated[
         int,
         About(
-            "How long the jobs of a deleted resource with onDelete: Keep stay, for a resource of "
-            "the same name to adopt.",
+            "How long the jobs of a deleted resource with onDelete: Keep are kept, so that a new "
+            "resource of the same name can adopt them.",
             env="KEEP_SECONDS",
             kind="number",
             unit="seconds",
@@ -185,8 +185,8 @@ class OperatorSettings(ProcessSettings):
     startup_seconds: Annotated[
         int,
         About(
-            "How long a worker takes to start, until it was seen: retries that fall due within it "
-            "count as work now.",
+            "Expected startup time of a worker until it has been measured: retries that are due "
+            "within it count as demand.",
             env="STARTUP_SECONDS",
             kind="number",
             unit="seconds",

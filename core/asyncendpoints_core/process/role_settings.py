@@ -1,4 +1,4 @@
-"""The settings of run, gateway and worker, some of which the operator has as well."""
+"""The settings of run, gateway and worker; the operator has some of them too."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +9,13 @@ from asyncendpoints_core.process.setting_info import About, LogFormat, LogLevel
 
 @dataclass(frozen=True, slots=True)
 class ProcessSettings:
-    """What differs from one process to the next."""
+    """Settings that differ between processes."""
 
     http_host: Annotated[
         str,
         About(
-            "Address that the HTTP server listens on. Without gateway.auth, any but 127.0.0.1 "
-            "lets whoever reaches it submit and read jobs; a warning says so.",
+            "Address that the HTTP server listens on. Without gateway.auth, any address other than "
+            "127.0.0.1 lets other machines submit and read jobs; a warning is logged.",
             env="HTTP_HOST",
             flag="--host",
             readers="run gateway",
@@ -24,8 +24,8 @@ class ProcessSettings:
     http_port: Annotated[
         int,
         About(
-            "Port of the HTTP server; 0 is any free one. With several endpoints, `run` gives each "
-            "the next port.",
+            "Port of the HTTP server; 0 for any free port. `run` uses consecutive ports for "
+            "several endpoints.",
             env="HTTP_PORT",
             flag="--port",
             kind="number",
@@ -37,7 +37,8 @@ class ProcessSettings:
     admin_host: Annotated[
         str | None,
         About(
-            "Address that the admin port listens on. In a pod it is one that the kubelet reaches.",
+            "Address that the admin server listens on. In a pod, the kubelet must be able to "
+            "reach it.",
             env="ADMIN_HOST",
             shown="that of the HTTP server; 127.0.0.1 for a worker",
             readers="run gateway worker operator",
@@ -46,12 +47,13 @@ class ProcessSettings:
     admin_port: Annotated[
         int | None,
         About(
-            "Port of /livez, /readyz and /metrics; 0 is any free one. No Service leads to it.",
+            "Port of the admin server with /livez, /readyz and /metrics; 0 for any free port. "
+            "It is not exposed by a Service.",
             env="ADMIN_PORT",
             flag="--admin-port",
             kind="number",
             unit="TCP port",
-            shown="9090; a worker opens none unless told",
+            shown="9090; none for a worker",
             readers="run gateway worker operator",
             high=65_535,
         ),
@@ -60,7 +62,7 @@ class ProcessSettings:
         str | None,
         About(
             "URL of Redis: redis://, rediss://, unix://, redis+cluster://, redis+sentinel://. "
-            "`run` without one keeps jobs in memory. Rather than a password here, use the file.",
+            "Without it, `run` keeps jobs in memory. For a URL with a password, use the file.",
             env="REDIS_URL",
             flag="--redis",
             kind="url",
@@ -70,9 +72,9 @@ class ProcessSettings:
     redis_url_file: Annotated[
         Path | None,
         About(
-            "File that holds the URL of Redis, such as a mounted Secret. It is read again at each "
-            "connect, so a changed password needs no restart. It wins over the variable with the "
-            "URL, not over --redis.",
+            "File with the URL of Redis, such as a mounted Secret. It is read at each connect, so "
+            "a password change needs no restart. It takes precedence over the variable with the "
+            "URL, but not over --redis.",
             env="REDIS_URL_FILE",
             kind="path",
             readers="run gateway worker operator",
@@ -91,18 +93,18 @@ class ProcessSettings:
     auth_tokens_file: Annotated[
         Path | None,
         About(
-            "File with the bearer tokens, one a line, in place of gateway.auth.tokens: a mounted "
-            "Secret. It is read again when it changes.",
+            "File with the bearer tokens, one per line, instead of gateway.auth.tokens, such as a "
+            "mounted Secret. Changes take effect without a restart.",
             env="AUTH_TOKENS_FILE",
             kind="path",
-            shown="what the resource says",
+            shown="gateway.auth.tokens of the resource",
             readers="run gateway",
         ),
     ] = None
     http_target: Annotated[
         str | None,
         About(
-            "Where HTTP mode sends jobs, such as http://127.0.0.1:3000/jobs.",
+            "URL that jobs are sent to in HTTP mode, such as http://127.0.0.1:3000/jobs.",
             env="HTTP_TARGET",
             flag="--http-target",
             kind="url",
@@ -113,7 +115,7 @@ class ProcessSettings:
     reload: Annotated[
         bool,
         About(
-            "Whether changed files of handlers and resources restart the workers. For development.",
+            "Whether to apply changed handlers and resources immediately. For development.",
             env="RELOAD",
             flag="--reload",
             kind="switch",
@@ -123,7 +125,7 @@ class ProcessSettings:
     log_level: Annotated[
         LogLevel,
         About(
-            "Least level that is logged.",
+            "Minimum level of log records.",
             env="LOG_LEVEL",
             flag="--log-level",
             kind="choice",
@@ -134,8 +136,8 @@ class ProcessSettings:
     log_format: Annotated[
         LogFormat,
         About(
-            "Form of the log on stderr: text, json (one object a line), or auto, which is text on "
-            "a terminal and json elsewhere.",
+            "Format of the log on stderr: text, json (one object per line), or auto, which is text "
+            "on a terminal and json otherwise.",
             env="LOG_FORMAT",
             kind="choice",
             readers="run gateway worker operator",
@@ -145,9 +147,9 @@ class ProcessSettings:
     installation_id: Annotated[
         str,
         About(
-            "Identity of this installation, written beside each queue in Redis, so that two "
-            "clusters on one Redis never touch each other's. Set by the chart; an operator without "
-            "it takes the UID of the namespace kube-system, as the chart does.",
+            "Identity of this installation, stored with each queue in Redis, so that clusters that "
+            "share a Redis do not use each other's queues. Set by the chart; by default, chart and "
+            "operator use the UID of the namespace kube-system.",
             env="INSTALLATION_ID",
             kind="name",
             readers="run gateway worker operator",
@@ -159,7 +161,7 @@ class ProcessSettings:
             "UID of the pod, part of a worker's identity. Set by the operator.",
             env="POD_UID",
             kind="name",
-            shown="the host's name",
+            shown="the host name",
             readers="worker",
         ),
     ] = None

@@ -1,4 +1,4 @@
-"""What is to be known of a setting beside its name, type and default."""
+"""The metadata of a setting."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,11 +10,11 @@ Kind = Literal["text", "name", "number", "switch", "choice", "path", "url", "obj
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is to be known of a setting beside its name, type and default.
+    """The metadata of a setting, besides its name, type and default.
 
-    `env` is its variable without the prefix, `flag` its option on the command line ("" if it has
-    none), `readers` the commands that use it, `kind` how its text is read, `unit` what a number
-    counts, `shown` what the documentation says for the default where the value says too little.
+    `env` is its variable without the prefix, `flag` its command line option ("" for none),
+    `readers` the commands that use it, `kind` how its text is parsed, `unit` the unit of a number,
+    `shown` a description of the default that replaces its value in the documentation.
     """
 
     description: str

@@ -1,7 +1,7 @@
-"""The settings of a process: a flag wins over an environment variable, and that over the default.
+"""The settings of a process, from flags, environment variables and defaults, in that order.
 
-What belongs to an endpoint is in its resource; here is only what differs from one process to the
-next. Each setting is described where it is defined; docs/settings.md is generated from it.
+Options of an endpoint are in its resource; settings are those that differ between processes. Each
+setting is described where it is defined; docs/settings.md is generated from that.
 """
 
 import json
@@ -22,7 +22,7 @@ PREFIX: Final = "ASYNCENDPOINTS_"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting, as `all_settings` lists them."""
+    """One setting, as returned by `all_settings`."""
 
     name: str
     default: object
@@ -30,12 +30,12 @@ class Setting:
 
     @property
     def env(self) -> str:
-        """The setting's environment variable."""
+        """The environment variable of the setting."""
         return PREFIX + self.about.env
 
     @property
     def default_text(self) -> str:
-        """The default, for people."""
+        """The default as text for the documentation."""
         if self.about.shown or self.default is None:
             return self.about.shown or "none"
         return str(self.default).lower()
@@ -43,12 +43,12 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Settings(OperatorSettings):
-    """The settings of one process, read once at its start."""
+    """The settings of one process, read once at startup."""
 
     def redis_source(self) -> Callable[[], str] | None:
-        """Return what gives the URL of Redis at each connect, or None when none is set.
+        """Return a function that returns the URL of Redis at each connect, None if it is not set.
 
-        The function raises UsageError when the file is missing or empty.
+        The function raises UsageError if the file is missing or empty.
         """
         if self.redis_url is not None:
             url = self.redis_url
@@ -60,7 +60,7 @@ class Settings(OperatorSettings):
 
 
 def all_settings() -> tuple[Setting, ...]:
-    """Return every setting, in the order of its definition."""
+    """Return all settings, in the order of their definition."""
     hints = get_type_hints(Settings, include_extras=True)
     return tuple(
         Setting(f.name, f.default, about)
@@ -73,10 +73,10 @@ def all_settings() -> tuple[Setting, ...]:
 def load(
     flags: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None
 ) -> Settings:
-    """Read the settings; raises UsageError with one line for each value that cannot be used.
+    """Read the settings; raises UsageError with one line for each invalid value.
 
-    `flags` are by the settings' names; None means not given. `environ` is the process's own unless
-    given. An empty variable counts as not set. An unknown `ASYNCENDPOINTS_…` variable is no fault:
+    `flags` are by the settings' names; None means not given. `environ` defaults to that of the
+    process. An empty variable counts as not set. Unknown `ASYNCENDPOINTS_…` variables are ignored:
     Kubernetes sets some of its own.
     """
     environ = os.environ if environ is None else environ
@@ -101,12 +101,12 @@ def load(
 
 
 def _is_service_link(about: About, raw: str) -> bool:
-    """Tell whether Kubernetes set a port's variable, for a Service called asyncendpoints-…."""
+    """Whether Kubernetes set a port's variable, for a Service named asyncendpoints-…."""
     return about.kind == "number" and re.match(r"(tcp|udp|sctp)://", raw) is not None
 
 
 def _read(about: About, raw: object) -> object:
-    """Turn a flag's or variable's value into the setting's; raises ValueError with the reason."""
+    """Parse the value of a flag or variable; raises ValueError with the reason."""
     if about.kind == "switch" and isinstance(raw, bool):
         return raw
     text = str(raw).strip()
@@ -124,7 +124,7 @@ def _read(about: About, raw: object) -> object:
         if text.lower() not in known:
             raise ValueError(f'must be one of {", ".join(about.choices)}, not "{text[:40]}"')
         return known[text.lower()]
-    if about.kind == "url" and "://" not in text:  # not repeated: it may hold a password
+    if about.kind == "url" and "://" not in text:  # not quoted: it may contain a password
         raise ValueError("must be a URL, such as " + _EXAMPLES[about.env])
     if about.kind == "name" and not _NAME.fullmatch(text):
         raise ValueError('must be 1 to 63 letters, digits, ".", "_" or "-"')
@@ -136,7 +136,7 @@ def _read(about: About, raw: object) -> object:
 
 
 def _objects(text: str) -> tuple[dict[str, Any], ...]:
-    """Read a JSON list of objects; raises ValueError with the reason."""
+    """Parse a JSON list of objects; raises ValueError with the reason."""
     try:
         found = json.loads(text)
     except ValueError:
@@ -154,14 +154,14 @@ _EXAMPLES: Final = {
 
 
 def read_url(path: Path) -> str:
-    """Read a URL from a file, such as one of a mounted Secret; raises UsageError without it."""
+    """Read a URL from a file, such as a mounted Secret; raises UsageError if there is none."""
     try:
         url = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
         raise UsageError(f"{path}: {(reason or 'cannot be read').lower()}") from None
     if "://" not in url or "\n" in url:
-        raise UsageError(f"{path}: must hold one URL, such as {_EXAMPLES['REDIS_URL']}")
+        raise UsageError(f"{path}: must contain one URL, such as {_EXAMPLES['REDIS_URL']}")
     return url
 
 
@@ -170,10 +170,10 @@ _PASSWORD_ALONE: Final = re.compile(r"([?&][^=&#]*(?:password|secret|token)[^=&#
 
 
 def redact_url(url: str) -> str:
-    """Return `url` with its passwords as ***, to be shown. It may be no valid URL at all.
+    """Return `url`, which may be invalid, with its passwords replaced by ***.
 
-    Everything up to the last "@" counts as the password, since one that was not percent-encoded
-    may hold any character. A name without a password stays.
+    Everything up to the last "@" counts as the password, because one that is not percent-encoded
+    may contain any character. A user name without a password is kept.
     """
     hidden = _USERINFO.sub(r"\1***@", url)
     return one_line(_PASSWORD_ALONE.sub(r"\1***", hidden))

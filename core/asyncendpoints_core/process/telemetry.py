@@ -19,7 +19,7 @@ LogFormat = Literal["auto", "text", "json"]
 ROOT: Final = "asyncendpoints"
 """The logger that every part of the system logs below."""
 
-# What a log record has by itself; everything else was given as `extra` and is shown.
+# The standard attributes of a log record; all others were passed as `extra`.
 _STANDARD: Final = frozenset(
     (*vars(logging.makeLogRecord({})), "message", "asctime", "color_message", "taskName")
 )
@@ -29,7 +29,7 @@ _COLOURS: Final = {"DEBUG": "\x1b[2m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m
 def configure_logging(
     level: str = "info", style: LogFormat = "auto", stream: TextIO | None = None
 ) -> None:
-    """Send every log of `level` and above to `stream` (stderr unless given), in one form."""
+    """Log records of `level` and above to `stream` (default: stderr), in one format."""
     out = sys.stderr if stream is None else stream
     terminal = out.isatty()
     text = style == "text" or (style == "auto" and terminal)
@@ -39,7 +39,7 @@ def configure_logging(
     for old in root.handlers[:]:
         root.removeHandler(old)
     root.addHandler(handler)
-    root.setLevel(logging.WARNING)  # the libraries' own chatter
+    root.setLevel(logging.WARNING)  # for libraries
     logging.getLogger(ROOT).setLevel(level.upper())
 
 
@@ -48,7 +48,7 @@ def _extras(record: logging.LogRecord) -> dict[str, Any]:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, what was given as `extra`, error."""
+    """One JSON object per line: time, level, logger, message, `extra` fields, error."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as JSON."""
@@ -65,7 +65,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """One line for people; an exception's trace follows below it."""
+    """One readable line; the traceback of an exception follows it."""
 
     def __init__(self, colours: bool = False) -> None:
         super().__init__()
@@ -89,9 +89,9 @@ _TRACEPARENT: Final = re.compile(
 
 
 def parse_traceparent(value: str) -> str | None:
-    """Return a valid trace context, or None (W3C Trace Context §3.2.2): an invalid one is dropped.
+    """Return a valid trace context, None for an invalid one (W3C Trace Context §3.2.2).
 
-    Only version 00 is fixed to four parts; a later version's further parts are not repeated.
+    Version 00 has exactly four parts; additional parts of later versions are dropped.
     """
     match = _TRACEPARENT.fullmatch(value.strip())
     if match is None or (match[1] == "00" and match[5] is not None):

@@ -21,7 +21,7 @@ from asyncendpoints_operator.desired.naming import Platform
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import Cluster
 from asyncendpoints_operator.kube.election import Leadership
-from asyncendpoints_operator.kube.workqueue import KeyQueue
+from asyncendpoints_operator.kube.workqueue import WorkQueue
 from asyncendpoints_operator.queues.redis_locations import RedisLocation, RedisLocations
 from asyncendpoints_operator.queues.registry import Queues
 from asyncendpoints_operator.status.reporter import Reporter
@@ -63,7 +63,7 @@ class Leader:
         cluster: Cluster,
         cache: Cache,
         lease: Leadership,
-        workqueue: KeyQueue,
+        workqueue: WorkQueue,
     ) -> None:
         self._cache, self._lease, self._workqueue = cache, lease, workqueue
         self._class_name = settings.class_name

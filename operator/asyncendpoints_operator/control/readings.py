@@ -16,7 +16,7 @@ from asyncendpoints_operator.control.redis_users import RedisUsers
 from asyncendpoints_operator.control.scale import Scaler
 from asyncendpoints_operator.control.status_report import StatusReport
 from asyncendpoints_operator.kube.election import NotLeader
-from asyncendpoints_operator.kube.workqueue import KeyQueue
+from asyncendpoints_operator.kube.workqueue import WorkQueue
 from asyncendpoints_operator.queues.queue_connection import QueueConnection, Reading
 from asyncendpoints_operator.status import events
 from asyncendpoints_operator.status.model import MAX_FAILURES
@@ -39,7 +39,7 @@ class ReadingHandler:
 
     def __init__(
         self,
-        workqueue: KeyQueue,
+        workqueue: WorkQueue,
         scaler: Scaler,
         recovery: PodRecovery,
         users: RedisUsers,

@@ -1,1 +1,1 @@
-"""The Kubernetes API: client, watch, cache, leader election, work queue."""
+"""Access to Kubernetes: client, watch, cache, leader election, work queue."""

@@ -1,8 +1,8 @@
-"""What the cluster last told: endpoints, their children and pods, in plain manifests.
+"""A cache of endpoints, their child objects and pods, as plain manifests.
 
-Fed by watch events and by what our own writes answered, and replaced by full lists every few
-minutes: after an expired watch, events of deletions are lost for ever, and a phantom endpoint's
-children would be made and collected without end (docs/rules.md K14).
+It is updated by watch events and the responses to the operator's own writes, and replaced by full
+lists every few minutes. An expired watch loses deletion events: without the lists, the children of
+an endpoint that no longer exists would be recreated forever (docs/rules.md K14).
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def version_of(manifest: Mapping[str, Any]) -> int:
 
 
 def address_of(manifest: Mapping[str, Any]) -> Address:
-    """Return an object's place in the cache."""
+    """Return an object's address in the cache."""
     meta = manifest["metadata"]
     return manifest["kind"], meta.get("namespace", ""), meta["name"]
 
 
 def key_of(manifest: Mapping[str, Any]) -> str:
-    """Return the key of the endpoint that an object is or belongs to; "" for a stranger."""
+    """Return the key of the endpoint that an object is or belongs to, "" for other objects."""
     meta = manifest["metadata"]
     namespace = meta.get("namespace", "")
     if manifest["kind"] == KIND:
@@ -47,63 +47,63 @@ def key_of(manifest: Mapping[str, Any]) -> str:
 
 
 class Cache:
-    """Objects by address, and by the endpoint they belong to. `wake` is told of each change."""
+    """Objects by address and by endpoint; `wake` is called with the endpoint of each change."""
 
     def __init__(self, wake: Wake, clock: Callable[[], float] = time.monotonic) -> None:
         self._wake = wake
         self._clock = clock
         self._objects: dict[Address, Manifest] = {}
-        self._of_key: dict[str, dict[Address, Manifest]] = {}
-        self._gone: dict[str, float] = {}  # UIDs of objects that were deleted, by when
+        self._by_endpoint: dict[str, dict[Address, Manifest]] = {}
+        self._deleted: dict[str, float] = {}  # when each UID was deleted
         self._touched: set[Address] = set()
 
     def put(self, manifest: Manifest) -> None:
-        """Take in an object, unless what is known is newer or it is gone."""
-        place = address_of(manifest)
-        self._touched.add(place)
+        """Store an object, unless a newer version is known or it was deleted."""
+        address = address_of(manifest)
+        self._touched.add(address)
         meta = manifest["metadata"]
-        known = self._objects.get(place)
-        if meta.get("uid") in self._gone:
+        known = self._objects.get(address)
+        if meta.get("uid") in self._deleted:
             return
         if known is not None and known["metadata"].get("uid") == meta.get("uid"):
             if version_of(known) >= version_of(manifest):
                 return
         elif known is not None and version_of(known) > version_of(manifest):
             return  # an older object of the same name
-        self._set(place, manifest)
+        self._set(address, manifest)
         if known is None or not _only_status(known, manifest):
             self._wake_for(manifest)
 
     def remove(self, manifest: Mapping[str, Any]) -> None:
-        """Take an object out; it does not come back under the same UID."""
-        place = address_of(manifest)
-        self._touched.add(place)
+        """Remove an object; later versions with the same UID are ignored."""
+        address = address_of(manifest)
+        self._touched.add(address)
         uid = manifest["metadata"].get("uid", "")
         now = self._clock()
-        self._gone = {u: at for u, at in self._gone.items() if now - at < _TOMBSTONE_SECONDS}
-        self._gone[uid] = now
-        known = self._objects.get(place)
+        self._deleted = {u: at for u, at in self._deleted.items() if now - at < _TOMBSTONE_SECONDS}
+        self._deleted[uid] = now
+        known = self._objects.get(address)
         if known is not None and known["metadata"].get("uid") == uid:
-            self._unset(place)
+            self._unset(address)
             self._wake_for(known)
 
     def begin(self) -> None:
-        """Say that a full list is being read; what changes meanwhile is newer than the list."""
+        """Start a full list: objects that change from now on are newer than the list."""
         self._touched = set()
 
     def replace(self, kind: str, listed: Iterable[Manifest], namespace: str | None) -> None:
-        """Make the objects of a kind (in one namespace, or all) what a full list says they are."""
+        """Replace the objects of a kind, in one namespace or all, by those of a full list."""
         found: set[Address] = set()
         for manifest in listed:
-            place = address_of(manifest)
-            found.add(place)
-            if place not in self._touched:
+            address = address_of(manifest)
+            found.add(address)
+            if address not in self._touched:
                 self.put(manifest)
-                self._touched.discard(place)
-        for place in list(self._objects):
-            same = place[0] == kind and (namespace is None or place[1] == namespace)
-            if same and place not in found and place not in self._touched:
-                self.remove(self._objects[place])
+                self._touched.discard(address)
+        for address in list(self._objects):
+            same = address[0] == kind and (namespace is None or address[1] == namespace)
+            if same and address not in found and address not in self._touched:
+                self.remove(self._objects[address])
 
     def endpoint(self, key: str) -> Manifest | None:
         """Return an endpoint by its key."""
@@ -119,49 +119,46 @@ class Cache:
         return self._objects.get((kind, namespace, name))
 
     def children(self, key: str) -> list[Manifest]:
-        """Return what carries the endpoint's label, pods left out."""
-        mine = self._of_key.get(key, {})
-        return [obj for place, obj in mine.items() if place[0] not in {"Pod", KIND}]
+        """Return the objects with the endpoint's label, except pods."""
+        own = self._by_endpoint.get(key, {})
+        return [obj for address, obj in own.items() if address[0] not in {"Pod", KIND}]
 
     def pods(self, key: str, component: str) -> list[Manifest]:
         """Return the pods of one component."""
-        mine = self._of_key.get(key, {})
         return [
             obj
-            for place, obj in mine.items()
-            if place[0] == "Pod"
+            for address, obj in self._by_endpoint.get(key, {}).items()
+            if address[0] == "Pod"
             and obj["metadata"]["labels"].get("app.kubernetes.io/component") == component
         ]
 
     def __len__(self) -> int:
-        """Return how many objects are known."""
+        """Return the number of objects."""
         return len(self._objects)
 
-    def _set(self, place: Address, manifest: Manifest) -> None:
-        self._unset(place)
-        self._objects[place] = manifest
-        key = key_of(manifest)
-        if key:
-            self._of_key.setdefault(key, {})[place] = manifest
+    def _set(self, address: Address, manifest: Manifest) -> None:
+        self._unset(address)
+        self._objects[address] = manifest
+        if key := key_of(manifest):
+            self._by_endpoint.setdefault(key, {})[address] = manifest
 
-    def _unset(self, place: Address) -> None:
-        old = self._objects.pop(place, None)
+    def _unset(self, address: Address) -> None:
+        old = self._objects.pop(address, None)
         if old is None:
             return
-        mine = self._of_key.get(key_of(old))
-        if mine is not None:
-            mine.pop(place, None)
-            if not mine:
-                del self._of_key[key_of(old)]
+        own = self._by_endpoint.get(key_of(old))
+        if own is not None:
+            own.pop(address, None)
+            if not own:
+                del self._by_endpoint[key_of(old)]
 
     def _wake_for(self, manifest: Mapping[str, Any]) -> None:
-        key = key_of(manifest)
-        if key:
+        if key := key_of(manifest):
             self._wake(key)
 
 
 def _only_status(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Tell whether an endpoint changed in its status alone: that was us (docs/rules.md K19)."""
+    """Whether only the status of an endpoint changed: the operator did that (docs/rules.md K19)."""
     if new["kind"] != KIND:
         return False
     before, after = old["metadata"], new["metadata"]

@@ -1,7 +1,7 @@
-"""The one edge to the Kubernetes API: read, server-side apply, patch and delete plain manifests.
+"""The client of the Kubernetes API: read, server-side apply, patch and delete plain manifests.
 
-Objects are dicts as the API speaks them. Every refusal is a `Refused` that carries the status and
-the API's own sentence; an API server that cannot be reached is `Unreachable`.
+Objects are dicts in the format of the API. An error response raises `Refused` with its status and
+message; if the API server does not respond, `Unreachable` is raised.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _CALL_SECONDS: Final = 15.0
 _PAGE: Final = 500
 _CREDENTIALS_AGE: Final = timedelta(minutes=5)
-"""A mounted token is replaced by a new one before it ends; so old it is read again."""
+"""A mounted token is rotated before it expires, so it is read again after this time."""
 
 PLURALS: Final = {
     "AsyncEndpoint": "asyncendpoints",
@@ -46,25 +46,25 @@ PLURALS: Final = {
 }
 
 
-# A kubeconfig that is not there is told by `connect`, in one line; the client would tell it too.
+# `connect` reports a missing kubeconfig itself, in one line.
 logging.getLogger("kubernetes.aio.config.kube_config").setLevel(logging.ERROR)
 
 
 class Unreachable(AsyncEndpointsError):
-    """The API server did not answer: nothing is known, try again later."""
+    """The API server did not respond: the outcome is unknown, retry later."""
 
 
 class Refused(AsyncEndpointsError):
-    """The API server answered with an error."""
+    """The API server responded with an error."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
-        """Keep the HTTP status, the API's reason word (`Invalid`) and its sentence."""
+        """Keep the HTTP status, the API's reason (such as `Invalid`) and its message."""
         super().__init__(message or reason or str(status))
         self.status, self.reason = status, reason
 
     @property
     def missing(self) -> bool:
-        """Whether the object is not there (404); anything else says nothing about absence."""
+        """Whether the object does not exist (404); no other status implies that."""
         return self.status == 404
 
     @property
@@ -75,7 +75,7 @@ class Refused(AsyncEndpointsError):
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """One object's address."""
+    """A reference to one object."""
 
     api_version: str
     kind: str
@@ -84,7 +84,7 @@ class Ref:
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any]) -> Ref:
-        """Return the address of a manifest."""
+        """Return the reference to a manifest's object."""
         meta = manifest["metadata"]
         return cls(
             manifest["apiVersion"], manifest["kind"], meta.get("namespace", ""), meta["name"]
@@ -92,12 +92,12 @@ class Ref:
 
     @property
     def path(self) -> str:
-        """The object's path at the API server."""
+        """The path of the object in the API."""
         return f"{collection(self.api_version, self.kind, self.namespace)}/{self.name}"
 
 
 def collection(api_version: str, kind: str, namespace: str | None) -> str:
-    """Return the path of a kind's objects, in one namespace or (None or empty) in all."""
+    """Return the path of a kind's objects, in one namespace or (None or "") in all."""
     root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
     scope = f"/namespaces/{namespace}" if namespace else ""
     return f"{root}{scope}/{PLURALS[kind]}"
@@ -111,7 +111,7 @@ class Cluster:
         self.requests = 0
 
     async def get(self, ref: Ref) -> Manifest:
-        """Read one object; Refused.missing when it is not there."""
+        """Read one object; raises Refused with `missing` if it does not exist."""
         return await self._call("GET", ref.path)
 
     async def list(
@@ -133,13 +133,13 @@ class Cluster:
                 return
 
     async def create(self, manifest: Manifest) -> Manifest:
-        """Create an object; Refused.conflict when the name is taken."""
+        """Create an object; raises Refused with `conflict` if the name is taken."""
         ref = Ref.of(manifest)
         path = collection(ref.api_version, ref.kind, ref.namespace)
         return await self._call("POST", path, [("fieldManager", FIELD_MANAGER)], manifest)
 
     async def apply(self, manifest: Manifest) -> Manifest:
-        """Server-side apply under our own field manager (KEP-555), taking our fields back by force.
+        """Server-side apply with the operator's field manager (KEP-555), forcing conflicts.
 
         A `metadata.resourceVersion` or `uid` in the manifest is a precondition (409 if it differs).
         """
@@ -155,9 +155,9 @@ class Cluster:
         return await self._call("PATCH", path, query, patch, "application/merge-patch+json")
 
     async def delete(self, ref: Ref, *, uid: str | None) -> None:
-        """Delete exactly the object with this UID; one that is gone already is fine.
+        """Delete the object with this UID, if it still exists.
 
-        None is for an object whose name nobody else could have made.
+        None is for an object whose name is unique to the operator.
         """
         options: Manifest = {
             "apiVersion": "v1",
@@ -173,7 +173,7 @@ class Cluster:
                 raise
 
     async def serves(self, group: str, version: str, plural: str) -> bool:
-        """Tell whether the API server has a kind of that plural."""
+        """Whether the API server serves the kind with that plural."""
         try:
             found = await self._call("GET", f"/apis/{group}/{version}")
         except Refused as error:
@@ -183,7 +183,7 @@ class Cluster:
         return any(resource["name"] == plural for resource in found["resources"])
 
     async def credentials(self) -> dict[str, Any]:
-        """Return where the API server is and who we are, in the words of kopf's ConnectionInfo."""
+        """Return the connection's server and credentials, as fields of kopf.ConnectionInfo."""
         config = self.api.configuration
         key = await config.get_api_key_with_prefix("BearerToken") or ""
         scheme, _, token = key.rpartition(" ")
@@ -227,7 +227,7 @@ class Cluster:
         except ApiException as error:
             raise _refusal(error.status or 0, error.body or "", error.reason or "") from None
         except (ClientError, OSError, TimeoutError) as error:
-            raise Unreachable(f"the API server did not answer: {error!r}") from error
+            raise Unreachable(f"the API server did not respond: {error!r}") from error
         if not 200 <= response.status < 300:
             raise _refusal(response.status, text, response.reason or "")
         answer: Manifest = json.loads(text)
@@ -253,5 +253,5 @@ async def connect(kubeconfig: str = "", context: str = "") -> Cluster:
             except config.ConfigException:
                 await config.load_kube_config()
     except (config.ConfigException, OSError) as error:
-        raise UsageError(f"no Kubernetes to talk to: {error}; give --kubeconfig FILE") from None
+        raise UsageError(f"no Kubernetes cluster: {error}; set --kubeconfig FILE") from None
     return Cluster(client.ApiClient())

@@ -1,8 +1,8 @@
-"""Leader election by one Lease object: who may write, and how old the proof of it is.
+"""Leader election with a Lease object.
 
-The client library's own loop is not used: an exception while it renews leaves a leader behind that
-believes in itself for ever. Here time is monotonic, every call has a timeout below the renew
-deadline, and the leader's work is cancelled before anyone else can have taken the lease.
+The client library's election is not used: after an exception while renewing, its leader continues
+forever. Here, time is monotonic, every call has a timeout below the renew deadline, and the
+leader's work is cancelled before another replica can acquire the lease.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _NOT_FOUND = 404
 
 
 class NotLeader(AsyncEndpointsError):
-    """The lease is not known to be ours any more: write nothing."""
+    """This replica may no longer hold the lease and must not write."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseTimes:
-    """Seconds. A standby takes over `duration` after the last renewal it saw; the leader's own work
-    ends at `deadline`, well before that.
+    """Seconds. A standby takes over `duration` after the last renewal that it observed; the leader
+    stops its work at `deadline`, well before that.
     """
 
     duration: float = 10.0
@@ -47,7 +47,7 @@ class LeaseTimes:
 
 
 class Leadership:
-    """This process's part in the election, and the guard that every write asks."""
+    """Takes part in the election, and guards every write of the leader."""
 
     def __init__(
         self,
@@ -61,21 +61,21 @@ class Leadership:
         self._leases = client.CoordinationV1Api(api)
         self._namespace, self._name, self._identity = namespace, name, identity
         self._times = times or LeaseTimes()
-        self._renewed: float | None = None  # monotonic time at which the last renewal was sent
-        self._seen: tuple[str, float] | None = None  # another's lease: its version, when first seen
-        self._ours: client.V1Lease | None = None  # as last written, so that renewing reads nothing
-        self._complained = False
+        self._renewed: float | None = None  # monotonic time of the last renewal request
+        self._observed: tuple[str, float] | None = None  # another's lease: version, first seen at
+        self._own: client.V1Lease | None = None  # as last written, so that renewing needs no read
+        self._warned = False
         self.epoch = 0
-        self.requests = 0  # calls made of the API server, for /metrics
+        self.requests = 0  # number of API calls, for /metrics
 
     @property
     def leading(self) -> bool:
-        """Whether the lease was renewed recently enough to write on its strength."""
+        """Whether the lease was renewed recently enough to allow writes."""
         renewed = self._renewed
         return renewed is not None and time.monotonic() - renewed < self._times.deadline
 
     def check(self) -> int:
-        """Return the epoch (it grows with each change of leader) or raise NotLeader."""
+        """Return the epoch, which increases with each change of leader; raises NotLeader."""
         if not self.leading:
             raise NotLeader("this operator no longer holds the lease")
         return self.epoch
@@ -83,7 +83,7 @@ class Leadership:
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
         """Take part until cancelled; run `work` while leading, again after each re-election.
 
-        `work` is cancelled when the lease is lost; its own end or failure ends this call.
+        `work` is cancelled when the lease is lost; if it returns or raises, so does this.
         """
         try:
             while True:
@@ -111,23 +111,23 @@ class Leadership:
                 await task
 
     async def _try(self) -> bool:
-        """Acquire or renew once; False when another holds the lease or the API did not answer."""
+        """Acquire or renew once; False if another holds the lease or the API did not respond."""
         sent = time.monotonic()
         try:
             async with asyncio.timeout(self._times.call):
                 held = await self._acquire()
         except (ApiException, ClientError, OSError, TimeoutError) as error:
-            if not self._complained:
+            if not self._warned:
                 log.warning("the lease could not be read or written: %s", _brief(error))
-            self._complained = True
+            self._warned = True
             return False
-        self._complained = False
+        self._warned = False
         self._renewed = sent if held else None
         return held
 
     async def _acquire(self) -> bool:
-        if self._ours is not None:
-            return await self._write(self._ours)
+        if self._own is not None:
+            return await self._write(self._own)
         self.requests += 1
         try:
             lease = await self._leases.read_namespaced_lease(self._name, self._namespace)
@@ -141,16 +141,16 @@ class Leadership:
         return await self._write(lease)
 
     def _stale(self, lease: client.V1Lease) -> bool:
-        """Tell whether another's lease went unrenewed for its whole duration on our own clock."""
+        """Whether another's lease was not renewed for its duration, by this process's clock."""
         version = str(lease.metadata and lease.metadata.resource_version)
-        if self._seen is None or self._seen[0] != version:
-            self._seen = (version, time.monotonic())
+        if self._observed is None or self._observed[0] != version:
+            self._observed = (version, time.monotonic())
             return False
         duration = (lease.spec and lease.spec.lease_duration_seconds) or self._times.duration
-        return time.monotonic() - self._seen[1] >= duration
+        return time.monotonic() - self._observed[1] >= duration
 
     async def _write(self, lease: client.V1Lease | None) -> bool:
-        """Write ourselves in as the holder; False when somebody wrote since `lease` was read."""
+        """Write this replica as the holder; False if the lease changed since it was read."""
         now = datetime.now(UTC)
         old = lease.spec if lease is not None and lease.spec is not None else client.V1LeaseSpec()
         renewal = old.holder_identity == self._identity
@@ -163,7 +163,7 @@ class Leadership:
         )
         meta = client.V1ObjectMeta(name=self._name, namespace=self._namespace)
         body = client.V1Lease(metadata=meta, spec=spec)
-        self._ours = None
+        self._own = None
         self.requests += 1
         try:
             if lease is None:
@@ -177,20 +177,20 @@ class Leadership:
             if error.status == _CONFLICT:
                 return False
             raise
-        self._ours = written
+        self._own = written
         self.epoch = spec.lease_transitions or 0
         return True
 
     async def _release(self) -> None:
-        """Give the lease up, so that a standby need not wait for it to run out."""
-        ours, leading = self._ours, self.leading
-        self._ours = self._renewed = None
-        if ours is None or ours.spec is None or not leading:
+        """Release the lease, so that a standby need not wait until it expires."""
+        own, leading = self._own, self.leading
+        self._own = self._renewed = None
+        if own is None or own.spec is None or not leading:
             return
-        ours.spec.holder_identity = ""
+        own.spec.holder_identity = ""
         with contextlib.suppress(ApiException, ClientError, OSError, TimeoutError):
             async with asyncio.timeout(self._times.call):
-                await self._leases.replace_namespaced_lease(self._name, self._namespace, ours)
+                await self._leases.replace_namespaced_lease(self._name, self._namespace, own)
 
 
 def _brief(error: BaseException) -> str:

@@ -1,9 +1,9 @@
-"""The only module that knows kopf: it watches, and hands every event on as a plain manifest.
+"""Watches the cluster with kopf, and passes every event on as a plain manifest.
 
-kopf runs in a thread and an event loop of its own, because when it ends it cancels whatever else
-its loop runs, and it takes the process's signals. Its handlers translate and decide nothing: no
-finalizers, no annotations, no Events, no peering, no scanning. When it fails (an error in a watch
-is fatal to it) it is started again.
+This is the only module that imports kopf. kopf runs in its own thread and event loop, because it
+cancels all other tasks of its loop when it exits, and handles the process's signals. Its handlers
+only convert events; finalizers, annotations, Events, peering and scanning are not used. kopf is
+restarted when it fails: an error in a watch is fatal to it.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("asyncendpoints.operator")
 
 OURS: Final = f"app.kubernetes.io/managed-by={FIELD_MANAGER}"
-"""Selects children and their pods; the endpoints themselves carry no label of ours."""
+"""Selects child objects and pods; endpoints do not have a label of the operator."""
 _RESTART_SECONDS: Final = 2.0
-_WHO: Any = "asyncendpoints"
-"""kopf's peers would see it; without it, it asks for the user's name, which a pod has none of."""
+_IDENTITY: Any = "asyncendpoints"
+"""For kopf's peering. Without it, kopf looks up the user name, which may not exist in a pod."""
 _CONNECT_SECONDS: Final = 10.0
 
 
 def watched(optional: bool) -> list[tuple[str, str, str]]:
-    """Return (group, version, kind) of everything to watch; `optional`: HTTPRoutes too."""
+    """Return (group, version, kind) of all watched kinds; `optional` includes HTTPRoute."""
     found = [(GROUP, "v1alpha1", KIND), ("", "v1", "Pod")]
     for child in CHILD_KINDS:
         if optional or not child.optional:
@@ -47,8 +47,8 @@ def watched(optional: bool) -> list[tuple[str, str, str]]:
 
 
 class Watcher:
-    """Runs kopf beside the caller's loop. What it is given to call is called in that loop: `put`
-    and `remove` for each event, `lost` when events may have been missed.
+    """Runs kopf in a thread. In the caller's loop, it calls `put` or `remove` for each event, and
+    `lost` when events may have been missed.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class Watcher:
         self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start watching."""
         self._thread.start()
 
     async def stop(self) -> None:
-        """End kopf and wait for its thread."""
+        """Stop kopf and wait for its thread."""
         self._stop.set()
         await asyncio.to_thread(self._thread.join, 10)
 
@@ -83,12 +83,12 @@ class Watcher:
             try:
                 asyncio.run(self._watch())
             except Exception as error:
-                log.warning("watching ended, it begins anew: %r", error)
+                log.warning("the watch failed and is restarted: %r", error)
             if not self._stop.wait(_RESTART_SECONDS):
                 self._loop.call_soon_threadsafe(self._lost)
 
     async def _watch(self) -> None:
-        # It warns that it takes no signals, which is as it should be.
+        # Hides the warning that signals are not handled, which is intended.
         logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
         registry = kopf.OperatorRegistry()
         kopf.on.login(registry=registry)(self._login)
@@ -102,7 +102,7 @@ class Watcher:
         await kopf.operator(
             registry=registry,
             settings=settings,
-            identity=_WHO,
+            identity=_IDENTITY,
             standalone=True,
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
@@ -122,7 +122,7 @@ class Watcher:
         return handle
 
     async def _login(self, **_: Any) -> kopf.ConnectionInfo:
-        """Give kopf the credentials of our own connection, as they are now."""
+        """Return the current credentials of the operator's own connection."""
         return kopf.ConnectionInfo(**await self._cluster.credentials())
 
 

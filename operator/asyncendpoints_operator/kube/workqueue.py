@@ -1,7 +1,7 @@
-"""A queue of keys: each worked on once at a time, again when added meanwhile, later on failure.
+"""A deduplicating work queue of keys, as controllers use it (client-go's workqueue).
 
-Adding a key says that something about it may have changed, nothing more; many additions before
-its turn are one.
+A key is processed by one worker at a time, and again if it was added meanwhile. A key whose
+processing fails is requeued with backoff.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ FIRST_SECONDS: Final = 0.5
 MAX_SECONDS: Final = 60.0
 
 
-class KeyQueue:
-    """Keys and when each is due."""
+class WorkQueue:
+    """Keys, each with the time at which it is due."""
 
     def __init__(self) -> None:
         self._due: dict[str, float] = {}
@@ -36,12 +36,12 @@ class KeyQueue:
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
-        """Return how many keys wait for their turn, those left out that are for later."""
+        """Return the number of keys that are due now."""
         now = asyncio.get_running_loop().time()
         return sum(at <= now for at in self._due.values())
 
     def add(self, key: str, delay: float = 0.0) -> None:
-        """Have `key` worked on in `delay` seconds, or at an earlier time already set."""
+        """Add `key`, to be processed in `delay` seconds unless it is due earlier already."""
         at = asyncio.get_running_loop().time() + delay
         known = self._due.get(key)
         if known is not None and known <= at:
@@ -51,35 +51,35 @@ class KeyQueue:
         self._changed.set()
 
     async def run(self, work: Callable[[str], Awaitable[float | None]], workers: int = 4) -> None:
-        """Work on keys until cancelled.
+        """Process keys until cancelled.
 
-        `work` returns after how many seconds it wants the key again, None for not by itself. One
-        that raises has its key again after a backoff.
+        `work` returns the delay in seconds after which the key is requeued, None for never. If it
+        raises, the key is requeued with backoff.
         """
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
-                group.create_task(self._serve(work))
+                group.create_task(self._process(work))
 
-    async def _serve(self, work: Callable[[str], Awaitable[float | None]]) -> None:
+    async def _process(self, work: Callable[[str], Awaitable[float | None]]) -> None:
         while True:
             key = await self._next()
             self._running.add(key)
             try:
-                again = await work(key)
+                requeue_after = await work(key)
             except Exception as error:
                 failures = self._failures[key] = self._failures.get(key, 0) + 1
-                again = delay_after(failures, FIRST_SECONDS, MAX_SECONDS)
-                self._log(key, error, failures, again)
+                requeue_after = delay_after(failures, FIRST_SECONDS, MAX_SECONDS)
+                self._log(key, error, failures, requeue_after)
             else:
                 self._failures.pop(key, None)
             finally:
                 self._running.discard(key)
                 self._changed.set()
-            if again is not None:
-                self.add(key, again)
+            if requeue_after is not None:
+                self.add(key, requeue_after)
 
     async def _next(self) -> str:
-        """Take the key that is due first and is not being worked on."""
+        """Wait for a key that is due and not being processed, and take it."""
         loop = asyncio.get_running_loop()
         while True:
             self._changed.clear()
@@ -93,13 +93,13 @@ class KeyQueue:
                 continue
 
     def _pick(self, now: float) -> tuple[str | None, float | None]:
-        """Return a key that is due, or None and how long until the next one (None: no other)."""
+        """Return a key that is due, or None and the seconds until the next one (None: no keys)."""
         busy = []
         found, wait = None, None
         while self._heap:
             at, _, key = self._heap[0]
             if self._due.get(key) != at:
-                heapq.heappop(self._heap)  # taken meanwhile, or due earlier
+                heapq.heappop(self._heap)  # outdated: the key was taken, or is due earlier
             elif at > now:
                 wait = at - now
                 break
@@ -114,13 +114,13 @@ class KeyQueue:
             heapq.heappush(self._heap, entry)
         return found, wait
 
-    def _log(self, key: str, error: Exception, failures: int, again: float) -> None:
+    def _log(self, key: str, error: Exception, failures: int, requeue_after: float) -> None:
         expected = isinstance(error, AsyncEndpointsError)
         log.warning(
-            "%s: %s; again in %.1f s",
+            "%s: %s; retry in %.1f s",
             key,
             str(error) or type(error).__name__,
-            again,
+            requeue_after,
             exc_info=None if expected else error,
             extra={"failures": failures},
         )

@@ -10,7 +10,7 @@ from asyncendpoints_core.resource import GROUP, KIND, VERSION
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import PLURALS, Cluster, Refused, Unreachable
 from asyncendpoints_operator.kube.watch import OURS, Watcher, watched
-from asyncendpoints_operator.kube.workqueue import KeyQueue
+from asyncendpoints_operator.kube.workqueue import WorkQueue
 
 log = logging.getLogger("asyncendpoints.operator")
 
@@ -25,7 +25,7 @@ class ClusterSync:
         self,
         cluster: Cluster,
         cache: Cache,
-        workqueue: KeyQueue,
+        workqueue: WorkQueue,
         namespaces: Sequence[str],
         resync_seconds: float,
     ) -> None:

@@ -20,7 +20,7 @@ from asyncendpoints_operator.desired.naming import Platform
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import Cluster, Ref, Refused, Unreachable, connect
 from asyncendpoints_operator.kube.election import Leadership, LeaseTimes
-from asyncendpoints_operator.kube.workqueue import KeyQueue
+from asyncendpoints_operator.kube.workqueue import WorkQueue
 from asyncendpoints_operator.main.cluster_sync import ClusterSync
 from asyncendpoints_operator.main.metrics import OperatorCollector, OperatorFigures
 
@@ -85,7 +85,7 @@ class Operator:
 
     def __init__(self, settings: Settings, cluster: Cluster) -> None:
         self._settings, self._cluster = settings, cluster
-        self._workqueue = KeyQueue()
+        self._workqueue = WorkQueue()
         self._cache = Cache(self._workqueue.add)
         namespaces = (settings.watch_namespaces or "").replace(" ", "").split(",")
         self._sync = ClusterSync(

@@ -57,7 +57,7 @@ def test_faults_in_a_file_are_shown_with_their_places(tmp_path: Path) -> None:
         (("--redis", "localhost"), "--redis: must be a URL, such as redis://127.0.0.1:6379/0"),
         (("--log-level", "loud"), "--log-level: must be one of debug, info, warning, error"),
         (("--http-target", "http://127.0.0.1:1/"), "reports runs worker.handlers, not worker.http"),
-        (("--prot", "1"), "there is no option --prot; did you mean --port?"),
+        (("--prot", "1"), "unknown option --prot; did you mean --port?"),
     ],
 )
 def test_options_that_cannot_be_used(good: Path, option: tuple[str, str], said: str) -> None:
@@ -159,7 +159,7 @@ def test_modules_of_one_name_in_two_folders(tmp_path: Path, redis_url: str, pack
         status, out, err = once("run", *files, *FREE, *where)
         assert (status, out) == (2, "")
         first, second = modules
-        said = f'two modules are called "jobs": {first} and {second}; rename one of them'
+        said = f'two modules are named "jobs": {first} and {second}; rename one'
         assert err == f"asyncendpoints: {said}\n"
 
 
@@ -203,14 +203,14 @@ def test_a_redis_that_is_not_there(good: Path, command: str) -> None:
 def test_what_gateway_and_worker_cannot_do_without(good: Path, command: str) -> None:
     status, line = fault(command, "--redis", "redis://127.0.0.1:1")
     assert status == 2
-    assert "which endpoint? give --endpoint FILE" in line
+    assert "no endpoint: set --endpoint FILE" in line
     status, line = fault(command, "--endpoint", good)
     assert status == 2
-    assert f"a {command} needs a Redis: --redis URL" in line
+    assert f"a {command} needs Redis: set --redis URL" in line
     good.write_text(good.read_text() + "---\n" + good.read_text().replace("reports", "other"))
     status, line = fault(command, "--endpoint", good, "--redis", "redis://127.0.0.1:1")
     assert status == 2
-    assert "holds 2 endpoints (reports, other), and one is served" in line
+    assert "must contain one endpoint, but has 2 (reports, other)" in line
 
 
 def test_a_file_with_the_url_that_cannot_be_read(good: Path, tmp_path: Path) -> None:
@@ -248,5 +248,5 @@ def test_a_cluster_that_is_not_there(tmp_path: Path, command: list[str], given: 
     env = {"KUBECONFIG": str(tmp_path / "nothing"), "KUBERNETES_SERVICE_HOST": ""}
     status, out, err = once(*command, *option, env=env)
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith("asyncendpoints: no Kubernetes to talk to: ")
+    assert err.startswith("asyncendpoints: no Kubernetes cluster: ")
     assert "give --kubeconfig FILE" in err

@@ -95,7 +95,7 @@ def test_run_starts_workers_and_a_drained_end_leaves_none(
         assert supervisor != run.process.pid
         assert os.getsid(supervisor) != os.getsid(run.process.pid)
         run.send(signal.SIGTERM)
-        run.said("ending: 1 running job may finish")
+        run.said("shutting down after 1 running job")
         runs.let_go(child)
         assert run.wait() == 0
     for pid in (child, supervisor):
@@ -129,7 +129,7 @@ def test_a_worker_that_is_killed_is_started_again_and_its_job_runs_again(
         job = runs.submit(url)
         _, supervisor = runs.next()
         os.kill(supervisor, signal.SIGKILL)
-        run.said("a worker ended by itself (status -9)")
+        run.said("a worker exited with status -9")
         child, other = runs.next()
         assert other != supervisor
         runs.let_go(child)
@@ -147,7 +147,7 @@ def test_a_second_interrupt_hands_back_what_runs(
         job = runs.submit(url)
         runs.next()
         run.send(signal.SIGINT)
-        run.said("ending: 1 running job may finish")
+        run.said("shutting down after 1 running job")
         assert run.stop(signal.SIGINT) == 130
         assert "Traceback" not in run.err
     with Command("gateway", "--endpoint", file, *FREE, "--redis", redis_url) as gateway:
@@ -237,7 +237,7 @@ def test_the_admin_port_adds_up_what_workers_count(
         assert final(job)["state"] == "Completed"
         eventually(lambda: shows(completed, 1))
         os.kill(supervisor, signal.SIGKILL)
-        run.said("a worker ended by itself")
+        run.said("a worker exited with status")
         assert shows(completed, 1)
         job = runs.submit(url)
         child, _ = runs.next()

@@ -43,7 +43,7 @@ def test_code_and_resource_are_reloaded_and_faults_survived(
         assert word_of(url) == "two"
 
         words.write_text("WORD = = 3\n")
-        run.said("no worker runs until this is mended")
+        run.said("no workers run until this is fixed")
         assert "asyncendpoints: worker.handlers: cannot import jobs: SyntaxError" in run.err
         waiting = ask(f"{url}/work", "POST").headers["Location"]
         words.write_text('WORD = "three"\n')
@@ -52,7 +52,7 @@ def test_code_and_resource_are_reloaded_and_faults_survived(
 
         good = file.read_text()
         file.write_text(good.replace("routes", "rutes"))
-        run.said("what they said before stays in force")
+        run.said("the changed files have faults and are not applied")
         assert word_of(url) == "three"
         file.write_text(good.replace('"/work"', '"/other"'))
         run.said("reports: reloaded", times=3)
@@ -78,7 +78,7 @@ def test_endpoints_come_and_go_with_the_file(tmp_path: Path, store: str, redis_u
         later = ask(f"{url}/work", "POST", Job_Delay="600").headers["Location"]
 
         file.write_text(f"{one}---\n{two}")
-        run.said("more: it is not served until this is mended")
+        run.said("more: not served until this is fixed")
         assert "cannot import extra" in run.err
         assert word_of(url) == "one"
         (tmp_path / "extra.py").write_text(CODE)
@@ -89,7 +89,7 @@ def test_endpoints_come_and_go_with_the_file(tmp_path: Path, store: str, redis_u
 
         file.write_text(two)
         run.said("reports: no longer served")
-        assert ("1 unfinished job is gone" in run.err) == (store == "memory")
+        assert ("lost 1 unfinished job" in run.err) == (store == "memory")
         with pytest.raises(ConnectionRefusedError):
             ask(f"{url}/jobs")
         assert word_of(other) == "one"
@@ -99,7 +99,7 @@ def test_endpoints_come_and_go_with_the_file(tmp_path: Path, store: str, redis_u
         assert run.ready(3)[2] == url  # the first port that is free
         assert ask(url + later).status == (404 if store == "memory" else 200)
         file.write_text("# nothing\n")
-        run.said("what they said before stays in force")
+        run.said("the changed files have faults and are not applied")
         assert word_of(url) == "one"
         assert run.stop() == 0
 

@@ -66,7 +66,7 @@ def test_sigterm_lets_a_running_job_finish(tmp_path: Path) -> None:
         ask(f"{url}/work", "POST")
         with pipe.open("w") as other_end:  # opens once the handler has
             run.send(signal.SIGTERM)
-            run.said("ending: 1 running job may finish")
+            run.said("shutting down after 1 running job")
             other_end.write("done")
         assert run.wait() == 0
         assert "unfinished" not in run.err
@@ -78,7 +78,7 @@ def test_unfinished_jobs_are_counted_at_the_end(tmp_path: Path) -> None:
         for _ in range(3):
             ask(f"{url}/work", "POST", "{}", Content_Type="application/json", Job_Delay="600")
         assert run.stop(signal.SIGINT) == 0
-        assert "reports: 3 unfinished jobs are gone with this process" in run.err
+        assert "reports: lost 3 unfinished jobs" in run.err
 
 
 @pytest.mark.parametrize("code", [BLOCKED, BLOCKED_ASYNC], ids=["plain", "async"])
@@ -91,10 +91,10 @@ def test_a_second_interrupt_ends_now_with_130(tmp_path: Path, code: str) -> None
         ask(f"{url}/work", "POST")
         with pipe.open("w"):
             run.send(signal.SIGINT)
-            run.said("ending: 1 running job may finish")
+            run.said("shutting down after 1 running job")
             assert run.stop(signal.SIGINT) == 130
         assert "Traceback" not in run.err
-        assert "reports: 1 unfinished job is gone" in run.err
+        assert "reports: lost 1 unfinished job" in run.err
 
 
 def test_two_endpoints_have_ports_that_follow_each_other(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_the_quick_start_in_memory(words: Path, tmp_path: Path) -> None:
         assert only["state"] == "Scheduled"
         assert ask(f"{url}/docs").status == 200
         assert run.stop() == 0
-        assert "1 unfinished job is gone with this process" in run.err
+        assert "lost 1 unfinished job" in run.err
 
 
 def test_the_quick_start_on_redis(words: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from asyncendpoints_operator.control.leader import Leader
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import Ref, Refused
 from asyncendpoints_operator.kube.election import Leadership
-from asyncendpoints_operator.kube.workqueue import KeyQueue
+from asyncendpoints_operator.kube.workqueue import WorkQueue
 from asyncendpoints_operator.main.operator import platform_of
 from support.kube.fake_cluster import FakeCluster
 from support.queues import new_job
@@ -53,14 +53,14 @@ class Leading:
     """A leader at work, and the keys that it has still to reconcile."""
 
     leader: Leader
-    workqueue: KeyQueue
+    workqueue: WorkQueue
 
 
 @asynccontextmanager
 async def leading(cluster: FakeCluster, **more: Any) -> AsyncIterator[Leading]:
     """A leader of class "default" that is told of every change of the cluster."""
     settings = Settings(installation_id="here", **more)
-    workqueue = KeyQueue()
+    workqueue = WorkQueue()
     cache = Cache(workqueue.add)
     cluster.put, cluster.remove = cache.put, cache.remove
     for manifest in cluster.objects.values():

@@ -127,4 +127,4 @@ def test_tombstones_do_not_grow_for_ever() -> None:
     for number in range(100):
         cache.remove(endpoint(uid=str(number)))
         now[0] += 100
-    assert len(cache._gone) <= 7
+    assert len(cache._deleted) <= 7

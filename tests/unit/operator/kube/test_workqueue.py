@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from asyncendpoints_core.errors import StoreError
-from asyncendpoints_operator.kube.workqueue import KeyQueue
+from asyncendpoints_operator.kube.workqueue import WorkQueue
 
 Work = Callable[[str], Awaitable[float | None]]
 
 
 @asynccontextmanager
-async def running(queue: KeyQueue, work: Work) -> AsyncIterator[None]:
+async def running(queue: WorkQueue, work: Work) -> AsyncIterator[None]:
     task = asyncio.create_task(queue.run(work))
     try:
         yield
@@ -31,7 +31,7 @@ async def test_many_additions_are_one() -> None:
         if key == "last":
             done.set()
 
-    queue = KeyQueue()
+    queue = WorkQueue()
     for _ in range(5):
         queue.add("one")
     queue.add("last", 0.01)
@@ -41,7 +41,7 @@ async def test_many_additions_are_one() -> None:
 
 
 async def test_a_key_is_worked_on_once_at_a_time_and_again_if_added_meanwhile() -> None:
-    queue = KeyQueue()
+    queue = WorkQueue()
     at_work = 0
     most = 0
     rounds = 0
@@ -70,7 +70,7 @@ async def test_a_key_is_worked_on_once_at_a_time_and_again_if_added_meanwhile() 
 
 
 async def test_one_slow_key_delays_no_other() -> None:
-    queue = KeyQueue()
+    queue = WorkQueue()
     never, other = asyncio.Event(), asyncio.Event()
 
     async def work(key: str) -> None:
@@ -85,7 +85,7 @@ async def test_one_slow_key_delays_no_other() -> None:
 
 
 async def test_what_fails_comes_again() -> None:
-    queue = KeyQueue()
+    queue = WorkQueue()
     tries = 0
     done = asyncio.Event()
 
@@ -103,7 +103,7 @@ async def test_what_fails_comes_again() -> None:
 
 
 async def test_work_says_when_it_wants_its_key_again() -> None:
-    queue = KeyQueue()
+    queue = WorkQueue()
     calls = 0
     done = asyncio.Event()
 
@@ -121,7 +121,7 @@ async def test_work_says_when_it_wants_its_key_again() -> None:
 
 
 async def test_an_earlier_time_wins_and_a_later_one_does_not_delay() -> None:
-    queue = KeyQueue()
+    queue = WorkQueue()
     done = asyncio.Event()
 
     async def work(key: str) -> None:
@@ -136,7 +136,7 @@ async def test_an_earlier_time_wins_and_a_later_one_does_not_delay() -> None:
 
 
 async def test_its_length_leaves_out_what_is_for_later() -> None:
-    queue = KeyQueue()
+    queue = WorkQueue()
     queue.add("now")
     queue.add("later", 3600)
     assert len(queue) == 1

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from asyncendpoints_cli.errors import AlreadyReported
+from asyncendpoints_cli.errors import MISUSED, AlreadyReported
+from asyncendpoints_cli.run.pool import total_of
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.process.settings import PREFIX
 from asyncendpoints_core.scaling.decide import Worker
@@ -35,43 +36,31 @@ log = logging.getLogger("asyncendpoints.run")
 STARTUP_MS: Final = 1_000
 LONG_LIFE_SECONDS: Final = 60.0
 KILL_SECONDS: Final = 15.0
-"""What a worker may take beyond its time to drain: to hand jobs back and to say so."""
-MISUSED: Final = 2
+"""Time beyond the drain in which a worker releases its jobs and reports that."""
 _SNAPSHOT: Final = msgspec.msgpack.Decoder(Snapshot)
 
 
 class _Process:
-    """One worker process, started anew when it ends though it is wanted."""
+    """One worker process, which is restarted until it is stopped."""
 
-    def __init__(self, pod: str, figures: Path) -> None:
+    def __init__(self, pod: str, metrics_file: Path) -> None:
         self.pod = pod
-        self._figures = figures
+        self.metrics_file = metrics_file
         self.process: asyncio.subprocess.Process | None = None
-        self.ending = False
-        self.keeping: asyncio.Task[None] | None = None
-        self.waking = asyncio.Event()
+        self.stopping = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
 
-    async def rest(self, seconds: float) -> None:
-        """Wait before it is started anew, unless it is no longer wanted."""
+    async def backoff(self, seconds: float) -> None:
+        """Wait before a restart, unless the process is to stop."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.waking.wait(), seconds)
+            await asyncio.wait_for(self.stopping.wait(), seconds)
 
-    def is_wanted(self) -> bool:
-        return not self.ending
-
-    @property
-    def options(self) -> tuple[str, ...]:
-        return "--figures", str(self._figures)
-
-    def figures(self) -> Snapshot:
-        """Return what it last told, at most a second old."""
+    def metrics(self) -> Snapshot:
+        """Return the metrics that it wrote last, at most a second old."""
         try:
-            return _SNAPSHOT.decode(self._figures.read_bytes())
-        except FileNotFoundError:  # it has not begun
+            return _SNAPSHOT.decode(self.metrics_file.read_bytes())
+        except FileNotFoundError:  # it has not started yet
             return Snapshot({}, {}, {})
-
-    def forget_figures(self) -> None:
-        self._figures.unlink(missing_ok=True)
 
     def signal(self, number: int) -> None:
         if self.process is not None and self.process.returncode is None:
@@ -79,7 +68,7 @@ class _Process:
 
 
 class ProcessPool:
-    """Worker processes of one endpoint. `refused` is told when its handlers cannot be loaded."""
+    """Worker processes of one endpoint; `refused` is called if its handlers cannot be loaded."""
 
     def __init__(
         self,
@@ -88,26 +77,26 @@ class ProcessPool:
         folder: Path,
         refused: Callable[[], None],
     ) -> None:
-        """Begin without a process. `folder` is where the handlers' module is looked for."""
+        """Start without processes. `folder` is where the handlers' module is imported from."""
         self.size = 0
         self.startup_ms = STARTUP_MS
         self._endpoint = endpoint
         self._settings = settings
         self._handlers_folder = folder
         self._refused = refused
-        self._names = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._pod_prefix = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._count = 0
         self._served = False
         self._past = Snapshot({}, {}, {})
         self._processes: dict[str, _Process] = {}
-        self._leaving: set[_Process] = set()
-        # The resource as it is now: a file that is edited later must not reach some workers only.
-        self._home = tempfile.TemporaryDirectory(prefix="asyncendpoints-")
-        self._folder = Path(self._home.name)
+        self._stopping: set[_Process] = set()
+        # A copy of the resource: an edit of its file must not reach only some of the workers.
+        self._temporary = tempfile.TemporaryDirectory(prefix="asyncendpoints-")
+        self._folder = Path(self._temporary.name)
         self._file = self._folder / "endpoint.yaml"
         self._file.write_text(json.dumps(endpoint.document()), encoding="utf-8")
-        # They end when the other end of this pipe closes, however this process ends.
-        self._end, self._lifeline = os.pipe()
+        # Workers stop at the end of file on this pipe, however this process ends.
+        self._death_pipe, self._death_pipe_writer = os.pipe()
 
     def view(self, states: Sequence[WorkerState], now_ms: int) -> tuple[Worker, ...]:
         """See Pool."""
@@ -146,48 +135,47 @@ class ProcessPool:
         while len(self._processes) < size:
             self._count += 1
             name = f"worker-{self._count}"
-            process = _Process(f"{self._names}-{self._count}", self._folder / name)
+            process = _Process(f"{self._pod_prefix}-{self._count}", self._folder / name)
             self._processes[name] = process
-            process.keeping = asyncio.create_task(self._keep(process))
+            process.task = asyncio.create_task(self._run(process))
         order = [*victims, *(name for name in self._processes if name not in victims)]
         for name in order[: len(self._processes) - size]:
-            self._end_one(name)
+            self._stop_one(name)
 
-    def _end_one(self, name: str) -> None:
+    def _stop_one(self, name: str) -> None:
         process = self._processes.pop(name)
-        process.ending = True
-        self._leaving.add(process)
-        if process.process is not None and process.process.returncode is not None:
-            process.waking.set()
+        self._stopping.add(process)
+        process.stopping.set()
         process.signal(signal.SIGTERM)
 
-    async def _keep(self, process: _Process) -> None:
-        """Keep one process running for as long as it is wanted."""
+    async def _run(self, process: _Process) -> None:
+        """Run one process, and restart it until it is stopped."""
         backoff = Backoff(0.2, 30.0)
         loop = asyncio.get_running_loop()
-        while process.is_wanted():
-            born = loop.time()
-            process.process = await self._spawn(process.pod, *process.options)
-            if not process.is_wanted():
+        while not process.stopping.is_set():
+            started = loop.time()
+            options = "--metrics-file", str(process.metrics_file)
+            process.process = await self._spawn(process.pod, *options)
+            if process.stopping.is_set():
                 process.signal(signal.SIGTERM)
             status = await process.process.wait()
-            add(self._past, process.figures())
-            process.forget_figures()
-            if not process.is_wanted():
+            add(self._past, process.metrics())
+            process.metrics_file.unlink(missing_ok=True)
+            if process.stopping.is_set():
                 break
-            if status == MISUSED and not self._served:  # later that may pass, as a start-up does
+            if status == MISUSED and not self._served:  # later it is retried: it did start before
                 self._refused()
                 return
-            log.error("%s: a worker ended by itself (status %d)", self._endpoint.name, status)
-            if loop.time() - born > LONG_LIFE_SECONDS:
+            log.error("%s: a worker exited with status %d", self._endpoint.name, status)
+            if loop.time() - started > LONG_LIFE_SECONDS:
                 backoff.reset()
-            await process.rest(backoff.next())
-        self._leaving.discard(process)
+            await process.backoff(backoff.next())
+        self._stopping.discard(process)
 
     async def check(self) -> None:
-        """Load the handlers once in a process of their own, not to have user code in this one.
+        """Load the handlers in a separate process, to keep user code out of this one.
 
-        Raises AlreadyReported when that process has said on stderr what is wrong with them.
+        Raises AlreadyReported if that process has written an error to stderr.
         """
         if self._endpoint.spec.worker.handlers is None:
             return
@@ -209,16 +197,16 @@ class ProcessPool:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "asyncendpoints_cli", "worker"),
             *("--endpoint", str(self._file), "--folder", str(self._handlers_folder)),
-            *("--end-with", str(self._end), *more),
+            *("--death-pipe", str(self._death_pipe), *more),
             stdin=asyncio.subprocess.DEVNULL,
-            pass_fds=(self._end,),
+            pass_fds=(self._death_pipe,),
             env=self._environment(pod),
-            # A Ctrl-C is for this process: it tells the workers what it means for them.
+            # A Ctrl-C must reach this process only, which then stops the workers.
             start_new_session=True,
         )
 
     def _environment(self, pod: str) -> dict[str, str]:
-        """Give a worker this process's settings; the URL of Redis is no argument `ps` shows."""
+        """Return this process's settings as variables: `ps` shows arguments, and URLs in them."""
         settings = self._settings
         own = {
             "REDIS_URL": settings.redis_url,
@@ -237,32 +225,28 @@ class ProcessPool:
         """See Pool."""
         self.size = 0
         for name in list(self._processes):
-            self._end_one(name)
-        keeping = [p.keeping for p in self._leaving if p.keeping is not None]
-        left = len(keeping)
-        if keeping:
-            _, late = await asyncio.wait(keeping, timeout=drain_seconds + KILL_SECONDS)
-            left = len(late)
-            for process in self._leaving:
+            self._stop_one(name)
+        tasks = [process.task for process in self._stopping if process.task is not None]
+        late: set[asyncio.Task[None]] = set()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=drain_seconds + KILL_SECONDS)
+            for process in self._stopping:
                 process.signal(signal.SIGKILL)
             await asyncio.gather(*late, return_exceptions=True)
-        os.close(self._lifeline)
-        os.close(self._end)
-        self._home.cleanup()
-        return left
+        os.close(self._death_pipe_writer)
+        os.close(self._death_pipe)
+        self._temporary.cleanup()
+        return len(late)
 
-    def figures(self) -> Snapshot:
+    def metrics(self) -> Snapshot:
         """See Pool."""
-        total = Snapshot({}, {}, {})
-        there = (*self._processes.values(), *self._leaving)
-        for part in (self._past, *(process.figures() for process in there)):
-            add(total, part)
-        return total
+        processes = (*self._processes.values(), *self._stopping)
+        return total_of((self._past, *(process.metrics() for process in processes)))
 
     def kill(self) -> None:
-        """See Pool: a supervisor ends its children at a second Ctrl-C, and reports them."""
+        """See Pool: at a second SIGINT a supervisor stops its child processes and reports them."""
         loop = asyncio.get_running_loop()
-        for process in self._leaving:
-            # Apart, because two signals that wait together are one.
+        for process in self._stopping:
+            # With pauses, because pending signals of the same kind are delivered only once.
             for pause in (0.0, 0.2, 0.4, 1.0):
                 loop.call_later(pause, process.signal, signal.SIGINT)

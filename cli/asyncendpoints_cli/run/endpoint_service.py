@@ -1,4 +1,4 @@
-"""One endpoint as `run` serves it: store, gateway, workers that scale, recovery and sweep."""
+"""One endpoint served by `run`: store, gateway, autoscaled workers, recovery and cleanup."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from asyncendpoints_cli.errors import MISUSED, report
 from asyncendpoints_cli.run.handlers import load_handlers
 from asyncendpoints_cli.run.metrics import ScalingMetrics
-from asyncendpoints_cli.run.pool import LocalPool, Pool
-from asyncendpoints_cli.run.processes import ProcessPool
+from asyncendpoints_cli.run.pool import LocalPool, Pool, total_of
+from asyncendpoints_cli.run.process_pool import ProcessPool
 from asyncendpoints_cli.run.scaler import MIN_WORKERS, Scaler, why_nothing_runs
 from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.jobs.states import FINAL, State
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("asyncendpoints.run")
 
-HURRIED_SECONDS: Final = 8.0
+KILL_SECONDS: Final = 8.0
 RELOAD_DRAIN_SECONDS: Final = 5.0
-"""How long running jobs may finish before changed code runs them again."""
+"""How long running jobs may finish on a reload; the others are run again by the new code."""
 
 
-class Service:
+class EndpointService:
     """Serves one endpoint between `start` and `stop`."""
 
     def __init__(
@@ -49,9 +49,9 @@ class Service:
         settings: Settings,
         port: int,
         refused: Callable[[], None],
-        seen: Callable[[Decision], None] = lambda _: None,
+        on_decision: Callable[[Decision], None] = lambda _: None,
     ) -> None:
-        """Prepare. `refused` is told when workers cannot load the handlers, or start them up."""
+        """Prepare; `refused` is called if workers cannot load the handlers or start."""
         self.loaded = loaded
         self.port = port
         self.store: Store
@@ -60,14 +60,14 @@ class Service:
         if source is None:
             self.store = MemoryStore()
         else:
-            # Its client takes a while to import, and is not needed for jobs in memory.
+            # The Redis client is slow to import and not needed for jobs in memory.
             from asyncendpoints_core.store.redis import RedisStore
 
             strict = loaded.endpoint.spec.redis.durability == "strict"
             self.store = RedisStore(source, loaded.endpoint.key, strict=strict)
         self._settings = settings
         self._refused = refused
-        self._seen = seen
+        self._on_decision = on_decision
         self.server: Server | None = None
         self._pool: Pool | None = None
         self._stopping: asyncio.Future[int] | None = None
@@ -86,27 +86,23 @@ class Service:
 
     @property
     def url(self) -> str:
-        """Where its gateway listens."""
+        """The URL of its gateway."""
         return "" if self.server is None else self.server.url
 
     def sources(self) -> list[tuple[str, MetricSource]]:
-        """Return what the admin port shows of it beside its gateway's metrics."""
-        return [(self.name, self._metrics), (self.name, WorkerCollector(self._figures))]
+        """Return the metrics that the admin port has in addition to those of its gateway."""
+        return [(self.name, self._metrics), (self.name, WorkerCollector(self._worker_metrics))]
 
-    def _figures(self) -> Snapshot:
-        total = Snapshot({}, {}, {})
-        add(total, self._past)
-        if self._pool is not None:
-            add(total, self._pool.figures())
-        return total
+    def _worker_metrics(self) -> Snapshot:
+        return total_of((self._past, *([self._pool.metrics()] if self._pool else [])))
 
     def _decided(self, decision: Decision) -> None:
-        self._metrics.seen(decision)
-        self._seen(decision)
+        self._metrics.count(decision)
+        self._on_decision(decision)
 
     async def start(self) -> None:
-        """Begin to serve. Raises UsageError for the handlers, StoreError, OSError for the port."""
-        # What is wrong with the user's code comes first.
+        """Start to serve. Raises UsageError for the handlers, StoreError, OSError for the port."""
+        # First, so that errors in the user's code are reported before those of Redis or the port.
         pool = self._pool = await self._make_pool()
         await self.store.open()
         await self._apply()
@@ -128,7 +124,7 @@ class Service:
         self._refused()
 
     async def _apply(self) -> None:
-        """Write what the resource says about the queue into the store."""
+        """Write the policy of the resource into the store."""
         spec = self.loaded.endpoint.spec
         await self.store.configure(spec.policy())
         await (self.store.pause() if spec.suspend else self.store.resume())
@@ -143,7 +139,7 @@ class Service:
             owns_policy=True,
         )
         await self.server.start()
-        self.port = self.server.port  # one that was any free port stays the same on a reload
+        self.port = self.server.port  # a port that was chosen as free stays the same on a reload
 
     async def _open_workers(self, pool: Pool) -> None:
         endpoint = self.loaded.endpoint
@@ -154,23 +150,23 @@ class Service:
         policy = endpoint.spec.policy()
         keeper = RecoveryLoop(self.store, lambda: policy, random.random)
         self._tasks = [self._task(scaler.run()), self._task(keeper.run())]
-        if nothing := why_nothing_runs(endpoint.spec):
-            log.warning("%s: %s", self.name, nothing)
+        if reason := why_nothing_runs(endpoint.spec):
+            log.warning("%s: %s", self.name, reason)
 
     def _task(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         return asyncio.get_running_loop().create_task(work)
 
     async def running(self) -> int:
-        """Return how many jobs run now, 0 when the store does not say."""
+        """Return the number of running jobs, 0 if the store cannot be read."""
         try:
             return (await self.store.stats()).counts.get(State.IN_PROGRESS, 0)
         except StoreError:
             return 0
 
     async def stop(self, hurry: asyncio.Event, at_most: float | None = None) -> bool:
-        """Take no more requests, let running jobs finish unless told to hurry; True if all did.
+        """Stop the gateway and drain the workers; return whether all running jobs finished.
 
-        They get the endpoint's time to drain, or `at_most` so many seconds.
+        They have the endpoint's drain time, or `at_most` so many seconds, until `hurry` is set.
         """
         if self.server is not None:
             await self.server.stop()
@@ -182,12 +178,9 @@ class Service:
             counts = (await self.store.stats()).counts
             left = sum(count for state, count in counts.items() if state not in FINAL)
             if left:
-                log.warning(
-                    "%s: %d unfinished job%s gone with this process: they were in memory",
-                    self.name,
-                    left,
-                    " is" if left == 1 else "s are",
-                )
+                plural = "" if left == 1 else "s"
+                text = "%s: lost %d unfinished job%s, which were in memory only"
+                log.warning(text, self.name, left, plural)
         await self.store.close()
         return drained
 
@@ -199,7 +192,7 @@ class Service:
         if self._pool is None:
             return True
         pool = self._pool
-        # One that was begun by a reload, which ended before it did, goes on.
+        # A reload may have been cancelled after it began to stop the pool.
         stopping = self._stopping or asyncio.ensure_future(pool.stop(drain_seconds))
         self._stopping = stopping
         hurried = asyncio.ensure_future(hurry.wait())
@@ -207,15 +200,15 @@ class Service:
         hurried.cancel()
         if not stopping.done():
             pool.kill()
-            await asyncio.wait((stopping,), timeout=HURRIED_SECONDS)
+            await asyncio.wait((stopping,), timeout=KILL_SECONDS)
         self._pool = self._stopping = None
-        add(self._past, pool.figures())
+        add(self._past, pool.metrics())
         return stopping.done() and not stopping.cancelled() and stopping.result() == 0
 
-    async def renew(self, loaded: Loaded, hurry: asyncio.Event) -> None:
-        """Go on with changed code or a changed resource; jobs that wait are kept.
+    async def reload(self, loaded: Loaded, hurry: asyncio.Event) -> None:
+        """Switch to changed code or a changed resource; waiting jobs are kept.
 
-        Raises what `start` raises; then it serves without workers until the next change.
+        Raises what `start` raises; then it serves without workers until the next reload.
         """
         changed = loaded.endpoint != self.loaded.endpoint
         await self._close_workers(

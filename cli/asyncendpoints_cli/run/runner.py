@@ -1,4 +1,4 @@
-"""The life of one `run`: a service for each endpoint, signals, reload, and the end of it all."""
+"""The lifecycle of `asyncendpoints run`: services, signals, reload and shutdown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from asyncendpoints_cli.errors import INTERRUPTED, MISUSED, report
 from asyncendpoints_cli.files import load_all
 from asyncendpoints_cli.run.checks import LAST_PORT, check
-from asyncendpoints_cli.run.service import RELOAD_DRAIN_SECONDS, Service
+from asyncendpoints_cli.run.endpoint_service import RELOAD_DRAIN_SECONDS, EndpointService
 from asyncendpoints_cli.run.watcher import Watcher
 from asyncendpoints_core.common.event_loop import run_loop
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
@@ -35,41 +35,41 @@ log = logging.getLogger("asyncendpoints.run")
 def serve(loaded: Sequence[Loaded], files: Sequence[str], settings: Settings) -> int:
     """Serve until SIGTERM or Ctrl-C; return the exit status."""
     if settings.reload:
-        # A file changed twice within a second would else be run from the cache of the first.
+        # Bytecode caches have a resolution of a second: a file may change twice within it.
         sys.dont_write_bytecode = True
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    status = run_loop(Run(loaded, files, settings).run())
+    status = run_loop(Runner(loaded, files, settings).run())
     if status == INTERRUPTED:
-        # Nothing that a handler still does may hold up a person who asked twice.
+        # A handler that still runs must not delay the exit after a second Ctrl-C.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
     return status
 
 
-class Run:
-    """The whole of one `run`."""
+class Runner:
+    """Runs one service for each endpoint, and the admin server of all."""
 
     def __init__(self, loaded: Sequence[Loaded], files: Sequence[str], settings: Settings) -> None:
-        """Prepare a service for each endpoint: ports follow each other from --port."""
+        """Prepare a service for each endpoint, on consecutive ports from --port."""
         self._files = [Path(file) for file in files]
         self._settings = settings
         self._services = [
             self._service(item, settings.http_port and settings.http_port + number)
             for number, item in enumerate(loaded)
         ]
-        self._started: list[Service] = []
+        self._started: list[EndpointService] = []
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._signals = 0
         self._status = 0
         self._admin: AdminServer | None = None
 
-    def _service(self, loaded: Loaded, port: int) -> Service:
-        return Service(loaded, self._settings, port, self._handlers_refused)
+    def _service(self, loaded: Loaded, port: int) -> EndpointService:
+        return EndpointService(loaded, self._settings, port, self._handlers_refused)
 
     async def run(self) -> int:
-        """Serve until told to stop; return the exit status."""
+        """Serve until SIGTERM or SIGINT; return the exit status."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._interrupted)
@@ -79,10 +79,10 @@ class Run:
                 self._started.append(service)
                 await service.start()
             await self._open_admin()
-            for service in self._services:  # only now: what has failed by here was never ready
-                _tell_ready(service)
+            for service in self._services:  # only after all of them have started
+                _print_ready(service)
             if self._settings.reload:
-                reloading = loop.create_task(self._reload_for_ever())
+                reloading = loop.create_task(self._watch())
             await self._stop.wait()
         except BaseException:
             self._hurry.set()
@@ -99,7 +99,7 @@ class Run:
         return self._status or (0 if drained else 1)
 
     async def _open_admin(self) -> None:
-        """Open the admin port: one for all, again after a reload, on the same port."""
+        """Start the admin server of all endpoints, or restart it on the same port."""
         settings = self._settings
         if self._admin is not None:
             settings = replace(settings, admin_port=self._admin.port)
@@ -116,34 +116,34 @@ class Run:
             self._hurry.set()
 
     def _handlers_refused(self) -> None:
-        """Workers have said on stderr why their handlers cannot be loaded."""
+        """Stop, or wait for a reload. Workers have written the reason to stderr."""
         if self._settings.reload:
-            log.error("no worker runs until the handlers can be loaded and started")
+            log.error("no workers run until the handlers can be loaded and started")
         else:
             self._status = MISUSED
             self._stop.set()
 
-    async def _shut_down(self, started: Sequence[Service]) -> bool:
+    async def _shut_down(self, started: Sequence[EndpointService]) -> bool:
         if not self._hurry.is_set():
             running = sum([await service.running() for service in started])
             if running:
                 log.info(
-                    "ending: %d running job%s may finish; Ctrl-C again ends now",
+                    "shutting down after %d running job%s; press Ctrl-C again to exit now",
                     running,
                     "" if running == 1 else "s",
                 )
-        ends = await asyncio.gather(
+        results = await asyncio.gather(
             *(service.stop(self._hurry) for service in started), return_exceptions=True
         )
-        for end in ends:
-            if isinstance(end, BaseException):
-                log.error("a service did not end well", exc_info=end)
-        return all(end is True for end in ends)
+        for result in results:
+            if isinstance(result, BaseException):
+                log.error("stopping a service failed", exc_info=result)
+        return all(result is True for result in results)
 
     # Reload.
 
     def _folders(self) -> list[Path]:
-        """Where the handlers of the endpoints are, which are imported anew."""
+        """Return the folders of the handlers, which are imported again on a reload."""
         found = [
             service.loaded.file.resolve().parent
             for service in self._services
@@ -151,7 +151,7 @@ class Run:
         ]
         return sorted(set(found))
 
-    async def _reload_for_ever(self) -> None:
+    async def _watch(self) -> None:
         watcher = Watcher(self._files, self._folders())
         while True:
             changes = await watcher.changed()
@@ -160,39 +160,39 @@ class Run:
             watcher.follow(self._folders())
 
     async def _reload(self) -> None:
-        """Go on with what the files say now; with a fault in them, with what there was before."""
+        """Apply the changed files; if they have faults, keep what was applied before."""
         try:
             loaded = load_all(self._files)
             check(loaded, self._settings)
         except UsageError as error:
             report(error, MISUSED)
-            log.warning("the files have faults; what they said before stays in force")
+            log.warning("the changed files have faults and are not applied")
             return
         wanted = {item.endpoint.key: item for item in loaded}
         forget(self._folders())
         for service in list(self._services):
             name, item = service.name, wanted.pop(service.loaded.endpoint.key, None)
             if item is None:
-                with _survived(name, "it may not have ended well"):
-                    await self._drop(service)
+                with _reported(name, "stopping it failed"):
+                    await self._remove(service)
                 continue
-            with _survived(name, "no worker runs"):
-                await service.renew(item, self._hurry)
+            with _reported(name, "no workers run until this is fixed"):
+                await service.reload(item, self._hurry)
                 log.info("%s: reloaded", name)
         for item in wanted.values():
-            with _survived(item.endpoint.name, "it is not served"):
+            with _reported(item.endpoint.name, "not served until this is fixed"):
                 await self._add(item)
-        with _survived("the admin port", "it is closed"):
+        with _reported("the admin port", "closed until this is fixed"):
             await self._open_admin()
 
-    async def _drop(self, service: Service) -> None:
-        """End a service whose endpoint is in no file any more."""
+    async def _remove(self, service: EndpointService) -> None:
+        """Stop a service whose endpoint was removed from the files."""
         self._services.remove(service)
-        await self._end(service)
+        await self._stop_one(service)
         log.info("%s: no longer served", service.name)
 
     async def _add(self, loaded: Loaded) -> None:
-        """Begin to serve one more endpoint, on the first port that no other has."""
+        """Start to serve another endpoint, on the first unused port."""
         first = self._settings.http_port
         taken = {service.port for service in self._services}
         free = (port for port in range(first, LAST_PORT + 1) if port not in taken)
@@ -201,26 +201,26 @@ class Run:
         try:
             await service.start()
         except (AsyncEndpointsError, OSError):
-            await self._end(service)
+            await self._stop_one(service)
             raise
         self._services.append(service)
-        _tell_ready(service)
+        _print_ready(service)
 
-    async def _end(self, service: Service) -> None:
+    async def _stop_one(self, service: EndpointService) -> None:
         await service.stop(self._hurry, RELOAD_DRAIN_SECONDS)
         self._started.remove(service)
 
 
-def _tell_ready(service: Service) -> None:
+def _print_ready(service: EndpointService) -> None:
     sys.stdout.write(f"{service.name} ready at {service.url}\n")
     sys.stdout.flush()
 
 
 @contextlib.contextmanager
-def _survived(name: str, consequence: str) -> Iterator[None]:
-    """Tell what is wrong with one endpoint, and go on with the others."""
+def _reported(name: str, consequence: str) -> Iterator[None]:
+    """Report an error of one endpoint and continue with the others."""
     try:
         yield
     except (AsyncEndpointsError, OSError) as error:
         report(error, MISUSED)
-        log.warning("%s: %s until this is mended", name, consequence)
+        log.warning("%s: %s", name, consequence)

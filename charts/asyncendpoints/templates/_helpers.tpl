@@ -30,7 +30,7 @@ app.kubernetes.io/component: {{ .component }}
 {{ .image.repository }}:{{ .image.tag | default .root.Chart.AppVersion }}
 {{- end -}}
 
-{{/* Tells the queues of this cluster from those of another on the same Redis. */}}
+{{/* The identity of this installation, which separates clusters that share a Redis. */}}
 {{- define "asyncendpoints.installation" -}}
 {{- if .Values.operator.installation -}}
 {{ .Values.operator.installation }}
@@ -56,7 +56,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- if and .Values.redis.development.enabled (not .Values.redis.existingSecret.name) -}}true{{- end -}}
 {{- end -}}
 
-{{/* The Secret that holds the URL of the operator's own Redis; empty when there is none. */}}
+{{/* The Secret with the URL of the operator's own Redis; empty if there is none. */}}
 {{- define "asyncendpoints.redisSecret" -}}
 {{- if .Values.redis.existingSecret.name -}}
 {{ .Values.redis.existingSecret.name }}
@@ -80,8 +80,8 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
-{{/* What the operator may do, verb by verb in docs/security.md. Writing is `create` and `patch`
-     (server-side apply); `delete` is for optional children that the resource no longer asks for. */}}
+{{/* The permissions of the operator, explained in docs/security.md. Writing is `create` and `patch`
+     (server-side apply); `delete` is for optional objects that the resource no longer has. */}}
 {{- define "asyncendpoints.rules" -}}
 - apiGroups: [asyncendpoints.io]
   resources: [asyncendpoints]
@@ -104,14 +104,14 @@ capabilities: {drop: [ALL]}
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
   verbs: [get, list, watch, create, patch, delete]
-# Watched for containers that ended; patched with the deletion cost alone.
+# Watched for terminated containers; only the deletion cost is patched.
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, patch]
 - apiGroups: [""]
   resources: [events]
   verbs: [create, patch]
-# The Redis URL of an endpoint's own ACL user. Neither get nor list: no Secret is ever read by this.
+# The Redis URL of an endpoint's own ACL user. Neither get nor list: this does not allow reading.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [create, delete]

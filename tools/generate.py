@@ -1,9 +1,9 @@
-"""Writes the files that are generated from the code, or checks that they are up to date.
+"""Generates files from the code, or checks that they are up to date.
 
 `python -m tools.generate` writes, `python -m tools.generate --check` only compares. To add a file,
-add a line to `GENERATORS`: its path, and the "module:function" that makes its text. The function
-takes the file's present text ("" if there is none), so that a page may be generated in part (see
-`replace_block`), and returns the whole text.
+add a line to `GENERATORS`: its path, and the "module:function" that returns its text. The function
+gets the present text of the file ("" if there is none), so that only a part of a page may be
+generated (see `replace_block`).
 """
 
 import argparse
@@ -38,10 +38,10 @@ GENERATORS: dict[str, str] = {
 
 
 def replace_block(text: str, name: str, body: str) -> str:
-    """Return `text` with what stands between the markers of block `name` replaced by `body`.
+    """Return `text` with the content of the block `name` replaced by `body`.
 
-    The markers are the lines `<!-- generated: NAME -->` and `<!-- end: NAME -->`. Raises ValueError
-    when they are not there exactly once.
+    The block is between the lines `<!-- generated: NAME -->` and `<!-- end: NAME -->`. Raises
+    ValueError if there is not exactly one such block.
     """
     start, end = f"<!-- generated: {name} -->\n", f"<!-- end: {name} -->"
     pattern = re.compile(re.escape(start) + r".*?" + re.escape(end), re.DOTALL)
@@ -52,7 +52,7 @@ def replace_block(text: str, name: str, body: str) -> str:
 
 
 def is_current(path: str, current: str, wanted: str) -> bool:
-    """Return whether the file at `path` is up to date; show the difference on stderr if not."""
+    """Return whether the file at `path` is up to date; write the difference to stderr if not."""
     diff = list(
         difflib.unified_diff(
             current.splitlines(), wanted.splitlines(), path, f"{path} (generated)", lineterm=""
@@ -64,7 +64,7 @@ def is_current(path: str, current: str, wanted: str) -> bool:
 
 
 def main() -> int:
-    """Write or check every generated file; return 1 if a check found one out of date."""
+    """Write or check all generated files; return 1 if a checked file is out of date."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     check = parser.parse_args().check

@@ -1,4 +1,4 @@
-"""Makes the table of values in the chart's README from the comments of its values.yaml."""
+"""Generates the table of values in the chart's README from the comments in values.yaml."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from tools.generate import ROOT, replace_block
 
 VALUES: Final = ROOT / "charts" / "asyncendpoints" / "values.yaml"
 
-# What means the same wherever it stands in a chart needs no comment beside each.
+# Descriptions of values that have the same meaning everywhere in a chart.
 COMMON: Final = {
     "resources": "CPU and memory, as in a container.",
     "nodeSelector": "As in a pod.",
@@ -24,7 +24,7 @@ COMMON: Final = {
 
 
 class Value(NamedTuple):
-    """One row: the dotted name of a value, its default as it is written, what it means."""
+    """One row: the dotted name of a value, its default as written, and its description."""
 
     name: str
     default: str
@@ -32,14 +32,14 @@ class Value(NamedTuple):
 
 
 def chart_readme(present: str) -> str:
-    """Return the README with its table written anew."""
+    """Return the README with a new table."""
     lines = ["| value | default | meaning |", "|---|---|---|"]
     lines += [f"| `{name}` | `{default}` | {meaning} |" for name, default, meaning in read(VALUES)]
     return replace_block(present, "values", "\n".join(lines))
 
 
 def read(file: Path) -> list[Value]:
-    """Return every value that stands on a line of its own, in the order of the file."""
+    """Return every value on a line of its own, in the order of the file."""
     text = file.read_text(encoding="utf-8")
     root = cast("yaml.MappingNode", yaml.compose(text, Loader=yaml.SafeLoader))
     return list(_values(root, text.splitlines(), "", ""))
@@ -56,12 +56,12 @@ def _values(
             yield from _values(value, lines, f"{name}.", meaning)
             continue
         meaning = meaning or COMMON.get(key.value, "") or inherited
-        inherited = ""  # what is said of a group is shown once, with its first value
+        inherited = ""  # the description of a group is shown once, with its first value
         yield Value(name, _source(lines, value), meaning)
 
 
 def _comment(lines: list[str], line: int) -> str:
-    """Return the comment lines right above a line, as one text."""
+    """Return the comment lines directly above a line, as one text."""
     found = []
     while line > 0 and lines[line - 1].lstrip().startswith("#"):
         line -= 1
@@ -70,6 +70,6 @@ def _comment(lines: list[str], line: int) -> str:
 
 
 def _source(lines: list[str], value: yaml.Node) -> str:
-    """Return a value as it is written; each of ours ends on the line it begins on."""
+    """Return a value as written; every value ends on the line where it starts."""
     start, end = value.start_mark, value.end_mark
     return lines[start.line][start.column : end.column if end.line == start.line else None].strip()

@@ -1,4 +1,4 @@
-"""Draws the state machine in docs/lifecycle.md from the table in core's states.py."""
+"""Generates diagram and table of the state machine in docs/lifecycle.md from core's states.py."""
 
 from tools.generate import replace_block
 
@@ -8,13 +8,13 @@ _OUTSIDE = "[*]"
 
 
 def lifecycle_md(present: str) -> str:
-    """Return the page with its diagram and its table written anew."""
+    """Return the page with a new diagram and table."""
     page = replace_block(present, "diagram", _diagram())
     return replace_block(page, "table", _table())
 
 
 def _diagram() -> str:
-    """Draw where a verb leads when nothing else intervenes; the table has its other exits."""
+    """Draw the usual target of each verb; the table has the others as well."""
     lines = ["```mermaid", "stateDiagram-v2"]
     arrows: dict[tuple[str, str], list[str]] = {}
     for (state, verb), targets in TABLE.items():
@@ -27,7 +27,7 @@ def _diagram() -> str:
 
 
 def _table() -> str:
-    lines = ["| from | verb | to | or, when a budget is spent or a cancel was asked for |"]
+    lines = ["| from | verb | to | or, if a budget is exhausted or a cancellation is pending |"]
     lines.append("|---|---|---|---|")
     for (state, verb), targets in TABLE.items():
         usual = targets if state is None else targets[:1]

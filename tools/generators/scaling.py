@@ -1,6 +1,6 @@
-"""Draws the pictures of docs/scaling.md by playing their scenarios in virtual time.
+"""Generates the pictures of docs/scaling.md by simulating their scenarios in virtual time.
 
-The scenarios are seeded and no clock is read, so the same code draws the same picture.
+The scenarios are seeded and do not read a clock, so the same code draws the same picture.
 """
 
 import sys

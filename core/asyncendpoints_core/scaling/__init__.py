@@ -1,1 +1,1 @@
-"""How many workers an endpoint should have, and which go first. Pure decisions."""
+"""Autoscaling: how many workers an endpoint should have, and which are removed first. Pure."""

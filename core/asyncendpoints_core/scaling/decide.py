@@ -1,4 +1,4 @@
-"""How many workers an endpoint should have: a pure decision over a reading and a memory.
+"""The autoscaling decision: how many workers an endpoint should have. Pure.
 
 `asyncendpoints run` and the operator call `decide` about once a second and do what it says; here
 nothing is read, written or timed. docs/scaling.md has the formulas, `estimate.py` their inputs.
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from asyncendpoints_core.store.replies import Stats
 
 WINDOW_MS: Final = 60_000
-"""How long the largest want counts before workers go.
+"""The stabilization window: a scale-down goes to the largest want in this time.
 
-Chosen by tests/bench/simulate_scaling.py: the shortest with which workers neither come and go with
-every pulse of work nor leave while slow starters arrive.
+Chosen with tests/bench/simulate_scaling.py: the shortest with which workers neither follow every
+pulse of work nor are removed while slow ones are still starting.
 """
 BURST: Final = 4
-"""Workers that may always be added in one step; from there on their number may double."""
+"""Workers that may always be added in one step; beyond it their number may at most double."""
 
 
 class Worker(msgspec.Struct, frozen=True):
-    """One worker (a pod, or a local one) that is not ending yet.
+    """One worker (a pod, or a local one) that is not terminating.
 
-    `held`: jobs it holds. `current`: whether it runs the present template.
+    `held`: jobs that it holds. `current`: whether it has the current template.
     """
 
     name: str
@@ -44,13 +44,13 @@ class Worker(msgspec.Struct, frozen=True):
 
 
 class Signals(msgspec.Struct, frozen=True):
-    """One reading. Times in ms, `now_ms` by the store's clock.
+    """One reading of the metrics. Times in ms, `now_ms` by the store's clock.
 
-    `ready`: Queued jobs. `running`: jobs held by workers that are not cordoned or draining;
-    `held`: by any. `due`: Scheduled jobs that fall due before a new worker would be up. `claimed`,
-    `ended`, `busy_ms`: totals that only grow. `replicas`: workers wanted until now, which is not
-    the number of those that are there. `concurrency`: jobs that one worker runs at a time, 0 if no
-    worker has told yet. `rollout`: the workers are being replaced by those of a new template.
+    `ready`: Queued jobs. `running`: jobs held by workers that are not cordoned or draining; `held`:
+    by any worker. `due`: Scheduled jobs that are due before a new worker would be ready. `claimed`,
+    `ended`, `busy_ms`: counters. `replicas`: the current setting, which may differ from the number
+    of `workers`. `concurrency`: jobs that one worker runs concurrently, 0 if not known yet.
+    `rollout`: workers are being replaced by those of a new template.
     """
 
     now_ms: int
@@ -68,7 +68,7 @@ class Signals(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What the resource says. `pinned`: spec.replicas, or None for autoscaling. Times in ms."""
+    """The limits in the resource. `pinned`: spec.replicas, None for autoscaling. Times in ms."""
 
     min_replicas: int = 0
     max_replicas: int = 20
@@ -79,7 +79,7 @@ class Limits(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, spec: EndpointSpec, *, at_least: int = 0) -> Limits:
-        """Return the limits of a resource; `at_least` workers stay whatever its minimum is."""
+        """Return the limits of a resource, with a minimum of `at_least` workers."""
         scaling = spec.autoscaling
         return cls(
             min_replicas=max(at_least, scaling.min_replicas),
@@ -92,15 +92,15 @@ class Limits(msgspec.Struct, frozen=True):
 
     @property
     def window_ms(self) -> int:
-        """The window for going down: never longer than an idle last worker would be kept."""
+        """The stabilization window, which is at most idleSeconds."""
         return min(WINDOW_MS, self.idle_ms)
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """What one decision leaves for the next; small, and safe to lose (scaling then starts careful).
+    """The state between decisions; if it is lost, scaling restarts cautiously.
 
-    `active_ms`: when there last was work. `wants`: (time, want), those that a later and larger one
-    has not outdone. `demand`: the last one.
+    `active_ms`: when there was work last. `wants`: (time, want) of the window, without those
+    followed by a larger one. `demand`: the last one.
     """
 
     at_ms: int = 0
@@ -112,16 +112,16 @@ class Memory(msgspec.Struct, frozen=True):
 
 
 class Reason(StrEnum):
-    """Why a decision is what it is; for conditions, events and metrics."""
+    """The reason of a decision; for conditions, events and metrics."""
 
     UP = "ScaledUp"
     DOWN = "ScaledDown"
     ZERO = "ScaledToZero"
     STEADY = "Steady"
     AT_MAX = "AtMaximum"
-    COOLING = "Cooling"  # fewer would do, but the window is not over
-    IDLE = "Idle"  # nothing to do; the last worker waits for idleSeconds
-    DRAINING = "Draining"  # workers that shall go still hold jobs
+    COOLING = "Cooling"  # fewer workers would do, but the window is not over
+    IDLE = "Idle"  # no work; the last worker stays for idleSeconds
+    DRAINING = "Draining"  # workers to be removed still hold jobs
     PINNED = "Pinned"
     SUSPENDED = "Suspended"
     ROLLOUT = "RolloutUnderWay"
@@ -130,10 +130,10 @@ class Reason(StrEnum):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """`replicas` to set now, and the `target` on the way to which that is.
+    """The `replicas` to set now, as a step towards `target`.
 
-    `cordon`: workers to cordon (again: marks expire); `uncordon`: those to take it from. `text` is
-    one line for people. `demand` and `want` are what the decision started from.
+    `cordon`: workers to cordon, or to renew the cordon of; `uncordon`: those to uncordon. `text` is
+    a one-line explanation. `demand` and `want` are the inputs of the decision.
     """
 
     replicas: int
@@ -156,7 +156,7 @@ def signals_of(
     startup_ms: int,
     rollout: bool = False,
 ) -> Signals:
-    """Put a reading together from the store's figures; `startup_ms` is how long a worker takes."""
+    """Return a reading from the store's metrics; `startup_ms` is the startup time of a worker."""
     claimed = stats.totals.get("claimed", 0)
     return Signals(
         now_ms=stats.now_ms,
@@ -175,7 +175,7 @@ def signals_of(
 
 
 def hold(replicas: int, memory: Memory, error: str) -> Decision:
-    """Keep everything as it is: there is no reading, and an error is never read as zero."""
+    """Keep the number of workers: without a reading, an error must not be treated as zero."""
     return Decision(
         replicas,
         replicas,
@@ -188,7 +188,7 @@ def hold(replicas: int, memory: Memory, error: str) -> Decision:
 
 
 def decide(signals: Signals, memory: Memory, limits: Limits) -> Decision:
-    """Decide on one fresh reading; `hold` is for when there is none."""
+    """Decide on a new reading; if reading failed, use `hold`."""
     memory = _remember(signals, memory)
     demand = signals.ready + signals.running + signals.due
     want = _want(signals, memory, limits, demand)
@@ -197,7 +197,7 @@ def decide(signals: Signals, memory: Memory, limits: Limits) -> Decision:
     )
     target, reason = _target(signals, memory, limits, want)
     if signals.rollout and 0 < target < signals.replicas:
-        # The Deployment would spread the decrease over old and new pods, whatever their cost.
+        # A Deployment spreads the decrease over old and new pods, regardless of deletion costs.
         target, reason = signals.replicas, Reason.ROLLOUT
     replicas, cordon = _descend(signals, target) if target < signals.replicas else (target, ())
     if target < replicas == signals.replicas and reason not in (Reason.PINNED, Reason.SUSPENDED):
@@ -216,7 +216,7 @@ def decide(signals: Signals, memory: Memory, limits: Limits) -> Decision:
 
 
 def _remember(signals: Signals, memory: Memory) -> Memory:
-    """Take the reading into the memory. After a gap, time stood still: an outage is not idleness"""
+    """Update the memory by a reading. A gap between readings (an outage) does not count as idle."""
     now = signals.now_ms
     gap = now - memory.at_ms
     if not memory.at_ms:
@@ -244,7 +244,7 @@ def _remember(signals: Signals, memory: Memory) -> Memory:
 
 
 def _want(signals: Signals, memory: Memory, limits: Limits, demand: int) -> int:
-    """How many workers this moment's work is worth, limits aside."""
+    """Return how many workers the present work needs, regardless of limits."""
     slots = memory.concurrency
     if not demand:
         idle = signals.now_ms - memory.active_ms >= limits.idle_ms and not signals.held
@@ -264,7 +264,7 @@ def _window(memory: Memory, limits: Limits, want: int, now_ms: int) -> tuple[tup
 
 
 def _target(signals: Signals, memory: Memory, limits: Limits, want: int) -> tuple[int, Reason]:
-    """Where to go, however many steps that takes, and why."""
+    """Return the number of workers to reach, in however many steps, and why."""
     now = signals.replicas
     if limits.suspend:
         return 0, Reason.SUSPENDED
@@ -279,7 +279,7 @@ def _target(signals: Signals, memory: Memory, limits: Limits, want: int) -> tupl
             reason = Reason.AT_MAX if want > high else Reason.UP
         target = min(target, max(now + max(BURST, now), low))
         return target, reason if target == now else Reason.UP
-    # The largest want of the window stands; the window itself leaves one, and idleSeconds zero.
+    # Scale down to the largest want in the window, but to zero only after idleSeconds.
     largest = max(old for _, old in memory.wants)
     down = min(max(largest, low), high, now)
     if want == 0 and low == 0:
@@ -295,9 +295,9 @@ def _target(signals: Signals, memory: Memory, limits: Limits, want: int) -> tupl
 
 
 def _descend(signals: Signals, target: int) -> tuple[int, tuple[str, ...]]:
-    """Return how many workers may stay for now on the way down, and which are to be cordoned.
+    """Return the next number of workers on the way down, and the workers to cordon.
 
-    Only as many may go as are known to hold nothing; those that are missing go first.
+    Only workers that are known to be idle are removed; missing ones count first.
     """
     missing = max(0, signals.replicas - len(signals.workers))
     leaving = max(0, len(signals.workers) - signals.replicas)
@@ -318,27 +318,27 @@ def _text(
 ) -> str:
     replicas, target = step
     now = signals.replicas
-    work = f"{signals.ready} wait, {signals.running} run"
+    work = f"{signals.ready} queued, {signals.running} running"
     if signals.due:
-        work += f", {signals.due} fall due"
+        work += f", {signals.due} due soon"
     service = memory.estimate.service_s
     if service is not None:
-        work += f", {service:.3g} s each, {memory.estimate.arrivals_s:.3g}/s come"
+        work += f", {service:.3g} s per job, {memory.estimate.arrivals_s:.3g} jobs/s"
     if replicas != now:
-        head = f"{now} → {replicas}" + (f" on the way to {target}" if target != replicas else "")
+        head = f"{now} → {replicas}" + (f" (target {target})" if target != replicas else "")
     else:
         head = f"kept at {now}"
     why = {
-        Reason.AT_MAX: f"the maximum of {limits.max_replicas} is reached",
+        Reason.AT_MAX: f"maxReplicas ({limits.max_replicas}) is reached",
         Reason.COOLING: f"fewer would do, but not yet for {limits.window_ms / 1_000:g} s",
-        Reason.IDLE: f"nothing to do; the last worker goes after {limits.idle_ms / 1_000:g} s",
-        Reason.DRAINING: f"those above {target} finish their jobs first",
+        Reason.IDLE: f"no work; the last worker is removed after {limits.idle_ms / 1_000:g} s",
+        Reason.DRAINING: f"draining to {target}",
         Reason.PINNED: f"pinned at {limits.pinned} by spec.replicas",
-        Reason.SUSPENDED: "suspended: jobs are accepted, none is run",
-        Reason.ROLLOUT: "no scale-down while a rollout is under way",
+        Reason.SUSPENDED: "suspended: jobs are accepted but not run",
+        Reason.ROLLOUT: "no scale-down during a rollout",
         Reason.NOT_READY: "no worker of the current template is ready",
-        Reason.ZERO: f"nothing to do for {limits.idle_ms / 1_000:g} s",
+        Reason.ZERO: f"no work for {limits.idle_ms / 1_000:g} s",
     }.get(reason)
     if reason is Reason.UP and target == limits.min_replicas:
-        why = f"at least {target} stay"
+        why = f"at least {target}"
     return f"{head}: {why} ({work})" if why else f"{head}: {work}"

@@ -1,6 +1,6 @@
-"""How fast jobs come and how long one takes, from counters that are read about once a second.
+"""Estimates the arrival rate and service time of jobs from counters read about once a second. Pure.
 
-Pure. Old readings fade away; nothing has to be kept per job.
+Old readings decay exponentially; no data is kept per job.
 """
 
 from __future__ import annotations
@@ -10,25 +10,24 @@ from typing import Final
 
 import msgspec
 
-# Both were chosen by tests/bench/simulate_scaling.py. A service time that is slower to learn lets
-# ten-minute jobs wait minutes for workers when short ones came before them; a faster rate follows
-# every pulse with workers that stand idle.
+# Chosen with tests/bench/simulate_scaling.py. With a slower service time, long jobs that follow
+# short ones wait minutes for workers; with a faster rate, every pulse adds workers that stay idle.
 RATE_MS: Final = 15_000
 """Time constant of the arrival rate."""
 SERVICE_MS: Final = 10_000
-"""Time constant of the service time, counted only while something runs."""
+"""Time constant of the service time, which decays only while jobs run."""
 MAX_GAP_MS: Final = 5_000
-"""Readings further apart than this have an outage between them, and say nothing of the rate."""
+"""A longer gap between readings is an outage; they are not used to estimate the rate."""
 
 MIN_ENDED: Final = 0.001
-"""Less is left of the last run's end than can be divided by: nothing is known any more."""
+"""Below this decayed number of finished runs, the service time is unknown."""
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """What the readings so far say; `service_s` and `arrivals_s` are its results.
+    """The state of the estimation, with the results `service_s` and `arrivals_s`.
 
-    `ended`, `busy_ms` (the time of ended runs) and `occupied_ms` (the time that slots were held)
-    fade with SERVICE_MS, `arrivals_s` (jobs that become ready a second) with RATE_MS.
+    `ended`, `busy_ms` (duration of finished runs) and `occupied_ms` (time that slots were held)
+    decay with SERVICE_MS, `arrivals_s` (jobs that become ready per second) with RATE_MS.
     """
 
     at_ms: int = 0
@@ -41,11 +40,11 @@ class Estimate(msgspec.Struct, frozen=True):
 
     @property
     def service_s(self) -> float | None:
-        """The mean time of one run in seconds, or None while no run has ended lately.
+        """The mean duration of a run in seconds, None if none has finished recently.
 
-        By Little's law, slots held over runs ended: jobs that run and run without ending raise it,
-        where the mean of the ended ones would go on promising that all jobs are short. That mean
-        is the better one for jobs too short to be seen running, so the larger of both counts.
+        By Little's law it is the occupied time over the finished runs, which long jobs raise before
+        they finish. The mean of finished runs is better for jobs that are too short to be observed
+        while running. The larger of both counts.
         """
         if self.ended < MIN_ENDED:
             return None
@@ -55,15 +54,15 @@ class Estimate(msgspec.Struct, frozen=True):
 def observe(
     before: Estimate, now_ms: int, ready: int, held: int, totals: tuple[int, int, int]
 ) -> Estimate:
-    """Take in a reading: jobs ready and held now, and the totals (claimed, ended, busy ms)."""
+    """Update by a reading: jobs ready and held now, and the counters (claimed, ended, busy ms)."""
     elapsed = now_ms - before.at_ms
     claimed, ended, busy = (new - old for new, old in zip(totals, before.totals, strict=True))
     if not before.at_ms or elapsed > MAX_GAP_MS or min(claimed, ended, busy) < 0:
-        # The first reading, an outage, or a store that began anew: only a place to count from.
+        # The first reading, an outage, or a reset store: only a new baseline.
         return msgspec.structs.replace(before, at_ms=now_ms, ready=ready, totals=totals)
     if elapsed <= 0:
         return before
-    # What came became ready, and is still waiting or was claimed meanwhile.
+    # Jobs that became ready since are either still waiting or were claimed.
     rate = max(0, claimed + ready - before.ready) * 1_000 / elapsed
     weight = 1 - exp(-elapsed / RATE_MS)
     fade = exp(-elapsed / SERVICE_MS) if held or ended else 1.0

@@ -182,5 +182,5 @@ def test_logs_are_readable_text_on_request(tmp_path: Path) -> None:
     file = write_endpoint(tmp_path, ECHO)
     with Command("run", file, *FREE, env={"ASYNCENDPOINTS_LOG_FORMAT": "text"}) as run:
         run.ready()
-        run.said("info    run: reports: workers 0 → 1: at least 1 stay")
+        run.said("info    run: reports: workers 0 → 1: at least 1")
         assert run.stop() == 0

@@ -60,7 +60,7 @@ def test_goes_up_at_once_by_what_waits_runs_and_falls_due() -> None:
     decision = decide(signals, Memory(), Limits())
     assert (decision.demand, decision.want, decision.replicas) == (15, 4, 4)
     assert decision.reason is Reason.UP
-    assert decision.text.startswith("1 → 4: 9 wait, 4 run, 2 fall due")
+    assert decision.text.startswith("1 → 4: 9 queued, 4 running, 2 due soon")
 
 
 def test_from_zero_only_one_is_started_until_one_is_ready() -> None:
@@ -96,7 +96,7 @@ def test_never_above_the_maximum_and_says_so() -> None:
     signals = reading(ready=1_000, replicas=3, workers=workers(4, 4, 4))
     decision = decide(signals, Memory(), Limits(max_replicas=3))
     assert (decision.replicas, decision.reason) == (3, Reason.AT_MAX)
-    assert "the maximum of 3 is reached" in decision.text
+    assert "maxReplicas (3) is reached" in decision.text
 
 
 def test_the_minimum_is_kept_without_work() -> None:

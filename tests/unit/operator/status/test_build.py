@@ -71,7 +71,7 @@ def observed(spec: dict[str, Any] | None = None, **more: Any) -> Observed:
         "gateway": deployment(2),
         "worker": deployment(0),
         "queue": REACHABLE,
-        "scaling": Scaling(0, Reason.STEADY, "kept at 0: 0 wait, 0 run"),
+        "scaling": Scaling(0, Reason.STEADY, "kept at 0: 0 queued, 0 running"),
         "url": "http://reports.demo.svc",
         "selector": "a=b",
     }
@@ -431,7 +431,9 @@ def test_the_first_status_is_urgent() -> None:
 
 def test_the_figures_of_a_decision_that_stands_write_nothing() -> None:
     before = build(observed(), None, NOW)
-    again = observed(scaling=Scaling(0, Reason.STEADY, "kept at 0: 0 wait, 0 run, 2 s each"))
+    again = observed(
+        scaling=Scaling(0, Reason.STEADY, "kept at 0: 0 queued, 0 running, 2 s per job")
+    )
     assert patch_of(before, build(again, before, NOW)) == {}
 
 

@@ -84,7 +84,7 @@ def test_a_rollout_begins_and_ends() -> None:
 
 
 def test_a_scaling_event_has_the_reason() -> None:
-    decision = Decision(3, 3, Reason.UP, "1 → 3: 40 wait, 8 run", Memory())
+    decision = Decision(3, 3, Reason.UP, "1 → 3: 40 queued, 8 running", Memory())
     assert of_scaling(3, decision) == []
     assert of_scaling(1, decision) == [Event("Normal", "ScaledUp", decision.text, "Scale")]
 

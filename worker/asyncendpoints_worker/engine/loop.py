@@ -17,7 +17,7 @@ from asyncendpoints_worker.engine.claims import STORE_ERRORS, Claims
 from asyncendpoints_worker.engine.deadlines import Deadlines
 from asyncendpoints_worker.engine.outcomes import failed, handler_missing, stopped
 from asyncendpoints_worker.engine.progress import Reporter
-from asyncendpoints_worker.engine.settler import PendingOutcome, Settler
+from asyncendpoints_worker.engine.settler import Settler
 from asyncendpoints_worker.engine.wakeup import Wakeup
 from asyncendpoints_worker.handlers.attempt import RunningAttempt, Stop
 
@@ -287,7 +287,7 @@ class Engine:
             return
         if self._draining:
             for claimed in batch.jobs:
-                self._settler.add(PendingOutcome(release(claimed.claim, started=False)))
+                self._settler.add(release(claimed.claim, started=False))
             return
         now = self._now()
         self.metrics.claimed(batch.jobs)
@@ -298,7 +298,7 @@ class Engine:
         run = self._runners.get(claimed.job.name, self._fallback)
         if run is None:
             outcome = handler_missing(claimed, final=self._missing_is_final)
-            self._settler.add(PendingOutcome(outcome))
+            self._settler.add(outcome)
             return
         # Store and process have different clocks, but an execution timeout is as long on both.
         deadline = now + (claimed.deadline_ms - claimed.job.started_ms) / 1000
@@ -333,7 +333,7 @@ class Engine:
             return
         seconds = self._now() - attempt.began
         self.metrics.ended(attempt.claimed.job.name, outcome.kind, seconds)
-        self._settler.add(PendingOutcome(outcome))
+        self._settler.add(outcome)
 
     def _give_up(self, attempt: RunningAttempt) -> None:
         """Settle an attempt that does not end; its thread keeps the slot."""
@@ -345,4 +345,4 @@ class Engine:
         outcome = stopped(attempt.claim, attempt.stop, run, self._policy)
         log.error("a handler does not end; its slot is lost", extra={"job_id": ids.text(job.id)})
         self.metrics.ended(job.name, outcome.kind, self._now() - attempt.began)
-        self._settler.add(PendingOutcome(outcome, slots=0))
+        self._settler.add_without_slot(outcome)

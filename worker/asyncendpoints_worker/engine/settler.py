@@ -7,7 +7,7 @@ if it is large enough to be worth a call.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.common.group_commit import GroupCommit
@@ -17,7 +17,7 @@ from asyncendpoints_core.jobs.records import ErrorCode, JobError, Outcome, fail
 from asyncendpoints_core.store.replies import MAX_BATCH, MAX_BATCH_BYTES, Settled, SettleStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Collection
 
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.records import Claim
@@ -28,13 +28,6 @@ log = logging.getLogger("asyncendpoints.worker")
 
 LARGE_BATCH: Final = 50
 """Outcomes that make a second batch worth sending beside the one in flight."""
-
-
-class PendingOutcome(NamedTuple):
-    """An outcome to deliver, and how many slots (0 or 1) it occupies until then."""
-
-    outcome: Outcome
-    slots: int = 1
 
 
 class Settler:
@@ -66,31 +59,39 @@ class Settler:
             second_from=LARGE_BATCH,
         )
         self._backoff = Backoff()
+        self._without_slot: set[int] = set()
         self.slots = self.slots_in_flight = 0
 
-    def add(self, pending: PendingOutcome) -> None:
+    def add(self, outcome: Outcome) -> None:
         """Deliver an outcome soon."""
-        self.slots += pending.slots
-        self._group.add(pending)
+        self.slots += 1
+        self._group.add(outcome)
+
+    def add_without_slot(self, outcome: Outcome) -> None:
+        """Deliver an outcome soon; its job's slot stays occupied by code that does not end."""
+        self._without_slot.add(outcome.claim.number)
+        self._group.add(outcome)
 
     def claims(self) -> list[Claim]:
         """Return the claims whose outcomes are not delivered yet."""
         batches = [self._group.waiting, *self._group.in_flight.values()]
-        return [pending.outcome.claim for batch in batches for pending in batch]
+        return [outcome.claim for batch in batches for outcome in batch]
 
     def discard(self) -> None:
         """Drop the outcomes that were not sent yet: the store would refuse them."""
-        self.slots -= _slots(self._group.waiting)
-        self._group.waiting.clear()
+        waiting = self._group.waiting
+        self.slots -= self._slots_of(waiting)
+        self._without_slot.difference_update(outcome.claim.number for outcome in waiting)
+        waiting.clear()
         self._slots_changed()
 
-    async def _deliver(self, batch: list[PendingOutcome]) -> None:
+    async def _deliver(self, batch: list[Outcome]) -> None:
         """Settle a batch. One that contains a bad outcome is halved, so that it does not hold up
         the others (docs/rules.md S7).
         """
         await self._before_send()
         try:
-            answers = await self._settle(batch, [pending.outcome for pending in batch])
+            answers = await self._settle(batch, batch)
         except Exception:  # RecordError, or an outcome that cannot be encoded
             if len(batch) == 1:
                 return await self._deliver_failure(batch)
@@ -100,9 +101,9 @@ class Settler:
         else:
             self._delivered(batch, answers)
 
-    async def _deliver_failure(self, batch: list[PendingOutcome]) -> None:
+    async def _deliver_failure(self, batch: list[Outcome]) -> None:
         """Settle the job as Failed, because its outcome cannot be stored."""
-        claim = batch[0].outcome.claim
+        claim = batch[0].claim
         job_id = ids.text(claim.job_id)
         log.exception("an outcome cannot be stored", extra={"job_id": job_id})
         error = JobError(ErrorCode.INVALID_RESULT, "the outcome could not be stored")
@@ -114,12 +115,12 @@ class Settler:
             answers = [Settled(SettleStatus.GONE)]
         self._delivered(batch, answers)
 
-    async def _settle(self, batch: list[PendingOutcome], outcomes: list[Outcome]) -> list[Settled]:
+    async def _settle(self, batch: list[Outcome], outcomes: list[Outcome]) -> list[Settled]:
         """Send the outcomes of `batch`, waiting for as long as the store is not available.
 
         Raises what is about an outcome: RecordError, or whatever encoding it raised.
         """
-        slots = _slots(batch)
+        slots = self._slots_of(batch)
         while True:
             self.slots_in_flight += slots
             self._slots_changed()
@@ -141,16 +142,18 @@ class Settler:
                 self.slots_in_flight -= slots
             await self._time.sleep(self._backoff.next())
 
-    def _delivered(self, batch: list[PendingOutcome], answers: list[Settled]) -> None:
+    def _delivered(self, batch: list[Outcome], answers: list[Settled]) -> None:
         self._metrics.settled([answer.status for answer in answers])
-        self.slots -= _slots(batch)
+        self.slots -= self._slots_of(batch)
+        if self._without_slot:
+            self._without_slot.difference_update(outcome.claim.number for outcome in batch)
         self._slots_changed()
 
+    def _slots_of(self, batch: Collection[Outcome]) -> int:
+        if not self._without_slot:
+            return len(batch)
+        return sum(outcome.claim.number not in self._without_slot for outcome in batch)
 
-def _size(pending: PendingOutcome) -> int:
-    result = pending.outcome.result
-    return 0 if result is None else len(result.body)
 
-
-def _slots(batch: Iterable[PendingOutcome]) -> int:
-    return sum(pending.slots for pending in batch)
+def _size(outcome: Outcome) -> int:
+    return 0 if outcome.result is None else len(outcome.result.body)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import UsageError
-from asyncendpoints_core.scaling.decide import Worker
-from asyncendpoints_core.scaling.victims import victim_order
+from asyncendpoints_core.scaling.victims import Worker, victim_order
 from asyncendpoints_worker.local import LocalWorker
 from asyncendpoints_worker.metrics import Snapshot, add
 

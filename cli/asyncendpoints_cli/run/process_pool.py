@@ -21,7 +21,7 @@ from asyncendpoints_cli.errors import MISUSED, AlreadyReported
 from asyncendpoints_cli.run.pool import total_of
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.process.settings import PREFIX
-from asyncendpoints_core.scaling.decide import Worker
+from asyncendpoints_core.scaling.victims import Worker
 from asyncendpoints_worker.metrics import Snapshot, add
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import msgspec
 
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.scaling.estimate import MAX_GAP_MS, Estimate, observe
-from asyncendpoints_core.scaling.victims import count_removable, victim_order
+from asyncendpoints_core.scaling.victims import Worker, count_removable, victim_order
 
 if TYPE_CHECKING:
     from asyncendpoints_core.resource import EndpointSpec
@@ -28,19 +28,6 @@ pulse of work nor are removed while slow ones are still starting.
 """
 BURST: Final = 4
 """Workers that may always be added in one step; beyond it their number may at most double."""
-
-
-class Worker(msgspec.Struct, frozen=True):
-    """One worker (a pod, or a local one) that is not terminating.
-
-    `held`: jobs that it holds. `current`: whether it has the current template.
-    """
-
-    name: str
-    held: int = 0
-    ready: bool = True
-    cordoned: bool = False
-    current: bool = True
 
 
 class Signals(msgspec.Struct, frozen=True):

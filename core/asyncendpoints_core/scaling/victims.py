@@ -9,10 +9,10 @@ from __future__ import annotations
 from itertools import groupby, takewhile
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-    from asyncendpoints_core.scaling.decide import Worker
 
 VICTIM_COST: Final = -100
 """Deletion cost of a worker that may end; all others have none, which counts as 0."""
@@ -20,6 +20,19 @@ _PHASES: Final = {"Pending": 0, "Unknown": 1}
 
 T = TypeVar("T")
 Rank = tuple[bool, int, bool, int]
+
+
+class Worker(msgspec.Struct, frozen=True):
+    """One worker (a pod, or a local one) that is not terminating.
+
+    `held`: jobs that it holds. `current`: whether it has the current template.
+    """
+
+    name: str
+    held: int = 0
+    ready: bool = True
+    cordoned: bool = False
+    current: bool = True
 
 
 def deletion_rank(

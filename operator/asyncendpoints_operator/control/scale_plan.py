@@ -11,8 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from asyncendpoints_core.scaling.decide import Decision, Worker
-from asyncendpoints_core.scaling.victims import VICTIM_COST, Rank, count_certain, deletion_rank
+from asyncendpoints_core.scaling.decide import Decision
+from asyncendpoints_core.scaling.victims import (
+    VICTIM_COST,
+    Rank,
+    Worker,
+    count_certain,
+    deletion_rank,
+)
 from asyncendpoints_core.store.replies import WorkerState
 from asyncendpoints_operator.kube.pod_state import Pod
 

@@ -13,12 +13,12 @@ from asyncendpoints_core.scaling.decide import (
     Memory,
     Reason,
     Signals,
-    Worker,
     decide,
     hold,
     signals_of,
 )
 from asyncendpoints_core.scaling.estimate import Estimate, observe
+from asyncendpoints_core.scaling.victims import Worker
 from asyncendpoints_core.store.replies import Stats
 
 NOW = 1_700_000_000_000

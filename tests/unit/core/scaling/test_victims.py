@@ -1,9 +1,9 @@
 """The order in which workers end, and how many of them are certain to hold nothing."""
 
-from asyncendpoints_core.scaling.decide import Worker
 from asyncendpoints_core.scaling.victims import (
     VICTIM_COST,
     Rank,
+    Worker,
     count_certain,
     count_removable,
     deletion_rank,

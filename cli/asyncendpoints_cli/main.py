@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def command(name: str) -> Callable[[Namespace], int]:
-    """Return what runs a command. Only its module is imported: a role takes up to a second."""
+    """Return the function of a command; only its module is imported, which takes up to a second."""
     match name:
         case "run":
             from asyncendpoints_cli.commands.run import execute
@@ -51,5 +51,5 @@ def command(name: str) -> Callable[[Namespace], int]:
         case "unpin":
             from asyncendpoints_cli.commands.unpin import execute
         case _:
-            raise UsageError(f"there is no command {name}")
+            raise UsageError(f"unknown command {name}")
     return execute

@@ -1,4 +1,4 @@
-"""What a process says about itself: structured logs, trace context, and the metrics' names.
+"""Structured logs, trace context, and the names of metrics.
 
 Logs go to stderr: one readable line on a terminal, one JSON object a line anywhere else.
 """
@@ -100,7 +100,7 @@ def parse_traceparent(value: str) -> str | None:
 
 
 class Metric:
-    """The metrics' names, each in one place; docs/metrics.md explains them."""
+    """The names of metrics, which docs/metrics.md describes."""
 
     JOBS: Final = "asyncendpoints_jobs"
     QUEUE_AGE: Final = "asyncendpoints_queue_age_seconds"

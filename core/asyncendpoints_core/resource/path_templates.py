@@ -20,9 +20,6 @@ MAX_SEGMENTS = 32
 TEMPLATE_PATTERN = r"^(/(\{[A-Za-z_][A-Za-z0-9_]*\}|[A-Za-z0-9._~!$&'()*+,;=:@-]+))+$"
 """The syntax of a template as one linear-time expression, for the CRD."""
 
-RESERVED = ("/jobs and everything below it", "/docs", "/openapi.json")
-"""Paths that are reserved for the gateway."""
-
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _LITERAL = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+")  # RFC 3986 pchar without percent-encoding
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")

@@ -84,9 +84,7 @@ class EnvFrom(Record):
         default=None, description="The ConfigMap whose keys become variables."
     )
     secret_ref: OptionalObject | None = Field(
-        default=None,
-        validate_default=True,
-        description="The Secret whose keys become variables.",
+        default=None, validate_default=True, description="The Secret whose keys become variables."
     )
 
     @field_validator("secret_ref")

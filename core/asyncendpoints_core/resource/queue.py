@@ -15,9 +15,6 @@ from asyncendpoints_core.resource.base import (
     invalid,
 )
 
-RELEASE_BUDGET: Final = 20
-"""Times a job may be given back without fault of its own before it is Failed `never-finished`."""
-
 _YEAR: Final = 31_536_000
 
 

@@ -100,8 +100,8 @@ class Route(Record):
                 compile_schema(value)
             except SchemaError as error:
                 lines: list[InitErrorDetails] = [
-                    {"type": invalid(message), "loc": place, "input": None}
-                    for place, message in error.faults
+                    {"type": invalid(message), "loc": path, "input": None}
+                    for path, message in error.faults
                 ]
                 raise ValidationError.from_exception_data("schema", lines) from None
         return value

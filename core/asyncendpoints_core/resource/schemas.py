@@ -256,8 +256,8 @@ def _compile_faults(schema: dict[str, Any], error: Exception) -> list[tuple[Poin
         if isinstance(groups, dict):
             patterns += [((*path, "patternProperties", key), key) for key in groups]
         faults += [
-            (place, _NOT_A_PATTERN)
-            for place, pattern in patterns
+            (where, _NOT_A_PATTERN)
+            for where, pattern in patterns
             if isinstance(pattern, str) and not _pattern_compiles(pattern)
         ]
         for keyword in ("$ref", "$dynamicRef"):

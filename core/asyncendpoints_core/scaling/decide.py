@@ -1,6 +1,6 @@
 """The autoscaling decision: how many workers an endpoint should have. Pure.
 
-`asyncendpoints run` and the operator call `decide` about once a second and do what it says; here
+`asyncendpoints run` and the operator call `decide` about once a second and apply the result; here
 nothing is read, written or timed. docs/scaling.md has the formulas, `estimate.py` their inputs.
 """
 

@@ -1,7 +1,7 @@
-"""Which workers end first in a scale-down: one order for pods, processes and tasks. Pure.
+"""The order in which workers are removed on a scale-down: pods, processes and tasks alike. Pure.
 
-It is the order in which a ReplicaSet deletes pods (`ActivePodsWithRanks` in Kubernetes): whatever
-is decided must fit that, because a Deployment's pods are not ours to choose.
+It is the order in which a ReplicaSet deletes pods (`ActivePodsWithRanks` in Kubernetes), because
+the pods that a Deployment removes cannot be chosen directly.
 """
 
 from __future__ import annotations

@@ -142,9 +142,9 @@ def metadata(
 
 
 def is_ours(live: Mapping[str, Any], endpoint: AsyncEndpoint) -> bool:
-    """Tell whether an object that is there carries the endpoint's UID as its controller.
+    """Whether the endpoint's UID is the controller of an existing object.
 
-    One that does not is never touched (docs/rules.md K17).
+    Other objects are never changed (docs/rules.md K17).
     """
     owners = live.get("metadata", {}).get("ownerReferences") or ()
     return any(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("asyncendpoints.operator")
 
-OURS: Final = f"app.kubernetes.io/managed-by={FIELD_MANAGER}"
+MANAGED_SELECTOR: Final = f"app.kubernetes.io/managed-by={FIELD_MANAGER}"
 """Selects child objects and pods; endpoints do not have a label of the operator."""
 _RESTART_SECONDS: Final = 2.0
 _IDENTITY: Any = "asyncendpoints"
@@ -98,7 +98,7 @@ class Watcher:
             handle = self._handler(f"{group}/{version}" if group else version, kind)
             kopf.on.event(group, version, plural, registry=registry, id=plural)(handle)
             if kind != KIND:
-                settings.watching.label_selectors[group, version, plural] = OURS
+                settings.watching.label_selectors[group, version, plural] = MANAGED_SELECTOR
         await kopf.operator(
             registry=registry,
             settings=settings,

@@ -9,7 +9,7 @@ from typing import Final
 from asyncendpoints_core.resource import GROUP, KIND, VERSION
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import PLURALS, Cluster, Refused, Unreachable
-from asyncendpoints_operator.kube.watch import OURS, Watcher, watched
+from asyncendpoints_operator.kube.watch import MANAGED_SELECTOR, Watcher, watched
 from asyncendpoints_operator.kube.workqueue import WorkQueue
 
 log = logging.getLogger("asyncendpoints.operator")
@@ -94,7 +94,7 @@ class ClusterSync:
         """Make the cache what full lists say. Raises Unreachable, Refused."""
         for group, version, kind in watched(self._optional):
             api_version = f"{group}/{version}" if group else version
-            selector = "" if kind == KIND else OURS
+            selector = "" if kind == KIND else MANAGED_SELECTOR
             for namespace in self._namespaces or (None,):
                 self._cache.begin()
                 found = self._cluster.list(api_version, kind, namespace, selector)

@@ -84,7 +84,7 @@ class WorkerProcess:
             return stream.read().decode()
 
     def stop(self) -> int:
-        """Tell it to drain, and wait for its end."""
+        """Make it drain, and wait for its end."""
         if self._process.poll() is None:
             self.send(signal.SIGTERM)
         return self.wait()
@@ -128,7 +128,7 @@ def kill(pid: int) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Be the supervisor that the JSON describes."""
+    """Run the supervisor that the JSON describes."""
     described = json.loads(arguments[0])
     logging.basicConfig(level="INFO", stream=sys.stderr)
     return run_supervisor(

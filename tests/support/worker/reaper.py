@@ -26,7 +26,7 @@ class Reaper:
         self._lock = threading.Lock()
         self._shell: subprocess.Popen[str] | None = None
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         with self._lock:
             if self._shell is None:
                 # A session of its own: a Ctrl-C meant for pytest must not end it first.
@@ -39,11 +39,11 @@ class Reaper:
 
     def watch(self, pid: int) -> None:
         """Kill `pid` should this process end before `forget(pid)`."""
-        self._tell(f"add {pid}")
+        self._send(f"add {pid}")
 
     def forget(self, pid: int) -> None:
-        """Leave `pid` alone: it has ended and was waited for."""
-        self._tell(f"drop {pid}")
+        """Stop watching `pid`: it has ended and was waited for."""
+        self._send(f"drop {pid}")
 
     def close(self) -> None:
         """Kill what is still watched, and end."""

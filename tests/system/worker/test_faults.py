@@ -1,4 +1,4 @@
-"""Handlers that do not end, crash, or hold everything up: who is charged, and who is not."""
+"""Handlers that do not end, crash, or block the process: which jobs are charged."""
 
 import asyncio
 import os
@@ -90,7 +90,7 @@ async def test_a_poison_job_fails_alone(start: Start) -> None:
     neighbours = await setup.submit("hold", 3)
     await until_runs(setup, 3)
     (poison,) = await setup.submit("segfault", beside=3, patience=0)
-    # The first crash had neighbours: nobody is charged. Then each runs alone.
+    # Several jobs ran at the first crash, so none is charged. Then each runs alone.
     await until(setup.store, neighbours, lambda job: job.suspect or job.releases > 0)
     setup.let_go()
     failed, *fine = await until_final(setup.store, poison, *neighbours, seconds=60)
@@ -103,7 +103,7 @@ async def test_a_poison_job_fails_alone(start: Start) -> None:
     await assert_tidy(setup.store)
 
 
-async def test_an_idle_child_that_stands_still_is_replaced(start: Start) -> None:
+async def test_an_idle_child_that_hangs_is_replaced(start: Start) -> None:
     setup = await start()
     worker = setup.worker(idle_seconds=1.0)
     child = await setup.pid_of_child()
@@ -113,7 +113,7 @@ async def test_an_idle_child_that_stands_still_is_replaced(start: Start) -> None
     assert worker.stop() == 0
 
 
-async def test_a_child_that_stands_still_with_a_job_ends_by_its_timeout(start: Start) -> None:
+async def test_a_child_that_hangs_with_a_job_ends_by_its_timeout(start: Start) -> None:
     setup = await start(timeouts={"executionSeconds": 1})
     worker = setup.worker(idle_seconds=1.0)
     child = await setup.pid_of_child()
@@ -128,13 +128,13 @@ async def test_a_child_that_stands_still_with_a_job_ends_by_its_timeout(start: S
     await assert_tidy(setup.store)
 
 
-async def test_a_worker_that_was_given_up_abandons_its_jobs_and_works_on(start: Start) -> None:
+async def test_a_worker_that_lost_its_lease_abandons_its_jobs_and_continues(start: Start) -> None:
     setup = await start(timeouts={"leaseSeconds": 1})
     worker = setup.worker()
     child = await setup.pid_of_child()
     held = await setup.submit("hold")
     await until_runs(setup, 1)
-    # Neither beats nor claims: as far as anyone can see it is dead.
+    # It sends no heartbeat and claims nothing: it looks dead.
     for pid in (worker.pid, child):
         os.kill(pid, signal.SIGSTOP)
     peer = setup.worker()

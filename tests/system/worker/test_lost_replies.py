@@ -1,4 +1,4 @@
-"""Every reply that a worker can lose, lost: no job is stranded, none is run without need."""
+"""Every reply that a worker can lose is lost once: no job is stranded, none runs twice."""
 
 from collections.abc import Callable
 

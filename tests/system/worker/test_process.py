@@ -1,4 +1,4 @@
-"""Supervisor and children as real processes on a real Redis: the ordinary paths, and their end."""
+"""Supervisor and children as real processes on a real Redis: normal operation and shutdown."""
 
 import asyncio
 import os
@@ -171,7 +171,7 @@ async def test_what_a_handler_started_dies_with_its_child(start: Start) -> None:
     setup = await start()
     worker = setup.worker()
     pids = Path(setup.file("pids"))
-    await setup.submit("offspring", pids=str(pids))
+    await setup.submit("subprocesses", pids=str(pids))
     await eventually(pids.exists)
     started = [int(each) for each in pids.read_text().split()]
     (child,) = worker.children()
@@ -210,7 +210,7 @@ async def test_probes_and_metrics(start: Start) -> None:
     worker.stop()
 
 
-async def test_the_probes_never_ask_redis(start: Start) -> None:
+async def test_the_probes_do_not_depend_on_redis(start: Start) -> None:
     with RedisServer() as server:
         setup = await start(server.url)
         port = free_port()
@@ -256,9 +256,7 @@ async def test_a_redis_that_is_not_there_is_status_1_and_one_line(start: Start) 
     assert "secret" not in lines[0]
 
 
-async def test_in_a_pod_a_redis_that_is_not_there_is_waited_for(
-    start: Start, tmp_path: Path
-) -> None:
+async def test_in_a_pod_a_worker_waits_for_redis(start: Start, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with RedisServer() as server, log.open("wb") as stderr:
         setup = await start(server.url)
@@ -266,7 +264,7 @@ async def test_in_a_pod_a_redis_that_is_not_there_is_waited_for(
         port = free_port()
         worker = setup.worker(admin_port=port, pod_uid="pod-1", stderr=stderr)
         await eventually(lambda: "waiting for the store" in log.read_text())
-        # Its startup probe asks the same: an outage uses up no time that slow imports may need.
+        # The startup probe is the same: an outage uses up no time that slow imports may need.
         await eventually(lambda: is_ready(port))
         assert await _status(port, "/livez") == 200
         await asyncio.to_thread(server.start)
@@ -361,7 +359,7 @@ async def test_redis_frozen_for_longer_than_the_lease_costs_no_run(
         job_ids = await setup.submit("hold", 8)
         await until_runs(setup, 8)
         server.pause()
-        setup.let_go()  # the handlers end while nobody can be told
+        setup.let_go()  # the handlers end while the store is unreachable
         await asyncio.sleep(7)  # what is tested is that time passes
         server.resume()
         jobs = await until_final(setup.store, *job_ids)

@@ -188,7 +188,7 @@ def test_figures_of_processes_add_up() -> None:
     assert part.durations["a"]["completed"].counts == [1, 2]
 
 
-async def test_threads_are_reused_and_as_many_as_calls() -> None:
+async def test_there_are_as_many_threads_as_calls() -> None:
     threads, gate = Threads("t"), threading.Barrier(4, timeout=10)
     seen: list[str] = []
 

@@ -316,7 +316,7 @@ class Engine:
                 raise asyncio.CancelledError
             outcome = Outcome(attempt.claim, COMPLETE, result=await run(attempt))
         except BaseException as error:
-            if attempt.in_thread:  # this event loop is closing, and the thread goes on without it
+            if attempt.in_thread:  # this event loop is closing; the thread continues without it
                 raise
             outcome = failed(attempt, error, self._policy, draining=self._draining)
         self._finish(attempt, outcome)

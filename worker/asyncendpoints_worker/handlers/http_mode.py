@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS: Final = 5.0
 CHUNK: Final = 65_536
 RETRYABLE: Final = frozenset({408, 425, 429})
-# Headers of one connection (RFC 9110 §7.6.1), and those that are set anew for this one.
+# Headers of one connection (RFC 9110 §7.6.1), and those that are set for this one.
 NOT_FORWARDED: Final = frozenset(
     (
         *("connection", "content-length", "expect", "host", "keep-alive", "proxy-connection"),

@@ -1,4 +1,4 @@
-"""What a handler returns, turned into the bytes and content type that HTTP will answer with."""
+"""A handler's return value as the bytes and the content type of the HTTP response."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class InvalidResult(PermanentError):
-    """What the handler returned cannot be stored."""
+    """The handler's return value cannot be stored."""
 
     def __init__(self, message: str, code: str = ErrorCode.INVALID_RESULT) -> None:
         """Keep the message and the code."""
@@ -39,7 +39,7 @@ class Result:
     __slots__ = ("body", "content_type", "filename")
 
     def __init__(self, body: Any, *, content_type: str = "", filename: str = "") -> None:
-        """Refuse, by ValueError, what could not be a header."""
+        """Raises ValueError for what cannot be sent in a header."""
         if content_type and not _HEADER_TEXT.match(content_type):
             raise ValueError("content_type must be printable ASCII of at most 255 characters")
         if len(filename) > 255 or _CONTROL.search(filename):
@@ -60,7 +60,7 @@ def _is_text(value: str) -> bool:
 
 
 def encode(value: Any, limit: int) -> Stored:
-    """Return `value` ready for HTTP; InvalidResult if it cannot be, or has over `limit` bytes."""
+    """Return `value` as stored for HTTP; InvalidResult if that fails or exceeds `limit` bytes."""
     if value is None:
         return NULL
     if isinstance(value, Result):
@@ -116,7 +116,7 @@ def _reason(error: Exception) -> str:
 
 
 def _hook(value: Any) -> Any:
-    """Encode what msgspec does not know: pydantic models inside of other values."""
+    """Encode what msgspec does not support: pydantic models inside other values."""
     if hasattr(value, "__pydantic_serializer__"):
         return value.__pydantic_serializer__.to_python(value, mode="json")
     raise NotImplementedError(f"objects of type {type(value).__name__} have no JSON form")
@@ -126,7 +126,7 @@ _encoder = msgspec.json.Encoder(enc_hook=_hook)
 
 
 def _has_nan(value: Any) -> bool:
-    """Tell whether a NaN or infinity is anywhere inside; the value was just encoded, so finite."""
+    """Return whether a NaN or infinity is inside; the value was encoded, so it has no cycles."""
     if isinstance(value, float):
         return not math.isfinite(value)
     if isinstance(value, Mapping):

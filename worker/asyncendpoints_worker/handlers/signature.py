@@ -1,6 +1,6 @@
-"""How a handler is called: how many arguments it takes and what its body annotation wants.
+"""How a handler is called: how many arguments it takes and how its body is decoded.
 
-Worked out once at start; a message about a bad body names fields and never shows a value.
+Determined once at start. Error messages about a body name its fields and never show a value.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _object = msgspec.json.Decoder(dict)
 
 
 class InvalidPayload(PermanentError):
-    """The body is not what the handler's annotation asks for."""
+    """The body does not match the handler's annotation."""
 
     def __init__(self, message: str) -> None:
-        """Keep the message, which names fields and holds no value."""
+        """Keep the message, which names fields and shows no value."""
         super().__init__(message, code=ErrorCode.INVALID_PAYLOAD)
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """`arity` is 0, 1 (body) or 2 (body, job); `decode` makes the body of a request."""
+    """`arity` is 0, 1 (body) or 2 (body, job); `decode` returns the body of a request."""
 
     arity: int
     is_async: bool
@@ -50,7 +50,7 @@ class Signature:
 
 
 def read(declared: Declaration) -> Signature:
-    """Work out how to call a handler; UsageError, with its place, if that cannot be done."""
+    """Return how to call a handler; UsageError, with its location, if it cannot be called."""
     function = declared.function
     try:
         parameters = list(inspect.signature(function).parameters.values())
@@ -71,7 +71,7 @@ def read(declared: Declaration) -> Signature:
 
 
 def _is_wanted(parameter: inspect.Parameter) -> bool:
-    """Tell whether a parameter after the first must be given: an own default is left alone."""
+    """Return whether a parameter after the first is passed: not if it has a default, but `job`."""
     return parameter.default is inspect.Parameter.empty or parameter.name == "job"
 
 
@@ -182,7 +182,7 @@ def charset_of(content_type: str) -> str:
 
 
 def _validator(declared: Declaration, annotation: Any) -> Decode:
-    import pydantic  # a worker without models starts 0.1 s sooner
+    import pydantic  # imported only where needed: it takes 0.1 s
 
     try:
         adapter: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(annotation)

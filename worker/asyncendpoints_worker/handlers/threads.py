@@ -38,7 +38,7 @@ class Threads:
         """Call `function(*arguments)` in a thread, in a copy of this context.
 
         Returns its value and what it raised. It does not raise that itself, so CancelledError here
-        means that this wait was canceled; the thread then goes on.
+        means that this wait was canceled; the thread then continues.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()

@@ -105,7 +105,7 @@ class Supervisor:
         self._interrupts = 0
 
     async def run(self) -> int:
-        """Serve until told to stop; return the exit status, or raise what ended it."""
+        """Run until stopped; return the exit status, or raise the error that ended it."""
         self._handle_signals()
         admin = self._admin_server()
         if admin is not None:

@@ -108,9 +108,9 @@ async def segfault(body: dict[str, Any], job: JobContext) -> None:
     ctypes.string_at(0)
 
 
-@handler("offspring")
-def offspring(body: dict[str, Any], job: JobContext) -> None:
-    """Start processes, one of which leaves the group; tell their pids; never return."""
+@handler("subprocesses")
+def subprocesses(body: dict[str, Any], job: JobContext) -> None:
+    """Start processes, one of which leaves the group; write their pids; never return."""
     plain = subprocess.Popen(["sleep", "600"])
     away = subprocess.Popen(["sleep", "600"], start_new_session=True)
     partial = Path(body["pids"] + ".partial")

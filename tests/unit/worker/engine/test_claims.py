@@ -66,7 +66,7 @@ class OddStore(MemoryStore):
 @pytest.mark.parametrize(
     "fault", [StoreUnavailable("gone"), StoreError("upstream failure"), UsageError("no file")]
 )
-async def test_no_fault_of_the_wait_ends_a_worker_or_lets_it_run_hot(fault: Exception) -> None:
+async def test_no_error_of_the_wait_ends_a_worker_or_makes_it_spin(fault: Exception) -> None:
     async def work() -> None:
         return None
 
@@ -80,7 +80,7 @@ async def test_no_fault_of_the_wait_ends_a_worker_or_lets_it_run_hot(fault: Exce
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
-async def test_a_delivered_outcome_cuts_no_claim_that_waits(concurrency: int) -> None:
+async def test_a_delivered_outcome_interrupts_no_waiting_claim(concurrency: int) -> None:
     async def work() -> None:
         return None
 
@@ -124,10 +124,10 @@ async def test_an_interrupted_claim_behind_a_wait_is_repeated() -> None:
         await worker.resize(3)  # any news ends the wait
         [job] = await until_final(store, job_id)
         assert (job.state, job.attempt) == (State.COMPLETED, 1)
-        assert job.revision == 3  # claimed once: nobody had to give it back first
+        assert job.revision == 3  # claimed once, and not released in between
 
 
-async def test_a_worker_that_ends_hands_back_at_once_what_a_claim_behind_a_wait_was_given() -> None:
+async def test_a_stopping_worker_releases_at_once_what_a_waiting_claim_was_given() -> None:
     goes_on = asyncio.Event()
 
     async def long() -> None:

@@ -1,4 +1,4 @@
-"""Cancels and execution timeouts: who ends, and what happens to who does not."""
+"""Cancels and execution timeouts, of handlers that end and of handlers that do not."""
 
 import asyncio
 import threading

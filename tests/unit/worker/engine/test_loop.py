@@ -48,16 +48,16 @@ async def test_a_missing_handler_fails_at_once_where_no_rollout_can_explain_it()
         assert (job.state, job.error.code) == (State.FAILED, "handler-missing")
 
 
-async def test_news_do_not_open_the_gate() -> None:
+async def test_a_wakeup_does_not_open_the_gate() -> None:
     async def work() -> None:
         return None
 
-    async def shut() -> None:
+    async def closed() -> None:
         await asyncio.Event().wait()
 
     async with working(registry(work=work)) as (store, worker):
         assert worker._engine is not None
-        worker._engine._gate = shut
+        worker._engine._gate = closed
         await worker.resize(3)
         await asyncio.sleep(0.05)  # until it stands at the gate
         [job_id] = await submit(store, new_job("work"))
@@ -68,7 +68,7 @@ async def test_news_do_not_open_the_gate() -> None:
         assert found.job.state is State.QUEUED
 
 
-async def test_a_worker_that_is_gone_abandons_its_jobs_and_begins_anew() -> None:
+async def test_a_worker_without_a_lease_abandons_its_jobs_and_registers_again() -> None:
     runs: list[int] = []
     ended: list[str] = []
 

@@ -31,7 +31,7 @@ class HeldStore(MemoryStore):
 
 
 @pytest.mark.parametrize("concurrency", [1, 60])  # of 60, outcomes leave in two groups
-async def test_jobs_start_while_the_outcomes_before_them_are_on_their_way(concurrency: int) -> None:
+async def test_jobs_start_while_the_outcomes_before_them_are_in_flight(concurrency: int) -> None:
     runs: asyncio.Queue[None] = asyncio.Queue()
 
     async def work() -> None:
@@ -50,7 +50,7 @@ async def test_jobs_start_while_the_outcomes_before_them_are_on_their_way(concur
             await asyncio.wait_for(runs.get(), 20)
 
 
-async def test_no_more_run_at_a_time_than_may_while_outcomes_are_on_their_way() -> None:
+async def test_no_more_than_concurrency_run_while_outcomes_are_in_flight() -> None:
     running, most, ended = 0, 0, 0
 
     async def work() -> None:

@@ -1,4 +1,4 @@
-"""How a handler is called, and what it is told about a body it cannot take."""
+"""How a handler is called, and the errors about a body that does not match."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -1,6 +1,6 @@
 "use strict";
-// Try-it forms: each builds one request, shows it as a curl command, sends it and shows the answer.
-// A job that was accepted is followed until it is final. Nothing is loaded from anywhere else.
+// The "Try it" forms: each builds a request, shows it as a curl command, sends it and shows the
+// response. An accepted job is polled until it is final. Nothing is loaded from other servers.
 
 const base = document.body.dataset.base;
 const quote = (text) => "'" + text.replaceAll("'", "'\\''") + "'";

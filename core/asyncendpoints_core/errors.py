@@ -80,7 +80,7 @@ class RetryAfter(AsyncEndpointsError):
         """Keep the delay, which must be 0 or more and finite (else ValueError), and the message."""
         if not 0 <= seconds < math.inf:
             raise ValueError(f"RetryAfter needs seconds of 0 or more, not {seconds!r}")
-        super().__init__(message or f"asked to be retried after {seconds:g} s")
+        super().__init__(message or f"retry requested after {seconds:g} s")
         self.seconds = min(float(seconds), self.MAX_SECONDS)
 
 

@@ -115,7 +115,7 @@ class Store(Protocol):
         ...
 
     async def heartbeat(self, beats: Sequence[LeaseRenewal]) -> list[LeaseReply]:
-        """Renew leases. Never registers a worker again that is gone."""
+        """Renew leases of registered workers; a worker that is gone stays deregistered."""
         ...
 
     async def reconcile(self, worker: str, held: Sequence[Claim]) -> int:
@@ -202,11 +202,11 @@ class Store(Protocol):
         ...
 
     async def close_queue(self) -> None:
-        """Accept nothing more (Enqueued.status closed); the first step of deletion."""
+        """Refuse new jobs (EnqueueStatus.CLOSED); the first step of a deletion."""
         ...
 
     async def reopen_queue(self) -> None:
-        """Accept again: the endpoint was created anew before its purge."""
+        """Accept jobs again: the endpoint was created again before its purge."""
         ...
 
     async def purge(self) -> bool:

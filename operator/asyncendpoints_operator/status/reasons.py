@@ -99,7 +99,7 @@ CONDITIONS: Final[dict[str, About]] = {
             QueueReason.REACHABLE: "the queue can be read",
             QueueReason.NOT_READ: "the queue has not been read yet",
             QueueReason.UNREACHABLE: "Redis does not respond, or refuses the connection",
-            QueueReason.AUTHENTICATION: "the user or password is wrong",
+            QueueReason.AUTHENTICATION: "Redis refuses the user, its password or its rights",
             QueueReason.SECRET_MISSING: "the Secret or its key does not exist",
             QueueReason.SECRET_NOT_READABLE: "the operator may not read that Secret: chart values "
             "`rbac.readSecrets` and `rbac.secretNamespaces`. Gateways and workers do not need that "

@@ -1,7 +1,7 @@
 """What an error reply of Redis means, by its first word: the one table of them.
 
-A word that is not in the table says nothing about a job: the store's answer is unknown, and the
-call may be sent again. Only a failure of our own Lua code on what it read is about a record.
+An error with a word that is not in the table is never about a job: whether the call was carried out
+is unknown, and it may be sent again. Only a Lua error inside a script is about a record.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from asyncendpoints_core.errors import (
 )
 
 VERSION: Final = "AEPVERSION"
-"""Said by every script when the store's schema is another; the number follows."""
+"""The reply of every script to another schema; its number follows."""
 EMPTY: Final = "AEPEMPTY"
-"""Said by every script when there is no store."""
+"""The reply of every script when there is no store."""
 TIMER: Final = "AEPTIMER"
-"""Said by what adds jobs, before it writes, while the keys are on the safety timer."""
+"""The reply of scripts that add jobs, before they write, while the safety timer is on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What an error reply means: the exception it becomes and how its message goes on after
-    "Redis at …"; `{reply}` is the reply. `resend`: nothing was done, and a moment later it may be.
-    `reconnect`: by another server, or after a new login.
+    """What an error reply means: its exception, and that one's message after "Redis at …", where
+    `{reply}` is the reply. `resend`: nothing was done, and a resend may succeed. `reconnect`: it
+    needs another server or a new login for that.
     """
 
     error: type[StoreError]
@@ -73,10 +73,10 @@ _RECORD: Final = Meaning(RecordError, "could not process a record: {reply}")
 _LOST: Final = Meaning(StoreUnavailable, "cannot be reached")
 _TIMED_OUT: Final = Meaning(StoreUnavailable, "did not answer in time")
 
-# Redis 6.2 wraps what a command said inside a script:
+# Redis 6.2 wraps the error of a command inside a script:
 # `ERR Error running script (call to f_SHA): @user_script:9: @user_script: 9: -READONLY You can't…`.
 _WRAPPED = re.compile(r"@user_script: ?\d+: -?([A-Z]{2,})(?: |$)")
-# What Lua itself says: `user_script:9: attempt to …`, without the @; a tail call has no position.
+# Lua errors: `user_script:9: attempt to …`, without the @; after a tail call without a position.
 _LUA = re.compile(r"(?<!@)user_script:\d+: |^bad argument #\d")
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.common.backoff import Backoff
@@ -28,6 +29,19 @@ log = logging.getLogger("asyncendpoints.worker")
 # UsageError: the file with the URL cannot be read while its Secret is being replaced.
 STORE_ERRORS: Final = (StoreError, UsageError)
 """What a call to the store may raise, none of which may end a worker."""
+MAX_IDLE_MS: Final = 1_000
+SKIPPED_IDLE_MS: Final = 50
+"""After a claim that found only jobs it had to skip, although there are more."""
+
+
+def longest_idle_ms(batch: ClaimBatch) -> int:
+    """Return how long to wait at most for the doorbell after `batch`, before the next claim."""
+    due = MAX_IDLE_MS if batch.next_due_ms is None else batch.next_due_ms
+    if batch.more:
+        due = min(due, SKIPPED_IDLE_MS)
+    # Jitter, so that many workers do not claim one due job in the same millisecond.
+    most = MAX_IDLE_MS * (0.75 + random.random() / 4)  # noqa: S311
+    return max(1, int(min(most, due)))
 
 
 class Claims:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.jobs.records import Outcome, OutcomeKind, release
-from asyncendpoints_worker.engine.claims import STORE_ERRORS, Claims
+from asyncendpoints_core.jobs.records import Outcome, OutcomeKind, Result, release
+from asyncendpoints_worker.engine.claims import MAX_IDLE_MS, STORE_ERRORS, Claims, longest_idle_ms
 from asyncendpoints_worker.engine.deadlines import Deadlines
 from asyncendpoints_worker.engine.outcomes import failed, handler_missing, stopped
 from asyncendpoints_worker.engine.progress import Reporter
 from asyncendpoints_worker.engine.settler import Settler
 from asyncendpoints_worker.engine.wakeup import Wakeup
 from asyncendpoints_worker.handlers.attempt import RunningAttempt, Stop
+from asyncendpoints_worker.handlers.runners import ThreadRun
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -39,9 +39,6 @@ log = logging.getLogger("asyncendpoints.worker")
 
 MAX_CLAIM: Final = 100
 """Jobs in a claim at most: ten halve the rate, two hundred add a tenth."""
-MAX_IDLE_MS: Final = 1_000
-SKIPPED_IDLE_MS: Final = 50
-"""After a claim that found only jobs it had to skip, although there are more."""
 COMPLETE: Final = OutcomeKind.COMPLETE
 
 
@@ -187,7 +184,7 @@ class Engine:
                 if batch.stop_claiming:
                     await self._make_room()
                 elif self._may_idle(batch):
-                    idle_ms = self._idle_ms(batch)
+                    idle_ms = longest_idle_ms(batch)
         if (late := await self._claims.recover_unanswered()) is not None:
             self._take(late)  # only to release it
         while self.held:
@@ -242,15 +239,6 @@ class Engine:
         if self._draining or self._exclusive or self._reconcile_due or self._room() <= 0:
             return False
         return not batch.jobs or not batch.more
-
-    def _idle_ms(self, batch: ClaimBatch) -> int:
-        """Return how long to wait at most for the doorbell before the next claim."""
-        due = MAX_IDLE_MS if batch.next_due_ms is None else batch.next_due_ms
-        if batch.more:
-            due = min(due, SKIPPED_IDLE_MS)
-        # Jitter, so that many workers do not claim one due job in the same millisecond.
-        most = MAX_IDLE_MS * (0.75 + random.random() / 4)  # noqa: S311
-        return max(1, int(min(most, due)))
 
     async def _idle(self, timeout_ms: int) -> ClaimBatch | None:
         """Wait for the doorbell, the next due job, or news, then claim.
@@ -307,7 +295,24 @@ class Engine:
         if self._status_page is not None:
             self._status_page.enter(attempt)
         self._deadlines.watch(deadline)
-        attempt.task = self._loop.create_task(self._run(attempt, run))
+        if isinstance(run, ThreadRun):
+            run.start(attempt, self._loop, self._thread_ended)
+        else:
+            attempt.task = self._loop.create_task(self._run(attempt, run))
+
+    def _thread_ended(
+        self,
+        attempt: RunningAttempt,
+        value: Result | Run | None,
+        error: BaseException | None,
+    ) -> None:
+        if error is not None:
+            outcome = failed(attempt, error, self._policy, draining=self._draining)
+            self._finish(attempt, outcome)
+        elif isinstance(value, Result):
+            self._finish(attempt, Outcome(attempt.claim, COMPLETE, result=value))
+        elif value is not None:
+            attempt.task = self._loop.create_task(self._run(attempt, value))
 
     async def _run(self, attempt: RunningAttempt, run: Run) -> None:
         attempt.entered = True
@@ -316,8 +321,6 @@ class Engine:
                 raise asyncio.CancelledError
             outcome = Outcome(attempt.claim, COMPLETE, result=await run(attempt))
         except BaseException as error:
-            if attempt.in_thread:  # this event loop is closing; the thread continues without it
-                raise
             outcome = failed(attempt, error, self._policy, draining=self._draining)
         self._finish(attempt, outcome)
 

@@ -54,8 +54,8 @@ class RunningAttempt:
     """A claimed job from its claim until its outcome is handed to the settler.
 
     `began` and `deadline` are seconds of the monotonic clock. `generation` counts the worker ids
-    under which this process has claimed. `in_thread`: plain code runs, which cannot be interrupted.
-    `settled`: its outcome was sent although its code still runs.
+    under which this process has claimed. `settled`: its outcome was sent although its
+    code still runs. `task` is None while plain code runs in a thread: it cannot be interrupted.
     """
 
     __slots__ = (
@@ -65,7 +65,6 @@ class RunningAttempt:
         "deadline",
         "entered",
         "generation",
-        "in_thread",
         "progress",
         "progress_announced",
         "reporter",
@@ -92,7 +91,6 @@ class RunningAttempt:
         self.deadline = deadline
         self.status_entry = -1
         self.entered = False
-        self.in_thread = False
         self.settled = False
         self.progress: Progress | None = None
         self.progress_announced = False
@@ -105,7 +103,7 @@ class RunningAttempt:
             return
         first, self.stop = self.stop is None, why
         # A task that is canceled before its first step would not run the code that reports its end.
-        if first and self.entered and not self.in_thread and self.task is not None:
+        if first and self.entered and self.task is not None:
             self.task.cancel()
 
     def report(self, progress: Progress) -> None:

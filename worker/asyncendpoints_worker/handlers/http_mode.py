@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.jobs.records import ClaimedJob
     from asyncendpoints_worker.handlers.attempt import Run, RunningAttempt
+    from asyncendpoints_worker.handlers.runners import ThreadRun
 
 CONNECT_SECONDS: Final = 5.0
 CHUNK: Final = 65_536
@@ -52,7 +53,7 @@ class HttpTarget:
         self._limit = limit
         self._up = False
         self._session: aiohttp.ClientSession | None = None
-        self.runners: dict[str, Run] = {}
+        self.runners: dict[str, Run | ThreadRun] = {}
         self.fallback: Run | None = self.send
         self.gate: Callable[[], Awaitable[None]] | None = self.until_up
         self.names: tuple[str, ...] = ()

@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from asyncendpoints_core.jobs.records import Result
 from asyncendpoints_worker.handlers import signature
 from asyncendpoints_worker.handlers.context import JobContext
 from asyncendpoints_worker.handlers.results import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
+    from asyncendpoints_core.jobs.records import Result
     from asyncendpoints_worker.handlers.attempt import Run, RunningAttempt
     from asyncendpoints_worker.handlers.registry import Registry
     from asyncendpoints_worker.handlers.threads import Threads
 
+log = logging.getLogger("asyncendpoints.worker")
 
-def runners(registry: Registry, limit: int, threads: Threads) -> dict[str, Run]:
+
+def runners(registry: Registry, limit: int, threads: Threads) -> dict[str, Run | ThreadRun]:
     """Return what runs each handler, whose results have at most `limit` bytes.
 
     Raises UsageError for a signature that cannot be called.
     """
-    found: dict[str, Run] = {}
+    found: dict[str, Run | ThreadRun] = {}
     for name, declared in registry.handlers.items():
         call = signature.read(declared)
         if call.is_async:
             found[name] = _async_runner(declared.function, call, limit)
         else:
-            found[name] = _thread_runner(declared.function, call, limit, threads)
+            found[name] = ThreadRun(declared.function, call, limit, threads)
     return found
 
 
@@ -49,36 +53,63 @@ def _async_runner(function: Callable[..., Any], call: signature.Signature, limit
     return run
 
 
-def _thread_runner(
-    function: Callable[..., Any], call: signature.Signature, limit: int, threads: Threads
-) -> Run:
-    def invoke(attempt: RunningAttempt) -> Any:
-        """Return the encoded result, or the awaitable that the function returned."""
-        if attempt.stop is not None:
-            raise asyncio.CancelledError
-        if call.arity == 0:
-            value = function()
-        else:
-            body = call.decode(attempt.claimed.request)
-            value = function(body) if call.arity == 1 else function(body, JobContext(attempt))
-        return value if inspect.isawaitable(value) else encode(value, limit)
+class ThreadRun:
+    """Runs a plain function in a thread. Not a coroutine: a task for each job would cost a third
+    of what the thread does.
+    """
 
-    async def run(attempt: RunningAttempt) -> Result:
-        attempt.in_thread = True
-        value, error = await threads.run(invoke, attempt)
-        attempt.in_thread = False
-        if error is not None:
+    def __init__(
+        self, function: Callable[..., Any], call: signature.Signature, limit: int, threads: Threads
+    ) -> None:
+        """Run `function` as `call` says; results have at most `limit` bytes."""
+        self._function = function
+        self._call = call
+        self._limit = limit
+        self._threads = threads
+
+    def start(
+        self,
+        attempt: RunningAttempt,
+        loop: asyncio.AbstractEventLoop,
+        ended: Callable[[RunningAttempt, Result | Run | None, BaseException | None], None],
+    ) -> None:
+        """Run the function, then call `ended(attempt, value, error)` on `loop`.
+
+        `value` is the result, or what has to be run for it if the function returned an awaitable.
+        """
+        self._threads.submit(self._work, attempt, loop, ended)
+
+    def _work(
+        self,
+        attempt: RunningAttempt,
+        loop: asyncio.AbstractEventLoop,
+        ended: Callable[[RunningAttempt, Result | Run | None, BaseException | None], None],
+    ) -> None:
+        try:
             try:
-                raise error
-            finally:
-                del error  # its traceback refers to this frame: leave no cycle
-        if isinstance(value, Result):
-            return value
+                value = self._invoke(attempt)
+            except BaseException as error:
+                loop.call_soon_threadsafe(ended, attempt, None, error)
+            else:
+                loop.call_soon_threadsafe(ended, attempt, value, None)
+        except RuntimeError:
+            log.debug("a handler's thread outlived its event loop")
+
+    def _invoke(self, attempt: RunningAttempt) -> Result | Run:
         if attempt.stop is not None:
             raise asyncio.CancelledError
-        return encode(await value, limit)
+        if self._call.arity == 0:
+            value = self._function()
+        else:
+            body = self._call.decode(attempt.claimed.request)
+            arguments = (body,) if self._call.arity == 1 else (body, JobContext(attempt))
+            value = self._function(*arguments)
+        if inspect.isawaitable(value):
+            return partial(self._await, value)
+        return encode(value, self._limit)
 
-    return run
+    async def _await(self, value: Awaitable[Any], _: RunningAttempt) -> Result:
+        return encode(await value, self._limit)
 
 
 async def call_hook(function: Any, threads: Threads) -> None:
@@ -86,8 +117,6 @@ async def call_hook(function: Any, threads: Threads) -> None:
     if inspect.iscoroutinefunction(function):
         await function()
         return
-    value, error = await threads.run(function)
-    if error is not None:
-        raise error
+    value = await threads.run(function)
     if inspect.isawaitable(value):
         await value

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_worker.handlers.http_mode import HttpTarget
 from asyncendpoints_worker.handlers.modules import load, startup_error
-from asyncendpoints_worker.handlers.runners import call_hook, runners
+from asyncendpoints_worker.handlers.runners import ThreadRun, call_hook, runners
 from asyncendpoints_worker.handlers.threads import Threads
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ log = logging.getLogger("asyncendpoints.worker")
 class Target(Protocol):
     """What an engine needs to run jobs. It claims nothing before `gate()` returns."""
 
-    runners: dict[str, Run]
+    runners: dict[str, Run | ThreadRun]
     fallback: Run | None
     gate: Callable[[], Awaitable[None]] | None
     names: tuple[str, ...]

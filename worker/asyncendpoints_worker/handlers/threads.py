@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Work = Callable[[], object]
-
-log = logging.getLogger("asyncendpoints.worker")
 
 
 class Threads:
@@ -32,44 +29,8 @@ class Threads:
         self._idle = 0
         self._count = 0
 
-    async def run(
-        self, function: Callable[..., Any], *arguments: Any
-    ) -> tuple[Any, BaseException | None]:
-        """Call `function(*arguments)` in a thread, in a copy of this context.
-
-        Returns its value and what it raised. It does not raise that itself, so CancelledError here
-        means that this wait was canceled; the thread then continues.
-        """
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
-
-        def work() -> None:
-            try:
-                self._post(loop, done, function(*arguments), None)
-            except BaseException as error:
-                self._post(loop, done, None, error)
-
-        self.submit(work)
-        return await done
-
-    @staticmethod
-    def _post(
-        loop: asyncio.AbstractEventLoop,
-        done: asyncio.Future[tuple[Any, BaseException | None]],
-        value: Any,
-        error: BaseException | None,
-    ) -> None:
-        def set_result() -> None:
-            if not done.done():
-                done.set_result((value, error))
-
-        try:
-            loop.call_soon_threadsafe(set_result)
-        except RuntimeError:
-            log.debug("a handler's thread outlived its event loop")
-
-    def submit(self, work: Work) -> None:
-        """Call `work` in a thread, in a copy of this context; it must not raise."""
+    def submit(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Call `function(*arguments)` in a thread, in a copy of this context; it must not raise."""
         context = contextvars.copy_context()
         with self._lock:
             if self._idle:
@@ -78,7 +39,30 @@ class Threads:
                 self._count += 1
                 name = f"{self._name}-{self._count}"
                 threading.Thread(target=self._serve, name=name, daemon=True).start()
-        self._waiting.put(lambda: context.run(work))
+        self._waiting.put(lambda: context.run(function, *arguments))
+
+    async def run(self, function: Callable[[], Any]) -> Any:
+        """Call `function()` in a thread; return its value or raise what it raised."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+
+        def finish(value: Any, error: BaseException | None) -> None:
+            if not done.done():
+                done.set_result((value, error))
+
+        def work() -> None:
+            try:
+                value = function()
+            except BaseException as error:
+                loop.call_soon_threadsafe(finish, None, error)
+            else:
+                loop.call_soon_threadsafe(finish, value, None)
+
+        self.submit(work)
+        value, error = await done
+        if error is not None:
+            raise error
+        return value
 
     def _serve(self) -> None:
         while (work := self._waiting.get()) is not None:

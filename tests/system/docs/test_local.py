@@ -119,7 +119,7 @@ def test_the_user_of_the_redis_page_is_enough_for_an_endpoint(tmp_path: Path) ->
         url = f"redis://{name}:{password}@127.0.0.1:{server.port}/0"
         with Command("run", file, *FREE, "--redis", url) as run:
             (gateway,) = run.ready()
-            run.said("INFO is refused")
+            run.said("does not permit INFO")
             answer = ask(f"{gateway}/work", "POST")
             assert final(gateway + answer.headers["Location"])["state"] == "Completed"
             assert run.stop() == 0

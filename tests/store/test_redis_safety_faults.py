@@ -12,7 +12,7 @@ from support.redis.server import RedisServer
 from support.store.stores import check, drain, hand, new, put
 
 
-@pytest.mark.parametrize(("verb", "k"), [("enqueue", 1), ("enqueue", 2), ("wake", 1)])
+@pytest.mark.parametrize(("verb", "k"), [("enqueue", 1), ("enqueue", 2), ("cancel_timer", 1)])
 async def test_a_reply_lost_on_the_way_costs_nothing(
     redis_proxy: ReplyDroppingProxy, redis_url: str, verb: str, k: int
 ) -> None:

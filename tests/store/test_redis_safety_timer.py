@@ -330,7 +330,7 @@ async def test_keys_made_after_a_purge_end_with_its_tombstone(backend: RedisBack
     await store.sweep()
     await store.configure(POLICY, overwrite=False)
     assert (await store.enqueue([new()]))[0].status == "closed"
-    await backend.redis_store._caller.run("wake")  # one that was on its way
+    await backend.redis_store._caller.run("cancel_timer")  # one that was on its way
     timers = await backend.timers()
     assert {"meta", "workers"} <= set(timers)
     assert 0 < timers["meta"] <= DAY

@@ -32,7 +32,9 @@ def test_the_keys_declared_are_the_keys_used(name: str) -> None:
     unused = [key for key in declared if key != "meta" and not word(key).search(code)]
     assert unused == [] or "unpack(KEYS)" in code or "ipairs(KEYS)" in code
     undeclared = [
-        key for key in keys.NAMES if key not in declared and re.search(rf"\b{key}\b(?=[,)])", code)
+        name
+        for name in map(scripts.local_name, set(keys.NAMES) - set(declared))
+        if re.search(rf"\b{name}\b(?=[,)])", code)
     ]
     locals_ = set(re.findall(r"local ([\w, ]+?)\s*(?:=|\n)", code))
     named = {one.strip() for names in locals_ for one in names.split(",")}

@@ -2,7 +2,7 @@
 
 Python's readers and packers (redis/python_layout.py) and Lua's (redis/lua_layout.py) are made from
 these tables, so that a field moves everywhere when it moves here. docs/adr/0001-record-layout.md
-says why the records are as they are, docs/adr/0008-layout-table.md how to add a field.
+says why the records are as they are, docs/adr/0009-layout-table.md how to add a field.
 """
 
 from __future__ import annotations

@@ -1,16 +1,15 @@
--- adopt: give the keys of an endpoint that was deleted to the one made anew under its name, which
---   accepts jobs again.
+-- adopt: hand the keys of a deleted endpoint to a new one of the same name, and accept jobs again.
 -- KEYS: all
 -- META: tick safety paused closed
--- LIB: ring rest
+-- LIB: wake_up rest
 -- ARGV: 1 installation, 2 uid until now, 3 uid from now on
--- RETURNS: 1, or 0 when they belong to somebody else
+-- RETURNS: 1, or 0 when they have another owner
 local owner = call('HMGET', meta, 'installation', 'uid')
 if owner[1] ~= ARGV[1] or (owner[2] ~= ARGV[2] and owner[2] ~= ARGV[3]) then return 0 end
 call('HSET', meta, 'uid', ARGV[3])
 call('HDEL', meta, 'closed', 'purged')
 rest()
 if closed > 0 then
-  ring(call('ZCARD', ready_high) + call('ZCARD', ready_normal) + call('ZCARD', ready_low))
+  wake(call('ZCARD', ready_high) + call('ZCARD', ready_normal) + call('ZCARD', ready_low))
 end
 return 1

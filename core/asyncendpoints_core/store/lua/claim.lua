@@ -4,16 +4,16 @@
 --   totals idle bell watch
 -- META: tick safety seq fence cursor paused suspended closed solo_until ttl_ms execution_ms lease_ms
 --   completed_ms failed_ms deadline_floor
--- LIB: batch time record counts events ring finish save corrupt waiting guard
--- ARGV: 1 worker, 2 request number, 3 limit, 4 bytes of bodies at most, 5 whether it was rung
+-- LIB: batch time record counts events wake_up finish save corrupt waiting guard
+-- ARGV: 1 worker, 2 request number, 3 limit, 4 bytes of bodies at most, 5 '1' when it was woken
 -- RETURNS: context; a word: ok gone cordoned draining paused closed; flags more, drain, alone as
---   1 or 0; next due in ms or -1; ids; for each f (fresh: its run is told by what follows) or r (its
+--   1 or 0; next due in ms or -1; ids; for each f (fresh: its run follows from the next two values) or r (its
 --   run comes after it); the first claim number; the deadline of the fresh; then each job, its run
 --   unless fresh, and its body if that is kept apart
 local worker, request = ARGV[1], tonumber(ARGV[2])
-local limit, max_bytes, rung = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
+local limit, max_bytes, woken = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
 local IDLE_MS = 2000
--- Smooth 6 : 3 : 1, so that no line waits longer than it must.
+-- 6 : 3 : 1, spread evenly, so that no queue waits longer than it must.
 local SLOTS = {[0] = 0, 0, 1, 0, 0, 1, 0, 2, 0, 1}
 
 local lease = tonumber(call('ZSCORE', workers, worker) or 0)
@@ -41,19 +41,19 @@ local function hand_out_run(id, job, run, apart)
   if apart then out[#out + 1] = call('HGET', blobs, id) or '' end
 end
 
-local last = call('HGET', lastclaim, worker)
+local last = call('HGET', last_claims, worker)
 if last then
   local number, claim = layout.read_last_claim(last)
   if request < number then return reply('ok') end
   if request == number then
     local alone = false
-    for _, id in ipairs(split_ids(ssub(last, layout.LAST_CLAIM_SIZE + 1))) do
+    for _, id in ipairs(record.split_ids(ssub(last, layout.LAST_CLAIM_SIZE + 1))) do
       local job, run = call('HGET', jobs, id), call('HGET', runs, id)
-      local r = job and run and decode_run(run)
-      if r and r.state == RUNNING and r.claim == claim and r.worker == worker then
+      local r = job and run and record.decode_run(run)
+      if r and r.state == IN_PROGRESS and r.claim == claim and r.worker == worker then
         alone = alone or r.suspect
-        r.deadline = math.max(r.deadline, deadline_floor) -- begun anew after an outage
-        hand_out_run(id, job, encode_run(r), r.body_apart)
+        r.deadline = math.max(r.deadline, deadline_floor) -- extended after an outage
+        hand_out_run(id, job, record.encode_run(r), r.body_apart)
       end
       claim = claim + 1
     end
@@ -61,9 +61,9 @@ if last then
   end
 end
 
--- A refusal passes on the ring that it cannot use.
+-- A refused claim forwards the wake-up that it cannot use.
 local function refuse(word)
-  if rung then ring(math.min(1, call('ZCARD', ready_high) + call('ZCARD', ready_normal)
+  if woken then wake(math.min(1, call('ZCARD', ready_high) + call('ZCARD', ready_normal)
     + call('ZCARD', ready_low) + call('ZCOUNT', suspects, '-inf', now))) end
   return reply(word)
 end
@@ -91,10 +91,10 @@ local HEAD = 2 -- format and flags
 -- How the run of a fresh job begins, by how its record does; false for a record to look at closely.
 local PREFIXES = {}
 local function prefix_of(kind, job)
-  local r = decode_job(job)
+  local r = record.decode_job(job)
   if r then
-    r.state = RUNNING
-    PREFIXES[kind] = ssub(encode_run(r), 1, HEAD)
+    r.state = IN_PROGRESS
+    PREFIXES[kind] = ssub(record.encode_run(r), 1, HEAD)
   end
   return PREFIXES[kind]
 end
@@ -114,37 +114,37 @@ local function book(id, run, name)
   taken, number = taken + 1, number + 1
 end
 
--- Any job but a fresh one. Returns whether it left its line.
+-- Any job but a fresh one. Returns whether it left its queue.
 local function take_slowly(id, job, run)
   if not job then
     drop_missing(QUEUED)
-    if run then add(off_runs, id) end
+    if run then batch.add(off_runs, id) end
     return true
   end
-  local r, why = decode(job, run)
-  if r and run then why = select(2, decode_job(job)) end
+  local r, why = record.decode(job, run)
+  if r and run then why = select(2, record.decode_job(job)) end
   if why == 'newer' then return false end
-  if why then put_aside(id, run and r == nil and run or job, QUEUED, job) return true end
+  if why then keep_corrupt(id, run and r == nil and run or job, QUEUED, job) return true end
   if expired(r) then expire(id, r) return true end
   if not room_for(r.body_size) then return false end
-  if r.started_at == 0 and (r.expires_at > 0 or r.claim > 0) then add(off_expiries, id) end
+  if r.started_at == 0 and (r.expires_at > 0 or r.claim > 0) then batch.add(off_expiries, id) end
   waited = waited + now - r.updated_at
-  r.state, r.attempt, r.claim, r.worker, r.revision = RUNNING, r.attempt + 1, number, worker, r.revision + 1
+  r.state, r.attempt, r.claim, r.worker, r.revision = IN_PROGRESS, r.attempt + 1, number, worker, r.revision + 1
   r.updated_at, r.started_at, r.deadline, r.progress = now, now, deadline, ''
   note(id, r.revision)
-  run = encode_run(r)
+  run = record.encode_run(r)
   hand_out_run(id, job, run, r.body_apart)
   book(id, run, r.name)
   return true
 end
 
--- Hands one job out, or does with it what its record asks for. Returns whether it left its line.
+-- Hands out one job, or handles one that cannot run. Returns whether it left its queue.
 local function take(id, job, run)
   local kind = job and not run and ssub(job, 1, HEAD)
   local prefix = kind and (PREFIXES[kind] or prefix_of(kind, job))
   if not prefix or #job < layout.JOB_MOST then return take_slowly(id, job, run) end
   local created, ttl_from, apart, name, request_at = layout.read_fresh(job)
-  local size = apart or #job - request_at + 1 - request_bytes(job, request_at)
+  local size = apart or #job - request_at + 1 - record.request_bytes(job, request_at)
   if #job < request_at or size < 0 or active >= (ttl_from or created) + ttl_ms then
     return take_slowly(id, job, run)
   end
@@ -166,36 +166,36 @@ local function take(id, job, run)
   return true
 end
 
--- The first suspect that may run by now; those that cannot be read leave their line.
+-- The first suspect that may run now; unreadable ones are removed.
 local drain, alone = false, false
-local off_suspects = batch('ZREM', suspects)
+local off_suspects = batch.new('ZREM', suspects)
 local eligible = call('ZRANGEBYSCORE', suspects, '-inf', now, 'LIMIT', 0, LOOK_AHEAD)
 local suspect
 for _, id in ipairs(eligible) do
   local job, run = call('HGET', jobs, id), call('HGET', runs, id)
-  local r, why = decode_run(run or '')
+  local r, why = record.decode_run(run or '')
   if not job then
     drop_missing(QUEUED)
-    add(off_suspects, id)
+    batch.add(off_suspects, id)
   elseif why == 'corrupt' then
-    put_aside(id, run or job, QUEUED, job)
-    add(off_suspects, id)
+    keep_corrupt(id, run or job, QUEUED, job)
+    batch.add(off_suspects, id)
   elseif r then
     suspect = id
     break
   end
 end
 if suspect then
-  local solo = call('HGET', meta, 'solo')
+  local exclusive = call('HGET', meta, 'solo')
   if call('ZLEXCOUNT', held, '[' .. worker .. '\0', '(' .. worker .. '\1') == 0 then
     alone = take(suspect, call('HGET', jobs, suspect), call('HGET', runs, suspect))
-    if alone then add(off_suspects, suspect) end
-    if solo == worker then call('HDEL', meta, 'solo', 'solo_until') end
-  elseif solo_until <= now then
+    if alone then batch.add(off_suspects, suspect) end
+    if exclusive == worker then call('HDEL', meta, 'solo', 'solo_until') end
+  elseif exclusive_until <= now then
     call('HSET', meta, 'solo', worker, 'solo_until', string.format('%.0f', now + lease_ms))
     drain = true
   else
-    drain = solo == worker
+    drain = exclusive == worker
   end
 end
 
@@ -217,7 +217,7 @@ end
 -- Takes the next jobs of one line, which alone has any.
 local function take_line(line)
   local from = seen[line]
-  local ids = call('ZRANGE', LINES[line], from, from + math.min(limit - taken, waiting[line]) - 1)
+  local ids = call('ZRANGE', READY[line], from, from + math.min(limit - taken, waiting[line]) - 1)
   local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
   local left, count = gone[line], 0
   for i = 1, #ids do
@@ -249,7 +249,7 @@ local function take_turns()
     start[line] = #ids
     if quota[line] > 0 then
       local from = seen[line]
-      for _, id in ipairs(call('ZRANGE', LINES[line], from, from + quota[line] - 1)) do
+      for _, id in ipairs(call('ZRANGE', READY[line], from, from + quota[line] - 1)) do
         ids[#ids + 1] = id
       end
     end
@@ -280,34 +280,34 @@ end
 for line = 0, 2 do
   if #gone[line] > 0 then
     if #gone[line] == seen[line] then
-      call('ZREMRANGEBYRANK', LINES[line], 0, seen[line] - 1)
+      call('ZREMRANGEBYRANK', READY[line], 0, seen[line] - 1)
     else
-      call('ZREM', LINES[line], unpack(gone[line]))
+      call('ZREM', READY[line], unpack(gone[line]))
     end
   end
 end
-flush(off_suspects)
+batch.flush(off_suspects)
 flush_waiting()
 if taken > 0 then
   call(unpack(on_runs))
   call(unpack(on_held))
   for name, n in pairs(claimed_names) do
     bump(QUEUED, name, -n)
-    bump(RUNNING, name, n)
+    bump(IN_PROGRESS, name, n)
   end
   tally('claimed', taken)
   tally('wait_ms', waited)
   call('HSET', meta, 'fence', string.format('%.0f', number - 1), 'cursor', cursor)
-  call('HSET', lastclaim, worker, layout.pack_last_claim(request, first) .. table.concat(out_ids))
+  call('HSET', last_claims, worker, layout.pack_last_claim(request, first) .. table.concat(out_ids))
 end
 flush_counts()
 publish()
 local more = waiting[0] + waiting[1] + waiting[2] > 0
 if more or suspect and not alone then
-  ring(1)
+  wake(1)
 else
-  call('DEL', bell) -- nothing is ready, so no ring means anything any more
-  -- From now on a ring is meant for it too, though its wait begins a moment later.
+  call('DEL', doorbell) -- nothing is ready: pending wake-ups are void
+  -- It may be woken from now on, though its wait begins a moment later.
   if taken == 0 then
     call('ZADD', idle, now + IDLE_MS, worker)
     guard(idle)

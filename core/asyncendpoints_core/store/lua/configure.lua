@@ -1,10 +1,10 @@
--- configure: write the policy and whose keys these are.
+-- configure: write the policy and the owner of the keys.
 -- KEYS: all
 -- META: tick safety purged configured
 -- LIB: rest
--- ARGV: 1 '1' to overwrite, 2 installation and 3 uid ('' both when not told),
+-- ARGV: 1 '1' to overwrite, 2 installation and 3 uid (both '' when unknown),
 --   then field and value of the policy
--- RETURNS: 'other', installation, uid when it belongs to somebody else; else 'ok' and the policy's
+-- RETURNS: 'other', installation, uid when the keys have another owner; else 'ok' and the policy's
 --   fields in the order they were given
 local owner = call('HMGET', meta, 'installation', 'uid')
 if ARGV[2] ~= '' or ARGV[3] ~= '' then
@@ -13,7 +13,7 @@ if ARGV[2] ~= '' or ARGV[3] ~= '' then
   call('HSET', meta, 'installation', ARGV[2], 'uid', ARGV[3])
 end
 if purged > 0 and (ARGV[1] == '1' or ARGV[2] ~= '') then
-  -- Created anew under the same name: the tombstone becomes a store again.
+  -- Created again under the same name: the tombstone becomes a store again.
   call('HDEL', meta, 'purged', 'closed')
 end
 if ARGV[1] == '1' or configured == 0 then

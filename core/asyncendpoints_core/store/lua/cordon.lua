@@ -1,10 +1,9 @@
--- cordon: let workers claim nothing new for a time; each who asks has a cordon of its own.
+-- cordon: stop workers from claiming for a time; every requester has a cordon of its own.
 -- KEYS: meta workers winfo marks held idle bell ready:high ready:normal ready:low
 -- META: tick safety paused
--- LIB: ring guard
--- ARGV: 1 who asks, 2 ms (30,000 at most), 3… the workers
--- RETURNS: for each '' (unknown) or lease, held, end of its cordon (8 bytes each), 1 when it drains,
---   what it said of itself
+-- LIB: wake_up guard
+-- ARGV: 1 requester, 2 ms (30,000 at most), 3… the workers
+-- RETURNS: for each '' (unknown) or WORKER
 local out, woken = {}, 0
 for i = 3, #ARGV do
   local worker = ARGV[i]
@@ -25,11 +24,11 @@ for i = 3, #ARGV do
     woken = woken + call('ZREM', idle, worker)
     out[i - 2] = layout.pack_worker(tonumber(lease),
       call('ZLEXCOUNT', held, '[' .. worker .. '\0', '(' .. worker .. '\1'), last,
-      call('HEXISTS', marks, 'd' .. worker)) .. (call('HGET', winfo, worker) or '')
+      call('HEXISTS', marks, 'd' .. worker)) .. (call('HGET', worker_info, worker) or '')
   end
 end
 if woken > 0 and call('ZCARD', ready_high) + call('ZCARD', ready_normal) + call('ZCARD', ready_low) > 0
 then
-  ring(1) -- one may have been meant for a worker that cannot use it any more
+  wake(1) -- forward a wake-up that may have been meant for a cordoned worker
 end
 return out

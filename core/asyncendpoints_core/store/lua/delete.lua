@@ -5,17 +5,17 @@
 -- LIB: batch record counts events remove guard
 -- ARGV: 1 ids
 -- RETURNS: a letter for each: d deleted, n not final, m missing, g gone, b cannot be read
-local ids, out, removed = split_ids(ARGV[1]), {}, {}
+local ids, out, removed = record.split_ids(ARGV[1]), {}, {}
 local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
 for i, id in ipairs(ids) do
   local r, why
-  if stored[i] then r, why = decode(stored[i], ran[i]) end
+  if stored[i] then r, why = record.decode(stored[i], ran[i]) end
   if removed[id] then
     out[i] = 'g'
   elseif why then
     out[i] = why == 'newer' and 'n' or 'b'
   elseif not r then
-    out[i] = call('ZSCORE', gone, id) and 'g' or 'm'
+    out[i] = call('ZSCORE', tombstones, id) and 'g' or 'm'
   elseif r.state < COMPLETED then
     out[i] = 'n'
   else
@@ -24,7 +24,7 @@ for i, id in ipairs(ids) do
   end
 end
 flush_removed()
-guard(gone)
+guard(tombstones)
 flush_counts()
 publish()
 return table.concat(out)

@@ -3,11 +3,11 @@
 --   counts totals idle bell watch
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms idempotency_ms
 --   completed_ms failed_ms
--- LIB: batch time record head ring counts events
+-- LIB: batch time record head wake_up counts events
 -- FLAGS: deny-oom
 -- ARGV: 1 NEW_JOB for each; 2 their parts one after the other
 -- RETURNS: context; a letter for each: c created, e exists, r replayed, R replayed but its job is
---   gone, m mismatch, f full, x closed; 4 bytes for each: jobs ahead; then id and state of each e and r
+--   gone, m mismatch, f full, x closed; AHEAD for each; then id and state of each e and r
 local ITEM = layout.NEW_JOB_SIZE
 local items, payload = ARGV[1], ARGV[2]
 local n = #items / ITEM
@@ -18,25 +18,25 @@ for i = 1, n do
 end
 local stored = call('HMGET', jobs, unpack(ids))
 
-local LINES = {[0] = ready_high, ready_normal, ready_low}
+local READY = {[0] = ready_high, ready_normal, ready_low}
 local waiting = {[0] = call('ZCARD', ready_high), call('ZCARD', ready_normal),
   call('ZCARD', ready_low)}
 local depth = waiting[0] + waiting[1] + waiting[2] + call('ZCARD', suspects)
   + call('ZCARD', delayed)
 
-local set_jobs, set_runs, set_blobs = batch('HSET', jobs), batch('HSET', runs), batch('HSET', blobs)
-local set_delayed, set_expiries = batch('ZADD', delayed), batch('ZADD', expiries)
-local set_idem, set_idemexp = batch('HSET', idem), batch('ZADD', idemexp)
-local set_ready = {[0] = batch('ZADD', ready_high), batch('ZADD', ready_normal),
-  batch('ZADD', ready_low)}
+local set_jobs, set_runs, set_blobs = batch.new('HSET', jobs), batch.new('HSET', runs), batch.new('HSET', blobs)
+local set_delayed, set_expiries = batch.new('ZADD', delayed), batch.new('ZADD', expiries)
+local set_idempotency, set_idempotency_ends = batch.new('HSET', idempotency), batch.new('ZADD', idempotency_ends)
+local set_ready = {[0] = batch.new('ZADD', ready_high), batch.new('ZADD', ready_normal),
+  batch.new('ZADD', ready_low)}
 local fresh, fresh_runs, bound, places = {}, {}, {}, {}
 local statuses, aheads, heads = {}, {}, {}
 local created, queued, added = 0, 0, 0
 
 local function ahead_of(id, job, run)
-  local r = decode(job, run)
+  local r = record.decode(job, run)
   if not r or r.state ~= QUEUED or r.suspect then return 0 end
-  return places[id] or call('ZRANK', LINES[r.priority], id) or 0
+  return places[id] or call('ZRANK', READY[r.priority], id) or 0
 end
 
 local function answer(i, status, id, job)
@@ -52,25 +52,25 @@ end
 
 -- Makes the job of `job`'s bytes; `apart`: its body, where that is kept apart.
 local function create(i, id, job, name, priority, place, delay, ttl, size, apart)
-  if apart then add(set_blobs, id, apart) end
+  if apart then batch.add(set_blobs, id, apart) end
   fresh[id] = job
-  add(set_jobs, id, job)
+  batch.add(set_jobs, id, job)
   if delay > 0 or ttl > 0 then
-    local r = decode_job(job)
+    local r = record.decode_job(job)
     if delay > 0 then r.state, r.not_before, r.ttl_from = SCHEDULED, now + delay, active + delay end
     if ttl > 0 then
       r.expires_at = active + ttl
-      add(set_expiries, r.expires_at, id)
+      batch.add(set_expiries, r.expires_at, id)
     end
-    fresh_runs[id] = encode_run(r)
-    add(set_runs, id, fresh_runs[id])
+    fresh_runs[id] = record.encode_run(r)
+    batch.add(set_runs, id, fresh_runs[id])
   end
   local ahead = 0
   if delay > 0 then
-    add(set_delayed, now + delay, id)
+    batch.add(set_delayed, now + delay, id)
     bump(SCHEDULED, name, 1)
   else
-    add(set_ready[priority], place, id)
+    batch.add(set_ready[priority], place, id)
     ahead = waiting[priority]
     places[id], waiting[priority] = ahead, ahead + 1
     queued = queued + 1
@@ -86,13 +86,13 @@ for i = 1, n do
   local id, priority, max_attempts, delay, ttl, name_size, trace_size, content_size, blob_size,
     key_size, fingerprint_size, body_size, content_at, blob_at, key_at, fingerprint_at, next_at =
     layout.read_new_job(items, (i - 1) * ITEM + 1, parts_at)
-  local record = stored[i] or fresh[id]
+  local stored_job = stored[i] or fresh[id]
   local key, fingerprint
   local decided = false
-  if not record and key_size > 0 then
+  if not stored_job and key_size > 0 then
     key = ssub(payload, key_at, key_at + key_size - 1)
     fingerprint = ssub(payload, fingerprint_at, fingerprint_at + fingerprint_size - 1)
-    local value = bound[key] or call('HGET', idem, key)
+    local value = bound[key] or call('HGET', idempotency, key)
     if value then
       local owner, kept_until, bound_to = layout.read_binding(value)
       local earlier = fresh[owner] or call('HGET', jobs, owner)
@@ -106,8 +106,8 @@ for i = 1, n do
       end
     end
   end
-  if record then
-    answer(i, 'e', id, record)
+  if stored_job then
+    answer(i, 'e', id, stored_job)
   elseif decided then
     -- answered above
   elseif closed > 0 then
@@ -125,8 +125,8 @@ for i = 1, n do
       body_size, blob_size > 0 and ssub(payload, blob_at, blob_at + blob_size - 1) or nil)
     if key then
       bound[key] = layout.pack_binding(id, now + idempotency_ms) .. fingerprint
-      add(set_idem, key, bound[key])
-      add(set_idemexp, now + idempotency_ms, key)
+      batch.add(set_idempotency, key, bound[key])
+      batch.add(set_idempotency_ends, now + idempotency_ms, key)
     end
   end
   parts_at = next_at
@@ -134,19 +134,19 @@ end
 
 if created > 0 then
   if safety > 0 then return redis.error_reply('AEPTIMER at rest') end
-  flush(set_jobs)
-  flush(set_runs)
-  flush(set_blobs)
-  for prio = 0, 2 do flush(set_ready[prio]) end
-  flush(set_delayed)
-  flush(set_expiries)
-  flush(set_idem)
-  flush(set_idemexp)
+  batch.flush(set_jobs)
+  batch.flush(set_runs)
+  batch.flush(set_blobs)
+  for prio = 0, 2 do batch.flush(set_ready[prio]) end
+  batch.flush(set_delayed)
+  batch.flush(set_expiries)
+  batch.flush(set_idempotency)
+  batch.flush(set_idempotency_ends)
   call('HSET', meta, 'seq', string.format('%.0f', seq), 'bytes',
     string.format('%.0f', bytes + added))
   tally('created', created)
   flush_counts()
-  ring(queued)
+  wake(queued)
   publish()
 end
 return {context(), table.concat(statuses), table.concat(aheads), unpack(heads)}

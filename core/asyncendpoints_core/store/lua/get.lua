@@ -5,17 +5,17 @@
 -- FLAGS: read
 -- ARGV: 1 ids
 -- RETURNS: context; 4 bytes for each: jobs ahead; for each its state, '' missing, 'g' gone
-local ids, aheads, out = split_ids(ARGV[1]), {}, {}
-local LINES = {[0] = ready_high, ready_normal, ready_low}
+local ids, aheads, out = record.split_ids(ARGV[1]), {}, {}
+local READY = {[0] = ready_high, ready_normal, ready_low}
 local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
 for i, id in ipairs(ids) do
   local ahead = 0
   if stored[i] then
-    local line = waiting_line(stored[i], ran[i])
-    ahead = line and call('ZRANK', LINES[line], id) or 0
+    local line = record.waiting_line(stored[i], ran[i])
+    ahead = line and call('ZRANK', READY[line], id) or 0
     out[i] = head(stored[i], ran[i])
   else
-    out[i] = call('ZSCORE', gone, id) and 'g' or ''
+    out[i] = call('ZSCORE', tombstones, id) and 'g' or ''
   end
   aheads[i] = layout.pack_ahead(ahead)
 end

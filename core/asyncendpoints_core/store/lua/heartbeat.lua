@@ -1,18 +1,19 @@
--- heartbeat: renew leases, and say what is asked of each worker. Brings nobody back.
+-- heartbeat: renew leases, and return the cancels requested of each worker. An expired worker stays
+--   deregistered.
 -- KEYS: meta runs workers marks held cancels
 -- META: tick safety lease_ms
 -- LIB: batch record guard
 -- ARGV: 1 a digit for each worker: 1 draining; 2… the workers
 -- RETURNS: for each: LEASE, then CLAIM for each job whose cancel was requested
-local asked = {}
+local requested = {}
 if call('HLEN', cancels) > 0 then
   local flat, ids = call('HGETALL', cancels), {}
   for i = 1, math.min(#flat, 2000), 2 do ids[#ids + 1] = flat[i] end
   for i, run in ipairs(call('HMGET', runs, unpack(ids))) do
-    local r = run and decode_run(run)
-    if r and r.state == RUNNING then
-      asked[r.worker] = asked[r.worker] or {}
-      table.insert(asked[r.worker], {r.claim, ids[i]})
+    local r = run and record.decode_run(run)
+    if r and r.state == IN_PROGRESS then
+      requested[r.worker] = requested[r.worker] or {}
+      table.insert(requested[r.worker], {r.claim, ids[i]})
     end
   end
 end
@@ -40,7 +41,7 @@ for i = 2, #ARGV do
     end
     local parts = {layout.pack_lease(0, cordoned(worker) and 1 or 0,
       call('ZLEXCOUNT', held, '[' .. worker .. '\0', '(' .. worker .. '\1'))}
-    local list = asked[worker] or {}
+    local list = requested[worker] or {}
     table.sort(list, function(a, b) return a[1] < b[1] end)
     for _, pair in ipairs(list) do parts[#parts + 1] = layout.pack_claim(pair[2], pair[1]) end
     out[i - 1] = table.concat(parts)

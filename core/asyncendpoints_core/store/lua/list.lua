@@ -1,4 +1,4 @@
--- list: one section of a listing, newest first, from below a place in it.
+-- list: one section of a listing, newest first, below a position in it.
 -- KEYS: meta jobs runs ready:high ready:normal ready:low suspects delayed held finished:completed
 --   finished:failed finished:canceled
 -- META: tick paused suspended ttl_ms completed_ms failed_ms
@@ -61,7 +61,7 @@ local function open(key)
   return reader
 end
 
--- What stands in another order: read whole and sorted here, for it is few.
+-- What is kept in another order: few, so it is read whole and sorted here.
 local function open_sorted(list)
   local kept = {}
   for _, pair in ipairs(list) do
@@ -76,28 +76,28 @@ local function open_sorted(list)
   return reader
 end
 
--- Suspects stand by the time they may run, not by their place.
-local function suspects_by_place()
+-- Suspects are kept by the time they may run, not by sequence number.
+local function suspects_by_seq()
   local list = {}
   for _, id in ipairs(call('ZRANGE', suspects, 0, 999)) do
-    local r = decode(nil, call('HGET', runs, id))
+    local r = record.decode(nil, call('HGET', runs, id))
     if r then list[#list + 1] = {r.seq, id} end
   end
   return list
 end
 
--- What runs stands by worker; the claim number is in the entry.
+-- Running jobs are kept by worker; the claim number is in the member.
 local function running_by_claim()
   local list = {}
   for _, member in ipairs(call('ZRANGEBYLEX', held, '[\1', '+', 'LIMIT', 0, 10000)) do
-    list[#list + 1] = {read_held_member(member)}
+    list[#list + 1] = {record.read_held_member(member)}
   end
   return list
 end
 
 local readers = {}
 for i, key in ipairs(SECTIONS[ARGV[1]]) do readers[i] = open(key) end
-if ARGV[1] == 'queued' then readers[#readers + 1] = open_sorted(suspects_by_place()) end
+if ARGV[1] == 'queued' then readers[#readers + 1] = open_sorted(suspects_by_seq()) end
 if ARGV[1] == 'running' then readers[1] = open_sorted(running_by_claim()) end
 local out, last = {}, nil
 for _ = 1, LOOK do
@@ -111,7 +111,7 @@ for _ = 1, LOOK do
   if not best then break end
   from.next = from.next + 1
   local job, run = call('HGET', jobs, best[2]), call('HGET', runs, best[2])
-  local r = job and decode(job, run)
+  local r = job and record.decode(job, run)
   if r and (not begun or r.updated_at <= begun) then
     out[#out + 1] = string.format('%.0f', best[1]) .. ' ' .. best[2] .. head(job, run)
   end

@@ -1,4 +1,4 @@
--- pause: hand out no more jobs; the time to live of waiting ones stands still.
+-- pause: stop handing out jobs; the time to live of waiting ones stops.
 -- KEYS: meta
 -- META: tick paused
 -- RETURNS: nothing

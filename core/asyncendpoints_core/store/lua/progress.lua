@@ -2,8 +2,7 @@
 -- KEYS: meta jobs runs totals counts watch
 -- META: tick
 -- LIB: batch record counts events save
--- ARGV: 1 items of 28 bytes: id, claim, place of its worker, length; 2 the progress of each, one
---   after the other; 3… the workers
+-- ARGV: 1 UPDATE for each; 2 their parts one after the other; 3… the workers
 -- RETURNS: a letter for each: a applied, d already, s stale, g gone, c cannot be read
 local ITEM = layout.UPDATE_SIZE
 local ids, out, known = {}, {}, {}
@@ -13,7 +12,7 @@ local at = 1
 for i, id in ipairs(ids) do
   local _, claim, worker_index, size = layout.read_update(ARGV[1], (i - 1) * ITEM + 1)
   local r, why = known[id], nil
-  if not r and stored[i] then r, why = decode_run(stored[i]) end
+  if not r and stored[i] then r, why = record.decode_run(stored[i]) end
   if not r and not why and call('HEXISTS', jobs, id) == 1 then why = 'newer' end -- never claimed
   if why then
     out[i] = why == 'newer' and 's' or 'c'
@@ -22,7 +21,7 @@ for i, id in ipairs(ids) do
   elseif r.claim ~= claim or r.worker ~= ARGV[3 + worker_index] then
     tally('stale', 1)
     out[i] = 's'
-  elseif r.state ~= RUNNING then
+  elseif r.state ~= IN_PROGRESS then
     out[i] = 'd'
   else
     known[id] = r
@@ -33,7 +32,7 @@ for i, id in ipairs(ids) do
   at = at + size
 end
 for id, r in pairs(known) do save(id, r) end
-flush(set_runs)
+batch.flush(set_runs)
 flush_counts()
 publish()
 return table.concat(out)

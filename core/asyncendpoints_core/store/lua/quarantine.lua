@@ -1,12 +1,12 @@
--- quarantine: set records aside that cannot be read, wherever their jobs stand, and drop ids whose
--- record is missing. Rare, so it may look in every line.
+-- quarantine: keep records that cannot be read in `corrupt`, fail their jobs, and drop ids without a
+-- record. Rare, so it may search every queue.
 -- KEYS: meta jobs runs blobs ready:high ready:normal ready:low suspects delayed held expiries
 --   finished:completed finished:failed finished:canceled corrupt cancels counts totals watch
 -- META: tick safety
 -- LIB: batch record counts events finish save corrupt guard
 -- ARGV: 1 ids, 2 '1' when the client cannot read the request though the state is sound
--- RETURNS: how many were set aside
-local PLACES = {
+-- RETURNS: how many
+local INDEXES = {
   {ready_high, QUEUED}, {ready_normal, QUEUED}, {ready_low, QUEUED}, {suspects, QUEUED},
   {delayed, SCHEDULED}, {finished_completed, COMPLETED}, {finished_failed, FAILED},
   {finished_canceled, CANCELED},
@@ -18,33 +18,33 @@ local function holder_of(id)
   repeat
     local page = call('ZSCAN', held, cursor, 'COUNT', 1000)
     for i = 1, #page[2], 2 do
-      if held_id(page[2][i]) == id then return page[2][i] end
+      if record.held_id(page[2][i]) == id then return page[2][i] end
     end
     cursor = page[1]
   until cursor == '0'
 end
 
--- The set it stands in, its entry there, and the state that means.
-local function place_of(id)
-  for _, place in ipairs(PLACES) do
-    if call('ZSCORE', place[1], id) then return place[1], id, place[2] end
+-- The sorted set that has it, its member there, and its state.
+local function find_index(id)
+  for _, index in ipairs(INDEXES) do
+    if call('ZSCORE', index[1], id) then return index[1], id, index[2] end
   end
   local member = holder_of(id)
-  if member then return held, member, RUNNING end
+  if member then return held, member, IN_PROGRESS end
 end
 
-for _, id in ipairs(split_ids(ARGV[1])) do
+for _, id in ipairs(record.split_ids(ARGV[1])) do
   local job, run = call('HGET', jobs, id), call('HGET', runs, id)
   local r, why, bad = nil, nil, job
   if run then
-    r, why = decode_run(run)
+    r, why = record.decode_run(run)
     if why then bad = run end
   end
   if job and not why then
-    local made, made_why = decode_job(job)
+    local made, made_why = record.decode_job(job)
     r, why = r or made, made_why
   end
-  local key, entry, state = place_of(id)
+  local key, entry, state = find_index(id)
   if why ~= 'newer' and (why or not job and key or job and ARGV[2] == '1') then
     if key then call('ZREM', key, entry) end
     call('ZREM', expiries, id)
@@ -54,14 +54,14 @@ for _, id in ipairs(split_ids(ARGV[1])) do
       call('HDEL', runs, id)
     else
       if r and state and state < COMPLETED then freed = freed + r.body_size end
-      put_aside(id, bad, state or FAILED, ARGV[2] ~= '1' and job or nil)
+      keep_corrupt(id, bad, state or FAILED, ARGV[2] ~= '1' and job or nil)
       done = done + 1
     end
     call('HDEL', blobs, id)
   end
 end
-flush(set_runs)
-flush_aside()
+batch.flush(set_runs)
+flush_corrupt()
 flush_finished()
 flush_counts()
 publish()

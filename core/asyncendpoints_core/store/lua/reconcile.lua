@@ -1,11 +1,11 @@
--- reconcile: release, uncharged, what a worker is thought to hold and does not know of.
+-- reconcile: release, uncharged, the claims recorded for a worker that it does not hold.
 -- KEYS: meta runs ready:high ready:normal ready:low suspects delayed held expiries
 --   finished:completed finished:failed finished:canceled cancels counts totals idle bell
 --   watch
 -- META: tick paused ttl_ms
--- LIB: batch record counts events ring finish save returns held
--- ARGV: 1 worker, 2 id and claim number (8 bytes) of each job it knows of
--- RETURNS: how many; ids of those that cannot be read
+-- LIB: batch record counts events wake_up finish save returns held
+-- ARGV: 1 worker, 2 CLAIM for each job that it holds
+-- RETURNS: how many; ids of records that cannot be read
 local worker, known = ARGV[1], {}
 for at = 1, #ARGV[2], layout.CLAIM_SIZE do
   local id, claim = layout.read_claim(ARGV[2], at)

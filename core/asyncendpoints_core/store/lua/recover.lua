@@ -1,10 +1,9 @@
--- recover: write the tick and look, bounded, for what needs recovering.
+-- recover: write the tick and find what needs recovery, a bounded number.
 -- KEYS: meta runs workers held
 -- META: tick safety ticked lease_ms execution_ms grace_ms deadline_floor
 -- LIB: record keep guard
--- RETURNS: 1 when the store had been away; the workers whose lease is over; overdue and orphans,
---   each as id, claim number (8 bytes), attempt, max attempts (2 bytes each), worker; ids of those
---   that cannot be read
+-- RETURNS: 1 after an outage; workers with an expired lease; overdue and orphaned claims, each
+--   FOUND; ids of records that cannot be read
 local OUTAGE_MS, BOUND = 5000, 500
 local away = ticked > 0 and now - ticked > OUTAGE_MS
 local text = string.format('%.0f', now)
@@ -13,7 +12,7 @@ keep_skip_list()
 guard(held)
 local full = string.format('%.0f', now + lease_ms)
 if away then
-  -- Nobody could renew a lease or settle meanwhile: every term begins anew.
+  -- No lease could be renewed and no job settled: all leases and deadlines are extended.
   for _, worker in ipairs(call('ZRANGE', workers, 0, 9999)) do
     call('ZADD', workers, full, worker)
   end
@@ -25,8 +24,8 @@ for _, worker in ipairs(call('ZRANGEBYSCORE', workers, '(' .. full, '+inf', 'LIM
 end
 local expired = call('ZRANGEBYSCORE', workers, '-inf', text, 'LIMIT', 0, BOUND)
 
-local overdue, orphans, unreadable, leases = {}, {}, {}, {}
--- A place in `held` to go on from; what begins with a control character is no worker.
+local overdue, orphaned, unreadable, leases = {}, {}, {}, {}
+-- Continues after the last member of the previous call. A control character begins no worker's id.
 local from = call('HGET', meta, 'recover_from')
 local members = call('ZRANGEBYLEX', held, from and '(' .. from or '[\1', '+', 'LIMIT', 0, BOUND)
 if #members == BOUND then
@@ -35,11 +34,11 @@ else
   call('HDEL', meta, 'recover_from')
 end
 local ids = {}
-for i, member in ipairs(members) do ids[i] = held_id(member) end
+for i, member in ipairs(members) do ids[i] = record.held_id(member) end
 for i, run in ipairs(#ids > 0 and call('HMGET', runs, unpack(ids)) or {}) do
   local r, why
-  if run then r, why = decode_run(run) end
-  if r and r.state == RUNNING then
+  if run then r, why = record.decode_run(run) end
+  if r and r.state == IN_PROGRESS then
     local lease = leases[r.worker]
     if lease == nil then
       lease = tonumber(call('ZSCORE', workers, r.worker) or -1)
@@ -47,7 +46,7 @@ for i, run in ipairs(#ids > 0 and call('HMGET', runs, unpack(ids)) or {}) do
     end
     local entry = layout.pack_found(ids[i], r.claim, r.attempt, r.max_attempts) .. r.worker
     if lease < 0 then
-      orphans[#orphans + 1] = entry
+      orphaned[#orphaned + 1] = entry
     elseif lease > now and math.max(r.deadline, deadline_floor) + 2 * grace_ms < now then
       overdue[#overdue + 1] = entry
     end
@@ -55,4 +54,4 @@ for i, run in ipairs(#ids > 0 and call('HMGET', runs, unpack(ids)) or {}) do
     unreadable[#unreadable + 1] = ids[i]
   end
 end
-return {0, expired, overdue, orphans, table.concat(unreadable)}
+return {0, expired, overdue, orphaned, table.concat(unreadable)}

@@ -1,13 +1,13 @@
--- register: begin a worker's lease, or renew it; an incarnation that has gone stays gone.
+-- register: begin a worker's lease, or renew it; a deregistered id is refused.
 -- KEYS: meta workers winfo left
 -- META: tick safety lease_ms
 -- LIB: guard
 -- ARGV: 1 worker, 2 its info
--- RETURNS: 1, or 0 when it has gone
+-- RETURNS: 1, or 0 when it was deregistered
 local worker, info = ARGV[1], ARGV[2]
-if call('ZSCORE', left, worker) then return 0 end
+if call('ZSCORE', deregistered, worker) then return 0 end
 call('ZADD', workers, now + lease_ms, worker)
-call('HSET', winfo, worker, info)
+call('HSET', worker_info, worker, info)
 guard(workers)
-guard(winfo)
+guard(worker_info)
 return 1

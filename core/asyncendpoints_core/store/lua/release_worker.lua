@@ -1,26 +1,27 @@
 -- release_worker: end a worker's registration and take back what it holds, at the old places.
 -- KEYS: all
 -- META: tick safety paused ttl_ms max_crashes initial_ms multiplier max_ms
--- LIB: batch record counts events ring finish save returns held rest guard
--- ARGV: 1 worker, 2 cause: crash killed lost drained, 3 '1' when 4 tells which had started, 4 ids
+-- LIB: batch record counts events wake_up finish save returns held rest guard
+-- ARGV: 1 worker, 2 cause: crash killed lost drained, 3 '1' when 4 lists the jobs that had started,
+--   4 their ids
 -- RETURNS: requeued, charged, suspected, failed, canceled, 1 when there are more; ids of those that
 --   cannot be read
-local worker, cause, told = ARGV[1], ARGV[2], ARGV[3] == '1'
+local worker, cause, started_known = ARGV[1], ARGV[2], ARGV[3] == '1'
 local begun = {}
-for _, id in ipairs(split_ids(ARGV[4])) do begun[id] = true end
+for _, id in ipairs(record.split_ids(ARGV[4])) do begun[id] = true end
 local was_idle = call('ZSCORE', idle, worker)
 local here = call('ZREM', workers, worker)
-if here == 1 then call('ZADD', left, now, worker) end
-call('HDEL', winfo, worker)
+if here == 1 then call('ZADD', deregistered, now, worker) end
+call('HDEL', worker_info, worker)
 call('HDEL', marks, 'd' .. worker, 'c' .. worker)
-call('HDEL', lastclaim, worker)
+call('HDEL', last_claims, worker)
 call('ZREM', idle, worker)
 if call('HGET', meta, 'solo') == worker then call('HDEL', meta, 'solo', 'solo_until') end
 
 local mine, unreadable, more = read_held(worker)
 local started = 0
 for _, pair in ipairs(mine) do
-  if not told or begun[pair[1]] then started = started + 1 end
+  if not started_known or begun[pair[1]] then started = started + 1 end
 end
 local states, charged, suspected = {[0] = 0, 0, 0, 0, 0, 0}, 0, 0
 
@@ -49,12 +50,12 @@ end
 
 for _, pair in ipairs(mine) do
   local id, r = pair[1], pair[2]
-  local ran = not told or begun[id] or false
+  local ran = not started_known or begun[id] or false
   tally('recovered', 1)
   if cause ~= 'crash' or not ran or r.cancel_requested_at > 0 then
     give_back(id, r, ran, cause == 'lost' or cause == 'killed', 5)
   else
-    leave(id, r)
+    drop_held(id, r)
     -- Alone only if nothing ran beside it, also not among what an earlier call took back.
     if started == 1 and not more and here == 1 then
       crash_alone(id, r)
@@ -71,11 +72,11 @@ for _, pair in ipairs(mine) do
 end
 if returned == 0 and was_idle and call('ZCARD', ready_high) + call('ZCARD', ready_normal)
   + call('ZCARD', ready_low) > 0 then
-  returned = 1 -- a ring may have been meant for it
+  returned = 1 -- forward a wake-up that may have been meant for this worker
 end
 flush_returns()
--- The last to go may leave nobody behind who would see to it later.
+-- Without workers, nothing else may put the keys on their timer later.
 if call('ZCARD', workers) == 0 then rest(true) end
-guard(left)
+guard(deregistered)
 return {states[QUEUED], charged, suspected, states[FAILED], states[CANCELED], more and 1 or 0,
   unreadable}

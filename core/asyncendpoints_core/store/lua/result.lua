@@ -8,9 +8,9 @@
 local id = ARGV[1]
 local job, run = call('HGET', jobs, id), call('HGET', runs, id)
 if not job then
-  return {context(), layout.pack_ahead(0), call('ZSCORE', gone, id) and 'g' or '', ''}
+  return {context(), layout.pack_ahead(0), call('ZSCORE', tombstones, id) and 'g' or '', ''}
 end
-local r = decode(job, run)
+local r = record.decode(job, run)
 local ahead, result = 0, ''
 if r and r.state == QUEUED then
   local lines = {[0] = ready_high, ready_normal, ready_low}

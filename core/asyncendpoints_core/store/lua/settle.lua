@@ -2,7 +2,7 @@
 -- KEYS: meta jobs runs results ready:high ready:normal ready:low suspects delayed held expiries
 --   finished:completed finished:failed finished:canceled cancels counts totals idle bell watch
 -- META: tick paused ttl_ms
--- LIB: batch record counts events ring finish save returns
+-- LIB: batch record counts events wake_up finish save returns
 -- ARGV: 1 OUTCOME for each; 2 their parts one after the other; 3… the workers
 -- RETURNS: two bytes for each: a applied, d already, s stale, g gone, c corrupt; state digit or '-'
 local ITEM = layout.OUTCOME_SIZE
@@ -16,11 +16,11 @@ for i = 1, n do
 end
 local stored = call('HMGET', runs, unpack(ids))
 local known, completed_now = {}, {}
-local set_results = batch('HSET', results)
+local set_results = batch.new('HSET', results)
 local answers = {}
 local COMPLETE, RETRY, FAIL, RELEASE, CANCEL, TIME_OUT = 0, 1, 2, 3, 4, 5
 
--- Reads a job once, however often the batch names it; false when there is none.
+-- Reads a job once, however often the batch has it; false without a record.
 local function load(i, id)
   local r = known[id]
   if r ~= nil then return r end
@@ -28,9 +28,9 @@ local function load(i, id)
   local run = completed_now[id] or stored[i]
   r = false
   if run then
-    r, why = decode_run(run)
-    -- Of a newer format: not ours to settle. Unreadable: the caller has it set aside.
-    if why then r = {state = RUNNING, claim = -1, worker = '', why = why} end
+    r, why = record.decode_run(run)
+    -- A newer format is not settled here; an unreadable one is quarantined by the caller.
+    if why then r = {state = IN_PROGRESS, claim = -1, worker = '', why = why} end
   elseif call('HEXISTS', jobs, id) == 1 then
     r = {state = QUEUED, claim = -1, worker = ''} -- never claimed
   end
@@ -48,7 +48,7 @@ local apply = {
   [COMPLETE] = function(id, r, _, _, _, result)
     end_run(r, 1)
     r.error = ''
-    if #result > INLINE_RESULT then add(set_results, id, result) else r.result = result end
+    if #result > INLINE_RESULT then batch.add(set_results, id, result) else r.result = result end
     finish(id, r, COMPLETED)
   end,
   [RETRY] = function(id, r, delay, err, flags)
@@ -82,7 +82,7 @@ local apply = {
   end,
 }
 
--- The commonest outcome of the commonest job: completed, in its first runs, nothing asked of it.
+-- The common case: completed in one of its first runs, without a requested cancel.
 -- Only the end of the fixed part and the history change. Returns nothing for any other.
 local HEAD = 2 -- format and flags
 local completed_run = layout.completed_runs()
@@ -93,12 +93,12 @@ local entry, entry_attempt, entry_started = '', -1, -1
 -- How a completed run begins, by how the running one does; false for one to look at closely.
 local PREFIXES = {}
 local function prefix_of(head, run)
-  local r = decode_run(run)
+  local r = record.decode_run(run)
   if not r then return false end
   PREFIXES[head] = false
-  if r.state == RUNNING and not r.suspect then
+  if r.state == IN_PROGRESS and not r.suspect then
     r.state = COMPLETED
-    PREFIXES[head] = ssub(encode_run(r), 1, HEAD)
+    PREFIXES[head] = ssub(record.encode_run(r), 1, HEAD)
   end
   return PREFIXES[head]
 end
@@ -153,7 +153,7 @@ for i = 1, n do
     elseif r.claim ~= claim or r.worker ~= worker then
       tally('stale', 1)
       answers[i] = 's' .. r.state
-    elseif r.state ~= RUNNING then
+    elseif r.state ~= IN_PROGRESS then
       answers[i] = 'd' .. r.state
     else
       local err = ''
@@ -163,7 +163,7 @@ for i = 1, n do
         err = error_text(ssub(payload, code_at, code_at + code_size - 1),
           ssub(payload, message_at, message_at + message_size - 1), retryable)
       end
-      leave(id, r)
+      drop_held(id, r)
       apply[kind](id, r, delay, err, {started = started, final = final}, result)
       save(id, r)
       answers[i] = 'a' .. r.state
@@ -173,7 +173,7 @@ for i = 1, n do
 end
 if finished > 0 then
   for name, count in pairs(names) do
-    bump(RUNNING, name, -count)
+    bump(IN_PROGRESS, name, -count)
     bump(COMPLETED, name, count)
   end
   tally('completed', finished)
@@ -181,6 +181,6 @@ if finished > 0 then
   call(unpack(on_finished))
   call(unpack(on_runs))
 end
-flush(set_results)
+batch.flush(set_results)
 flush_returns()
 return table.concat(answers)

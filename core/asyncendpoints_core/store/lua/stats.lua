@@ -12,12 +12,12 @@ for _, key in ipairs({ready_high, ready_normal, ready_low, suspects}) do
   heads[#heads + 1] = call('ZRANGE', key, 0, 0)[1]
 end
 for _, id in ipairs(heads) do
-  local r = decode(call('HGET', jobs, id), call('HGET', runs, id))
+  local r = record.decode(call('HGET', jobs, id), call('HGET', runs, id))
   if r and (oldest == 0 or r.updated_at < oldest) then oldest = r.updated_at end
 end
 local by_name, under_way = call('HGETALL', counts), 0
 for i = 1, #by_name, 2 do
-  if string.byte(by_name[i]) == 48 + RUNNING then under_way = under_way + by_name[i + 1] end
+  if string.byte(by_name[i]) == 48 + IN_PROGRESS then under_way = under_way + by_name[i + 1] end
 end
 local active = under_way
 local away = {}

@@ -1,33 +1,33 @@
--- sweep: expire old waiting jobs, promote due ones, remove and forget what is past its time.
+-- sweep: expire waiting jobs, promote due ones, remove what is past its retention.
 -- KEYS: all
 -- META: tick safety seq bytes paused suspended ttl_ms completed_ms failed_ms max_finished
 --   sweep_0 sweep_1 sweep_2
--- LIB: batch time record counts events ring finish save corrupt waiting remove rest guard
+-- LIB: batch time record counts events wake_up finish save corrupt waiting remove rest guard
 -- RETURNS: promoted, expired, removed, corrupt, 1 when there was more to do
 local BOUND, REMOVE_BOUND, TOMBSTONE_MS, MAX_TOMBSTONES = 100, 200, 86400000, 10000
 local more = 0
 
 -- The default time to live: oldest first, so that the first fresh head ends the look. Started jobs
--- and those with an expiry of their own stand in between; a place to go on from passes them by.
+-- and those with an expiry of their own are in between; the next call continues after them.
 local function expire_line(line, from)
   local low = from > 0 and '(' .. string.format('%.0f', from) or '-inf'
-  local found = call('ZRANGEBYSCORE', LINES[line], low, '+inf', 'WITHSCORES', 'LIMIT', 0, BOUND)
-  local off = batch('ZREM', LINES[line])
+  local found = call('ZRANGEBYSCORE', READY[line], low, '+inf', 'WITHSCORES', 'LIMIT', 0, BOUND)
+  local off = batch.new('ZREM', READY[line])
   local go_on = #found == 2 * BOUND and found[#found] or 0
   for i = 1, #found, 2 do
     local id = found[i]
     local job, run = call('HGET', jobs, id), call('HGET', runs, id)
     local r, why
-    if job then r, why = decode(job, run) end
+    if job then r, why = record.decode(job, run) end
     if not job then
       drop_missing(QUEUED)
-      add(off, id)
+      batch.add(off, id)
     elseif why == 'corrupt' then
-      put_aside(id, run or job, QUEUED, job)
-      add(off, id)
+      keep_corrupt(id, run or job, QUEUED, job)
+      batch.add(off, id)
     elseif r and expired(r) then
       expire(id, r)
-      add(off, id)
+      batch.add(off, id)
     elseif r and r.started_at == 0 and r.expires_at == 0 then
       go_on = 0
       break
@@ -35,7 +35,7 @@ local function expire_line(line, from)
   end
   if go_on ~= 0 then more = 1 end
   call('HSET', meta, 'sweep_' .. line, go_on)
-  flush(off)
+  batch.flush(off)
 end
 expire_line(0, sweep_0)
 expire_line(1, sweep_1)
@@ -48,28 +48,28 @@ local function expire_own()
     BOUND)
   if #due == BOUND then more = 1 end
   if #due == 0 then return end
-  local off, off_delayed, later = batch('ZREM', expiries), batch('ZREM', delayed), nil
+  local off, off_delayed, later = batch.new('ZREM', expiries), batch.new('ZREM', delayed), nil
   local off_ready = {
-    [0] = batch('ZREM', LINES[0]), batch('ZREM', LINES[1]), batch('ZREM', LINES[2]),
+    [0] = batch.new('ZREM', READY[0]), batch.new('ZREM', READY[1]), batch.new('ZREM', READY[2]),
   }
-  later = batch('ZADD', expiries)
+  later = batch.new('ZADD', expiries)
   local stored, ran = call('HMGET', jobs, unpack(due)), call('HMGET', runs, unpack(due))
   for i, id in ipairs(due) do
-    local r = decode(stored[i], ran[i])
+    local r = record.decode(stored[i], ran[i])
     if r and r.state <= SCHEDULED and expired(r) then
-      if r.state == SCHEDULED then add(off_delayed, id) else add(off_ready[r.priority], id) end
+      if r.state == SCHEDULED then batch.add(off_delayed, id) else batch.add(off_ready[r.priority], id) end
       expire(id, r)
-      add(off, id)
+      batch.add(off, id)
     elseif r and r.state <= SCHEDULED and r.started_at == 0 then
-      add(later, end_of_wait(r), id)
+      batch.add(later, end_of_wait(r), id)
     else
-      add(off, id)
+      batch.add(off, id)
     end
   end
-  flush(off)
-  flush(later)
-  flush(off_delayed)
-  for prio = 0, 2 do flush(off_ready[prio]) end
+  batch.flush(off)
+  batch.flush(later)
+  batch.flush(off_delayed)
+  for prio = 0, 2 do batch.flush(off_ready[prio]) end
 end
 expire_own()
 flush_waiting()
@@ -81,7 +81,7 @@ local removed = 0
 local function take_out(state, ids)
   if #ids == 0 then return end
   for i, run in ipairs(call('HMGET', runs, unpack(ids))) do
-    local r = run and decode_run(run)
+    local r = run and record.decode_run(run)
     remove(ids[i], state, r and r.name or lost_name(state, run))
     removed = removed + 1
   end
@@ -117,31 +117,31 @@ local function cap_finished()
   end
   for state = 3, 5 do take_out(state, by_state[state]) end
 end
-off_jobs, off_blobs = batch('HDEL', jobs), batch('HDEL', blobs)
-removed_runs = batch('HDEL', runs)
-off_results, off_corrupt = batch('HDEL', results), batch('HDEL', corrupt)
-on_gone = batch('ZADD', gone)
-for state = 3, 5 do off_finished[state] = batch('ZREM', FINISHED[state]) end
+off_jobs, off_blobs = batch.new('HDEL', jobs), batch.new('HDEL', blobs)
+removed_runs = batch.new('HDEL', runs)
+off_results, off_corrupt = batch.new('HDEL', results), batch.new('HDEL', corrupt)
+on_tombstones = batch.new('ZADD', tombstones)
+for state = 3, 5 do off_finished[state] = batch.new('ZREM', FINISHED[state]) end
 cap_finished()
 flush_removed()
 
 -- Idempotency keys live as long as their job, and their own time.
-local keys_due = call('ZRANGEBYSCORE', idemexp, '-inf', string.format('%.0f', now), 'LIMIT', 0,
+local keys_due = call('ZRANGEBYSCORE', idempotency_ends, '-inf', string.format('%.0f', now), 'LIMIT', 0,
   BOUND)
-local off_idem, off_idemexp = batch('HDEL', idem), batch('ZREM', idemexp)
-local later = batch('ZADD', idemexp)
-for i, value in ipairs(#keys_due > 0 and call('HMGET', idem, unpack(keys_due)) or {}) do
+local off_idempotency, off_idempotency_ends = batch.new('HDEL', idempotency), batch.new('ZREM', idempotency_ends)
+local later = batch.new('ZADD', idempotency_ends)
+for i, value in ipairs(#keys_due > 0 and call('HMGET', idempotency, unpack(keys_due)) or {}) do
   if value and call('HEXISTS', jobs, layout.binding_id(value)) == 1 then
-    add(later, now + 60000, keys_due[i])
+    batch.add(later, now + 60000, keys_due[i])
   else
-    add(off_idem, keys_due[i])
-    add(off_idemexp, keys_due[i])
+    batch.add(off_idempotency, keys_due[i])
+    batch.add(off_idempotency_ends, keys_due[i])
   end
 end
 if #keys_due == BOUND then more = 1 end
-flush(off_idem)
-flush(off_idemexp)
-flush(later)
+batch.flush(off_idempotency)
+batch.flush(off_idempotency_ends)
+batch.flush(later)
 
 local function forget(key)
   local over = call('ZCARD', key) - MAX_TOMBSTONES
@@ -151,8 +151,8 @@ local function forget(key)
   if #old > 0 then call('ZREM', key, unpack(old)) end
   if #old == REMOVE_BOUND then more = 1 end
 end
-forget(gone)
-forget(left)
+forget(tombstones)
+forget(deregistered)
 
 -- What unreadable records took with them is known again once nothing is unfinished.
 if bytes ~= 0 and call('ZCARD', ready_high) + call('ZCARD', ready_normal) + call('ZCARD', ready_low)
@@ -161,8 +161,8 @@ if bytes ~= 0 and call('ZCARD', ready_high) + call('ZCARD', ready_normal) + call
 end
 local expired_jobs, corrupted = sums.expired or 0, sums.corrupt or 0
 flush_counts()
-ring(promoted)
+wake(promoted)
 publish()
 rest()
-guard(gone)
+guard(tombstones)
 return {promoted, expired_jobs, removed, corrupted, more}

@@ -1,8 +1,8 @@
--- uncordon: take back one's own cordon of workers.
+-- uncordon: remove a requester's own cordon of workers.
 -- KEYS: meta marks idle bell ready:high ready:normal ready:low
 -- META: tick paused
--- LIB: ring
--- ARGV: 1 who asks, 2… the workers
+-- LIB: wake_up
+-- ARGV: 1 requester, 2… the workers
 -- RETURNS: nothing
 for i = 2, #ARGV do
   local field = 'c' .. ARGV[i]
@@ -17,5 +17,5 @@ for i = 2, #ARGV do
     call('HDEL', marks, field)
   end
 end
-ring(call('ZCARD', ready_high) + call('ZCARD', ready_normal) + call('ZCARD', ready_low))
+wake(call('ZCARD', ready_high) + call('ZCARD', ready_normal) + call('ZCARD', ready_low))
 return 0

@@ -1,4 +1,4 @@
--- wait: begin to wait for a ring; a worker that may not claim must not take one from the others.
+-- wait: register a waiting worker; one that may not claim must not take a wake-up from others.
 -- KEYS: meta workers marks idle
 -- META: tick safety paused closed
 -- LIB: guard

@@ -1,4 +1,4 @@
--- watch: say for a while that somebody listens, so that changes are published.
+-- watch: have changes published for a while.
 -- KEYS: meta watch
 -- META: tick
 -- ARGV: 1 's' for sharded channels, else 'p'; 2 ms

@@ -2,8 +2,7 @@
 -- KEYS: meta workers winfo marks held
 -- META: tick
 -- FLAGS: read
--- RETURNS: for each lease, held, end of its last cordon or 0 (8 bytes each), 1 when it
---   drains, what it said of itself
+-- RETURNS: WORKER for each
 local out = {}
 local flat = call('ZRANGE', workers, 0, 9999, 'WITHSCORES')
 for i = 1, #flat, 2 do
@@ -14,6 +13,6 @@ for i = 1, #flat, 2 do
   end
   out[#out + 1] = layout.pack_worker(tonumber(flat[i + 1]),
     call('ZLEXCOUNT', held, '[' .. worker .. '\0', '(' .. worker .. '\1'), last,
-    call('HEXISTS', marks, 'd' .. worker)) .. (call('HGET', winfo, worker) or '')
+    call('HEXISTS', marks, 'd' .. worker)) .. (call('HGET', worker_info, worker) or '')
 end
 return out

@@ -126,7 +126,7 @@ class Caller:
             elif word == error_replies.EMPTY:
                 await self.create_schema()
             elif word == error_replies.TIMER:
-                await self.run("wake")
+                await self.run("cancel_timer")
             else:
                 raise self.connection.store_error(reply) from reply
 

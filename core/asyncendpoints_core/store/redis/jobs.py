@@ -117,7 +117,7 @@ class JobVerbs:
         return answers
 
     async def _read(self, job_id: JobId, head: bytes, context: Context) -> Job | None:
-        """Read a job; set it aside when it cannot be read, and return what took its place.
+        """Read a job; quarantine one that cannot be read, and return its replacement.
 
         Raises StoreUnavailable when that cannot be read either.
         """
@@ -162,7 +162,7 @@ class JobVerbs:
             raise StoreUnavailable(f"the result of job {text(job_id)} cannot be read") from None
 
     async def cancel(self, ids: Sequence[JobId]) -> list[Canceled]:
-        """Cancel waiting jobs, ask running ones to stop."""
+        """Cancel waiting jobs, request the cancel of running ones."""
         if not ids:
             return []
         (raw, *entries), resent = await self._caller.execute("cancel", b"".join(ids))
@@ -172,7 +172,7 @@ class JobVerbs:
         answers = []
         for job_id, entry in zip(ids, entries, strict=True):
             status, job = _CANCELED[entry[0]], _job(job_id, entry, context)
-            # Its reply was lost: the first time made it final, or somebody did just then.
+            # Its reply was lost: the first time made it final, or another caller did.
             if resent and status is CancelStatus.FINAL and job and job.state is State.CANCELED:
                 status = CancelStatus.CANCELED
             answers.append(Canceled(status, job))

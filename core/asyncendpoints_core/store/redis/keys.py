@@ -9,8 +9,8 @@ from typing import Final
 
 NAMES: Final = (
     "meta",  # hash: schema, tick, counters, policy, pause; see docs/redis.md
-    "jobs",  # hash: id -> what of a job never changes
-    "runs",  # hash: id -> what does, from its first claim on; without it, it waits as it was made
+    "jobs",  # hash: id -> the part of a job that never changes
+    "runs",  # hash: id -> the part that does, from its first claim on
     "blobs",  # hash: id -> request body over INLINE_BODY bytes
     "results",  # hash: id -> result
     "ready:high",  # zset: id by sequence number
@@ -24,20 +24,20 @@ NAMES: Final = (
     "finished:canceled",
     "expiries",  # zset: id by its own expiry, in running time (pauses left out)
     "workers",  # zset: worker by end of lease
-    "winfo",  # hash: worker -> what it said of itself
+    "winfo",  # hash: worker -> WorkerInfo
     "marks",  # hash: d|c + worker -> draining, cordons (by whom, until when)
     "lastclaim",  # hash: worker -> request number, first claim number, ids
-    "left",  # zset: worker that is gone, by when
+    "left",  # zset: deregistered worker by the time of it
     "idle",  # zset: waiting worker by end of its wait
-    "bell",  # list: rings not yet heard
+    "bell",  # list: wake-ups not yet taken
     "idem",  # hash: idempotency key -> id, end of its time, fingerprint
     "idemexp",  # zset: idempotency key by the end of its time
-    "cancels",  # hash: id of a running job whose cancel was asked -> worker
+    "cancels",  # hash: id of a running job whose cancel was requested -> worker
     "counts",  # hash: state digit + name -> jobs
     "totals",  # hash: counter -> value
     "gone",  # zset: removed id by when
     "corrupt",  # hash: id -> bytes of a record that could not be read
-    "watch",  # string with a lease: somebody listens to events
+    "watch",  # string with a lease: there are watchers
 )
 
 

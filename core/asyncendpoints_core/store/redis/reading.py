@@ -34,8 +34,8 @@ _OF_STATE: Final = {
 class _Cursor(msgspec.Struct, array_like=True, frozen=True):
     """Where the next page begins: in a section, below a number and an id.
 
-    A job that changed since the listing began (`begun_ms`) may have been shown where it was
-    before, so later pages leave it out.
+    A job that changed since the listing began (`begun_ms`) may have been on an earlier page, so
+    later pages skip it.
     """
 
     state: str
@@ -108,7 +108,7 @@ class ReadVerbs:
         for field, value in _pairs(counts):
             name = field[1:].decode()
             by_name.setdefault(name, dict.fromkeys(State, 0))[STATES[field[0] - 48]] = int(value)
-        told = {field.decode(): int(value) for field, value in _pairs(totals)}
+        counters = {field.decode(): int(value) for field, value in _pairs(totals)}
         return Stats(
             now_ms=now,
             counts={
@@ -120,7 +120,7 @@ class ReadVerbs:
                 State.CANCELED: canceled,
             },
             by_name=dict(sorted(by_name.items())),
-            totals={name: told.get(name, 0) for name in TOTALS},
+            totals={name: counters.get(name, 0) for name in TOTALS},
             suspects=suspects,
             oldest_ms=oldest,
             due_ms=tuple(due),

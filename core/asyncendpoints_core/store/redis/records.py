@@ -1,6 +1,6 @@
 """The stored form of a job, read; codec.py has its request, store/record_layout.py the bytes.
 
-What never changes is one record, what does is the run; a job without a run waits as it was made.
+One record is what never changes, the run is what does; a job without a run waits as it was created.
 lua/lib/record.lua reads and writes the same in Redis.
 """
 
@@ -107,7 +107,7 @@ def read_job(job_id: JobId, data: bytes, context: Context) -> Job:
 
 
 def just_claimed(job_id: JobId, made: Made, number: int, worker: str, now_ms: int) -> Job:
-    """Return a job as the script `claim` left it when it was claimed for the first time."""
+    """Return a job as the script `claim` writes it when it was claimed for the first time."""
     return Job(
         job_id,
         made.name,

@@ -17,17 +17,31 @@ from typing import Final
 
 import msgspec
 
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.redis import lua_layout
 from asyncendpoints_core.store.redis.error_replies import EMPTY, VERSION
 from asyncendpoints_core.store.redis.keys import NAMES
 
 SCHEMA: Final = 1
 
+# The names in Redis stay as they are for the data there; scripts use the words of both stores.
+_LOCAL_NAMES: Final = {
+    "left": "deregistered",
+    "gone": "tombstones",
+    "idem": "idempotency",
+    "idemexp": "idempotency_ends",
+    "bell": "doorbell",
+    "winfo": "worker_info",
+    "lastclaim": "last_claims",
+    "solo_until": "exclusive_until",
+}
+
 _FIELD = re.compile(r"-- ([A-Z]+): ?(.*)")
 _FOLDER = files("asyncendpoints_core.store") / "lua"
 
-LOCALS = """local call, floor = redis.call, math.floor
+LOCALS = f"""local call, floor = redis.call, math.floor
 local spack, sunpack, ssub, sbyte = struct.pack, struct.unpack, string.sub, string.byte
+local {", ".join(State.__members__)} = {", ".join(map(str, range(len(State))))}
 """
 # The harmless first write: a script that has written may go on writing when memory is full.
 _ALLOW_OOM = "call('HDEL', meta, '')\n"
@@ -76,8 +90,16 @@ def read(name: str) -> str:
 
 
 def local_name(key: str) -> str:
-    """Return the Lua local that holds a key's full name."""
-    return key.replace(":", "_")
+    """Return the Lua local that holds a key's full name, or the value of a field of `meta`."""
+    return _LOCAL_NAMES.get(key, key.replace(":", "_"))
+
+
+def _library(name: str) -> str:
+    """Return a part of lua/lib: the table that it returns, or its locals where it returns none."""
+    text = read(f"lib/{name}")
+    if text.endswith(f"\nreturn {name}\n"):
+        return f"local {name} = (function()\n{text}end)()\n"
+    return text
 
 
 @cache
@@ -105,8 +127,8 @@ def build(name: str, layouts: lua_layout.Tables) -> Script:
         parts.append(f"local M = call('HMGET', meta, {wanted})\n")
         parts.append("" if "bare" in flags else _CHECK)
         values = ", ".join(f"tonumber(M[{i + 2}]) or 0" for i in range(len(meta)))
-        parts.append(f"local {', '.join(meta)} = {values}\n{_TIME}")
-    body = "".join([*(read(f"lib/{part}") for part in fields.get("LIB", ())), text])
+        parts.append(f"local {', '.join(map(local_name, meta))} = {values}\n{_TIME}")
+    body = "".join([*map(_library, fields.get("LIB", ())), text])
     source = "".join([*parts, lua_layout.expand(body, layouts)])
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     return Script(name, keys, meta, flags, source, sha)

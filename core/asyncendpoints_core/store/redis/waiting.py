@@ -117,7 +117,7 @@ class Doorbell:
 
         async def forward() -> None:
             with suppress(StoreError):
-                await self._caller.run("leave", worker.encode())
+                await self._caller.run("stop_waiting", worker.encode())
 
         task = asyncio.get_running_loop().create_task(forward())
         self._forwarding.add(task)

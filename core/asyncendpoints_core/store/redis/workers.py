@@ -42,7 +42,7 @@ _SETTLED: Final = {
     ord("a"): SettleStatus.APPLIED,
     ord("d"): SettleStatus.ALREADY,
     ord("s"): SettleStatus.STALE,
-    ord("c"): SettleStatus.STALE,  # set aside: nobody's any more
+    ord("c"): SettleStatus.STALE,  # quarantined: no longer held
     ord("g"): SettleStatus.GONE,
 }
 _UNREADABLE: Final = ord("c")
@@ -74,21 +74,21 @@ class WorkerVerbs:
             raise WorkerGone(f"worker {worker.id} was here before and has gone")
 
     async def claim(self, worker: str, request: int, limit: int) -> ClaimBatch:
-        """Take up to `limit` jobs. Never sent again by itself: the caller asks by `request`."""
+        """Take up to `limit` jobs. Never resent here: the caller repeats `request`."""
         args = _claiming(worker, request, limit, woken=worker in self._doorbell.woken)
         reply = await self._caller.run("claim", *args, again=False)
         self._doorbell.woken.discard(worker)
         return await self._batch(worker, reply)
 
     async def wait_for_work(self, worker: str, timeout_ms: int) -> bool:
-        """Sleep until the doorbell rings or the time is over."""
+        """Sleep until woken or the time is over."""
         return await self._doorbell.wait(worker, timeout_ms) is not None
 
     async def claim_next(
         self, worker: str, request: int, limit: int, timeout_ms: int
     ) -> ClaimBatch:
-        """Send the claim behind the wait: Redis makes it the moment the doorbell rings, while what
-        the ring told of is still on its way here.
+        """Send the claim behind the wait: Redis runs it as soon as the wait ends, which saves the
+        round trip between the two (docs/adr/0007).
         """
         claim = self._caller.packed("claim", *_claiming(worker, request, limit, woken=True))
         reply = await self._doorbell.wait(worker, timeout_ms, claim)
@@ -190,9 +190,9 @@ class WorkerVerbs:
             b"0" if started is None else b"1",
             b"".join(started or ()),
         )
-        aside = await self._caller.quarantine(_ids(unreadable))
+        corrupt = await self._caller.quarantine(_ids(unreadable))
         requeued, charged, suspected, failed, canceled = figures
-        return Released(requeued, charged, suspected, failed + aside, canceled, bool(more))
+        return Released(requeued, charged, suspected, failed + corrupt, canceled, bool(more))
 
     async def workers(self) -> list[WorkerState]:
         """Return every registered worker, by id."""
@@ -201,13 +201,13 @@ class WorkerVerbs:
 
     async def recover(self) -> Recovery:
         """Write the tick and find what needs recovering."""
-        away, expired, overdue, orphans, unreadable = await self._caller.run("recover")
+        outage, expired, overdue, orphaned, unreadable = await self._caller.run("recover")
         await self._caller.quarantine(_ids(unreadable))
         return Recovery(
             tuple(worker.decode() for worker in expired),
             tuple(Overdue(*_claim(entry)) for entry in overdue),
-            tuple(_claim(entry)[0] for entry in orphans),
-            bool(away),
+            tuple(_claim(entry)[0] for entry in orphaned),
+            bool(outage),
         )
 
     async def sweep(self) -> Swept:
@@ -217,7 +217,7 @@ class WorkerVerbs:
 
 
 class _Granted(msgspec.Struct, frozen=True):
-    """What a claim's jobs have in common; of those claimed for the first time it tells all."""
+    """What the jobs of a claim share; for those claimed for the first time, their whole run."""
 
     worker: str
     context: Context
@@ -227,7 +227,7 @@ class _Granted(msgspec.Struct, frozen=True):
     def read(
         self, ids: bytes, kinds: bytes, records: Iterator[bytes]
     ) -> tuple[list[ClaimedJob], list[JobId]]:
-        """Read claimed jobs; those that cannot be read are named, so that they strand nobody."""
+        """Return the claimed jobs, and the ids of those that cannot be read."""
         jobs, unreadable = [], []
         worker, now, deadline, number = self.worker, self.context.now_ms, 0, self.first
         for job_id, kind in zip(_ids(ids), kinds, strict=True):

@@ -1,9 +1,11 @@
--- Writes collected while everything is read and checked, then made one variadic command a key.
-local function batch(command, key)
+-- Writes that are collected while everything is read and checked, then sent as one command per key.
+local batch = {}
+
+function batch.new(command, key)
   return {command, key, n = 2}
 end
 
-local function add(b, x, y)
+function batch.add(b, x, y)
   local n = b.n + 1
   b[n] = x
   if y then
@@ -13,6 +15,10 @@ local function add(b, x, y)
   b.n = n
 end
 
-local function flush(b)
+-- Sends a batch that is not empty, and empties it.
+function batch.flush(b)
   if b.n > 2 then call(unpack(b, 1, b.n)) end
+  b.n = 2
 end
+
+return batch

@@ -1,6 +1,6 @@
--- A record that cannot be read: its bytes go aside, restorable, and the job becomes Failed.
-local set_aside, set_jobs = batch('HSET', corrupt), batch('HSET', jobs)
--- Stands in the place of a job that cannot be read: no name, an empty request.
+-- A record that cannot be read: its bytes are kept in `corrupt`, and the job becomes Failed.
+local on_corrupt, set_jobs = batch.new('HSET', corrupt), batch.new('HSET', jobs)
+-- Replaces a job that cannot be read: no name, an empty request.
 local BLANK = layout.pack_job(1, now, 0, 0, 0, 0) .. '\1\144'
 
 -- The name is lost with the record; the counts must still add up, so take the likeliest.
@@ -26,14 +26,14 @@ end
 
 -- `bytes` are what could not be read, `job` what the hash `jobs` has. The caller takes the id out of
 -- its line.
-local function put_aside(id, bytes, state, job)
-  add(set_aside, id, bytes)
+local function keep_corrupt(id, bytes, state, job)
+  batch.add(on_corrupt, id, bytes)
   tally('corrupt', 1)
-  if not job or not decode_job(job) then
+  if not job or not record.decode_job(job) then
     job = BLANK
-    add(set_jobs, id, job)
+    batch.add(set_jobs, id, job)
   end
-  local r = decode_job(job)
+  local r = record.decode_job(job)
   r.state, r.max_attempts, r.body_size = state, 0, 0
   if r.name == '' then r.name = lost_name(state, bytes) end
   r.error = error_text('corrupt', "the job's record could not be read")
@@ -42,7 +42,7 @@ local function put_aside(id, bytes, state, job)
   save(id, r)
 end
 
-local function flush_aside()
-  flush(set_aside)
-  flush(set_jobs)
+local function flush_corrupt()
+  batch.flush(on_corrupt)
+  batch.flush(set_jobs)
 end

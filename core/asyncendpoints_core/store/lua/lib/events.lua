@@ -1,4 +1,4 @@
--- One message a batch, made only while somebody listens: id and revision of each changed job.
+-- One message per batch, published only while there are watchers: EVENT for each changed job.
 local listening = call('GET', watch)
 local changed = {}
 

@@ -1,7 +1,7 @@
 -- Final states: where a finished job is kept, and the end of a run in its history.
 local set_finished = {
-  [3] = batch('ZADD', finished_completed), [4] = batch('ZADD', finished_failed),
-  [5] = batch('ZADD', finished_canceled),
+  [3] = batch.new('ZADD', finished_completed), [4] = batch.new('ZADD', finished_failed),
+  [5] = batch.new('ZADD', finished_canceled),
 }
 local FINAL_TALLY = {[3] = 'completed', [4] = 'failed', [5] = 'canceled'}
 local freed = 0
@@ -32,14 +32,14 @@ local function finish(id, r, state)
   tally(FINAL_TALLY[state], 1)
   r.state, r.completed_at, r.updated_at, r.revision, r.suspect = state, now, now, r.revision + 1, false
   freed = freed + r.body_size
-  add(set_finished[state], now_text, id)
+  batch.add(set_finished[state], now_text, id)
   note(id, r.revision)
 end
 
 local function flush_finished()
   for state = 3, 5 do
-    flush(set_finished[state])
-    set_finished[state] = batch('ZADD', set_finished[state][2])
+    batch.flush(set_finished[state])
+    set_finished[state] = batch.new('ZADD', set_finished[state][2])
   end
   if freed > 0 then call('HINCRBY', meta, 'bytes', string.format('%.0f', -freed)) end
   freed = 0

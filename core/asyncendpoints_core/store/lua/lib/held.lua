@@ -1,4 +1,4 @@
--- What a worker holds, read whole; and giving it back.
+-- The jobs that a worker holds: reading them, and giving them back.
 local MOST_HELD = 500
 
 -- Returns {id, job} of each in the order they were claimed, the ids that cannot be read, one after
@@ -9,22 +9,22 @@ local function read_held(worker)
   local list, unreadable = {}, {}
   if #members == 0 then return list, '', false end
   local ids = {}
-  for i, member in ipairs(members) do ids[i] = held_id(member) end
+  for i, member in ipairs(members) do ids[i] = record.held_id(member) end
   for i, run in ipairs(call('HMGET', runs, unpack(ids))) do
     local r, why
-    if run then r, why = decode_run(run) end
+    if run then r, why = record.decode_run(run) end
     if why == 'corrupt' or not run then
       unreadable[#unreadable + 1] = ids[i]
-    elseif r and r.state == RUNNING and r.worker == worker then
+    elseif r and r.state == IN_PROGRESS and r.worker == worker then
       list[#list + 1] = {ids[i], r}
     end
   end
   return list, table.concat(unreadable), #members == MOST_HELD
 end
 
--- A job whose cancel was asked for ends; any other goes back to its old place.
+-- A job whose cancel was requested ends; any other goes back to its old position.
 local function give_back(id, r, started, charged, outcome)
-  leave(id, r)
+  drop_held(id, r)
   if r.cancel_requested_at > 0 then
     if started then end_run(r, 7) end
     r.error = ''

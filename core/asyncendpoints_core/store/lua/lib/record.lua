@@ -1,6 +1,6 @@
 -- Jobs as tables. Their bytes: store/record_layout.py, from which `layout` is made.
 -- What never changes is in `jobs`, what does is in `runs`; a job without a run waits as it was made.
-local QUEUED, SCHEDULED, RUNNING, COMPLETED, FAILED, CANCELED = 0, 1, 2, 3, 4, 5
+local record = {}
 
 -- Returns nil for a first byte of this format, else why it is not: 'newer', 'corrupt'.
 local function fault(s)
@@ -10,7 +10,7 @@ local function fault(s)
 end
 
 -- How long the stored request at `at` is without its body.
-local function request_bytes(s, at)
+function record.request_bytes(s, at)
   if #s < at then return #s end -- longer than the record: corrupt
   local size = layout.request_size(s, at)
   if size < layout.LONG_MARK then return layout.REQUEST_SIZE + size end
@@ -18,12 +18,12 @@ local function request_bytes(s, at)
   return layout.LONG_REQUEST_SIZE + layout.long_request_size(s, at)
 end
 
--- The run of a job that has none yet, as a table; or nil and why.
-local function decode_job(s)
+-- The run of a job without one, as a table; or nil and why.
+function record.decode_job(s)
   local why = fault(s)
   local job = not why and #s >= layout.JOB_SIZE and layout.read_job(s)
   if not job then return nil, why or 'corrupt' end
-  local size = job.body_size or #s - job.request_at + 1 - request_bytes(s, job.request_at)
+  local size = job.body_size or #s - job.request_at + 1 - record.request_bytes(s, job.request_at)
   if size < 0 or #s < job.request_at then return nil, 'corrupt' end
   local r = layout.new_run()
   r.priority, r.created_at, r.seq, r.max_attempts = job.priority, job.created_at, job.seq,
@@ -34,7 +34,7 @@ local function decode_job(s)
 end
 
 -- A run as a table, or nil and why.
-local function decode_run(s)
+function record.decode_run(s)
   local why = fault(s)
   local r = not why and #s >= layout.RUN_SIZE and layout.read_run(s)
   if not r then return nil, why or 'corrupt' end
@@ -43,22 +43,22 @@ local function decode_run(s)
 end
 
 -- What is known of a job: of its run if there is one. Nil without a record; or nil and why.
-local function decode(job, run)
-  if run then return decode_run(run) end
-  if job then return decode_job(job) end
+function record.decode(job, run)
+  if run then return record.decode_run(run) end
+  if job then return record.decode_job(job) end
 end
 
-local function encode_run(r)
+function record.encode_run(r)
   return layout.write_run(r)
 end
 
 -- The code of a job's error, '' without one.
-local function error_code(r)
+function record.error_code(r)
   return r.error ~= '' and layout.error_code(r.error) or ''
 end
 
 -- The line in which a job waits, by number; nil when it does not wait or cannot be read.
-local function waiting_line(job, run)
+function record.waiting_line(job, run)
   local s, size = run or job, run and layout.RUN_SIZE or layout.JOB_SIZE
   if #s < size then return nil end
   local state, priority = QUEUED, nil
@@ -66,23 +66,25 @@ local function waiting_line(job, run)
   return state == QUEUED and priority <= 2 and priority or nil
 end
 
--- Ids that stand one after the other.
-local function split_ids(s)
+-- A list of ids that are written one after the other.
+function record.split_ids(s)
   local ids, size = {}, layout.IDS_SIZE
   for at = 1, #s, size do ids[#ids + 1] = ssub(s, at, at + size - 1) end
   return ids
 end
 
 -- The claim number and the id in a member of `held`.
-local function read_held_member(member)
+function record.read_held_member(member)
   return layout.read_held(member, #member - layout.HELD_SIZE + 1)
 end
 
-local function held_id(member)
-  return (select(2, read_held_member(member)))
+function record.held_id(member)
+  return (select(2, record.read_held_member(member)))
 end
 
 -- The member of `held` for a job that a worker holds: each worker's in the order of its claims.
-local function held_member(id, r)
+function record.held_member(id, r)
   return r.worker .. '\0' .. layout.pack_held(r.claim, id)
 end
+
+return record

@@ -1,20 +1,20 @@
--- An endpoint at rest, with nothing unfinished, is on a timer, so that one that nobody uses any more
--- leaves Redis by itself. `safety` in meta is the moment at which all its keys end together. At 0 or
--- below they are on no timer, and are not put on one before -safety. While it is above 0 no job can
--- be accepted: enqueue and redrive say so, and wake takes it off. docs/adr/0006-safety-timer.md
+-- The keys of an idle endpoint (no unfinished job) expire together after a month without use.
+-- `safety` in meta is the time of expiry; at 0 or below the keys do not expire, and no timer is set
+-- before -safety. While it is above 0 no job can be accepted: enqueue and redrive return an error,
+-- and cancel_timer takes the keys off the timer. docs/adr/0006-safety-timer.md
 local DAY_MS = 86400000
--- After the last sign of life, a day more or less; and how long beyond whatever is kept for longer.
+-- After the last use, within a day; and how long beyond the longest retention.
 local LEAST_MS, MARGIN_MS = 30 * DAY_MS, 7 * DAY_MS
 -- A queue that is seldom empty is put on it and taken off it this seldom.
 local QUIET_MS = 300000
 
 local function at_rest()
-  -- One entry of `held` is no job.
+  -- One member of `held` is not a job.
   if call('ZCARD', ready_high) + call('ZCARD', ready_normal) + call('ZCARD', ready_low)
     + call('ZCARD', suspects) + call('ZCARD', delayed) > 0 or call('ZCARD', held) > 1 then
     return false
   end
-  -- Also what has lost its place in a line.
+  -- Also jobs that are missing from their queue.
   local by_state = call('HGETALL', counts)
   for i = 1, #by_state, 2 do
     if string.byte(by_state[i]) < 51 and tonumber(by_state[i + 1]) > 0 then return false end
@@ -34,12 +34,12 @@ local function take_off()
   set_safety(-(now + QUIET_MS))
 end
 
--- Puts an endpoint at rest on its timer, or renews it, once a day. `soon`: nobody may come again.
+-- Puts an idle endpoint on its timer, or renews it, once a day. `soon`: this may be the last call.
 local function rest(soon)
   local kept = call('HMGET', meta, 'purged', 'completed_ms', 'failed_ms', 'idempotency_ms')
   if kept[1] == '1' then return end -- its tombstone has a time of its own
   if not at_rest() then
-    if safety > 0 then take_off() end -- accepted by who knows nothing of it
+    if safety > 0 then take_off() end -- accepted by an older program without this timer
     return
   end
   local ends = 0

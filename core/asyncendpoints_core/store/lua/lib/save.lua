@@ -1,6 +1,6 @@
 -- Runs to write, once each at the end.
-local set_runs = batch('HSET', runs)
+local set_runs = batch.new('HSET', runs)
 
 local function save(id, r)
-  add(set_runs, id, encode_run(r))
+  batch.add(set_runs, id, record.encode_run(r))
 end

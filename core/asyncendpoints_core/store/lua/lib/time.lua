@@ -1,4 +1,4 @@
--- Running time: the time to live of waiting jobs stands still while the endpoint is paused.
+-- Running time: the clock without the pauses, by which waiting jobs expire.
 local paused_ms = suspended + (paused > 0 and now - paused or 0)
 local active = now - paused_ms
 

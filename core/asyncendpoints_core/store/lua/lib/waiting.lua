@@ -1,7 +1,7 @@
 -- Jobs that wait: their time to live, and the move from Scheduled to Queued.
-local LINES = {[0] = ready_high, ready_normal, ready_low}
+local READY = {[0] = ready_high, ready_normal, ready_low}
 local LOOK_AHEAD = 100
-local off_expiries, off_runs = batch('ZREM', expiries), batch('HDEL', runs)
+local off_expiries, off_runs = batch.new('ZREM', expiries), batch.new('HDEL', runs)
 
 local function end_of_wait(r)
   return r.expires_at > 0 and r.expires_at or r.ttl_from + ttl_ms
@@ -12,10 +12,10 @@ local function expired(r)
 end
 
 local function expire(id, r)
-  if error_code(r) ~= 'handler-missing' then
+  if record.error_code(r) ~= 'handler-missing' then
     r.error = error_text('expired', 'its time to live is over')
   end
-  if r.expires_at > 0 or r.claim > 0 then add(off_expiries, id) end
+  if r.expires_at > 0 or r.claim > 0 then batch.add(off_expiries, id) end
   tally('expired', 1)
   finish(id, r, FAILED)
   save(id, r)
@@ -23,13 +23,13 @@ end
 
 -- Writes what was decided so far; what reads after it sees it.
 local function flush_waiting()
-  flush(set_runs)
-  flush(off_runs)
-  flush(off_expiries)
-  flush_aside()
+  batch.flush(set_runs)
+  batch.flush(off_runs)
+  batch.flush(off_expiries)
+  flush_corrupt()
   flush_finished()
-  set_runs, off_runs = batch('HSET', runs), batch('HDEL', runs)
-  off_expiries = batch('ZREM', expiries)
+  set_runs, off_runs = batch.new('HSET', runs), batch.new('HDEL', runs)
+  off_expiries = batch.new('ZREM', expiries)
 end
 
 -- Moves up to LOOK_AHEAD due jobs to the tail of their lines. Returns how many became ready, and how
@@ -37,27 +37,27 @@ end
 local function promote()
   local due = call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, LOOK_AHEAD)
   if #due == 0 then return 0, 0 end
-  local off = batch('ZREM', delayed)
-  local on = {[0] = batch('ZADD', LINES[0]), batch('ZADD', LINES[1]), batch('ZADD', LINES[2])}
-  local on_suspects = batch('ZADD', suspects)
+  local off = batch.new('ZREM', delayed)
+  local on = {[0] = batch.new('ZADD', READY[0]), batch.new('ZADD', READY[1]), batch.new('ZADD', READY[2])}
+  local on_suspects = batch.new('ZADD', suspects)
   local promoted = 0
   for i, run in ipairs(call('HMGET', runs, unpack(due))) do
     local id = due[i]
     local r, why
-    if run then r, why = decode_run(run) end
+    if run then r, why = record.decode_run(run) end
     if not run then
       drop_missing(SCHEDULED)
     elseif why == 'corrupt' then
-      put_aside(id, run, SCHEDULED, call('HGET', jobs, id))
+      keep_corrupt(id, run, SCHEDULED, call('HGET', jobs, id))
     elseif r and expired(r) then
       expire(id, r)
     elseif r then
       seq = seq + 1
       r.state, r.seq, r.updated_at, r.revision = QUEUED, seq, now, r.revision + 1
       if r.suspect then
-        add(on_suspects, now, id)
+        batch.add(on_suspects, now, id)
       else
-        add(on[r.priority], seq, id)
+        batch.add(on[r.priority], seq, id)
       end
       bump(SCHEDULED, r.name, -1)
       bump(QUEUED, r.name, 1)
@@ -65,11 +65,11 @@ local function promote()
       save(id, r)
       promoted = promoted + 1
     end
-    if why ~= 'newer' then add(off, id) end
+    if why ~= 'newer' then batch.add(off, id) end
   end
-  flush(off)
-  for prio = 0, 2 do flush(on[prio]) end
-  flush(on_suspects)
+  batch.flush(off)
+  for prio = 0, 2 do batch.flush(on[prio]) end
+  batch.flush(on_suspects)
   flush_waiting()
   call('HSET', meta, 'seq', string.format('%.0f', seq))
   return promoted, #due

@@ -1,4 +1,4 @@
--- wake: take an endpoint at rest off its timer, so that work can be accepted.
+-- cancel_timer: take an idle endpoint's keys off their timer, so that jobs can be accepted.
 -- KEYS: all
 -- META: tick safety purged
 -- LIB: rest

@@ -198,17 +198,17 @@ async def test_what_is_refused_leaves_it_on(backend: RedisBackend) -> None:
     await store.configure(policy(max_depth=0))
     await backend.come_to_rest()
 
-    async def told(**how: Any) -> EnqueueStatus:
+    async def status_of(**how: Any) -> EnqueueStatus:
         [answer] = await store.enqueue([new(**how)])
         assert await backend.check_timers()
         return answer.status
 
-    assert await told() == "full"
-    assert await told(key="k") == "replayed"
-    assert await told(key="k", fingerprint=b"g") == "mismatch"
+    assert await status_of() == "full"
+    assert await status_of(key="k") == "replayed"
+    assert await status_of(key="k", fingerprint=b"g") == "mismatch"
     assert (await store.redrive([done]))[0].status == "not-retryable"
     await store.close_queue()
-    assert await told() == "closed"
+    assert await status_of() == "closed"
     assert await backend.check_timers()
     await store.reopen_queue()
 

@@ -25,6 +25,13 @@ from support.store.stores import (
 )
 
 
+async def test_progress_of_a_job_that_was_never_claimed_is_stale_and_counted(store: Store) -> None:
+    [job_id] = await put(store, new())
+    nobody = Claim(job_id, 1, "w1")
+    assert await store.progress([(nobody, Progress(0.5))]) == [SettleStatus.STALE]
+    assert (await store.stats()).totals["stale"] == 1
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_only_the_present_claim_settles(store: Store, kind: str) -> None:
     [job_id] = await put(store, new())

@@ -1,4 +1,4 @@
-"""The two stores as the tests drive them: with time that moves when told, and a look at the raw."""
+"""The two stores as the tests drive them: with a clock that tests move, and raw records."""
 
 import asyncio
 from collections import Counter

@@ -249,4 +249,4 @@ def test_a_cluster_that_is_not_there(tmp_path: Path, command: list[str], given: 
     status, out, err = once(*command, *option, env=env)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("asyncendpoints: no Kubernetes cluster: ")
-    assert "give --kubeconfig FILE" in err
+    assert "set --kubeconfig FILE" in err

@@ -13,12 +13,11 @@ for i, id in ipairs(ids) do
   local _, claim, worker_index, size = layout.read_update(ARGV[1], (i - 1) * ITEM + 1)
   local r, why = known[id], nil
   if not r and stored[i] then r, why = record.decode_run(stored[i]) end
-  if not r and not why and call('HEXISTS', jobs, id) == 1 then why = 'newer' end -- never claimed
   if why then
     out[i] = why == 'newer' and 's' or 'c'
-  elseif not r then
+  elseif not r and call('HEXISTS', jobs, id) == 0 then
     out[i] = 'g'
-  elseif r.claim ~= claim or r.worker ~= ARGV[3 + worker_index] then
+  elseif not r or r.claim ~= claim or r.worker ~= ARGV[3 + worker_index] then -- nil: never claimed
     tally('stale', 1)
     out[i] = 's'
   elseif r.state ~= IN_PROGRESS then

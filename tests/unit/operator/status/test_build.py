@@ -48,7 +48,7 @@ REACHABLE = Queue(
 
 
 def deployment(wanted: int, ready: int | None = None, **more: Any) -> Deployment:
-    """A Deployment whose controller is up to date; every wanted pod is ready unless told."""
+    """A Deployment whose controller is up to date; every wanted pod is ready by default."""
     ready = wanted if ready is None else ready
     values = {
         "wanted": wanted,

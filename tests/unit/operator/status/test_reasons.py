@@ -36,18 +36,18 @@ def test_every_reason_of_a_condition_is_documented() -> None:
 
 
 def test_every_reason_of_an_event_is_documented() -> None:
-    told = {word for reasons in EVENTS for word in reasons.split(", ")}
+    reported = {word for reasons in EVENTS for word in reasons.split(", ")}
     not_reasons = {"Normal", "Warning", "True", "False", "Reconcile", "Scale", "Recover"}
-    assert words(events) - not_reasons <= told
-    assert {str(Reason.UP), str(Reason.DOWN), str(Reason.ZERO)} <= told
+    assert words(events) - not_reasons <= reported
+    assert {str(Reason.UP), str(Reason.DOWN), str(Reason.ZERO)} <= reported
 
 
 def test_troubleshooting_says_what_to_do_about_each() -> None:
     page = (ROOT / "docs" / "troubleshooting.md").read_text()
-    told = {word for reasons in EVENTS for word in reasons.split(", ")} - {"…"}
+    reported = {word for reasons in EVENTS for word in reasons.split(", ")} - {"…"}
     wrong = {*QueueReason, *RefusalReason} - {QueueReason.REACHABLE, QueueReason.NOT_READ}
     held = {Reason.PINNED, Reason.SUSPENDED, Reason.AT_MAX, Reason.NOT_READY, Reason.DRAINING}
-    words = {*CONDITIONS, *told, *map(str, wrong), *map(str, held)}
+    words = {*CONDITIONS, *reported, *map(str, wrong), *map(str, held)}
     assert {word for word in words if not re.search(rf"`[^`]*\b{word}\b", page)} == set()
 
 

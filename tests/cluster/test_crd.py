@@ -99,9 +99,9 @@ def test_a_schema_of_a_route_is_kept_as_it_is(cluster: Cluster, place: str) -> N
     ("field", "says"),
     [
         ("aep.spec.retry", "maxRetries"),
-        ("aep.spec.retry.jitter", "come back together"),
-        ("aep.spec.routes.path", "A literal beats a"),
-        ("aep.spec.worker.http", "Port on which the container listens"),
+        ("aep.spec.retry.jitter", "retried together"),
+        ("aep.spec.routes.path", "Literals take precedence"),
+        ("aep.spec.worker.http", "Port that the container listens on"),
         ("aep.status.conditions", "Ready, Progressing"),
     ],
 )

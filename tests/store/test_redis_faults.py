@@ -55,9 +55,9 @@ async def test_a_verb_whose_reply_is_lost_is_sent_again(
         assert [settled.state for settled in answer] == [State.COMPLETED, State.QUEUED]
     if verb in ("enqueue", "cancel", "redrive", "delete"):
         # Not what the second sending alone would have met: the first one did it.
-        told = [str(getattr(one, "status", one)) for one in answer]
+        statuses = [str(getattr(one, "status", one)) for one in answer]
         first = {"enqueue": "created", "redrive": "requeued", "delete": "deleted"}
-        assert told[0] == first.get(verb, "canceled")
+        assert statuses[0] == first.get(verb, "canceled")
     if verb == "release_worker":
         assert (await proxied.store.stats()).held == 1  # the suspect, held by another
 

@@ -283,7 +283,7 @@ async def test_a_gateway_that_was_idle_for_so_long_accepts(
     full = 2 if overwrite else 3  # the policy last seen in force
     assert [one.status for one in answers] == ["created"] * full + ["full"] * (3 - full)
     assert not await backend.check_timers()
-    with pytest.raises(WorkerGone):  # it had not been heard of for a month
+    with pytest.raises(WorkerGone):  # its lease ended a month ago
         await worker.claim()
     again = await hand(backend.store, "w2")
     assert len(await drain(backend.store, again)) == full

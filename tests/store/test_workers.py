@@ -98,8 +98,8 @@ async def test_a_heartbeat_never_brings_a_worker_back(store: Store) -> None:
         await hand(store)
     with pytest.raises(WorkerGone):
         await worker.claim()
-    [stranger] = await store.heartbeat([LeaseRenewal("never-registered")])
-    assert stranger.gone
+    [unregistered] = await store.heartbeat([LeaseRenewal("never-registered")])
+    assert unregistered.gone
     assert (await store.stats()).workers == 0
 
 
@@ -182,7 +182,7 @@ async def test_each_takes_back_its_own_cordon(store: Store) -> None:
     await store.cordon([worker.id], 20, "rollout")
     await store.uncordon([worker.id, "nobody"], "scaler")
     assert (await worker.claim()).refused == "cordoned"
-    await store.uncordon([worker.id], "stranger")
+    await store.uncordon([worker.id], "another-owner")
     assert (await worker.claim()).refused == "cordoned"
     await store.uncordon([worker.id], "rollout")
     assert (await worker.claim()).refused == ""

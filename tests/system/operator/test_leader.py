@@ -58,7 +58,7 @@ class Leading:
 
 @asynccontextmanager
 async def leading(cluster: FakeCluster, **more: Any) -> AsyncIterator[Leading]:
-    """A leader of class "default" that is told of every change of the cluster."""
+    """A leader of class "default" that is notified of every change of the cluster."""
     settings = Settings(installation_id="here", **more)
     workqueue = WorkQueue()
     cache = Cache(workqueue.add)

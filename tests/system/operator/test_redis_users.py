@@ -204,9 +204,9 @@ async def test_the_directory_lists_the_endpoints(owner: RedisConnection) -> None
 
 
 async def test_push_names_the_endpoint_that_changed(owner: RedisConnection) -> None:
-    told: asyncio.Queue[str] = asyncio.Queue()
+    notified: asyncio.Queue[str] = asyncio.Queue()
     listening = asyncio.Event()
-    task = asyncio.create_task(listen(owner, told.put_nowait, listening.set, list))
+    task = asyncio.create_task(listen(owner, notified.put_nowait, listening.set, list))
     await listening.wait()
     quiet, loud = RedisStore(owner, "demo/quiet"), RedisStore(owner, "demo/loud")
     for store in (quiet, loud):
@@ -214,7 +214,7 @@ async def test_push_names_the_endpoint_that_changed(owner: RedisConnection) -> N
     await loud.request_notifications(30)
     await quiet.enqueue([new_job()])
     await loud.enqueue([new_job()])
-    assert await told.get() == "demo/loud"
+    assert await notified.get() == "demo/loud"
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 

@@ -111,10 +111,14 @@ def test_every_node_is_ready(cluster: Cluster) -> None:
 def test_service_spreads_requests_from_the_host_over_both_pods(cluster: Cluster, web: str) -> None:
     pods = web_pods(cluster, web)
     with cluster.service_url(web, "web", 80) as url:
-        answered = {fetch(url) for _ in range(60)}
-    assert answered <= pods
-    if cluster.provider.direct:  # a port-forward stays with one pod
-        assert answered == pods
+
+        def answered() -> set[str]:
+            return {fetch(url) for _ in range(60)}
+
+        assert answered() <= pods
+        if cluster.provider.direct:  # a port-forward stays with one pod
+            # kube-proxy may program the second endpoint after the rollout is complete.
+            wait_until("both pods answer", lambda: answered() == pods, seconds=20)
 
 
 def test_service_is_found_by_name_from_a_pod(cluster: Cluster, web: str) -> None:
@@ -123,11 +127,15 @@ def test_service_is_found_by_name_from_a_pod(cluster: Cluster, web: str) -> None
         "import urllib.request as u;"
         f"print({{u.urlopen('http://web.{web}.svc.cluster.local').read() for _ in range(60)}})"
     )
-    # From one of the Service's own pods, to test hairpin traffic too.
-    seen = cluster.kubectl(
-        "exec", "--namespace", web, sorted(pods)[0], "--", "python3", "-c", script
-    )
-    assert all(name in seen for name in pods)
+
+    def both_pods_answer() -> bool:
+        # From one of the Service's own pods, to test hairpin traffic too.
+        seen = cluster.kubectl(
+            "exec", "--namespace", web, sorted(pods)[0], "--", "python3", "-c", script
+        )
+        return all(name in seen for name in pods)
+
+    wait_until("both pods answer", both_pods_answer, seconds=20)
 
 
 def test_logs_and_exec(cluster: Cluster, web: str) -> None:

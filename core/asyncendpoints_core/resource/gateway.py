@@ -17,7 +17,7 @@ from asyncendpoints_core.resource.base import (
     pattern,
     unique,
 )
-from asyncendpoints_core.resource.pods import PodOptions, Rollout
+from asyncendpoints_core.resource.pods import PodOptions
 
 BASE_PATH: Final = pattern(
     r"^(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)*$", "a path such as /api/v1, without a trailing slash"
@@ -186,9 +186,6 @@ class GatewaySpec(PodOptions):
     )
     http_route: Annotated[HttpRoute | None, Role.OPERATOR] = Field(
         default=None, description="Create an HTTPRoute (Gateway API). Absent: none."
-    )
-    rollout: Annotated[Rollout, Role.OPERATOR] = Field(
-        default=Rollout(), description="How pods are replaced when their template changes."
     )
 
 

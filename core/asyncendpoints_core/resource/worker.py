@@ -12,7 +12,7 @@ from asyncendpoints_core.resource.base import (
     invalid,
     pattern,
 )
-from asyncendpoints_core.resource.pods import PodOptions, Rollout
+from asyncendpoints_core.resource.pods import PodOptions
 
 MODULE: Final = pattern(
     r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$",
@@ -71,9 +71,6 @@ class WorkerSpec(PodOptions):
         le=16_777_216,
         description="Maximum size of a job's result in bytes; a larger one fails the job with "
         "result-too-large. Results are stored in Redis. Default: 1048576 (1 MiB).",
-    )
-    rollout: Annotated[Rollout, Role.OPERATOR] = Field(
-        default=Rollout(), description="How pods are replaced when their template changes."
     )
 
     @field_validator("http")

@@ -12,7 +12,7 @@ PACKAGES := core gateway worker operator cli sdk
 # More arguments for pytest, e.g. make test ARGS='-k claim -x'.
 ARGS ?=
 
-.PHONY: help venv redis demo test test-fast check lint generate format bench clean
+.PHONY: help venv redis demo test test-fast check release-check lint generate format bench clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort \
@@ -38,6 +38,11 @@ test-fast: venv redis ## Run every test that needs no Kubernetes cluster
 	@$(BIN)/python -m pytest -m 'not cluster' $(ARGS)
 
 check: lint test ## Everything that CI checks: lint, types, layers, generated files, every test
+
+release-check: venv redis ## Check what a release needs: one version, notes, wheel, chart, workflows
+	@$(BIN)/python tools/release.py check
+	@$(BIN)/python -m pytest tests/unit/tools tests/system/test_wheel.py \
+		tests/cluster/test_workflows.py tests/cluster/test_chart.py $(ARGS)
 
 lint: venv ## Check style, types, layers and generated files
 	@$(BIN)/ruff check .

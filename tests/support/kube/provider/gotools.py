@@ -48,6 +48,7 @@ MODULES = (
     Module("coredns", {"coredns": "."}),
     Module("kind", {"kind": "sigs.k8s.io/kind"}),
     Module("pause", {"pause": "."}),
+    Module("actionlint", {"actionlint": "github.com/rhysd/actionlint/cmd/actionlint"}),
 )
 CLIENTS = ("kubectl", "helm")
 NATIVE = (*KUBERNETES_PROGRAMS, "helm", "coredns", "pause")

@@ -1,6 +1,8 @@
 """Values of the chart as they reach the operator; rendered only."""
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from asyncendpoints_operator.main.operator import platform_of
 from support.kube import install
 from support.kube.provider.client import Cluster
 from support.kube.provider.shell import CommandError
+from support.resources import merge
 
 MONITORING = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
 
@@ -34,3 +37,67 @@ def test_who_may_scrape_reaches_the_policies(cluster: Cluster) -> None:
 def test_who_may_scrape_is_said_as_in_a_network_policy(cluster: Cluster) -> None:
     with pytest.raises(CommandError, match="metricsFrom"):
         operators_environment(cluster, networkPolicy={"metricsFrom": ["monitoring"]})
+
+
+def rendered(
+    cluster: Cluster, values: dict[str, Any], *, chart: Path = install.CHART, namespace: str = "one"
+) -> list[dict[str, Any]]:
+    """The objects of a release named asyncendpoints."""
+    words = ["--kube-version", "1.34.4", "--namespace", namespace, "--values", "-"]
+    told = cluster.helm("template", "asyncendpoints", str(chart), *words, stdin=json.dumps(values))
+    return [one for one in yaml.safe_load_all(told) if one]
+
+
+def pod_templates(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        one["metadata"]["name"]: one["spec"]["template"]
+        for one in objects
+        if one["kind"] in {"Deployment", "StatefulSet"}
+    }
+
+
+IMAGE = {"repository": "it", "tag": "7"}
+PINNED = {
+    "images": {"operator": IMAGE, "gateway": IMAGE, "worker": IMAGE},
+    "redis": {"development": {"existingSecret": "redis"}},
+}
+EVERYTHING_ELSE = {
+    "crds": {"install": False},
+    "rbac": {"readSecrets": True, "aggregateToDefaultRoles": False},
+    "networkPolicy": {"enabled": True},
+    "metrics": {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}},
+}
+
+
+def test_a_pod_template_changes_only_with_what_it_runs(cluster: Cluster, tmp_path: Path) -> None:
+    later = shutil.copytree(install.CHART, tmp_path / "chart")
+    about = yaml.safe_load((later / "Chart.yaml").read_text())
+    (later / "Chart.yaml").write_text(yaml.safe_dump({**about, "version": "9", "appVersion": "9"}))
+    before = pod_templates(rendered(cluster, PINNED))
+    after = pod_templates(rendered(cluster, {**PINNED, **EVERYTHING_ELSE}, chart=later))
+    assert set(before) == {"asyncendpoints-operator", "asyncendpoints-redis"}
+    assert before == after
+    changed = merge(PINNED, {"redis": {"development": {"maxmemory": "100mb"}}})
+    now = pod_templates(rendered(cluster, changed))
+    assert {name for name in before if before[name] != now[name]} == {"asyncendpoints-redis"}
+
+
+@pytest.mark.parametrize("watched", [[], ["shared"]], ids=["all", "some"])
+def test_releases_of_one_name_share_no_object(cluster: Cluster, watched: list[str]) -> None:
+    values = {
+        **PINNED,
+        "crds": {"install": False},
+        "operator": {"watchNamespaces": watched},
+        "rbac": {"secretNamespaces": ["shared"]},
+    }
+    found = [
+        {
+            (one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"])
+            for one in rendered(cluster, values, namespace=namespace)
+            if one["kind"].startswith("ClusterRole")
+            or one["metadata"].get("namespace", namespace) != namespace
+        }
+        for namespace in ("one", "two")
+    ]
+    assert len(found[0]) == 6
+    assert not found[0] & found[1]

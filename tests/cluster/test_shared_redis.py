@@ -128,7 +128,7 @@ def test_without_the_right_to_list_no_live_queue_is_swept(
 
 def rights(theirs: Endpoint, verbs: list[str]) -> None:
     """Set the permissions of the other operator on AsyncEndpoints."""
-    role = ("clusterrole", f"{OTHER}-asyncendpoints-operator")
+    role = ("clusterrole", f"{theirs.namespace}:{OTHER}-asyncendpoints-operator")
     rules = theirs.cluster.get(*role)["rules"]
     (at,) = (n for n, rule in enumerate(rules) if rule["resources"] == ["asyncendpoints"])
     patch = [{"op": "replace", "path": f"/rules/{at}/verbs", "value": verbs}]

@@ -19,11 +19,23 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: asyncendpoints
 {{- end -}}
 
+{{/* The base of names of roles and bindings outside of the release's namespace, unique to the release:
+     neither a namespace nor a release has a ":". */}}
+{{- define "asyncendpoints.clusterName" -}}
+{{ .Release.Namespace }}:{{ include "asyncendpoints.fullname" . }}
+{{- end -}}
+
 {{/* Call with (dict "root" . "component" "operator"). */}}
 {{- define "asyncendpoints.selector" -}}
 app.kubernetes.io/name: asyncendpoints
 app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{/* Of pods: nothing that changes with the version of the chart, so that no upgrade restarts them. */}}
+{{- define "asyncendpoints.podLabels" -}}
+app.kubernetes.io/part-of: asyncendpoints
+{{ include "asyncendpoints.selector" . }}
 {{- end -}}
 
 {{- define "asyncendpoints.image" -}}
@@ -67,6 +79,16 @@ app.kubernetes.io/component: {{ .component }}
 
 {{- define "asyncendpoints.redisKey" -}}
 {{- if .Values.redis.existingSecret.name -}}{{ .Values.redis.existingSecret.key }}{{- else -}}url{{- end -}}
+{{- end -}}
+
+{{- define "asyncendpoints.redisConfig" -}}
+appendonly yes
+appendfsync {{ .Values.redis.development.appendfsync }}
+maxmemory {{ .Values.redis.development.maxmemory }}
+maxmemory-policy noeviction
+save ""
+dir /data
+aclfile /data/users.acl
 {{- end -}}
 
 {{- define "asyncendpoints.podSecurity" -}}

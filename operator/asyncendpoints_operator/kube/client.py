@@ -18,6 +18,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
 from asyncendpoints_operator.desired.naming import FIELD_MANAGER
+from asyncendpoints_operator.kube.proxy import bypass_proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -195,6 +196,7 @@ class Cluster:
             "private_key_path": config.key_file,
             "scheme": scheme or None,
             "token": token or None,
+            "proxy_url": config.proxy,
             "trust_env": True,
             "expiration": datetime.now(UTC) + _CREDENTIALS_AGE,
         }
@@ -254,4 +256,7 @@ async def connect(kubeconfig: str = "", context: str = "") -> Cluster:
                 await config.load_kube_config()
     except (config.ConfigException, OSError) as error:
         raise UsageError(f"no Kubernetes cluster: {error}; set --kubeconfig FILE") from None
-    return Cluster(client.ApiClient())
+    api = client.ApiClient()
+    if not api.configuration.proxy:
+        bypass_proxy(api.configuration.host)
+    return Cluster(api)

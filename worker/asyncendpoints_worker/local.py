@@ -65,7 +65,7 @@ class LocalWorker:
         self._endpoint = endpoint
         self._store = store
         self._time = time or SystemTime()
-        self._target = target_of(endpoint, folders, registry, http_target)
+        self._target = target_of(endpoint, folders, registry, http_target, self._time)
         self._ids = WorkerIds()
         self._child = self._ids.new_child()
         self._generation = 0
@@ -134,10 +134,10 @@ class LocalWorker:
         try:
             drained = await self._drained_within(engine, limit)
         except asyncio.CancelledError:  # the process ends; what it interrupts has not failed
-            engine.release_all()
+            engine.attempts.release_all()
             raise
         if not drained:
-            engine.release_all()
+            engine.attempts.release_all()
             await self._drained_within(engine, RELEASE_SECONDS)
         for task in self._tasks:
             task.cancel()
@@ -149,7 +149,7 @@ class LocalWorker:
                 log.debug("the lease of %s will expire instead: %s", self.worker, error)
         await self._target.stop()
         self._engine, self.worker = None, ""
-        return len(engine.running)
+        return len(engine.attempts.running)
 
     async def _drained_within(self, engine: Engine, seconds: float) -> bool:
         try:
@@ -189,7 +189,7 @@ class LocalWorker:
     def cancel(self, claims: Sequence[Claim]) -> None:
         """See LeaseHolder."""
         if self._engine is not None:
-            self._engine.cancel([claim.number for claim in claims])
+            self._engine.attempts.cancel([claim.number for claim in claims])
 
     def reconcile(self) -> None:
         """See LeaseHolder."""
@@ -199,7 +199,7 @@ class LocalWorker:
     def apply_policy(self, policy: Policy) -> None:
         """See LeaseHolder."""
         if self._engine is not None:
-            self._engine.apply_policy(policy)
+            self._engine.attempts.apply_policy(policy)
 
     def register_again(self) -> None:
         """See LeaseKeeper."""

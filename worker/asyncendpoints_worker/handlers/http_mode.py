@@ -6,7 +6,7 @@ import asyncio
 import errno
 import re
 import string
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
@@ -23,6 +23,7 @@ from asyncendpoints_worker.handlers.results import BYTES, NULL, InvalidResult
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.records import ClaimedJob
     from asyncendpoints_worker.handlers.attempt import Run, RunningAttempt
     from asyncendpoints_worker.handlers.runners import ThreadRun
@@ -44,13 +45,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 class HttpTarget:
     """Sends jobs of every name to `url`; results have at most `limit` bytes."""
 
-    def __init__(self, url: str, limit: int) -> None:
+    def __init__(self, url: str, limit: int, time: TimeSource) -> None:
         """Prepare for the container at `url`, which need not be running yet."""
         parts = urlsplit(url)
         self._url = url
         self._host = parts.hostname or "127.0.0.1"
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._limit = limit
+        self._time = time
         self._up = False
         self._session: aiohttp.ClientSession | None = None
         self.runners: dict[str, Run | ThreadRun] = {}
@@ -79,10 +81,10 @@ class HttpTarget:
         backoff = Backoff(0.02, 1.0)
         while not self._up:
             try:
-                async with asyncio.timeout(CONNECT_SECONDS):
+                async with self._time.timeout(CONNECT_SECONDS):
                     _, writer = await asyncio.open_connection(self._host, self._port)
             except (OSError, TimeoutError):
-                await asyncio.sleep(backoff.next())
+                await self._time.sleep(backoff.next())
             else:
                 writer.close()
                 self._up = True
@@ -99,7 +101,7 @@ class HttpTarget:
                 data=request.body or None,
                 allow_redirects=False,
             ) as response:
-                _check(response)
+                _check(response, self._time.now_ms())
                 return await self._read(response)
         except aiohttp.ClientConnectorError as error:
             self._up = False
@@ -155,19 +157,21 @@ def _headers(claimed: ClaimedJob) -> dict[str, str]:
     }
 
 
-def _check(response: aiohttp.ClientResponse) -> None:
+def _check(response: aiohttp.ClientResponse, now_ms: int) -> None:
     """Raise AttemptFailed unless the response is a success."""
     status = response.status
     if 200 <= status < 300:
         return
     retryable = status in RETRYABLE or status >= 500
-    after_ms = _retry_after_ms(response.headers.get("Retry-After", "")) if retryable else None
+    after_ms = None
+    if retryable:
+        after_ms = _retry_after_ms(response.headers.get("Retry-After", ""), now_ms)
     message = f"the container responded {status} {response.reason or ''}".rstrip()[:1000]
     raise AttemptFailed(JobError(f"http-{status}", message, retryable), after_ms)
 
 
-def _retry_after_ms(value: str) -> int | None:
-    """Parse Retry-After (RFC 9110 §10.2.3) as milliseconds from now; None if it is not valid."""
+def _retry_after_ms(value: str, now_ms: int) -> int | None:
+    """Parse Retry-After (RFC 9110 §10.2.3) as milliseconds after `now_ms`; None if invalid."""
     if _SECONDS.match(value):
         return int(value) * 1000
     try:
@@ -176,4 +180,4 @@ def _retry_after_ms(value: str) -> int | None:
         return None
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
-    return max(0, round((when - datetime.now(UTC)).total_seconds() * 1000))
+    return max(0, round(when.timestamp() * 1000) - now_ms)

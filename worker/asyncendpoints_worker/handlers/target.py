@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Protocol
 
+from asyncendpoints_core.common.time_source import SystemTime, TimeSource
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_worker.handlers.http_mode import HttpTarget
 from asyncendpoints_worker.handlers.modules import load, startup_error
@@ -75,6 +76,7 @@ def target_of(
     folders: Sequence[Path] = (),
     registry: Registry | None = None,
     http_target: str | None = None,
+    time: TimeSource | None = None,
 ) -> Target:
     """Return what runs the jobs of `endpoint`.
 
@@ -84,7 +86,7 @@ def target_of(
     worker = endpoint.spec.worker
     if worker.http is not None and registry is None:
         url = http_target or f"http://127.0.0.1:{worker.http.port}{worker.http.path}"
-        return HttpTarget(url, worker.max_result_bytes)
+        return HttpTarget(url, worker.max_result_bytes, time or SystemTime())
     if registry is None:
         registry = load([worker.handlers] if worker.handlers else [], folders)
     if not registry.handlers:

@@ -15,13 +15,12 @@ import os
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
 from typing import Any, Final
 
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.common.event_loop import run_loop
-from asyncendpoints_core.common.time_source import SystemTime
+from asyncendpoints_core.common.time_source import SystemTime, TimeSource
 from asyncendpoints_core.errors import StoreUnavailable, UsageError
 from asyncendpoints_core.process.settings import read_url
 from asyncendpoints_core.process.telemetry import configure_logging
@@ -49,6 +48,7 @@ class Child:
         status_page: RunStatusPage,
         store: RedisStore,
         target: Target,
+        time: TimeSource,
         init: ipc.Init,
     ) -> None:
         """Create the engine; `run` starts it."""
@@ -56,13 +56,14 @@ class Child:
         self._status_page = status_page
         self._store = store
         self._target = target
+        self._time = time
         self._draining = asyncio.Event()
         self._metrics = Metrics()
         self._engine = Engine(
             store,
             target,
             self,
-            SystemTime(),
+            time,
             concurrency=init.concurrency,
             policy=init.policy,
             metrics=self._metrics,
@@ -83,7 +84,7 @@ class Child:
     async def _open(self) -> None:
         """Connect, however long that takes, unless the child has to drain first."""
         waiting = [
-            asyncio.create_task(_connect(self._store)),
+            asyncio.create_task(_connect(self._store, self._time)),
             asyncio.create_task(self._draining.wait()),
         ]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -93,12 +94,12 @@ class Child:
 
     async def _tick(self) -> None:
         """Show the supervisor that the event loop runs, and report metrics now and then."""
-        self._status_page.tick(time.monotonic(), 0)
+        self._status_page.tick(self._time.monotonic(), 0)
         self._channel.send(ipc.Ready(self._target.names))
         while True:
             for _ in range(TICKS_PER_METRICS_REPORT):
-                await asyncio.sleep(TICK_SECONDS)
-                self._status_page.tick(time.monotonic(), self._engine.held)
+                await self._time.sleep(TICK_SECONDS)
+                self._status_page.tick(self._time.monotonic(), self._engine.held)
             self._report_metrics()
 
     def _report_metrics(self) -> None:
@@ -114,16 +115,16 @@ class Child:
                 case ipc.LeaseLost(worker):
                     engine.lease_lost(worker)
                 case ipc.Cancel(numbers):
-                    engine.cancel(numbers)
+                    engine.attempts.cancel(numbers)
                 case ipc.Drain():
                     engine.drain()
                     self._draining.set()
                 case ipc.ReleaseAll():
-                    engine.release_all()
+                    engine.attempts.release_all()
                 case ipc.Reconcile():
                     engine.reconcile()
                 case ipc.ApplyPolicy(policy):
-                    engine.apply_policy(policy)
+                    engine.attempts.apply_policy(policy)
                 case None:
                     os.killpg(0, signal.SIGKILL)  # without a supervisor there is no lease
                 case _:
@@ -145,7 +146,7 @@ def _source(init: ipc.Init) -> Any:
     return lambda: read_url(path)
 
 
-async def _connect(store: RedisStore) -> None:
+async def _connect(store: RedisStore, time: TimeSource) -> None:
     """Open the store. Other errors than an outage are met by the supervisor too, which ends."""
     backoff = Backoff()
     while True:
@@ -153,7 +154,7 @@ async def _connect(store: RedisStore) -> None:
             await store.open()
         except StoreUnavailable as error:
             log.info("waiting for the store: %s", error)
-            await asyncio.sleep(backoff.next())
+            await time.sleep(backoff.next())
         else:
             return
 
@@ -165,8 +166,10 @@ async def _serve(control: socket.socket, status_page: RunStatusPage) -> int:
         return 1
     configure_logging(init.log_level, init.log_format)
     endpoint = AsyncEndpoint.parse(init.endpoint)
+    time = SystemTime()
     try:
-        target = target_of(endpoint, [Path(each) for each in init.folders], None, init.http_target)
+        folders = [Path(each) for each in init.folders]
+        target = target_of(endpoint, folders, None, init.http_target, time)
         await target.start()
     except UsageError as error:
         channel.send(ipc.StartupFailed(str(error)))
@@ -176,7 +179,7 @@ async def _serve(control: socket.socket, status_page: RunStatusPage) -> int:
     # Objects loaded by now stay: the collector need not scan them with every thousand jobs.
     gc.collect()
     gc.freeze()
-    await Child(channel, status_page, store, target, init).run()
+    await Child(channel, status_page, store, target, time, init).run()
     await store.close()
     await channel.finish()
     return 0

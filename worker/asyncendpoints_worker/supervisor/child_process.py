@@ -8,7 +8,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_worker.engine import run_status
@@ -20,6 +19,7 @@ from asyncendpoints_worker.supervisor.crash_report import StuckAttempt
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.jobs.records import Claim
     from asyncendpoints_core.store.replies import WorkerInfo
@@ -39,7 +39,9 @@ processes resume at once, and the child must have time to report before it is ju
 class ChildProcess:
     """A child process; also the LeaseHolder of the engine in it."""
 
-    def __init__(self, ids: WorkerIds, init: ipc.Init, beat_now: Callable[[], None]) -> None:
+    def __init__(
+        self, ids: WorkerIds, init: ipc.Init, time: TimeSource, beat_now: Callable[[], None]
+    ) -> None:
         """Start the process; `receive` then handles its messages."""
         self.number = ids.new_child()
         self.worker = ""
@@ -53,6 +55,7 @@ class ChildProcess:
         self.stuck: list[StuckAttempt] = []
         self.killed = False
         self.started_at = time.monotonic()
+        self._time = time
         loop = asyncio.get_running_loop()
         self.exit_status: asyncio.Future[int] = loop.create_future()
         self.removed: asyncio.Future[None] = loop.create_future()
@@ -205,14 +208,14 @@ class ChildProcess:
     def lease_lost(self) -> None:
         """See LeaseHolder."""
         if self._lost_at is None:
-            self._lost_at = time.monotonic()
+            self._lost_at = self._time.monotonic()
             self.generation += 1
             self._id_generation += 1
             self.send(ipc.LeaseLost(self.worker))
 
     def cancel(self, claims: Sequence[Claim]) -> None:
         """See LeaseHolder."""
-        now = time.monotonic()
+        now = self._time.monotonic()
         numbers = [claim.number for claim in claims]
         self._canceled_at = {number: self._canceled_at.get(number, now) for number in numbers}
         self.send(ipc.Cancel(numbers))  # each time: the claim may still have been on its way

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_core.common.backoff import Backoff
@@ -70,7 +69,7 @@ class Children:
     def __init__(
         self,
         store: Store,
-        time_source: TimeSource,
+        time: TimeSource,
         ids: WorkerIds,
         policy: Policy,
         init: Callable[[Policy], ipc.Init],
@@ -81,13 +80,14 @@ class Children:
     ) -> None:
         """Start without a child. One whose event loop stands still for `idle_seconds` is killed."""
         self._store = store
+        self._time = time
         self._ids = ids
         self._init = init
         self._count = count
         self._idle_seconds = idle_seconds
         self._fail = fail
         self.running: list[ChildProcess] = []
-        self.heartbeat = Heartbeat(store, time_source, policy, lambda: list(self.running))
+        self.heartbeat = Heartbeat(store, time, policy, lambda: list(self.running))
         self._tasks = BackgroundTasks(self._task_failed)
         self._reports = BackgroundTasks(self._task_failed)
         self._ended_metrics = Snapshot({}, {}, {})
@@ -125,7 +125,7 @@ class Children:
         backoff = Backoff(0.1, 30.0)
         while not self._draining:
             init = self._init(self.heartbeat.policy)
-            child = ChildProcess(self._ids, init, self.heartbeat.beat_now)
+            child = ChildProcess(self._ids, init, self._time, self.heartbeat.beat_now)
             self.running.append(child)
             self.reap()  # it may have ended before it was in the list
             messages = asyncio.create_task(child.receive())
@@ -136,10 +136,10 @@ class Children:
             if child.startup_error is not None and not self._ever_ready:
                 self._fail(UsageError(child.startup_error))
                 return
-            if time.monotonic() - child.started_at > LONG_LIFE_SECONDS:
+            if self._time.monotonic() - child.started_at > LONG_LIFE_SECONDS:
                 backoff.reset()
             if not self._draining:
-                await asyncio.sleep(backoff.next())
+                await self._time.sleep(backoff.next())
 
     def _remove(self, child: ChildProcess, status: int) -> None:
         """Stop renewing a dead child's lease, then report what it held."""
@@ -168,14 +168,16 @@ class Children:
         self, worker: str, cause: Cause, running: Sequence[Running], stuck: Sequence[StuckAttempt]
     ) -> None:
         policy = self.heartbeat.policy
-        released = await crash_report.report(self._store, policy, worker, cause, running, stuck)
+        released = await crash_report.report(
+            self._store, self._time, policy, worker, cause, running, stuck
+        )
         log.info("%s has ended (%s): %s", worker, cause.value, released)
 
     async def _check(self) -> None:
         """Check the children four times a second, and whether the store still accepts us."""
         while True:
-            await asyncio.sleep(CHECK_SECONDS)
-            self._checked_at = now = time.monotonic()
+            await self._time.sleep(CHECK_SECONDS)
+            self._checked_at = now = self._time.monotonic()
             if self.heartbeat.store_refused is not None:
                 self._fail(self.heartbeat.store_refused)
             grace = self.heartbeat.policy.grace_ms / 1000
@@ -231,7 +233,7 @@ class Children:
 
     def is_alive(self) -> bool:
         """Whether the children are being checked; depends on neither Redis nor a child."""
-        return time.monotonic() - self._checked_at < STUCK_SECONDS
+        return self._time.monotonic() - self._checked_at < STUCK_SECONDS
 
     def is_ready(self) -> bool:
         """Whether every child has loaded its handlers once; being busy does not matter."""

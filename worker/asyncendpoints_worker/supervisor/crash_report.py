@@ -5,7 +5,6 @@ The child is dead, and so is all it started, before any of this is sent (docs/ru
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,6 +16,7 @@ from asyncendpoints_worker.engine.outcomes import stopped
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.store.protocol import Store
     from asyncendpoints_worker.engine.run_status import Running
@@ -34,6 +34,7 @@ class StuckAttempt(NamedTuple):
 
 async def report(
     store: Store,
+    time: TimeSource,
     policy: Policy,
     worker: str,
     cause: Cause,
@@ -57,7 +58,7 @@ async def report(
             released = await store.release_worker(worker, cause, started)
         except StoreError as error:
             log.warning("the end of %s could not be reported yet: %s", worker, error)
-            await asyncio.sleep(backoff.next())
+            await time.sleep(backoff.next())
             continue
         total += released
         if not released.more:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.store.recovery import release_older
 
 if TYPE_CHECKING:
+    from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.store.redis import RedisStore
     from asyncendpoints_worker.engine.heartbeat import Heartbeat
     from asyncendpoints_worker.identity import WorkerIds
@@ -30,7 +30,9 @@ async def open_store(store: RedisStore, heartbeat: Heartbeat, ids: WorkerIds) ->
         log.warning("Redis: %s", warning)
 
 
-async def wait_for_store(store: RedisStore, heartbeat: Heartbeat, ids: WorkerIds) -> None:
+async def wait_for_store(
+    store: RedisStore, heartbeat: Heartbeat, ids: WorkerIds, time: TimeSource
+) -> None:
     """Open the store, waiting while it is unavailable. Raises other StoreErrors.
 
     For pods: the kubelet restarts a container that ends with pauses of up to five minutes, and
@@ -44,4 +46,4 @@ async def wait_for_store(store: RedisStore, heartbeat: Heartbeat, ids: WorkerIds
             if not logged:
                 log.warning("waiting for the store: %s", error)
                 logged = True
-        await asyncio.sleep(backoff.next())
+        await time.sleep(backoff.next())

@@ -117,7 +117,7 @@ class Supervisor:
                 self._children.start()
             else:
                 self._children.start()
-                await self._unless_stopped(wait_for_store(*store))
+                await self._unless_stopped(wait_for_store(*store, self._time))
             if not self._stop.is_set():
                 self._start_loops()
                 await self._stop.wait()
@@ -154,7 +154,7 @@ class Supervisor:
     async def _publish(self, publish: PublishMetrics) -> None:
         while True:
             publish(self._children.metrics())
-            await asyncio.sleep(PUBLISH_SECONDS)
+            await self._time.sleep(PUBLISH_SECONDS)
 
     def _recovered(self, done: Recovered) -> None:
         self._children.count("recovered_jobs", done.jobs)

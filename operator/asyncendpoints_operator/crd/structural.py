@@ -1,7 +1,9 @@
 """Converts the JSON Schema of a pydantic model to the structural schema of a CRD. Pure.
 
 Kubernetes rejects $ref, null types and numeric exclusive bounds. It applies defaults field by
-field, so the default of an object is `{}`.
+field, so the default of an object is `{}`. Below a list there are no defaults, which would be a
+difference for clients that compare lists as a whole (kubectl apply, GitOps tools): the operator
+fills them in.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -59,7 +61,7 @@ class _Structural:
                 result |= {bound: node[exclusive], exclusive: True}
         result |= {key: value for key, value in node.items() if key.startswith("x-kubernetes-")}
         if "items" in node:
-            result["items"] = self.convert(node["items"])
+            result["items"] = _without_defaults(self.convert(node["items"]))
         if isinstance(node.get("additionalProperties"), Mapping):
             result["additionalProperties"] = self.convert(node["additionalProperties"])
         if "properties" in node:
@@ -99,6 +101,12 @@ class _Structural:
         elif default not in (None, "", [], {}):
             result["default"] = _plain(default)
         return result
+
+
+def _without_defaults(node: Schema) -> Schema:
+    """Remove the defaults of a node and of everything below it."""
+    walk(node, lambda _, below: below.pop("default", None))
+    return node
 
 
 def _has_defaults(node: Schema) -> bool:

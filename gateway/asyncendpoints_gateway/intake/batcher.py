@@ -7,11 +7,14 @@ import logging
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from asyncendpoints_core.common.group_commit import GroupCommit
+from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.store.replies import MAX_BATCH, MAX_BATCH_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+
+    from asyncendpoints_core.common.time_source import TimeSource
 
 log = logging.getLogger("asyncendpoints.gateway")
 
@@ -23,6 +26,9 @@ MAX_QUEUED: Final = 20_000
 """Items that may wait for a call; beyond that the store cannot keep up with the requests."""
 RESEND_SECONDS: Final = (0.05, 0.3)
 """Delays before a call whose reply was lost is repeated; every item is safe to repeat."""
+PATIENCE_SECONDS: Final = 1.0
+"""A call that took longer and failed is not repeated, and the items that wait behind it fail too:
+they would wait as long again for a store that does not answer."""
 
 
 class Waiter(Protocol[Value]):
@@ -52,8 +58,10 @@ class Batcher(Generic[Item, Answer]):
         *,
         weigh: Callable[[Item], int] = lambda _: 0,
         limit: int = MAX_BATCH,
+        time: TimeSource | None = None,
     ) -> None:
         """Prepare; `observe` receives the size of each batch."""
+        self._time = time or SystemTime()
         self._call = call
         self._observe = observe
 
@@ -88,11 +96,15 @@ class Batcher(Generic[Item, Answer]):
 
     async def _run(self, batch: list[tuple[Item, Waiter[Answer]]]) -> None:
         self._observe(len(batch))
+        began = self._time.monotonic()
         try:
-            answers = await self._send([item for item, _ in batch])
+            answers = await self._send([item for item, _ in batch], began)
         except Exception as error:
             if not isinstance(error, StoreUnavailable):
                 log.exception("a call to the store failed")
+            elif self._is_late(began):
+                batch = [*batch, *self._group.waiting]
+                self._group.waiting.clear()
             for _, waiter in batch:
                 if not waiter.done():
                     waiter.set_exception(error)
@@ -101,11 +113,16 @@ class Batcher(Generic[Item, Answer]):
             if not waiter.done():
                 waiter.set_result(answer)
 
-    async def _send(self, items: Sequence[Item]) -> Sequence[Answer]:
+    def _is_late(self, began: float) -> bool:
+        return self._time.monotonic() - began > PATIENCE_SECONDS
+
+    async def _send(self, items: Sequence[Item], began: float) -> Sequence[Answer]:
         for delay in RESEND_SECONDS:
             try:
                 return await self._call(items)
             except StoreUnavailable as error:
+                if self._is_late(began):
+                    raise
                 log.debug("repeating a call with %d items: %s", len(items), error)
-                await asyncio.sleep(delay)
+                await self._time.sleep(delay)
         return await self._call(items)

@@ -96,8 +96,11 @@ class Gateway:
             store.enqueue,
             self.metrics.batch_of("enqueue"),
             weigh=lambda new: len(new.request.body) + JOB_OVERHEAD,
+            time=time,
         )
-        self._lookup: Batcher[JobId, Found] = Batcher(store.get, self.metrics.batch_of("get"))
+        self._lookup: Batcher[JobId, Found] = Batcher(
+            store.get, self.metrics.batch_of("get"), time=time
+        )
         self.hub = Hub(store, self._lookup.request, config.max_waiters, time)
         self.sampler = Sampler(store, self.metrics.stats, time)
         self.policy = StorePolicy(endpoint, store, time, owned=owns_policy)

@@ -184,9 +184,13 @@ def entrance(hub: Hub) -> Callable[..., Awaitable[None]]:
 
 @asynccontextmanager
 async def serving(
-    store: Store, described: AsyncEndpoint | None = None, **settings: Any
+    store: Store,
+    described: AsyncEndpoint | None = None,
+    *,
+    connected: bool = True,
+    **settings: Any,
 ) -> AsyncIterator[Site]:
-    """Run a gateway on a free port of 127.0.0.1."""
+    """Run a gateway on a free port of 127.0.0.1; `connected`: once it has reached its store."""
     server = Server(
         described or endpoint(),
         store,
@@ -195,7 +199,8 @@ async def serving(
     )
     await server.start()
     try:
-        await asyncio.wait_for(server.gateway.policy.connected.wait(), 20)
+        if connected:
+            await asyncio.wait_for(server.gateway.policy.connected.wait(), 20)
         async with aiohttp.ClientSession() as session:
             yield Site(server, store, session)
     finally:

@@ -1,7 +1,10 @@
 """Outages of the store: 503 with Retry-After, resent calls, no accepted job is lost."""
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
@@ -12,7 +15,7 @@ from asyncendpoints_core.errors import StoreUnavailable, StoreVersionError
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_core.store.memory import MemoryStore
-from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_core.store.redis import RedisConnection, RedisStore
 from asyncendpoints_gateway.server.serve import Server
 from support.http.fixtures import http_mode
 from support.http.gateway import Site, endpoint, parse_events, serving
@@ -20,6 +23,10 @@ from support.redis.proxy import ReplyDroppingProxy
 from support.redis.server import RedisServer
 
 __all__ = ["http_mode"]
+
+JOB = "018f0000-0000-7000-8000-000000000000"
+LIMIT = 5.0
+"""Seconds: a connect timeout and a reply timeout of these tests, and what a busy machine adds."""
 
 
 def _unavailable(answer: Any) -> None:
@@ -230,6 +237,57 @@ async def test_jobs_are_accepted_after_the_keys_have_expired(
             assert (await site.record(job_id)).state == "Queued"
     finally:
         await store.close()
+
+
+@contextmanager
+def black_hole() -> Iterator[str]:
+    """Yield the URL of an address that drops every packet of a new connection."""
+    with socket.socket() as listener, contextlib.ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):  # the queue of connections that nobody accepts is full then
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+
+
+async def _submit_for(site: Site, seconds: float) -> None:
+    """Have callers wait at every moment; each is answered 503 in the time that a call may take."""
+
+    async def one(number: int) -> float:
+        await asyncio.sleep(seconds * number / 20)
+        began = asyncio.get_running_loop().time()
+        _unavailable(await (site.submit() if number % 2 else site.ask("GET", f"/jobs/{JOB}")))
+        return asyncio.get_running_loop().time() - began
+
+    # In line, the last of them would wait for ten times as long.
+    assert max(await asyncio.gather(*map(one, range(20)))) < LIMIT
+
+
+async def test_callers_share_the_wait_for_an_address_that_drops_packets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("asyncendpoints_core.store.redis.connection.CONNECT_SECONDS", 1.1)
+    with black_hole() as url:
+        store = RedisStore(url, endpoint().key)
+        # It listens before it has reached its store.
+        async with serving(store, connected=False) as site:
+            await _submit_for(site, 1.5)
+        await store.close()
+
+
+async def test_callers_share_the_wait_for_a_server_that_is_paused() -> None:
+    with RedisServer() as redis:
+        connection = RedisConnection(redis.url, reply_seconds=1.1)
+        store = RedisStore(connection, endpoint().key)
+        async with serving(store) as site:
+            await site.accepted()
+            redis.pause()
+            await _submit_for(site, 1.5)
+            redis.resume()
+            await _until_served(site)
+        await connection.close()
 
 
 async def _until_served(site: Site) -> None:

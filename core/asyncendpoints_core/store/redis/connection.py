@@ -9,10 +9,12 @@ from redis import exceptions as redis_errors
 
 from asyncendpoints_core import __version__
 from asyncendpoints_core.common.backoff import delay_after
+from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import StoreError, StoreVersionError
 from asyncendpoints_core.store.redis.error_replies import meaning_of, reply_text, word_of
 from asyncendpoints_core.store.redis.scripts import SCHEMA
 from asyncendpoints_core.store.redis.shared_connection import SharedConnection
+from asyncendpoints_core.store.redis.single_flight import SingleFlight
 from asyncendpoints_core.store.redis.topology import redact_url, topology_of
 
 if TYPE_CHECKING:
@@ -20,13 +22,19 @@ if TYPE_CHECKING:
 
     from redis.asyncio.connection import AbstractConnection
 
+    from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.store.redis.topology import Topology
 
+CONNECT_SECONDS: Final = 5.0
 REPLY_SECONDS: Final = 5.0
 TRIES: Final = 4
 RETRY_SECONDS: Final = (0.05, 0.2)
+RESEND_SECONDS: Final = 1.0
+"""A call that has taken longer is not sent again: its caller has waited for long enough."""
 
+_TIMEOUTS: Final = (redis_errors.TimeoutError, TimeoutError)
 _LOST: Final = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
+_FAILURES: Final = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError)
 
 
 class Replies(list[Any]):
@@ -34,7 +42,9 @@ class Replies(list[Any]):
     been carried out twice.
     """
 
-    resent = False
+    def __init__(self, replies: list[Any], *, resent: bool) -> None:
+        super().__init__(replies)
+        self.resent = resent
 
 
 class RedisConnection:
@@ -43,15 +53,20 @@ class RedisConnection:
     """
 
     def __init__(
-        self, source: str | Callable[[], str], *, reply_seconds: float = REPLY_SECONDS
+        self,
+        source: str | Callable[[], str],
+        *,
+        reply_seconds: float = REPLY_SECONDS,
+        time: TimeSource | None = None,
     ) -> None:
+        self.time = time or SystemTime()
         self._source = source
         self._reply_seconds = reply_seconds
         self._url = ""
         self._topology: Topology | None = None
         self._shared: dict[str, SharedConnection] = {}
         self._by_key: dict[str, SharedConnection] = {}
-        self._connecting = asyncio.Lock()
+        self._attempts: SingleFlight[SharedConnection] = SingleFlight()
         self._closed = False
 
     def open(self) -> None:
@@ -66,9 +81,9 @@ class RedisConnection:
     async def _current_topology(self) -> Topology:
         url = self._source if isinstance(self._source, str) else self._source()
         if self._topology is None or url != self._url:
-            if self._topology is not None:
-                await self._topology.close()
-            self._topology, self._url = topology_of(url), url
+            old, self._topology, self._url = self._topology, topology_of(url), url
+            if old is not None:
+                await old.close()
         return self._topology
 
     async def dedicated(self, key: str) -> AbstractConnection:
@@ -83,34 +98,48 @@ class RedisConnection:
                 await self._reconnect()
                 connection = await self._dedicated(key)
             return connection
-        except (redis_errors.RedisError, redis_errors.RedisClusterException, OSError) as error:
+        except _FAILURES as error:
             raise self.store_error(error) from error
 
     async def _dedicated(self, key: str) -> AbstractConnection:
         if self._closed:
             raise redis_errors.ConnectionError("closed")
-        topology = await self._current_topology()
-        _, connection = await topology.open(key)
-        await connection.connect()
+        async with self.time.timeout(CONNECT_SECONDS):
+            topology = await self._current_topology()
+            _, connection = await topology.open(key)
+        await self._establish(connection)
         return connection
 
-    async def _connect(self, key: str) -> SharedConnection:
-        shared = self._by_key.get(key)
-        if shared is not None and shared.broken is None:
-            return shared
-        async with self._connecting:
-            topology = await self._current_topology()
-            name, connection = await topology.open(key)
-            shared = self._shared.get(name)
-            if shared is None or shared.broken is not None:
-                if shared is not None:
-                    await shared.close()
+    async def _establish(self, connection: AbstractConnection) -> None:
+        """Connect and log in, in time."""
+        try:
+            async with self.time.timeout(CONNECT_SECONDS):
                 await connection.connect()
-                shared = self._shared[name] = SharedConnection(connection)
-            if self._closed:
-                await shared.close()
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+
+    async def _connect(self, key: str) -> SharedConnection:
+        """Return the connection that all calls to the server of `key` share."""
+        if self._closed:
+            raise redis_errors.ConnectionError("closed")
+        shared = self._by_key.get(key)
+        if shared is None or shared.broken is not None:
+            async with self.time.timeout(CONNECT_SECONDS):
+                topology = await self._current_topology()
+                name, connection = await topology.open(key)
+                shared = await self._attempts.run(name, lambda: self._share(name, connection))
             self._by_key[key] = shared
-            return shared
+        return shared
+
+    async def _share(self, name: str, connection: AbstractConnection) -> SharedConnection:
+        shared = self._shared.get(name)
+        if shared is None or shared.broken is not None:
+            if shared is not None:
+                await shared.close()
+            await self._establish(connection)
+            shared = self._shared[name] = SharedConnection(connection, self.time)
+        return shared
 
     async def call(
         self, key: str, commands: Sequence[Sequence[bytes]], *, again: bool = True
@@ -120,79 +149,72 @@ class RedisConnection:
         Error replies are returned, but those that a resend may avoid. `again`: resend when a reply
         was lost; the commands must be safe to repeat. Raises StoreUnavailable.
         """
-        resent = False
-        for attempt in range(1, TRIES + 1):
-            sent = False
+        resent, attempt, began = False, 0, self.time.monotonic()
+        while True:
+            attempt += 1
+            shared: SharedConnection | None = None
             try:
-                if self._closed:
-                    raise redis_errors.ConnectionError("closed")
                 shared = await self._connect(key)
-                sent = True
                 replies = await shared.call(commands, self._reply_seconds)
-                refused = _errors(replies)
-                ask = next((each for each in refused if word_of(each) == "ASK"), None)
-                if ask is not None:
-                    replies = await self._ask(ask, commands)
-                    refused = _errors(replies)
-                not_done = next((each for each in refused if meaning_of(each).resend), None)
-                if not_done is None:
-                    answer = Replies(replies)
-                    answer.resent = resent
-                    return answer
-                error: Exception = not_done
-                # Of several calls with this reply, the first reconnects for all.
-                moved = meaning_of(error).reconnect and shared.broken is None
+                replies = await self._redirected(replies, commands)
+                refusal = next((e for e in _errors(replies) if meaning_of(e).resend), None)
+                if refusal is None:
+                    return Replies(replies, resent=resent)
+                error = refusal
             except _LOST as lost:
-                error, moved = lost, False
-                timed_out = isinstance(lost, redis_errors.TimeoutError)
-                if self._closed or timed_out or (sent and not again):
+                if self._closed or isinstance(lost, _TIMEOUTS) or (shared and not again):
                     raise self.store_error(lost) from lost
-                resent = resent or sent
-            except (redis_errors.RedisError, redis_errors.RedisClusterException) as other:
+                error, resent = lost, resent or shared is not None
+            except _FAILURES as other:
                 raise self.store_error(other) from other
-            if attempt == TRIES:
+            if attempt == TRIES or self.time.monotonic() - began > RESEND_SECONDS:
                 raise self.store_error(error) from error
-            if moved:
+            # Of several calls with this reply, the first reconnects for all.
+            if meaning_of(error).reconnect and shared is not None and shared.broken is None:
                 await self._reconnect()
-            await asyncio.sleep(delay_after(attempt, *RETRY_SECONDS))
-        raise AssertionError("unreachable")
+            await self.time.sleep(delay_after(attempt, *RETRY_SECONDS))
 
     async def call_all_servers(self, commands: Sequence[Sequence[bytes]]) -> list[list[Any]]:
         """Send packed commands to every server of a cluster and return the replies of each.
 
         Servers that cannot be reached are left out, unless all are. Raises StoreUnavailable.
         """
-        found: list[list[Any]] = []
-        unreachable: Exception = redis_errors.ConnectionError("no servers")
         try:
-            for connection in await (await self._current_topology()).all_servers():
-                try:
-                    await connection.connect()
-                except _LOST as error:
-                    unreachable = error
-                    continue
-                shared = SharedConnection(connection)
-                try:
-                    found.append(await shared.call(commands, self._reply_seconds))
-                finally:
-                    await shared.close()
-        except (redis_errors.RedisError, redis_errors.RedisClusterException, OSError) as error:
+            connections = await (await self._current_topology()).all_servers()
+            answers = await asyncio.gather(
+                *(self._call_once(each, commands) for each in connections), return_exceptions=True
+            )
+            found = [answer for answer in answers if isinstance(answer, list)]
+            if found:
+                return found
+            raise next(
+                (answer for answer in answers if isinstance(answer, BaseException)),
+                redis_errors.ConnectionError("no servers"),
+            )
+        except _FAILURES as error:
             raise self.store_error(error) from error
-        if not found:
-            raise self.store_error(unreachable) from unreachable
-        return found
 
-    async def _ask(self, ask: Any, commands: Sequence[Sequence[bytes]]) -> list[Any]:
-        """Send the commands to the server that a slot is moving to."""
-        connection = (await self._current_topology()).connect_to(ask.host, ask.port)
-        await connection.connect()
-        shared = SharedConnection(connection)
+    async def _call_once(
+        self, connection: AbstractConnection, commands: Sequence[Sequence[bytes]]
+    ) -> list[Any]:
+        await self._establish(connection)
+        shared = SharedConnection(connection, self.time)
         try:
-            asking = connection.pack_command("ASKING")
-            both = [part for command in commands for part in (asking, command)]
-            return (await shared.call(both, self._reply_seconds))[1::2]
+            return await shared.call(commands, self._reply_seconds)
         finally:
             await shared.close()
+
+    async def _redirected(
+        self, replies: list[Any], commands: Sequence[Sequence[bytes]]
+    ) -> list[Any]:
+        """Send the commands to the server that the slot is moving to, if the replies say so."""
+        ask: Any = next((each for each in _errors(replies) if word_of(each) == "ASK"), None)
+        if ask is None:
+            return replies
+        connection = (await self._current_topology()).connect_to(ask.host, ask.port)
+        asking = connection.pack_command("ASKING")
+        both = [part for command in commands for part in (asking, command)]
+        return (await self._call_once(connection, both))[1::2]
 
     async def _reconnect(self) -> None:
         """Close the connections and look up the servers again."""
@@ -217,6 +239,7 @@ class RedisConnection:
     async def close(self) -> None:
         """Close every connection; pending calls raise StoreUnavailable."""
         self._closed = True
+        await self._attempts.close()
         await self._reconnect()
         if self._topology is not None:
             await self._topology.close()

@@ -7,7 +7,6 @@ whose messages stay within shards, there is one per server (shards.py).
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
 from typing import TYPE_CHECKING, Final
@@ -58,7 +57,7 @@ async def listen(
                 if message[0] == b"pmessage":
                     changed(message[2][_START:-_END].decode())
         except (redis_errors.RedisError, StoreError, OSError):
-            await asyncio.sleep(backoff.next())
+            await connection.time.sleep(backoff.next())
         finally:
             if own is not None:
                 await own.disconnect(nowait=True)

@@ -54,7 +54,7 @@ class Shards:
                 some = random.sample(missing, min(CONCURRENT, len(missing)))
                 added = await asyncio.gather(*map(self._add, some))
                 if len(missing) == len(some) or not all(added):
-                    await asyncio.sleep(RESCAN_SECONDS)
+                    await self._connection.time.sleep(RESCAN_SECONDS)
         finally:
             for reader in self._readers:
                 reader.cancel()

@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
     from redis.asyncio.connection import AbstractConnection
 
+    from asyncendpoints_core.common.time_source import TimeSource
+
 
 class SharedConnection:
     """A connected connection and the futures of its pending replies."""
 
-    def __init__(self, connection: AbstractConnection) -> None:
+    def __init__(self, connection: AbstractConnection, time: TimeSource) -> None:
         self._connection = connection
+        self._time = time
         self._pending: deque[asyncio.Future[Any]] = deque()
         self._loop = asyncio.get_running_loop()
         self._reader = self._loop.create_task(self._read())
@@ -38,7 +41,7 @@ class SharedConnection:
             raise self.broken
         futures = [self._loop.create_future() for _ in commands]
         self._pending.extend(futures)
-        timer = self._loop.call_later(timeout, self._expire)
+        timer = self._time.call_at(self._time.monotonic() + timeout, self._expire)
         try:
             # Written before anything is awaited, so that replies come in the order of _pending.
             packed = [part for command in commands for part in command]

@@ -7,11 +7,9 @@ Messages never show the credentials of a URL.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-from redis import exceptions as redis_errors
 from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import (
@@ -26,38 +24,33 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 
 from asyncendpoints_core.errors import UsageError
+from asyncendpoints_core.store.redis.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     Source = str | Callable[[], str]
 
-CONNECT_SECONDS: Final = 5.0
 DEFAULT_PORT: Final = 6379
 
 
-async def _log_in(connection: AbstractConnection) -> None:
-    """Log in and select the database: redis-py would wait for the replies without a limit."""
-    try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            await connection.on_connect()
-    except TimeoutError as error:
-        await connection.disconnect(nowait=True)
-        raise redis_errors.TimeoutError("no reply to the login") from error
-
-
-# redis-py neither retries nor limits replies: connection.py and shared_connection.py do.
+# redis-py neither retries nor limits anything: connection.py and shared_connection.py do.
 _OPTIONS: Final[dict[str, Any]] = {
     "protocol": 2,
     "socket_timeout": None,
-    "socket_connect_timeout": CONNECT_SECONDS,
+    "socket_connect_timeout": None,
     "health_check_interval": 0,
     "decode_responses": False,
     "driver_info": None,
-    "redis_connect_func": _log_in,
 }
-# Options that redis-py's cluster client sets itself for its own connections.
-_NOT_FOR_CLIENT: Final = ("socket_timeout", "redis_connect_func")
+LOOKUP_SECONDS: Final = 5.0
+"""How long the look-up of a server may take, shared by the nodes or Sentinels that are tried."""
+
+
+def _limits(servers: int) -> dict[str, float]:
+    """Return the time limits of each of `servers` that are tried one after another."""
+    each = LOOKUP_SECONDS / servers
+    return {"socket_timeout": each, "socket_connect_timeout": each}
 
 
 class Topology(Protocol):
@@ -123,7 +116,7 @@ class Cluster:
     def __init__(self, nodes: list[tuple[str, int]], options: dict[str, Any]) -> None:
         self._nodes, self._options = nodes, options
         self._client: RedisCluster | None = None
-        self._reading = asyncio.Lock()
+        self._reading: SingleFlight[RedisCluster] = SingleFlight()
 
     async def open(self, key: str) -> tuple[str, AbstractConnection]:
         """Return a connection to the master of `key`."""
@@ -140,14 +133,13 @@ class Cluster:
         return [self.connect_to(node.host, int(node.port)) for node in client.get_nodes()]
 
     async def _client_of_map(self) -> RedisCluster:
-        async with self._reading:
-            return self._client or await self._read_map()
+        return self._client or await self._reading.run("map", self._read_map)
 
     async def _read_map(self) -> RedisCluster:
         client = RedisCluster(
             startup_nodes=[ClusterNode(host, port) for host, port in self._nodes],
             retry=Retry(NoBackoff(), 0),
-            **{k: v for k, v in self._options.items() if k not in _NOT_FOR_CLIENT},
+            **{**self._options, **_limits(len(self._nodes))},
         )
         try:
             await client.initialize()
@@ -165,13 +157,13 @@ class Cluster:
 
     async def refresh(self) -> None:
         """Drop the client, so that the next connection reads the slot map again."""
-        async with self._reading:
-            client, self._client = self._client, None
-            if client is not None:
-                await client.aclose()
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
 
     async def close(self) -> None:
         """Close the client that has the slot map."""
+        await self._reading.close()
         await self.refresh()
 
 
@@ -239,7 +231,7 @@ def _sentinel(url: str) -> SingleServer:
         for name in ("sentinel_username", "sentinel_password")
         if name in options
     }
-    common = {**_OPTIONS, "socket_timeout": CONNECT_SECONDS, "retry": Retry(NoBackoff(), 0)}
+    common = {**_OPTIONS, **_limits(len(addresses)), "retry": Retry(NoBackoff(), 0)}
     if options.get("ssl"):
         guard["ssl"] = True
     sentinel = Sentinel(addresses, sentinel_kwargs={**common, **guard})

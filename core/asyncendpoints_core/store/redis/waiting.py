@@ -57,11 +57,12 @@ class Doorbell:
         """
         if timeout_ms <= 0:
             return None
-        began = asyncio.get_running_loop().time()
+        time = self._caller.connection.time
+        began = time.monotonic()
         if not await self._caller.run("wait", worker.encode(), b"%d" % timeout_ms):
-            await asyncio.sleep(max(0.0, timeout_ms / 1000))
+            await time.sleep(timeout_ms / 1000)
             return None
-        left = timeout_ms / 1000 - (asyncio.get_running_loop().time() - began)
+        left = timeout_ms / 1000 - (time.monotonic() - began)
         try:
             answer = await self._listen(max(SHORTEST_SECONDS, left), then)
         except asyncio.CancelledError:
@@ -94,7 +95,7 @@ class Doorbell:
         try:
             await connection.send_packed_command([*pop, then] if then else pop)
             # redis-py's own timeout would return None, as an empty pop does.
-            async with asyncio.timeout(seconds + GRACE_SECONDS):
+            async with self._caller.connection.time.timeout(seconds + GRACE_SECONDS):
                 answer = await connection.read_response(timeout=math.inf)
                 if then:
                     answer = await _answer(connection)
@@ -192,7 +193,8 @@ class Watch:
         try:
             verb = "SSUBSCRIBE" if self.sharded else "SUBSCRIBE"
             await connection.send_command(verb, self._channel)
-            await asyncio.wait_for(connection.read_response(timeout=math.inf), GRACE_SECONDS)
+            async with caller.connection.time.timeout(GRACE_SECONDS):
+                await connection.read_response(timeout=math.inf)
             await self._set_watch_key()
         except BaseException as error:
             await connection.disconnect(nowait=True)
@@ -207,7 +209,7 @@ class Watch:
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(RENEW_SECONDS)
+            await self._caller.connection.time.sleep(RENEW_SECONDS)
             with suppress(StoreError):
                 await self._set_watch_key()
 
@@ -225,7 +227,7 @@ class Watch:
                 except (*_FAULTS, StoreError):
                     await connection.disconnect(nowait=True)
                 while not closed.is_set():
-                    await asyncio.sleep(backoff.next())
+                    await self._caller.connection.time.sleep(backoff.next())
                     try:
                         connection = await self._subscribe()
                         backoff.reset()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from asyncendpoints_core.common.group_commit import MAX_IN_FLIGHT
+from asyncendpoints_core.common.time_source import ManualClock
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.store.replies import MAX_BATCH_BYTES
 from asyncendpoints_gateway.intake import batcher as module
@@ -156,6 +157,41 @@ async def test_a_lost_reply_is_sent_again_and_then_given_up(
     error, seen = await ask(3)
     assert isinstance(error, StoreUnavailable)
     assert seen == [[1]] * 3
+
+
+async def test_a_store_that_does_not_answer_is_waited_for_once() -> None:
+    calls, clock = Calls(), ManualClock()
+    calls.errors = [StoreUnavailable("no answer in time")] * MAX_IN_FLIGHT
+    batcher: Batcher[int, int] = Batcher(calls, ignore_size, time=clock)
+    waiting = []
+    for n in range(MAX_IN_FLIGHT + 5):
+        waiting.append(batcher.request(n))
+        await calls.until(min(n + 1, MAX_IN_FLIGHT))
+    clock.advance(5_000)
+    calls.open()
+    answers = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
+    assert {type(answer) for answer in answers} == {StoreUnavailable}
+    assert len(calls.seen) == MAX_IN_FLIGHT  # neither repeated nor followed by another
+    answer = batcher.request(9)
+    await calls.until(MAX_IN_FLIGHT + 1)
+    calls.open()
+    assert await answer == 90
+
+
+async def test_the_pause_before_a_resend_is_on_the_clock() -> None:
+    calls, clock = Calls(), ManualClock()
+    calls.errors = [StoreUnavailable("lost")]
+    batcher: Batcher[int, int] = Batcher(calls, ignore_size, time=clock)
+    answer = batcher.request(1)
+    await calls.until(1)
+    calls.open()
+    while not clock.waiting:  # noqa: ASYNC110 - the batcher has no event for it
+        await asyncio.sleep(0)
+    assert len(calls.seen) == 1
+    clock.advance(module.RESEND_SECONDS[0] * 1000)
+    await calls.until(2)
+    calls.open()
+    assert await answer == 10
 
 
 async def test_an_internal_error_reaches_every_waiter_and_is_not_repeated() -> None:

@@ -21,8 +21,8 @@ from aiohttp import web
 from asyncendpoints_cli.run.endpoint_service import EndpointService
 from asyncendpoints_core import manifest
 from asyncendpoints_core.manifest import Loaded
+from asyncendpoints_core.process.logs import configure_logging
 from asyncendpoints_core.process.settings import Settings
-from asyncendpoints_core.process.telemetry import configure_logging
 from asyncendpoints_core.scaling.decide import Decision
 
 HERE = Path(__file__).resolve().parent

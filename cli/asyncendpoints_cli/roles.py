@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.process import settings
-from asyncendpoints_core.process.telemetry import configure_logging
+from asyncendpoints_core.process.logs import configure_logging, log_uncaught
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from asyncendpoints_core.process.settings import Settings
 
 
-def read_settings(options: Namespace) -> Settings:
-    """Read the settings (flag > variable > default) and configure logging; raises UsageError."""
+def read_settings(options: Namespace, *, user_code: bool = False) -> Settings:
+    """Read the settings (flag > variable > default) and configure logging; raises UsageError.
+
+    `user_code`: handlers may run in this process.
+    """
     flags = {one.name: getattr(options, one.name, None) for one in settings.all_settings()}
     found = settings.load(flags)
-    configure_logging(found.log_level, found.log_format)
+    configure_logging(found.log_level, found.log_format, user_code=user_code)
+    log_uncaught()
     return found
 
 

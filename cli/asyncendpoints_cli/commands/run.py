@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def execute(options: Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C; a second Ctrl-C exits immediately."""
-    settings = read_settings(options)
+    settings = read_settings(options, user_code=True)
     loaded = load_all(options.files)
     check(loaded, settings)
     # Imported after the checks: servers and stores are slow to import.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def execute(options: Namespace) -> int:
     """Run until SIGTERM or Ctrl-C."""
-    settings = read_settings(options)
+    settings = read_settings(options, user_code=options.check)
     loaded = load_one(settings.endpoint_file)
     require_redis(settings, "worker")
     folder = Path(options.folder) if options.folder else loaded.file.resolve().parent

@@ -19,6 +19,7 @@ from asyncendpoints_cli.run.endpoint_service import RELOAD_DRAIN_SECONDS, Endpoi
 from asyncendpoints_cli.run.watcher import Watcher
 from asyncendpoints_core.common.event_loop import run_loop
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
+from asyncendpoints_core.process.logs import configure_logging
 from asyncendpoints_gateway.server.serve import admin_server
 from asyncendpoints_worker.handlers.modules import forget
 
@@ -169,6 +170,8 @@ class Runner:
             log.warning("the changed files have faults and are not applied")
             return
         wanted = {item.endpoint.key: item for item in loaded}
+        settings = self._settings  # changed modules may configure logging differently, or no more
+        configure_logging(settings.log_level, settings.log_format, user_code=True)
         forget(self._folders())
         for service in list(self._services):
             name, item = service.name, wanted.pop(service.loaded.endpoint.key, None)

@@ -2,6 +2,7 @@
 
 import re
 
+from asyncendpoints_core.process.logs import JOB_FIELD
 from support.paths import ROOT
 
 SOURCES = ("core", "gateway", "worker", "operator", "cli", "sdk")
@@ -15,8 +16,8 @@ def names_in_code() -> set[str]:
     for folder in SOURCES:
         for file in (ROOT / folder).rglob("*.py"):
             found |= set(_IN_CODE.findall(file.read_text()))
-    packages = {f"asyncendpoints_{folder}" for folder in SOURCES}
-    return {name for name in found if name not in packages}
+    others = {f"asyncendpoints_{folder}" for folder in SOURCES} | {JOB_FIELD}
+    return found - others
 
 
 def families() -> set[str]:

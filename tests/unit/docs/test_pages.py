@@ -43,6 +43,7 @@ RUN_BY = {
         "yaml": "system/docs/test_http.py",
     },
     "docs/kubernetes.md": {"sh": PAGE_BLOCKS},
+    "docs/logging.md": {"python": "system/cli/test_logging.py"},
     "docs/operations.md": {
         "redis": "system/docs/test_local.py",
         "sh": PAGE_BLOCKS,

@@ -8,6 +8,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from asyncendpoints_core.process.logs import current_job
 from asyncendpoints_worker.handlers import signature
 from asyncendpoints_worker.handlers.context import JobContext
 from asyncendpoints_worker.handlers.results import encode
@@ -42,6 +43,7 @@ def _async_runner(function: Callable[..., Any], call: signature.Signature, limit
     arity, decode = call.arity, call.decode
 
     async def run(attempt: RunningAttempt) -> Result:
+        current_job.set(attempt.claimed.job.id)
         if arity == 0:
             value = await function()
         elif arity == 1:
@@ -85,6 +87,7 @@ class ThreadRun:
         loop: asyncio.AbstractEventLoop,
         ended: Callable[[RunningAttempt, Result | Run | None, BaseException | None], None],
     ) -> None:
+        current_job.set(attempt.claimed.job.id)
         try:
             try:
                 value = self._invoke(attempt)
@@ -108,7 +111,8 @@ class ThreadRun:
             return partial(self._await, value)
         return encode(value, self._limit)
 
-    async def _await(self, value: Awaitable[Any], _: RunningAttempt) -> Result:
+    async def _await(self, value: Awaitable[Any], attempt: RunningAttempt) -> Result:
+        current_job.set(attempt.claimed.job.id)
         return encode(await value, self._limit)
 
 

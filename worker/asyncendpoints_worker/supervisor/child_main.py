@@ -22,8 +22,8 @@ from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.common.event_loop import run_loop
 from asyncendpoints_core.common.time_source import SystemTime, TimeSource
 from asyncendpoints_core.errors import StoreUnavailable, UsageError
+from asyncendpoints_core.process.logs import configure_logging, log_uncaught
 from asyncendpoints_core.process.settings import read_url
-from asyncendpoints_core.process.telemetry import configure_logging
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_worker.engine.loop import Engine
@@ -164,7 +164,8 @@ async def _serve(control: socket.socket, status_page: RunStatusPage) -> int:
     init = await channel.receive()
     if not isinstance(init, ipc.Init):
         return 1
-    configure_logging(init.log_level, init.log_format)
+    configure_logging(init.log_level, init.log_format, user_code=True)
+    log_uncaught()
     endpoint = AsyncEndpoint.parse(init.endpoint)
     time = SystemTime()
     try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import msgspec
 
 from asyncendpoints_core.jobs.policy import Policy
-from asyncendpoints_core.process.telemetry import LogFormat
+from asyncendpoints_core.process.setting_info import LogFormat
 from asyncendpoints_worker.cpu import default_concurrency
 from asyncendpoints_worker.metrics import Snapshot
 

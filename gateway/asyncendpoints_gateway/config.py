@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asyncendpoints_core.resource.schemas import CompiledSchema, compile_schema
 from asyncendpoints_gateway.http.headers import KEPT
 
 if TYPE_CHECKING:
     from asyncendpoints_core.resource import AsyncEndpoint
+
+
+@dataclass(frozen=True, slots=True)
+class ResultConfig:
+    """What a route declares about its result: a media type without parameters, and a schema."""
+
+    media_type: str
+    schema: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +30,7 @@ class RouteConfig:
     job: str
     keep: frozenset[str]
     schema: CompiledSchema | None
+    result: ResultConfig | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,9 @@ class GatewayConfig:
                 job=route.job,
                 keep=KEPT.union(name.lower() for name in route.headers),
                 schema=None if route.schema_ is None else compile_schema(route.schema_),
+                result=None
+                if route.result is None
+                else ResultConfig(route.result.media_type, route.result.schema_),
             )
             for route in spec.routes
         )

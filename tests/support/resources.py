@@ -102,7 +102,15 @@ FULL: dict[str, Any] = {
                 "headers": ["X-Tenant"],
                 "schema": {"type": "object", "required": ["month"]},
             },
-            {"path": "/reports/{customer}/notes", "job": "add-note"},
+            {
+                "path": "/reports/{customer}/notes",
+                "job": "add-note",
+                "result": {
+                    "contentType": "application/hal+json",
+                    "schema": {"type": "object", "required": ["note"]},
+                    "check": True,
+                },
+            },
         ],
         "gateway": {
             **_POD,

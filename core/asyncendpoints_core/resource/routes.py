@@ -1,9 +1,17 @@
 """Routes: the mapping from requests to jobs."""
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from asyncendpoints_core.errors import SchemaError, TemplateError
 from asyncendpoints_core.resource.base import Items, Record, Role, invalid, pattern, unique
@@ -30,9 +38,42 @@ HEADER_NAME: Final = pattern(
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
 JobName = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=JOB_NAME)]
 HeaderName = Annotated[str, StringConstraints(max_length=100, pattern=HEADER_NAME)]
+MEDIA_TYPE: Final = pattern(
+    r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(; ?[A-Za-z0-9-]+=[A-Za-z0-9._-]+)*$",
+    "a media type, such as application/json or text/csv",
+)
+
+_JSON_TYPE: Final = re.compile(r"[^;]*[/+]json", re.IGNORECASE)
+
+
+def is_json(media_type: str) -> bool:
+    """Return whether a media type without parameters is JSON: application/json or +json."""
+    return _JSON_TYPE.fullmatch(media_type) is not None
+
+
+def media_type_of(content_type: str) -> str:
+    """Return a content type without parameters, in lower case."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def _usable(value: dict[str, Any]) -> dict[str, Any]:
+    """Reject a schema that cannot be compiled, with an error at each fault."""
+    try:
+        compile_schema(value)
+    except SchemaError as error:
+        lines: list[InitErrorDetails] = [
+            {"type": invalid(message), "loc": path, "input": None} for path, message in error.faults
+        ]
+        raise ValidationError.from_exception_data("schema", lines) from None
+    return value
+
+
 JsonSchema = Annotated[
-    dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
+    dict[str, Any],
+    Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True}),
+    AfterValidator(_usable),
 ]
+MediaType = Annotated[str, StringConstraints(max_length=255, pattern=MEDIA_TYPE)]
 
 
 def _path(text: str) -> str:
@@ -48,6 +89,39 @@ def _path(text: str) -> str:
             )
         raise invalid(f"{reserved} is reserved for the gateway; choose another first segment")
     return text
+
+
+class RouteResult(Record):
+    """The result of a route's job, as the OpenAPI description shows it."""
+
+    content_type: MediaType = Field(
+        default="application/json",
+        description="Media type of the result. Default: application/json.",
+    )
+    schema_: JsonSchema | None = Field(
+        default=None,
+        validate_default=True,
+        description="JSON Schema (Draft 2020-12) of a JSON result, with the limits of the body's. "
+        "Absent: any result of that media type.",
+    )
+    check: bool = Field(
+        default=False,
+        description="Whether a result of another media type, or one that does not match the "
+        "schema, fails the job with invalid-result, without a retry. Default: false.",
+    )
+
+    @field_validator("schema_")
+    @classmethod
+    def _of_json(cls, value: Any, info: ValidationInfo) -> Any:
+        content_type = info.data.get("content_type")
+        if value is not None and content_type and not is_json(media_type_of(content_type)):
+            raise invalid(f"is for JSON, but contentType is {content_type}")
+        return value
+
+    @property
+    def media_type(self) -> str:
+        """The content type without parameters, in lower case."""
+        return media_type_of(self.content_type)
 
 
 class Route(Record):
@@ -91,28 +165,31 @@ class Route(Record):
         "and a body that does not match is rejected with 422. A remote $ref is never fetched; "
         "patterns must not use look-around. At most 64 KiB and 32 levels. Absent: any body.",
     )
-
-    @field_validator("schema_")
-    @classmethod
-    def _usable(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
-        if value is not None:
-            try:
-                compile_schema(value)
-            except SchemaError as error:
-                lines: list[InitErrorDetails] = [
-                    {"type": invalid(message), "loc": path, "input": None}
-                    for path, message in error.faults
-                ]
-                raise ValidationError.from_exception_data("schema", lines) from None
-        return value
+    result: Annotated[RouteResult | None, Role.GATEWAY, Role.WORKER] = Field(
+        default=None,
+        description="What the job returns, for the OpenAPI description and the clients that are "
+        "generated from it. Absent: anything.",
+    )
 
 
 def check_routes(routes: tuple[Route, ...]) -> tuple[Route, ...]:
-    """Reject routes that match the same requests, with an error at each later one."""
+    """Reject routes that match the same requests, or check one job's results in different ways,
+    with an error at each later one.
+    """
     lines: list[InitErrorDetails] = [
         {"type": invalid(message), "loc": (index, "path"), "input": routes[index].path}
         for index, message in conflicts(routes)
     ]
+    first: dict[str, int] = {}
+    for index, route in enumerate(routes):
+        if route.result is None or not route.result.check:
+            continue
+        earlier = first.setdefault(route.job, index)
+        if routes[earlier].result != route.result:
+            message = (
+                f'is checked, but spec.routes[{earlier}] checks another result of job "{route.job}"'
+            )
+            lines.append({"type": invalid(message), "loc": (index, "result"), "input": None})
     if lines:
         raise ValidationError.from_exception_data("routes", lines)
     return routes

@@ -1,7 +1,8 @@
 """Parsing request bodies as strict JSON, and validating them against a route's JSON Schema.
 
-Schemas are Draft 2020-12. Remote references are never fetched, patterns match in linear time, and
-validation messages are derived from the schema, never from the submitted values.
+Schemas are Draft 2020-12, and the formats that it defines are checked. Remote references are never
+fetched, patterns match in linear time, and validation messages are derived from the schema, never
+from the submitted values.
 """
 
 import json
@@ -91,7 +92,10 @@ def compile_schema(schema: Mapping[str, Any]) -> CompiledSchema:
     plain = dict(schema)
     try:
         validator = jsonschema_rs.Draft202012Validator(
-            plain, retriever=_refuse_remote, pattern_options=jsonschema_rs.RegexOptions()
+            plain,
+            retriever=_refuse_remote,
+            pattern_options=jsonschema_rs.RegexOptions(),
+            validate_formats=True,
         )
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         raise SchemaError(_compile_faults(plain, error)) from None

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 MAX_LIMIT: Final = 500
 DEFAULT_LIMIT: Final = 50
 
-_WAIT: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
+# A JSON number that is not negative, however a client writes it.
+_WAIT: Final = re.compile(r"[0-9]{1,400}(\.[0-9]{1,400})?([eE][-+]?[0-9]{1,9})?", re.ASCII)
 _LIMIT: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
 _CURSOR: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _STATES: Final[Mapping[str, State]] = {state.value: state for state in State}

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import copy
-import re
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, unquote
 
 import msgspec
 
 from asyncendpoints_core import __version__
 from asyncendpoints_core.jobs.records import Priority
 from asyncendpoints_core.resource.path_templates import parse_template
+from asyncendpoints_core.resource.routes import is_json
+from asyncendpoints_gateway.openapi.components import hoist, unique_name
+from asyncendpoints_gateway.openapi.job_paths import job_paths
 from asyncendpoints_gateway.openapi.parts import (
+    ANY_CONTENT,
     HEADERS,
-    JOB_PATHS,
+    LINKS,
     SCHEMAS,
-    accepted,
+    header_references,
+    json_response,
     problem,
     problems,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Container
-
-    from asyncendpoints_gateway.config import GatewayConfig, RouteConfig
+    from asyncendpoints_gateway.config import GatewayConfig, ResultConfig, RouteConfig
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-_SAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
+_TAGS: Final = [
+    {"name": "routes", "description": "Requests that become jobs."},
+    {"name": "jobs", "description": "The jobs: their state, their results, and cancellation."},
+]
 
 
 def openapi_json(config: GatewayConfig, guarded: bool) -> bytes:
@@ -37,20 +40,21 @@ def openapi_json(config: GatewayConfig, guarded: bool) -> bytes:
 
 def document(config: GatewayConfig, guarded: bool = False) -> dict[str, Any]:
     """Return the OpenAPI document of an endpoint; `guarded`: requests need a bearer token."""
-    schemas = copy.deepcopy(SCHEMAS)
+    schemas = dict(SCHEMAS)
     paths: dict[str, Any] = {}
     taken: set[str] = set()
+    results: list[dict[str, Any]] = []
     for route in config.routes:
         body = _request_body(route, schemas)
+        result = _result_content(route.result, f"{route.job}.result", schemas)
+        if result not in results:
+            results.append(result)
         item = paths.setdefault(route.path, {})
         for method in route.methods:
-            operation = _unique(f"{method.lower()}_{route.job}", taken)
+            operation = unique_name(f"{method.lower()}_{route.job}", taken)
             taken.add(operation)
-            item[method.lower()] = _submission(route, operation, body)
-    paths.update(copy.deepcopy(JOB_PATHS))
-    if not config.may_list:
-        del paths["/jobs"]
-    components: dict[str, Any] = {"schemas": schemas, "headers": HEADERS}
+            item[method.lower()] = _submission(route, operation, body, result)
+    paths.update(job_paths(_any_of(results), may_list=config.may_list))
     described: dict[str, Any] = {
         "openapi": "3.1.0",
         "jsonSchemaDialect": DIALECT,
@@ -59,27 +63,45 @@ def document(config: GatewayConfig, guarded: bool = False) -> dict[str, Any]:
             "version": __version__,
             "description": "Each request is answered with 202 Accepted and becomes a job. Poll the "
             "job until its state is final, then get its result.",
+            "contact": {"name": f"The operator of {config.name}"},
+            "license": {"name": "Apache-2.0, of asyncendpoints", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": config.base or "/"}],
+        "tags": _TAGS,
         "paths": paths,
-        "components": components,
+        "components": {"schemas": schemas, "headers": HEADERS, "links": LINKS},
+        "security": [],
     }
-    if guarded:
-        components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
-        described["security"] = [{"bearer": []}]
+    if not config.may_list:
+        del schemas["JobPage"]
+    if not guarded:
+        return _without_401(described)
+    described["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+    described["security"] = [{"bearer": []}]
     return described
 
 
-def _unique(name: str, taken: Container[str]) -> str:
-    """Return `name`, with a number appended if it is taken."""
-    unique, count = name, 1
-    while unique in taken:
-        count += 1
-        unique = f"{name}_{count}"
-    return unique
+def _without_401(described: dict[str, Any]) -> dict[str, Any]:
+    """Return the document without the response that an endpoint without tokens never gives."""
+    paths = {
+        path: {key: _drop_401(part) for key, part in item.items()}
+        for path, item in described["paths"].items()
+    }
+    headers = {name: each for name, each in HEADERS.items() if name != "WWW-Authenticate"}
+    components = {**described["components"], "headers": headers}
+    return {**described, "paths": paths, "components": components}
 
 
-def _submission(route: RouteConfig, operation: str, body: dict[str, Any]) -> dict[str, Any]:
+def _drop_401(part: Any) -> Any:
+    if not isinstance(part, dict):
+        return part  # the parameters of the path
+    responses = {status: each for status, each in part["responses"].items() if status != "401"}
+    return {**part, "responses": responses}
+
+
+def _submission(
+    route: RouteConfig, operation: str, body: dict[str, Any], result: dict[str, Any]
+) -> dict[str, Any]:
     """Return the operation of one method of a route."""
     text = {"type": "string"}
     names = parse_template(route.path).names
@@ -87,6 +109,7 @@ def _submission(route: RouteConfig, operation: str, body: dict[str, Any]) -> dic
     return {
         "operationId": operation,
         "summary": f"Enqueue {route.job}",
+        "description": f"Creates a job named {route.job} from the request.",
         "tags": ["routes"],
         "parameters": [
             *({"name": each, "in": "path", "required": True, "schema": text} for each in names),
@@ -97,11 +120,12 @@ def _submission(route: RouteConfig, operation: str, body: dict[str, Any]) -> dic
         "responses": {
             "200": {
                 "description": "With Prefer: wait: the result, if the job is done in time.",
-                "content": {"*/*": {"schema": {}}},
+                "headers": header_references("ETag", "Location", "Preference-Applied"),
+                "content": result,
             },
-            "202": accepted("The job.", *_SUBMISSION_REPLIES),
+            "202": json_response("The job.", "Job", *_SUBMISSION_REPLIES, linked=True),
             "409": problem("With Prefer: wait: the job failed or was canceled."),
-            "410": problem("With Prefer: wait: the job has been removed."),
+            "410": problem("The job of this Idempotency-Key, or awaited, has been removed."),
             **problems(400, 401, 413, 415, 422, 429, 503),
         },
     }
@@ -112,7 +136,7 @@ _UNNAMED: Final = frozenset(
     | {"content-type", "authorization"}  # OpenAPI describes these elsewhere
 )
 
-_SECONDS: Final = {"type": "string", "pattern": r"^[0-9]{1,9}(\.[0-9]{1,3})?$"}
+_SECONDS: Final = r"[0-9]{1,9}(\.[0-9]{1,3})?$"
 _SUBMISSION_HEADERS: Final[list[dict[str, Any]]] = [
     {
         "name": "Idempotency-Key",
@@ -131,13 +155,13 @@ _SUBMISSION_HEADERS: Final[list[dict[str, Any]]] = [
         "name": "Job-Delay",
         "in": "header",
         "description": "Seconds to wait before the job may start.",
-        "schema": _SECONDS,
+        "schema": {"type": "string", "pattern": "^" + _SECONDS},
     },
     {
         "name": "Job-Expires",
         "in": "header",
-        "description": "Seconds after which the job fails if it has not started.",
-        "schema": _SECONDS,
+        "description": "Seconds after which the job fails if it has not started; more than 0.",
+        "schema": {"type": "string", "pattern": "^(?=.*[1-9])" + _SECONDS},
     },
     {
         "name": "Job-Priority",
@@ -156,89 +180,48 @@ _SUBMISSION_REPLIES: Final = (
 
 def _request_body(route: RouteConfig, schemas: dict[str, Any]) -> dict[str, Any]:
     if route.schema is None:
-        return {"required": False, "content": {"*/*": {"schema": {}}}}
-    name = _unique(f"{route.job}.body", schemas)
+        # One media type: with several, the code of openapi-python-client fails at run time.
+        return {
+            "description": "Any body; other media types than JSON are accepted too.",
+            "required": False,
+            "content": {"application/json": {"schema": {}}},
+        }
+    name = unique_name(f"{route.job}.body", schemas)
     reference = hoist(dict(route.schema.schema), name, schemas)
     return {"required": True, "content": {"application/json": {"schema": reference}}}
 
 
-def hoist(schema: dict[str, Any], name: str, schemas: dict[str, Any]) -> dict[str, Any]:
-    """Add `schema` and each of its `$defs` to `schemas`; return the reference to it.
-
-    A schema with a nested `$id` or an anchor is added as a whole: its references are relative to
-    these and would change their meaning.
-    """
-    schema = copy.deepcopy(schema)
-    own = schema.pop("$id", None)
-    if isinstance(own, str):
-        schema = _without(schema, own)
-    reference = {"$ref": f"#/components/schemas/{name}"}
-    if _has_id(schema):
-        schemas[name] = schema
-        return reference
-    definitions = schema.pop("$defs", {})
-    names: dict[str, str] = {}
-    for key in definitions:
-        names[key] = _unique(f"{name}.{_SAFE.sub('_', key)}", {*schemas, *names.values(), name})
-    schemas[name] = _moved(schema, name, names)
-    for key, definition in definitions.items():
-        schemas[names[key]] = _moved(definition, name, names)
-    return reference
+def _result_content(
+    result: ResultConfig | None, name: str, schemas: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the content of a route's result, by media type."""
+    if result is None:
+        return ANY_CONTENT
+    if result.schema is not None:
+        reference = hoist(dict(result.schema), unique_name(name, schemas), schemas)
+        return {result.media_type: {"schema": reference}}
+    return {result.media_type: {"schema": _schema_of(result.media_type)}}
 
 
-def _without(node: Any, own: str) -> Any:
-    """Return a schema that refers to itself as `#`, not by its own `$id`."""
-    if isinstance(node, list):
-        return [_without(child, own) for child in node]
-    if not isinstance(node, dict):
-        return node
+def _schema_of(media_type: str) -> dict[str, Any]:
+    """Return the schema of a body that has only a media type: JSON, text or binary."""
+    if is_json(media_type):
+        return {}
+    if media_type.startswith("text/"):
+        return {"type": "string"}
+    return {"type": "string", "format": "binary"}
+
+
+def _any_of(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the content of a result of any of the routes."""
+    merged: dict[str, list[Any]] = {}
+    for media_type, media in (pair for result in results for pair in result.items()):
+        alternatives = merged.setdefault(media_type, [])
+        if media["schema"] not in alternatives:
+            alternatives.append(media["schema"])
     return {
-        key: "#" + child.partition("#")[2]
-        if key == "$ref" and isinstance(child, str) and child.partition("#")[0] == own
-        else _without(child, own)
-        for key, child in node.items()
+        media_type: {
+            "schema": {} if {} in found else found[0] if len(found) == 1 else {"anyOf": found}
+        }
+        for media_type, found in merged.items()
     }
-
-
-def _has_id(node: Any) -> bool:
-    if isinstance(node, dict):
-        special = any(key in node for key in ("$id", "$anchor", "$dynamicAnchor", "$dynamicRef"))
-        return special or any(_has_id(child) for child in node.values())
-    return isinstance(node, list) and any(_has_id(child) for child in node)
-
-
-# Below these, a key that looks like a keyword is the name of a property, or plain data.
-_NAMED: Final = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs"})
-_DATA: Final = frozenset({"const", "enum", "default", "examples"})
-
-
-def _moved(node: Any, name: str, names: dict[str, str]) -> Any:
-    """Return a schema whose references point to the new locations of their targets."""
-    if isinstance(node, list):
-        return [_moved(child, name, names) for child in node]
-    if not isinstance(node, dict):
-        return node
-    moved: dict[str, Any] = {}
-    for key, child in node.items():
-        if key == "$ref" and isinstance(child, str) and child.startswith("#"):
-            moved[key] = _target(child, name, names)
-        elif key == "$schema":
-            continue  # the document names the dialect
-        elif key in _NAMED and isinstance(child, dict):
-            moved[key] = {each: _moved(below, name, names) for each, below in child.items()}
-        elif key in _DATA:
-            moved[key] = child
-        else:
-            moved[key] = _moved(child, name, names)
-    return moved
-
-
-def _target(reference: str, name: str, names: dict[str, str]) -> str:
-    here = f"#/components/schemas/{name}"
-    plain = unquote(reference)
-    for key, component in names.items():
-        old = "#/$defs/" + key.replace("~", "~0").replace("/", "~1")
-        if plain == old or plain.startswith(old + "/"):
-            rest = quote(plain[len(old) :], safe="/~")
-            return f"#/components/schemas/{component}{rest}"
-    return here + reference[1:]

@@ -7,14 +7,13 @@ from typing import Any, Final
 from asyncendpoints_core.jobs.records import Priority
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_gateway.http.problems import MEDIA_TYPE, TABLE, URN
-from asyncendpoints_gateway.http.queries import DEFAULT_LIMIT, MAX_LIMIT
 
 Data = dict[str, Any]
 
-_TEXT: Final[Data] = {"type": "string"}
+TEXT: Final[Data] = {"type": "string"}
 _COUNT: Final[Data] = {"type": "integer", "minimum": 0}
 _TIME: Final[Data] = {"type": ["string", "null"], "format": "date-time"}
-_STATES: Final = [state.value for state in State]
+STATES: Final = [state.value for state in State]
 
 
 def _record(properties: Data) -> Data:
@@ -29,8 +28,8 @@ SCHEMAS: Final[Data] = {
     "Job": _record(
         {
             "id": {"type": "string", "format": "uuid"},
-            "name": _TEXT,
-            "state": {"type": "string", "enum": _STATES},
+            "name": TEXT,
+            "state": {"type": "string", "enum": STATES},
             "attempt": {**_COUNT, "description": "0 before the first attempt, 1 during it."},
             "maxAttempts": {"type": "integer", "minimum": 1},
             "crashes": {
@@ -64,15 +63,15 @@ SCHEMAS: Final[Data] = {
         }
     ),
     "Progress": _record(
-        {"fraction": {"type": "number", "minimum": 0, "maximum": 1}, "message": _TEXT}
+        {"fraction": {"type": "number", "minimum": 0, "maximum": 1}, "message": TEXT}
     ),
-    "Error": _record({"code": _TEXT, "message": _TEXT, "retryable": {"type": "boolean"}}),
+    "Error": _record({"code": TEXT, "message": TEXT, "retryable": {"type": "boolean"}}),
     "Attempt": _record(
         {
             "number": _COUNT,
             "startedAt": _TIME,
             "endedAt": _TIME,
-            "outcome": _TEXT,
+            "outcome": TEXT,
             "error": _or_null("Error"),
         }
     ),
@@ -103,13 +102,13 @@ SCHEMAS: Final[Data] = {
         "required": ["type", "title", "status", "detail"],
         "properties": {
             "type": {"type": "string", "enum": [URN + name for name in TABLE]},
-            "title": _TEXT,
+            "title": TEXT,
             "status": {"type": "integer"},
-            "detail": _TEXT,
+            "detail": TEXT,
             "errors": {
                 "type": "array",
                 "description": "For invalid-body: each violation of the schema and its location.",
-                "items": _record({"pointer": _TEXT, "detail": _TEXT}),
+                "items": _record({"pointer": TEXT, "detail": TEXT}),
             },
             "error": {
                 **_or_null("Error"),
@@ -128,8 +127,9 @@ HEADERS: Final[Data] = {
         "description": "Estimated seconds until the job is done or its state changes.",
         "schema": {"type": "integer", "minimum": 1, "maximum": 3600},
     },
-    "ETag": {"description": "The job's version.", "schema": _TEXT},
-    "Preference-Applied": {"description": "wait=N, when the request waited.", "schema": _TEXT},
+    "ETag": {"description": "The job's version.", "schema": TEXT},
+    "Preference-Applied": {"description": "wait=N, when the request waited.", "schema": TEXT},
+    "WWW-Authenticate": {"description": "The scheme: Bearer.", "schema": TEXT},
     "Idempotent-Replayed": {
         "description": "true when an earlier request created the job.",
         "schema": {"type": "string", "enum": ["true"]},
@@ -137,10 +137,31 @@ HEADERS: Final[Data] = {
 }
 
 
-def problem(description: str) -> Data:
+LINKS: Final[Data] = {
+    name: {"operationId": name, "parameters": {"id": "$response.body#/id"}}
+    for name in ("getJob", "getResult", "cancelJob", "retryJob")
+}
+
+ANY_CONTENT: Final[Data] = {
+    "application/json": {"schema": {}},
+    "text/plain": {"schema": TEXT},
+    "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+}
+"""A result that the route does not describe. Other media types are possible too."""
+
+
+def problem(description: str, *headers: str) -> Data:
     """Return a response with problem details."""
     schema = {"$ref": "#/components/schemas/Problem"}
-    return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
+    response: Data = {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
+    return {**response, "headers": header_references(*headers)} if headers else response
+
+
+_PROBLEM_HEADERS: Final = {
+    401: ("WWW-Authenticate",),
+    429: ("Retry-After",),
+    503: ("Retry-After",),
+}
 
 
 def problems(*statuses: int) -> dict[str, Data]:
@@ -149,157 +170,25 @@ def problems(*statuses: int) -> dict[str, Data]:
         str(status): problem(
             " / ".join(
                 f"{name}: {kind.title}" for name, kind in TABLE.items() if kind.status == status
-            )
+            ),
+            *_PROBLEM_HEADERS.get(status, ()),
         )
         for status in statuses
     }
 
 
-def _json(description: str, schema: str, *headers: str) -> Data:
-    return {
+def json_response(description: str, schema: str, *headers: str, linked: bool = False) -> Data:
+    """Return a JSON response; `linked`: it is a job, whose id other operations take."""
+    response: Data = {
         "description": description,
-        "headers": {each: {"$ref": f"#/components/headers/{each}"} for each in headers},
+        "headers": header_references(*headers),
         "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
     }
+    if linked:
+        response["links"] = {name: {"$ref": f"#/components/links/{name}"} for name in LINKS}
+    return response
 
 
-def accepted(description: str, *headers: str) -> Data:
-    """Return the response 202 with a job and `headers`."""
-    return _json(description, "Job", *headers)
-
-
-_ID: Final[Data] = {
-    "name": "id",
-    "in": "path",
-    "required": True,
-    "schema": {"type": "string", "format": "uuid"},
-}
-_IF_NONE_MATCH: Final[Data] = {"name": "If-None-Match", "in": "header", "schema": _TEXT}
-_MISSING: Final = (401, 404, 410, 503)
-
-
-def _query(name: str, schema: Data, description: str) -> Data:
-    return {"name": name, "in": "query", "schema": schema, "description": description}
-
-
-_NOT_MODIFIED: Final = {"description": "The client has the current version."}
-
-JOB_PATHS: Final[Data] = {
-    "/jobs": {
-        "get": {
-            "operationId": "listJobs",
-            "summary": "List jobs",
-            "description": "Newest first within each state. Without `state`: running, then "
-            "waiting, then final jobs.",
-            "tags": ["jobs"],
-            "parameters": [
-                _query("state", {"type": "string", "enum": _STATES}, "Only jobs in this state."),
-                _query(
-                    "limit",
-                    {
-                        "type": "integer",
-                        "minimum": 1,
-                        "maximum": MAX_LIMIT,
-                        "default": DEFAULT_LIMIT,
-                    },
-                    "Maximum number of jobs on a page.",
-                ),
-                _query(
-                    "cursor",
-                    {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
-                    "The nextCursor of the previous page.",
-                ),
-            ],
-            "responses": {
-                "200": _json("A page of jobs.", "JobPage"),
-                **problems(400, 401, 403, 503),
-            },
-        }
-    },
-    "/jobs/{id}": {
-        "parameters": [_ID],
-        "get": {
-            "operationId": "getJob",
-            "summary": "Get a job",
-            "description": "Returns the job as JSON. With `wait`, waits for a change (long poll). "
-            "With `Accept: text/event-stream`, streams an event named `job` for every change until "
-            "the job is final; its data is the job.",
-            "tags": ["jobs"],
-            "parameters": [
-                _query(
-                    "wait",
-                    {"type": "number", "minimum": 0},
-                    "Seconds to wait for a change, at most 60.",
-                ),
-                _IF_NONE_MATCH,
-                {"name": "Last-Event-ID", "in": "header", "schema": _TEXT},
-            ],
-            "responses": {
-                "200": {
-                    **_json("The job.", "Job", "ETag", "Retry-After"),
-                    "content": {
-                        "application/json": {"schema": {"$ref": "#/components/schemas/Job"}},
-                        "text/event-stream": {"schema": _TEXT},
-                    },
-                },
-                "204": {"description": "The job is final and Last-Event-ID is its last event."},
-                "304": _NOT_MODIFIED,
-                **problems(400, *_MISSING),
-            },
-        },
-        "delete": {
-            "operationId": "cancelJob",
-            "summary": "Cancel a job or remove a final one",
-            "tags": ["jobs"],
-            "parameters": [
-                _query(
-                    "purge",
-                    {"type": "boolean", "default": False},
-                    "Remove a final job instead of canceling.",
-                )
-            ],
-            "responses": {
-                "200": _json("The job was waiting and is now canceled.", "Job"),
-                "202": _json(
-                    "The job is running; cancellation was requested.", "Job", "Retry-After"
-                ),
-                "204": {"description": "The job was removed."},
-                "409": problem("The job is final; or, with purge, it is not final."),
-                **problems(400, *_MISSING),
-            },
-        },
-    },
-    "/jobs/{id}/result": {
-        "parameters": [_ID],
-        "get": {
-            "operationId": "getResult",
-            "summary": "Get a job's result",
-            "tags": ["jobs"],
-            "parameters": [_IF_NONE_MATCH],
-            "responses": {
-                "200": {
-                    "description": "The handler's result, with its content type.",
-                    "headers": {"ETag": {"$ref": "#/components/headers/ETag"}},
-                    "content": {"*/*": {"schema": {}}},
-                },
-                "202": _json("The job is not done yet.", "Job", "Retry-After"),
-                "304": _NOT_MODIFIED,
-                "409": problem("The job failed or was canceled; see `error`."),
-                **problems(400, *_MISSING),
-            },
-        },
-    },
-    "/jobs/{id}/retry": {
-        "parameters": [_ID],
-        "post": {
-            "operationId": "retryJob",
-            "summary": "Queue a failed or canceled job again",
-            "tags": ["jobs"],
-            "responses": {
-                "202": accepted("The job is queued again.", "Location", "Retry-After"),
-                "409": problem("The job is neither failed nor canceled."),
-                **problems(400, *_MISSING, 429),
-            },
-        },
-    },
-}
+def header_references(*names: str) -> Data:
+    """Return the headers of a response, which are described in the components."""
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}

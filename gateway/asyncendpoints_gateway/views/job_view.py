@@ -12,7 +12,7 @@ from asyncendpoints_core.jobs.records import Priority
 from asyncendpoints_core.jobs.states import State
 
 if TYPE_CHECKING:
-    from asyncendpoints_core.jobs.records import Attempt, Job, JobError
+    from asyncendpoints_core.jobs.records import Attempt, Job, JobError, Progress
 
 _PRIORITIES = tuple(priority.name.lower() for priority in sorted(Priority))
 _STATES = {state: state.value for state in State}
@@ -113,7 +113,7 @@ def view(job: Job, here: str) -> JobView:
         job.max_attempts,
         job.crashes,
         _PRIORITIES[job.priority],
-        None if progress is None else ProgressView(progress.fraction, progress.message),
+        None if progress is None else _progress(job.state, progress),
         error_view(job.error),
         [_attempt(attempt) for attempt in job.attempts] if job.attempts else [],
         created,
@@ -125,6 +125,12 @@ def view(job: Job, here: str) -> JobView:
         timestamp(job.cancel_requested_ms),
         Links(here, f"{here}/result", here, f"{here}/retry"),
     )
+
+
+def _progress(state: State, progress: Progress) -> ProgressView:
+    """Return progress as clients see it: what is completed is done, whatever was last reported."""
+    done = state is State.COMPLETED
+    return ProgressView(1.0 if done else progress.fraction, progress.message)
 
 
 def error_view(error: JobError | None) -> ErrorView | None:

@@ -74,7 +74,7 @@ def test_a_csv_file_becomes_a_report(reports: str) -> None:
     assert answer.status == 202
     job = final(reports + answer.headers["Location"])
     assert job["state"] == "Completed", job
-    assert job["progress"] == {"fraction": 0.95, "message": "writing"}
+    assert job["progress"] == {"fraction": 1, "message": "writing"}
     page = ask(reports + job["links"]["result"])
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
     text = page.body.decode()

@@ -89,6 +89,24 @@ async def test_the_container_gets_the_request_and_what_is_known_of_the_job() -> 
         assert "upgrade" not in headers["connection"]
 
 
+async def test_a_result_that_does_not_fit_its_route_fails_without_a_retry() -> None:
+    schema = {"type": "object", "required": ["ok"], "properties": {"ok": {"type": "boolean"}}}
+    routes = [{"path": "/work", "job": "any", "result": {"schema": schema, "check": True}}]
+    async with rig(routes=routes) as one:
+        assert (await one.run()).state is State.COMPLETED
+        one.container.answers["/bad"] = [web.json_response({"ok": "yes"})]
+        one.container.answers["/text"] = [web.Response(text="fine")]
+        for path, message in (
+            ("/bad", "the result does not match the route's schema: #/ok must be of type boolean"),
+            ("/text", "the result is text/plain, but the route declares application/json"),
+        ):
+            job = await one.run(path)
+            assert (job.state, job.attempt) == (State.FAILED, 1)
+            assert job.error is not None
+            assert (job.error.code, job.error.message) == ("invalid-result", message)
+        assert len(one.container.seen) == 3
+
+
 async def test_a_success_is_the_result_with_its_content_type() -> None:
     async with rig() as one:
         disposition = {"Content-Disposition": 'attachment; filename="r.csv"'}

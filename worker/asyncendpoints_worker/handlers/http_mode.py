@@ -18,10 +18,11 @@ from asyncendpoints_core.common.time_source import rfc3339
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import ErrorCode, JobError, Result
 from asyncendpoints_worker.handlers.attempt import AttemptFailed, ConnectionLost, NotDelivered
+from asyncendpoints_worker.handlers.result_check import NO_CHECKS, ResultCheck
 from asyncendpoints_worker.handlers.results import BYTES, NULL, InvalidResult
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.records import ClaimedJob
@@ -43,9 +44,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class HttpTarget:
-    """Sends jobs of every name to `url`; results have at most `limit` bytes."""
+    """Sends jobs of every name to `url`; results have at most `limit` bytes and pass `checks`."""
 
-    def __init__(self, url: str, limit: int, time: TimeSource) -> None:
+    def __init__(
+        self, url: str, limit: int, time: TimeSource, checks: Mapping[str, ResultCheck] = NO_CHECKS
+    ) -> None:
         """Prepare for the container at `url`, which need not be running yet."""
         parts = urlsplit(url)
         self._url = url
@@ -53,6 +56,7 @@ class HttpTarget:
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._limit = limit
         self._time = time
+        self._checks = checks
         self._up = False
         self._session: aiohttp.ClientSession | None = None
         self.runners: dict[str, Run | ThreadRun] = {}
@@ -102,7 +106,7 @@ class HttpTarget:
                 allow_redirects=False,
             ) as response:
                 _check(response, self._time.now_ms())
-                return await self._read(response)
+                result = await self._read(response)
         except aiohttp.ClientConnectorError as error:
             self._up = False
             if error.errno in (errno.ECONNREFUSED, errno.ECONNRESET, None):
@@ -113,6 +117,8 @@ class HttpTarget:
             raise NotDelivered from error
         except (aiohttp.ClientError, OSError) as error:
             raise ConnectionLost(_connection_error(error)) from error
+        check = self._checks.get(attempt.claimed.job.name)
+        return result if check is None else check.check(result)
 
     async def _read(self, response: aiohttp.ClientResponse) -> Result:
         if response.status == 204:

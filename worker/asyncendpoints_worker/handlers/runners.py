@@ -14,32 +14,45 @@ from asyncendpoints_worker.handlers.context import JobContext
 from asyncendpoints_worker.handlers.results import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from asyncendpoints_core.jobs.records import Result
     from asyncendpoints_worker.handlers.attempt import Run, RunningAttempt
     from asyncendpoints_worker.handlers.registry import Registry
+    from asyncendpoints_worker.handlers.result_check import ResultCheck
     from asyncendpoints_worker.handlers.threads import Threads
+
+    Encode = Callable[[Any], Result]
 
 log = logging.getLogger("asyncendpoints.worker")
 
 
-def runners(registry: Registry, limit: int, threads: Threads) -> dict[str, Run | ThreadRun]:
-    """Return what runs each handler, whose results have at most `limit` bytes.
+def runners(
+    registry: Registry, limit: int, threads: Threads, checks: Mapping[str, ResultCheck]
+) -> dict[str, Run | ThreadRun]:
+    """Return what runs each handler, whose results have at most `limit` bytes and pass `checks`.
 
     Raises UsageError for a signature that cannot be called.
     """
     found: dict[str, Run | ThreadRun] = {}
     for name, declared in registry.handlers.items():
         call = signature.read(declared)
+        encoded = _encoder(limit, checks.get(name))
         if call.is_async:
-            found[name] = _async_runner(declared.function, call, limit)
+            found[name] = _async_runner(declared.function, call, encoded)
         else:
-            found[name] = ThreadRun(declared.function, call, limit, threads)
+            found[name] = ThreadRun(declared.function, call, encoded, threads)
     return found
 
 
-def _async_runner(function: Callable[..., Any], call: signature.Signature, limit: int) -> Run:
+def _encoder(limit: int, check: ResultCheck | None) -> Encode:
+    """Return the function that encodes a handler's results."""
+    if check is None:
+        return partial(encode, limit=limit)
+    return lambda value: check.check(encode(value, limit))
+
+
+def _async_runner(function: Callable[..., Any], call: signature.Signature, encoded: Encode) -> Run:
     arity, decode = call.arity, call.decode
 
     async def run(attempt: RunningAttempt) -> Result:
@@ -50,7 +63,7 @@ def _async_runner(function: Callable[..., Any], call: signature.Signature, limit
             value = await function(decode(attempt.claimed.request))
         else:
             value = await function(decode(attempt.claimed.request), JobContext(attempt))
-        return encode(value, limit)
+        return encoded(value)
 
     return run
 
@@ -61,12 +74,16 @@ class ThreadRun:
     """
 
     def __init__(
-        self, function: Callable[..., Any], call: signature.Signature, limit: int, threads: Threads
+        self,
+        function: Callable[..., Any],
+        call: signature.Signature,
+        encoded: Encode,
+        threads: Threads,
     ) -> None:
-        """Run `function` as `call` says; results have at most `limit` bytes."""
+        """Run `function` as `call` says; `encoded` makes its results what is stored."""
         self._function = function
         self._call = call
-        self._limit = limit
+        self._encoded = encoded
         self._threads = threads
 
     def start(
@@ -109,11 +126,11 @@ class ThreadRun:
             value = self._function(*arguments)
         if inspect.isawaitable(value):
             return partial(self._await, value)
-        return encode(value, self._limit)
+        return self._encoded(value)
 
     async def _await(self, value: Awaitable[Any], attempt: RunningAttempt) -> Result:
         current_job.set(attempt.claimed.job.id)
-        return encode(await value, self._limit)
+        return self._encoded(await value)
 
 
 async def call_hook(function: Any, threads: Threads) -> None:

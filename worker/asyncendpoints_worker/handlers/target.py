@@ -10,11 +10,12 @@ from asyncendpoints_core.common.time_source import SystemTime, TimeSource
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_worker.handlers.http_mode import HttpTarget
 from asyncendpoints_worker.handlers.modules import load, startup_error
+from asyncendpoints_worker.handlers.result_check import NO_CHECKS, ResultCheck, result_checks
 from asyncendpoints_worker.handlers.runners import ThreadRun, call_hook, runners
 from asyncendpoints_worker.handlers.threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from asyncendpoints_core.resource import AsyncEndpoint
@@ -44,11 +45,13 @@ class Target(Protocol):
 class PythonTarget:
     """Runs the functions of a registry."""
 
-    def __init__(self, registry: Registry, limit: int) -> None:
+    def __init__(
+        self, registry: Registry, limit: int, checks: Mapping[str, ResultCheck] = NO_CHECKS
+    ) -> None:
         """Read every signature; UsageError for one that cannot be called."""
         self._registry = registry
         self._threads = Threads("handler")
-        self.runners = runners(registry, limit, self._threads)
+        self.runners = runners(registry, limit, self._threads, checks)
         self.fallback: Run | None = None  # a job without a handler is left to other workers
         self.gate: Callable[[], Awaitable[None]] | None = None
         self.names = tuple(sorted(self.runners))
@@ -84,11 +87,12 @@ def target_of(
     `http_target` (a URL) the container of the HTTP mode. Raises UsageError.
     """
     worker = endpoint.spec.worker
+    checks = result_checks(endpoint.spec.routes)
     if worker.http is not None and registry is None:
         url = http_target or f"http://127.0.0.1:{worker.http.port}{worker.http.path}"
-        return HttpTarget(url, worker.max_result_bytes, time or SystemTime())
+        return HttpTarget(url, worker.max_result_bytes, time or SystemTime(), checks)
     if registry is None:
         registry = load([worker.handlers] if worker.handlers else [], folders)
     if not registry.handlers:
         raise UsageError(f"worker.handlers: {worker.handlers} declares no @handler")
-    return PythonTarget(registry, worker.max_result_bytes)
+    return PythonTarget(registry, worker.max_result_bytes, checks)

@@ -418,6 +418,25 @@ INVALID: list[tuple[str, Any, str, str]] = [
     ("routes.0.schema", {"type": "strin"}, "routes.0.schema.type", "must be array"),
     ("routes.0.schema", True, "routes.0.schema", "valid dictionary"),
     ("routes.0.query", {}, "routes.0.query", "not permitted"),
+    ("routes.0.result", {"contentType": "*/*"}, "routes.0.result.contentType", "match pattern"),
+    ("routes.0.result", {"contentType": "csv"}, "routes.0.result.contentType", "match pattern"),
+    ("routes.0.result", {"schema": {"type": "x"}}, "routes.0.result.schema.type", "must be array"),
+    (
+        "routes.0.result",
+        {"schema": {}, "contentType": "text/csv; charset=utf-8"},
+        "routes.0.result.schema",
+        "is for JSON, but contentType is text/csv; charset=utf-8",
+    ),
+    (
+        "routes",
+        [
+            {"path": "/a", "job": "x", "result": {"check": True}},
+            {"path": "/b", "job": "x", "result": {"contentType": "text/csv"}},
+            {"path": "/c", "job": "x", "result": {"contentType": "text/csv", "check": True}},
+        ],
+        "routes.2.result",
+        'is checked, but spec.routes[0] checks another result of job "x"',
+    ),
 ]
 
 

@@ -256,6 +256,35 @@ def test_each_keyword_says_what_it_wants(instance: Any, pointer: str, detail: st
     assert errors[0][1] in detail.split("|")
 
 
+@pytest.mark.parametrize(
+    ("format_", "good", "bad"),
+    [
+        ("date-time", "2026-01-02T03:04:05Z", "2026-01-02 03:04"),
+        ("date", "2026-01-02", "2026-02-30"),
+        ("time", "03:04:05Z", "25:00:00Z"),
+        ("duration", "P1DT2H", "1 day"),
+        ("email", "a@example.com", "a"),
+        ("hostname", "example.com", "-a"),
+        ("ipv4", "10.0.0.1", "10.0.0.256"),
+        ("ipv6", "::1", ":::1"),
+        ("uuid", "01890a5d-ac96-774b-bcce-b302099a8057", "01890a5d"),
+        ("uri", "https://example.com/a", "a b"),
+        ("json-pointer", "/a/0", "a"),
+        ("regex", "a+", "("),
+    ],
+)
+def test_formats_are_checked(format_: str, good: str, bad: str) -> None:
+    compiled = compile_schema(
+        {
+            "properties": {"a": {"$ref": "#/$defs/F"}},
+            "$defs": {"F": {"type": "string", "format": format_}},
+        }
+    )
+    assert validate(compiled, {"a": good}) == []
+    assert validate(compiled, {"a": bad}) == [("#/a", f"must be a valid {format_}")]
+    assert validate(compile_schema({"format": "int64"}), bad) == []
+
+
 def test_details_repeat_no_value_of_the_body() -> None:
     compiled = compile_schema(SCHEMA)
     secret = "SECRET"

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,14 @@ def test_a_query_is_decoded() -> None:
     assert queries.parse("state=Que%75ed&x=a+b&y&x=2") == {"state": "Queued", "x": "2", "y": ""}
     assert queries.wait_seconds({"wait": "99999"}) == 60
     assert queries.wait_seconds({"wait": "0.5"}) == 0.5
+    # Every number of the OpenAPI description, as clients write it.
+    assert queries.wait_seconds({"wait": "1e-07"}) == 1e-07
+    assert queries.wait_seconds({"wait": "1E+3"}) == 60
+    assert queries.wait_seconds({"wait": "12345678901.5"}) == 60
+    assert queries.wait_seconds({"wait": "1e999999"}) == 60
+    for wrong in ("-1", "nan", "inf", "1e", ".5", "1_0", " 1", "٣"):
+        with pytest.raises(Problem):
+            queries.wait_seconds({"wait": wrong})
     assert queries.listing({}) == (None, 50, None)
     assert queries.listing({"state": "Failed", "limit": "007", "cursor": "a-_Z"}) == (
         State.FAILED,

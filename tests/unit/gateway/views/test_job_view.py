@@ -65,6 +65,13 @@ def test_the_json_of_a_new_job(job: Job, base: str) -> None:
     }
 
 
+def test_the_progress_of_a_completed_job_is_1() -> None:
+    for state, fraction in ((State.COMPLETED, 1), (State.FAILED, 0.8), (State.CANCELED, 0.8)):
+        job = jobs.job(state=state, progress=Progress(0.8, "nearly"))
+        shown = json.loads(job_view.encode_job(job, f"/jobs/{ids.text(job.id)}"))
+        assert shown["progress"] == {"fraction": fraction, "message": "nearly"}
+
+
 def test_a_job_with_everything() -> None:
     error = JobError("handler-error", 'a "quoted" message', retryable=True)
     job = jobs.job(

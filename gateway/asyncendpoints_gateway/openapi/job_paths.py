@@ -1,0 +1,169 @@
+"""The operations on jobs in the OpenAPI document, which are the same for every endpoint."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from asyncendpoints_gateway.http.headers import MAX_WAIT_SECONDS
+from asyncendpoints_gateway.http.queries import DEFAULT_LIMIT, MAX_LIMIT
+from asyncendpoints_gateway.openapi.parts import (
+    STATES,
+    TEXT,
+    header_references,
+    json_response,
+    problem,
+    problems,
+)
+
+Data = dict[str, Any]
+
+_ID: Final[Data] = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "description": "The job's id, from the response that created it.",
+    "schema": {"type": "string", "format": "uuid"},
+}
+_IF_NONE_MATCH: Final[Data] = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "The ETag of an earlier response: 304 if the job has not changed.",
+    "schema": TEXT,
+}
+_MISSING: Final = (401, 404, 410, 503)
+
+
+def _query(name: str, schema: Data, description: str) -> Data:
+    return {"name": name, "in": "query", "schema": schema, "description": description}
+
+
+_NOT_MODIFIED: Final = {"description": "The client has the current version."}
+
+
+def job_paths(result: Data, *, may_list: bool) -> Data:
+    """Return the paths below /jobs. `result`: the content of a job's result, by media type."""
+    return {
+        **({"/jobs": {"get": _LIST}} if may_list else {}),
+        "/jobs/{id}": {"parameters": [_ID], "get": _GET, "delete": _CANCEL},
+        "/jobs/{id}/result": {"parameters": [_ID], "get": _result(result)},
+        "/jobs/{id}/retry": {"parameters": [_ID], "post": _RETRY},
+    }
+
+
+_LIST: Final[Data] = {
+    "operationId": "listJobs",
+    "summary": "List jobs",
+    "description": "Newest first within each state. Without `state`: running, then waiting, then "
+    "final jobs.",
+    "tags": ["jobs"],
+    "parameters": [
+        _query("state", {"type": "string", "enum": STATES}, "Only jobs in this state."),
+        _query(
+            "limit",
+            {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+            "Maximum number of jobs on a page.",
+        ),
+        _query(
+            "cursor",
+            {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
+            "The nextCursor of the previous page.",
+        ),
+    ],
+    "responses": {
+        "200": json_response("A page of jobs.", "JobPage"),
+        **problems(400, 401, 503),
+    },
+}
+
+_GET: Final[Data] = {
+    "operationId": "getJob",
+    "summary": "Get a job",
+    "description": "Returns the job as JSON. With `wait`, waits for a change (long poll). With "
+    "`Accept: text/event-stream`, streams an event named `job` for every change until the job is "
+    "final; its data is the job.",
+    "tags": ["jobs"],
+    "parameters": [
+        _query(
+            "wait",
+            {"type": "number", "minimum": 0},
+            f"Seconds to wait for a change; more than {MAX_WAIT_SECONDS} are as "
+            f"{MAX_WAIT_SECONDS}.",
+        ),
+        _IF_NONE_MATCH,
+        {
+            "name": "Last-Event-ID",
+            "in": "header",
+            "description": "The id of the last event of an earlier stream.",
+            "schema": TEXT,
+        },
+    ],
+    "responses": {
+        "200": {
+            **json_response("The job.", "Job", "ETag", "Retry-After"),
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/Job"}},
+                "text/event-stream": {"schema": TEXT},
+            },
+        },
+        "204": {"description": "The job is final and Last-Event-ID is its last event."},
+        "304": _NOT_MODIFIED,
+        **problems(400, *_MISSING),
+    },
+}
+
+_CANCEL: Final[Data] = {
+    "operationId": "cancelJob",
+    "summary": "Cancel a job or remove a final one",
+    "description": "A waiting job is canceled at once; a running one is requested to end. With "
+    "`purge`, removes a final job and its result instead.",
+    "tags": ["jobs"],
+    "parameters": [
+        _query(
+            "purge",
+            {"type": "boolean", "default": False},
+            "Remove a final job instead of canceling.",
+        )
+    ],
+    "responses": {
+        "200": json_response("The job was waiting and is now canceled.", "Job"),
+        "202": json_response(
+            "The job is running; cancellation was requested.", "Job", "Retry-After"
+        ),
+        "204": {"description": "The job was removed."},
+        "409": problem("The job is final; or, with purge, it is not final."),
+        **problems(400, *_MISSING),
+    },
+}
+
+_RETRY: Final[Data] = {
+    "operationId": "retryJob",
+    "summary": "Queue a failed or canceled job again",
+    "description": "The job keeps its id; its attempts and crashes are counted anew.",
+    "tags": ["jobs"],
+    "responses": {
+        "202": json_response("The job is queued again.", "Job", "Location", "Retry-After"),
+        "409": problem("The job is neither failed nor canceled."),
+        **problems(400, *_MISSING, 429),
+    },
+}
+
+
+def _result(content: Data) -> Data:
+    return {
+        "operationId": "getResult",
+        "summary": "Get a job's result",
+        "description": "Returns what the handler returned, once the job is Completed.",
+        "tags": ["jobs"],
+        "parameters": [_IF_NONE_MATCH],
+        "responses": {
+            "200": {
+                "description": "The handler's result, with its content type.",
+                "headers": header_references("ETag"),
+                "content": content,
+            },
+            "202": json_response("The job is not done yet.", "Job", "Retry-After"),
+            "304": _NOT_MODIFIED,
+            "409": problem("The job failed or was canceled; see `error`."),
+            **problems(400, *_MISSING),
+        },
+    }

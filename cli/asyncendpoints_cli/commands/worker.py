@@ -5,21 +5,26 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from asyncendpoints_cli.errors import MISUSED, report
 from asyncendpoints_cli.files import load_one
 from asyncendpoints_cli.roles import read_settings, require_redis
 from asyncendpoints_cli.run.handlers import load_handlers
+from asyncendpoints_core.common.event_loop import run_loop
+from asyncendpoints_core.errors import UsageError
 from asyncendpoints_worker.supervisor.supervisor import run_supervisor
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable
 
+    from asyncendpoints_core.resource import AsyncEndpoint
     from asyncendpoints_worker.metrics import Snapshot
 
 
@@ -32,10 +37,26 @@ def execute(options: Namespace) -> int:
     if options.death_pipe is not None:
         _drain_at_end_of(options.death_pipe)
     if options.check:
-        load_handlers(loaded.endpoint, folder)
-        return 0
+        return _check(loaded.endpoint, folder)
     publish = _write_to(Path(options.metrics_file)) if options.metrics_file else None
     return run_supervisor(loaded.endpoint, settings, folders=[folder], publish_metrics=publish)
+
+
+def _check(endpoint: AsyncEndpoint, folder: Path) -> int:
+    """Import the handlers as a worker does: inside a running event loop."""
+
+    async def load() -> None:
+        load_handlers(endpoint, folder)
+
+    try:
+        run_loop(load())
+    except UsageError as error:
+        status = report(error, MISUSED)
+    else:
+        status = 0
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # threads that the module has started must not keep the check from ending
 
 
 def _drain_at_end_of(descriptor: int) -> None:

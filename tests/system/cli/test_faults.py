@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import ENDPOINT, once, write_endpoint
+from support.cli import ENDPOINT, Command, once, write_endpoint
 from support.ports import free_port
 
 GOOD = """\
@@ -96,6 +96,28 @@ def test_handlers_that_cannot_be_used(tmp_path: Path, code: str, said: str) -> N
     status, line = fault("run", write_endpoint(tmp_path, code), *FREE)
     assert (status, line.count("\n")) == (2, 0)
     assert said in line
+
+
+AT_IMPORT = "import asyncio, threading\n" + GOOD
+
+
+def test_an_import_fails_at_the_start_or_never(tmp_path: Path, redis_url: str) -> None:
+    """The check of `run` and worker processes import alike: inside a running event loop."""
+    file = write_endpoint(tmp_path, AT_IMPORT + "asyncio.run(asyncio.sleep(0))\n")
+    for where in ((), ("--redis", redis_url)):
+        status, line = fault("run", file, *FREE, *where)
+        assert status == 2
+        assert line.startswith("asyncendpoints: worker.handlers: cannot import jobs: RuntimeError:")
+        assert line.endswith(f"({file.with_name('jobs.py')}:6)")
+
+
+def test_an_import_that_starts_a_thread_does_not_stop_the_start(
+    tmp_path: Path, redis_url: str
+) -> None:
+    code = AT_IMPORT + "threading.Thread(target=threading.Event().wait).start()\n"
+    file = write_endpoint(tmp_path, code + "asyncio.get_running_loop()\n")
+    with Command("run", file, *FREE, "--redis", redis_url) as run:
+        run.ready()
 
 
 def test_handlers_that_cannot_be_used_by_worker_processes(tmp_path: Path, redis_url: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import sysconfig
 import time
 import traceback
 from dataclasses import dataclass
@@ -60,7 +61,9 @@ def _import(name: str, folders: tuple[Path, ...]) -> list[Declaration]:
         module = importlib.import_module(name)
     except UsageError as error:
         raise UsageError(f"worker.handlers: {name}: {error}{_location(error)}") from error
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise UsageError(
             f"worker.handlers: cannot import {name}: {_describe(error)}{_location(error)}"
         ) from error
@@ -108,11 +111,16 @@ def _location(error: BaseException) -> str:
     """Return ` (file:line)` of the user's line that raised, or nothing."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({error.filename}:{error.lineno})"
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if "importlib" not in frame.filename and not frame.filename.startswith(
-            str(Path(__file__).parent)
-        ):
-            return f" ({frame.filename}:{frame.lineno})"
+    frames = [
+        frame
+        for frame in reversed(traceback.extract_tb(error.__traceback__))
+        if "importlib" not in frame.filename
+        and not frame.filename.startswith(str(Path(__file__).parent))
+    ]
+    libraries = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
+    own = [frame for frame in frames if not frame.filename.startswith(libraries)]
+    for frame in own or frames:
+        return f" ({frame.filename}:{frame.lineno})"
     return ""
 
 

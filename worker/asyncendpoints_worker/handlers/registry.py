@@ -10,6 +10,7 @@ import inspect
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -68,7 +69,7 @@ def handler(name: str) -> Callable[[F], F]:
         raise UsageError('write @handler("name"): the name of the job is missing')
 
     def declare(function: F) -> F:
-        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        if _is_generator(function):
             raise UsageError(
                 f'handler "{name}" is a generator: return the whole result instead of yielding it'
             )
@@ -78,14 +79,32 @@ def handler(name: str) -> Callable[[F], F]:
     return declare
 
 
+def _is_generator(function: AnyFunction) -> bool:
+    """Return whether calling it would run none of its code."""
+    while isinstance(function, partial):
+        function = function.func
+    call = function if inspect.isroutine(function) else getattr(function, "__call__", None)  # noqa: B004
+    return inspect.isasyncgenfunction(call) or inspect.isgeneratorfunction(call)
+
+
+def _refuse_generator(decorator: str, function: AnyFunction) -> None:
+    if _is_generator(function):
+        raise UsageError(
+            f"@{decorator} {getattr(function, '__name__', function)} is a generator: write an "
+            "@on_startup and an @on_shutdown function"
+        )
+
+
 def on_startup(function: F) -> F:
     """Run the function, plain or async and without arguments, once per process before its jobs."""
+    _refuse_generator("on_startup", function)
     _declare(STARTUP, "", function)
     return function
 
 
 def on_shutdown(function: F) -> F:
     """Run the function, plain or async and without arguments, once per process after its jobs."""
+    _refuse_generator("on_shutdown", function)
     _declare(SHUTDOWN, "", function)
     return function
 

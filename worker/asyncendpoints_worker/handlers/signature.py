@@ -1,43 +1,32 @@
-"""How a handler is called: how many arguments it takes and how its body is decoded.
+"""How a handler is called: how many arguments it takes, and whether it is async.
 
-Determined once at start. Error messages about a body name its fields and never show a value.
+Determined once at start: what cannot be called is refused with the reason.
 """
 
 from __future__ import annotations
 
 import inspect
-import types
 import typing
-from collections.abc import Callable
 from dataclasses import dataclass
-from email.message import Message
+from functools import partial
+from types import MethodType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
-from asyncendpoints_core.errors import PermanentError, UsageError
-from asyncendpoints_core.jobs.records import ErrorCode
+from asyncendpoints_core.errors import UsageError
+from asyncendpoints_worker.handlers.bodies import Decode, decoder
 from asyncendpoints_worker.handlers.context import JobContext
 
 if TYPE_CHECKING:
-    from asyncendpoints_core.jobs.records import Request
+    from collections.abc import Callable, Sequence
+
     from asyncendpoints_worker.handlers.registry import Declaration
 
-
-Decode = Callable[["Request"], Any]
-
-MAX_FAULTS_SHOWN: Final = 10
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-_any_json = msgspec.json.Decoder()
-_object = msgspec.json.Decoder(dict)
-
-
-class InvalidPayload(PermanentError):
-    """The body does not match the handler's annotation."""
-
-    def __init__(self, message: str) -> None:
-        """Keep the message, which names fields and shows no value."""
-        super().__init__(message, code=ErrorCode.INVALID_PAYLOAD)
+_POSITIONAL: Final = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+)
+_SHAPES: Final = "use (body, job), (body) or ()"
+_BOUND: Final = 'use a bound method: handler("name")(instance.method)'
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,175 +40,126 @@ class Signature:
 
 def read(declared: Declaration) -> Signature:
     """Return how to call a handler; UsageError, with its location, if it cannot be called."""
-    function = declared.function
+    try:
+        return _read(declared.function)
+    except UsageError as error:
+        raise UsageError(f'handler "{declared.name}" ({declared.location}): {error}') from error
+
+
+def _read(function: Callable[..., Any]) -> Signature:
+    if isinstance(function, type):
+        raise UsageError("it is a class; use a function, or an object that can be called")
+    if not callable(function):
+        raise UsageError(f"it is a {type(function).__name__}, which cannot be called; {_BOUND}")
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError) as error:
-        raise _refused(declared, f"its signature cannot be read: {error}") from error
+        raise UsageError(f"its signature cannot be read: {error}") from error
+    needed = _needed(function, parameters)
+    if not needed:
+        return Signature(0, _is_async(function), decoder(Any))
+    if _is_context(needed[0].annotation):
+        raise UsageError("its first argument is the body; use (body, job)")
+    for each in needed[1:]:
+        if _cannot_be_context(_hint(function, each)):
+            shown = inspect.formatannotation(each.annotation)
+            raise UsageError(f"its second argument is a JobContext, not {shown}")
+    return Signature(len(needed), _is_async(function), decoder(_body_hint(function, needed[0])))
+
+
+def _needed(
+    function: Callable[..., Any], parameters: Sequence[inspect.Parameter]
+) -> list[inspect.Parameter]:
+    """Return the parameters that are passed: the body, and `job`."""
     positional = [each for each in parameters if each.kind in _POSITIONAL]
-    needed = positional[:1] + [each for each in positional[1:] if _is_wanted(each)]
+    if positional and positional[0].name in ("self", "cls"):
+        raise UsageError(f"it is a method, whose {positional[0].name} nothing provides; {_BOUND}")
+    needed = positional[:1] + [each for each in positional[1:] if _is_wanted(function, each)]
     for each in parameters:
-        if each.kind not in _POSITIONAL and each.default is inspect.Parameter.empty:
-            raise _refused(declared, f"it cannot take {each}; use (body, job), (body) or ()")
+        if each.kind is inspect.Parameter.KEYWORD_ONLY:
+            if each.default is inspect.Parameter.empty:
+                raise UsageError(f"it cannot take {each.name} by keyword only; {_SHAPES}")
+        elif each.kind not in _POSITIONAL:
+            raise UsageError(f"it cannot take {each}; {_SHAPES}, and functools.wraps in decorators")
     if len(needed) > 2:
-        raise _refused(declared, f"it takes {len(needed)} arguments; use (body, job), (body) or ()")
-    hints = _hints(declared, needed)
-    annotation = hints.get(needed[0].name, Any) if needed else Any
-    if annotation is JobContext:
-        raise _refused(declared, "its first argument is the body; use (body, job)")
-    return Signature(len(needed), _is_async(function), _decoder(declared, annotation))
+        raise UsageError(f"it takes {len(needed)} arguments; {_SHAPES}")
+    return needed
 
 
-def _is_wanted(parameter: inspect.Parameter) -> bool:
-    """Return whether a parameter after the first is passed: not if it has a default, but `job`."""
-    return parameter.default is inspect.Parameter.empty or parameter.name == "job"
-
-
-def _refused(declared: Declaration, why: str) -> UsageError:
-    return UsageError(f'handler "{declared.name}" ({declared.location}): {why}')
+def _is_wanted(function: Callable[..., Any], parameter: inspect.Parameter) -> bool:
+    """Return whether a parameter after the first is passed: not if it has a default, unless it is
+    called `job` or annotated as the job.
+    """
+    if parameter.default is inspect.Parameter.empty or parameter.name == "job":
+        return True
+    return _is_context(parameter.annotation) or _is_context(_hint(function, parameter))
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
+    while isinstance(function, partial):
+        function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004  # an instance whose __call__ is async
     )
 
 
-def _hints(declared: Declaration, needed: list[inspect.Parameter]) -> dict[str, Any]:
-    if all(not isinstance(each.annotation, str) for each in needed):
-        return {
-            each.name: each.annotation
-            for each in needed
-            if each.annotation is not inspect.Parameter.empty
-        }
+def _is_context(annotation: Any) -> bool:
+    """Return whether an annotation is JobContext, which may be imported for type checkers only."""
+    if isinstance(annotation, str):
+        names = {part.strip().rpartition(".")[2] for part in annotation.split("|")}
+        return names - {"None"} == {"JobContext"}
+    return annotation is JobContext or JobContext in typing.get_args(annotation)
+
+
+def _cannot_be_context(hint: Any) -> bool:
+    """Return whether a type has nothing to do with JobContext. A protocol may describe it."""
+    if hint is Any or not isinstance(hint, type) or getattr(hint, "_is_protocol", False):
+        return False
+    return typing.get_origin(hint) is None and not issubclass(JobContext, hint)
+
+
+def _hint(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+    """Return the type of a parameter that needs none: Any if its annotation cannot be resolved."""
     try:
-        return typing.get_type_hints(inspect.unwrap(declared.function), include_extras=True)
+        return _resolve(function, parameter.annotation)
+    except Exception:
+        return Any
+
+
+def _body_hint(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+    try:
+        return _resolve(function, parameter.annotation)
+    except NameError as error:
+        raise UsageError(
+            f"its body annotation cannot be resolved: {error}; define or import it at the top "
+            "of the module, and not under TYPE_CHECKING"
+        ) from error
     except Exception as error:
-        raise _refused(declared, f"its annotations cannot be resolved: {error}") from error
+        raise UsageError(f"its body annotation cannot be resolved: {error}") from error
 
 
-def _decoder(declared: Declaration, annotation: Any) -> Decode:
-    bare, optional = _without_none(annotation)
-    decode: Decode
-    if bare in (Any, object):
-        decode, optional = _decode_any, True
-    elif bare is bytes:
-        decode = _decode_bytes
-    elif bare is str:
-        decode = _decode_text
-    elif bare in (dict, dict[str, Any], dict[str, object]):
-        decode = _decode_object
-    else:
-        decode = _validator(declared, annotation)
-
-    def of_request(request: Request) -> Any:
-        if request.body:
-            return decode(request)
-        if optional:
-            return None
-        raise InvalidPayload("the body is empty")
-
-    return of_request
+def _resolve(function: Callable[..., Any], annotation: Any) -> Any:
+    """Resolve one annotation: others, and the return type, may name what is not imported."""
+    if annotation is inspect.Parameter.empty:
+        return Any
+    plain = _plain_function(function)
+    owner = SimpleNamespace(
+        __annotations__={"body": annotation}, __type_params__=getattr(plain, "__type_params__", ())
+    )
+    namespace = getattr(plain, "__globals__", {})
+    return typing.get_type_hints(owner, namespace, include_extras=True)["body"]
 
 
-def _without_none(annotation: Any) -> tuple[Any, bool]:
-    """Return the annotation without its `| None`, and whether it had one."""
-    if annotation is None or annotation is type(None):
-        return type(None), True
-    if typing.get_origin(annotation) not in (typing.Union, types.UnionType):
-        return annotation, False
-    members = typing.get_args(annotation)
-    rest = [each for each in members if each is not type(None)]
-    if len(rest) == len(members):
-        return annotation, False
-    return (rest[0] if len(rest) == 1 else annotation), True
-
-
-def _decode_any(request: Request) -> Any:
-    try:
-        return _any_json.decode(request.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidPayload(_json_fault(error)) from None
-
-
-def _decode_object(request: Request) -> Any:
-    try:
-        return _object.decode(request.body)
-    except msgspec.ValidationError:
-        raise InvalidPayload("the body is not a JSON object") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidPayload(_json_fault(error)) from None
-
-
-def _json_fault(error: Exception) -> str:
-    if isinstance(error, msgspec.DecodeError) and "truncated" in str(error):
-        return "the body is not JSON: it ends too early"
-    return "the body is not JSON"
-
-
-def _decode_bytes(request: Request) -> bytes:
-    return request.body
-
-
-def _decode_text(request: Request) -> str:
-    charset = charset_of(request.content_type)
-    try:
-        return request.body.decode(charset)
-    except LookupError:
-        raise InvalidPayload("the charset of the body is not known") from None
-    except UnicodeError:
-        raise InvalidPayload("the body is not text in its charset") from None
-
-
-def charset_of(content_type: str) -> str:
-    """Return the charset parameter of a Content-Type, `utf-8` unless given (RFC 9110 §8.3)."""
-    if "charset" not in content_type.lower():
-        return "utf-8"
-    message = Message()
-    message["content-type"] = content_type
-    charset = message.get_param("charset")
-    return charset if isinstance(charset, str) else "utf-8"
-
-
-def _validator(declared: Declaration, annotation: Any) -> Decode:
-    import pydantic  # imported only where needed: it takes 0.1 s
-
-    try:
-        adapter: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(annotation)
-    except Exception as error:
-        reason = " ".join(str(error).splitlines()[:1])
-        raise _refused(declared, f"its body annotation cannot be validated: {reason}") from error
-    validate = adapter.validator.validate_json
-
-    def decode(request: Request) -> Any:
-        try:
-            return validate(request.body)
-        except pydantic.ValidationError as error:
-            raise InvalidPayload(_faults(error)) from None
-
-    return decode
-
-
-def _faults(error: Any) -> str:
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    shown = [
-        f"{'.'.join(str(part) for part in fault['loc']) or 'body'}: {_without_values(fault)}"
-        for fault in faults[:MAX_FAULTS_SHOWN]
-    ]
-    if len(faults) > MAX_FAULTS_SHOWN:
-        shown.append(f"and {len(faults) - MAX_FAULTS_SHOWN} more")
-    return "; ".join(shown)
-
-
-def _without_values(fault: Any) -> str:
-    """Return pydantic's message, cut where it would quote the input."""
-    from pydantic_core.core_schema import ErrorType  # as above
-
-    kind = fault["type"]
-    if kind not in typing.get_args(ErrorType) or kind in ("value_error", "assertion_error"):
-        return "is not accepted"
-    if kind == "union_tag_invalid":
-        return "has an unknown tag"
-    if kind.endswith("_parsing") or kind == "json_invalid":
-        return str(fault["msg"]).partition(", ")[0].partition(": ")[0]
-    return str(fault["msg"])
+def _plain_function(function: Any) -> Any:
+    """Return the function in which the annotations of a callable were written."""
+    while True:
+        if isinstance(function, partial):
+            function = function.func
+        elif isinstance(function, MethodType):
+            function = function.__func__
+        elif hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        elif not hasattr(function, "__globals__") and inspect.isfunction(type(function).__call__):
+            function = type(function).__call__
+        else:
+            return function

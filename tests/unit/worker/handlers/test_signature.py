@@ -1,16 +1,20 @@
 """How a handler is called, and the errors about a body that does not match."""
 
+import functools
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Generic, Literal, NewType, TypeVar
 
 import pytest
-from pydantic import BaseModel, field_validator
+from annotated_types import Len
+from pydantic import AfterValidator, BaseModel, field_validator
+from typing_extensions import TypeAliasType
 
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.jobs.records import Request
+from asyncendpoints_worker.handlers.bodies import InvalidPayload
 from asyncendpoints_worker.handlers.context import JobContext
 from asyncendpoints_worker.handlers.registry import HANDLER, Declaration
-from asyncendpoints_worker.handlers.signature import InvalidPayload, Signature, read
+from asyncendpoints_worker.handlers.signature import Signature, read
 
 
 def signature(function: Any) -> Signature:
@@ -87,6 +91,127 @@ def test_an_object_with_an_async_call_is_async() -> None:
     assert signature(Callable()).is_async
 
 
+def of_type(annotation: Any) -> Any:
+    def function(body): ...  # type: ignore[no-untyped-def]
+
+    function.__annotations__["body"] = annotation
+    return function
+
+
+Bytes = NewType("Bytes", bytes)
+T = TypeVar("T")
+B = TypeVar("B", bound=bytes)
+Choice = TypeVar("Choice", int, str)
+
+
+class Box(BaseModel, Generic[T]):
+    content: T
+
+
+@pytest.mark.parametrize(
+    ("annotation", "body", "value"),
+    [
+        (Annotated[bytes, "a comment"], b"\xff", b"\xff"),
+        (Annotated[str, "a comment"], b"a", "a"),
+        (Annotated[bytes, "a comment"] | None, b"", None),
+        (Annotated[bytes | None, "a comment"], b"", None),
+        (Annotated[Any, "a comment"], b"", None),
+        (Annotated[dict[str, Any], "a comment"], b"{}", {}),
+        (Annotated[bytes, Len(max_length=2)], b"ab", b"ab"),
+        (Annotated[str, AfterValidator(str.upper)], b"a", "A"),
+        (Bytes, b"\xff", b"\xff"),
+        (NewType("More", Bytes), b"\xff", b"\xff"),
+        (Bytes | None, b"", None),
+        (NewType("Text", str), b"a", "a"),
+        (NewType("Point2", Point), b'{"x": 1, "y": 2}', Point(1, 2)),
+        (TypeAliasType("Alias", Annotated[bytes, "a comment"]), b"\xff", b"\xff"),
+        (TypeAliasType("MaybeText", str | None), b"", None),
+        (B, b"\xff", b"\xff"),
+        (Choice, b"1", 1),
+        (Box[int], b'{"content": 1}', Box[int](content=1)),
+        (list["Point"], b'[{"x": 1, "y": 2}]', [Point(1, 2)]),
+        ("Annotated[bytes, 1]", b"\xff", b"\xff"),
+        (None, b"null", None),
+    ],
+    ids=str,
+)
+def test_the_type_in_an_annotation_decides(annotation: Any, body: bytes, value: Any) -> None:
+    assert decoded(of_type(annotation), body) == value
+
+
+def test_the_constraints_in_an_annotation_are_checked() -> None:
+    assert "at most 2" in fault(of_type(Annotated[bytes, Len(max_length=2)]), b"secret")
+    assert "secret" not in fault(of_type(Annotated[str, Len(max_length=2)]), b"secret")
+    assert "at most 1" in fault(of_type(Annotated[dict, Len(max_length=1)]), b'{"a": 1, "b": 2}')
+
+
+def type_checked(body: bytes, job: "Hidden") -> "Hidden": ...  # type: ignore[name-defined]  # noqa: F821
+def context_type_checked(body: bytes, context: "JobContext | None" = None) -> None: ...
+def other_context(body: bytes, context: JobContext = None) -> None: ...  # type: ignore[assignment]
+def extra_first(extra: int, body: Point, job: JobContext) -> None: ...
+
+
+class Handler(Generic[T]):
+    def __call__(self, body: "Point") -> "Hidden": ...  # type: ignore[name-defined]  # noqa: F821
+    def method(self, body: "Point", job: JobContext) -> None: ...
+    async def waits(self, body: Point) -> None: ...
+
+    @classmethod
+    def of_class(cls, body: Point) -> None: ...
+
+    @staticmethod
+    def static(body: Point) -> None: ...
+
+    partial = functools.partialmethod(method)
+
+
+class AsyncHandler(Handler[int]):
+    async def __call__(self, body: "Point") -> None: ...
+
+
+def decorated(function: Any) -> Any:
+    @functools.wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        return function(*args, **options)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("function", "arity", "is_async"),
+    [
+        (functools.partial(extra_first, 1), 2, False),
+        (functools.partial(AsyncHandler()), 1, True),
+        (Handler(), 1, False),
+        (AsyncHandler(), 1, True),
+        (Handler().method, 2, False),
+        (Handler().partial, 2, False),
+        (Handler().waits, 1, True),
+        (Handler.of_class, 1, False),
+        (Handler.static, 1, False),
+        (Handler.__dict__["static"], 1, False),
+        (decorated(takes_point), 2, False),
+        (decorated(Handler().method), 2, False),
+        (functools.lru_cache(Handler.static), 1, False),
+    ],
+)
+def test_whatever_can_be_called_is_a_handler(function: Any, arity: int, is_async: bool) -> None:
+    found = signature(function)
+    assert (found.arity, found.is_async) == (arity, is_async)
+    assert found.decode(Request("POST", "/", body=b'{"x": 1, "y": 2}')) == Point(1, 2)
+
+
+def test_only_the_annotation_of_the_body_has_to_be_resolved() -> None:
+    for function in (type_checked, context_type_checked, other_context):
+        assert signature(function).arity == 2
+        assert decoded(function, b"\xff") == b"\xff"
+
+
+def method(self, body): ...  # type: ignore[no-untyped-def]
+def two_bodies(body: Point, database: Order) -> None: ...
+def keyword_body(*, body: bytes) -> None: ...
+def hidden_job_only(job: "JobContext | None") -> None: ...
+def unwrapped(*args: Any, **options: Any) -> None: ...
 def three(a, b, c): ...  # type: ignore[no-untyped-def]
 def keyword_only(body, *, extra): ...  # type: ignore[no-untyped-def]
 def any_number(*bodies): ...  # type: ignore[no-untyped-def]
@@ -101,7 +226,21 @@ def unresolvable(body: "Missing") -> None: ...  # type: ignore[name-defined]  # 
         (keyword_only, "extra"),
         (any_number, r"\*bodies"),
         (job_only, "first argument is the body"),
-        (unresolvable, "Missing"),
+        (unresolvable, "Missing.*not under TYPE_CHECKING"),
+        (hidden_job_only, "first argument is the body"),
+        (two_bodies, r"second argument is a JobContext, not .*Order"),
+        (keyword_body, "body by keyword only"),
+        (unwrapped, "functools.wraps"),
+        (functools.partial(takes_point, body=Point(1, 2)), r"use \(body, job\)"),
+        (method, r"a method, whose self nothing provides; use a bound method"),
+        (Handler.method, "whose self nothing provides"),
+        (Handler.__dict__["of_class"], "a classmethod, which cannot be called; use a bound method"),
+        (functools.partialmethod(three, 1), "a partialmethod, which cannot be called"),
+        (Point, "it is a class"),
+        (7, "int, which cannot be called"),
+        (of_type(T), "T is a type variable; name the type"),
+        (of_type(bytearray), "cannot be validated: .*bytearray.*>[.]$"),
+        (of_type("list["), "cannot be resolved"),
     ],
 )
 def test_what_cannot_be_called_is_refused_with_its_place(function: Any, words: str) -> None:

@@ -1,0 +1,203 @@
+"""How the body of a request becomes the value that a handler's annotation describes.
+
+Determined once at start. Messages about a body name its fields and never show a value.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable
+from email.message import Message
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+
+from asyncendpoints_core.errors import PermanentError, UsageError
+from asyncendpoints_core.jobs.records import ErrorCode
+
+if TYPE_CHECKING:
+    import pydantic
+
+    from asyncendpoints_core.jobs.records import Request
+
+Decode = Callable[["Request"], Any]
+
+MAX_FAULTS_SHOWN: Final = 10
+_any_json = msgspec.json.Decoder()
+_object = msgspec.json.Decoder(dict)
+
+
+class InvalidPayload(PermanentError):
+    """The body does not match the handler's annotation."""
+
+    def __init__(self, message: str) -> None:
+        """Keep the message, which names fields and shows no value."""
+        super().__init__(message, code=ErrorCode.INVALID_PAYLOAD)
+
+
+def decoder(annotation: Any) -> Decode:
+    """Return what decodes bodies for `annotation`; UsageError, with the reason, if none can."""
+    bare, checked = _bare(annotation)
+    bare, optional = _without_none(bare)
+    bare, checked_within = _bare(bare)
+    checked = checked or checked_within
+    decode: Decode
+    if isinstance(bare, typing.TypeVar):
+        raise UsageError(f"its body annotation {bare} is a type variable; name the type")
+    if bare in (Any, object):
+        decode, optional = _validator(annotation) if checked else _decode_any, True
+    elif bare in (bytes, str):
+        decode = _decode_bytes if bare is bytes else _decode_text
+        if checked:
+            decode = _checked(annotation, decode)
+    elif bare in (dict, dict[str, Any], dict[str, object]) and not checked:
+        decode = _decode_object
+    else:
+        decode = _validator(annotation)
+
+    def of_request(request: Request) -> Any:
+        if request.body:
+            return decode(request)
+        if optional:
+            return None
+        raise InvalidPayload("the body is empty")
+
+    return of_request
+
+
+def _bare(annotation: Any) -> tuple[Any, bool]:
+    """Return what an annotation stands for, and whether pydantic may have more to check.
+
+    That is without Annotated (which may hold constraints), NewType, alias, and type variable.
+    """
+    checked = False
+    while True:
+        if typing.get_origin(annotation) is Annotated:
+            annotation, checked = typing.get_args(annotation)[0], True
+        elif isinstance(annotation, typing.NewType):
+            annotation = annotation.__supertype__
+        elif type(annotation).__name__ == "TypeAliasType":  # in `typing` since Python 3.12
+            annotation = annotation.__value__
+        elif isinstance(annotation, typing.TypeVar) and annotation.__bound__ is not None:
+            annotation = annotation.__bound__
+        elif isinstance(annotation, typing.TypeVar) and annotation.__constraints__:
+            return typing.Union[annotation.__constraints__], checked  # noqa: UP007
+        else:
+            return annotation, checked
+
+
+def _without_none(annotation: Any) -> tuple[Any, bool]:
+    """Return the annotation without its `| None`, and whether it had one."""
+    if annotation is None or annotation is type(None):
+        return type(None), True
+    if typing.get_origin(annotation) not in (typing.Union, types.UnionType):
+        return annotation, False
+    members = typing.get_args(annotation)
+    rest = [each for each in members if each is not type(None)]
+    if len(rest) == len(members):
+        return annotation, False
+    return (rest[0] if len(rest) == 1 else annotation), True
+
+
+def _decode_any(request: Request) -> Any:
+    try:
+        return _any_json.decode(request.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidPayload(_json_fault(error)) from None
+
+
+def _decode_object(request: Request) -> Any:
+    try:
+        return _object.decode(request.body)
+    except msgspec.ValidationError:
+        raise InvalidPayload("the body is not a JSON object") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidPayload(_json_fault(error)) from None
+
+
+def _json_fault(error: Exception) -> str:
+    if isinstance(error, msgspec.DecodeError) and "truncated" in str(error):
+        return "the body is not JSON: it ends too early"
+    return "the body is not JSON"
+
+
+def _decode_bytes(request: Request) -> bytes:
+    return request.body
+
+
+def _decode_text(request: Request) -> str:
+    charset = charset_of(request.content_type)
+    try:
+        return request.body.decode(charset)
+    except LookupError:
+        raise InvalidPayload("the charset of the body is not known") from None
+    except UnicodeError:
+        raise InvalidPayload("the body is not text in its charset") from None
+
+
+def charset_of(content_type: str) -> str:
+    """Return the charset parameter of a Content-Type, `utf-8` unless given (RFC 9110 §8.3)."""
+    if "charset" not in content_type.lower():
+        return "utf-8"
+    message = Message()
+    message["content-type"] = content_type
+    charset = message.get_param("charset")
+    return charset if isinstance(charset, str) else "utf-8"
+
+
+def _adapter(annotation: Any) -> pydantic.TypeAdapter[Any]:
+    import pydantic  # imported only where needed: it takes 0.1 s
+
+    try:
+        return pydantic.TypeAdapter(annotation)
+    except Exception as error:
+        reason = " ".join(str(error).splitlines()[:1]).partition(" Set `arbitrary_types")[0]
+        raise UsageError(f"its body annotation cannot be validated: {reason}") from error
+
+
+def _validator(annotation: Any) -> Decode:
+    """Return what validates JSON."""
+    return _validated(_adapter(annotation).validator.validate_json, lambda request: request.body)
+
+
+def _checked(annotation: Any, decode: Decode) -> Decode:
+    """Return what checks bytes or text against constraints: `Annotated[bytes, Len(…)]`."""
+    return _validated(_adapter(annotation).validator.validate_python, decode)
+
+
+def _validated(validate: Callable[[Any], Any], decode: Decode) -> Decode:
+    import pydantic  # as above
+
+    def decoded(request: Request) -> Any:
+        try:
+            return validate(decode(request))
+        except pydantic.ValidationError as error:
+            raise InvalidPayload(_faults(error)) from None
+
+    return decoded
+
+
+def _faults(error: Any) -> str:
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    shown = [
+        f"{'.'.join(str(part) for part in fault['loc']) or 'body'}: {_without_values(fault)}"
+        for fault in faults[:MAX_FAULTS_SHOWN]
+    ]
+    if len(faults) > MAX_FAULTS_SHOWN:
+        shown.append(f"and {len(faults) - MAX_FAULTS_SHOWN} more")
+    return "; ".join(shown)
+
+
+def _without_values(fault: Any) -> str:
+    """Return pydantic's message, cut where it would quote the input."""
+    from pydantic_core.core_schema import ErrorType  # as above
+
+    kind = fault["type"]
+    if kind not in typing.get_args(ErrorType) or kind in ("value_error", "assertion_error"):
+        return "is not accepted"
+    if kind == "union_tag_invalid":
+        return "has an unknown tag"
+    if kind.endswith("_parsing") or kind == "json_invalid":
+        return str(fault["msg"]).partition(", ")[0].partition(": ")[0]
+    return str(fault["msg"])

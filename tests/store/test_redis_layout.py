@@ -1,14 +1,16 @@
 """The layout table alone decides where a field stands: for Python and for Lua."""
 
 import asyncio
+import dataclasses
 import sys
 from pathlib import Path
 
 import pytest
 
-from asyncendpoints_core.store.record_layout import Bits, Field, Layout, Optional, Part
+from asyncendpoints_core.store import record_layout
+from asyncendpoints_core.store.record_layout import Bits, Field, Group, Layout, Optional, Part
 from asyncendpoints_core.store.redis import lua_layout, scripts
-from asyncendpoints_core.store.redis.python_layout import CorruptRecord, joiner, reader
+from asyncendpoints_core.store.redis.python_layout import CorruptRecord, arranger, reader
 from support.golden import check_golden
 from support.paths import ROOT
 from support.redis.backend import RedisBackend
@@ -36,6 +38,33 @@ EXTENDED = Layout(
     parts=(Part("tags", "tags_size"), Part("name", "name_size")),
     tail="rest",
 )
+
+# How a script writes and reads such a record.
+CODEC = """
+local function write(r)
+  r.format, r.flags = layout.FORMAT, r.priority * layout.EXTENDED.unit.priority
+  r.more = r.locked and layout.EXTENDED.mask.locked or nil
+  r.tags_size, r.name_size = r.tags ~= '' and #r.tags or nil, #r.name
+  local more = optional.write(r, layout.EXTENDED.optional)
+  return spack(layout.EXTENDED.format, layout.EXTENDED.fields(r)) .. more
+    .. layout.EXTENDED.join{name = r.name, tags = r.tags} .. r.rest
+end
+
+local function read(s)
+  local r = {}
+  layout.EXTENDED.fields(r) = sunpack(layout.EXTENDED.format, s)
+  local at = optional.read(r, layout.EXTENDED.optional, s, layout.EXTENDED.size + 1)
+  r.priority = band(r.flags, layout.EXTENDED.mask.priority) / layout.EXTENDED.unit.priority
+  r.locked = band(r.more or 0, layout.EXTENDED.mask.locked) > 0
+  local tags_size, name_size = r.tags_size, r.name_size
+  local tags_at = at + layout.EXTENDED.before.tags
+  local name_at = at + layout.EXTENDED.before.name
+  r.tags = ssub(s, tags_at, tags_at + (tags_size or 0) - 1)
+  r.name = ssub(s, name_at, name_at + name_size - 1)
+  r.rest = ssub(s, at + layout.EXTENDED.parts_size)
+  return r
+end
+"""
 
 
 async def test_the_bytes_are_those_of_the_first_release(redis_url: str) -> None:
@@ -68,16 +97,14 @@ async def test_optional_fields_take_room_only_where_they_are(
     absent = {"parent": "nil", "schedule": "nil", "tags": "''", "locked": "false"}
     shown = absent | {name: lua_literal(value) for name, value in given.items()}
     fields = ", ".join(f"{name} = {value}" for name, value in shown.items())
-    write = lua_layout.writer("EXTENDED")(layouts).text()
-    read = lua_layout.table("EXTENDED")(layouts).text()
     backend = RedisBackend(redis_url)
-    source = f"""{scripts.LOCALS}
-    local layout = {{}}
-    function layout.write{write}
-    function layout.read{read}
-    local s = layout.write({{priority = 2, seq = 7, name = 'report', rest = 'r', {fields}}})
-    local r = layout.read(s)
-    return {{s, layout.write(r), r.parent or '', r.tags, r.schedule or 0, r.name .. r.rest}}"""
+    records = f"""{scripts.LOCALS}
+    local optional = (function() {scripts.read("lib/optional")} end)()
+    {CODEC}
+    local s = write({{priority = 2, seq = 7, name = 'report', rest = 'r', {fields}}})
+    local r = read(s)
+    return {{s, write(r), r.parent or '', r.tags, r.schedule or 0, r.name .. r.rest}}"""
+    source = lua_layout.expand(records, layouts)
     data, again, parent, tags, schedule, named = await backend.redis.eval(source, 0)
     await backend.close()
     assert len(data) == size + len(b"reportr")
@@ -111,5 +138,27 @@ def test_a_flag_that_means_nothing_is_not_read_over() -> None:
         read(plain[:-1])
 
 
-def test_parts_are_joined_as_the_table_orders_them() -> None:
-    assert joiner(EXTENDED, "rest name tags")(b"3", b"2", b"1") == b"123"
+def test_parts_are_arranged_as_the_table_orders_them() -> None:
+    assert arranger(EXTENDED, "rest name tags")(b"3", b"2", b"1") == (b"1", b"2", b"3")
+
+
+def test_a_group_whose_fields_are_apart_is_an_error() -> None:
+    groups = (Group("near", "seq flags"), Group("apart", "format seq"))
+    layout = dataclasses.replace(EXTENDED, groups=groups)
+    assert [field.name for field in layout.span("near")] == ["flags", "seq"]
+    for name in ("apart", "missing"):
+        with pytest.raises(ValueError, match="not fields that stand together"):
+            layout.span(name)
+
+
+def test_a_record_is_never_joined_without_one_of_its_fields() -> None:
+    layouts = {"X": EXTENDED}
+    text = "layout.X.join{format, flags, seq = s, name_size, name, tags}"
+    assert lua_layout.expand(text, layouts) == "format .. flags .. s .. name_size .. tags .. name"
+    with pytest.raises(ValueError, match="not every fixed field"):
+        lua_layout.expand("layout.X.join{format, flags, name}", layouts)
+
+
+def test_what_is_copied_from_one_record_to_another_is_the_same_there() -> None:
+    assert record_layout.JOB.span("made") == record_layout.RUN.span("made")
+    assert record_layout.HELD.span("claim") == record_layout.RUN.span("claim")

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 
-from asyncendpoints_core.store.redis import keys, scripts
+from asyncendpoints_core.store.redis import keys, lua_layout, scripts
 
 FOLDER = files("asyncendpoints_core.store") / "lua"
 NAMES = sorted(
@@ -16,10 +16,11 @@ KEYLESS = {"TIME", "PUBLISH", "SPUBLISH"}
 
 
 def body(name: str) -> str:
-    """Return a script with its parts of lua/lib, without comments."""
+    """Return a script with its parts of lua/lib and its constants, without comments."""
     text = scripts.read(name)
     parts = [scripts.read(f"lib/{part}") for part in scripts.header(text).get("LIB", [])]
-    return re.sub(r"--[^\n]*", "", "\n".join([*parts, text]))
+    code = re.sub(r"--[^\n]*", "", "\n".join([*parts, text]))
+    return lua_layout.expand(code, lua_layout.LAYOUTS)
 
 
 def word(name: str) -> re.Pattern[str]:

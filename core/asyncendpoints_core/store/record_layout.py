@@ -1,8 +1,9 @@
 """The byte layout of what the Redis store keeps and sends: every field, declared once.
 
-Python's readers and packers (redis/python_layout.py) and Lua's (redis/lua_layout.py) are made from
-these tables, so that a field moves everywhere when it moves here. docs/adr/0001-record-layout.md
-says why the records are as they are, docs/adr/0009-layout-table.md how to add a field.
+Python's readers and packers (redis/python_layout.py) are made from these tables, Lua gets their
+numbers and formats as constants (redis/lua_layout.py), so that a field moves everywhere when it
+moves here. docs/adr/0001-record-layout.md says why the records are as they are,
+docs/adr/0009-layout-table.md how to add a field.
 """
 
 from __future__ import annotations
@@ -60,10 +61,19 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Fixed fields that stand together, read, written or copied in one go."""
+
+    name: str
+    fields: str
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """Fixed fields, optional ones, parts of variable length and a tail, in this order."""
 
     fields: tuple[Field, ...]
+    groups: tuple[Group, ...] = ()
     bits: tuple[Bits, ...] = ()
     optional: tuple[Optional, ...] = ()
     parts: tuple[Part, ...] = ()
@@ -74,30 +84,34 @@ class Layout:
         """The bytes of the fixed fields."""
         return sum(field.width for field in self.fields)
 
+    def span(self, name: str) -> tuple[Field, ...]:
+        """Return the fixed field `name`, or the fields of the group of that name."""
+        named = {group.name: set(group.fields.split()) for group in self.groups}
+        wanted = named.get(name, {name})
+        places = [i for i, field in enumerate(self.fields) if field.name in wanted]
+        if len(places) != len(wanted) or places[-1] - places[0] >= len(wanted):
+            raise ValueError(f"{name}: not fields that stand together")
+        return self.fields[places[0] : places[-1] + 1]
+
     def offset(self, name: str) -> int:
-        """Return the position of a fixed field, from 0."""
-        at = 0
-        for field in self.fields:
-            if field.name == name:
-                return at
-            at += field.width
-        raise KeyError(name)
+        """Return the position of a fixed field or group, from 0."""
+        first = self.fields.index(self.span(name)[0])
+        return sum(field.width for field in self.fields[:first])
 
     def spare(self, of: str) -> int:
         """Return the mask of the bits of a flags field that mean nothing yet."""
-        width = next(f.width for f in (*self.fields, *self._optional_fields()) if f.name == of)
+        fields = (*self.fields, *(entry.field for entry in self.optional))
+        width = next(field.width for field in fields if field.name == of)
         used = sum(bits.mask for bits in self.bits if bits.of == of)
         return (1 << 8 * width) - 1 & ~used
-
-    def _optional_fields(self) -> tuple[Field, ...]:
-        return tuple(optional.field for optional in self.optional)
 
 
 ID: Final = Field("id", 16, "bytes")
 
 IDS: Final = Layout(fields=(ID,))
-# For comparing ids as bytes in Lua, which compares strings by the locale.
-ID_WORDS: Final = Layout(fields=tuple(Field(name, 4) for name in "abcd"))
+
+# Copied in one slice to a job's run when it is claimed for the first time.
+_MADE: Final = "created_at seq max_attempts name_size"
 
 # What of a job never changes: the hash `jobs`.
 JOB: Final = Layout(
@@ -110,6 +124,7 @@ JOB: Final = Layout(
         Field("name_size", 1),
         Field("trace_size", 1),
     ),
+    groups=(Group("head", "format flags"), Group("made", _MADE)),
     bits=(Bits("priority", 4, 2, most=2), Bits("body_apart", 6), Bits("has_ttl_from", 7)),
     optional=(
         # Where the time to live begins, in running time: only after a pause, else when created.
@@ -126,7 +141,6 @@ RUN: Final = Layout(
     fields=(
         Field("format", 1),
         Field("flags", 1),
-        # Copied from the job in one slice when it is claimed for the first time.
         Field("created_at", 6),
         Field("seq", 5),
         Field("max_attempts", 2),
@@ -142,7 +156,6 @@ RUN: Final = Layout(
         Field("cancel_requested_at", 6),
         Field("body_size", 4),
         Field("claim", 7),
-        # Rewritten in one slice when it completes.
         Field("revision", 4),
         Field("updated_at", 6),
         Field("completed_at", 6),
@@ -151,6 +164,32 @@ RUN: Final = Layout(
         Field("progress_size", 2),
         Field("history_size", 2),
         Field("worker_size", 1),
+    ),
+    groups=(
+        Group("head", "format flags"),
+        Group("made", _MADE),
+        # The same in all runs of one claim that are the first of their jobs.
+        Group(
+            "start",
+            "expires_at not_before deadline crashes releases attempt started_at"
+            " cancel_requested_at",
+        ),
+        # What a settlement reads, keeps and rewrites in the common case.
+        Group(
+            "settled",
+            "attempt started_at cancel_requested_at body_size claim revision updated_at"
+            " completed_at history_count error_size progress_size history_size worker_size",
+        ),
+        Group(
+            "kept",
+            "created_at seq max_attempts name_size ttl_from expires_at not_before deadline crashes"
+            " releases attempt started_at cancel_requested_at body_size claim",
+        ),
+        Group(
+            "outcome",
+            "revision updated_at completed_at history_count error_size progress_size history_size"
+            " worker_size",
+        ),
     ),
     bits=(
         Bits("state", 0, 3, most=5),
@@ -248,6 +287,12 @@ OUTCOME: Final = Layout(
         Field("code_size", 1),
         Field("message_size", 2),
         Field("result_size", 4),
+    ),
+    groups=(
+        Group(
+            "after_id",
+            "claim worker_index kind flags delay_ms code_size message_size result_size",
+        ),
     ),
     bits=(
         Bits("started", 0),

@@ -2,7 +2,7 @@
 -- KEYS: meta jobs runs ready:high ready:normal ready:low suspects delayed expiries finished:completed
 --   finished:failed finished:canceled cancels counts totals gone watch
 -- META: tick paused suspended ttl_ms completed_ms failed_ms
--- LIB: batch time record head counts events finish save
+-- LIB: batch time optional record counts events finish save
 -- ARGV: 1 ids
 -- RETURNS: context; for each a letter (c canceled, r requested, f final, m missing, g gone,
 --   b cannot be read) followed by the job's state where there is one
@@ -44,7 +44,7 @@ for i, id in ipairs(ids) do
   if not r and stored[i] then r, why = record.decode(stored[i], ran[i]) end
   if r then
     known[id] = r
-    out[i + 1] = cancel(id, r) .. head(stored[i], record.encode_run(r))
+    out[i + 1] = cancel(id, r) .. record.head(stored[i], record.encode_run(r))
   elseif why then
     out[i + 1] = why == 'newer' and 'm' or 'b'
   else

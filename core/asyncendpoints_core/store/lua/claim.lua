@@ -4,7 +4,7 @@
 --   totals idle bell watch
 -- META: tick safety seq fence cursor paused suspended closed solo_until ttl_ms execution_ms lease_ms
 --   completed_ms failed_ms deadline_floor
--- LIB: batch time record counts events wake_up finish save corrupt waiting guard
+-- LIB: batch time optional record counts events wake_up finish save corrupt waiting guard
 -- ARGV: 1 worker, 2 request number, 3 limit, 4 bytes of bodies at most, 5 '1' when it was woken
 -- RETURNS: context; a word: ok gone cordoned draining paused closed; flags more, drain, alone as
 --   1 or 0; next due in ms or -1; ids; for each f (fresh: its run follows from the next two values) or r (its
@@ -41,13 +41,17 @@ local function hand_out_run(id, job, run, apart)
   if apart then out[#out + 1] = call('HGET', blobs, id) or '' end
 end
 
+local function read_last_claim(s)
+  local layout.LAST_CLAIM.fields = sunpack(layout.LAST_CLAIM.format, s)
+  return request, first
+end
 local last = call('HGET', last_claims, worker)
 if last then
-  local number, claim = layout.read_last_claim(last)
+  local number, claim = read_last_claim(last)
   if request < number then return reply('ok') end
   if request == number then
     local alone = false
-    for _, id in ipairs(record.split_ids(ssub(last, layout.LAST_CLAIM_SIZE + 1))) do
+    for _, id in ipairs(record.split_ids(ssub(last, layout.LAST_CLAIM.size + 1))) do
       local job, run = call('HGET', jobs, id), call('HGET', runs, id)
       local r = job and run and record.decode_run(run)
       if r and r.state == IN_PROGRESS and r.claim == claim and r.worker == worker then
@@ -86,15 +90,26 @@ local taken, total_bytes, waited = 0, 0, 0
 local stopped = false
 local claimed_names = {}
 local mine = worker .. '\0'
-local first_run = layout.first_runs(now, deadline, worker)
-local HEAD = 2 -- format and flags
+-- Of the first runs of jobs all but claim number, body size and name is the same in the whole batch.
+local function same_start()
+  local expires_at, not_before, crashes, releases, cancel_requested_at = 0, 0, 0, 0, 0
+  local attempt, started_at = 1, now
+  return spack(layout.RUN.format.start, layout.RUN.fields.start)
+end
+local function same_outcome()
+  local revision, updated_at, completed_at, history_count = 2, now, 0, 0
+  local error_size, progress_size, history_size, worker_size = 0, 0, 0, #worker
+  return spack(layout.RUN.format.outcome, layout.RUN.fields.outcome)
+end
+local start, outcome = same_start(), same_outcome()
+local NO_TTL_FROM = spack(layout.RUN.format.ttl_from, 0)
 -- How the run of a fresh job begins, by how its record does; false for a record to look at closely.
 local PREFIXES = {}
 local function prefix_of(kind, job)
   local r = record.decode_job(job)
   if r then
     r.state = IN_PROGRESS
-    PREFIXES[kind] = ssub(record.encode_run(r), 1, HEAD)
+    PREFIXES[kind] = ssub(record.encode_run(r), 1, layout.RUN.last.head)
   end
   return PREFIXES[kind]
 end
@@ -106,10 +121,10 @@ local function room_for(size)
   return not stopped
 end
 
-local function book(id, run, name)
+local function book(id, run, claim, name)
   local at = taken * 2 + 4
   on_runs[at - 1], on_runs[at] = id, run
-  on_held[at - 1], on_held[at] = '0', mine .. layout.pack_held(number, id)
+  on_held[at - 1], on_held[at] = '0', mine .. claim .. id
   claimed_names[name] = (claimed_names[name] or 0) + 1
   taken, number = taken + 1, number + 1
 end
@@ -134,18 +149,24 @@ local function take_slowly(id, job, run)
   note(id, r.revision)
   run = record.encode_run(r)
   hand_out_run(id, job, run, r.body_apart)
-  book(id, run, r.name)
+  book(id, run, spack(layout.RUN.format.claim, number), r.name)
   return true
 end
 
 -- Hands out one job, or handles one that cannot run. Returns whether it left its queue.
 local function take(id, job, run)
-  local kind = job and not run and ssub(job, 1, HEAD)
+  local kind = job and not run and ssub(job, layout.JOB.at.head, layout.JOB.last.head)
   local prefix = kind and (PREFIXES[kind] or prefix_of(kind, job))
-  if not prefix or #job < layout.JOB_MOST then return take_slowly(id, job, run) end
-  local created, ttl_from, apart, name, request_at = layout.read_fresh(job)
+  if not prefix or #job < layout.JOB.size then return take_slowly(id, job, run) end
+  local layout.JOB.fields = sunpack(layout.JOB.format, job)
+  local parts_at, ttl_from, apart = layout.JOB.size + 1, nil, nil
+  if band(flags, layout.JOB.optional_flags) > 0 then
+    parts_at, ttl_from, apart = record.job_parts(job, flags)
+    if not parts_at then return take_slowly(id, job, run) end
+  end
+  local request_at = parts_at + layout.JOB.parts_size
   local size = apart or #job - request_at + 1 - record.request_bytes(job, request_at)
-  if #job < request_at or size < 0 or active >= (ttl_from or created) + ttl_ms then
+  if #job < request_at or size < 0 or active >= (ttl_from or created_at) + ttl_ms then
     return take_slowly(id, job, run)
   end
   total_bytes = total_bytes + size
@@ -153,12 +174,19 @@ local function take(id, job, run)
     stopped = true
     return false
   end
-  waited = waited + now - created
+  waited = waited + now - created_at
   if listening then note(id, 2) end
-  local first_bytes = first_run(prefix, job, ttl_from, size, number, name)
+  local name_at = parts_at + layout.JOB.before.name
+  local name = ssub(job, name_at, name_at + name_size - 1)
+  local made = ssub(job, layout.JOB.at.made, layout.JOB.last.made)
+  ttl_from = ttl_from and spack(layout.RUN.format.ttl_from, ttl_from) or NO_TTL_FROM
+  local body_size, claim = spack(layout.RUN.format.body_size, size), spack(layout.RUN.format.claim, number)
+  run = layout.RUN.join{
+    head = prefix, made, ttl_from, start, body_size, claim, outcome, worker, name,
+  }
   local at = taken * 2 + 4
-  on_runs[at - 1], on_runs[at] = id, first_bytes
-  on_held[at - 1], on_held[at] = '0', mine .. layout.pack_held(number, id)
+  on_runs[at - 1], on_runs[at] = id, run
+  on_held[at - 1], on_held[at] = '0', mine .. claim .. id
   claimed_names[name] = (claimed_names[name] or 0) + 1
   taken, number = taken + 1, number + 1
   out_ids[taken], kinds[taken], out[#out + 1] = id, 'f', job
@@ -298,7 +326,8 @@ if taken > 0 then
   tally('claimed', taken)
   tally('wait_ms', waited)
   call('HSET', meta, 'fence', string.format('%.0f', number - 1), 'cursor', cursor)
-  call('HSET', last_claims, worker, layout.pack_last_claim(request, first) .. table.concat(out_ids))
+  call('HSET', last_claims, worker,
+    spack(layout.LAST_CLAIM.format, layout.LAST_CLAIM.fields) .. table.concat(out_ids))
 end
 flush_counts()
 publish()

@@ -1,7 +1,7 @@
 -- cordon: stop workers from claiming for a time; every requester has a cordon of its own.
 -- KEYS: meta workers winfo marks held idle bell ready:high ready:normal ready:low
 -- META: tick safety paused
--- LIB: wake_up guard
+-- LIB: wake_up guard worker_state
 -- ARGV: 1 requester, 2 ms (30,000 at most), 3… the workers
 -- RETURNS: for each '' (unknown) or WORKER
 local out, woken = {}, 0
@@ -22,9 +22,7 @@ for i = 3, #ARGV do
     call('HSET', marks, 'c' .. worker, cmsgpack.pack(kept))
     guard(marks)
     woken = woken + call('ZREM', idle, worker)
-    out[i - 2] = layout.pack_worker(tonumber(lease),
-      call('ZLEXCOUNT', held, '[' .. worker .. '\0', '(' .. worker .. '\1'), last,
-      call('HEXISTS', marks, 'd' .. worker)) .. (call('HGET', worker_info, worker) or '')
+    out[i - 2] = worker_state(worker, tonumber(lease), last)
   end
 end
 if woken > 0 and call('ZCARD', ready_high) + call('ZCARD', ready_normal) + call('ZCARD', ready_low) > 0

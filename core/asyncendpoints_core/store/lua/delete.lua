@@ -2,7 +2,7 @@
 -- KEYS: meta jobs runs blobs results finished:completed finished:failed finished:canceled corrupt counts
 --   totals gone watch
 -- META: tick safety
--- LIB: batch record counts events remove guard
+-- LIB: batch optional record counts events remove guard
 -- ARGV: 1 ids
 -- RETURNS: a letter for each: d deleted, n not final, m missing, g gone, b cannot be read
 local ids, out, removed = record.split_ids(ARGV[1]), {}, {}

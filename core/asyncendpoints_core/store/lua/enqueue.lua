@@ -3,18 +3,18 @@
 --   counts totals idle bell watch
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms idempotency_ms
 --   completed_ms failed_ms
--- LIB: batch time record head wake_up counts events
+-- LIB: batch time optional record wake_up counts events
 -- FLAGS: deny-oom
 -- ARGV: 1 NEW_JOB for each; 2 their parts one after the other
 -- RETURNS: context; a letter for each: c created, e exists, r replayed, R replayed but its job is
 --   gone, m mismatch, f full, x closed; AHEAD for each; then id and state of each e and r
-local ITEM = layout.NEW_JOB_SIZE
+local ITEM = layout.NEW_JOB.size
 local items, payload = ARGV[1], ARGV[2]
 local n = #items / ITEM
 local ids = {}
 for i = 1, n do
-  local id = layout.new_job_id(items, (i - 1) * ITEM + 1)
-  ids[i] = id
+  local at = (i - 1) * ITEM + layout.NEW_JOB.at.id
+  ids[i] = ssub(items, at, at + layout.NEW_JOB.width.id - 1)
 end
 local stored = call('HMGET', jobs, unpack(ids))
 
@@ -31,7 +31,7 @@ local set_ready = {[0] = batch.new('ZADD', ready_high), batch.new('ZADD', ready_
   batch.new('ZADD', ready_low)}
 local fresh, fresh_runs, bound, places = {}, {}, {}, {}
 local statuses, aheads, heads = {}, {}, {}
-local created, queued, added = 0, 0, 0
+local created, queued, added, next_seq = 0, 0, 0, seq
 
 local function ahead_of(id, job, run)
   local r = record.decode(job, run)
@@ -45,14 +45,33 @@ local function answer(i, status, id, job)
   if job then
     local run = fresh_runs[id] or call('HGET', runs, id)
     ahead = ahead_of(id, job, run)
-    heads[#heads + 1] = id .. head(job, run)
+    heads[#heads + 1] = id .. record.head(job, run)
   end
-  aheads[i] = layout.pack_ahead(ahead)
+  aheads[i] = spack(layout.AHEAD.format, layout.AHEAD.fields)
 end
 
--- Makes the job of `job`'s bytes; `apart`: its body, where that is kept apart.
-local function create(i, id, job, name, priority, place, delay, ttl, size, apart)
-  if apart then batch.add(set_blobs, id, apart) end
+local function read_binding(s)
+  local layout.BINDING.fields = sunpack(layout.BINDING.format, s)
+  return id, kept_until, ssub(s, layout.BINDING.size + 1)
+end
+
+local function bind(id, kept_until)
+  return spack(layout.BINDING.format, layout.BINDING.fields)
+end
+
+-- A job before its parts; `blob`: its body, where that is kept apart.
+local function encode_job(priority, seq, max_attempts, name_size, trace_size, blob)
+  local format, flags, created_at = layout.FORMAT, priority * layout.JOB.unit.priority, now
+  if active == now and not blob then return spack(layout.JOB.format, layout.JOB.fields) end
+  local r = {flags = flags, ttl_from = active < now and active or nil, body_size = blob and #blob}
+  local more = optional.write(r, layout.JOB.optional)
+  flags = r.flags
+  return spack(layout.JOB.format, layout.JOB.fields) .. more
+end
+
+-- Makes the job of `job`'s bytes; `blob`: its body, where that is kept apart.
+local function create(i, id, job, name, priority, delay, ttl, size, blob)
+  if blob then batch.add(set_blobs, id, blob) end
   fresh[id] = job
   batch.add(set_jobs, id, job)
   if delay > 0 or ttl > 0 then
@@ -70,31 +89,31 @@ local function create(i, id, job, name, priority, place, delay, ttl, size, apart
     batch.add(set_delayed, now + delay, id)
     bump(SCHEDULED, name, 1)
   else
-    batch.add(set_ready[priority], place, id)
+    batch.add(set_ready[priority], next_seq, id)
     ahead = waiting[priority]
     places[id], waiting[priority] = ahead, ahead + 1
     queued = queued + 1
     bump(QUEUED, name, 1)
   end
-  statuses[i], aheads[i] = 'c', layout.pack_ahead(ahead)
+  statuses[i], aheads[i] = 'c', spack(layout.AHEAD.format, layout.AHEAD.fields)
   depth, added, created = depth + 1, added + size, created + 1
   note(id, 1)
 end
 
 local parts_at = 1
 for i = 1, n do
-  local id, priority, max_attempts, delay, ttl, name_size, trace_size, content_size, blob_size,
-    key_size, fingerprint_size, body_size, content_at, blob_at, key_at, fingerprint_at, next_at =
-    layout.read_new_job(items, (i - 1) * ITEM + 1, parts_at)
+  local layout.NEW_JOB.fields = sunpack(layout.NEW_JOB.format, items, (i - 1) * ITEM + 1)
   local stored_job = stored[i] or fresh[id]
   local key, fingerprint
   local decided = false
   if not stored_job and key_size > 0 then
+    local key_at = parts_at + layout.NEW_JOB.before.key
+    local fingerprint_at = parts_at + layout.NEW_JOB.before.fingerprint
     key = ssub(payload, key_at, key_at + key_size - 1)
     fingerprint = ssub(payload, fingerprint_at, fingerprint_at + fingerprint_size - 1)
     local value = bound[key] or call('HGET', idempotency, key)
     if value then
-      local owner, kept_until, bound_to = layout.read_binding(value)
+      local owner, kept_until, bound_to = read_binding(value)
       local earlier = fresh[owner] or call('HGET', jobs, owner)
       decided = earlier or kept_until > now
       if decided and bound_to ~= fingerprint then
@@ -115,21 +134,22 @@ for i = 1, n do
   elseif depth >= max_depth or bytes + added + body_size > max_bytes then
     answer(i, 'f')
   else
-    if delay == 0 then seq = seq + 1 end
-    local place = delay == 0 and seq or 0
+    if delay_ms == 0 then next_seq = next_seq + 1 end
+    local content_at = parts_at + layout.NEW_JOB.before.content
+    local blob_at = parts_at + layout.NEW_JOB.before.blob
     local content = ssub(payload, content_at, content_at + content_size - 1)
-    local job = layout.pack_job(priority, now, place, max_attempts, name_size, trace_size,
-      active < now and active or nil, blob_size > 0 and blob_size or nil) .. content
-    local name = layout.content_name(content, name_size, trace_size)
-    create(i, id, job, name, priority, place, delay, ttl,
-      body_size, blob_size > 0 and ssub(payload, blob_at, blob_at + blob_size - 1) or nil)
+    local blob = blob_size > 0 and ssub(payload, blob_at, blob_at + blob_size - 1) or nil
+    local job = encode_job(priority, delay_ms == 0 and next_seq or 0, max_attempts, name_size,
+      trace_size, blob) .. content
+    local name = ssub(content, layout.JOB.before.name + 1, layout.JOB.before.name + name_size)
+    create(i, id, job, name, priority, delay_ms, ttl_ms, body_size, blob)
     if key then
-      bound[key] = layout.pack_binding(id, now + idempotency_ms) .. fingerprint
+      bound[key] = bind(id, now + idempotency_ms) .. fingerprint
       batch.add(set_idempotency, key, bound[key])
       batch.add(set_idempotency_ends, now + idempotency_ms, key)
     end
   end
-  parts_at = next_at
+  parts_at = parts_at + layout.NEW_JOB.parts_size
 end
 
 if created > 0 then
@@ -142,7 +162,7 @@ if created > 0 then
   batch.flush(set_expiries)
   batch.flush(set_idempotency)
   batch.flush(set_idempotency_ends)
-  call('HSET', meta, 'seq', string.format('%.0f', seq), 'bytes',
+  call('HSET', meta, 'seq', string.format('%.0f', next_seq), 'bytes',
     string.format('%.0f', bytes + added))
   tally('created', created)
   flush_counts()

@@ -1,7 +1,7 @@
 -- get: look jobs up; their state without request and result.
 -- KEYS: meta jobs runs gone ready:high ready:normal ready:low
 -- META: tick paused suspended ttl_ms completed_ms failed_ms
--- LIB: time record head
+-- LIB: time optional record
 -- FLAGS: read
 -- ARGV: 1 ids
 -- RETURNS: context; 4 bytes for each: jobs ahead; for each its state, '' missing, 'g' gone
@@ -13,10 +13,10 @@ for i, id in ipairs(ids) do
   if stored[i] then
     local line = record.waiting_line(stored[i], ran[i])
     ahead = line and call('ZRANK', READY[line], id) or 0
-    out[i] = head(stored[i], ran[i])
+    out[i] = record.head(stored[i], ran[i])
   else
     out[i] = call('ZSCORE', tombstones, id) and 'g' or ''
   end
-  aheads[i] = layout.pack_ahead(ahead)
+  aheads[i] = spack(layout.AHEAD.format, layout.AHEAD.fields)
 end
 return {context(), table.concat(aheads), unpack(out)}

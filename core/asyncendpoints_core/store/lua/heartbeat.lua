@@ -2,7 +2,7 @@
 --   deregistered.
 -- KEYS: meta runs workers marks held cancels
 -- META: tick safety lease_ms
--- LIB: batch record guard
+-- LIB: batch optional record guard
 -- ARGV: 1 a digit for each worker: 1 draining; 2… the workers
 -- RETURNS: for each: LEASE, then CLAIM for each job whose cancel was requested
 local requested = {}
@@ -13,7 +13,8 @@ if call('HLEN', cancels) > 0 then
     local r = run and record.decode_run(run)
     if r and r.state == IN_PROGRESS then
       requested[r.worker] = requested[r.worker] or {}
-      table.insert(requested[r.worker], {r.claim, ids[i]})
+      r.id = ids[i]
+      table.insert(requested[r.worker], r)
     end
   end
 end
@@ -26,11 +27,15 @@ local function cordoned(worker)
   return false
 end
 
+local function lease(gone, cordoned, held)
+  return spack(layout.LEASE.format, layout.LEASE.fields)
+end
+
 local out = {}
 for i = 2, #ARGV do
   local worker = ARGV[i]
   if not call('ZSCORE', workers, worker) then
-    out[i - 1] = layout.pack_lease(1, 0, 0)
+    out[i - 1] = lease(1, 0, 0)
   else
     call('ZADD', workers, now + lease_ms, worker)
     if ssub(ARGV[1], i - 1, i - 1) == '1' then
@@ -39,11 +44,13 @@ for i = 2, #ARGV do
     else
       call('HDEL', marks, 'd' .. worker)
     end
-    local parts = {layout.pack_lease(0, cordoned(worker) and 1 or 0,
+    local parts = {lease(0, cordoned(worker) and 1 or 0,
       call('ZLEXCOUNT', held, '[' .. worker .. '\0', '(' .. worker .. '\1'))}
     local list = requested[worker] or {}
-    table.sort(list, function(a, b) return a[1] < b[1] end)
-    for _, pair in ipairs(list) do parts[#parts + 1] = layout.pack_claim(pair[2], pair[1]) end
+    table.sort(list, function(a, b) return a.claim < b.claim end)
+    for _, r in ipairs(list) do
+      parts[#parts + 1] = spack(layout.CLAIM.format, layout.CLAIM.fields(r))
+    end
     out[i - 1] = table.concat(parts)
   end
 end

@@ -2,7 +2,7 @@
 -- KEYS: meta jobs runs ready:high ready:normal ready:low suspects delayed held finished:completed
 --   finished:failed finished:canceled
 -- META: tick paused suspended ttl_ms completed_ms failed_ms
--- LIB: time record head
+-- LIB: time optional record
 -- FLAGS: read
 -- ARGV: 1 section (running queued scheduled final completed failed canceled), 2 how many, 3 when the
 --   listing began or '', 4 number and 5 id to go on below, both '' at the start
@@ -16,10 +16,11 @@ local CHUNK, LOOK = 100, 2000
 local want, begun = tonumber(ARGV[2]), tonumber(ARGV[3])
 local number, below = tonumber(ARGV[4]), ARGV[5]
 
--- Ids as bytes: Lua compares strings by the locale.
+-- Ids as bytes, in four numbers: Lua compares strings by the locale.
+local WORDS = '>I4I4I4I4'
 local function less(a, b)
-  local a1, a2, a3, a4 = layout.id_words(a)
-  local b1, b2, b3, b4 = layout.id_words(b)
+  local a1, a2, a3, a4 = sunpack(WORDS, a)
+  local b1, b2, b3, b4 = sunpack(WORDS, b)
   if a1 ~= b1 then return a1 < b1 end
   if a2 ~= b2 then return a2 < b2 end
   if a3 ~= b3 then return a3 < b3 end
@@ -113,7 +114,7 @@ for _ = 1, LOOK do
   local job, run = call('HGET', jobs, best[2]), call('HGET', runs, best[2])
   local r = job and record.decode(job, run)
   if r and (not begun or r.updated_at <= begun) then
-    out[#out + 1] = string.format('%.0f', best[1]) .. ' ' .. best[2] .. head(job, run)
+    out[#out + 1] = string.format('%.0f', best[1]) .. ' ' .. best[2] .. record.head(job, run)
   end
 end
 return {context(), last and string.format('%.0f', last[1]) or '', last and last[2] or '',

@@ -1,16 +1,18 @@
 -- progress: show how far running jobs are, fenced like a settlement.
 -- KEYS: meta jobs runs totals counts watch
 -- META: tick
--- LIB: batch record counts events save
+-- LIB: batch optional record counts events save
 -- ARGV: 1 UPDATE for each; 2 their parts one after the other; 3… the workers
 -- RETURNS: a letter for each: a applied, d already, s stale, g gone, c cannot be read
-local ITEM = layout.UPDATE_SIZE
+local items, payload, ITEM = ARGV[1], ARGV[2], layout.UPDATE.size
 local ids, out, known = {}, {}, {}
-for at = 1, #ARGV[1], ITEM do ids[#ids + 1] = layout.update_id(ARGV[1], at) end
+for at = layout.UPDATE.at.id, #items, ITEM do
+  ids[#ids + 1] = ssub(items, at, at + layout.UPDATE.width.id - 1)
+end
 local stored = call('HMGET', runs, unpack(ids))
-local at = 1
-for i, id in ipairs(ids) do
-  local _, claim, worker_index, size = layout.read_update(ARGV[1], (i - 1) * ITEM + 1)
+local progress_at = 1
+for i = 1, #ids do
+  local layout.UPDATE.fields = sunpack(layout.UPDATE.format, items, (i - 1) * ITEM + 1)
   local r, why = known[id], nil
   if not r and stored[i] then r, why = record.decode_run(stored[i]) end
   if why then
@@ -24,11 +26,12 @@ for i, id in ipairs(ids) do
     out[i] = 'd'
   else
     known[id] = r
-    r.progress, r.updated_at, r.revision = ssub(ARGV[2], at, at + size - 1), now, r.revision + 1
+    r.progress = ssub(payload, progress_at, progress_at + progress_size - 1)
+    r.updated_at, r.revision = now, r.revision + 1
     note(id, r.revision)
     out[i] = 'a'
   end
-  at = at + size
+  progress_at = progress_at + progress_size
 end
 for id, r in pairs(known) do save(id, r) end
 batch.flush(set_runs)

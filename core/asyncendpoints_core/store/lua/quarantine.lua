@@ -3,7 +3,7 @@
 -- KEYS: meta jobs runs blobs ready:high ready:normal ready:low suspects delayed held expiries
 --   finished:completed finished:failed finished:canceled corrupt cancels counts totals watch
 -- META: tick safety
--- LIB: batch record counts events finish save corrupt guard
+-- LIB: batch optional record counts events finish save corrupt guard
 -- ARGV: 1 ids, 2 '1' when the client cannot read the request though the state is sound
 -- RETURNS: how many
 local INDEXES = {

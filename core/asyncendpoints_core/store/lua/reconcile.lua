@@ -3,12 +3,12 @@
 --   finished:completed finished:failed finished:canceled cancels counts totals idle bell
 --   watch
 -- META: tick paused ttl_ms
--- LIB: batch record counts events wake_up finish save returns held
+-- LIB: batch optional record counts events wake_up finish save returns held
 -- ARGV: 1 worker, 2 CLAIM for each job that it holds
 -- RETURNS: how many; ids of records that cannot be read
 local worker, known = ARGV[1], {}
-for at = 1, #ARGV[2], layout.CLAIM_SIZE do
-  local id, claim = layout.read_claim(ARGV[2], at)
+for at = 1, #ARGV[2], layout.CLAIM.size do
+  local layout.CLAIM.fields = sunpack(layout.CLAIM.format, ARGV[2], at)
   known[id] = claim
 end
 local mine, unreadable = read_held(worker)

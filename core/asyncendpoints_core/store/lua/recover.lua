@@ -1,7 +1,7 @@
 -- recover: write the tick and find what needs recovery, a bounded number.
 -- KEYS: meta runs workers held
 -- META: tick safety ticked lease_ms execution_ms grace_ms deadline_floor
--- LIB: record keep guard
+-- LIB: optional record keep guard
 -- RETURNS: 1 after an outage; workers with an expired lease; overdue and orphaned claims, each
 --   FOUND; ids of records that cannot be read
 local OUTAGE_MS, BOUND = 5000, 500
@@ -44,7 +44,8 @@ for i, run in ipairs(#ids > 0 and call('HMGET', runs, unpack(ids)) or {}) do
       lease = tonumber(call('ZSCORE', workers, r.worker) or -1)
       leases[r.worker] = lease
     end
-    local entry = layout.pack_found(ids[i], r.claim, r.attempt, r.max_attempts) .. r.worker
+    r.id = ids[i]
+    local entry = spack(layout.FOUND.format, layout.FOUND.fields(r)) .. r.worker
     if lease < 0 then
       orphaned[#orphaned + 1] = entry
     elseif lease > now and math.max(r.deadline, deadline_floor) + 2 * grace_ms < now then

@@ -2,7 +2,7 @@
 -- KEYS: meta jobs runs results ready:high ready:normal ready:low suspects delayed finished:failed
 --   finished:canceled counts totals gone idle bell watch
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms completed_ms failed_ms
--- LIB: batch time record head counts events wake_up save
+-- LIB: batch time optional record counts events wake_up save
 -- FLAGS: deny-oom
 -- ARGV: 1 ids
 -- RETURNS: context; 4 bytes for each: jobs ahead; for each a letter (q requeued, n not retryable,
@@ -51,7 +51,7 @@ for i, id in ipairs(ids) do
   if not r and stored[i] then r, why = record.decode(stored[i], ran[i]) end
   if r then
     known[id] = r
-    out[i] = redrive(id, r) .. head(stored[i], record.encode_run(r))
+    out[i] = redrive(id, r) .. record.head(stored[i], record.encode_run(r))
     ahead = r.ahead or r.state == QUEUED
       and call('ZRANK', READY[r.priority], id) or 0
   elseif why then
@@ -59,7 +59,7 @@ for i, id in ipairs(ids) do
   else
     out[i] = call('ZSCORE', tombstones, id) and 'g' or 'm'
   end
-  aheads[i] = layout.pack_ahead(ahead)
+  aheads[i] = spack(layout.AHEAD.format, layout.AHEAD.fields)
 end
 if requeued > 0 then
   if safety > 0 then return redis.error_reply('AEPTIMER at rest') end

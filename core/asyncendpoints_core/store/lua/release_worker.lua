@@ -1,7 +1,7 @@
 -- release_worker: end a worker's registration and take back what it holds, at the old places.
 -- KEYS: all
 -- META: tick safety paused ttl_ms max_crashes initial_ms multiplier max_ms
--- LIB: batch record counts events wake_up finish save returns held rest guard
+-- LIB: batch optional record counts events wake_up finish save returns held rest guard
 -- ARGV: 1 worker, 2 cause: crash killed lost drained, 3 '1' when 4 lists the jobs that had started,
 --   4 their ids
 -- RETURNS: requeued, charged, suspected, failed, canceled, 1 when there are more; ids of those that

@@ -2,17 +2,17 @@
 -- KEYS: meta jobs runs results ready:high ready:normal ready:low suspects delayed held expiries
 --   finished:completed finished:failed finished:canceled cancels counts totals idle bell watch
 -- META: tick paused ttl_ms
--- LIB: batch record counts events wake_up finish save returns
+-- LIB: batch optional record counts events wake_up finish save returns
 -- ARGV: 1 OUTCOME for each; 2 their parts one after the other; 3… the workers
 -- RETURNS: two bytes for each: a applied, d already, s stale, g gone, c corrupt; state digit or '-'
-local ITEM = layout.OUTCOME_SIZE
+local ITEM = layout.OUTCOME.size
 local INLINE_RESULT = 1024 -- longer ones lie apart, so that scripts do not carry them to and fro
 local items, payload = ARGV[1], ARGV[2]
 local n = #items / ITEM
 local ids = {}
 for i = 1, n do
-  local id = layout.outcome_id(items, (i - 1) * ITEM + 1)
-  ids[i] = id
+  local at = (i - 1) * ITEM + layout.OUTCOME.at.id
+  ids[i] = ssub(items, at, at + layout.OUTCOME.width.id - 1)
 end
 local stored = call('HMGET', runs, unpack(ids))
 local known, completed_now = {}, {}
@@ -38,8 +38,12 @@ local function load(i, id)
   return r
 end
 
+local function started(flags)
+  return band(flags, layout.OUTCOME.mask.started) > 0
+end
+
 local function cancel(id, r, flags)
-  if flags.started then end_run(r, 7) end
+  if started(flags) then end_run(r, 7) end
   r.error = ''
   finish(id, r, CANCELED)
 end
@@ -67,7 +71,7 @@ local apply = {
     if r.cancel_requested_at > 0 then return cancel(id, r, flags) end
     tally('released', 1)
     if err ~= '' then r.error = err end
-    if take_back(id, r, flags.started, true, 4) then return end
+    if take_back(id, r, started(flags), true, 4) then return end
     if delay > 0 then postpone(id, r, delay) else requeue(id, r) end
   end,
   [CANCEL] = function(id, r, _, _, flags) cancel(id, r, flags) end,
@@ -77,15 +81,13 @@ local apply = {
     if err ~= '' then r.error = err end
     r.suspect = false
     tally('timed_out', 1)
-    if flags.final then return finish(id, r, FAILED) end
+    if band(flags, layout.OUTCOME.mask.final) > 0 then return finish(id, r, FAILED) end
     postpone(id, r, delay)
   end,
 }
 
 -- The common case: completed in one of its first runs, without a requested cancel.
 -- Only the end of the fixed part and the history change. Returns nothing for any other.
-local HEAD = 2 -- format and flags
-local completed_run = layout.completed_runs()
 local finished, busy, names = 0, 0, {}
 local on_runs, on_finished = {'HSET', runs}, {'ZADD', finished_completed}
 local entry, entry_attempt, entry_started = '', -1, -1
@@ -96,50 +98,76 @@ local function prefix_of(head, run)
   local r = record.decode_run(run)
   if not r then return false end
   PREFIXES[head] = false
-  if r.state == IN_PROGRESS and not r.suspect then
+  if r.state == IN_PROGRESS and not r.suspect
+    and band(r.flags, layout.RUN.optional_flags) == 0 then
     r.state = COMPLETED
-    PREFIXES[head] = ssub(record.encode_run(r), 1, HEAD)
+    PREFIXES[head] = ssub(record.encode_run(r), 1, layout.RUN.last.head)
   end
   return PREFIXES[head]
 end
 
-local function complete(id, run, claim, worker, result)
-  if not run or #run < layout.RUN_SIZE then return end
-  local head = ssub(run, 1, HEAD)
+-- The end of the fixed part; most runs of a batch change to the same.
+local changed, changed_from, changed_count, changed_size, changed_worker = '', -1, -1, -1, -1
+local function outcome_of(revision, history_count, history_size, worker_size)
+  if revision ~= changed_from or history_count ~= changed_count or history_size ~= changed_size
+    or worker_size ~= changed_worker then
+    changed_from, changed_count = revision, history_count
+    changed_size, changed_worker = history_size, worker_size
+    local updated_at, completed_at, error_size, progress_size = now, now, 0, 0
+    revision, history_count = revision + 1, history_count + 1
+    history_size = history_size + #entry
+    changed = spack(layout.RUN.format.outcome, layout.RUN.fields.outcome)
+  end
+  return changed
+end
+
+local function complete(id, run, claimed, holder, result)
+  if not run or #run < layout.RUN.size then return end
+  local head = ssub(run, layout.RUN.at.head, layout.RUN.last.head)
   local prefix = PREFIXES[head]
   if prefix == nil then prefix = prefix_of(head, run) end
   if not prefix then return end
-  local attempt, started, cancel, size, current, revision, count, error_size, progress_size,
-    history_size, worker_size, holder, name, result_at = layout.read_running(run)
-  if current ~= claim or cancel > 0 or error_size > 0 or progress_size > 0 or count > 9
-    or #run ~= result_at - 1 or holder ~= worker then
+  local layout.RUN.fields.settled = sunpack(layout.RUN.format.settled, run, layout.RUN.at.settled)
+  local name_size = sunpack(layout.RUN.format.name_size, run, layout.RUN.at.name_size)
+  local worker_at = layout.RUN.size + 1 + layout.RUN.before.worker
+  if claim ~= claimed or cancel_requested_at > 0 or error_size > 0 or progress_size > 0
+    or history_count > 9 or #run ~= layout.RUN.size + layout.RUN.parts_size
+    or ssub(run, worker_at, worker_at + worker_size - 1) ~= holder then
     return
   end
-  if attempt ~= entry_attempt or started ~= entry_started then
-    entry_attempt, entry_started = attempt, started
-    entry = layout.pack_attempt(layout.ATTEMPT_REST, attempt, started, now, 1, 0)
+  if attempt ~= entry_attempt or started_at ~= entry_started then
+    entry_attempt, entry_started = attempt, started_at
+    entry = pack_attempt(attempt, started_at, 1, '')
   end
-  freed = freed + size
-  if now > started then busy = busy + now - started end
+  freed = freed + body_size
+  if now > started_at then busy = busy + now - started_at end
+  local name_at = layout.RUN.size + 1 + layout.RUN.before.name
+  local name = ssub(run, name_at, name_at + name_size - 1)
   names[name] = (names[name] or 0) + 1
   if listening then note(id, revision + 1) end
   off_held.n = off_held.n + 1
-  off_held[off_held.n] = worker .. '\0' .. layout.pack_held(claim, id)
-  local completed = completed_run(run, prefix, revision, count, history_size, worker_size, name,
-    entry, result, now)
+  off_held[off_held.n] = holder .. '\0' .. ssub(run, layout.RUN.at.claim, layout.RUN.last.claim) .. id
+  local outcome = outcome_of(revision, history_count, history_size, worker_size)
+  local kept, history = ssub(run, layout.RUN.at.kept, layout.RUN.last.kept), entry
+  if history_size > 0 then
+    local history_at = layout.RUN.size + 1 + layout.RUN.before.history
+    history = ssub(run, history_at, history_at + history_size - 1) .. entry
+  end
+  run = layout.RUN.join{head = prefix, kept, outcome, worker = holder, history, name} .. result
   finished = finished + 1
   local at = finished * 2 + 2
-  on_runs[at - 1], on_runs[at] = id, completed
+  on_runs[at - 1], on_runs[at] = id, run
   on_finished[at - 1], on_finished[at] = now_text, id
-  completed_now[id] = completed
+  completed_now[id] = run
   return true
 end
 
 local parts_at = 1
 for i = 1, n do
-  local id, claim, worker_index, kind, delay, code_size, message_size, result_size, code_at,
-    message_at, result_at, next_at = layout.read_outcome(items, (i - 1) * ITEM + 1, parts_at)
-  local worker = ARGV[3 + worker_index]
+  local id = ids[i]
+  local layout.OUTCOME.fields.after_id =
+    sunpack(layout.OUTCOME.format.after_id, items, (i - 1) * ITEM + layout.OUTCOME.at.after_id)
+  local worker, result_at = ARGV[3 + worker_index], parts_at + layout.OUTCOME.before.result
   local result = ssub(payload, result_at, result_at + result_size - 1)
   if kind == COMPLETE and result_size <= INLINE_RESULT and not completed_now[id] and not known[id]
     and complete(id, stored[i], claim, worker, result) then
@@ -157,19 +185,20 @@ for i = 1, n do
       answers[i] = 'd' .. r.state
     else
       local err = ''
-      local started, final, retryable, has_error =
-        layout.outcome_flags(items, (i - 1) * ITEM + 1)
-      if has_error then
+      if band(flags, layout.OUTCOME.mask.has_error) > 0 then
+        local code_at = parts_at + layout.OUTCOME.before.code
+        local message_at = parts_at + layout.OUTCOME.before.message
         err = error_text(ssub(payload, code_at, code_at + code_size - 1),
-          ssub(payload, message_at, message_at + message_size - 1), retryable)
+          ssub(payload, message_at, message_at + message_size - 1),
+          band(flags, layout.OUTCOME.mask.retryable) > 0)
       end
       drop_held(id, r)
-      apply[kind](id, r, delay, err, {started = started, final = final}, result)
+      apply[kind](id, r, delay_ms, err, flags, result)
       save(id, r)
       answers[i] = 'a' .. r.state
     end
   end
-  parts_at = next_at
+  parts_at = parts_at + layout.OUTCOME.parts_size
 end
 if finished > 0 then
   for name, count in pairs(names) do

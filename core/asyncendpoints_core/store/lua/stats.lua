@@ -2,7 +2,7 @@
 -- KEYS: meta jobs runs ready:high ready:normal ready:low suspects delayed held
 --   finished:completed finished:failed finished:canceled workers marks counts totals
 -- META: tick bytes paused closed
--- LIB: record
+-- LIB: optional record
 -- FLAGS: read
 -- RETURNS: numbers: now, Queued, Scheduled, InProgress, Completed, Failed, Canceled, suspects, oldest,
 --   bytes, held by workers that take more, workers, paused, closed; counts; totals; due times

@@ -2,7 +2,7 @@
 -- KEYS: all
 -- META: tick safety seq bytes paused suspended ttl_ms completed_ms failed_ms max_finished
 --   sweep_0 sweep_1 sweep_2
--- LIB: batch time record counts events wake_up finish save corrupt waiting remove rest guard
+-- LIB: batch time optional record counts events wake_up finish save corrupt waiting remove rest guard
 -- RETURNS: promoted, expired, removed, corrupt, 1 when there was more to do
 local BOUND, REMOVE_BOUND, TOMBSTONE_MS, MAX_TOMBSTONES = 100, 200, 86400000, 10000
 local more = 0
@@ -131,7 +131,8 @@ local keys_due = call('ZRANGEBYSCORE', idempotency_ends, '-inf', string.format('
 local off_idempotency, off_idempotency_ends = batch.new('HDEL', idempotency), batch.new('ZREM', idempotency_ends)
 local later = batch.new('ZADD', idempotency_ends)
 for i, value in ipairs(#keys_due > 0 and call('HMGET', idempotency, unpack(keys_due)) or {}) do
-  if value and call('HEXISTS', jobs, layout.binding_id(value)) == 1 then
+  local id = value and ssub(value, layout.BINDING.at.id, layout.BINDING.last.id)
+  if id and call('HEXISTS', jobs, id) == 1 then
     batch.add(later, now + 60000, keys_due[i])
   else
     batch.add(off_idempotency, keys_due[i])

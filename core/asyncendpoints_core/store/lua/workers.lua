@@ -1,6 +1,7 @@
 -- workers: every registered worker, 10,000 at most.
 -- KEYS: meta workers winfo marks held
 -- META: tick
+-- LIB: worker_state
 -- FLAGS: read
 -- RETURNS: WORKER for each
 local out = {}
@@ -11,8 +12,6 @@ for i = 1, #flat, 2 do
   for _, ends in pairs(packed and cmsgpack.unpack(packed) or {}) do
     if ends > now then last = math.max(last, ends) end
   end
-  out[#out + 1] = layout.pack_worker(tonumber(flat[i + 1]),
-    call('ZLEXCOUNT', held, '[' .. worker .. '\0', '(' .. worker .. '\1'), last,
-    call('HEXISTS', marks, 'd' .. worker)) .. (call('HGET', worker_info, worker) or '')
+  out[#out + 1] = worker_state(worker, tonumber(flat[i + 1]), last)
 end
 return out

@@ -14,23 +14,26 @@ from asyncendpoints_core.store.redis.codec import (
     encode_result,
     trace_of,
 )
-from asyncendpoints_core.store.redis.python_layout import adder, joiner
+from asyncendpoints_core.store.redis.python_layout import arranger, packer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from asyncendpoints_core.jobs.records import Claim, NewJob, Outcome, Progress
 
-_add_new = adder(
+_pack_new = packer(
     tables.NEW_JOB,
-    "id priority max_attempts delay_ms ttl_ms name_size trace_size body_size"
-    " content blob key fingerprint",
+    "id priority max_attempts delay_ms ttl_ms name_size trace_size content_size blob_size key_size"
+    " fingerprint_size body_size",
 )
-_join_content = joiner(tables.JOB, "name trace request")
-_add_outcome = adder(
-    tables.OUTCOME, "id claim worker_index kind flags delay_ms code message result"
+_arrange_new = arranger(tables.NEW_JOB, "content blob key fingerprint")
+_arrange_content = arranger(tables.JOB, "name trace request")
+_pack_outcome = packer(
+    tables.OUTCOME,
+    "id claim worker_index kind flags delay_ms code_size message_size result_size",
 )
-_add_update = adder(tables.UPDATE, "id claim worker_index progress")
+_arrange_outcome = arranger(tables.OUTCOME, "code message result")
+_pack_update = packer(tables.UPDATE, "id claim worker_index progress_size")
 _FLAGS: Final = {bits.name: bits.mask for bits in tables.OUTCOME.bits}
 _STARTED, _FINAL = _FLAGS["started"], _FLAGS["final"]
 _RETRYABLE, _HAS_ERROR = _FLAGS["retryable"], _FLAGS["has_error"]
@@ -45,26 +48,29 @@ def encode_new(jobs: Sequence[NewJob]) -> tuple[bytes, bytes]:
         body = len(request.body)
         inline = body <= INLINE_BODY
         name, trace = new.name.encode(), trace_of(request).encode()
-        content = _join_content(name, trace, encode_request(request, inline=inline))
+        encoded = encode_request(request, inline=inline)
+        content = b"".join(_arrange_content(name, trace, encoded))
         key = fingerprint = b""
         if new.idempotency is not None:
             key, fingerprint = new.idempotency.key.encode(), new.idempotency.fingerprint
-        _add_new(
-            items,
-            parts,
-            new.id,
-            new.priority,
-            new.max_attempts,
-            new.delay_ms,
-            new.ttl_ms,
-            len(name),
-            len(trace),
-            body,
-            content,
-            b"" if inline else request.body,
-            key,
-            fingerprint,
+        blob = b"" if inline else request.body
+        items.append(
+            _pack_new(
+                new.id,
+                new.priority,
+                new.max_attempts,
+                new.delay_ms,
+                new.ttl_ms,
+                len(name),
+                len(trace),
+                len(content),
+                len(blob),
+                len(key),
+                len(fingerprint),
+                body,
+            )
         )
+        parts += _arrange_new(content, blob, key, fingerprint)
     return b"".join(items), b"".join(parts)
 
 
@@ -82,23 +88,25 @@ def encode_outcomes(outcomes: Iterable[Outcome]) -> list[bytes]:
         if outcome.kind is complete:
             if outcome.result is not None:
                 result = encode_result(outcome.result)
+            parts.append(result)
         else:
             flags = outcome.started * _STARTED | outcome.final * _FINAL
             if outcome.error is not None:
                 code, message = encode_error(outcome.error)
                 flags |= _HAS_ERROR | outcome.error.retryable * _RETRYABLE
-        _add_outcome(
-            items,
-            parts,
-            claim.job_id,
-            claim.number,
-            index,
-            outcome.kind,
-            flags,
-            outcome.delay_ms,
-            code,
-            message,
-            result,
+            parts += _arrange_outcome(code, message, result)
+        items.append(
+            _pack_outcome(
+                claim.job_id,
+                claim.number,
+                index,
+                outcome.kind,
+                flags,
+                outcome.delay_ms,
+                len(code),
+                len(message),
+                len(result),
+            )
         )
     return [b"".join(items), b"".join(parts), *(worker.encode() for worker in workers)]
 
@@ -110,5 +118,7 @@ def encode_updates(updates: Iterable[tuple[Claim, Progress]]) -> list[bytes]:
     workers: dict[str, int] = {}
     for claim, progress in updates:
         index = workers.setdefault(claim.worker, len(workers))
-        _add_update(items, parts, claim.job_id, claim.number, index, encode_progress(progress))
+        data = encode_progress(progress)
+        items.append(_pack_update(claim.job_id, claim.number, index, len(data)))
+        parts.append(data)
     return [b"".join(items), b"".join(parts), *(worker.encode() for worker in workers)]

@@ -21,7 +21,7 @@ from asyncendpoints_core.jobs.records import (
     Result,
 )
 from asyncendpoints_core.store import record_layout as tables
-from asyncendpoints_core.store.redis.python_layout import CorruptRecord, joiner, packer, reader
+from asyncendpoints_core.store.redis.python_layout import CorruptRecord, arranger, packer, reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ _read_progress = reader(tables.PROGRESS, "fraction message")
 _pack_fraction = packer(tables.PROGRESS, "fraction")
 _read_result = reader(tables.RESULT, "content_type filename body")
 _pack_result = packer(tables.RESULT, "form content_type_size filename_size")
-_join_result = joiner(tables.RESULT, "content_type filename body")
+_arrange_result = arranger(tables.RESULT, "content_type filename body")
 _SIZE_AT: Final = tables.REQUEST.offset("size")
 _SHORT: Final = tables.REQUEST.size
 _read_long_size = reader(tables.LONG_REQUEST, "size")
@@ -190,7 +190,7 @@ def encode_result(result: Result) -> bytes:
         return bytes((_KNOWN_TYPE, _CODES[result.content_type])) + result.body
     kind, filename = result.content_type.encode(), result.filename.encode()
     head = _pack_result(_SPELLED_OUT, len(kind), len(filename))
-    return head + _join_result(kind, filename, result.body)
+    return head + b"".join(_arrange_result(kind, filename, result.body))
 
 
 def decode_result(data: bytes) -> Result:

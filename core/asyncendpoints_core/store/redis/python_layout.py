@@ -10,7 +10,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from asyncendpoints_core.store.record_layout import Field, Layout
 
@@ -120,41 +120,26 @@ def _part_lines(layout: Layout, names: list[str]) -> list[str]:
 
 def packer(layout: Layout, given: str) -> Callable[..., bytes]:
     """Return a function of the `given` values that returns the fixed fields."""
+    struct = struct_of(layout.fields)
+    names = given.split()
+    if names == _pieces(layout.fields):
+        return struct.pack  # in this order already: no call of a function between
     pack: Callable[..., bytes] = _compile(
         "pack",
-        ", ".join(given.split()),
-        [f"return pack_fields({_packed(layout, {})})"],
-        {"pack_fields": struct_of(layout.fields).pack},
+        ", ".join(names),
+        [f"return pack_fields({_packed(layout)})"],
+        {"pack_fields": struct.pack},
     )
     return pack
 
 
-def adder(layout: Layout, given: str) -> Callable[..., None]:
-    """Return a function of two lists and the `given` values and parts, which it appends.
-
-    The fixed fields go to the first list, the parts to the second, in the layout's order. Sizes of
-    parts are not given.
-    """
-    sizes = {part.size: f"len({part.name})" for part in layout.parts}
-    add: Callable[..., None] = _compile(
-        "add",
-        ", ".join(["items", "parts", *given.split()]),
-        [
-            f"items.append(pack_fields({_packed(layout, sizes)}))",
-            f"parts += ({', '.join(part.name for part in layout.parts)},)",
-        ],
-        {"pack_fields": struct_of(layout.fields).pack},
+def arranger(layout: Layout, given: str) -> Callable[..., tuple[bytes, ...]]:
+    """Return a function of the `given` parts, and tail, that returns them in the layout's order."""
+    names = [name for name in (*(part.name for part in layout.parts), layout.tail) if name]
+    arrange: Callable[..., tuple[bytes, ...]] = _compile(
+        "arrange", ", ".join(given.split()), [f"return ({', '.join(names)},)"], {}
     )
-    return add
-
-
-def joiner(layout: Layout, given: str) -> Callable[..., bytes]:
-    """Return a function of the `given` parts and tail that joins them in the layout's order."""
-    names = [*(part.name for part in layout.parts), layout.tail]
-    join: Callable[..., bytes] = _compile(
-        "join", ", ".join(given.split()), [f"return {' + '.join(names)}"], {}
-    )
-    return join
+    return arrange
 
 
 def _code(field: Field, wanted: frozenset[str] | None) -> str:
@@ -197,17 +182,16 @@ def _whole(fields: Iterable[Field]) -> list[str]:
     return lines
 
 
-def _packed(layout: Layout, sizes: Mapping[str, str]) -> str:
+def _packed(layout: Layout) -> str:
     """Return the arguments of a struct's pack."""
     values: list[str] = []
     for field in layout.fields:
-        value = sizes.get(field.name, field.name)
         if len(_codes(field)) == 1:
-            values.append(value)
+            values.append(field.name)
         else:
             masks = [(1 << 8 * _WIDTHS[code]) - 1 for code in _codes(field)]
             values += [
-                f"({value} >> {s} & {m})" for s, m in zip(_shifts(field), masks, strict=True)
+                f"({field.name} >> {s} & {m})" for s, m in zip(_shifts(field), masks, strict=True)
             ]
     return ", ".join(values)
 

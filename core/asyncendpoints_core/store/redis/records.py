@@ -80,7 +80,7 @@ def read_made(data: bytes) -> Made:
 
 
 def read_job(job_id: JobId, data: bytes, context: Context) -> Job:
-    """Read what lua/lib/head.lua makes: a job before its request, and then its run if it has one.
+    """Read what record.head of lua/lib makes: a job before its request, then its run if it has one.
 
     Raises CorruptRecord or StoreVersionError.
     """

@@ -41,6 +41,7 @@ _FOLDER = files("asyncendpoints_core.store") / "lua"
 
 LOCALS = f"""local call, floor = redis.call, math.floor
 local spack, sunpack, ssub, sbyte = struct.pack, struct.unpack, string.sub, string.byte
+local band = bit.band
 local {", ".join(State.__members__)} = {", ".join(map(str, range(len(State))))}
 """
 # The harmless first write: a script that has written may go on writing when memory is full.

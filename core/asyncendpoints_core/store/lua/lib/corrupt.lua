@@ -1,7 +1,12 @@
 -- A record that cannot be read: its bytes are kept in `corrupt`, and the job becomes Failed.
 local on_corrupt, set_jobs = batch.new('HSET', corrupt), batch.new('HSET', jobs)
 -- Replaces a job that cannot be read: no name, an empty request.
-local BLANK = layout.pack_job(1, now, 0, 0, 0, 0) .. '\1\144'
+local function blank_job()
+  local format, flags, created_at = layout.FORMAT, layout.JOB.unit.priority, now
+  local seq, max_attempts, name_size, trace_size = 0, 0, 0, 0
+  return spack(layout.JOB.format, layout.JOB.fields) .. '\1\144'
+end
+local BLANK = blank_job()
 
 -- The name is lost with the record; the counts must still add up, so take the likeliest.
 local function lost_name(state, bytes)

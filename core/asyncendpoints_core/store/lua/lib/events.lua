@@ -3,7 +3,7 @@ local listening = call('GET', watch)
 local changed = {}
 
 local function note(id, revision)
-  if listening then changed[#changed + 1] = layout.pack_event(id, revision) end
+  if listening then changed[#changed + 1] = spack(layout.EVENT.format, layout.EVENT.fields) end
 end
 
 local function publish()

@@ -8,18 +8,27 @@ local freed = 0
 local now_text = string.format('%.0f', now)
 
 local function error_text(code, message, retryable)
-  return layout.pack_error(retryable and 1 or 0, #code) .. code .. message
+  retryable = retryable and 1 or 0
+  local code_size = #code
+  return spack(layout.ERROR.format, layout.ERROR.fields) .. code .. message
+end
+
+-- The end of a run in a job's history; `size` is what follows itself.
+local function pack_attempt(number, started_at, outcome, err)
+  local size, ended_at, error_size = layout.ATTEMPT.size - layout.ATTEMPT.width.size + #err, now, #err
+  return spack(layout.ATTEMPT.format, layout.ATTEMPT.fields) .. err
 end
 
 -- Outcomes: 1 completed, 2 retry, 3 failed, 4 released, 5 recovered, 6 timed-out, 7 canceled.
 local function end_run(r, outcome, err)
   err = err or ''
   if r.history_count >= 10 then
-    r.history = string.sub(r.history, layout.attempt_end(r.history))
+    local oldest = layout.ATTEMPT.width.size
+      + sunpack(layout.ATTEMPT.format.size, r.history, layout.ATTEMPT.at.size)
+    r.history = ssub(r.history, oldest + 1)
     r.history_count = r.history_count - 1
   end
-  r.history = r.history .. layout.pack_attempt(layout.ATTEMPT_REST + #err, r.attempt,
-    r.started_at, now, outcome, #err) .. err
+  r.history = r.history .. pack_attempt(r.attempt, r.started_at, outcome, err)
   r.history_count = r.history_count + 1
   if now > r.started_at then tally('busy_ms', now - r.started_at) end
 end

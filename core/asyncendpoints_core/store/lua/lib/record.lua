@@ -1,4 +1,4 @@
--- Jobs as tables. Their bytes: store/record_layout.py, from which `layout` is made.
+-- Jobs as tables. Their bytes: store/record_layout.py, whose constants replace `layout` here.
 -- What never changes is in `jobs`, what does is in `runs`; a job without a run waits as it was made.
 local record = {}
 
@@ -9,35 +9,86 @@ local function fault(s)
   return version > layout.VERSION and version < 16 and 'newer' or 'corrupt'
 end
 
+local function slice(s, at, size)
+  return ssub(s, at, at + size - 1)
+end
+
 -- How long the stored request at `at` is without its body.
 function record.request_bytes(s, at)
-  if #s < at then return #s end -- longer than the record: corrupt
-  local size = layout.request_size(s, at)
-  if size < layout.LONG_MARK then return layout.REQUEST_SIZE + size end
-  if #s < at + layout.LONG_REQUEST_SIZE - 1 then return #s end
-  return layout.LONG_REQUEST_SIZE + layout.long_request_size(s, at)
+  local size = sbyte(s, at)
+  if size and size < layout.LONG_MARK then return layout.REQUEST.size + size end
+  if #s < at + layout.LONG_REQUEST.size - 1 then return #s end -- longer than the record: corrupt
+  return layout.LONG_REQUEST.size
+    + sunpack(layout.LONG_REQUEST.format.size, s, at + layout.LONG_REQUEST.offset.size)
+end
+
+-- Where a job's parts begin, and its optional fields; nil when it is too short for them.
+local job_optional
+function record.job_parts(s, flags)
+  if band(flags, layout.JOB.optional_flags) == 0 then return layout.JOB.size + 1 end
+  job_optional = job_optional or layout.JOB.optional
+  local found = {flags = flags}
+  local parts_at = optional.read(found, job_optional, s, layout.JOB.size + 1)
+  return parts_at, found.ttl_from, found.body_size
+end
+
+local function new_run()
+  return {
+    state = QUEUED, priority = 0, suspect = false, body_apart = false, created_at = 0, seq = 0,
+    max_attempts = 0, ttl_from = 0, expires_at = 0, not_before = 0, deadline = 0, crashes = 0,
+    releases = 0, attempt = 0, started_at = 0, cancel_requested_at = 0, body_size = 0, claim = 0,
+    revision = 0, updated_at = 0, completed_at = 0, history_count = 0, worker = '', error = '',
+    progress = '', history = '', name = '', result = '', format = 0, flags = 0, name_size = 0,
+    worker_size = 0, error_size = 0, progress_size = 0, history_size = 0,
+  }
 end
 
 -- The run of a job without one, as a table; or nil and why.
 function record.decode_job(s)
   local why = fault(s)
-  local job = not why and #s >= layout.JOB_SIZE and layout.read_job(s)
-  if not job then return nil, why or 'corrupt' end
-  local size = job.body_size or #s - job.request_at + 1 - record.request_bytes(s, job.request_at)
-  if size < 0 or #s < job.request_at then return nil, 'corrupt' end
-  local r = layout.new_run()
-  r.priority, r.created_at, r.seq, r.max_attempts = job.priority, job.created_at, job.seq,
-    job.max_attempts
-  r.ttl_from, r.updated_at, r.revision = job.ttl_from or job.created_at, job.created_at, 1
-  r.name, r.body_size, r.body_apart = job.name, size, job.body_apart
+  if why or #s < layout.JOB.size then return nil, why or 'corrupt' end
+  local layout.JOB.fields = sunpack(layout.JOB.format, s)
+  local parts_at, ttl_from, body_size = record.job_parts(s, flags)
+  local priority = band(flags, layout.JOB.mask.priority) / layout.JOB.unit.priority
+  local request_at = parts_at and parts_at + layout.JOB.parts_size
+  if not parts_at or #s < request_at or priority > layout.JOB.most.priority
+    or band(flags, layout.JOB.spare.flags) > 0 then
+    return nil, 'corrupt'
+  end
+  local size = body_size or #s - request_at + 1 - record.request_bytes(s, request_at)
+  if size < 0 then return nil, 'corrupt' end
+  local r = new_run()
+  r.priority, r.created_at, r.seq, r.max_attempts = priority, created_at, seq, max_attempts
+  r.ttl_from, r.updated_at, r.revision = ttl_from or created_at, created_at, 1
+  r.name = slice(s, parts_at + layout.JOB.before.name, name_size)
+  r.body_size, r.body_apart = size, body_size ~= nil
   return r
 end
 
 -- A run as a table, or nil and why.
 function record.decode_run(s)
   local why = fault(s)
-  local r = not why and #s >= layout.RUN_SIZE and layout.read_run(s)
-  if not r then return nil, why or 'corrupt' end
+  if why or #s < layout.RUN.size then return nil, why or 'corrupt' end
+  local r = new_run()
+  layout.RUN.fields(r) = sunpack(layout.RUN.format, s)
+  local flags, worker_size, error_size = r.flags, r.worker_size, r.error_size
+  local progress_size, history_size, name_size = r.progress_size, r.history_size, r.name_size
+  r.state = band(flags, layout.RUN.mask.state) / layout.RUN.unit.state
+  r.priority = band(flags, layout.RUN.mask.priority) / layout.RUN.unit.priority
+  r.suspect = band(flags, layout.RUN.mask.suspect) > 0
+  r.body_apart = band(flags, layout.RUN.mask.body_apart) > 0
+  local parts_at = optional.read(r, layout.RUN.optional, s, layout.RUN.size + 1)
+  local result_at = parts_at and parts_at + layout.RUN.parts_size
+  if not parts_at or #s < result_at - 1 or r.state > layout.RUN.most.state
+    or r.priority > layout.RUN.most.priority or band(flags, layout.RUN.spare.flags) > 0 then
+    return nil, 'corrupt'
+  end
+  r.worker = slice(s, parts_at + layout.RUN.before.worker, worker_size)
+  r.error = slice(s, parts_at + layout.RUN.before.error, error_size)
+  r.progress = slice(s, parts_at + layout.RUN.before.progress, progress_size)
+  r.history = slice(s, parts_at + layout.RUN.before.history, history_size)
+  r.name = slice(s, parts_at + layout.RUN.before.name, name_size)
+  r.result = ssub(s, result_at)
   if r.ttl_from == 0 then r.ttl_from = r.created_at end
   return r
 end
@@ -49,33 +100,67 @@ function record.decode(job, run)
 end
 
 function record.encode_run(r)
-  return layout.write_run(r)
+  r.format = layout.FORMAT
+  r.flags = r.state * layout.RUN.unit.state + r.priority * layout.RUN.unit.priority
+    + (r.suspect and layout.RUN.mask.suspect or 0)
+    + (r.body_apart and layout.RUN.mask.body_apart or 0)
+  r.worker_size, r.error_size, r.progress_size = #r.worker, #r.error, #r.progress
+  r.history_size, r.name_size = #r.history, #r.name
+  local more = optional.write(r, layout.RUN.optional)
+  return spack(layout.RUN.format, layout.RUN.fields(r)) .. more .. layout.RUN.join{
+    worker = r.worker, error = r.error, progress = r.progress, history = r.history, name = r.name,
+  } .. r.result
+end
+
+-- A job before its request, and its run without the result: all that a reader of its state needs.
+-- One that cannot be read is returned whole.
+function record.head(job, run)
+  if #job >= layout.JOB.size then
+    local layout.JOB.fields = sunpack(layout.JOB.format, job)
+    local parts_at = record.job_parts(job, flags)
+    if parts_at then job = ssub(job, 1, parts_at + layout.JOB.parts_size - 1) end
+  end
+  if not run then return job end
+  if #run >= layout.RUN.size then
+    local layout.RUN.fields.outcome = sunpack(layout.RUN.format.outcome, run, layout.RUN.at.outcome)
+    local name_size = sunpack(layout.RUN.format.name_size, run, layout.RUN.at.name_size)
+    local r = {flags = sbyte(run, layout.RUN.at.flags)}
+    local parts_at = optional.read(r, layout.RUN.optional, run, layout.RUN.size + 1)
+    if parts_at then run = ssub(run, 1, parts_at + layout.RUN.parts_size - 1) end
+  end
+  return job .. run
 end
 
 -- The code of a job's error, '' without one.
 function record.error_code(r)
-  return r.error ~= '' and layout.error_code(r.error) or ''
+  if r.error == '' then return '' end
+  local layout.ERROR.fields = sunpack(layout.ERROR.format, r.error)
+  return slice(r.error, layout.ERROR.size + 1 + layout.ERROR.before.code, code_size)
 end
 
 -- The line in which a job waits, by number; nil when it does not wait or cannot be read.
 function record.waiting_line(job, run)
-  local s, size = run or job, run and layout.RUN_SIZE or layout.JOB_SIZE
-  if #s < size then return nil end
-  local state, priority = QUEUED, nil
-  if run then state, priority = layout.run_line(run) else priority = layout.job_priority(job) end
-  return state == QUEUED and priority <= 2 and priority or nil
+  if #(run or job) < (run and layout.RUN.size or layout.JOB.size) then return nil end
+  local flags, priority = sbyte(run or job, layout.RUN.at.flags), nil
+  if not run then
+    priority = band(flags, layout.JOB.mask.priority) / layout.JOB.unit.priority
+  elseif band(flags, layout.RUN.mask.state) == QUEUED * layout.RUN.unit.state then
+    priority = band(flags, layout.RUN.mask.priority) / layout.RUN.unit.priority
+  end
+  return priority and priority <= layout.JOB.most.priority and priority or nil
 end
 
 -- A list of ids that are written one after the other.
 function record.split_ids(s)
-  local ids, size = {}, layout.IDS_SIZE
+  local ids, size = {}, layout.IDS.size
   for at = 1, #s, size do ids[#ids + 1] = ssub(s, at, at + size - 1) end
   return ids
 end
 
 -- The claim number and the id in a member of `held`.
 function record.read_held_member(member)
-  return layout.read_held(member, #member - layout.HELD_SIZE + 1)
+  local layout.HELD.fields = sunpack(layout.HELD.format, member, #member - layout.HELD.size + 1)
+  return claim, id
 end
 
 function record.held_id(member)
@@ -84,7 +169,8 @@ end
 
 -- The member of `held` for a job that a worker holds: each worker's in the order of its claims.
 function record.held_member(id, r)
-  return r.worker .. '\0' .. layout.pack_held(r.claim, id)
+  local claim = r.claim
+  return r.worker .. '\0' .. spack(layout.HELD.format, layout.HELD.fields)
 end
 
 return record

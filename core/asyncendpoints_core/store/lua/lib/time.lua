@@ -4,5 +4,5 @@ local active = now - paused_ms
 
 -- What a client needs to show times: see codec.Context.
 local function context()
-  return layout.pack_context(now, paused_ms, ttl_ms, completed_ms, failed_ms)
+  return spack(layout.CONTEXT.format, layout.CONTEXT.fields)
 end

@@ -10,17 +10,18 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_cli.errors import INTERRUPTED, MISUSED, report
 from asyncendpoints_cli.files import load_all
 from asyncendpoints_cli.run.checks import LAST_PORT, check
 from asyncendpoints_cli.run.endpoint_service import RELOAD_DRAIN_SECONDS, EndpointService
 from asyncendpoints_cli.run.watcher import Watcher
-from asyncendpoints_core.common.event_loop import run_loop
+from asyncendpoints_core.common.event_loop import exit_after, run_loop, run_with_user_code
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
 from asyncendpoints_core.process.logs import configure_logging
 from asyncendpoints_gateway.server.serve import admin_server
+from asyncendpoints_worker.forks import isolate_forks
 from asyncendpoints_worker.handlers.modules import forget
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("asyncendpoints.run")
 
+HURRY_SECONDS: Final = 2.0
+"""How long a second Ctrl-C may take if a handler blocks the event loop."""
+
 
 def serve(loaded: Sequence[Loaded], files: Sequence[str], settings: Settings) -> int:
     """Serve until SIGTERM or Ctrl-C; return the exit status."""
@@ -39,13 +43,8 @@ def serve(loaded: Sequence[Loaded], files: Sequence[str], settings: Settings) ->
         # Bytecode caches have a resolution of a second: a file may change twice within it.
         sys.dont_write_bytecode = True
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    status = run_loop(Runner(loaded, files, settings).run())
-    if status == INTERRUPTED:
-        # A handler that still runs must not delay the exit after a second Ctrl-C.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-    return status
+    run = run_with_user_code if settings.redis_source() is None else run_loop
+    return run(Runner(loaded, files, settings).run())
 
 
 class Runner:
@@ -62,7 +61,9 @@ class Runner:
         self._started: list[EndpointService] = []
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._in_memory = settings.redis_source() is None
         self._signals = 0
+        self._ended = False
         self._status = 0
         self._admin: AdminServer | None = None
 
@@ -72,8 +73,9 @@ class Runner:
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT; return the exit status."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
-        loop.add_signal_handler(signal.SIGINT, self._interrupted)
+        self._handle_signals()
+        if self._in_memory:
+            isolate_forks()
         reloading: asyncio.Task[None] | None = None
         try:
             for service in self._services:
@@ -95,8 +97,12 @@ class Runner:
             drained = await self._shut_down(self._started)
             if self._admin is not None:
                 await self._admin.stop()
+        self._ended = True
         if self._signals > 1:
-            return INTERRUPTED
+            # At once, whatever handlers have left running.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(INTERRUPTED)
         return self._status or (0 if drained else 1)
 
     async def _open_admin(self) -> None:
@@ -110,8 +116,22 @@ class Runner:
         self._admin = admin_server(settings, servers, sources)
         await self._admin.start()
 
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+
+        def interrupted(*_: object) -> None:
+            self._signals += 1
+            if self._ended or self._signals > 2:
+                os._exit(INTERRUPTED)
+            if self._signals == 2 and self._in_memory:
+                exit_after(HURRY_SECONDS, INTERRUPTED)
+            loop.call_soon_threadsafe(self._interrupted)
+
+        # Not add_signal_handler: a handler that blocks the event loop must not delay it.
+        signal.signal(signal.SIGINT, interrupted)
+
     def _interrupted(self) -> None:
-        self._signals += 1
         self._stop.set()
         if self._signals > 1:
             self._hurry.set()

@@ -1,20 +1,101 @@
-"""How every role starts its event loop: on uvloop where that is installed."""
+"""How every role starts its event loop, on uvloop where that is installed, and ends its process."""
 
 from __future__ import annotations
 
+import _thread
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeVar
+import logging
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from asyncendpoints_core.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
+log = logging.getLogger("asyncendpoints")
+
+CANCEL_SECONDS: Final = 1.0
+"""How long tasks that user code left behind may take to end once they are canceled."""
+EXIT_SECONDS: Final = 2.0
+"""How long threads that user code left behind, and functions registered with atexit, may delay the
+end of the process."""
 
 
 def run_loop(main: Coroutine[Any, Any, T]) -> T:
     """Run `main` on a new event loop and return its result."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(main)
+
+
+def run_with_user_code(main: Coroutine[Any, Any, int]) -> int:
+    """Run `main`, which returns an exit status, on an event loop that user code shares.
+
+    The loop goes on if a task or a callback of user code raises SystemExit or KeyboardInterrupt, or
+    stops it; who awaits such a task gets its exception. What user code leaves behind does not keep
+    the process from ending: once `main` has ended, it has a few seconds.
+    """
+    loop = asyncio.Runner(loop_factory=_loop_factory()).get_loop()
+    status = 1
+    try:
+        status = _complete(loop, loop.create_task(main))
+    except UsageError:
+        status = 2
+        raise
+    finally:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            _complete(loop, loop.create_task(asyncio.wait(left, timeout=CANCEL_SECONDS)))
+        sys.stdout.flush()
+        exit_after(EXIT_SECONDS, status)
+        _log_left(loop)
+    return status
+
+
+def _log_left(loop: asyncio.AbstractEventLoop) -> None:
+    tasks = [task.get_name() for task in asyncio.all_tasks(loop)]
+    threads = [each.name for each in threading.enumerate() if not each.daemon]
+    threads.remove(threading.main_thread().name)
+    if tasks or threads:
+        names = ", ".join((tasks + threads)[:5])
+        log.warning("exiting, although handlers have left running: %s", names)
+
+
+def _complete(loop: asyncio.AbstractEventLoop, task: asyncio.Task[T]) -> T:
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt) as error:
+            if task.done():
+                return task.result()
+            log.error("%s was raised in the event loop and ignored", _text_of(error))
+        except RuntimeError:
+            if task.done():
+                raise
+            log.error("the event loop was stopped by user code and continues")
+
+
+def _text_of(error: BaseException) -> str:
+    return f"{type(error).__name__}({', '.join(map(repr, error.args))})"
+
+
+def exit_after(seconds: float, status: int) -> None:
+    """End this process with `status` after so many seconds, unless it ends before.
+
+    It takes no lock, so that a signal handler may call it, whatever was interrupted.
+    """
+
+    def wait() -> None:
+        time.sleep(seconds)
+        os._exit(status)
+
+    _thread.start_new_thread(wait, ())
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -19,6 +19,8 @@ from asyncendpoints_worker.handlers.registry import Declaration, Registry, decla
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+EXITS: Final = (SystemExit, KeyboardInterrupt, GeneratorExit)
+"""What user code may raise that `except Exception` does not catch: it fails that code alone."""
 LOADED: Final = "__asyncendpoints_loaded__"
 """The global variable of a handler module that holds its `_Loaded`. The state of this module is
 kept in the modules it imported, so that it ends with them.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from asyncendpoints_core.common.time_source import SystemTime, TimeSource
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_worker.handlers.http_mode import HttpTarget
-from asyncendpoints_worker.handlers.modules import load, startup_error
+from asyncendpoints_worker.handlers.modules import EXITS, load, startup_error
 from asyncendpoints_worker.handlers.result_check import NO_CHECKS, ResultCheck, result_checks
 from asyncendpoints_worker.handlers.runners import ThreadRun, call_hook, runners
 from asyncendpoints_worker.handlers.threads import Threads
@@ -61,7 +61,7 @@ class PythonTarget:
         for function in self._registry.startup:
             try:
                 await call_hook(function, self._threads)
-            except (Exception, SystemExit) as error:
+            except (Exception, *EXITS) as error:
                 raise startup_error(function, error) from error
 
     async def stop(self) -> None:
@@ -69,7 +69,7 @@ class PythonTarget:
         for function in reversed(self._registry.shutdown):
             try:
                 await call_hook(function, self._threads)
-            except (Exception, asyncio.CancelledError):
+            except (Exception, *EXITS, asyncio.CancelledError):
                 log.exception("an @on_shutdown function failed")
         self._threads.close()
 

@@ -8,7 +8,6 @@ meant for the whole group (Ctrl-C, a stop of the service): the supervisor sends 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from asyncendpoints_core.common.backoff import Backoff
-from asyncendpoints_core.common.event_loop import run_loop
+from asyncendpoints_core.common.event_loop import run_with_user_code
 from asyncendpoints_core.common.time_source import SystemTime, TimeSource
 from asyncendpoints_core.errors import StoreUnavailable, UsageError
 from asyncendpoints_core.process.logs import configure_logging, log_uncaught
@@ -28,6 +27,7 @@ from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_worker.engine.loop import Engine
 from asyncendpoints_worker.engine.run_status import RunStatusPage
+from asyncendpoints_worker.forks import isolate_forks
 from asyncendpoints_worker.handlers.target import Target, target_of
 from asyncendpoints_worker.metrics import Metrics
 from asyncendpoints_worker.supervisor import ipc
@@ -166,6 +166,7 @@ async def _serve(control: socket.socket, status_page: RunStatusPage) -> int:
         return 1
     configure_logging(init.log_level, init.log_format, user_code=True)
     log_uncaught()
+    isolate_forks()
     endpoint = AsyncEndpoint.parse(init.endpoint)
     time = SystemTime()
     try:
@@ -180,7 +181,12 @@ async def _serve(control: socket.socket, status_page: RunStatusPage) -> int:
     # Objects loaded by now stay: the collector need not scan them with every thousand jobs.
     gc.collect()
     gc.freeze()
-    await Child(channel, status_page, store, target, time, init).run()
+    try:
+        await Child(channel, status_page, store, target, time, init).run()
+    except BaseException:
+        # At once: running attempts that were canceled by this would fail and be charged.
+        log.critical("internal error in a worker process", exc_info=True)
+        os._exit(1)
     await store.close()
     await channel.finish()
     return 0
@@ -195,9 +201,7 @@ def main(arguments: list[str]) -> int:
         # Not SIG_IGN: processes that a handler starts would inherit that.
         signal.signal(number, lambda *_: None)
     end_with_parent(parent, death_pipe)
-    with contextlib.suppress(KeyboardInterrupt):
-        return run_loop(_serve(socket.socket(fileno=control), RunStatusPage(status_page)))
-    return 1
+    return run_with_user_code(_serve(socket.socket(fileno=control), RunStatusPage(status_page)))
 
 
 if __name__ == "__main__":

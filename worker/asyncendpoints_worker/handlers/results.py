@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping
 from typing import Any, Final
-
-import msgspec
 
 from asyncendpoints_core.errors import PermanentError
 from asyncendpoints_core.jobs.records import ErrorCode
 from asyncendpoints_core.jobs.records import Result as Stored
+from asyncendpoints_worker.handlers import json_results
 
 JSON: Final = "application/json"
 BYTES: Final = "application/octet-stream"
@@ -65,7 +62,8 @@ def encode(value: Any, limit: int) -> Stored:
         return NULL
     if isinstance(value, Result):
         plain = _plain(value.body)
-        stored = Stored(value.content_type or plain.content_type, plain.body, value.filename)
+        content_type, filename = str.__str__(value.content_type), str.__str__(value.filename)
+        stored = Stored(content_type or plain.content_type, plain.body, filename)
     else:
         stored = _plain(value)
     if len(stored.body) > limit:
@@ -78,34 +76,24 @@ def encode(value: Any, limit: int) -> Stored:
 
 
 def _plain(value: Any) -> Stored:
+    """Return `value` as stored; the stores take exact types only."""
     if value is None:
         return NULL
     if isinstance(value, str):
         try:
-            return Stored(TEXT, value.encode())
+            return Stored(TEXT, str.encode(value))
         except UnicodeEncodeError:
             raise InvalidResult("the result is text that UTF-8 cannot encode") from None
-    if isinstance(value, bytes):
-        return Stored(BYTES, value)
-    if isinstance(value, bytearray | memoryview):
-        return Stored(BYTES, bytes(value))
-    return Stored(JSON, _json(value))
-
-
-def _json(value: Any) -> bytes:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return Stored(BYTES, value if type(value) is bytes else bytes(memoryview(value)))
     try:
-        if hasattr(value, "__pydantic_serializer__"):
-            body: bytes = value.__pydantic_serializer__.to_json(value)
-        else:
-            body = _encoder.encode(value)
+        return Stored(JSON, json_results.encode(value))
+    except json_results.NotFinite:
+        raise InvalidResult("the result holds NaN or infinity, which JSON does not have") from None
     except Exception as error:
         raise InvalidResult(
             f"the result of type {type(value).__name__} cannot be JSON: {_reason(error)}"
         ) from error
-    # Both encoders write NaN and infinity, which JSON does not have, as null.
-    if b"null" in body and _has_nan(value):
-        raise InvalidResult("the result holds NaN or infinity, which JSON does not have")
-    return body
 
 
 def _reason(error: Exception) -> str:
@@ -113,29 +101,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, TypeError | NotImplementedError):
         return str(error)[:200]
     return type(error).__name__
-
-
-def _hook(value: Any) -> Any:
-    """Encode what msgspec does not support: pydantic models inside other values."""
-    if hasattr(value, "__pydantic_serializer__"):
-        return value.__pydantic_serializer__.to_python(value, mode="json")
-    raise NotImplementedError(f"objects of type {type(value).__name__} have no JSON form")
-
-
-_encoder = msgspec.json.Encoder(enc_hook=_hook)
-
-
-def _has_nan(value: Any) -> bool:
-    """Return whether a NaN or infinity is inside; the value was encoded, so it has no cycles."""
-    if isinstance(value, float):
-        return not math.isfinite(value)
-    if isinstance(value, Mapping):
-        return any(_has_nan(each) for each in value.values())
-    if isinstance(value, list | tuple | set | frozenset):
-        return any(_has_nan(each) for each in value)
-    if hasattr(value, "__pydantic_serializer__"):
-        return _has_nan(value.__pydantic_serializer__.to_python(value))
-    fields = getattr(value, "__struct_fields__", None) or getattr(
-        value, "__dataclass_fields__", None
-    )
-    return any(_has_nan(getattr(value, name)) for name in fields or ())

@@ -1,9 +1,14 @@
 """What handlers return, as HTTP will see it."""
 
 import math
+from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, date, datetime, time
+from enum import Enum, IntEnum
+from ipaddress import IPv4Address
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import pytest
 from pydantic import BaseModel
@@ -53,6 +58,97 @@ def test_each_kind_of_value_has_its_content_type(
     assert (stored.content_type, stored.body) == (content_type, body)
 
 
+class Name(str): ...
+
+
+class Count(int): ...
+
+
+class Share(float): ...
+
+
+class Blob(bytes): ...
+
+
+class Moment(datetime): ...
+
+
+class Day(date): ...
+
+
+class Hour(time): ...
+
+
+class Rows(list[Any]): ...
+
+
+class Color(str, Enum):  # noqa: UP042  # also of libraries that support Python 3.10
+    RED = "red"
+
+
+class Size(Enum):
+    HALF = 0.5
+
+
+class Level(IntEnum):
+    HIGH = 3
+
+
+class Pair(NamedTuple):
+    x: int
+    y: int
+
+
+class Free(BaseModel):
+    x: Any
+
+
+@pytest.mark.parametrize(
+    ("value", "body"),
+    [
+        (Name("é"), '"é"'),
+        (Count(3), "3"),
+        (Share(1.5), "1.5"),
+        (Moment(2026, 1, 2, tzinfo=UTC), '"2026-01-02T00:00:00Z"'),
+        (Day(2026, 1, 2), '"2026-01-02"'),
+        (date(2026, 1, 2), '"2026-01-02"'),
+        (Hour(1, 2), '"01:02:00"'),
+        (Rows([Name("a")]), '["a"]'),
+        (Color.RED, '"red"'),
+        (Size.HALF, "0.5"),
+        (Level.HIGH, "3"),
+        (Pair(1, Count(2)), "[1,2]"),
+        (OrderedDict({Name("a"): Count(1)}), '{"a":1}'),
+        (Counter("a"), '{"a":1}'),
+        (deque([1]), "[1]"),
+        (MappingProxyType({"a": 1}), '{"a":1}'),
+        (2**70, str(2**70)),
+        ({2: 2, None: 3, True: 4}, '{"2":2,"null":3,"true":4}'),
+        ({Color.RED: 1, date(2026, 1, 2): 2}, '{"red":1,"2026-01-02":2}'),
+        (IPv4Address("127.0.0.1"), '"127.0.0.1"'),
+        (Path("/a"), '"/a"'),
+    ],
+)
+def test_what_json_or_pydantic_takes_is_taken_anywhere(value: Any, body: str) -> None:
+    assert encode([value], LIMIT).body.decode() == f"[{body}]"
+    assert encode({"x": value}, LIMIT).body.decode() == f'{{"x":{body}}}'
+    assert encode(Point(value), LIMIT).body.decode() == f'{{"x":{body}}}'
+    if not isinstance(value, dict):  # pydantic has keys of its own
+        assert encode(Free(x=value), LIMIT).body.decode() == f'{{"x":{body}}}'
+    if isinstance(value, str):
+        assert encode(value, LIMIT).body.decode() == body.strip('"')
+    else:
+        assert encode(value, LIMIT).body.decode() == body
+
+
+@pytest.mark.parametrize("value", [Name("a"), Blob(b"a"), Color.RED, Result(Blob(b"a"))])
+def test_what_is_stored_is_of_exact_types(value: Any) -> None:
+    stored = encode(value, LIMIT)
+    assert (type(stored.body), type(stored.content_type)) == (bytes, str)
+    chosen = encode(Result(b"", content_type=Name("a/b"), filename=Name("c")), LIMIT)
+    assert (type(chosen.content_type), type(chosen.filename)) == (str, str)
+
+
 def test_a_result_may_have_a_file_name() -> None:
     assert encode(Result(b"", filename="r.pdf"), LIMIT).filename == "r.pdf"
 
@@ -76,6 +172,9 @@ def test_the_limit_is_in_bytes() -> None:
         Report(title="t", score=math.nan),
         [Report(title="t", score=math.inf)],
         (each for each in [1]),
+        {"a": Share(math.nan)},
+        {("a",): 1},
+        {None: math.nan},
     ],
 )
 def test_what_json_cannot_hold_is_an_invalid_result(value: Any) -> None:

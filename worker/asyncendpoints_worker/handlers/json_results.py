@@ -1,0 +1,144 @@
+"""JSON of whatever a handler returns: what `json.dumps` or pydantic takes, anywhere inside.
+
+msgspec encodes exact types only. What it does not know is converted, one value at a time; where
+that is not enough (keys, large integers), the whole result takes the slow way through Python.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from base64 import b64encode
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Set
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
+_ARRAYS: Final = (list, tuple, set, frozenset, Set, deque)
+
+
+class NotFinite(ValueError):
+    """NaN or infinity, which JSON does not have."""
+
+
+def encode(value: Any) -> bytes:
+    """Return `value` as JSON. Raises NotFinite, and various errors for what has no JSON form."""
+    try:
+        if hasattr(value, "__pydantic_serializer__"):
+            body: bytes = value.__pydantic_serializer__.to_json(value, fallback=_simpler)
+        else:
+            body = _encoder.encode(value)
+    except RecursionError:
+        raise
+    except Exception:
+        return _slowly(value)
+    # Both encoders write NaN and infinity as null, and pydantic can be set to write them.
+    if b"null" in body and _has_nan(value):
+        raise NotFinite
+    if b"NaN" in body or b"Infinity" in body:
+        msgspec.json.decode(body)
+    return body
+
+
+def _slowly(value: Any) -> bytes:
+    simple = _simple(value)
+    try:
+        return json.dumps(
+            simple, allow_nan=False, ensure_ascii=False, separators=(",", ":")
+        ).encode()
+    except UnicodeEncodeError:
+        raise
+    except ValueError as error:
+        raise NotFinite from error
+
+
+def _simple(value: Any) -> Any:
+    """Return `value` in types that the json module takes."""
+    if type(value) in _SCALARS:
+        return value
+    if isinstance(value, Mapping):
+        return {_simple(key): _simple(each) for key, each in value.items()}
+    if isinstance(value, _ARRAYS):
+        return [_simple(each) for each in value]
+    return _simple(_simpler(value))
+
+
+def _simpler(value: Any) -> Any:
+    """Return a value of an exact type for one of a subclass, or of a type that msgspec has not."""
+    if type(value) in _SCALARS or type(value) in _ARRAYS:
+        raise TypeError(f"a key of type {type(value).__name__} has no JSON form")
+    if hasattr(value, "__pydantic_serializer__"):
+        return value.__pydantic_serializer__.to_python(value, mode="json", fallback=_simpler)
+    if isinstance(value, Enum):
+        return value.value
+    for exact, convert in _EXACT.items():
+        if isinstance(value, exact):
+            return convert(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, _ARRAYS):
+        return list(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+    if isinstance(value, msgspec.Struct):
+        return msgspec.to_builtins(value, enc_hook=_simpler)
+    if not isinstance(value, Iterator):
+        try:
+            return to_jsonable_python(value)
+        except PydanticSerializationError:
+            pass
+    raise NotImplementedError(f"objects of type {type(value).__name__} have no JSON form")
+
+
+def _datetime(value: datetime) -> Any:
+    exact = datetime.combine(datetime.date(value), datetime.timetz(value))
+    return msgspec.to_builtins(exact)
+
+
+def _time(value: time) -> Any:
+    parts = value.hour, value.minute, value.second, value.microsecond
+    return msgspec.to_builtins(time(*parts, tzinfo=value.tzinfo))
+
+
+_EXACT: Final[dict[type, Callable[[Any], Any]]] = {
+    str: str.__str__,
+    int: int.__int__,
+    float: float.__float__,
+    bytes: lambda value: b64encode(value).decode(),
+    bytearray: lambda value: b64encode(value).decode(),
+    memoryview: lambda value: b64encode(value).decode(),
+    datetime: _datetime,  # before date, of which it is a subclass
+    date: date.isoformat,
+    time: _time,
+    timedelta: lambda value: msgspec.to_builtins(
+        timedelta(value.days, value.seconds, value.microseconds)
+    ),
+    Decimal: Decimal.__str__,
+    UUID: UUID.__str__,
+}
+"""Types with subclasses in libraries; overridden methods of the subclasses are not called."""
+_encoder: Final = msgspec.json.Encoder(enc_hook=_simpler)
+
+
+def _has_nan(value: Any) -> bool:
+    """Return whether a NaN or infinity is inside; the value was encoded, so it has no cycles."""
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, Mapping):
+        return any(_has_nan(each) for each in value.values())
+    if isinstance(value, _ARRAYS):
+        return any(_has_nan(each) for each in value)
+    if hasattr(value, "__pydantic_serializer__"):
+        return _has_nan(value.__pydantic_serializer__.to_python(value))
+    fields = getattr(value, "__struct_fields__", None) or getattr(
+        value, "__dataclass_fields__", None
+    )
+    return any(_has_nan(getattr(value, name)) for name in fields or ())

@@ -60,8 +60,20 @@ async def test_the_crash_budget_is_apart_from_the_retry_budget(
     job = await look(store, job_id)
     assert job.state is State.FAILED
     assert job.error is not None
-    assert job.error.code == "worker-crashed"
+    text = "its worker's process died 3 times while running it"
+    assert (job.error.code, job.error.message) == ("worker-crashed", text)
     assert job.crashes == 3
+
+
+async def test_a_single_crash_is_no_plural(store: Store) -> None:
+    await store.configure(policy(retry=RetryPolicy(max_crashes=0)))
+    [job_id] = await put(store, new())
+    worker = await hand(store, "crashing")
+    await worker.one()
+    await crash(store, worker)
+    job = await look(store, job_id)
+    assert job.error is not None
+    assert job.error.message == "its worker's process died once while running it"
 
 
 async def test_a_crash_from_the_second_on_backs_off(backend: Backend, store: Store) -> None:

@@ -70,17 +70,25 @@ class Container:
             request.transport.abort()
         if path == "/endless":
             return await self._endless(request)
+        if path == "/endless-error":
+            return await self._endless(request, 400, "text/plain", b"y")
         answers = self.answers.get(path)
         if answers:
             return answers.pop(0)
         return web.json_response({"ok": True})
 
-    async def _endless(self, request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
+    async def _endless(
+        self,
+        request: web.Request,
+        status: int = 200,
+        content_type: str = "application/octet-stream",
+        byte: bytes = b"x",
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(status=status, headers={"Content-Type": content_type})
         await response.prepare(request)
         try:
             while True:
-                await response.write(b"x" * 65_536)
+                await response.write(byte * 65_536)
         except (ConnectionError, asyncio.CancelledError):
             self.broken.set()
             raise

@@ -5,6 +5,7 @@ fetched, patterns match in linear time, and validation messages are derived from
 from the submitted values.
 """
 
+import codecs
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,11 @@ _TEXT: Final = 80  # characters of a name or an option that are quoted in a mess
 Pointer = tuple[str | int, ...]
 
 
+BYTE_ORDER_MARK: Final = (
+    "the body is not JSON: it starts with a byte order mark, which RFC 8259 §8.1 does not allow"
+)
+
+
 def parse_json(data: bytes | bytearray | memoryview) -> object:
     """Parse one JSON text (RFC 8259) strictly; of duplicate names in an object the last counts.
 
@@ -44,19 +50,29 @@ def parse_json(data: bytes | bytearray | memoryview) -> object:
     try:
         value = msgspec.json.decode(data)
     except UnicodeDecodeError:
-        raise MalformedBody("the body is not UTF-8") from None
+        raise MalformedBody(_byte_order_mark(data) or "the body is not UTF-8") from None
     except RecursionError:
         raise MalformedBody(f"the body nests deeper than {MAX_JSON_DEPTH} levels") from None
     except msgspec.ValidationError:
         raise MalformedBody("the body has a number out of range") from None
     except msgspec.DecodeError as error:
         # The library's message has only a description and a position, nothing of the body.
-        raise MalformedBody(f"the body is not JSON: {error}") from None
+        raise MalformedBody(_byte_order_mark(data) or f"the body is not JSON: {error}") from None
     raw = bytes(data) if isinstance(data, memoryview) else data
     # Counting brackets is enough for nearly every body and avoids walking its values.
     if raw.count(b"[") + raw.count(b"{") > MAX_JSON_DEPTH and _deeper_than(value, MAX_JSON_DEPTH):
         raise MalformedBody(f"the body nests deeper than {MAX_JSON_DEPTH} levels")
     return value
+
+
+def _byte_order_mark(data: bytes | bytearray | memoryview) -> str:
+    """Return what is wrong with a body that starts with a byte order mark, "" for others."""
+    start = bytes(data[:3])
+    if start == codecs.BOM_UTF8:
+        return BYTE_ORDER_MARK
+    if start.startswith((codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE)):
+        return "the body is not JSON: it is UTF-16, not UTF-8"
+    return ""
 
 
 def _deeper_than(value: object, limit: int) -> bool:

@@ -12,10 +12,12 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.jobs.records import Job
+from asyncendpoints_core.jobs.records import Job, JobError
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import MemoryStore
+from asyncendpoints_worker.handlers import http_mode
 from asyncendpoints_worker.local import LocalWorker
 from support.container import Container
 from support.store.work import (
@@ -150,6 +152,59 @@ async def test_these_answers_are_final_and_never_followed(status: int) -> None:
         assert (job.state, job.attempt) == (State.FAILED, 1)
         assert (job.error.code, job.error.retryable) == (f"http-{status}", False)
         assert len(one.container.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "message"),
+    [
+        ("text/plain", "no such customer: é", "no such customer: é"),
+        ("text/plain", "x" * 100_000, "x" * 1_000),
+        ("application/json", '{"detail": "no"}', '{"detail": "no"}'),
+        ("application/problem+json", '{"title": "No", "detail": "such"}', "No: such"),
+        ("application/problem+json", '{"title": "No"}', "No"),
+        ("application/problem+json", '{"status": 422}', "the container responded 422"),
+        ("application/problem+json", "no JSON", "no JSON"),
+        ("text/html", "<h1>no</h1>", "the container responded 422"),
+        ("application/octet-stream", "no", "the container responded 422"),
+        ("text/plain", " ", "the container responded 422"),
+    ],
+)
+async def test_the_body_of_an_error_is_the_message(
+    content_type: str, body: str, message: str
+) -> None:
+    async with rig() as one:
+        one.container.answers["/no"] = [
+            web.Response(
+                status=422, body=body.encode(), headers={"Content-Type": content_type}, reason=""
+            )
+        ]
+        job = await one.run("/no")
+        assert job.error is not None
+        assert job.error == JobError("http-422", message, False)
+
+
+async def test_an_error_without_an_end_is_cut() -> None:
+    async with rig() as one:
+        job = await one.run("/endless-error")
+        assert job.error == JobError("http-400", "y" * 1_000, False)
+
+
+async def test_a_container_that_listens_elsewhere_is_named_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(http_mode, "WARN_SECONDS", 0.0)
+    caplog.set_level("INFO", "asyncendpoints.worker")
+    async with Container() as container:
+        await container.start()
+        target = http_mode.HttpTarget(f"http://[::1]:{container.port}/run", 100, SystemTime())
+        waiting = asyncio.create_task(target.until_up())
+        try:
+            await eventually(lambda: bool(caplog.records))
+        finally:
+            waiting.cancel()
+        (line,) = caplog.messages
+        assert line.startswith(f"waiting for the container on ::1 port {container.port}: ")
+        assert line.endswith("; it listens on 127.0.0.1 only: let it listen on ::1 too")
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])

@@ -30,10 +30,13 @@ from asyncendpoints_worker.handlers.attempt import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.jobs.records import Claim, ClaimedJob, Job
 
 log = logging.getLogger("asyncendpoints.worker")
+MAX_ERRORS_SHOWN: Final = 10
 MAX_CODE_BYTES: Final = 255
 MISSING_DELAY_MS: Final = 2_000
 TIMEOUT_MESSAGE: Final = "the execution timeout passed"
@@ -44,22 +47,27 @@ def failed(
 ) -> Outcome:
     """Return the outcome of an attempt that ended with `error`."""
     claim, job = attempt.claim, attempt.claimed.job
-    if isinstance(error, asyncio.CancelledError | TimeoutError) and attempt.stop is not None:
+    leaves = list(_leaves(error))
+    interrupted = all(isinstance(each, asyncio.CancelledError | TimeoutError) for each in leaves)
+    if interrupted and attempt.stop is not None:
         return stopped(claim, attempt.stop, (job.attempt, job.max_attempts), policy)
     if isinstance(error, NotDelivered):
         return release(claim, started=False)
     if draining and isinstance(error, ConnectionLost):
         return release(claim)
     after_ms = None
-    if isinstance(error, PermanentError):
-        reason = JobError(_code_of(error), _text_of(error))
-    elif isinstance(error, RetryAfter):
-        reason = JobError(ErrorCode.HANDLER_ERROR, _text_of(error), True)
-        after_ms = round(error.seconds * 1000)
+    permanent = [each for each in leaves if isinstance(each, PermanentError)]
+    later = [each for each in leaves if isinstance(each, RetryAfter)]
+    if permanent:
+        reason = JobError(_code_of(permanent[0]), _text_of(permanent[0]))
+    elif later:
+        after_ms = round(max(each.seconds for each in later) * 1000)
+        reason = JobError(ErrorCode.HANDLER_ERROR, _text_of(later[0]), True)
     elif isinstance(error, AttemptFailed):
         reason, after_ms = error.error, error.retry_after_ms
     else:
-        reason = JobError(ErrorCode.HANDLER_ERROR, _text_of(error), True)
+        reason = JobError(ErrorCode.HANDLER_ERROR, _text_of(*leaves), True)
+    if not isinstance(error, AttemptFailed) and len(permanent) + len(later) < len(leaves):
         _log(job, error)
     decision = decide(policy.retry, job.attempt, job.max_attempts, reason, random.random, after_ms)
     if decision.delay_ms is None:
@@ -93,13 +101,37 @@ def handler_missing(claimed: ClaimedJob, *, final: bool) -> Outcome:
     return release(claimed.claim, started=False, delay_ms=MISSING_DELAY_MS, error=error)
 
 
-def _text_of(error: BaseException) -> str:
-    """Return `str(error)` as a client may see it: UTF-8, at most 1,000 characters."""
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """Yield what was raised inside exception groups, such as those of asyncio.TaskGroup."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    else:
+        yield error
+
+
+def _text_of(*errors: BaseException) -> str:
+    """Return what a client may see of errors: UTF-8, at most 1,000 characters.
+
+    That is `str(error)`, or the error's type if it has no text; of several errors both.
+    """
+    texts = [_one_text_of(each) for each in errors[:MAX_ERRORS_SHOWN]]
+    if len(errors) > 1:
+        names = (type(each).__name__ for each in errors)
+        pairs = zip(names, texts, strict=False)
+        texts = [name if name == text else f"{name}: {text}" for name, text in pairs]
+    if len(errors) > MAX_ERRORS_SHOWN:
+        texts.append(f"and {len(errors) - MAX_ERRORS_SHOWN} more")
+    return "; ".join(texts)[:MAX_ERROR_CHARS].encode(errors="replace").decode()
+
+
+def _one_text_of(error: BaseException) -> str:
+    name = type(error).__name__
     try:
         text = str(error)
     except Exception:
-        return ""
-    return text[:MAX_ERROR_CHARS].encode(errors="replace").decode()
+        return name
+    return text if text.strip() else name
 
 
 def _code_of(error: PermanentError) -> str:

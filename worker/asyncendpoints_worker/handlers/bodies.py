@@ -5,6 +5,7 @@ Determined once at start. Messages about a body name its fields and never show a
 
 from __future__ import annotations
 
+import codecs
 import types
 import typing
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import msgspec
 
 from asyncendpoints_core.errors import PermanentError, UsageError
 from asyncendpoints_core.jobs.records import ErrorCode
+from asyncendpoints_core.resource.schemas import BYTE_ORDER_MARK
 
 if TYPE_CHECKING:
     import pydantic
@@ -104,7 +106,7 @@ def _decode_any(request: Request) -> Any:
     try:
         return _any_json.decode(request.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidPayload(_json_fault(error)) from None
+        raise InvalidPayload(_json_fault(request.body, error)) from None
 
 
 def _decode_object(request: Request) -> Any:
@@ -113,10 +115,12 @@ def _decode_object(request: Request) -> Any:
     except msgspec.ValidationError:
         raise InvalidPayload("the body is not a JSON object") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidPayload(_json_fault(error)) from None
+        raise InvalidPayload(_json_fault(request.body, error)) from None
 
 
-def _json_fault(error: Exception) -> str:
+def _json_fault(body: bytes, error: Exception) -> str:
+    if body.startswith(codecs.BOM_UTF8):
+        return BYTE_ORDER_MARK
     if isinstance(error, msgspec.DecodeError) and "truncated" in str(error):
         return "the body is not JSON: it ends too early"
     return "the body is not JSON"
@@ -158,7 +162,16 @@ def _adapter(annotation: Any) -> pydantic.TypeAdapter[Any]:
 
 def _validator(annotation: Any) -> Decode:
     """Return what validates JSON."""
-    return _validated(_adapter(annotation).validator.validate_json, lambda request: request.body)
+    validated = _validated(
+        _adapter(annotation).validator.validate_json, lambda request: request.body
+    )
+
+    def decoded(request: Request) -> Any:
+        if request.body.startswith(codecs.BOM_UTF8):
+            raise InvalidPayload(BYTE_ORDER_MARK)
+        return validated(request)
+
+    return decoded
 
 
 def _checked(annotation: Any, decode: Decode) -> Decode:

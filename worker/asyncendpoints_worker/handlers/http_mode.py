@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
+import math
 import re
 import string
 from datetime import UTC
@@ -12,11 +14,12 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
 import aiohttp
+import msgspec
 
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.common.time_source import rfc3339
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.jobs.records import ErrorCode, JobError, Result
+from asyncendpoints_core.jobs.records import MAX_ERROR_CHARS, ErrorCode, JobError, Result
 from asyncendpoints_worker.handlers.attempt import AttemptFailed, ConnectionLost, NotDelivered
 from asyncendpoints_worker.handlers.result_check import NO_CHECKS, ResultCheck
 from asyncendpoints_worker.handlers.results import BYTES, NULL, InvalidResult
@@ -29,8 +32,17 @@ if TYPE_CHECKING:
     from asyncendpoints_worker.handlers.attempt import Run, RunningAttempt
     from asyncendpoints_worker.handlers.runners import ThreadRun
 
+log = logging.getLogger("asyncendpoints.worker")
+
 CONNECT_SECONDS: Final = 5.0
 CHUNK: Final = 65_536
+EXPLANATION_SECONDS: Final = 5.0
+"""How long the body of an error may take: it is not worth more."""
+WARN_SECONDS: Final = 5.0
+"""How long the container's port may be closed before the log has a warning."""
+PROBLEM: Final = "application/problem+json"
+EXPLAINING: Final = frozenset({"text/plain", "application/json", PROBLEM})
+LOOPBACK: Final = {"127.0.0.1": "::1", "::1": "127.0.0.1"}
 RETRYABLE: Final = frozenset({408, 425, 429})
 # Headers of one connection (RFC 9110 §7.6.1), and those that are set for this one.
 NOT_FORWARDED: Final = frozenset(
@@ -58,6 +70,7 @@ class HttpTarget:
         self._time = time
         self._checks = checks
         self._up = False
+        self._warn_at = 0.0  # while the port is closed; 0: it was open
         self._session: aiohttp.ClientSession | None = None
         self.runners: dict[str, Run | ThreadRun] = {}
         self.fallback: Run | None = self.send
@@ -83,15 +96,38 @@ class HttpTarget:
     async def until_up(self) -> None:
         """Return once the container's port accepts connections (docs/rules.md S16)."""
         backoff = Backoff(0.02, 1.0)
-        while not self._up:
-            try:
-                async with self._time.timeout(CONNECT_SECONDS):
-                    _, writer = await asyncio.open_connection(self._host, self._port)
-            except (OSError, TimeoutError):
-                await self._time.sleep(backoff.next())
-            else:
-                writer.close()
-                self._up = True
+        while not self._up and (why := await self._refusal(self._host)):
+            now = self._time.monotonic()
+            self._warn_at = self._warn_at or now + WARN_SECONDS
+            if now >= self._warn_at:
+                self._warn_at = math.inf  # once
+                await self._warn(why)
+            await self._time.sleep(backoff.next())
+        if self._warn_at == math.inf:
+            log.info("the container accepts connections on %s port %d", self._host, self._port)
+        self._up, self._warn_at = True, 0.0
+
+    async def _warn(self, why: str) -> None:
+        """Log why no job is claimed."""
+        other = LOOPBACK.get(self._host)
+        if other is not None and not await self._refusal(other):
+            why = f"{why}; it listens on {other} only: let it listen on {self._host} too"
+        where = self._host, self._port
+        log.warning("waiting for the container on %s port %d: %s", *where, why)
+
+    async def _refusal(self, host: str) -> str:
+        """Return why the port accepts no connection, "" if it does."""
+        try:
+            async with self._time.timeout(CONNECT_SECONDS):
+                _, writer = await asyncio.open_connection(host, self._port)
+        except TimeoutError:
+            return "no answer"
+        except ConnectionRefusedError:
+            return "connection refused"
+        except OSError as error:
+            return error.strerror or type(error).__name__
+        writer.close()
+        return ""
 
     async def send(self, attempt: RunningAttempt) -> Result:
         """Send one job and return its result; see Run."""
@@ -105,7 +141,7 @@ class HttpTarget:
                 data=request.body or None,
                 allow_redirects=False,
             ) as response:
-                _check(response, self._time.now_ms())
+                await _check(response, self._time.now_ms())
                 result = await self._read(response)
         except aiohttp.ClientConnectorError as error:
             self._up = False
@@ -140,8 +176,11 @@ class HttpTarget:
 
 
 def _connection_error(error: Exception) -> JobError:
-    kind = "ended early" if isinstance(error, aiohttp.ServerDisconnectedError) else "broke"
-    return JobError(ErrorCode.HANDLER_ERROR, f"the connection to the container {kind}", True)
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        text = "the connection to the container ended early"
+    else:
+        text = f"the connection to the container broke: {str(error) or type(error).__name__}"
+    return JobError(ErrorCode.HANDLER_ERROR, text[:MAX_ERROR_CHARS], True)
 
 
 def _headers(claimed: ClaimedJob) -> dict[str, str]:
@@ -163,17 +202,50 @@ def _headers(claimed: ClaimedJob) -> dict[str, str]:
     }
 
 
-def _check(response: aiohttp.ClientResponse, now_ms: int) -> None:
+async def _check(response: aiohttp.ClientResponse, now_ms: int) -> None:
     """Raise AttemptFailed unless the response is a success."""
     status = response.status
     if 200 <= status < 300:
         return
     retryable = status in RETRYABLE or status >= 500
-    after_ms = None
-    if retryable:
-        after_ms = _retry_after_ms(response.headers.get("Retry-After", ""), now_ms)
-    message = f"the container responded {status} {response.reason or ''}".rstrip()[:1000]
-    raise AttemptFailed(JobError(f"http-{status}", message, retryable), after_ms)
+    after_ms = (
+        _retry_after_ms(response.headers.get("Retry-After", ""), now_ms) if retryable else None
+    )
+    message = f"the container responded {status} {response.reason or ''}".rstrip()
+    if status >= 400:
+        message = await _explanation(response) or message
+    raise AttemptFailed(JobError(f"http-{status}", message[:MAX_ERROR_CHARS], retryable), after_ms)
+
+
+async def _explanation(response: aiohttp.ClientResponse) -> str:
+    """Return what the body of an error says to a client: text, JSON, or a problem (RFC 9457)."""
+    media = response.content_type
+    if media not in EXPLAINING:
+        return ""
+    body = b""
+    try:
+        async with asyncio.timeout(EXPLANATION_SECONDS):
+            while len(body) < CHUNK and (part := await response.content.read(CHUNK)):
+                body += part
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        pass  # its beginning, if anything
+    if media == PROBLEM:
+        try:
+            problem = msgspec.json.decode(body, type=_Problem)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
+        else:
+            return ": ".join(part for part in (problem.title, problem.detail) if part)
+    try:
+        text = body.decode(response.get_encoding(), "replace")
+    except (LookupError, RuntimeError):
+        text = body.decode(errors="replace")
+    return text.strip()
+
+
+class _Problem(msgspec.Struct):
+    title: str = ""
+    detail: str = ""
 
 
 def _retry_after_ms(value: str, now_ms: int) -> int | None:

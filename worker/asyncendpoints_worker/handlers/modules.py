@@ -106,7 +106,8 @@ def startup_error(function: Callable[..., Any], error: BaseException) -> UsageEr
 
 def _describe(error: BaseException) -> str:
     """Return the error's type and text in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _location(error: BaseException) -> str:

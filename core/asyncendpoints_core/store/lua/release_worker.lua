@@ -36,7 +36,8 @@ local function crash_alone(id, r)
   charged = charged + 1
   local spent = r.crashes > max_crashes
   local err = spent and error_text('worker-crashed', string.format(
-    "its worker's process died %d times while running it", r.crashes)) or ''
+    "its worker's process died %s while running it",
+    r.crashes == 1 and 'once' or r.crashes .. ' times')) or ''
   end_run(r, spent and 3 or 5, err)
   r.attempt = math.max(0, r.attempt - 1)
   if spent then

@@ -142,7 +142,8 @@ def crash_alone(data: Data, record: Record, now: int) -> None:
     record.crashes += 1
     data.totals["crashed"] += 1
     if record.crashes > retry.max_crashes:
-        text = f"its worker's process died {record.crashes} times while running it"
+        times = "once" if record.crashes == 1 else f"{record.crashes} times"
+        text = f"its worker's process died {times} while running it"
         error = JobError(ErrorCode.WORKER_CRASHED, text)
         end_run(data, record, now, "failed", error)
         _uncharge_attempt(record, started=True)

@@ -291,5 +291,10 @@ def test_what_is_not_json_is_refused_without_quoting_it(function: Any, body: byt
     assert "secret" not in fault(function, body)
 
 
+@pytest.mark.parametrize("function", [any_body, takes_object, takes_order, takes_numbers])
+def test_a_byte_order_mark_is_named(function: Any) -> None:
+    assert "byte order mark" in fault(function, b"\xef\xbb\xbf{}")
+
+
 def test_an_object_is_expected_and_something_else_came() -> None:
     assert fault(takes_object, b"[1]") == "the body is not a JSON object"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +14,7 @@ from asyncendpoints_gateway.http.problems import Problem
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.resource import AsyncEndpoint
 
 log = logging.getLogger("asyncendpoints.gateway")
@@ -41,11 +41,11 @@ class TokenFile:
     tokens read before stay valid.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, path: Path, time: TimeSource) -> None:
         """Read the file; raises UsageError when it cannot be read or has no tokens."""
         self._path = path
-        self._clock = clock
-        self._checked_at = clock()
+        self._time = time
+        self._checked_at = time.monotonic()
         self._stamp: tuple[int, int, int] | None = None
         self._tokens: frozenset[bytes] = frozenset()
         try:
@@ -56,7 +56,7 @@ class TokenFile:
 
     def tokens(self) -> frozenset[bytes]:
         """Return the digests of the valid tokens."""
-        now = self._clock()
+        now = self._time.monotonic()
         if now - self._checked_at >= CHECK_SECONDS:
             self._checked_at = now
             try:
@@ -102,7 +102,10 @@ class Guard:
 
 
 def guard_of(
-    endpoint: AsyncEndpoint, tokens_file: Path | None = None, folder: Path | None = None
+    endpoint: AsyncEndpoint,
+    time: TimeSource,
+    tokens_file: Path | None = None,
+    folder: Path | None = None,
 ) -> Guard | None:
     """Return the guard of an endpoint, None when it requires no token.
 
@@ -114,7 +117,7 @@ def guard_of(
     if path is None and auth is not None and auth.tokens.file is not None:
         path = (folder or Path()) / auth.tokens.file
     if path is not None:
-        return Guard(TokenFile(path).tokens)
+        return Guard(TokenFile(path, time).tokens)
     if auth is not None:
         raise UsageError(
             "gateway.auth.tokens refers to a Secret, which exists in a cluster only: "

@@ -6,7 +6,6 @@ The rest of a body that is too large is not read.
 
 from __future__ import annotations
 
-import asyncio
 import zlib
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -19,6 +18,7 @@ from asyncendpoints_gateway.http.problems import Problem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_gateway.http.messages import Request
 
 STALL_SECONDS: Final = 30.0
@@ -29,7 +29,9 @@ _ZLIB: Final = 15
 _CODINGS: Final = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}
 
 
-async def read_body(request: Request, given: Mapping[str, str], limit: int) -> bytes:
+async def read_body(
+    request: Request, given: Mapping[str, str], limit: int, time: TimeSource
+) -> bytes:
     """Return the decoded body of at most `limit` bytes. `given`: see SubmissionHeaders."""
     coding = _coding(given["content-encoding"]) if "content-encoding" in given else None
     if coding is None and int(given.get("content-length", 0)) > limit:
@@ -37,11 +39,11 @@ async def read_body(request: Request, given: Mapping[str, str], limit: int) -> b
     if "expect" in given and given["expect"].lower() == "100-continue":
         await request.send_continue()  # RFC 9110 §10.1.1: the client waits for it
     if coding is not None and not request.decoded:
-        return await _inflate(request, coding, limit)
+        return await _inflate(request, coding, limit, time)
     parts: list[bytes] = []
     size = 0
     while not request.at_end():
-        part = await _next(request)
+        part = await _next(request, time)
         parts.append(part)
         size += len(part)
         if size > limit:
@@ -63,13 +65,13 @@ def _coding(value: str) -> str | None:
     return name
 
 
-async def _next(request: Request) -> bytes:
+async def _next(request: Request, time: TimeSource) -> bytes:
     """Return what has arrived of the body, or wait for the next part."""
     try:
         ready = request.read_nowait()
         if ready or request.at_end():
             return ready
-        async with asyncio.timeout(STALL_SECONDS):
+        async with time.timeout(STALL_SECONDS):
             return await request.read()
     except TimeoutError:
         raise Problem("malformed-body", "the body is incomplete", close=True) from None
@@ -116,11 +118,11 @@ class _Inflater:
         return b"".join(self._parts)
 
 
-async def _inflate(request: Request, coding: str, limit: int) -> bytes:
+async def _inflate(request: Request, coding: str, limit: int, time: TimeSource) -> bytes:
     inflater = _Inflater(coding, limit)
     try:
         while not request.at_end():
-            inflater.feed(await _next(request))
+            inflater.feed(await _next(request, time))
         return inflater.finish()
     except zlib.error:
         detail = f"the body is not valid {coding}, or is incomplete"

@@ -13,7 +13,6 @@ from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import StoreError, StoreUnavailable
 from asyncendpoints_core.resource.path_templates import Malformed, Match, MethodNotAllowed, Router
 from asyncendpoints_gateway.config import GatewayConfig
@@ -75,11 +74,11 @@ class Gateway:
         self,
         endpoint: AsyncEndpoint,
         store: Store,
+        time: TimeSource,
         *,
         mount: str = "",
         guard: Guard | None = None,
         owns_policy: bool = False,
-        time: TimeSource | None = None,
     ) -> None:
         """Serve below `mount`. `owns_policy`: write the endpoint's limits and `suspend` to the
         store, replacing what is there. In a cluster the operator does that.
@@ -89,7 +88,7 @@ class Gateway:
         self._store = store
         self._tasks: list[asyncio.Task[None]] = []
         self._calls = StoreCalls()
-        self._time = time = time or SystemTime()
+        self._time = time
         config = GatewayConfig.of(endpoint, mount)
         self.metrics = Metrics(lambda: self.hub.waiters)
         self.enqueue: Batcher[NewJob, Enqueued] = Batcher(

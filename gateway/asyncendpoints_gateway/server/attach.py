@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from yarl import URL
 
+from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.resource.path_templates import Malformed, NotFound
 from asyncendpoints_gateway.http.auth import guard_of
@@ -51,26 +52,30 @@ def attach(
         raise UsageError(
             f'prefix must be a path such as "/async", without a trailing slash: {prefix}'
         )
-    gateway = Gateway(endpoint, store, mount=prefix, guard=guard_of(endpoint), owns_policy=True)
+    time = SystemTime()
+    guard = guard_of(endpoint, time)
+    gateway = Gateway(endpoint, store, time, mount=prefix, guard=guard, owns_policy=True)
     local = _local_worker(endpoint, store) if worker else None
     app.router.register_resource(EndpointResource(gateway, before_enqueue))
 
     async def close_waits(_: web.Application) -> None:
         await gateway.close_waits()
 
-    async def running(_: web.Application) -> AsyncIterator[None]:
-        gateway.start()
-        starting = None if local is None else await _start(gateway, local)
-        yield
-        if local is not None:
-            if starting is not None:
-                starting.cancel()
-            await local.stop()
-        await gateway.stop()
-
     app.on_shutdown.append(close_waits)
-    app.cleanup_ctx.append(running)
+    app.cleanup_ctx.append(lambda _: _running(gateway, local))
     return gateway
+
+
+async def _running(gateway: Gateway, local: LocalWorker | None) -> AsyncIterator[None]:
+    """Run the gateway, and the worker if there is one, while the application runs."""
+    gateway.start()
+    starting = None if local is None else await _start(gateway, local)
+    yield
+    if local is not None:
+        if starting is not None:
+            starting.cancel()
+        await local.stop()
+    await gateway.stop()
 
 
 def _local_worker(endpoint: AsyncEndpoint, store: Store) -> LocalWorker:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.common.admin_server import DEFAULT_PORT, AdminServer
 from asyncendpoints_core.common.listening import cannot_listen, url_host
+from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_gateway.http.auth import guard_of
 from asyncendpoints_gateway.metrics import Labelled
 from asyncendpoints_gateway.server.app import Gateway
@@ -52,8 +53,9 @@ class Server:
         `port` overrides the settings. Relative paths in the resource are resolved against
         `folder`. `owns_policy`: see Gateway.
         """
-        guard = guard_of(endpoint, settings.auth_tokens_file, folder)
-        self.gateway = Gateway(endpoint, store, guard=guard, owns_policy=owns_policy)
+        time = SystemTime()
+        guard = guard_of(endpoint, time, settings.auth_tokens_file, folder)
+        self.gateway = Gateway(endpoint, store, time, guard=guard, owns_policy=owns_policy)
         self._host = settings.http_host
         self._port = settings.http_port if port is None else port
         self._http: web.Server | None = None

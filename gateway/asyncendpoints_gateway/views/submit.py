@@ -73,7 +73,7 @@ class SubmitView:
         """Answer a request to `route`. `before_enqueue` runs once the request is validated."""
         try:
             headers = submission_headers(request.headers, route.keep)
-            body = await read_body(request, headers.given, self.max_body)
+            body = await read_body(request, headers.given, self.max_body, self.time)
             new = self.new_job(
                 request.method, request.path, request.query, route, params, headers, body
             )

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.store.memory import MemoryStore
@@ -68,15 +69,16 @@ async def test_changed_tokens_are_reloaded(tokens: Path, monkeypatch: pytest.Mon
 
 async def test_tokens_of_the_resource(tokens: Path) -> None:
     auth = {"tokens": {"file": tokens.name}}
-    guard = guard_of(endpoint(gateway={"auth": auth}), folder=tokens.parent)
+    guard = guard_of(endpoint(gateway={"auth": auth}), SystemTime(), folder=tokens.parent)
     assert guard is not None
     guard.check("Bearer first")
     with pytest.raises(UsageError, match="no bearer tokens"):
-        guard_of(endpoint(gateway={"auth": {"tokens": {"file": "missing"}}}), folder=tokens.parent)
+        missing = endpoint(gateway={"auth": {"tokens": {"file": "missing"}}})
+        guard_of(missing, SystemTime(), folder=tokens.parent)
     secret = {"tokens": {"secretRef": {"name": "tokens", "key": "tokens"}}}
     with pytest.raises(UsageError, match="ASYNCENDPOINTS_AUTH_TOKENS_FILE"):
-        guard_of(endpoint(gateway={"auth": secret}))
-    assert guard_of(endpoint(gateway={"auth": secret}), tokens) is not None
+        guard_of(endpoint(gateway={"auth": secret}), SystemTime())
+    assert guard_of(endpoint(gateway={"auth": secret}), SystemTime(), tokens) is not None
 
 
 async def test_listening_on_every_interface_without_tokens_is_logged(

@@ -7,6 +7,7 @@ from contextlib import aclosing
 import pytest
 from multidict import CIMultiDict
 
+from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import Result, complete
 from asyncendpoints_core.store.memory import MemoryStore
@@ -53,7 +54,7 @@ class Plain:
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[Gateway]:
-    running = Gateway(endpoint(), MemoryStore(), owns_policy=True)
+    running = Gateway(endpoint(), MemoryStore(), SystemTime(), owns_policy=True)
     running.start()
     await running.policy.connected.wait()
     yield running

@@ -274,13 +274,15 @@ def _add_setting(parser: argparse.ArgumentParser, setting: Setting) -> None:
     if about.kind == "switch":
         options["action"] = "store_true"
     else:
+        if about.kind == "names":
+            options["action"] = "append"
         options["metavar"] = metavar(about.kind, about.flag)
     parser.add_argument(about.flag, **options)
 
 
 def metavar(kind: str, flag: str) -> str:
     """Return the placeholder of a setting's value in help and docs."""
-    by_kind = {"number": "PORT", "path": "FILE", "url": "URL", "choice": "LEVEL"}
+    by_kind = {"number": "PORT", "path": "FILE", "url": "URL", "choice": "LEVEL", "names": "HOST"}
     return by_kind.get(kind, flag.removeprefix("--").upper())
 
 

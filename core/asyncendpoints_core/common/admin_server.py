@@ -7,13 +7,23 @@ from typing import TYPE_CHECKING, Final, Protocol
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from asyncendpoints_core.common.listening import cannot_listen
+from asyncendpoints_core.common.listening import cannot_listen, is_loopback, names_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from prometheus_client import Metric
 DEFAULT_PORT: Final = 9_090
+
+
+@web.middleware
+async def _loopback_only(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Refuse a page that reaches the loopback by a name of its own (DNS rebinding)."""
+    if not names_loopback(request.host):
+        raise web.HTTPForbidden(text="this host is not allowed\n")
+    return await handler(request)
 
 
 class MetricSource(Protocol):
@@ -48,7 +58,7 @@ class AdminServer:
 
     async def start(self) -> None:
         """Listen. Raises CannotListen."""
-        app = web.Application()
+        app = web.Application(middlewares=[_loopback_only] if is_loopback(self._host) else [])
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._scrape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import socket
 
@@ -24,3 +25,19 @@ def url_host(host: str) -> str:
     """Return an address as written in a URL; one for all interfaces becomes the loopback."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
     return f"[{host}]" if ":" in host else host
+
+
+def names_loopback(authority: str) -> bool:
+    """Return whether a Host header, with or without a port, names this machine's loopback."""
+    name, _, port = authority.rpartition(":")
+    if not name or not port.isdecimal():
+        name = authority
+    return is_loopback(name.strip("[]").lower())
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address is reachable from this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -34,6 +34,19 @@ class ProcessSettings:
             high=65_535,
         ),
     ] = 8080
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        About(
+            "Further host names that requests may be for, in addition to localhost and loopback "
+            "addresses; * allows every name. The option may be repeated, the variable separates "
+            "names by commas.",
+            env="ALLOWED_HOSTS",
+            flag="--allowed-host",
+            kind="names",
+            shown="none on a loopback address, else every name",
+            readers="run gateway",
+        ),
+    ] = ()
     admin_host: Annotated[
         str | None,
         About(

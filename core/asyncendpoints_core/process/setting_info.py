@@ -5,7 +5,7 @@ from typing import Literal
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
-Kind = Literal["text", "name", "number", "switch", "choice", "path", "url", "objects"]
+Kind = Literal["text", "name", "number", "switch", "choice", "path", "url", "names", "objects"]
 
 
 @dataclass(frozen=True, slots=True)

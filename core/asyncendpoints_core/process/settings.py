@@ -109,7 +109,7 @@ def _read(about: About, raw: object) -> object:
     """Parse the value of a flag or variable; raises ValueError with the reason."""
     if about.kind == "switch" and isinstance(raw, bool):
         return raw
-    text = str(raw).strip()
+    text = (",".join(raw) if isinstance(raw, list) else str(raw)).strip()
     if about.kind == "number":
         if not re.fullmatch(r"[0-9]{1,9}", text) or not about.low <= int(text) <= about.high:
             limits = f"from {about.low} to {about.high}"
@@ -132,7 +132,18 @@ def _read(about: About, raw: object) -> object:
         raise ValueError("must not be empty")
     if about.kind == "objects":
         return _objects(text)
+    if about.kind == "names":
+        return _hosts(text)
     return Path(text).expanduser() if about.kind == "path" else text
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    """Parse host names; raises ValueError with the reason."""
+    names = tuple(name.strip().lower() for name in text.split(","))
+    for name in names:
+        if name != "*" and not re.fullmatch(r"[a-z0-9._-]+|[0-9a-f]*(:[0-9a-f.]*){2,}", name):
+            raise ValueError(f'must be host names without a port, not "{text[:40]}"')
+    return names
 
 
 def _objects(text: str) -> tuple[dict[str, Any], ...]:

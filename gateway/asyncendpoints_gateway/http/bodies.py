@@ -151,16 +151,21 @@ def is_json(content_type: str) -> bool:
     return media == "application/json" or (bool(kind and slash) and rest.endswith("+json"))
 
 
-def check_body(body: bytes, content_type: str, schema: CompiledSchema | None) -> None:
-    """Refuse a body that must be JSON and is not, or that does not match the schema."""
-    json = is_json(content_type)
-    if schema is None:
-        if json and body:
-            _parse(body)
-        return
-    if not json:
+def require_json(content_type: str) -> None:
+    """Refuse a body for a route with a schema that is not declared as JSON."""
+    if not is_json(content_type):
         detail = "this route requires Content-Type: application/json"
         raise Problem("unsupported-media-type", detail, headers={"Accept": "application/json"})
+
+
+def check_body(body: bytes, content_type: str, schema: CompiledSchema | None) -> None:
+    """Refuse a body that must be JSON and is not, or that does not match the schema. Its
+    Content-Type is JSON if there is one: see `require_json`.
+    """
+    if schema is None:
+        if body and is_json(content_type):
+            _parse(body)
+        return
     faults = validate(schema, _parse(body))
     if faults:
         raise Problem(

@@ -31,11 +31,14 @@ CONTROL: Final = frozenset(
         "content-length",
         "content-type",
         "expect",
+        "host",
         "idempotency-key",
         "job-delay",
         "job-expires",
         "job-priority",
+        "origin",
         "prefer",
+        "sec-fetch-site",
         "x-async-request-id",
     }
 )

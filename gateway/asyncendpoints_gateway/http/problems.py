@@ -47,7 +47,9 @@ TABLE: Final[Mapping[str, Kind]] = {
     "queue-full": Kind(429, "The queue is full"),
     "headers-too-large": Kind(431, "The request's headers are too large"),
     "internal": Kind(500, "Internal error"),
+    "not-implemented": Kind(501, "The method or the transfer coding is not implemented"),
     "store-unavailable": Kind(503, "The queue is unavailable"),
+    "version-not-supported": Kind(505, "The HTTP version is not supported"),
 }
 
 

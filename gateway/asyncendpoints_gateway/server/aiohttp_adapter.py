@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import aclosing
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import ClientPayloadError, web
 from aiohttp.http import HttpProcessingError
 
-from asyncendpoints_gateway.http.messages import PHRASES, BodyError
+from asyncendpoints_gateway.http.messages import PHRASES, SERVER, BodyError, encode
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, MutableMapping
 
     from asyncendpoints_gateway.http.messages import Headers, Response
 
@@ -23,7 +24,24 @@ IDLE_SECONDS: Final = 75.0
 LINGER_SECONDS: Final = 1.0
 """How long a client that violates the protocol has for reading the response."""
 
-_FRAMING_ERRORS = (web.RequestPayloadError, HttpProcessingError, ClientPayloadError)
+FRAMING_ERRORS: Final = (web.RequestPayloadError, HttpProcessingError, ClientPayloadError)
+
+
+class _ServerLog(logging.LoggerAdapter[logging.Logger]):
+    """aiohttp's log of its server, with errors of clients at the level DEBUG."""
+
+    def exception(self, msg: object, *args: object, **options: Any) -> None:
+        """Log an error with its traceback, unless the client sent invalid HTTP."""
+        if isinstance(options.get("exc_info"), FRAMING_ERRORS):
+            self.debug("a client sent invalid HTTP: %s", type(options["exc_info"]).__name__)
+        else:
+            super().exception(msg, *args, **options)
+
+    def process(
+        self, msg: Any, kwargs: MutableMapping[str, Any]
+    ) -> tuple[Any, MutableMapping[str, Any]]:
+        """Add nothing to a record."""
+        return msg, kwargs
 
 
 def connection_options(max_head: int) -> dict[str, Any]:
@@ -33,6 +51,7 @@ def connection_options(max_head: int) -> dict[str, Any]:
         "auto_decompress": False,  # http/bodies.py decodes, with a limit on the output
         "keepalive_timeout": IDLE_SECONDS,
         "lingering_time": LINGER_SECONDS,
+        "logger": _ServerLog(logging.getLogger("aiohttp.server")),
         "max_line_size": MAX_URI,
         # The parser reports both limits with one error: their values tell them apart.
         "max_field_size": max_head if max_head != MAX_URI else max_head + 1,
@@ -43,7 +62,17 @@ def connection_options(max_head: int) -> dict[str, Any]:
 class AiohttpRequest:
     """An aiohttp request as the views' Request."""
 
-    __slots__ = ("_content", "_request", "decoded", "headers", "method", "path", "query", "version")
+    __slots__ = (
+        "_content",
+        "_request",
+        "decoded",
+        "headers",
+        "method",
+        "path",
+        "query",
+        "target",
+        "version",
+    )
 
     def __init__(self, request: web.BaseRequest, *, decoded: bool = False) -> None:
         """Wrap `request`; `decoded`: its server undoes Content-Encoding."""
@@ -51,6 +80,7 @@ class AiohttpRequest:
         self._request = request
         self._content = request.content
         self.method = request.method
+        self.target = request.raw_path
         self.path = url.raw_path
         self.query = url.raw_query_string
         self.headers: Headers = request.headers
@@ -74,14 +104,14 @@ class AiohttpRequest:
         """Return what has arrived of the body and was not read."""
         try:
             return self._content.read_nowait(-1)
-        except _FRAMING_ERRORS:
+        except FRAMING_ERRORS:
             raise BodyError from None
 
     async def read(self) -> bytes:
         """Wait for the next part of the body."""
         try:
             return await self._content.readany()
-        except _FRAMING_ERRORS:
+        except FRAMING_ERRORS:
             raise BodyError from None
 
     async def send_continue(self) -> None:
@@ -91,22 +121,29 @@ class AiohttpRequest:
             await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             writer.output_size = 0  # the response has not begun
 
+    def reusable(self) -> bool:
+        """Whether everything of the request has arrived. aiohttp may drop what follows a request to
+        upgrade the connection.
+        """
+        return self._content.is_eof() and "Upgrade" not in self.headers
+
 
 async def to_aiohttp(request: web.BaseRequest, response: Response) -> web.StreamResponse:
     """Return the response for aiohttp to send; a stream is sent here."""
     if response.stream is not None:
         return await _send_stream(request, response, response.stream)
-    return whole_response(response)
-
-
-def whole_response(response: Response) -> web.Response:
-    """Return a response without a stream for aiohttp to send."""
     made = web.Response(
         status=response.status,
         reason=PHRASES[response.status],
-        headers=response.headers,
+        headers={"Server": SERVER, **response.headers},
         body=response.body or None,
     )
+    if request.version[0] != 1 and request.transport is not None:
+        # aiohttp would answer in the version of the request; it finds the connection closed.
+        request.transport.write(
+            encode(response.status, response.headers, response.body, close=True)
+        )
+        request.transport.close()
     if response.close:
         made.force_close()
     return made
@@ -115,7 +152,8 @@ def whole_response(response: Response) -> web.Response:
 async def _send_stream(
     request: web.BaseRequest, response: Response, stream: AsyncGenerator[bytes, None]
 ) -> web.StreamResponse:
-    sent = web.StreamResponse(status=response.status, headers=response.headers)
+    headers = {"Server": SERVER, **response.headers}
+    sent = web.StreamResponse(status=response.status, headers=headers)
     if response.close:
         sent.force_close()
     if request.method == "HEAD":

@@ -18,6 +18,7 @@ from asyncendpoints_core.resource.path_templates import Malformed, Match, Method
 from asyncendpoints_gateway.config import GatewayConfig
 from asyncendpoints_gateway.http import cors, queries
 from asyncendpoints_gateway.http.headers import wants_events
+from asyncendpoints_gateway.http.heads import Hosts, check_head, check_origin
 from asyncendpoints_gateway.http.messages import Response
 from asyncendpoints_gateway.http.problems import (
     Problem,
@@ -78,13 +79,15 @@ class Gateway:
         *,
         mount: str = "",
         guard: Guard | None = None,
+        hosts: frozenset[str] | None = None,
         owns_policy: bool = False,
     ) -> None:
-        """Serve below `mount`. `owns_policy`: write the endpoint's limits and `suspend` to the
-        store, replacing what is there. In a cluster the operator does that.
+        """Serve below `mount`. `hosts`: see Hosts. `owns_policy`: write the endpoint's limits and
+        `suspend` to the store, replacing what is there. In a cluster the operator does that.
         """
         self.endpoint = endpoint
         self.guard = guard
+        self.hosts = Hosts(hosts)
         self._store = store
         self._tasks: list[asyncio.Task[None]] = []
         self._calls = StoreCalls()
@@ -177,7 +180,7 @@ class Gateway:
             response = self.refusal(error, operation)
         if cors_headers:
             response = cors.with_headers(response, cors_headers)
-        if self.hub.closing:
+        if self.hub.closing or not request.reusable():
             response = replace(response, close=True)
         if response.stream is None or request.method == "HEAD":
             self.metrics.request(operation, response.status, perf_counter() - begun)
@@ -218,7 +221,8 @@ class Gateway:
     ) -> tuple[str, Awaitable[Response]]:
         """Return a request's operation and its view; raises Problem."""
         method = request.method
-        _check_head(request, self.config.max_head)
+        check_head(request, self.config.max_head, self.hosts)
+        check_origin(method, request.headers, self.config.origins)
         if method == "OPTIONS":
             preflight = self.cors.preflight(request.headers)
             if preflight is not None:
@@ -270,13 +274,3 @@ async def _options(method: str, allow: str) -> Response:
     if method != "OPTIONS":
         raise method_not_allowed(allow)
     return Response(204, {"Allow": allow})
-
-
-def _check_head(request: Request, limit: int) -> None:
-    """Refuse HTTP/0.9, which has neither headers nor statuses, and headers whose total size exceeds
-    `limit`: the parser limits each of them only.
-    """
-    if request.version[0] != 1:
-        raise Problem("invalid-header", "only HTTP/1.1 is supported", close=True)
-    if request.head_size() > limit:
-        raise Problem("headers-too-large", f"the headers exceed {limit} bytes", close=True)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import ipaddress
 import logging
 import signal
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.common.admin_server import DEFAULT_PORT, AdminServer
-from asyncendpoints_core.common.listening import cannot_listen, url_host
+from asyncendpoints_core.common.listening import cannot_listen, is_loopback, url_host
 from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_gateway.http.auth import guard_of
 from asyncendpoints_gateway.metrics import Labelled
@@ -55,8 +54,13 @@ class Server:
         """
         time = SystemTime()
         guard = guard_of(endpoint, time, settings.auth_tokens_file, folder)
-        self.gateway = Gateway(endpoint, store, time, guard=guard, owns_policy=owns_policy)
         self._host = settings.http_host
+        # On the loopback, so that a page cannot reach it by a name of its own (DNS rebinding).
+        limited = is_loopback(self._host) or bool(settings.allowed_hosts)
+        hosts = frozenset(settings.allowed_hosts) if limited else None
+        self.gateway = Gateway(
+            endpoint, store, time, guard=guard, hosts=hosts, owns_policy=owns_policy
+        )
         self._port = settings.http_port if port is None else port
         self._http: web.Server | None = None
         self._listener: asyncio.Server | None = None
@@ -177,11 +181,3 @@ async def listen(
         return await loop.create_server(server, host, port, backlog=BACKLOG)
     except OSError as error:
         raise cannot_listen(host, port, error) from None
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an address is reachable from this machine only."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

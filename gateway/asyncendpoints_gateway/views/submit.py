@@ -6,7 +6,7 @@ import hashlib
 import logging
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from asyncendpoints_core.common.time_source import TimeSource
 from asyncendpoints_core.errors import StoreUnavailable
@@ -15,10 +15,15 @@ from asyncendpoints_core.jobs.records import Idempotency, NewJob, Priority
 from asyncendpoints_core.jobs.records import Request as StoredRequest
 from asyncendpoints_core.process.telemetry import parse_traceparent
 from asyncendpoints_core.store.replies import Enqueued, EnqueueStatus, Found
-from asyncendpoints_gateway.http import headers as read
-from asyncendpoints_gateway.http.bodies import check_body, read_body
+from asyncendpoints_gateway.http.bodies import check_body, read_body, require_json
 from asyncendpoints_gateway.http.cors import with_headers
-from asyncendpoints_gateway.http.headers import submission_headers
+from asyncendpoints_gateway.http.headers import (
+    idempotency_key,
+    prefer_wait,
+    priority,
+    seconds_ms,
+    submission_headers,
+)
 from asyncendpoints_gateway.http.problems import Problem, endpoint_closed, store_unavailable
 from asyncendpoints_gateway.intake.batcher import Batcher
 from asyncendpoints_gateway.intake.long_poll import Hub
@@ -47,6 +52,18 @@ _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _REPLAY: Final[Mapping[str, str]] = MappingProxyType({"Idempotent-Replayed": "true"})
 
 
+class Options(NamedTuple):
+    """What the headers of a submission request of its job. `key`: of Idempotency-Key."""
+
+    delay_ms: int = 0
+    ttl_ms: int = 0
+    priority: Priority = Priority.NORMAL
+    key: str | None = None
+
+
+_NO_OPTIONS: Final = Options()
+
+
 @dataclass(frozen=True, slots=True)
 class SubmitView:
     """Validates requests, enqueues them and answers 202, or with the result if a client waits.
@@ -73,10 +90,12 @@ class SubmitView:
         """Answer a request to `route`. `before_enqueue` runs once the request is validated."""
         try:
             headers = submission_headers(request.headers, route.keep)
+            options = read_options(route, headers)  # before a client is invited to send the body
             body = await read_body(request, headers.given, self.max_body, self.time)
-            new = self.new_job(
-                request.method, request.path, request.query, route, params, headers, body
+            stored = stored_request(
+                request.method, request.path, request.query, params, headers, body
             )
+            new = self.new_job(route, options, stored)
             if before_enqueue is not None:
                 await before_enqueue()
             answer = await self.enqueue.request(new)
@@ -85,49 +104,25 @@ class SubmitView:
             self.count_refusal(route, error)
             raise
         if "prefer" in headers.given:
-            wait = read.prefer_wait(headers.given["prefer"])
+            wait = prefer_wait(headers.given["prefer"])
             if wait is not None:
                 return await self._wait(request, Found(job, ahead=answer.ahead), wait, extra)
         return self.responses.accepted(job, answer.ahead, extra)
 
-    def new_job(
-        self,
-        method: str,
-        path: str,
-        query: str,
-        route: RouteConfig,
-        params: dict[str, str],
-        headers: SubmissionHeaders,
-        body: bytes,
-    ) -> NewJob:
-        """Return the job that a request describes; raises Problem."""
-        given, kept = headers.given, headers.kept
-        content_type = given.get("content-type", "")
-        if body or route.schema is not None:
-            check_body(body, content_type, route.schema)
-        if "traceparent" in kept and parse_traceparent(kept["traceparent"]) is None:
-            del kept["traceparent"]  # not valid: neither is passed on
-            kept.pop("tracestate", None)  # (W3C Trace Context §3.2.2.3)
-        stored = StoredRequest(method, path, query, params, kept, content_type, body)
-        delay_ms = ttl_ms = 0
-        priority, idempotency = Priority.NORMAL, None
-        if not OPTION_HEADERS.isdisjoint(given):
-            if (value := headers.single("job-delay")) is not None:
-                delay_ms = read.seconds_ms("Job-Delay", value, positive=False)
-            if (value := headers.single("job-expires")) is not None:
-                ttl_ms = read.seconds_ms("Job-Expires", value, positive=True)
-            if (value := headers.single("job-priority")) is not None:
-                priority = read.priority(value)
-            idempotency = _idempotency(headers, stored)
+    def new_job(self, route: RouteConfig, options: Options, stored: StoredRequest) -> NewJob:
+        """Return the job that a request to `route` describes; raises Problem for its body."""
+        if stored.body or route.schema is not None:
+            check_body(stored.body, stored.content_type, route.schema)
+        key = options.key
         return NewJob(
             ids.new(self.time.now_ms()),
             route.job,
             stored,
             self.policy.max_attempts,
-            priority,
-            delay_ms,
-            ttl_ms,
-            idempotency,
+            options.priority,
+            options.delay_ms,
+            options.ttl_ms,
+            None if key is None else Idempotency(key, fingerprint(stored)),
         )
 
     def accept(self, route: RouteConfig, answer: Enqueued) -> tuple[Job, Mapping[str, str]]:
@@ -191,12 +186,43 @@ class SubmitView:
         return with_headers(response, {"Location": self.responses.location(job), **applied})
 
 
-def _idempotency(headers: SubmissionHeaders, stored: StoredRequest) -> Idempotency | None:
+def read_options(route: RouteConfig, headers: SubmissionHeaders) -> Options:
+    """Return the options that headers give; raises Problem for these and for the content type."""
+    given = headers.given
+    if route.schema is not None:
+        require_json(given.get("content-type", ""))
+    if OPTION_HEADERS.isdisjoint(given):
+        return _NO_OPTIONS
+    delay_ms = ttl_ms = 0
+    chosen, key = Priority.NORMAL, None
+    if (value := headers.single("job-delay")) is not None:
+        delay_ms = seconds_ms("Job-Delay", value, positive=False)
+    if (value := headers.single("job-expires")) is not None:
+        ttl_ms = seconds_ms("Job-Expires", value, positive=True)
+    if (value := headers.single("job-priority")) is not None:
+        chosen = priority(value)
     for name in KEY_HEADERS:
-        value = headers.single(name)
-        if value is not None:
-            return Idempotency(read.idempotency_key(value, name), fingerprint(stored))
-    return None
+        if (value := headers.single(name)) is not None:
+            key = idempotency_key(value, name)
+            break
+    return Options(delay_ms, ttl_ms, chosen, key)
+
+
+def stored_request(
+    method: str,
+    path: str,
+    query: str,
+    params: dict[str, str],
+    headers: SubmissionHeaders,
+    body: bytes,
+) -> StoredRequest:
+    """Return the request as the handler gets it."""
+    kept = headers.kept
+    if "traceparent" in kept and parse_traceparent(kept["traceparent"]) is None:
+        del kept["traceparent"]  # not valid: neither is passed on
+        kept.pop("tracestate", None)  # (W3C Trace Context §3.2.2.3)
+    content_type = headers.given.get("content-type", "")
+    return StoredRequest(method, path, query, params, kept, content_type, body)
 
 
 def fingerprint(request: StoredRequest) -> bytes:

@@ -194,7 +194,8 @@ async def serving(
     server = Server(
         described or endpoint(),
         store,
-        Settings(**{"http_port": 0, **settings}),
+        # Raw requests in the tests name these hosts.
+        Settings(**{"http_port": 0, "allowed_hosts": ("h", "elsewhere"), **settings}),
         owns_policy=True,
     )
     await server.start()

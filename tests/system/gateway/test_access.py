@@ -72,8 +72,8 @@ async def test_tokens_of_the_resource(tokens: Path) -> None:
     guard = guard_of(endpoint(gateway={"auth": auth}), SystemTime(), folder=tokens.parent)
     assert guard is not None
     guard.check("Bearer first")
+    missing = endpoint(gateway={"auth": {"tokens": {"file": "missing"}}})
     with pytest.raises(UsageError, match="no bearer tokens"):
-        missing = endpoint(gateway={"auth": {"tokens": {"file": "missing"}}})
         guard_of(missing, SystemTime(), folder=tokens.parent)
     secret = {"tokens": {"secretRef": {"name": "tokens", "key": "tokens"}}}
     with pytest.raises(UsageError, match="ASYNCENDPOINTS_AUTH_TOKENS_FILE"):
@@ -115,7 +115,7 @@ async def test_an_allowed_origin(store: Store) -> None:
         missing = await site.ask("GET", "/nope", headers=PAGE)
         assert missing.headers["Access-Control-Allow-Origin"] == PAGE["Origin"]
         other = await site.ask("POST", "/reports/7", headers={"Origin": "https://evil.example"})
-        assert other.status == 202
+        other.problem("forbidden", 403)
         assert "Access-Control-Allow-Origin" not in other.headers
         assert other.headers["Vary"] == "Origin"
         await site.store.cancel([answer.id])
@@ -210,3 +210,87 @@ async def test_gateways_on_one_store_share_its_jobs(site: Site) -> None:
     async with serving(site.store) as other:
         text = ids.text(await other.accepted())
         assert (await site.ask("GET", f"/jobs/{text}")).status == 200
+
+
+EVIL = "https://evil.example"
+
+
+@pytest.mark.parametrize(
+    ("headers", "allowed"),
+    [
+        ({}, True),
+        ({"Sec-Fetch-Site": "same-origin"}, True),
+        ({"Sec-Fetch-Site": "none"}, True),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Sec-Fetch-Site": "same-site"}, False),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": EVIL}, False),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": EVIL}, True),
+        ({"Origin": EVIL}, False),
+        ({"Origin": "null"}, False),
+        ({"Origin": "http://localhost:1"}, False),
+        ({"Origin": "http://h"}, True),
+        ({"Origin": "https://h"}, True),
+        ({"Origin": "https://a.example"}, True),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "https://a.example"}, True),
+    ],
+)
+@pytest.mark.parametrize("cors", [False, True])
+async def test_unsafe_requests_of_other_origins_are_refused(
+    store: Store, headers: dict[str, str], allowed: bool, cors: bool
+) -> None:
+    if headers.get("Origin") == "https://a.example":
+        allowed = cors
+    gateway = {"cors": {"allowOrigins": ["https://a.example"]}} if cors else {}
+    async with serving(store, endpoint(gateway=gateway)) as site:
+        sent = {"Host": "h", "Content-Type": "text/plain", **headers}
+        answer = await site.ask("POST", "/reports/7", data=b"x", headers=sent)
+        if allowed:
+            assert answer.status == 202
+        else:
+            answer.problem("forbidden", 403)
+        job = f"/jobs/{ids.text(await site.accepted())}"
+        for method, path in (("DELETE", job), ("POST", job + "/retry")):
+            found = await site.ask(method, path, headers=sent)
+            assert (found.status == 403) != allowed
+        assert (await site.ask("GET", job, headers=sent)).status == 200
+        assert (await site.ask("OPTIONS", job, headers=sent)).status == 204
+
+
+async def test_every_origin_may_be_allowed(store: Store) -> None:
+    async with serving(store, endpoint(gateway={"cors": {"allowOrigins": ["*"]}})) as site:
+        headers = {"Origin": EVIL, "Sec-Fetch-Site": "cross-site"}
+        assert (await site.ask("POST", "/reports/7", headers=headers)).status == 202
+
+
+@pytest.mark.parametrize(
+    ("listen", "names", "host", "status"),
+    [
+        ("127.0.0.1", (), "localhost", 200),
+        ("127.0.0.1", (), "LocalHost:8080", 200),
+        ("127.0.0.1", (), "127.0.0.1:1", 200),
+        ("127.0.0.1", (), "127.8.8.8", 200),
+        ("127.0.0.1", (), "[::1]:8080", 200),
+        ("127.0.0.1", (), "evil.example", 403),
+        ("127.0.0.1", (), "localhost.evil.example", 403),
+        ("127.0.0.1", (), "127.0.0.1.evil.example", 403),
+        ("127.0.0.1", (), "10.0.0.1", 403),
+        ("127.0.0.1", ("evil.example",), "EVIL.example:80", 200),
+        ("127.0.0.1", ("*",), "evil.example", 200),
+        ("localhost", (), "evil.example", 403),
+        ("0.0.0.0", (), "evil.example", 200),
+        ("0.0.0.0", ("a.example",), "evil.example", 403),
+        ("0.0.0.0", ("a.example",), "localhost", 200),
+    ],
+)
+async def test_a_server_on_the_loopback_answers_loopback_names_only(
+    listen: str, names: tuple[str, ...], host: str, status: int
+) -> None:
+    async with serving(MemoryStore(), http_host=listen, allowed_hosts=names) as site:
+        answer = await site.ask("GET", "/jobs", headers={"Host": host})
+        assert answer.status == status
+        submitted = await site.ask("POST", "/reports/7", headers={"Host": host})
+        assert submitted.status == (202 if status == 200 else 403)
+        if status == 403:
+            answer.problem("forbidden", 403)
+            target = f"GET http://{host}/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            assert (await site.raw(target.encode())).startswith(b"HTTP/1.1 403 ")

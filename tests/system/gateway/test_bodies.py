@@ -173,3 +173,29 @@ async def test_expect_100_continue(site: Site) -> None:
     writer.close()
     refused = await site.raw(head + b"Content-Length: 999999999\r\n\r\n")
     assert refused.startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/checked", b"", 415),
+        ("/checked", b"Content-Type: text/plain\r\n", 415),
+        ("/reports/7", b"Job-Delay: soon\r\n", 400),
+        ("/reports/7", b"Job-Priority: urgent\r\n", 400),
+        ("/reports/7", b"Job-Expires: 0\r\n", 400),
+        ("/reports/7", b"Idempotency-Key: \xff\r\n", 400),
+        ("/reports/7", b"Idempotency-Key: a\r\nIdempotency-Key: b\r\n", 400),
+        ("/reports/7", b"Content-Encoding: br\r\n", 415),
+        ("/reports/7", b"Origin: https://evil.example\r\n", 403),
+        ("/nope", b"", 404),
+        ("/docs", b"", 405),
+    ],
+)
+async def test_a_body_that_the_head_refuses_is_not_invited(
+    site: Site, path: str, headers: bytes, status: int
+) -> None:
+    line = f"POST {path} HTTP/1.1\r\nHost: h\r\n".encode()
+    expect = b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    answer = await site.raw(line + headers + expect)
+    assert answer.startswith(b"HTTP/1.1 %d " % status), answer
+    assert b"\r\nConnection: close\r\n" in answer

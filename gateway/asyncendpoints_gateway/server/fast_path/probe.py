@@ -26,7 +26,13 @@ if TYPE_CHECKING:
 
 MODULES: Final[Mapping[str, tuple[str, ...]]] = {
     "aiohttp.web_protocol": ("RequestHandler", "RequestPayloadError", "_ErrInfo"),
-    "aiohttp.http_exceptions": ("BadHttpMessage", "InvalidURLError", "LineTooLong"),
+    "aiohttp.http_exceptions": (
+        "BadHttpMessage",
+        "BadHttpMethod",
+        "BadStatusLine",
+        "InvalidURLError",
+        "LineTooLong",
+    ),
     "aiohttp.streams": ("EMPTY_PAYLOAD",),
 }
 METHODS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -54,6 +60,7 @@ ATTRIBUTES: Final[Mapping[str, type]] = {
     "_next_keepalive_close_time": float,
     "_reading_paused": bool,
     "_buffer_paused": bool,
+    "_upgraded": bool,
     "writing_paused": bool,
     "max_line_size": int,
     "max_field_size": int,
@@ -68,6 +75,8 @@ FAULTS: Final[Mapping[str, bytes]] = {
     "headers-too-large": _HEAD + _MANY + b"\r\n",
     "invalid-query": b"POST a HTTP/1.1\r\nHost: a\r\n\r\n",
     "invalid-header": b"GARBAGE\r\n\r\n",
+    "not-implemented": b"BREW /a HTTP/1.1\r\nHost: a\r\n\r\n",
+    "version-not-supported": b"GET /a HTTP/3.0\r\nHost: a\r\n\r\n",
 }
 """Requests that must be refused with this problem."""
 
@@ -133,6 +142,7 @@ def _written_by_aiohttp(connection: Any, body: bytes) -> bytes:
     """Return the body that aiohttp writes when it finishes a PlainResponse."""
     written = bytearray()
     request: Any = SimpleNamespace(
+        method="POST",
         transport=SimpleNamespace(is_closing=lambda: False, write=written.extend),
         writer=SimpleNamespace(output_size=0),
         protocol=SimpleNamespace(writing_paused=False),

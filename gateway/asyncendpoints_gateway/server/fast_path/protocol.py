@@ -8,12 +8,14 @@ aiohttp, which probe.py checks first.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import (
     BadHttpMessage,
+    BadHttpMethod,
+    BadStatusLine,
     HttpProcessingError,
     InvalidURLError,
     LineTooLong,
@@ -21,6 +23,7 @@ from aiohttp.http_exceptions import (
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 
+from asyncendpoints_gateway.http.messages import encode
 from asyncendpoints_gateway.http.problems import Problem, internal
 from asyncendpoints_gateway.server.aiohttp_adapter import (
     IDLE_SECONDS,
@@ -29,9 +32,8 @@ from asyncendpoints_gateway.server.aiohttp_adapter import (
     AiohttpRequest,
     connection_options,
     to_aiohttp,
-    whole_response,
 )
-from asyncendpoints_gateway.server.fast_path.response import PlainResponse, encode, is_plain
+from asyncendpoints_gateway.server.fast_path.response import PlainResponse, is_plain
 from asyncendpoints_gateway.server.fast_path.submissions import FastSubmissions
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ class FastServer(web.Server):
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         response = await self._gateway.handle(_Request(request))
         if is_plain(request, response):
-            return PlainResponse(response)
+            return PlainResponse(response, close=not request.keep_alive)
         return await to_aiohttp(request, response)
 
 
@@ -72,11 +74,15 @@ class _Request(AiohttpRequest):
         """Return 0 when everything received is within the limit: headers are then not counted."""
         return 0 if getattr(self._request.protocol, "small", False) else super().head_size()
 
+    def reusable(self) -> bool:
+        """Whether everything of the request has arrived, and nothing behind it was dropped."""
+        return self._content.is_eof() and not getattr(self._request.protocol, "dropped", False)
+
 
 class FastConnection(RequestHandler):
     """One connection."""
 
-    __slots__ = ("_broken", "_lost", "_pending", "_submissions", "_unparsed", "small")
+    __slots__ = ("_broken", "_lost", "_pending", "_submissions", "_unparsed", "dropped", "small")
 
     def __init__(self, server: FastServer, submissions: FastSubmissions, **options: Any) -> None:
         super().__init__(server, **options)
@@ -88,6 +94,8 @@ class FastConnection(RequestHandler):
         self._unparsed = 0
         # Whether everything received since the previous request is within the limit of a head.
         self.small = True
+        # Whether aiohttp may have dropped what followed a request to upgrade the connection.
+        self.dropped = False
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, until it finds an error: what follows an error has no meaning."""
@@ -108,11 +116,19 @@ class FastConnection(RequestHandler):
             return
         self.small = self._unparsed <= self.max_field_size
         self._unparsed = 0
-        if isinstance(messages[-1][0], _ErrInfo):
+        message, payload = messages[-1]
+        if isinstance(message, _ErrInfo):
             self._broken = True
+            if isinstance(message.exc, HttpProcessingError):
+                problem = parser_problem(message.exc, self.max_line_size)
+                messages[-1] = (_ErrInfo(problem.kind.status, problem, ""), payload)
             if self._current_request is not None:
                 # The error may be inside the body being read: notify its reader.
                 self._current_request.content.set_exception(RequestPayloadError("broken framing"))
+        elif message.upgrade and not self._upgraded:
+            head = data.find(b"\r\n\r\n") + 4
+            size = int(message.headers.get("Content-Length", 0))
+            self.dropped = len(messages) > 1 or head + size != len(data)
         if idle is None or idle.done() or self._pending is not None or self._take_submission():
             return
         idle.set_result(None)
@@ -187,12 +203,12 @@ class FastConnection(RequestHandler):
         """Return the problem for a parser error, or for an internal error."""
         if request.writer.output_size > 0:
             raise ConnectionError("the response has begun already")
-        if isinstance(exc, HttpProcessingError):
-            problem = parser_problem(exc, self.max_line_size)
+        if isinstance(exc, Problem):
+            problem = exc
         else:
             self.log_exception("a request failed", exc_info=exc)
             problem = internal()
-        return whole_response(replace(problem.response(), close=True))
+        return PlainResponse(problem.response(), close=True)
 
     def _make_error_handler(
         self, err_info: _ErrInfo
@@ -218,8 +234,25 @@ class FastConnection(RequestHandler):
         await asyncio.wait([self._lost], timeout=LINGER_SECONDS)
 
 
+# The line of the error, as aiohttp quotes it in its message.
+_REQUEST_LINE: Final = re.compile(r"b['\"][!#$%&'*+.^_`|~0-9A-Za-z-]+ \S+ HTTP/([0-9]\.[0-9])['\"]")
+
+
+_VERSIONS: Final = frozenset({"1.0", "1.1"})
+
+
 def parser_problem(error: HttpProcessingError, max_uri: int) -> Problem:
-    """Return the problem for an error of the parser. It repeats nothing of the request."""
+    """Return the problem for an error of the parser. It repeats nothing of the request.
+
+    The parser refuses unknown methods and versions as it refuses what is not HTTP.
+    """
+    if isinstance(error, BadStatusLine):
+        line = _REQUEST_LINE.search(error.message)
+        if line is not None and line[1] not in _VERSIONS:
+            detail = "only HTTP/1.1 and HTTP/1.0 are supported"
+            return Problem("version-not-supported", detail, close=True)
+        if line is not None and isinstance(error, BadHttpMethod):
+            return Problem("not-implemented", "the method is not implemented", close=True)
     if isinstance(error, LineTooLong):
         if error.args[1] in (max_uri, str(max_uri)):
             return Problem("uri-too-long", f"the URI exceeds {max_uri} characters", close=True)

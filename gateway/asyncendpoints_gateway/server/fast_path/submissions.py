@@ -17,6 +17,7 @@ from aiohttp import HttpVersion11
 from asyncendpoints_core.resource.path_templates import Match
 from asyncendpoints_gateway.http.headers import submission_headers
 from asyncendpoints_gateway.http.problems import Problem
+from asyncendpoints_gateway.views.submit import read_options, stored_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("asyncendpoints.gateway")
 
-MULTI_STEP: Final = frozenset({"content-encoding", "expect", "prefer"})
-"""Headers that require more than one step."""
+OTHER_HEADERS: Final = frozenset(
+    {"content-encoding", "expect", "origin", "prefer", "sec-fetch-site"}
+)
+"""Headers that require more than one step, or more checks."""
 
 
 class Connection(Protocol):
@@ -57,6 +60,7 @@ class FastSubmissions:
         self._enqueue = gateway.enqueue
         self._match = gateway.router.match
         self._guard = gateway.guard
+        self._accepts_host = gateway.hosts.accepts
         self._max_body = gateway.config.max_body
         self._methods = {method for route in gateway.config.routes for method in route.methods}
         # Responses with CORS headers are left to Gateway.handle.
@@ -66,8 +70,32 @@ class FastSubmissions:
         self, message: RawRequestMessage, payload: StreamReader, connection: Connection
     ) -> bool:
         """Enqueue a plain submission; False leaves any other request untouched."""
+        if not self._is_plain(message, payload):
+            return False
         method, path = message.method, message.path
-        if (
+        match = self._match(method, path)
+        if not isinstance(match, Match):
+            return False
+        route = match.route
+        headers = submission_headers(message.headers, route.keep)
+        if not self._is_accepted(message, headers.given):
+            return False
+        pending = PendingResponse(self, route, connection)
+        connection.take(pending)
+        try:
+            options = read_options(route, headers)
+            body = payload.read_nowait(-1)
+            stored = stored_request(method, path, "", match.params, headers, body)
+            new = self.submit.new_job(route, options, stored)
+        except Exception as error:
+            pending.set_exception(error)
+        else:
+            self._enqueue.add(new, pending)
+        return True
+
+    def _is_plain(self, message: RawRequestMessage, payload: StreamReader) -> bool:
+        path = message.path
+        return not (
             not self._enabled
             or message.version != HttpVersion11
             or message.should_close
@@ -76,35 +104,23 @@ class FastSubmissions:
             or not payload.is_eof()
             or payload.exception() is not None
             or self._hub.closing
-            or method not in self._methods
+            or message.method not in self._methods
             or "?" in path
             or "#" in path
+        )
+
+    def _is_accepted(self, message: RawRequestMessage, given: Mapping[str, str]) -> bool:
+        if (
+            not OTHER_HEADERS.isdisjoint(given)
+            or not self._accepts_host(given.get("host", ""))
+            or int(given.get("content-length", 0)) > self._max_body
         ):
-            return False
-        match = self._match(method, path)
-        if not isinstance(match, Match):
-            return False
-        route = match.route
-        headers = submission_headers(message.headers, route.keep)
-        given = headers.given
-        if not MULTI_STEP.isdisjoint(given):
-            return False
-        if int(given.get("content-length", 0)) > self._max_body:
             return False
         if self._guard is not None:
             try:
                 self._guard.check(message.headers.get("Authorization", ""))
             except Problem:
                 return False
-        pending = PendingResponse(self, route, connection)
-        connection.take(pending)
-        try:
-            body = payload.read_nowait(-1)
-            new = self.submit.new_job(method, path, "", route, match.params, headers, body)
-        except Exception as error:
-            pending.set_exception(error)
-        else:
-            self._enqueue.add(new, pending)
         return True
 
 

@@ -27,6 +27,9 @@ async def test_probes_and_metrics() -> None:
         state.update(problem="", alive=False)
         assert await get("/livez") == (503, "text/plain", "not alive\n")
         assert await get("/readyz") == (200, "text/plain", "ok\n")
+        for host, expected in (("localhost:1", 200), ("[::1]:1", 200), ("evil.example", 403)):
+            async with http.get(url + "/readyz", headers={"Host": host}) as answer:
+                assert answer.status == expected
         status, kind, text = await get("/metrics")
         assert (status, kind) == (200, "text/plain")
         assert "things_total 1.0" in text

@@ -81,6 +81,8 @@ def test_every_kind_is_read() -> None:
         ({"redis_url": "host:pw"}, {}, "--redis: must be a URL, such as redis://"),
         ({"http_target": "x"}, {}, "--http-target: must be a URL, such as http://"),
         ({"http_host": " "}, {}, "--host: must not be empty"),
+        ({"allowed_hosts": ["a:80"]}, {}, "--allowed-host: must be host names without a port"),
+        ({}, {"ASYNCENDPOINTS_ALLOWED_HOSTS": "a,,b"}, "must be host names without a port"),
         (
             {},
             {"ASYNCENDPOINTS_INSTALLATION_ID": "a}b"},
@@ -100,6 +102,16 @@ def test_bad_values_are_one_clear_line(
     assert message in str(error.value)
     assert "pw" not in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_host_names_are_given_several_times_or_separated_by_commas() -> None:
+    assert load({"allowed_hosts": ["A.example", "b,*"]}, {}).allowed_hosts == (
+        "a.example",
+        "b",
+        "*",
+    )
+    assert load({}, {"ASYNCENDPOINTS_ALLOWED_HOSTS": "a, ::1"}).allowed_hosts == ("a", "::1")
+    assert load({}, {}).allowed_hosts == ()
 
 
 def test_every_bad_value_is_reported() -> None:

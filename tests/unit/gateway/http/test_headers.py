@@ -173,7 +173,7 @@ def test_sifting() -> None:
         KEPT | {"x-tenant"},
     )
     assert sifted.kept == {"accept": "a, b", "x-tenant": "blue"}
-    assert sifted.given == {"job-delay": "1", "prefer": "wait=1, wait=2"}
+    assert sifted.given == {"host": "h", "job-delay": "1", "prefer": "wait=1, wait=2"}
     assert sifted.single("job-delay") == "1"
     assert sifted.single("job-expires") is None
     with pytest.raises(Problem):

@@ -26,5 +26,7 @@ def test_the_table_of_problems_is_the_contracts() -> None:
         "queue-full": 429,
         "headers-too-large": 431,
         "internal": 500,
+        "not-implemented": 501,
         "store-unavailable": 503,
+        "version-not-supported": 505,
     }

@@ -25,6 +25,7 @@ class Plain:
 
     def __init__(self, method: str, target: str, *parts: bytes, **headers: str) -> None:
         self.method = method
+        self.target = target
         self.path, _, self.query = target.partition("?")
         self.headers: Headers = CIMultiDict({k.replace("_", "-"): v for k, v in headers.items()})
         self.parts = list(parts)
@@ -50,6 +51,9 @@ class Plain:
 
     async def send_continue(self) -> None:
         pass
+
+    def reusable(self) -> bool:
+        return self.at_end()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ PACKAGES := core gateway worker operator cli sdk
 # More arguments for pytest, e.g. make test ARGS='-k claim -x'.
 ARGS ?=
 
-.PHONY: help venv redis demo test test-fast check release-check lint generate format bench clean
+.PHONY: help venv redis demo test test-fast test-servers check release-check lint generate format bench clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort \
@@ -36,6 +36,13 @@ test: venv redis ## Run every test
 
 test-fast: venv redis ## Run every test that needs no Kubernetes cluster
 	@$(BIN)/python -m pytest -m 'not cluster' $(ARGS)
+
+test-servers: venv redis ## Run the store's and the system's tests on each supported server, and behind TLS
+	@for server in default $$(PYTHONPATH=tests $(BIN)/python -m support.redis.binaries); do \
+		echo "== $$server"; \
+		TEST_REDIS_SERVER=$$server $(BIN)/python -m pytest tests/store tests/system $(ARGS) || exit; \
+	done
+	@echo "== TLS" && TEST_REDIS_TLS=1 $(BIN)/python -m pytest tests/store tests/system $(ARGS)
 
 check: lint test ## Everything that CI checks: lint, types, layers, generated files, every test
 

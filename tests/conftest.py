@@ -11,6 +11,7 @@ from support.redis.cluster import RedisCluster
 from support.redis.proxy import ReplyDroppingProxy
 from support.redis.sentinel import RedisSentinel
 from support.redis.server import RedisServer
+from support.redis.tls import TlsFront
 from support.worker.reaper import reaper
 
 # No test fails because the machine was slow. (CI=true has Hypothesis' own profile, which is also
@@ -33,12 +34,21 @@ def redis_server() -> Iterator[RedisServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def _shared_url(redis_server: RedisServer) -> Iterator[str]:
+    if os.environ.get("TEST_REDIS_TLS"):
+        with TlsFront(redis_server) as front:
+            yield front.url
+    else:
+        yield redis_server.url
+
+
 @pytest.fixture
-def redis_url(redis_server: RedisServer) -> str:
-    """The URL of an empty database on the run's server."""
+def redis_url(redis_server: RedisServer, _shared_url: str) -> str:
+    """The URL of an empty database on the run's server; with TLS if TEST_REDIS_TLS is set."""
     with Redis.from_url(redis_server.url) as client:
         client.flushall()
-    return redis_server.url
+    return _shared_url
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The same store on a Cluster, behind Sentinels, over a unix socket, with passwords and TLS."""
 
 import asyncio
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,28 +14,11 @@ from asyncendpoints_core.store.redis.topology import redact_url, topology_of
 from support.redis.cluster import RedisCluster
 from support.redis.sentinel import RedisSentinel
 from support.redis.server import RedisServer
+from support.redis.tls import certificates
 from support.store.stores import DONE, POLICY, hand, new, policy, put
-from support.store.verbs import VERBS, Scene
+from support.store.verbs import use_everything
 
 ENDPOINT = "tests/reports"
-
-
-async def use_everything(store: RedisStore) -> None:
-    """Run every verb, a wait that is rung, and a watch that sees a change."""
-    scene = Scene(store)
-    await scene.build()
-    for verb in VERBS.values():
-        await verb(scene)
-    worker = await hand(store, "waiter")
-    while taken := await worker.take():
-        await store.settle([jobs.complete(job.claim, DONE) for job in taken])
-    waiting = asyncio.ensure_future(store.wait_for_work(worker.id, 20_000))
-    async with store.events() as events:
-        assert (await anext(events)).job_id is None
-        [job_id] = await put(store, new())
-        event = await asyncio.wait_for(anext(events), 20)
-        assert (event.job_id, event.revision) == (job_id, 1)
-    assert await asyncio.wait_for(waiting, 20)
 
 
 def cluster_url(cluster: RedisCluster) -> str:
@@ -48,7 +30,7 @@ def cluster_url(cluster: RedisCluster) -> str:
 async def test_every_verb_on_a_cluster(redis_cluster: RedisCluster, endpoint: str) -> None:
     store = RedisStore(cluster_url(redis_cluster), endpoint)
     health = await store.open()
-    assert health.version
+    assert health.server
     await use_everything(store)
     await store.close()
 
@@ -130,22 +112,12 @@ async def test_a_unix_socket_with_a_password() -> None:
         await store.close()
 
 
-def certificates(folder: Path) -> None:
-    """Make a certificate for 127.0.0.1 that vouches for itself."""
-    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    names = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, *names],
-        check=True,
-        capture_output=True,
-    )
-
-
 async def test_tls(tmp_path: Path) -> None:
     certificates(tmp_path)
     with RedisServer() as plain:
         port = plain.port
     with RedisServer(
+        server="default",  # the others were built without TLS: see test_redis_servers.py
         tls_port=port,
         tls_cert_file=str(tmp_path / "cert.pem"),
         tls_key_file=str(tmp_path / "key.pem"),

@@ -299,9 +299,13 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """What the server reported on connect; None = it does not report it (managed Redis)."""
+    """What the server reported on connect; None = it does not report it (managed Redis).
 
-    version: str
+    `server` has its name and version. `sharded`: a cluster of it would have sharded channels.
+    """
+
+    server: str
     durable: bool | None
     eviction: str | None
     warnings: tuple[str, ...] = ()
+    sharded: bool = False

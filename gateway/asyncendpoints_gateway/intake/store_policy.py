@@ -70,6 +70,7 @@ class StorePolicy:
             except StoreError:
                 log.exception("the store cannot be used")
             else:
+                log.info("connected to the store: %s", health.server)
                 for warning in health.warnings:
                     log.warning("the store: %s", warning)
                 self.connected.set()

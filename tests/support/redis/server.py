@@ -16,22 +16,24 @@ from urllib.parse import quote
 
 from support.lifetime import Lifetime
 from support.ports import free_port
+from support.redis.binaries import server_binary
 from support.worker.reaper import reaper
 
-BINARY = "redis-server"
 START_SECONDS = 30.0
 
 
 class RedisProcess:
     """One process of redis-server, with its log; knows when it is ready from what it logs."""
 
-    def __init__(self, arguments: list[str], directory: Path, ready: str) -> None:
+    def __init__(
+        self, arguments: list[str], directory: Path, ready: str, server: str | None = None
+    ) -> None:
         self._ready_pattern = re.compile(ready)
         self._lines: list[str] = []
         self._is_ready = self._is_over = False
         self._changed = threading.Condition()
         self._process = subprocess.Popen(
-            [BINARY, *arguments],
+            [server_binary(server), *arguments],
             cwd=directory,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -94,7 +96,7 @@ class RedisServer(Lifetime):
     """A redis-server that can be stopped, killed, paused and started again on the same data.
 
     Persistence is off unless asked for. `config` takes any directive of redis.conf, with `_` for
-    `-`: `RedisServer(appendonly=True, appendfsync="always")`.
+    `-`: `RedisServer(appendonly=True, appendfsync="always")`. `server` names one of binaries.py.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class RedisServer(Lifetime):
         requirepass: str | None = None,
         unix_socket: bool = False,
         ready: str = "Ready to accept connections",
+        server: str | None = None,
         **config: str | int,
     ) -> None:
         self.host = "127.0.0.1"
@@ -114,6 +117,7 @@ class RedisServer(Lifetime):
         self.directory = Path(tempfile.mkdtemp(prefix="redis-"))
         self.socket_path = self.directory / "redis.sock" if unix_socket else None
         self._ready = ready
+        self._server = server
         self._process: RedisProcess | None = None
         self._last_log = ""
         self._config: dict[str, str | int] = {
@@ -183,7 +187,7 @@ class RedisServer(Lifetime):
         raise RuntimeError(f"redis-server did not start:\n{self._last_log}")
 
     def _try_start(self) -> bool:
-        process = RedisProcess(self._arguments(), self.directory, self._ready)
+        process = RedisProcess(self._arguments(), self.directory, self._ready, self._server)
         if process.wait_ready():
             self._process = process
             return True

@@ -1,5 +1,6 @@
 """Every verb of the store once, on a store where each has something to do: for the fault tests."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Claim, Progress
 from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.replies import Cause, LeaseRenewal
 from support.store.stores import DONE, ERROR, POLICY, Hand, hand, new, put
 
@@ -92,3 +94,21 @@ VERBS: dict[str, Act] = {
     "reopen_queue": lambda s: s.store.reopen_queue(),
     "wait": lambda s: s.store.wait_for_work("w1", 20),
 }
+
+
+async def use_everything(store: RedisStore) -> None:
+    """Run every verb, a wait that is rung, and a watch that sees a change."""
+    scene = Scene(store)
+    await scene.build()
+    for verb in VERBS.values():
+        await verb(scene)
+    worker = await hand(store, "waiter")
+    while taken := await worker.take():
+        await store.settle([jobs.complete(job.claim, DONE) for job in taken])
+    waiting = asyncio.ensure_future(store.wait_for_work(worker.id, 20_000))
+    async with store.events() as events:
+        assert (await anext(events)).job_id is None
+        [job_id] = await put(store, new())
+        event = await asyncio.wait_for(anext(events), 20)
+        assert (event.job_id, event.revision) == (job_id, 1)
+    assert await asyncio.wait_for(waiting, 20)

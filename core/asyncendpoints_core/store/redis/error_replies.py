@@ -110,6 +110,8 @@ def meaning_of(error: BaseException) -> Meaning:
             return _RECORD
         if text.startswith("unknown command"):
             return _UNSUPPORTED
+        if text.startswith("Protocol error: unauthenticated"):
+            return MEANINGS["NOAUTH"]  # to a command of more than 10 words or 16 KiB
     return _UNKNOWN
 
 

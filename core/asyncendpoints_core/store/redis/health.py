@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_core.errors import StoreUnsupported
@@ -9,9 +10,12 @@ from asyncendpoints_core.store.redis.error_replies import word_of
 from asyncendpoints_core.store.replies import Health
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from asyncendpoints_core.store.redis.caller import Caller
 
 MINIMUM: Final = (6, 2)
+SHARDED_SINCE: Final = (7, 0)
 WAITAOF_SINCE: Final = (7, 2)
 CONFIRM_MS: Final = 2_000
 
@@ -29,21 +33,46 @@ async def read_health(caller: Caller, *, strict: bool = False) -> Health:
     if refused is not None and word_of(refused) != "NOPERM":
         raise caller.connection.store_error(refused) from refused
     info = _parse_info(replies)
-    version = info.get("redis_version", "")
-    if not version:
+    server, compatible = server_of(info)
+    if compatible is None:
         return Health(
-            "", None, None, ("the server does not permit INFO: its settings are unknown",)
+            server, None, None, ("the server does not permit INFO: its settings are unknown",)
         )
-    parts = tuple(int(part) for part in version.split(".")[:2])
-    if parts < MINIMUM:
-        raise StoreUnsupported(f"Redis {version} is too old: 6.2 or later is needed")
+    if compatible < MINIMUM:
+        raise StoreUnsupported(f"{server} is too old: Redis 6.2 or later, or Valkey, is needed")
     aof = info.get("aof_enabled")
     durable = aof == "1" if aof is not None else None
     if strict and durable is False:
         raise StoreUnsupported("durability is strict, but this Redis does not persist (AOF is off)")
-    caller.confirmation = _confirmation(info, parts) if strict else ()
+    caller.confirmation = _confirmation(info, compatible) if strict else ()
     eviction = info.get("maxmemory_policy")
-    return Health(version, durable, eviction, tuple(_warnings(info, durable, eviction)))
+    return Health(
+        server,
+        durable,
+        eviction,
+        tuple(_warnings(info, durable, eviction)),
+        sharded=compatible >= SHARDED_SINCE,
+    )
+
+
+def server_of(info: Mapping[str, str]) -> tuple[str, tuple[int, int] | None]:
+    """Return a server's own name and version, `Valkey 8.1.8`, and the version of Redis (major,
+    minor) that it is compatible with, None if INFO does not have it.
+    """
+    name = info.get("server_name", "redis")
+    compatible = info.get("redis_version", "")
+    version = info.get(f"{name}_version", compatible)
+    numbers = re.match(r"(\d+)\.(\d+)", compatible)
+    label = f"{name.capitalize()} {version}".rstrip()
+    return label, (int(numbers[1]), int(numbers[2])) if numbers else None
+
+
+def has_sharded_channels(reply: Any) -> bool:
+    """Return whether a cluster has sharded channels, by its reply to `INFO server`: before Redis
+    7.0 messages reach every server.
+    """
+    _, compatible = server_of(_parse_info([reply]))
+    return compatible is None or compatible >= SHARDED_SINCE
 
 
 def _confirmation(info: dict[str, str], version: tuple[int, ...]) -> tuple[str, ...]:

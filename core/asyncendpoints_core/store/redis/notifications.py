@@ -8,13 +8,13 @@ whose messages stay within shards, there is one per server (shards.py).
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING, Final
 
 from redis import exceptions as redis_errors
 
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import StoreError
+from asyncendpoints_core.store.redis.health import has_sharded_channels
 from asyncendpoints_core.store.redis.shards import Shards
 
 if TYPE_CHECKING:
@@ -65,8 +65,5 @@ async def listen(
 
 
 async def _has_shards(connection: AbstractConnection) -> bool:
-    """Return whether a cluster has sharded channels: before 7.0 messages reach every server."""
     await connection.send_command("INFO", "server")
-    reply = await connection.read_response()
-    version = re.search(rb"redis_version:(\d+)", reply)
-    return version is None or int(version[1]) >= 7
+    return has_sharded_channels(await connection.read_response())

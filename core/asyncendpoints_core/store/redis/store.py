@@ -52,9 +52,7 @@ class RedisStore(JobVerbs, WorkerVerbs, ReadVerbs, ControlVerbs, OwnerVerbs):
         self._watch.open()
         await self._caller.create_schema()
         health = await read_health(self._caller, strict=self._strict)
-        major = health.version.split(".", 1)[0]
-        # Before 7.0 a cluster has no sharded channels; messages then reach every node.
-        self._watch.sharded = self._caller.connection.clustered and int(major or 0) >= 7
+        self._watch.sharded = self._caller.connection.clustered and health.sharded
         return health
 
     async def close(self) -> None:

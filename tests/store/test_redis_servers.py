@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,7 +24,7 @@ from asyncendpoints_core.store.redis.health import server_of
 from asyncendpoints_core.store.replies import SettleStatus
 from support.redis.binaries import NAMES
 from support.redis.cluster import wait_until
-from support.redis.faults import FAULTS
+from support.redis.faults import FAULTS, info
 from support.redis.server import RedisServer
 from support.redis.tls import TlsFront
 from support.store.stores import DONE, POLICY, hand, look, new, put
@@ -189,3 +190,22 @@ async def test_after_a_failover_behind_one_address_it_connects_anew(
             assert [job.job.id for job in await worker.take()] == [job_id]
             await put(store, new())
             await store._caller.connection.close()
+
+
+@pytest.mark.parametrize("before", ["default", "redis-6.2", "redis-8.2", "valkey-8.1"])
+async def test_valkey_starts_on_the_data_of_the_server_before(before: str) -> None:
+    with RedisServer(server=before, appendonly=True) as old:
+        async with opened(old.url) as store:
+            await put(store, new(), new())
+            with Redis.from_url(old.url) as client:
+                client.bgrewriteaof()
+                wait_until(lambda: not info(client)["aof_rewrite_in_progress"], "a base file")
+        old.stop()
+        valkey = RedisServer(server="valkey-9.1", appendonly=True, rdb_version_check="relaxed")
+        with valkey:
+            valkey.stop()
+            shutil.rmtree(valkey.directory)
+            shutil.copytree(old.directory, valkey.directory)
+            valkey.start()
+            async with opened(valkey.url) as store:
+                assert len(await (await hand(store)).take()) == 2

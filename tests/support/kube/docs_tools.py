@@ -16,7 +16,7 @@ from support.kube.provider.__main__ import PROVIDER_VARIABLE
 from support.kube.provider.client import Cluster
 from support.paths import ROOT
 
-CHART_REDIS = "redis:7.4-alpine"
+CHART_REDIS = "valkey/valkey:9.1-alpine"
 
 
 def qualified(name: str) -> str:

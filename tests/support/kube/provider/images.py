@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Protocol
 from support.kube.provider import gotools, hostconfig, packages
 from support.kube.provider.layout import IMAGE_FILES, REPOSITORY, cache_root, exclusive, lock_file
 from support.kube.provider.shell import CommandError, run, run_long
+from support.redis.binaries import server_binary
 
 BASE_IMAGE = "localhost/python-base:bookworm"
 REDIS_IMAGE = "localhost/redis:7"
@@ -213,10 +215,13 @@ class Docker:
 
 
 def build_redis(builder: ImageBuilder) -> str:
-    """Build the image of the tests' Redis: base + redis-server, any UID in group 0."""
-    folder = IMAGE_FILES / "redis"
+    """Build the image of the tests' servers: base, Redis and Valkey; any UID in group 0."""
     args = {"BASE": builder.ensure_base()}
-    return builder.build(folder / "Dockerfile", REDIS_IMAGE, context=folder, build_args=args)
+    with tempfile.TemporaryDirectory() as scratch:
+        shutil.copy(server_binary("valkey-9.1"), Path(scratch) / "valkey-server")
+        recipe = Path(scratch) / "Dockerfile"
+        shutil.copy(IMAGE_FILES / "redis" / "Dockerfile", recipe)
+        return builder.build(recipe, REDIS_IMAGE, context=Path(scratch), build_args=args)
 
 
 def build_pause(builder: Buildah) -> str:

@@ -12,7 +12,7 @@ PACKAGES := core gateway worker operator cli sdk
 # More arguments for pytest, e.g. make test ARGS='-k claim -x'.
 ARGS ?=
 
-.PHONY: help venv redis demo test test-fast test-servers check release-check lint generate format bench clean
+.PHONY: help venv redis demo test test-fast test-servers check release-check lint generate format bench soak clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort \
@@ -67,6 +67,12 @@ format: venv ## Format the code
 
 bench: venv redis ## Measure speed and size beside dramatiq and a bare aiohttp echo
 	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+MINUTES ?= 5
+SEED ?= 1
+
+soak: venv redis ## Inject faults under load, then prove that nothing was lost or done twice
+	@PYTHONPATH=tests $(BIN)/python -m faults.soak --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
 clean: ## Remove everything that these tasks created in the checkout
 	@rm -rf $(VENV) .cache build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

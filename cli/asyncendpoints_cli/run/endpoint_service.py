@@ -16,6 +16,7 @@ from asyncendpoints_cli.run.scaler import MIN_WORKERS, Scaler, why_nothing_runs
 from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.jobs.states import FINAL, State
 from asyncendpoints_core.scaling.decide import Limits
+from asyncendpoints_core.store.history import record_history
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.recovery import RecoveryLoop
 from asyncendpoints_gateway.server.serve import Server
@@ -65,6 +66,7 @@ class EndpointService:
 
             strict = loaded.endpoint.spec.redis.durability == "strict"
             self.store = RedisStore(source, loaded.endpoint.key, strict=strict)
+        record_history(self.store, settings.history_folder, "run")
         self._settings = settings
         self._refused = refused
         self._on_decision = on_decision

@@ -157,6 +157,16 @@ class ProcessSettings:
             choices=("auto", "text", "json"),
         ),
     ] = "auto"
+    history_folder: Annotated[
+        Path | None,
+        About(
+            "Folder in which every call to the store is recorded, one file for each process. For "
+            "tests of what the system promises (docs/reliability.md); it slows the process down.",
+            env="HISTORY_FOLDER",
+            kind="path",
+            readers="run gateway worker",
+        ),
+    ] = None
     installation_id: Annotated[
         str,
         About(

@@ -24,6 +24,7 @@ from asyncendpoints_core.errors import StoreUnavailable, UsageError
 from asyncendpoints_core.process.logs import configure_logging, log_uncaught
 from asyncendpoints_core.process.settings import read_url
 from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_core.store.history import record_history
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_worker.engine.loop import Engine
 from asyncendpoints_worker.engine.run_status import RunStatusPage
@@ -177,7 +178,8 @@ async def _serve(control: socket.socket, status_page: RunStatusPage) -> int:
         channel.send(ipc.StartupFailed(str(error)))
         await channel.finish()
         return 2
-    store = RedisStore(_source(init), endpoint.key)
+    history = None if init.history_folder is None else Path(init.history_folder)
+    store = record_history(RedisStore(_source(init), endpoint.key), history, "child")
     # Objects loaded by now stay: the collector need not scan them with every thousand jobs.
     gc.collect()
     gc.freeze()

@@ -40,6 +40,7 @@ class Init(msgspec.Struct, tag=True):
     http_target: str | None = None
     log_level: str = "info"
     log_format: LogFormat = "auto"
+    history_folder: str | None = None
 
 
 def init_of(
@@ -47,6 +48,7 @@ def init_of(
 ) -> Init:
     """Return the first message to a child of a worker of `endpoint`."""
     worker, file = endpoint.spec.worker, settings.redis_url_file
+    history = settings.history_folder
     return Init(
         endpoint=endpoint.document(),
         concurrency=worker.concurrency or default_concurrency(),
@@ -57,6 +59,7 @@ def init_of(
         http_target=settings.http_target,
         log_level=settings.log_level,
         log_format=settings.log_format,
+        history_folder=None if history is None else str(history),
     )
 
 

@@ -16,6 +16,7 @@ from asyncendpoints_core.common.admin_server import AdminServer
 from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
 from asyncendpoints_core.process import exit_report
+from asyncendpoints_core.store.history import record_history
 from asyncendpoints_core.store.recovery import Recovered, RecoveryLoop
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_worker.identity import WorkerIds
@@ -86,7 +87,8 @@ class Supervisor:
         self._settings = settings
         self._drain_seconds = endpoint.spec.drain_seconds
         self._publish_metrics = publish_metrics
-        self._store = RedisStore(source, endpoint.key)
+        store = RedisStore(source, endpoint.key)
+        self._store = record_history(store, settings.history_folder, "supervisor")
         self._ids = WorkerIds(settings.pod_uid or "")
         self._time = SystemTime()
         self._children = Children(

@@ -1,0 +1,78 @@
+"""Clients that behave as clients should: an idempotency key for each job, and retries."""
+
+import asyncio
+import random
+import uuid
+from collections import Counter
+from typing import Any
+
+import aiohttp
+
+# Name of the route, share in percent, body.
+MIX: tuple[tuple[str, float, dict[str, Any]], ...] = (
+    ("quick", 60, {"n": 1}),
+    ("slow", 14, {"seconds": 0.3}),
+    ("plain", 10, {"seconds": 0.1}),
+    ("flaky", 13, {"fails": 0.5, "permanent": 0.05}),
+    ("blocking", 2.7, {"seconds": 0.4}),
+    ("poison", 0.3, {}),
+)
+RETRIED = {429, 502, 503, 504}
+
+
+class Load:
+    """Submits jobs at a rate until stopped; cancels some, and redrives some that failed."""
+
+    def __init__(self, urls: list[str], seed: int, per_second: float) -> None:
+        self._urls = urls
+        self._chance = random.Random(seed)
+        self._pause = 1 / per_second
+        self._stopped = asyncio.Event()
+        self.accepted: dict[str, str] = {}
+        self.answers: Counter[int] = Counter()
+
+    def stop(self) -> None:
+        """Submit nothing more; what is under way is finished."""
+        self._stopped.set()
+
+    async def run(self) -> None:
+        """Submit until `stop`, then until every submission has its answer."""
+        timeout = aiohttp.ClientTimeout(total=10)
+        async with aiohttp.ClientSession(timeout=timeout) as client, asyncio.TaskGroup() as group:
+            while not self._stopped.is_set():
+                group.create_task(self._one(client))
+                await asyncio.sleep(self._pause)
+
+    async def _one(self, client: aiohttp.ClientSession) -> None:
+        names = [name for name, _, _ in MIX]
+        (name,) = self._chance.choices(names, [share for _, share, _ in MIX])
+        body = next(body for each, _, body in MIX if each == name)
+        headers = {"Idempotency-Key": f'"{uuid.uuid4()}"'}
+        priority = self._chance.choice(("high", "normal", "normal", "low"))
+        headers["Job-Priority"] = priority
+        answer = await self._send(client, "POST", f"/{name}", json=body, headers=headers)
+        assert "id" in answer, answer
+        job = answer["id"]
+        self.accepted[headers["Idempotency-Key"]] = job
+        if self._chance.random() < 0.05:
+            await asyncio.sleep(self._chance.uniform(0, 0.5))
+            await self._send(client, "DELETE", f"/jobs/{job}")
+        if name == "flaky" and self._chance.random() < 0.2:
+            await asyncio.sleep(1)
+            await self._send(client, "POST", f"/jobs/{job}/retry")
+
+    async def _send(
+        self, client: aiohttp.ClientSession, method: str, path: str, **options: Any
+    ) -> dict[str, Any]:
+        """Send until there is an answer other than "try again"; any gateway will do."""
+        while True:
+            url = self._chance.choice(self._urls)
+            try:
+                async with client.request(method, url + path, **options) as response:
+                    self.answers[response.status] += 1
+                    if response.status not in RETRIED:
+                        answer: dict[str, Any] = await response.json()
+                        return answer
+            except (aiohttp.ClientError, TimeoutError, OSError):
+                self.answers[0] += 1
+            await asyncio.sleep(0.2)

@@ -1,0 +1,206 @@
+"""The system under test: real gateways and workers on a real Redis, each behind its own proxy."""
+
+import asyncio
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from asyncendpoints_core.jobs.records import Job
+from asyncendpoints_core.jobs.states import FINAL, State
+from asyncendpoints_core.store.protocol import Store
+from support.cli import Command
+from support.history.checker import Final
+from support.ports import free_port
+from support.redis.backend import RedisBackend
+from support.redis.proxy import ReplyDroppingProxy
+from support.redis.server import RedisServer
+from support.resources import resource
+from support.store.stores import check as check_figures
+from support.worker.process import children_of, kill
+
+JOBS = Path(__file__).parent / "jobs"
+LEASE_SECONDS = 3.0
+ROUTES = ("quick", "slow", "plain", "flaky", "blocking", "poison")
+
+
+def document() -> dict[str, Any]:
+    """Return the endpoint: one route for each handler, short leases and delays."""
+    made: dict[str, Any] = resource(
+        routes=[{"path": f"/{name}", "job": name} for name in ROUTES],
+        worker={"handlers": "fault_jobs", "concurrency": 8, "processes": 2},
+        retry={"maxRetries": 6, "initialSeconds": 0.05, "maxSeconds": 1, "maxCrashes": 2},
+        timeouts={"executionSeconds": 8, "leaseSeconds": LEASE_SECONDS, "drainSeconds": 3},
+    )
+    made["metadata"] = {"namespace": "tests", "name": "reports"}
+    made["spec"]["worker"].pop("image", None)
+    return made
+
+
+class Role:
+    """One process of the command behind its own proxy; it can be killed and started again."""
+
+    def __init__(self, system: "System", role: str, *options: str) -> None:
+        self.role = role
+        self.proxy = ReplyDroppingProxy(system.redis.host, system.redis.port)
+        self._system = system
+        self._options = options
+        self._command: Command | None = None
+
+    async def start(self) -> None:
+        """Start the proxy, at the first time, and the process."""
+        if not self.proxy.port:
+            await self.proxy.start()
+        arguments = [self.role, "--endpoint", str(self._system.file), "--redis", self.proxy.url]
+        environment = {
+            "ASYNCENDPOINTS_HISTORY_FOLDER": str(self._system.history),
+            "ASYNCENDPOINTS_LOG_FORMAT": "json",
+            "RUNS": str(self._system.runs),
+        }
+        self._command = Command(*arguments, *self._options, env=environment)
+
+    async def listens(self) -> None:
+        """Wait until a gateway is ready."""
+        assert self._command is not None
+        await asyncio.to_thread(self._command.ready)
+
+    @property
+    def pid(self) -> int:
+        """The process id: of a worker, that of its supervisor."""
+        assert self._command is not None
+        return self._command.process.pid
+
+    def children(self) -> list[int]:
+        """Return the worker's children."""
+        return children_of(self.pid)
+
+    def kill(self) -> None:
+        """SIGKILL the process. Its children, if any, end by themselves."""
+        assert self._command is not None
+        self._command.kill()
+
+    async def stop(self) -> int:
+        """End it in order and return the exit status."""
+        assert self._command is not None
+        return await asyncio.to_thread(self._command.stop)
+
+    async def close(self) -> None:
+        """Kill what still runs."""
+        if self._command is not None:
+            (self._system.folder / f"{self.role}-{self.pid}.log").write_text(self.log)
+            for pid in [*self.children(), self.pid]:
+                kill(pid)
+            with self._command:
+                pass
+        await self.proxy.close()
+
+    @property
+    def log(self) -> str:
+        """What it logged since its last start."""
+        assert self._command is not None
+        return self._command.err
+
+
+class System:
+    """A Redis that keeps every acknowledged write, gateways and workers."""
+
+    def __init__(self, folder: Path, *, gateways: int = 2, workers: int = 3) -> None:
+        self.folder = folder
+        self.history, self.runs = folder / "history", folder / "runs"
+        self.file = folder / "endpoint.yaml"
+        self.redis = RedisServer(appendonly=True, appendfsync="always")
+        self._counts = gateways, workers
+        self.gateways: list[Role] = []
+        self.workers: list[Role] = []
+        self.urls: list[str] = []
+
+    async def __aenter__(self) -> "System":
+        """Start everything."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.history.mkdir(exist_ok=True)
+        self.runs.touch()
+        self.file.write_text(yaml.safe_dump(document()))
+        (self.folder / "fault_jobs.py").write_text((JOBS / "fault_jobs.py").read_text())
+        await asyncio.to_thread(self.redis.start)
+        gateways, workers = self._counts
+        for _ in range(gateways):
+            port = free_port()
+            self.urls.append(f"http://127.0.0.1:{port}")
+            self.gateways.append(Role(self, "gateway", "--port", str(port), "--admin-port", "0"))
+        self.workers = [Role(self, "worker") for _ in range(workers)]
+        for role in self.roles:
+            await role.start()
+        for gateway in self.gateways:
+            await gateway.listens()
+        return self
+
+    @property
+    def roles(self) -> list[Role]:
+        """All processes."""
+        return [*self.gateways, *self.workers]
+
+    def any_worker(self, chance: random.Random) -> Role:
+        """Choose a worker."""
+        return chance.choice(self.workers)
+
+    def any_child(self, chance: random.Random) -> int | None:
+        """Choose a process that runs handlers, if one does at the moment."""
+        children = self.any_worker(chance).children()
+        return chance.choice(children) if children else None
+
+    async def final(self, seconds: float) -> Final:
+        """Wait until every job is final and nothing is held; return everything that is stored."""
+        backend = RedisBackend(self.redis.url)
+        store = backend.redis_store
+        try:
+            await store.open()
+            await self._all_final(store, seconds)
+            await check_figures(backend)
+            jobs: list[Job] = []
+            cursor = None
+            while True:
+                page = await store.list(None, 500, cursor)
+                jobs += page.jobs
+                cursor = page.cursor
+                if cursor is None:
+                    return Final.of(jobs, (await store.stats()).held)
+        finally:
+            await backend.close()
+
+    async def _all_final(self, store: Store, seconds: float) -> None:
+        """Wait until every job is final; AssertionError with the logs after `seconds`."""
+        stats = await store.stats()
+        end = time.monotonic() + seconds
+        while stats.held or any(stats.counts.get(state) for state in State if state not in FINAL):
+            if time.monotonic() > end:
+                logs = "\n".join(f"-- {role.role}\n{role.log[-3000:]}" for role in self.roles)
+                raise AssertionError(f"jobs never became final: {stats}\n{logs}")
+            await asyncio.sleep(0.2)
+            stats = await store.stats()
+
+    async def __aexit__(self, *_: object) -> None:
+        """End everything."""
+        for role in self.roles:
+            await role.close()
+        self.redis.close()
+
+
+def pause(pid: int) -> None:
+    """SIGSTOP a process that may have ended by now."""
+    _signal(pid, signal.SIGSTOP)
+
+
+def resume(pid: int) -> None:
+    """SIGCONT a process that may have ended by now."""
+    _signal(pid, signal.SIGCONT)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return

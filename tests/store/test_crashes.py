@@ -39,6 +39,28 @@ async def test_a_crash_alone_is_charged_and_does_not_spend_an_attempt(store: Sto
     assert (await store.stats()).totals["crashed"] == 1
 
 
+async def test_the_errors_say_how_the_process_died(backend: Backend, store: Store) -> None:
+    await store.configure(policy(retry=RetryPolicy(max_crashes=1, jitter="none")))
+    how = "killed by SIGKILL: the container ran out of memory (limit 128 MiB)"
+    [first, other] = await put(store, new(), new())
+    beside = await hand(store, "beside")
+    await beside.take(2)
+    await store.release_worker(beside.id, Cause.CRASH, how=how)
+    expected = jobs.JobError("worker-crashed", f"its worker's process died: {how}", True)
+    assert [each.error for each in (await look(store, first)).attempts] == [expected]
+    await store.cancel([other])
+    for number in range(2):
+        alone = await hand(store, f"alone-{number}")
+        assert (await alone.one()).job.id == first
+        await store.release_worker(alone.id, Cause.CRASH, how=how)
+        await backend.advance(10_000)
+    job = await look(store, first)
+    text = f"its worker's process died 2 times while running it: {how}"
+    final = jobs.JobError("worker-crashed", text)
+    assert (job.state, job.error) == (State.FAILED, final)
+    assert [each.error for each in job.attempts] == [expected, expected, final]
+
+
 async def test_the_crash_budget_is_apart_from_the_retry_budget(
     backend: Backend, store: Store
 ) -> None:

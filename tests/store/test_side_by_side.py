@@ -262,7 +262,8 @@ class SideBySide(Twins):
         if limit:
             self.claim(worker, limit, 0)
         started = None if told is None else self.pick(told[:3])
-        self.both(lambda store: store.release_worker(self.name(worker), cause, started))
+        how = "killed by SIGKILL" if limit == 1 else ""
+        self.both(lambda store: store.release_worker(self.name(worker), cause, started, how))
 
     @rule()
     def recover(self) -> None:

@@ -16,7 +16,7 @@ from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.recovery import RecoveryLoop
 from asyncendpoints_core.store.replies import Cause, WorkerInfo
-from asyncendpoints_worker.cpu import default_concurrency
+from asyncendpoints_worker.cgroup import default_concurrency
 from asyncendpoints_worker.engine.heartbeat import Heartbeat
 from asyncendpoints_worker.engine.loop import Engine
 from asyncendpoints_worker.handlers.target import target_of

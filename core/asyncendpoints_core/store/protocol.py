@@ -137,7 +137,11 @@ class Store(Protocol):
         ...
 
     async def release_worker(
-        self, worker: str, cause: Cause, started: Sequence[JobId] | None = None
+        self,
+        worker: str,
+        cause: Cause,
+        started: Sequence[JobId] | None = None,
+        how: str = "",
     ) -> Released:
         """Deregister a worker and release its jobs to their old positions in the queue.
 
@@ -145,7 +149,7 @@ class Store(Protocol):
         never charged. CRASH: one started job alone is charged a crash (Failed `worker-crashed`
         past the budget, a backoff from the second on), several become suspects. A job whose cancel
         was requested ends Canceled. LOST and started jobs of KILLED count against the releases
-        budget.
+        budget. `how` says how a crashed process ended; the jobs' errors show it.
         """
         ...
 

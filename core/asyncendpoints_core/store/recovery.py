@@ -78,11 +78,13 @@ async def run_once(store: Store, policy: Policy, random: Random) -> Recovered:
     )
 
 
-async def release_all(store: Store, worker: str, cause: Cause) -> Released:
-    """Deregister a worker and release all of its jobs, in as many calls as that needs."""
+async def release_all(store: Store, worker: str, cause: Cause, how: str = "") -> Released:
+    """Deregister a worker and release all of its jobs, in as many calls as that needs. `how`: see
+    Store.release_worker.
+    """
     total = Released()
     for _ in range(MAX_RELEASE_CALLS):
-        released = await store.release_worker(worker, cause)
+        released = await store.release_worker(worker, cause, how=how)
         total = total + released
         if not released.more:
             break

@@ -246,7 +246,7 @@ def test_the_admin_port_adds_up_what_workers_count(
         runs.let_go(child)
         assert final(job)["crashes"] == 1
         eventually(lambda: shows(completed, 2))
-        assert shows('worker_child_crashes_total{endpoint="reports"}', 1)
+        assert shows('worker_child_crashes_total{cause="signal",endpoint="reports"}', 1)
         (tmp_path / "jobs.py").write_text(CODE + "\n")
         run.said("reports: reloaded")
         eventually(lambda: shows(completed, 2))

@@ -96,6 +96,10 @@ async def test_a_poison_job_fails_alone(start: Start) -> None:
     failed, *fine = await until_final(setup.store, poison, *neighbours, seconds=60)
     assert failed.error is not None
     assert (failed.state, failed.error.code, failed.crashes) == (State.FAILED, "worker-crashed", 2)
+    assert failed.error.message == (
+        "its worker's process died 2 times while running it: killed by SIGSEGV"
+    )
+    assert {each.error and each.error.code for each in failed.attempts} == {"worker-crashed"}
     assert {(job.state, job.attempt, job.crashes) for job in fine} == {(State.COMPLETED, 1, 0)}
     # It was seen with three neighbours, then alone as often as its budget allows, and once more.
     assert sum(run[0] == text(poison) for run in setup.runs()) == 3

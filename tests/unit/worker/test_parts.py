@@ -12,11 +12,13 @@ from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import Claim, ClaimedJob, Job, Priority, Progress, Request
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_worker import JobContext, cpu
+from asyncendpoints_worker import JobContext
+from asyncendpoints_worker.cgroup import Cgroup, Memory, default_concurrency
 from asyncendpoints_worker.engine import run_status
 from asyncendpoints_worker.handlers.attempt import RunningAttempt, Stop
 from asyncendpoints_worker.handlers.threads import Threads
 from asyncendpoints_worker.metrics import Snapshot, add
+from asyncendpoints_worker.supervisor.child_exit import describe
 
 
 class FakeReporter:
@@ -166,13 +168,74 @@ def test_the_quota_is_read_from_both_versions_of_cgroups(
     tmp_path: Path, files: dict[str, str], own: str, quota: float | None
 ) -> None:
     root, own_file = cgroup(tmp_path, files, own)
-    assert cpu.quota(root, own_file) == quota
-    assert cpu.default_concurrency(root, own_file) >= 1
+    assert Cgroup(root, own_file).quota() == quota
+    assert default_concurrency(Cgroup(root, own_file)) >= 1
+
+
+@pytest.mark.parametrize(
+    ("files", "own", "memory"),
+    [
+        (
+            {"memory.max": "134217728\n", "memory.events": "low 0\noom 3\noom_kill 2\n"},
+            "0::/\n",
+            Memory(2, 134_217_728),
+        ),
+        ({"memory.max": "max\n", "memory.events": "oom_kill 0\n"}, "0::/\n", Memory(0, None)),
+        (
+            {
+                "pod/memory.max": "100",
+                "pod/c/memory.max": "max",
+                "pod/c/memory.events": "oom_kill 1",
+            },
+            "0::/pod/c\n",
+            Memory(1, 100),
+        ),
+        (
+            {
+                "memory/memory.limit_in_bytes": "9223372036854771712",
+                "memory/c/memory.limit_in_bytes": "200",
+                "memory/c/memory.oom_control": "under_oom 0\noom_kill 4\n",
+            },
+            "4:memory:/c\n",
+            Memory(4, 200),
+        ),
+        ({}, "", Memory(0, None)),
+    ],
+)
+def test_memory_is_read_from_both_versions_of_cgroups(
+    tmp_path: Path, files: dict[str, str], own: str, memory: Memory
+) -> None:
+    assert Cgroup(*cgroup(tmp_path, files, own)).memory() == memory
+
+
+@pytest.mark.parametrize(
+    ("status", "memory", "cause", "text"),
+    [
+        (3, Memory(5, None), "exit", "exited with status 3"),
+        (-11, Memory(5, None), "signal", "killed by SIGSEGV"),
+        (-9, Memory(1, None), "signal", "killed by SIGKILL"),
+        (
+            -9,
+            Memory(2, None),
+            "out-of-memory",
+            "killed by SIGKILL: the container ran out of memory",
+        ),
+        (
+            -9,
+            Memory(2, 134_217_728),
+            "out-of-memory",
+            "killed by SIGKILL: the container ran out of memory (limit 128 MiB)",
+        ),
+        (-99, Memory(1, None), "signal", "killed by signal 99"),
+    ],
+)
+def test_the_end_of_a_child_in_words(status: int, memory: Memory, cause: str, text: str) -> None:
+    assert describe(status, 1, memory) == (cause, text)
 
 
 def test_half_a_cpu_is_one_job(tmp_path: Path) -> None:
     root, own = cgroup(tmp_path, {"cpu.max": "50000 100000"}, "0::/")
-    assert cpu.default_concurrency(root, own) == 1
+    assert default_concurrency(Cgroup(root, own)) == 1
 
 
 def test_figures_of_processes_add_up() -> None:

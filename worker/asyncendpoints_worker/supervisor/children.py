@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
 from asyncendpoints_core.store.replies import Cause
+from asyncendpoints_worker.cgroup import Cgroup
 from asyncendpoints_worker.engine.heartbeat import Heartbeat
 from asyncendpoints_worker.metrics import Snapshot, add
-from asyncendpoints_worker.supervisor import crash_report, ipc, reaper
+from asyncendpoints_worker.supervisor import child_exit, crash_report, ipc, reaper
 from asyncendpoints_worker.supervisor.child_process import ChildProcess
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.store.protocol import Store
     from asyncendpoints_worker.engine.run_status import Running
     from asyncendpoints_worker.identity import WorkerIds
+    from asyncendpoints_worker.supervisor.child_exit import ChildExit
     from asyncendpoints_worker.supervisor.crash_report import StuckAttempt
 
 log = logging.getLogger("asyncendpoints.worker")
@@ -91,6 +93,7 @@ class Children:
         self._tasks = BackgroundTasks(self._task_failed)
         self._reports = BackgroundTasks(self._task_failed)
         self._ended_metrics = Snapshot({}, {}, {})
+        self._memory_kills = Cgroup().memory().kills
         self._draining = False
         self._ever_ready = False
         self._checked_at = time.monotonic()
@@ -146,30 +149,43 @@ class Children:
         self.running.remove(child)
         reaper.kill_tagged(child.tag)
         add(self._ended_metrics, child.metrics)
+        how = ""
         if child.killed:
             cause = Cause.KILLED
         elif status == 0 and self._draining:
             cause = Cause.DRAINED
         else:
             cause = Cause.CRASH
-            self.count("child_crashes")
+            ended = self._describe(status)
+            how = ended.text
+            self.count(f"child_crashes_{ended.cause}")
             if child.startup_error is None:
-                log.error("child %d ended unexpectedly (status %d)", child.pid, status)
+                log.error("child %d ended unexpectedly: %s", child.pid, how)
             elif self._ever_ready:
                 log.error("child %d did not start: %s", child.pid, child.startup_error)
         self._ever_ready = self._ever_ready or child.ready
         if child.worker:
             running, stuck = child.last_attempts()
-            self._reports.start(self._report(child.worker, cause, running, stuck))
+            self._reports.start(self._report(child.worker, cause, running, stuck, how))
         child.close()
         child.removed.set_result(None)
 
+    def _describe(self, status: int) -> ChildExit:
+        memory = Cgroup().memory()
+        killed_before, self._memory_kills = self._memory_kills, memory.kills
+        return child_exit.describe(status, killed_before, memory)
+
     async def _report(
-        self, worker: str, cause: Cause, running: Sequence[Running], stuck: Sequence[StuckAttempt]
+        self,
+        worker: str,
+        cause: Cause,
+        running: Sequence[Running],
+        stuck: Sequence[StuckAttempt],
+        how: str,
     ) -> None:
         policy = self.heartbeat.policy
         released = await crash_report.report(
-            self._store, self._time, policy, worker, cause, running, stuck
+            self._store, self._time, policy, worker, cause, running, stuck, how
         )
         log.info("%s has ended (%s): %s", worker, cause.value, released)
 

@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from asyncendpoints_worker.metrics import BUCKETS
+from asyncendpoints_worker.supervisor.child_exit import CAUSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +21,6 @@ COUNTERS: Final = {
     "settle_already": "Settlements that the store had already applied: a reply was lost.",
     "settle_stale": "Settlements refused because another worker holds the job by now.",
     "settle_gone": "Settlements of jobs that no longer exist.",
-    "child_crashes": "Child processes that ended unexpectedly.",
     "recovered_jobs": "Jobs that this worker recovered from lost workers.",
 }
 
@@ -54,6 +54,14 @@ class WorkerCollector(Collector):
         for job, histogram in snapshot.starts.items():
             start.add_metric((job,), histogram.buckets(BUCKETS), histogram.total)
         yield from (duration, attempts, start)
+        crashes = CounterMetricFamily(
+            "asyncendpoints_worker_child_crashes",
+            "Child processes that ended unexpectedly, by cause: out-of-memory, signal, exit.",
+            labels=("cause",),
+        )
+        for cause in CAUSES:
+            crashes.add_metric((cause,), snapshot.counters.get(f"child_crashes_{cause}", 0))
+        yield crashes
         for name, text in COUNTERS.items():
             count = CounterMetricFamily(f"asyncendpoints_worker_{name}", text)
             count.add_metric((), snapshot.counters.get(name, 0))

@@ -40,10 +40,12 @@ async def report(
     cause: Cause,
     running: Sequence[Running],
     stuck: Sequence[StuckAttempt],
+    how: str,
 ) -> Released:
     """Settle the `stuck` attempts, then release everything else.
 
     `running` are all attempts that had started; what was only claimed is never charged.
+    `how` is for the errors of the jobs: how the process ended.
     """
     outcomes = [
         stopped(each.claim, why, (each.attempt, each.max_attempts), policy) for each, why in stuck
@@ -55,7 +57,7 @@ async def report(
         try:
             if outcomes:
                 await store.settle(outcomes)
-            released = await store.release_worker(worker, cause, started)
+            released = await store.release_worker(worker, cause, started, how)
         except StoreError as error:
             log.warning("the end of %s could not be reported yet: %s", worker, error)
             await time.sleep(backoff.next())

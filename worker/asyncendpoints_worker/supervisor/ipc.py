@@ -14,7 +14,7 @@ import msgspec
 
 from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.process.setting_info import LogFormat
-from asyncendpoints_worker.cpu import default_concurrency
+from asyncendpoints_worker.cgroup import default_concurrency
 from asyncendpoints_worker.metrics import Snapshot
 
 if TYPE_CHECKING:

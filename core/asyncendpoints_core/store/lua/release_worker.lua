@@ -3,10 +3,11 @@
 -- META: tick safety paused ttl_ms max_crashes initial_ms multiplier max_ms
 -- LIB: batch optional record counts events wake_up finish save returns held rest guard
 -- ARGV: 1 worker, 2 cause: crash killed lost drained, 3 '1' when 4 lists the jobs that had started,
---   4 their ids
+--   4 their ids, 5 how its process ended, empty if unknown
 -- RETURNS: requeued, charged, suspected, failed, canceled, 1 when there are more; ids of those that
 --   cannot be read
 local worker, cause, started_known = ARGV[1], ARGV[2], ARGV[3] == '1'
+local how = ARGV[5] ~= '' and ': ' .. ARGV[5] or ''
 local begun = {}
 for _, id in ipairs(record.split_ids(ARGV[4])) do begun[id] = true end
 local was_idle = call('ZSCORE', idle, worker)
@@ -30,15 +31,18 @@ local function backoff(retry)
   return floor(math.min(max_ms, delay))
 end
 
+local crash_error = how ~= '' and error_text('worker-crashed', "its worker's process died" .. how, true)
+  or ''
+
 local function crash_alone(id, r)
   r.crashes = r.crashes + 1
   tally('crashed', 1)
   charged = charged + 1
   local spent = r.crashes > max_crashes
   local err = spent and error_text('worker-crashed', string.format(
-    "its worker's process died %s while running it",
-    r.crashes == 1 and 'once' or r.crashes .. ' times')) or ''
-  end_run(r, spent and 3 or 5, err)
+    "its worker's process died %s while running it%s",
+    r.crashes == 1 and 'once' or r.crashes .. ' times', how)) or ''
+  end_run(r, spent and 3 or 5, spent and err or crash_error)
   r.attempt = math.max(0, r.attempt - 1)
   if spent then
     r.error = err
@@ -61,7 +65,7 @@ for _, pair in ipairs(mine) do
     if started == 1 and not more and here == 1 then
       crash_alone(id, r)
     else
-      end_run(r, 5)
+      end_run(r, 5, crash_error)
       r.attempt = math.max(0, r.attempt - 1)
       r.suspect = true
       suspected = suspected + 1

@@ -224,11 +224,15 @@ class MemoryStore:
         self._wake(self._ready(now))
 
     async def release_worker(
-        self, worker: str, cause: Cause, started: Sequence[JobId] | None = None
+        self,
+        worker: str,
+        cause: Cause,
+        started: Sequence[JobId] | None = None,
+        how: str = "",
     ) -> Released:
         """See Store.release_worker."""
         now = self._now()
-        released = holding.release_worker(self._data, worker, cause, started, now)
+        released = holding.release_worker(self._data, worker, cause, started, how, now)
         self._doorbell.busy(worker)
         # It may have been woken for a job that it did not claim: wake another worker for it.
         self._wake(max(released.requeued, self._ready(now) > 0))

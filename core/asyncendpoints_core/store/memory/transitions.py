@@ -136,32 +136,40 @@ def schedule(data: Data, record: Record, now: int, delay_ms: int) -> None:
     data.save(record, now)
 
 
-def crash_alone(data: Data, record: Record, now: int) -> None:
-    """Charge a crash to the only job that ran: it becomes a suspect, or Failed past its budget."""
+def crash_alone(data: Data, record: Record, now: int, how: str) -> None:
+    """Charge a crash to the only job that ran: it becomes a suspect, or Failed past its budget.
+
+    `how`: how the process ended, empty if unknown.
+    """
     retry = data.rules.retry
     record.crashes += 1
     data.totals["crashed"] += 1
     if record.crashes > retry.max_crashes:
         times = "once" if record.crashes == 1 else f"{record.crashes} times"
-        text = f"its worker's process died {times} while running it"
+        text = f"its worker's process died {times} while running it{how and f': {how}'}"
         error = JobError(ErrorCode.WORKER_CRASHED, text)
         end_run(data, record, now, "failed", error)
         _uncharge_attempt(record, started=True)
         finish(data, record, now, State.FAILED, error)
         return
-    end_run(data, record, now, "recovered")
+    end_run(data, record, now, "recovered", _crash_error(how))
     _uncharge_attempt(record, started=True)
     record.suspect = True
     wait = backoff_ms(retry, record.crashes - 1) if record.crashes > 1 else 0
     _requeue(data, record, now, now + wait)
 
 
-def crash_beside_others(data: Data, record: Record, now: int) -> None:
+def crash_beside_others(data: Data, record: Record, now: int, how: str) -> None:
     """Make a job that ran beside others a suspect, without charging it."""
-    end_run(data, record, now, "recovered")
+    end_run(data, record, now, "recovered", _crash_error(how))
     _uncharge_attempt(record, started=True)
     record.suspect = True
     _requeue(data, record, now, now)
+
+
+def _crash_error(how: str) -> JobError | None:
+    text = f"its worker's process died: {how}"
+    return JobError(ErrorCode.WORKER_CRASHED, text, True) if how else None
 
 
 def settle(data: Data, record: Record, outcome: Outcome, now: int) -> None:

@@ -108,7 +108,12 @@ def cordon(data: Data, worker_id: str, seconds: float, by: str, now: int) -> Wor
 
 
 def release_worker(
-    data: Data, worker_id: str, cause: Cause, started: Sequence[JobId] | None, now: int
+    data: Data,
+    worker_id: str,
+    cause: Cause,
+    started: Sequence[JobId] | None,
+    how: str,
+    now: int,
 ) -> Released:
     """Deregister a worker and release its jobs; see Store.release_worker."""
     if data.workers.pop(worker_id, None) is not None:
@@ -129,10 +134,10 @@ def release_worker(
                 data, record, now, "recovered", started=record.id in begun, charged=budget
             )
         elif len(begun) == 1:
-            transitions.crash_alone(data, record, now)
+            transitions.crash_alone(data, record, now, how)
             charged += 1
         else:
-            transitions.crash_beside_others(data, record, now)
+            transitions.crash_beside_others(data, record, now, how)
             suspected += 1
     states = [record.state for record in held]
     return Released(

@@ -180,7 +180,11 @@ class WorkerVerbs:
             await self._caller.run("uncordon", by.encode(), *names)
 
     async def release_worker(
-        self, worker: str, cause: Cause, started: Sequence[JobId] | None = None
+        self,
+        worker: str,
+        cause: Cause,
+        started: Sequence[JobId] | None = None,
+        how: str = "",
     ) -> Released:
         """End a worker's registration and take back what it holds."""
         *figures, more, unreadable = await self._caller.run(
@@ -189,6 +193,7 @@ class WorkerVerbs:
             cause.encode(),
             b"0" if started is None else b"1",
             b"".join(started or ()),
+            how.encode(),
         )
         corrupt = await self._caller.quarantine(_ids(unreadable))
         requeued, charged, suspected, failed, canceled = figures

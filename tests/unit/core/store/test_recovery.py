@@ -53,12 +53,16 @@ class Scripted(MemoryStore):
         return self.sweeps.pop(0) if self.sweeps else await super().sweep()
 
     async def release_worker(
-        self, worker: str, cause: Cause, started: Sequence[JobId] | None = None
+        self,
+        worker: str,
+        cause: Cause,
+        started: Sequence[JobId] | None = None,
+        how: str = "",
     ) -> Released:
         self.calls.append(f"release {worker} {cause}")
         if self.partial:
             return self.partial.pop(0)
-        return await super().release_worker(worker, cause, started)
+        return await super().release_worker(worker, cause, started, how)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Applies and deletes the children of an endpoint, and leaves objects of other owners alone."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -8,6 +9,7 @@ from typing import Any, Final
 
 from asyncendpoints_core.resource import API_VERSION, KIND, AsyncEndpoint
 from asyncendpoints_operator.control import drift
+from asyncendpoints_operator.control.failures import Failures, Step
 from asyncendpoints_operator.desired.naming import Manifest, is_ours
 from asyncendpoints_operator.desired.objects import CHILD_KINDS, identity
 from asyncendpoints_operator.kube.cache import Cache, address_of
@@ -16,11 +18,16 @@ from asyncendpoints_operator.status.observed import Refusal, RefusalReason
 
 log = logging.getLogger("asyncendpoints.operator")
 
-MAX_CORRECTIONS: Final = 5
-CORRECTION_SECONDS: Final = 60.0
-"""A child corrected that often in that time has a conflicting writer: it is left alone a while."""
-_SHOWN_STATUS: Final = (400, 403, 404, 409, 413, 422)
-"""Refusals that are about the child; other answers of the API server pass."""
+WRITES: Final = ((5, 60.0), (6, 600.0))
+"""A child written that often in that time (s), without a change of the resource, has a conflicting
+writer: it is left alone for a while.
+"""
+MAX_WRITES: Final = 8
+"""Times of writes that are remembered."""
+_LASTING_STATUS: Final = (400, 403, 404, 409, 413, 422)
+"""Refusals that are about the child; other answers of the API server may pass soon."""
+_APPLY: Final = "apply"
+_DELETE: Final = "delete"
 
 
 class OwnerGone(Exception):
@@ -31,20 +38,33 @@ class OwnerGone(Exception):
 class Applied:
     """A child as last applied: the hash of what was wanted, and what the API server made of it.
 
-    `corrections` are the times (s, monotonic) at which it was applied again without a change.
+    `writes` are the times (s, monotonic) at which it was applied for `generation` of the resource.
     """
 
-    wanted: str
-    fingerprint: str
-    corrections: tuple[float, ...] = ()
+    wanted: str = ""
+    fingerprint: str = ""
+    generation: int = 0
+    writes: tuple[float, ...] = ()
+
+    def has_conflicting_writer(self, generation: int) -> bool:
+        """Whether it was written so often that another writer must be changing it back."""
+        ages = (
+            [time.monotonic() - at for at in self.writes] if self.generation == generation else []
+        )
+        return any(sum(age < seconds for age in ages) >= most for most, seconds in WRITES)
 
 
 class Children:
-    """Applies and deletes children. `check` raises when this process may not write any more."""
+    """Applies and deletes children. `check` raises when this process may not write any more.
 
-    def __init__(self, cluster: Cluster, cache: Cache, check: Callable[[], object]) -> None:
+    What the API server refuses is recorded in `failures`, and the other children are applied.
+    """
+
+    def __init__(
+        self, cluster: Cluster, cache: Cache, check: Callable[[], object], failures: Failures
+    ) -> None:
         self._cluster, self._cache = cluster, cache
-        self._check = check
+        self._check, self._failures = check, failures
         # By the endpoint's UID, then by kind and name.
         self._applied: dict[str, dict[tuple[str, str], Applied]] = {}
         self.applies = 0
@@ -53,24 +73,40 @@ class Children:
         """Drop what was remembered of an endpoint's children."""
         self._applied.pop(uid, None)
 
-    async def apply(
-        self, endpoint: AsyncEndpoint, wanted: Iterable[Manifest]
-    ) -> tuple[Refusal, ...]:
-        """Apply every child that differs; returns those that could not be applied.
-
-        Raises OwnerGone, Unreachable, and Refused for what is not the child's fault.
-        """
-        refusals = []
+    async def apply(self, endpoint: AsyncEndpoint, wanted: Iterable[Manifest]) -> None:
+        """Apply every child that differs. Raises OwnerGone, Unreachable."""
         checked = False
         for manifest in wanted:
             live = self._cache.get(*address_of(manifest))
-            if live is None and not checked:
-                await self._check_owner(endpoint)
-                checked = True
-            refusal = await self._apply_one(endpoint, drift.sealed(manifest), live)
-            if refusal is not None:
-                refusals.append(refusal)
-        return tuple(refusals)
+            try:
+                if live is None and not checked:
+                    await self._check_owner(endpoint)
+                    checked = True
+                await self._apply_one(endpoint, drift.sealed(manifest), live)
+            except Refused as error:
+                await self._refused(endpoint, manifest, error)
+
+    async def _refused(self, endpoint: AsyncEndpoint, manifest: Manifest, error: Refused) -> None:
+        stale = error.conflict and error.reason == "Conflict"
+        lasting = error.status in _LASTING_STATUS and not stale
+        self._record(endpoint, manifest, RefusalReason.REFUSED, str(error), lasting=lasting)
+        if stale:  # another writer changed it meanwhile: read it, and try again soon
+            await self._read_again(manifest)
+
+    def _record(
+        self,
+        endpoint: AsyncEndpoint,
+        manifest: Mapping[str, Any],
+        reason: RefusalReason,
+        text: str,
+        *,
+        action: str = _APPLY,
+        lasting: bool = True,
+    ) -> None:
+        kind, name = identity(manifest)
+        refusal = Refusal(kind, name, reason, text)
+        step, uid = Step(action, kind, name), endpoint.metadata.uid
+        self._failures.record(endpoint.key, uid, step, refusal, lasting=lasting)
 
     async def _check_owner(self, endpoint: AsyncEndpoint) -> None:
         """Read the endpoint from the API server: the cache may have missed its deletion (K14)."""
@@ -87,23 +123,24 @@ class Children:
 
     async def _apply_one(
         self, endpoint: AsyncEndpoint, wanted: Manifest, live: Mapping[str, Any] | None
-    ) -> Refusal | None:
+    ) -> None:
         if live is None:
             live = await self._find(wanted)
         if live is not None and not is_ours(live, endpoint):
             text = "an object of this name exists and belongs to another owner"
-            return _refusal(wanted, RefusalReason.NAME_CONFLICT, text)
-        applied = self._applied.get(endpoint.metadata.uid, {}).get(identity(wanted))
-        if applied is not None and applied.wanted != drift.applied_hash(wanted):
-            applied = None
-        accepted = applied.fingerprint if applied is not None else None
-        if live is not None and drift.in_sync(live, wanted, accepted):
-            return None
-        correction = live is not None and drift.applied_hash(live) == drift.applied_hash(wanted)
-        if correction and applied is not None and _has_conflicting_writer(applied):
-            text = "another writer changes it back each time; it is left alone for a minute"
-            return _refusal(wanted, RefusalReason.DRIFT_LOOP, text)
-        return await self._write(endpoint, wanted, live, applied, correction=correction)
+            self._record(endpoint, wanted, RefusalReason.NAME_CONFLICT, text)
+            return
+        applied = self._applied.get(endpoint.metadata.uid, {}).get(identity(wanted), Applied())
+        current = applied.wanted == drift.applied_hash(wanted)
+        accepted = applied.fingerprint if current else None
+        if live is None or not drift.in_sync(live, wanted, accepted):
+            if live is not None and applied.has_conflicting_writer(endpoint.metadata.generation):
+                text = await self._describe_writers(wanted)
+                self._record(endpoint, wanted, RefusalReason.DRIFT_LOOP, text)
+                return
+            await self._write(endpoint, wanted, live, applied)
+        step = Step(_APPLY, *identity(wanted))
+        self._failures.clear(endpoint.key, endpoint.metadata.uid, step)
 
     async def _find(self, wanted: Manifest) -> Manifest | None:
         """Read an object that is not in the cache: another owner's, or one that is new."""
@@ -115,38 +152,50 @@ class Children:
             raise
         return {**found, "apiVersion": wanted["apiVersion"], "kind": wanted["kind"]}
 
+    async def _read_again(self, manifest: Manifest) -> None:
+        """Make the cache what the API server has of a child now."""
+        known, found = self._cache.get(*address_of(manifest)), None
+        with contextlib.suppress(Refused):
+            found = await self._find(manifest)
+        if found is not None:
+            self._cache.put(found)
+        elif known is not None:
+            self._cache.remove(known)
+
+    async def _describe_writers(self, manifest: Manifest) -> str:
+        """Say that a child has a conflicting writer, with the name of its field manager."""
+        found = None
+        with contextlib.suppress(Refused):
+            found = await self._find(manifest)  # the cache has no managedFields
+        other = drift.other_manager(found or {})
+        who = f"field manager {other}" if other else "another operator like this one"
+        return f"{who} changes it back each time; it is left alone for a while"
+
     async def _write(
         self,
         endpoint: AsyncEndpoint,
         wanted: Manifest,
         live: Mapping[str, Any] | None,
-        applied: Applied | None,
-        *,
-        correction: bool,
-    ) -> Refusal | None:
+        applied: Applied,
+    ) -> None:
         if live is not None and wanted["kind"] == "Deployment":
             # It carries replicas: never overwrite a scaling step made meanwhile (K16).
             wanted["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
         self._check()
-        try:
-            made = await self._cluster.apply(wanted)
-        except Refused as error:
-            if error.conflict and error.reason == "Conflict":
-                raise  # read and reconciled again
-            if error.status not in _SHOWN_STATUS:
-                raise
-            return _refusal(wanted, RefusalReason.REFUSED, str(error))
+        made = await self._cluster.apply(wanted)
         self.applies += 1
+        correction = live is not None and drift.applied_hash(live) == drift.applied_hash(wanted)
         extra = {"correction": correction}
         log.info("%s: applied %s %s", endpoint.key, *identity(wanted), extra=extra)
-        corrections = applied.corrections[-MAX_CORRECTIONS:] if applied is not None else ()
+        generation = endpoint.metadata.generation
+        earlier = applied.writes if applied.generation == generation else ()
         self._applied.setdefault(endpoint.metadata.uid, {})[identity(wanted)] = Applied(
             drift.applied_hash(wanted),
             drift.fingerprint(made, wanted),
-            (*corrections, time.monotonic()) if correction else corrections,
+            generation,
+            (*earlier[-MAX_WRITES:], time.monotonic()),
         )
         self._cache.put(made)
-        return None
 
     async def remove(self, endpoint: AsyncEndpoint, obsolete: Iterable[Mapping[str, Any]]) -> None:
         """Delete children that are not wanted any more, by the UIDs that were seen."""
@@ -154,17 +203,23 @@ class Children:
         for child in obsolete:
             self._check()
             ref = Ref(versions[child["kind"]], child["kind"], *address_of(child)[1:])
-            await self._cluster.delete(ref, uid=child["metadata"]["uid"])
+            try:
+                await self._cluster.delete(ref, uid=child["metadata"]["uid"])
+            except Refused as error:
+                reason = RefusalReason.REFUSED
+                self._record(endpoint, child, reason, str(error), action=_DELETE, lasting=False)
+                continue
             log.info("%s: deleted %s %s", endpoint.key, *identity(child))
             self._applied.get(endpoint.metadata.uid, {}).pop(identity(child), None)
             self._cache.remove(child)
 
-
-def _has_conflicting_writer(applied: Applied) -> bool:
-    now = time.monotonic()
-    recent = sum(now - at < CORRECTION_SECONDS for at in applied.corrections)
-    return recent >= MAX_CORRECTIONS
-
-
-def _refusal(manifest: Manifest, reason: RefusalReason, message: str) -> Refusal:
-    return Refusal(manifest["kind"], manifest["metadata"]["name"], reason, message)
+    def settle(
+        self,
+        endpoint: AsyncEndpoint,
+        wanted: Iterable[Mapping[str, Any]],
+        obsolete: Iterable[Mapping[str, Any]],
+    ) -> None:
+        """Drop the failures of children that are neither wanted nor obsolete any more."""
+        for action, children in ((_APPLY, wanted), (_DELETE, obsolete)):
+            steps = {Step(action, *identity(child)) for child in children}
+            self._failures.keep(endpoint.key, endpoint.metadata.uid, action, steps)

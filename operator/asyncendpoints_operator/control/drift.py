@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from asyncendpoints_core.resource import GROUP
 from asyncendpoints_operator.desired.config import content_hash
-from asyncendpoints_operator.desired.naming import Manifest
+from asyncendpoints_operator.desired.naming import FIELD_MANAGER, Manifest
 
 APPLIED_ANNOTATION: Final = f"{GROUP}/applied"
 """On children: the hash of the manifest that was last applied."""
@@ -43,6 +43,16 @@ def applied_hash(manifest: Mapping[str, Any]) -> str:
     """Return the hash in an object's annotation, "" if there is none."""
     notes = manifest["metadata"].get("annotations") or {}
     return str(notes.get(APPLIED_ANNOTATION, ""))
+
+
+def other_manager(live: Mapping[str, Any]) -> str:
+    """Return the field manager other than the operator that wrote the object's spec last, or ""."""
+    writers = [
+        (entry.get("time", ""), str(entry.get("manager", "")))
+        for entry in (live.get("metadata") or {}).get("managedFields") or ()
+        if entry.get("subresource") != "status" and entry.get("manager") != FIELD_MANAGER
+    ]
+    return max(writers)[1] if writers else ""
 
 
 def shows(live: Mapping[str, Any], wanted: Manifest) -> bool:

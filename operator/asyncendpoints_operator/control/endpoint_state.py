@@ -14,7 +14,7 @@ from asyncendpoints_core.common.faults import format_path
 from asyncendpoints_core.resource import AsyncEndpoint, cluster_faults
 from asyncendpoints_core.scaling.decide import Decision, Memory
 from asyncendpoints_operator.queues.queue_connection import QueueConnection
-from asyncendpoints_operator.status.observed import LastFailure, Queue, Refusal
+from asyncendpoints_operator.status.observed import LastFailure, Queue
 
 _MAX_FAULTS = 5
 
@@ -61,7 +61,6 @@ class Reconciled:
     generation: int = 0
     connection: QueueConnection | None = None
     unconnected: Queue = field(default_factory=Queue)
-    refusals: tuple[Refusal, ...] = ()
     deployment_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property

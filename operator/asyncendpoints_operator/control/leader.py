@@ -10,6 +10,7 @@ from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_core.store.replies import Stats
 from asyncendpoints_operator.control.apply import Children
 from asyncendpoints_operator.control.endpoint_state import Reconciled, WorkState
+from asyncendpoints_operator.control.failures import Failures
 from asyncendpoints_operator.control.purge import Purger
 from asyncendpoints_operator.control.readings import ReadingHandler
 from asyncendpoints_operator.control.reconcile import Reconciler
@@ -69,50 +70,51 @@ class Leader:
         self._class_name = settings.class_name
         self._reconciled: dict[str, Reconciled] = {}
         self._work: dict[str, WorkState] = {}
-        installation = settings.installation_id
+        self._failures = Failures()
+        installation, check = settings.installation_id, lease.check
         identity = settings.operator_identity or "operator"
         self._reporter = Reporter(cluster, cache, identity, settings.counts_seconds)
-        self._children = Children(cluster, cache, lease.check)
+        self._children = Children(cluster, cache, check, self._failures)
         self._users = RedisUsers(cluster, installation, acl=settings.redis_acl)
         self._recovery = PodRecovery(cache, self._reporter)
-        scaler = Scaler(cluster, cache, lease, self._reporter, settings.startup_seconds)
-        status = StatusReport(cache, self._users, self._reporter, self._reconciled, self._work)
-        self._readings = ReadingHandler(
-            workqueue,
+        self._locations = RedisLocations(cluster, settings.redis_source())
+        self._status = StatusReport(
+            *(cache, self._users, self._reporter, self._failures, self._reconciled, self._work)
+        )
+        seconds = settings.startup_seconds
+        scaler = Scaler(cluster, cache, lease, self._reporter, self._failures, seconds)
+        self._readings = self._make_readings(scaler)
+        on_reading, on_recovered = self._readings.on_reading, self._readings.on_recovered
+        self._queues = Queues(installation, on_reading, on_recovered, settings.idle_poll_seconds)
+        self._purger = Purger(
+            *(cluster, cache, check, self._queues, self._users, installation),
+            settings.keep_seconds,
+        )
+        self._reconciler = self._make_reconciler(platform)
+
+    def _make_readings(self, scaler: Scaler) -> ReadingHandler:
+        return ReadingHandler(
+            self._workqueue,
             scaler,
             self._recovery,
             self._users,
-            status,
+            self._status,
             self._reporter,
             self._reconciled,
             self._work,
         )
-        self._queues = Queues(
-            installation,
-            self._readings.on_reading,
-            self._readings.on_recovered,
-            settings.idle_poll_seconds,
-        )
-        self._locations = RedisLocations(cluster, settings.redis_source())
-        self._purger = Purger(
-            cluster,
-            cache,
-            lease.check,
-            self._queues,
-            self._users,
-            installation,
-            settings.keep_seconds,
-        )
-        self._reconciler = Reconciler(
-            cluster,
-            cache,
+
+    def _make_reconciler(self, platform: Platform) -> Reconciler:
+        return Reconciler(
+            self._cache,
             platform,
             children=self._children,
             locations=self._locations,
             queues=self._queues,
             users=self._users,
             recovery=self._recovery,
-            status=status,
+            status=self._status,
+            failures=self._failures,
             reconciled=self._reconciled,
             work=self._work,
         )
@@ -153,7 +155,7 @@ class Leader:
         key, uid = known.resource.key, known.resource.uid
         del self._reconciled[key]
         parts = (self._readings, self._children, self._users, self._recovery, self._reporter)
-        for part in parts:
+        for part in (*parts, self._failures):
             part.forget(uid)
         await self._queues.disconnect(key)
 

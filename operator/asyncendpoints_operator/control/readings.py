@@ -53,6 +53,7 @@ class ReadingHandler:
         self._status, self._reporter = status, reporter
         self._reconciled, self._work = reconciled, work
         self._running: dict[str, asyncio.Task[None]] = {}  # by the endpoint's UID
+        self._logged: dict[str, str] = {}  # the last error of each endpoint, by UID
         self.decisions: Counter[str] = Counter()
 
     def on_reading(self, connection: QueueConnection, reading: Reading) -> None:
@@ -86,6 +87,7 @@ class ReadingHandler:
     def forget(self, uid: str) -> None:
         """Stop handling readings of an endpoint, and drop what followed from them."""
         self._work.pop(uid, None)
+        self._logged.pop(uid, None)
         if uid in self._running:
             self._running[uid].cancel()
 
@@ -104,19 +106,27 @@ class ReadingHandler:
             log.info("%s: %s", key, error)
             return
         except AsyncEndpointsError as error:
-            level = logging.DEBUG if isinstance(error, StoreError) else logging.WARNING
-            log.log(level, "%s: a scaling step was not completed: %s", key, error)
+            self._log(connection, "a scaling step was not completed", error)
         except Exception:
             log.exception("%s: a scaling step failed", key)
+        again: float | None = REPORT_RETRY_SECONDS
         try:
             await self._recovery.release_gone(connection)
             await self._read_failures(connection)
             again = await self._status.report(key)
+            self._logged.pop(connection.identity.uid, None)
         except AsyncEndpointsError as error:
-            log.warning("%s: its status was not written: %s", key, error)
-            again = REPORT_RETRY_SECONDS
+            self._log(connection, "its status was not written", error)
         if again is not None and connection.idle:
             self._workqueue.add(key, again)
+
+    def _log(self, connection: QueueConnection, what: str, error: AsyncEndpointsError) -> None:
+        """Log an error once while it is the same; condition QueueReachable shows the store's."""
+        text = f"{what}: {error}"
+        new = self._logged.get(connection.identity.uid) != text
+        level = logging.WARNING if new and not isinstance(error, StoreError) else logging.DEBUG
+        log.log(level, "%s: %s", connection.key, text)
+        self._logged[connection.identity.uid] = text
 
     async def _scale(self, connection: QueueConnection) -> None:
         state = self._reconciled.get(connection.key)

@@ -11,24 +11,31 @@ from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.scaling.decide import Decision
 from asyncendpoints_operator.control.apply import Children, OwnerGone
 from asyncendpoints_operator.control.endpoint_state import Reconciled, Resource, WorkState
+from asyncendpoints_operator.control.failures import Failures, Step
 from asyncendpoints_operator.control.recover import PodRecovery
 from asyncendpoints_operator.control.redis_users import RedisUsers
 from asyncendpoints_operator.control.status_report import StatusReport, deployments
-from asyncendpoints_operator.desired.naming import GATEWAY, WORKER, Manifest, Platform
-from asyncendpoints_operator.desired.objects import desired, obsolete
+from asyncendpoints_operator.desired.naming import (
+    GATEWAY,
+    WORKER,
+    Manifest,
+    Platform,
+    child_name,
+    redis_secret_name,
+)
+from asyncendpoints_operator.desired.objects import desired, identity, obsolete
 from asyncendpoints_operator.desired.worker import live_of
 from asyncendpoints_operator.kube.cache import Cache
-from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
+from asyncendpoints_operator.kube.client import Refused
 from asyncendpoints_operator.kube.pod_state import read_deployment, read_pod, refusing_version
+from asyncendpoints_operator.queues.queue_connection import QueueConnection
 from asyncendpoints_operator.queues.redis_locations import RedisLocation, RedisLocations
 from asyncendpoints_operator.queues.registry import Queues
-from asyncendpoints_operator.status.observed import Queue, QueueReason, Refusal
+from asyncendpoints_operator.status.observed import Queue, QueueReason, Refusal, RefusalReason
 
 log = logging.getLogger("asyncendpoints.operator")
 
-_CONFLICT_SECONDS: Final = 0.2
 _STUCK_SECONDS: Final = 15.0
-_REFUSED_SECONDS: Final = 30.0
 
 
 class Reconciler:
@@ -38,7 +45,6 @@ class Reconciler:
 
     def __init__(
         self,
-        cluster: Cluster,
         cache: Cache,
         platform: Platform,
         *,
@@ -48,12 +54,14 @@ class Reconciler:
         users: RedisUsers,
         recovery: PodRecovery,
         status: StatusReport,
+        failures: Failures,
         reconciled: dict[str, Reconciled],
         work: Mapping[str, WorkState],
     ) -> None:
-        self._cluster, self._cache, self._platform = cluster, cache, platform
+        self._cache, self._platform = cache, platform
         self._children, self._locations, self._queues = children, locations, queues
         self._users, self._recovery, self._status = users, recovery, status
+        self._failures = failures
         self._reconciled, self._work = reconciled, work
 
     async def reconcile(self, key: str, manifest: Manifest) -> float | None:
@@ -66,23 +74,22 @@ class Reconciler:
         state = self._read(key, manifest)
         endpoint = state.resource.endpoint
         if endpoint is None:
-            return await self._complete(state, state.refusals)
+            return await self._complete(state)
         state = await self._connect(state, endpoint, manifest)
         await self._release_ended(state)
         if state.queue.reason is QueueReason.MOVED:
-            return await self._complete(state, state.refusals)
+            return await self._complete(state)
         try:
-            refusals = await self._apply(state, endpoint)
+            await self._apply(state, endpoint)
         except OwnerGone:
             log.info("%s: was deleted; nothing is made for it", key)
             return None
-        except Refused as error:
-            if not error.conflict:
-                raise
-            await self._read_deployments(endpoint)  # another writer changed one meanwhile
-            return _CONFLICT_SECONDS
-        again = await self._complete(state, refusals)
-        return self._next_look(state.resource, refusals, again)
+        uid = state.resource.uid
+        retry = self._failures.retry_seconds(uid)
+        if retry is not None and not self._failures.shown(uid):
+            return retry  # too early to report this generation as reconciled, or as refused
+        again = await self._complete(state)
+        return self._next_look(state.resource, again)
 
     def _read(self, key: str, manifest: Manifest) -> Reconciled:
         """Parse the resource, unless this generation of it was parsed before."""
@@ -111,9 +118,22 @@ class Reconciler:
         connection = await self._queues.connect(endpoint, location)
         state = replace(state, connection=connection)
         self._reconciled[endpoint.key] = state
-        if location.own:
-            await self._users.ensure(connection)
+        await self._ensure_user(connection)
         return state
+
+    async def _ensure_user(self, connection: QueueConnection) -> None:
+        """Make the endpoint's Redis user and Secret, if it is on the operator's Redis."""
+        key, uid = connection.key, connection.identity.uid
+        name = redis_secret_name(connection.endpoint)
+        step = Step("make", "Secret", name)
+        if connection.redis.own:
+            try:
+                await self._users.ensure(connection)
+            except Refused as error:
+                refusal = Refusal("Secret", name, RefusalReason.REFUSED, str(error))
+                self._failures.record(key, uid, step, refusal, lasting=error.status < 500)
+                return
+        self._failures.clear(key, uid, step)
 
     async def _release_ended(self, state: Reconciled) -> None:
         if state.connection is None:
@@ -123,38 +143,39 @@ class Reconciler:
         except StoreError as error:
             log.debug("%s: ended containers are handled later: %s", state.resource.key, error)
 
-    async def _apply(self, state: Reconciled, endpoint: AsyncEndpoint) -> tuple[Refusal, ...]:
+    async def _apply(self, state: Reconciled, endpoint: AsyncEndpoint) -> None:
         """Apply the desired children and delete those that are not wanted any more."""
-        async with state.deployment_lock:
-            gateway, worker = deployments(self._cache, endpoint)
-            decision = self._work.get(state.resource.uid, WorkState()).decision
-            replicas = (
-                read_deployment(worker).wanted if worker else first_replicas(endpoint, decision)
-            )
-            worker_pods = self._cache.pods(endpoint.key, WORKER)
-            refused = bool(refusing_version(map(read_pod, worker_pods)))
-            live = live_of(worker, replicas, refused=refused)
-            wanted = desired(endpoint, self._platform, live)
-            refusals = await self._children.apply(endpoint, wanted)
-            pods = [*self._cache.pods(endpoint.key, GATEWAY), *worker_pods]
-            rolling = any(read_deployment(each).rolling for each in (gateway, worker))
-            existing = self._cache.children(endpoint.key)
-            unwanted = obsolete(endpoint, existing, wanted, pods, rolling=rolling)
-            await self._children.remove(endpoint, unwanted)
-        return refusals
+        own = ("Deployment", child_name(endpoint, WORKER))
+        wanted = self._desired(state, endpoint)
+        await self._children.apply(endpoint, [one for one in wanted if identity(one) != own])
+        async with state.deployment_lock:  # not longer: scaling waits for it
+            wanted = self._desired(state, endpoint)
+            await self._children.apply(endpoint, [one for one in wanted if identity(one) == own])
+        pods = [pod for one in (GATEWAY, WORKER) for pod in self._cache.pods(endpoint.key, one)]
+        rolling = any(read_deployment(one).rolling for one in deployments(self._cache, endpoint))
+        existing = self._cache.children(endpoint.key)
+        unwanted = obsolete(endpoint, existing, wanted, pods, rolling=rolling)
+        self._children.settle(endpoint, wanted, unwanted)
+        await self._children.remove(endpoint, unwanted)
 
-    async def _complete(self, state: Reconciled, refusals: tuple[Refusal, ...]) -> float | None:
+    def _desired(self, state: Reconciled, endpoint: AsyncEndpoint) -> list[Manifest]:
+        """Return the desired children; the workers' Deployment keeps its replicas."""
+        _, worker = deployments(self._cache, endpoint)
+        decision = self._work.get(state.resource.uid, WorkState()).decision
+        replicas = read_deployment(worker).wanted if worker else first_replicas(endpoint, decision)
+        refusing = refusing_version(map(read_pod, self._cache.pods(endpoint.key, WORKER)))
+        return desired(endpoint, self._platform, live_of(worker, replicas, refused=bool(refusing)))
+
+    async def _complete(self, state: Reconciled) -> float | None:
         """Record and report that the present generation of the resource was reconciled."""
         key, generation = state.resource.key, state.resource.generation
-        self._reconciled[key] = replace(state, refusals=refusals, generation=generation)
+        self._reconciled[key] = replace(state, generation=generation)
         return await self._status.report(key)
 
-    def _next_look(
-        self, resource: Resource, refusals: tuple[Refusal, ...], again: float | None
-    ) -> float | None:
+    def _next_look(self, resource: Resource, again: float | None) -> float | None:
         """Return when to reconcile again though nothing that is watched changes."""
-        if refusals:  # what is in the way may not be watched
-            again = min(again or _REFUSED_SECONDS, _REFUSED_SECONDS)
+        retry = self._failures.retry_seconds(resource.uid)
+        again = min(again or retry, retry) if retry is not None else again
         pods = [pod for one in (GATEWAY, WORKER) for pod in self._cache.pods(resource.key, one)]
         created = _not_started(pods)
         if not created:
@@ -163,20 +184,6 @@ class Reconciler:
         if time.time() - min(created) > _STUCK_SECONDS:
             self._users.forget_secret(resource.uid)
         return min(again or _STUCK_SECONDS, _STUCK_SECONDS)
-
-    async def _read_deployments(self, endpoint: AsyncEndpoint) -> None:
-        """Read both Deployments from the API server into the cache."""
-        for known in filter(None, deployments(self._cache, endpoint)):
-            meta = known["metadata"]
-            ref = Ref("apps/v1", "Deployment", meta["namespace"], meta["name"])
-            try:
-                found = await self._cluster.get(ref)
-            except Refused as error:
-                if not error.missing:
-                    raise
-                self._cache.remove(known)
-                continue
-            self._cache.put({**found, "apiVersion": "apps/v1", "kind": "Deployment"})
 
 
 def first_replicas(endpoint: AsyncEndpoint, decision: Decision | None) -> int:

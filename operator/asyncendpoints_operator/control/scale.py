@@ -23,6 +23,8 @@ from asyncendpoints_core.scaling.decide import (
     signals_of,
 )
 from asyncendpoints_core.store.replies import Stats
+from asyncendpoints_operator.control.failures import Failures
+from asyncendpoints_operator.control.failures import Step as FailedStep
 from asyncendpoints_operator.control.scale_plan import (
     CORDON_SECONDS,
     Step,
@@ -45,6 +47,7 @@ from asyncendpoints_operator.kube.election import Leadership
 from asyncendpoints_operator.kube.pod_state import parse_time, read_deployment, read_pod
 from asyncendpoints_operator.queues.queue_connection import QueueConnection
 from asyncendpoints_operator.status import events
+from asyncendpoints_operator.status.observed import Refusal, RefusalReason
 from asyncendpoints_operator.status.reporter import Reporter
 
 log = logging.getLogger("asyncendpoints.operator")
@@ -76,10 +79,11 @@ class Scaler:
         cache: Cache,
         lease: Leadership,
         reporter: Reporter,
+        failures: Failures,
         startup_seconds: float,
     ) -> None:
         self._cluster, self._cache, self._lease = cluster, cache, lease
-        self._reporter = reporter
+        self._reporter, self._failures = reporter, failures
         self._startup_seconds = startup_seconds
 
     def plan(
@@ -120,11 +124,17 @@ class Scaler:
         step = planned.step
         if step is None:
             return
-        await self._cordon(connection, step)
-        await self._mark(step, planned.pods)
-        if step.replicas != read_deployment(planned.deployment).wanted:
+        before = read_deployment(planned.deployment).wanted
+        if step.replicas > before:  # first: nothing below may keep more workers from starting
             async with deployment_lock:
                 await self._resize(connection, planned, step.replicas)
+        await self._cordon(connection, step)
+        await self._mark(connection, step, planned.pods)
+        if step.replicas < before:
+            async with deployment_lock:
+                await self._resize(connection, planned, step.replicas)
+        elif step.replicas == before:
+            self._failures.clear(connection.key, connection.identity.uid, _resize_step(planned))
         note = msgspec.json.encode(planned.decision.memory).decode()
         await connection.store.note(**{_NOTE: note})
 
@@ -138,10 +148,17 @@ class Scaler:
         if step.uncordon:
             await connection.store.uncordon(step.uncordon, by)
 
-    async def _mark(self, step: Step, pods: Iterable[Manifest]) -> None:
+    async def _mark(
+        self, connection: QueueConnection, step: Step, pods: Iterable[Manifest]
+    ) -> None:
         """Write deletion costs; the Deployment is lowered once the cache shows them."""
+        key, uid = connection.key, connection.identity.uid
         by_name = {pod["metadata"]["name"]: pod["metadata"] for pod in pods}
+        marks = {name: FailedStep("mark", "Pod", name) for name in step.costs}
+        self._failures.keep(key, uid, "mark", marks.values())
         for name, cost in step.costs.items():
+            if not self._failures.due(uid, marks[name]):
+                continue
             self._lease.check()
             meta = by_name[name]
             annotations = {COST_ANNOTATION: None if cost is None else str(cost)}
@@ -149,33 +166,56 @@ class Scaler:
             try:
                 made = await self._cluster.merge(Ref("v1", "Pod", meta["namespace"], name), patch)
             except Refused as error:
-                if not (error.missing or error.conflict):
-                    raise
-                continue  # it was deleted meanwhile
+                self._record(connection, marks[name], error)  # or it was deleted meanwhile
+                continue
+            self._failures.clear(key, uid, marks[name])
             self._cache.put({**made, "apiVersion": "v1", "kind": "Pod"})
 
     async def _resize(
         self, connection: QueueConnection, planned: ScalingPlan, replicas: int
     ) -> None:
+        """Write the Deployment's replicas, or as near to them as the API server accepts."""
+        key, uid, step = connection.key, connection.identity.uid, _resize_step(planned)
+        if not self._failures.due(uid, step):
+            return
+        before = reached = read_deployment(planned.deployment).wanted
+        tried, refused, made = replicas, None, None
+        while made is None and tried != before:
+            try:
+                made, reached = await self._write_replicas(planned, tried), tried
+            except Refused as error:
+                refused = error
+                # A policy may accept less; what else is wrong does not depend on the number.
+                halve = error.status < 500 and not (error.conflict or error.missing)
+                tried = before + int((tried - before) / 2) if halve else before
+        if refused is None:
+            self._failures.clear(key, uid, step)
+        else:
+            self._record(connection, step, refused)
+        if made is None:
+            return  # the next decision is made on the new state
+        self._cache.put({**made, "apiVersion": "apps/v1", "kind": "Deployment"})
+        log.info("%s: workers %d → %d: %s", key, before, reached, planned.decision.text)
+        done = msgspec.structs.replace(planned.decision, replicas=reached)
+        self._reporter.publish(key, uid, events.of_scaling(before, done))
+
+    async def _write_replicas(self, planned: ScalingPlan, replicas: int) -> Manifest:
         """Write the Deployment's replicas; a decrease only over the state decided on."""
-        key, before = connection.key, read_deployment(planned.deployment).wanted
         meta = planned.deployment["metadata"]
         patch: Manifest = {"metadata": {"uid": meta["uid"]}, "spec": {"replicas": replicas}}
-        if replicas < before:
+        if replicas < read_deployment(planned.deployment).wanted:
             patch["metadata"]["resourceVersion"] = meta["resourceVersion"]
         self._lease.check()
         ref = Ref("apps/v1", "Deployment", meta["namespace"], meta["name"])
-        try:
-            made = await self._cluster.merge(ref, patch)
-        except Refused as error:
-            if error.conflict or error.missing:
-                log.debug("%s: not resized: %s", key, error)
-                return  # the next decision is made on the new state
-            raise
-        self._cache.put({**made, "apiVersion": "apps/v1", "kind": "Deployment"})
-        log.info("%s: workers %d → %d: %s", key, before, replicas, planned.decision.text)
-        done = msgspec.structs.replace(planned.decision, replicas=replicas)
-        self._reporter.publish(key, connection.identity.uid, events.of_scaling(before, done))
+        return await self._cluster.merge(ref, patch)
+
+    def _record(self, connection: QueueConnection, step: FailedStep, error: Refused) -> None:
+        refusal = Refusal(step.kind, step.name, RefusalReason.SCALING, str(error))
+        self._failures.record(connection.key, connection.identity.uid, step, refusal)
+
+
+def _resize_step(planned: ScalingPlan) -> FailedStep:
+    return FailedStep("resize", "Deployment", planned.deployment["metadata"]["name"])
 
 
 def _noted_memory(notes: Mapping[str, str]) -> Memory:

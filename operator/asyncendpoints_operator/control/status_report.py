@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_core.resource import KIND, AsyncEndpoint
 from asyncendpoints_operator.control.endpoint_state import Reconciled, WorkState
+from asyncendpoints_operator.control.failures import Failures, Step
 from asyncendpoints_operator.control.redis_users import RedisUsers
 from asyncendpoints_operator.desired.naming import (
     GATEWAY,
@@ -16,13 +17,22 @@ from asyncendpoints_operator.desired.naming import (
 )
 from asyncendpoints_operator.desired.network import url_of
 from asyncendpoints_operator.kube.cache import Cache
+from asyncendpoints_operator.kube.client import Refused
 from asyncendpoints_operator.kube.pod_state import (
     issue_of,
     read_deployment,
     read_pod,
     refusing_version,
 )
-from asyncendpoints_operator.status.observed import Observed, Queue, QueueReason, Scaling
+from asyncendpoints_operator.status.events import Event
+from asyncendpoints_operator.status.observed import (
+    Observed,
+    Queue,
+    QueueReason,
+    Refusal,
+    RefusalReason,
+    Scaling,
+)
 from asyncendpoints_operator.status.reporter import Reporter
 
 
@@ -34,10 +44,12 @@ class StatusReport:
         cache: Cache,
         users: RedisUsers,
         reporter: Reporter,
+        failures: Failures,
         reconciled: Mapping[str, Reconciled],
         work: Mapping[str, WorkState],
     ) -> None:
         self._cache, self._users, self._reporter = cache, users, reporter
+        self._failures = failures
         self._reconciled, self._work = reconciled, work
 
     async def report(self, key: str) -> float | None:
@@ -53,8 +65,29 @@ class StatusReport:
         if connection is not None and self._users.is_shared(connection.redis):
             queue = replace(queue, shared=True)
         work = self._work.get(state.resource.uid, WorkState())
-        observed = observe(self._cache, manifest, state, work, queue)
-        return await self._reporter.report(manifest, observed)
+        refusals = self._failures.shown(state.resource.uid)
+        observed = replace(observe(self._cache, manifest, state, work, queue), refusals=refusals)
+        return await self._write(key, manifest, observed)
+
+    async def _write(
+        self, key: str, manifest: Mapping[str, Any], observed: Observed
+    ) -> float | None:
+        """Write the status; what refuses it cannot be reported in it, so an Event does."""
+        uid = manifest["metadata"]["uid"]
+        step = Step("write the status of", KIND, manifest["metadata"]["name"])
+        if not self._failures.due(uid, step):
+            return self._failures.retry_seconds(uid)
+        try:
+            again = await self._reporter.report(manifest, observed)
+        except Refused as error:
+            refusal = Refusal(KIND, step.name, RefusalReason.REFUSED, str(error))
+            self._failures.record(key, uid, step, refusal)
+            if refusal in self._failures.shown(uid):
+                text = f"its status cannot be written: {error}"
+                self._reporter.publish(key, uid, [Event("Warning", "StatusRefused", text)])
+            return self._failures.retry_seconds(uid)
+        self._failures.clear(key, uid, step)
+        return again
 
 
 def observe(
@@ -66,7 +99,6 @@ def observe(
         generation=state.generation,
         endpoint=endpoint,
         faults=state.resource.faults,
-        refusals=state.refusals,
         queue=queue,
         scaling=Scaling(decision.target, decision.reason, decision.text) if decision else Scaling(),
         pinned_by=pinned_by(manifest),

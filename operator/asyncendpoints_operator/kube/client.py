@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from asyncendpoints_operator.desired.naming import Manifest
 
-_CALL_SECONDS: Final = 15.0
+_READ_SECONDS: Final = 15.0
+_WRITE_SECONDS: Final = 35.0
+"""Longer than any admission webhook may take (30 s): the API server's answer names the webhook."""
 _PAGE: Final = 500
 _CREDENTIALS_AGE: Final = timedelta(minutes=5)
 """A mounted token is rotated before it expires, so it is read again after this time."""
@@ -224,7 +226,8 @@ class Cluster:
                 body=body,
                 auth_settings=["BearerToken"],
             )
-            response = await self.api.call_api(*request, _request_timeout=_CALL_SECONDS)
+            seconds = _READ_SECONDS if method == "GET" else _WRITE_SECONDS
+            response = await self.api.call_api(*request, _request_timeout=seconds)
             text = await response.read()
         except ApiException as error:
             raise _refusal(error.status or 0, error.body or "", error.reason or "") from None

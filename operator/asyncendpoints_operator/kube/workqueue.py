@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("asyncendpoints.operator")
 
 FIRST_SECONDS: Final = 0.5
-MAX_SECONDS: Final = 60.0
+MAX_SECONDS: Final = 15.0
 
 
 class WorkQueue:
@@ -33,6 +33,7 @@ class WorkQueue:
         self._order = itertools.count()
         self._running: set[str] = set()
         self._failures: dict[str, int] = {}
+        self._logged: dict[str, str] = {}  # the last error of each key that fails
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -71,7 +72,7 @@ class WorkQueue:
                 requeue_after = delay_after(failures, FIRST_SECONDS, MAX_SECONDS)
                 self._log(key, error, failures, requeue_after)
             else:
-                self._failures.pop(key, None)
+                self._succeeded(key)
             finally:
                 self._running.discard(key)
                 self._changed.set()
@@ -114,12 +115,22 @@ class WorkQueue:
             heapq.heappush(self._heap, entry)
         return found, wait
 
+    def _succeeded(self, key: str) -> None:
+        failures = self._failures.pop(key, 0)
+        if self._logged.pop(key, None) is not None:
+            log.info("%s: resolved after %d failed attempts", key, failures)
+
     def _log(self, key: str, error: Exception, failures: int, requeue_after: float) -> None:
+        """Log an error once while it is the same: it is counted, and logged when it is resolved."""
         expected = isinstance(error, AsyncEndpointsError)
-        log.warning(
+        text = str(error) or type(error).__name__
+        level = logging.DEBUG if self._logged.get(key) == text else logging.WARNING
+        self._logged[key] = text
+        log.log(
+            level,
             "%s: %s; retry in %.1f s",
             key,
-            str(error) or type(error).__name__,
+            text,
             requeue_after,
             exc_info=None if expected else error,
             extra={"failures": failures},

@@ -5,7 +5,7 @@ and will run them as its spec says. Scaled to zero while there is no work, and s
 Ready. It is False while pods of an older template are being replaced.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -14,7 +14,7 @@ from asyncendpoints_core.resource import EndpointSpec
 from asyncendpoints_core.scaling.decide import Reason
 from asyncendpoints_operator.kube.pod_state import VERSION_UNSUPPORTED, Deployment, Issue
 from asyncendpoints_operator.status.model import MAX_MESSAGE_CHARS
-from asyncendpoints_operator.status.observed import Observed, QueueReason
+from asyncendpoints_operator.status.observed import Observed, QueueReason, Refusal, RefusalReason
 
 Value = Literal["True", "False", "Unknown"]
 
@@ -128,6 +128,9 @@ def _scaling(observed: Observed) -> Finding:
     if observed.queue.reason is not QueueReason.NOT_READ and not observed.queue.reachable:
         text = f"kept at {observed.worker.wanted} workers: the queue cannot be read"
         return Finding(SCALING_ACTIVE, "False", "QueueUnreachable", text)
+    if refusal := next(_refusals(observed, scaling=True), None):
+        text = f"{observed.worker.wanted} of {scaling.target} workers: {_sentence(refusal)}"
+        return Finding(SCALING_ACTIVE, "False", refusal.reason, text)
     if scaling.reason is None:
         text = "no scaling decision has been made yet"
         return Finding(SCALING_ACTIVE, "Unknown", "NotYetDecided", text)
@@ -158,7 +161,7 @@ def _replaces(deployment: Deployment, changed: bool) -> bool:
 def _degraded(observed: Observed) -> Finding:
     """Report everything that does not resolve by itself, causes before effects."""
     found = [Issue("InvalidSpec", _join(observed.faults))] if observed.faults else []
-    found += [Issue(r.reason, f"{r.kind} {r.name}: {r.message}") for r in observed.refusals]
+    found += [Issue(refusal.reason, _sentence(refusal)) for refusal in observed.refusals]
     if observed.gateway_issue:
         found.append(_about("gateway", observed.gateway_issue))
     if observed.unsupported:
@@ -178,8 +181,16 @@ def _progressing(observed: Observed, rolling: str) -> Finding:
     if rolling:
         text = f"pods of {rolling} are being replaced"
         return Finding(PROGRESSING, "True", ROLLING_OUT, text)
+    if observed.faults:
+        return Finding(PROGRESSING, "False", "InvalidSpec", "the spec is not applied")
+    if observed.refusals:
+        first = observed.refusals[0]
+        return Finding(PROGRESSING, "False", first.reason, _sentence(first))
     for name, deployment in (("gateway", observed.gateway), ("workers", observed.worker)):
-        if deployment.exists and deployment.ready < deployment.wanted:
+        if not deployment.exists:
+            text = f"{name}: the Deployment does not exist yet"
+            return Finding(PROGRESSING, "True", "Starting", text)
+        if deployment.ready < deployment.wanted:
             text = f"{name}: {deployment.ready} of {deployment.wanted} pods are ready"
             return Finding(PROGRESSING, "True", "Starting", text)
     if observed.worker.replicas > observed.worker.wanted:
@@ -190,10 +201,12 @@ def _progressing(observed: Observed, rolling: str) -> Finding:
 def _ready(observed: Observed, needed: list[Finding], rolling: str) -> Finding:
     if observed.faults:
         return Finding(READY, "False", "InvalidSpec", _join(observed.faults))
-    if observed.refusals:
-        first = observed.refusals[0]
-        text = f"{first.kind} {first.name}: {first.message}"
-        return Finding(READY, "False", first.reason, text)
+    # Refused scaling keeps no job from being run while there is a worker.
+    for refusal in (
+        *_refusals(observed, scaling=False),
+        *(() if observed.worker.ready else _refusals(observed, scaling=True)),
+    ):
+        return Finding(READY, "False", refusal.reason, _sentence(refusal))
     for condition in needed:
         if condition.type == WORKERS_AVAILABLE and rolling:
             break
@@ -210,6 +223,16 @@ def _ready(observed: Observed, needed: list[Finding], rolling: str) -> Finding:
         ready, f"{ready} workers are ready"
     )
     return Finding(READY, "True", "Serving", f"accepting jobs; {count}")
+
+
+def _refusals(observed: Observed, *, scaling: bool) -> Iterator[Refusal]:
+    for refusal in observed.refusals:
+        if (refusal.reason is RefusalReason.SCALING) is scaling:
+            yield refusal
+
+
+def _sentence(refusal: Refusal) -> str:
+    return f"{refusal.kind} {refusal.name}: {refusal.message}"
 
 
 def _may_start(spec: EndpointSpec | None, condition: Finding) -> bool:

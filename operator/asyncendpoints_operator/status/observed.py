@@ -12,10 +12,11 @@ from asyncendpoints_operator.kube.pod_state import NO_DEPLOYMENT, Deployment, Is
 
 
 class RefusalReason(StrEnum):
-    """Why a child object does not match the desired state."""
+    """Why an object does not match the desired state."""
 
     NAME_CONFLICT = "NameConflict"  # an object of that name belongs to something else
-    REFUSED = "ApplyRefused"  # rejected by the API server: 422, quota, webhook, RBAC
+    REFUSED = "ApplyRefused"  # rejected by the API server: 422, quota, webhook, RBAC, 5xx
+    SCALING = "ScalingRefused"  # the workers' Deployment or a pod cannot be written for scaling
     DRIFT_LOOP = "DriftLoop"  # another writer reverts it each time
 
 

@@ -54,6 +54,8 @@ CONDITIONS: Final[dict[str, About]] = {
             "Starting": "some pods are not ready yet",
             "ScalingDown": "workers finish their jobs before they are removed",
             "Settled": "all pods are in place",
+            "InvalidSpec": "see RoutesAccepted",
+            "ApplyRefused, …": "an object cannot be written: see Degraded",
         },
     ),
     c.DEGRADED: About(
@@ -63,8 +65,11 @@ CONDITIONS: Final[dict[str, About]] = {
             "InvalidSpec": "see RoutesAccepted",
             RefusalReason.NAME_CONFLICT: "an object of that name exists and belongs to something "
             "else; it is left alone. Rename the resource or remove the object",
-            RefusalReason.REFUSED: "the API server rejects a child object (quota, webhook, RBAC); "
-            "the message is the API server's. Retried with exponential backoff",
+            RefusalReason.REFUSED: "the API server rejects an object (quota, webhook, policy, "
+            "RBAC, or an error of its own that lasts over 5 s); the message is the API server's. "
+            "The other objects are applied, and it is tried again within 15 s",
+            RefusalReason.SCALING: "the API server rejects the number of workers or the mark of a "
+            "pod; see ScalingActive",
             RefusalReason.DRIFT_LOOP: "another writer reverts a child object each time it is "
             "corrected",
             VERSION_UNSUPPORTED: "see the condition WorkerVersionUnsupported",
@@ -121,6 +126,8 @@ CONDITIONS: Final[dict[str, About]] = {
             "Pinned": "`spec.replicas` fixes the number; `asyncendpoints unpin` removes it",
             "Suspended": "`spec.suspend` is true",
             "QueueUnreachable": "the number is held: the queue cannot be read",
+            RefusalReason.SCALING: "the API server rejects the wanted number of workers; as many "
+            "as it accepts run. Tried again within 15 s",
             "ReadingFailed": "the number is held: reading the metrics failed",
             "NotYetDecided": "no scaling decision has been made yet",
         },
@@ -163,7 +170,9 @@ EVENTS: Final[dict[str, str]] = {
     "QueueUnreachable": "the queue cannot be read",
     "QueueAdopted": "the queue of a deleted resource of the same name was adopted with its jobs",
     "InvalidSpec": "see condition RoutesAccepted",
-    "NameConflict, ApplyRefused, DriftLoop, ImagePullBackOff, …": "see condition Degraded",
+    "NameConflict, ApplyRefused, ScalingRefused, DriftLoop, ImagePullBackOff, …": "see condition "
+    "Degraded",
+    "StatusRefused": "the API server rejects the status, which is therefore out of date",
     "Resolved": "Degraded became False",
     "QueueNotDurable": "see the condition",
     "QueueShared": "see the condition",

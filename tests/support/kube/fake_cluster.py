@@ -26,6 +26,8 @@ class FakeCluster(Cluster):
         self.events: list[Manifest] = []
         self.refusals: dict[str, Refused] = {}
         """What is answered to writes of a kind instead of performing them."""
+        self.max_replicas = 1_000
+        """A policy: Deployments with more replicas are refused."""
         self.may_apply = asyncio.Event()
         """While it is not set, applies wait."""
         self.may_apply.set()
@@ -105,6 +107,8 @@ class FakeCluster(Cluster):
 
     async def merge(self, ref: Ref, patch: Manifest, *, subresource: str = "") -> Manifest:
         self._refuse(ref.kind)
+        if (patch.get("spec") or {}).get("replicas", 0) > self.max_replicas:
+            raise Refused(422, "Invalid", f"replicas: at most {self.max_replicas}")
         old = await self.get(ref)
         self._check(old, patch)
         return self.save(merge(old, patch))

@@ -1,0 +1,112 @@
+"""Steps that the API server refuses, whatever its status code."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_core.store.replies import WorkerInfo
+from asyncendpoints_operator.control import failures
+from asyncendpoints_operator.kube.client import Refused
+from support.kube.fake_cluster import FakeCluster
+from support.kube.leading import (
+    GATEWAY,
+    SERVICE,
+    WORKER,
+    condition,
+    deployed,
+    event,
+    leading,
+    pod,
+    reason,
+    replicas,
+    resource,
+)
+from support.queues import new_job
+from support.redis.server import RedisServer
+
+DOWN = 'Internal error occurred: failed calling webhook "policy.example.com"'
+
+
+@pytest.fixture
+async def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
+    monkeypatch.setattr(failures, "SHOWN_SECONDS", 0.3)
+    return FakeCluster()
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[RedisStore]:
+    one = RedisStore(redis_url, "demo/reports")
+    await one.open()
+    yield one
+    await one.close()
+
+
+def kinds_of(cluster: FakeCluster) -> set[str]:
+    return {one["kind"] for one in cluster.objects.values()}
+
+
+@pytest.mark.parametrize("status", [404, 409, 500])
+async def test_an_internal_error_for_one_child_is_shown_and_the_others_are_applied(
+    cluster: FakeCluster, redis_url: str, status: int
+) -> None:
+    cluster.refusals["ConfigMap"] = Refused(status, "Conflict" if status == 409 else "", DOWN)
+    cluster.save(resource(redis_url))
+    async with leading(cluster):
+        await cluster.until(lambda: event(cluster, "ApplyRefused"))
+        assert DOWN in condition(cluster, "Degraded")["message"]
+        assert reason(cluster, "Progressing") == reason(cluster, "Ready") == "ApplyRefused"
+        assert SERVICE.path in cluster.objects
+        assert WORKER.path in cluster.objects
+        cluster.refusals.clear()
+        await cluster.until(lambda: reason(cluster, "Degraded") == "AsExpected")
+        assert "ConfigMap" in kinds_of(cluster)
+    assert sum(one["reason"] == "ApplyRefused" for one in cluster.events) == 1
+
+
+async def test_a_quota_on_secrets_is_named_and_children_are_applied(cluster: FakeCluster) -> None:
+    with RedisServer(requirepass="owner") as server:
+        cluster.refusals["Secret"] = Refused(403, "Forbidden", "exceeded quota: no-secrets")
+        cluster.save(resource())
+        async with leading(cluster, redis_url=server.url):
+            await cluster.until(lambda: reason(cluster, "Degraded") == "ApplyRefused")
+            assert "no-secrets" in condition(cluster, "Degraded")["message"]
+            assert WORKER.path in cluster.objects
+            cluster.refusals.clear()
+            await cluster.until(lambda: "Secret" in kinds_of(cluster))
+            await cluster.until(lambda: reason(cluster, "Degraded") == "AsExpected")
+
+
+async def test_scaling_goes_as_far_as_a_policy_allows_and_says_so(
+    cluster: FakeCluster, redis_url: str, store: RedisStore
+) -> None:
+    cluster.save(resource(redis_url, autoscaling={"maxReplicas": 8}, worker={"concurrency": 1}))
+    cluster.max_replicas = 3
+    async with leading(cluster):
+        await cluster.until(lambda: reason(cluster, "ScalingActive") == "Steady")
+        await store.enqueue([new_job() for _ in range(50)])
+        await cluster.until(lambda: replicas(cluster) == 1)
+        made = pod(cluster, conditions=[{"type": "Ready", "status": "True"}])
+        await store.register(WorkerInfo("w1", made["metadata"]["uid"], "nonce", 1))
+        await cluster.until(lambda: replicas(cluster) == 3)
+        await cluster.until(lambda: reason(cluster, "ScalingActive") == "ScalingRefused")
+        assert "at most 3" in condition(cluster, "ScalingActive")["message"]
+        deployed(cluster, GATEWAY, 2)
+        deployed(cluster, WORKER, 1)
+        await cluster.until(lambda: condition(cluster, "Ready")["status"] == "True")
+        cluster.max_replicas = 100
+        await cluster.until(lambda: (replicas(cluster) or 0) > 3)
+        await cluster.until(lambda: reason(cluster, "ScalingActive") != "ScalingRefused")
+
+
+async def test_a_status_that_is_refused_is_in_an_event(
+    cluster: FakeCluster, redis_url: str, store: RedisStore
+) -> None:
+    cluster.save(resource(redis_url))
+    async with leading(cluster, counts_seconds=0.1):
+        await cluster.until(lambda: reason(cluster, "QueueReachable") == "Reachable")
+        cluster.refusals["AsyncEndpoint"] = Refused(403, "Forbidden", "no status today")
+        await store.enqueue([new_job()])
+        await cluster.until(lambda: event(cluster, "StatusRefused"))
+        cluster.refusals.clear()
+        await cluster.until(lambda: cluster.endpoint()["status"]["jobs"]["queued"] == 1)

@@ -78,15 +78,10 @@ class Runner:
             isolate_forks()
         reloading: asyncio.Task[None] | None = None
         try:
-            for service in self._services:
-                self._started.append(service)
-                await service.start()
-            await self._open_admin()
-            for service in self._services:  # only after all of them have started
-                _print_ready(service)
-            if self._settings.reload:
-                reloading = loop.create_task(self._watch())
-            await self._stop.wait()
+            if await self._start():
+                if self._settings.reload:
+                    reloading = loop.create_task(self._watch())
+                await self._stop.wait()
         except BaseException:
             self._hurry.set()
             raise
@@ -104,6 +99,27 @@ class Runner:
             sys.stderr.flush()
             os._exit(INTERRUPTED)
         return self._status or (0 if drained else 1)
+
+    async def _start(self) -> bool:
+        """Start to serve, unless a signal comes first; return whether all services have started."""
+        starting = asyncio.ensure_future(self._start_all())
+        stopped = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait((starting, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        started = starting.done()
+        if not started:
+            starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await starting
+        return started
+
+    async def _start_all(self) -> None:
+        for service in self._services:
+            self._started.append(service)
+            await service.start()
+        await self._open_admin()
+        for service in self._services:  # only after all of them have started
+            _print_ready(service)
 
     async def _open_admin(self) -> None:
         """Start the admin server of all endpoints, or restart it on the same port."""

@@ -160,6 +160,10 @@ async def serve(
             announce(f"{endpoint.name} ready at {server.url}")
         await stopping.wait()
     finally:
+        if not server.gateway.is_ready():
+            # No traffic was routed here yet. What came all the same is answered 503 at once, and a
+            # store that is available again does not make this process serve.
+            await store.close()
         await server.stop()
         await admin.stop()
 

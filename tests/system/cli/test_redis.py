@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -251,3 +252,16 @@ def test_the_admin_port_adds_up_what_workers_count(
         run.said("reports: reloaded")
         eventually(lambda: shows(completed, 2))
         assert run.stop() == 0
+
+
+@pytest.mark.parametrize("role", ["run", "gateway", "worker"])
+def test_sigterm_before_redis_was_reached_ends_it(tmp_path: Path, role: str) -> None:
+    file = write_endpoint(tmp_path, CODE)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
+        named = ("run", file) if role == "run" else (role, "--endpoint", file)
+        ports = ("--admin-port", "0") if role == "worker" else FREE
+        with Command(*named, *ports, "--redis", url) as command:
+            connection, _ = silent.accept()
+            with connection:
+                assert command.stop() == 0

@@ -5,7 +5,7 @@ import contextlib
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import aiohttp
 import pytest
@@ -13,10 +13,12 @@ from redis import Redis
 
 from asyncendpoints_core.errors import StoreUnavailable, StoreVersionError
 from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs.records import NewJob
 from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.redis import RedisConnection, RedisStore
-from asyncendpoints_gateway.server.serve import Server
+from asyncendpoints_core.store.replies import Enqueued, Health, Stats
+from asyncendpoints_gateway.server.serve import Server, serve
 from support.http.fixtures import http_mode
 from support.http.gateway import Site, endpoint, parse_events, serving
 from support.redis.proxy import ReplyDroppingProxy
@@ -275,6 +277,47 @@ async def test_callers_share_the_wait_for_an_address_that_drops_packets(
         async with serving(store, connected=False) as site:
             await _submit_for(site, 1.5)
         await store.close()
+
+
+class Unreached(MemoryStore):
+    """A store whose calls wait for a server that never answers, until it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called, self.closed = asyncio.Event(), asyncio.Event()
+
+    async def _wait(self) -> NoReturn:
+        await self.closed.wait()
+        raise StoreUnavailable("closed")
+
+    async def open(self) -> Health:
+        await self._wait()
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        self.called.set()
+        await self._wait()
+
+    async def stats(self) -> Stats:
+        await self._wait()
+
+    async def close(self) -> None:
+        self.closed.set()
+
+
+async def test_a_gateway_that_never_reached_its_store_ends_at_once() -> None:
+    store, stopping = Unreached(), asyncio.Event()
+    announced: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    settings = Settings(http_host="127.0.0.1", http_port=0, admin_port=0)
+    async with aiohttp.ClientSession() as http, asyncio.timeout(30):
+        serving = asyncio.create_task(
+            serve(endpoint(), store, settings, announce=announced.set_result, stopping=stopping)
+        )
+        url = (await announced).split()[-1]
+        held = asyncio.create_task(http.post(f"{url}/reports/7", json={}))
+        await store.called.wait()
+        stopping.set()
+        assert (await held).status == 503
+        await serving
 
 
 async def test_callers_share_the_wait_for_a_server_that_is_paused() -> None:

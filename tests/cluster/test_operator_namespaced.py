@@ -75,3 +75,16 @@ def test_a_secret_of_the_user_is_read_where_the_chart_allows_it(
         assert mine.status["queue"].endswith("/5")
         assert installed.redis("-n", "5", "EXISTS", f"aep:{{{narrow}/mine}}:jobs") == "1"
         assert installed.redis("EXISTS", f"aep:{{{narrow}/mine}}:jobs") == "0"
+
+
+def test_a_namespace_that_is_gone_keeps_no_other_from_being_served(
+    installed: Installed, narrow: str
+) -> None:
+    cluster, operator = installed.cluster, f"deployment/{RELEASE}-asyncendpoints-operator"
+    variable = f"ASYNCENDPOINTS_WATCH_NAMESPACES={narrow},no-such-namespace"
+    cluster.kubectl("set", "env", "--namespace", narrow, operator, variable)
+    cluster.rollout(narrow, operator)
+    with installed.endpoint(narrow, "served", className=RELEASE) as endpoint:
+        assert endpoint.finished(endpoint.submit(value="served"))["state"] == "Completed"
+    log = cluster.kubectl("logs", "--namespace", narrow, operator, "--tail=-1")
+    assert log.count("namespace no-such-namespace cannot be listed yet") == 1

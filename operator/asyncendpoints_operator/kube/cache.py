@@ -55,12 +55,12 @@ class Cache:
         self._objects: dict[Address, Manifest] = {}
         self._by_endpoint: dict[str, dict[Address, Manifest]] = {}
         self._deleted: dict[str, float] = {}  # when each UID was deleted
-        self._touched: set[Address] = set()
+        self._touched: dict[str, set[Address]] = {}  # since the last list of each kind began
 
     def put(self, manifest: Manifest) -> None:
         """Store an object, unless a newer version is known or it was deleted."""
         address = address_of(manifest)
-        self._touched.add(address)
+        self._touched.setdefault(manifest["kind"], set()).add(address)
         meta = manifest["metadata"]
         known = self._objects.get(address)
         if meta.get("uid") in self._deleted:
@@ -77,7 +77,7 @@ class Cache:
     def remove(self, manifest: Mapping[str, Any]) -> None:
         """Remove an object; later versions with the same UID are ignored."""
         address = address_of(manifest)
-        self._touched.add(address)
+        self._touched.setdefault(manifest["kind"], set()).add(address)
         uid = manifest["metadata"].get("uid", "")
         now = self._clock()
         self._deleted = {u: at for u, at in self._deleted.items() if now - at < _TOMBSTONE_SECONDS}
@@ -87,22 +87,23 @@ class Cache:
             self._unset(address)
             self._wake_for(known)
 
-    def begin(self) -> None:
-        """Start a full list: objects that change from now on are newer than the list."""
-        self._touched = set()
+    def begin(self, kind: str) -> None:
+        """Start a full list of a kind: objects that change from now on are newer than the list."""
+        self._touched[kind] = set()
 
     def replace(self, kind: str, listed: Iterable[Manifest], namespace: str | None) -> None:
         """Replace the objects of a kind, in one namespace or all, by those of a full list."""
         found: set[Address] = set()
+        touched = self._touched.setdefault(kind, set())
         for manifest in listed:
             address = address_of(manifest)
             found.add(address)
-            if address not in self._touched:
+            if address not in touched:
                 self.put(manifest)
-                self._touched.discard(address)
+                touched.discard(address)
         for address in list(self._objects):
             same = address[0] == kind and (namespace is None or address[1] == namespace)
-            if same and address not in found and address not in self._touched:
+            if same and address not in found and address not in touched:
                 self.remove(self._objects[address])
 
     def endpoint(self, key: str) -> Manifest | None:

@@ -65,6 +65,7 @@ class Leadership:
         self._observed: tuple[str, float] | None = None  # another's lease: version, first seen at
         self._own: client.V1Lease | None = None  # as last written, so that renewing needs no read
         self._warned = False
+        self._reached = time.monotonic()
         self.epoch = 0
         self.requests = 0  # number of API calls, for /metrics
 
@@ -73,6 +74,11 @@ class Leadership:
         """Whether the lease was renewed recently enough to allow writes."""
         renewed = self._renewed
         return renewed is not None and time.monotonic() - renewed < self._times.deadline
+
+    @property
+    def silent_seconds(self) -> float:
+        """For how long the lease could neither be read nor written."""
+        return time.monotonic() - self._reached
 
     def check(self) -> int:
         """Return the epoch, which increases with each change of leader; raises NotLeader."""
@@ -121,7 +127,7 @@ class Leadership:
                 log.warning("the lease could not be read or written: %s", _brief(error))
             self._warned = True
             return False
-        self._warned = False
+        self._warned, self._reached = False, sent
         self._renewed = sent if held else None
         return held
 

@@ -1,9 +1,9 @@
-"""Watches the cluster with kopf, and passes every event on as a plain manifest.
+"""Watches one kind of object with kopf, and passes every event on as a plain manifest.
 
-This is the only module that imports kopf. kopf runs in its own thread and event loop, because it
-cancels all other tasks of its loop when it exits, and handles the process's signals. Its handlers
-only convert events; finalizers, annotations, Events, peering and scanning are not used. kopf is
-restarted when it fails: an error in a watch is fatal to it.
+This is the only module that imports kopf. kopf runs in a thread and event loop of its own for each
+kind, because it cancels all other tasks of its loop when it exits, and an error in one watch (a
+kind or a namespace that was deleted) ends all watches of that kopf. Its handlers only convert
+events; finalizers, annotations, Events, peering and scanning are not used.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import kopf
 
-from asyncendpoints_core.resource import GROUP, KIND
+from asyncendpoints_core.resource import GROUP, KIND, VERSION
 from asyncendpoints_operator.desired.naming import FIELD_MANAGER
 from asyncendpoints_operator.desired.objects import CHILD_KINDS
 from asyncendpoints_operator.kube.client import PLURALS
@@ -30,75 +31,99 @@ log = logging.getLogger("asyncendpoints.operator")
 
 MANAGED_SELECTOR: Final = f"app.kubernetes.io/managed-by={FIELD_MANAGER}"
 """Selects child objects and pods; endpoints do not have a label of the operator."""
-_RESTART_SECONDS: Final = 2.0
 _IDENTITY: Any = "asyncendpoints"
 """For kopf's peering. Without it, kopf looks up the user name, which may not exist in a pod."""
 _CONNECT_SECONDS: Final = 10.0
+_STOP_SECONDS: Final = 10.0
+
+# The end of a watch is logged here, in one line; kopf logs a traceback at each of its levels.
+for _name in (
+    "reactor.running",
+    "reactor.orchestration",
+    "reactor.activities",
+    "engines.activities",
+):
+    logging.getLogger(f"kopf._core.{_name}").setLevel(logging.CRITICAL)
 
 
-def watched(optional: bool) -> list[tuple[str, str, str]]:
-    """Return (group, version, kind) of all watched kinds; `optional` includes HTTPRoute."""
-    found = [(GROUP, "v1alpha1", KIND), ("", "v1", "Pod")]
+@dataclass(frozen=True, slots=True)
+class WatchedKind:
+    """A kind of object. `optional`: it may be absent, or come and go with its CRD."""
+
+    group: str
+    version: str
+    kind: str
+    optional: bool = False
+
+    @property
+    def api_version(self) -> str:
+        """Group and version, as in manifests."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+
+def watched() -> list[WatchedKind]:
+    """Return all watched kinds."""
+    found = [WatchedKind(GROUP, VERSION, KIND, optional=True), WatchedKind("", "v1", "Pod")]
     for child in CHILD_KINDS:
-        if optional or not child.optional:
-            group, _, version = child.api_version.rpartition("/")
-            found.append((group, version, child.kind))
+        group, _, version = child.api_version.rpartition("/")
+        found.append(WatchedKind(group, version, child.kind, optional=child.optional))
     return found
 
 
 class Watcher:
-    """Runs kopf in a thread. In the caller's loop, it calls `put` or `remove` for each event, and
-    `lost` when events may have been missed.
+    """Runs kopf in a thread, once. In the caller's loop, it calls `put` or `remove` for each
+    event, and `ended` when it ended without `stop`: events may have been missed.
     """
 
     def __init__(
         self,
         cluster: Cluster,
+        kind: WatchedKind,
         namespaces: Sequence[str],
         put: Callable[[Manifest], None],
         remove: Callable[[Manifest], None],
-        lost: Callable[[], None],
-        *,
-        optional: bool = False,
+        ended: Callable[[], None],
     ) -> None:
-        self._cluster = cluster
-        self._namespaces = namespaces
-        self._put, self._remove, self._lost = put, remove, lost
-        self._optional = optional
+        self._cluster, self._kind, self._namespaces = cluster, kind, namespaces
+        self._put, self._remove, self._ended = put, remove, ended
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"watch-{kind.kind}", daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is watching."""
+        return self._thread.is_alive()
 
     def start(self) -> None:
         """Start watching."""
         self._thread.start()
 
     async def stop(self) -> None:
-        """Stop kopf and wait for its thread."""
+        """Stop kopf and wait for its thread; a later event of it is dropped."""
         self._stop.set()
-        await asyncio.to_thread(self._thread.join, 10)
+        await asyncio.to_thread(self._thread.join, _STOP_SECONDS)
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                asyncio.run(self._watch())
-            except Exception as error:
-                log.warning("the watch failed and is restarted: %r", error)
-            if not self._stop.wait(_RESTART_SECONDS):
-                self._loop.call_soon_threadsafe(self._lost)
+        error: Exception | None = None
+        try:
+            asyncio.run(self._watch())
+        except Exception as raised:
+            error = raised
+        if self._stop.is_set():
+            return
+        log.info("the watch of %s ended and is restarted: %s", self._kind.kind, _brief(error))
+        self._loop.call_soon_threadsafe(self._ended)
 
     async def _watch(self) -> None:
-        # Hides the warning that signals are not handled, which is intended.
-        logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
+        asyncio.get_running_loop().set_exception_handler(_log_exception)
         registry = kopf.OperatorRegistry()
         kopf.on.login(registry=registry)(self._login)
-        settings = _settings()
-        for group, version, kind in watched(self._optional):
-            plural = PLURALS[kind]
-            handle = self._handler(f"{group}/{version}" if group else version, kind)
-            kopf.on.event(group, version, plural, registry=registry, id=plural)(handle)
-            if kind != KIND:
-                settings.watching.label_selectors[group, version, plural] = MANAGED_SELECTOR
+        settings, kind = _settings(), self._kind
+        resource = (kind.group, kind.version, PLURALS[kind.kind])
+        kopf.on.event(*resource, registry=registry, id=PLURALS[kind.kind])(self._handle)
+        if kind.kind != KIND:
+            settings.watching.label_selectors[resource] = MANAGED_SELECTOR
         await kopf.operator(
             registry=registry,
             settings=settings,
@@ -109,21 +134,34 @@ class Watcher:
             stop_flag=self._stop,
         )
 
-    def _handler(self, api_version: str, kind: str) -> Callable[..., Any]:
-        async def handle(type: str | None, event: Any, **_: Any) -> None:  # noqa: A002 - kopf's
-            manifest: Manifest = {**event["object"], "apiVersion": api_version, "kind": kind}
-            if kind != KIND:
-                manifest["metadata"] = {
-                    k: v for k, v in manifest["metadata"].items() if k != "managedFields"
-                }
+    async def _handle(self, type: str | None, event: Any, **_: Any) -> None:  # noqa: A002 - kopf's
+        kind = self._kind
+        manifest: Manifest = {
+            **event["object"],
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+        }
+        if kind.kind != KIND:
+            manifest["metadata"] = {
+                k: v for k, v in manifest["metadata"].items() if k != "managedFields"
+            }
+        if not self._stop.is_set():
             act = self._remove if type == "DELETED" else self._put
             self._loop.call_soon_threadsafe(act, manifest)
-
-        return handle
 
     async def _login(self, **_: Any) -> kopf.ConnectionInfo:
         """Return the current credentials of the operator's own connection."""
         return kopf.ConnectionInfo(**await self._cluster.credentials())
+
+
+def _brief(error: Exception | None) -> str:
+    text = str(error) if error is not None else ""
+    return text or type(error).__name__
+
+
+def _log_exception(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what asyncio would log with a traceback: a task of kopf that ended with its watch."""
+    log.debug("in a watch: %s: %r", context.get("message"), context.get("exception"))
 
 
 def _settings() -> kopf.OperatorSettings:

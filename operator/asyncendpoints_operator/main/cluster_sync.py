@@ -1,71 +1,237 @@
-"""Keeps the cache equal to the cluster: by a watch, and by full lists every few minutes."""
+"""Keeps the cache equal to the cluster: each kind by a watch of its own and by full lists."""
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
+from asyncendpoints_core.common.backoff import delay_after
 from asyncendpoints_core.resource import GROUP, KIND, VERSION
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import PLURALS, Cluster, Refused, Unreachable
-from asyncendpoints_operator.kube.watch import MANAGED_SELECTOR, Watcher, watched
-from asyncendpoints_operator.kube.workqueue import WorkQueue
+from asyncendpoints_operator.kube.watch import MANAGED_SELECTOR, WatchedKind, Watcher, watched
 
 log = logging.getLogger("asyncendpoints.operator")
 
 _RETRY_SECONDS: Final = 2.0
-_GATEWAY_API: Final = ("gateway.networking.k8s.io", "v1", "httproutes")
+_MAX_RETRY_SECONDS: Final = 15.0
+_PROBE_SECONDS: Final = 20.0
+"""How often it is checked whether a kind that may be absent exists."""
+
+Namespaces = tuple[str | None, ...]
+"""Names, or None alone for the whole cluster."""
 
 
-class ClusterSync:
-    """Watches and lists `namespaces` (none: all) into the cache; after a list all keys are due."""
+class Readable:
+    """What of the cluster can be listed, by the last attempt for each kind and namespace.
+
+    Each namespace that cannot be read is logged once, whatever the number of kinds in it.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._failing: dict[str, set[str]] = {}  # the kinds, by namespace
+        self._listed: set[tuple[str, str]] = set()
+        self._blind_since = monotonic()
+
+    def succeeded(self, kind: str, namespace: str | None) -> None:
+        """Record that a kind was listed."""
+        name = namespace or ""
+        self._listed.add((kind, name))
+        failing = self._failing.get(name, set())
+        if kind in failing:
+            failing.discard(kind)
+            if not failing:
+                del self._failing[name]
+                log.info("%s can be listed again", _name(namespace))
+
+    def failed(self, kind: str, namespace: str | None, error: Exception) -> None:
+        """Record that a kind could not be listed."""
+        name = namespace or ""
+        if name not in self._failing:
+            log.warning("%s cannot be listed yet: %s", _name(namespace), error)
+        self._failing.setdefault(name, set()).add(kind)
+        if self._listed:
+            self._listed.discard((kind, name))
+            if not self._listed:
+                self._blind_since = self._monotonic()
+
+    @property
+    def blind_seconds(self) -> float:
+        """For how long nothing can be listed; 0 while anything can."""
+        return 0.0 if self._listed else self._monotonic() - self._blind_since
+
+    @property
+    def unreadable(self) -> dict[str, int]:
+        """How many kinds cannot be listed, by namespace ("" for the whole cluster)."""
+        return {name: len(kinds) for name, kinds in self._failing.items()}
+
+
+def _name(namespace: str | None) -> str:
+    return "the cluster" if namespace is None else f"namespace {namespace}"
+
+
+class KindSync:
+    """Lists and watches one kind; what happens to another kind does not affect it."""
 
     def __init__(
         self,
         cluster: Cluster,
         cache: Cache,
-        workqueue: WorkQueue,
+        kind: WatchedKind,
+        namespaces: Namespaces,
+        readable: Readable,
+        resync_seconds: float,
+    ) -> None:
+        self._cluster, self._cache, self._kind = cluster, cache, kind
+        self._namespaces, self._readable = namespaces, readable
+        self._resync_seconds = resync_seconds
+        self._watcher: Watcher | None = None
+        self._watching: Namespaces = ()
+        self._ended = asyncio.Event()
+        self._failures = 0
+        self._present, self._listed_at = True, 0.0
+        self.listed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Run until cancelled. `listed` is set once what can be listed was, or nothing exists."""
+        try:
+            while True:
+                self._ended.clear()
+                try:
+                    await self._step()
+                except Exception:
+                    log.exception("%s: listing failed", self._kind.kind)
+                await self._wait()
+        finally:
+            await self._watch(())
+
+    async def _step(self) -> None:
+        self._present = await self._is_present()
+        if not self._present:
+            await self._watch(())
+            for namespace in self._namespaces:
+                self._cache.begin(self._kind.kind)
+                self._cache.replace(self._kind.kind, [], namespace)
+            self.listed.set()
+        elif self._is_due():
+            self._listed_at = time.monotonic()
+            await self._list()
+
+    def _is_due(self) -> bool:
+        dead = self._watcher is None or not self._watcher.alive
+        missing = self._watching != self._namespaces
+        return dead or missing or time.monotonic() - self._listed_at >= self._resync_seconds
+
+    async def _is_present(self) -> bool:
+        """Whether the API server has the kind; while it does not answer, as before."""
+        if not self._kind.optional:
+            return True
+        kind = self._kind
+        try:
+            present = await self._cluster.serves(kind.group, kind.version, PLURALS[kind.kind])
+        except (Unreachable, Refused):
+            return self._present
+        if present != self._present:
+            log.info("the kind %s is %s", kind.kind, "there" if present else "not there")
+        return present
+
+    async def _list(self) -> None:
+        """Watch, then make the cache what full lists say, so that nothing is between them."""
+        if self._watcher is None or not self._watcher.alive:
+            await self._watch(self._watching or self._namespaces)
+        found = tuple([one for one in self._namespaces if await self._list_one(one)])
+        if found != self._watching:  # one that is refused would end the watch of the others
+            await self._watch(found)
+            found = tuple([one for one in found if await self._list_one(one)])
+        self._failures = 0 if found == self._namespaces else self._failures + 1
+        if found:
+            self.listed.set()
+
+    async def _list_one(self, namespace: str | None) -> bool:
+        kind, api_version = self._kind.kind, self._kind.api_version
+        self._cache.begin(kind)
+        try:
+            selector = "" if kind == KIND else MANAGED_SELECTOR
+            found = self._cluster.list(api_version, kind, namespace, selector)
+            listed = [item async for item in found]
+        except (Unreachable, Refused) as error:
+            self._readable.failed(kind, namespace, error)
+            return False
+        for item in listed:
+            if kind != KIND:
+                item["metadata"].pop("managedFields", None)
+        self._cache.replace(kind, listed, namespace)
+        self._readable.succeeded(kind, namespace)
+        return True
+
+    async def _watch(self, namespaces: Namespaces) -> None:
+        """Watch these namespaces instead of those before; none: stop."""
+        if self._watcher is not None:
+            await self._watcher.stop()
+        self._watcher, self._watching = None, namespaces
+        if namespaces:
+            put, remove = self._cache.put, self._cache.remove
+            names = [name for name in namespaces if name is not None]
+            self._watcher = Watcher(self._cluster, self._kind, names, put, remove, self._ended.set)
+            self._watcher.start()
+
+    async def _wait(self) -> None:
+        seconds = max(0.0, self._listed_at + self._resync_seconds - time.monotonic())
+        if self._kind.optional:
+            seconds = min(seconds, _PROBE_SECONDS) if self._present else _PROBE_SECONDS
+        if self._present and self._watching != self._namespaces:
+            seconds = delay_after(self._failures, _RETRY_SECONDS, _MAX_RETRY_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
+                await asyncio.sleep(_RETRY_SECONDS)
+
+
+class ClusterSync:
+    """Watches and lists `namespaces` (none: all) into the cache; `wake` is called with all keys
+    every few minutes.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        cache: Cache,
+        wake: Callable[[str], None],
         namespaces: Sequence[str],
         resync_seconds: float,
     ) -> None:
-        self._cluster, self._cache, self._workqueue = cluster, cache, workqueue
-        self._namespaces = namespaces
+        self._cluster, self._cache, self._wake = cluster, cache, wake
         self._resync_seconds = resync_seconds
-        self._resync_now = asyncio.Event()
-        self._optional = False
+        self.readable = Readable()
+        self._kinds = [
+            KindSync(
+                cluster, cache, kind, tuple(namespaces) or (None,), self.readable, resync_seconds
+            )
+            for kind in watched()
+        ]
 
     @contextlib.asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
         """Wait until everything was listed once, and watch inside of this context."""
         await self._wait_for_crd()
-        self._optional = await self._cluster.serves(*_GATEWAY_API)
-        watcher = Watcher(
-            self._cluster,
-            self._namespaces,
-            self._cache.put,
-            self._cache.remove,
-            self._resync_now.set,
-            optional=self._optional,
-        )
-        watcher.start()
+        tasks = [asyncio.create_task(kind.run()) for kind in self._kinds]
         try:
-            await self._list_until_done()
+            await asyncio.gather(*(kind.listed.wait() for kind in self._kinds))
             yield
         finally:
-            await watcher.stop()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def run(self) -> None:
-        """List everything every few minutes, and when events may have been missed."""
+        """Have every endpoint reconciled every few minutes."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._resync_seconds):
-                    await self._resync_now.wait()
-            self._resync_now.clear()
-            with contextlib.suppress(Unreachable, Refused):
-                await self._list()
-                for key in self._cache.endpoints():
-                    self._workqueue.add(key)
+            await asyncio.sleep(self._resync_seconds)
+            for key in self._cache.endpoints():
+                self._wake(key)
 
     async def _wait_for_crd(self) -> None:
         logged = False
@@ -80,26 +246,3 @@ class ClusterSync:
                 log.warning("waiting: %s", reason)
                 logged = True
             await asyncio.sleep(_RETRY_SECONDS)
-
-    async def _list_until_done(self) -> None:
-        while True:
-            try:
-                await self._list()
-                return
-            except (Unreachable, Refused) as error:
-                log.warning("the cluster cannot be listed yet: %s", error)
-                await asyncio.sleep(_RETRY_SECONDS)
-
-    async def _list(self) -> None:
-        """Make the cache what full lists say. Raises Unreachable, Refused."""
-        for group, version, kind in watched(self._optional):
-            api_version = f"{group}/{version}" if group else version
-            selector = "" if kind == KIND else MANAGED_SELECTOR
-            for namespace in self._namespaces or (None,):
-                self._cache.begin()
-                found = self._cluster.list(api_version, kind, namespace, selector)
-                listed = [item async for item in found]
-                for item in listed:
-                    if kind != KIND:
-                        item["metadata"].pop("managedFields", None)
-                self._cache.replace(kind, listed, namespace)

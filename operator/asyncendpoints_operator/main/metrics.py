@@ -1,7 +1,7 @@
 """The operator's Prometheus metrics, put together at each scrape."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -22,6 +22,8 @@ class OperatorFigures:
     cached_objects: int
     queue_depth: int
     leader: LeaderFigures | None
+    api_silent_seconds: float = 0.0
+    unreadable: Mapping[str, int] = field(default_factory=dict)
 
 
 class OperatorCollector(Collector):
@@ -43,6 +45,19 @@ class OperatorCollector(Collector):
             "Requests made to the Kubernetes API.",
             value=figures.api_requests,
         )
+        yield GaugeMetricFamily(
+            "asyncendpoints_operator_api_silent_seconds",
+            "How long the Lease could not be reached, or nothing could be listed.",
+            value=figures.api_silent_seconds,
+        )
+        unreadable = GaugeMetricFamily(
+            "asyncendpoints_operator_unreadable_kinds",
+            "Kinds that cannot be listed, by namespace (empty: the whole cluster).",
+            labels=("namespace",),
+        )
+        for namespace, kinds in figures.unreadable.items():
+            unreadable.add_metric((namespace,), kinds)
+        yield unreadable
         yield GaugeMetricFamily(
             "asyncendpoints_operator_cached_objects",
             "Objects of the cluster held in memory.",

@@ -27,6 +27,8 @@ from asyncendpoints_operator.main.metrics import OperatorCollector, OperatorFigu
 log = logging.getLogger("asyncendpoints.operator")
 
 _INTERRUPTED: Final = 130
+_BLIND_SECONDS: Final = 60.0
+"""A replica to which the API server answers nothing for that long is not ready."""
 _UNSET: Final = Settings().installation_id
 
 
@@ -91,7 +93,7 @@ class Operator:
         self._sync = ClusterSync(
             cluster,
             self._cache,
-            self._workqueue,
+            self._workqueue.add,
             tuple(filter(None, namespaces)),
             settings.resync_seconds,
         )
@@ -120,7 +122,7 @@ class Operator:
             await admin.stop()
 
     def _admin_server(self) -> AdminServer:
-        """Ready once everything was listed, so that this replica can lead when it is elected."""
+        """Serve the health checks and metrics."""
         settings, metrics = self._settings, CollectorRegistry()
         ProcessCollector(registry=metrics)
         metrics.register(OperatorCollector(self._figures))
@@ -128,13 +130,27 @@ class Operator:
             settings.admin_host or "127.0.0.1",
             DEFAULT_PORT if settings.admin_port is None else settings.admin_port,
             metrics,
-            lambda: "" if self._synced else "not ready: the first listing has not finished",
+            self._problem,
         )
+
+    def _problem(self) -> str:
+        """Return why this replica could not lead now, "" if it could."""
+        if not self._synced:
+            return "not ready: the first listing has not finished"
+        for what, seconds in (
+            ("the Lease cannot be read or written", self._lease.silent_seconds),
+            ("nothing can be listed", self._sync.readable.blind_seconds),
+        ):
+            if seconds >= _BLIND_SECONDS:
+                return f"not ready: {what} for {seconds:.0f} s"
+        return ""
 
     def _figures(self) -> OperatorFigures:
         return OperatorFigures(
             leading=self._lease.leading,
             api_requests=self._cluster.requests + self._lease.requests,
+            api_silent_seconds=max(self._lease.silent_seconds, self._sync.readable.blind_seconds),
+            unreadable=self._sync.readable.unreadable,
             cached_objects=len(self._cache),
             queue_depth=len(self._workqueue),
             leader=None if self._leader is None else self._leader.figures(),

@@ -91,7 +91,7 @@ def test_a_list_takes_phantoms_away(cache: Cache, woken: list[str]) -> None:
     cache.put(endpoint("phantom", uid="p"))
     cache.put(endpoint("reports", uid="r"))
     woken.clear()
-    cache.begin()
+    cache.begin("AsyncEndpoint")
     cache.replace("AsyncEndpoint", [endpoint("reports", uid="r")], None)
     assert cache.endpoints() == ["demo/reports"]
     assert woken == ["demo/phantom"]
@@ -99,14 +99,14 @@ def test_a_list_takes_phantoms_away(cache: Cache, woken: list[str]) -> None:
 
 def test_a_list_of_one_namespace_leaves_the_others(cache: Cache) -> None:
     cache.put(endpoint())
-    cache.begin()
+    cache.begin("AsyncEndpoint")
     cache.replace("AsyncEndpoint", [], "other")
     assert cache.endpoints() == ["demo/reports"]
 
 
 def test_what_changed_while_a_list_was_read_stays(cache: Cache) -> None:
     cache.put(endpoint("deleted", uid="d"))
-    cache.begin()
+    cache.begin("AsyncEndpoint")
     cache.put(endpoint("new", uid="n", version=9))
     cache.remove(endpoint("deleted", uid="d"))
     cache.replace("AsyncEndpoint", [endpoint("deleted", uid="d")], None)

@@ -30,6 +30,7 @@ def test_a_replica_that_stands_by_shows_nothing_of_endpoints() -> None:
     assert scrape(None) == [
         "asyncendpoints_operator_leading 0.0",
         "asyncendpoints_operator_api_requests_total 12.0",
+        "asyncendpoints_operator_api_silent_seconds 0.0",
         "asyncendpoints_operator_cached_objects 34.0",
     ]
 
@@ -83,3 +84,12 @@ def test_a_queue_that_cannot_be_read_shows_no_jobs_rather_than_zero() -> None:
     assert [line for line in lines if 'namespace="demo"' in line] == [
         'asyncendpoints_workers{endpoint="reports",kind="wanted",namespace="demo"} 2.0'
     ]
+
+
+def test_what_cannot_be_read_is_shown_by_namespace() -> None:
+    figures = OperatorFigures(False, 0, 0, 0, None, 61.5, {"gone": 9})
+    registry = CollectorRegistry()
+    registry.register(OperatorCollector(lambda: figures))
+    text = generate_latest(registry).decode()
+    assert 'asyncendpoints_operator_unreadable_kinds{namespace="gone"} 9.0' in text
+    assert "asyncendpoints_operator_api_silent_seconds 61.5" in text

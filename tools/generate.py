@@ -27,6 +27,7 @@ GENERATORS: dict[str, str] = {
     "docs/lifecycle.md": "tools.generators.lifecycle:lifecycle_md",
     "docs/resource.md": "tools.generators.reference:resource_md",
     "docs/scaling/burst.svg": "tools.generators.scaling:burst",
+    "docs/scaling/known-burst.svg": "tools.generators.scaling:known_burst",
     "docs/scaling/long-jobs.svg": "tools.generators.scaling:long_jobs",
     "docs/scaling/outage.svg": "tools.generators.scaling:outage",
     "docs/scaling/pulses.svg": "tools.generators.scaling:pulses",

@@ -33,6 +33,7 @@ class Scenario:
     initial: int = 0
     outages: tuple[tuple[int, int], ...] = ()
     never_ready_from: float = inf
+    proven: bool = False
 
 
 @dataclass
@@ -92,6 +93,7 @@ class Simulation:
         self._queue: deque[tuple[int, int]] = deque()
         self._workers: list[_Worker] = []
         self._names = 0
+        self._proven = scenario.proven
         self._replicas = scenario.initial
         self._memory = Memory()
         self._claimed = self._ended = self._busy = 0
@@ -160,6 +162,7 @@ class Simulation:
         self._claim()
 
     def _signals(self) -> Signals:
+        self._proven |= any(worker.ready_at <= self._now for worker in self._workers)
         return Signals(
             now_ms=START + self._now,
             ready=len(self._queue),
@@ -174,6 +177,7 @@ class Simulation:
                 Worker(w.name, w.held, w.ready_at <= self._now, w.cordoned) for w in self._workers
             ),
             concurrency=self._scenario.concurrency if self._workers else 0,
+            proven=self._proven,
         )
 
     def _tick(self) -> None:

@@ -1,6 +1,7 @@
 """The scenarios that determined the defaults of scaling, and that its tests replay."""
 
 import random
+from dataclasses import replace
 
 from asyncendpoints_core.scaling.decide import Limits
 from support.scaling import Scenario
@@ -23,6 +24,13 @@ def burst() -> Scenario:
     """2,000 jobs of half a second at once, into an endpoint at zero."""
     jobs = [(5_000, 500)] * 2_000
     return Scenario("burst", "2,000 jobs of 0.5 s at once, from zero", jobs, 7 * MINUTE)
+
+
+def known_burst() -> Scenario:
+    """The burst again, into a template of which a worker was ready before."""
+    known = burst()
+    title = f"{known.title}; a worker was ready before"
+    return replace(known, name="known-burst", title=title, proven=True)
 
 
 def ramp() -> Scenario:
@@ -83,4 +91,4 @@ def bad_image() -> Scenario:
     return Scenario("bad-image", title, jobs, 5 * MINUTE, never_ready_from=0)
 
 
-ALL = (burst, ramp, slow_start, long_jobs, outage, pulses, trickle, bad_image)
+ALL = (burst, known_burst, ramp, slow_start, long_jobs, outage, pulses, trickle, bad_image)

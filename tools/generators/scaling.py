@@ -23,6 +23,7 @@ def _picture(make: Callable[[], Scenario]) -> Callable[[str], str]:
 
 
 burst = _picture(scenarios.burst)
+known_burst = _picture(scenarios.known_burst)
 long_jobs = _picture(scenarios.long_jobs)
 outage = _picture(scenarios.outage)
 pulses = _picture(scenarios.pulses)

@@ -37,7 +37,8 @@ class Signals(msgspec.Struct, frozen=True):
     by any worker. `due`: Scheduled jobs that are due before a new worker would be ready. `claimed`,
     `ended`, `busy_ms`: counters. `replicas`: the current setting, which may differ from the number
     of `workers`. `concurrency`: jobs that one worker runs concurrently, 0 if not known yet.
-    `rollout`: workers are being replaced by those of a new template.
+    `rollout`: workers are being replaced by those of a new template. `proven`: a worker of the
+    current template was ready before, and none is failing.
     """
 
     now_ms: int
@@ -52,6 +53,7 @@ class Signals(msgspec.Struct, frozen=True):
     workers: tuple[Worker, ...] = ()
     concurrency: int = 0
     rollout: bool = False
+    proven: bool = False
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -142,6 +144,7 @@ def signals_of(
     concurrency: int,
     startup_ms: int,
     rollout: bool = False,
+    proven: bool = False,
 ) -> Signals:
     """Return a reading from the store's metrics; `startup_ms` is the startup time of a worker."""
     claimed = stats.totals.get("claimed", 0)
@@ -158,6 +161,7 @@ def signals_of(
         workers=workers,
         concurrency=concurrency,
         rollout=rollout,
+        proven=proven,
     )
 
 
@@ -260,11 +264,13 @@ def _target(signals: Signals, memory: Memory, limits: Limits, want: int) -> tupl
     low, high = limits.min_replicas, max(limits.min_replicas, limits.max_replicas)
     target = min(max(want, low), high)
     if target > now:
-        if not any(worker.ready and worker.current for worker in signals.workers):
+        ready = any(worker.ready and worker.current for worker in signals.workers)
+        if not (ready or signals.proven):
             target, reason = min(target, max(1, now, low)), Reason.NOT_READY
         else:
             reason = Reason.AT_MAX if want > high else Reason.UP
-        target = min(target, max(now + max(BURST, now), low))
+        if now or not signals.proven:  # from zero, a proven template starts with all
+            target = min(target, max(now + max(BURST, now), low))
         return target, reason if target == now else Reason.UP
     # Scale down to the largest want in the window, but to zero only after idleSeconds.
     largest = max(old for _, old in memory.wants)

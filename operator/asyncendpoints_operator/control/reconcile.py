@@ -14,7 +14,7 @@ from asyncendpoints_operator.control.endpoint_state import Reconciled, Resource,
 from asyncendpoints_operator.control.failures import Failures, Step
 from asyncendpoints_operator.control.recover import PodRecovery
 from asyncendpoints_operator.control.redis_users import RedisUsers
-from asyncendpoints_operator.control.status_report import StatusReport, deployments
+from asyncendpoints_operator.control.status_report import StatusReport, deployments, is_terminating
 from asyncendpoints_operator.desired.naming import (
     GATEWAY,
     WORKER,
@@ -69,8 +69,6 @@ class Reconciler:
 
         Raises StoreError, Refused and Unreachable: it is then tried again with a backoff.
         """
-        if "deletionTimestamp" in manifest["metadata"]:
-            return None  # the API server deletes its children with it
         state = self._read(key, manifest)
         endpoint = state.resource.endpoint
         if endpoint is None:
@@ -78,6 +76,8 @@ class Reconciler:
         state = await self._connect(state, endpoint, manifest)
         await self._release_ended(state)
         if state.queue.reason is QueueReason.MOVED:
+            return await self._complete(state)
+        if is_terminating(manifest):  # the API server deletes its children with it
             return await self._complete(state)
         try:
             await self._apply(state, endpoint)
@@ -118,7 +118,9 @@ class Reconciler:
         connection = await self._queues.connect(endpoint, location)
         state = replace(state, connection=connection)
         self._reconciled[endpoint.key] = state
-        await self._ensure_user(connection)
+        connection.set_closing(is_terminating(manifest))
+        if not is_terminating(manifest):
+            await self._ensure_user(connection)
         return state
 
     async def _ensure_user(self, connection: QueueConnection) -> None:

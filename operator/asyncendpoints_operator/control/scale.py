@@ -37,14 +37,18 @@ from asyncendpoints_operator.control.scale_plan import (
 from asyncendpoints_operator.control.status_report import deployments
 from asyncendpoints_operator.desired.naming import (
     COST_ANNOTATION,
-    TEMPLATE_ANNOTATION,
     WORKER,
     Manifest,
 )
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
 from asyncendpoints_operator.kube.election import Leadership
-from asyncendpoints_operator.kube.pod_state import parse_time, read_deployment, read_pod
+from asyncendpoints_operator.kube.pod_state import (
+    parse_time,
+    read_deployment,
+    read_pod,
+    template_of,
+)
 from asyncendpoints_operator.queues.queue_connection import QueueConnection
 from asyncendpoints_operator.status import events
 from asyncendpoints_operator.status.observed import Refusal, RefusalReason
@@ -100,22 +104,25 @@ class Scaler:
             return ScalingPlan(held, deployment)
         if memory is None:
             memory = _noted_memory(connection.notes)
-        metadata = deployment["spec"]["template"].get("metadata") or {}
-        template = (metadata.get("annotations") or {}).get(TEMPLATE_ANNOTATION, "")
-        pods = self._cache.pods(connection.key, WORKER)
-        found = loads([read_pod(pod) for pod in pods], workers, queue.stats.now_ms)
+        template = template_of(deployment)
+        manifests = self._cache.pods(connection.key, WORKER)
+        pods = [read_pod(pod) for pod in manifests]
+        found = loads(pods, workers, queue.stats.now_ms)
+        status = (self._cache.endpoint(connection.key) or {}).get("status") or {}
+        failing = any(pod.issue and not pod.ready for pod in pods)
         signals = signals_of(
             queue.stats,
             present.wanted,
             workers_for(found, template),
             concurrency=slots_of(found, template),
-            startup_ms=round(1000 * startup_seconds(pods, self._startup_seconds)),
+            startup_ms=round(1000 * startup_seconds(manifests, self._startup_seconds)),
             rollout=present.rolling,
+            proven=template != "" and status.get("readyTemplate") == template and not failing,
         )
         decision = decide(signals, memory, Limits.of(endpoint.spec))
         step = plan(decision, found, present.wanted)
         idle = _is_idle(queue.stats, decision)
-        return ScalingPlan(decision, deployment, tuple(pods), step, idle)
+        return ScalingPlan(decision, deployment, tuple(manifests), step, idle)
 
     async def carry_out(
         self, connection: QueueConnection, planned: ScalingPlan, deployment_lock: asyncio.Lock

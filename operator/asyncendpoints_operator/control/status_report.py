@@ -23,6 +23,7 @@ from asyncendpoints_operator.kube.pod_state import (
     read_deployment,
     read_pod,
     refusing_version,
+    template_of,
 )
 from asyncendpoints_operator.status.events import Event
 from asyncendpoints_operator.status.observed import (
@@ -102,11 +103,15 @@ def observe(
         queue=queue,
         scaling=Scaling(decision.target, decision.reason, decision.text) if decision else Scaling(),
         pinned_by=pinned_by(manifest),
+        finalizers=tuple(manifest["metadata"].get("finalizers") or ())
+        if is_terminating(manifest)
+        else None,
         failures=work.failures,
     )
     if endpoint is None:
         return observed
     gateway, worker = map(read_deployment, deployments(cache, endpoint))
+    template = template_of(deployments(cache, endpoint)[1])
     gateway_pods = [read_pod(pod) for pod in cache.pods(endpoint.key, GATEWAY)]
     worker_pods = [read_pod(pod) for pod in cache.pods(endpoint.key, WORKER)]
     service = cache.get("Service", endpoint.metadata.namespace, endpoint.name)
@@ -119,7 +124,15 @@ def observe(
         unsupported=refusing_version(worker_pods),
         url=url_of(endpoint, _load_balancer(service)),
         selector=selector_text(endpoint),
+        ready_template=template
+        if any(pod.ready and pod.template == template for pod in worker_pods)
+        else "",
     )
+
+
+def is_terminating(manifest: Mapping[str, Any]) -> bool:
+    """Whether the resource was deleted, and exists only until its finalizers are removed."""
+    return "deletionTimestamp" in manifest["metadata"]
 
 
 def deployments(cache: Cache, endpoint: AsyncEndpoint) -> tuple[Manifest | None, Manifest | None]:

@@ -203,6 +203,12 @@ def read_deployment(deployment: Object | None) -> Deployment:
     )
 
 
+def template_of(deployment: Object | None) -> str:
+    """Return the hash of a workers' Deployment's template, "" if it has none."""
+    metadata = ((deployment or {}).get("spec") or {}).get("template", {}).get("metadata") or {}
+    return str((metadata.get("annotations") or {}).get(TEMPLATE_ANNOTATION, ""))
+
+
 def _deployment_issue(status: Object) -> Issue | None:
     for condition in status.get("conditions") or ():
         kind, value = condition["type"], condition["status"]

@@ -56,6 +56,7 @@ class QueueConnection:
         self.reading = Reading()
         self.notes: Mapping[str, str] = {}
         self.idle = False
+        self._closing = False
         self.configured: Policy | None = None
         self._keeper = RecoveryLoop(self.store, lambda: self.policy, random, on_recovered)
         self._health: Health | None = None
@@ -74,6 +75,12 @@ class QueueConnection:
         """Have it read at once."""
         self._is_due, self.idle = True, False
         self.redis.woken.set()
+
+    def set_closing(self, closing: bool) -> None:
+        """Accept no more jobs: the resource was deleted, though it still exists."""
+        if closing is not self._closing:
+            self._closing, self.configured = closing, None
+            self.wake()
 
     def reconnected(self) -> None:
         """Configure and read everything again: the server may be another, or have lost its data."""
@@ -138,7 +145,9 @@ class QueueConnection:
                 )
             self._adopted = await self.store.adopt(owner, own.uid)
         await self.store.configure(self.policy, own)
-        if found.closed:
+        if self._closing:
+            await self.store.close_queue()
+        elif found.closed:
             await self.store.reopen_queue()
         await self.redis.directory.add(self.key)
         notes = {"on-delete": self.endpoint.spec.on_delete, "deleted": "", "seen": own.uid}

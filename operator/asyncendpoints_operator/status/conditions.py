@@ -30,6 +30,7 @@ QUEUE_NOT_DURABLE: Final = "QueueNotDurable"
 QUEUE_SHARED: Final = "QueueShared"
 
 ROLLING_OUT: Final = "RollingOut"
+TERMINATING: Final = "Terminating"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,8 @@ def _about(component: str, issue: Issue) -> Issue:
 
 
 def _progressing(observed: Observed, rolling: str) -> Finding:
+    if observed.finalizers is not None:
+        return Finding(PROGRESSING, "True", TERMINATING, _terminating(observed.finalizers))
     if rolling:
         text = f"pods of {rolling} are being replaced"
         return Finding(PROGRESSING, "True", ROLLING_OUT, text)
@@ -199,6 +202,8 @@ def _progressing(observed: Observed, rolling: str) -> Finding:
 
 
 def _ready(observed: Observed, needed: list[Finding], rolling: str) -> Finding:
+    if observed.finalizers is not None:
+        return Finding(READY, "False", TERMINATING, _terminating(observed.finalizers))
     if observed.faults:
         return Finding(READY, "False", "InvalidSpec", _join(observed.faults))
     # Refused scaling keeps no job from being run while there is a worker.
@@ -223,6 +228,11 @@ def _ready(observed: Observed, needed: list[Finding], rolling: str) -> Finding:
         ready, f"{ready} workers are ready"
     )
     return Finding(READY, "True", "Serving", f"accepting jobs; {count}")
+
+
+def _terminating(finalizers: tuple[str, ...]) -> str:
+    waits = f"; it waits for finalizers: {', '.join(finalizers)}" if finalizers else ""
+    return f"the resource was deleted: accepted jobs are run, no more are accepted{waits}"
 
 
 def _refusals(observed: Observed, *, scaling: bool) -> Iterator[Refusal]:

@@ -98,6 +98,11 @@ class EndpointStatus(Record):
     selector: Annotated[str, Field(max_length=1_024)] = Field(
         default="", description="Label selector of the worker pods, for /scale and an HPA."
     )
+    ready_template: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None,
+        description="Hash of the last worker template of which a pod was ready: it is scaled up "
+        "from zero without waiting for a first pod.",
+    )
     url: Annotated[str, Field(max_length=2_048)] | None = Field(
         default=None, description="URL of the gateway for clients."
     )

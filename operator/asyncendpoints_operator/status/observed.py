@@ -101,7 +101,9 @@ class Observed:
 
     `endpoint` is None if the resource breaks a rule that the API server cannot check; `faults`
     then lists what is wrong. `unsupported` has the message of each worker that refuses the store's
-    format. `pinned_by` is the field manager that wrote spec.replicas.
+    format. `pinned_by` is the field manager that wrote spec.replicas. `ready_template` is the hash
+    of the workers' template if one of its pods is ready. `finalizers` are what a resource that was
+    deleted still waits for, None for any other.
     """
 
     generation: int
@@ -116,9 +118,11 @@ class Observed:
     queue: Queue = Queue()
     scaling: Scaling = Scaling()
     pinned_by: str = ""
+    finalizers: tuple[str, ...] | None = None
     failures: tuple[LastFailure, ...] = ()
     url: str = ""
     selector: str = ""
+    ready_template: str = ""
 
     @property
     def spec(self) -> EndpointSpec | None:

@@ -43,6 +43,8 @@ CONDITIONS: Final[dict[str, About]] = {
         {
             "Serving": "everything works",
             "Suspended": "jobs are accepted but not run (`spec.suspend`)",
+            c.TERMINATING: "the resource was deleted and waits for a finalizer: accepted jobs are "
+            "run, submissions are answered with 503 `closed`",
             c.ROLLING_OUT: "pods of an older template are being replaced",
             "…": "otherwise the reason of the condition that is not met",
         },
@@ -51,6 +53,7 @@ CONDITIONS: Final[dict[str, About]] = {
         "A change is in progress.",
         {
             c.ROLLING_OUT: "pods of an older template are being replaced",
+            c.TERMINATING: "see Ready",
             "Starting": "some pods are not ready yet",
             "ScalingDown": "workers finish their jobs before they are removed",
             "Settled": "all pods are in place",

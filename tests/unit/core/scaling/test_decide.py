@@ -355,3 +355,14 @@ def test_no_worker_with_jobs_is_removed_for_any_reading(
     assert all(not worker.held for worker in order[leaving:gone])
     assert not set(decision.cordon) & set(decision.uncordon)
     assert decision.replicas <= max(replicas, limits.max_replicas, limits.pinned or 0)
+
+
+def test_a_proven_template_starts_from_zero_with_what_is_wanted() -> None:
+    known = Memory(at_ms=NOW - 1_000, active_ms=NOW - 1_000, concurrency=4)
+    burst = reading(ready=200, proven=True)
+    decision = decide(burst, known, Limits(max_replicas=20))
+    assert (decision.replicas, decision.reason) == (20, Reason.UP)
+    unknown = decide(reading(ready=200), known, Limits(max_replicas=20))
+    assert unknown.replicas == 1
+    more = reading(ready=200, replicas=2, workers=workers(0, 0, ready=False), proven=True)
+    assert decide(more, known, Limits(max_replicas=20)).replicas == 2 + autoscale.BURST

@@ -31,6 +31,13 @@ def test_a_burst_reaches_the_maximum_is_worked_off_and_ends_at_zero() -> None:
     assert trace.reversals == 1
 
 
+def test_a_known_template_meets_a_burst_at_once() -> None:
+    known, unknown = run(scenarios.known_burst()), run(scenarios.burst())
+    assert known.at(5_000).replicas == 20
+    assert unknown.at(5_000).replicas == 1
+    assert known.wait_s(1) < unknown.wait_s(1)
+
+
 def test_zero_is_reached_after_idle_seconds_and_left_again() -> None:
     first = scenarios.burst()
     scenario = Scenario(

@@ -12,7 +12,7 @@ PACKAGES := core gateway worker operator cli sdk
 # More arguments for pytest, e.g. make test ARGS='-k claim -x'.
 ARGS ?=
 
-.PHONY: help venv redis demo test test-fast test-servers check release-check lint generate format bench soak clean
+.PHONY: help venv redis demo test test-fast test-servers check release-check lint generate format bench soak mutants clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort \
@@ -73,6 +73,9 @@ SEED ?= 1
 
 soak: venv redis ## Inject faults under load, then prove that nothing was lost or done twice
 	@PYTHONPATH=tests $(BIN)/python -m faults.soak --minutes $(MINUTES) --seed $(SEED) $(ARGS)
+
+mutants: venv redis ## Apply deliberate faults to the code, each of which the tests must catch
+	@PYTHONPATH=tests $(BIN)/python -m mutants.run $(ARGS)
 
 clean: ## Remove everything that these tasks created in the checkout
 	@rm -rf $(VENV) .cache build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

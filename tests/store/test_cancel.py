@@ -7,7 +7,7 @@ from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.records import Progress
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import Store
-from asyncendpoints_core.store.replies import CancelStatus, Settled, SettleStatus
+from asyncendpoints_core.store.replies import CancelStatus, LeaseRenewal, Settled, SettleStatus
 from support.store.outcomes import KINDS
 from support.store.stores import (
     START_MS,
@@ -54,6 +54,29 @@ async def test_an_end_that_comes_before_the_cancel_stands(
     job = await look(store, job_id)
     assert job.state is state
     assert job.cancel_requested_ms
+
+
+@pytest.mark.parametrize("outcome", ["complete", "fail", "canceled"])
+async def test_cancel_of_a_final_job_changes_nothing(store: Store, outcome: str) -> None:
+    [job_id] = await put(store, new())
+    worker = await hand(store)
+    await settle_one(store, KINDS[outcome]((await worker.one()).claim))
+    before = await look(store, job_id)
+    [answer] = await store.cancel([job_id])
+    assert (answer.status, answer.job) == (CancelStatus.FINAL, before)
+    assert await look(store, job_id) == before
+
+
+async def test_worker_of_a_running_job_is_notified_of_its_cancel(store: Store) -> None:
+    [job_id] = await put(store, new())
+    worker = await hand(store)
+    claim = (await worker.one()).claim
+    assert (await store.heartbeat([LeaseRenewal(worker.id)]))[0].cancels == ()
+    await store.cancel([job_id])
+    for _ in range(2):  # repeated until it is settled
+        assert (await store.heartbeat([LeaseRenewal(worker.id)]))[0].cancels == (claim,)
+    await settle_one(store, jobs.canceled(claim))
+    assert (await store.heartbeat([LeaseRenewal(worker.id)]))[0].cancels == ()
 
 
 async def test_cancel_in_every_state(backend: Backend, store: Store) -> None:

@@ -56,6 +56,7 @@ class FaultyStore(MemoryStore):
         super().__init__()
         self.lose_claims = 0
         self.lose_settles = 0
+        self.refuse_settles = 0
         self.swallow_claims = 0
         self.poison: OutcomeKind | None = None
         self.hold_claim: asyncio.Event | None = None
@@ -80,6 +81,9 @@ class FaultyStore(MemoryStore):
         self.settle_calls += 1
         if any(each.kind is self.poison for each in outcomes):
             raise ValueError("one of these cannot be stored")
+        if self.refuse_settles:
+            self.refuse_settles -= 1
+            raise StoreUnavailable("not ready")
         answers = await super().settle(outcomes)
         if self.lose_settles:
             self.lose_settles -= 1

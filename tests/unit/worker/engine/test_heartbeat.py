@@ -1,4 +1,4 @@
-"""The heartbeat of a supervisor: a holder that ends during the call gets no reply."""
+"""The heartbeat of a supervisor, and what it passes on to the holders of leases."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.jobs.records import Claim
 from asyncendpoints_core.store.memory import MemoryStore
-from asyncendpoints_core.store.replies import LeaseRenewal, LeaseReply, WorkerInfo
+from asyncendpoints_core.store.replies import Cause, LeaseRenewal, LeaseReply, WorkerInfo
 from asyncendpoints_worker.engine.heartbeat import Heartbeat
 
 
@@ -31,7 +31,10 @@ class Child:
         self.worker = worker
 
     def id_taken(self) -> None: ...
-    def lease_lost(self) -> None: ...
+
+    def lease_lost(self) -> None:
+        self.worker = ""
+
     def cancel(self, claims: Sequence[Claim]) -> None: ...
     def reconcile(self) -> None: ...
     def apply_policy(self, policy: Policy) -> None: ...
@@ -53,3 +56,16 @@ async def test_a_holder_that_ends_during_a_heartbeat_is_left_alone() -> None:
     policy = await store.configure(Policy())
     await Heartbeat(store, SystemTime(), policy, lambda: children).beat()
     assert (first.reads, second.reads) == (1, 2)
+
+
+async def test_a_holder_whose_lease_was_lost_is_notified() -> None:
+    child = Child("first")
+    store = MemoryStore()
+    await store.open()
+    policy = await store.configure(Policy())
+    heartbeat = Heartbeat(store, SystemTime(), policy, lambda: [child])
+    await heartbeat.beat()
+    assert child.worker == "first"
+    await store.release_worker("first", Cause.LOST)
+    await heartbeat.beat()
+    assert child.worker == ""

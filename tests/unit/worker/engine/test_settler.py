@@ -80,6 +80,24 @@ async def test_a_lost_settle_reply_is_sent_again_and_counts_once() -> None:
         await assert_tidy(store)
 
 
+async def test_outcomes_are_kept_as_they_are_while_the_store_is_unavailable() -> None:
+    runs = 0
+
+    async def work() -> str:
+        nonlocal runs
+        runs += 1
+        return "kept"
+
+    store = FaultyStore()
+    store.refuse_settles = 4
+    async with working(registry(work=work), store) as (_, worker):
+        jobs = await until_final(store, *await submit(store, *(new_job("work") for _ in range(3))))
+        assert {(job.state, job.attempt) for job in jobs} == {(State.COMPLETED, 1)}
+        await worker.stop(30)
+        assert (store.refuse_settles, runs) == (0, 3)
+        await assert_tidy(store)
+
+
 async def test_one_outcome_that_cannot_be_stored_does_not_block_the_others() -> None:
     async def good() -> None: ...
 

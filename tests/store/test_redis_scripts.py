@@ -11,6 +11,7 @@ FOLDER = files("asyncendpoints_core.store") / "lua"
 NAMES = sorted(
     entry.name.removesuffix(".lua") for entry in FOLDER.iterdir() if entry.name.endswith(".lua")
 )
+LIBRARIES = sorted(entry.name.removesuffix(".lua") for entry in (FOLDER / "lib").iterdir())
 # Commands whose second argument is no key.
 KEYLESS = {"TIME", "PUBLISH", "SPUBLISH"}
 
@@ -18,8 +19,7 @@ KEYLESS = {"TIME", "PUBLISH", "SPUBLISH"}
 def body(name: str) -> str:
     """Return a script with its parts of lua/lib and its constants, without comments."""
     text = scripts.read(name)
-    parts = [scripts.read(f"lib/{part}") for part in scripts.header(text).get("LIB", [])]
-    code = re.sub(r"--[^\n]*", "", "\n".join([*parts, text]))
+    code = re.sub(r"--[^\n]*", "", "\n".join([*scripts.libraries(text).values(), text]))
     return lua_layout.expand(code, lua_layout.LAYOUTS)
 
 
@@ -91,3 +91,16 @@ def test_numbers_become_text_whole() -> None:
 def test_a_name_that_would_break_the_hash_tag_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="not the name"):
         keys.prefix(name)
+
+
+@pytest.mark.parametrize("name", [*NAMES, *(f"lib/{library}" for library in LIBRARIES)])
+def test_the_libraries_declared_are_those_used(name: str) -> None:
+    code = re.sub(r"--[^\n]*", "", scripts.read(name))
+    used = {one for one in LIBRARIES if re.search(rf"(?<![\w.']){one}(?=[.(\[)])", code)}
+    declared = set(scripts.header(scripts.read(name)).get("LIB", []))
+    assert declared == used - {name.removeprefix("lib/")}
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_library_returns_what_has_its_name(name: str) -> None:
+    assert scripts.read(f"lib/{name}").endswith(f"\nreturn {name}\n")

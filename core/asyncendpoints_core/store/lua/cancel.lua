@@ -2,15 +2,14 @@
 -- KEYS: meta jobs runs ready:high ready:normal ready:low suspects delayed expiries finished:completed
 --   finished:failed finished:canceled cancels counts totals gone watch
 -- META: tick paused suspended ttl_ms completed_ms failed_ms
--- LIB: batch time optional record counts events finish save
+-- LIB: batch time ready record counters events finish save
 -- ARGV: 1 ids
 -- RETURNS: context; for each a letter (c canceled, r requested, f final, m missing, g gone,
 --   b cannot be read) followed by the job's state where there is one
-local READY = {[0] = ready_high, ready_normal, ready_low}
-local ids, out, known = record.split_ids(ARGV[1]), {context()}, {}
+local ids, out, known = record.split_ids(ARGV[1]), {time.context()}, {}
 local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
 local set_cancels = batch.new('HSET', cancels)
-local off_ready = {[0] = batch.new('ZREM', READY[0]), batch.new('ZREM', READY[1]), batch.new('ZREM', READY[2])}
+local off_ready = batch.each('ZREM', ready)
 local off_suspects, off_delayed = batch.new('ZREM', suspects), batch.new('ZREM', delayed)
 local off_expiries = batch.new('ZREM', expiries)
 
@@ -20,8 +19,8 @@ local function cancel(id, r)
     if r.cancel_requested_at == 0 then
       r.cancel_requested_at, r.updated_at, r.revision = now, now, r.revision + 1
       batch.add(set_cancels, id, r.worker)
-      note(id, r.revision)
-      save(id, r)
+      events.add(id, r.revision)
+      save.run(id, r)
     end
     return 'r'
   end
@@ -34,8 +33,8 @@ local function cancel(id, r)
   end
   if r.expires_at > 0 or r.claim > 0 then batch.add(off_expiries, id) end
   r.error = ''
-  finish(id, r, CANCELED)
-  save(id, r)
+  finish.job(id, r, CANCELED)
+  save.run(id, r)
   return 'c'
 end
 
@@ -51,13 +50,13 @@ for i, id in ipairs(ids) do
     out[i + 1] = call('ZSCORE', tombstones, id) and 'g' or 'm'
   end
 end
-batch.flush(set_runs)
+save.flush()
 batch.flush(set_cancels)
-for prio = 0, 2 do batch.flush(off_ready[prio]) end
+batch.flush_each(off_ready)
 batch.flush(off_suspects)
 batch.flush(off_delayed)
 batch.flush(off_expiries)
-flush_finished()
-flush_counts()
-publish()
+finish.flush()
+counters.flush()
+events.publish()
 return out

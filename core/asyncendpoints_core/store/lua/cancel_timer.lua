@@ -1,7 +1,7 @@
 -- cancel_timer: take an idle endpoint's keys off their timer, so that jobs can be accepted.
 -- KEYS: all
 -- META: tick safety purged
--- LIB: rest
+-- LIB: timer
 -- RETURNS: nothing
-if safety > 0 and purged == 0 then take_off() end
+if safety > 0 and purged == 0 then timer.cancel() end
 return 0

@@ -4,12 +4,13 @@
 --   totals idle bell watch
 -- META: tick safety seq fence cursor paused suspended closed solo_until ttl_ms execution_ms lease_ms
 --   completed_ms failed_ms deadline_floor
--- LIB: batch time optional record counts events wake_up finish save corrupt waiting guard
+-- LIB: batch time ready record counters events wake_up corrupt_records queue guard
+--   cordons held_count
 -- ARGV: 1 worker, 2 request number, 3 limit, 4 bytes of bodies at most, 5 '1' when it was woken
 -- RETURNS: context; a word: ok gone cordoned draining paused closed; flags more, drain, alone as
---   1 or 0; next due in ms or -1; ids; for each f (fresh: its run follows from the next two values) or r (its
---   run comes after it); the first claim number; the deadline of the fresh; then each job, its run
---   unless fresh, and its body if that is kept apart
+--   1 or 0; next due in ms or -1; ids; for each f (fresh: its run follows from the next two values)
+--   or r (its run comes after it); the first claim number; the deadline of the fresh; then each job,
+--   its run unless fresh, and its body if that is kept apart
 local worker, request = ARGV[1], tonumber(ARGV[2])
 local limit, max_bytes, woken = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
 local IDLE_MS = 2000
@@ -17,7 +18,7 @@ local IDLE_MS = 2000
 local SLOTS = {[0] = 0, 0, 1, 0, 0, 1, 0, 2, 0, 1}
 
 local lease = tonumber(call('ZSCORE', workers, worker) or 0)
-if lease <= now then return {context(), 'gone'} end
+if lease <= now then return {time.context(), 'gone'} end
 call('ZREM', idle, worker)
 
 local out, out_ids, kinds = {}, {}, {}
@@ -31,9 +32,9 @@ local function next_due()
   return due and math.max(0, due - now) or -1
 end
 local function reply(word, more, drain, alone)
-  return {context(), word, (more and '1' or '0') .. (drain and '1' or '0') .. (alone and '1' or '0'),
-    string.format('%.0f', next_due()), table.concat(out_ids), table.concat(kinds),
-    string.format('%.0f', first), string.format('%.0f', deadline), unpack(out)}
+  local flags = (more and '1' or '0') .. (drain and '1' or '0') .. (alone and '1' or '0')
+  return {time.context(), word, flags, string.format('%.0f', next_due()), table.concat(out_ids),
+    table.concat(kinds), string.format('%.0f', first), string.format('%.0f', deadline), unpack(out)}
 end
 local function hand_out_run(id, job, run, apart)
   out_ids[#out_ids + 1], kinds[#kinds + 1] = id, 'r'
@@ -67,21 +68,16 @@ end
 
 -- A refused claim forwards the wake-up that it cannot use.
 local function refuse(word)
-  if woken then wake(math.min(1, call('ZCARD', ready_high) + call('ZCARD', ready_normal)
-    + call('ZCARD', ready_low) + call('ZCOUNT', suspects, '-inf', now))) end
+  if woken then wake_up(math.min(1, ready.count() + call('ZCOUNT', suspects, '-inf', now))) end
   return reply(word)
 end
 if closed > 0 then return refuse('closed') end
 if paused > 0 then return refuse('paused') end
 local mark = call('HMGET', marks, 'd' .. worker, 'c' .. worker)
 if mark[1] then return refuse('draining') end
-if mark[2] then
-  for _, ends in pairs(cmsgpack.unpack(mark[2])) do
-    if ends > now then return refuse('cordoned') end
-  end
-end
+if cordons.last(mark[2]) > 0 then return refuse('cordoned') end
 
-promote()
+queue.promote()
 
 first = math.max(fence + 1, us)
 local number = first
@@ -90,6 +86,8 @@ local taken, total_bytes, waited = 0, 0, 0
 local stopped = false
 local claimed_names = {}
 local mine = worker .. '\0'
+-- The names that each fresh job needs, as locals.
+local active, watched, request_bytes = time.active, events.watched, record.request_bytes
 -- Of the first runs of jobs all but claim number, body size and name is the same in the whole batch.
 local function same_start()
   local expires_at, not_before, crashes, releases, cancel_requested_at = 0, 0, 0, 0, 0
@@ -132,21 +130,22 @@ end
 -- Any job but a fresh one. Returns whether it left its queue.
 local function take_slowly(id, job, run)
   if not job then
-    drop_missing(QUEUED)
-    if run then batch.add(off_runs, id) end
+    corrupt_records.drop_missing(QUEUED)
+    if run then batch.add(queue.off_runs, id) end
     return true
   end
   local r, why = record.decode(job, run)
   if r and run then why = select(2, record.decode_job(job)) end
   if why == 'newer' then return false end
-  if why then keep_corrupt(id, run and r == nil and run or job, QUEUED, job) return true end
-  if expired(r) then expire(id, r) return true end
+  if why then corrupt_records.keep(id, run and r == nil and run or job, QUEUED, job) return true end
+  if queue.expired(r) then queue.expire(id, r) return true end
   if not room_for(r.body_size) then return false end
-  if r.started_at == 0 and (r.expires_at > 0 or r.claim > 0) then batch.add(off_expiries, id) end
+  if r.started_at == 0 and (r.expires_at > 0 or r.claim > 0) then batch.add(queue.off_expiries, id) end
   waited = waited + now - r.updated_at
-  r.state, r.attempt, r.claim, r.worker, r.revision = IN_PROGRESS, r.attempt + 1, number, worker, r.revision + 1
+  r.state, r.claim, r.worker = IN_PROGRESS, number, worker
+  r.attempt, r.revision = r.attempt + 1, r.revision + 1
   r.updated_at, r.started_at, r.deadline, r.progress = now, now, deadline, ''
-  note(id, r.revision)
+  events.add(id, r.revision)
   run = record.encode_run(r)
   hand_out_run(id, job, run, r.body_apart)
   book(id, run, spack(layout.RUN.format.claim, number), r.name)
@@ -165,7 +164,7 @@ local function take(id, job, run)
     if not parts_at then return take_slowly(id, job, run) end
   end
   local request_at = parts_at + layout.JOB.parts_size
-  local size = apart or #job - request_at + 1 - record.request_bytes(job, request_at)
+  local size = apart or #job - request_at + 1 - request_bytes(job, request_at)
   if #job < request_at or size < 0 or active >= (ttl_from or created_at) + ttl_ms then
     return take_slowly(id, job, run)
   end
@@ -175,12 +174,13 @@ local function take(id, job, run)
     return false
   end
   waited = waited + now - created_at
-  if listening then note(id, 2) end
+  if watched then events.add(id, 2) end
   local name_at = parts_at + layout.JOB.before.name
   local name = ssub(job, name_at, name_at + name_size - 1)
   local made = ssub(job, layout.JOB.at.made, layout.JOB.last.made)
   ttl_from = ttl_from and spack(layout.RUN.format.ttl_from, ttl_from) or NO_TTL_FROM
-  local body_size, claim = spack(layout.RUN.format.body_size, size), spack(layout.RUN.format.claim, number)
+  local body_size = spack(layout.RUN.format.body_size, size)
+  local claim = spack(layout.RUN.format.claim, number)
   run = layout.RUN.join{
     head = prefix, made, ttl_from, start, body_size, claim, outcome, worker, name,
   }
@@ -197,16 +197,16 @@ end
 -- The first suspect that may run now; unreadable ones are removed.
 local drain, alone = false, false
 local off_suspects = batch.new('ZREM', suspects)
-local eligible = call('ZRANGEBYSCORE', suspects, '-inf', now, 'LIMIT', 0, LOOK_AHEAD)
+local eligible = call('ZRANGEBYSCORE', suspects, '-inf', now, 'LIMIT', 0, queue.LOOK_AHEAD)
 local suspect
 for _, id in ipairs(eligible) do
   local job, run = call('HGET', jobs, id), call('HGET', runs, id)
   local r, why = record.decode_run(run or '')
   if not job then
-    drop_missing(QUEUED)
+    corrupt_records.drop_missing(QUEUED)
     batch.add(off_suspects, id)
   elseif why == 'corrupt' then
-    keep_corrupt(id, run or job, QUEUED, job)
+    corrupt_records.keep(id, run or job, QUEUED, job)
     batch.add(off_suspects, id)
   elseif r then
     suspect = id
@@ -215,7 +215,7 @@ for _, id in ipairs(eligible) do
 end
 if suspect then
   local exclusive = call('HGET', meta, 'solo')
-  if call('ZLEXCOUNT', held, '[' .. worker .. '\0', '(' .. worker .. '\1') == 0 then
+  if held_count(worker) == 0 then
     alone = take(suspect, call('HGET', jobs, suspect), call('HGET', runs, suspect))
     if alone then batch.add(off_suspects, suspect) end
     if exclusive == worker then call('HDEL', meta, 'solo', 'solo_until') end
@@ -227,9 +227,7 @@ if suspect then
   end
 end
 
-local waiting = {
-  [0] = call('ZCARD', ready_high), call('ZCARD', ready_normal), call('ZCARD', ready_low),
-}
+local waiting = ready.sizes()
 local seen, gone = {[0] = 0, 0, 0}, {[0] = {}, {}, {}}
 local examined = 0
 local SHARE = {[0] = 6, 3, 1}
@@ -245,7 +243,7 @@ end
 -- Takes the next jobs of one line, which alone has any.
 local function take_line(line)
   local from = seen[line]
-  local ids = call('ZRANGE', READY[line], from, from + math.min(limit - taken, waiting[line]) - 1)
+  local ids = call('ZRANGE', ready[line], from, from + math.min(limit - taken, waiting[line]) - 1)
   local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
   local left, count = gone[line], 0
   for i = 1, #ids do
@@ -277,7 +275,7 @@ local function take_turns()
     start[line] = #ids
     if quota[line] > 0 then
       local from = seen[line]
-      for _, id in ipairs(call('ZRANGE', READY[line], from, from + quota[line] - 1)) do
+      for _, id in ipairs(call('ZRANGE', ready[line], from, from + quota[line] - 1)) do
         ids[#ids + 1] = id
       end
     end
@@ -296,7 +294,7 @@ local function take_turns()
   end
 end
 
-while not (alone or drain or stopped) and taken < limit and examined < limit + LOOK_AHEAD do
+while not (alone or drain or stopped) and taken < limit and examined < limit + queue.LOOK_AHEAD do
   local lines, only = 0, nil
   for line = 0, 2 do
     if waiting[line] > 0 then lines, only = lines + 1, line end
@@ -308,32 +306,32 @@ end
 for line = 0, 2 do
   if #gone[line] > 0 then
     if #gone[line] == seen[line] then
-      call('ZREMRANGEBYRANK', READY[line], 0, seen[line] - 1)
+      call('ZREMRANGEBYRANK', ready[line], 0, seen[line] - 1)
     else
-      call('ZREM', READY[line], unpack(gone[line]))
+      call('ZREM', ready[line], unpack(gone[line]))
     end
   end
 end
 batch.flush(off_suspects)
-flush_waiting()
+queue.flush()
 if taken > 0 then
   call(unpack(on_runs))
   call(unpack(on_held))
   for name, n in pairs(claimed_names) do
-    bump(QUEUED, name, -n)
-    bump(IN_PROGRESS, name, n)
+    counters.bump(QUEUED, name, -n)
+    counters.bump(IN_PROGRESS, name, n)
   end
-  tally('claimed', taken)
-  tally('wait_ms', waited)
+  counters.tally('claimed', taken)
+  counters.tally('wait_ms', waited)
   call('HSET', meta, 'fence', string.format('%.0f', number - 1), 'cursor', cursor)
   call('HSET', last_claims, worker,
     spack(layout.LAST_CLAIM.format, layout.LAST_CLAIM.fields) .. table.concat(out_ids))
 end
-flush_counts()
-publish()
+counters.flush()
+events.publish()
 local more = waiting[0] + waiting[1] + waiting[2] > 0
 if more or suspect and not alone then
-  wake(1)
+  wake_up(1)
 else
   call('DEL', doorbell) -- nothing is ready: pending wake-ups are void
   -- It may be woken from now on, though its wait begins a moment later.

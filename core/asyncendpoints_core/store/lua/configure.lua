@@ -1,7 +1,7 @@
 -- configure: write the policy and the owner of the keys.
 -- KEYS: all
 -- META: tick safety purged configured
--- LIB: rest
+-- LIB: timer
 -- ARGV: 1 '1' to overwrite, 2 installation and 3 uid (both '' when unknown),
 --   then field and value of the policy
 -- RETURNS: 'other', installation, uid when the keys have another owner; else 'ok' and the policy's
@@ -19,7 +19,7 @@ end
 if ARGV[1] == '1' or configured == 0 then
   call('HSET', meta, 'configured', 1, unpack(ARGV, 4))
 end
-rest()
+timer.update()
 local out = {'ok'}
 for i = 4, #ARGV, 2 do out[#out + 1] = call('HGET', meta, ARGV[i]) or ARGV[i + 1] end
 return out

@@ -1,7 +1,7 @@
 -- cordon: stop workers from claiming for a time; every requester has a cordon of its own.
 -- KEYS: meta workers winfo marks held idle bell ready:high ready:normal ready:low
 -- META: tick safety paused
--- LIB: wake_up guard worker_state
+-- LIB: ready wake_up guard worker_state cordons
 -- ARGV: 1 requester, 2 ms (30,000 at most), 3… the workers
 -- RETURNS: for each '' (unknown) or WORKER
 local out, woken = {}, 0
@@ -11,22 +11,19 @@ for i = 3, #ARGV do
   if not lease then
     out[i - 2] = ''
   else
-    local packed, kept, last = call('HGET', marks, 'c' .. worker), {}, now + tonumber(ARGV[2])
-    for who, ends in pairs(packed and cmsgpack.unpack(packed) or {}) do
-      if ends > now and who ~= ARGV[1] then
-        kept[who] = ends
-        last = math.max(last, ends)
-      end
+    local kept = {[ARGV[1]] = now + tonumber(ARGV[2])}
+    for who, ends in pairs(cordons.read(call('HGET', marks, 'c' .. worker))) do
+      if ends > now and who ~= ARGV[1] then kept[who] = ends end
     end
-    kept[ARGV[1]] = now + tonumber(ARGV[2])
-    call('HSET', marks, 'c' .. worker, cmsgpack.pack(kept))
+    local packed = cmsgpack.pack(kept)
+    call('HSET', marks, 'c' .. worker, packed)
     guard(marks)
     woken = woken + call('ZREM', idle, worker)
-    out[i - 2] = worker_state(worker, tonumber(lease), last)
+    out[i - 2] = worker_state(worker, tonumber(lease), cordons.last(packed))
   end
 end
-if woken > 0 and call('ZCARD', ready_high) + call('ZCARD', ready_normal) + call('ZCARD', ready_low) > 0
+if woken > 0 and ready.count() > 0
 then
-  wake(1) -- forward a wake-up that may have been meant for a cordoned worker
+  wake_up(1) -- forward a wake-up that may have been meant for a cordoned worker
 end
 return out

@@ -2,7 +2,7 @@
 -- KEYS: meta jobs runs blobs results finished:completed finished:failed finished:canceled corrupt counts
 --   totals gone watch
 -- META: tick safety
--- LIB: batch optional record counts events remove guard
+-- LIB: record counters events remove guard
 -- ARGV: 1 ids
 -- RETURNS: a letter for each: d deleted, n not final, m missing, g gone, b cannot be read
 local ids, out, removed = record.split_ids(ARGV[1]), {}, {}
@@ -19,12 +19,12 @@ for i, id in ipairs(ids) do
   elseif r.state < COMPLETED then
     out[i] = 'n'
   else
-    remove(id, r.state, r.name)
+    remove.job(id, r.state, r.name)
     removed[id], out[i] = true, 'd'
   end
 end
-flush_removed()
+remove.flush()
 guard(tombstones)
-flush_counts()
-publish()
+counters.flush()
+events.publish()
 return table.concat(out)

@@ -3,12 +3,12 @@
 --   counts totals idle bell watch
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms idempotency_ms
 --   completed_ms failed_ms
--- LIB: batch time optional record wake_up counts events
+-- LIB: optional batch time ready record counters events wake_up
 -- FLAGS: deny-oom
 -- ARGV: 1 NEW_JOB for each; 2 their parts one after the other
 -- RETURNS: context; a letter for each: c created, e exists, r replayed, R replayed but its job is
 --   gone, m mismatch, f full, x closed; AHEAD for each; then id and state of each e and r
-local ITEM = layout.NEW_JOB.size
+local ITEM, active = layout.NEW_JOB.size, time.active
 local items, payload = ARGV[1], ARGV[2]
 local n = #items / ITEM
 local ids = {}
@@ -18,17 +18,16 @@ for i = 1, n do
 end
 local stored = call('HMGET', jobs, unpack(ids))
 
-local READY = {[0] = ready_high, ready_normal, ready_low}
-local waiting = {[0] = call('ZCARD', ready_high), call('ZCARD', ready_normal),
-  call('ZCARD', ready_low)}
+local waiting = ready.sizes()
 local depth = waiting[0] + waiting[1] + waiting[2] + call('ZCARD', suspects)
   + call('ZCARD', delayed)
 
-local set_jobs, set_runs, set_blobs = batch.new('HSET', jobs), batch.new('HSET', runs), batch.new('HSET', blobs)
+local set_jobs, set_runs = batch.new('HSET', jobs), batch.new('HSET', runs)
+local set_blobs = batch.new('HSET', blobs)
 local set_delayed, set_expiries = batch.new('ZADD', delayed), batch.new('ZADD', expiries)
-local set_idempotency, set_idempotency_ends = batch.new('HSET', idempotency), batch.new('ZADD', idempotency_ends)
-local set_ready = {[0] = batch.new('ZADD', ready_high), batch.new('ZADD', ready_normal),
-  batch.new('ZADD', ready_low)}
+local set_idempotency = batch.new('HSET', idempotency)
+local set_idempotency_ends = batch.new('ZADD', idempotency_ends)
+local set_ready = batch.each('ZADD', ready)
 local fresh, fresh_runs, bound, places = {}, {}, {}, {}
 local statuses, aheads, heads = {}, {}, {}
 local created, queued, added, next_seq = 0, 0, 0, seq
@@ -36,7 +35,7 @@ local created, queued, added, next_seq = 0, 0, 0, seq
 local function ahead_of(id, job, run)
   local r = record.decode(job, run)
   if not r or r.state ~= QUEUED or r.suspect then return 0 end
-  return places[id] or call('ZRANK', READY[r.priority], id) or 0
+  return places[id] or call('ZRANK', ready[r.priority], id) or 0
 end
 
 local function answer(i, status, id, job)
@@ -87,17 +86,17 @@ local function create(i, id, job, name, priority, delay, ttl, size, blob)
   local ahead = 0
   if delay > 0 then
     batch.add(set_delayed, now + delay, id)
-    bump(SCHEDULED, name, 1)
+    counters.bump(SCHEDULED, name, 1)
   else
     batch.add(set_ready[priority], next_seq, id)
     ahead = waiting[priority]
     places[id], waiting[priority] = ahead, ahead + 1
     queued = queued + 1
-    bump(QUEUED, name, 1)
+    counters.bump(QUEUED, name, 1)
   end
   statuses[i], aheads[i] = 'c', spack(layout.AHEAD.format, layout.AHEAD.fields)
   depth, added, created = depth + 1, added + size, created + 1
-  note(id, 1)
+  events.add(id, 1)
 end
 
 local parts_at = 1
@@ -157,16 +156,16 @@ if created > 0 then
   batch.flush(set_jobs)
   batch.flush(set_runs)
   batch.flush(set_blobs)
-  for prio = 0, 2 do batch.flush(set_ready[prio]) end
+  batch.flush_each(set_ready)
   batch.flush(set_delayed)
   batch.flush(set_expiries)
   batch.flush(set_idempotency)
   batch.flush(set_idempotency_ends)
   call('HSET', meta, 'seq', string.format('%.0f', next_seq), 'bytes',
     string.format('%.0f', bytes + added))
-  tally('created', created)
-  flush_counts()
-  wake(queued)
-  publish()
+  counters.tally('created', created)
+  counters.flush()
+  wake_up(queued)
+  events.publish()
 end
-return {context(), table.concat(statuses), table.concat(aheads), unpack(heads)}
+return {time.context(), table.concat(statuses), table.concat(aheads), unpack(heads)}

@@ -1,22 +1,21 @@
 -- get: look jobs up; their state without request and result.
 -- KEYS: meta jobs runs gone ready:high ready:normal ready:low
 -- META: tick paused suspended ttl_ms completed_ms failed_ms
--- LIB: time optional record
+-- LIB: time ready record
 -- FLAGS: read
 -- ARGV: 1 ids
 -- RETURNS: context; 4 bytes for each: jobs ahead; for each its state, '' missing, 'g' gone
 local ids, aheads, out = record.split_ids(ARGV[1]), {}, {}
-local READY = {[0] = ready_high, ready_normal, ready_low}
 local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
 for i, id in ipairs(ids) do
   local ahead = 0
   if stored[i] then
     local line = record.waiting_line(stored[i], ran[i])
-    ahead = line and call('ZRANK', READY[line], id) or 0
+    ahead = line and call('ZRANK', ready[line], id) or 0
     out[i] = record.head(stored[i], ran[i])
   else
     out[i] = call('ZSCORE', tombstones, id) and 'g' or ''
   end
   aheads[i] = spack(layout.AHEAD.format, layout.AHEAD.fields)
 end
-return {context(), table.concat(aheads), unpack(out)}
+return {time.context(), table.concat(aheads), unpack(out)}

@@ -2,7 +2,7 @@
 --   deregistered.
 -- KEYS: meta runs workers marks held cancels
 -- META: tick safety lease_ms
--- LIB: batch optional record guard
+-- LIB: record guard cordons held_count
 -- ARGV: 1 a digit for each worker: 1 draining; 2… the workers
 -- RETURNS: for each: LEASE, then CLAIM for each job whose cancel was requested
 local requested = {}
@@ -17,14 +17,6 @@ if call('HLEN', cancels) > 0 then
       table.insert(requested[r.worker], r)
     end
   end
-end
-
-local function cordoned(worker)
-  local packed = call('HGET', marks, 'c' .. worker)
-  for _, ends in pairs(packed and cmsgpack.unpack(packed) or {}) do
-    if ends > now then return true end
-  end
-  return false
 end
 
 local function lease(gone, cordoned, held)
@@ -44,8 +36,8 @@ for i = 2, #ARGV do
     else
       call('HDEL', marks, 'd' .. worker)
     end
-    local parts = {lease(0, cordoned(worker) and 1 or 0,
-      call('ZLEXCOUNT', held, '[' .. worker .. '\0', '(' .. worker .. '\1'))}
+    local cordoned = cordons.last(call('HGET', marks, 'c' .. worker)) > 0
+    local parts = {lease(0, cordoned and 1 or 0, held_count(worker))}
     local list = requested[worker] or {}
     table.sort(list, function(a, b) return a.claim < b.claim end)
     for _, r in ipairs(list) do

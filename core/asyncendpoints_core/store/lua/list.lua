@@ -2,7 +2,7 @@
 -- KEYS: meta jobs runs ready:high ready:normal ready:low suspects delayed held finished:completed
 --   finished:failed finished:canceled
 -- META: tick paused suspended ttl_ms completed_ms failed_ms
--- LIB: time optional record
+-- LIB: time record
 -- FLAGS: read
 -- ARGV: 1 section (running queued scheduled final completed failed canceled), 2 how many, 3 when the
 --   listing began or '', 4 number and 5 id to go on below, both '' at the start
@@ -117,5 +117,5 @@ for _ = 1, LOOK do
     out[#out + 1] = string.format('%.0f', best[1]) .. ' ' .. best[2] .. record.head(job, run)
   end
 end
-return {context(), last and string.format('%.0f', last[1]) or '', last and last[2] or '',
+return {time.context(), last and string.format('%.0f', last[1]) or '', last and last[2] or '',
   unpack(out)}

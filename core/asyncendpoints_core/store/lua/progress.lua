@@ -1,7 +1,7 @@
 -- progress: show how far running jobs are, fenced like a settlement.
 -- KEYS: meta jobs runs totals counts watch
 -- META: tick
--- LIB: batch optional record counts events save
+-- LIB: record counters events save
 -- ARGV: 1 UPDATE for each; 2 their parts one after the other; 3… the workers
 -- RETURNS: a letter for each: a applied, d already, s stale, g gone, c cannot be read
 local items, payload, ITEM = ARGV[1], ARGV[2], layout.UPDATE.size
@@ -20,7 +20,7 @@ for i = 1, #ids do
   elseif not r and call('HEXISTS', jobs, id) == 0 then
     out[i] = 'g'
   elseif not r or r.claim ~= claim or r.worker ~= ARGV[3 + worker_index] then -- nil: never claimed
-    tally('stale', 1)
+    counters.tally('stale', 1)
     out[i] = 's'
   elseif r.state ~= IN_PROGRESS then
     out[i] = 'd'
@@ -28,13 +28,13 @@ for i = 1, #ids do
     known[id] = r
     r.progress = ssub(payload, progress_at, progress_at + progress_size - 1)
     r.updated_at, r.revision = now, r.revision + 1
-    note(id, r.revision)
+    events.add(id, r.revision)
     out[i] = 'a'
   end
   progress_at = progress_at + progress_size
 end
-for id, r in pairs(known) do save(id, r) end
-batch.flush(set_runs)
-flush_counts()
-publish()
+for id, r in pairs(known) do save.run(id, r) end
+save.flush()
+counters.flush()
+events.publish()
 return table.concat(out)

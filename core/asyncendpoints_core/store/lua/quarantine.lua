@@ -3,7 +3,7 @@
 -- KEYS: meta jobs runs blobs ready:high ready:normal ready:low suspects delayed held expiries
 --   finished:completed finished:failed finished:canceled corrupt cancels counts totals watch
 -- META: tick safety
--- LIB: batch optional record counts events finish save corrupt guard
+-- LIB: record counters events finish save corrupt_records guard
 -- ARGV: 1 ids, 2 '1' when the client cannot read the request though the state is sound
 -- RETURNS: how many
 local INDEXES = {
@@ -50,20 +50,20 @@ for _, id in ipairs(record.split_ids(ARGV[1])) do
     call('ZREM', expiries, id)
     call('HDEL', cancels, id)
     if not job then
-      drop_missing(state)
+      corrupt_records.drop_missing(state)
       call('HDEL', runs, id)
     else
-      if r and state and state < COMPLETED then freed = freed + r.body_size end
-      keep_corrupt(id, bad, state or FAILED, ARGV[2] ~= '1' and job or nil)
+      if r and state and state < COMPLETED then finish.free(r.body_size) end
+      corrupt_records.keep(id, bad, state or FAILED, ARGV[2] ~= '1' and job or nil)
       done = done + 1
     end
     call('HDEL', blobs, id)
   end
 end
-batch.flush(set_runs)
-flush_corrupt()
-flush_finished()
-flush_counts()
-publish()
+save.flush()
+corrupt_records.flush()
+finish.flush()
+counters.flush()
+events.publish()
 for _, key in ipairs({jobs, runs, finished_failed, corrupt, counts, totals}) do guard(key) end
 return done

@@ -3,7 +3,7 @@
 --   finished:completed finished:failed finished:canceled cancels counts totals idle bell
 --   watch
 -- META: tick paused ttl_ms
--- LIB: batch optional record counts events wake_up finish save returns held
+-- LIB: counters returns held_jobs
 -- ARGV: 1 worker, 2 CLAIM for each job that it holds
 -- RETURNS: how many; ids of records that cannot be read
 local worker, known = ARGV[1], {}
@@ -11,15 +11,15 @@ for at = 1, #ARGV[2], layout.CLAIM.size do
   local layout.CLAIM.fields = sunpack(layout.CLAIM.format, ARGV[2], at)
   known[id] = claim
 end
-local mine, unreadable = read_held(worker)
+local mine, unreadable = held_jobs.read(worker)
 local released = 0
 for _, pair in ipairs(mine) do
   local id, r = pair[1], pair[2]
   if known[id] ~= r.claim then
-    tally('released', 1)
+    counters.tally('released', 1)
     released = released + 1
-    give_back(id, r, false, false, 4)
+    held_jobs.give_back(id, r, false, false, 4)
   end
 end
-flush_returns()
+returns.flush()
 return {released, unreadable}

@@ -1,7 +1,7 @@
 -- recover: write the tick and find what needs recovery, a bounded number.
 -- KEYS: meta runs workers held
 -- META: tick safety ticked lease_ms execution_ms grace_ms deadline_floor
--- LIB: optional record keep guard
+-- LIB: record guard keep_skip_list
 -- RETURNS: 1 after an outage; workers with an expired lease; overdue and orphaned claims, each
 --   FOUND; ids of records that cannot be read
 local OUTAGE_MS, BOUND = 5000, 500

@@ -2,19 +2,18 @@
 -- KEYS: meta jobs runs results ready:high ready:normal ready:low suspects delayed finished:failed
 --   finished:canceled counts totals gone idle bell watch
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms completed_ms failed_ms
--- LIB: batch time optional record counts events wake_up save
+-- LIB: batch time ready record counters events wake_up save
 -- FLAGS: deny-oom
 -- ARGV: 1 ids
 -- RETURNS: context; 4 bytes for each: jobs ahead; for each a letter (q requeued, n not retryable,
 --   f full, x closed, m missing, g gone, b cannot be read) and the job's state where there is one
-local READY = {[0] = ready_high, ready_normal, ready_low}
 local ids, out, aheads, known = record.split_ids(ARGV[1]), {}, {}, {}
 local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
-local waiting = {[0] = call('ZCARD', READY[0]), call('ZCARD', READY[1]), call('ZCARD', READY[2])}
+local waiting = ready.sizes()
 local depth = waiting[0] + waiting[1] + waiting[2] + call('ZCARD', suspects)
   + call('ZCARD', delayed)
 local off_results = batch.new('HDEL', results)
-local on_ready = {[0] = batch.new('ZADD', READY[0]), batch.new('ZADD', READY[1]), batch.new('ZADD', READY[2])}
+local on_ready = batch.each('ZADD', ready)
 local off_finished = {
   [FAILED] = batch.new('ZREM', finished_failed), [CANCELED] = batch.new('ZREM', finished_canceled),
 }
@@ -28,17 +27,17 @@ local function redrive(id, r)
   local size = r.body_size
   if depth >= max_depth or bytes + added + size > max_bytes then return 'f' end
   batch.add(off_finished[r.state], id)
-  bump(r.state, r.name, -1)
-  bump(QUEUED, r.name, 1)
+  counters.bump(r.state, r.name, -1)
+  counters.bump(QUEUED, r.name, 1)
   seq = seq + 1
   r.state, r.seq, r.updated_at, r.revision = QUEUED, seq, now, r.revision + 1
   r.attempt, r.crashes, r.releases = 0, 0, 0
   r.started_at, r.completed_at, r.not_before, r.cancel_requested_at = 0, 0, 0, 0
-  r.ttl_from, r.expires_at, r.progress, r.error, r.result = active, 0, '', '', ''
+  r.ttl_from, r.expires_at, r.progress, r.error, r.result = time.active, 0, '', '', ''
   batch.add(on_ready[r.priority], seq, id)
   batch.add(off_results, id)
-  save(id, r)
-  note(id, r.revision)
+  save.run(id, r)
+  events.add(id, r.revision)
   r.ahead = waiting[r.priority]
   waiting[r.priority] = r.ahead + 1
   depth, added, requeued = depth + 1, added + size, requeued + 1
@@ -53,7 +52,7 @@ for i, id in ipairs(ids) do
     known[id] = r
     out[i] = redrive(id, r) .. record.head(stored[i], record.encode_run(r))
     ahead = r.ahead or r.state == QUEUED
-      and call('ZRANK', READY[r.priority], id) or 0
+      and call('ZRANK', ready[r.priority], id) or 0
   elseif why then
     out[i] = why == 'newer' and 'n' or 'b'
   else
@@ -63,16 +62,16 @@ for i, id in ipairs(ids) do
 end
 if requeued > 0 then
   if safety > 0 then return redis.error_reply('AEPTIMER at rest') end
-  batch.flush(set_runs)
+  save.flush()
   batch.flush(off_results)
-  for prio = 0, 2 do batch.flush(on_ready[prio]) end
+  batch.flush_each(on_ready)
   batch.flush(off_finished[FAILED])
   batch.flush(off_finished[CANCELED])
   call('HSET', meta, 'seq', string.format('%.0f', seq), 'bytes',
     string.format('%.0f', bytes + added))
-  tally('redriven', requeued)
-  flush_counts()
-  wake(requeued)
-  publish()
+  counters.tally('redriven', requeued)
+  counters.flush()
+  wake_up(requeued)
+  events.publish()
 end
-return {context(), table.concat(aheads), unpack(out)}
+return {time.context(), table.concat(aheads), unpack(out)}

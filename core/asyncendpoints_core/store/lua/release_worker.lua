@@ -1,7 +1,7 @@
 -- release_worker: end a worker's registration and take back what it holds, at the old places.
 -- KEYS: all
 -- META: tick safety paused ttl_ms max_crashes initial_ms multiplier max_ms
--- LIB: batch optional record counts events wake_up finish save returns held rest guard
+-- LIB: ready record counters finish save returns held_jobs timer guard
 -- ARGV: 1 worker, 2 cause: crash killed lost drained, 3 '1' when 4 lists the jobs that had started,
 --   4 their ids, 5 how its process ended, empty if unknown
 -- RETURNS: requeued, charged, suspected, failed, canceled, 1 when there are more; ids of those that
@@ -19,7 +19,7 @@ call('HDEL', last_claims, worker)
 call('ZREM', idle, worker)
 if call('HGET', meta, 'solo') == worker then call('HDEL', meta, 'solo', 'solo_until') end
 
-local mine, unreadable, more = read_held(worker)
+local mine, unreadable, more = held_jobs.read(worker)
 local started = 0
 for _, pair in ipairs(mine) do
   if not started_known or begun[pair[1]] then started = started + 1 end
@@ -31,57 +31,56 @@ local function backoff(retry)
   return floor(math.min(max_ms, delay))
 end
 
-local crash_error = how ~= '' and error_text('worker-crashed', "its worker's process died" .. how, true)
-  or ''
+local crash_error = how ~= ''
+  and finish.error_text('worker-crashed', "its worker's process died" .. how, true) or ''
 
 local function crash_alone(id, r)
   r.crashes = r.crashes + 1
-  tally('crashed', 1)
+  counters.tally('crashed', 1)
   charged = charged + 1
   local spent = r.crashes > max_crashes
-  local err = spent and error_text('worker-crashed', string.format(
+  local err = spent and finish.error_text('worker-crashed', string.format(
     "its worker's process died %s while running it%s",
     r.crashes == 1 and 'once' or r.crashes .. ' times', how)) or ''
-  end_run(r, spent and 3 or 5, spent and err or crash_error)
+  finish.run(r, spent and 3 or 5, spent and err or crash_error)
   r.attempt = math.max(0, r.attempt - 1)
   if spent then
     r.error = err
-    finish(id, r, FAILED)
+    finish.job(id, r, FAILED)
   else
     r.suspect = true
-    requeue(id, r, now + (r.crashes > 1 and backoff(r.crashes - 1) or 0))
+    returns.requeue(id, r, now + (r.crashes > 1 and backoff(r.crashes - 1) or 0))
   end
 end
 
 for _, pair in ipairs(mine) do
   local id, r = pair[1], pair[2]
   local ran = not started_known or begun[id] or false
-  tally('recovered', 1)
+  counters.tally('recovered', 1)
   if cause ~= 'crash' or not ran or r.cancel_requested_at > 0 then
-    give_back(id, r, ran, cause == 'lost' or cause == 'killed', 5)
+    held_jobs.give_back(id, r, ran, cause == 'lost' or cause == 'killed', 5)
   else
-    drop_held(id, r)
+    returns.drop_held(id, r)
     -- Alone only if nothing ran beside it, also not among what an earlier call took back.
     if started == 1 and not more and here == 1 then
       crash_alone(id, r)
     else
-      end_run(r, 5, crash_error)
+      finish.run(r, 5, crash_error)
       r.attempt = math.max(0, r.attempt - 1)
       r.suspect = true
       suspected = suspected + 1
-      requeue(id, r)
+      returns.requeue(id, r)
     end
-    save(id, r)
+    save.run(id, r)
   end
   states[r.state] = states[r.state] + 1
 end
-if returned == 0 and was_idle and call('ZCARD', ready_high) + call('ZCARD', ready_normal)
-  + call('ZCARD', ready_low) > 0 then
-  returned = 1 -- forward a wake-up that may have been meant for this worker
+if returns.queued == 0 and was_idle and ready.count() > 0 then
+  returns.queued = 1 -- forward a wake-up that may have been meant for this worker
 end
-flush_returns()
+returns.flush()
 -- Without workers, nothing else may put the keys on their timer later.
-if call('ZCARD', workers) == 0 then rest(true) end
+if call('ZCARD', workers) == 0 then timer.update(true) end
 guard(deregistered)
 return {states[QUEUED], charged, suspected, states[FAILED], states[CANCELED], more and 1 or 0,
   unreadable}

@@ -1,9 +1,9 @@
 -- reopen_queue: accept jobs again; a purged queue starts empty.
 -- KEYS: all
 -- META: tick safety paused
--- LIB: wake_up rest
+-- LIB: ready wake_up timer
 -- RETURNS: nothing
 call('HDEL', meta, 'closed', 'purged')
-rest()
-wake(call('ZCARD', ready_high) + call('ZCARD', ready_normal) + call('ZCARD', ready_low))
+timer.update()
+wake_up(ready.count())
 return 0

@@ -1,21 +1,20 @@
 -- result: look one job up with its result.
 -- KEYS: meta jobs runs results gone ready:high ready:normal ready:low
 -- META: tick paused suspended ttl_ms completed_ms failed_ms
--- LIB: time optional record
+-- LIB: time ready record
 -- FLAGS: read
 -- ARGV: 1 id
 -- RETURNS: context; 4 bytes: jobs ahead; its state, '' missing, 'g' gone; its result or ''
 local id = ARGV[1]
 local job, run = call('HGET', jobs, id), call('HGET', runs, id)
 if not job then
-  return {context(), spack(layout.AHEAD.format, 0), call('ZSCORE', tombstones, id) and 'g' or '', ''}
+  return {time.context(), spack(layout.AHEAD.format, 0), call('ZSCORE', tombstones, id) and 'g' or '', ''}
 end
 local r = record.decode(job, run)
 local ahead, result = 0, ''
 if r and r.state == QUEUED then
-  local lines = {[0] = ready_high, ready_normal, ready_low}
-  ahead = call('ZRANK', lines[r.priority], id) or 0
+  ahead = call('ZRANK', ready[r.priority], id) or 0
 elseif r and r.state == COMPLETED then
   result = r.result ~= '' and r.result or call('HGET', results, id) or ''
 end
-return {context(), spack(layout.AHEAD.format, layout.AHEAD.fields), record.head(job, run), result}
+return {time.context(), spack(layout.AHEAD.format, layout.AHEAD.fields), record.head(job, run), result}

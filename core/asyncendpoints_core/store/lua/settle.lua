@@ -2,7 +2,7 @@
 -- KEYS: meta jobs runs results ready:high ready:normal ready:low suspects delayed held expiries
 --   finished:completed finished:failed finished:canceled cancels counts totals idle bell watch
 -- META: tick paused ttl_ms
--- LIB: batch optional record counts events wake_up finish save returns
+-- LIB: batch record counters events finish save returns
 -- ARGV: 1 OUTCOME for each; 2 their parts one after the other; 3… the workers
 -- RETURNS: two bytes for each: a applied, d already, s stale, g gone, c corrupt; state digit or '-'
 local ITEM = layout.OUTCOME.size
@@ -43,52 +43,53 @@ local function started(flags)
 end
 
 local function cancel(id, r, flags)
-  if started(flags) then end_run(r, 7) end
+  if started(flags) then finish.run(r, 7) end
   r.error = ''
-  finish(id, r, CANCELED)
+  finish.job(id, r, CANCELED)
 end
 
 local apply = {
   [COMPLETE] = function(id, r, _, _, _, result)
-    end_run(r, 1)
+    finish.run(r, 1)
     r.error = ''
     if #result > INLINE_RESULT then batch.add(set_results, id, result) else r.result = result end
-    finish(id, r, COMPLETED)
+    finish.job(id, r, COMPLETED)
   end,
   [RETRY] = function(id, r, delay, err, flags)
     if r.cancel_requested_at > 0 then return cancel(id, r, flags) end
-    end_run(r, 2, err)
+    finish.run(r, 2, err)
     r.error, r.suspect = err, false
-    tally('retried', 1)
-    postpone(id, r, delay)
+    counters.tally('retried', 1)
+    returns.postpone(id, r, delay)
   end,
   [FAIL] = function(id, r, _, err)
-    end_run(r, 3, err)
+    finish.run(r, 3, err)
     if err ~= '' then r.error = err end
-    finish(id, r, FAILED)
+    finish.job(id, r, FAILED)
   end,
   [RELEASE] = function(id, r, delay, err, flags)
     if r.cancel_requested_at > 0 then return cancel(id, r, flags) end
-    tally('released', 1)
+    counters.tally('released', 1)
     if err ~= '' then r.error = err end
-    if take_back(id, r, started(flags), true, 4) then return end
-    if delay > 0 then postpone(id, r, delay) else requeue(id, r) end
+    if returns.take_back(id, r, started(flags), true, 4) then return end
+    if delay > 0 then returns.postpone(id, r, delay) else returns.requeue(id, r) end
   end,
   [CANCEL] = function(id, r, _, _, flags) cancel(id, r, flags) end,
   [TIME_OUT] = function(id, r, delay, err, flags)
     if r.cancel_requested_at > 0 then return cancel(id, r, flags) end
-    end_run(r, 6, err)
+    finish.run(r, 6, err)
     if err ~= '' then r.error = err end
     r.suspect = false
-    tally('timed_out', 1)
-    if band(flags, layout.OUTCOME.mask.final) > 0 then return finish(id, r, FAILED) end
-    postpone(id, r, delay)
+    counters.tally('timed_out', 1)
+    if band(flags, layout.OUTCOME.mask.final) > 0 then return finish.job(id, r, FAILED) end
+    returns.postpone(id, r, delay)
   end,
 }
 
 -- The common case: completed in one of its first runs, without a requested cancel.
 -- Only the end of the fixed part and the history change. Returns nothing for any other.
-local finished, busy, names = 0, 0, {}
+local completed, busy, freed, names = 0, 0, 0, {}
+local off_held, watched, now_text = returns.off_held, events.watched, finish.now
 local on_runs, on_finished = {'HSET', runs}, {'ZADD', finished_completed}
 local entry, entry_attempt, entry_started = '', -1, -1
 
@@ -137,14 +138,14 @@ local function complete(id, run, claimed, holder, result)
   end
   if attempt ~= entry_attempt or started_at ~= entry_started then
     entry_attempt, entry_started = attempt, started_at
-    entry = pack_attempt(attempt, started_at, 1, '')
+    entry = finish.attempt(attempt, started_at, 1, '')
   end
   freed = freed + body_size
   if now > started_at then busy = busy + now - started_at end
   local name_at = layout.RUN.size + 1 + layout.RUN.before.name
   local name = ssub(run, name_at, name_at + name_size - 1)
   names[name] = (names[name] or 0) + 1
-  if listening then note(id, revision + 1) end
+  if watched then events.add(id, revision + 1) end
   off_held.n = off_held.n + 1
   off_held[off_held.n] = holder .. '\0' .. ssub(run, layout.RUN.at.claim, layout.RUN.last.claim) .. id
   local outcome = outcome_of(revision, history_count, history_size, worker_size)
@@ -154,8 +155,8 @@ local function complete(id, run, claimed, holder, result)
     history = ssub(run, history_at, history_at + history_size - 1) .. entry
   end
   run = layout.RUN.join{head = prefix, kept, outcome, worker = holder, history, name} .. result
-  finished = finished + 1
-  local at = finished * 2 + 2
+  completed = completed + 1
+  local at = completed * 2 + 2
   on_runs[at - 1], on_runs[at] = id, run
   on_finished[at - 1], on_finished[at] = now_text, id
   completed_now[id] = run
@@ -179,7 +180,7 @@ for i = 1, n do
     elseif r.why == 'corrupt' then
       answers[i] = 'c4'
     elseif r.claim ~= claim or r.worker ~= worker then
-      tally('stale', 1)
+      counters.tally('stale', 1)
       answers[i] = 's' .. r.state
     elseif r.state ~= IN_PROGRESS then
       answers[i] = 'd' .. r.state
@@ -188,28 +189,29 @@ for i = 1, n do
       if band(flags, layout.OUTCOME.mask.has_error) > 0 then
         local code_at = parts_at + layout.OUTCOME.before.code
         local message_at = parts_at + layout.OUTCOME.before.message
-        err = error_text(ssub(payload, code_at, code_at + code_size - 1),
+        err = finish.error_text(ssub(payload, code_at, code_at + code_size - 1),
           ssub(payload, message_at, message_at + message_size - 1),
           band(flags, layout.OUTCOME.mask.retryable) > 0)
       end
-      drop_held(id, r)
+      returns.drop_held(id, r)
       apply[kind](id, r, delay_ms, err, flags, result)
-      save(id, r)
+      save.run(id, r)
       answers[i] = 'a' .. r.state
     end
   end
   parts_at = parts_at + layout.OUTCOME.parts_size
 end
-if finished > 0 then
+if completed > 0 then
   for name, count in pairs(names) do
-    bump(IN_PROGRESS, name, -count)
-    bump(COMPLETED, name, count)
+    counters.bump(IN_PROGRESS, name, -count)
+    counters.bump(COMPLETED, name, count)
   end
-  tally('completed', finished)
-  tally('busy_ms', busy)
+  counters.tally('completed', completed)
+  counters.tally('busy_ms', busy)
+  finish.free(freed)
   call(unpack(on_finished))
   call(unpack(on_runs))
 end
 batch.flush(set_results)
-flush_returns()
+returns.flush()
 return table.concat(answers)

@@ -2,7 +2,7 @@
 -- KEYS: meta jobs runs ready:high ready:normal ready:low suspects delayed held
 --   finished:completed finished:failed finished:canceled workers marks counts totals
 -- META: tick bytes paused closed
--- LIB: optional record
+-- LIB: ready record cordons held_count
 -- FLAGS: read
 -- RETURNS: numbers: now, Queued, Scheduled, InProgress, Completed, Failed, Canceled, suspects, oldest,
 --   bytes, held by workers that take more, workers, paused, closed; counts; totals; due times
@@ -19,19 +19,12 @@ local by_name, under_way = call('HGETALL', counts), 0
 for i = 1, #by_name, 2 do
   if string.byte(by_name[i]) == 48 + IN_PROGRESS then under_way = under_way + by_name[i + 1] end
 end
-local active = under_way
-local away = {}
-local marked = call('HGETALL', marks)
+local active, away, marked = under_way, {}, call('HGETALL', marks)
 for i = 1, #marked, 2 do
-  local worker, stays_away = ssub(marked[i], 2), ssub(marked[i], 1, 1) == 'd'
-  if not stays_away then
-    for _, ends in pairs(cmsgpack.unpack(marked[i + 1])) do
-      if ends > now then stays_away = true end
-    end
-  end
-  if stays_away and not away[worker] then
+  local worker, draining = ssub(marked[i], 2), ssub(marked[i], 1, 1) == 'd'
+  if not away[worker] and (draining or cordons.last(marked[i + 1]) > 0) then
     away[worker] = true
-    active = active - call('ZLEXCOUNT', held, '[' .. worker .. '\0', '(' .. worker .. '\1')
+    active = active - held_count(worker)
   end
 end
 local due = call('ZRANGE', delayed, 0, 99, 'WITHSCORES')
@@ -40,8 +33,7 @@ for i = 2, #due, 2 do times[#times + 1] = tonumber(due[i]) end
 local waiting_alone = call('ZCARD', suspects)
 return {
   {
-    now, call('ZCARD', ready_high) + call('ZCARD', ready_normal) + call('ZCARD', ready_low)
-      + waiting_alone,
+    now, ready.count() + waiting_alone,
     call('ZCARD', delayed), under_way, call('ZCARD', finished_completed),
     call('ZCARD', finished_failed), call('ZCARD', finished_canceled), waiting_alone, oldest, bytes,
     active, call('ZCARD', workers), paused > 0 and 1 or 0, closed > 0 and 1 or 0,

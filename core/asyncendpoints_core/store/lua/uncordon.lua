@@ -1,14 +1,13 @@
 -- uncordon: remove a requester's own cordon of workers.
 -- KEYS: meta marks idle bell ready:high ready:normal ready:low
 -- META: tick paused
--- LIB: wake_up
+-- LIB: ready wake_up cordons
 -- ARGV: 1 requester, 2… the workers
 -- RETURNS: nothing
 for i = 2, #ARGV do
   local field = 'c' .. ARGV[i]
-  local packed = call('HGET', marks, field)
   local kept, any = {}, false
-  for who, ends in pairs(packed and cmsgpack.unpack(packed) or {}) do
+  for who, ends in pairs(cordons.read(call('HGET', marks, field))) do
     if who ~= ARGV[1] then kept[who], any = ends, true end
   end
   if any then
@@ -17,5 +16,5 @@ for i = 2, #ARGV do
     call('HDEL', marks, field)
   end
 end
-wake(call('ZCARD', ready_high) + call('ZCARD', ready_normal) + call('ZCARD', ready_low))
+wake_up(ready.count())
 return 0

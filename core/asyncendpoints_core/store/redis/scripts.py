@@ -2,9 +2,10 @@
 
 A header is the comment lines at the top. `KEYS:` are the keys the script may touch, by their names
 in keys.py (`all`: every one), and `META:` the fields of the hash `meta` it reads: both become Lua
-locals (`:` turns to `_`). `LIB:` names the parts of lua/lib it uses. `FLAGS:` is `read` (writes
-nothing), `deny-oom` (refused while memory is full), `bare` (runs without a store) or absent. Names
-in capitals in a header are layouts of store/record_layout.py.
+locals (`:` turns to `_`). `LIB:` names the parts of lua/lib it uses; each returns a table of
+functions, or one function, and becomes the local of its name. `FLAGS:` is `read` (writes nothing),
+`deny-oom` (refused while memory is full), `bare` (runs without a store) or absent. Names in
+capitals in a header are layouts of store/record_layout.py; lua_layout.py lists what `layout.…` is.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from asyncendpoints_core.jobs.records import MAX_RELEASES
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.redis import lua_layout
 from asyncendpoints_core.store.redis.error_replies import EMPTY, VERSION
@@ -43,6 +45,7 @@ LOCALS = f"""local call, floor = redis.call, math.floor
 local spack, sunpack, ssub, sbyte = struct.pack, struct.unpack, string.sub, string.byte
 local band = bit.band
 local {", ".join(State.__members__)} = {", ".join(map(str, range(len(State))))}
+local MAX_RELEASES = {MAX_RELEASES}
 """
 # The harmless first write: a script that has written may go on writing when memory is full.
 _ALLOW_OOM = "call('HDEL', meta, '')\n"
@@ -95,12 +98,14 @@ def local_name(key: str) -> str:
     return _LOCAL_NAMES.get(key, key.replace(":", "_"))
 
 
-def _library(name: str) -> str:
-    """Return a part of lua/lib: the table that it returns, or its locals where it returns none."""
-    text = read(f"lib/{name}")
-    if text.endswith(f"\nreturn {name}\n"):
-        return f"local {name} = (function()\n{text}end)()\n"
-    return text
+def libraries(text: str) -> dict[str, str]:
+    """Return the parts of lua/lib that a file uses, by name, each after those it uses itself."""
+    found: dict[str, str] = {}
+    for name in header(text).get("LIB", ()):
+        part = read(f"lib/{name}")
+        found |= libraries(part)
+        found[name] = part
+    return found
 
 
 @cache
@@ -129,7 +134,8 @@ def build(name: str, layouts: lua_layout.Tables) -> Script:
         parts.append("" if "bare" in flags else _CHECK)
         values = ", ".join(f"tonumber(M[{i + 2}]) or 0" for i in range(len(meta)))
         parts.append(f"local {', '.join(map(local_name, meta))} = {values}\n{_TIME}")
-    body = "".join([*map(_library, fields.get("LIB", ())), text])
+    used = [f"local {one} = (function()\n{part}end)()\n" for one, part in libraries(text).items()]
+    body = "".join([*used, text])
     source = "".join([*parts, lua_layout.expand(body, layouts)])
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     return Script(name, keys, meta, flags, source, sha)

@@ -115,7 +115,9 @@ class WorkerVerbs:
         )
 
     async def settle(self, outcomes: Sequence[Outcome]) -> list[Settled]:
-        """Apply outcomes. A batch with a record that fails the script is halved to find it."""
+        """Apply outcomes. A batch with a record that fails the script is halved to find and
+        quarantine it; the worker halves for what never gets here, outcomes that cannot be encoded.
+        """
         if not outcomes:
             return []
         try:

@@ -1,5 +1,6 @@
 -- Jobs as tables. Their bytes: store/record_layout.py, whose constants replace `layout` here.
 -- What never changes is in `jobs`, what does is in `runs`; a job without a run waits as it was made.
+-- LIB: optional
 local record = {}
 
 -- Returns nil for a first byte of this format, else why it is not: 'newer', 'corrupt'.

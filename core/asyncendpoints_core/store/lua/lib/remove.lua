@@ -1,32 +1,26 @@
 -- Removal of final jobs: the record and all that hangs on it; a tombstone stays for a while.
-local off_jobs, off_blobs = batch.new('HDEL', jobs), batch.new('HDEL', blobs)
-local removed_runs = batch.new('HDEL', runs)
-local off_results, off_corrupt = batch.new('HDEL', results), batch.new('HDEL', corrupt)
-local on_tombstones = batch.new('ZADD', tombstones)
-local off_finished = {
-  [3] = batch.new('ZREM', finished_completed), [4] = batch.new('ZREM', finished_failed),
-  [5] = batch.new('ZREM', finished_canceled),
+-- LIB: batch counters events finished
+local remove = {}
+-- Of these the id alone is removed.
+local off = {
+  batch.new('HDEL', jobs), batch.new('HDEL', runs), batch.new('HDEL', blobs),
+  batch.new('HDEL', results), batch.new('HDEL', corrupt),
 }
+local on_tombstones, off_finished = batch.new('ZADD', tombstones), batch.each('ZREM', finished)
 
-local function remove(id, state, name)
-  batch.add(off_jobs, id)
-  batch.add(removed_runs, id)
-  batch.add(off_blobs, id)
-  batch.add(off_results, id)
-  batch.add(off_corrupt, id)
+function remove.job(id, state, name)
+  for _, b in ipairs(off) do batch.add(b, id) end
   batch.add(off_finished[state], id)
   batch.add(on_tombstones, now, id)
-  bump(state, name, -1)
-  tally('removed', 1)
-  note(id, 0)
+  counters.bump(state, name, -1)
+  counters.tally('removed', 1)
+  events.add(id, 0)
 end
 
-local function flush_removed()
-  for state = 3, 5 do batch.flush(off_finished[state]) end
-  batch.flush(off_jobs)
-  batch.flush(removed_runs)
-  batch.flush(off_blobs)
-  batch.flush(off_results)
-  batch.flush(off_corrupt)
+function remove.flush()
+  batch.flush_each(off_finished)
+  for _, b in ipairs(off) do batch.flush(b) end
   batch.flush(on_tombstones)
 end
+
+return remove

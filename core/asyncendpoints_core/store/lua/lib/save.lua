@@ -1,6 +1,14 @@
 -- Runs to write, once each at the end.
+-- LIB: batch record
+local save = {}
 local set_runs = batch.new('HSET', runs)
 
-local function save(id, r)
+function save.run(id, r)
   batch.add(set_runs, id, record.encode_run(r))
 end
+
+function save.flush()
+  batch.flush(set_runs)
+end
+
+return save

@@ -1,8 +1,11 @@
 -- Running time: the clock without the pauses, by which waiting jobs expire.
-local paused_ms = suspended + (paused > 0 and now - paused or 0)
-local active = now - paused_ms
+local time = {paused_ms = suspended + (paused > 0 and now - paused or 0)}
+time.active = now - time.paused_ms
 
 -- What a client needs to show times: see codec.Context.
-local function context()
+function time.context()
+  local paused_ms = time.paused_ms
   return spack(layout.CONTEXT.format, layout.CONTEXT.fields)
 end
+
+return time

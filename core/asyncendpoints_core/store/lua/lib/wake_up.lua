@@ -1,5 +1,5 @@
 -- Wakes as many waiting workers as there are new ready jobs; pending wake-ups count.
-local function wake(jobs_ready)
+local function wake_up(jobs_ready)
   if jobs_ready <= 0 or paused > 0 then return end
   local waiters = call('ZCOUNT', idle, string.format('%.0f', now), '+inf')
   if waiters == 0 then return end
@@ -9,3 +9,4 @@ local function wake(jobs_ready)
   for i = 1, math.min(wake_ups, 500) do b[i + 2] = '1' end
   call(unpack(b))
 end
+return wake_up

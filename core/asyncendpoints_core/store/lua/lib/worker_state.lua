@@ -1,6 +1,8 @@
 -- What a client shows of a worker: WORKER. `lease`: when it ends.
+-- LIB: held_count
 local function worker_state(worker, lease, cordoned_until)
-  local held = call('ZLEXCOUNT', held, '[' .. worker .. '\0', '(' .. worker .. '\1')
-  local draining = call('HEXISTS', marks, 'd' .. worker)
-  return spack(layout.WORKER.format, layout.WORKER.fields) .. (call('HGET', worker_info, worker) or '')
+  local held, draining = held_count(worker), call('HEXISTS', marks, 'd' .. worker)
+  local info = call('HGET', worker_info, worker) or ''
+  return spack(layout.WORKER.format, layout.WORKER.fields) .. info
 end
+return worker_state

@@ -1,9 +1,11 @@
 -- The jobs that a worker holds: reading them, and giving them back.
+-- LIB: record finish save returns
+local held_jobs = {}
 local MOST_HELD = 500
 
 -- Returns {id, job} of each in the order they were claimed, the ids that cannot be read, one after
 -- the other, and whether there are more than one call handles.
-local function read_held(worker)
+function held_jobs.read(worker)
   local members = call('ZRANGEBYLEX', held, '[' .. worker .. '\0', '(' .. worker .. '\1',
     'LIMIT', 0, MOST_HELD)
   local list, unreadable = {}, {}
@@ -23,14 +25,16 @@ local function read_held(worker)
 end
 
 -- A job whose cancel was requested ends; any other goes back to its old position.
-local function give_back(id, r, started, charged, outcome)
-  drop_held(id, r)
+function held_jobs.give_back(id, r, started, charged, outcome)
+  returns.drop_held(id, r)
   if r.cancel_requested_at > 0 then
-    if started then end_run(r, 7) end
+    if started then finish.run(r, 7) end
     r.error = ''
-    finish(id, r, CANCELED)
-  elseif not take_back(id, r, started, charged, outcome) then
-    requeue(id, r)
+    finish.job(id, r, CANCELED)
+  elseif not returns.take_back(id, r, started, charged, outcome) then
+    returns.requeue(id, r)
   end
-  save(id, r)
+  save.run(id, r)
 end
+
+return held_jobs

@@ -2,6 +2,8 @@
 -- `safety` in meta is the time of expiry; at 0 or below the keys do not expire, and no timer is set
 -- before -safety. While it is above 0 no job can be accepted: enqueue and redrive return an error,
 -- and cancel_timer takes the keys off the timer. docs/adr/0006-safety-timer.md
+-- LIB: ready
+local timer = {}
 local DAY_MS = 86400000
 -- After the last use, within a day; and how long beyond the longest retention.
 local LEAST_MS, MARGIN_MS = 30 * DAY_MS, 7 * DAY_MS
@@ -10,10 +12,8 @@ local QUIET_MS = 300000
 
 local function at_rest()
   -- One member of `held` is not a job.
-  if call('ZCARD', ready_high) + call('ZCARD', ready_normal) + call('ZCARD', ready_low)
-    + call('ZCARD', suspects) + call('ZCARD', delayed) > 0 or call('ZCARD', held) > 1 then
-    return false
-  end
+  local waiting = ready.count() + call('ZCARD', suspects) + call('ZCARD', delayed)
+  if waiting > 0 or call('ZCARD', held) > 1 then return false end
   -- Also jobs that are missing from their queue.
   local by_state = call('HGETALL', counts)
   for i = 1, #by_state, 2 do
@@ -27,7 +27,7 @@ local function set_safety(to)
   call('HSET', meta, 'safety', string.format('%.0f', to))
 end
 
-local function take_off()
+function timer.cancel()
   for _, key in ipairs(KEYS) do
     if key ~= watch then call('PERSIST', key) end -- `watch` is a lease
   end
@@ -35,11 +35,11 @@ local function take_off()
 end
 
 -- Puts an idle endpoint on its timer, or renews it, once a day. `soon`: this may be the last call.
-local function rest(soon)
+function timer.update(soon)
   local kept = call('HMGET', meta, 'purged', 'completed_ms', 'failed_ms', 'idempotency_ms')
   if kept[1] == '1' then return end -- its tombstone has a time of its own
   if not at_rest() then
-    if safety > 0 then take_off() end -- accepted by an older program without this timer
+    if safety > 0 then timer.cancel() end -- accepted by an older program without this timer
     return
   end
   local ends = 0
@@ -52,3 +52,5 @@ local function rest(soon)
     if key ~= watch then call('PEXPIREAT', key, string.format('%.0f', ends)) end
   end
 end
+
+return timer

@@ -1,16 +1,17 @@
 -- Live counts by state and name, and the counters that only grow, each written once a batch.
-local by_name, sums = {}, {}
+local counters = {by_name = {}, sums = {}}
+local by_name, sums = counters.by_name, counters.sums
 
-local function bump(state, name, by)
+function counters.bump(state, name, by)
   local field = state .. name
   by_name[field] = (by_name[field] or 0) + by
 end
 
-local function tally(counter, by)
+function counters.tally(counter, by)
   sums[counter] = (sums[counter] or 0) + by
 end
 
-local function flush_counts()
+function counters.flush()
   for field, by in pairs(by_name) do
     if by ~= 0 and call('HINCRBY', counts, field, by) <= 0 then call('HDEL', counts, field) end
   end
@@ -18,3 +19,5 @@ local function flush_counts()
     if by ~= 0 then call('HINCRBY', totals, counter, string.format('%.0f', by)) end
   end
 end
+
+return counters

@@ -4,3 +4,4 @@ local KEEPER = '\0no job: this entry keeps the set a skip list and not a list th
 local function keep_skip_list()
   call('ZADD', held, 0, KEEPER)
 end
+return keep_skip_list

@@ -124,7 +124,11 @@ JOB: Final = Layout(
         Field("name_size", 1),
         Field("trace_size", 1),
     ),
-    groups=(Group("head", "format flags"), Group("made", _MADE)),
+    groups=(
+        Group("head", "format flags"),
+        Group("made", _MADE),
+        Group("after_head", f"{_MADE} trace_size"),
+    ),
     bits=(Bits("priority", 4, 2, most=2), Bits("body_apart", 6), Bits("has_ttl_from", 7)),
     optional=(
         # Where the time to live begins, in running time: only after a pause, else when created.
@@ -175,6 +179,7 @@ RUN: Final = Layout(
             " cancel_requested_at",
         ),
         # What a settlement reads, keeps and rewrites in the common case.
+        Group("claimed", "body_size claim"),
         Group(
             "settled",
             "attempt started_at cancel_requested_at body_size claim revision updated_at"

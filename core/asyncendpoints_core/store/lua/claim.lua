@@ -101,12 +101,14 @@ local function same_outcome()
 end
 local start, outcome = same_start(), same_outcome()
 local NO_TTL_FROM = spack(layout.RUN.format.ttl_from, 0)
--- How the run of a fresh job begins, by how its record does; false for a record to look at closely.
-local PREFIXES = {}
+-- How the run of a fresh job begins, by how its record does; nil for a record to look at closely.
+-- And whether it has optional fields.
+local PREFIXES, OPTIONAL = {}, {}
 local function prefix_of(kind, job)
   local r = record.decode_job(job)
   if r then
     r.state = IN_PROGRESS
+    OPTIONAL[kind] = band(sbyte(job, layout.JOB.at.flags), layout.JOB.optional_flags) > 0
     PREFIXES[kind] = ssub(record.encode_run(r), 1, layout.RUN.last.head)
   end
   return PREFIXES[kind]
@@ -157,10 +159,11 @@ local function take(id, job, run)
   local kind = job and not run and ssub(job, layout.JOB.at.head, layout.JOB.last.head)
   local prefix = kind and (PREFIXES[kind] or prefix_of(kind, job))
   if not prefix or #job < layout.JOB.size then return take_slowly(id, job, run) end
-  local layout.JOB.fields = sunpack(layout.JOB.format, job)
+  local layout.JOB.fields.after_head =
+    sunpack(layout.JOB.format.after_head, job, layout.JOB.at.after_head)
   local parts_at, ttl_from, apart = layout.JOB.size + 1, nil, nil
-  if band(flags, layout.JOB.optional_flags) > 0 then
-    parts_at, ttl_from, apart = record.job_parts(job, flags)
+  if OPTIONAL[kind] then
+    parts_at, ttl_from, apart = record.job_parts(job, sbyte(job, layout.JOB.at.flags))
     if not parts_at then return take_slowly(id, job, run) end
   end
   local request_at = parts_at + layout.JOB.parts_size

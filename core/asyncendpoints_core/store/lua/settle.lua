@@ -91,7 +91,6 @@ local apply = {
 local completed, busy, freed, names = 0, 0, 0, {}
 local off_held, watched, now_text = returns.off_held, events.watched, finish.now
 local on_runs, on_finished = {'HSET', runs}, {'ZADD', finished_completed}
-local entry, entry_attempt, entry_started = '', -1, -1
 
 -- How a completed run begins, by how the running one does; false for one to look at closely.
 local PREFIXES = {}
@@ -107,54 +106,56 @@ local function prefix_of(head, run)
   return PREFIXES[head]
 end
 
--- The end of the fixed part; most runs of a batch change to the same.
-local changed, changed_from, changed_count, changed_size, changed_worker = '', -1, -1, -1, -1
-local function outcome_of(revision, history_count, history_size, worker_size)
-  if revision ~= changed_from or history_count ~= changed_count or history_size ~= changed_size
-    or worker_size ~= changed_worker then
-    changed_from, changed_count = revision, history_count
-    changed_size, changed_worker = history_size, worker_size
-    local updated_at, completed_at, error_size, progress_size = now, now, 0, 0
-    revision, history_count = revision + 1, history_count + 1
-    history_size = history_size + #entry
-    changed = spack(layout.RUN.format.outcome, layout.RUN.fields.outcome)
+-- What the runs of one claim have in common, before and after; false for one to look at closely.
+local function read_common(run)
+  local layout.RUN.fields.settled = sunpack(layout.RUN.format.settled, run, layout.RUN.at.settled)
+  if cancel_requested_at > 0 or error_size > 0 or progress_size > 0 or history_count > 9 then
+    return false
   end
-  return changed
+  local common = {worker_size = worker_size, history_size = history_size, revision = revision + 1}
+  common.entry = finish.attempt(attempt, started_at, 1, '')
+  common.ms = math.max(0, now - started_at)
+  revision, updated_at, completed_at = revision + 1, now, now
+  history_count, history_size = history_count + 1, history_size + #common.entry
+  common.outcome = spack(layout.RUN.format.outcome, layout.RUN.fields.outcome)
+  return common
 end
 
-local function complete(id, run, claimed, holder, result)
+local common, last_start, last_outcome
+local function complete(id, run, claimed, worker, result)
   if not run or #run < layout.RUN.size then return end
   local head = ssub(run, layout.RUN.at.head, layout.RUN.last.head)
   local prefix = PREFIXES[head]
   if prefix == nil then prefix = prefix_of(head, run) end
-  if not prefix then return end
-  local layout.RUN.fields.settled = sunpack(layout.RUN.format.settled, run, layout.RUN.at.settled)
-  local name_size = sunpack(layout.RUN.format.name_size, run, layout.RUN.at.name_size)
+  local start = ssub(run, layout.RUN.at.start, layout.RUN.last.start)
+  local outcome = ssub(run, layout.RUN.at.outcome, layout.RUN.last.outcome)
+  if start ~= last_start or outcome ~= last_outcome then
+    common, last_start, last_outcome = read_common(run), start, outcome
+  end
+  if not prefix or not common then return end
+  local layout.RUN.fields.claimed = sunpack(layout.RUN.format.claimed, run, layout.RUN.at.claimed)
+  local worker_size, history_size, error_size, progress_size =
+    common.worker_size, common.history_size, 0, 0
+  local name_size = sbyte(run, layout.RUN.at.name_size)
   local worker_at = layout.RUN.size + 1 + layout.RUN.before.worker
-  if claim ~= claimed or cancel_requested_at > 0 or error_size > 0 or progress_size > 0
-    or history_count > 9 or #run ~= layout.RUN.size + layout.RUN.parts_size
-    or ssub(run, worker_at, worker_at + worker_size - 1) ~= holder then
+  if claim ~= claimed or #run ~= layout.RUN.size + layout.RUN.parts_size
+    or ssub(run, worker_at, worker_at + worker_size - 1) ~= worker then
     return
   end
-  if attempt ~= entry_attempt or started_at ~= entry_started then
-    entry_attempt, entry_started = attempt, started_at
-    entry = finish.attempt(attempt, started_at, 1, '')
-  end
-  freed = freed + body_size
-  if now > started_at then busy = busy + now - started_at end
+  freed, busy = freed + body_size, busy + common.ms
   local name_at = layout.RUN.size + 1 + layout.RUN.before.name
   local name = ssub(run, name_at, name_at + name_size - 1)
   names[name] = (names[name] or 0) + 1
-  if watched then events.add(id, revision + 1) end
+  if watched then events.add(id, common.revision) end
   off_held.n = off_held.n + 1
-  off_held[off_held.n] = holder .. '\0' .. ssub(run, layout.RUN.at.claim, layout.RUN.last.claim) .. id
-  local outcome = outcome_of(revision, history_count, history_size, worker_size)
-  local kept, history = ssub(run, layout.RUN.at.kept, layout.RUN.last.kept), entry
+  off_held[off_held.n] = worker .. '\0' .. ssub(run, layout.RUN.at.claim, layout.RUN.last.claim) .. id
+  local kept, history = ssub(run, layout.RUN.at.kept, layout.RUN.last.kept), common.entry
   if history_size > 0 then
     local history_at = layout.RUN.size + 1 + layout.RUN.before.history
-    history = ssub(run, history_at, history_at + history_size - 1) .. entry
+    history = ssub(run, history_at, history_at + history_size - 1) .. history
   end
-  run = layout.RUN.join{head = prefix, kept, outcome, worker = holder, history, name} .. result
+  run = layout.RUN.join{head = prefix, kept, outcome = common.outcome, worker, history, name}
+    .. result
   completed = completed + 1
   local at = completed * 2 + 2
   on_runs[at - 1], on_runs[at] = id, run

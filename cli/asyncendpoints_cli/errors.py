@@ -8,8 +8,8 @@ from typing import Final
 
 from asyncendpoints_cli.parser import PROG
 from asyncendpoints_core.common.faults import one_line
+from asyncendpoints_core.common.redaction import redact_url
 from asyncendpoints_core.errors import UsageError
-from asyncendpoints_core.process import settings
 
 FAILED: Final = 1
 MISUSED: Final = 2
@@ -31,4 +31,4 @@ def report(error: BaseException, status: int) -> int:
 
 def redact(line: str) -> str:
     """Return a line with the passwords of the URLs in it as ***."""
-    return re.sub(r"\S+://\S+", lambda url: settings.redact_url(url[0]), line)
+    return re.sub(r"\S+://\S+", lambda url: redact_url(url[0]), line)

@@ -35,5 +35,13 @@ def require_redis(found: Settings, role: str) -> Callable[[], str]:
             f"a {role} needs Redis: set --redis URL, $ASYNCENDPOINTS_REDIS_URL or "
             "$ASYNCENDPOINTS_REDIS_URL_FILE"
         )
-    source()
+    check_redis(source)
     return source
+
+
+def check_redis(source: Callable[[], str]) -> None:
+    """Check the URL of Redis at the start; raises UsageError."""
+    # The Redis client is slow to import and not needed for jobs in memory.
+    from asyncendpoints_core.store.redis.urls import check_url
+
+    check_url(source())

@@ -6,15 +6,18 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from asyncendpoints_core.common.redaction import redact_url
 from asyncendpoints_core.errors import StoreUnavailable, UsageError
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.process.settings import read_url
 from asyncendpoints_core.store.redis import RedisConnection, RedisStore, connection
-from asyncendpoints_core.store.redis.topology import redact_url, topology_of
+from asyncendpoints_core.store.redis.topology import topology_of
+from support.ports import free_port
 from support.redis.cluster import RedisCluster
 from support.redis.sentinel import RedisSentinel
 from support.redis.server import RedisServer
-from support.redis.tls import certificates
+from support.redis.tls import TlsFront, certificates
 from support.store.stores import DONE, POLICY, hand, new, policy, put
 from support.store.verbs import use_everything
 
@@ -160,22 +163,124 @@ def test_passwords_are_hidden(url: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("url", "reason"),
     [
-        "http://host",
-        "host:6379",
-        "",
-        "redis://host:port/0",
-        "redis+sentinel://:pw@host:1",
-        "redis+cluster://",
-        "redis+cluster://a:x",
+        ("http://host", "must begin with redis://"),
+        ("host:6379", "must begin with redis://"),
+        ("", "must begin with redis://"),
+        ("redis://host:port/0", '"host:port" is not HOST:PORT'),
+        ("redis://host:99999/0", '"host:99999" is not HOST:PORT'),
+        ("redis://[::1/0", "is not valid"),
+        ("redis://:pw@/0", "a host is missing"),
+        ("redis://:p#pw@host/0", 'write "#" as %23'),
+        ("redis://host/abc", 'must be the number of a database, not "abc"'),
+        ("redis://host/1/2", 'must be the number of a database, not "1/2"'),
+        ("redis://host/-1", "must be the number of a database"),
+        ("redis://host/0?db=abc", "must be the number of a database"),
+        ("redis://host/0?db=", "must be the number of a database"),
+        ("redis://host/1?db=2", "the database is in the path and in db"),
+        ("redis://host/0?protocol=3", 'unknown option "protocol"'),
+        ("redis://host/0?health_check_interval=1", 'unknown option "health_check_interval"'),
+        ("redis://host/0?decode_responses=true", 'unknown option "decode_responses"'),
+        ("redis://host/0?socket_timeout=1", 'unknown option "socket_timeout"'),
+        ("redis://host/0?socket_connect_timeout=x", 'unknown option "socket_connect_timeout"'),
+        ("redis://host/0?max_connections=1", 'unknown option "max_connections"'),
+        ("redis://host/0?retry=1", 'unknown option "retry"'),
+        ("redis://host/0?ssl_cert_reqs=none", 'unknown option "ssl_cert_reqs"'),
+        ("redis://host/0?sentinel_password=pw", 'unknown option "sentinel_password"'),
+        ("redis://host/0?client_name=a&client_name=b", '"client_name" is given twice'),
+        ("redis://host/0?username=", "username must not be empty"),
+        ("rediss://host/0?ssl_cert_reqs=maybe", "must be one of none, optional, required"),
+        ("rediss://host/0?ssl_check_hostname=perhaps", "must be one of true, false"),
+        ("rediss://:pw@host/0?ssl_ca_certs=/no/ca.pem", "/no/ca.pem is not a file"),
+        ("unix://", "the path of the socket is missing"),
+        ("unix:///tmp/redis.sock?db=x", "must be the number of a database"),
+        ("redis+sentinel://:pw@host:1", "the name of the Sentinel service is missing"),
+        ("redis+sentinel://host:1/main/x", "must be the number of a database"),
+        ("redis+cluster://", "a host is missing"),
+        ("redis+cluster://a:x", '"a:x" is not HOST:PORT'),
+        ("redis+cluster://a:1,/0", "a host is missing"),
+        ("redis+cluster://a:1/2", "a Cluster has database 0 only"),
+        ("redis+cluster://a:1?db=1", 'unknown option "db"'),
     ],
 )
-def test_a_url_that_is_none_is_refused_in_one_line(url: str) -> None:
+def test_a_url_that_is_none_is_refused_in_one_line(url: str, reason: str) -> None:
     with pytest.raises(UsageError) as caught:
         topology_of(url)
+    assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://host",
+        "redis://host/",
+        "redis://user:pw@[::1]:6379/15?client_name=me",
+        "redis://host?db=3&username=u&password=p",
+        "rediss://host/0?ssl_cert_reqs=none&ssl_check_hostname=false",
+        "unix://user:pw@/tmp/redis.sock?db=2",
+        "redis+sentinel://:pw@a:1,b/main?sentinel_username=u&sentinel_password=p",
+        "redis+sentinel://a:1/main/3",
+        "rediss+cluster://u:pw@a:1,b:2/0?ssl_cert_reqs=none",
+    ],
+)
+def test_what_a_url_may_say(url: str) -> None:
+    topology_of(url)
+
+
+async def test_why_it_cannot_be_reached_is_in_one_line(tmp_path: Path) -> None:
+    certificates(tmp_path)
+    locked = RedisServer(requirepass="right")
+    with locked, RedisServer() as server, TlsFront(server) as front:
+        trusted = f"?ssl_ca_certs={tmp_path / 'cert.pem'}"
+        closed = f"127.0.0.1:{free_port()}"
+        expected = {
+            f"redis://{closed}/0": "cannot be reached: connection refused",
+            "redis://nowhere.invalid/0": "its host name cannot be resolved",
+            f"unix://{tmp_path}/none.sock": "cannot be reached: no such file or directory",
+            f"rediss://127.0.0.1:{front.port}/0": "TLS: the certificate is not accepted",
+            f"rediss://127.0.0.1:{front.port}/0{trusted}": "TLS: the certificate is not accepted",
+            f"redis://127.0.0.1:{front.port}/0": "it closed the connection",
+            f"redis+sentinel://{closed}/main": "no Sentinel that answers knows the master",
+            f"redis+cluster://{closed}": "connection refused",
+            f"redis://127.0.0.1:{locked.port}/0": "requires a password",
+            f"redis://:wr0ng@127.0.0.1:{locked.port}/0": "refused the credentials: WRONGPASS",
+            f"redis://:wr0ng@127.0.0.1:{server.port}/0": "refused the credentials: ",
+            f"redis://127.0.0.1:{server.port}/999": "DB index is out of range",
+        }
+        for url, reason in expected.items():
+            store = RedisStore(url, ENDPOINT)
+            with pytest.raises(StoreUnavailable) as caught:
+                await store.open()
+            assert reason in str(caught.value), url
+            assert "\n" not in str(caught.value)
+            assert "wr0ng" not in str(caught.value)
+            await store.close()
+
+
+async def test_a_url_file_that_is_missing_or_wrong_while_running_is_unavailable(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "url"
+    with RedisServer() as server:
+        file.write_text(server.url)
+        store = RedisStore(lambda: read_url(file), ENDPOINT)
+        await store.open()
+        await asyncio.to_thread(server.restart)
+        for content in ("", "no url", "redis://host/abc", "http://host", None):
+            if content is None:
+                file.unlink()
+            else:
+                file.write_text(content)
+            for _ in range(2):
+                with pytest.raises(StoreUnavailable) as caught:
+                    await store.stats()
+                assert str(file) in str(caught.value) or "the Redis URL" in str(caught.value)
+        file.write_text(server.url)
+        await store.stats()
+        await store.close()
 
 
 @pytest.mark.parametrize("path", ["/1", "/0"])

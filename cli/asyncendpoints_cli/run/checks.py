@@ -6,6 +6,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from asyncendpoints_cli.roles import check_redis
 from asyncendpoints_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def check(loaded: Sequence[Loaded], settings: Settings) -> None:
     """Check, before anything starts, that the endpoints can be served. Raises UsageError."""
     source = settings.redis_source()
     if source is not None:
-        source()
+        check_redis(source)
     if settings.http_target is not None:
         for item in loaded:
             if item.endpoint.spec.worker.http is None:

@@ -35,9 +35,10 @@ def existing(found: Found) -> Job:
     raise gone() if found.gone else job_not_found()
 
 
-def gone() -> Problem:
+def gone(headers: Mapping[str, str] | None = None) -> Problem:
     """Return the 410 for a job that was removed after its retention or by a purge."""
-    return Problem("job-gone", "the job has been removed after its retention or by a purge")
+    text = "the job has been removed after its retention or by a purge"
+    return Problem("job-gone", text, headers=headers)
 
 
 @dataclass(frozen=True, slots=True)

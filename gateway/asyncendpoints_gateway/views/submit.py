@@ -29,7 +29,7 @@ from asyncendpoints_gateway.intake.batcher import Batcher
 from asyncendpoints_gateway.intake.long_poll import Hub
 from asyncendpoints_gateway.intake.store_policy import StorePolicy
 from asyncendpoints_gateway.metrics import Metrics
-from asyncendpoints_gateway.views.responses import JobResponses, existing
+from asyncendpoints_gateway.views.responses import JobResponses, existing, gone
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -139,6 +139,8 @@ class SubmitView:
                 return job, _NO_HEADERS
             self.metrics.submission(route.job, "replayed")
             return job, _REPLAY
+        if status is _REPLAYED:
+            raise gone(_REPLAY)
         if status is EnqueueStatus.MISMATCH:
             raise Problem(
                 "idempotency-mismatch", "the key was used for a request with different content"
@@ -147,7 +149,7 @@ class SubmitView:
             raise self.responses.queue_full()
         if status is EnqueueStatus.CLOSED:
             raise endpoint_closed()
-        # The job of a replay was removed at this moment: sent again, it would be created.
+        # The reply to an earlier call was lost, and its job cannot be read since.
         raise store_unavailable()
 
     def count_refusal(self, route: RouteConfig, error: Exception) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import Store
 from support.http.fixtures import http_mode, site, store
@@ -58,6 +59,21 @@ async def test_many_at_once_with_one_key_make_one_job(site: Site) -> None:
     assert {answer.status for answer in answers} == {202}
     assert len({answer.id for answer in answers}) == 1
     assert sum("Idempotent-Replayed" in answer.headers for answer in answers) == 49
+
+
+async def test_a_key_whose_job_was_removed_is_410(site: Site) -> None:
+    sent: dict[str, Any] = {"body": {"a": 1}, "Idempotency_Key": "K"}
+    job_id = (await site.submit(**sent)).id
+    await site.complete(await site.claim())
+    purged = await site.ask("DELETE", f"/jobs/{ids.text(job_id)}?purge=true")
+    assert purged.status == 204
+    for more in ({}, {"Prefer": "wait=1"}):
+        answer = await site.submit(**sent, **more)
+        answer.problem("job-gone", 410)
+        assert answer.headers["Idempotent-Replayed"] == "true"
+    answer = await site.submit(body={"a": 2}, Idempotency_Key="K")
+    answer.problem("idempotency-mismatch", 422)
+    assert (await site.store.stats()).totals["created"] == 1
 
 
 async def test_a_refused_request_binds_no_key(store: Store) -> None:

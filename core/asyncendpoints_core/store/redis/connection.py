@@ -9,13 +9,20 @@ from redis import exceptions as redis_errors
 
 from asyncendpoints_core import __version__
 from asyncendpoints_core.common.backoff import delay_after
+from asyncendpoints_core.common.redaction import redact_url
 from asyncendpoints_core.common.time_source import SystemTime
-from asyncendpoints_core.errors import StoreError, StoreVersionError
+from asyncendpoints_core.errors import (
+    StoreError,
+    StoreUnavailable,
+    StoreVersionError,
+    UsageError,
+)
+from asyncendpoints_core.store.redis.causes import cause_of
 from asyncendpoints_core.store.redis.error_replies import meaning_of, reply_text, word_of
 from asyncendpoints_core.store.redis.scripts import SCHEMA
 from asyncendpoints_core.store.redis.shared_connection import SharedConnection
 from asyncendpoints_core.store.redis.single_flight import SingleFlight
-from asyncendpoints_core.store.redis.topology import redact_url, topology_of
+from asyncendpoints_core.store.redis.topology import topology_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,12 +86,17 @@ class RedisConnection:
         return self._topology is not None and self._topology.clustered
 
     async def _current_topology(self) -> Topology:
-        url = self._source if isinstance(self._source, str) else self._source()
-        if self._topology is None or url != self._url:
-            old, self._topology, self._url = self._topology, topology_of(url), url
-            if old is not None:
-                await old.close()
-        return self._topology
+        try:
+            url = self._source if isinstance(self._source, str) else self._source()
+            if self._topology is not None and url == self._url:
+                return self._topology
+            topology = topology_of(url)
+        except UsageError as error:  # its file is being replaced, or was replaced by a wrong one
+            raise StoreUnavailable(str(error)) from error
+        old, self._topology, self._url = self._topology, topology, url
+        if old is not None:
+            await old.close()
+        return topology
 
     async def dedicated(self, key: str) -> AbstractConnection:
         """Open a connection to the server of `key` for the caller alone, for blocking commands.
@@ -234,7 +246,8 @@ class RedisConnection:
                 f"the store in Redis is of format {reply.split()[1]}, asyncendpoints {__version__} "
                 f"reads format {SCHEMA}"
             )
-        return meaning.error(f"Redis at {redact_url(self._url)} {meaning.text.format(reply=reply)}")
+        text = meaning.text.format(reply=reply, cause=cause_of(error))
+        return meaning.error(f"Redis at {redact_url(self._url)} {text}")
 
     async def close(self) -> None:
         """Close every connection; pending calls raise StoreUnavailable."""

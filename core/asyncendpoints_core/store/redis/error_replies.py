@@ -32,8 +32,8 @@ TIMER: Final = "AEPTIMER"
 @dataclass(frozen=True, slots=True)
 class Meaning:
     """What an error reply means: its exception, and that one's message after "Redis at …", where
-    `{reply}` is the reply. `resend`: nothing was done, and a resend may succeed. `reconnect`: it
-    needs another server or a new login for that.
+    `{reply}` is the reply, `{cause}` why there is none. `resend`: nothing was done, and a resend
+    may succeed. `reconnect`: it needs another server or a new login for that.
     """
 
     error: type[StoreError]
@@ -44,8 +44,9 @@ class Meaning:
 
 _NOT_READY: Final = "is not ready: {reply}"
 _NO_WRITES: Final = "refuses writes: {reply}"
-_CREDENTIALS: Final = "refused the credentials"
-_RIGHTS: Final = "does not permit what the store needs"
+_LOGIN: Final = "requires a password, and none was sent"
+_CREDENTIALS: Final = "refused the credentials: {reply}"
+_RIGHTS: Final = "does not permit what the store needs: {reply}"
 
 _WAIT: Final = Meaning(StoreUnavailable, _NOT_READY, resend=True)
 _MOVE: Final = Meaning(StoreUnavailable, _NOT_READY, resend=True, reconnect=True)
@@ -62,7 +63,7 @@ MEANINGS: Final = {
     "MISCONF": Meaning(StoreUnavailable, _NO_WRITES),
     "NOREPLICAS": Meaning(StoreUnavailable, _NO_WRITES),
     "OOM": Meaning(StoreUnavailable, "has reached its memory limit"),
-    "NOAUTH": Meaning(StoreAuthenticationError, _CREDENTIALS, resend=True, reconnect=True),
+    "NOAUTH": Meaning(StoreAuthenticationError, _LOGIN, resend=True, reconnect=True),
     "WRONGPASS": Meaning(StoreAuthenticationError, _CREDENTIALS),
     "NOPERM": Meaning(StoreAuthenticationError, _RIGHTS),
     VERSION: Meaning(StoreVersionError, "holds a store of another format: {reply}"),
@@ -70,7 +71,7 @@ MEANINGS: Final = {
 _UNKNOWN: Final = Meaning(StoreUnavailable, "answered: {reply}")
 _UNSUPPORTED: Final = Meaning(StoreUnsupported, "lacks a command that the store needs: {reply}")
 _RECORD: Final = Meaning(RecordError, "could not process a record: {reply}")
-_LOST: Final = Meaning(StoreUnavailable, "cannot be reached")
+_LOST: Final = Meaning(StoreUnavailable, "cannot be reached{cause}")
 _TIMED_OUT: Final = Meaning(StoreUnavailable, "did not answer in time")
 
 # Redis 6.2 wraps the error of a command inside a script:

@@ -8,7 +8,7 @@ Messages never show the credentials of a URL.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
@@ -23,8 +23,10 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 
+from asyncendpoints_core.common.redaction import redact_url
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.store.redis.single_flight import SingleFlight
+from asyncendpoints_core.store.redis.urls import check_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -169,34 +171,16 @@ class Cluster:
 
 def topology_of(url: str) -> Topology:
     """Return the topology of `url`. Raises UsageError for a URL that is not valid."""
+    check_url(url)
     scheme = urlsplit(url).scheme
     try:
-        if scheme in ("redis", "rediss", "unix"):
-            return SingleServer(
-                ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **_OPTIONS)
-            )
-        if scheme in ("redis+cluster", "rediss+cluster"):
+        if scheme.endswith("+cluster"):
             return Cluster(*_hosts(url))
-        if scheme in ("redis+sentinel", "rediss+sentinel"):
+        if scheme.endswith("+sentinel"):
             return _sentinel(url)
+        return SingleServer(ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0), **_OPTIONS))
     except (ValueError, TypeError) as error:
-        raise UsageError(f"the Redis URL {redact_url(url)} is not valid") from error
-    raise UsageError(
-        f"the Redis URL {redact_url(url)} must begin with redis://, rediss://, unix://, redis+cluster://"
-        " or redis+sentinel://"
-    )
-
-
-def redact_url(url: str) -> str:
-    """Return `url` with its password as `***`, for messages."""
-    parts = urlsplit(url)
-    userinfo, at, hosts = parts.netloc.rpartition("@")
-    if at:
-        user = userinfo.partition(":")[0]
-        parts = parts._replace(netloc=f"{user}:***@{hosts}")
-    secret = {"password", "sentinel_password", "ssl_password"}
-    query = [(name, "***" if name in secret else value) for name, value in parse_qsl(parts.query)]
-    return parts._replace(query=urlencode(query, safe="*/:")).geturl()
+        raise UsageError(f"the Redis URL {redact_url(url)} is not valid: {error}") from error
 
 
 def _hosts(url: str) -> tuple[list[tuple[str, int]], dict[str, Any]]:
@@ -206,9 +190,7 @@ def _hosts(url: str) -> tuple[list[tuple[str, int]], dict[str, Any]]:
     addresses = []
     for address in hosts.split(","):
         one = urlsplit(f"//{address}")
-        if not one.hostname:
-            raise ValueError("a host is missing")
-        addresses.append((one.hostname, one.port or DEFAULT_PORT))
+        addresses.append((one.hostname or "", one.port or DEFAULT_PORT))
     plain = parts._replace(
         scheme=parts.scheme.partition("+")[0], netloc=f"{userinfo}{at}localhost", path=""
     )
@@ -224,8 +206,6 @@ def _hosts(url: str) -> tuple[list[tuple[str, int]], dict[str, Any]]:
 def _sentinel(url: str) -> SingleServer:
     addresses, options = _hosts(url)
     service, _, db = unquote(urlsplit(url).path).strip("/").partition("/")
-    if not service:
-        raise ValueError("the name of the Sentinel service is missing")
     guard = {
         name.removeprefix("sentinel_"): options.pop(name)
         for name in ("sentinel_username", "sentinel_password")

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from asyncendpoints_core.common.redaction import redact_url
 from asyncendpoints_core.errors import UsageError
-from asyncendpoints_core.process.settings import Settings, all_settings, load, read_url, redact_url
+from asyncendpoints_core.process.settings import Settings, all_settings, load, read_url
 
 
 def test_defaults() -> None:

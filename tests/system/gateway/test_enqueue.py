@@ -142,7 +142,8 @@ async def test_an_endpoint_being_deleted_is_503(site: Site) -> None:
 
 
 async def test_the_base_path_prefixes_every_link(store: Store) -> None:
-    async with serving(store, endpoint(gateway={"basePath": "/api/v1"})) as site:
+    described = endpoint(gateway={"basePath": "/api/v1"})
+    async with serving(store, described, allowed_hosts=("evil",)) as site:
         answer = await site.ask(
             "POST",
             "/reports/7",

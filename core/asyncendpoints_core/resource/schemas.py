@@ -30,7 +30,9 @@ MAX_ERRORS: Final = 20
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
-_MANY_NODES: Final = 5_000  # values in a body; beyond it only the first error is reported
+# Values in a body times subschemas for each; beyond it only the first error is reported, since the
+# validator makes all errors before the first can be read.
+_MANY_NODES: Final = 5_000
 _TEXT: Final = 80  # characters of a name or an option that are quoted in a message
 
 Pointer = tuple[str | int, ...]
@@ -92,11 +94,15 @@ def _deeper_than(value: object, limit: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class CompiledSchema:
-    """A valid, compiled schema. It must not be changed."""
+    """A valid, compiled schema. It must not be changed.
+
+    `weight`: how many subschemas apply to one value at most.
+    """
 
     schema: Mapping[str, Any]
     validator: jsonschema_rs.Draft202012Validator
     traceable_depth: int
+    weight: int
 
 
 def compile_schema(schema: Mapping[str, Any]) -> CompiledSchema:
@@ -120,7 +126,12 @@ def compile_schema(schema: Mapping[str, Any]) -> CompiledSchema:
         raise SchemaError(
             [((), "too expensive: nested references and combinators multiply the subschemas")]
         )
-    return CompiledSchema(plain, validator, cost.traceable_depth)
+    return CompiledSchema(plain, validator, cost.traceable_depth, cost.in_place)
+
+
+def is_valid(compiled: CompiledSchema, instance: object) -> bool:
+    """Return whether `instance` matches the schema."""
+    return compiled.validator.is_valid(instance)
 
 
 def validate(compiled: CompiledSchema, instance: object) -> list[tuple[str, str]]:
@@ -135,7 +146,7 @@ def validate(compiled: CompiledSchema, instance: object) -> list[tuple[str, str]
         return []
     if _deeper_than(instance, compiled.traceable_depth):
         return [("#", "does not match the schema, and nests too deep to locate the error")]
-    if _more_nodes_than(instance, _MANY_NODES):
+    if not nodes_within(instance, _MANY_NODES // compiled.weight):
         try:
             validator.validate(instance)
         except jsonschema_rs.ValidationError as error:
@@ -144,8 +155,8 @@ def validate(compiled: CompiledSchema, instance: object) -> list[tuple[str, str]
     return list(dict.fromkeys((_pointer(e.instance_path), _detail(e)) for e in errors))
 
 
-def _more_nodes_than(value: object, limit: int) -> bool:
-    """Whether a JSON value contains more than `limit` values, visiting at most that many."""
+def nodes_within(value: object, limit: int) -> bool:
+    """Return whether a JSON value contains at most `limit` values, visiting at most that many."""
     stack: list[object] = [value]
     seen = 0
     while stack:
@@ -153,9 +164,9 @@ def _more_nodes_than(value: object, limit: int) -> bool:
         seen += 1
         if isinstance(node, dict | list):
             if seen + len(stack) + len(node) > limit:
-                return True
+                return False
             stack.extend(node.values() if isinstance(node, dict) else node)
-    return seen > limit
+    return seen <= limit
 
 
 # The message for each failed keyword, from the keyword's value in the schema.

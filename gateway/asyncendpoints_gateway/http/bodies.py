@@ -1,7 +1,7 @@
 """Request bodies: read up to the limit, gzip and deflate decoded, JSON checked against the schema.
 
-The limit counts decoded bytes, and decoding stops at it, so a small body cannot become a large one.
-The rest of a body that is too large is not read.
+The limit counts decoded bytes, and decoding stops at it, so a small body cannot become a large one;
+encoded bytes have about the same limit. The rest of a body that is too large is not read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 STALL_SECONDS: Final = 30.0
 """The longest wait for the next part of a body."""
+BODY_SECONDS: Final = 60.0
+BODY_BYTES_PER_SECOND: Final = 16_384
+"""A body may take BODY_SECONDS, and the time for the largest one at this rate."""
+MAX_MEMBERS: Final = 1_000
 _STEP: Final = 65_536
+_STEPS_AT_ONCE: Final = 8  # about a millisecond
 _GZIP: Final = 31  # zlib's wbits select the container
 _ZLIB: Final = 15
 _CODINGS: Final = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}
@@ -34,16 +39,20 @@ async def read_body(
 ) -> bytes:
     """Return the decoded body of at most `limit` bytes. `given`: see SubmissionHeaders."""
     coding = _coding(given["content-encoding"]) if "content-encoding" in given else None
-    if coding is None and int(given.get("content-length", 0)) > limit:
+    inflated = coding is not None and not request.decoded
+    # Deflate adds up to 5 bytes to each 16 KiB that cannot be compressed, gzip also its header.
+    most = limit + limit // 1_000 + 1_024 if inflated else limit
+    if int(given.get("content-length", 0)) > most and (coding is None or inflated):
         raise _too_large(limit)
     if "expect" in given and given["expect"].lower() == "100-continue":
         await request.send_continue()  # RFC 9110 §10.1.1: the client waits for it
-    if coding is not None and not request.decoded:
-        return await _inflate(request, coding, limit, time)
+    reader = _Reader(request, time, BODY_SECONDS + limit / BODY_BYTES_PER_SECOND)
+    if coding is not None and inflated:
+        return await _inflate(reader, coding, limit, most)
     parts: list[bytes] = []
     size = 0
     while not request.at_end():
-        part = await _next(request, time)
+        part = await reader.next()
         parts.append(part)
         size += len(part)
         if size > limit:
@@ -65,20 +74,35 @@ def _coding(value: str) -> str | None:
     return name
 
 
-async def _next(request: Request, time: TimeSource) -> bytes:
-    """Return what has arrived of the body, or wait for the next part."""
-    try:
-        ready = request.read_nowait()
-        if ready or request.at_end():
-            return ready
-        async with time.timeout(STALL_SECONDS):
-            return await request.read()
-    except TimeoutError:
-        raise Problem("malformed-body", "the body is incomplete", close=True) from None
-    except BodyError:
-        raise Problem(
-            "malformed-body", "the framing of the body is not valid", close=True
-        ) from None
+class _Reader:
+    """Reads a body within `seconds`."""
+
+    def __init__(self, request: Request, time: TimeSource, seconds: float) -> None:
+        self.request = request
+        self._time = time
+        self._until = time.monotonic() + seconds
+
+    async def next(self) -> bytes:
+        """Return what has arrived of the body, or wait for the next part."""
+        try:
+            left = self._until - self._time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            ready = self.request.read_nowait()
+            if ready or self.request.at_end():
+                return ready
+            async with self._time.timeout(min(STALL_SECONDS, left)):
+                return await self.request.read()
+        except TimeoutError:
+            raise Problem("malformed-body", "the body is incomplete", close=True) from None
+        except BodyError:
+            raise Problem(
+                "malformed-body", "the framing of the body is not valid", close=True
+            ) from None
+
+    async def pause(self) -> None:
+        """Let other requests have the event loop."""
+        await self._time.sleep(0)
 
 
 class _Inflater:
@@ -90,26 +114,33 @@ class _Inflater:
         self._decoder: zlib._Decompress | None = None
         self._parts: list[bytes] = []
         self._room = limit + 1
+        self._members = 0
 
-    def feed(self, data: bytes) -> None:
-        """Decode `data`; gzip may have several members (RFC 1952 §2.2)."""
-        while True:
-            if self._decoder is None or self._decoder.eof:
-                if not data:
-                    return
-                if self._decoder is not None and _CODINGS[self._coding] != _GZIP:
-                    raise zlib.error("data after the end")
-                self._decoder = zlib.decompressobj(_container(self._coding, data))
-            step = min(self._room, _STEP)
-            part = self._decoder.decompress(data, step)
-            self._parts.append(part)
-            self._room -= len(part)
-            if self._room <= 0:
-                raise _too_large(self._limit)
-            decoder = self._decoder
-            data = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
-            if not data and len(part) < step:
-                return
+    def step(self, data: bytes) -> bytes | None:
+        """Decode at most _STEP bytes of `data`; return what is left to decode, None at the end."""
+        decoder = self._decoder
+        if decoder is None or decoder.eof:
+            decoder = self._next_member(data)
+        step = min(self._room, _STEP)
+        part = decoder.decompress(data, step)
+        self._parts.append(part)
+        self._room -= len(part)
+        if self._room <= 0:
+            raise _too_large(self._limit)
+        data = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
+        # Without input there may still be output.
+        return data if data or (len(part) == step and not decoder.eof) else None
+
+    def _next_member(self, data: bytes) -> zlib._Decompress:
+        """Begin with a member: gzip may have several (RFC 1952 §2.2)."""
+        if self._decoder is not None and _CODINGS[self._coding] != _GZIP:
+            raise zlib.error("data after the end")
+        self._members += 1
+        if self._members > MAX_MEMBERS:
+            detail = f"the body has more than {MAX_MEMBERS} gzip members"
+            raise Problem("body-too-large", detail, close=True)
+        self._decoder = decoder = zlib.decompressobj(_container(self._coding, data))
+        return decoder
 
     def finish(self) -> bytes:
         """Return the decoded body; raises zlib.error if it is incomplete."""
@@ -118,11 +149,21 @@ class _Inflater:
         return b"".join(self._parts)
 
 
-async def _inflate(request: Request, coding: str, limit: int, time: TimeSource) -> bytes:
+async def _inflate(reader: _Reader, coding: str, limit: int, most: int) -> bytes:
     inflater = _Inflater(coding, limit)
+    size = steps = 0
     try:
-        while not request.at_end():
-            inflater.feed(await _next(request, time))
+        while not reader.request.at_end():
+            data = await reader.next()
+            size += len(data)
+            if size > most:
+                raise _too_large(limit)
+            rest: bytes | None = data or None
+            while rest is not None:
+                rest = inflater.step(rest)
+                steps += 1
+                if steps % _STEPS_AT_ONCE == 0:
+                    await reader.pause()
         return inflater.finish()
     except zlib.error:
         detail = f"the body is not valid {coding}, or is incomplete"
@@ -158,15 +199,10 @@ def require_json(content_type: str) -> None:
         raise Problem("unsupported-media-type", detail, headers={"Accept": "application/json"})
 
 
-def check_body(body: bytes, content_type: str, schema: CompiledSchema | None) -> None:
-    """Refuse a body that must be JSON and is not, or that does not match the schema. Its
-    Content-Type is JSON if there is one: see `require_json`.
-    """
-    if schema is None:
-        if body and is_json(content_type):
-            _parse(body)
-        return
-    faults = validate(schema, _parse(body))
+def check_body(body: bytes, schema: CompiledSchema | None) -> None:
+    """Refuse a body that is not JSON, or that does not match the schema."""
+    value = parse(body)
+    faults = [] if schema is None else validate(schema, value)
     if faults:
         raise Problem(
             "invalid-body",
@@ -175,7 +211,8 @@ def check_body(body: bytes, content_type: str, schema: CompiledSchema | None) ->
         )
 
 
-def _parse(body: bytes) -> object:
+def parse(body: bytes) -> object:
+    """Return the value of a JSON body, or raise the 400."""
     try:
         return parse_json(body)
     except MalformedBody as error:

@@ -77,6 +77,10 @@ class Problem(Exception):
         self.members = members or {}
         self.close = close
 
+    def fields(self) -> dict[str, Any]:
+        """Return what makes this problem again in another process: name, detail, members."""
+        return {"name": self.name, "detail": self.detail, "members": self.members}
+
     def body(self) -> bytes:
         """Return the problem as JSON."""
         return msgspec.json.encode(

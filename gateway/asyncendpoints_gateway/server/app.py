@@ -28,6 +28,7 @@ from asyncendpoints_gateway.http.problems import (
 )
 from asyncendpoints_gateway.http.router import Target, options, own_target
 from asyncendpoints_gateway.intake.batcher import Batcher
+from asyncendpoints_gateway.intake.body_checks import BodyChecks
 from asyncendpoints_gateway.intake.long_poll import Hub
 from asyncendpoints_gateway.intake.retry_after import Sampler
 from asyncendpoints_gateway.intake.store_calls import StoreCalls
@@ -107,6 +108,7 @@ class Gateway:
         self.sampler = Sampler(store, self.metrics.stats, time)
         self.policy = StorePolicy(endpoint, store, time, owned=owns_policy)
         self.router: Router[RouteConfig] = Router(config.routes)
+        self._checks = BodyChecks(config.routes)
         kept = {name for route in config.routes for name in route.keep}
         self.cors = cors.Cors(config.origins, kept)
         self._serve(config)
@@ -117,6 +119,7 @@ class Gateway:
         self.responses = JobResponses(config.base, self.sampler, self.policy)
         self.submit = SubmitView(
             config.max_body,
+            self._checks,
             self.policy,
             self.enqueue,
             self.hub,
@@ -160,6 +163,7 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+        self._checks.close()
 
     async def handle(
         self, request: Request, before_enqueue: BeforeEnqueue | None = None

@@ -15,7 +15,7 @@ from asyncendpoints_core.jobs.records import Idempotency, NewJob, Priority
 from asyncendpoints_core.jobs.records import Request as StoredRequest
 from asyncendpoints_core.process.telemetry import parse_traceparent
 from asyncendpoints_core.store.replies import Enqueued, EnqueueStatus, Found
-from asyncendpoints_gateway.http.bodies import check_body, read_body, require_json
+from asyncendpoints_gateway.http.bodies import read_body, require_json
 from asyncendpoints_gateway.http.cors import with_headers
 from asyncendpoints_gateway.http.headers import (
     idempotency_key,
@@ -26,6 +26,7 @@ from asyncendpoints_gateway.http.headers import (
 )
 from asyncendpoints_gateway.http.problems import Problem, endpoint_closed, store_unavailable
 from asyncendpoints_gateway.intake.batcher import Batcher
+from asyncendpoints_gateway.intake.body_checks import BodyChecks
 from asyncendpoints_gateway.intake.long_poll import Hub
 from asyncendpoints_gateway.intake.store_policy import StorePolicy
 from asyncendpoints_gateway.metrics import Metrics
@@ -72,6 +73,7 @@ class SubmitView:
     """
 
     max_body: int
+    checks: BodyChecks
     policy: StorePolicy
     enqueue: Batcher[NewJob, Enqueued]
     hub: Hub
@@ -95,6 +97,7 @@ class SubmitView:
             stored = stored_request(
                 request.method, request.path, request.query, params, headers, body
             )
+            await self.checks.check(route, body, stored.content_type)
             new = self.new_job(route, options, stored)
             if before_enqueue is not None:
                 await before_enqueue()
@@ -110,9 +113,7 @@ class SubmitView:
         return self.responses.accepted(job, answer.ahead, extra)
 
     def new_job(self, route: RouteConfig, options: Options, stored: StoredRequest) -> NewJob:
-        """Return the job that a request to `route` describes; raises Problem for its body."""
-        if stored.body or route.schema is not None:
-            check_body(stored.body, stored.content_type, route.schema)
+        """Return the job that a checked request to `route` describes."""
         key = options.key
         return NewJob(
             ids.new(self.time.now_ms()),

@@ -3,14 +3,17 @@
 import asyncio
 import gzip
 import json
+import random
 import zlib
 from typing import Any
 
 import pytest
 
+from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.protocol import Store
 from support.http.fixtures import http_mode, site, store
 from support.http.gateway import JSON, Answer, Site, endpoint, serving
+from support.http.steps import longest_step
 
 __all__ = ["http_mode", "site", "store"]
 
@@ -199,3 +202,113 @@ async def test_a_body_that_the_head_refuses_is_not_invited(
     answer = await site.raw(line + headers + expect)
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer
     assert b"\r\nConnection: close\r\n" in answer
+
+
+EMPTY_MEMBER = gzip.compress(b"")
+
+
+async def test_encoded_bytes_are_limited_too(store: Store) -> None:
+    async with serving(store, endpoint(gateway={"maxBodyBytes": 10_000})) as site:
+        headers = {"Content-Encoding": "gzip"}
+
+        async def chunks() -> Any:
+            for _ in range(1_000):
+                yield EMPTY_MEMBER * 10
+
+        for data in (EMPTY_MEMBER * 10_000, chunks()):
+            answer = await site.ask("POST", "/reports/7", data=data, headers=headers)
+            answer.problem("body-too-large", 413)
+        incompressible = random.Random(1).randbytes(10_000)
+        for level in (0, 9):
+            data = gzip.compress(incompressible, level)
+            assert len(data) > 10_000
+            answer = await site.ask("POST", "/reports/7", data=data, headers=headers)
+            assert answer.status == 202
+        assert (await site.claim()).request.body == incompressible
+
+
+async def test_gzip_members_are_limited(site: Site) -> None:
+    headers = {"Content-Encoding": "gzip"}
+    for members, status in ((1_000, 202), (1_001, 413)):
+        data = EMPTY_MEMBER * members
+        answer = await site.ask("POST", "/reports/7", data=data, headers=headers)
+        assert answer.status == status
+
+
+async def test_a_body_has_a_deadline(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asyncendpoints_gateway.http.bodies.BODY_SECONDS", 0.3)
+    monkeypatch.setattr("asyncendpoints_gateway.http.bodies.BODY_BYTES_PER_SECOND", 1e9)
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+    writer.write(b"POST /reports/7 HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n")
+    answer = asyncio.create_task(reader.readuntil(b"\r\n\r\n"))
+    while not answer.done():  # each byte is in time
+        writer.write(b"x")
+        await asyncio.wait([answer], timeout=0.01)
+    writer.close()
+    assert (await answer).startswith(b"HTTP/1.1 400 ")
+
+
+NUMBERS = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "number"}}}}
+FORMS = {"items": {"anyOf": [{"type": "object", "required": [f"k{n}"]} for n in range(100)]}}
+SLOW_ROUTES = [
+    {"path": "/numbers", "job": "numbers", "schema": NUMBERS},
+    {"path": "/forms", "job": "forms", "schema": FORMS},
+    {"path": "/free", "job": "free"},
+]
+
+
+SLOW_BODIES = [
+    ("/numbers", b'{"a": [' + b'"x",' * 200_000 + b"1]}", 422, "#/a/0"),
+    ("/numbers", b'{"a": [' + b"1," * 400_000 + b'"x"]}', 422, "#/a/400000"),
+    ("/numbers", b'{"a": [' + b"[]," * 260_000 + b"1]}", 422, "#/a/0"),
+    ("/numbers", b'{"a": [' + b"1," * 400_000 + b"1]}", 202, ""),
+    ("/numbers", b'{"a": [' + b"1," * 400_000, 400, ""),
+    ("/forms", b"[" + b"{}," * 1_400 + b"{}]", 422, "#/0"),
+    ("/forms", b"[" + b"{}," * 8 + b"{}]", 422, "#/0"),
+    ("/free", b"[" + b"[]," * 260_000 + b"[]]", 202, ""),
+    ("/free", b"[" + b"[]," * 260_000, 400, ""),
+    ("/free", b"[" * 800_000, 400, ""),
+]
+
+
+async def test_no_body_holds_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(MemoryStore(), endpoint(routes=SLOW_ROUTES)) as site:
+        longest = longest_step(monkeypatch)
+        for path, body, status, pointer in SLOW_BODIES:
+            answer = await site.ask("POST", path, data=body, headers=JSON)
+            assert answer.status == status
+            if status == 202:
+                assert (await site.claim()).request.body == body
+            elif status == 422:
+                assert answer.json["errors"][0]["pointer"] == pointer
+            assert longest() < 0.05, path
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+async def test_inflating_does_not_hold_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch, coding: str
+) -> None:
+    described = endpoint(gateway={"maxBodyBytes": 16_777_216})
+    async with serving(MemoryStore(), described) as site:
+        data = _compressed(coding, bytes(16_000_000))
+        longest = longest_step(monkeypatch)
+        headers = {"Content-Encoding": coding}
+        answer = await site.ask("POST", "/reports/7", data=data, headers=headers)
+        assert answer.status == 202
+        assert longest() < 0.05
+
+
+async def test_a_dead_process_of_checks_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(MemoryStore(), endpoint(routes=SLOW_ROUTES)) as site:
+        body = b"[" + b"[]," * 20_000 + b"[]]"
+        assert (await site.ask("POST", "/free", data=body, headers=JSON)).status == 202
+        process = site.server.gateway.submit.checks._process
+        assert process is not None
+        process.kill()
+        process.wait()
+        assert (await site.ask("POST", "/free", data=body, headers=JSON)).status == 202
+        assert "the process that checks bodies failed" in caplog.text
+        replaced = site.server.gateway.submit.checks._process
+        assert replaced is not None
+        assert replaced.pid != process.pid
+    assert replaced.poll() is not None

@@ -8,6 +8,7 @@ requests go through aiohttp; both paths validate, decide and answer with the sam
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, Protocol
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from aiohttp import StreamReader
     from aiohttp.http import RawRequestMessage
 
+    from asyncendpoints_core.jobs.records import Request
     from asyncendpoints_core.store.replies import Enqueued
     from asyncendpoints_gateway.config import RouteConfig
     from asyncendpoints_gateway.server.app import Gateway
+    from asyncendpoints_gateway.views.submit import Options
 
 log = logging.getLogger("asyncendpoints.gateway")
 
@@ -86,12 +89,28 @@ class FastSubmissions:
             options = read_options(route, headers)
             body = payload.read_nowait(-1)
             stored = stored_request(method, path, "", match.params, headers, body)
+            if not self.submit.checks.quick(route, body, stored.content_type):
+                check = self._check_slowly(route, options, stored, pending)
+                pending.checking = asyncio.get_running_loop().create_task(check)
+                return True
             new = self.submit.new_job(route, options, stored)
         except Exception as error:
             pending.set_exception(error)
         else:
             self._enqueue.add(new, pending)
         return True
+
+    async def _check_slowly(
+        self, route: RouteConfig, options: Options, stored: Request, pending: PendingResponse
+    ) -> None:
+        """Continue with a body whose check takes long."""
+        try:
+            await self.submit.checks.slow(route, stored.body)
+            new = self.submit.new_job(route, options, stored)
+        except Exception as error:
+            pending.set_exception(error)
+        else:
+            self._enqueue.add(new, pending)
 
     def _is_plain(self, message: RawRequestMessage, payload: StreamReader) -> bool:
         path = message.path
@@ -127,7 +146,7 @@ class FastSubmissions:
 class PendingResponse:
     """A submission waiting for the store: the batcher's result is sent as its response."""
 
-    __slots__ = ("_begun", "_connection", "_done", "_path", "_route")
+    __slots__ = ("_begun", "_connection", "_done", "_path", "_route", "checking")
 
     def __init__(self, path: FastSubmissions, route: RouteConfig, connection: Connection) -> None:
         self._begun = perf_counter()
@@ -135,10 +154,13 @@ class PendingResponse:
         self._route = route
         self._connection = connection
         self._done = False
+        self.checking: asyncio.Task[None] | None = None
 
     def cancel(self) -> None:
         """The client has disconnected: send nothing."""
         self._done = True
+        if self.checking is not None:
+            self.checking.cancel()
 
     def done(self) -> bool:
         """Whether a result is no longer needed."""

@@ -88,3 +88,28 @@ def test_a_namespace_that_is_gone_keeps_no_other_from_being_served(
         assert endpoint.finished(endpoint.submit(value="served"))["state"] == "Completed"
     log = cluster.kubectl("logs", "--namespace", narrow, operator, "--tail=-1")
     assert log.count("namespace no-such-namespace cannot be listed yet") == 1
+
+
+def test_a_second_operator_of_the_same_class_leaves_what_the_first_serves(
+    installed: Installed, narrow: str
+) -> None:
+    cluster, operator = installed.cluster, f"deployment/{RELEASE}-asyncendpoints-operator"
+
+    def generations() -> list[int]:
+        found = cluster.get("deployments", "--namespace", narrow)["items"]
+        served = [one for one in found if one["metadata"]["name"].startswith("contested")]
+        return [one["metadata"]["generation"] for one in served]
+
+    with installed.endpoint(narrow, "contested") as endpoint:
+        before = generations()
+        variable = "ASYNCENDPOINTS_CLASS_NAME="
+        cluster.kubectl("set", "env", "--namespace", narrow, operator, variable)
+        wait_until("the Event", lambda: "ServedByAnother" in endpoint.events(), seconds=90)
+        assert endpoint.finished(endpoint.submit(value="first"))["state"] == "Completed"
+        assert generations()[0] == before[0]  # the gateway's; the workers' follows the jobs
+        assert endpoint.status["operator"] == f"{SYSTEM_NAMESPACE}/asyncendpoints-operator"
+        wait_until(
+            "the second is not ready",
+            lambda: not cluster.get(operator, "--namespace", narrow)["status"].get("readyReplicas"),
+            seconds=30,
+        )

@@ -133,6 +133,10 @@ capabilities: {drop: [ALL]}
 - apiGroups: [""]
   resources: [events]
   verbs: [create, patch]
+# Whether another operator of the same class is still there.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get]
 # The Redis URL of an endpoint's own ACL user. Neither get nor list: this does not allow reading.
 - apiGroups: [""]
   resources: [secrets]

@@ -17,6 +17,7 @@ from asyncendpoints_operator.control.reconcile import Reconciler
 from asyncendpoints_operator.control.recover import PodRecovery
 from asyncendpoints_operator.control.redis_users import RedisUsers
 from asyncendpoints_operator.control.scale import Scaler
+from asyncendpoints_operator.control.served_by import CHECK_SECONDS, ServedBy
 from asyncendpoints_operator.control.status_report import StatusReport
 from asyncendpoints_operator.desired.naming import Platform
 from asyncendpoints_operator.kube.cache import Cache
@@ -74,6 +75,8 @@ class Leader:
         installation, check = settings.installation_id, lease.check
         identity = settings.operator_identity or "operator"
         self._reporter = Reporter(cluster, cache, identity, settings.counts_seconds)
+        own = f"{settings.operator_namespace}/{settings.lease_name}"
+        self._served_by = ServedBy(cluster, cache, own, check, self._reporter)
         self._children = Children(cluster, cache, check, self._failures)
         self._users = RedisUsers(cluster, installation, acl=settings.redis_acl)
         self._recovery = PodRecovery(cache, self._reporter)
@@ -139,9 +142,17 @@ class Leader:
     async def _reconcile(self, key: str) -> float | None:
         """Reconcile an endpoint of this operator's class; forget one that is gone."""
         manifest = self._cache.endpoint(key)
-        if manifest is not None:
-            own = (manifest.get("spec") or {}).get("className") == self._class_name
-            manifest = manifest if own else None
+        if manifest is None:
+            self._served_by.forget(key)
+        elif (manifest.get("spec") or {}).get("className") != self._class_name:
+            await self._served_by.release(manifest)
+            manifest = None
+        elif not await self._served_by.claim(manifest):
+            if key in self._reconciled:
+                await self._forget(self._reconciled[key])
+            return CHECK_SECONDS
+        else:
+            manifest = self._cache.endpoint(key)
         known = self._reconciled.get(key)
         if known and (manifest is None or manifest["metadata"]["uid"] != known.resource.uid):
             await self._forget(known)
@@ -180,6 +191,11 @@ class Leader:
                 if poller.redis.own:
                     for key in await self._users.find_lost(poller):
                         self._workqueue.add(key)
+
+    @property
+    def served_by_others(self) -> Mapping[str, str]:
+        """The keys of resources of this class that another operator serves, with its name."""
+        return self._served_by.others
 
     def figures(self) -> LeaderFigures:
         """Return what the metrics show."""

@@ -60,7 +60,7 @@ class StatusReport:
             return None
         connection = state.connection
         unread = connection is not None and state.queue.reason is QueueReason.NOT_READ
-        if unread and manifest.get("status"):
+        if unread and (manifest.get("status") or {}).get("conditions"):
             return None  # a new leader keeps its predecessor's status until it has read the queue
         queue = state.queue
         if connection is not None and self._users.is_shared(connection.redis):

@@ -159,9 +159,14 @@ class Cache:
 
 
 def _only_status(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether only the status of an endpoint changed: the operator did that (docs/rules.md K19)."""
+    """Whether only the status of an endpoint changed: the operator did that (docs/rules.md K19).
+
+    A change of the operator that serves it counts as more.
+    """
     if new["kind"] != KIND:
         return False
     before, after = old["metadata"], new["metadata"]
     watched = ("uid", "generation", "deletionTimestamp", "labels", "annotations")
-    return all(before.get(name) == after.get(name) for name in watched)
+    operators = [(one.get("status") or {}).get("operator") for one in (old, new)]
+    same = operators[0] == operators[1]
+    return same and all(before.get(name) == after.get(name) for name in watched)

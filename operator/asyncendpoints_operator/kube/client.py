@@ -39,6 +39,7 @@ PLURALS: Final = {
     "Event": "events",
     "HTTPRoute": "httproutes",
     "Ingress": "ingresses",
+    "Lease": "leases",
     "Namespace": "namespaces",
     "NetworkPolicy": "networkpolicies",
     "Pod": "pods",

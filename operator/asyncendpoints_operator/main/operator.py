@@ -143,6 +143,8 @@ class Operator:
         ):
             if seconds >= _BLIND_SECONDS:
                 return f"not ready: {what} for {seconds:.0f} s"
+        for key, operator in (self._leader.served_by_others if self._leader else {}).items():
+            return f"not ready: {key} is served by operator {operator} of the same class"
         return ""
 
     def _figures(self) -> OperatorFigures:

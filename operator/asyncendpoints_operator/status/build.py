@@ -55,6 +55,7 @@ def build(observed: Observed, before: Mapping[str, Any] | None, now: float) -> S
         ready_replicas=observed.worker.ready,
         wanted_replicas=observed.scaling.target,
         selector=observed.selector,
+        operator=before.get("operator"),
         ready_template=observed.ready_template or before.get("readyTemplate"),
         url=observed.url or before.get("url"),
         queue=observed.queue.identity or before.get("queue"),

@@ -98,6 +98,11 @@ class EndpointStatus(Record):
     selector: Annotated[str, Field(max_length=1_024)] = Field(
         default="", description="Label selector of the worker pods, for /scale and an HPA."
     )
+    operator: Annotated[str, Field(max_length=317)] | None = Field(
+        default=None,
+        description="The operator that serves the endpoint: namespace and name of its Lease. "
+        "Another one takes over when that Lease has not been renewed for 60 s.",
+    )
     ready_template: Annotated[str, Field(max_length=64)] | None = Field(
         default=None,
         description="Hash of the last worker template of which a pod was ready: it is scaled up "

@@ -175,6 +175,8 @@ EVENTS: Final[dict[str, str]] = {
     "InvalidSpec": "see condition RoutesAccepted",
     "NameConflict, ApplyRefused, ScalingRefused, DriftLoop, ImagePullBackOff, …": "see condition "
     "Degraded",
+    "ServedByAnother": "an operator of another release has the same class and serves this "
+    "resource; the one that publishes this Event leaves it alone",
     "StatusRefused": "the API server rejects the status, which is therefore out of date",
     "Resolved": "Degraded became False",
     "QueueNotDurable": "see the condition",

@@ -85,7 +85,8 @@ class Reporter:
         self._cache.put(made)
         self.writes += 1
         self._written_at[uid] = now
-        self.publish(f"{ref.namespace}/{ref.name}", uid, events.of_change(before, after))
+        reported = before if (before or {}).get("conditions") else None  # not only its operator
+        self.publish(f"{ref.namespace}/{ref.name}", uid, events.of_change(reported, after))
         return None
 
     def publish(self, key: str, uid: str, found: Iterable[Event]) -> None:

@@ -1,0 +1,130 @@
+"""Which operator serves a resource: `status.operator`, held while its Lease is renewed (ADR 11)."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from asyncendpoints_core.resource import API_VERSION, KIND
+from asyncendpoints_operator.desired.naming import Manifest
+from asyncendpoints_operator.kube.cache import Cache, key_of
+from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
+from asyncendpoints_operator.status.events import Event
+from asyncendpoints_operator.status.reporter import Reporter
+
+log = logging.getLogger("asyncendpoints.operator")
+
+GONE_SECONDS: Final = 60.0
+"""An operator whose Lease was not renewed for that long has let go of its resources."""
+CHECK_SECONDS: Final = 15.0
+"""How often it is checked whether the other operator is still there."""
+_READ_SECONDS: Final = 5.0
+
+
+class ServedBy:
+    """Claims resources for this operator, named `own`: the namespace and name of its Lease.
+
+    `others` has the keys of resources that another operator serves, with its name. `check` raises
+    when this process may not write any more.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        cache: Cache,
+        own: str,
+        check: Callable[[], object],
+        reporter: Reporter,
+    ) -> None:
+        self._cluster, self._cache, self._own = cluster, cache, own
+        self._check, self._reporter = check, reporter
+        self._leases: dict[str, _Lease] = {}
+        self.others: dict[str, str] = {}
+
+    async def claim(self, manifest: Manifest) -> bool:
+        """Whether this operator serves the resource; one that nobody serves is claimed.
+
+        Raises Refused, if another writer changed the resource meanwhile, and Unreachable.
+        """
+        key, holder = key_of(manifest), operator_of(manifest)
+        if holder not in ("", self._own) and await self._is_alive(holder):
+            self._report(key, manifest, holder)
+            return False
+        self.others.pop(key, None)
+        if holder == self._own:
+            return True
+        try:
+            await self._write(manifest, self._own)
+        except Refused as error:
+            if error.conflict or error.missing:
+                raise
+            log.debug("%s: its operator cannot be noted: %s", key, error)
+        if holder:
+            log.info("%s: taken over from operator %s", key, holder)
+        return True
+
+    async def release(self, manifest: Manifest) -> None:
+        """Let go of a resource that is not of this operator's class any more."""
+        self.others.pop(key_of(manifest), None)
+        if operator_of(manifest) == self._own:
+            await self._write(manifest, None)
+
+    def forget(self, key: str) -> None:
+        """Drop what was remembered of a resource that is gone."""
+        self.others.pop(key, None)
+
+    async def _write(self, manifest: Manifest, operator: str | None) -> None:
+        self._check()
+        meta = manifest["metadata"]
+        patch = {
+            "metadata": {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]},
+            "status": {"operator": operator},
+        }
+        ref = Ref(API_VERSION, KIND, meta["namespace"], meta["name"])
+        self._cache.put(await self._cluster.merge(ref, patch, subresource="status"))
+
+    def _report(self, key: str, manifest: Manifest, holder: str) -> None:
+        if self.others.get(key) == holder:
+            return
+        self.others[key] = holder
+        text = (
+            f"operator {holder} serves it, and operator {self._own} has the same class: give one "
+            "of them another class or other namespaces"
+        )
+        log.warning("%s: %s", key, text)
+        event = Event("Warning", "ServedByAnother", text)
+        self._reporter.publish(key, manifest["metadata"]["uid"], [event])
+
+    async def _is_alive(self, holder: str) -> bool:
+        """Whether an operator renews its Lease; one whose Lease may not be read counts as alive."""
+        now = time.monotonic()
+        known = self._leases.get(holder)
+        if known is not None and now - known.read_at < _READ_SECONDS:
+            return known.alive
+        namespace, _, name = holder.partition("/")
+        version = ""
+        try:
+            lease = await self._cluster.get(Ref("coordination.k8s.io/v1", "Lease", namespace, name))
+            version = str(lease["metadata"]["resourceVersion"])
+            since = known.since if known is not None and known.version == version else now
+            alive = now - since < GONE_SECONDS
+        except Refused as error:
+            since, alive = now, not error.missing
+        self._leases[holder] = _Lease(version, since, now, alive)
+        return alive
+
+
+@dataclass(frozen=True, slots=True)
+class _Lease:
+    """Another operator's Lease: its version, since when, and when it was read (s, monotonic)."""
+
+    version: str
+    since: float
+    read_at: float
+    alive: bool
+
+
+def operator_of(manifest: Mapping[str, Any]) -> str:
+    """Return the operator that serves a resource, "" if none does."""
+    return str((manifest.get("status") or {}).get("operator") or "")

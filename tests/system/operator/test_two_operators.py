@@ -1,0 +1,78 @@
+"""Two operators of the same class: one serves a resource, the other leaves it alone."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from asyncendpoints_operator.control import leader, served_by
+from support.kube.fake_cluster import FakeCluster
+from support.kube.leading import ENDPOINT, WORKER, event, leading, reason, resource
+
+FIRST = "elsewhere/first"
+LEASE = {
+    "apiVersion": "coordination.k8s.io/v1",
+    "kind": "Lease",
+    "metadata": {"name": "first", "namespace": "elsewhere"},
+}
+
+
+@pytest.fixture
+async def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
+    monkeypatch.setattr(served_by, "GONE_SECONDS", 0.5)
+    monkeypatch.setattr(served_by, "_READ_SECONDS", 0.0)
+    monkeypatch.setattr(leader, "CHECK_SECONDS", 0.1)
+    return FakeCluster()
+
+
+@asynccontextmanager
+async def renewed(cluster: FakeCluster) -> AsyncIterator[None]:
+    """The first operator's Lease, renewed for the block."""
+
+    async def renew() -> None:
+        while True:
+            cluster.save(LEASE)
+            await asyncio.sleep(0.05)
+
+    task = asyncio.create_task(renew())
+    yield
+    task.cancel()
+
+
+def served(cluster: FakeCluster) -> str:
+    return str((cluster.endpoint().get("status") or {}).get("operator"))
+
+
+async def test_the_second_reports_the_first_and_takes_over_what_it_lets_go(
+    cluster: FakeCluster, redis_url: str
+) -> None:
+    cluster.save(resource(redis_url) | {"status": {"operator": FIRST}})
+    async with renewed(cluster), leading(cluster, operator_namespace="here") as led:
+        await cluster.until(lambda: event(cluster, "ServedByAnother"))
+        await asyncio.sleep(1)  # twice the time after which one that is gone is replaced
+        assert led.leader.served_by_others == {"demo/reports": FIRST}
+        assert cluster.endpoint()["status"] == {"operator": FIRST}
+        assert WORKER.path not in cluster.objects
+        assert len([one for one in cluster.events if one["reason"] == "ServedByAnother"]) == 1
+    async with leading(cluster, operator_namespace="here", lease_name="second"):
+        await cluster.until(lambda: served(cluster) == "here/second")
+        await cluster.until(lambda: reason(cluster, "QueueReachable") == "Reachable")
+        assert WORKER.path in cluster.objects
+
+
+async def test_a_served_resource_is_let_go_when_another_takes_it_or_its_class_changes(
+    cluster: FakeCluster, redis_url: str
+) -> None:
+    cluster.save(resource(redis_url))
+    async with leading(cluster, operator_namespace="here", lease_name="second") as led:
+        await cluster.until(lambda: reason(cluster, "QueueReachable") == "Reachable")
+        assert served(cluster) == "here/second"
+        async with renewed(cluster):
+            cluster.change(ENDPOINT, {"status": {"operator": FIRST}})
+            await cluster.until(lambda: event(cluster, "ServedByAnother"))
+            assert led.leader.figures().endpoints == ()
+            cluster.change(ENDPOINT, {"status": {"operator": None}})
+            await cluster.until(lambda: served(cluster) == "here/second")
+        cluster.change(ENDPOINT, {"spec": {"className": "other"}})
+        await cluster.until(lambda: served(cluster) == "None")

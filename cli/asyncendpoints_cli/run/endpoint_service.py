@@ -13,6 +13,7 @@ from asyncendpoints_cli.run.metrics import ScalingMetrics
 from asyncendpoints_cli.run.pool import LocalPool, Pool, total_of
 from asyncendpoints_cli.run.process_pool import ProcessPool
 from asyncendpoints_cli.run.scaler import MIN_WORKERS, Scaler, why_nothing_runs
+from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.jobs.states import FINAL, State
 from asyncendpoints_core.scaling.decide import Limits
@@ -55,6 +56,7 @@ class EndpointService:
         """Prepare; `refused` is called if workers cannot load the handlers or start."""
         self.loaded = loaded
         self.port = port
+        self._time = SystemTime()
         self.store: Store
         source = settings.redis_source()
         self.in_memory = source is None
@@ -150,7 +152,7 @@ class EndpointService:
         scaler = Scaler(self.name, self.store, pool, limits, self._decided)
         await scaler.step()
         policy = endpoint.spec.policy()
-        keeper = RecoveryLoop(self.store, lambda: policy, random.random)
+        keeper = RecoveryLoop(self.store, lambda: policy, random.random, time=self._time)
         self._tasks = [self._task(scaler.run()), self._task(keeper.run())]
         if reason := why_nothing_runs(endpoint.spec):
             log.warning("%s: %s", self.name, reason)

@@ -147,7 +147,8 @@ class Supervisor:
     def _start_loops(self) -> None:
         """Start what needs the store and continues until the end: leases, recovery, metrics."""
         heartbeat = self._children.heartbeat
-        keeper = RecoveryLoop(self._store, lambda: heartbeat.policy, random.random, self._recovered)
+        recovery = (self._store, lambda: heartbeat.policy, random.random, self._recovered)
+        keeper = RecoveryLoop(*recovery, time=self._time)
         self._children.run_in_background(heartbeat.run())
         self._children.run_in_background(keeper.run())
         if self._publish_metrics is not None:

@@ -1,6 +1,6 @@
 """`make mutants`: apply each mutant to a copy of the code and run the tests that must catch it.
 
-Prints a table of what caught each, and exits with 1 if one survived.
+Prints a table of what caught each (that of docs/reliability.md), and exits with 1 if one survived.
 """
 
 import os

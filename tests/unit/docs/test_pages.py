@@ -55,7 +55,9 @@ RUN_BY = {
         "yaml": "system/docs/test_pages.py",
     },
     "docs/redis.md": {"redis": "system/docs/test_local.py"},
-    "docs/reliability.md": {"sh": "faults/test_faults.py"},  # a short form of the command
+    "docs/reliability.md": {
+        "sh": "faults/test_faults.py mutants/run.py"
+    },  # the first in a short form
     "docs/resource.md": {"yaml": "unit/docs/test_pages.py"},
     "docs/security.md": {"yaml": "unit/docs/test_pages.py"},
     "docs/troubleshooting.md": {"sh": PAGE_BLOCKS},

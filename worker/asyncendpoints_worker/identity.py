@@ -7,8 +7,11 @@ import secrets
 import socket
 import time
 from importlib.metadata import PackageNotFoundError, version
+from typing import Final
 
 from asyncendpoints_core.store.replies import WorkerInfo
+
+MAX_HANDLERS: Final = 1_000
 
 
 class WorkerIds:
@@ -25,11 +28,16 @@ class WorkerIds:
         self.started_ms = time.time_ns() // 1_000_000
         self.pod = pod or f"{socket.gethostname()}-{os.getpid()}-{self.nonce}"
         self._children = 0
+        self._last_crash, self._last_crash_ms = "", 0
 
     def new_child(self) -> int:
         """Return the number of a new child."""
         self._children += 1
         return self._children
+
+    def crashed(self, how: str, at_ms: int) -> None:
+        """Report, with the workers that are registered from now on, how a child died."""
+        self._last_crash, self._last_crash_ms = how, at_ms
 
     def info(
         self, child: int, generation: int, concurrency: int, handlers: tuple[str, ...]
@@ -40,9 +48,11 @@ class WorkerIds:
             pod=self.pod,
             nonce=self.nonce,
             concurrency=concurrency,
-            handlers=handlers[:100],
+            handlers=handlers[:MAX_HANDLERS],
             version=own_version(),
             started_ms=self.started_ms,
+            last_crash=self._last_crash,
+            last_crash_ms=self._last_crash_ms,
         )
 
 

@@ -58,7 +58,9 @@ class Enqueued(msgspec.Struct, frozen=True):
 class WorkerInfo(msgspec.Struct, frozen=True):
     """One incarnation of a worker process: `id` is never used twice. `pod` groups the processes of
     one pod or host; `nonce` identifies the start of its supervisor, `started_ms` is the time of
-    that start by the machine's clock (0 = unknown). `handlers` is for display.
+    that start by the machine's clock (0 = unknown). `handlers` are the jobs that it can run, empty
+    in HTTP mode. `last_crash` says how a child process of the same supervisor died last, and
+    `last_crash_ms` when.
     """
 
     id: str
@@ -68,6 +70,8 @@ class WorkerInfo(msgspec.Struct, frozen=True):
     handlers: tuple[str, ...] = ()
     version: str = ""
     started_ms: int = 0
+    last_crash: str = ""
+    last_crash_ms: int = 0
 
 
 class WorkerState(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ _NO_CRASH_EXITS: Final = {
     2: "bad configuration",
     143: "SIGTERM",
 }
+OOM_KILLED: Final = "OOMKilled"
 _UNKNOWN: Final = "ContainerStatusUnknown"
 # In the kubelet's message when the pod itself used too much of a resource.
 _RESOURCES: Final = ("memory", "ephemeral-storage", "ephemeral storage", "ephemeral local storage")
@@ -65,6 +66,8 @@ def container_exits(pod: Object) -> list[ContainerExit]:
 
 def _exit_of(pod: Object, status: Object, terminated: Object) -> ContainerExit:
     cause, why = cause_of(pod, terminated)
+    if why == OOM_KILLED:
+        why += _memory_limit(pod, status["name"])
     return ContainerExit(
         container=status["name"],
         finished=parse_time(terminated.get("finishedAt")),
@@ -72,6 +75,22 @@ def _exit_of(pod: Object, status: Object, terminated: Object) -> ContainerExit:
         why=why,
         is_worker=status["name"] == AGENT_CONTAINER,
     )
+
+
+def _memory_limit(pod: Object, name: str) -> str:
+    containers = (pod.get("spec") or {}).get("containers") or ()
+    found: Object = next((each for each in containers if each["name"] == name), {})
+    limit = ((found.get("resources") or {}).get("limits") or {}).get("memory")
+    return f", memory limit {limit}" if limit else ""
+
+
+def how_died(release: Release) -> str:
+    """Return how a worker's process died, for the errors of its jobs; "" if none is charged."""
+    if release.cause is not Cause.CRASH:
+        return ""
+    if release.why.startswith(OOM_KILLED):
+        return f"killed by SIGKILL: the container ran out of memory ({release.why})"
+    return f"its container terminated ({release.why})"
 
 
 def cause_of(pod: Object, terminated: Object) -> tuple[Cause, str]:
@@ -83,7 +102,7 @@ def cause_of(pod: Object, terminated: Object) -> tuple[Cause, str]:
     """
     exit_code = terminated.get("exitCode", 0)
     reason = terminated.get("reason") or ""
-    if reason == "OOMKilled":
+    if reason == OOM_KILLED:
         return Cause.CRASH, reason
     disrupted = _disruption(pod)
     if disrupted is not None:

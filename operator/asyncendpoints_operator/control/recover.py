@@ -7,7 +7,12 @@ from typing import Any, Final
 
 from asyncendpoints_core.store.recovery import release_all
 from asyncendpoints_core.store.replies import Cause
-from asyncendpoints_operator.control.container_exits import Release, container_exits, releases
+from asyncendpoints_operator.control.container_exits import (
+    Release,
+    container_exits,
+    how_died,
+    releases,
+)
 from asyncendpoints_operator.desired.naming import AGENT_CONTAINER, WORKER
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.queues.queue_connection import QueueConnection
@@ -90,7 +95,9 @@ class PodRecovery:
     ) -> None:
         key = connection.key
         for release in found:
-            done = await release_all(connection.store, release.worker, release.cause)
+            done = await release_all(
+                connection.store, release.worker, release.cause, how_died(release)
+            )
             log.info("%s: released %s of pod %s: %s", key, release.worker, pod, release.why)
             published = events.of_release(pod, release.why, release.cause, done)
             self._reporter.publish(key, connection.identity.uid, published)

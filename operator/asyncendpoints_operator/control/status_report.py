@@ -35,6 +35,7 @@ from asyncendpoints_operator.status.observed import (
     Scaling,
 )
 from asyncendpoints_operator.status.reporter import Reporter
+from asyncendpoints_operator.status.worker_reports import jobs_without_handler, recent_crashes
 
 
 class StatusReport:
@@ -114,6 +115,9 @@ def observe(
     template = template_of(deployments(cache, endpoint)[1])
     gateway_pods = [read_pod(pod) for pod in cache.pods(endpoint.key, GATEWAY)]
     worker_pods = [read_pod(pod) for pod in cache.pods(endpoint.key, WORKER)]
+    reading = state.connection.reading if state.connection else None
+    workers = reading.workers if reading else ()
+    stats = queue.stats
     service = cache.get("Service", endpoint.metadata.namespace, endpoint.name)
     return replace(
         observed,
@@ -122,6 +126,8 @@ def observe(
         worker=worker,
         worker_issue=issue_of(worker, worker_pods),
         unsupported=refusing_version(worker_pods),
+        without_handler=jobs_without_handler(endpoint, workers),
+        crashes=recent_crashes(workers, stats.now_ms) if stats else (),
         url=url_of(endpoint, _load_balancer(service)),
         selector=selector_text(endpoint),
         ready_template=template

@@ -29,6 +29,8 @@ ROUTES_ACCEPTED: Final = "RoutesAccepted"
 QUEUE_NOT_DURABLE: Final = "QueueNotDurable"
 QUEUE_SHARED: Final = "QueueShared"
 
+HANDLER_MISSING: Final = "HandlerMissing"
+WORKER_CRASHED: Final = "WorkerCrashed"
 ROLLING_OUT: Final = "RollingOut"
 TERMINATING: Final = "Terminating"
 
@@ -169,6 +171,12 @@ def _degraded(observed: Observed) -> Finding:
         found.append(Issue(VERSION_UNSUPPORTED, _unsupported(observed)))
     if observed.worker_issue and observed.worker_issue.reason != VERSION_UNSUPPORTED:
         found.append(_about("workers", observed.worker_issue))
+    if observed.without_handler and not observed.worker.mixed:
+        named = ", ".join(f'"{name}"' for name in observed.without_handler[:5])
+        found.append(Issue(HANDLER_MISSING, f"no worker has a handler for jobs named {named}"))
+    found += [
+        Issue(WORKER_CRASHED, f"a worker's process died: {how}") for how in observed.crashes[:3]
+    ]
     if not found:
         return Finding(DEGRADED, "False", "AsExpected", "no known problems")
     return Finding(DEGRADED, "True", found[0].reason, _join(issue.message for issue in found))

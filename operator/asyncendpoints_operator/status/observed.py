@@ -103,7 +103,8 @@ class Observed:
     then lists what is wrong. `unsupported` has the message of each worker that refuses the store's
     format. `pinned_by` is the field manager that wrote spec.replicas. `ready_template` is the hash
     of the workers' template if one of its pods is ready. `finalizers` are what a resource that was
-    deleted still waits for, None for any other.
+    deleted still waits for, None for any other. `without_handler` are jobs of routes that no worker
+    handles; `crashes`, how processes of workers died lately.
     """
 
     generation: int
@@ -115,6 +116,8 @@ class Observed:
     worker: Deployment = NO_DEPLOYMENT
     worker_issue: Issue | None = None
     unsupported: tuple[str, ...] = ()
+    without_handler: tuple[str, ...] = ()
+    crashes: tuple[str, ...] = ()
     queue: Queue = Queue()
     scaling: Scaling = Scaling()
     pinned_by: str = ""

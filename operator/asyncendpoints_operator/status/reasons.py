@@ -76,6 +76,11 @@ CONDITIONS: Final[dict[str, About]] = {
             RefusalReason.DRIFT_LOOP: "another writer reverts a child object each time it is "
             "corrected",
             VERSION_UNSUPPORTED: "see the condition WorkerVersionUnsupported",
+            c.HANDLER_MISSING: "a route names a job that the workers' image has no handler for. "
+            "Its jobs wait. Correct the route's `job`, or deploy an image that has the handler",
+            c.WORKER_CRASHED: "a process of a worker died within the last 10 minutes; the message "
+            "names the signal and whether the container ran out of memory. Its job is run again "
+            "within `retry.maxCrashes`",
             **_PODS,
         },
     ),

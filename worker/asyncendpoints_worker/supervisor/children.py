@@ -158,6 +158,7 @@ class Children:
             cause = Cause.CRASH
             ended = self._describe(status)
             how = ended.text
+            self._ids.crashed(how, self._time.now_ms())
             self.count(f"child_crashes_{ended.cause}")
             if child.startup_error is None:
                 log.error("child %d ended unexpectedly: %s", child.pid, how)

@@ -5,7 +5,13 @@ from typing import Any
 import pytest
 
 from asyncendpoints_core.store.replies import Cause, WorkerInfo, WorkerState
-from asyncendpoints_operator.control.container_exits import cause_of, container_exits, releases
+from asyncendpoints_operator.control.container_exits import (
+    Release,
+    cause_of,
+    container_exits,
+    how_died,
+    releases,
+)
 
 UID = "pod-uid"
 T0 = 1_767_225_600  # 2026-01-01T00:00:00Z
@@ -228,3 +234,16 @@ DISRUPTED = {"type": "DisruptionTarget", "status": "True"}
 )
 def test_causes(of: dict[str, Any], end: dict[str, Any], cause: Cause) -> None:
     assert cause_of(of, end)[0] is cause
+
+
+def test_the_errors_of_jobs_name_the_memory_limit() -> None:
+    limits = {"name": "worker", "resources": {"limits": {"memory": "128Mi"}}}
+    killed = pod({"terminated": terminated(reason="OOMKilled")})
+    killed = {**killed, "spec": {"containers": [limits]}}
+    (ended,) = container_exits(killed)
+    assert ended.why == "OOMKilled, memory limit 128Mi"
+    text = "killed by SIGKILL: the container ran out of memory (OOMKilled, memory limit 128Mi)"
+    assert how_died(Release("w", ended.cause, ended.why)) == text
+    assert how_died(Release("w", Cause.LOST, "preempted")) == ""
+    error = "its container terminated (Error, exit code 139)"
+    assert how_died(Release("w", Cause.CRASH, "Error, exit code 139")) == error

@@ -11,7 +11,7 @@ from asyncendpoints_core.jobs.records import Job, JobError, Priority
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.scaling.decide import Reason
-from asyncendpoints_core.store.replies import Stats
+from asyncendpoints_core.store.replies import Stats, WorkerInfo, WorkerState
 from asyncendpoints_operator.kube.pod_state import Deployment, Issue
 from asyncendpoints_operator.status.build import (
     Budget,
@@ -37,6 +37,7 @@ from asyncendpoints_operator.status.observed import (
     Scaling,
     failure_of,
 )
+from asyncendpoints_operator.status.worker_reports import jobs_without_handler, recent_crashes
 from support.resources import resource
 
 NOW = 1_800_000_000.0
@@ -467,3 +468,30 @@ def test_the_budget_fills_up_to_its_capacity() -> None:
     allowed, budget = budget.take(100, urgent=False)
     assert allowed
     assert budget.tokens == 4
+
+
+def worker_of(*handlers: str, crash: str = "", at_ms: int = 0) -> WorkerState:
+    info = WorkerInfo("w", "p", "n", 1, handlers, last_crash=crash, last_crash_ms=at_ms)
+    return WorkerState(info, 0, 0)
+
+
+def test_a_job_without_a_handler_is_named() -> None:
+    endpoint = AsyncEndpoint.parse(resource())
+    [job] = {route.job for route in endpoint.spec.routes}
+    assert jobs_without_handler(endpoint, []) == ()
+    assert jobs_without_handler(endpoint, [worker_of()]) == ()  # HTTP mode
+    assert jobs_without_handler(endpoint, [worker_of("other"), worker_of(job)]) == ()
+    missing = jobs_without_handler(endpoint, [worker_of("other")])
+    assert missing == (job,)
+    these = observed(without_handler=missing)
+    assert found(these)["Degraded"] == ("True", "HandlerMissing")
+    assert f'"{job}"' in message(these, "Degraded")
+
+
+def test_a_crash_is_shown_for_a_while() -> None:
+    how = "killed by SIGKILL: the container ran out of memory (limit 128 MiB)"
+    workers = [worker_of("a", crash=how, at_ms=1_000), worker_of("a", crash=how, at_ms=2_000)]
+    assert recent_crashes(workers, 700_000) == ()
+    these = observed(crashes=recent_crashes(workers, 600_000))
+    assert found(these)["Degraded"] == ("True", "WorkerCrashed")
+    assert message(these, "Degraded") == f"a worker's process died: {how}"

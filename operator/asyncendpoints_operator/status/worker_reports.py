@@ -1,0 +1,29 @@
+"""What registered workers report about themselves: jobs without a handler, and crashes. Pure."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_core.store.replies import WorkerState
+
+CRASH_SHOWN_MS: Final = 600_000
+"""How long a crash of a worker's process is shown."""
+
+
+def jobs_without_handler(
+    endpoint: AsyncEndpoint, workers: Iterable[WorkerState]
+) -> tuple[str, ...]:
+    """Return the jobs of routes that no worker handles; none while no worker says what it handles,
+    as in HTTP mode.
+    """
+    handled = {name for worker in workers for name in worker.info.handlers}
+    if not handled:
+        return ()
+    return tuple(sorted({route.job for route in endpoint.spec.routes} - handled))
+
+
+def recent_crashes(workers: Iterable[WorkerState], now_ms: int) -> tuple[str, ...]:
+    """Return how processes of workers died lately, each way once."""
+    since = now_ms - CRASH_SHOWN_MS
+    infos = (worker.info for worker in workers)
+    return tuple(sorted({i.last_crash for i in infos if i.last_crash and i.last_crash_ms > since}))

@@ -46,7 +46,7 @@ def record_history(store: S, folder: Path | None, role: str) -> S:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{role}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        for verb, describe in _DESCRIPTIONS.items():
+        for verb, describe in DESCRIPTIONS.items():
             setattr(store, verb, _recorded(getattr(store, verb), verb, describe, file))
     return store
 
@@ -166,7 +166,11 @@ def _register(_: None, worker: WorkerInfo) -> Fields:
 
 
 def _release_worker(
-    reply: Released | None, worker: str, cause: str, started: Sequence[JobId] | None = None
+    reply: Released | None,
+    worker: str,
+    cause: str,
+    started: Sequence[JobId] | None = None,
+    how: str = "",
 ) -> Fields:
     named = None if started is None else [text(job_id) for job_id in started]
     counts = {
@@ -174,7 +178,7 @@ def _release_worker(
         for field in ("requeued", "charged", "suspected", "failed", "canceled")
         if reply is not None
     }
-    return {"worker": worker, "cause": str(cause), "started": named, **counts}
+    return {"worker": worker, "cause": str(cause), "started": named, "how": how, **counts}
 
 
 def _reconcile(reply: int | None, worker: str, held: Sequence[Claim]) -> Fields:
@@ -192,7 +196,7 @@ def _recover(reply: Recovery | None) -> Fields:
     }
 
 
-_DESCRIPTIONS: Final[dict[str, Callable[..., Fields]]] = {
+DESCRIPTIONS: Final[dict[str, Callable[..., Fields]]] = {
     "enqueue": _enqueue,
     "register": _register,
     "claim": _claimed,

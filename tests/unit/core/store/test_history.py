@@ -1,5 +1,6 @@
 """Recorded calls: one line each with what was asked and answered, also of calls that failed."""
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ import pytest
 from asyncendpoints_core.errors import WorkerGone
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import Progress, complete
-from asyncendpoints_core.store.history import record_history
+from asyncendpoints_core.store.history import DESCRIPTIONS, record_history
 from asyncendpoints_core.store.memory import MemoryStore
+from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.replies import Cause, WorkerInfo
 from support.store.stores import DONE, new
 
@@ -56,6 +58,15 @@ async def test_life_of_a_job_is_recorded(tmp_path: Path) -> None:
     assert by_verb["release_worker"]["cause"] == "drained"
     assert by_verb["delete"]["items"] == [{"job": job_id, "status": "deleted"}]
     assert all(line["begun"] <= line["ended"] for line in found)
+
+
+def test_descriptions_take_the_arguments_of_their_verbs() -> None:
+    for verb, describe in DESCRIPTIONS.items():
+        _, *taken = inspect.signature(describe).parameters
+        _, *given = inspect.signature(getattr(Store, verb)).parameters
+        if taken[-1:] == ["_"]:  # what does not matter here
+            taken, given = taken[:-1], given[: len(taken) - 1]
+        assert taken == given, verb
 
 
 async def test_failed_call_is_recorded_with_its_error(tmp_path: Path) -> None:

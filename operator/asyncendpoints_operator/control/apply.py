@@ -18,10 +18,6 @@ from asyncendpoints_operator.status.observed import Refusal, RefusalReason
 
 log = logging.getLogger("asyncendpoints.operator")
 
-WRITES: Final = ((5, 60.0), (6, 600.0))
-"""A child written that often in that time (s), without a change of the resource, has a conflicting
-writer: it is left alone for a while.
-"""
 MAX_WRITES: Final = 8
 """Times of writes that are remembered."""
 _LASTING_STATUS: Final = (400, 403, 404, 409, 413, 422)
@@ -48,10 +44,7 @@ class Applied:
 
     def has_conflicting_writer(self, generation: int) -> bool:
         """Whether it was written so often that another writer must be changing it back."""
-        ages = (
-            [time.monotonic() - at for at in self.writes] if self.generation == generation else []
-        )
-        return any(sum(age < seconds for age in ages) >= most for most, seconds in WRITES)
+        return self.generation == generation and drift.is_loop(self.writes, time.monotonic())
 
 
 class Children:
@@ -167,9 +160,7 @@ class Children:
         found = None
         with contextlib.suppress(Refused):
             found = await self._find(manifest)  # the cache has no managedFields
-        other = drift.other_manager(found or {})
-        who = f"field manager {other}" if other else "another operator like this one"
-        return f"{who} changes it back each time; it is left alone for a while"
+        return f"{drift.describe_writer(found or {})}; it is left alone for a while"
 
     async def _write(
         self,

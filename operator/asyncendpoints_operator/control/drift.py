@@ -6,7 +6,7 @@ in sync as long as it stays the same: otherwise every reconciliation would apply
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from asyncendpoints_core.resource import GROUP
@@ -15,6 +15,11 @@ from asyncendpoints_operator.desired.naming import FIELD_MANAGER, Manifest
 
 APPLIED_ANNOTATION: Final = f"{GROUP}/applied"
 """On children: the hash of the manifest that was last applied."""
+
+WRITES: Final = ((5, 60.0), (6, 600.0))
+"""A child written that often in that time (s), without a change of the resource, has a conflicting
+writer.
+"""
 
 # Maps that are one value to Kubernetes (mapType=atomic): a key added to them is drift.
 _WHOLE: Final = frozenset({"selector", "matchLabels", "nodeSelector"})
@@ -45,14 +50,21 @@ def applied_hash(manifest: Mapping[str, Any]) -> str:
     return str(notes.get(APPLIED_ANNOTATION, ""))
 
 
-def other_manager(live: Mapping[str, Any]) -> str:
-    """Return the field manager other than the operator that wrote the object's spec last, or ""."""
+def is_loop(times: Iterable[float], now: float) -> bool:
+    """Whether an object was written so often (s) that another writer must be changing it back."""
+    ages = [now - at for at in times]
+    return any(sum(age < seconds for age in ages) >= most for most, seconds in WRITES)
+
+
+def describe_writer(live: Mapping[str, Any]) -> str:
+    """Say who changes an object back: the other field manager that wrote its spec last."""
     writers = [
         (entry.get("time", ""), str(entry.get("manager", "")))
         for entry in (live.get("metadata") or {}).get("managedFields") or ()
         if entry.get("subresource") != "status" and entry.get("manager") != FIELD_MANAGER
     ]
-    return max(writers)[1] if writers else ""
+    who = f"field manager {max(writers)[1]}" if writers else "another operator like this one"
+    return f"{who} changes it back each time"
 
 
 def shows(live: Mapping[str, Any], wanted: Manifest) -> bool:

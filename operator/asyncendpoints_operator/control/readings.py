@@ -88,6 +88,7 @@ class ReadingHandler:
         """Stop handling readings of an endpoint, and drop what followed from them."""
         self._work.pop(uid, None)
         self._logged.pop(uid, None)
+        self._scaler.forget(uid)
         if uid in self._running:
             self._running[uid].cancel()
 

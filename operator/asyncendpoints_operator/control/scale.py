@@ -5,9 +5,11 @@ while this process leads. The decision's memory is stored beside the queue, for 
 """
 
 import asyncio
+import contextlib
 import logging
+import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +25,7 @@ from asyncendpoints_core.scaling.decide import (
     signals_of,
 )
 from asyncendpoints_core.store.replies import Stats
+from asyncendpoints_operator.control import drift
 from asyncendpoints_operator.control.failures import Failures
 from asyncendpoints_operator.control.failures import Step as FailedStep
 from asyncendpoints_operator.control.scale_plan import (
@@ -57,6 +60,8 @@ from asyncendpoints_operator.status.reporter import Reporter
 log = logging.getLogger("asyncendpoints.operator")
 
 _NOTE: Final = "scaling"
+MAX_CHANGES: Final = 8
+"""Times of changes by others that are remembered."""
 MAX_STARTUP_SECONDS: Final = 120.0
 
 
@@ -74,6 +79,16 @@ class ScalingPlan:
     idle: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """The replicas of a workers' Deployment as last seen or written, and when others changed them
+    (s, monotonic).
+    """
+
+    last: int
+    changed: tuple[float, ...] = ()
+
+
 class Scaler:
     """Decides on readings and carries the decisions out."""
 
@@ -89,6 +104,11 @@ class Scaler:
         self._cluster, self._cache, self._lease = cluster, cache, lease
         self._reporter, self._failures = reporter, failures
         self._startup_seconds = startup_seconds
+        self._replicas: dict[str, Replicas] = {}  # by the endpoint's UID
+
+    def forget(self, uid: str) -> None:
+        """Drop what was remembered of an endpoint's replicas."""
+        self._replicas.pop(uid, None)
 
     def plan(
         self, endpoint: AsyncEndpoint, connection: QueueConnection, memory: Memory | None
@@ -131,6 +151,7 @@ class Scaler:
         step = planned.step
         if step is None:
             return
+        await self._detect_writer(connection, planned)
         before = read_deployment(planned.deployment).wanted
         if step.replicas > before:  # first: nothing below may keep more workers from starting
             async with deployment_lock:
@@ -144,6 +165,26 @@ class Scaler:
             self._failures.clear(connection.key, connection.identity.uid, _resize_step(planned))
         note = msgspec.json.encode(planned.decision.memory).decode()
         await connection.store.note(**{_NOTE: note})
+
+    async def _detect_writer(self, connection: QueueConnection, planned: ScalingPlan) -> None:
+        """Report a writer, such as an HPA, that changes the workers' replicas again and again."""
+        key, uid, now = connection.key, connection.identity.uid, time.monotonic()
+        wanted = read_deployment(planned.deployment).wanted
+        known = self._replicas.get(uid, Replicas(wanted))
+        changed = (*known.changed[-MAX_CHANGES:], now) if wanted != known.last else known.changed
+        self._replicas[uid] = Replicas(wanted, changed)
+        name = planned.deployment["metadata"]["name"]
+        step = FailedStep("keep the replicas of", "Deployment", name)
+        if not drift.is_loop(changed, now):
+            self._failures.clear(key, uid, step)
+        elif wanted != known.last:
+            found = {}
+            with contextlib.suppress(Refused):
+                namespace = planned.deployment["metadata"]["namespace"]
+                found = await self._cluster.get(Ref("apps/v1", "Deployment", namespace, name))
+            text = f"replicas: {drift.describe_writer(found)}"
+            refusal = Refusal("Deployment", name, RefusalReason.DRIFT_LOOP, text)
+            self._failures.record(key, uid, step, refusal, lasting=True)
 
     async def _cordon(self, connection: QueueConnection, step: Step) -> None:
         """Cordon and uncordon workers in the store, in this leader's own name."""
@@ -202,6 +243,7 @@ class Scaler:
         if made is None:
             return  # the next decision is made on the new state
         self._cache.put({**made, "apiVersion": "apps/v1", "kind": "Deployment"})
+        self._replicas[uid] = replace(self._replicas[uid], last=reached)
         log.info("%s: workers %d → %d: %s", key, before, reached, planned.decision.text)
         done = msgspec.structs.replace(planned.decision, replicas=reached)
         self._reporter.publish(key, uid, events.of_scaling(before, done))

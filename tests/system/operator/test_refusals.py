@@ -110,3 +110,20 @@ async def test_a_status_that_is_refused_is_in_an_event(
         await cluster.until(lambda: event(cluster, "StatusRefused"))
         cluster.refusals.clear()
         await cluster.until(lambda: cluster.endpoint()["status"]["jobs"]["queued"] == 1)
+
+
+async def test_a_writer_that_changes_the_replicas_again_and_again_is_named(
+    cluster: FakeCluster, redis_url: str, store: RedisStore
+) -> None:
+    cluster.save(resource(redis_url, replicas=1))
+    async with leading(cluster):
+        await cluster.until(lambda: reason(cluster, "ScalingActive") == "Pinned")
+        await store.enqueue([new_job()])  # so that it is read every second
+        writer = {"manager": "autoscaler", "time": "2026-01-01T00:00:00Z", "subresource": "scale"}
+        for _ in range(6):
+            theirs = {"metadata": {"managedFields": [writer]}, "spec": {"replicas": 0}}
+            cluster.change(WORKER, theirs)
+            await cluster.until(lambda: replicas(cluster) == 1)
+        await cluster.until(lambda: reason(cluster, "Degraded") == "DriftLoop")
+        assert "autoscaler" in condition(cluster, "Degraded")["message"]
+        await cluster.until(lambda: event(cluster, "DriftLoop"))

@@ -163,6 +163,13 @@ class Command:
         assert all(" ready at http://" in line for line in lines)
         return [line.split()[-1] for line in lines]
 
+    def ready_in_log(self) -> str:
+        """Wait until a gateway logs that it is ready; return its URL."""
+        self.said(" is ready at http://")
+        [line] = [line for line in self.err.splitlines() if " is ready at " in line]
+        url: str = json.loads(line)["message"].split()[-1]
+        return url
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""
         self.process.send_signal(number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from typing import TYPE_CHECKING
 
 from asyncendpoints_cli.files import load_one
@@ -53,7 +52,6 @@ async def _run(loaded: Loaded, settings: Settings, source: Callable[[], str]) ->
             settings,
             stopping=stopping,
             folder=loaded.file.resolve().parent,
-            announce=_announce,
             # Without an operator, the gateway writes the resource's policy into the store.
             owns_policy=settings.installation_id == Settings().installation_id,
         )
@@ -65,8 +63,3 @@ async def _run(loaded: Loaded, settings: Settings, source: Callable[[], str]) ->
     finally:
         await store.close()
     return 0
-
-
-def _announce(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()

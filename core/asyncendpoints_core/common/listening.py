@@ -22,8 +22,13 @@ def cannot_listen(host: str, port: int, error: OSError) -> CannotListen:
 
 
 def url_host(host: str) -> str:
-    """Return an address as written in a URL; one for all interfaces becomes the loopback."""
+    """Return where clients on this machine reach an address: all interfaces are the loopback."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
+    return in_url(host)
+
+
+def in_url(host: str) -> str:
+    """Return an address as written in a URL."""
     return f"[{host}]" if ":" in host else host
 
 

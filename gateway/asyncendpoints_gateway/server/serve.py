@@ -9,7 +9,7 @@ import signal
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.common.admin_server import DEFAULT_PORT, AdminServer
-from asyncendpoints_core.common.listening import cannot_listen, is_loopback, url_host
+from asyncendpoints_core.common.listening import cannot_listen, in_url, is_loopback, url_host
 from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_gateway.http.auth import guard_of
 from asyncendpoints_gateway.metrics import Labelled
@@ -64,18 +64,16 @@ class Server:
         self._port = settings.http_port if port is None else port
         self._http: web.Server | None = None
         self._listener: asyncio.Server | None = None
-        if guard is None and not is_loopback(self._host):
-            log.warning(
-                "%s listens on %s without gateway.auth: any client that can connect may submit "
-                "jobs and read their results",
-                endpoint.name,
-                self._host,
-            )
 
     @property
     def port(self) -> int:
         """The port that it listens on."""
         return self._port
+
+    @property
+    def address(self) -> str:
+        """The URL of the address that it listens on, which may be one for all interfaces."""
+        return f"http://{in_url(self._host)}:{self._port}"
 
     @property
     def url(self) -> str:
@@ -88,6 +86,13 @@ class Server:
         self._http = http_server(self.gateway)
         self._listener = await listen(loop, self._http, self._host, self._port)
         self._port = self._listener.sockets[0].getsockname()[1]
+        if self.gateway.guard is None and not is_loopback(self._host):
+            log.warning(
+                "%s listens on %s without gateway.auth: any client that can connect may submit "
+                "jobs and read their results",
+                self.gateway.endpoint.name,
+                self._host,
+            )
         self.gateway.start()
 
     async def stop(self) -> None:
@@ -142,9 +147,10 @@ async def serve(
 ) -> None:
     """Serve `endpoint` with its admin port until SIGTERM or SIGINT, then shut down gracefully.
 
-    `announce` is called with `NAME ready at http://…` once the port is open. `stopping` replaces
-    the signals. `owns_policy`: see Gateway. The store is opened here and closed by the caller.
-    Raises CannotListen and UsageError.
+    The log says where it listens, and that it is ready once it has reached the store; then
+    `announce` is called with `NAME ready at http://…`. `stopping` replaces the signals.
+    `owns_policy`: see Gateway. The store is opened here and closed by the caller. Raises
+    CannotListen and UsageError.
     """
     if stopping is None:
         stopping = asyncio.Event()
@@ -152,20 +158,31 @@ async def serve(
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     server = Server(endpoint, store, settings, folder=folder, owns_policy=owns_policy)
     admin = admin_server(settings, [server])
+    ready: asyncio.Task[None] | None = None
     try:
         await server.start()
         await admin.start()
         _tune_garbage_collection()
-        if announce is not None:
-            announce(f"{endpoint.name} ready at {server.url}")
+        log.info("%s listens on %s", endpoint.name, server.address)
+        ready = asyncio.create_task(_report_ready(server, announce))
         await stopping.wait()
     finally:
+        if ready is not None:
+            ready.cancel()
         if not server.gateway.is_ready():
             # No traffic was routed here yet. What came all the same is answered 503 at once, and a
             # store that is available again does not make this process serve.
             await store.close()
         await server.stop()
         await admin.stop()
+
+
+async def _report_ready(server: Server, announce: Callable[[str], None] | None) -> None:
+    await server.gateway.policy.connected.wait()
+    name = server.gateway.endpoint.name
+    log.info("%s is ready at %s", name, server.address)
+    if announce is not None:
+        announce(f"{name} ready at {server.url}")
 
 
 def _tune_garbage_collection() -> None:

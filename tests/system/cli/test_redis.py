@@ -1,6 +1,7 @@
 """`run --redis`, `gateway` and `worker`: several processes on one real Redis."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import pytest
 from asyncendpoints_core.store.redis import RedisStore
 from support.cli import Command, ask, eventually, final, write_endpoint
 from support.ports import free_port
+from support.redis.server import RedisServer
 
 FREE = ("--port", "0", "--admin-port", "0")
 KEY = "default/reports"
@@ -105,7 +107,7 @@ def test_run_starts_workers_and_a_drained_end_leaves_none(
     assert pods(redis_url) == set()
     # The queue is in Redis: another process knows how the job ended.
     with Command("gateway", "--endpoint", file, *FREE, "--redis", redis_url) as gateway:
-        (other,) = gateway.ready()
+        other = gateway.ready_in_log()
         assert final(job.replace(url, other))["state"] == "Completed"
         assert gateway.stop() == 0
 
@@ -152,7 +154,7 @@ def test_a_second_interrupt_hands_back_what_runs(
         assert run.stop(signal.SIGINT) == 130
         assert "Traceback" not in run.err
     with Command("gateway", "--endpoint", file, *FREE, "--redis", redis_url) as gateway:
-        (other,) = gateway.ready()
+        other = gateway.ready_in_log()
         again = ask(job.replace(url, other)).json
         assert (again["state"], again["attempt"], again["crashes"]) == ("Queued", 0, 0)
 
@@ -162,7 +164,7 @@ def test_gateway_and_worker_by_themselves(tmp_path: Path, redis_url: str, runs: 
     secret.write_text(redis_url + "\n")
     env = {"ASYNCENDPOINTS_REDIS_URL_FILE": str(secret), "ASYNCENDPOINTS_ENDPOINT_FILE": str(file)}
     with Command("gateway", *FREE, env=env) as gateway, Command("worker", env=env) as worker:
-        (url,) = gateway.ready()
+        url = gateway.ready_in_log()
         job = runs.submit(url)
         child, supervisor = runs.next()
         assert supervisor == worker.process.pid
@@ -179,13 +181,13 @@ def test_a_gateway_without_an_operator_writes_what_its_file_says(
     file = write_endpoint(tmp_path, CODE, more="  suspend: true\n")
     command = ("gateway", "--endpoint", file, *FREE, "--redis", redis_url)
     with Command(*command) as gateway, Command("worker", *command[1:3], *command[-2:]) as worker:
-        (url,) = gateway.ready()
+        url = gateway.ready_in_log()
         job = runs.submit(url)
         assert ask(f"{job}?wait=2").json["state"] == "Queued"
         assert gateway.stop() == 0
         file.write_text(file.read_text().replace("suspend: true", "queue: {maxDepth: 1}"))
         with Command(*command) as again:
-            (other,) = again.ready()
+            other = again.ready_in_log()
             child, _ = runs.next()
             for expected in (202, 429):
                 answer = ask(f"{other}/work", "POST", "{}", Content_Type="application/json",
@@ -265,3 +267,21 @@ def test_sigterm_before_redis_was_reached_ends_it(tmp_path: Path, role: str) -> 
             connection, _ = silent.accept()
             with connection:
                 assert command.stop() == 0
+
+
+def test_a_gateway_is_ready_once_it_has_reached_its_store(tmp_path: Path) -> None:
+    file = write_endpoint(tmp_path, CODE)
+    with RedisServer() as server:
+        url = server.url
+        server.kill()
+        more = ("--redis", url, "--host", "0.0.0.0")
+        with Command("gateway", "--endpoint", file, *FREE, *more) as gateway:
+            gateway.said("reports listens on http://0.0.0.0:")
+            gateway.said("waiting for the store")
+            assert "ready" not in gateway.err
+            server.restart()
+            gateway.said("reports is ready at http://0.0.0.0:")
+            assert gateway.stop() == 0
+        assert gateway.out == ""
+        for line in gateway.err.splitlines():
+            assert {"time", "level", "logger", "message"} <= json.loads(line).keys()

@@ -196,7 +196,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise UsageError with argparse's message and where to find help."""
         if wrong := re.match(r"argument COMMAND: invalid choice: '(.*?)'", message):
-            hint = _suggestion(wrong[1], [command.name for command in COMMANDS])
+            known = [*(command.name for command in COMMANDS), *self.known_options]
+            hint = _suggestion(wrong[1], known)
             message = f"unknown command {wrong[1]}{hint}"
         raise UsageError(f"{message} (see {self.prog} --help)")
 
@@ -210,13 +211,37 @@ class Parser(argparse.ArgumentParser):
     def reject(self, name: str) -> NoReturn:
         """Raise UsageError for an unknown argument, with a suggestion for an option."""
         if not name.startswith("-"):
-            self.error(f"unexpected argument {name!r}")
-        self.error(f"unknown option {name}{_suggestion(name, self.known_options)}")
+            hint = "; use --endpoint FILE" if "--endpoint" in self.known_options else ""
+            self.error(f"unexpected argument {name!r}{hint}")
+        hint = _suggestion(name, self.known_options)
+        if name == "--endpoint":
+            hint = "; name the FILE without it"
+        self.error(f"unknown option {name}{hint}")
 
 
 def _suggestion(wrong: str, known: list[str]) -> str:
     close = difflib.get_close_matches(wrong, known, 1)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+MINIMAL: Final = """\
+A minimal endpoint.yaml, with its handlers in jobs.py beside it:
+
+  apiVersion: asyncendpoints.io/v1alpha1
+  kind: AsyncEndpoint
+  metadata: {name: hello}
+  spec:
+    routes:
+      - {path: /hello, job: hello}
+    worker: {handlers: jobs}
+
+  from asyncendpoints import handler
+
+  @handler("hello")
+  async def hello(body: dict) -> str:
+      return f"Hello, {body['name']}!"
+
+After `asyncendpoints run endpoint.yaml`, http://127.0.0.1:8080/docs explains it."""
 
 
 def build() -> Parser:
@@ -234,6 +259,7 @@ def build() -> Parser:
                 "Exit status: 0 drained, 1 runtime failure (a port, Redis), 2 an invalid file, "
                 "option, module or handler, 130 aborted by a second Ctrl-C.",
             ),
+            MINIMAL,
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -286,10 +312,14 @@ def metavar(kind: str, flag: str) -> str:
     return by_kind.get(kind, flag.removeprefix("--").upper())
 
 
-def _epilog(examples: tuple[tuple[str, str], ...], notes: tuple[str, ...] = ()) -> str:
+def _epilog(
+    examples: tuple[tuple[str, str], ...], notes: tuple[str, ...] = (), verbatim: str = ""
+) -> str:
     lines = ["examples:"]
     for example, meaning in examples:
         lines += [f"  {example}", *([f"      {meaning}"] if meaning else [])]
     for note in notes:
         lines += ["", *textwrap.wrap(note, WIDTH)]
+    if verbatim:
+        lines += ["", verbatim]
     return "\n".join(lines)

@@ -99,8 +99,15 @@ def _read(path: Path) -> str | Fault:
             data = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         return Fault((), "no such file", str(path))
+    except IsADirectoryError:
+        files = sorted(each.name for each in path.glob("*.y*ml"))
+        hint = f"name its files, such as {path / files[0]}" if files else "it has no YAML files"
+        return Fault((), f"is a directory; {hint}", str(path))
     except OSError as error:
         return Fault((), (error.strerror or "cannot be read").lower(), str(path))
+    if path.suffix == ".py":
+        message = f"is Python; name the YAML file with worker: {{handlers: {path.stem}}}"
+        return Fault((), message, str(path))
     if len(data) > MAX_FILE_BYTES:
         return Fault((), f"must be at most {MAX_FILE_BYTES} bytes", str(path))
     try:

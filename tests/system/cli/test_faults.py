@@ -40,6 +40,13 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert "nothing.yaml: no such file" in line
 
 
+def test_a_file_that_is_no_endpoint(good: Path) -> None:
+    status, line = fault("validate", good.parent, good.with_name("jobs.py"))
+    assert status == 2
+    assert f"{good.parent}: is a directory; name its files, such as {good}" in line
+    assert "jobs.py: is Python; name the YAML file with worker: {handlers: jobs}" in line
+
+
 def test_faults_in_a_file_are_shown_with_their_places(tmp_path: Path) -> None:
     file = tmp_path / "endpoint.yaml"
     file.write_text(ENDPOINT.format(name="x", module="jobs", more="  retries: {}\n", concurrency=1))
@@ -163,6 +170,10 @@ def test_a_module_that_is_not_there(tmp_path: Path) -> None:
     status, line = fault("run", file, *FREE)
     assert status == 2
     assert "cannot import missing.jobs" in line
+    assert line.endswith(f"; {tmp_path / 'missing' / 'jobs.py'} does not exist")
+    file.write_text(file.read_text().replace("missing.jobs", "jobs.py"))
+    status, line = fault("run", file, *FREE)
+    assert (status, line.endswith("; write jobs")) == (2, True)
 
 
 @pytest.mark.parametrize("package", [False, True])

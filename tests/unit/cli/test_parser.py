@@ -1,12 +1,18 @@
 """The command line: what it accepts, what it says of what it does not, and its page."""
 
+import sys
+import textwrap
+from pathlib import Path
+
 import pytest
 
 from asyncendpoints_cli.errors import redact
 from asyncendpoints_cli.main import command, main
 from asyncendpoints_cli.parser import COMMANDS, build
+from asyncendpoints_cli.run.handlers import load_handlers
 from asyncendpoints_core import __version__
 from asyncendpoints_core.errors import UsageError
+from asyncendpoints_core.manifest import load
 from asyncendpoints_core.process.settings import all_settings
 from support.paths import ROOT
 
@@ -27,7 +33,10 @@ def refusal(*argv: str) -> str:
         ),
         (["run", "f", "--por", "1"], "unknown option --por; did you mean --port?"),
         (["run", "f", "--xyz"], "unknown option --xyz (see"),
-        (["gateway", "endpoint.yaml"], "unexpected argument 'endpoint.yaml'"),
+        (["gateway", "endpoint.yaml"], "unexpected argument 'endpoint.yaml'; use --endpoint FILE"),
+        (["run", "--endpoint", "f"], "unknown option --endpoint; name the FILE without it"),
+        (["help"], "unknown command help; did you mean --help?"),
+        (["version"], "unknown command version; did you mean --version?"),
         (["run"], "the following arguments are required: FILE"),
         (["run", "f", "--port"], "argument --port: expected one argument"),
         (["validate"], "required: FILE"),
@@ -51,6 +60,27 @@ def test_main_prints_that_line_and_returns_2(capsys: pytest.CaptureFixture[str])
 def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "asyncendpoints COMMAND --help" in capsys.readouterr().err
+
+
+def test_the_example_of_the_help_is_an_endpoint_with_its_handler(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = textwrap.dedent(capsys.readouterr().out.partition("beside it:\n")[2])
+    resource, _, rest = shown.partition("from asyncendpoints")
+    code, _, _ = rest.partition("After")
+    file = tmp_path / "hello.yaml"
+    file.write_text(textwrap.dedent(resource))
+    name = "jobs_of_the_help"
+    (tmp_path / f"{name}.py").write_text(textwrap.dedent(f"  from asyncendpoints{code}"))
+    file.write_text(file.read_text().replace("handlers: jobs", f"handlers: {name}"))
+    manifest = load([file])
+    assert not manifest.faults
+    registry = load_handlers(manifest.loaded[0].endpoint, tmp_path)
+    assert registry is not None
+    assert list(registry.handlers) == ["hello"]
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,7 +67,8 @@ def _import(name: str, folders: tuple[Path, ...]) -> list[Declaration]:
         if isinstance(error, KeyboardInterrupt):
             raise
         raise UsageError(
-            f"worker.handlers: cannot import {name}: {_describe(error)}{_location(error)}"
+            f"worker.handlers: cannot import {name}: "
+            f"{_describe(error)}{_location(error)}{_hint(name, error, folders)}"
         ) from error
     loaded: _Loaded | None = vars(module).get(LOADED)
     if loaded is None:
@@ -75,6 +76,16 @@ def _import(name: str, folders: tuple[Path, ...]) -> list[Declaration]:
         loaded = _Loaded(tuple(declared), folders)
         setattr(module, LOADED, loaded)
     return [*loaded.declarations, *_visible_in(module)]
+
+
+def _hint(name: str, error: BaseException, folders: tuple[Path, ...]) -> str:
+    """Return what to write if it is the module itself that does not exist."""
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if missing is None or not f"{name}.".startswith(f"{missing}."):
+        return ""
+    if name.endswith(".py"):
+        return f"; write {name.removesuffix('.py')}"
+    return "".join(f"; {folder / name.replace('.', '/')}.py does not exist" for folder in folders)
 
 
 def _all_declarations() -> Iterator[Declaration]:

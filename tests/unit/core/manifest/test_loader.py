@@ -327,7 +327,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         (0, 0, "does not contain an AsyncEndpoint"),
         (0, 0, "must be at most 4194304 bytes"),
         (0, 0, "no such file"),
-        (0, 0, "is a directory"),
+        (0, 0, f"is a directory; name its files, such as {tmp_path / 'empty.yaml'}"),
     ]
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncendpoints_core.process.settings import Settings
+    from asyncendpoints_core.resource import AsyncEndpoint
+    from asyncendpoints_core.store.redis import RedisStore
 
 
 def read_settings(options: Namespace, *, user_code: bool = False) -> Settings:
@@ -45,3 +47,11 @@ def check_redis(source: Callable[[], str]) -> None:
     from asyncendpoints_core.store.redis.urls import check_url
 
     check_url(source())
+
+
+def redis_store(endpoint: AsyncEndpoint, source: Callable[[], str]) -> RedisStore:
+    """Return the store of a gateway; it confirms writes as the resource's durability says."""
+    # The Redis client is slow to import and not needed for jobs in memory.
+    from asyncendpoints_core.store.redis import RedisStore
+
+    return RedisStore(source, endpoint.key, strict=endpoint.spec.redis.durability == "strict")

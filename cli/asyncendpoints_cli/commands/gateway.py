@@ -7,11 +7,10 @@ import signal
 from typing import TYPE_CHECKING
 
 from asyncendpoints_cli.files import load_one
-from asyncendpoints_cli.roles import read_settings, require_redis
+from asyncendpoints_cli.roles import read_settings, redis_store, require_redis
 from asyncendpoints_core.common.event_loop import run_loop
 from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_core.store.history import record_history
-from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_gateway.server.serve import serve
 
 if TYPE_CHECKING:
@@ -42,8 +41,7 @@ async def _run(loaded: Loaded, settings: Settings, source: Callable[[], str]) ->
 
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
     loop.add_signal_handler(signal.SIGINT, interrupted)
-    strict = loaded.endpoint.spec.redis.durability == "strict"
-    store = RedisStore(source, loaded.endpoint.key, strict=strict)
+    store = redis_store(loaded.endpoint, source)
     record_history(store, settings.history_folder, "gateway")
     serving = asyncio.ensure_future(
         serve(

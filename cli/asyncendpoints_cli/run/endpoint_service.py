@@ -8,6 +8,7 @@ import random
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_cli.errors import MISUSED, report
+from asyncendpoints_cli.roles import redis_store
 from asyncendpoints_cli.run.handlers import load_handlers
 from asyncendpoints_cli.run.metrics import ScalingMetrics
 from asyncendpoints_cli.run.pool import LocalPool, Pool, total_of
@@ -57,17 +58,11 @@ class EndpointService:
         self.loaded = loaded
         self.port = port
         self._time = SystemTime()
-        self.store: Store
         source = settings.redis_source()
         self.in_memory = source is None
-        if source is None:
-            self.store = MemoryStore()
-        else:
-            # The Redis client is slow to import and not needed for jobs in memory.
-            from asyncendpoints_core.store.redis import RedisStore
-
-            strict = loaded.endpoint.spec.redis.durability == "strict"
-            self.store = RedisStore(source, loaded.endpoint.key, strict=strict)
+        self.store: Store = (
+            MemoryStore() if source is None else redis_store(loaded.endpoint, source)
+        )
         record_history(self.store, settings.history_folder, "run")
         self._settings = settings
         self._refused = refused

@@ -68,7 +68,7 @@ class AdminServer:
             await web.TCPSite(runner, self._host, self.port).start()
         except OSError as error:
             await runner.cleanup()
-            raise cannot_listen(self._host, self.port, error) from None
+            raise cannot_listen(self._host, self.port, error, "--admin-port") from None
         self._runner = runner
         self.port = runner.addresses[0][1]
 

@@ -10,14 +10,14 @@ import socket
 from asyncendpoints_core.errors import CannotListen
 
 
-def cannot_listen(host: str, port: int, error: OSError) -> CannotListen:
-    """Return the error for a port that cannot be opened: the reason and what to do."""
+def cannot_listen(host: str, port: int, error: OSError, option: str) -> CannotListen:
+    """Return the error for a port, set by `option`, that cannot be opened: why, and what to do."""
     where = f"{url_host(host)}:{port}"
     if isinstance(error, socket.gaierror):
         return CannotListen(f"{host} is not an address of this machine")
     reason = os.strerror(error.errno).lower() if error.errno else "the port cannot be opened"
     if error.errno == errno.EADDRINUSE:
-        reason = "the port is taken; choose another one, or 0 for any free one"
+        reason = f"the port is taken; choose another one, or 0 for any free one: {option}"
     return CannotListen(f"cannot listen on {where}: {reason}")
 
 

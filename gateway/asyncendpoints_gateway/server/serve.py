@@ -201,4 +201,4 @@ async def listen(
     try:
         return await loop.create_server(server, host, port, backlog=BACKLOG)
     except OSError as error:
-        raise cannot_listen(host, port, error) from None
+        raise cannot_listen(host, port, error, "--port") from None

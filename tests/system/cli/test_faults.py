@@ -217,7 +217,7 @@ def test_an_admin_port_that_is_taken(good: Path, redis_url: str) -> None:
     assert status == 1
     assert line == (
         f"asyncendpoints: cannot listen on 127.0.0.1:{port}: the port is taken; choose another "
-        "one, or 0 for any free one"
+        "one, or 0 for any free one: --admin-port"
     )
 
 

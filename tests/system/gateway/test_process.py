@@ -178,15 +178,15 @@ async def test_several_endpoints_on_one_admin_port() -> None:
 
 async def test_a_port_in_use_is_reported_in_one_line() -> None:
     async with serving(MemoryStore()) as site:
-        for settings in (
-            Settings(http_port=site.port, admin_port=0),
-            Settings(http_port=0, admin_port=site.port),
+        for settings, option in (
+            (Settings(http_port=site.port, admin_port=0), "--port"),
+            (Settings(http_port=0, admin_port=site.port), "--admin-port"),
         ):
             with pytest.raises(CannotListen) as caught:
                 await serve(endpoint(), MemoryStore(), settings, stopping=asyncio.Event())
             assert str(caught.value) == (
                 f"cannot listen on 127.0.0.1:{site.port}: the port is taken; choose another one, "
-                "or 0 for any free one"
+                f"or 0 for any free one: {option}"
             )
     with pytest.raises(CannotListen, match=r"no\.such\.host\.invalid"):
         await Server(

@@ -12,7 +12,7 @@ PACKAGES := core gateway worker operator cli sdk
 # More arguments for pytest, e.g. make test ARGS='-k claim -x'.
 ARGS ?=
 
-.PHONY: help venv redis demo test test-fast test-servers check release-check lint generate format bench soak mutants clean
+.PHONY: help venv redis demo test test-fast test-hostile test-servers check release-check lint generate format bench soak mutants clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort \
@@ -43,6 +43,9 @@ test-servers: venv redis ## Run the store's and the system's tests on each suppo
 		TEST_REDIS_SERVER=$$server $(BIN)/python -m pytest tests/store tests/system $(ARGS) || exit; \
 	done
 	@echo "== TLS" && TEST_REDIS_TLS=1 $(BIN)/python -m pytest tests/store tests/system $(ARGS)
+
+test-hostile: venv redis ## Run the long tests with hostile clients and input
+	@$(BIN)/python -m pytest tests/hostile $(ARGS)
 
 check: lint test ## Everything that CI checks: lint, types, layers, generated files, every test
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, MutableMapping
 
     from asyncendpoints_gateway.http.messages import Headers, Response
+    from asyncendpoints_gateway.server.unsent import UnsentBytes
 
 MAX_URI: Final = 8_190
 MAX_HEADERS: Final = 128
@@ -128,10 +129,14 @@ class AiohttpRequest:
         return self._content.is_eof() and "Upgrade" not in self.headers
 
 
-async def to_aiohttp(request: web.BaseRequest, response: Response) -> web.StreamResponse:
+async def to_aiohttp(
+    request: web.BaseRequest, response: Response, unsent: UnsentBytes
+) -> web.StreamResponse:
     """Return the response for aiohttp to send; a stream is sent here."""
+    if request.transport is not None:
+        unsent.watch(request.transport, len(response.body))
     if response.stream is not None:
-        return await _send_stream(request, response, response.stream)
+        return await _send_stream(request, response, response.stream, unsent)
     made = web.Response(
         status=response.status,
         reason=PHRASES[response.status],
@@ -150,7 +155,10 @@ async def to_aiohttp(request: web.BaseRequest, response: Response) -> web.Stream
 
 
 async def _send_stream(
-    request: web.BaseRequest, response: Response, stream: AsyncGenerator[bytes, None]
+    request: web.BaseRequest,
+    response: Response,
+    stream: AsyncGenerator[bytes, None],
+    unsent: UnsentBytes,
 ) -> web.StreamResponse:
     headers = {"Server": SERVER, **response.headers}
     sent = web.StreamResponse(status=response.status, headers=headers)
@@ -162,6 +170,8 @@ async def _send_stream(
         try:
             await sent.prepare(request)
             async for part in stream:
+                if request.transport is not None:
+                    unsent.watch(request.transport, len(part))
                 await sent.write(part)
             await sent.write_eof()
         except ConnectionError:

@@ -34,6 +34,7 @@ from asyncendpoints_gateway.intake.retry_after import Sampler
 from asyncendpoints_gateway.intake.store_calls import StoreCalls
 from asyncendpoints_gateway.intake.store_policy import StorePolicy
 from asyncendpoints_gateway.metrics import Metrics
+from asyncendpoints_gateway.server.unsent import UnsentBytes
 from asyncendpoints_gateway.views.jobs import JobViews
 from asyncendpoints_gateway.views.pages import Pages
 from asyncendpoints_gateway.views.responses import JobResponses
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.ids import JobId
-    from asyncendpoints_core.jobs.records import NewJob
+    from asyncendpoints_core.jobs.records import NewJob, Result
     from asyncendpoints_core.resource import AsyncEndpoint
     from asyncendpoints_core.store.protocol import Store
     from asyncendpoints_core.store.replies import Enqueued, Found
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("asyncendpoints.gateway")
 
+MAX_RESULTS: Final = 16
+"""Results that are read from the store at the same time: a bound on their memory."""
 JOB_OVERHEAD: Final = 1_024
 """Bytes of a job in a call to the store in addition to its body: path, query, headers."""
 
@@ -109,6 +112,8 @@ class Gateway:
         self.policy = StorePolicy(endpoint, store, time, owned=owns_policy)
         self.router: Router[RouteConfig] = Router(config.routes)
         self._checks = BodyChecks(config.routes)
+        self.unsent = UnsentBytes(time)
+        self._results = asyncio.Semaphore(MAX_RESULTS)
         kept = {name for route in config.routes for name in route.keep}
         self.cors = cors.Cors(config.origins, kept)
         self._serve(config)
@@ -123,14 +128,25 @@ class Gateway:
             self.policy,
             self.enqueue,
             self.hub,
-            lambda job_id: self._calls.run(self._store.result(job_id)),
+            self._read_result,
             self.responses,
             self.metrics,
             self._time,
         )
         self._events = EventView(self.hub, self.responses, self._time)
-        self._jobs = JobViews(self._store, self._calls, self.hub, self.responses, config.may_list)
+        self._jobs = JobViews(
+            self._store,
+            self._calls,
+            self._read_result,
+            self.hub,
+            self.responses,
+            config.may_list,
+        )
         self._pages = Pages(config, guarded=self.guard is not None)
+
+    async def _read_result(self, job_id: JobId) -> tuple[Found, Result | None]:
+        async with self._results:
+            return await self._calls.run(self._store.result(job_id))
 
     def add_mount(self, prefix: str) -> None:
         """Serve below `prefix` followed by the present mount. Only before `start`."""

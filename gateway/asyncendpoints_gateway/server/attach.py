@@ -163,7 +163,7 @@ class EndpointResource(web.AbstractResource):
             response = await self._gateway.handle(AiohttpRequest(request, decoded=True), hook)
         except Rejected as rejected:
             raise rejected.response from None
-        return await to_aiohttp(request, response)
+        return await to_aiohttp(request, response, self._gateway.unsent)
 
     @staticmethod
     def _hook(before_enqueue: BeforeEnqueue, request: web.Request) -> Callable[[], Awaitable[None]]:

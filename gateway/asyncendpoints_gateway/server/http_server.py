@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from aiohttp import __version__ as aiohttp_version
@@ -37,7 +38,13 @@ def http_server(gateway: Gateway) -> web.Server:
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         response = await gateway.handle(AiohttpRequest(request))
-        return await to_aiohttp(request, response)
+        made = await to_aiohttp(request, response, gateway.unsent)
+        with suppress(ConnectionError):  # the client has disconnected
+            await made.prepare(request)
+            await made.write_eof()
+        if isinstance(made, web.Response):
+            made.body = None  # aiohttp keeps the object until the connection's next request
+        return made
 
     options = connection_options(gateway.config.max_head)
     return web.Server(answer, handler_cancellation=True, **options)

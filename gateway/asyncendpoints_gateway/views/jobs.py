@@ -23,9 +23,14 @@ from asyncendpoints_gateway.views import job_view
 from asyncendpoints_gateway.views.responses import JobResponses, gone
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from asyncendpoints_core.jobs.ids import JobId
+    from asyncendpoints_core.jobs.records import Result
     from asyncendpoints_core.store.replies import Found
     from asyncendpoints_gateway.http.messages import Request
+
+    ReadResult = Callable[[JobId], Awaitable[tuple[Found, Result | None]]]
 
 log = logging.getLogger("asyncendpoints.gateway")
 
@@ -36,6 +41,7 @@ class JobViews:
 
     store: Store
     calls: StoreCalls
+    read_result: ReadResult
     hub: Hub
     responses: JobResponses
     may_list: bool
@@ -64,7 +70,7 @@ class JobViews:
 
     async def result(self, request: Request, job_id: JobId) -> Response:
         """GET /jobs/{id}/result."""
-        found, value = await self.calls.run(self.store.result(job_id))
+        found, value = await self.read_result(job_id)
         if_none_match = request.headers.getall("If-None-Match", [])
         return self.responses.result(found, value, if_none_match)
 

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp.web_protocol
 from aiohttp import HttpVersion11, web
 
+from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_gateway.http.messages import Response
 from asyncendpoints_gateway.server.aiohttp_adapter import MAX_HEADERS, MAX_URI, connection_options
 from asyncendpoints_gateway.server.fast_path.response import PlainResponse
+from asyncendpoints_gateway.server.unsent import UnsentBytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -143,18 +145,34 @@ def _written_by_aiohttp(connection: Any, body: bytes) -> bytes:
     written = bytearray()
     request: Any = SimpleNamespace(
         method="POST",
-        transport=SimpleNamespace(is_closing=lambda: False, write=written.extend),
+        transport=_Transport(written),
         writer=SimpleNamespace(output_size=0),
         protocol=SimpleNamespace(writing_paused=False),
         _finish=lambda: None,
     )
-    finishing = connection.finish_response(request, PlainResponse(Response(body=body)), None)
+    finishing = connection.finish_response(
+        request, PlainResponse(Response(body=body), UnsentBytes(SystemTime())), None
+    )
     try:
         finishing.send(None)  # no await in it blocks
     except StopIteration:
         return bytes(written).partition(b"\r\n\r\n")[2]
     finishing.close()
     return b""
+
+
+class _Transport:
+    def __init__(self, written: bytearray) -> None:
+        self.write = written.extend
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def abort(self) -> None:
+        pass
 
 
 def _connection() -> Any:

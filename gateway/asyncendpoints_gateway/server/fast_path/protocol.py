@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from asyncendpoints_gateway.server.app import Gateway
     from asyncendpoints_gateway.server.fast_path.submissions import PendingResponse
+    from asyncendpoints_gateway.server.unsent import UnsentBytes
 
 
 class FastServer(web.Server):
@@ -56,13 +57,19 @@ class FastServer(web.Server):
 
     def __call__(self) -> RequestHandler:
         """Return the protocol of a new connection."""
-        return FastConnection(self, self._submissions, loop=self._event_loop, **self._options)
+        return FastConnection(
+            self,
+            self._submissions,
+            self._gateway.unsent,
+            loop=self._event_loop,
+            **self._options,
+        )
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         response = await self._gateway.handle(_Request(request))
         if is_plain(request, response):
-            return PlainResponse(response, close=not request.keep_alive)
-        return await to_aiohttp(request, response)
+            return PlainResponse(response, self._gateway.unsent, close=not request.keep_alive)
+        return await to_aiohttp(request, response, self._gateway.unsent)
 
 
 class _Request(AiohttpRequest):
@@ -82,10 +89,26 @@ class _Request(AiohttpRequest):
 class FastConnection(RequestHandler):
     """One connection."""
 
-    __slots__ = ("_broken", "_lost", "_pending", "_submissions", "_unparsed", "dropped", "small")
+    __slots__ = (
+        "_broken",
+        "_lost",
+        "_pending",
+        "_submissions",
+        "_unparsed",
+        "_unsent",
+        "dropped",
+        "small",
+    )
 
-    def __init__(self, server: FastServer, submissions: FastSubmissions, **options: Any) -> None:
+    def __init__(
+        self,
+        server: FastServer,
+        submissions: FastSubmissions,
+        unsent: UnsentBytes,
+        **options: Any,
+    ) -> None:
         super().__init__(server, **options)
+        self._unsent = unsent
         self._submissions = submissions
         # The response of the submission that was taken and is not answered yet.
         self._pending: PendingResponse | None = None
@@ -165,7 +188,9 @@ class FastConnection(RequestHandler):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        transport.write(encode(status, headers, body, close=self._close or self._force_close))
+        data = encode(status, headers, body, close=self._close or self._force_close)
+        transport.write(data)
+        self._unsent.watch(transport, len(data))
         self._next_keepalive_close_time = self._loop.time() + IDLE_SECONDS
         idle = self._waiter
         if self._messages and idle is not None and not idle.done():
@@ -208,7 +233,7 @@ class FastConnection(RequestHandler):
         else:
             self.log_exception("a request failed", exc_info=exc)
             problem = internal()
-        return PlainResponse(problem.response(), close=True)
+        return PlainResponse(problem.response(), self._unsent, close=True)
 
     def _make_error_handler(
         self, err_info: _ErrInfo

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from aiohttp import HttpVersion11, web
 
-from asyncendpoints_gateway.http.messages import encode
+from asyncendpoints_gateway.http.messages import Response, encode
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
 
-    from asyncendpoints_gateway.http.messages import Response
+    from asyncendpoints_gateway.server.unsent import UnsentBytes
 
 
 def is_plain(request: web.BaseRequest, response: Response) -> bool:
@@ -30,9 +30,10 @@ def is_plain(request: web.BaseRequest, response: Response) -> bool:
 class PlainResponse(web.StreamResponse):
     """A plain response, written when aiohttp prepares it; nothing of StreamResponse is used."""
 
-    def __init__(self, response: Response, *, close: bool = False) -> None:
+    def __init__(self, response: Response, unsent: UnsentBytes, *, close: bool = False) -> None:
         """`close`: the client closes the connection after it, whatever the response says."""
         self._response = response
+        self._unsent = unsent
         self._last = close or response.close
 
     @property
@@ -54,6 +55,10 @@ class PlainResponse(web.StreamResponse):
         )
         request.writer.output_size += len(data)
         transport.write(data)
+        self._unsent.watch(transport, len(data))
+        # aiohttp keeps the response object until the next request on the connection.
+        self._response = Response()
+        del data, response
         if request.protocol.writing_paused:
             await request.writer.drain()
         return None

@@ -71,7 +71,54 @@ _POD: dict[str, Any] = {
     ],
     "priorityClassName": "batch",
     "runtimeClassName": "gvisor",
-    "podSecurityContext": {"fsGroup": 2_000},
+    "podSecurityContext": {
+        "fsGroup": 2_000,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "runAsUser": 1_000,
+        "runAsGroup": 1_000,
+        "runAsNonRoot": True,
+        "supplementalGroups": [3_000],
+        "seccompProfile": {"type": "RuntimeDefault"},
+        "seLinuxOptions": {"level": "s0:c1,c2"},
+    },
+    "securityContext": {
+        "readOnlyRootFilesystem": False,
+        "runAsUser": 1_001,
+        "capabilities": {"add": ["NET_BIND_SERVICE"]},
+    },
+    "schedulerName": "batch-scheduler",
+    "hostAliases": [{"ip": "10.1.2.3", "hostnames": ["legacy", "legacy.example.com"]}],
+    "dnsPolicy": "None",
+    "dnsConfig": {
+        "nameservers": ["10.96.0.10"],
+        "searches": ["example.com"],
+        "options": [{"name": "ndots", "value": "2"}, {"name": "edns0"}],
+    },
+    "initContainers": [
+        {
+            "name": "fetch",
+            "image": "registry.example/fetch:1",
+            "command": ["fetch"],
+            "args": ["--to", "/cache"],
+            "env": [{"name": "EMPTY"}],
+            "volumeMounts": [{"name": "cache", "mountPath": "/cache"}],
+        },
+        {"name": "vault", "image": "registry.example/vault:1", "restartPolicy": "Always"},
+    ],
+    "sidecars": [
+        {
+            "name": "sql-proxy",
+            "image": "registry.example/sql-proxy:2",
+            "imagePullPolicy": "Always",
+            "workingDir": "/tmp",
+            "envFrom": [{"secretRef": {"name": "sql"}}],
+            "ports": [{"containerPort": 5_432}],
+            "resources": {"requests": {"cpu": "10m"}, "limits": {"memory": "64Mi"}},
+            "securityContext": {"readOnlyRootFilesystem": True, "runAsUser": 65_532},
+            "readinessProbe": {"tcpSocket": {"port": 5_432}},
+            "lifecycle": {"preStop": {"sleep": {"seconds": 1}}},
+        }
+    ],
     "labels": {"team": "reporting"},
     "annotations": {"example.com/owner": "reporting"},
     "volumes": [
@@ -118,6 +165,8 @@ FULL: dict[str, Any] = {
             "maxBodyBytes": 2_097_152,
             "maxHeaderBytes": 32_768,
             "maxWaiters": 500,
+            "podDisruptionBudget": {"enabled": True},
+            "terminationGracePeriodSeconds": 60,
             "basePath": "/api",
             "list": False,
             "auth": {"tokens": {"secretRef": {"name": "tokens", "key": "list"}}},
@@ -141,6 +190,9 @@ FULL: dict[str, Any] = {
             "handlers": "reports.jobs",
             "concurrency": 8,
             "processes": 2,
+            "command": ["ddtrace-run", "asyncendpoints", "worker"],
+            "args": ["--log-level", "debug"],
+            "terminationGracePeriodSeconds": 4_000,
             "maxResultBytes": 2_097_152,
             "serviceAccountName": "reports-cloud",
         },
@@ -170,6 +222,8 @@ FULL: dict[str, Any] = {
         "suspend": False,
         "onDelete": "Purge",
         "reportFailures": True,
+        "labels": {"cost-center": "7"},
+        "annotations": {"example.com/policy": "batch"},
         "networkPolicy": {"gatewayFrom": [{"namespaceSelector": {"matchLabels": {"team": "web"}}}]},
     },
 }
@@ -183,6 +237,9 @@ HTTP_MODE: dict[str, Any] = {
         "worker": {
             "image": "registry.example/thumbs:7",
             "http": {"port": 3_000, "path": "/jobs"},
+            "command": ["node"],
+            "args": ["server.js"],
+            "agentResources": {"limits": {"cpu": "100m", "memory": "128Mi"}},
             "resources": {"limits": {"cpu": "1500m", "memory": "512Mi"}},
             "env": [{"name": "HOME", "value": "/home/node"}],
             "volumes": [{"name": "models", "emptyDir": {}}],
@@ -210,6 +267,10 @@ def _route(name: str, says: str, *routes: dict[str, Any]) -> Invalid:
 
 def _worker(name: str, says: str, **worker: Any) -> Invalid:
     return _spec(name, says, worker=worker)
+
+
+def _named(name: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "image": "registry.example/it:1", **more}
 
 
 _VOLUME = {"name": "data", "emptyDir": {}}
@@ -278,6 +339,62 @@ INVALID = [
         rollout={"maxSurge": 0, "maxUnavailable": "0%"},
     ),
     _worker("surge", "maxSurge", rollout={"maxSurge": "a lot"}),
+    _worker(
+        "container-of-the-operator", "are reserved for the operator", sidecars=[_named("worker")]
+    ),
+    _worker(
+        "init-container-of-the-operator",
+        "are reserved for the operator",
+        initContainers=[_named("asyncendpoints-init")],
+    ),
+    _worker(
+        "container-twice",
+        "each name must differ from those of initContainers",
+        initContainers=[_named("proxy")],
+        sidecars=[_named("proxy")],
+    ),
+    _worker("sidecar-twice", "Duplicate value", sidecars=[_named("proxy"), _named("proxy")]),
+    _worker(
+        "sidecar-mount-unknown",
+        "sidecars: each name in volumeMounts must be the name of a volume",
+        sidecars=[_named("proxy", volumeMounts=[{"name": "data", "mountPath": "/data"}])],
+    ),
+    _worker(
+        "init-mount-over-ours",
+        "must not be / or below /etc/asyncendpoints",
+        volumes=[_VOLUME],
+        initContainers=[
+            _named("first", volumeMounts=[{"name": "data", "mountPath": "/etc/asyncendpoints"}])
+        ],
+    ),
+    _worker(
+        "sidecar-mounts-our-volume",
+        "must be the name of a volume",
+        sidecars=[
+            _named("proxy", volumeMounts=[{"name": "asyncendpoints-redis", "mountPath": "/redis"}])
+        ],
+    ),
+    _worker(
+        "admin-port",
+        "9090 is reserved for the probes",
+        sidecars=[_named("proxy", ports=[{"containerPort": 9_090}])],
+    ),
+    _worker("agent-port", "9090 is the port of the agent", handlers=None, http={"port": 9_090}),
+    _worker("agent-without-http", "only in HTTP mode", agentResources={"limits": {"cpu": "1"}}),
+    _worker("dns-without-servers", "nameservers are required", dnsPolicy="None"),
+    _worker("host-alias", "ip", hostAliases=[{"ip": "legacy", "hostnames": ["legacy"]}]),
+    _worker(
+        "grace-below-the-drain",
+        "worker.terminationGracePeriodSeconds must be at least",
+        terminationGracePeriodSeconds=629,
+    ),
+    _spec(
+        "gateway-port",
+        "port 8080 is the gateway's own",
+        gateway={"sidecars": [_named("proxy", ports=[{"containerPort": 8_080}])]},
+    ),
+    _spec("gateway-grace", "Period", gateway={"terminationGracePeriodSeconds": 39}),
+    _spec("label-of-all", "is reserved for the operator", labels={"asyncendpoints.io/a": ""}),
     _spec("pin-negative", "spec.replicas", replicas=-1),
     _spec("pin-too-many", "spec.replicas", replicas=1_001),
     _spec(

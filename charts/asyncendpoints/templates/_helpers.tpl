@@ -126,13 +126,14 @@ capabilities: {drop: [ALL]}
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
   verbs: [get, list, watch, create, patch, delete]
-# Watched for terminated containers; only the deletion cost is patched.
+# Watched for terminated containers; only the deletion cost is patched, and only terminating pods
+# are deleted of which nothing but sidecars runs.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, patch]
+  verbs: [get, list, watch, patch, delete]
 - apiGroups: [""]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [list, create, patch]
 # Whether another operator of the same class is still there.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]

@@ -4,6 +4,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.common.faults import Fault
+from asyncendpoints_core.resource.containers import ADMIN_PORT
 
 if TYPE_CHECKING:
     from asyncendpoints_core.resource.model import AsyncEndpoint
@@ -36,6 +37,14 @@ def cluster_faults(endpoint: "AsyncEndpoint") -> tuple[Fault, ...]:
         )
     if endpoint.spec.worker.image is None:
         faults.append(Fault(("spec", "worker"), "image is required in a cluster"))
+    http = endpoint.spec.worker.http
+    if http is not None and http.port == ADMIN_PORT:
+        faults.append(
+            Fault(
+                ("spec", "worker", "http", "port"),
+                f"{ADMIN_PORT} is the port of the agent beside the container",
+            )
+        )
     first: dict[str, int] = {}
     for index, route in enumerate(endpoint.spec.routes):
         earlier = first.setdefault(route.path, index)

@@ -14,6 +14,7 @@ from asyncendpoints_core.resource.base import (
     Role,
     SecretRef,
     exactly_one,
+    invalid,
     pattern,
     unique,
 )
@@ -29,6 +30,11 @@ HOST: Final = pattern(
     r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
     "a host name in lower case, such as reports.example.com or *.example.com",
 )
+
+HTTP_PORT: Final = 8080
+"""The port of the gateway in its pods."""
+GRACE_SECONDS: Final = 40
+"""Grace period of gateway pods: a pause for load balancers, then time to answer requests."""
 
 Hostname = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=HOST)]
 Origin = Annotated[str, StringConstraints(max_length=300, pattern=ORIGIN)]
@@ -127,15 +133,20 @@ class HttpRoute(Record):
     annotations: Annotations = Field(default={}, description="Annotations. Default: none.")
 
 
+class DisruptionBudget(Record):
+    """The PodDisruptionBudget of the gateway: one pod at a time."""
+
+    enabled: bool = Field(default=True, description="Whether there is one. Default: true.")
+
+
 class GatewaySpec(PodOptions):
     """The HTTP gateway: it accepts requests with 202 and reports the state of jobs."""
 
-    replicas: Annotated[int, Role.OPERATOR] = Field(
-        default=2,
-        ge=0,
-        le=100,
+    replicas: Annotated[Annotated[int, Field(ge=0, le=100)] | None, Role.OPERATOR] = Field(
+        default=None,
         description="Number of gateway pods. 0 stops the gateway: Ready=False, reason "
-        "GatewayStopped. Default: 2.",
+        "GatewayStopped. Absent: 2 at first, and then what an autoscaler (HPA) or `kubectl scale` "
+        "sets on the Deployment.",
     )
     max_body_bytes: Annotated[int, Role.GATEWAY] = Field(
         default=1_048_576,
@@ -187,6 +198,22 @@ class GatewaySpec(PodOptions):
     http_route: Annotated[HttpRoute | None, Role.OPERATOR] = Field(
         default=None, description="Create an HTTPRoute (Gateway API). Absent: none."
     )
+    pod_disruption_budget: Annotated[DisruptionBudget, Role.OPERATOR] = Field(
+        default=DisruptionBudget(), description="Limits voluntary disruptions of the pods."
+    )
+    termination_grace_period_seconds: Annotated[int | None, Role.OPERATOR] = Field(
+        default=None,
+        ge=GRACE_SECONDS,
+        le=3_600,
+        description="Grace period of the pods in seconds, at least 40. Absent: 40.",
+    )
+
+    @field_validator("init_containers", "sidecars")
+    @classmethod
+    def _leaves_the_port(cls, value: Any) -> Any:
+        if any(p.container_port == HTTP_PORT for c in value for p in c.ports):
+            raise invalid(f"port {HTTP_PORT} is the gateway's own")
+        return value
 
 
 class NetworkPolicy(Record):

@@ -1,5 +1,6 @@
 """The resource as a whole, and the policy that the store derives from it."""
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -13,7 +14,15 @@ from pydantic import (
 
 from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.jobs.retry import RetryPolicy
-from asyncendpoints_core.resource.base import Label, ObjectName, Record, Role, invalid
+from asyncendpoints_core.resource.base import (
+    Annotations,
+    Label,
+    Labels,
+    ObjectName,
+    Record,
+    Role,
+    invalid,
+)
 from asyncendpoints_core.resource.gateway import GatewaySpec, NetworkPolicy
 from asyncendpoints_core.resource.queue import (
     QueueSpec,
@@ -23,7 +32,11 @@ from asyncendpoints_core.resource.queue import (
     TimeoutsSpec,
 )
 from asyncendpoints_core.resource.routes import Routes
-from asyncendpoints_core.resource.worker import AutoscalingSpec, WorkerSpec
+from asyncendpoints_core.resource.worker import (
+    GRACE_MARGIN_SECONDS,
+    AutoscalingSpec,
+    WorkerSpec,
+)
 
 GROUP: Final = "asyncendpoints.io"
 VERSION: Final = "v1alpha1"
@@ -80,7 +93,7 @@ class EndpointSpec(Record):
         default=RetrySpec(), description="Retries of failed jobs."
     )
     timeouts: Annotated[TimeoutsSpec, Role.WORKER, Role.STORE, Role.OPERATOR] = Field(
-        default=TimeoutsSpec(), description="Timeouts of jobs and workers."
+        default=TimeoutsSpec(), validate_default=True, description="Timeouts of jobs and workers."
     )
     retention: Annotated[RetentionSpec, Role.STORE] = Field(
         default=RetentionSpec(), description="Retention of finished jobs."
@@ -114,6 +127,30 @@ class EndpointSpec(Record):
     network_policy: Annotated[NetworkPolicy | None, Role.OPERATOR] = Field(
         default=None, description="Create NetworkPolicies for the pods. Absent: none."
     )
+
+    labels: Annotated[Labels, Role.OPERATOR] = Field(
+        default={},
+        description="Labels added to every object of the endpoint, pods included; the operator's "
+        "take precedence. The labels of the resource itself are not copied. Default: none.",
+    )
+    annotations: Annotated[Annotations, Role.OPERATOR] = Field(
+        default={},
+        description="Annotations added to every object of the endpoint, pods included. Default: "
+        "none.",
+    )
+
+    @field_validator("timeouts")
+    @classmethod
+    def _fits_the_grace_period(cls, value: TimeoutsSpec, info: ValidationInfo) -> TimeoutsSpec:
+        worker = info.data.get("worker")
+        grace = worker.termination_grace_period_seconds if worker is not None else None
+        least = math.ceil(value.drain) + GRACE_MARGIN_SECONDS
+        if grace is not None and grace < least:
+            raise invalid(
+                f"worker.terminationGracePeriodSeconds ({grace}) must be at least {least}: the "
+                f"time to drain + {GRACE_MARGIN_SECONDS}"
+            )
+        return value
 
     @field_validator("queue")
     @classmethod
@@ -151,8 +188,7 @@ class EndpointSpec(Record):
     @property
     def drain_seconds(self) -> float:
         """How long a terminating worker may finish its jobs, in seconds."""
-        drain = self.timeouts.drain_seconds
-        return self.timeouts.execution_seconds if drain is None else drain
+        return self.timeouts.drain
 
 
 def _ms(seconds: float) -> int:

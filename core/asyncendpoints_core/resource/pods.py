@@ -3,66 +3,34 @@
 Deep structures that Kubernetes validates itself (affinity, resources, …) are passed through.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from asyncendpoints_core.resource.base import (
     Annotations,
     AnyObject,
-    EnvName,
     IntOrPercent,
     Items,
     Labels,
     ObjectName,
     Record,
     Role,
-    exactly_one,
     invalid,
+    pattern,
     unique,
 )
-from asyncendpoints_core.resource.volumes import LocalObject, OptionalObject, Volume, VolumeMount
+from asyncendpoints_core.resource.containers import (
+    Container,
+    EnvFrom,
+    EnvVar,
+    InitContainer,
+    SecurityContext,
+    UnixId,
+)
+from asyncendpoints_core.resource.volumes import LocalObject, Volume, VolumeMount
 
-
-class EnvVar(Record):
-    """One environment variable."""
-
-    name: EnvName = Field(description="Name of the variable.")
-    value: Annotated[str, Field(max_length=32_768)] | None = Field(
-        default=None,
-        description='Value of the variable. Quote numbers and booleans in YAML: value: "8".',
-    )
-    value_from: AnyObject | None = Field(
-        default=None,
-        description="Source of the value, as in a pod: secretKeyRef, configMapKeyRef, fieldRef or "
-        "resourceFieldRef. Use it for credentials instead of `value`.",
-    )
-
-    @field_validator("value_from")
-    @classmethod
-    def _one_way(cls, value: Any, info: ValidationInfo) -> Any:
-        exactly_one({**info.data, "value_from": value}, ("value", "value_from"), needed=False)
-        return value
-
-
-class EnvFrom(Record):
-    """All keys of a ConfigMap or Secret as environment variables."""
-
-    prefix: Annotated[str, Field(max_length=256)] = Field(
-        default="", description="Prefix of each variable's name. Default: none."
-    )
-    config_map_ref: OptionalObject | None = Field(
-        default=None, description="The ConfigMap whose keys become variables."
-    )
-    secret_ref: OptionalObject | None = Field(
-        default=None, validate_default=True, description="The Secret whose keys become variables."
-    )
-
-    @field_validator("secret_ref")
-    @classmethod
-    def _one_source(cls, value: Any, info: ValidationInfo) -> Any:
-        exactly_one({**info.data, "secret_ref": value}, ("config_map_ref", "secret_ref"))
-        return value
+ADDRESS: Final = pattern(r"^[0-9A-Fa-f.:]+$", "an IPv4 or IPv6 address")
 
 
 class Toleration(Record):
@@ -86,10 +54,67 @@ class Toleration(Record):
 
 
 class PodSecurityContext(Record):
-    """Additions to the restricted security profile that applies to all pods."""
+    """Security of all containers of a pod; what is absent is the restricted profile's."""
 
-    fs_group: Annotated[int, Field(ge=0, le=2_147_483_647)] | None = Field(
+    fs_group: UnixId | None = Field(
         default=None, description="Group id of mounted volumes. Absent: the cluster's default."
+    )
+    fs_group_change_policy: Literal["Always", "OnRootMismatch"] | None = Field(
+        default=None, description="When volumes get that group. Absent: Always."
+    )
+    run_as_user: UnixId | None = Field(
+        default=None, description="User id of the processes. Absent: that of each image."
+    )
+    run_as_group: UnixId | None = Field(
+        default=None, description="Group id of the processes. Absent: that of each image."
+    )
+    run_as_non_root: bool | None = Field(
+        default=None, description="Whether user 0 is refused. Absent: true."
+    )
+    supplemental_groups: Items[UnixId] = Field(
+        default=(), max_length=32, description="More group ids of the processes. Default: none."
+    )
+    seccomp_profile: AnyObject | None = Field(
+        default=None, description="Seccomp profile, as in a pod. Absent: RuntimeDefault."
+    )
+    se_linux_options: AnyObject | None = Field(
+        default=None, description="SELinux labels, as in a pod. Absent: the runtime's."
+    )
+
+
+class HostAlias(Record):
+    """An entry of the pod's hosts file."""
+
+    ip: Annotated[str, StringConstraints(max_length=45, pattern=ADDRESS)] = Field(
+        description="The address."
+    )
+    hostnames: Items[ObjectName] = Field(
+        min_length=1, max_length=32, description="Names of that address."
+    )
+
+
+class DnsOption(Record):
+    """An option of the pod's resolver."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)] = Field(
+        description="Name, such as ndots."
+    )
+    value: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="Value. Absent: none."
+    )
+
+
+class DnsConfig(Record):
+    """Additions to the pod's resolver; with dnsPolicy None, all of it."""
+
+    nameservers: Items[Annotated[str, StringConstraints(max_length=45, pattern=ADDRESS)]] = Field(
+        default=(), max_length=3, description="Addresses of DNS servers. Default: none."
+    )
+    searches: Items[Annotated[str, StringConstraints(min_length=1, max_length=253)]] = Field(
+        default=(), max_length=32, description="Search domains. Default: none."
+    )
+    options: Items[DnsOption] = Field(
+        default=(), max_length=32, description="Options, such as ndots. Default: none."
     )
 
 
@@ -169,7 +194,28 @@ class PodOptions(Record):
     )
     pod_security_context: PodSecurityContext = Field(
         default=PodSecurityContext(),
-        description="Additions to the restricted security profile of the pods.",
+        description="Changes of the restricted security profile of the pods.",
+    )
+    security_context: SecurityContext = Field(
+        default=SecurityContext(),
+        description="Changes of the restricted security profile of the gateway, or of the "
+        "container with your code.",
+    )
+    scheduler_name: ObjectName | None = Field(
+        default=None, description="Scheduler of the pods. Absent: the default scheduler."
+    )
+    host_aliases: Annotated[Items[HostAlias], unique("address", lambda a: a.ip)] = Field(
+        default=(), max_length=32, description="Entries of the pods' hosts file. Default: none."
+    )
+    dns_policy: Literal["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"] | None = (
+        Field(
+            default=None, description="DNS policy of the pods, as in a pod. Absent: ClusterFirst."
+        )
+    )
+    dns_config: DnsConfig | None = Field(
+        default=None,
+        validate_default=True,
+        description="Additions to the pods' resolver. Absent: none.",
     )
     labels: Labels = Field(
         default={},
@@ -194,6 +240,26 @@ class PodOptions(Record):
         default=Rollout(), description="How pods are replaced when their template changes."
     )
 
+    init_containers: Annotated[Items[InitContainer], unique("container", lambda c: c.name)] = Field(
+        default=(),
+        max_length=8,
+        description="Containers that run one after another before the others start. Default: none.",
+    )
+    sidecars: Annotated[Items[Container], unique("container", lambda c: c.name)] = Field(
+        default=(),
+        max_length=8,
+        description="Containers that run beside gateway or worker: they are started after "
+        "initContainers and terminated last, so a draining worker keeps them. They do not keep its "
+        "pod: about 15 s after the worker has exited it is removed. Default: none.",
+    )
+
+    @field_validator("dns_config")
+    @classmethod
+    def _resolver_of_its_own(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.data.get("dns_policy") == "None" and not (value and value.nameservers):
+            raise invalid("nameservers are required with dnsPolicy None")
+        return value
+
     @field_validator("volume_mounts")
     @classmethod
     def _of_known_volumes(cls, value: tuple[VolumeMount, ...], info: ValidationInfo) -> Any:
@@ -201,4 +267,19 @@ class PodOptions(Record):
         for mount in value:
             if "volumes" in info.data and mount.name not in known:
                 raise invalid(f'"{mount.name}" is not the name of a volume in `volumes`')
+        return value
+
+    @field_validator("init_containers", "sidecars")
+    @classmethod
+    def _mounts_of_known_volumes(cls, value: tuple[Container, ...], info: ValidationInfo) -> Any:
+        for container in value:
+            cls._of_known_volumes(container.volume_mounts, info)
+        return value
+
+    @field_validator("sidecars")
+    @classmethod
+    def _names_are_unique(cls, value: tuple[Container, ...], info: ValidationInfo) -> Any:
+        taken = {container.name for container in info.data.get("init_containers", ())}
+        if both := taken & {container.name for container in value}:
+            raise invalid(f'"{min(both)}" is the name of a container in `initContainers`')
         return value

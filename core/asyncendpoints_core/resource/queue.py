@@ -117,6 +117,11 @@ class TimeoutsSpec(Record):
         "repeated runs. Absent: executionSeconds.",
     )
 
+    @property
+    def drain(self) -> float:
+        """How long a terminating worker may finish its jobs, in seconds."""
+        return self.execution_seconds if self.drain_seconds is None else self.drain_seconds
+
 
 class RetentionSpec(Record):
     """How long finished jobs are kept. After that, requests for them get 410."""

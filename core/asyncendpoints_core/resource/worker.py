@@ -5,13 +5,14 @@ from typing import Annotated, Any, Final
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
 from asyncendpoints_core.resource.base import (
-    PRINTABLE,
+    AnyObject,
     Record,
     Role,
     exactly_one,
     invalid,
     pattern,
 )
+from asyncendpoints_core.resource.containers import Image, Words
 from asyncendpoints_core.resource.pods import PodOptions
 
 MODULE: Final = pattern(
@@ -20,9 +21,12 @@ MODULE: Final = pattern(
 )
 REQUEST_PATH: Final = pattern(r"^/[\x21-\x7e]*$", "a path such as /jobs/run")
 
-Image = Annotated[str, StringConstraints(max_length=512, pattern=PRINTABLE)]
 Module = Annotated[str, StringConstraints(max_length=256, pattern=MODULE)]
 Concurrency = Annotated[int, Field(ge=1, le=1_000)]
+
+
+GRACE_MARGIN_SECONDS: Final = 30
+"""Time that a worker's pod has after the drain, to deliver the last outcomes and exit."""
 
 
 class HttpWorker(Record):
@@ -53,6 +57,32 @@ class WorkerSpec(PodOptions):
         validate_default=True,
         description="HTTP mode, instead of `handlers`: where your container accepts jobs.",
     )
+    command: Annotated[Words, Role.OPERATOR] = Field(
+        default=(),
+        description="HTTP mode: command of your container, instead of the image's entry point. "
+        "With handlers: what starts the worker, instead of `asyncendpoints worker`, such as "
+        "[ddtrace-run, asyncendpoints, worker]; it must pass signals and its arguments on. "
+        "Default: none.",
+    )
+    args: Annotated[Words, Role.OPERATOR] = Field(
+        default=(),
+        description="HTTP mode: arguments of your container. With handlers: more arguments of the "
+        "worker, after those of the operator. Default: none.",
+    )
+    agent_resources: Annotated[AnyObject, Role.OPERATOR] = Field(
+        default={},
+        validate_default=True,
+        description="HTTP mode: CPU and memory of the agent, the container beside yours that "
+        "claims the jobs; a quota on limits requires them of every container. Default: requests of "
+        "50m CPU and 96Mi of memory, no limits.",
+    )
+    termination_grace_period_seconds: Annotated[int | None, Role.OPERATOR] = Field(
+        default=None,
+        ge=GRACE_MARGIN_SECONDS,
+        le=8 * 86_400,
+        description="Grace period of the pods in seconds, at least timeouts.drainSeconds (by "
+        "default timeouts.executionSeconds) + 30. Absent: exactly that.",
+    )
     concurrency: Annotated[Concurrency | None, Role.WORKER] = Field(
         default=None,
         description="Number of jobs that one process runs concurrently. Absent: the number of CPUs "
@@ -77,6 +107,13 @@ class WorkerSpec(PodOptions):
     @classmethod
     def _one_mode(cls, value: Any, info: ValidationInfo) -> Any:
         exactly_one({**info.data, "http": value}, ("handlers", "http"))
+        return value
+
+    @field_validator("agent_resources")
+    @classmethod
+    def _of_an_agent(cls, value: Any, info: ValidationInfo) -> Any:
+        if value and info.data.get("http", True) is None:
+            raise invalid("only in HTTP mode is there an agent beside your container")
         return value
 
 

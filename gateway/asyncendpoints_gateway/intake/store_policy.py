@@ -37,6 +37,7 @@ class StorePolicy:
         self._time = time
         self._owned = owned
         self.connected = asyncio.Event()
+        self.problem = "the store has not been reached yet"
         self._use(endpoint.spec.policy())
 
     def _use(self, policy: Policy) -> None:
@@ -64,10 +65,12 @@ class StorePolicy:
                 if self._owned:
                     await (self._store.pause() if self._spec.suspend else self._store.resume())
             except StoreUnavailable as error:
+                self.problem = str(error)
                 if not logged:
                     log.warning("waiting for the store: %s", error)
                     logged = True
-            except StoreError:
+            except StoreError as error:
+                self.problem = str(error)
                 log.exception("the store cannot be used")
             else:
                 log.info("connected to the store: %s", health.server)

@@ -124,7 +124,11 @@ def admin_server(
     gateways = [server.gateway for server in servers]
 
     def unready() -> str:
-        waiting = [each.endpoint.name for each in gateways if not each.is_ready()]
+        waiting = [
+            f"{each.endpoint.name}: {each.policy.problem}"
+            for each in gateways
+            if not each.is_ready()
+        ]
         return f"not ready: {', '.join(waiting)}" if waiting else ""
 
     return AdminServer(

@@ -10,7 +10,8 @@ from typing import Any, Final
 from asyncendpoints_core.resource import API_VERSION, KIND, AsyncEndpoint
 from asyncendpoints_operator.control import drift
 from asyncendpoints_operator.control.failures import Failures, Step
-from asyncendpoints_operator.desired.naming import Manifest, is_ours
+from asyncendpoints_operator.desired.gateway import FIRST_REPLICAS
+from asyncendpoints_operator.desired.naming import Manifest, is_orphan, is_ours
 from asyncendpoints_operator.desired.objects import CHILD_KINDS, identity
 from asyncendpoints_operator.kube.cache import Cache, address_of
 from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
@@ -24,6 +25,7 @@ _LASTING_STATUS: Final = (400, 403, 404, 409, 413, 422)
 """Refusals that are about the child; other answers of the API server may pass soon."""
 _APPLY: Final = "apply"
 _DELETE: Final = "delete"
+_UNPROCESSABLE: Final = 422
 
 
 class OwnerGone(Exception):
@@ -119,7 +121,7 @@ class Children:
     ) -> None:
         if live is None:
             live = await self._find(wanted)
-        if live is not None and not is_ours(live, endpoint):
+        if live is not None and not (is_ours(live, endpoint) or is_orphan(live, endpoint)):
             text = "an object of this name exists and belongs to another owner"
             self._record(endpoint, wanted, RefusalReason.NAME_CONFLICT, text)
             return
@@ -169,11 +171,14 @@ class Children:
         live: Mapping[str, Any] | None,
         applied: Applied,
     ) -> None:
-        if live is not None and wanted["kind"] == "Deployment":
-            # It carries replicas: never overwrite a scaling step made meanwhile (K16).
-            wanted["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
+        if wanted["kind"] == "Deployment":
+            replicas = live["spec"].get("replicas", 1) if live is not None else FIRST_REPLICAS
+            wanted["spec"].setdefault("replicas", replicas)
+            if live is not None:
+                # It carries replicas: never overwrite a scaling step made meanwhile (K16).
+                wanted["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
         self._check()
-        made = await self._cluster.apply(wanted)
+        made = await self._apply_or_replace(wanted, live)
         self.applies += 1
         correction = live is not None and drift.applied_hash(live) == drift.applied_hash(wanted)
         extra = {"correction": correction}
@@ -187,6 +192,16 @@ class Children:
             (*earlier[-MAX_WRITES:], time.monotonic()),
         )
         self._cache.put(made)
+
+    async def _apply_or_replace(self, wanted: Manifest, live: Mapping[str, Any] | None) -> Manifest:
+        """Apply a child; an immutable one with other content is deleted and created."""
+        try:
+            return await self._cluster.apply(wanted)
+        except Refused as error:
+            if live is None or not live.get("immutable") or error.status != _UNPROCESSABLE:
+                raise
+            await self._cluster.delete(Ref.of(wanted), uid=live["metadata"]["uid"])
+            return await self._cluster.apply(wanted)
 
     async def remove(self, endpoint: AsyncEndpoint, obsolete: Iterable[Mapping[str, Any]]) -> None:
         """Delete children that are not wanted any more, by the UIDs that were seen."""

@@ -9,8 +9,10 @@ from typing import Final
 from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_core.store.replies import Stats
 from asyncendpoints_operator.control.apply import Children
+from asyncendpoints_operator.control.drained_pods import DrainedPods
 from asyncendpoints_operator.control.endpoint_state import Reconciled, WorkState
 from asyncendpoints_operator.control.failures import Failures
+from asyncendpoints_operator.control.pod_causes import PodCauses
 from asyncendpoints_operator.control.purge import Purger
 from asyncendpoints_operator.control.readings import ReadingHandler
 from asyncendpoints_operator.control.reconcile import Reconciler
@@ -78,11 +80,14 @@ class Leader:
         own = f"{settings.operator_namespace}/{settings.lease_name}"
         self._served_by = ServedBy(cluster, cache, own, check, self._reporter)
         self._children = Children(cluster, cache, check, self._failures)
+        self._drained = DrainedPods(cluster, cache, check)
+        self._causes = PodCauses(cluster, cache)
         self._users = RedisUsers(cluster, installation, acl=settings.redis_acl)
         self._recovery = PodRecovery(cache, self._reporter)
         self._locations = RedisLocations(cluster, settings.redis_source())
         self._status = StatusReport(
-            *(cache, self._users, self._reporter, self._failures, self._reconciled, self._work)
+            *(cache, self._users, self._reporter, self._failures, self._reconciled, self._work),
+            self._causes.found,
         )
         seconds = settings.startup_seconds
         scaler = Scaler(cluster, cache, lease, self._reporter, self._failures, seconds)
@@ -100,6 +105,7 @@ class Leader:
             self._workqueue,
             scaler,
             self._recovery,
+            self._drained,
             self._users,
             self._status,
             self._reporter,
@@ -116,6 +122,7 @@ class Leader:
             queues=self._queues,
             users=self._users,
             recovery=self._recovery,
+            causes=self._causes,
             status=self._status,
             failures=self._failures,
             reconciled=self._reconciled,
@@ -166,8 +173,9 @@ class Leader:
         key, uid = known.resource.key, known.resource.uid
         del self._reconciled[key]
         parts = (self._readings, self._children, self._users, self._recovery, self._reporter)
-        for part in (*parts, self._failures):
+        for part in (*parts, self._failures, self._drained):
             part.forget(uid)
+        self._causes.forget(key)
         await self._queues.disconnect(key)
 
     async def _watch_own_url(self) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 from asyncendpoints_core.errors import AsyncEndpointsError, StoreError
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.recovery import Recovered
+from asyncendpoints_operator.control.drained_pods import DrainedPods
 from asyncendpoints_operator.control.endpoint_state import Reconciled, WorkState
 from asyncendpoints_operator.control.recover import PodRecovery
 from asyncendpoints_operator.control.redis_users import RedisUsers
@@ -42,6 +43,7 @@ class ReadingHandler:
         workqueue: WorkQueue,
         scaler: Scaler,
         recovery: PodRecovery,
+        drained: DrainedPods,
         users: RedisUsers,
         status: StatusReport,
         reporter: Reporter,
@@ -50,7 +52,7 @@ class ReadingHandler:
     ) -> None:
         self._workqueue = workqueue
         self._scaler, self._recovery, self._users = scaler, recovery, users
-        self._status, self._reporter = status, reporter
+        self._drained, self._status, self._reporter = drained, status, reporter
         self._reconciled, self._work = reconciled, work
         self._running: dict[str, asyncio.Task[None]] = {}  # by the endpoint's UID
         self._logged: dict[str, str] = {}  # the last error of each endpoint, by UID
@@ -113,6 +115,9 @@ class ReadingHandler:
         again: float | None = REPORT_RETRY_SECONDS
         try:
             await self._recovery.release_gone(connection)
+            if connection.reading.queue.stats is not None:
+                registered = {worker.info.pod for worker in connection.reading.workers}
+                await self._drained.end(key, connection.identity.uid, registered)
             await self._read_failures(connection)
             again = await self._status.report(key)
             self._logged.pop(connection.identity.uid, None)

@@ -12,6 +12,7 @@ from asyncendpoints_core.scaling.decide import Decision
 from asyncendpoints_operator.control.apply import Children, OwnerGone
 from asyncendpoints_operator.control.endpoint_state import Reconciled, Resource, WorkState
 from asyncendpoints_operator.control.failures import Failures, Step
+from asyncendpoints_operator.control.pod_causes import PodCauses
 from asyncendpoints_operator.control.recover import PodRecovery
 from asyncendpoints_operator.control.redis_users import RedisUsers
 from asyncendpoints_operator.control.status_report import StatusReport, deployments, is_terminating
@@ -53,6 +54,7 @@ class Reconciler:
         queues: Queues,
         users: RedisUsers,
         recovery: PodRecovery,
+        causes: PodCauses,
         status: StatusReport,
         failures: Failures,
         reconciled: dict[str, Reconciled],
@@ -61,7 +63,7 @@ class Reconciler:
         self._cache, self._platform = cache, platform
         self._children, self._locations, self._queues = children, locations, queues
         self._users, self._recovery, self._status = users, recovery, status
-        self._failures = failures
+        self._failures, self._causes = failures, causes
         self._reconciled, self._work = reconciled, work
 
     async def reconcile(self, key: str, manifest: Manifest) -> float | None:
@@ -172,7 +174,9 @@ class Reconciler:
         """Record and report that the present generation of the resource was reconciled."""
         key, generation = state.resource.key, state.resource.generation
         self._reconciled[key] = replace(state, generation=generation)
-        return await self._status.report(key)
+        later = await self._causes.look(key)
+        again = await self._status.report(key)
+        return min((at for at in (later, again) if at is not None), default=None)
 
     def _next_look(self, resource: Resource, again: float | None) -> float | None:
         """Return when to reconcile again though nothing that is watched changes."""

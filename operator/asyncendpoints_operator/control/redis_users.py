@@ -23,6 +23,7 @@ from asyncendpoints_core.store.redis.users import (
     user_of,
     users,
 )
+from asyncendpoints_operator.desired.config import content_hash
 from asyncendpoints_operator.desired.naming import redis_secret_name
 from asyncendpoints_operator.desired.objects import redis_secret
 from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
@@ -139,10 +140,10 @@ class RedisUsers:
         return hmac.new(own.encode(), "\n".join(parts).encode(), hashlib.sha256).hexdigest()
 
     async def _ensure_secret(self, connection: QueueConnection, url: str) -> None:
-        uid, digest = connection.identity.uid, hashlib.sha256(url.encode()).hexdigest()[:16]
+        uid, endpoint = connection.identity.uid, connection.endpoint
+        digest = _digest(endpoint, url)
         if self._made.get(uid, _Made()).secret == digest:
             return
-        endpoint = connection.endpoint
         manifest = redis_secret(endpoint, url)
         noted = await self._noted_digest(connection)
         if noted is not None and noted not in ("", digest):
@@ -187,3 +188,10 @@ class RedisUsers:
             await delete_user(redis.connection, key)
         except UsersForbidden as error:
             log.debug("%s: %s", key, error)
+
+
+def _digest(endpoint: AsyncEndpoint, url: str) -> str:
+    """Return a digest of what the Secret has: the URL, and what the spec adds to all objects."""
+    spec = endpoint.spec
+    added = content_hash([spec.labels, spec.annotations]) if spec.labels or spec.annotations else ""
+    return hashlib.sha256(f"{url}{added}".encode()).hexdigest()[:16]

@@ -7,6 +7,7 @@ from typing import Any
 from asyncendpoints_core.resource import KIND, AsyncEndpoint
 from asyncendpoints_operator.control.endpoint_state import Reconciled, WorkState
 from asyncendpoints_operator.control.failures import Failures, Step
+from asyncendpoints_operator.control.pod_causes import Causes
 from asyncendpoints_operator.control.redis_users import RedisUsers
 from asyncendpoints_operator.desired.naming import (
     GATEWAY,
@@ -49,10 +50,11 @@ class StatusReport:
         failures: Failures,
         reconciled: Mapping[str, Reconciled],
         work: Mapping[str, WorkState],
+        causes: Causes,
     ) -> None:
         self._cache, self._users, self._reporter = cache, users, reporter
         self._failures = failures
-        self._reconciled, self._work = reconciled, work
+        self._reconciled, self._work, self._causes = reconciled, work, causes
 
     async def report(self, key: str) -> float | None:
         """Write the status if it changed; returns when to try again (s), None for never."""
@@ -68,7 +70,8 @@ class StatusReport:
             queue = replace(queue, shared=True)
         work = self._work.get(state.resource.uid, WorkState())
         refusals = self._failures.shown(state.resource.uid)
-        observed = replace(observe(self._cache, manifest, state, work, queue), refusals=refusals)
+        seen = observe(self._cache, manifest, state, work, queue, self._causes)
+        observed = replace(seen, refusals=refusals)
         return await self._write(key, manifest, observed)
 
     async def _write(
@@ -93,7 +96,12 @@ class StatusReport:
 
 
 def observe(
-    cache: Cache, manifest: Mapping[str, Any], state: Reconciled, work: WorkState, queue: Queue
+    cache: Cache,
+    manifest: Mapping[str, Any],
+    state: Reconciled,
+    work: WorkState,
+    queue: Queue,
+    causes: Causes,
 ) -> Observed:
     """Put together everything the status is computed from."""
     decision, endpoint = work.decision, state.resource.endpoint
@@ -122,9 +130,9 @@ def observe(
     return replace(
         observed,
         gateway=gateway,
-        gateway_issue=issue_of(gateway, gateway_pods),
+        gateway_issue=issue_of(gateway, gateway_pods, causes.get((endpoint.key, GATEWAY))),
         worker=worker,
-        worker_issue=issue_of(worker, worker_pods),
+        worker_issue=issue_of(worker, worker_pods, causes.get((endpoint.key, WORKER))),
         unsupported=refusing_version(worker_pods),
         without_handler=jobs_without_handler(endpoint, workers),
         crashes=recent_crashes(workers, stats.now_ms) if stats else (),

@@ -22,7 +22,14 @@ CATEGORIES: Final = ["async"]
 
 # Lists that server-side apply treats as maps (keys are unique) or sets, so that two field managers
 # can share them.
-_LIST_MAPS: Final = {"env": "name", "volumes": "name", "volumeMounts": "mountPath"}
+_LIST_MAPS: Final = {
+    "env": "name",
+    "volumes": "name",
+    "volumeMounts": "mountPath",
+    "initContainers": "name",
+    "sidecars": "name",
+    "hostAliases": "ip",
+}
 _LIST_SETS: Final = frozenset({"methods", "headers", "allowOrigins", "hostnames"})
 
 

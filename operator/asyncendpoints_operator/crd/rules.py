@@ -8,7 +8,10 @@ is reported by condition RoutesAccepted=False.
 from typing import Final
 
 from asyncendpoints_core.resource.cluster import MAX_NAME_LENGTH
+from asyncendpoints_core.resource.containers import ADMIN_PORT, OWN_CONTAINERS
+from asyncendpoints_core.resource.gateway import HTTP_PORT
 from asyncendpoints_core.resource.path_templates import MAX_SEGMENTS
+from asyncendpoints_core.resource.worker import GRACE_MARGIN_SECONDS
 
 Rule = dict[str, str]
 
@@ -38,6 +41,24 @@ ROOT: Final[list[Rule]] = [
     ),
 ]
 
+
+def _known_mounts(containers: str) -> Rule:
+    """Return the rule that the containers of a list mount volumes of the pod only."""
+    return _rule(
+        f"!has(self.{containers}) || self.{containers}.all(c, !has(c.volumeMounts) || "
+        "c.volumeMounts.all(m, has(self.volumes) && self.volumes.exists(v, v.name == m.name)))",
+        f"{containers}: each name in volumeMounts must be the name of a volume in volumes",
+        f".{containers}",
+    )
+
+
+_LABELS: Final = _rule(
+    "(!has(self.labels) || self.labels.all(k, !k.startsWith('asyncendpoints.io/'))) && "
+    "(!has(self.annotations) || "
+    "self.annotations.all(k, !k.startsWith('asyncendpoints.io/')))",
+    "labels and annotations: the prefix asyncendpoints.io/ is reserved for the operator",
+)
+
 _PODS: Final[list[Rule]] = [
     _rule(
         "!has(self.volumeMounts) || self.volumeMounts.all(m, "
@@ -45,11 +66,21 @@ _PODS: Final[list[Rule]] = [
         "volumeMounts: each name must be the name of a volume in volumes",
         ".volumeMounts",
     ),
+    _LABELS,
+    _known_mounts("initContainers"),
+    _known_mounts("sidecars"),
     _rule(
-        "(!has(self.labels) || self.labels.all(k, !k.startsWith('asyncendpoints.io/'))) && "
-        "(!has(self.annotations) || "
-        "self.annotations.all(k, !k.startsWith('asyncendpoints.io/')))",
-        "labels and annotations: the prefix asyncendpoints.io/ is reserved for the operator",
+        "!has(self.initContainers) || !has(self.sidecars) || "
+        "self.sidecars.all(s, !self.initContainers.exists(c, c.name == s.name))",
+        "sidecars: each name must differ from those of initContainers",
+        ".sidecars",
+    ),
+    _rule(
+        "!has(self.dnsPolicy) || self.dnsPolicy != 'None' || "
+        "(has(self.dnsConfig) && has(self.dnsConfig.nameservers) && "
+        "self.dnsConfig.nameservers.size() > 0)",
+        "dnsConfig: nameservers are required with dnsPolicy None",
+        ".dnsConfig",
     ),
 ]
 
@@ -80,6 +111,25 @@ _ROUTE: Final[list[Rule]] = [
     ),
 ]
 
+_CONTAINER: Final[list[Rule]] = [
+    _rule(
+        f"!(self.name in {list(OWN_CONTAINERS)}) && !self.name.startsWith('asyncendpoints-')",
+        f"containers: the names {', '.join(OWN_CONTAINERS)} and those starting with "
+        "asyncendpoints- are reserved for the operator",
+        ".name",
+    ),
+]
+
+
+def _free_port(containers: str) -> Rule:
+    return _rule(
+        f"!has(self.{containers}) || self.{containers}.all(c, !has(c.ports) || "
+        f"c.ports.all(p, p.containerPort != {HTTP_PORT}))",
+        f"{containers}: port {HTTP_PORT} is the gateway's own",
+        f".{containers}",
+    )
+
+
 _REDIS: Final[list[Rule]] = [
     _rule(
         _one_of("url", "secretRef", needed=False),
@@ -107,14 +157,29 @@ RULES: Final[dict[str, list[Rule]]] = {
             "never be accepted",
             ".queue.maxBytes",
         ),
+        _rule(
+            "!has(self.worker.terminationGracePeriodSeconds) || "
+            "double(self.worker.terminationGracePeriodSeconds) >= "
+            f"{float(GRACE_MARGIN_SECONDS)} + double(has(self.timeouts.drainSeconds) ? "
+            "self.timeouts.drainSeconds : self.timeouts.executionSeconds)",
+            "worker.terminationGracePeriodSeconds must be at least timeouts.drainSeconds (by "
+            f"default timeouts.executionSeconds) + {GRACE_MARGIN_SECONDS}",
+            ".worker.terminationGracePeriodSeconds",
+        ),
+        _LABELS,
     ],
     "Route": _ROUTE,
-    "GatewaySpec": _PODS,
+    "GatewaySpec": [*_PODS, _free_port("initContainers"), _free_port("sidecars")],
     "WorkerSpec": [
         _rule(
             _one_of("handlers", "http"),
             "worker: set exactly one of handlers (a Python module) and http (a container of any "
             "language)",
+        ),
+        _rule(
+            "!has(self.agentResources) || has(self.http)",
+            "agentResources: only in HTTP mode is there an agent beside your container",
+            ".agentResources",
         ),
         *_PODS,
     ],
@@ -126,6 +191,22 @@ RULES: Final[dict[str, list[Rule]]] = {
         ),
     ],
     "RedisSpec": _REDIS,
+    "HttpWorker": [
+        _rule(
+            f"self.port != {ADMIN_PORT}",
+            f"port: {ADMIN_PORT} is the port of the agent beside the container",
+            ".port",
+        ),
+    ],
+    "Container": _CONTAINER,
+    "InitContainer": _CONTAINER,
+    "ContainerPort": [
+        _rule(
+            f"self.containerPort != {ADMIN_PORT}",
+            f"ports: {ADMIN_PORT} is reserved for the probes of gateway and worker",
+            ".containerPort",
+        ),
+    ],
     "Tokens": [
         _rule(_one_of("secretRef", "file"), "tokens: set exactly one of secretRef and file"),
     ],

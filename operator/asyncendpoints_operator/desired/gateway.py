@@ -3,10 +3,10 @@
 from typing import Any, Final
 
 from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_core.resource.containers import ADMIN_PORT
+from asyncendpoints_core.resource.gateway import GRACE_SECONDS, HTTP_PORT
 from asyncendpoints_operator.desired.naming import (
-    ADMIN_PORT,
     GATEWAY,
-    HTTP_PORT,
     Manifest,
     Platform,
     child_name,
@@ -21,6 +21,7 @@ from asyncendpoints_operator.desired.pod import (
     deployment,
     env_value,
     environment,
+    init_containers,
     own_volumes,
     pod_template,
     probe,
@@ -32,10 +33,10 @@ from asyncendpoints_operator.desired.pod import (
     users_part,
 )
 
+FIRST_REPLICAS: Final = 2
+"""Pods of a new gateway whose number the resource does not set."""
 PAUSE_SECONDS: Final = 5
 """Time for load balancers to remove a terminating pod before it stops listening."""
-GRACE_SECONDS: Final = 40
-"""The pause, then time to answer waiting requests."""
 _SCRATCH: Final = "128Mi"
 
 _SPREAD: Final = {
@@ -74,7 +75,8 @@ def gateway_deployment(endpoint: AsyncEndpoint, platform: Platform, config: str)
         GATEWAY,
         gateway,
         annotations={},
-        terminationGracePeriodSeconds=GRACE_SECONDS,
+        terminationGracePeriodSeconds=gateway.termination_grace_period_seconds or GRACE_SECONDS,
+        initContainers=init_containers(gateway),
         containers=[main],
         volumes=[*(volume for volume, _ in volumes), *user_volumes(gateway)],
     )

@@ -10,8 +10,6 @@ Manifest = dict[str, Any]
 
 GATEWAY: Final = "gateway"
 WORKER: Final = "worker"
-HTTP_PORT: Final = 8080
-ADMIN_PORT: Final = 9090
 SERVICE_PORT: Final = 80
 REDIS_KEY: Final = "url"
 """Key in the Secret that the operator creates for an endpoint on its own Redis."""
@@ -131,14 +129,15 @@ def metadata(
     name: str,
     annotations: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return the metadata of a child."""
+    """Return the metadata of a child, with the spec's labels and annotations of all children."""
     result: dict[str, Any] = {
         "name": name,
         "namespace": endpoint.metadata.namespace,
-        "labels": labels(endpoint, component),
+        "labels": {**endpoint.spec.labels, **labels(endpoint, component)},
         "ownerReferences": [owner_reference(endpoint)],
     }
-    return {**result, "annotations": dict(annotations)} if annotations else result
+    notes = {**endpoint.spec.annotations, **(annotations or {})}
+    return {**result, "annotations": notes} if notes else result
 
 
 def is_ours(live: Mapping[str, Any], endpoint: AsyncEndpoint) -> bool:
@@ -150,3 +149,14 @@ def is_ours(live: Mapping[str, Any], endpoint: AsyncEndpoint) -> bool:
     return any(
         owner.get("uid") == endpoint.metadata.uid and owner.get("controller") for owner in owners
     )
+
+
+def is_orphan(live: Mapping[str, Any], endpoint: AsyncEndpoint) -> bool:
+    """Whether an object without an owner carries all labels of this endpoint: it is adopted.
+
+    Restored from a backup, or left by `kubectl delete --cascade=orphan` (docs/rules.md K17).
+    """
+    meta = live.get("metadata", {})
+    present = meta.get("labels") or {}
+    own = labels(endpoint, present.get("app.kubernetes.io/component", ""))
+    return not meta.get("ownerReferences") and own.items() <= present.items()

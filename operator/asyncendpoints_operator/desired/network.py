@@ -6,10 +6,10 @@ None of them exposes the admin port.
 from typing import Any, Final
 
 from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_core.resource.containers import ADMIN_PORT
+from asyncendpoints_core.resource.gateway import HTTP_PORT
 from asyncendpoints_operator.desired.naming import (
-    ADMIN_PORT,
     GATEWAY,
-    HTTP_PORT,
     SERVICE_PORT,
     WORKER,
     Manifest,

@@ -16,6 +16,7 @@ from asyncendpoints_operator.desired.naming import (
     Live,
     Manifest,
     Platform,
+    is_orphan,
     is_ours,
     metadata,
     redis_secret_name,
@@ -72,7 +73,9 @@ def desired(endpoint: AsyncEndpoint, platform: Platform, live: Live) -> list[Man
         gateway_config,
         worker_config,
         service(endpoint),
-        disruption_budget(endpoint),
+        disruption_budget(endpoint)
+        if endpoint.spec.gateway.pod_disruption_budget.enabled
+        else None,
         *network_policies(endpoint, platform),
         gateway_deployment(endpoint, platform, gateway_config["metadata"]["name"]),
         worker_deployment(endpoint, platform, live, worker_config["metadata"]["name"]),
@@ -110,7 +113,7 @@ def obsolete(
     *,
     rolling: bool,
 ) -> list[Mapping[str, Any]]:
-    """Return the existing children to delete: owned by this endpoint, and no longer desired.
+    """Return the existing children to delete: of this endpoint, and no longer desired.
 
     A ConfigMap is kept while a pod mounts it and during a rollout (`rolling`), because an old
     ReplicaSet may still have to replace a pod.
@@ -126,7 +129,7 @@ def obsolete(
     return [
         child
         for child in existing
-        if is_ours(child, endpoint)
+        if (is_ours(child, endpoint) or is_orphan(child, endpoint))
         and child["kind"] in kinds
         and identity(child) not in keep
         and not (child["kind"] == "ConfigMap" and (rolling or child["metadata"]["name"] in mounted))

@@ -5,14 +5,19 @@ read-only root file system with a sized /tmp as HOME, and mounts no service acco
 the user brings a ServiceAccount.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from asyncendpoints_core.resource import AsyncEndpoint, PodOptions
 from asyncendpoints_core.resource.base import Record
+from asyncendpoints_core.resource.containers import (
+    ADMIN_PORT,
+    Container,
+    EnvVar,
+    SecurityContext,
+)
 from asyncendpoints_operator.desired.config import FILE
 from asyncendpoints_operator.desired.naming import (
-    ADMIN_PORT,
     REDIS_KEY,
     Manifest,
     child_name,
@@ -30,11 +35,11 @@ _VOLUME: Final = "asyncendpoints-"
 # For every user of the image: it may run with another group than 0.
 _READABLE: Final = 0o444
 
-_CONTAINER_SECURITY: Final[dict[str, Any]] = {
+_RESTRICTED: Final[dict[str, Any]] = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
-    "readOnlyRootFilesystem": True,
 }
+_CONTAINER_SECURITY: Final[dict[str, Any]] = {**_RESTRICTED, "readOnlyRootFilesystem": True}
 
 
 def dump(record: Record) -> dict[str, Any]:
@@ -58,14 +63,16 @@ def environment(own: Sequence[dict[str, Any]], options: PodOptions | None) -> li
 
     The operator's take precedence. HOME is the writable /tmp unless the user sets it.
     """
-    result = list(own)
-    names = {variable["name"] for variable in result}
-    for variable in options.env if options else ():
-        if variable.name not in names:
-            dumped = variable.model_dump(mode="json", by_alias=True, exclude_none=True)
-            result.append({**dumped, "value": ""} if len(dumped) == 1 else dumped)
-            names.add(variable.name)
+    names = {variable["name"] for variable in own}
+    users = [variable for variable in options.env if variable.name not in names] if options else []
+    result = [*own, *_variables(users)]
+    names |= {variable.name for variable in users}
     return result if "HOME" in names else [*result, env_value("HOME", "/tmp")]  # noqa: S108
+
+
+def _variables(env: Iterable[EnvVar]) -> list[dict[str, Any]]:
+    dumped = [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in env]
+    return [{**one, "value": ""} if len(one) == 1 else one for one in dumped]
 
 
 def redis_environment(endpoint: AsyncEndpoint) -> dict[str, Any]:
@@ -154,8 +161,13 @@ def container(
         "env": env,
         "volumeMounts": list(mounts),
         "securityContext": _CONTAINER_SECURITY,
-        **{key: value for key, value in more.items() if value},
+        **_given(more),
     }
+
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that are not empty."""
+    return {key: value for key, value in fields.items() if value}
 
 
 def users_part(options: PodOptions) -> dict[str, Any]:
@@ -164,6 +176,32 @@ def users_part(options: PodOptions) -> dict[str, Any]:
         "imagePullPolicy": options.pull_policy,
         "envFrom": [dump(source) for source in options.env_from],
         "resources": options.resources,
+        "securityContext": _security(_CONTAINER_SECURITY, options.security_context),
+    }
+
+
+def _security(restricted: dict[str, Any], context: SecurityContext) -> dict[str, Any]:
+    """Return a security context, with the restricted profile for what is absent in the user's."""
+    users = dump(context)
+    capabilities = {**restricted["capabilities"], **users.pop("capabilities", {})}
+    return {**restricted, **users, "capabilities": capabilities}
+
+
+def init_containers(options: PodOptions) -> list[dict[str, Any]]:
+    """Return the user's init containers, then the sidecars as native ones (KEP-753).
+
+    The kubelet terminates native sidecars after the main containers: a draining worker keeps them.
+    """
+    first = [_beside(one, one.restart_policy) for one in options.init_containers]
+    return [*first, *(_beside(one, "Always") for one in options.sidecars)]
+
+
+def _beside(users: Container, restart_policy: str | None) -> dict[str, Any]:
+    """Return a container of the user; without a read-only root, which few images expect."""
+    return {
+        **dump(users),
+        **_given({"env": _variables(users.env), "restartPolicy": restart_policy}),
+        "securityContext": _security(_RESTRICTED, users.security_context),
     }
 
 
@@ -196,24 +234,26 @@ def pod_template(
     own_account = options.service_account_name is None
     security: dict[str, Any] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     template: dict[str, Any] = {
-        "metadata": {"labels": {**options.labels, **labels(endpoint, component)}},
+        "metadata": {
+            "labels": {**endpoint.spec.labels, **options.labels, **labels(endpoint, component)}
+        },
         "spec": {
             "enableServiceLinks": False,
             "serviceAccountName": options.service_account_name or child_name(endpoint, component),
             "securityContext": {**security, **dump(options.pod_security_context)},
-            **spec,
+            **_given(spec),
             **_scheduling(endpoint, component, options),
         },
     }
     if own_account:
         template["spec"]["automountServiceAccountToken"] = False
-    if merged := {**annotations, **options.annotations}:
+    if merged := {**annotations, **endpoint.spec.annotations, **options.annotations}:
         template["metadata"]["annotations"] = merged
     return template
 
 
 def _scheduling(endpoint: AsyncEndpoint, component: str, options: PodOptions) -> dict[str, Any]:
-    """Return the resource's scheduling options that are set."""
+    """Return the resource's options for scheduling and name resolution that are set."""
     own_pods = {"labelSelector": {"matchLabels": selector(endpoint, component)}}
     scheduling = {
         "imagePullSecrets": [dump(secret) for secret in options.image_pull_secrets],
@@ -225,8 +265,12 @@ def _scheduling(endpoint: AsyncEndpoint, component: str, options: PodOptions) ->
         ],
         "priorityClassName": options.priority_class_name,
         "runtimeClassName": options.runtime_class_name,
+        "schedulerName": options.scheduler_name,
+        "hostAliases": [dump(alias) for alias in options.host_aliases],
+        "dnsPolicy": options.dns_policy,
+        "dnsConfig": dump(options.dns_config) if options.dns_config else None,
     }
-    return {key: value for key, value in scheduling.items() if value}
+    return _given(scheduling)
 
 
 def service_account(endpoint: AsyncEndpoint, component: str) -> Manifest:
@@ -243,18 +287,22 @@ def deployment(
     endpoint: AsyncEndpoint,
     component: str,
     *,
-    replicas: int,
+    replicas: int | None,
     rollout: Record,
     template: dict[str, Any],
 ) -> Manifest:
-    """Return a Deployment; `replicas` is always in it (docs/rules.md K16)."""
+    """Return a Deployment. None for replicas: they are written as they are (docs/rules.md K16).
+
+    `paused` is written, so that `kubectl rollout pause` is drift: changes would never arrive.
+    """
     name = child_name(endpoint, component)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": metadata(endpoint, component, name),
         "spec": {
-            "replicas": replicas,
+            **({} if replicas is None else {"replicas": replicas}),
+            "paused": False,
             "revisionHistoryLimit": 2,
             "selector": {"matchLabels": selector(endpoint, component)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": dump(rollout)},

@@ -7,12 +7,14 @@ the store's format: an upgrade of the operator does not roll workers.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_core.resource.containers import ADMIN_PORT
+from asyncendpoints_core.resource.worker import GRACE_MARGIN_SECONDS
 from asyncendpoints_operator.desired.config import content_hash
 from asyncendpoints_operator.desired.naming import (
-    ADMIN_PORT,
     AGENT_CONTAINER,
     TARGET_CONTAINER,
     TEMPLATE_ANNOTATION,
@@ -29,6 +31,7 @@ from asyncendpoints_operator.desired.pod import (
     env_field,
     env_value,
     environment,
+    init_containers,
     own_volumes,
     pod_template,
     probe,
@@ -39,8 +42,6 @@ from asyncendpoints_operator.desired.pod import (
     users_part,
 )
 
-GRACE_MARGIN_SECONDS: Final = 30
-"""Time after the drain to deliver the last outcomes and exit."""
 LONG_DRAIN_SECONDS: Final = 600
 """Above it, pods are annotated to be left alone by node autoscalers, which wait no longer."""
 _STARTUP_SECONDS: Final = 600
@@ -55,7 +56,8 @@ _DO_NOT_EVICT: Final = {
 
 def grace_seconds(endpoint: AsyncEndpoint) -> int:
     """Return the termination grace period of worker pods, in whole seconds."""
-    return math.ceil(endpoint.spec.drain_seconds) + GRACE_MARGIN_SECONDS
+    chosen = endpoint.spec.worker.termination_grace_period_seconds
+    return chosen or math.ceil(endpoint.spec.drain_seconds) + GRACE_MARGIN_SECONDS
 
 
 def worker_deployment(
@@ -107,24 +109,33 @@ def _template(
     if worker.http is None:
         users["mounts"] = [*files, *users["mounts"]]
         env = environment(_environment(endpoint, platform), worker)
-        containers = {"containers": [_main(main_image, env, **users)]}
+        main = _main(main_image, env, command=worker.command, args=worker.args, **users)
+        beside = init_containers(worker)
     else:
         env = environment(_environment(endpoint, platform), None)
-        agent = _main(main_image, env, [*files, *tmp], resources=_AGENT_RESOURCES)
-        containers = {"containers": [agent], "initContainers": [_sidecar(endpoint, users)]}
+        resources = worker.agent_resources or _AGENT_RESOURCES
+        main = _main(main_image, env, [*files, *tmp], resources=resources)
+        beside = [*init_containers(worker), _sidecar(endpoint, users)]
     return pod_template(
         endpoint,
         WORKER,
         worker,
         annotations=_DO_NOT_EVICT if endpoint.spec.drain_seconds > LONG_DRAIN_SECONDS else {},
         terminationGracePeriodSeconds=grace_seconds(endpoint),
-        **containers,
+        containers=[main],
+        initContainers=beside,
         volumes=[*(volume for volume, _ in [*own, *writable]), *user_volumes(worker)],
     )
 
 
 def _main(
-    image: str, env: list[dict[str, Any]], mounts: list[dict[str, Any]], **more: Any
+    image: str,
+    env: list[dict[str, Any]],
+    mounts: list[dict[str, Any]],
+    *,
+    command: Sequence[str] = (),
+    args: Sequence[str] = (),
+    **more: Any,
 ) -> dict[str, Any]:
     """Return the container with the supervisor, which answers the probes itself.
 
@@ -137,10 +148,11 @@ def _main(
         image,
         env,
         mounts,
-        command=["asyncendpoints", "worker"],
+        command=list(command) or ["asyncendpoints", "worker"],
         args=[
             *("--endpoint", f"{ENDPOINT_FOLDER}/endpoint.yaml"),
             *("--admin-port", str(ADMIN_PORT)),
+            *args,
         ],
         ports=[ADMIN],
         startupProbe=probe("/readyz", period=1, failures=_STARTUP_SECONDS),
@@ -160,6 +172,8 @@ def _sidecar(endpoint: AsyncEndpoint, users: dict[str, Any]) -> dict[str, Any]:
         environment([], worker),
         users.pop("mounts"),
         restartPolicy="Always",
+        command=list(worker.command),
+        args=list(worker.args),
         ports=[{"name": "jobs", "containerPort": port}],
         startupProbe={
             "tcpSocket": {"port": "jobs"},

@@ -119,10 +119,17 @@ class Cluster:
         return await self._call("GET", ref.path)
 
     async def list(
-        self, api_version: str, kind: str, namespace: str | None = None, selector: str = ""
+        self,
+        api_version: str,
+        kind: str,
+        namespace: str | None = None,
+        selector: str = "",
+        *,
+        fields: str = "",
     ) -> AsyncIterator[Manifest]:
-        """Read every object of a kind, page by page."""
-        query = [("limit", str(_PAGE)), *([("labelSelector", selector)] if selector else [])]
+        """Read every object of a kind, page by page, by label and field selectors."""
+        selectors = {"labelSelector": selector, "fieldSelector": fields}
+        query = [("limit", str(_PAGE)), *((key, text) for key, text in selectors.items() if text)]
         token = ""
         while True:
             page = await self._call(
@@ -158,10 +165,10 @@ class Cluster:
         query = [("fieldManager", FIELD_MANAGER)]
         return await self._call("PATCH", path, query, patch, "application/merge-patch+json")
 
-    async def delete(self, ref: Ref, *, uid: str | None) -> None:
+    async def delete(self, ref: Ref, *, uid: str | None, grace_seconds: int | None = None) -> None:
         """Delete the object with this UID, if it still exists.
 
-        None is for an object whose name is unique to the operator.
+        None is for an object whose name is unique to the operator. `grace_seconds` is for pods.
         """
         options: Manifest = {
             "apiVersion": "v1",
@@ -170,6 +177,8 @@ class Cluster:
         }
         if uid is not None:
             options["preconditions"] = {"uid": uid}
+        if grace_seconds is not None:
+            options["gracePeriodSeconds"] = grace_seconds
         try:
             await self._call("DELETE", ref.path, [], options)
         except Refused as error:

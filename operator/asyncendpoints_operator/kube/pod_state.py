@@ -29,7 +29,9 @@ _STUCK: Final = frozenset(
         "RunContainerError",
     }
 )
-_CRASH_LOOP: Final = "CrashLoopBackOff"
+CRASH_LOOP: Final = "CrashLoopBackOff"
+IMAGE_PULLING: Final = "ImagePulling"
+"""An image is being pulled for longer than usual: a start, and not a fault."""
 VERSION_UNSUPPORTED: Final = "WorkerVersionUnsupported"
 """The store has a format that the worker's image cannot read: it exits each time it starts."""
 # The kubelet alternates between these; a condition must not flap.
@@ -111,8 +113,8 @@ def _pod_issue(status: Object, conditions: Mapping[str, Object]) -> Issue | None
         if reason in _STUCK:
             return Issue(_SAME_AS.get(reason, reason), _why(container, waiting))
         again = container.get("restartCount", 0) >= _RESTARTS and not container.get("ready")
-        if again and _last_termination(container):
-            return Issue(_CRASH_LOOP, _why(container, waiting))
+        if again and last_termination(container):
+            return Issue(CRASH_LOOP, _why(container, waiting))
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
         return Issue(scheduled.get("reason", "Unschedulable"), scheduled.get("message", ""))
@@ -127,25 +129,31 @@ def _refused_version(container: Object) -> str:
     if container.get("ready") or container.get("name") != AGENT_CONTAINER:
         return ""
     state = container.get("state") or {}
-    terminated = state.get("terminated") or _last_termination(container)
+    terminated = state.get("terminated") or last_termination(container)
     return version_refused(terminated.get("message") or "")
 
 
-def _last_termination(container: Object) -> Object:
+def last_termination(container: Object) -> Object:
+    """Return how the container terminated before its present start, {} if it did not."""
     return (container.get("lastState") or {}).get("terminated") or {}
 
 
 def _why(container: Object, waiting: Object) -> str:
     """Describe why a container is not running: its last termination, or why it waits."""
     name, message = container.get("name", "?"), waiting.get("message", "")
-    last = _last_termination(container)
-    if last and waiting.get("reason", _CRASH_LOOP) == _CRASH_LOOP:
-        report = f": {last['message']}" if last.get("message") else ""
-        return (
-            f"container {name} terminated with {last.get('reason', 'Error')}, "
-            f"exit code {last.get('exitCode')}, {container.get('restartCount', 0)} restarts{report}"
-        )
+    if last_termination(container) and waiting.get("reason", CRASH_LOOP) == CRASH_LOOP:
+        return why_terminated(container)
     return f"container {name}: {message}" if message else f"container {name}"
+
+
+def why_terminated(container: Object) -> str:
+    """Describe the latest termination of a container."""
+    last = (container.get("state") or {}).get("terminated") or last_termination(container)
+    report = f": {last['message']}" if last.get("message") else ""
+    return (
+        f"container {container.get('name', '?')} terminated with {last.get('reason', 'Error')}, "
+        f"exit code {last.get('exitCode')}, {container.get('restartCount', 0)} restarts{report}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,14 +228,17 @@ def _deployment_issue(status: Object) -> Issue | None:
     return None
 
 
-def issue_of(deployment: Deployment, pods: Iterable[Pod]) -> Issue | None:
+def issue_of(
+    deployment: Deployment, pods: Iterable[Pod], cause: Issue | None = None
+) -> Issue | None:
     """Return why pods do not become ready: a pod's own issue, else the Deployment's.
 
-    Of several pods the newest counts, since it has the current template.
+    Of several pods the newest counts, since it has the current template. `cause` is what was found
+    out about a pod that is late.
     """
     stuck = [pod for pod in pods if pod.issue and not pod.ready and not pod.deleting]
     newest = max(stuck, key=lambda pod: (pod.created, pod.name), default=None)
-    return newest.issue if newest else deployment.issue
+    return newest.issue if newest else cause or deployment.issue
 
 
 def refusing_version(pods: Iterable[Pod]) -> tuple[str, ...]:

@@ -12,7 +12,12 @@ from typing import Any, Final, Literal
 from asyncendpoints_core import __version__
 from asyncendpoints_core.resource import EndpointSpec
 from asyncendpoints_core.scaling.decide import Reason
-from asyncendpoints_operator.kube.pod_state import VERSION_UNSUPPORTED, Deployment, Issue
+from asyncendpoints_operator.kube.pod_state import (
+    IMAGE_PULLING,
+    VERSION_UNSUPPORTED,
+    Deployment,
+    Issue,
+)
 from asyncendpoints_operator.status.model import MAX_MESSAGE_CHARS
 from asyncendpoints_operator.status.observed import Observed, QueueReason, Refusal, RefusalReason
 
@@ -73,10 +78,12 @@ def _routes(observed: Observed) -> Finding:
 
 def _gateway(observed: Observed) -> Finding:
     spec = observed.spec
-    wanted = spec.gateway.replicas if spec else observed.gateway.wanted
+    chosen = spec.gateway.replicas if spec else None
+    wanted = observed.gateway.wanted if chosen is None else chosen
     available = observed.gateway.available
-    if wanted == 0:
-        text = "spec.gateway.replicas is 0: the gateway is stopped"
+    if wanted == 0 and (chosen == 0 or observed.gateway.exists):
+        what = "spec.gateway.replicas is" if chosen == 0 else "its Deployment is scaled to"
+        text = f"{what} 0: the gateway is stopped"
         return Finding(GATEWAY_AVAILABLE, "False", "GatewayStopped", text)
     if available:
         text = f"{available} of {wanted} pods are available"
@@ -165,11 +172,12 @@ def _degraded(observed: Observed) -> Finding:
     """Report everything that does not resolve by itself, causes before effects."""
     found = [Issue("InvalidSpec", _join(observed.faults))] if observed.faults else []
     found += [Issue(refusal.reason, _sentence(refusal)) for refusal in observed.refusals]
-    if observed.gateway_issue:
+    if observed.gateway_issue and observed.gateway_issue.reason != IMAGE_PULLING:
         found.append(_about("gateway", observed.gateway_issue))
     if observed.unsupported:
         found.append(Issue(VERSION_UNSUPPORTED, _unsupported(observed)))
-    if observed.worker_issue and observed.worker_issue.reason != VERSION_UNSUPPORTED:
+    listed = (IMAGE_PULLING, VERSION_UNSUPPORTED)
+    if observed.worker_issue and observed.worker_issue.reason not in listed:
         found.append(_about("workers", observed.worker_issue))
     if observed.without_handler and not observed.worker.mixed:
         named = ", ".join(f'"{name}"' for name in observed.without_handler[:5])
@@ -225,8 +233,10 @@ def _ready(observed: Observed, needed: list[Finding], rolling: str) -> Finding:
             break
         if condition.status != "True" and not _may_start(observed.spec, condition):
             return replace(condition, type=READY)
-    if rolling and (issue := observed.worker_issue):
-        return Finding(READY, "False", issue.reason, issue.message)
+    issue = observed.gateway_issue or observed.worker_issue
+    if rolling and issue and issue.reason != IMAGE_PULLING:
+        text = "pods of the previous spec continue: "
+        return Finding(READY, "False", issue.reason, text + issue.message)
     if rolling:
         return Finding(READY, "False", ROLLING_OUT, f"pods of {rolling} are being replaced")
     if observed.spec and observed.spec.suspend:
@@ -255,7 +265,9 @@ def _sentence(refusal: Refusal) -> str:
 
 def _may_start(spec: EndpointSpec | None, condition: Finding) -> bool:
     """Whether starting workers leave Ready as it is: they do when no minimum is configured."""
-    if condition.type != WORKERS_AVAILABLE or condition.reason != "WorkersStarting":
+    if condition.type != WORKERS_AVAILABLE:
+        return False
+    if condition.reason not in {"WorkersStarting", IMAGE_PULLING}:
         return False
     return bool(spec and spec.replicas is None and spec.autoscaling.min_replicas == 0)
 

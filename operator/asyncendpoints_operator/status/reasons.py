@@ -6,7 +6,8 @@ A test checks that everything conditions.py and events.py can report is describe
 from typing import Final, NamedTuple
 
 from asyncendpoints_core.scaling.decide import Reason
-from asyncendpoints_operator.kube.pod_state import VERSION_UNSUPPORTED
+from asyncendpoints_operator.kube.late_pods import NOT_READY
+from asyncendpoints_operator.kube.pod_state import IMAGE_PULLING, VERSION_UNSUPPORTED
 from asyncendpoints_operator.status import conditions as c
 from asyncendpoints_operator.status.observed import QueueReason, RefusalReason
 
@@ -31,8 +32,12 @@ _SCALING: Final = {
     Reason.NOT_READY: "no worker of the current template is ready: no more are added",
 }
 _PODS: Final = {
-    "ImagePullBackOff, CrashLoopBackOff, Unschedulable, FailedCreate, …": "the reason that "
-    "Kubernetes gives for pods that do not become ready; the message has the details",
+    "ImagePullBackOff, CrashLoopBackOff, FailedMount, Unschedulable, FailedCreate, …": "the reason "
+    "that Kubernetes gives for pods that do not become ready, at once or after 15 s; the message "
+    "has the details",
+    NOT_READY: "a container runs for 15 s and is not ready; the message has the answer of the "
+    "pod's `/readyz`, or of the probe that fails",
+    IMAGE_PULLING: "an image is being pulled for more than 15 s",
 }
 
 CONDITIONS: Final[dict[str, About]] = {

@@ -113,7 +113,7 @@ class FakeCluster(Cluster):
         self._check(old, patch)
         return self.save(merge(old, patch))
 
-    async def delete(self, ref: Ref, *, uid: str | None) -> None:
+    async def delete(self, ref: Ref, *, uid: str | None, grace_seconds: int | None = None) -> None:
         self._refuse(ref.kind)
         old = self.objects.get(ref.path)
         if old is not None and uid in (None, old["metadata"]["uid"]):

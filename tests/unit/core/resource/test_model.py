@@ -24,6 +24,7 @@ from asyncendpoints_core.resource import (
 )
 from asyncendpoints_core.resource.base import PATTERNS, Record, alias_of
 from asyncendpoints_core.resource.fields import homes, record_in, resolve, walk
+from support.resources import merge
 
 MINIMAL: dict[str, Any] = {
     "apiVersion": "asyncendpoints.io/v1alpha1",
@@ -108,7 +109,7 @@ def test_the_minimal_resource_has_every_default() -> None:
     assert spec.routes[0].methods == ("POST",)
     assert spec.routes[0].headers == ()
     assert spec.routes[0].schema_ is None
-    assert (spec.gateway.replicas, spec.gateway.max_body_bytes) == (2, 1_048_576)
+    assert (spec.gateway.replicas, spec.gateway.max_body_bytes) == (None, 1_048_576)
     assert (spec.gateway.list_, spec.gateway.auth, spec.gateway.cors) == (True, None, None)
     assert (spec.worker.processes, spec.worker.concurrency) == (1, None)
     assert spec.worker.max_result_bytes == 1_048_576
@@ -121,7 +122,8 @@ def test_the_minimal_resource_has_every_default() -> None:
 
 
 def test_the_designs_example_says_nothing_but_defaults() -> None:
-    designed, minimal = AsyncEndpoint.parse(DESIGN).spec, AsyncEndpoint.parse(MINIMAL).spec
+    own = merge(MINIMAL, {"spec": {"gateway": {"replicas": 2}}})  # the number of a new gateway
+    designed, minimal = AsyncEndpoint.parse(DESIGN).spec, AsyncEndpoint.parse(own).spec
     for name in ("gateway", "autoscaling", "queue", "retry", "timeouts", "retention", "suspend"):
         assert getattr(designed, name) == getattr(minimal, name)
 
@@ -340,7 +342,7 @@ INVALID: list[tuple[str, Any, str, str]] = [
     ("worker.rollout", {"maxSurge": -1}, "worker.rollout.maxSurge", "percentage such as"),
     ("worker.rollout", {"maxSurge": True}, "worker.rollout.maxSurge", "percentage such as"),
     ("worker.podTemplate", {}, "worker.podTemplate", "not permitted"),
-    ("worker.podSecurityContext", {"runAsUser": 0}, "worker.podSecurityContext.runAsUser", ""),
+    ("worker.podSecurityContext", {"runAsUser": -1}, "worker.podSecurityContext.runAsUser", ""),
     ("gateway.replicas", -1, "gateway.replicas", "greater than or equal to 0"),
     ("gateway.maxBodyBytes", 16_777_217, "gateway.maxBodyBytes", "less than or equal"),
     ("gateway.maxHeaderBytes", 10, "gateway.maxHeaderBytes", "greater than or equal to 4096"),

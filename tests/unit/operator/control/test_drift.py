@@ -28,7 +28,7 @@ def as_stored(manifest: dict[str, Any]) -> dict[str, Any]:
     live["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = "3"
     live["status"] = {"replicas": 2}
     spec = live["spec"]["template"]["spec"]
-    spec["dnsPolicy"] = "ClusterFirst"
+    spec["restartPolicy"] = "Always"
     spec["containers"][0]["terminationMessagePath"] = "/dev/termination-log"
     return live
 

@@ -112,7 +112,12 @@ def test_every_child_is_owned_labelled_and_in_the_namespace(document: dict[str, 
         assert owner["blockOwnerDeletion"] is False  # so no right on finalizers
 
 
-@pytest.mark.parametrize("document", EVERY)
+# What a resource may change, in gateway and worker.
+_OWN = dict.fromkeys(("securityContext", "podSecurityContext", "initContainers", "sidecars"))
+UNCHANGED = [MINIMAL, merge(FULL, {"spec": {"gateway": _OWN, "worker": _OWN}}), HTTP_MODE]
+
+
+@pytest.mark.parametrize("document", UNCHANGED)
 @pytest.mark.parametrize("component", ["gateway", "worker"])
 def test_pods_pass_the_restricted_standard(document: dict[str, Any], component: str) -> None:
     spec = pod(children(document), component)
@@ -221,6 +226,8 @@ def test_what_is_read_live_rolls_no_pod(change: dict[str, Any], component: str) 
         ({"worker": {"concurrency": 3}}, {"worker"}),
         ({"worker": {"image": "other"}}, {"worker"}),
         ({"worker": {"rollout": {"maxSurge": 3}}}, set()),
+        ({"gateway": {"podDisruptionBudget": {"enabled": False}}}, set()),
+        ({"labels": {"team": "batch"}}, {"gateway", "worker"}),
         ({"timeouts": {"executionSeconds": 60}}, {"worker"}),
         ({"routes": [{"path": "/a", "job": "b"}]}, {"gateway", "worker"}),
         ({"routes": [MINIMAL["spec"]["routes"][0] | {"methods": ["PUT"]}]}, {"gateway"}),

@@ -1,0 +1,65 @@
+"""Removes the pods of workers that have drained while their sidecars still run.
+
+The kubelet grants native sidecars the rest of the pod's grace period, which for a worker is as
+long as its jobs may take. A process that ignores SIGTERM, as PID 1 does without a handler, would
+keep the pod for all of it, and a shorter period has no effect while the kubelet waits. It reports
+no container of a terminating pod before the last one has ended either, so the store shows that a
+worker has drained: it is no longer registered there.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
+
+from asyncendpoints_operator.desired.naming import WORKER
+from asyncendpoints_operator.kube.cache import Cache
+from asyncendpoints_operator.kube.client import Cluster, Ref
+
+log = logging.getLogger("asyncendpoints.operator")
+
+SIDECAR_SECONDS: Final = 10.0
+"""What sidecars get after the worker has left the store, right before it exits."""
+
+
+class DrainedPods:
+    """Deletes such pods at once. `check` raises if this process may not write."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        cache: Cache,
+        check: Callable[[], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cluster, self._cache, self._check, self._clock = cluster, cache, check, clock
+        self._absent: dict[str, dict[str, float]] = {}  # by the endpoints' UIDs, then the pods'
+
+    def forget(self, uid: str) -> None:
+        """Drop what was remembered of an endpoint's pods."""
+        self._absent.pop(uid, None)
+
+    async def end(self, key: str, uid: str, registered: Collection[str]) -> None:
+        """Remove the drained pods of an endpoint with that UID.
+
+        `registered` are the UIDs of the pods whose workers the store has, as just read. Raises
+        Refused and Unreachable.
+        """
+        now, before, absent = self._clock(), self._absent.get(uid, {}), {}
+        for pod in self._cache.pods(key, WORKER):
+            meta = pod["metadata"]
+            if meta["uid"] in registered or not _may_linger(pod):
+                continue
+            since = absent[meta["uid"]] = before.get(meta["uid"], now)
+            if now - since < SIDECAR_SECONDS:
+                continue
+            self._check()
+            ref = Ref("v1", "Pod", meta["namespace"], meta["name"])
+            await self._cluster.delete(ref, uid=meta["uid"], grace_seconds=0)
+            log.info("%s: pod %s has drained; its sidecars do not end", key, meta["name"])
+        self._absent[uid] = absent
+
+
+def _may_linger(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod with sidecars is terminating."""
+    return "deletionTimestamp" in pod["metadata"] and "initContainers" in pod["spec"]

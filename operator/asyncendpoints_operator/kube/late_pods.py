@@ -1,0 +1,90 @@
+"""Why a pod has not become ready in time: from its containers, its Events and its /readyz. Pure.
+
+`pod_state.read_pod` reports what does not resolve by itself as soon as it is seen. This is for the
+rest: what may be a normal start at first, and is worth a reason after 15 s.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from asyncendpoints_operator.desired.naming import AGENT_CONTAINER, GATEWAY
+from asyncendpoints_operator.kube.pod_state import (
+    CRASH_LOOP,
+    IMAGE_PULLING,
+    Issue,
+    container_statuses,
+    last_termination,
+    parse_time,
+    read_pod,
+    why_terminated,
+)
+
+Object = Mapping[str, Any]
+
+PATIENCE_SECONDS: Final = 15.0
+NOT_READY: Final = "NotReady"
+_UNHEALTHY: Final = "Unhealthy"
+_OWN: Final = (AGENT_CONTAINER, GATEWAY)
+_REASON: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+
+
+def unready_since(pod: Object) -> float | None:
+    """Return since when (s, since the epoch) a pod that should be ready is not, None otherwise."""
+    read = read_pod(pod)
+    if read.ready or read.deleting or read.ended:
+        return None
+    for condition in (pod.get("status") or {}).get("conditions") or ():
+        if condition["type"] == "Ready":
+            return max(read.created, parse_time(condition.get("lastTransitionTime")))
+    return read.created
+
+
+def first_unready(pod: Object) -> Object | None:
+    """Return the status of the container that the others, or the pod, wait for."""
+    statuses = container_statuses(pod.get("status") or {})
+    return next((one for one in statuses if not one.get("ready")), None)
+
+
+def answers_readyz(pod: Object) -> bool:
+    """Whether the pod waits for a running container of the operator's own."""
+    status = first_unready(pod) or {}
+    return status.get("name") in _OWN and "running" in (status.get("state") or {})
+
+
+def explain(pod: Object, events: Iterable[Object], readyz: str) -> Issue:
+    """Return why a pod is not ready; `readyz` is what its /readyz answers, "" if unknown."""
+    newest = sorted(events, key=_time_of, reverse=True)
+    status = first_unready(pod)
+    if status is None:
+        return _of_event(newest) or Issue(NOT_READY, f"pod {pod['metadata']['name']} is not ready")
+    name, state = status.get("name", "?"), status.get("state") or {}
+    if state.get("terminated") or last_termination(status):
+        return Issue(CRASH_LOOP, why_terminated(status))
+    if "running" not in state:
+        waiting = (state.get("waiting") or {}).get("reason", "ContainerCreating")
+        return _of_event(newest) or Issue(_reason(waiting), f"container {name} is being created")
+    unhealthy = next((e.get("message", "") for e in newest if e.get("reason") == _UNHEALTHY), "")
+    return Issue(NOT_READY, f"container {name}: {readyz or unhealthy or 'it is not ready'}")
+
+
+def _of_event(newest: Iterable[Object]) -> Issue | None:
+    """Return what keeps a container from being created: a warning, or the pull of its image."""
+    for event in newest:
+        reason, message = _reason(event.get("reason", "")), event.get("message", "")
+        if event.get("type") == "Warning" and reason != _UNHEALTHY:
+            return Issue(reason, message)
+        if reason == "Pulling":
+            return Issue(IMAGE_PULLING, message)
+    return None
+
+
+def _reason(text: str) -> str:
+    """Return a reason as conditions allow it."""
+    return text if _REASON.fullmatch(text) else NOT_READY
+
+
+def _time_of(event: Object) -> float:
+    series = (event.get("series") or {}).get("lastObservedTime")
+    at = series or event.get("lastTimestamp") or event.get("eventTime")
+    return parse_time(at or event["metadata"].get("creationTimestamp"))

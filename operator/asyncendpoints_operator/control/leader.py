@@ -82,7 +82,7 @@ class Leader:
         self._children = Children(cluster, cache, check, self._failures)
         self._drained = DrainedPods(cluster, cache, check)
         self._causes = PodCauses(cluster, cache)
-        self._users = RedisUsers(cluster, installation, acl=settings.redis_acl)
+        self._users = RedisUsers(cluster, cache, installation, acl=settings.redis_acl)
         self._recovery = PodRecovery(cache, self._reporter)
         self._locations = RedisLocations(cluster, settings.redis_source())
         self._status = StatusReport(

@@ -1,14 +1,17 @@
 """A Redis user for each endpoint on the operator's Redis, and the Secret with its URL.
 
 The operator may create and delete these Secrets but not read them, so passwords are derived from
-the password in its own URL and the endpoint's UID. Where ACL is off or forbidden, or the operator
-has no password itself, the Secret has the operator's URL and condition QueueShared says so.
+the password in its own URL and the endpoint's UID. When one changes, because the operator's did or
+the resource was replaced, the old one stays valid for as long as pods may use it. Where ACL is off
+or forbidden, or the operator has no password itself, the Secret has the operator's URL, and
+condition QueueShared says so.
 """
 
 import asyncio
 import hashlib
 import hmac
 import logging
+import time
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -19,13 +22,16 @@ from asyncendpoints_core.store.redis.users import (
     UsersForbidden,
     delete_user,
     ensure_user,
+    hash_of,
+    password_hashes,
     url_of,
     user_of,
     users,
 )
 from asyncendpoints_operator.desired.config import content_hash
-from asyncendpoints_operator.desired.naming import redis_secret_name
+from asyncendpoints_operator.desired.naming import WORKER, redis_secret_name
 from asyncendpoints_operator.desired.objects import redis_secret
+from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
 from asyncendpoints_operator.queues.polled_redis import PolledRedis
 from asyncendpoints_operator.queues.queue_connection import QueueConnection
@@ -36,25 +42,32 @@ log = logging.getLogger("asyncendpoints.operator")
 _DEADLINE_SECONDS: Final = 3.0
 """How long a Redis may take before pods are made without its user, which is made later."""
 _NOTE: Final = "secret"
+HOLD_SECONDS: Final = 300.0
+"""How long an old password is valid at least: the kubelet updates a mounted Secret within two
+minutes, and a pod reads it at its next connection.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class _Made:
     """What the user and the Secret of an endpoint were last made with; "": nothing, or unknown.
 
-    `connects` is the connection at which the user was made.
+    `connects` is the connection at which the user was made. `old` are the hashes of passwords that
+    the user has as well, `since` (s) is when the last of them was added.
     """
 
     connects: int = 0
     password: str = ""
     secret: str = ""
+    old: frozenset[str] = frozenset()
+    since: float = 0.0
 
 
 class RedisUsers:
     """Makes users and Secrets. `acl` False: never a user."""
 
-    def __init__(self, cluster: Cluster, installation: str, *, acl: bool) -> None:
-        self._cluster = cluster
+    def __init__(self, cluster: Cluster, cache: Cache, installation: str, *, acl: bool) -> None:
+        self._cluster, self._cache = cluster, cache
         self._installation = installation
         self._acl = acl
         self._forbidden: set[str] = set()  # locations on which no users can be made
@@ -77,10 +90,11 @@ class RedisUsers:
         """Whether its Redis was connected to again since the user was made.
 
         It may have been restarted without a file of users, or be a replica that was promoted:
-        Redis does not replicate them.
+        Redis does not replicate them. Also when old passwords can be removed.
         """
         redis, made = connection.redis, self._made.get(connection.identity.uid, _Made())
         current = bool(made.password) and made.connects == redis.connects
+        current = current and not self._may_drop(connection, made)
         return redis.own and not current and not self.is_shared(redis)
 
     async def find_lost(self, poller: RedisPoller) -> list[str]:
@@ -119,18 +133,52 @@ class RedisUsers:
     async def _ensure_user(self, connection: QueueConnection, password: str) -> None:
         redis, uid = connection.redis, connection.identity.uid
         made = self._made.get(uid, _Made())
-        wanted = replace(made, connects=redis.connects, password=password)
-        if made == wanted or not redis.up:
+        drop = self._may_drop(connection, made)
+        same = made.password == password and made.connects == redis.connects
+        if (same and not drop) or not redis.up:
             return
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
-                await ensure_user(redis.connection, connection.key, password)
-            self._made[uid] = wanted
+                old = frozenset() if drop else await self._old(connection, made, password)
+                await ensure_user(redis.connection, connection.key, password, old)
+            since = made.since if old <= made.old else time.monotonic()
+            self._made[uid] = replace(
+                made, connects=redis.connects, password=password, old=old, since=since
+            )
         except UsersForbidden as error:
             log.warning("%s: no Redis users: %s", redis.identity, error)
             self._forbidden.add(redis.location.name)
         except (StoreError, TimeoutError) as error:
             log.info("%s: its Redis user is made later: %s", connection.key, error)
+
+    async def _old(self, connection: QueueConnection, made: _Made, password: str) -> frozenset[str]:
+        """Return the hashes of the passwords to keep: those of the user now, and as last made."""
+        present: frozenset[str] = frozenset()
+        try:
+            present = await password_hashes(connection.redis.connection, connection.key)
+        except UsersForbidden as error:
+            log.debug("%s: its old passwords cannot be kept: %s", connection.key, error)
+        return (present | made.old) - {hash_of(password)}
+
+    def _may_drop(self, connection: QueueConnection, made: _Made) -> bool:
+        """Whether old passwords are there that no pod of a registered worker can use any more.
+
+        A pod reads the present password from the endpoint's Secret; that of a predecessor of the
+        same name mounts another one.
+        """
+        if not made.old or time.monotonic() - made.since < HOLD_SECONDS:
+            return False
+        name = redis_secret_name(connection.endpoint)
+        current = {
+            pod["metadata"]["uid"]
+            for pod in self._cache.pods(connection.key, WORKER)
+            if any(
+                (volume.get("secret") or {}).get("secretName") == name
+                for volume in pod["spec"].get("volumes") or ()
+            )
+        }
+        pods = {worker.info.pod for worker in connection.reading.workers if worker.info.pod}
+        return connection.reading.queue.stats is not None and pods <= current
 
     def _password(self, url: str, endpoint: AsyncEndpoint) -> str:
         own = unquote(urlsplit(url).password or "")

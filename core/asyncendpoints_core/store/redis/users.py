@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -11,6 +12,8 @@ from asyncendpoints_core.store.redis.keys import prefix
 from asyncendpoints_core.store.redis.ownership import send
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from asyncendpoints_core.store.redis.connection import RedisConnection
 
 # What the scripts and the connection need; nothing that lists or scans other keys, and no
@@ -53,12 +56,15 @@ def url_of(url: str, namespace_name: str, password: str) -> str:
     return parts._replace(netloc=f"{user}@{hosts}").geturl()
 
 
-async def ensure_user(connection: RedisConnection, namespace_name: str, password: str) -> None:
+async def ensure_user(
+    connection: RedisConnection, namespace_name: str, password: str, keep: Iterable[str] = ()
+) -> None:
     """Create or update an endpoint's user on each server of a cluster, which does not replicate
-    users. Raises UsersForbidden or StoreError.
+    users. `keep` are hashes of further passwords. Raises UsersForbidden or StoreError.
     """
     own = prefix(namespace_name)
-    rules = ["reset", "on", f">{password}", f"~{own}*", "resetchannels", f"&{own}*"]
+    passwords = [f">{password}", *(f"#{one}" for one in sorted(keep))]
+    rules = ["reset", "on", *passwords, f"~{own}*", "resetchannels", f"&{own}*"]
     await send(connection, own, ("PING",))  # connects, so that `clustered` is known
     allowed = [*COMMANDS, _WAITAOF]
     allowed += [*CLUSTERED, *_SHARDED] if connection.clustered else []
@@ -70,6 +76,30 @@ async def ensure_user(connection: RedisConnection, namespace_name: str, password
         except _RuleRefused:
             if left_out is _SINCE_7:
                 raise
+
+
+def hash_of(password: str) -> str:
+    """Return the hash of a password as Redis has it."""
+    return hashlib.sha256(password.encode()).hexdigest()
+
+
+async def password_hashes(connection: RedisConnection, namespace_name: str) -> frozenset[str]:
+    """Return the hashes of the passwords that an endpoint's user has on any server, none if it
+    does not exist. Raises as `ensure_user` does.
+    """
+    command = ("ACL", "GETUSER", user_of(namespace_name))
+    found: set[str] = set()
+    for (reply,) in await _everywhere(connection, prefix(namespace_name), command):
+        if isinstance(reply, Exception):
+            raise _refusal(connection, reply) from reply
+        pairs = reply if isinstance(reply, dict) else _pairs(reply or ())
+        found |= {one.decode() for one in pairs.get(b"passwords", ())}
+    return frozenset(found)
+
+
+def _pairs(flat: Sequence[Any]) -> dict[Any, Any]:
+    """Return a map that RESP2 sends as a flat list."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 async def users(connection: RedisConnection) -> frozenset[str]:

@@ -12,7 +12,7 @@ PACKAGES := core gateway worker operator cli sdk
 # More arguments for pytest, e.g. make test ARGS='-k claim -x'.
 ARGS ?=
 
-.PHONY: help venv redis demo test test-fast test-hostile test-servers check release-check lint generate format bench soak mutants clean
+.PHONY: help venv redis programs demo test test-fast test-hostile test-servers check release-check lint generate format bench soak mutants clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort \
@@ -28,16 +28,19 @@ $(STAMP):
 redis:
 	@tools/ensure_redis.sh
 
+programs:
+	@tools/ensure_programs.sh chromium promtool:prometheus npm
+
 demo: venv ## Show HTTP requests becoming jobs that run, retry, fail, get canceled and complete
 	@$(BIN)/python examples/demo.py
 
-test: venv redis ## Run every test
+test: venv redis programs ## Run every test
 	@$(BIN)/python -m pytest $(ARGS)
 
-test-fast: venv redis ## Run every test that needs no Kubernetes cluster
+test-fast: venv redis programs ## Run every test that needs no Kubernetes cluster
 	@$(BIN)/python -m pytest -m 'not cluster' $(ARGS)
 
-test-servers: venv redis ## Run the store's and the system's tests on each supported server, and behind TLS
+test-servers: venv redis programs ## Run the store's and the system's tests on each supported server, and behind TLS
 	@for server in default $$(PYTHONPATH=tests $(BIN)/python -m support.redis.binaries); do \
 		echo "== $$server"; \
 		TEST_REDIS_SERVER=$$server $(BIN)/python -m pytest tests/store tests/system $(ARGS) || exit; \

@@ -68,6 +68,11 @@ def options(methods: Iterable[str]) -> Target:
     return Target("options", allow=", ".join(sorted(methods)))
 
 
+def is_public(method: str, path: str) -> bool:
+    """Return whether a request needs no token: the docs page holds nothing of the endpoint."""
+    return path == "/docs" and method in {"GET", "HEAD"}
+
+
 def is_own(path: str) -> bool:
     """Return whether a raw path belongs to the gateway itself, known or not."""
     return path in {"/jobs", "/docs", "/openapi.json"} or path.startswith("/jobs/")

@@ -22,6 +22,7 @@ from asyncendpoints_gateway.openapi.parts import (
     problem,
     problems,
 )
+from asyncendpoints_gateway.openapi.samples import sample
 
 if TYPE_CHECKING:
     from asyncendpoints_gateway.config import GatewayConfig, ResultConfig, RouteConfig
@@ -187,8 +188,11 @@ def _request_body(route: RouteConfig, schemas: dict[str, Any]) -> dict[str, Any]
             "content": {"application/json": {"schema": {}}},
         }
     name = unique_name(f"{route.job}.body", schemas)
-    reference = hoist(dict(route.schema.schema), name, schemas)
-    return {"required": True, "content": {"application/json": {"schema": reference}}}
+    media = {"schema": hoist(dict(route.schema.schema), name, schemas)}
+    example = sample(route.schema)
+    if example is not msgspec.UNSET:
+        media["example"] = example
+    return {"required": True, "content": {"application/json": media}}
 
 
 def _result_content(

@@ -26,7 +26,7 @@ from asyncendpoints_gateway.http.problems import (
     method_not_allowed,
     store_unavailable,
 )
-from asyncendpoints_gateway.http.router import Target, options, own_target
+from asyncendpoints_gateway.http.router import Target, is_public, options, own_target
 from asyncendpoints_gateway.intake.batcher import Batcher
 from asyncendpoints_gateway.intake.body_checks import BodyChecks
 from asyncendpoints_gateway.intake.long_poll import Hub
@@ -247,9 +247,9 @@ class Gateway:
             preflight = self.cors.preflight(request.headers)
             if preflight is not None:
                 return "options", _ready(preflight)
-        if self.guard is not None:
-            self.guard.check(request.headers.get("Authorization", ""))
         path = request.path[len(self.config.mount) :]
+        if self.guard is not None and not is_public(method, path):
+            self.guard.check(request.headers.get("Authorization", ""))
         if request.query:
             queries.check_utf8(request.query)
         match = self.router.match(method, path)

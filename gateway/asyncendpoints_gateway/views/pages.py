@@ -24,7 +24,8 @@ class Pages:
     @cached_property
     def docs(self) -> Response:
         """The response to GET /docs."""
-        return Response(200, page_headers(), docs_page(self._config, self._guarded))
+        page = docs_page(self._config.base, guarded=self._guarded)
+        return Response(200, page_headers(), page)
 
     @cached_property
     def openapi(self) -> Response:

@@ -168,7 +168,7 @@ class Screen:
 
 
 def _coloured(text: str) -> str:
-    mark = MARKS.get(text.partition(" ")[0].rstrip(","), "")
+    mark = "" if os.environ.get("NO_COLOR") else MARKS.get(text.partition(" ")[0].rstrip(","), "")
     return f"{mark}{text}\x1b[0m" if mark else text
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import platform
 from typing import TYPE_CHECKING, Final, Protocol
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import InfoMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from asyncendpoints_core import __version__
 from asyncendpoints_core.common.listening import cannot_listen, is_loopback, names_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from prometheus_client import Metric
+
+BUILD: Final = "asyncendpoints_build"
 DEFAULT_PORT: Final = 9_090
 
 
@@ -24,6 +30,23 @@ async def _loopback_only(
     if not names_loopback(request.host):
         raise web.HTTPForbidden(text="this host is not allowed\n")
     return await handler(request)
+
+
+class _WithProcess:
+    """The metrics of a role, of its process (where /proc exists), and its version."""
+
+    def __init__(self, metrics: MetricSource) -> None:
+        self._metrics = metrics
+        self._process = ProcessCollector(registry=CollectorRegistry())
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._metrics.collect()
+        yield from self._process.collect()
+        yield InfoMetricFamily(
+            BUILD,
+            "The version of asyncendpoints and of Python.",
+            value={"version": __version__, "python": platform.python_version()},
+        )
 
 
 class MetricSource(Protocol):
@@ -51,7 +74,7 @@ class AdminServer:
     ) -> None:
         self._host = host
         self.port = port
-        self._metrics = metrics
+        self._metrics = _WithProcess(metrics)
         self._unready = unready
         self._is_alive = is_alive
         self._runner: web.AppRunner | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import threading
 from contextvars import ContextVar
@@ -70,7 +71,9 @@ def configure_logging(
     out = sys.stderr if stream is None else stream
     terminal = out.isatty()
     text = style == "text" or (style == "auto" and terminal)
-    formatter = TextFormatter(terminal) if text else JsonFormatter()
+    # https://no-color.org: any value that is not empty
+    coloured = terminal and not os.environ.get("NO_COLOR")
+    formatter = TextFormatter(coloured) if text else JsonFormatter()
     own, root = logging.getLogger(ROOT), logging.getLogger()
     default = logging.StreamHandler(out)
     for logger, handler in ((own, logging.StreamHandler(out)), (root, default)):

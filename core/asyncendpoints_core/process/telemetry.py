@@ -29,6 +29,8 @@ class Metric:
     QUEUE_BYTES: Final = "asyncendpoints_queue_bytes"
     WORKERS: Final = "asyncendpoints_workers"
     TOTALS: Final = "asyncendpoints_job_events"
+    RUN_SECONDS: Final = "asyncendpoints_job_run_seconds"
+    WAIT_SECONDS: Final = "asyncendpoints_job_wait_seconds"
     SUBMISSIONS: Final = "asyncendpoints_submissions"
     REQUESTS: Final = "asyncendpoints_http_request_duration_seconds"
     WAITERS: Final = "asyncendpoints_http_waiters"

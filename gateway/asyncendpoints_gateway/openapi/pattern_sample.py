@@ -12,6 +12,7 @@ _ZERO_WIDTH: Final = frozenset("AzZbB")
 _REPEAT: Final = re.compile(r"\{(\d+)(,?)(\d*)\}")
 _GROUP: Final = re.compile(r"\?(?:[a-z]*:|P?<\w+>)|\?[a-z]+(?=\))")
 _CLASS: Final = re.compile(r"\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]", re.DOTALL)
+_SET_OPERATION: Final = re.compile(r"\[|--|&&|~~|\|\|")
 MAX_CHARS: Final = 2_000
 
 
@@ -62,6 +63,8 @@ def _of_class(pattern: str, at: int) -> tuple[str, int]:
     found = _CLASS.match(pattern, at)
     if found is None:
         raise ValueError("unbalanced class")
+    if _SET_OPERATION.search(found[0], 1):
+        raise ValueError("a class of classes means different things in different dialects")
     try:
         allowed = re.compile(found[0])
     except re.error as error:

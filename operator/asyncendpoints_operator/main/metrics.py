@@ -104,6 +104,12 @@ def _endpoint_metrics(endpoints: Iterable[EndpointFigures]) -> Iterator[Metric]:
     totals = CounterMetricFamily(
         Name.TOTALS, "Events of jobs since the queue was created.", labels=(*_LABELS, "event")
     )
+    durations = {
+        "busy_ms": CounterMetricFamily(Name.RUN_SECONDS, "Time that attempts ran.", labels=_LABELS),
+        "wait_ms": CounterMetricFamily(
+            Name.WAIT_SECONDS, "Time that jobs waited for their start.", labels=_LABELS
+        ),
+    }
     for endpoint in endpoints:
         stats, labels = endpoint.stats, tuple(endpoint.key.split("/", 1))
         if endpoint.wanted is not None:
@@ -116,5 +122,8 @@ def _endpoint_metrics(endpoints: Iterable[EndpointFigures]) -> Iterator[Metric]:
         age.add_metric(labels, (stats.now_ms - stats.oldest_ms) / 1000 if stats.oldest_ms else 0)
         size.add_metric(labels, stats.bytes)
         for event, count in stats.totals.items():
-            totals.add_metric((*labels, event), count)
-    yield from (jobs, age, size, workers, totals)
+            if event in durations:
+                durations[event].add_metric(labels, count / 1000)
+            else:
+                totals.add_metric((*labels, event), count)
+    yield from (jobs, age, size, workers, totals, *durations.values())

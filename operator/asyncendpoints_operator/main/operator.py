@@ -10,7 +10,7 @@ from argparse import Namespace
 from dataclasses import replace
 from typing import Final
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry
 
 from asyncendpoints_core.common.admin_server import DEFAULT_PORT, AdminServer
 from asyncendpoints_core.errors import UsageError
@@ -124,7 +124,6 @@ class Operator:
     def _admin_server(self) -> AdminServer:
         """Serve the health checks and metrics."""
         settings, metrics = self._settings, CollectorRegistry()
-        ProcessCollector(registry=metrics)
         metrics.register(OperatorCollector(self._figures))
         return AdminServer(
             settings.admin_host or "127.0.0.1",

@@ -8,7 +8,7 @@ from support.paths import ROOT
 SOURCES = ("core", "gateway", "worker", "operator", "cli", "sdk")
 _WORKER = "asyncendpoints_worker_"
 _IN_CODE = re.compile(r'"(asyncendpoints_[a-z_]+)"')
-_ENDINGS = re.compile(r"_(?:total|bucket|sum|count)$")
+_ENDINGS = re.compile(r"_(?:total|bucket|sum|count|info)$")
 
 
 def names_in_code() -> set[str]:

@@ -1,9 +1,13 @@
 """The admin port: probes, metrics, and the error when the port is taken."""
 
+import platform
+import re
+
 import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
+from asyncendpoints_core import __version__
 from asyncendpoints_core.common.admin_server import AdminServer
 from asyncendpoints_core.errors import CannotListen
 
@@ -33,6 +37,10 @@ async def test_probes_and_metrics() -> None:
         status, kind, text = await get("/metrics")
         assert (status, kind) == (200, "text/plain")
         assert "things_total 1.0" in text
+        assert re.search(r"^process_resident_memory_bytes [1-9]", text, re.MULTILINE)
+        assert re.search(r"^process_cpu_seconds_total ", text, re.MULTILINE)
+        build = f'asyncendpoints_build_info{{python="{platform.python_version()}",version="'
+        assert f'{build}{__version__}"}} 1.0' in text
     await server.stop()
 
 

@@ -63,6 +63,16 @@ def test_text_on_a_terminal() -> None:
     assert out.getvalue().startswith("\x1b[33m")
 
 
+def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value, coloured in (("1", False), ("0", False), ("", True)):
+        monkeypatch.setenv("NO_COLOR", value)
+        out = Terminal()
+        configure_logging("debug", "auto", out)
+        logging.getLogger("asyncendpoints.worker").warning("careful")
+        assert ("\x1b" in out.getvalue()) is coloured
+        assert "warning worker: careful" in out.getvalue()
+
+
 def test_the_form_can_be_chosen() -> None:
     out = Terminal()
     configure_logging("info", "json", out)

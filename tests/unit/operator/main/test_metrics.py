@@ -57,7 +57,7 @@ def stats(**more: Any) -> Stats:
         "now_ms": NOW_MS,
         "counts": {State.QUEUED: 4, State.IN_PROGRESS: 2},
         "by_name": {},
-        "totals": {"claimed": 9},
+        "totals": {"claimed": 9, "busy_ms": 1_500, "wait_ms": 250},
         "bytes": 100,
         "oldest_ms": NOW_MS - 1_500,
         "workers": 3,
@@ -77,6 +77,10 @@ def test_an_endpoint_shows_its_jobs_and_workers() -> None:
     ):
         assert expected in lines
     assert any('event="claimed"' in line and line.endswith(" 9.0") for line in lines)
+    # A counter of durations is not an event, and its unit is in its name.
+    assert not any("_ms" in line for line in lines)
+    assert f'asyncendpoints_job_run_seconds_total{{{labels},namespace="demo"}} 1.5' in lines
+    assert f'asyncendpoints_job_wait_seconds_total{{{labels},namespace="demo"}} 0.25' in lines
 
 
 def test_a_queue_that_cannot_be_read_shows_no_jobs_rather_than_zero() -> None:

@@ -102,14 +102,14 @@ class EndpointService:
     async def start(self) -> None:
         """Start to serve. Raises UsageError for the handlers, StoreError, OSError for the port."""
         # First, so that errors in the user's code are reported before those of Redis or the port.
-        pool = self._pool = await self._make_pool()
+        pool = self._pool = await self._make_pool(self.loaded)
         await self.store.open()
-        await self._apply()
+        await self._apply(self.loaded)
         await self._open_gateway()
         await self._open_workers(pool)
 
-    async def _make_pool(self) -> Pool:
-        endpoint, folder = self.loaded.endpoint, self._folder
+    async def _make_pool(self, loaded: Loaded) -> Pool:
+        endpoint, folder = loaded.endpoint, loaded.file.resolve().parent
         if not self.in_memory:
             pool = ProcessPool(endpoint, self._settings, folder, self._refused)
             await pool.check()
@@ -122,9 +122,9 @@ class EndpointService:
         report(error, MISUSED)
         self._refused()
 
-    async def _apply(self) -> None:
+    async def _apply(self, loaded: Loaded) -> None:
         """Write the policy of the resource into the store."""
-        spec = self.loaded.endpoint.spec
+        spec = loaded.endpoint.spec
         await self.store.configure(spec.policy())
         await (self.store.pause() if spec.suspend else self.store.resume())
 
@@ -207,15 +207,15 @@ class EndpointService:
     async def reload(self, loaded: Loaded, hurry: asyncio.Event) -> None:
         """Switch to changed code or a changed resource; waiting jobs are kept.
 
-        Raises what `start` raises; then it serves without workers until the next reload.
+        Raises UsageError or StoreError before anything has changed, and OSError for the port.
         """
         changed = loaded.endpoint != self.loaded.endpoint
+        pool = await self._make_pool(loaded)
+        await self._apply(loaded)
         await self._close_workers(
             min(RELOAD_DRAIN_SECONDS, self.loaded.endpoint.spec.drain_seconds), hurry
         )
         self.loaded = loaded
-        pool = await self._make_pool()
-        await self._apply()
         if changed and self.server is not None:
             await self.server.stop()
             await self._open_gateway()

@@ -215,7 +215,7 @@ class Runner:
                 with _reported(name, "stopping it failed"):
                     await self._remove(service)
                 continue
-            with _reported(name, "no workers run until this is fixed"):
+            with _reported(name, "the change is not applied until this is fixed"):
                 await service.reload(item, self._hurry)
                 log.info("%s: reloaded", name)
         for item in wanted.values():

@@ -21,6 +21,7 @@ from asyncendpoints_core.store.replies import Enqueued, Health, Stats
 from asyncendpoints_gateway.server.serve import Server, serve
 from support.http.fixtures import http_mode
 from support.http.gateway import Site, endpoint, parse_events, serving
+from support.ports import free_port
 from support.redis.proxy import ReplyDroppingProxy
 from support.redis.server import RedisServer
 
@@ -267,6 +268,16 @@ async def _submit_for(site: Site, seconds: float) -> None:
     assert max(await asyncio.gather(*map(one, range(20)))) < LIMIT
 
 
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True
+
+
 async def test_callers_share_the_wait_for_an_address_that_drops_packets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -306,14 +317,14 @@ class Unreached(MemoryStore):
 
 async def test_a_gateway_that_never_reached_its_store_ends_at_once() -> None:
     store, stopping = Unreached(), asyncio.Event()
-    announced: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    settings = Settings(http_host="127.0.0.1", http_port=0, admin_port=0)
+    port = free_port()
+    settings = Settings(http_host="127.0.0.1", http_port=port, admin_port=0)
     async with aiohttp.ClientSession() as http, asyncio.timeout(30):
-        serving = asyncio.create_task(
-            serve(endpoint(), store, settings, announce=announced.set_result, stopping=stopping)
-        )
-        url = (await announced).split()[-1]
-        held = asyncio.create_task(http.post(f"{url}/reports/7", json={}))
+        serving = asyncio.create_task(serve(endpoint(), store, settings, stopping=stopping))
+        await store.called.wait()
+        while not await _listens(port):
+            await asyncio.sleep(0.01)
+        held = asyncio.create_task(http.post(f"http://127.0.0.1:{port}/reports/7", json={}))
         await store.called.wait()
         stopping.set()
         assert (await held).status == 503

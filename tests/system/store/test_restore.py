@@ -1,6 +1,7 @@
 """docs/operations.md, "Backups": the effect of an older state of Redis on jobs and workers."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -46,7 +47,8 @@ def test_a_restored_backup_is_a_state_of_the_past(tmp_path: Path) -> None:
             Command("gateway", *common, *ports) as gateway,
             Command("worker", *common, "--admin-port", str(admin)) as worker,
         ):
-            (url,) = gateway.ready()
+            gateway.said(" is ready at http://")
+            (url,) = re.findall(r" is ready at (http://[^\s\"]+)", gateway.err)
 
             def submit(key: str, body: str = "") -> Answer:
                 return ask(f"{url}/work", "POST", body, Idempotency_Key=key, **TEXT)

@@ -22,8 +22,8 @@ def operators_environment(cluster: Cluster, **values: Any) -> dict[str, str]:
     """The operator's environment variables that have a literal value."""
     words = ("--kube-version", "1.34.4", "--values", "-", "--show-only", "templates/operator.yaml")
     given = {"redis": {"existingSecret": {"name": "redis"}}, **values}
-    told = cluster.helm("template", "it", str(install.CHART), *words, stdin=json.dumps(given))
-    deployment = next(one for one in yaml.safe_load_all(told) if one["kind"] == "Deployment")
+    rendered = cluster.helm("template", "it", str(install.CHART), *words, stdin=json.dumps(given))
+    deployment = next(one for one in yaml.safe_load_all(rendered) if one["kind"] == "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     return {one["name"]: one["value"] for one in container["env"] if "value" in one}
 
@@ -44,8 +44,10 @@ def rendered(
 ) -> list[dict[str, Any]]:
     """The objects of a release named asyncendpoints."""
     words = ["--kube-version", "1.34.4", "--namespace", namespace, "--values", "-"]
-    told = cluster.helm("template", "asyncendpoints", str(chart), *words, stdin=json.dumps(values))
-    return [one for one in yaml.safe_load_all(told) if one]
+    rendered = cluster.helm(
+        "template", "asyncendpoints", str(chart), *words, stdin=json.dumps(values)
+    )
+    return [one for one in yaml.safe_load_all(rendered) if one]
 
 
 def pod_templates(objects: list[dict[str, Any]]) -> dict[str, Any]:

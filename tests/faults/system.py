@@ -66,7 +66,7 @@ class Role:
     async def listens(self) -> None:
         """Wait until a gateway is ready."""
         assert self._command is not None
-        await asyncio.to_thread(self._command.said, " is ready at ")
+        await asyncio.to_thread(self._command.ready_in_log)
 
     @property
     def pid(self) -> int:

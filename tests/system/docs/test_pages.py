@@ -88,8 +88,7 @@ def test_the_quick_start_on_redis(words: Path, tmp_path: Path) -> None:
             running.said("AOF is off")
             assert running.stop() == 0
         with start(gateway, *FREE) as serving, start(worker) as working:
-            serving.said(" is ready at http://")
-            (url,) = re.findall(r" is ready at (http://[^\s\"]+)", serving.err)
+            url = serving.ready_in_log()
             eventually(lambda: "most" in curl(waited, url, tmp_path))
             assert working.stop() == 0
             assert serving.stop() == 0

@@ -1,7 +1,6 @@
 """docs/operations.md, "Backups": the effect of an older state of Redis on jobs and workers."""
 
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -47,8 +46,7 @@ def test_a_restored_backup_is_a_state_of_the_past(tmp_path: Path) -> None:
             Command("gateway", *common, *ports) as gateway,
             Command("worker", *common, "--admin-port", str(admin)) as worker,
         ):
-            gateway.said(" is ready at http://")
-            (url,) = re.findall(r" is ready at (http://[^\s\"]+)", gateway.err)
+            url = gateway.ready_in_log()
 
             def submit(key: str, body: str = "") -> Answer:
                 return ask(f"{url}/work", "POST", body, Idempotency_Key=key, **TEXT)

@@ -1,21 +1,9 @@
 """A burst into an endpoint at zero, whose workers' template was ready before or not."""
 
-from collections.abc import AsyncIterator
-
-import pytest
-
 from asyncendpoints_core.store.redis import RedisStore
 from support.kube.fake_cluster import FakeCluster
 from support.kube.leading import ENDPOINT, WORKER, leading, pod, reason, replicas, resource
 from support.queues import new_job
-
-
-@pytest.fixture
-async def store(redis_url: str) -> AsyncIterator[RedisStore]:
-    one = RedisStore(redis_url, "demo/reports")
-    await one.open()
-    yield one
-    await one.close()
 
 
 async def test_a_template_that_was_ready_is_remembered_and_starts_with_all(

@@ -36,11 +36,6 @@ from support.store.work import eventually
 
 
 @pytest.fixture
-async def cluster() -> FakeCluster:
-    return FakeCluster()
-
-
-@pytest.fixture
 async def store(redis_url: str) -> AsyncIterator[RedisStore]:
     one = RedisStore(redis_url, "demo/reports")
     yield one

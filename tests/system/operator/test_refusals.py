@@ -1,7 +1,5 @@
 """Steps that the API server refuses, whatever its status code."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from asyncendpoints_core.store.redis import RedisStore
@@ -32,14 +30,6 @@ DOWN = 'Internal error occurred: failed calling webhook "policy.example.com"'
 async def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     monkeypatch.setattr(failures, "SHOWN_SECONDS", 0.3)
     return FakeCluster()
-
-
-@pytest.fixture
-async def store(redis_url: str) -> AsyncIterator[RedisStore]:
-    one = RedisStore(redis_url, "demo/reports")
-    await one.open()
-    yield one
-    await one.close()
 
 
 def kinds_of(cluster: FakeCluster) -> set[str]:

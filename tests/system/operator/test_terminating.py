@@ -1,28 +1,11 @@
 """A resource that was deleted and that another controller's finalizer keeps."""
 
-from collections.abc import AsyncIterator
-
-import pytest
-
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.replies import EnqueueStatus
 from support.kube.fake_cluster import FakeCluster
 from support.kube.leading import ENDPOINT, condition, leading, reason, replicas, resource
 from support.queues import new_job
 from support.store.work import eventually
-
-
-@pytest.fixture
-async def cluster() -> FakeCluster:
-    return FakeCluster()
-
-
-@pytest.fixture
-async def store(redis_url: str) -> AsyncIterator[RedisStore]:
-    one = RedisStore(redis_url, "demo/reports")
-    await one.open()
-    yield one
-    await one.close()
 
 
 async def test_it_runs_what_it_accepted_and_accepts_no_more_also_after_a_restart(

@@ -3,13 +3,14 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from signal import SIGCONT, SIGSTOP
 
 from redis import Redis
 from redis.exceptions import RedisError
 
-from faults.system import LEASE_SECONDS, System, pause, resume
+from faults.system import LEASE_SECONDS, System
 from support.redis.proxy import Command
-from support.worker.process import kill
+from support.worker.process import kill, send
 
 Fault = Callable[[System, random.Random], Awaitable[None]]
 FAULTS: dict[str, Fault] = {}
@@ -38,9 +39,9 @@ async def child_stopped_past_its_lease(system: System, chance: random.Random) ->
     """SIGSTOP a process that runs handlers, and let it go on when its jobs run elsewhere."""
     child = system.any_child(chance)
     if child is not None:
-        pause(child)
+        send(child, SIGSTOP)
         await asyncio.sleep(chance.uniform(0.5, LEASE_SECONDS + 2))
-        resume(child)
+        send(child, SIGCONT)
 
 
 @fault
@@ -49,10 +50,10 @@ async def worker_stopped_past_its_lease(system: System, chance: random.Random) -
     worker = system.any_worker(chance)
     pids = [worker.pid, *worker.children()]
     for pid in pids:
-        pause(pid)
+        send(pid, SIGSTOP)
     await asyncio.sleep(LEASE_SECONDS + 2)
     for pid in pids:
-        resume(pid)
+        send(pid, SIGCONT)
 
 
 @fault
@@ -84,9 +85,9 @@ async def gateway_killed(system: System, chance: random.Random) -> None:
 async def gateway_stopped(system: System, chance: random.Random) -> None:
     """SIGSTOP a gateway for some time."""
     gateway = chance.choice(system.gateways)
-    pause(gateway.pid)
+    send(gateway.pid, SIGSTOP)
     await asyncio.sleep(chance.uniform(0.2, 2))
-    resume(gateway.pid)
+    send(gateway.pid, SIGCONT)
 
 
 @fault

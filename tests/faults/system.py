@@ -1,9 +1,7 @@
 """The system under test: real gateways and workers on a real Redis, each behind its own proxy."""
 
 import asyncio
-import os
 import random
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -198,20 +196,3 @@ class System:
         for role in self.roles:
             await role.close()
         self.redis.close()
-
-
-def pause(pid: int) -> None:
-    """SIGSTOP a process that may have ended by now."""
-    _signal(pid, signal.SIGSTOP)
-
-
-def resume(pid: int) -> None:
-    """SIGCONT a process that may have ended by now."""
-    _signal(pid, signal.SIGCONT)
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return

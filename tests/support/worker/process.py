@@ -121,8 +121,13 @@ def children_of(parent: int) -> list[int]:
 
 def kill(pid: int) -> None:
     """SIGKILL a process that may have ended by now."""
+    send(pid, signal.SIGKILL)
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process that may have ended by now."""
     try:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
     except ProcessLookupError:
         return
 

@@ -47,6 +47,7 @@ uvloop.run(main())
 """
 
 GATEWAY = """
+import logging
 import sys
 import uvloop
 from asyncendpoints_core.resource import AsyncEndpoint
@@ -70,13 +71,16 @@ async def main():
     await store.open()
     await store.configure(described.spec.policy())
     settings = Settings(http_port=0, admin_port=0)
-    await serve(
-        described,
-        store,
-        settings,
-        announce=lambda line: print(line.rpartition(":")[2], flush=True),
-    )
+    await serve(described, store, settings)
 
+def print_port(record):
+    if "is ready at" in record.msg:
+        print(record.args[1].rpartition(":")[2], flush=True)
+    return True
+
+log = logging.getLogger("asyncendpoints.gateway")
+log.setLevel("INFO")
+log.addFilter(print_port)
 uvloop.run(main())
 """
 

@@ -17,7 +17,7 @@ from asyncendpoints_gateway.server.app import Gateway
 from asyncendpoints_gateway.server.http_server import http_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
     from aiohttp import web
@@ -145,16 +145,14 @@ async def serve(
     settings: Settings,
     *,
     folder: Path | None = None,
-    announce: Callable[[str], None] | None = None,
     stopping: asyncio.Event | None = None,
     owns_policy: bool = False,
 ) -> None:
     """Serve `endpoint` with its admin port until SIGTERM or SIGINT, then shut down gracefully.
 
-    The log says where it listens, and that it is ready once it has reached the store; then
-    `announce` is called with `NAME ready at http://…`. `stopping` replaces the signals.
-    `owns_policy`: see Gateway. The store is opened here and closed by the caller. Raises
-    CannotListen and UsageError.
+    The log says where it listens, and that it is ready once it has reached the store. `stopping`
+    replaces the signals. `owns_policy`: see Gateway. The store is opened here and closed by the
+    caller. Raises CannotListen and UsageError.
     """
     if stopping is None:
         stopping = asyncio.Event()
@@ -168,7 +166,7 @@ async def serve(
         await admin.start()
         _tune_garbage_collection()
         log.info("%s listens on %s", endpoint.name, server.address)
-        ready = asyncio.create_task(_report_ready(server, announce))
+        ready = asyncio.create_task(_report_ready(server))
         await stopping.wait()
     finally:
         if ready is not None:
@@ -181,12 +179,9 @@ async def serve(
         await admin.stop()
 
 
-async def _report_ready(server: Server, announce: Callable[[str], None] | None) -> None:
+async def _report_ready(server: Server) -> None:
     await server.gateway.policy.connected.wait()
-    name = server.gateway.endpoint.name
-    log.info("%s is ready at %s", name, server.address)
-    if announce is not None:
-        announce(f"{name} ready at {server.url}")
+    log.info("%s is ready at %s", server.gateway.endpoint.name, server.address)
 
 
 def _tune_garbage_collection() -> None:

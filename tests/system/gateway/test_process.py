@@ -23,7 +23,7 @@ from support.resources import resource
 __all__ = ["http_mode"]
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, logging, sys
 import yaml
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.process.settings import load
@@ -35,8 +35,8 @@ if sys.argv[3] == "public interface":
     probe.differences = lambda: ["a test"]
 described = AsyncEndpoint.parse(yaml.safe_load(open(sys.argv[1])))
 flags = {"http_port": 0, "admin_port": int(sys.argv[2])}
-announce = lambda line: print(line, flush=True)
-asyncio.run(serve(described, MemoryStore(), load(flags), announce=announce))
+logging.basicConfig(level="INFO", stream=sys.stdout, format="%(message)s")
+asyncio.run(serve(described, MemoryStore(), load(flags)))
 """
 
 
@@ -60,8 +60,11 @@ async def running(tmp_path: Path, http_mode: str) -> AsyncIterator[Running]:
     )
     try:
         assert process.stdout is not None
-        line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode().strip()
-        name, _, url = line.partition(" ready at ")
+        line = b""
+        while b" is ready at " not in line:
+            line = await asyncio.wait_for(process.stdout.readline(), 30)
+            assert line, "it ended"
+        name, _, url = line.decode().strip().partition(" is ready at ")
         assert name == "reports"
         yield Running(process, url, f"http://127.0.0.1:{admin}")
     finally:

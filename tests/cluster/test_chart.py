@@ -60,6 +60,12 @@ def test_an_upgrade_from_the_first_chart_keeps_resources_and_workers(
         # Change a value of the operator too, so that it is replaced and reconciles everything.
         operator = {**values["operator"], "podAnnotations": {"tests/upgraded": "true"}}
         install.install_chart(cluster, {**values, "operator": operator})
+        # The upgrade replaces the development Redis by Valkey, so the gateway has to reconnect.
+        wait_until(
+            "the gateway reaches the store again",
+            lambda: endpoint.request("GET", f"/jobs/{job}").status == 200,
+            seconds=30,
+        )
         ended = endpoint.finished(job)
         assert (ended["state"], ended["attempt"]) == ("Completed", 1)
         assert endpoint.finished(endpoint.submit(value="later"))["state"] == "Completed"

@@ -178,7 +178,8 @@ def shared(
     redis_server: RedisServer,
 ) -> Iterator[Served]:
     """For tests after which it still runs."""
-    running = Served(tmp_path_factory.mktemp("shared"), request.param, redis_server.url)
+    # A database of its own: its workers would take the jobs of a test with an instance of its own.
+    running = Served(tmp_path_factory.mktemp("shared"), request.param, f"{redis_server.url}/1")
     with running.command:
         yield running
         assert ends(running, signal.SIGTERM) == 0

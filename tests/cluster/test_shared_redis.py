@@ -111,6 +111,8 @@ def test_without_the_right_to_list_no_live_queue_is_swept(
     name, count = f"{theirs.namespace}/theirs", len(theirs.all_jobs())
     rights(theirs, ["get", "watch"])
     try:
+        # A watch that still runs is kept, so that a deletion is seen without the right to list.
+        wait_until("a list to be refused", lambda: is_refused(theirs), seconds=90)
         purge_something(installed, theirs.namespace)
         assert state(installed, name) == (OTHER, True)
         # A new operator without permission knows no endpoints, and does nothing.

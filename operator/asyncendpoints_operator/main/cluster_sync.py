@@ -90,6 +90,7 @@ class KindSync:
         self._resync_seconds = resync_seconds
         self._watcher: Watcher | None = None
         self._watching: Namespaces = ()
+        self._found: Namespaces = ()  # those that the last list was allowed for
         self._ended = asyncio.Event()
         self._failures = 0
         self._present, self._listed_at = True, 0.0
@@ -122,7 +123,7 @@ class KindSync:
 
     def _is_due(self) -> bool:
         dead = self._watcher is None or not self._watcher.alive
-        missing = self._watching != self._namespaces
+        missing = self._found != self._namespaces
         return dead or missing or time.monotonic() - self._listed_at >= self._resync_seconds
 
     async def _is_present(self) -> bool:
@@ -140,12 +141,15 @@ class KindSync:
 
     async def _list(self) -> None:
         """Watch, then make the cache what full lists say, so that nothing is between them."""
-        if self._watcher is None or not self._watcher.alive:
+        fresh = self._watcher is None or not self._watcher.alive
+        if fresh:
             await self._watch(self._watching or self._namespaces)
         found = tuple([one for one in self._namespaces if await self._list_one(one)])
-        if found != self._watching:  # one that is refused would end the watch of the others
+        # A refused one would end a new watch of the others; a watch that still runs is kept.
+        if found != self._watching if fresh else not set(found) <= set(self._watching):
             await self._watch(found)
             found = tuple([one for one in found if await self._list_one(one)])
+        self._found = found
         self._failures = 0 if found == self._namespaces else self._failures + 1
         if found:
             self.listed.set()
@@ -182,7 +186,7 @@ class KindSync:
         seconds = max(0.0, self._listed_at + self._resync_seconds - time.monotonic())
         if self._kind.optional:
             seconds = min(seconds, _PROBE_SECONDS) if self._present else _PROBE_SECONDS
-        if self._present and self._watching != self._namespaces:
+        if self._present and self._found != self._namespaces:
             seconds = delay_after(self._failures, _RETRY_SECONDS, _MAX_RETRY_SECONDS)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):

@@ -179,7 +179,8 @@ def shared(
 ) -> Iterator[Served]:
     """For tests after which it still runs."""
     # A database of its own: its workers would take the jobs of a test with an instance of its own.
-    running = Served(tmp_path_factory.mktemp("shared"), request.param, f"{redis_server.url}/1")
+    url = f"{redis_server.url.removesuffix('/0')}/1"
+    running = Served(tmp_path_factory.mktemp("shared"), request.param, url)
     with running.command:
         yield running
         assert ends(running, signal.SIGTERM) == 0

@@ -1,0 +1,1 @@
+"""Webhooks: the events of finished jobs, signed and sent to receivers (Standard Webhooks)."""

@@ -1,56 +1,20 @@
-"""Every way a request can be refused: one table of problems (RFC 9457)."""
+"""Every way a request can be refused: problems (RFC 9457) with what they carry."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from asyncendpoints_core.common.problem_types import MEDIA_TYPE, TABLE, URN
 from asyncendpoints_gateway.http.messages import Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-URN: Final = "urn:asyncendpoints:problem:"
-MEDIA_TYPE: Final = "application/problem+json"
 STORE_RETRY_SECONDS: Final = 2
 """Retry-After of a 503: the time a failover of Redis usually takes."""
-
-
-class Kind(NamedTuple):
-    """The fixed part of a problem."""
-
-    status: int
-    title: str
-
-
-TABLE: Final[Mapping[str, Kind]] = {
-    "malformed-body": Kind(400, "The body cannot be read"),
-    "invalid-header": Kind(400, "The request line or a header is not valid"),
-    "invalid-query": Kind(400, "The path or the query is not valid"),
-    "unauthorized": Kind(401, "A valid bearer token is required"),
-    "forbidden": Kind(403, "This is not allowed"),
-    "not-found": Kind(404, "Not found"),
-    "job-not-found": Kind(404, "There is no such job"),
-    "method-not-allowed": Kind(405, "Method not allowed"),
-    "job-failed": Kind(409, "The job failed"),
-    "job-canceled": Kind(409, "The job was canceled"),
-    "job-final": Kind(409, "The job's state does not allow this"),
-    "not-retryable": Kind(409, "Only a failed or canceled job can be retried"),
-    "job-gone": Kind(410, "The job has been removed"),
-    "body-too-large": Kind(413, "The body is too large"),
-    "uri-too-long": Kind(414, "The request's URI is too long"),
-    "unsupported-media-type": Kind(415, "The body's media type or encoding is not supported"),
-    "invalid-body": Kind(422, "The body does not match the schema"),
-    "idempotency-mismatch": Kind(422, "The idempotency key was used for another request"),
-    "queue-full": Kind(429, "The queue is full"),
-    "headers-too-large": Kind(431, "The request's headers are too large"),
-    "internal": Kind(500, "Internal error"),
-    "not-implemented": Kind(501, "The method or the transfer coding is not implemented"),
-    "store-unavailable": Kind(503, "The queue is unavailable"),
-    "version-not-supported": Kind(505, "The HTTP version is not supported"),
-}
 
 
 class Problem(Exception):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from asyncendpoints_core.common.problem_types import MEDIA_TYPE, TABLE, URN
 from asyncendpoints_core.jobs.records import Priority
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_gateway.http.problems import MEDIA_TYPE, TABLE, URN
 
 Data = dict[str, Any]
 

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs import ids, job_view
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.replies import CancelStatus, DeleteStatus, RedriveStatus
 from asyncendpoints_gateway.http import queries
@@ -19,7 +19,6 @@ from asyncendpoints_gateway.http.problems import (
 )
 from asyncendpoints_gateway.intake.long_poll import Hub
 from asyncendpoints_gateway.intake.store_calls import StoreCalls
-from asyncendpoints_gateway.views import job_view
 from asyncendpoints_gateway.views.responses import JobResponses, gone
 
 if TYPE_CHECKING:

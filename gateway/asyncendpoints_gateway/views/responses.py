@@ -7,14 +7,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs import ids, job_view
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_gateway.http.headers import matches_etag
 from asyncendpoints_gateway.http.messages import JSON, Response
 from asyncendpoints_gateway.http.problems import Problem, job_not_found
 from asyncendpoints_gateway.intake.retry_after import Sampler
 from asyncendpoints_gateway.intake.store_policy import StorePolicy
-from asyncendpoints_gateway.views import job_view
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

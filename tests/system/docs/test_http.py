@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
+from asyncendpoints_core.common.problem_types import TABLE
 from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.store.memory import MemoryStore
-from asyncendpoints_gateway.http.problems import TABLE
 from asyncendpoints_gateway.server.serve import Server
 from asyncendpoints_worker.local import LocalWorker
 from support.http.fixtures import http_mode

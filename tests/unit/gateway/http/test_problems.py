@@ -1,6 +1,6 @@
 """The table of problems."""
 
-from asyncendpoints_gateway.http.problems import TABLE
+from asyncendpoints_core.common.problem_types import TABLE
 
 
 def test_the_table_of_problems_is_the_contracts() -> None:

@@ -6,10 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncendpoints_core.common.time_source import rfc3339
-from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs import ids, job_view
 from asyncendpoints_core.jobs.records import Attempt, Job, JobError, Priority, Progress
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_gateway.views import job_view
 from support.http import jobs
 from support.http.jobs import NOW
 

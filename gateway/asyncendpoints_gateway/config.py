@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from asyncendpoints_core.resource.schemas import CompiledSchema, compile_schema
+from asyncendpoints_core.resource.schemas import CompiledSchema, compile_schema, is_valid
 from asyncendpoints_gateway.http.headers import KEPT
 
 if TYPE_CHECKING:
-    from asyncendpoints_core.resource import AsyncEndpoint
+    from asyncendpoints_core.resource import AsyncEndpoint, Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,10 @@ class ResultConfig:
 
 @dataclass(frozen=True, slots=True)
 class RouteConfig:
-    """One route. `keep`: the headers to store, in lower case; `schema`: of the JSON body."""
+    """One route. `keep`: the headers to store, in lower case; `schema`: of the JSON body.
+
+    `body_optional`: the schema accepts null, which an empty request stands for.
+    """
 
     path: str
     methods: Sequence[str]
@@ -31,6 +34,7 @@ class RouteConfig:
     keep: frozenset[str]
     schema: CompiledSchema | None
     result: ResultConfig | None = None
+    body_optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +59,7 @@ class GatewayConfig:
     def of(cls, endpoint: AsyncEndpoint, mount: str = "") -> GatewayConfig:
         """Return the configuration of `endpoint`, mounted below `mount`."""
         spec, gateway = endpoint.spec, endpoint.spec.gateway
-        routes = tuple(
-            RouteConfig(
-                path=route.path,
-                methods=tuple(route.methods),
-                job=route.job,
-                keep=KEPT.union(name.lower() for name in route.headers),
-                schema=None if route.schema_ is None else compile_schema(route.schema_),
-                result=None
-                if route.result is None
-                else ResultConfig(route.result.media_type, route.result.schema_),
-            )
-            for route in spec.routes
-        )
+        routes = tuple(_route(route) for route in spec.routes)
         return cls(
             name=endpoint.name,
             routes=routes,
@@ -79,3 +71,17 @@ class GatewayConfig:
             may_list=gateway.list_,
             origins=frozenset(gateway.cors.allow_origins if gateway.cors else ()),
         )
+
+
+def _route(route: Route) -> RouteConfig:
+    schema = None if route.schema_ is None else compile_schema(route.schema_)
+    result = route.result
+    return RouteConfig(
+        path=route.path,
+        methods=tuple(route.methods),
+        job=route.job,
+        keep=KEPT.union(name.lower() for name in route.headers),
+        schema=schema,
+        result=None if result is None else ResultConfig(result.media_type, result.schema_),
+        body_optional=schema is not None and is_valid(schema, None),
+    )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.store.memory import MemoryStore
     from asyncendpoints_core.store.redis import RedisStore
     from asyncendpoints_gateway.server.attach import attach
+    from asyncendpoints_worker.code_first.endpoint import Endpoint
     from asyncendpoints_worker.handlers.context import JobContext
     from asyncendpoints_worker.handlers.registry import handler, on_shutdown, on_startup
     from asyncendpoints_worker.handlers.results import Result
@@ -24,6 +25,7 @@ else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
         {
+            "Endpoint": "asyncendpoints_worker.code_first.endpoint",
             "JobContext": "asyncendpoints_worker.handlers.context",
             "MemoryStore": "asyncendpoints_core.store.memory",
             "PermanentError": "asyncendpoints_core.errors",
@@ -41,6 +43,7 @@ else:
     )
 
 __all__ = [
+    "Endpoint",
     "JobContext",
     "MemoryStore",
     "PermanentError",

@@ -163,7 +163,8 @@ class Route(Record):
         default=None,
         description="JSON Schema (Draft 2020-12) of the body. With it the route accepts JSON only, "
         "and a body that does not match is rejected with 422. A remote $ref is never fetched; "
-        "patterns must not use look-around. At most 64 KiB and 32 levels. Absent: any body.",
+        "patterns must not use look-around. At most 64 KiB and 32 levels. An empty body is "
+        "accepted if the schema accepts null. Absent: any body.",
     )
     result: Annotated[RouteResult | None, Role.GATEWAY, Role.WORKER] = Field(
         default=None,

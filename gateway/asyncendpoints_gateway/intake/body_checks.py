@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from asyncendpoints_core.resource.schemas import is_valid, nodes_within
-from asyncendpoints_gateway.http.bodies import check_body, is_json, parse
+from asyncendpoints_gateway.http.bodies import check_body, is_json, parse, require_json
 from asyncendpoints_gateway.http.problems import Problem
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ class BodyChecks:
         schema = route.schema
         if schema is None and not (body and is_json(content_type)):
             return True
+        if route.body_optional:
+            if not body:
+                return True
+            require_json(content_type)  # an empty body may have any, so it was not checked before
         weight = 1 if schema is None else schema.weight
         if len(body) > MAX_INLINE_BYTES or len(body) * weight > MAX_INLINE_WORK:
             return False

@@ -82,6 +82,8 @@ def _moved(node: Any, name: str, names: dict[str, str]) -> Any:
     for key, child in node.items():
         if key == "$ref" and isinstance(child, str) and child.startswith("#"):
             moved[key] = _target(child, name, names)
+        elif key == "discriminator" and isinstance(child, dict):
+            moved[key] = _discriminator(child, name, names)
         elif key == "$schema":
             continue  # the document names the dialect
         elif key in _NAMED and isinstance(child, dict):
@@ -91,6 +93,20 @@ def _moved(node: Any, name: str, names: dict[str, str]) -> Any:
         else:
             moved[key] = _moved(child, name, names)
     return moved
+
+
+def _discriminator(found: dict[str, Any], name: str, names: dict[str, str]) -> dict[str, Any]:
+    """Return OpenAPI's discriminator whose mapping points to the new locations."""
+    mapping = found.get("mapping")
+    if not isinstance(mapping, dict):
+        return found
+    moved = {
+        value: _target(target, name, names)
+        if isinstance(target, str) and target.startswith("#")
+        else target
+        for value, target in mapping.items()
+    }
+    return {**found, "mapping": moved}
 
 
 def _target(reference: str, name: str, names: dict[str, str]) -> str:

@@ -192,7 +192,7 @@ def _request_body(route: RouteConfig, schemas: dict[str, Any]) -> dict[str, Any]
     example = sample(route.schema)
     if example is not msgspec.UNSET:
         media["example"] = example
-    return {"required": True, "content": {"application/json": media}}
+    return {"required": not route.body_optional, "content": {"application/json": media}}
 
 
 def _result_content(

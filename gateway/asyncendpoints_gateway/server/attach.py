@@ -11,6 +11,7 @@ from yarl import URL
 
 from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import UsageError
+from asyncendpoints_core.manifest.source import resolve_source
 from asyncendpoints_core.resource.path_templates import Malformed, NotFound
 from asyncendpoints_gateway.http.auth import guard_of
 from asyncendpoints_gateway.http.router import is_own
@@ -20,7 +21,7 @@ from asyncendpoints_gateway.server.app import Gateway, Rejected
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-    from asyncendpoints_core.resource import AsyncEndpoint
+    from asyncendpoints_core.manifest.source import Resolved, Source
     from asyncendpoints_core.store.protocol import Store
     from asyncendpoints_worker.local import LocalWorker
 
@@ -33,13 +34,15 @@ START_SECONDS: Final = 5.0
 
 def attach(
     app: web.Application,
-    endpoint: AsyncEndpoint,
+    endpoint: Source,
     store: Store,
     prefix: str = "",
     worker: bool = False,
     before_enqueue: BeforeEnqueue | None = None,
 ) -> Gateway:
     """Serve `endpoint` inside `app`, below `prefix` (such as "/async"), behind its middlewares.
+
+    `endpoint` is an Endpoint, the path of a file with one, or what `load` returned.
 
     Only the endpoint's own paths are handled: its routes, /jobs…, /docs and /openapi.json, and
     everything below a prefix. `worker=True` also runs the endpoint's handlers in this process.
@@ -53,9 +56,10 @@ def attach(
             f'prefix must be a path such as "/async", without a trailing slash: {prefix}'
         )
     time = SystemTime()
-    guard = guard_of(endpoint, time)
-    gateway = Gateway(endpoint, store, time, mount=prefix, guard=guard, owns_policy=True)
-    local = _local_worker(endpoint, store) if worker else None
+    found = resolve_source(endpoint)
+    guard = guard_of(found.endpoint, time)
+    gateway = Gateway(found.endpoint, store, time, mount=prefix, guard=guard, owns_policy=True)
+    local = _local_worker(found, store) if worker else None
     app.router.register_resource(EndpointResource(gateway, before_enqueue))
 
     async def close_waits(_: web.Application) -> None:
@@ -78,13 +82,13 @@ async def _running(gateway: Gateway, local: LocalWorker | None) -> AsyncIterator
     await gateway.stop()
 
 
-def _local_worker(endpoint: AsyncEndpoint, store: Store) -> LocalWorker:
+def _local_worker(found: Resolved, store: Store) -> LocalWorker:
     """Return a worker for this process. This is the only import of the worker by the gateway, and
     applications that do not run handlers never load it.
     """
     from asyncendpoints_worker.local import LocalWorker
 
-    return LocalWorker(endpoint, store)
+    return LocalWorker(found.endpoint, store, found.registry, folders=found.folders)
 
 
 async def _start(gateway: Gateway, worker: LocalWorker) -> asyncio.Task[None] | None:

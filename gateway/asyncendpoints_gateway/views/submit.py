@@ -192,7 +192,7 @@ class SubmitView:
 def read_options(route: RouteConfig, headers: SubmissionHeaders) -> Options:
     """Return the options that headers give; raises Problem for these and for the content type."""
     given = headers.given
-    if route.schema is not None:
+    if route.schema is not None and not route.body_optional:
         require_json(given.get("content-type", ""))
     if OPTION_HEADERS.isdisjoint(given):
         return _NO_OPTIONS

@@ -35,6 +35,7 @@ RUN_BY = {
         "yaml": "system/docs/test_pages.py",
     },
     "docs/cli.md": {"console": "system/docs/test_local.py"},
+    "docs/code-first.md": {"python": "unit/docs/test_code_first.py"},
     "docs/handlers.md": {"python": "unit/docs/test_handlers.py"},
     "docs/http.md": {
         "http": "system/docs/test_http.py",

@@ -6,17 +6,18 @@ Determined once at start. Messages about a body name its fields and never show a
 from __future__ import annotations
 
 import codecs
-import types
+import re
 import typing
 from collections.abc import Callable
 from email.message import Message
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from asyncendpoints_core.errors import PermanentError, UsageError
 from asyncendpoints_core.jobs.records import ErrorCode
 from asyncendpoints_core.resource.schemas import BYTE_ORDER_MARK
+from asyncendpoints_worker.handlers.annotations import bare, uses_struct, without_none
 
 if TYPE_CHECKING:
     import pydantic
@@ -40,21 +41,23 @@ class InvalidPayload(PermanentError):
 
 def decoder(annotation: Any) -> Decode:
     """Return what decodes bodies for `annotation`; UsageError, with the reason, if none can."""
-    bare, checked = _bare(annotation)
-    bare, optional = _without_none(bare)
-    bare, checked_within = _bare(bare)
+    kind, checked = bare(annotation)
+    kind, optional = without_none(kind)
+    kind, checked_within = bare(kind)
     checked = checked or checked_within
     decode: Decode
-    if isinstance(bare, typing.TypeVar):
-        raise UsageError(f"its body annotation {bare} is a type variable; name the type")
-    if bare in (Any, object):
+    if isinstance(kind, typing.TypeVar):
+        raise UsageError(f"its body annotation {kind} is a type variable; name the type")
+    if kind in (Any, object):
         decode, optional = _validator(annotation) if checked else _decode_any, True
-    elif bare in (bytes, str):
-        decode = _decode_bytes if bare is bytes else _decode_text
+    elif kind in (bytes, str):
+        decode = _decode_bytes if kind is bytes else _decode_text
         if checked:
             decode = _checked(annotation, decode)
-    elif bare in (dict, dict[str, Any], dict[str, object]) and not checked:
+    elif kind in (dict, dict[str, Any], dict[str, object]) and not checked:
         decode = _decode_object
+    elif uses_struct(annotation):
+        decode = _struct_decoder(annotation)
     else:
         decode = _validator(annotation)
 
@@ -66,40 +69,6 @@ def decoder(annotation: Any) -> Decode:
         raise InvalidPayload("the body is empty")
 
     return of_request
-
-
-def _bare(annotation: Any) -> tuple[Any, bool]:
-    """Return what an annotation stands for, and whether pydantic may have more to check.
-
-    That is without Annotated (which may hold constraints), NewType, alias, and type variable.
-    """
-    checked = False
-    while True:
-        if typing.get_origin(annotation) is Annotated:
-            annotation, checked = typing.get_args(annotation)[0], True
-        elif isinstance(annotation, typing.NewType):
-            annotation = annotation.__supertype__
-        elif type(annotation).__name__ == "TypeAliasType":  # in `typing` since Python 3.12
-            annotation = annotation.__value__
-        elif isinstance(annotation, typing.TypeVar) and annotation.__bound__ is not None:
-            annotation = annotation.__bound__
-        elif isinstance(annotation, typing.TypeVar) and annotation.__constraints__:
-            return typing.Union[annotation.__constraints__], checked  # noqa: UP007
-        else:
-            return annotation, checked
-
-
-def _without_none(annotation: Any) -> tuple[Any, bool]:
-    """Return the annotation without its `| None`, and whether it had one."""
-    if annotation is None or annotation is type(None):
-        return type(None), True
-    if typing.get_origin(annotation) not in (typing.Union, types.UnionType):
-        return annotation, False
-    members = typing.get_args(annotation)
-    rest = [each for each in members if each is not type(None)]
-    if len(rest) == len(members):
-        return annotation, False
-    return (rest[0] if len(rest) == 1 else annotation), True
 
 
 def _decode_any(request: Request) -> Any:
@@ -150,20 +119,54 @@ def charset_of(content_type: str) -> str:
     return charset if isinstance(charset, str) else "utf-8"
 
 
-def _adapter(annotation: Any) -> pydantic.TypeAdapter[Any]:
+def _struct_decoder(annotation: Any) -> Decode:
+    """Return what decodes JSON for msgspec.Struct types."""
+    try:
+        decode = msgspec.json.Decoder(annotation).decode
+    except TypeError as error:
+        raise UsageError(f"its body annotation cannot be validated: {error}") from error
+
+    def decoded(request: Request) -> Any:
+        try:
+            return decode(request.body)
+        except msgspec.ValidationError as error:
+            raise InvalidPayload(struct_fault(error)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidPayload(_json_fault(request.body, error)) from None
+
+    return decoded
+
+
+_AT: Final = re.compile(r" - at `(?:key in )?\$\.?(.*)`\Z", re.DOTALL)
+_VALUE_QUOTED: Final = re.compile(r"Invalid (enum )?value|Invalid .*tag", re.IGNORECASE)
+
+
+def struct_fault(error: msgspec.ValidationError) -> str:
+    """Return msgspec's message as `field: what is wrong`, without the values it may quote."""
+    text = str(error)
+    where = _AT.search(text)
+    said = text[: where.start()] if where else text
+    field = re.sub(r"\[(\.\.\.|\d+)\]", r".\1", where[1]).strip(".") if where else ""
+    if not re.match(r"Expected |Object (missing|contains) ", said) or _VALUE_QUOTED.match(said):
+        said = "is not accepted"
+    return f"{field or 'body'}: {said}"
+
+
+def adapter(annotation: Any, what: str = "body") -> pydantic.TypeAdapter[Any]:
+    """Return pydantic's adapter; UsageError if the type of the body (or `what`) has none."""
     import pydantic  # imported only where needed: it takes 0.1 s
 
     try:
         return pydantic.TypeAdapter(annotation)
     except Exception as error:
         reason = " ".join(str(error).splitlines()[:1]).partition(" Set `arbitrary_types")[0]
-        raise UsageError(f"its body annotation cannot be validated: {reason}") from error
+        raise UsageError(f"its {what} annotation cannot be validated: {reason}") from error
 
 
 def _validator(annotation: Any) -> Decode:
     """Return what validates JSON."""
     validated = _validated(
-        _adapter(annotation).validator.validate_json, lambda request: request.body
+        adapter(annotation).validator.validate_json, lambda request: request.body
     )
 
     def decoded(request: Request) -> Any:
@@ -176,7 +179,7 @@ def _validator(annotation: Any) -> Decode:
 
 def _checked(annotation: Any, decode: Decode) -> Decode:
     """Return what checks bytes or text against constraints: `Annotated[bytes, Len(…)]`."""
-    return _validated(_adapter(annotation).validator.validate_python, decode)
+    return _validated(adapter(annotation).validator.validate_python, decode)
 
 
 def _validated(validate: Callable[[Any], Any], decode: Decode) -> Decode:
@@ -186,12 +189,13 @@ def _validated(validate: Callable[[Any], Any], decode: Decode) -> Decode:
         try:
             return validate(decode(request))
         except pydantic.ValidationError as error:
-            raise InvalidPayload(_faults(error)) from None
+            raise InvalidPayload(faults_of(error)) from None
 
     return decoded
 
 
-def _faults(error: Any) -> str:
+def faults_of(error: Any) -> str:
+    """Return pydantic's faults as `field: what is wrong`, without any value."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     shown = [
         f"{'.'.join(str(part) for part in fault['loc']) or 'body'}: {_without_values(fault)}"

@@ -40,7 +40,14 @@ def encode(value: Any) -> bytes:
         raise
     except Exception:
         return _slowly(value)
-    # Both encoders write NaN and infinity as null, and pydantic can be set to write them.
+    return finite(body, value)
+
+
+def finite(body: bytes, value: Any) -> bytes:
+    """Return the JSON of `value`; NotFinite if a NaN or infinity was in it.
+
+    Both encoders write these as null, and pydantic can be set to write them.
+    """
     if b"null" in body and _has_nan(value):
         raise NotFinite
     if b"NaN" in body or b"Infinity" in body:

@@ -18,6 +18,7 @@ from asyncendpoints_core.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from types import FrameType
 
     AnyFunction = Callable[..., Any]
     F = TypeVar("F", bound=AnyFunction)
@@ -34,6 +35,7 @@ class Declaration:
     """One use of a decorator. `name` is the job's (handlers only), `location` is `file:line`.
 
     `declared_ns` orders the declarations of several modules without a counter that they share.
+    `by_annotation`: results are encoded as the type that the function says it returns.
     """
 
     kind: str
@@ -41,6 +43,7 @@ class Declaration:
     function: AnyFunction
     location: str
     declared_ns: int = 0
+    by_annotation: bool = False
 
 
 def declared_in(module: object) -> Sequence[Declaration]:
@@ -53,10 +56,17 @@ def declared_in(module: object) -> Sequence[Declaration]:
 
 
 def _declare(kind: str, name: str, function: AnyFunction) -> None:
-    caller = sys._getframe(2)
+    declare(sys._getframe(2), kind, name, function)
+
+
+def declare(
+    caller: FrameType, kind: str, name: str, function: AnyFunction, *, by_annotation: bool = False
+) -> Declaration:
+    """Add a declaration to the module of `caller`, the frame that uses the decorator."""
     location = f"{caller.f_code.co_filename}:{caller.f_lineno}"
-    declared = caller.f_globals.setdefault(DECLARATIONS, [])
-    declared.append(Declaration(kind, name, function, location, time.monotonic_ns()))
+    made = Declaration(kind, name, function, location, time.monotonic_ns(), by_annotation)
+    caller.f_globals.setdefault(DECLARATIONS, []).append(made)
+    return made
 
 
 def handler(name: str) -> Callable[[F], F]:
@@ -68,15 +78,20 @@ def handler(name: str) -> Callable[[F], F]:
     if not (name and isinstance(name, str)):
         raise UsageError('write @handler("name"): the name of the job is missing')
 
-    def declare(function: F) -> F:
-        if _is_generator(function):
-            raise UsageError(
-                f'handler "{name}" is a generator: return the whole result instead of yielding it'
-            )
+    def decorate(function: F) -> F:
+        refuse_yield(name, function)
         _declare(HANDLER, name, function)
         return function
 
-    return declare
+    return decorate
+
+
+def refuse_yield(name: str, function: AnyFunction) -> None:
+    """Raise UsageError for a handler that is a generator: calling it would run none of its code."""
+    if _is_generator(function):
+        raise UsageError(
+            f'handler "{name}" is a generator: return the whole result instead of yielding it'
+        )
 
 
 def _is_generator(function: AnyFunction) -> bool:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 from asyncendpoints_core.errors import PermanentError
 from asyncendpoints_core.jobs.records import ErrorCode
 from asyncendpoints_core.jobs.records import Result as Stored
 from asyncendpoints_worker.handlers import json_results
+
+Plain = Callable[[Any], Stored]
+"""Encodes what a handler returned."""
 
 JSON: Final = "application/json"
 BYTES: Final = "application/octet-stream"
@@ -56,16 +60,21 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def encode(value: Any, limit: int) -> Stored:
-    """Return `value` as stored for HTTP; InvalidResult if that fails or exceeds `limit` bytes."""
-    if value is None:
-        return NULL
+def encode(value: Any, limit: int, plain: Plain | None = None) -> Stored:
+    """Return `value` as stored for HTTP; InvalidResult if that fails or exceeds `limit` bytes.
+
+    `plain` encodes what is not a Result in place of `as_returned`.
+    """
     if isinstance(value, Result):
-        plain = _plain(value.body)
+        stored = as_returned(value.body)
         content_type, filename = str.__str__(value.content_type), str.__str__(value.filename)
-        stored = Stored(content_type or plain.content_type, plain.body, filename)
+        stored = Stored(content_type or stored.content_type, stored.body, filename)
+    elif plain is not None:
+        stored = plain(value)
+    elif value is None:
+        return NULL
     else:
-        stored = _plain(value)
+        stored = as_returned(value)
     if len(stored.body) > limit:
         raise InvalidResult(
             f"the result has {len(stored.body)} bytes, more than the {limit} that "
@@ -75,7 +84,7 @@ def encode(value: Any, limit: int) -> Stored:
     return stored
 
 
-def _plain(value: Any) -> Stored:
+def as_returned(value: Any) -> Stored:
     """Return `value` as stored; the stores take exact types only."""
     if value is None:
         return NULL
@@ -86,8 +95,15 @@ def _plain(value: Any) -> Stored:
             raise InvalidResult("the result is text that UTF-8 cannot encode") from None
     if isinstance(value, bytes | bytearray | memoryview):
         return Stored(BYTES, value if type(value) is bytes else bytes(memoryview(value)))
+    return json_of(value, json_results.encode)
+
+
+def json_of(value: Any, encoder: Callable[[Any], bytes]) -> Stored:
+    """Return a value as JSON; InvalidResult if `encoder` cannot encode it."""
     try:
-        return Stored(JSON, json_results.encode(value))
+        return Stored(JSON, encoder(value))
+    except InvalidResult:
+        raise
     except json_results.NotFinite:
         raise InvalidResult("the result holds NaN or infinity, which JSON does not have") from None
     except Exception as error:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.jobs.records import Result
     from asyncendpoints_worker.handlers.attempt import Run, RunningAttempt
-    from asyncendpoints_worker.handlers.registry import Registry
+    from asyncendpoints_worker.handlers.registry import Declaration, Registry
     from asyncendpoints_worker.handlers.result_check import ResultCheck
     from asyncendpoints_worker.handlers.threads import Threads
 
@@ -37,7 +37,7 @@ def runners(
     found: dict[str, Run | ThreadRun] = {}
     for name, declared in registry.handlers.items():
         call = signature.read(declared)
-        encoded = _encoder(limit, checks.get(name))
+        encoded = _encoder(declared, limit, checks.get(name))
         if call.is_async:
             found[name] = _async_runner(declared.function, call, encoded)
         else:
@@ -45,11 +45,16 @@ def runners(
     return found
 
 
-def _encoder(limit: int, check: ResultCheck | None) -> Encode:
+def _encoder(declared: Declaration, limit: int, check: ResultCheck | None) -> Encode:
     """Return the function that encodes a handler's results."""
+    encoded: Encode = partial(encode, limit=limit)
+    if declared.by_annotation:
+        from asyncendpoints_worker.handlers.typed_results import by_annotation  # pydantic
+
+        encoded = partial(encode, limit=limit, plain=by_annotation(declared))
     if check is None:
-        return partial(encode, limit=limit)
-    return lambda value: check.check(encode(value, limit))
+        return encoded
+    return lambda value: check.check(encoded(value))
 
 
 def _async_runner(function: Callable[..., Any], call: signature.Signature, encoded: Encode) -> Run:

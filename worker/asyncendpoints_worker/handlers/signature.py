@@ -67,6 +67,22 @@ def _read(function: Callable[..., Any]) -> Signature:
     return Signature(len(needed), _is_async(function), decoder(_body_hint(function, needed[0])))
 
 
+def hints(function: Callable[..., Any]) -> tuple[Any, Any]:
+    """Return the types of the body and of the result; Any for what is not annotated.
+
+    Raises UsageError for an annotation that cannot be resolved.
+    """
+    found = inspect.signature(function)
+    needed = _needed(function, list(found.parameters.values()))
+    body = _body_hint(function, needed[0]) if needed else Any
+    return body, return_hint(function)
+
+
+def return_hint(function: Callable[..., Any]) -> Any:
+    """Return the type of the result, Any if there is none; UsageError if it is not resolved."""
+    return _resolved(function, inspect.signature(function).return_annotation, "return")
+
+
 def _needed(
     function: Callable[..., Any], parameters: Sequence[inspect.Parameter]
 ) -> list[inspect.Parameter]:
@@ -127,15 +143,19 @@ def _hint(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
 
 
 def _body_hint(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+    return _resolved(function, parameter.annotation, "body")
+
+
+def _resolved(function: Callable[..., Any], annotation: Any, what: str) -> Any:
     try:
-        return _resolve(function, parameter.annotation)
+        return _resolve(function, annotation)
     except NameError as error:
         raise UsageError(
-            f"its body annotation cannot be resolved: {error}; define or import it at the top "
+            f"its {what} annotation cannot be resolved: {error}; define or import it at the top "
             "of the module, and not under TYPE_CHECKING"
         ) from error
     except Exception as error:
-        raise UsageError(f"its body annotation cannot be resolved: {error}") from error
+        raise UsageError(f"its {what} annotation cannot be resolved: {error}") from error
 
 
 def _resolve(function: Callable[..., Any], annotation: Any) -> Any:

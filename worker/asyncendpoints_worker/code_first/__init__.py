@@ -1,0 +1,1 @@
+"""Endpoints declared in code: routes beside their handlers, schemas from their annotations."""

@@ -21,11 +21,28 @@ from hypothesis.stateful import (
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.policy import Policy
-from asyncendpoints_core.jobs.records import Claim, JobError, NewJob, Outcome, OutcomeKind, Priority
+from asyncendpoints_core.jobs.records import (
+    NO_ATTRIBUTES,
+    Attributes,
+    Claim,
+    JobError,
+    NewJob,
+    Outcome,
+    OutcomeKind,
+    Priority,
+)
 from asyncendpoints_core.jobs.retry import RetryPolicy
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import Store
-from asyncendpoints_core.store.replies import Cause, ClaimBatch, LeaseRenewal, Swept, WorkerInfo
+from asyncendpoints_core.store.replies import (
+    ALL_JOBS,
+    Cause,
+    ClaimBatch,
+    JobFilter,
+    LeaseRenewal,
+    Swept,
+    WorkerInfo,
+)
 from support.redis.server import RedisServer
 from support.store.stores import new
 from support.store.twins import Twins
@@ -54,7 +71,13 @@ JUMPS = st.sampled_from([5_001, 15_000, 60_000, 3_600_000, 90_000_000])
 names = st.sampled_from(WORKERS)
 some = st.integers(0, 2**16)
 rarely = st.sampled_from([False, False, False, True])
-Submission = tuple[Priority, int, int, int, str, bytes, str]
+CARRIED = (
+    NO_ATTRIBUTES,
+    NO_ATTRIBUTES,
+    Attributes(tags=("blue",)),
+    Attributes(tags=("green", "blue"), key="acme", parent=JobId(bytes(16))),
+)
+Submission = tuple[Priority, int, int, int, str, bytes, str, Attributes]
 submissions: st.SearchStrategy[list[Submission]] = st.lists(
     st.tuples(
         st.sampled_from(Priority),
@@ -64,6 +87,7 @@ submissions: st.SearchStrategy[list[Submission]] = st.lists(
         st.sampled_from(["", "", "", "k1", "k2"]),
         st.sampled_from([b"f", b"g"]),
         st.sampled_from(["report", "image"]),
+        st.sampled_from(CARRIED),
     ),
     min_size=1,
     max_size=5,
@@ -120,7 +144,7 @@ class SideBySide(Twins):
     @rule(items=submissions)
     def enqueue(self, items: list[Submission]) -> None:
         news: list[NewJob] = []
-        for priority, delay, expires, size, key, fingerprint, name in items:
+        for priority, delay, expires, size, key, fingerprint, name, attributes in items:
             # Ids whose order has nothing to do with the order of creation.
             job_id = JobId(hashlib.sha256(b"%d" % len(self.ids)).digest()[:16])
             self.ids.append(job_id)
@@ -134,6 +158,7 @@ class SideBySide(Twins):
                     key=key,
                     fingerprint=fingerprint,
                     job_id=job_id,
+                    attributes=attributes,
                 )
             )
         self.news |= {one.id: one for one in news}
@@ -319,12 +344,16 @@ class SideBySide(Twins):
         [job_id] = self.pick([seed])
         self.both(lambda store: store.result(job_id))
 
-    @rule(state=st.sampled_from([None, *State]), limit=st.integers(1, 5))
-    def list_all(self, state: State | None, limit: int) -> None:
+    @rule(
+        state=st.sampled_from([None, *State]),
+        limit=st.integers(1, 5),
+        only=st.sampled_from([ALL_JOBS, JobFilter("image"), JobFilter(tags=("blue",))]),
+    )
+    def list_all(self, state: State | None, limit: int, only: JobFilter) -> None:
         async def pages(store: Store) -> object:
             found, cursor = [], None
             while True:
-                page = await store.list(state, limit, cursor)
+                page = await store.list(state, limit, cursor, only)
                 found.append(page.jobs)
                 cursor = page.cursor
                 if cursor is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from asyncendpoints_core.common.time_source import rfc3339
+from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import Priority
 from asyncendpoints_core.jobs.states import State
 
@@ -72,6 +73,10 @@ class JobView(msgspec.Struct, rename="camel"):
     updated_at: str | None
     expires_at: str | None
     cancel_requested_at: str | None
+    tags: tuple[str, ...]
+    key: str | None
+    parent: str | None
+    schedule: str | None
     links: Links
 
 
@@ -103,7 +108,7 @@ def encode_job(job: Job, here: str) -> bytes:
 
 def view(job: Job, here: str) -> JobView:
     """Return the job as clients see it; `here` is its URL path, which ends in its id."""
-    progress = job.progress
+    progress, attributes = job.progress, job.attributes
     created = timestamp(job.created_ms)
     return JobView(
         here[-36:],
@@ -123,6 +128,10 @@ def view(job: Job, here: str) -> JobView:
         created if job.updated_ms == job.created_ms else timestamp(job.updated_ms),
         timestamp(job.expires_at_ms),
         timestamp(job.cancel_requested_ms),
+        attributes.tags,
+        attributes.key or None,
+        None if attributes.parent is None else ids.text(attributes.parent),
+        attributes.schedule or None,
         Links(here, f"{here}/result", here, f"{here}/retry"),
     )
 

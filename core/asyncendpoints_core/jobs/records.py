@@ -93,6 +93,38 @@ class Result(msgspec.Struct, frozen=True):
     filename: str = ""
 
 
+class Lock(msgspec.Struct, frozen=True):
+    """The lock of a job that is unique: `name` (16 bytes) is the same for equal submissions.
+
+    It ends with its job, or when that is claimed for the first time, or after `ms`.
+    """
+
+    name: bytes
+    ms: int
+    until_started: bool = False
+
+
+class Attributes(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What few jobs carry beyond their request. Each has at most 255 bytes, but for `tags` (10 of
+    64) and `webhooks` (8 URLs of 2,000).
+
+    `schedule` and `scheduled_ms` name what started the job and when it was due; `parent` is the job
+    that created it, `subject` who submitted it.
+    """
+
+    tags: tuple[str, ...] = ()
+    key: str = ""
+    parent: JobId | None = None
+    schedule: str = ""
+    scheduled_ms: int = 0
+    webhooks: tuple[str, ...] = ()
+    lock: Lock | None = None
+    subject: str = ""
+
+
+NO_ATTRIBUTES: Final = Attributes()
+
+
 class Job(msgspec.Struct, frozen=True):
     """A job's state in the store, without its request and result.
 
@@ -123,6 +155,7 @@ class Job(msgspec.Struct, frozen=True):
     attempts: tuple[Attempt, ...] = ()
     suspect: bool = False
     traceparent: str = ""
+    attributes: Attributes = NO_ATTRIBUTES
 
     @property
     def final(self) -> bool:
@@ -151,6 +184,7 @@ class NewJob(msgspec.Struct, frozen=True):
     delay_ms: int = 0
     ttl_ms: int = 0
     idempotency: Idempotency | None = None
+    attributes: Attributes = NO_ATTRIBUTES
 
 
 class Claim(msgspec.Struct, frozen=True):

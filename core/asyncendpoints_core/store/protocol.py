@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from asyncendpoints_core.store.replies import ALL_JOBS
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from contextlib import AbstractAsyncContextManager
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
         Found,
         Health,
         Identity,
+        JobFilter,
         LeaseRenewal,
         LeaseReply,
         Page,
@@ -187,9 +190,14 @@ class Store(Protocol):
         """Look one job up together with its result, if it is Completed."""
         ...
 
-    async def list(self, state: State | None, limit: int, cursor: str | None) -> Page:
+    async def list(
+        self, state: State | None, limit: int, cursor: str | None, only: JobFilter = ALL_JOBS
+    ) -> Page:
         """List retained jobs, newest first within a state; without `state`: running, waiting,
         final. Each job at most once. Raises ValueError for a cursor of another listing.
+
+        With a filter a call examines at most MAX_EXAMINED jobs: a page may be short, or empty, and
+        have a cursor.
         """
         ...
 

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 # The first byte of a record: 10 in its high half, the version of the format in its low half.
+# A job with ATTRIBUTES has the second version; all other records still have the first, so that
+# programs that know no other go on reading them.
 FORMAT_KIND: Final = 160
-FORMAT_VERSION: Final = 1
+PLAIN_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +132,59 @@ JOB: Final = Layout(
         Group("made", _MADE),
         Group("after_head", f"{_MADE} trace_size"),
     ),
-    bits=(Bits("priority", 4, 2, most=2), Bits("body_apart", 6), Bits("has_ttl_from", 7)),
+    bits=(
+        Bits("has_attributes", 0),
+        Bits("priority", 4, 2, most=2),
+        Bits("body_apart", 6),
+        Bits("has_ttl_from", 7),
+    ),
     optional=(
         # Where the time to live begins, in running time: only after a pause, else when created.
         Optional(Field("ttl_from", 6), "has_ttl_from"),
         # The size of a body that is kept apart, in `blobs`.
         Optional(Field("body_size", 4), "body_apart"),
+        Optional(Field("attributes_size", 2), "has_attributes"),
     ),
-    parts=(Part("name", "name_size"), Part("trace", "trace_size")),
+    parts=(
+        Part("name", "name_size"),
+        Part("trace", "trace_size"),
+        Part("attributes", "attributes_size"),
+    ),
     tail="request",
+)
+
+# What few jobs carry (jobs/records.py Attributes), in a job after its trace.
+ATTRIBUTES: Final = Layout(
+    fields=(Field("flags", 2),),
+    bits=(
+        Bits("has_tags", 0),
+        Bits("has_key", 1),
+        Bits("has_parent", 2),
+        Bits("has_schedule", 3),
+        Bits("has_webhooks", 4),
+        Bits("has_lock", 5),
+        Bits("has_subject", 6),
+        # Of the lock: it ends when the job is claimed for the first time.
+        Bits("until_started", 7),
+    ),
+    optional=(
+        Optional(Field("tags_size", 2), "has_tags"),
+        Optional(Field("key_size", 1), "has_key"),
+        Optional(Field("parent", 16, "bytes"), "has_parent"),
+        Optional(Field("schedule_size", 1), "has_schedule"),
+        Optional(Field("scheduled_at", 6), "has_schedule"),
+        Optional(Field("webhooks_size", 2), "has_webhooks"),
+        Optional(Field("lock", 16, "bytes"), "has_lock"),
+        Optional(Field("lock_ms", 6), "has_lock"),
+        Optional(Field("subject_size", 1), "has_subject"),
+    ),
+    parts=(
+        Part("tags", "tags_size"),  # separated by commas
+        Part("key", "key_size"),
+        Part("schedule", "schedule_size"),
+        Part("webhooks", "webhooks_size"),  # URLs, separated by line feeds
+        Part("subject", "subject_size"),
+    ),
 )
 
 # What of a job changes, from its first claim (or a delay, or an expiry of its own) on: `runs`.
@@ -266,6 +313,7 @@ NEW_JOB: Final = Layout(
         Field("ttl_ms", 8),
         Field("name_size", 1),
         Field("trace_size", 1),
+        Field("attributes_size", 2),
         Field("content_size", 4),
         Field("blob_size", 4),
         Field("key_size", 1),

@@ -5,6 +5,8 @@ An item of a batch gets one status; the statuses' comments say what the store di
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from enum import StrEnum
 
 import msgspec
@@ -254,6 +256,30 @@ class Found(msgspec.Struct, frozen=True):
     job: Job | None = None
     gone: bool = False
     ahead: int = 0
+
+
+class JobFilter(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which jobs a listing shows: those of the name `job`, if given, with all the `tags`."""
+
+    job: str = ""
+    tags: tuple[str, ...] = ()
+
+    def matches(self, job: Job) -> bool:
+        """Whether a listing shows `job`."""
+        return self.job in ("", job.name) and set(self.tags) <= set(job.attributes.tags)
+
+    def listing(self, state: State | None) -> str:
+        """Return what the cursors of this listing have in common, and no others."""
+        of = state or ""
+        if self == ALL_JOBS:
+            return of
+        digest = hashlib.blake2b(msgspec.msgpack.encode(self), digest_size=9).digest()
+        return f"{of}:{base64.b64encode(digest).decode()}"
+
+
+ALL_JOBS = JobFilter()
+MAX_EXAMINED = 1_000
+"""How many records a call of `list` with a filter looks at."""
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -24,6 +24,7 @@ ALLOWED_HEADERS: Final = (
     "Job-Delay",
     "Job-Expires",
     "Job-Priority",
+    "Job-Tags",
     "Last-Event-ID",
     "Prefer",
     "X-Async-Request-Id",

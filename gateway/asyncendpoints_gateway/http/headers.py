@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MAX_WAIT_SECONDS: Final = 60
 MAX_KEY: Final = 255
+MAX_TAGS: Final = 10
 
 KEPT: Final = frozenset(
     {"accept", "accept-language", "user-agent", "x-request-id", "traceparent", "tracestate"}
@@ -36,6 +37,7 @@ CONTROL: Final = frozenset(
         "job-delay",
         "job-expires",
         "job-priority",
+        "job-tags",
         "origin",
         "prefer",
         "sec-fetch-site",
@@ -52,6 +54,7 @@ _PRIORITIES: Final[Mapping[str, Priority]] = {
 }
 _WAIT: Final = re.compile(r'wait\s*=\s*(?:"([0-9]{1,9})"|([0-9]{1,9}))', re.ASCII | re.IGNORECASE)
 _QVALUE: Final = re.compile(r"(0(\.[0-9]{0,3})?|1(\.0{0,3})?)", re.ASCII)
+TAG: Final = re.compile(r"[A-Za-z0-9._:/=-]{1,64}", re.ASCII)
 _PRINTABLE: Final = re.compile(r"[\x20-\x7e]+", re.ASCII)
 _ESCAPE: Final = re.compile(r'\\(["\\])')
 
@@ -113,6 +116,18 @@ def priority(value: str) -> Priority:
     found = _PRIORITIES.get(value.lower())
     if found is None:
         raise Problem("invalid-header", "Job-Priority must be high, normal or low")
+    return found
+
+
+def tags(value: str) -> tuple[str, ...]:
+    """Return the tags of a Job-Tags, each once. A repeated header is one list (RFC 9110 §5.3)."""
+    found = tuple(dict.fromkeys(part.strip(" \t") for part in value.split(",")))
+    if len(found) > MAX_TAGS or not all(TAG.fullmatch(tag) for tag in found):
+        raise Problem(
+            "invalid-header",
+            f"Job-Tags must be 1 to {MAX_TAGS} tags, separated by commas: 1 to 64 letters, digits "
+            "and . _ : / = - each",
+        )
     return found
 
 

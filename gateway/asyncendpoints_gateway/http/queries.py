@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_gateway.http.headers import MAX_WAIT_SECONDS
+from asyncendpoints_core.store.replies import JobFilter
+from asyncendpoints_gateway.http.headers import MAX_TAGS, MAX_WAIT_SECONDS, TAG
 from asyncendpoints_gateway.http.problems import Problem
 
 if TYPE_CHECKING:
@@ -40,17 +41,22 @@ def _decode(raw: str) -> str:
 def parse(raw: str) -> dict[str, str]:
     """Return the parameters of a query; a repeated parameter of ours is refused."""
     found: dict[str, str] = {}
-    for part in raw.split("&") if raw else ():
-        name, _, value = part.partition("=")
-        key = _decode(name.replace("+", " "))
-        text = _decode(value.replace("+", " "))
+    for key, text in _pairs(raw):
         if key in found and key in _KNOWN:
             raise Problem("invalid-query", f"{key} is given more than once")
         found[key] = text
     return found
 
 
-_KNOWN: Final = frozenset({"wait", "purge", "state", "limit", "cursor"})
+def _pairs(raw: str) -> list[tuple[str, str]]:
+    parts = [part.partition("=") for part in raw.split("&")] if raw else []
+    return [
+        (_decode(name.replace("+", " ")), _decode(value.replace("+", " ")))
+        for name, _, value in parts
+    ]
+
+
+_KNOWN: Final = frozenset({"wait", "purge", "state", "limit", "cursor", "job"})
 
 
 def wait_seconds(query: Mapping[str, str]) -> float | None:
@@ -71,8 +77,18 @@ def purge(query: Mapping[str, str]) -> bool:
     return value == "true"
 
 
-def listing(query: Mapping[str, str]) -> tuple[State | None, int, str | None]:
-    """Return the state, limit and cursor of a listing."""
+class Listing(NamedTuple):
+    """What a client wants to see of the jobs."""
+
+    state: State | None
+    limit: int
+    cursor: str | None
+    only: JobFilter
+
+
+def listing(raw: str) -> Listing:
+    """Return what the query of a listing names."""
+    query = parse(raw)
     state = limit = cursor = None
     if "state" in query:
         state = _STATES.get(query["state"])
@@ -86,7 +102,19 @@ def listing(query: Mapping[str, str]) -> tuple[State | None, int, str | None]:
         cursor = query["cursor"]
         if _CURSOR.fullmatch(cursor) is None:
             raise invalid_cursor()
-    return state, limit or DEFAULT_LIMIT, cursor
+    return Listing(state, limit or DEFAULT_LIMIT, cursor, _filter(raw, query))
+
+
+def _filter(raw: str, query: Mapping[str, str]) -> JobFilter:
+    if "job" in query and not query["job"]:
+        raise Problem("invalid-query", "job must be the name of a job")
+    tags = tuple(dict.fromkeys(text for key, text in _pairs(raw) if key == "tag"))
+    if len(tags) > MAX_TAGS or not all(TAG.fullmatch(tag) for tag in tags):
+        raise Problem(
+            "invalid-query",
+            f"tag must be given at most {MAX_TAGS} times: 1 to 64 letters, digits and . _ : / = -",
+        )
+    return JobFilter(query.get("job", ""), tags)
 
 
 def invalid_cursor() -> Problem:

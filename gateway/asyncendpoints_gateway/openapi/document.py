@@ -10,6 +10,7 @@ from asyncendpoints_core import __version__
 from asyncendpoints_core.jobs.records import Priority
 from asyncendpoints_core.resource.path_templates import parse_template
 from asyncendpoints_core.resource.routes import is_json
+from asyncendpoints_gateway.http.headers import MAX_TAGS, TAG
 from asyncendpoints_gateway.openapi.components import hoist, unique_name
 from asyncendpoints_gateway.openapi.job_paths import job_paths
 from asyncendpoints_gateway.openapi.parts import (
@@ -169,6 +170,15 @@ _SUBMISSION_HEADERS: Final[list[dict[str, Any]]] = [
         "in": "header",
         "description": "Priority of the job; case does not matter.",
         "schema": {"type": "string", "enum": [each.name.lower() for each in Priority]},
+    },
+    {
+        "name": "Job-Tags",
+        "in": "header",
+        "description": f"1 to {MAX_TAGS} tags of the job, separated by commas, for listings.",
+        "schema": {
+            "type": "string",
+            "pattern": f"^{TAG.pattern}(,{TAG.pattern}){{0,{MAX_TAGS - 1}}}$",
+        },
     },
 ]
 _SUBMISSION_REPLIES: Final = (

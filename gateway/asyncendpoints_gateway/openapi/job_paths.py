@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from asyncendpoints_gateway.http.headers import MAX_WAIT_SECONDS
+from asyncendpoints_gateway.http.headers import MAX_TAGS, MAX_WAIT_SECONDS
 from asyncendpoints_gateway.http.queries import DEFAULT_LIMIT, MAX_LIMIT
 from asyncendpoints_gateway.openapi.parts import (
     STATES,
+    TAG_SCHEMA,
     TEXT,
     header_references,
     json_response,
@@ -54,10 +55,16 @@ _LIST: Final[Data] = {
     "operationId": "listJobs",
     "summary": "List jobs",
     "description": "Newest first within each state. Without `state`: running, then waiting, then "
-    "final jobs.",
+    "final jobs. With `job` or `tag`, a page may be short, or empty, and have a nextCursor.",
     "tags": ["jobs"],
     "parameters": [
         _query("state", {"type": "string", "enum": STATES}, "Only jobs in this state."),
+        _query("job", TEXT, "Only jobs of this name."),
+        _query(
+            "tag",
+            {"type": "array", "maxItems": MAX_TAGS, "items": TAG_SCHEMA},
+            "Only jobs with this tag; repeated, with all of them.",
+        ),
         _query(
             "limit",
             {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},

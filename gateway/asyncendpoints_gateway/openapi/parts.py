@@ -7,10 +7,12 @@ from typing import Any, Final
 from asyncendpoints_core.common.problem_types import MEDIA_TYPE, TABLE, URN
 from asyncendpoints_core.jobs.records import Priority
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_gateway.http.headers import MAX_TAGS, TAG
 
 Data = dict[str, Any]
 
 TEXT: Final[Data] = {"type": "string"}
+TAG_SCHEMA: Final[Data] = {"type": "string", "pattern": f"^{TAG.pattern}$"}
 _COUNT: Final[Data] = {"type": "integer", "minimum": 0}
 _TIME: Final[Data] = {"type": ["string", "null"], "format": "date-time"}
 STATES: Final = [state.value for state in State]
@@ -59,6 +61,25 @@ SCHEMAS: Final[Data] = {
                 "it is removed.",
             },
             "cancelRequestedAt": _TIME,
+            "tags": {
+                "type": "array",
+                "maxItems": MAX_TAGS,
+                "items": TEXT,
+                "description": "From Job-Tags.",
+            },
+            "key": {
+                "type": ["string", "null"],
+                "description": "Whose job it is, among those that share the endpoint.",
+            },
+            "parent": {
+                "type": ["string", "null"],
+                "format": "uuid",
+                "description": "The job that created this one.",
+            },
+            "schedule": {
+                "type": ["string", "null"],
+                "description": "The schedule that created it.",
+            },
             "links": {"$ref": "#/components/schemas/Links"},
         }
     ),

@@ -121,9 +121,9 @@ class JobViews:
         """GET /jobs."""
         if not self.may_list:
             raise Problem("forbidden", "listing jobs is disabled for this endpoint")
-        state, limit, cursor = queries.listing(queries.parse(request.query))
+        wanted = queries.listing(request.query)
         try:
-            page = await self.calls.run(self.store.list(state, limit, cursor))
+            page = await self.calls.run(self.store.list(*wanted))
         except ValueError:
             raise queries.invalid_cursor() from None
         items = [job_view.view(job, self.responses.location(job)) for job in page.jobs]

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from asyncendpoints_core.common.time_source import TimeSource
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.jobs.records import Idempotency, NewJob, Priority
+from asyncendpoints_core.jobs.records import (
+    NO_ATTRIBUTES,
+    Attributes,
+    Idempotency,
+    NewJob,
+    Priority,
+)
 from asyncendpoints_core.jobs.records import Request as StoredRequest
 from asyncendpoints_core.process.telemetry import parse_traceparent
 from asyncendpoints_core.store.replies import Enqueued, EnqueueStatus, Found
@@ -23,6 +29,7 @@ from asyncendpoints_gateway.http.headers import (
     priority,
     seconds_ms,
     submission_headers,
+    tags,
 )
 from asyncendpoints_gateway.http.problems import Problem, endpoint_closed, store_unavailable
 from asyncendpoints_gateway.intake.batcher import Batcher
@@ -47,7 +54,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("asyncendpoints.gateway")
 
 KEY_HEADERS: Final = ("idempotency-key", "x-async-request-id")
-OPTION_HEADERS: Final = frozenset({"job-delay", "job-expires", "job-priority", *KEY_HEADERS})
+OPTION_HEADERS: Final = frozenset(
+    {"job-delay", "job-expires", "job-priority", "job-tags", *KEY_HEADERS}
+)
 _CREATED, _REPLAYED = EnqueueStatus.CREATED, EnqueueStatus.REPLAYED
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _REPLAY: Final[Mapping[str, str]] = MappingProxyType({"Idempotent-Replayed": "true"})
@@ -60,6 +69,7 @@ class Options(NamedTuple):
     ttl_ms: int = 0
     priority: Priority = Priority.NORMAL
     key: str | None = None
+    attributes: Attributes = NO_ATTRIBUTES
 
 
 _NO_OPTIONS: Final = Options()
@@ -124,6 +134,7 @@ class SubmitView:
             options.delay_ms,
             options.ttl_ms,
             None if key is None else Idempotency(key, fingerprint(stored)),
+            options.attributes,
         )
 
     def accept(self, route: RouteConfig, answer: Enqueued) -> tuple[Job, Mapping[str, str]]:
@@ -197,18 +208,20 @@ def read_options(route: RouteConfig, headers: SubmissionHeaders) -> Options:
     if OPTION_HEADERS.isdisjoint(given):
         return _NO_OPTIONS
     delay_ms = ttl_ms = 0
-    chosen, key = Priority.NORMAL, None
+    chosen, key, attributes = Priority.NORMAL, None, NO_ATTRIBUTES
     if (value := headers.single("job-delay")) is not None:
         delay_ms = seconds_ms("Job-Delay", value, positive=False)
     if (value := headers.single("job-expires")) is not None:
         ttl_ms = seconds_ms("Job-Expires", value, positive=True)
     if (value := headers.single("job-priority")) is not None:
         chosen = priority(value)
+    if (value := headers.given.get("job-tags")) is not None:
+        attributes = Attributes(tags=tags(value))
     for name in KEY_HEADERS:
         if (value := headers.single(name)) is not None:
             key = idempotency_key(value, name)
             break
-    return Options(delay_ms, ttl_ms, chosen, key)
+    return Options(delay_ms, ttl_ms, chosen, key, attributes)
 
 
 def stored_request(

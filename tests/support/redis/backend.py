@@ -10,6 +10,7 @@ from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Priority
 from asyncendpoints_core.jobs.states import FINAL, State
 from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.record_layout import FORMAT_KIND, FORMAT_VERSION
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.redis.codec import Context
 from asyncendpoints_core.store.redis.keys import prefix
@@ -70,7 +71,7 @@ class RedisBackend:
     async def make_newer(self, job_id: JobId) -> bytes:
         data = await self.record(job_id)
         assert data is not None
-        newer = bytes([data[0] + 1]) + data[1:]
+        newer = bytes([FORMAT_KIND + FORMAT_VERSION + 1]) + data[1:]
         await self.redis.hset(await self._shelf(job_id), job_id, newer)
         return newer
 

@@ -14,6 +14,8 @@ from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.jobs.records import (
+    NO_ATTRIBUTES,
+    Attributes,
     Claim,
     ClaimedJob,
     Job,
@@ -251,6 +253,7 @@ def new(
     key: str = "",
     fingerprint: bytes = b"f",
     job_id: JobId | None = None,
+    attributes: Attributes = NO_ATTRIBUTES,
 ) -> NewJob:
     """Return a job to enqueue."""
     return NewJob(
@@ -270,6 +273,7 @@ def new(
         delay_ms=delay_ms,
         ttl_ms=ttl_ms,
         idempotency=jobs.Idempotency(key, fingerprint) if key else None,
+        attributes=attributes,
     )
 
 

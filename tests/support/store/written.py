@@ -5,9 +5,10 @@ from typing import Any
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import JobError, NewJob, Priority, Progress, Request, Result
-from asyncendpoints_core.store.replies import Cause
+from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.replies import Cause, LeaseRenewal
 from support.redis.backend import RedisBackend
-from support.store.stores import DONE, Hand, hand, new, policy
+from support.store.stores import DONE, Hand, hand, look, new, policy
 
 HASHES = ("jobs", "runs", "blobs", "results", "idem", "lastclaim", "corrupt")
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -83,6 +84,34 @@ async def write_records(backend: RedisBackend) -> Hand:
     await store.progress([(taken[12], Progress(1.0))])
     await worker.take(3)
     return worker
+
+
+async def read_records(backend: RedisBackend) -> None:
+    """Read every record that `write_records` wrote, and run the jobs to their end."""
+    store = backend.store
+    found = await stored(backend)
+    assert (await look(store, job_id(2))).state is State.COMPLETED
+    _, result = await store.result(job_id(4))
+    assert result == jobs.Result("image/png", b"png", "chart.png")
+    failed = await look(store, job_id(12))
+    assert failed.error is not None
+    assert failed.error.code == "corrupt"
+    running = await look(store, job_id(1))
+    assert running.progress == jobs.Progress(0.25, "a quarter")
+    assert (running.state, running.attempt) == (State.IN_PROGRESS, 1)
+    [beat] = await store.heartbeat([LeaseRenewal("w1")])
+    assert job_id(11) in [claim.job_id for claim in beat.cancels]
+    assert beat.held == len(found["held"]) - 1
+    page = await store.list(None, 100, None)
+    assert len(page.jobs) == len(found["jobs"])
+    retried = await look(store, job_id(6))
+    assert retried.attempts[0].outcome == "retry"
+    await store.release_worker("w1", Cause.LOST)
+    worker = await hand(store, "w9")
+    while taken := await worker.take(5):
+        assert {job.request.path for job in taken} <= {"/reports/7", "/traced"}
+        await worker.settle(*(jobs.complete(job.claim, DONE) for job in taken))
+    assert (await look(store, job_id(1))).state is State.COMPLETED
 
 
 async def stored(backend: RedisBackend) -> dict[str, Any]:

@@ -284,6 +284,12 @@ async def test_the_list_has_50_jobs_by_default(site: Site) -> None:
         "limit=1.0",
         "limit=%D9%A1",
         "limit=",
+        "job=",
+        "job=a&job=b",
+        "tag=",
+        "tag=a%20b",
+        "tag=" + "x" * 65,
+        "&".join(f"tag={number}" for number in range(11)),
         "cursor=",
         "cursor=*",
         "cursor=abc",
@@ -301,6 +307,26 @@ async def test_a_cursor_of_another_listing_is_400(site: Site) -> None:
     cursor = (await site.ask("GET", "/jobs?state=Queued&limit=1")).json["nextCursor"]
     answer = await site.ask("GET", f"/jobs?state=Completed&cursor={cursor}")
     answer.problem("invalid-query", 400)
+
+
+async def test_the_list_is_filtered_by_job_and_tags(site: Site) -> None:
+    async def submit(path: str, tags: str) -> str:
+        answer = await site.ask("POST", path, headers={"Job-Tags": tags})
+        assert answer.status == 202
+        return str(answer.json["id"])
+
+    blue = await submit("/reports/1", "blue")
+    both = await submit("/reports/2", "blue,team=green")
+    other = await submit("/reports/latest", "blue,team=green")
+
+    async def listed(query: str) -> list[str]:
+        return [job_id for page in await _pages(site, query, 1) for job_id in page]
+
+    assert await listed("&tag=blue") == [other, both, blue]
+    assert await listed("&tag=blue&tag=team%3Dgreen") == [other, both]
+    assert await listed("&tag=blue&state=Queued&job=build-report") == [both, blue]
+    assert await listed("&job=none") == []
+    assert await listed("&tag=blue&tag=red") == []
 
 
 async def test_listing_can_be_forbidden(store: Store) -> None:

@@ -27,6 +27,10 @@ FIELDS = [
     "updatedAt",
     "expiresAt",
     "cancelRequestedAt",
+    "tags",
+    "key",
+    "parent",
+    "schedule",
     "links",
 ]
 
@@ -61,6 +65,10 @@ async def test_a_route_answers_202_with_the_job(site: Site) -> None:
         "startedAt": None,
         "completedAt": None,
         "cancelRequestedAt": None,
+        "tags": [],
+        "key": None,
+        "parent": None,
+        "schedule": None,
     }
     assert {name: job[name] for name in expected} == expected
     for name in ("createdAt", "updatedAt", "expiresAt"):
@@ -236,6 +244,12 @@ BAD_SECONDS = [
         ("Job-Priority", ""),
         ("Job-Priority", "urgent"),
         ("Job-Priority", "high, low"),
+        ("Job-Tags", ""),
+        ("Job-Tags", "blue,"),
+        ("Job-Tags", "blue green"),
+        ("Job-Tags", "grün"),
+        ("Job-Tags", "x" * 65),
+        ("Job-Tags", ",".join(map(str, range(11)))),
         ("Idempotency-Key", ""),
         ("Idempotency-Key", '""'),
         ("Idempotency-Key", "x" * 256),
@@ -245,6 +259,28 @@ BAD_SECONDS = [
 )
 async def test_an_invalid_option_header_is_400(site: Site, name: str, value: str) -> None:
     (await site.ask("POST", "/reports/7", headers={name: value})).problem("invalid-header", 400)
+
+
+@pytest.mark.parametrize(
+    ("headers", "tags"),
+    [
+        ([], []),
+        ([("Job-Tags", "a,b")], ["a", "b"]),
+        (
+            [("Job-Tags", " order:17 ,team=b,v1.2/x_y-z,team=b")],
+            ["order:17", "team=b", "v1.2/x_y-z"],
+        ),
+        ([("Job-Tags", "a"), ("Job-Tags", "b, " + "x" * 64)], ["a", "b", "x" * 64]),
+    ],
+)
+async def test_tags_are_shown_with_the_job(
+    site: Site, headers: list[tuple[str, str]], tags: list[str]
+) -> None:
+    answer = await site.ask("POST", "/reports/7", headers=headers)
+    assert answer.status == 202
+    assert answer.json["tags"] == tags
+    assert (answer.json["key"], answer.json["parent"], answer.json["schedule"]) == (None,) * 3
+    assert (await site.ask("GET", answer.headers["Location"])).json["tags"] == tags
 
 
 @pytest.mark.parametrize("name", ["Job-Delay", "Job-Priority", "Idempotency-Key"])

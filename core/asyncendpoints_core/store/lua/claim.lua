@@ -161,9 +161,9 @@ local function take(id, job, run)
   if not prefix or #job < layout.JOB.size then return take_slowly(id, job, run) end
   local layout.JOB.fields.after_head =
     sunpack(layout.JOB.format.after_head, job, layout.JOB.at.after_head)
-  local parts_at, ttl_from, apart = layout.JOB.size + 1, nil, nil
+  local parts_at, ttl_from, apart, attributes_size = layout.JOB.size + 1, nil, nil, nil
   if OPTIONAL[kind] then
-    parts_at, ttl_from, apart = record.job_parts(job, sbyte(job, layout.JOB.at.flags))
+    parts_at, ttl_from, apart, attributes_size = record.job_parts(job, sbyte(job, layout.JOB.at.flags))
     if not parts_at then return take_slowly(id, job, run) end
   end
   local request_at = parts_at + layout.JOB.parts_size

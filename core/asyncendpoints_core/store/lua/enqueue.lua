@@ -59,10 +59,15 @@ local function bind(id, kept_until)
 end
 
 -- A job before its parts; `blob`: its body, where that is kept apart.
-local function encode_job(priority, seq, max_attempts, name_size, trace_size, blob)
+local function encode_job(priority, seq, max_attempts, name_size, trace_size, attributes_size, blob)
   local format, flags, created_at = layout.FORMAT, priority * layout.JOB.unit.priority, now
-  if active == now and not blob then return spack(layout.JOB.format, layout.JOB.fields) end
+  if active == now and not blob and attributes_size == 0 then
+    return spack(layout.JOB.format, layout.JOB.fields)
+  end
   local r = {flags = flags, ttl_from = active < now and active or nil, body_size = blob and #blob}
+  if attributes_size > 0 then
+    format, r.attributes_size = layout.FORMAT_WITH_ATTRIBUTES, attributes_size
+  end
   local more = optional.write(r, layout.JOB.optional)
   flags = r.flags
   return spack(layout.JOB.format, layout.JOB.fields) .. more
@@ -139,7 +144,7 @@ for i = 1, n do
     local content = ssub(payload, content_at, content_at + content_size - 1)
     local blob = blob_size > 0 and ssub(payload, blob_at, blob_at + blob_size - 1) or nil
     local job = encode_job(priority, delay_ms == 0 and next_seq or 0, max_attempts, name_size,
-      trace_size, blob) .. content
+      trace_size, attributes_size, blob) .. content
     local name = ssub(content, layout.JOB.before.name + 1, layout.JOB.before.name + name_size)
     create(i, id, job, name, priority, delay_ms, ttl_ms, body_size, blob)
     if key then

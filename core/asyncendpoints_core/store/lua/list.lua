@@ -5,16 +5,19 @@
 -- LIB: time record
 -- FLAGS: read
 -- ARGV: 1 section (running queued scheduled final completed failed canceled), 2 how many, 3 when the
---   listing began or '', 4 number and 5 id to go on below, both '' at the start
--- RETURNS: context; number and id to go on below, or '' at the section's end; then id and state
+--   listing began or '', 4 number and 5 id to go on below, both '' at the start, 6 how many to look
+--   at, 7 a job's name or '', 8… tags: only jobs of that name and with all of these
+-- RETURNS: context; number and id to go on below, or '' at the section's end; how many were looked
+--   at; then id and state
 local SECTIONS = {
   running = {}, scheduled = {delayed}, queued = {ready_high, ready_normal, ready_low},
   completed = {finished_completed}, failed = {finished_failed}, canceled = {finished_canceled},
   final = {finished_completed, finished_failed, finished_canceled},
 }
-local CHUNK, LOOK = 100, 2000
+local CHUNK = 100
 local want, begun = tonumber(ARGV[2]), tonumber(ARGV[3])
 local number, below = tonumber(ARGV[4]), ARGV[5]
+local most, name = tonumber(ARGV[6]), ARGV[7]
 
 -- Ids as bytes, in four numbers: Lua compares strings by the locale.
 local WORDS = '>I4I4I4I4'
@@ -96,12 +99,24 @@ local function running_by_claim()
   return list
 end
 
+local function shown(job, r)
+  if name ~= '' and r.name ~= name then return false end
+  if #ARGV < 8 then return true end
+  local carried = record.attributes(job)
+  if not carried then return false end
+  local tags = ',' .. carried.tags .. ','
+  for i = 8, #ARGV do
+    if not string.find(tags, ',' .. ARGV[i] .. ',', 1, true) then return false end
+  end
+  return true
+end
+
 local readers = {}
 for i, key in ipairs(SECTIONS[ARGV[1]]) do readers[i] = open(key) end
 if ARGV[1] == 'queued' then readers[#readers + 1] = open_sorted(suspects_by_seq()) end
 if ARGV[1] == 'running' then readers[1] = open_sorted(running_by_claim()) end
-local out, last = {}, nil
-for _ = 1, LOOK do
+local out, last, looked = {}, nil, 0
+while looked < most do
   if #out >= want then break end
   local best, from
   for _, reader in ipairs(readers) do
@@ -110,12 +125,12 @@ for _ = 1, LOOK do
   end
   last = best
   if not best then break end
-  from.next = from.next + 1
+  looked, from.next = looked + 1, from.next + 1
   local job, run = call('HGET', jobs, best[2]), call('HGET', runs, best[2])
   local r = job and record.decode(job, run)
-  if r and (not begun or r.updated_at <= begun) then
+  if r and (not begun or r.updated_at <= begun) and shown(job, r) then
     out[#out + 1] = string.format('%.0f', best[1]) .. ' ' .. best[2] .. record.head(job, run)
   end
 end
 return {time.context(), last and string.format('%.0f', last[1]) or '', last and last[2] or '',
-  unpack(out)}
+  looked, unpack(out)}

@@ -11,7 +11,7 @@ import msgspec
 
 from asyncendpoints_core.jobs.states import FINAL, State
 from asyncendpoints_core.store.memory.record import Record
-from asyncendpoints_core.store.replies import Page, Stats
+from asyncendpoints_core.store.replies import ALL_JOBS, MAX_EXAMINED, JobFilter, Page, Stats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,17 +31,17 @@ class _Cursor(msgspec.Struct, array_like=True, frozen=True):
     """Where the next page begins: below a number and id of a section.
 
     `begun_ms` is when the listing began. A job that changed since then may have been on an earlier
-    page, so later pages leave it out.
+    page, so later pages leave it out. `listing` is that of JobFilter.
     """
 
-    state: str
+    listing: str
     section: int
     begun_ms: int
     number: int
     job_id: bytes
 
 
-def _decode(cursor: str, state: State | None) -> _Cursor:
+def _decode(cursor: str, listing: str) -> _Cursor:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         data = urlsafe_b64decode(padded.encode("ascii"))
@@ -50,8 +50,7 @@ def _decode(cursor: str, state: State | None) -> _Cursor:
         found = msgspec.msgpack.decode(data, type=_Cursor)
     except (ValueError, msgspec.DecodeError):
         raise ValueError("not a cursor of this listing") from None
-    wanted = state.value if state else ""
-    if found.state != wanted or not 0 <= found.section < len(_SECTIONS):
+    if found.listing != listing or not 0 <= found.section < len(_SECTIONS):
         raise ValueError("not a cursor of this listing")
     return found
 
@@ -77,9 +76,13 @@ def _section(data: Data, section: int, state: State | None, below: Key | None) -
     return heapq.merge(*finals, reverse=True)
 
 
-def page(data: Data, state: State | None, limit: int, cursor: str | None, now: int) -> Page:
+def page(
+    data: Data, state: State | None, limit: int, cursor: str | None, only: JobFilter, now: int
+) -> Page:
     """Return one page; see Store.list."""
-    start = _decode(cursor, state) if cursor is not None else None
+    listing = only.listing(state)
+    start = _decode(cursor, listing) if cursor is not None else None
+    filtered, looked = only != ALL_JOBS, 0
     jobs: list[Any] = []
     last: tuple[int, Key] | None = None
     begun = start.begun_ms if start else now
@@ -90,15 +93,19 @@ def page(data: Data, state: State | None, limit: int, cursor: str | None, now: i
         below = (start.number, start.job_id) if start and section == start.section else None
         for key in _section(data, section, state, below):
             record = data.load(key[-1], now)
-            if not isinstance(record, Record) or (start and record.updated_ms > begun):
-                continue
-            if len(jobs) == limit and last is not None:
-                where = _Cursor(
-                    state.value if state else "", last[0], begun, last[1][0], last[1][1]
-                )
+            job = None
+            if isinstance(record, Record) and not (start and record.updated_ms > begun):
+                job = data.job(record, now)
+            if job is not None and only.matches(job):
+                if len(jobs) == limit and last is not None:
+                    where = _Cursor(listing, last[0], begun, last[1][0], last[1][1])
+                    return Page(tuple(jobs), _encode(where))
+                jobs.append(job)
+                last = section, key
+            looked += 1
+            if filtered and looked == MAX_EXAMINED:
+                where = _Cursor(listing, section, begun, key[0], key[1])
                 return Page(tuple(jobs), _encode(where))
-            jobs.append(data.job(record, now))
-            last = section, key
     return Page(tuple(jobs), None)
 
 

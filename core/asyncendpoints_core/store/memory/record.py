@@ -13,7 +13,9 @@ import msgspec
 
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import (
+    NO_ATTRIBUTES,
     Attempt,
+    Attributes,
     Job,
     JobError,
     Priority,
@@ -76,6 +78,7 @@ class Record(msgspec.Struct, array_like=True):
     suspect: bool = False
     traceparent: str = ""
     key: str = ""
+    attributes: Attributes | None = None
 
     @property
     def final(self) -> bool:
@@ -108,6 +111,7 @@ class Record(msgspec.Struct, array_like=True):
             attempts=self.attempts,
             suspect=self.suspect,
             traceparent=self.traceparent,
+            attributes=self.attributes or NO_ATTRIBUTES,
         )
 
 
@@ -129,6 +133,7 @@ def new_record(new: NewJob, now: int, paused_ms: int) -> Record:
         not_before_ms=not_before,
         traceparent=new.request.headers.get("traceparent", ""),
         key=new.idempotency.key if new.idempotency else "",
+        attributes=None if new.attributes == NO_ATTRIBUTES else new.attributes,
     )
 
 

@@ -21,6 +21,7 @@ from asyncendpoints_core.store.memory.data import Data
 from asyncendpoints_core.store.memory.doorbell import Doorbell, Watchers, read
 from asyncendpoints_core.store.memory.record import Fault, Record, decode_result
 from asyncendpoints_core.store.replies import (
+    ALL_JOBS,
     Canceled,
     Cause,
     ClaimBatch,
@@ -30,6 +31,7 @@ from asyncendpoints_core.store.replies import (
     Found,
     Health,
     Identity,
+    JobFilter,
     LeaseRenewal,
     LeaseReply,
     Page,
@@ -282,9 +284,11 @@ class MemoryStore:
         found = client_verbs.find(self._data, job_id, self._now())
         return found, decode_result(self._data.results.get(job_id))
 
-    async def list(self, state: State | None, limit: int, cursor: str | None) -> Page:
+    async def list(
+        self, state: State | None, limit: int, cursor: str | None, only: JobFilter = ALL_JOBS
+    ) -> Page:
         """See Store.list."""
-        return listing.page(self._data, state, limit, cursor, self._now())
+        return listing.page(self._data, state, limit, cursor, only, self._now())
 
     async def stats(self) -> Stats:
         """See Store.stats."""

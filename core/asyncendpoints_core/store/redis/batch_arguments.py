@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from asyncendpoints_core.jobs.records import OutcomeKind
+from asyncendpoints_core.jobs.records import NO_ATTRIBUTES, OutcomeKind
 from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.redis.codec import (
     INLINE_BODY,
+    encode_attributes,
     encode_error,
     encode_progress,
     encode_request,
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
 
 _pack_new = packer(
     tables.NEW_JOB,
-    "id priority max_attempts delay_ms ttl_ms name_size trace_size content_size blob_size key_size"
-    " fingerprint_size body_size",
+    "id priority max_attempts delay_ms ttl_ms name_size trace_size attributes_size content_size"
+    " blob_size key_size fingerprint_size body_size",
 )
 _arrange_new = arranger(tables.NEW_JOB, "content blob key fingerprint")
-_arrange_content = arranger(tables.JOB, "name trace request")
+_arrange_content = arranger(tables.JOB, "name trace attributes request")
 _pack_outcome = packer(
     tables.OUTCOME,
     "id claim worker_index kind flags delay_ms code_size message_size result_size",
@@ -49,8 +50,10 @@ def encode_new(jobs: Sequence[NewJob]) -> tuple[bytes, bytes]:
         inline = body <= INLINE_BODY
         name, trace = new.name.encode(), trace_of(request).encode()
         encoded = encode_request(request, inline=inline)
-        content = b"".join(_arrange_content(name, trace, encoded))
-        key = fingerprint = b""
+        key = fingerprint = attributes = b""
+        if new.attributes is not NO_ATTRIBUTES and new.attributes != NO_ATTRIBUTES:
+            attributes = encode_attributes(new.attributes)
+        content = b"".join(_arrange_content(name, trace, attributes, encoded))
         if new.idempotency is not None:
             key, fingerprint = new.idempotency.key.encode(), new.idempotency.fingerprint
         blob = b"" if inline else request.body
@@ -63,6 +66,7 @@ def encode_new(jobs: Sequence[NewJob]) -> tuple[bytes, bytes]:
                 new.ttl_ms,
                 len(name),
                 len(trace),
+                len(attributes),
                 len(content),
                 len(blob),
                 len(key),

@@ -11,17 +11,26 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import (
     MAX_ERROR_CHARS,
     MAX_PROGRESS_CHARS,
     Attempt,
+    Attributes,
     JobError,
+    Lock,
     Progress,
     Request,
     Result,
 )
 from asyncendpoints_core.store import record_layout as tables
-from asyncendpoints_core.store.redis.python_layout import CorruptRecord, arranger, packer, reader
+from asyncendpoints_core.store.redis.python_layout import (
+    CorruptRecord,
+    arranger,
+    encode_optional,
+    packer,
+    reader,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +52,10 @@ _read_attempt = reader(tables.ATTEMPT, "number started_at ended_at outcome error
 _read_error = reader(tables.ERROR, "retryable code message")
 _read_context = reader(tables.CONTEXT, "now paused_ms ttl_ms completed_ms failed_ms")
 _read_progress = reader(tables.PROGRESS, "fraction message")
+_read_attributes = reader(
+    tables.ATTRIBUTES,
+    "tags key parent schedule scheduled_at webhooks lock lock_ms until_started subject",
+)
 _pack_fraction = packer(tables.PROGRESS, "fraction")
 _read_result = reader(tables.RESULT, "content_type filename body")
 _pack_result = packer(tables.RESULT, "form content_type_size filename_size")
@@ -224,6 +237,40 @@ def read_attempts(data: bytes) -> tuple[Attempt, ...]:
         number, started, ended, outcome, error, at = _read_attempt(data, at)
         attempts.append(Attempt(number, started, ended, OUTCOMES[outcome - 1], read_error(error)))
     return tuple(attempts)
+
+
+def encode_attributes(attributes: Attributes) -> bytes:
+    """Return the stored form of what a job carries beyond its request."""
+    values: dict[str, object] = {
+        "tags": ",".join(attributes.tags).encode(),
+        "key": attributes.key.encode(),
+        "parent": attributes.parent,
+        "webhooks": "\n".join(attributes.webhooks).encode(),
+        "subject": attributes.subject.encode(),
+    }
+    if attributes.schedule:
+        values["schedule"] = attributes.schedule.encode()
+        values["scheduled_at"] = attributes.scheduled_ms
+    if (lock := attributes.lock) is not None:
+        values |= {"lock": lock.name, "lock_ms": lock.ms, "until_started": lock.until_started}
+    return encode_optional(tables.ATTRIBUTES, values)
+
+
+def read_attributes(data: bytes) -> Attributes:
+    """Read what a job carries. Raises CorruptRecord, ValueError or struct.error."""
+    (
+        tags, key, parent, schedule, scheduled_at, webhooks, lock, lock_ms, until_started, subject,
+    ) = _read_attributes(data)  # fmt: skip
+    return Attributes(
+        tuple(tags.decode().split(",")) if tags else (),
+        key.decode(),
+        None if parent is None else JobId(parent),
+        schedule.decode(),
+        scheduled_at or 0,
+        tuple(webhooks.decode().split("\n")) if webhooks else (),
+        None if lock is None else Lock(lock, lock_ms, until_started),
+        subject.decode(),
+    )
 
 
 def encode_progress(progress: Progress) -> bytes:

@@ -88,6 +88,7 @@ def created(new: NewJob, context: Context) -> Job:
         due,
         expires_at_ms=ends,
         traceparent=trace_of(new.request),
+        attributes=new.attributes,
     )
 
 

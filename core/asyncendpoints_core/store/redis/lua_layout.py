@@ -32,7 +32,8 @@ LAYOUTS: Final[Tables] = {
     name: value for name, value in vars(tables).items() if isinstance(value, tables.Layout)
 }
 _CONSTANTS: Final = {
-    "FORMAT": tables.FORMAT_KIND + tables.FORMAT_VERSION,
+    "FORMAT": tables.FORMAT_KIND + tables.PLAIN_VERSION,
+    "FORMAT_WITH_ATTRIBUTES": tables.FORMAT_KIND + tables.FORMAT_VERSION,
     "KIND": tables.FORMAT_KIND,
     "VERSION": tables.FORMAT_VERSION,
     "LONG_MARK": tables.LONG_MARK,

@@ -10,7 +10,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from asyncendpoints_core.store.record_layout import Field, Layout
 
@@ -131,6 +131,29 @@ def packer(layout: Layout, given: str) -> Callable[..., bytes]:
         {"pack_fields": struct.pack},
     )
     return pack
+
+
+def encode_optional(layout: Layout, values: Mapping[str, Any]) -> bytes:
+    """Return a record of optional fields, parts and flags alone, for what is seldom written.
+
+    `values` are numbers, bytes and booleans by name; None, no bytes and False are absent.
+    """
+    known: dict[str, Any] = {
+        part.size: len(values[part.name]) for part in layout.parts if values.get(part.name)
+    }
+    known |= {name: value for name, value in values.items() if value is not None}
+    flags = {bits.name: bits for bits in layout.bits}
+    numbers = {field.name: 0 for field in layout.fields}
+    for bits in layout.bits:
+        numbers[bits.of] |= known.get(bits.name, 0) << bits.at
+    pieces: list[bytes] = []
+    for entry in layout.optional:
+        if (value := known.get(entry.field.name)) is not None:
+            numbers[flags[entry.flag].of] |= flags[entry.flag].mask
+            width = entry.field.width
+            pieces.append(value if entry.field.kind == "bytes" else value.to_bytes(width, "big"))
+    fixed = [numbers[field.name].to_bytes(field.width, "big") for field in layout.fields]
+    return b"".join([*fixed, *pieces, *(values.get(part.name, b"") for part in layout.parts)])
 
 
 def arranger(layout: Layout, given: str) -> Callable[..., tuple[bytes, ...]]:

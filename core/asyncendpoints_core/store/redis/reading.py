@@ -13,13 +13,22 @@ from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.redis.codec import Context
 from asyncendpoints_core.store.redis.python_layout import CorruptRecord
 from asyncendpoints_core.store.redis.records import STATES, read_job
-from asyncendpoints_core.store.replies import TOTALS, Page, Stats
+from asyncendpoints_core.store.replies import (
+    ALL_JOBS,
+    MAX_EXAMINED,
+    TOTALS,
+    JobFilter,
+    Page,
+    Stats,
+)
 
 if TYPE_CHECKING:
     from asyncendpoints_core.jobs.records import Job
     from asyncendpoints_core.store.redis.caller import Caller
 
 _ID_SIZE: Final = tables.IDS.size
+# Of a listing without a filter, which ends with the page: how many records one script looks at.
+LOOK: Final = 2_000
 SECTIONS: Final = ("running", "queued", "scheduled", "final")
 _OF_STATE: Final = {
     State.IN_PROGRESS: "running",
@@ -35,10 +44,10 @@ class _Cursor(msgspec.Struct, array_like=True, frozen=True):
     """Where the next page begins: in a section, below a number and an id.
 
     A job that changed since the listing began (`begun_ms`) may have been on an earlier page, so
-    later pages skip it.
+    later pages skip it. `listing` is that of JobFilter.
     """
 
-    state: str
+    listing: str
     section: int
     begun_ms: int
     number: str
@@ -49,7 +58,7 @@ def _encode(cursor: _Cursor) -> str:
     return urlsafe_b64encode(msgspec.msgpack.encode(cursor)).rstrip(b"=").decode()
 
 
-def _decode(text: str, state: State | None) -> _Cursor:
+def _decode(text: str, state: State | None, listing: str) -> _Cursor:
     try:
         data = urlsafe_b64decode((text + "=" * (-len(text) % 4)).encode("ascii"))
         found = msgspec.msgpack.decode(data, type=_Cursor)
@@ -58,7 +67,7 @@ def _decode(text: str, state: State | None) -> _Cursor:
         raise ValueError("not a cursor of this listing") from None
     sections = len(SECTIONS) if state is None else 1
     numeric = found.number.isdigit() or not found.number
-    if not (whole and numeric and found.state == (state or "") and 0 <= found.section < sections):
+    if not (whole and numeric and found.listing == listing and 0 <= found.section < sections):
         raise ValueError("not a cursor of this listing")
     return found
 
@@ -68,35 +77,43 @@ class ReadVerbs:
 
     _caller: Caller
 
-    async def list(self, state: State | None, limit: int, cursor: str | None) -> Page:
+    async def list(
+        self, state: State | None, limit: int, cursor: str | None, only: JobFilter = ALL_JOBS
+    ) -> Page:
         """Read one page: section after section until it is full."""
-        start = _decode(cursor, state) if cursor is not None else None
+        listing = only.listing(state)
+        start = _decode(cursor, state, listing) if cursor is not None else None
         sections = SECTIONS if state is None else (_OF_STATE[state],)
         section = start.section if start else 0
         number, below = (start.number, start.job_id) if start else ("", b"")
         began, begun = (b"%d" % start.begun_ms, start.begun_ms) if start else (b"", 0)
         jobs: list[Job] = []
         last: tuple[int, str, bytes] | None = None
+        left = LOOK if only == ALL_JOBS else MAX_EXAMINED
+        wanted = [only.job.encode(), *(tag.encode() for tag in only.tags)]
         while section < len(sections):
             want = limit + 1 - len(jobs)
-            raw, end, end_id, *found = await self._caller.run(
-                "list", sections[section].encode(), b"%d" % want, began, number.encode(), below
+            place = (sections[section].encode(), b"%d" % want, began, number.encode(), below)
+            raw, end, end_id, looked, *found = await self._caller.run(
+                "list", *place, b"%d" % left, *wanted
             )
             context = Context.read(raw)
             begun = begun or context.now_ms
             for entry in found:
-                place, _, data = entry.partition(b" ")
+                score, _, data = entry.partition(b" ")
                 job = _read(data, context)
                 if job is None:
                     continue
                 if len(jobs) == limit and last is not None:
-                    where = _Cursor(state or "", last[0], begun, last[1], last[2])
+                    where = _Cursor(listing, last[0], begun, last[1], last[2])
                     return Page(tuple(jobs), _encode(where))
                 jobs.append(job)
-                last = section, place.decode(), data[:_ID_SIZE]
+                last = section, score.decode(), data[:_ID_SIZE]
             number, below = end.decode(), end_id
             if not number:
                 section += 1
+            if only != ALL_JOBS and (left := left - looked) <= 0 and section < len(sections):
+                return Page(tuple(jobs), _encode(_Cursor(listing, section, begun, number, below)))
         return Page(tuple(jobs), None)
 
     async def stats(self) -> Stats:

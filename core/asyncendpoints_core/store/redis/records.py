@@ -10,12 +10,13 @@ from struct import error as StructError
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from asyncendpoints_core.errors import StoreVersionError
-from asyncendpoints_core.jobs.records import Job, Priority
+from asyncendpoints_core.jobs.records import NO_ATTRIBUTES, Attributes, Job, Priority
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.redis.codec import (
     Context,
     read_attempts,
+    read_attributes,
     read_error,
     read_progress,
 )
@@ -26,9 +27,14 @@ if TYPE_CHECKING:
 
 STATES: Final = tuple(State)
 PRIORITIES: Final = tuple(Priority)
-_FORMAT: Final = bytes((tables.FORMAT_KIND + tables.FORMAT_VERSION,))
+# Of nearly all records.
+_PLAIN: Final = bytes((tables.FORMAT_KIND + tables.PLAIN_VERSION,))
 
-_read_job = reader(tables.JOB, "name priority max_attempts created_at ttl_from trace body_size end")
+_read_job = reader(
+    tables.JOB,
+    "name priority max_attempts created_at ttl_from trace body_size attributes_size end",
+)
+_read_job_attributes = reader(tables.JOB, "attributes")
 _read_run = reader(
     tables.RUN,
     "name state priority attempt crashes releases claim worker revision updated_at not_before"
@@ -48,23 +54,24 @@ class Made(NamedTuple):
     traceparent: str
     blob_bytes: int | None
     end: int
+    attributes: Attributes
 
 
 def _check(data: bytes) -> None:
-    """Raise CorruptRecord or StoreVersionError unless a record has this program's format."""
+    """Raise CorruptRecord or StoreVersionError unless this program knows a record's format."""
     version, known = data[0] - tables.FORMAT_KIND if data else 0, tables.FORMAT_VERSION
     if known < version < 16:
-        raise StoreVersionError(f"a job has format {version}; this program reads {known}")
-    if version != known:
+        raise StoreVersionError(f"a job has format {version}; this program reads up to {known}")
+    if not 1 <= version <= known:
         raise CorruptRecord
 
 
 def read_made(data: bytes) -> Made:
     """Read what of a job never changes. Raises CorruptRecord or StoreVersionError."""
-    if data[:1] != _FORMAT:
+    if data[:1] != _PLAIN:
         _check(data)
     try:
-        name, priority, limit, created, ttl_from, trace, size, end = _read_job(data)
+        name, priority, limit, created, ttl_from, trace, size, attributes, end = _read_job(data)
         return Made(
             name.decode(),
             PRIORITIES[priority],
@@ -74,6 +81,7 @@ def read_made(data: bytes) -> Made:
             trace.decode() if trace else "",
             size,
             end,
+            read_attributes(_read_job_attributes(data)[0]) if attributes else NO_ATTRIBUTES,
         )
     except (LookupError, ValueError, StructError) as error:
         raise CorruptRecord from error
@@ -103,6 +111,7 @@ def read_job(job_id: JobId, data: bytes, context: Context) -> Job:
         made.created_ms,
         expires_at_ms=made.base_ms + context.ttl_ms + context.paused_ms,
         traceparent=made.traceparent,
+        attributes=made.attributes,
     )
 
 
@@ -125,12 +134,13 @@ def just_claimed(job_id: JobId, made: Made, number: int, worker: str, now_ms: in
         0,
         now_ms,
         traceparent=made.traceparent,
+        attributes=made.attributes,
     )
 
 
 def read_run(job_id: JobId, made: Made, data: bytes, context: Context) -> tuple[Job, int]:
     """Read a run (with or without its result) and its deadline."""
-    if data[:1] != _FORMAT:
+    if data[:1] != _PLAIN:
         _check(data)
     try:
         (
@@ -164,6 +174,7 @@ def read_run(job_id: JobId, made: Made, data: bytes, context: Context) -> tuple[
             read_attempts(history) if history else (),
             suspect,
             made.traceparent,
+            made.attributes,
         )
     except (LookupError, ValueError, StructError) as error:
         raise CorruptRecord from error

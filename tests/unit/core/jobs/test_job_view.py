@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from asyncendpoints_core.common.time_source import rfc3339
 from asyncendpoints_core.jobs import ids, job_view
-from asyncendpoints_core.jobs.records import Attempt, Job, JobError, Priority, Progress
+from asyncendpoints_core.jobs.ids import JobId
+from asyncendpoints_core.jobs.records import Attempt, Attributes, Job, JobError, Priority, Progress
 from asyncendpoints_core.jobs.states import State
 from support.http import jobs
 from support.http.jobs import NOW
@@ -55,6 +56,10 @@ def test_the_json_of_a_new_job(job: Job, base: str) -> None:
         "updatedAt": rfc3339(job.updated_ms),
         "expiresAt": rfc3339(job.expires_at_ms) if job.expires_at_ms else None,
         "cancelRequestedAt": None,
+        "tags": [],
+        "key": None,
+        "parent": None,
+        "schedule": None,
         "links": {
             "self": here,
             "result": f"{here}/result",
@@ -83,6 +88,7 @@ def test_a_job_with_everything() -> None:
         started_ms=NOW,
         completed_ms=NOW + 2,
         cancel_requested_ms=NOW + 3,
+        attributes=Attributes(("a", "b"), "acme", JobId(bytes(16)), "nightly", NOW),
     )
     shown = json.loads(job_view.encode_job(job, f"/x/jobs/{ids.text(job.id)}"))
     assert shown["progress"] == {"fraction": 0.5, "message": "half"}
@@ -97,3 +103,5 @@ def test_a_job_with_everything() -> None:
     ]
     assert shown["links"]["retry"] == f"/x/jobs/{ids.text(job.id)}/retry"
     assert shown["cancelRequestedAt"] == rfc3339(NOW + 3)
+    assert (shown["tags"], shown["key"], shown["schedule"]) == (["a", "b"], "acme", "nightly")
+    assert shown["parent"] == "00000000-0000-0000-0000-000000000000"

@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.replies import ALL_JOBS, JobFilter
 from asyncendpoints_gateway.http import queries
 from asyncendpoints_gateway.http.problems import Problem
 
 
 @given(st.text(max_size=60))
 def test_a_query_is_read_or_refused(raw: str) -> None:
-    for read in (queries.parse, queries.check_utf8):
+    for read in (queries.parse, queries.check_utf8, queries.listing):
         with suppress(Problem):
             read(raw)
 
@@ -30,9 +31,10 @@ def test_a_query_is_decoded() -> None:
     for wrong in ("-1", "nan", "inf", "1e", ".5", "1_0", " 1", "٣"):
         with pytest.raises(Problem):
             queries.wait_seconds({"wait": wrong})
-    assert queries.listing({}) == (None, 50, None)
-    assert queries.listing({"state": "Failed", "limit": "007", "cursor": "a-_Z"}) == (
+    assert queries.listing("") == (None, 50, None, ALL_JOBS)
+    assert queries.listing("tag=b&state=Failed&limit=007&cursor=a-_Z&job=r%C3%A9&tag=a&tag=b") == (
         State.FAILED,
         7,
         "a-_Z",
+        JobFilter("ré", ("b", "a")),
     )

@@ -3,10 +3,10 @@
 -- LIB: optional
 local record = {}
 
--- Returns nil for a first byte of this format, else why it is not: 'newer', 'corrupt'.
+-- Returns nil for a first byte of a known format, else why it is not: 'newer', 'corrupt'.
 local function fault(s)
   local version = (sbyte(s, 1) or 0) - layout.KIND
-  if version == layout.VERSION then return nil end
+  if version > 0 and version <= layout.VERSION then return nil end
   return version > layout.VERSION and version < 16 and 'newer' or 'corrupt'
 end
 
@@ -30,7 +30,7 @@ function record.job_parts(s, flags)
   job_optional = job_optional or layout.JOB.optional
   local found = {flags = flags}
   local parts_at = optional.read(found, job_optional, s, layout.JOB.size + 1)
-  return parts_at, found.ttl_from, found.body_size
+  return parts_at, found.ttl_from, found.body_size, found.attributes_size
 end
 
 local function new_run()
@@ -49,7 +49,7 @@ function record.decode_job(s)
   local why = fault(s)
   if why or #s < layout.JOB.size then return nil, why or 'corrupt' end
   local layout.JOB.fields = sunpack(layout.JOB.format, s)
-  local parts_at, ttl_from, body_size = record.job_parts(s, flags)
+  local parts_at, ttl_from, body_size, attributes_size = record.job_parts(s, flags)
   local priority = band(flags, layout.JOB.mask.priority) / layout.JOB.unit.priority
   local request_at = parts_at and parts_at + layout.JOB.parts_size
   if not parts_at or #s < request_at or priority > layout.JOB.most.priority
@@ -118,7 +118,7 @@ end
 function record.head(job, run)
   if #job >= layout.JOB.size then
     local layout.JOB.fields = sunpack(layout.JOB.format, job)
-    local parts_at = record.job_parts(job, flags)
+    local parts_at, _, _, attributes_size = record.job_parts(job, flags)
     if parts_at then job = ssub(job, 1, parts_at + layout.JOB.parts_size - 1) end
   end
   if not run then return job end
@@ -130,6 +130,27 @@ function record.head(job, run)
     if parts_at then run = ssub(run, 1, parts_at + layout.RUN.parts_size - 1) end
   end
   return job .. run
+end
+
+-- What a job carries, by the names of its fields: nil without any, or when it cannot be read.
+function record.attributes(job)
+  local layout.JOB.fields = sunpack(layout.JOB.format, job)
+  local parts_at, _, _, attributes_size = record.job_parts(job, flags)
+  if not attributes_size then return nil end
+  local at = parts_at + layout.JOB.before.attributes
+  local s, a = slice(job, at, attributes_size), {}
+  layout.ATTRIBUTES.fields(a) = sunpack(layout.ATTRIBUTES.format, s)
+  local own_at = optional.read(a, layout.ATTRIBUTES.optional, s, layout.ATTRIBUTES.size + 1)
+  if not own_at then return nil end
+  local tags_size, key_size, schedule_size = a.tags_size, a.key_size, a.schedule_size
+  local webhooks_size, subject_size = a.webhooks_size, a.subject_size
+  a.tags = slice(s, own_at + layout.ATTRIBUTES.before.tags, tags_size or 0)
+  a.key = slice(s, own_at + layout.ATTRIBUTES.before.key, key_size or 0)
+  a.schedule = slice(s, own_at + layout.ATTRIBUTES.before.schedule, schedule_size or 0)
+  a.webhooks = slice(s, own_at + layout.ATTRIBUTES.before.webhooks, webhooks_size or 0)
+  a.subject = slice(s, own_at + layout.ATTRIBUTES.before.subject, subject_size or 0)
+  a.until_started = band(a.flags, layout.ATTRIBUTES.mask.until_started) > 0
+  return a
 end
 
 -- The code of a job's error, '' without one.

@@ -21,4 +21,4 @@ fi
 # Dependency groups (PEP 735) need pip 25.1.
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-    --editable '.[all]' --group dev --group bench
+    --editable '.[all]' --editable ./client --group dev --group bench

@@ -37,6 +37,9 @@ def problems(root: Path, released: str | None) -> list[str]:
         match = re.search(rf'^{field}: "?([^"\n]+)"?$', chart, re.MULTILINE)
         if match is None or match[1] != version:
             found.append(f"Chart.yaml: {field} is {match and match[1]}, pyproject.toml: {version}")
+    client = project_version(root / "client")
+    if client != version:
+        found.append(f"client/pyproject.toml: version is {client}, pyproject.toml: {version}")
     if released is not None and released != version:
         found.append(f"the tag is v{released}, pyproject.toml has {version}")
     try:

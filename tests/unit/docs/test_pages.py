@@ -36,6 +36,10 @@ RUN_BY = {
     },
     "docs/cli.md": {"console": "system/docs/test_local.py"},
     "docs/code-first.md": {"python": "unit/docs/test_code_first.py"},
+    "docs/client-python.md": {
+        "console": "system/clients/test_python_docs.py",
+        "python": "system/clients/test_python_docs.py",
+    },
     "docs/handlers.md": {"python": "unit/docs/test_handlers.py"},
     "docs/http.md": {
         "http": "system/docs/test_http.py",

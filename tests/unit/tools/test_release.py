@@ -18,7 +18,13 @@ WORKFLOWS = ROOT / ".github/workflows"
 def checkout(tmp_path: Path) -> Path:
     """The files that name the version, to change."""
     (tmp_path / "charts/asyncendpoints").mkdir(parents=True)
-    for name in ("pyproject.toml", "CHANGELOG.md", "charts/asyncendpoints/Chart.yaml"):
+    (tmp_path / "client").mkdir()
+    for name in (
+        "pyproject.toml",
+        "client/pyproject.toml",
+        "CHANGELOG.md",
+        "charts/asyncendpoints/Chart.yaml",
+    ):
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
 
@@ -39,6 +45,14 @@ def test_chart_of_another_version_is_named(checkout: Path) -> None:
     replace(chart, f"appVersion: {version}", "appVersion: 9")
     assert problems(checkout, None) == [
         f"Chart.yaml: appVersion is 9, pyproject.toml: {version}",
+    ]
+
+
+def test_client_of_another_version_is_named(checkout: Path) -> None:
+    version = project_version(checkout)
+    replace(checkout / "client/pyproject.toml", f'version = "{version}"', 'version = "9"')
+    assert problems(checkout, None) == [
+        f"client/pyproject.toml: version is 9, pyproject.toml: {version}",
     ]
 
 
@@ -71,6 +85,14 @@ def test_ci_runs_on_every_python_that_the_package_supports() -> None:
     job = yaml.safe_load((WORKFLOWS / "ci.yml").read_text())["jobs"]["check"]
     assert job["strategy"]["matrix"]["python"] == [match[1] for match in named if match]
     assert job["steps"][-1] == {"run": ".ci/run"}
+
+
+def test_release_builds_both_distributions() -> None:
+    steps = yaml.safe_load((WORKFLOWS / "release.yml").read_text())["jobs"]["distributions"][
+        "steps"
+    ]
+    (commands,) = [step["run"] for step in steps if "run" in step]
+    assert re.findall(r"-m build( client)? --outdir dist", commands) == ["", " client"]
 
 
 def test_release_builds_every_image_of_the_dockerfile() -> None:

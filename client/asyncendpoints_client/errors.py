@@ -7,7 +7,7 @@ ClientError
 └── Problem                 the gateway refused: RFC 9457, one class for each problem type
     ├── MalformedBody, InvalidHeader, InvalidQuery                    400
     ├── Unauthorized                                                  401
-    ├── Forbidden                                                     403
+    ├── Forbidden, Refused                                            403; Refused: any 4xx, 5xx
     ├── NotFound                                                      404
     ├── MethodNotAllowed                                              405
     ├── JobFailed, JobCanceled, JobFinal, NotRetryable, DuplicateJob  409
@@ -113,6 +113,10 @@ class Forbidden(Problem):
     """This is not allowed, for example listing jobs."""
 
 
+class Refused(Problem):
+    """The application that serves the endpoint refused the request, with a status of its choice."""
+
+
 class NotFound(Problem):
     """No route has this path."""
 
@@ -215,6 +219,7 @@ PROBLEMS: Final[Mapping[str, type[Problem]]] = {
     "invalid-query": InvalidQuery,
     "unauthorized": Unauthorized,
     "forbidden": Forbidden,
+    "refused": Refused,
     "not-found": NotFound,
     "job-not-found": JobGone,
     "method-not-allowed": MethodNotAllowed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from asyncendpoints_core.resource.schemas import CompiledSchema, compile_schema, is_valid
@@ -71,6 +71,11 @@ class GatewayConfig:
             may_list=gateway.list_,
             origins=frozenset(gateway.cors.allow_origins if gateway.cors else ()),
         )
+
+    def below(self, root: str) -> GatewayConfig:
+        """Return the same configuration for requests whose paths begin with `root` as well."""
+        outer = self.base.removesuffix(self.mount)
+        return replace(self, mount=root + self.mount, base=outer + root + self.mount)
 
 
 def _route(route: Route) -> RouteConfig:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from asyncendpoints_core.manifest import load
     from asyncendpoints_core.store.memory import MemoryStore
     from asyncendpoints_core.store.redis import RedisStore
+    from asyncendpoints_gateway.server.asgi.application import asgi
     from asyncendpoints_gateway.server.attach import attach
+    from asyncendpoints_gateway.views.before_enqueue import Refused, Request
     from asyncendpoints_worker.code_first.endpoint import Endpoint
     from asyncendpoints_worker.handlers.context import JobContext
     from asyncendpoints_worker.handlers.registry import handler, on_shutdown, on_startup
@@ -30,10 +32,13 @@ else:
             "MemoryStore": "asyncendpoints_core.store.memory",
             "PermanentError": "asyncendpoints_core.errors",
             "RedisStore": "asyncendpoints_core.store.redis",
+            "Refused": "asyncendpoints_gateway.views.before_enqueue",
+            "Request": "asyncendpoints_gateway.views.before_enqueue",
             "Result": "asyncendpoints_worker.handlers.results",
             "RetryAfter": "asyncendpoints_core.errors",
             "UsageError": "asyncendpoints_core.errors",
             "__version__": "asyncendpoints_core",
+            "asgi": "asyncendpoints_gateway.server.asgi.application",
             "attach": "asyncendpoints_gateway.server.attach",
             "handler": "asyncendpoints_worker.handlers.registry",
             "load": "asyncendpoints_core.manifest",
@@ -48,10 +53,13 @@ __all__ = [
     "MemoryStore",
     "PermanentError",
     "RedisStore",
+    "Refused",
+    "Request",
     "Result",
     "RetryAfter",
     "UsageError",
     "__version__",
+    "asgi",
     "attach",
     "handler",
     "load",

@@ -24,6 +24,7 @@ TABLE: Final[Mapping[str, Kind]] = {
     "invalid-query": Kind(400, "The path or the query is not valid"),
     "unauthorized": Kind(401, "A valid bearer token is required"),
     "forbidden": Kind(403, "This is not allowed"),
+    "refused": Kind(403, "The application refused the request"),
     "not-found": Kind(404, "Not found"),
     "job-not-found": Kind(404, "There is no such job"),
     "method-not-allowed": Kind(405, "Method not allowed"),

@@ -32,6 +32,11 @@ class Resolved:
     registry: Any = None
     folders: tuple[Path, ...] = ()
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the endpoint's file, if it has one."""
+        return self.folders[0] if self.folders else None
+
 
 def resolve_source(source: Source) -> Resolved:
     """Return the one endpoint of `source`. Raises UsageError, with every fault of a file."""

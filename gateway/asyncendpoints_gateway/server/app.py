@@ -14,7 +14,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.errors import StoreError, StoreUnavailable
-from asyncendpoints_core.resource.path_templates import Malformed, Match, MethodNotAllowed, Router
+from asyncendpoints_core.resource.path_templates import (
+    Malformed,
+    Match,
+    MethodNotAllowed,
+    NotFound,
+    Router,
+)
 from asyncendpoints_gateway.config import GatewayConfig
 from asyncendpoints_gateway.http import cors, queries
 from asyncendpoints_gateway.http.headers import wants_events
@@ -26,7 +32,13 @@ from asyncendpoints_gateway.http.problems import (
     method_not_allowed,
     store_unavailable,
 )
-from asyncendpoints_gateway.http.router import Target, is_public, options, own_target
+from asyncendpoints_gateway.http.router import (
+    Target,
+    is_own,
+    is_public,
+    options,
+    own_target,
+)
 from asyncendpoints_gateway.intake.batcher import Batcher
 from asyncendpoints_gateway.intake.body_checks import BodyChecks
 from asyncendpoints_gateway.intake.long_poll import Hub
@@ -36,6 +48,7 @@ from asyncendpoints_gateway.intake.store_policy import StorePolicy
 from asyncendpoints_gateway.metrics import Metrics
 from asyncendpoints_gateway.server.unsent import UnsentBytes
 from asyncendpoints_gateway.views.jobs import JobViews
+from asyncendpoints_gateway.views.mounted import Views
 from asyncendpoints_gateway.views.pages import Pages
 from asyncendpoints_gateway.views.responses import JobResponses
 from asyncendpoints_gateway.views.sse import EventView
@@ -59,6 +72,8 @@ log = logging.getLogger("asyncendpoints.gateway")
 
 MAX_RESULTS: Final = 16
 """Results that are read from the store at the same time: a bound on their memory."""
+MAX_ROOTS: Final = 64
+"""Roots whose views are kept; see Gateway.views_below."""
 JOB_OVERHEAD: Final = 1_024
 """Bytes of a job in a call to the store in addition to its body: path, query, headers."""
 
@@ -119,30 +134,55 @@ class Gateway:
         self._serve(config)
 
     def _serve(self, config: GatewayConfig) -> None:
-        """Create the views, whose links depend on the mount."""
+        """Create the views for `config`'s mount."""
         self.config = config
-        self.responses = JobResponses(config.base, self.sampler, self.policy)
-        self.submit = SubmitView(
+        self.views = self._views(config)
+        self._views_below = {"": self.views}
+        self.responses = self.views.responses
+        self.submit = self.views.submit
+
+    def _views(self, config: GatewayConfig) -> Views:
+        responses = JobResponses(config.base, self.sampler, self.policy)
+        submit = SubmitView(
             config.max_body,
             self._checks,
             self.policy,
             self.enqueue,
             self.hub,
             self._read_result,
-            self.responses,
+            responses,
             self.metrics,
             self._time,
         )
-        self._events = EventView(self.hub, self.responses, self._time)
-        self._jobs = JobViews(
+        jobs = JobViews(
             self._store,
             self._calls,
             self._read_result,
             self.hub,
-            self.responses,
+            responses,
             config.may_list,
         )
-        self._pages = Pages(config, guarded=self.guard is not None)
+        events = EventView(self.hub, responses, self._time)
+        pages = Pages(config, guarded=self.guard is not None)
+        return Views(config.mount, responses, submit, events, jobs, pages)
+
+    def views_below(self, root: str) -> Views:
+        """Return the views for requests whose paths, and links, begin with `root` and the mount."""
+        views = self._views_below.get(root)
+        if views is None:
+            if len(self._views_below) >= MAX_ROOTS:  # a part of the path may be the client's choice
+                self._views_below = {"": self.views}
+            views = self._views_below[root] = self._views(self.config.below(root))
+        return views
+
+    def owns(self, path: str) -> bool:
+        """Return whether a raw path, which begins with the mount, is the endpoint's, whatever the
+        method: the endpoint itself answers 405.
+        """
+        mount = self.config.mount
+        if mount:
+            return path.startswith(mount + "/")
+        return is_own(path) or not isinstance(self.router.match("", path), NotFound | Malformed)
 
     async def _read_result(self, job_id: JobId) -> tuple[Found, Result | None]:
         async with self._results:
@@ -182,17 +222,20 @@ class Gateway:
         self._checks.close()
 
     async def handle(
-        self, request: Request, before_enqueue: BeforeEnqueue | None = None
+        self,
+        request: Request,
+        before_enqueue: BeforeEnqueue | None = None,
+        views: Views | None = None,
     ) -> Response:
         """Answer one request. Raises nothing but Rejected, by `before_enqueue`, and
-        CancelledError.
+        CancelledError. `views`: of `views_below`, if the request's path begins with a root.
         """
         begun = perf_counter()
         operation = "none"
         cors_headers: dict[str, str] = {}
         try:
             cors_headers = self.cors.headers(request.headers)
-            operation, view = self._find(request, before_enqueue)
+            operation, view = self._find(request, before_enqueue, views or self.views)
             response = await view
         except Rejected:
             raise
@@ -237,7 +280,7 @@ class Gateway:
         return internal().response()
 
     def _find(
-        self, request: Request, before_enqueue: BeforeEnqueue | None
+        self, request: Request, before_enqueue: BeforeEnqueue | None, views: Views
     ) -> tuple[str, Awaitable[Response]]:
         """Return a request's operation and its view; raises Problem."""
         method = request.method
@@ -247,42 +290,43 @@ class Gateway:
             preflight = self.cors.preflight(request.headers)
             if preflight is not None:
                 return "options", _ready(preflight)
-        path = request.path[len(self.config.mount) :]
+        path = request.path[len(views.mount) :]
         if self.guard is not None and not is_public(method, path):
             self.guard.check(request.headers.get("Authorization", ""))
         if request.query:
             queries.check_utf8(request.query)
         match = self.router.match(method, path)
         if isinstance(match, Match):
-            return "submit", self.submit.submit(request, match.route, match.params, before_enqueue)
+            return "submit", views.submit.submit(request, match.route, match.params, before_enqueue)
         if isinstance(match, Malformed):
             raise Problem("invalid-query", match.detail)
         if isinstance(match, MethodNotAllowed):
             target = options([*match.allow, "OPTIONS"])
         else:
             target = own_target(method, path)
-        return self._view(request, target)
+        return _view(views, request, target)
 
-    def _view(self, request: Request, target: Target) -> tuple[str, Awaitable[Response]]:
-        """Return the operation and the view of one of the gateway's own paths."""
-        operation, job_id, allow = target
-        if operation == "options":
-            return operation, _options(request.method, allow)
-        if operation == "docs":
-            return "docs", _ready(self._pages.docs)
-        if operation == "openapi":
-            return "docs", _ready(self._pages.openapi)
-        if job_id is None:
-            return "list", self._jobs.list(request)
-        if operation == "result":
-            return operation, self._jobs.result(request, job_id)
-        if operation == "cancel":
-            return operation, self._jobs.cancel(request, job_id)
-        if operation == "retry":
-            return operation, self._jobs.retry(request, job_id)
-        if wants_events(",".join(request.headers.getall("Accept", []))):
-            return "events", self._events.stream(request, job_id)
-        return "job", self._jobs.show(request, job_id)
+
+def _view(views: Views, request: Request, target: Target) -> tuple[str, Awaitable[Response]]:
+    """Return the operation and the view of one of the gateway's own paths."""
+    operation, job_id, allow = target
+    if operation == "options":
+        return operation, _options(request.method, allow)
+    if operation == "docs":
+        return "docs", _ready(views.pages.docs)
+    if operation == "openapi":
+        return "docs", _ready(views.pages.openapi)
+    if job_id is None:
+        return "list", views.jobs.list(request)
+    if operation == "result":
+        return operation, views.jobs.result(request, job_id)
+    if operation == "cancel":
+        return operation, views.jobs.cancel(request, job_id)
+    if operation == "retry":
+        return operation, views.jobs.retry(request, job_id)
+    if wants_events(",".join(request.headers.getall("Accept", []))):
+        return "events", views.events.stream(request, job_id)
+    return "job", views.jobs.show(request, job_id)
 
 
 async def _ready(response: Response) -> Response:

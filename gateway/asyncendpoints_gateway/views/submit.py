@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from asyncendpoints_gateway.http.headers import SubmissionHeaders
     from asyncendpoints_gateway.http.messages import Request, Response
 
-    BeforeEnqueue = Callable[[], Awaitable[None]]
+    BeforeEnqueue = Callable[[StoredRequest], Awaitable[None]]
     ReadResult = Callable[[JobId], Awaitable[tuple[Found, Result | None]]]
 
 log = logging.getLogger("asyncendpoints.gateway")
@@ -110,7 +110,7 @@ class SubmitView:
             await self.checks.check(route, body, stored.content_type)
             new = self.new_job(route, options, stored)
             if before_enqueue is not None:
-                await before_enqueue()
+                await before_enqueue(stored)
             answer = await self.enqueue.request(new)
             job, extra = self.accept(route, answer)
         except (Problem, StoreUnavailable) as error:

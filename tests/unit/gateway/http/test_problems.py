@@ -10,6 +10,7 @@ def test_the_table_of_problems_is_the_contracts() -> None:
         "invalid-query": 400,
         "unauthorized": 401,
         "forbidden": 403,
+        "refused": 403,
         "not-found": 404,
         "job-not-found": 404,
         "method-not-allowed": 405,

@@ -125,7 +125,7 @@ async def test_refusals_are_responses(gateway: Gateway) -> None:
 
 
 async def test_a_rejection_by_before_enqueue_is_raised(gateway: Gateway) -> None:
-    async def reject() -> None:
+    async def reject(_: object) -> None:
         raise Rejected(RuntimeError("payment required"))
 
     with pytest.raises(Rejected) as rejected:

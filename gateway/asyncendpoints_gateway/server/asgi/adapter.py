@@ -1,0 +1,239 @@
+"""Translation between ASGI's messages and the gateway's own (http/messages.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import aclosing, suppress
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from asyncendpoints_core.common.time_source import TimeSource
+    from asyncendpoints_gateway.http.messages import Headers, Response
+    from asyncendpoints_gateway.server.asgi.types import Receive, Scope, Send
+
+log = logging.getLogger("asyncendpoints.gateway")
+
+SMALL_BYTES: Final = 16_384
+"""A body of this size is sent without a deadline: servers buffer as much without waiting."""
+PIECE_BYTES: Final = 131_072
+"""Responses are sent in pieces of this size at most: servers then wait for the client."""
+PIECE_SECONDS: Final = 30.0
+"""How long a client may take to read a piece."""
+LINGER_SECONDS: Final = 1.0
+"""How long a client that still sends a refused body has for reading the response."""
+_BODILESS: Final = frozenset({204, 304})
+_HTTP1: Final = frozenset({"1.0", "1.1"})
+
+
+class AsgiHeaders:
+    """The headers of a request as the views' Headers."""
+
+    __slots__ = ("_pairs", "first")
+
+    def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
+        self._pairs = [
+            (name.decode("latin-1"), value.decode("utf-8", "surrogateescape"))
+            for name, value in raw
+        ]
+        self.first = dict(reversed(self._pairs))  # ASGI's names are in lower case
+        """The first value of each name."""
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self.first
+
+    def get(self, name: str, default: str, /) -> str:
+        """Return the first value of `name`."""
+        return self.first.get(name.lower(), default)
+
+    def getall(self, name: str, default: list[str], /) -> list[str]:
+        """Return every value of `name`."""
+        lower = name.lower()
+        if lower not in self.first:
+            return default
+        return [value for key, value in self._pairs if key == lower]
+
+    def items(self) -> list[tuple[str, str]]:
+        """Return all headers in the order in which they arrived."""
+        return self._pairs
+
+
+class AnyCase(Mapping[str, str]):
+    """A mapping whose keys, in lower case, may be looked up in any case."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+class AsgiRequest:
+    """A request of an ASGI server as the views' Request."""
+
+    decoded = False
+
+    def __init__(self, scope: Scope, receive: Receive, path: str) -> None:
+        """Wrap `scope`, whose raw path is `path`."""
+        raw = scope["headers"]
+        version: str = scope["http_version"]
+        self.method: str = scope["method"]
+        self.target = self.path = path
+        self.query: str = scope["query_string"].decode("utf-8", "surrogateescape")
+        self.fields = AsgiHeaders(raw)
+        self.headers: Headers = self.fields
+        # The server speaks the later versions; what is left of them is like HTTP/1.1.
+        self.version = (1, 0) if version == "1.0" else (1, 1)
+        self.has_connection = version in _HTTP1
+        self.invites = "expect" in self.fields.first
+        """Whether the client waits for `100 Continue` before it sends the body."""
+        self.gone = False
+        self._raw = raw
+        self._receive = receive
+        self._ended = False
+        self._task: asyncio.Task[object] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+
+    def head_size(self) -> int:
+        """Return the bytes of all headers."""
+        return sum([len(name) + len(value) for name, value in self._raw]) + 4 * len(self._raw)
+
+    def client_gone(self) -> bool:
+        """Whether the client has disconnected. From the first call on, that cancels the task."""
+        if self._watcher is None and not self.gone:
+            self._task = asyncio.current_task()
+            self._watcher = asyncio.get_running_loop().create_task(self._watch())
+        return self.gone
+
+    def at_end(self) -> bool:
+        """Whether the whole body has been read."""
+        return self._ended
+
+    def read_nowait(self) -> bytes:
+        """Return nothing: only waiting shows what has arrived."""
+        return b""
+
+    async def read(self) -> bytes:
+        """Wait for the next part of the body."""
+        message = await self._receive()
+        if message["type"] != "http.request":
+            self.gone = True
+            raise ConnectionResetError("the client has disconnected")
+        self._ended = not message.get("more_body", False)
+        part: bytes = message.get("body", b"")
+        return part
+
+    async def send_continue(self) -> None:
+        """Do nothing: servers send `100 Continue` when the body is first read."""
+
+    def reusable(self) -> bool:
+        """Whether the server can find the next request: after a body that was not invited it is not
+        known whether the client sends it. What else is unread, servers discard.
+        """
+        return self._ended or not self.invites
+
+    async def _watch(self) -> None:
+        """Keep one `receive()` outstanding; cancel the request's task once the client is gone."""
+        try:
+            while True:
+                message = await self._receive()
+                if message["type"] != "http.request":
+                    break
+                if self._ended:
+                    return  # a server that repeats the end of the body
+                self._ended = not message.get("more_body", False)
+        except OSError:
+            log.debug("the server reports a lost connection", exc_info=True)
+        self.gone = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def stop_watching(self) -> None:
+        """No longer cancel the task: the response is complete but for its last message."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    async def close(self) -> None:
+        """Wait for the end of the watching task."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.wait([self._watcher])
+
+
+async def respond(request: AsgiRequest, response: Response, send: Send, time: TimeSource) -> None:
+    """Send a response. Ends early, without an error, once the client is gone or does not read."""
+    try:
+        if response.stream is None:
+            request.stop_watching()
+            await _send_body(request, response, send, time)
+        else:
+            await _send_stream(request, response, response.stream, send, time)
+    except OSError as error:
+        log.debug("the client has disconnected: %s", error)
+    except TimeoutError:
+        log.warning("a client did not read its response for %g s", PIECE_SECONDS)
+
+
+async def _send_body(
+    request: AsgiRequest, response: Response, send: Send, time: TimeSource
+) -> None:
+    body = b"" if request.method == "HEAD" else response.body
+    await send(_start(request, response))
+    while len(body) > SMALL_BYTES:
+        async with time.timeout(PIECE_SECONDS):
+            await send(_part(body[:PIECE_BYTES], more=True))
+        body = body[PIECE_BYTES:]
+    if response.close and not request.at_end() and not request.invites:
+        await send(_part(body, more=True))
+        body = b""
+        with suppress(TimeoutError, ConnectionError):
+            async with time.timeout(LINGER_SECONDS):
+                while not request.at_end():
+                    await request.read()
+    await send(_part(body))
+
+
+async def _send_stream(
+    request: AsgiRequest,
+    response: Response,
+    stream: AsyncGenerator[bytes, None],
+    send: Send,
+    time: TimeSource,
+) -> None:
+    async with aclosing(stream):
+        await send(_start(request, response))
+        if request.method != "HEAD":
+            async for part in stream:
+                async with time.timeout(PIECE_SECONDS):
+                    await send(_part(part, more=True))
+        request.stop_watching()
+        await send(_part(b""))
+
+
+def _part(body: bytes, *, more: bool = False) -> dict[str, object]:
+    return {"type": "http.response.body", "body": body, "more_body": more}
+
+
+def _start(request: AsgiRequest, response: Response) -> dict[str, object]:
+    status = response.status
+    headers = [(_name(name), value.encode()) for name, value in response.headers.items()]
+    if response.stream is None and status not in _BODILESS:
+        headers.append((b"content-length", b"%d" % len(response.body)))
+    if response.close and request.has_connection:
+        headers.append((b"connection", b"close"))
+    return {"type": "http.response.start", "status": status, "headers": headers}
+
+
+@lru_cache(maxsize=256)
+def _name(name: str) -> bytes:
+    return name.lower().encode("latin-1")

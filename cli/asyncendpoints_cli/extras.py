@@ -11,17 +11,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OPERATOR: Final = frozenset({"kopf", "kubernetes"})
+EXPORT: Final = frozenset({"ruamel"})
+
+
+def operator_extra() -> contextlib.AbstractContextManager[None]:
+    """Import a module of the operator inside; UsageError when its libraries are not installed."""
+    return _extra("operator", OPERATOR)
+
+
+def export_extra() -> contextlib.AbstractContextManager[None]:
+    """Import a module inside that writes YAML; UsageError when ruamel.yaml is not installed."""
+    return _extra("export", EXPORT)
 
 
 @contextlib.contextmanager
-def operator_extra() -> Iterator[None]:
-    """Import a module of the operator inside; UsageError when its libraries are not installed."""
+def _extra(name: str, packages: frozenset[str]) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in OPERATOR:
+        if package not in packages:
             raise
         raise UsageError(
-            f"{package} is not installed; run: pip install 'asyncendpoints[operator]'"
+            f"{error.name} is not installed; run: pip install 'asyncendpoints[{name}]'"
         ) from None

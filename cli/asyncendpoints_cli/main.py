@@ -48,6 +48,8 @@ def command(name: str) -> Callable[[Namespace], int]:
             from asyncendpoints_cli.commands.operator import execute
         case "validate":
             from asyncendpoints_cli.commands.validate import execute
+        case "export":
+            from asyncendpoints_cli.commands.export import execute
         case "unpin":
             from asyncendpoints_cli.commands.unpin import execute
         case _:

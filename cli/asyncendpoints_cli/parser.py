@@ -53,7 +53,15 @@ COMMANDS: Final = (
         summary="serve endpoints on this machine, with gateway and workers",
         description="Serves the endpoints in the files on this machine: an HTTP gateway, and "
         "workers that are scaled between minReplicas and maxReplicas by the number of jobs.",
-        arguments=(FILES,),
+        arguments=(
+            _argument(
+                "files",
+                nargs="+",
+                metavar="FILE",
+                help="YAML file with one or more AsyncEndpoint resources, or MODULE:NAME of an "
+                "Endpoint in code, imported from the current directory",
+            ),
+        ),
         settings="run",
         examples=(
             ("asyncendpoints run endpoint.yaml", "everything in this process, jobs in memory"),
@@ -61,6 +69,7 @@ COMMANDS: Final = (
                 "asyncendpoints run endpoint.yaml --redis redis://127.0.0.1:6379/0",
                 "jobs in Redis, workers in separate processes",
             ),
+            ("asyncendpoints run shop:ep --reload", "an Endpoint in code: ep of shop.py"),
             ("asyncendpoints run *.yaml --port 0 --reload", "several, on free ports, with reload"),
             (
                 "asyncendpoints run node.yaml --http-target http://127.0.0.1:3000/jobs",
@@ -149,11 +158,53 @@ COMMANDS: Final = (
                 action="store_true",
                 help="also check the requirements of a cluster, such as worker.image",
             ),
+            _argument(
+                "--handlers",
+                action="store_true",
+                help="also import the handlers: each route has one, and the schemas of its body "
+                "and result are those of its annotations; requires the extra [export]",
+            ),
+            _argument(
+                "--fix",
+                action="store_true",
+                help="with --handlers: write the schemas into the files, keeping their comments",
+            ),
         ),
         examples=(
             ("asyncendpoints validate endpoint.yaml", ""),
+            ("asyncendpoints validate endpoint.yaml --handlers --fix", "writes the schemas"),
             ("asyncendpoints validate --cluster deploy/*.yaml", "as for `kubectl apply`"),
         ),
+    ),
+    Command(
+        name="export",
+        summary="write the resource of an Endpoint in code as YAML",
+        description="Writes the AsyncEndpoint resource that an Endpoint in Python code describes. "
+        "In an existing file the code's fields, and of each of its routes path, methods, job, "
+        "schema and result, are updated; everything else, comments too, stays. Requires: pip "
+        "install 'asyncendpoints[export]'.",
+        arguments=(
+            _argument("endpoint", metavar="MODULE:NAME", help="where the Endpoint is: jobs:ep"),
+            _argument("-o", "--output", metavar="FILE", help="file to write; default: stdout"),
+            _argument("--image", metavar="IMAGE", help="worker.image"),
+            _argument(
+                "--check",
+                action="store_true",
+                help="write nothing; exit status 1 if FILE differs from the code",
+            ),
+            _argument(
+                "--prune", action="store_true", help="remove routes of FILE that no function has"
+            ),
+        ),
+        examples=(
+            ("asyncendpoints export shop:ep", "to stdout"),
+            (
+                "asyncendpoints export shop:ep --image registry.example.com/shop:1 -o shop.yaml",
+                "creates or updates the file",
+            ),
+            ("asyncendpoints export shop:ep -o shop.yaml --check", "in CI"),
+        ),
+        notes=("The module is imported from the current directory.",),
     ),
     Command(
         name="unpin",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncendpoints_cli.files import load_all
 from asyncendpoints_cli.roles import read_settings
 from asyncendpoints_cli.run.checks import check
+from asyncendpoints_cli.run.sources import load_sources
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def execute(options: Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C; a second Ctrl-C exits immediately."""
     settings = read_settings(options, user_code=True)
-    loaded = load_all(options.files)
+    loaded = load_sources(options.files)
     check(loaded, settings)
     # Imported after the checks: servers and stores are slow to import.
     from asyncendpoints_cli.run.runner import serve

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_cli.errors import INTERRUPTED, MISUSED, report
-from asyncendpoints_cli.files import load_all
 from asyncendpoints_cli.run.checks import LAST_PORT, check
 from asyncendpoints_cli.run.endpoint_service import RELOAD_DRAIN_SECONDS, EndpointService
+from asyncendpoints_cli.run.sources import forget_code, load_sources
 from asyncendpoints_cli.run.watcher import Watcher
 from asyncendpoints_core.common.event_loop import exit_after, run_loop, run_with_user_code
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
@@ -52,7 +52,7 @@ class Runner:
 
     def __init__(self, loaded: Sequence[Loaded], files: Sequence[str], settings: Settings) -> None:
         """Prepare a service for each endpoint, on consecutive ports from --port."""
-        self._files = [Path(file) for file in files]
+        self._files = files
         self._settings = settings
         self._services = [
             self._service(item, settings.http_port and settings.http_port + number)
@@ -189,7 +189,7 @@ class Runner:
         return sorted(set(found))
 
     async def _watch(self) -> None:
-        watcher = Watcher(self._files, self._folders())
+        watcher = Watcher(map(Path, self._files), self._folders())
         while True:
             changes = await watcher.changed()
             log.info("changed: %s", ", ".join(path.name for path in changes[:5]))
@@ -199,7 +199,8 @@ class Runner:
     async def _reload(self) -> None:
         """Apply the changed files; if they have faults, keep what was applied before."""
         try:
-            loaded = load_all(self._files)
+            forget_code(self._files)
+            loaded = load_sources(self._files)
             check(loaded, self._settings)
         except UsageError as error:
             report(error, MISUSED)

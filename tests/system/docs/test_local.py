@@ -29,7 +29,8 @@ HTTP_MODE = ENDPOINT.format(name="node", module="none", concurrency=1, more="").
     "handlers: none", "http: {port: 3000, path: /jobs}"
 )
 NEED_A_CLUSTER = ("asyncendpoints operator", "asyncendpoints unpin", "kubectl ")
-LOCAL = [line for line in commands(DOCS / "cli.md") if not line.startswith(NEED_A_CLUSTER)]
+SHOWN = dict.fromkeys([*commands(DOCS / "cli.md"), *commands(DOCS / "code-first.md")])
+LOCAL = [line for line in SHOWN if not line.startswith(NEED_A_CLUSTER)]
 
 
 @pytest.fixture
@@ -40,6 +41,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "deploy").mkdir()
     text = file.read_text().replace("handlers: jobs", "handlers: jobs, image: reports")
     (tmp_path / "deploy" / "reports.yaml").write_text(text)
+    (tmp_path / "shop.py").write_text(blocks(DOCS / "code-first.md", "python")[0])
     return tmp_path
 
 
@@ -62,6 +64,13 @@ def test_every_example_of_the_command_line_runs(
         assert (status, err) == (0, "")
         assert " is valid\n" in out
         return
+    if name == "export":
+        if "--check" in words:
+            assert once(name, "shop:ep", "-o", "shop.yaml")[0] == 0
+        status, out, _ = once(name, *words)
+        assert status == 0
+        assert "job: place-order" in (out or (folder / "shop.yaml").read_text())
+        return
     env = {}
     if name != "run" and "--redis" not in words:
         (folder / "url").write_text(redis_url)
@@ -73,7 +82,7 @@ def test_every_example_of_the_command_line_runs(
         elif name == "gateway":
             command.said("reports is ready at http://")
         else:
-            command.ready(sum(word.endswith(".yaml") for word in words))
+            command.ready(sum(word.endswith((".yaml", ":ep")) for word in words))
         assert command.stop() == 0
 
 

@@ -36,10 +36,13 @@ RUN_BY = {
     },
     "docs/asgi.md": {"python": "system/docs/test_asgi.py"},
     "docs/cli.md": {"console": "system/docs/test_local.py"},
-    "docs/code-first.md": {"python": "unit/docs/test_code_first.py"},
     "docs/client-python.md": {
         "console": "system/clients/test_python_docs.py",
         "python": "system/clients/test_python_docs.py",
+    },
+    "docs/code-first.md": {
+        "console": "system/docs/test_local.py",
+        "python": "unit/docs/test_code_first.py",
     },
     "docs/handlers.md": {"python": "unit/docs/test_handlers.py"},
     "docs/http.md": {

@@ -52,24 +52,27 @@ def body_schema(annotation: Any) -> dict[str, Any] | None:
     return _schema(annotation, "validation", "body")
 
 
-def result_of(annotation: Any) -> Described | None:
-    """Describe results of a type; None if anything may be returned. Raises UsageError."""
+def result_of(annotation: Any, *, by_alias: bool = True) -> Described | None:
+    """Describe results of a type; None if anything may be returned. Raises UsageError.
+
+    `by_alias`: as results of code-first handlers are encoded; those of `@handler` use field names.
+    """
     kinds = alternatives(annotation)
     if annotation in (str, bytes):
         return Described(None, TEXT if kinds == (str,) else BYTES)
     if is_free(annotation) or Result in kinds:
         return None
-    return Described(_schema(annotation, "serialization", "return"))
+    return Described(_schema(annotation, "serialization", "return", by_alias=by_alias))
 
 
-def _schema(annotation: Any, mode: Mode, what: str) -> dict[str, Any]:
+def _schema(annotation: Any, mode: Mode, what: str, *, by_alias: bool = True) -> dict[str, Any]:
     found: dict[str, Any]
     try:
         if uses_struct(annotation):
             found = msgspec.json.schema(annotation)
         else:
             found = adapter(annotation, what).json_schema(
-                by_alias=True, mode=mode, schema_generator=_LinearPatterns
+                by_alias=by_alias, mode=mode, schema_generator=_LinearPatterns
             )
     except UsageError:
         raise

@@ -1,0 +1,1 @@
+"""Endpoints in code on the command line: finding them, and writing them into YAML files."""

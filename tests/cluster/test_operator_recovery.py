@@ -1,5 +1,6 @@
 """Workers that are ended by a job: which job is charged, and how the worker recovers."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -59,6 +60,15 @@ def test_a_poison_job_ends_and_spares_its_neighbours(endpoint: Endpoint) -> None
 def test_a_job_that_takes_all_memory_ends_the_same(endpoint: Endpoint) -> None:
     found = endpoint.finished(endpoint.submit("/eat", megabytes=400), seconds=240)
     assert (found["state"], found["error"]["code"]) == ("Failed", "worker-crashed")
+    for error in (found["error"], *(attempt["error"] for attempt in found["attempts"])):
+        assert "SIGKILL" in error["message"]
+        assert "out of memory (limit 256 MiB)" in error["message"]
+    crashed = endpoint.until(
+        "WorkerCrashed",
+        lambda _: endpoint.condition("Degraded").get("reason") == "WorkerCrashed",
+    )
+    assert "out of memory" in json.dumps(crashed["conditions"])
+    assert "WorkerCrashed" in endpoint.events()
     assert endpoint.finished(endpoint.submit(value="well"))["state"] == "Completed"
 
 

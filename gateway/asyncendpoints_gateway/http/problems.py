@@ -75,7 +75,7 @@ def store_unavailable(detail: str = "the store is not available; try again") -> 
 
 def endpoint_closed() -> Problem:
     """Return the 503 for an endpoint that is being deleted."""
-    return store_unavailable("the endpoint is being deleted and accepts no new jobs")
+    return store_unavailable("the endpoint is closed: it is being deleted and accepts no new jobs")
 
 
 def internal() -> Problem:

@@ -49,7 +49,7 @@ CONDITIONS: Final[dict[str, About]] = {
             "Serving": "everything works",
             "Suspended": "jobs are accepted but not run (`spec.suspend`)",
             c.TERMINATING: "the resource was deleted and waits for a finalizer: accepted jobs are "
-            "run, submissions are answered with 503 `closed`",
+            "run, submissions are answered with 503 (the endpoint is closed)",
             c.ROLLING_OUT: "pods of an older template are being replaced",
             "…": "otherwise the reason of the condition that is not met",
         },

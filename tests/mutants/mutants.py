@@ -86,9 +86,23 @@ MUTANTS = (
     Mutant(
         "enqueue: an idempotency key is bound to nothing",
         f"{LUA}/enqueue.lua",
-        "      batch.add(set_idempotency, key, bound[key])",
+        "  batch.add(set_idempotency, key, bound[key])",
         "",
         ("tests/store/test_enqueue.py",),
+    ),
+    Mutant(
+        "unique: a lock counts when its job has ended",
+        f"{LUA}/lib/unique.lua",
+        "  if not r or r.state > IN_PROGRESS then return nil end",
+        "  if not r then return nil end",
+        ("tests/store/test_unique.py",),
+    ),
+    Mutant(
+        "unique: a submission sent again is decided anew",
+        f"{LUA}/enqueue.lua",
+        "  lock.submission = id",
+        "",
+        ("tests/store/test_unique.py",),
     ),
     Mutant(
         "enqueue: the limit on waiting jobs is off by one",

@@ -188,12 +188,14 @@ async def test_a_newer_store_is_refused(redis_url: str) -> None:
     store = RedisStore(redis_url, ENDPOINT)
     await store.open()
     with Redis.from_url(redis_url) as client:
-        client.hset(f"aep:{{{ENDPOINT}}}:meta", "schema", "2")
+        client.hset(f"aep:{{{ENDPOINT}}}:meta", "schema", "3")
         for verb in ("stats", "pause", "recover"):
-            with pytest.raises(StoreVersionError, match=r"is of format 2, .* reads format 1"):
+            with pytest.raises(
+                StoreVersionError, match=r"is of format 3, .* reads formats up to 2"
+            ):
                 await VERBS[verb](Scene(store))
         other = RedisStore(redis_url, ENDPOINT)
-        with pytest.raises(StoreVersionError, match=r"is of format 2, .* reads format 1"):
+        with pytest.raises(StoreVersionError, match=r"is of format 3, .* reads formats up to 2"):
             await other.open()
         await other.close()
     await store.close()

@@ -19,7 +19,8 @@ KEYLESS = {"TIME", "PUBLISH", "SPUBLISH"}
 def body(name: str) -> str:
     """Return a script with its parts of lua/lib and its constants, without comments."""
     text = scripts.read(name)
-    code = re.sub(r"--[^\n]*", "", "\n".join([*scripts.libraries(text).values(), text]))
+    parts = scripts.libraries(text, full=True).values()
+    code = re.sub(r"--[^\n]*", "", "\n".join([*parts, text]))
     return lua_layout.expand(code, lua_layout.LAYOUTS)
 
 
@@ -29,7 +30,7 @@ def word(name: str) -> re.Pattern[str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_keys_declared_are_the_keys_used(name: str) -> None:
-    declared, code = scripts.load(name).keys, body(name)
+    declared, code = scripts.load(name, full=True).keys, body(name)
     unused = [key for key in declared if key != "meta" and not word(key).search(code)]
     assert unused == [] or "unpack(KEYS)" in code or "ipairs(KEYS)" in code
     undeclared = [
@@ -97,7 +98,8 @@ def test_a_name_that_would_break_the_hash_tag_is_refused(name: str) -> None:
 def test_the_libraries_declared_are_those_used(name: str) -> None:
     code = re.sub(r"--[^\n]*", "", scripts.read(name))
     used = {one for one in LIBRARIES if re.search(rf"(?<![\w.']){one}(?=[.(\[)])", code)}
-    declared = set(scripts.header(scripts.read(name)).get("LIB", []))
+    fields = scripts.header(scripts.read(name))
+    declared = {*fields.get("LIB", []), *fields.get("FEATURELIB", [])}
     assert declared == used - {name.removeprefix("lib/")}
 
 

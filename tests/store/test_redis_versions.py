@@ -2,16 +2,21 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
+from redis.exceptions import ResponseError
 
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.records import Attributes
-from asyncendpoints_core.jobs.states import FINAL
+from asyncendpoints_core.jobs.states import FINAL, State
 from asyncendpoints_core.store.record_layout import FORMAT_KIND, FORMAT_VERSION, PLAIN_VERSION
+from asyncendpoints_core.store.redis import scripts
+from asyncendpoints_core.store.replies import Cause, EnqueueStatus
 from support.redis.backend import RedisBackend
 from support.store.dumped import dump, load
 from support.store.stores import DONE, check, hand, new, put
+from support.store.verbs import VERBS
 from support.store.written import read_records, write_records
 
 # Written by `write_records` of the commit before the second version, and never again.
@@ -67,4 +72,92 @@ async def test_only_a_job_that_carries_something_has_the_second_version(
     worker = await hand(backend.store)
     await worker.take(2)
     assert {(await backend.record(job_id) or b"")[0] for job_id in records} == {PLAIN}
+    await backend.close()
+
+
+# The schema: a feature that is used refuses older programs
+
+TAGGED = Attributes(tags=("blue",))
+
+
+async def schema(backend: RedisBackend) -> bytes:
+    found: bytes = await backend.redis.hget(backend.key("meta"), "schema")
+    return found
+
+
+async def register_older(backend: RedisBackend, worker: str) -> None:
+    """Register a worker as programs do that know the first schema alone."""
+    await hand(backend.store, worker)
+    info = msgspec.msgpack.decode(await backend.redis.hget(backend.key("winfo"), worker))
+    assert info.pop("schema") == scripts.SCHEMA
+    await backend.redis.hset(backend.key("winfo"), worker, msgspec.msgpack.encode(info))
+
+
+async def test_the_first_feature_that_is_used_raises_the_schema(redis_url: str) -> None:
+    backend, other = RedisBackend(redis_url), RedisBackend(redis_url)
+    await backend.open()
+    await other.open()
+    await hand(backend.store)
+    await put(backend.store, new())
+    assert await schema(backend) == b"1"
+    await put(backend.store, new(attributes=TAGGED))
+    assert await schema(backend) == b"2"
+    # What other processes send is answered AEPFEATURE once, and AEPVERSION to older programs.
+    before = other.redis_store._caller.full
+    await put(other.store, new())
+    assert (before, other.redis_store._caller.full) == (False, True)
+    assert (await other.store.stats()).counts[State.QUEUED] == 3
+    await backend.close()
+    await other.close()
+
+
+async def test_features_wait_for_workers_that_do_not_know_them(redis_url: str) -> None:
+    backend = RedisBackend(redis_url)
+    await backend.open()
+    await register_older(backend, "old")
+    await hand(backend.store, "new")
+    batch = [new(), new(attributes=TAGGED), new(key="k")]
+    answers = await backend.store.enqueue(batch)
+    assert [answer.status for answer in answers] == [
+        EnqueueStatus.CREATED,
+        EnqueueStatus.UNSUPPORTED,
+        EnqueueStatus.CREATED,
+    ]
+    assert await schema(backend) == b"1"
+    assert (await backend.store.stats()).counts[State.QUEUED] == 2
+    await backend.store.release_worker("old", Cause.DRAINED)
+    [answer] = await backend.store.enqueue([batch[1]])
+    assert answer.status is EnqueueStatus.CREATED
+    assert await schema(backend) == b"2"
+    await check(backend)
+    await backend.close()
+
+
+@pytest.mark.parametrize("attributes", [Attributes(), TAGGED])
+async def test_a_store_that_lost_its_data_uses_no_feature_until_it_is_used_again(
+    redis_url: str, attributes: Attributes
+) -> None:
+    backend = RedisBackend(redis_url)
+    await backend.open()
+    await put(backend.store, new(attributes=TAGGED))
+    await backend.redis.flushall()
+    await put(backend.store, new(attributes=attributes))
+    assert await schema(backend) == (b"2" if attributes.tags else b"1")
+    assert (await backend.store.stats()).counts[State.QUEUED] == 1
+    await backend.close()
+
+
+async def test_each_script_refuses_the_store_of_the_other_before_it_writes(redis_url: str) -> None:
+    backend = RedisBackend(redis_url)
+    await backend.open()
+    names = [name for name in VERBS if scripts.load(name).full is not None]
+    assert names == ["enqueue", "redrive"]
+    for stored, full, word in (("1", True, "AEPPLAIN"), ("2", False, "AEPFEATURE")):
+        await backend.redis.hset(backend.key("meta"), "schema", stored)
+        for name in names:
+            script = scripts.load(name, full=full)
+            given = [backend.key(key) for key in script.keys]
+            with pytest.raises(ResponseError, match=word):
+                await backend.redis.eval(script.source, len(given), *given, b"", b"")
+    assert not set(scripts.load("enqueue").keys) & {"locks"}
     await backend.close()

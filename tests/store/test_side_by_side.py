@@ -26,7 +26,9 @@ from asyncendpoints_core.jobs.records import (
     Attributes,
     Claim,
     JobError,
+    Lock,
     NewJob,
+    OnConflict,
     Outcome,
     OutcomeKind,
     Priority,
@@ -76,8 +78,11 @@ CARRIED = (
     NO_ATTRIBUTES,
     Attributes(tags=("blue",)),
     Attributes(tags=("green", "blue"), key="acme", parent=JobId(bytes(16))),
+    Attributes(lock=Lock(b"first lock, long", 20_000)),
+    Attributes(lock=Lock(b"first lock, long", 20_000), tags=("blue",)),
+    Attributes(lock=Lock(b"second, short  1", 2_000, until_started=True)),
 )
-Submission = tuple[Priority, int, int, int, str, bytes, str, Attributes]
+Submission = tuple[Priority, int, int, int, str, bytes, str, Attributes, OnConflict]
 submissions: st.SearchStrategy[list[Submission]] = st.lists(
     st.tuples(
         st.sampled_from(Priority),
@@ -88,6 +93,7 @@ submissions: st.SearchStrategy[list[Submission]] = st.lists(
         st.sampled_from([b"f", b"g"]),
         st.sampled_from(["report", "image"]),
         st.sampled_from(CARRIED),
+        st.sampled_from(OnConflict),
     ),
     min_size=1,
     max_size=5,
@@ -144,7 +150,7 @@ class SideBySide(Twins):
     @rule(items=submissions)
     def enqueue(self, items: list[Submission]) -> None:
         news: list[NewJob] = []
-        for priority, delay, expires, size, key, fingerprint, name, attributes in items:
+        for priority, delay, expires, size, key, fingerprint, name, carried, conflict in items:
             # Ids whose order has nothing to do with the order of creation.
             job_id = JobId(hashlib.sha256(b"%d" % len(self.ids)).digest()[:16])
             self.ids.append(job_id)
@@ -158,7 +164,8 @@ class SideBySide(Twins):
                     key=key,
                     fingerprint=fingerprint,
                     job_id=job_id,
-                    attributes=attributes,
+                    attributes=carried,
+                    on_conflict=conflict,
                 )
             )
         self.news |= {one.id: one for one in news}

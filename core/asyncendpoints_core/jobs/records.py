@@ -104,6 +104,14 @@ class Lock(msgspec.Struct, frozen=True):
     until_started: bool = False
 
 
+class OnConflict(IntEnum):
+    """What becomes of a submission whose lock another job holds."""
+
+    RETURN = 0
+    REJECT = 1
+    REPLACE = 2
+
+
 class Attributes(msgspec.Struct, frozen=True, omit_defaults=True):
     """What few jobs carry beyond their request. Each has at most 255 bytes, but for `tags` (10 of
     64) and `webhooks` (8 URLs of 2,000).
@@ -174,6 +182,7 @@ class NewJob(msgspec.Struct, frozen=True):
     """A job for the store to create.
 
     `delay_ms` counts from acceptance; `ttl_ms` too, 0 meaning the endpoint's time to live.
+    `on_conflict` is for a job with a lock.
     """
 
     id: JobId
@@ -185,6 +194,7 @@ class NewJob(msgspec.Struct, frozen=True):
     ttl_ms: int = 0
     idempotency: Idempotency | None = None
     attributes: Attributes = NO_ATTRIBUTES
+    on_conflict: OnConflict = OnConflict.RETURN
 
 
 class Claim(msgspec.Struct, frozen=True):

@@ -303,11 +303,24 @@ LAST_CLAIM: Final = Layout(fields=(Field("request", 8), Field("first", 8)), tail
 # What an idempotency key is bound to, in `idem`.
 BINDING: Final = Layout(fields=(ID, Field("kept_until", 8)), tail="fingerprint")
 
+# A lock of a unique job, in `locks`: who holds it, the last submission that was decided by it, and
+# the job's claim number when it began.
+LOCK: Final = Layout(
+    fields=(
+        ID,
+        Field("submission", 16, "bytes"),
+        Field("ends_at", 6),
+        Field("claim", 7),
+        Field("until_started", 1),
+    ),
+)
+
 # The rest is what scripts take and return; nothing of it is stored.
 NEW_JOB: Final = Layout(
     fields=(
         ID,
         Field("priority", 1),
+        Field("on_conflict", 1),  # of a unique job, else 0
         Field("max_attempts", 2),
         Field("delay_ms", 8),
         Field("ttl_ms", 8),

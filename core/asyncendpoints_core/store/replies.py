@@ -47,6 +47,10 @@ class EnqueueStatus(StrEnum):
     MISMATCH = "mismatch"  # the idempotency key belongs to a different request
     FULL = "full"  # max_depth or max_bytes reached; nothing stored, no key bound
     CLOSED = "closed"  # the endpoint is being deleted
+    EXISTING = "existing"  # an equal job is unfinished: this one, unchanged
+    REPLACED = "replaced"  # an equal job was waiting: this one, now with the new input
+    DUPLICATE = "duplicate"  # an equal job is unfinished; nothing stored
+    UNSUPPORTED = "unsupported"  # workers that do not know what the job carries; nothing stored
 
 
 class Enqueued(msgspec.Struct, frozen=True):
@@ -222,6 +226,7 @@ class RedriveStatus(StrEnum):
     NOT_RETRYABLE = "not-retryable"
     FULL = "full"
     CLOSED = "closed"
+    DUPLICATE = "duplicate"  # an equal job has its lock
     MISSING = "missing"
     GONE = "gone"
 

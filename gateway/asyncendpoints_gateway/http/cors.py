@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from asyncendpoints_gateway.http.messages import Headers
 
-EXPOSED: Final = "Location, Retry-After, ETag, Preference-Applied, Idempotent-Replayed"
+EXPOSED: Final = (
+    "Location, Retry-After, ETag, Preference-Applied, Idempotent-Replayed, Job-Existing"
+)
 METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 ALLOWED_HEADERS: Final = (
     "Accept",

@@ -111,6 +111,8 @@ class JobViews:
             return self.responses.accepted(answer.job, answer.ahead)
         if status is RedriveStatus.NOT_RETRYABLE:
             raise Problem("not-retryable", "the job is neither Failed nor Canceled")
+        if status is RedriveStatus.DUPLICATE:
+            raise Problem("duplicate-job", "an equal job that is not finished has its lock")
         if status is RedriveStatus.FULL:
             raise self.responses.queue_full()
         if status is RedriveStatus.CLOSED:

@@ -114,6 +114,15 @@ class JobResponses:
             headers["Content-Disposition"] = _attachment(result.filename)
         return Response(200, headers, result.body)
 
+    def duplicate(self, job: Job) -> Problem:
+        """Return the 409 for a submission that equals `job`, which is not finished."""
+        return Problem(
+            "duplicate-job",
+            "an equal job is not finished",
+            headers={"Location": self.location(job)},
+            members={"job": ids.text(job.id)},
+        )
+
     def queue_full(self) -> Problem:
         """Return the 429; its Retry-After estimates when the next job leaves the queue."""
         estimate = self.sampler.estimate

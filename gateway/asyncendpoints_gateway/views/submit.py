@@ -57,9 +57,17 @@ KEY_HEADERS: Final = ("idempotency-key", "x-async-request-id")
 OPTION_HEADERS: Final = frozenset(
     {"job-delay", "job-expires", "job-priority", "job-tags", *KEY_HEADERS}
 )
-_CREATED, _REPLAYED = EnqueueStatus.CREATED, EnqueueStatus.REPLAYED
+_REPLAYED = EnqueueStatus.REPLAYED
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _REPLAY: Final[Mapping[str, str]] = MappingProxyType({"Idempotent-Replayed": "true"})
+_EXISTING: Final[Mapping[str, str]] = MappingProxyType({"Job-Existing": "true"})
+# The statuses that are a 202, with the headers that tell them apart.
+_ACCEPTED: Final = {
+    EnqueueStatus.CREATED: _NO_HEADERS,
+    _REPLAYED: _REPLAY,
+    EnqueueStatus.EXISTING: _EXISTING,
+    EnqueueStatus.REPLACED: _EXISTING,
+}
 
 
 class Options(NamedTuple):
@@ -143,26 +151,33 @@ class SubmitView:
         Raises Problem when the store refused, StoreUnavailable when the outcome is unknown.
         """
         job, status = answer.job, answer.status
-        if job is not None and (status is _CREATED or status is _REPLAYED):
+        if job is not None and status in _ACCEPTED:
             if log.isEnabledFor(logging.DEBUG):
                 log.debug("accepted %s", job.name, extra={"job_id": ids.text(job.id)})
-            if status is _CREATED:
-                self.metrics.submission(route.job, "created")
-                return job, _NO_HEADERS
-            self.metrics.submission(route.job, "replayed")
-            return job, _REPLAY
+            self.metrics.submission(route.job, status.value)
+            return job, _ACCEPTED[status]
+        raise self._refusal(answer)
+
+    def _refusal(self, answer: Enqueued) -> Exception:
+        status = answer.status
         if status is _REPLAYED:
-            raise gone(_REPLAY)
+            return gone(_REPLAY)
+        if status is EnqueueStatus.DUPLICATE and answer.job is not None:
+            return self.responses.duplicate(answer.job)
+        if status is EnqueueStatus.UNSUPPORTED:
+            return store_unavailable(
+                "workers of an older version are registered, which do not know tags and unique jobs"
+            )
         if status is EnqueueStatus.MISMATCH:
-            raise Problem(
+            return Problem(
                 "idempotency-mismatch", "the key was used for a request with different content"
             )
         if status is EnqueueStatus.FULL:
-            raise self.responses.queue_full()
+            return self.responses.queue_full()
         if status is EnqueueStatus.CLOSED:
-            raise endpoint_closed()
+            return endpoint_closed()
         # The reply to an earlier call was lost, and its job cannot be read since.
-        raise store_unavailable()
+        return store_unavailable()
 
     def count_refusal(self, route: RouteConfig, error: Exception) -> None:
         """Count a submission that did not become a job."""

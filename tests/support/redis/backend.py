@@ -153,6 +153,8 @@ class RedisBackend:
             if member.startswith(b"\0"):  # the entry that keeps it a skip list
                 continue
             scan.held.setdefault(member[:-24].decode(), set()).add(JobId(member[-16:]))
+        locks = await self.redis.hgetall(self.key("locks"))
+        scan.locks = {name: JobId(lock[:16]) for name, lock in locks.items()}
         scan.lines["running"] = [job_id for ids in scan.held.values() for job_id in ids]
         return scan
 

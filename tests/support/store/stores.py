@@ -21,6 +21,7 @@ from asyncendpoints_core.jobs.records import (
     Job,
     JobError,
     NewJob,
+    OnConflict,
     Outcome,
     Priority,
     Request,
@@ -55,6 +56,8 @@ class Scan:
     lines: dict[str, list[JobId]] = field(default_factory=dict)
     held: dict[str, set[JobId]] = field(default_factory=dict)
     results: set[JobId] = field(default_factory=set)
+    # Who holds each lock of a unique job.
+    locks: dict[bytes, JobId] = field(default_factory=dict)
 
 
 class Backend(Protocol):
@@ -188,6 +191,7 @@ class MemoryBackend:
         for state, finished in data.finished.items():
             scan.lines[f"finished:{state}"] = finished.ids()
         scan.held = {worker: set(held) for worker, held in data.held.items()}
+        scan.locks = {name: lock.job_id for name, lock in data.locks.items()}
         return scan
 
     async def close(self) -> None:
@@ -254,6 +258,7 @@ def new(
     fingerprint: bytes = b"f",
     job_id: JobId | None = None,
     attributes: Attributes = NO_ATTRIBUTES,
+    on_conflict: OnConflict = OnConflict.RETURN,
 ) -> NewJob:
     """Return a job to enqueue."""
     return NewJob(
@@ -274,7 +279,18 @@ def new(
         ttl_ms=ttl_ms,
         idempotency=jobs.Idempotency(key, fingerprint) if key else None,
         attributes=attributes,
+        on_conflict=on_conflict,
     )
+
+
+async def check_locks(backend: Backend) -> None:
+    """Assert that no lock is left of a job that has ended, once all sweeps are done."""
+    while (await backend.store.sweep()).more:
+        pass
+    scan = await backend.scan()
+    left = {job_id: scan.states.get(job_id) for job_id in scan.locks.values()}
+    stuck = [state for state in left.values() if state is None or state in FINAL]
+    assert not stuck, f"locks of jobs that are {stuck}"
 
 
 class Hand:

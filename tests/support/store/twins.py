@@ -12,7 +12,7 @@ from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.store.protocol import Store
 from support.redis.backend import RedisBackend
-from support.store.stores import Backend, MemoryBackend, check
+from support.store.stores import Backend, MemoryBackend, check, check_locks
 
 T = TypeVar("T")
 
@@ -95,6 +95,7 @@ class Twins(RuleBasedStateMachine):
         try:
             for backend in self.backends:
                 self.run(check(backend))
+                self.run(check_locks(backend))
         finally:
             for backend in self.backends:
                 self.run(backend.close())

@@ -102,7 +102,7 @@ async def test_listening_on_every_interface_without_tokens_is_logged(
         assert "without gateway.auth" in caplog.text
 
 
-EXPOSED = "Location, Retry-After, ETag, Preference-Applied, Idempotent-Replayed"
+EXPOSED = "Location, Retry-After, ETag, Preference-Applied, Idempotent-Replayed, Job-Existing"
 PAGE = {"Origin": "https://app.example.com"}
 
 

@@ -1,13 +1,17 @@
--- enqueue: create jobs, each decided on its own: same id, idempotency key, closed, room, creation.
+-- enqueue: create jobs, each decided on its own: same id, idempotency key, closed, lock, room,
+--   creation.
 -- KEYS: meta jobs runs blobs ready:high ready:normal ready:low suspects delayed expiries idem idemexp
 --   counts totals idle bell watch
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms idempotency_ms
 --   completed_ms failed_ms
 -- LIB: optional batch time ready record counters events wake_up
+-- FEATURES: locks
+-- FEATURELIB: unique
 -- FLAGS: deny-oom
 -- ARGV: 1 NEW_JOB for each; 2 their parts one after the other
 -- RETURNS: context; a letter for each: c created, e exists, r replayed, R replayed but its job is
---   gone, m mismatch, f full, x closed; AHEAD for each; then id and state of each e and r
+--   gone, m mismatch, f full, x closed; u an equal job is unfinished, p it was replaced, d it is a
+--   reason to refuse; AHEAD for each; then id and state of each e, r, u, p and d
 local ITEM, active = layout.NEW_JOB.size, time.active
 local items, payload = ARGV[1], ARGV[2]
 local n = #items / ITEM
@@ -30,7 +34,8 @@ local set_idempotency_ends = batch.new('ZADD', idempotency_ends)
 local set_ready = batch.each('ZADD', ready)
 local fresh, fresh_runs, bound, places = {}, {}, {}, {}
 local statuses, aheads, heads = {}, {}, {}
-local created, queued, added, next_seq = 0, 0, 0, seq
+local created, queued, added, next_seq, decided_by_lock = 0, 0, 0, seq, 0
+local RETURN, REJECT, REPLACE = 1, 2, 3
 
 local function ahead_of(id, job, run)
   local r = record.decode(job, run)
@@ -54,13 +59,18 @@ local function read_binding(s)
   return id, kept_until, ssub(s, layout.BINDING.size + 1)
 end
 
-local function bind(id, kept_until)
-  return spack(layout.BINDING.format, layout.BINDING.fields)
+local function bind_key(key, id, fingerprint)
+  local kept_until = now + idempotency_ms
+  bound[key] = spack(layout.BINDING.format, layout.BINDING.fields) .. fingerprint
+  batch.add(set_idempotency, key, bound[key])
+  batch.add(set_idempotency_ends, kept_until, key)
 end
 
--- A job before its parts; `blob`: its body, where that is kept apart.
-local function encode_job(priority, seq, max_attempts, name_size, trace_size, attributes_size, blob)
-  local format, flags, created_at = layout.FORMAT, priority * layout.JOB.unit.priority, now
+-- A job before its parts; `blob`: its body, where that is kept apart; `created_at`: if not now.
+local function encode_job(priority, seq, max_attempts, name_size, trace_size, attributes_size, blob,
+  created_at)
+  local format, flags = layout.FORMAT, priority * layout.JOB.unit.priority
+  created_at = created_at or now
   if active == now and not blob and attributes_size == 0 then
     return spack(layout.JOB.format, layout.JOB.fields)
   end
@@ -104,17 +114,104 @@ local function create(i, id, job, name, priority, delay, ttl, size, blob)
   events.add(id, 1)
 end
 
+-- Writes what was decided so far.
+local function flush()
+  batch.flush(set_jobs)
+  batch.flush(set_runs)
+  batch.flush(set_blobs)
+  batch.flush_each(set_ready)
+  batch.flush(set_delayed)
+  batch.flush(set_expiries)
+  batch.flush(set_idempotency)
+  batch.flush(set_idempotency_ends)
+end
+
+-- Moves a waiting job, whose record is `r`, to where it waits now: until `due`, or in line.
+local function move(id, r, priority, due)
+  local state = due > now and SCHEDULED or QUEUED
+  if r.state == SCHEDULED then
+    call('ZREM', delayed, id)
+  else
+    call('ZREM', ready[r.priority], id)
+    waiting[r.priority] = waiting[r.priority] - 1
+  end
+  counters.bump(r.state, r.name, -1)
+  counters.bump(state, r.name, 1)
+  if state == SCHEDULED then
+    call('ZADD', delayed, due, id)
+    -- Its time to live may end before it is due: the sweep finds it there.
+    if r.expires_at == 0 then batch.add(set_expiries, r.ttl_from + ttl_ms, id) end
+  else
+    if r.state == SCHEDULED then
+      next_seq = next_seq + 1
+      r.seq, queued = next_seq, queued + 1
+    end
+    call('ZADD', ready[priority], r.seq, id)
+    waiting[priority] = waiting[priority] + 1
+  end
+  r.state, r.priority, r.not_before = state, priority, state == SCHEDULED and due or 0
+end
+
+-- Gives the waiting job `id` the input of a later submission, whose record is `job`.
+local function replace(i, id, r, job, priority, due, size, blob)
+  flush() -- what follows reads the lines
+  places = {}
+  if r.body_apart and not blob then call('HDEL', blobs, id) end
+  if blob then batch.add(set_blobs, id, blob) end
+  added = added + size - r.body_size
+  move(id, r, priority, due)
+  r.body_size, r.body_apart = size, blob ~= nil
+  r.max_attempts = sunpack(layout.JOB.format.max_attempts, job, layout.JOB.at.max_attempts)
+  r.updated_at, r.revision = now, r.revision + 1
+  fresh[id], fresh_runs[id] = job, record.encode_run(r)
+  batch.add(set_jobs, id, job)
+  batch.add(set_runs, id, fresh_runs[id])
+  flush()
+  events.add(id, r.revision)
+  answer(i, 'p', id, job)
+end
+
+-- The lock of a unique submission, and what is known of the unfinished job that holds it.
+local function lock_of(attributes)
+  local lock = unique.get(attributes.lock)
+  if not lock then return nil, nil, nil end
+  local job = fresh[lock.id] or call('HGET', jobs, lock.id)
+  local run = job and (fresh_runs[lock.id] or call('HGET', runs, lock.id))
+  return lock, unique.holder(lock, job, run), job
+end
+
+-- Remembers that the submission `id` was answered with the job that holds its lock.
+local function decide(id, name, lock, key, fingerprint)
+  lock.submission = id
+  unique.set(name, lock)
+  if key then bind_key(key, lock.id, fingerprint) end
+  decided_by_lock = decided_by_lock + 1
+end
+
+local function cut(at, size)
+  return ssub(payload, at, at + size - 1)
+end
+
 local parts_at = 1
 for i = 1, n do
   local layout.NEW_JOB.fields = sunpack(layout.NEW_JOB.format, items, (i - 1) * ITEM + 1)
   local stored_job = stored[i] or fresh[id]
-  local key, fingerprint
+  local content_at = parts_at + layout.NEW_JOB.before.content
+  local blob_at = parts_at + layout.NEW_JOB.before.blob
+  local key, fingerprint, carried, lock, holder, held_job
   local decided = false
-  if not stored_job and key_size > 0 then
-    local key_at = parts_at + layout.NEW_JOB.before.key
-    local fingerprint_at = parts_at + layout.NEW_JOB.before.fingerprint
-    key = ssub(payload, key_at, key_at + key_size - 1)
-    fingerprint = ssub(payload, fingerprint_at, fingerprint_at + fingerprint_size - 1)
+  if on_conflict > 0 and not stored_job then
+    carried = record.read_attributes(
+      cut(content_at + layout.JOB.before.attributes, attributes_size))
+    lock, holder, held_job = lock_of(carried)
+    if lock and lock.submission == id and held_job then -- its reply was lost
+      answer(i, on_conflict == REPLACE and 'p' or 'u', lock.id, held_job)
+      decided = true
+    end
+  end
+  if not stored_job and not decided and key_size > 0 then
+    key = cut(parts_at + layout.NEW_JOB.before.key, key_size)
+    fingerprint = cut(parts_at + layout.NEW_JOB.before.fingerprint, fingerprint_size)
     local value = bound[key] or call('HGET', idempotency, key)
     if value then
       local owner, kept_until, bound_to = read_binding(value)
@@ -135,40 +232,46 @@ for i = 1, n do
     -- answered above
   elseif closed > 0 then
     answer(i, 'x')
+  elseif holder and on_conflict == REJECT then
+    answer(i, 'd', lock.id, held_job)
+  elseif holder and on_conflict == RETURN then
+    answer(i, 'u', lock.id, held_job)
+    decide(id, carried.lock, lock, key, fingerprint)
+  elseif holder and holder.claim == 0 then
+    if safety > 0 then return redis.error_reply('AEPTIMER at rest') end
+    if bytes + added + body_size - holder.body_size > max_bytes then
+      answer(i, 'f')
+    else
+      local blob = blob_size > 0 and cut(blob_at, blob_size) or nil
+      local job = encode_job(priority, holder.seq, max_attempts, name_size, trace_size,
+        attributes_size, blob, holder.created_at) .. cut(content_at, content_size)
+      local due = delay_ms > 0 and math.min(now + delay_ms, lock.ends_at) or 0
+      replace(i, lock.id, holder, job, priority, due, body_size, blob)
+      decide(id, carried.lock, lock, key, fingerprint)
+    end
   elseif depth >= max_depth or bytes + added + body_size > max_bytes then
     answer(i, 'f')
   else
+    if safety > 0 then return redis.error_reply('AEPTIMER at rest') end
     if delay_ms == 0 then next_seq = next_seq + 1 end
-    local content_at = parts_at + layout.NEW_JOB.before.content
-    local blob_at = parts_at + layout.NEW_JOB.before.blob
-    local content = ssub(payload, content_at, content_at + content_size - 1)
-    local blob = blob_size > 0 and ssub(payload, blob_at, blob_at + blob_size - 1) or nil
+    local content = cut(content_at, content_size)
+    local blob = blob_size > 0 and cut(blob_at, blob_size) or nil
     local job = encode_job(priority, delay_ms == 0 and next_seq or 0, max_attempts, name_size,
       trace_size, attributes_size, blob) .. content
     local name = ssub(content, layout.JOB.before.name + 1, layout.JOB.before.name + name_size)
     create(i, id, job, name, priority, delay_ms, ttl_ms, body_size, blob)
-    if key then
-      bound[key] = bind(id, now + idempotency_ms) .. fingerprint
-      batch.add(set_idempotency, key, bound[key])
-      batch.add(set_idempotency_ends, now + idempotency_ms, key)
-    end
+    if carried then unique.take(carried, id, 0) end
+    if key then bind_key(key, id, fingerprint) end
   end
   parts_at = parts_at + layout.NEW_JOB.parts_size
 end
 
-if created > 0 then
-  if safety > 0 then return redis.error_reply('AEPTIMER at rest') end
-  batch.flush(set_jobs)
-  batch.flush(set_runs)
-  batch.flush(set_blobs)
-  batch.flush_each(set_ready)
-  batch.flush(set_delayed)
-  batch.flush(set_expiries)
-  batch.flush(set_idempotency)
-  batch.flush(set_idempotency_ends)
+if created + decided_by_lock > 0 then
+  flush()
+  if unique then unique.flush() end
   call('HSET', meta, 'seq', string.format('%.0f', next_seq), 'bytes',
     string.format('%.0f', bytes + added))
-  counters.tally('created', created)
+  if created > 0 then counters.tally('created', created) end
   counters.flush()
   wake_up(queued)
   events.publish()

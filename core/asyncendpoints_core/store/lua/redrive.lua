@@ -3,10 +3,12 @@
 --   finished:canceled counts totals gone idle bell watch
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms completed_ms failed_ms
 -- LIB: batch time ready record counters events wake_up save
+-- FEATURES: locks
+-- FEATURELIB: unique
 -- FLAGS: deny-oom
 -- ARGV: 1 ids
 -- RETURNS: context; 4 bytes for each: jobs ahead; for each a letter (q requeued, n not retryable,
---   f full, x closed, m missing, g gone, b cannot be read) and the job's state where there is one
+--   f full, x closed, u an equal job has its lock, m missing, g gone, b cannot be read) and the job's state where there is one
 local ids, out, aheads, known = record.split_ids(ARGV[1]), {}, {}, {}
 local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
 local waiting = ready.sizes()
@@ -17,13 +19,25 @@ local on_ready = batch.each('ZADD', ready)
 local off_finished = {
   [FAILED] = batch.new('ZREM', finished_failed), [CANCELED] = batch.new('ZREM', finished_canceled),
 }
-local requeued, added = 0, 0
+local requeued, added, known_runs = 0, 0, {}
 
-local function redrive(id, r)
+-- The lock that a unique job carries, nil without one; and whether another job has it.
+local function lock_of(id, job)
+  local carried = unique and record.attributes(job)
+  if not carried or not carried.lock then return nil, false end
+  local lock = unique.get(carried.lock)
+  if not lock or lock.id == id then return carried, false end
+  return carried, unique.holder(lock, call('HGET', jobs, lock.id), known_runs[lock.id]
+    or call('HGET', runs, lock.id)) ~= nil
+end
+
+local function redrive(id, r, job)
   if r.state ~= FAILED and r.state ~= CANCELED or record.error_code(r) == 'corrupt' then
     return 'n'
   end
   if closed > 0 then return 'x' end
+  local carried, taken = lock_of(id, job)
+  if taken then return 'u' end
   local size = r.body_size
   if depth >= max_depth or bytes + added + size > max_bytes then return 'f' end
   batch.add(off_finished[r.state], id)
@@ -37,6 +51,10 @@ local function redrive(id, r)
   batch.add(on_ready[r.priority], seq, id)
   batch.add(off_results, id)
   save.run(id, r)
+  if carried then
+    unique.take(carried, id, r.claim)
+    known_runs[id] = record.encode_run(r)
+  end
   events.add(id, r.revision)
   r.ahead = waiting[r.priority]
   waiting[r.priority] = r.ahead + 1
@@ -50,7 +68,7 @@ for i, id in ipairs(ids) do
   if not r and stored[i] then r, why = record.decode(stored[i], ran[i]) end
   if r then
     known[id] = r
-    out[i] = redrive(id, r) .. record.head(stored[i], record.encode_run(r))
+    out[i] = redrive(id, r, stored[i]) .. record.head(stored[i], record.encode_run(r))
     ahead = r.ahead or r.state == QUEUED
       and call('ZRANK', ready[r.priority], id) or 0
   elseif why then
@@ -63,6 +81,7 @@ end
 if requeued > 0 then
   if safety > 0 then return redis.error_reply('AEPTIMER at rest') end
   save.flush()
+  if unique then unique.flush() end
   batch.flush(off_results)
   batch.flush_each(on_ready)
   batch.flush(off_finished[FAILED])

@@ -2,7 +2,7 @@
 -- KEYS: all
 -- META: tick safety seq bytes paused suspended ttl_ms completed_ms failed_ms max_finished
 --   sweep_0 sweep_1 sweep_2
--- LIB: batch time ready finished record counters events wake_up corrupt_records queue remove timer guard
+-- LIB: batch time ready finished record counters events wake_up corrupt_records queue remove timer guard unique
 -- RETURNS: promoted, expired, removed, corrupt, 1 when there was more to do
 local BOUND, REMOVE_BOUND, TOMBSTONE_MS, MAX_TOMBSTONES = 100, 200, 86400000, 10000
 local more = 0
@@ -146,6 +146,7 @@ local function forget(key)
 end
 forget(tombstones)
 forget(deregistered)
+if unique.sweep() then more = 1 end
 
 -- What unreadable records took with them is known again once nothing is unfinished.
 if bytes ~= 0 and ready.count() + call('ZCARD', suspects) + call('ZCARD', delayed) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.memory import uniqueness
 from asyncendpoints_core.store.memory.data import Binding
 from asyncendpoints_core.store.memory.record import Record, encode, new_record
 from asyncendpoints_core.store.memory.transitions import append_to_queue
@@ -20,11 +21,20 @@ def enqueue(data: Data, new: NewJob, now: int) -> Enqueued:
     """Decide on one submission; see Store.enqueue."""
     if new.id in data.records:
         return _existing(data, EnqueueStatus.CREATED, new.id, now)
+    if (before := uniqueness.decided_before(data, new)) is not None and new.attributes.lock:
+        return _existing(data, before, data.locks[new.attributes.lock.name].job_id, now)
     replayed = _replay(data, new, now)
     if replayed is not None:
         return replayed
     if data.closed:
         return Enqueued(EnqueueStatus.CLOSED)
+    if (decided := uniqueness.decide(data, new, now)) is not None:
+        status, holder = decided
+        if status is EnqueueStatus.FULL:
+            return Enqueued(status)
+        if status is not EnqueueStatus.DUPLICATE:
+            _bind(data, new, holder, now)
+        return _existing(data, status, holder, now)
     if _is_full(data, len(new.request.body)):
         return Enqueued(EnqueueStatus.FULL)
     record = new_record(new, now, data.paused_for(now))
@@ -34,10 +44,16 @@ def enqueue(data: Data, new: NewJob, now: int) -> Enqueued:
         append_to_queue(data, record, now)
     else:
         data.save(record, now, new=True)
+    uniqueness.take(data, record, now)
+    _bind(data, new, new.id, now)
+    return _existing(data, EnqueueStatus.CREATED, new.id, now)
+
+
+def _bind(data: Data, new: NewJob, job_id: JobId, now: int) -> None:
+    """Bind a submission's idempotency key, if it has one, to a job."""
     if new.idempotency is not None:
         until = now + data.rules.idempotency_ms
-        data.idempotency[new.idempotency.key] = Binding(new.id, new.idempotency.fingerprint, until)
-    return _existing(data, EnqueueStatus.CREATED, new.id, now)
+        data.idempotency[new.idempotency.key] = Binding(job_id, new.idempotency.fingerprint, until)
 
 
 def _replay(data: Data, new: NewJob, now: int) -> Enqueued | None:
@@ -63,10 +79,13 @@ def _is_full(data: Data, size: int) -> bool:
     return data.depth() >= data.rules.max_depth or data.bytes + size > data.rules.max_bytes
 
 
-def redrive_status(data: Data, record: Record) -> RedriveStatus:
+def redrive_status(data: Data, record: Record, now: int) -> RedriveStatus:
     """Return what a redrive of `record` would do."""
     if record.state not in (State.FAILED, State.CANCELED) or record.id not in data.requests:
         return RedriveStatus.NOT_RETRYABLE
     if data.closed:
         return RedriveStatus.CLOSED
+    lock = uniqueness.lock_of(record)
+    if lock is not None and uniqueness.holder(data, lock.name, now) is not None:
+        return RedriveStatus.DUPLICATE
     return RedriveStatus.FULL if _is_full(data, record.size) else RedriveStatus.REQUEUED

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from asyncendpoints_core.errors import StoreVersionError
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.memory import admission, transitions
+from asyncendpoints_core.store.memory import admission, transitions, uniqueness
 from asyncendpoints_core.store.memory.record import Fault
 from asyncendpoints_core.store.replies import (
     Canceled,
@@ -55,9 +55,10 @@ def redrive(data: Data, job_id: JobId, now: int) -> Redriven:
     if isinstance(record, Fault):
         gone = job_id in data.tombstones
         return Redriven(RedriveStatus.GONE if gone else RedriveStatus.MISSING)
-    status = admission.redrive_status(data, record)
+    status = admission.redrive_status(data, record, now)
     if status is RedriveStatus.REQUEUED:
         transitions.redrive(data, record, now)
+        uniqueness.take(data, record, now)
     return Redriven(status, data.job(record, now), data.ahead(record))
 
 

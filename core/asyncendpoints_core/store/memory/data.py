@@ -57,6 +57,18 @@ class Binding(NamedTuple):
     until: int
 
 
+class HeldLock(NamedTuple):
+    """A lock: who holds it, the last submission that was decided by it, and `claim`, the number of
+    the job's claim when it began.
+    """
+
+    job_id: JobId
+    submission: JobId
+    ends_ms: int
+    claim: int
+    until_started: bool
+
+
 class Data:
     """The whole state of one endpoint."""
 
@@ -92,6 +104,7 @@ class Data:
         self.workers: dict[str, Worker] = {}
         self.deregistered: dict[str, int] = {}
         self.idempotency: dict[str, Binding] = {}
+        self.locks: dict[bytes, HeldLock] = {}
         self.tombstones: dict[JobId, int] = {}
         self.counts: dict[str, dict[State, int]] = {}
         self.totals: dict[str, int] = dict.fromkeys(TOTALS, 0)

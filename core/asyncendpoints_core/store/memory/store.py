@@ -107,7 +107,7 @@ class MemoryStore:
         answers = [admission.enqueue(self._data, new, now) for new in jobs]
         self._wake(
             sum(
-                answer.status == "created"
+                answer.status in ("created", "replaced")
                 and answer.job is not None
                 and answer.job.state is State.QUEUED
                 for answer in answers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from asyncendpoints_core.store.memory import uniqueness
 from asyncendpoints_core.store.memory.record import Record
 from asyncendpoints_core.store.memory.transitions import expire_if_over, promote
 from asyncendpoints_core.store.replies import Swept
@@ -46,7 +47,7 @@ def sweep(data: Data, now: int) -> Swept:
     expired, late = _expire(data, now)
     promoted, due = promote_due(data, now)
     removed, old = _remove_finished(data, now)
-    forgotten = _forget(data, now)
+    forgotten = _forget(data, now) | uniqueness.sweep(data, now)
     return Swept(
         promoted=promoted,
         expired=expired,

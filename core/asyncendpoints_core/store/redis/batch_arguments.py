@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _pack_new = packer(
     tables.NEW_JOB,
-    "id priority max_attempts delay_ms ttl_ms name_size trace_size attributes_size content_size"
-    " blob_size key_size fingerprint_size body_size",
+    "id priority on_conflict max_attempts delay_ms ttl_ms name_size trace_size attributes_size"
+    " content_size blob_size key_size fingerprint_size body_size",
 )
 _arrange_new = arranger(tables.NEW_JOB, "content blob key fingerprint")
 _arrange_content = arranger(tables.JOB, "name trace attributes request")
@@ -61,6 +61,7 @@ def encode_new(jobs: Sequence[NewJob]) -> tuple[bytes, bytes]:
             _pack_new(
                 new.id,
                 new.priority,
+                new.on_conflict + 1 if new.attributes.lock is not None else 0,
                 new.max_attempts,
                 new.delay_ms,
                 new.ttl_ms,

@@ -65,19 +65,21 @@ class Caller:
         # Written again when Redis has lost its data: the policy last seen in force.
         self.policy = Policy()
         self.closed = False
+        # Whether the store uses features, as far as this process knows: full scripts are sent then.
+        self.full = False
         # The command that waits until a write is durable; empty unless `durability: strict`.
         self.confirmation: tuple[str, ...] = ()
 
     def pack(self, script: scripts.Script, args: Sequence[bytes], *, whole: bool) -> list[bytes]:
         """Return the bytes of a call; `whole` sends the script's source instead of its hash."""
-        head = self._heads.get(script.name)
+        head = self._heads.get(script.sha)
         if head is None or whole:
             names = [(self.prefix + key).encode() for key in script.keys]
             code = script.source if whole else script.sha
             words = [b"EVAL" if whole else b"EVALSHA", code.encode(), b"%d" % len(names), *names]
             head = len(words), _bulk(words)
             if not whole:
-                self._heads[script.name] = head
+                self._heads[script.sha] = head
         parts = [b"*%d\r\n" % (head[0] + len(args)), head[1]]
         for arg in args:
             parts += (b"$%d\r\n" % len(arg), arg, b"\r\n")
@@ -85,30 +87,41 @@ class Caller:
 
     def packed(self, name: str, *args: bytes) -> bytes:
         """Return the bytes of a call by hash, for a dedicated connection."""
-        return b"".join(self.pack(scripts.load(name), args, whole=False))
+        return b"".join(self.pack(scripts.load(name, full=self.full), args, whole=False))
 
     async def run(self, name: str, *args: bytes, again: bool = True) -> Any:
         """Run a script and return its reply. Raises StoreError."""
         reply, _ = await self.execute(name, *args, again=again)
         return reply
 
-    async def execute_durably(self, name: str, *args: bytes) -> tuple[Any, bool]:
+    async def execute_durably(
+        self, name: str, *args: bytes, featured: bool = False
+    ) -> tuple[Any, bool]:
         """Run a script as `execute` does and, under `durability: strict`, wait until its writes are
         durable. Raises StoreUnavailable if that takes too long: they may be lost later.
         """
-        return await self.execute(name, *args, confirmed=bool(self.confirmation))
+        confirmed = bool(self.confirmation)
+        return await self.execute(name, *args, confirmed=confirmed, featured=featured)
 
     async def execute(
-        self, name: str, *args: bytes, again: bool = True, confirmed: bool = False
+        self,
+        name: str,
+        *args: bytes,
+        again: bool = True,
+        confirmed: bool = False,
+        featured: bool = False,
     ) -> tuple[Any, bool]:
-        """Run a script; return its reply, and whether it may have run twice (a reply was lost)."""
+        """Run a script; return its reply, and whether it may have run twice (a reply was lost).
+
+        `featured`: the arguments need the full script.
+        """
         if self.closed:
             raise StoreUnavailable("the store was closed")
-        script = scripts.load(name)
         whole = False
         tries = 5
         resent = False
         while True:
+            script = scripts.load(name, full=self.full or featured)
             commands = [self.pack(script, args, whole=whole)]
             if confirmed:
                 commands += plain([self.confirmation])
@@ -127,6 +140,10 @@ class Caller:
                 await self.create_schema()
             elif word == error_replies.TIMER:
                 await self.run("cancel_timer")
+            elif word in (error_replies.FEATURE, error_replies.PLAIN):
+                self.full, whole = word == error_replies.FEATURE, False
+                if featured and not await self.use_features():
+                    raise StoreUnavailable("workers of an older version are registered")
             else:
                 raise self.connection.store_error(reply) from reply
 
@@ -143,10 +160,18 @@ class Caller:
             return 0
         return int(await self.run("quarantine", b"".join(ids), b"1" if whole else b"0"))
 
+    async def use_features(self) -> bool:
+        """Raise the schema, so that features may be used, and programs that do not know them are
+        refused; False while a worker of such a program is registered.
+        """
+        if not self.full:
+            self.full = not await self.run("raise_schema", b"%d" % scripts.SCHEMA)
+        return self.full
+
     async def create_schema(self) -> None:
         """Create the store if there is none: on the first open, or after Redis lost its data."""
         fields = [*policy_fields(self.policy), b"about", ABOUT]
-        schema = await self.run("open", b"%d" % scripts.SCHEMA, *fields)
-        if int(schema) != scripts.SCHEMA:
+        schema = await self.run("open", b"%d" % scripts.FIRST_SCHEMA, *fields)
+        if not scripts.FIRST_SCHEMA <= int(schema) <= scripts.SCHEMA:
             text = f"{error_replies.VERSION} {int(schema)}"
             raise self.connection.store_error(redis_errors.ResponseError(text))

@@ -244,7 +244,7 @@ class RedisConnection:
         if meaning.error is StoreVersionError:
             return StoreVersionError(
                 f"the store in Redis is of format {reply.split()[1]}, asyncendpoints {__version__} "
-                f"reads format {SCHEMA}"
+                f"reads formats up to {SCHEMA}"
             )
         text = meaning.text.format(reply=reply, cause=cause_of(error))
         return meaning.error(f"Redis at {redact_url(self._url)} {text}")

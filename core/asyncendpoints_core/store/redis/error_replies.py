@@ -28,6 +28,11 @@ EMPTY: Final = "AEPEMPTY"
 TIMER: Final = "AEPTIMER"
 """The reply of scripts that add jobs, before they write, while the safety timer is on."""
 
+FEATURE: Final = "AEPFEATURE"
+"""The reply of a plain script, before it writes, to a store that uses features."""
+PLAIN: Final = "AEPPLAIN"
+"""The reply of a full script, before it writes, to a store that uses none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Meaning:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.jobs.ids import JobId, text
-from asyncendpoints_core.jobs.records import Job, Result
+from asyncendpoints_core.jobs.records import NO_ATTRIBUTES, Job, Result
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.redis.batch_arguments import encode_new
@@ -38,6 +38,9 @@ _ENQUEUED: Final = {
     "m": EnqueueStatus.MISMATCH,
     "f": EnqueueStatus.FULL,
     "x": EnqueueStatus.CLOSED,
+    "u": EnqueueStatus.EXISTING,
+    "p": EnqueueStatus.REPLACED,
+    "d": EnqueueStatus.DUPLICATE,
 }
 _CANCELED: Final = {
     ord("c"): CancelStatus.CANCELED,
@@ -51,6 +54,7 @@ _REDRIVEN: Final = {
     ord("n"): RedriveStatus.NOT_RETRYABLE,
     ord("f"): RedriveStatus.FULL,
     ord("x"): RedriveStatus.CLOSED,
+    ord("u"): RedriveStatus.DUPLICATE,
     ord("m"): RedriveStatus.MISSING,
     ord("g"): RedriveStatus.GONE,
 }
@@ -99,9 +103,18 @@ class JobVerbs:
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """Create jobs; safe to send again, by their ids."""
+        plain = [new for new in jobs if new.attributes == NO_ATTRIBUTES]
+        if len(plain) == len(jobs) or await self._caller.use_features():
+            return await self._enqueue(jobs, len(plain) < len(jobs))
+        answers = iter(await self._enqueue(plain, False))
+        refused = Enqueued(EnqueueStatus.UNSUPPORTED)
+        return [next(answers) if new.attributes == NO_ATTRIBUTES else refused for new in jobs]
+
+    async def _enqueue(self, jobs: Sequence[NewJob], featured: bool) -> list[Enqueued]:
         if not jobs:
             return []
-        reply, _ = await self._caller.execute_durably("enqueue", *encode_new(jobs))
+        arguments = encode_new(jobs)
+        reply, _ = await self._caller.execute_durably("enqueue", *arguments, featured=featured)
         raw, statuses, aheads, *heads = reply
         context, rest = Context.read(raw), iter(heads)
         answers = []
@@ -111,7 +124,7 @@ class JobVerbs:
             job = None
             if status == "c":
                 job = created(new, context)
-            elif status in "er":
+            elif status in "erupd":
                 head = next(rest)
                 job = await self._read(JobId(head[:_ID_SIZE]), head[_ID_SIZE:], context)
             answers.append(Enqueued(_ENQUEUED[status], job, ahead))

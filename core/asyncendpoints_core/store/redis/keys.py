@@ -32,6 +32,7 @@ NAMES: Final = (
     "bell",  # list: wake-ups not yet taken
     "idem",  # hash: idempotency key -> id, end of its time, fingerprint
     "idemexp",  # zset: idempotency key by the end of its time
+    "locks",  # hash: name of a lock -> the unique job that holds it
     "cancels",  # hash: id of a running job whose cancel was requested -> worker
     "counts",  # hash: state digit + name -> jobs
     "totals",  # hash: counter -> value

@@ -3,9 +3,11 @@
 A header is the comment lines at the top. `KEYS:` are the keys the script may touch, by their names
 in keys.py (`all`: every one), and `META:` the fields of the hash `meta` it reads: both become Lua
 locals (`:` turns to `_`). `LIB:` names the parts of lua/lib it uses; each returns a table of
-functions, or one function, and becomes the local of its name. `FLAGS:` is `read` (writes nothing),
-`deny-oom` (refused while memory is full), `bare` (runs without a store) or absent. Names in
-capitals in a header are layouts of store/record_layout.py; lua_layout.py lists what `layout.…` is.
+functions, or one function, and becomes the local of its name. `FEATURES:` and `FEATURELIB:` are
+keys and parts that only features need (see Script); such a part is nil in the plain script.
+`FLAGS:` is `read` (writes nothing), `deny-oom` (refused while memory is full), `bare` (runs without
+a store) or absent. Names in capitals in a header are layouts of store/record_layout.py;
+lua_layout.py lists what `layout.…` is.
 """
 
 from __future__ import annotations
@@ -21,10 +23,13 @@ import msgspec
 from asyncendpoints_core.jobs.records import MAX_RELEASES
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.redis import lua_layout
-from asyncendpoints_core.store.redis.error_replies import EMPTY, VERSION
+from asyncendpoints_core.store.redis.error_replies import EMPTY, FEATURE, PLAIN, VERSION
 from asyncendpoints_core.store.redis.keys import NAMES
 
-SCHEMA: Final = 1
+# A store is of the first until a feature that older programs do not know is used: what jobs carry,
+# uniqueness. Older scripts are refused from then on. docs/adr/0012-features-and-old-scripts.md
+FIRST_SCHEMA: Final = 1
+SCHEMA: Final = 2
 
 # The names in Redis stay as they are for the data there; scripts use the words of both stores.
 _LOCAL_NAMES: Final = {
@@ -49,10 +54,24 @@ local MAX_RELEASES = {MAX_RELEASES}
 """
 # The harmless first write: a script that has written may go on writing when memory is full.
 _ALLOW_OOM = "call('HDEL', meta, '')\n"
-_CHECK = f"""if M[1] ~= '{SCHEMA}' then
+_CHECK = f"""if M[1] ~= '{FIRST_SCHEMA}' and M[1] ~= '{SCHEMA}' then
   return redis.error_reply(M[1] and '{VERSION} ' .. M[1] or '{EMPTY} no store here')
 end
 """
+_CHECK_PLAIN = (
+    _CHECK
+    + f"""if M[1] == '{SCHEMA}' then
+  return redis.error_reply('{FEATURE} the full script is needed')
+end
+"""
+)
+_CHECK_FULL = (
+    _CHECK
+    + f"""if M[1] == '{FIRST_SCHEMA}' then
+  return redis.error_reply('{PLAIN} no feature is in use')
+end
+"""
+)
 # Never below the last tick, so that time does not step back with the machine's clock.
 _TIME = """local T = call('TIME')
 local us = T[1] * 1000000 + T[2]
@@ -62,7 +81,12 @@ us = math.max(us, now * 1000)
 
 
 class Script(msgspec.Struct, frozen=True):
-    """One script, ready to run: `keys` in the order in which they are passed."""
+    """One script, ready to run: `keys` in the order in which they are passed.
+
+    Where a header has `FEATURES:` there are two. The plain one is for a store that uses no feature,
+    the `full` one for all others; each refuses the other's store before it writes. `full` is None
+    for a script that runs on both.
+    """
 
     name: str
     keys: tuple[str, ...]
@@ -70,6 +94,7 @@ class Script(msgspec.Struct, frozen=True):
     flags: frozenset[str]
     source: str
     sha: str
+    full: bool | None = None
 
 
 def header(text: str) -> dict[str, list[str]]:
@@ -98,10 +123,11 @@ def local_name(key: str) -> str:
     return _LOCAL_NAMES.get(key, key.replace(":", "_"))
 
 
-def libraries(text: str) -> dict[str, str]:
+def libraries(text: str, *, full: bool = False) -> dict[str, str]:
     """Return the parts of lua/lib that a file uses, by name, each after those it uses itself."""
     found: dict[str, str] = {}
-    for name in header(text).get("LIB", ()):
+    fields = header(text)
+    for name in (*fields.get("LIB", ()), *(fields.get("FEATURELIB", ()) if full else ())):
         part = read(f"lib/{name}")
         found |= libraries(part)
         found[name] = part
@@ -109,16 +135,18 @@ def libraries(text: str) -> dict[str, str]:
 
 
 @cache
-def load(name: str) -> Script:
-    """Return the script of a verb."""
-    return build(name, lua_layout.LAYOUTS)
+def load(name: str, *, full: bool = False) -> Script:
+    """Return the script of a verb, the full one where there are two."""
+    return build(name, lua_layout.LAYOUTS, full=full)
 
 
-def build(name: str, layouts: lua_layout.Tables) -> Script:
+def build(name: str, layouts: lua_layout.Tables, *, full: bool = False) -> Script:
     """Return the script of a verb for records of other layouts than today's."""
     text = read(name)
     fields = header(text)
+    featured = "FEATURES" in fields
     keys = NAMES if fields["KEYS"] == ["all"] else tuple(fields["KEYS"])
+    keys += tuple(fields.get("FEATURES", ())) if full else ()
     meta = tuple(fields.get("META", ()))
     flags = frozenset(fields.get("FLAGS", ()))
     unknown = set(keys) - set(NAMES)
@@ -131,11 +159,16 @@ def build(name: str, layouts: lua_layout.Tables) -> Script:
     if meta:
         wanted = ", ".join(f"'{field}'" for field in ("schema", *meta))
         parts.append(f"local M = call('HMGET', meta, {wanted})\n")
-        parts.append("" if "bare" in flags else _CHECK)
+        check = (_CHECK_FULL if full else _CHECK_PLAIN) if featured else _CHECK
+        parts.append("" if "bare" in flags else check)
         values = ", ".join(f"tonumber(M[{i + 2}]) or 0" for i in range(len(meta)))
         parts.append(f"local {', '.join(map(local_name, meta))} = {values}\n{_TIME}")
-    used = [f"local {one} = (function()\n{part}end)()\n" for one, part in libraries(text).items()]
+    parts += [f"local {one}\n" for one in fields.get("FEATURELIB", ()) if not full]
+    used = [
+        f"local {one} = (function()\n{part}end)()\n"
+        for one, part in libraries(text, full=full).items()
+    ]
     body = "".join([*used, text])
     source = "".join([*parts, lua_layout.expand(body, layouts)])
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-    return Script(name, keys, meta, flags, source, sha)
+    return Script(name, keys, meta, flags, source, sha, full if featured else None)

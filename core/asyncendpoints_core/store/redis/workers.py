@@ -14,6 +14,7 @@ from asyncendpoints_core.store.redis.batch_arguments import encode_outcomes, enc
 from asyncendpoints_core.store.redis.codec import Context, decode_request
 from asyncendpoints_core.store.redis.python_layout import CorruptRecord, packer, reader
 from asyncendpoints_core.store.redis.records import STATES, just_claimed, read_made, read_run
+from asyncendpoints_core.store.redis.scripts import SCHEMA
 from asyncendpoints_core.store.replies import (
     MAX_BATCH,
     MAX_BATCH_BYTES,
@@ -70,7 +71,8 @@ class WorkerVerbs:
 
     async def register(self, worker: WorkerInfo) -> None:
         """Begin a worker's lease."""
-        if not await self._caller.run("register", worker.id.encode(), _encode(worker)):
+        info = msgspec.structs.asdict(worker) | {"schema": SCHEMA}
+        if not await self._caller.run("register", worker.id.encode(), _encode(info)):
             raise WorkerGone(f"worker {worker.id} was here before and has gone")
 
     async def claim(self, worker: str, request: int, limit: int) -> ClaimBatch:

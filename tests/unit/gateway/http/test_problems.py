@@ -17,6 +17,7 @@ def test_the_table_of_problems_is_the_contracts() -> None:
         "job-failed": 409,
         "job-canceled": 409,
         "job-final": 409,
+        "duplicate-job": 409,
         "not-retryable": 409,
         "job-gone": 410,
         "body-too-large": 413,

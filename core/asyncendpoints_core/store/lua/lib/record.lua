@@ -137,8 +137,11 @@ function record.attributes(job)
   local layout.JOB.fields = sunpack(layout.JOB.format, job)
   local parts_at, _, _, attributes_size = record.job_parts(job, flags)
   if not attributes_size then return nil end
-  local at = parts_at + layout.JOB.before.attributes
-  local s, a = slice(job, at, attributes_size), {}
+  return record.read_attributes(slice(job, parts_at + layout.JOB.before.attributes, attributes_size))
+end
+
+function record.read_attributes(s)
+  local a = {}
   layout.ATTRIBUTES.fields(a) = sunpack(layout.ATTRIBUTES.format, s)
   local own_at = optional.read(a, layout.ATTRIBUTES.optional, s, layout.ATTRIBUTES.size + 1)
   if not own_at then return nil end

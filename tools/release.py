@@ -2,6 +2,7 @@
 """Check that a version is ready to be released, and print its notes. Standard library only."""
 
 import argparse
+import json
 import re
 import sys
 import tomllib
@@ -40,6 +41,9 @@ def problems(root: Path, released: str | None) -> list[str]:
     client = project_version(root / "client")
     if client != version:
         found.append(f"client/pyproject.toml: version is {client}, pyproject.toml: {version}")
+    package = json.loads((root / "clients/typescript/package.json").read_text())["version"]
+    if package != version:
+        found.append(f"package.json: version is {package}, pyproject.toml: {version}")
     if released is not None and released != version:
         found.append(f"the tag is v{released}, pyproject.toml has {version}")
     try:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from asyncendpoints_gateway.http.messages import Headers
 
 EXPOSED: Final = (
-    "Location, Retry-After, ETag, Preference-Applied, Idempotent-Replayed, Job-Existing"
+    "Location, Retry-After, ETag, Preference-Applied, Idempotent-Replayed, Job-Existing, "
+    "Content-Disposition"
 )
 METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 ALLOWED_HEADERS: Final = (
@@ -27,9 +28,12 @@ ALLOWED_HEADERS: Final = (
     "Job-Expires",
     "Job-Priority",
     "Job-Tags",
+    "Job-Webhook",
     "Last-Event-ID",
     "Prefer",
     "X-Async-Request-Id",
+    "traceparent",
+    "tracestate",
 )
 """Request headers that a page may send, in addition to those that the routes keep."""
 MAX_AGE_SECONDS: Final = 600

@@ -26,7 +26,13 @@ ROUTES: list[dict[str, Any]] = [
             "required": ["numbers"],
             "properties": {"numbers": {"type": "array", "items": {"type": "number"}}},
         },
-        "result": {"schema": {"type": "object", "properties": {"sum": {"type": "number"}}}},
+        "result": {
+            "schema": {
+                "type": "object",
+                "required": ["sum"],
+                "properties": {"sum": {"type": "number"}, "customer": {"type": "string"}},
+            }
+        },
     },
     {"path": "/steps", "job": "steps"},
     {"path": "/failures", "job": "failing"},
@@ -93,3 +99,4 @@ async def gateway(
     finally:
         await worker.stop(0)
         await server.stop()
+        await store.close()

@@ -22,6 +22,7 @@ CORS = {
     "Access-Control-Allow-Headers": "*, Authorization",
     "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE",
     "Access-Control-Expose-Headers": "*",
+    "Connection": "close",  # browsers send again over a connection that was kept open
 }
 
 Scenario = Mapping[str, Any]
@@ -42,6 +43,8 @@ class Run:
     requests: list[str] = field(default_factory=list)
     sent: list[Mapping[str, str]] = field(default_factory=list)
     used: dict[str, int] = field(default_factory=dict)
+    seen: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    """Released for each event that the client has passed on."""
 
     def reply(self, line: str) -> Any:
         """Return the next reply to a method and path."""
@@ -93,11 +96,14 @@ async def scenario_server() -> AsyncIterator[ScenarioServer]:
             return web.Response(headers=CORS)
         name, _, path = request.path[1:].partition("/")
         run = runs[name]
+        if path == "_seen":
+            run.seen.release()
+            return web.Response(headers=CORS)
         query = f"?{request.query_string}" if request.query_string else ""
         run.requests.append(f"{request.method} /{path}{query}")
         body = (await request.read()).decode()
         run.sent.append(CIMultiDict({**request.headers, "Body": body}))
-        return await _answer(request, run.reply(f"{request.method} /{path}"))
+        return await _answer(request, run, run.reply(f"{request.method} /{path}"))
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handle)
@@ -112,7 +118,7 @@ async def scenario_server() -> AsyncIterator[ScenarioServer]:
         await runner.cleanup()
 
 
-async def _answer(request: web.Request, reply: Any) -> web.StreamResponse:
+async def _answer(request: web.Request, run: Run, reply: Any) -> web.StreamResponse:
     assert request.transport is not None
     if reply == "drop":
         request.transport.abort()
@@ -121,7 +127,7 @@ async def _answer(request: web.Request, reply: Any) -> web.StreamResponse:
     headers = {**CORS, **_headers(reply)}
     status = reply.get("status", 200)
     if "events" in reply or "bytes" in reply:
-        return await _stream(request, reply, headers)
+        return await _stream(request, run, reply, headers)
     return web.Response(status=status, headers=headers, body=_body(reply))
 
 
@@ -183,7 +189,7 @@ def job(state: str, fraction: float | None = None) -> dict[str, Any]:
 
 
 async def _stream(
-    request: web.Request, reply: Mapping[str, Any], headers: Mapping[str, str]
+    request: web.Request, run: Run, reply: Mapping[str, Any], headers: Mapping[str, str]
 ) -> web.StreamResponse:
     """Send events or many bytes; `cut`: break the connection off before the end."""
     response = web.StreamResponse(headers=headers)
@@ -201,6 +207,8 @@ async def _stream(
         await response.write(block[:part])
         left -= part
     if reply.get("cut"):
+        for _ in reply.get("events", []):
+            await run.seen.acquire()  # a browser drops what it has not passed on
         assert request.transport is not None
         request.transport.close()  # once what was written is sent
     return response

@@ -102,7 +102,10 @@ async def test_listening_on_every_interface_without_tokens_is_logged(
         assert "without gateway.auth" in caplog.text
 
 
-EXPOSED = "Location, Retry-After, ETag, Preference-Applied, Idempotent-Replayed, Job-Existing"
+EXPOSED = (
+    "Location, Retry-After, ETag, Preference-Applied, Idempotent-Replayed, Job-Existing, "
+    "Content-Disposition"
+)
 PAGE = {"Origin": "https://app.example.com"}
 
 
@@ -146,6 +149,7 @@ async def test_a_preflight(store: Store, tokens: Path) -> None:
         assert "PUT" in answer.headers["Access-Control-Allow-Methods"]
         taken = answer.headers["Access-Control-Allow-Headers"].split(", ")
         assert {"authorization", "idempotency-key", "prefer", "x-tenant"} <= set(taken)
+        assert {"job-tags", "job-webhook", "traceparent", "tracestate"} <= set(taken)
         other = await site.ask("OPTIONS", "/anything", headers={**asked, "Origin": "https://x"})
         assert other.status == 401
 

@@ -44,6 +44,12 @@ RUN_BY = {
         "console": "system/docs/test_local.py",
         "python": "unit/docs/test_code_first.py",
     },
+    "docs/client-typescript.md": {
+        "console": "system/clients/test_typescript_docs.py",
+        "html": "system/clients/test_typescript_docs.py",
+        "js": "system/clients/test_typescript_docs.py",
+        "ts": "system/clients/test_typescript.py",
+    },
     "docs/handlers.md": {"python": "unit/docs/test_handlers.py"},
     "docs/http.md": {
         "http": "system/docs/test_http.py",

@@ -19,9 +19,11 @@ def checkout(tmp_path: Path) -> Path:
     """The files that name the version, to change."""
     (tmp_path / "charts/asyncendpoints").mkdir(parents=True)
     (tmp_path / "client").mkdir()
+    (tmp_path / "clients/typescript").mkdir(parents=True)
     for name in (
         "pyproject.toml",
         "client/pyproject.toml",
+        "clients/typescript/package.json",
         "CHANGELOG.md",
         "charts/asyncendpoints/Chart.yaml",
     ):
@@ -53,6 +55,15 @@ def test_client_of_another_version_is_named(checkout: Path) -> None:
     replace(checkout / "client/pyproject.toml", f'version = "{version}"', 'version = "9"')
     assert problems(checkout, None) == [
         f"client/pyproject.toml: version is 9, pyproject.toml: {version}",
+    ]
+
+
+def test_npm_package_of_another_version_is_named(checkout: Path) -> None:
+    version = project_version(checkout)
+    package = checkout / "clients/typescript/package.json"
+    replace(package, f'"version": "{version}"', '"version": "9"')
+    assert problems(checkout, None) == [
+        f"package.json: version is 9, pyproject.toml: {version}",
     ]
 
 
@@ -93,6 +104,15 @@ def test_release_builds_both_distributions() -> None:
     ]
     (commands,) = [step["run"] for step in steps if "run" in step]
     assert re.findall(r"-m build( client)? --outdir dist", commands) == ["", " client"]
+
+
+def test_release_publishes_the_npm_package() -> None:
+    job = yaml.safe_load((WORKFLOWS / "release.yml").read_text())["jobs"]["npm"]
+    (commands,) = [step["run"] for step in job["steps"] if "run" in step]
+    assert "npm publish --provenance" in commands
+    assert (
+        "npm" in yaml.safe_load((WORKFLOWS / "release.yml").read_text())["jobs"]["notes"]["needs"]
+    )
 
 
 def test_release_builds_every_image_of_the_dockerfile() -> None:

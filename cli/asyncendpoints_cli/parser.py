@@ -78,8 +78,9 @@ COMMANDS: Final = (
         ),
         notes=(
             "Each endpoint gets its own port, counted up from --port, and prints one line on "
-            "stdout when it is ready; logs go to stderr. The module in worker.handlers is imported "
-            "from the directory of the resource's file.",
+            "stdout when it is ready; logs go to stderr. On a terminal it shows what is served and "
+            "a line for each request and job. The module in worker.handlers is imported from the "
+            "directory of the resource's file.",
             "Ctrl-C lets running jobs finish; a second Ctrl-C aborts them. Without --redis, jobs "
             "are kept in memory, and unfinished ones are lost when the process exits.",
             "At least one worker is kept, unless spec.replicas is 0 or spec.suspend is true.",

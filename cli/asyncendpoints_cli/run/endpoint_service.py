@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from asyncendpoints_cli.errors import MISUSED, report
 from asyncendpoints_cli.roles import redis_store
 from asyncendpoints_cli.run.handlers import load_handlers
+from asyncendpoints_cli.run.job_lines import JobLines
 from asyncendpoints_cli.run.metrics import ScalingMetrics
 from asyncendpoints_cli.run.pool import LocalPool, Pool, total_of
 from asyncendpoints_cli.run.process_pool import ProcessPool
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
+    from asyncendpoints_cli.run.terminal import Terminal
     from asyncendpoints_core.common.admin_server import MetricSource
     from asyncendpoints_core.errors import UsageError
     from asyncendpoints_core.manifest import Loaded
     from asyncendpoints_core.process.settings import Settings
     from asyncendpoints_core.scaling.decide import Decision
     from asyncendpoints_core.store.protocol import Store
+    from asyncendpoints_gateway.http.messages import Request, Response
 
 log = logging.getLogger("asyncendpoints.run")
 
@@ -53,8 +56,11 @@ class EndpointService:
         port: int,
         refused: Callable[[], None],
         on_decision: Callable[[Decision], None] = lambda _: None,
+        terminal: Terminal | None = None,
     ) -> None:
-        """Prepare; `refused` is called if workers cannot load the handlers or start."""
+        """Prepare; `refused` is called if workers cannot load the handlers or start. `terminal`
+        shows requests and jobs.
+        """
         self.loaded = loaded
         self.port = port
         self._time = SystemTime()
@@ -67,6 +73,8 @@ class EndpointService:
         self._settings = settings
         self._refused = refused
         self._on_decision = on_decision
+        self._terminal = terminal
+        self._lines = None if terminal is None else JobLines(self.name, self.store, terminal)
         self.server: Server | None = None
         self._pool: Pool | None = None
         self._stopping: asyncio.Future[int] | None = None
@@ -105,6 +113,8 @@ class EndpointService:
         pool = self._pool = await self._make_pool(self.loaded)
         await self.store.open()
         await self._apply(self.loaded)
+        if self._lines is not None:
+            await self._lines.start()
         await self._open_gateway()
         await self._open_workers(pool)
 
@@ -136,9 +146,14 @@ class EndpointService:
             port=self.port,
             folder=self._folder,
             owns_policy=True,
+            on_response=None if self._terminal is None else self._responded,
         )
         await self.server.start()
         self.port = self.server.port  # a port that was chosen as free stays the same on a reload
+
+    def _responded(self, request: Request, response: Response, seconds: float) -> None:
+        if self._terminal is not None:
+            self._terminal.request(self.name, request, response, seconds)
 
     async def _open_workers(self, pool: Pool) -> None:
         endpoint = self.loaded.endpoint
@@ -173,6 +188,8 @@ class EndpointService:
         if at_most is not None:
             drain_seconds = min(at_most, drain_seconds)
         drained = await self._close_workers(drain_seconds, hurry)
+        if self._lines is not None:
+            await self._lines.stop()
         if self.in_memory:
             counts = (await self.store.stats()).counts
             left = sum(count for state, count in counts.items() if state not in FINAL)

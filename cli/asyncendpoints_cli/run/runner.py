@@ -16,6 +16,7 @@ from asyncendpoints_cli.errors import INTERRUPTED, MISUSED, report
 from asyncendpoints_cli.run.checks import LAST_PORT, check
 from asyncendpoints_cli.run.endpoint_service import RELOAD_DRAIN_SECONDS, EndpointService
 from asyncendpoints_cli.run.sources import forget_code, load_sources
+from asyncendpoints_cli.run.terminal import Terminal
 from asyncendpoints_cli.run.watcher import Watcher
 from asyncendpoints_core.common.event_loop import exit_after, run_loop, run_with_user_code
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
@@ -54,6 +55,7 @@ class Runner:
         """Prepare a service for each endpoint, on consecutive ports from --port."""
         self._files = files
         self._settings = settings
+        self._terminal = Terminal.of([item.endpoint for item in loaded], settings)
         self._services = [
             self._service(item, settings.http_port and settings.http_port + number)
             for number, item in enumerate(loaded)
@@ -68,7 +70,8 @@ class Runner:
         self._admin: AdminServer | None = None
 
     def _service(self, loaded: Loaded, port: int) -> EndpointService:
-        return EndpointService(loaded, self._settings, port, self._handlers_refused)
+        refused, terminal = self._handlers_refused, self._terminal
+        return EndpointService(loaded, self._settings, port, refused, terminal=terminal)
 
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT; return the exit status."""
@@ -92,6 +95,8 @@ class Runner:
             drained = await self._shut_down(self._started)
             if self._admin is not None:
                 await self._admin.stop()
+            if self._terminal is not None:
+                self._terminal.summary()
         self._ended = True
         if self._signals > 1:
             # At once, whatever handlers have left running.
@@ -119,7 +124,24 @@ class Runner:
             await service.start()
         await self._open_admin()
         for service in self._services:  # only after all of them have started
-            _print_ready(service)
+            self._print_ready(service)
+        if self._terminal is not None:
+            self._terminal.banner(
+                [(service.loaded.endpoint, service.url) for service in self._services],
+                self._banner_rows(),
+            )
+
+    def _banner_rows(self) -> Iterator[tuple[str, str]]:
+        """Yield what else a person wants to know at the start, with a label."""
+        if self._admin is not None:
+            yield "metrics", f"{self._admin.url}/metrics"
+        if self._in_memory:
+            yield "jobs", "in memory, lost at the end; keep them with --redis URL"
+        else:
+            yield "jobs", "in Redis, run by worker processes"
+        if self._settings.reload:
+            yield "reload", "on changes of " + ", ".join(map(str, self._files))
+        yield "stop", "Ctrl-C; once more to abort running jobs"
 
     async def _open_admin(self) -> None:
         """Start the admin server of all endpoints, or restart it on the same port."""
@@ -244,16 +266,16 @@ class Runner:
             await self._stop_one(service)
             raise
         self._services.append(service)
-        _print_ready(service)
+        self._print_ready(service)
 
     async def _stop_one(self, service: EndpointService) -> None:
         await service.stop(self._hurry, RELOAD_DRAIN_SECONDS)
         self._started.remove(service)
 
-
-def _print_ready(service: EndpointService) -> None:
-    sys.stdout.write(f"{service.name} ready at {service.url}\n")
-    sys.stdout.flush()
+    def _print_ready(self, service: EndpointService) -> None:
+        if self._terminal is None or not sys.stdout.isatty():
+            sys.stdout.write(f"{service.name} ready at {service.url}\n")
+            sys.stdout.flush()
 
 
 @contextlib.contextmanager

@@ -11,7 +11,12 @@ from prometheus_client.core import InfoMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from asyncendpoints_core import __version__
-from asyncendpoints_core.common.listening import cannot_listen, is_loopback, names_loopback
+from asyncendpoints_core.common.listening import (
+    cannot_listen,
+    is_loopback,
+    names_loopback,
+    url_host,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -78,6 +83,11 @@ class AdminServer:
         self._unready = unready
         self._is_alive = is_alive
         self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL for clients on this machine."""
+        return f"http://{url_host(self._host)}:{self.port}"
 
     async def start(self) -> None:
         """Listen. Raises CannotListen."""

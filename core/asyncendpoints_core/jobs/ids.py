@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NewType
+from typing import Final, NewType
 
 JobId = NewType("JobId", bytes)
+SHORT: Final = 8
+"""How many characters, from its end, are an id on a terminal: its beginning is the time."""
 
 _TEXT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")
 

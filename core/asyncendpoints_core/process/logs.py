@@ -189,7 +189,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """One readable line; the traceback of an exception follows it."""
+    """One readable line, with short ids; the traceback of an exception follows it."""
 
     def __init__(self, colours: bool = False) -> None:
         super().__init__()
@@ -198,7 +198,10 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text; control characters in a message cannot forge a line."""
         time = self.formatTime(record, "%H:%M:%S")
-        extras = "".join(f" {key}={value}" for key, value in _extras(record).items())
+        fields = _extras(record)
+        if "job_id" in fields:
+            fields["job_id"] = str(fields["job_id"])[-ids.SHORT :]
+        extras = "".join(f" {k}={v}" for k, v in fields.items() if k != "traceparent")
         name = record.name.removeprefix(f"{ROOT}.")
         message = one_line(record.getMessage() + extras)
         line = f"{time} {record.levelname.lower():7} {name}: {message}"

@@ -135,6 +135,16 @@ class ProcessSettings:
             readers="run",
         ),
     ] = False
+    quiet: Annotated[
+        bool,
+        About(
+            "Whether to print no line for each request and each job. Only a terminal shows these.",
+            env="QUIET",
+            flag="--quiet",
+            kind="switch",
+            readers="run",
+        ),
+    ] = False
     log_level: Annotated[
         LogLevel,
         About(

@@ -55,7 +55,7 @@ from asyncendpoints_gateway.views.sse import EventView
 from asyncendpoints_gateway.views.submit import SubmitView
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.ids import JobId
@@ -67,6 +67,8 @@ if TYPE_CHECKING:
     from asyncendpoints_gateway.http.auth import Guard
     from asyncendpoints_gateway.http.messages import Request
     from asyncendpoints_gateway.views.submit import BeforeEnqueue
+
+    OnResponse = Callable[[Request, Response, float], None]
 
 log = logging.getLogger("asyncendpoints.gateway")
 
@@ -100,11 +102,14 @@ class Gateway:
         guard: Guard | None = None,
         hosts: frozenset[str] | None = None,
         owns_policy: bool = False,
+        on_response: OnResponse | None = None,
     ) -> None:
         """Serve below `mount`. `hosts`: see Hosts. `owns_policy`: write the endpoint's limits and
         `suspend` to the store, replacing what is there. In a cluster the operator does that.
+        `on_response` is called after each request, with its duration in seconds.
         """
         self.endpoint = endpoint
+        self.on_response = on_response
         self.guard = guard
         self.hosts = Hosts(hosts)
         self._store = store
@@ -246,13 +251,24 @@ class Gateway:
         if self.hub.closing or not request.reusable():
             response = replace(response, close=True)
         if response.stream is None or request.method == "HEAD":
-            self.metrics.request(operation, response.status, perf_counter() - begun)
+            self._measure(request, response, operation, begun)
             return response
-        stream = self._measured(response.stream, operation, response.status, begun)
+        stream = self._measured(response.stream, request, response, operation, begun)
         return replace(response, stream=stream)
 
+    def _measure(self, request: Request, response: Response, operation: str, begun: float) -> None:
+        seconds = perf_counter() - begun
+        self.metrics.request(operation, response.status, seconds)
+        if self.on_response is not None:
+            self.on_response(request, response, seconds)
+
     async def _measured(
-        self, stream: AsyncGenerator[bytes, None], operation: str, status: int, begun: float
+        self,
+        stream: AsyncGenerator[bytes, None],
+        request: Request,
+        response: Response,
+        operation: str,
+        begun: float,
     ) -> AsyncGenerator[bytes, None]:
         """Yield the parts of a stream, and count the request once it has ended."""
         try:
@@ -263,7 +279,7 @@ class Gateway:
             log.exception("%s failed", operation)
             raise
         finally:
-            self.metrics.request(operation, status, perf_counter() - begun)
+            self._measure(request, response, operation, begun)
 
     def refusal(self, error: Exception, operation: str) -> Response:
         """Return the response to what a view raised."""

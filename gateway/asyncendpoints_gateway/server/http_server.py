@@ -24,17 +24,19 @@ log = logging.getLogger("asyncendpoints.gateway")
 
 def http_server(gateway: Gateway) -> web.Server:
     """Return the server, a factory of protocols; must be called inside the event loop."""
-    differences = probe.differences()
-    gateway.metrics.fast_path = not differences
-    if not differences:
+    # A submission on the fast path has no request object to report.
+    differences = probe.differences() if gateway.on_response is None else []
+    gateway.metrics.fast_path = gateway.on_response is None and not differences
+    if gateway.metrics.fast_path:
         from asyncendpoints_gateway.server.fast_path.protocol import FastServer
 
         return FastServer(gateway)
-    log.warning(
-        "the fast path is disabled, because aiohttp %s differs from the supported versions: %s",
-        aiohttp_version,
-        "; ".join(differences),
-    )
+    if differences:
+        log.warning(
+            "the fast path is disabled, because aiohttp %s differs from the supported versions: %s",
+            aiohttp_version,
+            "; ".join(differences),
+        )
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         response = await gateway.handle(AiohttpRequest(request))

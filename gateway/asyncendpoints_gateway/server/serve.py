@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.process.settings import Settings
     from asyncendpoints_core.resource import AsyncEndpoint
     from asyncendpoints_core.store.protocol import Store
+    from asyncendpoints_gateway.server.app import OnResponse
 
 log = logging.getLogger("asyncendpoints.gateway")
 
@@ -46,11 +47,12 @@ class Server:
         port: int | None = None,
         folder: Path | None = None,
         owns_policy: bool = False,
+        on_response: OnResponse | None = None,
     ) -> None:
         """Prepare; UsageError when bearer tokens cannot be read.
 
         `port` overrides the settings. Relative paths in the resource are resolved against
-        `folder`. `owns_policy`: see Gateway.
+        `folder`. `owns_policy`, `on_response`: see Gateway.
         """
         time = SystemTime()
         guard = guard_of(endpoint, time, settings.auth_tokens_file, folder)
@@ -59,7 +61,13 @@ class Server:
         limited = is_loopback(self._host) or bool(settings.allowed_hosts)
         hosts = frozenset(settings.allowed_hosts) if limited else None
         self.gateway = Gateway(
-            endpoint, store, time, guard=guard, hosts=hosts, owns_policy=owns_policy
+            endpoint,
+            store,
+            time,
+            guard=guard,
+            hosts=hosts,
+            owns_policy=owns_policy,
+            on_response=on_response,
         )
         self._port = settings.http_port if port is None else port
         self._http: web.Server | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.errors import PermanentError, RetryAfter
@@ -31,11 +32,13 @@ from asyncendpoints_worker.handlers.attempt import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import TracebackType
 
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.jobs.records import Claim, ClaimedJob, Job
 
 log = logging.getLogger("asyncendpoints.worker")
+_PACKAGE: Final = Path(__file__).parent.parent
 MAX_ERRORS_SHOWN: Final = 10
 MAX_CODE_BYTES: Final = 255
 MISSING_DELAY_MS: Final = 2_000
@@ -147,7 +150,7 @@ def _code_of(error: PermanentError) -> str:
 def _log(job: Job, error: BaseException) -> None:
     log.warning(
         "handler failed",
-        exc_info=error,
+        exc_info=(type(error), error, _trace_of_user_code(error)),
         extra={
             "job_id": ids.text(job.id),
             "job_name": job.name,
@@ -155,3 +158,11 @@ def _log(job: Job, error: BaseException) -> None:
             "traceparent": job.traceparent,
         },
     )
+
+
+def _trace_of_user_code(error: BaseException) -> TracebackType | None:
+    """Return the error's traceback without the frames of this package that it begins with."""
+    trace = error.__traceback__
+    while trace is not None and Path(trace.tb_frame.f_code.co_filename).is_relative_to(_PACKAGE):
+        trace = trace.tb_next
+    return trace or error.__traceback__

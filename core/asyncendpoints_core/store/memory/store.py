@@ -77,9 +77,7 @@ class MemoryStore:
     async def open(self) -> Health:
         """Report that nothing outlives the process."""
         self._open = True
-        return Health(
-            "memory", durable=False, eviction="noeviction", warnings=("jobs end with the process",)
-        )
+        return Health("memory: jobs end with the process", durable=False, eviction="noeviction")
 
     async def close(self) -> None:
         """End every wait and watch."""

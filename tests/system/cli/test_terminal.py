@@ -1,0 +1,183 @@
+"""`asyncendpoints run` on a terminal: what a person sees, in a pseudo-terminal."""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from support.cli import SECONDS, ask, final, write_endpoint
+from support.worker.reaper import reaper
+
+CODE = """\
+from asyncendpoints import JobContext, PermanentError, handler
+
+@handler("work")
+async def work(text: str, job: JobContext) -> str:
+    if text == "fail":
+        raise PermanentError("no \\x1b[2J\\n\\u202emoney", code="broke")
+    if text == "again" and job.attempt == 1:
+        raise ConnectionError("a dependency is away")
+    return text
+"""
+RETRY = "  retry: {maxRetries: 2, initialSeconds: 0.1}\n"
+FREE = ("--port", "0", "--admin-port", "0")
+ESCAPE = re.compile(r"\x1b\[[0-9]*m")
+
+
+class Screen:
+    """A command whose three standard streams are one pseudo-terminal."""
+
+    def __init__(self, *arguments: str | Path, env: Mapping[str, str] | None = None) -> None:
+        ours, theirs = pty.openpty()
+        dropped = ("ASYNCENDPOINTS_", "NO_COLOR")
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "asyncendpoints_cli", *map(str, arguments)],
+            env={**clean, **(env or {})},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        reaper.watch(self.process.pid)
+        self._changed = threading.Condition()
+        self._raw = b""
+        self._open = True
+        self._thread = threading.Thread(target=self._read, args=(ours,))
+        self._thread.start()
+
+    def _read(self, terminal: int) -> None:
+        while True:
+            try:
+                data = os.read(terminal, 65536)
+            except OSError:  # the last process that had it open has ended
+                data = b""
+            with self._changed:
+                self._raw += data
+                self._open = bool(data)
+                self._changed.notify_all()
+            if not data:
+                os.close(terminal)
+                return
+
+    @property
+    def raw(self) -> str:
+        """What was written, with its escape sequences."""
+        with self._changed:
+            return self._raw.decode(errors="replace").replace("\r\n", "\n")
+
+    @property
+    def text(self) -> str:
+        """What was written, without colours."""
+        return ESCAPE.sub("", self.raw)
+
+    def shows(self, pattern: str) -> re.Match[str]:
+        """Wait until a line matches."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: re.search(pattern, self.text, re.MULTILINE) or not self._open, SECONDS
+            )
+        found = re.search(pattern, self.text, re.MULTILINE)
+        assert found, f"not shown: {pattern}\n{self.text}"
+        return found
+
+    def stop(self) -> int:
+        """Press Ctrl-C; return the exit status."""
+        self.process.send_signal(signal.SIGINT)
+        status = self.process.wait(SECONDS)
+        self._thread.join(SECONDS)
+        return status
+
+
+@contextmanager
+def screen(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Iterator[Screen]:
+    shown = Screen(*arguments, env=env)
+    try:
+        yield shown
+    finally:
+        if shown.process.poll() is None:
+            shown.process.kill()
+        shown.process.wait()
+        reaper.forget(shown.process.pid)
+
+
+def submit(url: str, body: str) -> str:
+    answer = ask(f"{url}/work", "POST", body, Content_Type="text/plain")
+    job = final(url + answer.headers["Location"])
+    return str(job["id"])[-8:]
+
+
+def test_start_requests_jobs_and_summary(tmp_path: Path) -> None:
+    file = write_endpoint(tmp_path, CODE, more=RETRY)
+    with screen("run", file, *FREE) as shown:
+        url = shown.shows(r"^  reports    (http://\S+)$")[1]
+        shown.shows(r"^  stop       Ctrl-C")
+        banner = shown.text
+        assert re.search(r"^ +POST /work +→ work$", banner, re.MULTILINE)
+        assert f"docs: {url}/docs" in banner
+        assert re.search(r"^  metrics    http://127\.0\.0\.1:\d+/metrics$", banner, re.MULTILINE)
+        assert "ready at" not in banner
+        assert "warning" not in banner
+
+        done, failed, again = (submit(url, body) for body in ("fine", "fail", "again"))
+        clock = r"^\d\d:\d\d:\d\d "
+        shown.shows(rf"{clock}request POST /work +{done} 202 +[\d.]+ ms$")
+        shown.shows(rf"{clock}request GET /jobs/…{done} +200 +[\d.]+ ms$")
+        shown.shows(rf"{clock}job     work +{done} Completed +[\d.]+ ms  attempt 1/3$")
+        # The message cannot clear the screen, begin a line or turn the text around.
+        shown.shows(rf"{clock}job     work +{failed} Failed .* 1/3: broke: no *\[2J *money$")
+        shown.shows(
+            rf"{clock}job     work +{again} Retry .* attempt 1/3, next in [\d.]+ ms: "
+            "handler-error: a dependency is away$"
+        )
+        shown.shows(rf"{clock}job     work +{again} Completed .* attempt 2/3$")
+        shown.shows(rf"warning worker: handler failed job_id={again} ")
+        lines = re.finditer(r"^\S+ (?:job|request) .*? (\w+) +[\d.]+ ms", shown.text, re.MULTILINE)
+        columns = {line.start(1) - line.start() for line in lines}
+        assert len(columns) == 1, shown.text
+        assert "\x1b[32mCompleted" in shown.raw
+        assert "\x1b[31mFailed" in shown.raw
+        assert "\x1b[2J" not in shown.raw
+        assert "traceparent" not in shown.text
+        assert "asyncendpoints_worker" not in shown.text, "frames that are not the user's"
+        assert shown.stop() == 0
+        shown.shows(
+            r"^  stopped after .*: \d+ requests, 3 jobs ended: 2 completed, 1 failed; 1 retry$"
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env"), [((), {"NO_COLOR": "1"}), (("--quiet",), {})], ids=["plain", "quiet"]
+)
+def test_without_colour_and_without_lines(
+    tmp_path: Path, arguments: tuple[str, ...], env: dict[str, str]
+) -> None:
+    file = write_endpoint(tmp_path, CODE)
+    with screen("run", file, *FREE, *arguments, env=env) as shown:
+        url = shown.shows(r"^  reports    (http://\S+)$")[1]
+        done = submit(url, "fine")
+        if env:
+            shown.shows(f"{done} Completed")
+        assert shown.stop() == 0
+        shown.shows("1 job ended: 1 completed$")
+        assert ("\x1b" in shown.raw) is not bool(env)
+        assert ("request POST" in shown.text) is bool(env)
+
+
+def test_jobs_of_worker_processes(tmp_path: Path, redis_url: str) -> None:
+    file = write_endpoint(tmp_path, CODE)
+    with screen("run", file, *FREE, "--redis", redis_url) as shown:
+        url = shown.shows(r"^  reports    (http://\S+)$")[1]
+        failed = submit(url, "fail")
+        shown.shows(rf"job +work +{failed} Failed .* broke: ")
+        assert shown.stop() == 0
+        shown.shows("1 job ended: 1 failed$")

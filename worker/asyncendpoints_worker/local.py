@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.common.time_source import SystemTime, TimeSource
 from asyncendpoints_core.errors import StoreError
+from asyncendpoints_core.process.tracing import tracing_of
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.recovery import RecoveryLoop
 from asyncendpoints_core.store.replies import Cause, WorkerInfo
@@ -104,6 +105,7 @@ class LocalWorker:
             metrics=self.metrics,
             # Other processes on one Redis may be of a version that has the handler.
             missing_is_final=isinstance(self._store, MemoryStore),
+            tracing=tracing_of(self._endpoint.key),
         )
         loops = [heartbeat.run(), engine.run()]
         if self._with_keeper:

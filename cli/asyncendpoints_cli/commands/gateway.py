@@ -10,6 +10,7 @@ from asyncendpoints_cli.files import load_one
 from asyncendpoints_cli.roles import read_settings, redis_store, require_redis
 from asyncendpoints_core.common.event_loop import run_loop
 from asyncendpoints_core.process.settings import Settings
+from asyncendpoints_core.process.tracing import flush_traces
 from asyncendpoints_core.store.history import record_history
 from asyncendpoints_gateway.server.serve import serve
 
@@ -60,4 +61,5 @@ async def _run(loaded: Loaded, settings: Settings, source: Callable[[], str]) ->
         return 130
     finally:
         await store.close()
+        await asyncio.to_thread(flush_traces)
     return 0

@@ -215,6 +215,7 @@ class ProcessPool:
             "LOG_LEVEL": settings.log_level,
             "LOG_FORMAT": settings.log_format,
             "INSTALLATION_ID": settings.installation_id,
+            "OTEL_PARENT": settings.otel_parent,
             "POD_UID": pod,
         }
         kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}

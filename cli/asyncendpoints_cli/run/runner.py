@@ -21,6 +21,7 @@ from asyncendpoints_cli.run.watcher import Watcher
 from asyncendpoints_core.common.event_loop import exit_after, run_loop, run_with_user_code
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
 from asyncendpoints_core.process.logs import configure_logging
+from asyncendpoints_core.process.tracing import flush_traces
 from asyncendpoints_gateway.server.serve import admin_server
 from asyncendpoints_worker.forks import isolate_forks
 from asyncendpoints_worker.handlers.modules import forget
@@ -95,6 +96,7 @@ class Runner:
             drained = await self._shut_down(self._started)
             if self._admin is not None:
                 await self._admin.stop()
+            await asyncio.to_thread(flush_traces)
             if self._terminal is not None:
                 self._terminal.summary()
         self._ended = True

@@ -135,6 +135,16 @@ class ProcessSettings:
             readers="run",
         ),
     ] = False
+    otel_parent: Annotated[
+        bool,
+        About(
+            "Whether the trace of a job's attempts continues that of its submission, instead of "
+            "being linked to it (docs/tracing.md).",
+            env="OTEL_PARENT",
+            kind="switch",
+            readers="run worker",
+        ),
+    ] = False
     quiet: Annotated[
         bool,
         About(

@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.errors import StoreError, StoreUnavailable
+from asyncendpoints_core.process.tracing import tracing_of
 from asyncendpoints_core.resource.path_templates import (
     Malformed,
     Match,
@@ -25,13 +26,7 @@ from asyncendpoints_gateway.config import GatewayConfig
 from asyncendpoints_gateway.http import cors, queries
 from asyncendpoints_gateway.http.headers import wants_events
 from asyncendpoints_gateway.http.heads import Hosts, check_head, check_origin
-from asyncendpoints_gateway.http.messages import Response
-from asyncendpoints_gateway.http.problems import (
-    Problem,
-    internal,
-    method_not_allowed,
-    store_unavailable,
-)
+from asyncendpoints_gateway.http.problems import Problem, internal, store_unavailable
 from asyncendpoints_gateway.http.router import (
     Target,
     is_own,
@@ -49,7 +44,7 @@ from asyncendpoints_gateway.metrics import Metrics
 from asyncendpoints_gateway.server.unsent import UnsentBytes
 from asyncendpoints_gateway.views.jobs import JobViews
 from asyncendpoints_gateway.views.mounted import Views
-from asyncendpoints_gateway.views.pages import Pages
+from asyncendpoints_gateway.views.pages import Pages, options_response, ready
 from asyncendpoints_gateway.views.responses import JobResponses
 from asyncendpoints_gateway.views.sse import EventView
 from asyncendpoints_gateway.views.submit import SubmitView
@@ -65,7 +60,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.store.replies import Enqueued, Found
     from asyncendpoints_gateway.config import RouteConfig
     from asyncendpoints_gateway.http.auth import Guard
-    from asyncendpoints_gateway.http.messages import Request
+    from asyncendpoints_gateway.http.messages import Request, Response
     from asyncendpoints_gateway.views.submit import BeforeEnqueue
 
     OnResponse = Callable[[Request, Response, float], None]
@@ -118,8 +113,9 @@ class Gateway:
         self._time = time
         config = GatewayConfig.of(endpoint, mount)
         self.metrics = Metrics(lambda: self.hub.waiters)
+        tracing = tracing_of(endpoint.key)
         self.enqueue: Batcher[NewJob, Enqueued] = Batcher(
-            store.enqueue,
+            store.enqueue if tracing is None else tracing.send(store.enqueue),
             self.metrics.batch_of("enqueue"),
             weigh=lambda new: len(new.request.body) + JOB_OVERHEAD,
             time=time,
@@ -305,7 +301,7 @@ class Gateway:
         if method == "OPTIONS":
             preflight = self.cors.preflight(request.headers)
             if preflight is not None:
-                return "options", _ready(preflight)
+                return "options", ready(preflight)
         path = request.path[len(views.mount) :]
         if self.guard is not None and not is_public(method, path):
             self.guard.check(request.headers.get("Authorization", ""))
@@ -327,11 +323,11 @@ def _view(views: Views, request: Request, target: Target) -> tuple[str, Awaitabl
     """Return the operation and the view of one of the gateway's own paths."""
     operation, job_id, allow = target
     if operation == "options":
-        return operation, _options(request.method, allow)
+        return operation, options_response(request.method, allow)
     if operation == "docs":
-        return "docs", _ready(views.pages.docs)
+        return "docs", ready(views.pages.docs)
     if operation == "openapi":
-        return "docs", _ready(views.pages.openapi)
+        return "docs", ready(views.pages.openapi)
     if job_id is None:
         return "list", views.jobs.list(request)
     if operation == "result":
@@ -343,14 +339,3 @@ def _view(views: Views, request: Request, target: Target) -> tuple[str, Awaitabl
     if wants_events(",".join(request.headers.getall("Accept", []))):
         return "events", views.events.stream(request, job_id)
     return "job", views.jobs.show(request, job_id)
-
-
-async def _ready(response: Response) -> Response:
-    return response
-
-
-async def _options(method: str, allow: str) -> Response:
-    """Answer OPTIONS, or refuse a method that the path does not support."""
-    if method != "OPTIONS":
-        raise method_not_allowed(allow)
-    return Response(204, {"Allow": allow})

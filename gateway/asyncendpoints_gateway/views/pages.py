@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from asyncendpoints_gateway.http.messages import JSON, Response
+from asyncendpoints_gateway.http.problems import method_not_allowed
 from asyncendpoints_gateway.openapi.docs_page import docs_page, page_headers
 from asyncendpoints_gateway.openapi.document import openapi_json
 
@@ -32,3 +33,15 @@ class Pages:
         """The response to GET /openapi.json."""
         headers = {"Content-Type": JSON, "Cache-Control": "no-cache"}
         return Response(200, headers, openapi_json(self._config, self._guarded))
+
+
+async def ready(response: Response) -> Response:
+    """Return a response that exists already, as a view does."""
+    return response
+
+
+async def options_response(method: str, allow: str) -> Response:
+    """Answer OPTIONS, or refuse a method that the path does not support."""
+    if method != "OPTIONS":
+        raise method_not_allowed(allow)
+    return Response(204, {"Allow": allow})

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.jobs.records import Claim, ClaimedJob
+    from asyncendpoints_core.process.tracing import Tracing
     from asyncendpoints_core.store.protocol import Store
     from asyncendpoints_worker.engine.run_status import RunStatusPage
     from asyncendpoints_worker.handlers.attempt import Run
@@ -47,6 +48,7 @@ class Attempts:
         *,
         status_page: RunStatusPage | None,
         missing_is_final: bool,
+        tracing: Tracing | None,
     ) -> None:
         """Prepare; see Engine. `slots_changed` is called when a slot may have become free, and
         `abandoned_ended` when the last attempt has ended after `abandon`.
@@ -65,7 +67,9 @@ class Attempts:
         self._generation = 0
         self._loop = asyncio.get_running_loop()
         self._reporter = Reporter(store, time, self.running)
-        self.settler = Settler(store, time, metrics, self._reporter.flush, slots_changed)
+        self._tracing = tracing
+        settle = store.settle if tracing is None else tracing.settle(store.settle)
+        self.settler = Settler(settle, time, metrics, self._reporter.flush, slots_changed)
         give_up = self._give_up if status_page is None else None
         self._deadlines = Deadlines(self.running, time, policy.grace_ms, give_up)
 
@@ -106,6 +110,8 @@ class Attempts:
         """Stop all running attempts, whose jobs belong to other workers now."""
         self._generation += 1
         self.settler.discard()
+        if self._tracing is not None:
+            self._tracing.forget()
         for attempt in list(self.running.values()):
             attempt.request_stop(Stop.ABANDON)
         if not self.running:
@@ -123,7 +129,13 @@ class Attempts:
         if run is None:
             outcome = handler_missing(claimed, final=self._missing_is_final)
             self.settler.add(outcome)
-            return
+        elif self._tracing is None:
+            self._begin(claimed, run, now)
+        else:
+            with self._tracing.process(claimed) as traced:
+                self._begin(traced, run, now)
+
+    def _begin(self, claimed: ClaimedJob, run: Run | ThreadRun, now: float) -> None:
         # Store and process have different clocks, but an execution timeout is as long on both.
         deadline = now + (claimed.deadline_ms - claimed.job.started_ms) / 1000
         attempt = RunningAttempt(self._reporter, claimed, self._generation, now, deadline)
@@ -165,7 +177,10 @@ class Attempts:
         del self.running[attempt.claim.number]
         if self._status_page is not None:
             self._status_page.leave(attempt)
-        if attempt.settled or attempt.generation != self._generation:
+        superseded = attempt.settled or attempt.generation != self._generation
+        if self._tracing is not None:
+            self._tracing.ended(outcome, settled=not superseded)
+        if superseded:
             self._slots_changed()
             if not self.running and attempt.generation != self._generation:
                 self._abandoned_ended()
@@ -184,4 +199,6 @@ class Attempts:
         outcome = stopped(attempt.claim, attempt.stop, run, self._policy)
         log.error("a handler does not end; its slot is lost", extra={"job_id": ids.text(job.id)})
         self._metrics.ended(job.name, outcome.kind, self._now() - attempt.began)
+        if self._tracing is not None:
+            self._tracing.ended(outcome)
         self.settler.add_without_slot(outcome)

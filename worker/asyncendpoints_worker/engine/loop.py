@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.policy import Policy
+    from asyncendpoints_core.process.tracing import Tracing
     from asyncendpoints_core.store.protocol import Store
     from asyncendpoints_core.store.replies import ClaimBatch
     from asyncendpoints_worker.engine.heartbeat import LeaseKeeper
@@ -51,6 +52,7 @@ class Engine:
         metrics: Metrics,
         status_page: RunStatusPage | None = None,
         missing_is_final: bool = False,
+        tracing: Tracing | None = None,
     ) -> None:
         """Run jobs of `store` with `target`.
 
@@ -78,6 +80,7 @@ class Engine:
             lease.register_again,
             status_page=status_page,
             missing_is_final=missing_is_final,
+            tracing=tracing,
         )
 
     @property

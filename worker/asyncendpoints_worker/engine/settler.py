@@ -17,11 +17,10 @@ from asyncendpoints_core.jobs.records import ErrorCode, JobError, Outcome, fail
 from asyncendpoints_core.store.replies import MAX_BATCH, MAX_BATCH_BYTES, Settled, SettleStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.records import Claim
-    from asyncendpoints_core.store.protocol import Store
     from asyncendpoints_worker.metrics import Metrics
 
 log = logging.getLogger("asyncendpoints.worker")
@@ -39,14 +38,14 @@ class Settler:
 
     def __init__(
         self,
-        store: Store,
+        settle: Callable[[Sequence[Outcome]], Awaitable[list[Settled]]],
         time: TimeSource,
         metrics: Metrics,
         before_send: Callable[[], Awaitable[None]],
         slots_changed: Callable[[], None],
     ) -> None:
-        """Deliver to `store`, each batch after `before_send()`."""
-        self._store = store
+        """Deliver by `settle`, each batch after `before_send()`."""
+        self._send = settle
         self._time = time
         self._metrics = metrics
         self._before_send = before_send
@@ -125,7 +124,7 @@ class Settler:
             self.slots_in_flight += slots
             self._slots_changed()
             try:
-                answers = await self._store.settle(outcomes)
+                answers = await self._send(outcomes)
             except Exception as error:
                 if isinstance(error, RecordError) or not isinstance(error, StoreError):
                     raise

@@ -23,6 +23,7 @@ from asyncendpoints_core.common.time_source import SystemTime, TimeSource
 from asyncendpoints_core.errors import StoreUnavailable, UsageError
 from asyncendpoints_core.process.logs import configure_logging, log_uncaught
 from asyncendpoints_core.process.settings import read_url
+from asyncendpoints_core.process.tracing import Tracing, flush_traces, tracing_of
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.store.history import record_history
 from asyncendpoints_core.store.redis import RedisStore
@@ -51,6 +52,7 @@ class Child:
         target: Target,
         time: TimeSource,
         init: ipc.Init,
+        tracing: Tracing | None,
     ) -> None:
         """Create the engine; `run` starts it."""
         self._channel = channel
@@ -69,6 +71,7 @@ class Child:
             policy=init.policy,
             metrics=self._metrics,
             status_page=status_page,
+            tracing=tracing,
         )
 
     async def run(self) -> None:
@@ -184,12 +187,14 @@ async def _serve(control: socket.socket, status_page: RunStatusPage) -> int:
     gc.collect()
     gc.freeze()
     try:
-        await Child(channel, status_page, store, target, time, init).run()
+        tracing = tracing_of(endpoint.key)
+        await Child(channel, status_page, store, target, time, init, tracing).run()
     except BaseException:
         # At once: running attempts that were canceled by this would fail and be charged.
         log.critical("internal error in a worker process", exc_info=True)
         os._exit(1)
     await store.close()
+    await asyncio.to_thread(flush_traces)
     await channel.finish()
     return 0
 

@@ -101,6 +101,19 @@ def submissions(quick: bool) -> list[Figure]:
     ]
 
 
+def asgi(quick: bool) -> list[Figure]:
+    """asgi() under uvicorn, alone and mounted, beside a bare Starlette echo of the same body."""
+    size = ("--rounds", "1", "--seconds", "2") if quick else ("--rounds", "5", "--seconds", "3")
+    found = script("bench_asgi.py", *size)
+    return [
+        Figure("submissions, ASGI, Redis, 64 connections", found["asgi_per_s"], "req/s"),
+        Figure("Starlette echo of the same body", found["echo_per_s"], "req/s"),
+        Figure("ASGI beside the echo", found["asgi_ratio"], "×", 0.7),
+        Figure("ASGI beside the echo, processor time", found["asgi_cpu_ratio"], "×"),
+        Figure("ASGI mounted in Starlette beside the echo", found["mounted_ratio"], "×"),
+    ]
+
+
 def latency(quick: bool) -> list[Figure]:
     """From a submission to its handler's start, on an idle system."""
     found = script("bench_latency.py", "--samples", "100" if quick else "300", "--json")
@@ -184,6 +197,7 @@ def growth(quick: bool) -> list[Figure]:
 BENCHES: dict[str, Callable[[bool], list[Figure]]] = {
     "drain": drain,
     "submissions": submissions,
+    "asgi": asgi,
     "latency": latency,
     "memory": memory,
     "commands": commands,

@@ -57,6 +57,12 @@ KEY_HEADERS: Final = ("idempotency-key", "x-async-request-id")
 OPTION_HEADERS: Final = frozenset(
     {"job-delay", "job-expires", "job-priority", "job-tags", *KEY_HEADERS}
 )
+OTHER_HEADERS: Final = frozenset(
+    {"content-encoding", "expect", "origin", "prefer", "sec-fetch-site"}
+)
+"""Headers that require more than one step, or more checks: not of a plain submission, which servers
+may handle without the rest of `submit`.
+"""
 _REPLAYED = EnqueueStatus.REPLAYED
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _REPLAY: Final[Mapping[str, str]] = MappingProxyType({"Idempotent-Replayed": "true"})

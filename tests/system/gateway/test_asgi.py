@@ -385,6 +385,50 @@ async def test_other_scopes_are_closed() -> None:
     assert sent == [{"type": "websocket.close"}]
 
 
+async def test_bodies_in_parts_and_their_limit() -> None:
+    store = MemoryStore()
+    app = asgi(endpoint(gateway={"maxBodyBytes": 1_000}), store)
+    async with app.lifespan():
+        parts = [b"a" * 400, b"b" * 600]
+        assert (await ask(app, "POST", "/reports/7", *parts)).status == 202
+        claimed = await (await hand(store, "w")).one()
+        assert claimed.request.body == b"".join(parts)
+        for too_large in ([b"a" * 1_001], [b"a" * 400, b"b" * 601], [b"a" * 600] * 9):
+            refused = await asyncio.wait_for(ask(app, "POST", "/reports/7", *too_large), 0.9)
+            assert (refused.status, refused.headers["connection"]) == (413, "close")
+
+
+async def test_a_body_that_arrives_later() -> None:
+    app = asgi(endpoint(), MemoryStore())
+    async with app.lifespan():
+        call = Call("POST", "/reports/7", b"later")
+        arrived = asyncio.Event()
+
+        async def receive() -> Message:
+            await arrived.wait()
+            return await call.receive()
+
+        task = asyncio.ensure_future(app(call.scope, receive, call.send))
+        await asyncio.sleep(0)
+        assert not call.sent
+        arrived.set()
+        await task
+        assert call.reply().status == 202
+
+        cut = Call("POST", "/reports/7")
+        never = asyncio.Event()
+
+        async def stalled() -> Message:
+            await never.wait()
+            raise AssertionError
+
+        task = asyncio.ensure_future(app(cut.scope, stalled, cut.send))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
 async def test_http_2_has_no_connection_header() -> None:
     app = asgi(endpoint(), MemoryStore())
     async with app.lifespan():

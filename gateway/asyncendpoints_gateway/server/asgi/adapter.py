@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Generator, Iterable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_gateway.http.messages import Headers, Response
-    from asyncendpoints_gateway.server.asgi.types import Receive, Scope, Send
+    from asyncendpoints_gateway.server.asgi.types import Message, Receive, Scope, Send
 
 log = logging.getLogger("asyncendpoints.gateway")
 
@@ -78,6 +79,41 @@ class AnyCase(Mapping[str, str]):
         return len(self._values)
 
 
+class Begun:
+    """An awaitable whose first step was made: if what it waits for is there, it has a result, at no
+    more than the price of a call. Otherwise it is to be awaited, before anything else is.
+    """
+
+    __slots__ = ("_first", "_steps", "result", "suspended")
+
+    def __init__(self, awaitable: Awaitable[Message]) -> None:
+        self._steps = awaitable.__await__()
+        self.suspended = True
+        try:
+            self._first = self._steps.send(None)
+        except StopIteration as end:
+            self.suspended = False
+            self.result: Message = end.value
+
+    def __await__(self) -> Generator[Any, Any, Message]:
+        """Go on with the second step, as the task would have."""
+        waits_for = self._first
+        while True:
+            try:
+                try:
+                    sent = yield waits_for
+                except GeneratorExit:
+                    self._steps.close()
+                    raise
+                except BaseException as error:
+                    waits_for = self._steps.throw(error)
+                else:
+                    waits_for = self._steps.send(sent)
+            except StopIteration as end:
+                message: Message = end.value
+                return message
+
+
 class AsgiRequest:
     """A request of an ASGI server as the views' Request."""
 
@@ -101,12 +137,14 @@ class AsgiRequest:
         self._raw = raw
         self._receive = receive
         self._ended = False
+        self._kept = b""
+        self._begun: Begun | None = None
         self._task: asyncio.Task[object] | None = None
         self._watcher: asyncio.Task[None] | None = None
 
     def head_size(self) -> int:
         """Return the bytes of all headers."""
-        return sum([len(name) + len(value) for name, value in self._raw]) + 4 * len(self._raw)
+        return sum(map(len, chain.from_iterable(self._raw))) + 4 * len(self._raw)
 
     def client_gone(self) -> bool:
         """Whether the client has disconnected. From the first call on, that cancels the task."""
@@ -117,15 +155,39 @@ class AsgiRequest:
 
     def at_end(self) -> bool:
         """Whether the whole body has been read."""
-        return self._ended
+        return self._ended and not self._kept
+
+    def whole_body(self, limit: int) -> bytes | None:
+        """Return the body if it has arrived in one part of at most `limit` bytes. `read_nowait`
+        must follow otherwise.
+        """
+        part = self.read_nowait()
+        if self._ended and len(part) <= limit:
+            return part
+        self._kept = part
+        return None
 
     def read_nowait(self) -> bytes:
-        """Return nothing: only waiting shows what has arrived."""
-        return b""
+        """Return what has arrived of the body and was not read. `read` must follow, unless this
+        returns something or the body ends.
+        """
+        if self._kept or self._begun is not None:
+            kept, self._kept = self._kept, b""
+            return kept
+        begun = Begun(self._receive())
+        if begun.suspended:
+            self._begun = begun
+            return b""
+        return self._part(begun.result)
 
     async def read(self) -> bytes:
         """Wait for the next part of the body."""
-        message = await self._receive()
+        if self._kept:
+            return self.read_nowait()
+        begun, self._begun = self._begun, None
+        return self._part(await (begun or self._receive()))
+
+    def _part(self, message: Message) -> bytes:
         if message["type"] != "http.request":
             self.gone = True
             raise ConnectionResetError("the client has disconnected")

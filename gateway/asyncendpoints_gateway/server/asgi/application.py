@@ -190,13 +190,17 @@ class AsgiEndpoint:
             hook = None
             if self._before_enqueue is not None:
                 hook = _hook(self._before_enqueue, request, scope)
-            await self._answer(gateway, request, root, hook, send)
+            await self._answer(running, request, root, hook, send)
 
     async def _answer(
-        self, gateway: Gateway, request: AsgiRequest, root: str, hook: Hook | None, send: Send
+        self, running: Running, request: AsgiRequest, root: str, hook: Hook | None, send: Send
     ) -> None:
+        gateway = running.gateway
+        views = gateway.views_below(root) if root else gateway.views
         try:
-            response = await gateway.handle(request, hook, gateway.views_below(root))
+            response = None if hook else await running.plain.handle(request, views)
+            if response is None:
+                response = await gateway.handle(request, hook, views)
             if not request.gone:
                 await respond(request, response, send, self._time)
         except Rejected as rejected:
@@ -235,6 +239,7 @@ class AsgiEndpoint:
             gateway,
             self._store,
             make_worker if self._worker else None,
+            self._time,
             signals=self._with_signals,
             reopen=bool(closed),
         )

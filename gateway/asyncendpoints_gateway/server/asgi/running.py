@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_gateway.server.asgi.one_process import OneProcess
 from asyncendpoints_gateway.server.asgi.signals import ChainedSignals
+from asyncendpoints_gateway.server.asgi.submissions import PlainSubmissions
 from asyncendpoints_gateway.server.embedded import Embedded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.store.protocol import Store
     from asyncendpoints_gateway.server.app import Gateway
     from asyncendpoints_worker.local import LocalWorker
@@ -30,6 +32,7 @@ class Running:
         gateway: Gateway,
         store: Store,
         make_worker: Callable[[], LocalWorker] | None,
+        time: TimeSource,
         *,
         signals: bool,
         reopen: bool,
@@ -38,6 +41,7 @@ class Running:
         the store has connections of a loop that was closed.
         """
         self.gateway = gateway
+        self.plain = PlainSubmissions(gateway, time)
         self._store = store
         self._make_worker = make_worker
         self._reopen = reopen

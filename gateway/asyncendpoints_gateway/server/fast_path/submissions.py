@@ -11,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from time import perf_counter
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import HttpVersion11
 
 from asyncendpoints_core.resource.path_templates import Match
 from asyncendpoints_gateway.http.headers import submission_headers
 from asyncendpoints_gateway.http.problems import Problem
-from asyncendpoints_gateway.views.submit import read_options, stored_request
+from asyncendpoints_gateway.views.submit import OTHER_HEADERS, read_options, stored_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,11 +33,6 @@ if TYPE_CHECKING:
     from asyncendpoints_gateway.views.submit import Options
 
 log = logging.getLogger("asyncendpoints.gateway")
-
-OTHER_HEADERS: Final = frozenset(
-    {"content-encoding", "expect", "origin", "prefer", "sec-fetch-site"}
-)
-"""Headers that require more than one step, or more checks."""
 
 
 class Connection(Protocol):

@@ -4,7 +4,7 @@
 --   counts totals idle bell watch
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms idempotency_ms
 --   completed_ms failed_ms
--- LIB: optional batch time ready record counters events wake_up
+-- LIB: batch time ready record counters events wake_up new_job
 -- FEATURES: locks
 -- FEATURELIB: unique
 -- FLAGS: deny-oom
@@ -64,23 +64,6 @@ local function bind_key(key, id, fingerprint)
   bound[key] = spack(layout.BINDING.format, layout.BINDING.fields) .. fingerprint
   batch.add(set_idempotency, key, bound[key])
   batch.add(set_idempotency_ends, kept_until, key)
-end
-
--- A job before its parts; `blob`: its body, where that is kept apart; `created_at`: if not now.
-local function encode_job(priority, seq, max_attempts, name_size, trace_size, attributes_size, blob,
-  created_at)
-  local format, flags = layout.FORMAT, priority * layout.JOB.unit.priority
-  created_at = created_at or now
-  if active == now and not blob and attributes_size == 0 then
-    return spack(layout.JOB.format, layout.JOB.fields)
-  end
-  local r = {flags = flags, ttl_from = active < now and active or nil, body_size = blob and #blob}
-  if attributes_size > 0 then
-    format, r.attributes_size = layout.FORMAT_WITH_ATTRIBUTES, attributes_size
-  end
-  local more = optional.write(r, layout.JOB.optional)
-  flags = r.flags
-  return spack(layout.JOB.format, layout.JOB.fields) .. more
 end
 
 -- Makes the job of `job`'s bytes; `blob`: its body, where that is kept apart.
@@ -243,7 +226,7 @@ for i = 1, n do
       answer(i, 'f')
     else
       local blob = blob_size > 0 and cut(blob_at, blob_size) or nil
-      local job = encode_job(priority, holder.seq, max_attempts, name_size, trace_size,
+      local job = new_job(priority, holder.seq, max_attempts, name_size, trace_size,
         attributes_size, blob, holder.created_at) .. cut(content_at, content_size)
       local due = delay_ms > 0 and math.min(now + delay_ms, lock.ends_at) or 0
       replace(i, lock.id, holder, job, priority, due, body_size, blob)
@@ -256,7 +239,7 @@ for i = 1, n do
     if delay_ms == 0 then next_seq = next_seq + 1 end
     local content = cut(content_at, content_size)
     local blob = blob_size > 0 and cut(blob_at, blob_size) or nil
-    local job = encode_job(priority, delay_ms == 0 and next_seq or 0, max_attempts, name_size,
+    local job = new_job(priority, delay_ms == 0 and next_seq or 0, max_attempts, name_size,
       trace_size, attributes_size, blob) .. content
     local name = ssub(content, layout.JOB.before.name + 1, layout.JOB.before.name + name_size)
     create(i, id, job, name, priority, delay_ms, ttl_ms, body_size, blob)

@@ -1,0 +1,45 @@
+-- Cancels: waiting jobs are Canceled, of running ones it is requested.
+-- LIB: batch ready events finish save
+local canceling = {}
+local set_cancels = batch.new('HSET', cancels)
+local off_ready = batch.each('ZREM', ready)
+local off_suspects, off_delayed = batch.new('ZREM', suspects), batch.new('ZREM', delayed)
+local off_expiries = batch.new('ZREM', expiries)
+
+-- Returns c canceled, r requested, f final.
+function canceling.job(id, r)
+  if r.state > IN_PROGRESS then return 'f' end
+  if r.state == IN_PROGRESS then
+    if r.cancel_requested_at == 0 then
+      r.cancel_requested_at, r.updated_at, r.revision = now, now, r.revision + 1
+      batch.add(set_cancels, id, r.worker)
+      events.add(id, r.revision)
+      save.run(id, r)
+    end
+    return 'r'
+  end
+  if r.state == SCHEDULED then
+    batch.add(off_delayed, id)
+  elseif r.suspect then
+    batch.add(off_suspects, id)
+  else
+    batch.add(off_ready[r.priority], id)
+  end
+  if r.expires_at > 0 or r.claim > 0 then batch.add(off_expiries, id) end
+  r.error = ''
+  finish.job(id, r, CANCELED)
+  save.run(id, r)
+  return 'c'
+end
+
+function canceling.flush()
+  save.flush()
+  batch.flush(set_cancels)
+  batch.flush_each(off_ready)
+  batch.flush(off_suspects)
+  batch.flush(off_delayed)
+  batch.flush(off_expiries)
+  finish.flush()
+end
+
+return canceling

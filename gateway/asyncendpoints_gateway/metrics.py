@@ -40,6 +40,7 @@ class Metrics(Collector):
         self._submissions: dict[tuple[str, str], int] = {}
         self._requests: dict[tuple[str, int], Histogram] = {}
         self._batches: dict[str, Histogram] = {}
+        self._schedule_times: dict[tuple[str, str], int] = {}
         self._store_errors = 0
         self.fast_path = False
         self._stats: Stats | None = None
@@ -57,6 +58,11 @@ class Metrics(Collector):
         """Count one submission."""
         key = (job, outcome)
         self._submissions[key] = self._submissions.get(key, 0) + 1
+
+    def schedule_times(self, schedule: str, outcome: str, times: int) -> None:
+        """Count times of a schedule."""
+        key = (schedule, outcome)
+        self._schedule_times[key] = self._schedule_times.get(key, 0) + times
 
     def batch_of(self, verb: str) -> Callable[[int], None]:
         """Return the function that counts the items of one call of `verb`."""
@@ -99,7 +105,14 @@ class Metrics(Collector):
         )
         for verb, sizes in self._batches.items():
             batches.add_metric((verb,), sizes.buckets(SIZES), sizes.total)
-        yield from (submissions, requests, batches)
+        times = CounterMetricFamily(
+            Name.SCHEDULE_TIMES,
+            "Times of schedules that this gateway had decided, by outcome.",
+            labels=("schedule", "outcome"),
+        )
+        for labels, count in self._schedule_times.items():
+            times.add_metric(labels, count)
+        yield from (submissions, requests, batches, times)
         yield CounterMetricFamily(
             Name.STORE_ERRORS,
             "Requests that failed because the store was not available.",
@@ -141,6 +154,15 @@ def _store_metrics(stats: Stats) -> Iterator[Metric]:
         if not name.endswith("_ms"):
             events.add_metric((name,), count)
     yield events
+    fired = GaugeMetricFamily(
+        Name.SCHEDULE_FIRED,
+        "The last time of a schedule that created a job, in seconds since the epoch.",
+        labels=("schedule",),
+    )
+    for schedule in stats.schedules:
+        if schedule.fired_ms:
+            fired.add_metric((schedule.name,), schedule.fired_ms / 1000)
+    yield fired
 
 
 class Labelled(Collector):

@@ -113,17 +113,31 @@ MUTANTS = (
     ),
     Mutant(
         "cancel: the worker of a running job is not notified",
-        f"{LUA}/cancel.lua",
+        f"{LUA}/lib/canceling.lua",
         "      batch.add(set_cancels, id, r.worker)",
         "",
         ("tests/store/test_cancel.py",),
     ),
     Mutant(
         "cancel: a final job is canceled",
-        f"{LUA}/cancel.lua",
+        f"{LUA}/lib/canceling.lua",
         "if r.state > IN_PROGRESS then return 'f' end",
         "if r.state > COMPLETED then return 'f' end",
         ("tests/store/test_cancel.py",),
+    ),
+    Mutant(
+        "fire: a time is decided twice",
+        f"{LUA}/fire.lua",
+        "  r.last_ms = firing.due_ms",
+        "",
+        ("tests/store/test_schedules.py",),
+    ),
+    Mutant(
+        "fire: a definition that is not in force creates jobs",
+        f"{LUA}/fire.lua",
+        " or r.hash ~= firing.hash",
+        "",
+        ("tests/store/test_schedules.py",),
     ),
     Mutant(
         "recover: an outage of Redis ends every lease",
@@ -148,7 +162,7 @@ MUTANTS = (
     ),
     Mutant(
         "memory: a stale claim's outcome takes effect",
-        f"{MEMORY}/store.py",
+        f"{MEMORY}/settling.py",
         "if (record.claim, record.worker) != (claim.number, claim.worker):",
         "if record.worker != claim.worker:",
         ("tests/store/test_settle.py",),

@@ -8,7 +8,9 @@ import pytest
 from asyncendpoints_core.errors import WorkerGone
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.records import Progress
+from asyncendpoints_core.jobs.schedules import Firing
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.replies import Cause, EnqueueStatus, Identity, LeaseRenewal
 from support.redis.backend import ENDPOINT, QUIET_MS, RedisBackend
@@ -42,6 +44,14 @@ async def backend(redis_url: str) -> AsyncIterator[RedisBackend]:
         await made.check_timers()
     finally:
         await made.close()
+
+
+async def miss(store: Store) -> None:
+    """Have a time of a schedule missed, which needs no job."""
+    [schedule] = (await store.stats()).schedules
+    seen = schedule.last_ms
+    due = Firing("nightly", schedule.hash, seen + 1, 0, seen, new(), deadline_ms=seen + 2)
+    assert (await store.fire(due)).status == "outdated"
 
 
 async def run_out(backend: RedisBackend) -> None:
@@ -104,6 +114,8 @@ async def test_every_key_is_on_it_after_any_verb_at_rest(backend: RedisBackend) 
         lambda: store.resume(),
         lambda: store.close_queue(),
         lambda: store.reopen_queue(),
+        lambda: store.configure(policy(schedules={"nightly": "a1" * 8})),
+        lambda: miss(store),
         lambda: store.configure(POLICY),
         lambda: backend.redis_store.note(seen="x"),
         lambda: store.release_worker("w1", Cause.LOST),

@@ -71,7 +71,7 @@ def test_a_header_documents_its_script(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_only_what_adds_jobs_may_be_refused_when_memory_is_full(name: str) -> None:
     script = scripts.load(name)
-    assert ("deny-oom" in script.flags) == (name in ("enqueue", "redrive"))
+    assert ("deny-oom" in script.flags) == (name in ("enqueue", "fire", "redrive"))
     if not script.flags:
         first = re.search(r"call\('(\w+)'", script.source)
         assert first is not None

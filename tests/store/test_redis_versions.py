@@ -151,7 +151,7 @@ async def test_each_script_refuses_the_store_of_the_other_before_it_writes(redis
     backend = RedisBackend(redis_url)
     await backend.open()
     names = [name for name in VERBS if scripts.load(name).full is not None]
-    assert names == ["enqueue", "redrive"]
+    assert names == ["enqueue", "fire", "redrive"]
     for stored, full, word in (("1", True, "AEPPLAIN"), ("2", False, "AEPFEATURE")):
         await backend.redis.hset(backend.key("meta"), "schema", stored)
         for name in names:

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Awaitable
 from typing import TypeVar
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
@@ -34,6 +35,7 @@ from asyncendpoints_core.jobs.records import (
     Priority,
 )
 from asyncendpoints_core.jobs.retry import RetryPolicy
+from asyncendpoints_core.jobs.schedules import Concurrency, Firing
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.replies import (
@@ -61,10 +63,17 @@ ERRORS = (
 # One time to live for all: a shorter one counts at once for jobs in line, but on Redis only from
 # their due time for jobs that a worker gave back with a delay.
 TTL = 30_000
+HASHES = ("a1" * 8, "b2" * 8)
 POLICIES = (
     Policy(ttl_ms=TTL, retry=RetryPolicy(jitter="none", max_crashes=1, initial_ms=500)),
-    Policy(ttl_ms=TTL, max_depth=12, retry=RetryPolicy(max_crashes=0)),
-    Policy(ttl_ms=TTL, max_bytes=6_000, completed_ms=3_000, failed_ms=7_000),
+    Policy(ttl_ms=TTL, max_depth=12, retry=RetryPolicy(max_crashes=0), schedules={"a": HASHES[0]}),
+    Policy(
+        ttl_ms=TTL,
+        max_bytes=6_000,
+        completed_ms=3_000,
+        failed_ms=7_000,
+        schedules={"a": HASHES[1], "ab": HASHES[0]},
+    ),
     Policy(ttl_ms=TTL, lease_ms=2_000, execution_ms=3_000, grace_ms=500, idempotency_ms=2_000),
     Policy(ttl_ms=TTL, max_finished=2, retry=RetryPolicy(multiplier=1.7, initial_ms=333)),
 )
@@ -175,11 +184,61 @@ class SideBySide(Twins):
     def enqueue_more(self, items: list[Submission]) -> None:
         self.enqueue(items)
 
+    @rule(
+        schedule=st.sampled_from(["a", "a", "ab", "b"]),
+        hash_=st.sampled_from(HASHES),
+        ms=STEPS,
+        late=st.sampled_from([-1, 0, 0, 1, 500]),
+        deadline=st.sampled_from([0, 0, 1, 1_000]),
+        missed=st.sampled_from([0, 0, 3]),
+        concurrency=st.sampled_from(Concurrency),
+        size=st.sampled_from([10, 1_100]),
+        again=st.booleans(),
+    )
+    def fire(
+        self,
+        schedule: str,
+        hash_: str,
+        ms: int,
+        late: int,
+        deadline: int,
+        missed: int,
+        concurrency: Concurrency,
+        size: int,
+        again: bool,
+    ) -> None:
+        """Let a time of a schedule come, and fire it once or twice."""
+        self.advance(ms)
+        stats = self.both(lambda store: store.stats())
+        assert stats is not None
+        seen = next((s.last_ms for s in stats.schedules if s.name == schedule), 0)
+        due = stats.now_ms - late
+        job_id = JobId(hashlib.sha256(b"%d" % len(self.ids)).digest()[:16])
+        self.ids.append(job_id)
+        job = msgspec.structs.replace(
+            new(body=b"x" * size, job_id=job_id),
+            attributes=Attributes(schedule=schedule, scheduled_ms=due),
+        )
+        firing = Firing(
+            schedule,
+            hash_,
+            due,
+            due + 400 if late else 0,
+            seen,
+            job,
+            missed,
+            due + deadline if deadline else 0,
+            concurrency,
+        )
+        for _ in range(1 + again):
+            self.both(lambda store: store.fire(firing))
+
     @precondition(lambda self: self.ids)
     @rule(seed=some)
     def enqueue_again(self, seed: int) -> None:
         """Send a submission once more, as a gateway does that got no answer."""
         [job_id] = self.pick([seed])
+        assume(job_id in self.news)
         self.both(lambda store: store.enqueue([self.news[job_id]]))
 
     @rule(worker=names)

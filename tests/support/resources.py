@@ -202,6 +202,21 @@ FULL: dict[str, Any] = {
             "targetWaitSeconds": 2.5,
             "idleSeconds": 60,
         },
+        "schedules": [
+            {
+                "name": "nightly",
+                "cron": "0 3 * * *",
+                "timeZone": "Europe/Berlin",
+                "job": "build-report",
+                "body": {"year": 2026, "parts": [1, None]},
+                "key": "acme",
+                "concurrencyPolicy": "Forbid",
+                "startingDeadlineSeconds": 300,
+                "suspend": True,
+                "priority": "low",
+                "tags": ["team:a"],
+            },
+        ],
         "queue": {
             "maxDepth": 500,
             "maxBytes": 104_857_600,
@@ -275,7 +290,21 @@ def _named(name: str, **more: Any) -> dict[str, Any]:
 
 _VOLUME = {"name": "data", "emptyDir": {}}
 
+
+def _schedule(name: str, says: str, *schedules: dict[str, Any]) -> Invalid:
+    made = {"name": "nightly", "cron": "0 3 * * *", "job": "build-report"}
+    return _spec(name, says, schedules=[made | schedule for schedule in schedules])
+
+
 INVALID = [
+    _schedule("schedule-twice", "spec.schedules[1]: Duplicate value", {}, {}),
+    _schedule("schedule-cron", "spec.schedules[0].cron in body should match", {"cron": "0 3 * *"}),
+    _schedule("schedule-name", "spec.schedules[0].name in body", {"name": "Night ly"}),
+    _schedule("schedule-policy", "Unsupported value", {"concurrencyPolicy": "forbid"}),
+    _schedule("schedule-deadline", "startingDeadlineSeconds", {"startingDeadlineSeconds": 0}),
+    _schedule("schedule-zone", "spec.schedules[0].timeZone", {"timeZone": "Europe/Ber lin"}),
+    _schedule("schedule-tag", "spec.schedules[0].tags[0]", {"tags": ["a b"]}),
+    _schedule("schedule-key", "spec.schedules[0].key", {"key": "a\n"}),
     Invalid(
         "name-too-long", {"metadata": {"name": "r" * 51}}, "metadata.name must have at most 50"
     ),

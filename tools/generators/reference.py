@@ -138,7 +138,7 @@ def _plain_type(schema: dict[str, Any]) -> str:
         return "map of text" if text else "object"
     if kind in ("integer", "number"):
         return f"{'whole number' if kind == 'integer' else 'number'}{_limits(schema)}"
-    return {"boolean": "true or false"}.get(str(kind), "text")
+    return {"boolean": "true or false", "None": "any JSON value"}.get(str(kind), "text")
 
 
 def _limits(schema: dict[str, Any], low: str = "minimum", high: str = "maximum") -> str:

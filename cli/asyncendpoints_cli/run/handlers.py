@@ -1,4 +1,4 @@
-"""Loads the handlers of an endpoint for `run`: every route must have one."""
+"""Loads the handlers of an endpoint for `run`: every route and schedule must have one."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 def load_handlers(endpoint: AsyncEndpoint, folder: Path) -> Registry | None:
     """Import the handlers of `endpoint`, from `folder` first; None in HTTP mode.
 
-    Raises UsageError if they cannot be imported or called, and for a route without a handler. (In
-    a cluster, workers of another version may have it.)
+    Raises UsageError if they cannot be imported or called, and for a route or schedule without a
+    handler. (In a cluster, workers of another version may have it.)
     """
     module = endpoint.spec.worker.handlers
     if module is None:
         return None
     registry = modules.load([module], [folder])
     target_of(endpoint, registry=registry)
-    for index, route in enumerate(endpoint.spec.routes):
-        if route.job not in registry.handlers:
-            close = difflib.get_close_matches(route.job, registry.handlers, 1)
+    named = [(f"routes[{i}]", route.job) for i, route in enumerate(endpoint.spec.routes)]
+    named += [(f"schedules[{i}]", one.job) for i, one in enumerate(endpoint.spec.schedules)]
+    for place, job in named:
+        if job not in registry.handlers:
+            close = difflib.get_close_matches(job, registry.handlers, 1)
             meant = f'; did you mean "{close[0]}"?' if close else ""
-            raise UsageError(
-                f'spec.routes[{index}].job: {module} has no @handler("{route.job}"){meant}'
-            )
+            raise UsageError(f'spec.{place}.job: {module} has no @handler("{job}"){meant}')
     return registry

@@ -6,6 +6,8 @@ takes effect at once, without a restart of gateways and workers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from asyncendpoints_core.jobs.retry import RetryPolicy
@@ -26,3 +28,5 @@ class Policy(msgspec.Struct, frozen=True):
     # How long its worker has to end a job past its deadline (docs/rules.md S13).
     grace_ms: int = 5_000
     retry: RetryPolicy = RetryPolicy()
+    # The hash of each schedule's definition, by name: jobs are created by no other definition.
+    schedules: Mapping[str, str] = {}

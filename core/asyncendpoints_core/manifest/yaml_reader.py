@@ -152,7 +152,7 @@ def _syntax(error: yaml.MarkedYAMLError, line: str) -> str:
         return f'invalid YAML: {problem}; quote values with braces: path: "/reports/{{customer}}"'
     if "mapping values are not allowed" in problem:
         return 'invalid YAML: second ":" on a line; quote a value with ": " or start a new line'
-    if "cannot start any token" in problem:
+    if "cannot start any token" in problem or re.search(r"\bcron: *\*", line):
         return f"invalid YAML: {problem}; quote the value"
     if "found '<scalar>'" in problem:
         return f"invalid YAML: {problem}; quote the whole value"

@@ -37,4 +37,6 @@ class Metric:
     BATCH: Final = "asyncendpoints_store_batch_size"
     STORE_ERRORS: Final = "asyncendpoints_store_errors"
     STORE_UP: Final = "asyncendpoints_store_up"
+    SCHEDULE_TIMES: Final = "asyncendpoints_schedule_times"
+    SCHEDULE_FIRED: Final = "asyncendpoints_schedule_last_time_seconds"
     FAST_PATH: Final = "asyncendpoints_gateway_fast_path"

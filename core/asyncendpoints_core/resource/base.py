@@ -120,23 +120,30 @@ Items = Annotated[tuple[T, ...], Strict(False)]
 """A list in documents, a tuple in Python."""
 
 
-def _plain_object(value: dict[str, Any]) -> dict[str, Any]:
-    """Reject a pass-through object that is not JSON, or unreasonably large."""
-    try:
-        size = len(json.dumps(value, allow_nan=False).encode())
-    except (TypeError, ValueError, RecursionError):
-        raise invalid("must be valid JSON: text keys, no dates, no NaN") from None
-    if size > MAX_OBJECT_BYTES:
-        raise invalid(f"must be at most {MAX_OBJECT_BYTES} bytes")
-    return value
+def json_value(most: int) -> AfterValidator:
+    """Return a validator that a value is JSON of at most `most` bytes."""
+
+    def check(value: Any) -> Any:
+        try:
+            size = len(json.dumps(value, allow_nan=False, ensure_ascii=False).encode())
+        except (TypeError, ValueError, RecursionError):
+            raise invalid("must be valid JSON: text keys, no dates, no NaN") from None
+        if size > most:
+            raise invalid(f"must be at most {most} bytes")
+        return value
+
+    return AfterValidator(check)
 
 
 AnyObject = Annotated[
     dict[str, Any],
-    AfterValidator(_plain_object),
+    json_value(MAX_OBJECT_BYTES),
     WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True}),
 ]
 """A Kubernetes object that is passed through; the API server validates it."""
+
+AnyJson = Annotated[Any, WithJsonSchema({"x-kubernetes-preserve-unknown-fields": True})]
+"""Any JSON value, which the API server passes through."""
 
 _PERCENT: Final = re.compile(r"^(100|[1-9]?[0-9])%$")
 

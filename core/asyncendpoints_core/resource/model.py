@@ -32,6 +32,7 @@ from asyncendpoints_core.resource.queue import (
     TimeoutsSpec,
 )
 from asyncendpoints_core.resource.routes import Routes
+from asyncendpoints_core.resource.schedules import Schedules
 from asyncendpoints_core.resource.worker import (
     GRACE_MARGIN_SECONDS,
     AutoscalingSpec,
@@ -85,6 +86,9 @@ class EndpointSpec(Record):
     )
     autoscaling: Annotated[AutoscalingSpec, Role.OPERATOR] = Field(
         default=AutoscalingSpec(), description="Scaling of the workers by the number of jobs."
+    )
+    schedules: Schedules = Field(
+        default=(), description="Jobs that are created at fixed times. Default: none."
     )
     queue: Annotated[QueueSpec, Role.STORE] = Field(
         default=QueueSpec(), validate_default=True, description="Limits of the queue."
@@ -175,6 +179,7 @@ class EndpointSpec(Record):
             max_finished=self.retention.max_finished,
             execution_ms=_ms(self.timeouts.execution_seconds),
             lease_ms=_ms(self.timeouts.lease_seconds),
+            schedules={schedule.name: schedule.hash for schedule in self.schedules},
             retry=RetryPolicy(
                 max_retries=self.retry.max_retries,
                 initial_ms=_ms(self.retry.initial_seconds),

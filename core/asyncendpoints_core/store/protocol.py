@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.jobs.records import Claim, NewJob, Outcome, Progress, Result
+    from asyncendpoints_core.jobs.schedules import Fired, Firing
     from asyncendpoints_core.jobs.states import State
     from asyncendpoints_core.store.replies import (
         Canceled,
@@ -72,6 +73,13 @@ class Store(Protocol):
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """Create jobs. Checked atomically in this order: same id, idempotency key, closed, depth
         and bytes. A refusal stores nothing.
+        """
+        ...
+
+    async def fire(self, firing: Firing) -> Fired:
+        """Create the job of a schedule's time, if the policy's definition has that hash, the time
+        is due, not decided before and not past its deadline. The decision, the cancel of earlier
+        jobs that are replaced, and the new job are one step.
         """
         ...
 

@@ -315,7 +315,33 @@ LOCK: Final = Layout(
     ),
 )
 
+# A schedule, in `schedules`.
+SCHEDULE: Final = Layout(
+    fields=(
+        Field("hash", 8, "bytes"),
+        Field("last_ms", 6),
+        Field("fired_ms", 6),
+        Field("removed_ms", 6),  # 0 while the policy has it
+        Field("missed", 4),
+        Field("missed_ms", 6),
+        Field("skipped", 4),
+        Field("skipped_ms", 6),
+    ),
+)
+
 # The rest is what scripts take and return; nothing of it is stored.
+FIRING: Final = Layout(
+    fields=(
+        Field("hash", 8, "bytes"),
+        Field("due_ms", 6),
+        Field("next_ms", 6),
+        Field("seen_ms", 6),
+        Field("missed", 4),
+        Field("deadline_ms", 6),
+        Field("concurrency", 1),
+    ),
+    tail="schedule",
+)
 NEW_JOB: Final = Layout(
     fields=(
         ID,

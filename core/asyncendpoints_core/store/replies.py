@@ -13,6 +13,7 @@ import msgspec
 
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Claim, ClaimedJob, Job
+from asyncendpoints_core.jobs.schedules import ScheduleState
 from asyncendpoints_core.jobs.states import State
 
 MAX_BATCH = 500
@@ -302,6 +303,7 @@ class Stats(msgspec.Struct, frozen=True):
     `due_ms`: due times of the first Scheduled jobs (100 at most). `totals`: counters since the
     endpoint's creation, named in TOTALS; of them `busy_ms` is the time of ended attempts, `wait_ms`
     that from ready to claimed. `held_active`: `held` without cordoned and draining workers.
+    `schedules`: by name.
     """
 
     now_ms: int
@@ -317,6 +319,7 @@ class Stats(msgspec.Struct, frozen=True):
     workers: int = 0
     paused: bool = False
     closed: bool = False
+    schedules: tuple[ScheduleState, ...] = ()
 
 
 class Identity(msgspec.Struct, frozen=True):

@@ -99,7 +99,7 @@ def make(
         raise PermanentError(str(error), code="bad-table") from None
     found = describe(table.groups, resamples, calculating)
     job.progress(0.95, "writing")
-    customer = job.route_params["customer"]
+    customer = job.route_params.get("customer", job.schedule)  # a schedule has no path
     if "application/json" in job.headers.get("accept", ""):
         figures = [figures.as_json() for figures in found]
         return {"customer": customer, "column": column, "rows": table.rows, "groups": figures,

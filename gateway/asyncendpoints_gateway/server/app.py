@@ -38,6 +38,7 @@ from asyncendpoints_gateway.intake.batcher import Batcher
 from asyncendpoints_gateway.intake.body_checks import BodyChecks
 from asyncendpoints_gateway.intake.long_poll import Hub
 from asyncendpoints_gateway.intake.retry_after import Sampler
+from asyncendpoints_gateway.intake.schedules import ScheduleLoop
 from asyncendpoints_gateway.intake.store_calls import StoreCalls
 from asyncendpoints_gateway.intake.store_policy import StorePolicy
 from asyncendpoints_gateway.metrics import Metrics
@@ -126,6 +127,9 @@ class Gateway:
         self.hub = Hub(store, self._lookup.request, config.max_waiters, time)
         self.sampler = Sampler(store, self.metrics.stats, time)
         self.policy = StorePolicy(endpoint, store, time, owned=owns_policy)
+        self._schedules = ScheduleLoop(
+            endpoint.spec.schedules, store, self.policy, self.metrics.schedule_times, time
+        )
         self.router: Router[RouteConfig] = Router(config.routes)
         self._checks = BodyChecks(config.routes)
         self.unsent = UnsentBytes(time)
@@ -204,6 +208,7 @@ class Gateway:
             self._tasks = [
                 loop.create_task(self.policy.run()),
                 loop.create_task(self.sampler.run()),
+                loop.create_task(self._schedules.run()),
             ]
 
     async def close_waits(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from asyncendpoints_core.common.faults import format_path
+from asyncendpoints_core.jobs.schedules import ScheduleState
 from asyncendpoints_core.resource import AsyncEndpoint, cluster_faults
 from asyncendpoints_core.scaling.decide import Decision, Memory
 from asyncendpoints_operator.queues.queue_connection import QueueConnection
@@ -74,10 +75,11 @@ class WorkState:
     """What followed from the last reading of the queue; written by readings.py alone.
 
     `memory` is None until a decision was made. `failed_total` is the count at which `failures` were
-    read, -1 before.
+    read, -1 before. `schedules` are those of that reading, None before.
     """
 
     memory: Memory | None = None
     decision: Decision | None = None
     failed_total: int = -1
     failures: tuple[LastFailure, ...] = ()
+    schedules: tuple[ScheduleState, ...] | None = None

@@ -118,6 +118,7 @@ class ReadingHandler:
             if connection.reading.queue.stats is not None:
                 registered = {worker.info.pod for worker in connection.reading.workers}
                 await self._drained.end(key, connection.identity.uid, registered)
+            self._report_schedules(connection)
             await self._read_failures(connection)
             again = await self._status.report(key)
             self._logged.pop(connection.identity.uid, None)
@@ -149,6 +150,17 @@ class ReadingHandler:
         work = replace(work, memory=memory, decision=planned.decision)
         self._work[connection.identity.uid] = work
         await self._scaler.carry_out(connection, planned, state.deployment_lock)
+
+    def _report_schedules(self, connection: QueueConnection) -> None:
+        """Publish Events for times of schedules that created no job."""
+        stats, uid = connection.reading.queue.stats, connection.identity.uid
+        if stats is None or not connection.endpoint.spec.schedules:
+            return
+        work = self._work.get(uid, WorkState())
+        if found := events.of_schedules(work.schedules, stats):
+            self._reporter.publish(connection.key, uid, found)
+        if stats.schedules != work.schedules:
+            self._work[uid] = replace(work, schedules=stats.schedules)
 
     async def _read_failures(self, connection: QueueConnection) -> None:
         """Read the last failed jobs when there are new ones and the resource shows them."""

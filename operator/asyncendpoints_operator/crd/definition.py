@@ -30,7 +30,7 @@ _LIST_MAPS: Final = {
     "sidecars": "name",
     "hostAliases": "ip",
 }
-_LIST_SETS: Final = frozenset({"methods", "headers", "allowOrigins", "hostnames"})
+_LIST_SETS: Final = frozenset({"methods", "headers", "allowOrigins", "hostnames", "tags"})
 
 
 def _column(name: str, path: str, kind: str, about: str, *, wide: bool = False) -> dict[str, Any]:

@@ -30,6 +30,9 @@ _KEPT: Final = (
     "required",
 )
 _FORMATS: Final = frozenset({"date-time", "int32", "int64"})
+_TYPED: Final = frozenset(
+    ("type", "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields")
+)
 _BOUNDS: Final = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 
 
@@ -68,7 +71,7 @@ class _Structural:
             result["properties"] = {
                 name: self.convert(child) for name, child in node["properties"].items()
             }
-        if "type" not in result and "x-kubernetes-int-or-string" not in result:
+        if not _TYPED & result.keys():
             raise ValueError(f"no type in {dict(node)}")
         return self._with_default(result, node)
 

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, Final
 
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.replies import Stats
 from asyncendpoints_operator.status.conditions import SCALING_ACTIVE, Finding, conditions
 from asyncendpoints_operator.status.model import (
     MAX_FAILURE_CHARS,
@@ -21,6 +22,7 @@ from asyncendpoints_operator.status.model import (
     EndpointStatus,
     Failure,
     JobCounts,
+    ScheduleStatus,
 )
 from asyncendpoints_operator.status.observed import LastFailure, Observed
 
@@ -62,8 +64,11 @@ def build(observed: Observed, before: Mapping[str, Any] | None, now: float) -> S
         recent_failures=tuple(_failure(failure) for failure in failures[:MAX_FAILURES]),
     )
     document: Status = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    del document["schedules"]
     document |= {"jobs": jobs} if jobs else {}
     document |= {"oldestQueuedTime": oldest} if oldest else {}
+    schedules = before.get("schedules") if stats is None else _schedules(observed, stats)
+    document |= {"schedules": schedules} if schedules else {}
     return document
 
 
@@ -81,6 +86,24 @@ def _counts(counts: Mapping[State, int]) -> dict[str, int]:
         failed=counts.get(State.FAILED, 0),
         canceled=counts.get(State.CANCELED, 0),
     ).model_dump(mode="json", by_alias=True)
+
+
+def _schedules(observed: Observed, stats: Stats) -> list[dict[str, Any]]:
+    if observed.spec is None:
+        return []
+    fired = {state.name: state.fired_ms for state in stats.schedules}
+    found = []
+    for one in sorted(observed.spec.schedules, key=lambda one: one.name):
+        last, following = fired.get(one.name, 0), 0
+        if not one.suspend:
+            following = one.times.next(stats.now_ms)
+        status = ScheduleStatus(
+            name=one.name,
+            last_time=time_text(last / 1_000) if last else None,
+            next_time=time_text(following / 1_000) if following else None,
+        )
+        found.append(status.model_dump(mode="json", by_alias=True, exclude_none=True))
+    return found
 
 
 def _condition(

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
+from asyncendpoints_core.jobs.schedules import ScheduleState
 from asyncendpoints_core.scaling.decide import Decision
 from asyncendpoints_core.store.recovery import Recovered
-from asyncendpoints_core.store.replies import Cause, Released
+from asyncendpoints_core.store.replies import Cause, Released, Stats
 from asyncendpoints_operator.kube.pod_state import VERSION_UNSUPPORTED
 from asyncendpoints_operator.status import conditions as c
 from asyncendpoints_operator.status.build import condition_of
@@ -18,6 +19,7 @@ from asyncendpoints_operator.status.build import condition_of
 MAX_NOTE_CHARS: Final = 1_000
 """Characters of a message; the API accepts 1,024 bytes."""
 INTERVAL_SECONDS: Final = 30.0
+SHOWN_MS: Final = 600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,35 @@ def of_release(pod: str, why: str, cause: Cause, released: Released) -> list[Eve
     charge = "charged to the crash budget" if cause is Cause.CRASH else "not charged"
     text = f"worker {pod} terminated ({why}): {counts}; {charge}"
     return [Event("Warning", "WorkerLost", text, "Recover")]
+
+
+def of_schedules(before: Iterable[ScheduleState] | None, stats: Stats) -> list[Event]:
+    """Return the Events for times of schedules that created no job since the reading `before`; at
+    the first reading of a leader (None), for those of the last 10 minutes.
+    """
+    known = None if before is None else {state.name: state for state in before}
+    recent = stats.now_ms - SHOWN_MS
+    missed, skipped = [], []
+    for state in stats.schedules:
+        old = (known or {}).get(state.name, ScheduleState(state.name, "", 0))
+        if known is not None or state.missed_ms > recent:
+            missed.append((state.name, state.missed - old.missed))
+        if known is not None or state.skipped_ms > recent:
+            skipped.append((state.name, state.skipped - old.skipped))
+    found = []
+    if text := _times(missed):
+        why = "no job could be created before the deadline"
+        found.append(Event("Warning", "ScheduleMissed", f"times missed: {text}: {why}", "Schedule"))
+    if text := _times(skipped):
+        why = "an earlier job is not finished"
+        found.append(
+            Event("Normal", "ScheduleSkipped", f"times skipped: {text}: {why}", "Schedule")
+        )
+    return found
+
+
+def _times(counted: Iterable[tuple[str, int]]) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in counted if count > 0)
 
 
 def _counts(*parts: tuple[int, str]) -> str:

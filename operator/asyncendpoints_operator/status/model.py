@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from asyncendpoints_core.resource.base import Items, Record
+from asyncendpoints_core.resource.schedules import MAX_SCHEDULES
 
 MAX_CONDITIONS: Final = 16
 MAX_FAILURES: Final = 5
@@ -59,6 +60,19 @@ class Failure(Record):
         default="", description="Error message, shortened to 256 characters."
     )
     time: Time = Field(description="When the job failed.")
+
+
+class ScheduleStatus(Record):
+    """A schedule: when it last created a job, and when it is due next."""
+
+    name: Annotated[str, Field(max_length=63)] = Field(description="Name of the schedule.")
+    last_time: Time | None = Field(
+        default=None,
+        description="The last time that created a job. Absent: none did so far.",
+    )
+    next_time: Time | None = Field(
+        default=None, description="When it is due next. Absent while it is suspended."
+    )
 
 
 class EndpointStatus(Record):
@@ -116,6 +130,16 @@ class EndpointStatus(Record):
         description="The Redis that holds the jobs, without credentials. A change of spec.redis to "
         "another Redis takes effect once spec.redis.leaveQueue is set to this value.",
     )
+    schedules: Annotated[
+        Items[ScheduleStatus],
+        Field(
+            max_length=MAX_SCHEDULES,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            },
+        ),
+    ] = Field(default=(), description="The schedules, by name; at most 10 s old.")
     recent_failures: Items[Failure] = Field(
         default=(),
         max_length=MAX_FAILURES,

@@ -81,8 +81,9 @@ CONDITIONS: Final[dict[str, About]] = {
             RefusalReason.DRIFT_LOOP: "another writer reverts a child object each time it is "
             "corrected",
             VERSION_UNSUPPORTED: "see the condition WorkerVersionUnsupported",
-            c.HANDLER_MISSING: "a route names a job that the workers' image has no handler for. "
-            "Its jobs wait. Correct the route's `job`, or deploy an image that has the handler",
+            c.HANDLER_MISSING: "a route or schedule names a job that the workers' image has no "
+            "handler for. Its jobs wait. Correct its `job`, or deploy an image that has the "
+            "handler",
             c.WORKER_CRASHED: "a process of a worker died within the last 10 minutes; the message "
             "names the signal and whether the container ran out of memory. Its job is run again "
             "within `retry.maxCrashes`",
@@ -199,5 +200,8 @@ EVENTS: Final[dict[str, str]] = {
     "JobsRecovered": "jobs of lost workers, or beyond their timeout, were released",
     "LeasesExtended": "the queue was unavailable: all leases were renewed, so that no worker lost "
     "its jobs",
+    "ScheduleMissed": "times of schedules passed their deadline without a job; the message has how "
+    "many of each",
+    "ScheduleSkipped": "`concurrencyPolicy: Forbid`: an earlier job was not finished",
     "WorkerLost": "a worker's container terminated while it held jobs; the message says why",
 }

@@ -13,13 +13,15 @@ CRASH_SHOWN_MS: Final = 600_000
 def jobs_without_handler(
     endpoint: AsyncEndpoint, workers: Iterable[WorkerState]
 ) -> tuple[str, ...]:
-    """Return the jobs of routes that no worker handles; none while no worker says what it handles,
-    as in HTTP mode.
+    """Return the jobs of routes and schedules that no worker handles; none while no worker says
+    what it handles, as in HTTP mode.
     """
     handled = {name for worker in workers for name in worker.info.handlers}
     if not handled:
         return ()
-    return tuple(sorted({route.job for route in endpoint.spec.routes} - handled))
+    named = {route.job for route in endpoint.spec.routes}
+    named |= {schedule.job for schedule in endpoint.spec.schedules}
+    return tuple(sorted(named - handled))
 
 
 def recent_crashes(workers: Iterable[WorkerState], now_ms: int) -> tuple[str, ...]:

@@ -7,10 +7,13 @@ from typing import Any
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Claim, Progress
+from asyncendpoints_core.jobs.schedules import Firing
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.replies import Cause, LeaseRenewal
-from support.store.stores import DONE, ERROR, POLICY, Hand, hand, new, put
+from support.store.stores import DONE, ERROR, Hand, hand, new, policy, put
+
+SCHEDULED = policy(schedules={"nightly": "a1" * 8})
 
 
 class Scene:
@@ -22,11 +25,16 @@ class Scene:
         self.ids: dict[str, JobId] = {}
         self.claims: list[Claim] = []
         self.worker = Hand(store, "w1")
+        self.firing: Firing
 
     async def build(self) -> None:
         """Put everything in place."""
         store = self.store
-        await store.configure(POLICY)
+        await store.configure(SCHEDULED)
+        [schedule] = (await store.stats()).schedules
+        self.firing = Firing(
+            "nightly", schedule.hash, schedule.last_ms + 1, 0, schedule.last_ms, new()
+        )
         self.worker = await hand(store)
         crashing = await hand(store, "crashing")
         ended = [new() for _ in range(3)]
@@ -62,13 +70,14 @@ async def settle(scene: Scene) -> object:
 
 
 async def configure(scene: Scene) -> object:
-    return await scene.store.configure(POLICY)
+    return await scene.store.configure(SCHEDULED)
 
 
 # By the name of the script each runs.
 VERBS: dict[str, Act] = {
     "configure": configure,
     "enqueue": lambda s: s.store.enqueue([s.fresh]),
+    "fire": lambda s: s.store.fire(s.firing),
     "register": lambda s: hand(s.store, "w9"),
     "claim": lambda s: s.store.claim("w1", 50, 2),
     "settle": settle,

@@ -74,6 +74,7 @@ RUN_BY = {
         "sh": "faults/test_faults.py mutants/run.py"
     },  # the first in a short form
     "docs/resource.md": {"yaml": "unit/docs/test_pages.py"},
+    "docs/schedules.md": {"yaml": "unit/docs/test_pages.py"},
     "docs/security.md": {"yaml": "unit/docs/test_pages.py"},
     "docs/troubleshooting.md": {"sh": PAGE_BLOCKS},
     "charts/asyncendpoints/README.md": {"console": "cluster/test_docs_install.py"},

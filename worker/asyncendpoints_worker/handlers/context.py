@@ -135,6 +135,17 @@ class JobContext:
         return self._attempt.claimed.job.traceparent
 
     @property
+    def schedule(self) -> str:
+        """The name of the schedule that created the job, empty for a request's."""
+        return self._attempt.claimed.job.attributes.schedule
+
+    @property
+    def scheduled_at(self) -> datetime | None:
+        """The time at which the schedule was due, in UTC; None for a request's job."""
+        ms = self._attempt.claimed.job.attributes.scheduled_ms
+        return datetime.fromtimestamp(ms / 1000, UTC) if ms else None
+
+    @property
     def cancel_requested(self) -> bool:
         """Whether the attempt should end: canceled, timed out, or its worker is shutting down."""
         return self._attempt.stop is not None

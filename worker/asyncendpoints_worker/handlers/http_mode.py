@@ -190,6 +190,9 @@ def _headers(claimed: ClaimedJob) -> dict[str, str]:
         headers["Content-Type"] = request.content_type
     if job.traceparent:
         headers["traceparent"] = job.traceparent
+    if job.attributes.schedule:
+        headers["Job-Schedule"] = job.attributes.schedule
+        headers["Job-Scheduled-At"] = rfc3339(job.attributes.scheduled_ms)
     query = f"?{request.query}" if request.query else ""
     return headers | {
         "Accept-Encoding": "identity",

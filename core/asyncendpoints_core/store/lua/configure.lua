@@ -1,7 +1,7 @@
 -- configure: write the policy and the owner of the keys.
 -- KEYS: all
 -- META: tick safety purged configured
--- LIB: timer
+-- LIB: timer schedule
 -- ARGV: 1 '1' to overwrite, 2 installation and 3 uid (both '' when unknown),
 --   then field and value of the policy
 -- RETURNS: 'other', installation, uid when the keys have another owner; else 'ok' and the policy's
@@ -18,6 +18,7 @@ if purged > 0 and (ARGV[1] == '1' or ARGV[2] ~= '') then
 end
 if ARGV[1] == '1' or configured == 0 then
   call('HSET', meta, 'configured', 1, unpack(ARGV, 4))
+  schedule.configure(call('HGET', meta, 'schedules') or '')
 end
 timer.update()
 local out = {'ok'}

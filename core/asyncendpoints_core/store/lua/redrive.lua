@@ -3,7 +3,7 @@
 --   finished:canceled counts totals gone idle bell watch
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms completed_ms failed_ms
 -- LIB: batch time ready record counters events wake_up save
--- FEATURES: locks
+-- FEATURES: locks schedules fired
 -- FEATURELIB: unique
 -- FLAGS: deny-oom
 -- ARGV: 1 ids
@@ -31,6 +31,15 @@ local function lock_of(id, job)
     or call('HGET', runs, lock.id)) ~= nil
 end
 
+-- A job of a schedule is unfinished again.
+local on_fired = unique and batch.new('ZADD', fired)
+local function note_schedule(id, job)
+  local carried = unique and record.attributes(job)
+  if carried and carried.schedule ~= '' and call('HEXISTS', schedules, carried.schedule) == 1 then
+    batch.add(on_fired, 0, carried.schedule .. '\0' .. id)
+  end
+end
+
 local function redrive(id, r, job)
   if r.state ~= FAILED and r.state ~= CANCELED or record.error_code(r) == 'corrupt' then
     return 'n'
@@ -50,6 +59,7 @@ local function redrive(id, r, job)
   r.ttl_from, r.expires_at, r.progress, r.error, r.result = time.active, 0, '', '', ''
   batch.add(on_ready[r.priority], seq, id)
   batch.add(off_results, id)
+  note_schedule(id, job)
   save.run(id, r)
   if carried then
     unique.take(carried, id, r.claim)
@@ -81,7 +91,10 @@ end
 if requeued > 0 then
   if safety > 0 then return redis.error_reply('AEPTIMER at rest') end
   save.flush()
-  if unique then unique.flush() end
+  if unique then
+    unique.flush()
+    batch.flush(on_fired)
+  end
   batch.flush(off_results)
   batch.flush_each(on_ready)
   batch.flush(off_finished[FAILED])

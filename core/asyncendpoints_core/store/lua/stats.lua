@@ -1,11 +1,12 @@
 -- stats: the live figures, all O(1) or bounded.
 -- KEYS: meta jobs runs ready:high ready:normal ready:low suspects delayed held
---   finished:completed finished:failed finished:canceled workers marks counts totals
+--   finished:completed finished:failed finished:canceled workers marks counts totals schedules
 -- META: tick bytes paused closed
 -- LIB: ready record cordons held_count
 -- FLAGS: read
 -- RETURNS: numbers: now, Queued, Scheduled, InProgress, Completed, Failed, Canceled, suspects, oldest,
---   bytes, held by workers that take more, workers, paused, closed; counts; totals; due times
+--   bytes, held by workers that take more, workers, paused, closed; counts; totals; due times;
+--   each schedule and SCHEDULE
 local oldest = 0
 local heads = {}
 for _, key in ipairs({ready_high, ready_normal, ready_low, suspects}) do
@@ -38,5 +39,5 @@ return {
     call('ZCARD', finished_failed), call('ZCARD', finished_canceled), waiting_alone, oldest, bytes,
     active, call('ZCARD', workers), paused > 0 and 1 or 0, closed > 0 and 1 or 0,
   },
-  by_name, call('HGETALL', totals), times,
+  by_name, call('HGETALL', totals), times, call('HGETALL', schedules),
 }

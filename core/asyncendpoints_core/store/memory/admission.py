@@ -35,7 +35,7 @@ def enqueue(data: Data, new: NewJob, now: int) -> Enqueued:
         if status is not EnqueueStatus.DUPLICATE:
             _bind(data, new, holder, now)
         return _existing(data, status, holder, now)
-    if _is_full(data, len(new.request.body)):
+    if is_full(data, len(new.request.body)):
         return Enqueued(EnqueueStatus.FULL)
     record = new_record(new, now, data.paused_for(now))
     data.requests[new.id] = encode(new.request)
@@ -75,8 +75,10 @@ def _existing(data: Data, status: EnqueueStatus, job_id: JobId, now: int) -> Enq
     return Enqueued(status, data.job(record, now), data.ahead(record))
 
 
-def _is_full(data: Data, size: int) -> bool:
-    return data.depth() >= data.rules.max_depth or data.bytes + size > data.rules.max_bytes
+def is_full(data: Data, size: int, freed: int = 0) -> bool:
+    """Return whether a body of `size` bytes finds no room once `freed` waiting jobs have left."""
+    depth = data.depth() - freed
+    return depth >= data.rules.max_depth or data.bytes + size > data.rules.max_bytes
 
 
 def redrive_status(data: Data, record: Record, now: int) -> RedriveStatus:
@@ -88,4 +90,4 @@ def redrive_status(data: Data, record: Record, now: int) -> RedriveStatus:
     lock = uniqueness.lock_of(record)
     if lock is not None and uniqueness.holder(data, lock.name, now) is not None:
         return RedriveStatus.DUPLICATE
-    return RedriveStatus.FULL if _is_full(data, record.size) else RedriveStatus.REQUEUED
+    return RedriveStatus.FULL if is_full(data, record.size) else RedriveStatus.REQUEUED

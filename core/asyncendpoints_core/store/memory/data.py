@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.jobs.records import Claim, ErrorCode, Job, JobError, Priority
+from asyncendpoints_core.jobs.schedules import ScheduleState
 from asyncendpoints_core.jobs.states import FINAL, WAITING, State
 from asyncendpoints_core.store.memory.ordered import Key, Ordered
 from asyncendpoints_core.store.memory.record import Fault, Record, decode_record, encode
@@ -39,6 +40,28 @@ class Worker:
         return max(self.cordons.values(), default=0)
 
 
+class Schedule:
+    """What is known of a schedule; see ScheduleState. `removed_ms`: 0 while the policy has it."""
+
+    def __init__(self) -> None:
+        self.hash = ""
+        self.last_ms = self.fired_ms = self.removed_ms = 0
+        self.missed = self.missed_ms = self.skipped = self.skipped_ms = 0
+
+    def state(self, name: str) -> ScheduleState:
+        """Return it as callers see it."""
+        return ScheduleState(
+            name=name,
+            hash=self.hash,
+            last_ms=self.last_ms,
+            fired_ms=self.fired_ms,
+            missed=self.missed,
+            missed_ms=self.missed_ms,
+            skipped=self.skipped,
+            skipped_ms=self.skipped_ms,
+        )
+
+
 class IndexEntry(NamedTuple):
     """Where a record is indexed, so that it can be removed even when it cannot be read."""
 
@@ -46,6 +69,7 @@ class IndexEntry(NamedTuple):
     state: State
     size: int
     worker: str
+    schedule: str
     keys: tuple[tuple[Ordered, Key], ...]
 
 
@@ -103,6 +127,8 @@ class Data:
         self.held: dict[str, dict[JobId, None]] = {}
         self.workers: dict[str, Worker] = {}
         self.deregistered: dict[str, int] = {}
+        self.schedules: dict[str, Schedule] = {}
+        self.unfinished: dict[str, dict[JobId, None]] = {}  # by schedule
         self.idempotency: dict[str, Binding] = {}
         self.locks: dict[bytes, HeldLock] = {}
         self.tombstones: dict[JobId, int] = {}
@@ -186,11 +212,8 @@ class Data:
         self._count(entry.name, entry.state, -1)
         if entry.state not in FINAL:
             self.bytes -= entry.size
-        if entry.worker:
-            holding = self.held[entry.worker]
-            del holding[job_id]
-            if not holding:
-                del self.held[entry.worker]
+        _take_out(self.held, entry.worker, job_id)
+        _take_out(self.unfinished, entry.schedule, job_id)
         return entry
 
     def _count(self, name: str, state: State, by: int) -> None:
@@ -208,7 +231,10 @@ class Data:
         self.records[record.id] = encode(record)
         worker = record.worker if record.state is State.IN_PROGRESS else ""
         keys = self._keys(record)
-        self.index[record.id] = IndexEntry(record.name, record.state, record.size, worker, keys)
+        schedule = record.attributes.schedule if record.attributes and not record.final else ""
+        self.index[record.id] = IndexEntry(
+            record.name, record.state, record.size, worker, schedule, keys
+        )
         for order, key in keys:
             order.add(key)
         self._count(record.name, record.state, 1)
@@ -216,6 +242,8 @@ class Data:
             self.bytes += record.size
         if worker:
             self.held.setdefault(worker, {})[record.id] = None
+        if schedule:
+            self.unfinished.setdefault(schedule, {})[record.id] = None
         self.publish(record.id, record.revision)
 
     def rewrite(self, record: Record) -> None:
@@ -271,6 +299,14 @@ class Data:
         self.tombstones[job_id] = now
         self.totals["removed"] += 1
         self.publish(job_id, 0)
+
+
+def _take_out(sets: dict[str, dict[JobId, None]], key: str, job_id: JobId) -> None:
+    """Remove an id from the set of `key` ("": it is in none), and a set that is empty."""
+    if key:
+        del sets[key][job_id]
+        if not sets[key]:
+            del sets[key]
 
 
 _DEFAULT = Policy()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from asyncendpoints_core.jobs.states import FINAL, State
+from asyncendpoints_core.store.memory import schedules
 from asyncendpoints_core.store.memory.record import Record
 from asyncendpoints_core.store.replies import ALL_JOBS, MAX_EXAMINED, JobFilter, Page, Stats
 
@@ -136,4 +137,5 @@ def stats(data: Data, now: int) -> Stats:
         workers=len(data.workers),
         paused=bool(data.paused_since),
         closed=data.closed,
+        schedules=schedules.states(data),
     )

@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING
 
 from asyncendpoints_core.common.time_source import SystemTime, TimeSource
 from asyncendpoints_core.errors import StoreError, StoreUnavailable
+from asyncendpoints_core.jobs.schedules import FireStatus
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import (
     admission,
     claiming,
     client_verbs,
     listing,
+    schedules,
+    settling,
     sweeping,
-    transitions,
 )
 from asyncendpoints_core.store.memory import workers as holding
 from asyncendpoints_core.store.memory.data import Data
 from asyncendpoints_core.store.memory.doorbell import Doorbell, Watchers, read
-from asyncendpoints_core.store.memory.record import Fault, Record, decode_result
+from asyncendpoints_core.store.memory.record import decode_result
 from asyncendpoints_core.store.replies import (
     ALL_JOBS,
     Canceled,
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.jobs.records import Claim, NewJob, Outcome, Progress, Result
+    from asyncendpoints_core.jobs.schedules import Fired, Firing
 
 PURGE_BOUND = 1_000
 
@@ -89,7 +92,7 @@ class MemoryStore:
         self, policy: Policy, identity: Identity | None = None, *, overwrite: bool = True
     ) -> Policy:
         """See Store.configure."""
-        self._now()
+        now = self._now()
         data = self._data
         if identity is not None:
             if data.identity not in (None, identity):
@@ -97,6 +100,7 @@ class MemoryStore:
             data.identity = identity
         if overwrite or data.policy is None:
             data.policy = policy
+            schedules.configure(data, now)
         return data.policy
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
@@ -112,6 +116,12 @@ class MemoryStore:
             )
         )
         return answers
+
+    async def fire(self, firing: Firing) -> Fired:
+        """See Store.fire."""
+        fired = schedules.fire(self._data, firing, self._now())
+        self._wake(fired.status is FireStatus.CREATED)
+        return fired
 
     async def register(self, worker: WorkerInfo) -> None:
         """See Store.register."""
@@ -155,43 +165,14 @@ class MemoryStore:
     async def settle(self, outcomes: Sequence[Outcome]) -> list[Settled]:
         """See Store.settle."""
         now = self._now()
-        answers = [self._settle(outcome, now) for outcome in outcomes]
+        answers = [settling.settle(self._data, outcome, now) for outcome in outcomes]
         self._wake(sum(answer == _REQUEUED for answer in answers))
         return answers
-
-    def _settle(self, outcome: Outcome, now: int) -> Settled:
-        record = self._data.load(outcome.claim.job_id, now)
-        if record is Fault.NEWER:
-            return Settled(SettleStatus.STALE, State.IN_PROGRESS)
-        if isinstance(record, Fault):
-            return Settled(SettleStatus.GONE)
-        status = self._fence(record, outcome.claim)
-        if status is SettleStatus.APPLIED:
-            transitions.settle(self._data, record, outcome, now)
-        return Settled(status, record.state)
-
-    def _fence(self, record: Record, claim: Claim) -> SettleStatus:
-        """Compare a claim with the record's: only the present holder's writes are applied."""
-        if (record.claim, record.worker) != (claim.number, claim.worker):
-            self._data.totals["stale"] += 1
-            return SettleStatus.STALE
-        running = record.state is State.IN_PROGRESS
-        return SettleStatus.APPLIED if running else SettleStatus.ALREADY
 
     async def progress(self, updates: Sequence[tuple[Claim, Progress]]) -> list[SettleStatus]:
         """See Store.progress."""
         now = self._now()
-        return [self._progress(claim, progress, now) for claim, progress in updates]
-
-    def _progress(self, claim: Claim, progress: Progress, now: int) -> SettleStatus:
-        record = self._data.load(claim.job_id, now)
-        if isinstance(record, Fault):
-            return SettleStatus.GONE
-        status = self._fence(record, claim)
-        if status is SettleStatus.APPLIED:
-            record.progress = progress
-            self._data.save(record, now)
-        return status
+        return [settling.progress(self._data, *update, now) for update in updates]
 
     async def heartbeat(self, beats: Sequence[LeaseRenewal]) -> list[LeaseReply]:
         """See Store.heartbeat."""

@@ -30,7 +30,10 @@ def policy_fields(policy: Policy) -> list[bytes]:
     """Return a policy as the fields and values of the hash `meta`."""
     flat: list[bytes] = []
     for name, value in msgspec.structs.asdict(policy).items():
-        if name != "retry":
+        if name == "schedules":
+            pairs = (f"{schedule}={hash_}" for schedule, hash_ in sorted(value.items()))
+            flat += (b"schedules", ",".join(pairs).encode())
+        elif name != "retry":
             flat += (name.encode(), str(value).encode())
     for name, value in msgspec.structs.asdict(policy.retry).items():
         flat += (name.encode(), str(value).encode())

@@ -65,4 +65,6 @@ def read_policy(fields: dict[bytes, bytes]) -> Policy:
     """Return the policy that the fields of `meta` spell."""
     flat: dict[str, Any] = {name.decode(): value.decode() for name, value in fields.items()}
     flat["retry"] = dict(flat)
+    pairs = (pair.split("=") for pair in flat["schedules"].split(",") if pair)
+    flat["schedules"] = {schedule: hash_ for schedule, hash_ in pairs}
     return msgspec.convert(flat, Policy, strict=False)

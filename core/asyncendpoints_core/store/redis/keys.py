@@ -38,6 +38,8 @@ NAMES: Final = (
     "totals",  # hash: counter -> value
     "gone",  # zset: removed id by when
     "corrupt",  # hash: id -> bytes of a record that could not be read
+    "schedules",  # hash: schedule -> its definition's hash, its times, its counters
+    "fired",  # zset, all scores 0: schedule NUL id of jobs that may be unfinished
     "watch",  # string with a lease: there are watchers
 )
 

@@ -13,6 +13,7 @@ from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.redis.codec import Context
 from asyncendpoints_core.store.redis.python_layout import CorruptRecord
 from asyncendpoints_core.store.redis.records import STATES, read_job
+from asyncendpoints_core.store.redis.schedules import read_schedules
 from asyncendpoints_core.store.replies import (
     ALL_JOBS,
     MAX_EXAMINED,
@@ -118,7 +119,7 @@ class ReadVerbs:
 
     async def stats(self) -> Stats:
         """Read the live figures."""
-        numbers, counts, totals, due = await self._caller.run("stats")
+        numbers, counts, totals, due, schedules = await self._caller.run("stats")
         now, queued, scheduled, running, completed, failed, canceled, *rest = numbers
         suspects, oldest, size, active, workers, paused, closed = rest
         by_name: dict[str, dict[State, int]] = {}
@@ -147,6 +148,7 @@ class ReadVerbs:
             workers=workers,
             paused=bool(paused),
             closed=bool(closed),
+            schedules=read_schedules(_pairs(schedules)),
         )
 
 

@@ -11,6 +11,7 @@ from asyncendpoints_core.store.redis.health import read_health
 from asyncendpoints_core.store.redis.jobs import JobVerbs
 from asyncendpoints_core.store.redis.ownership import OwnerVerbs
 from asyncendpoints_core.store.redis.reading import ReadVerbs
+from asyncendpoints_core.store.redis.schedules import ScheduleVerbs
 from asyncendpoints_core.store.redis.waiting import Doorbell, Watch
 from asyncendpoints_core.store.redis.workers import WorkerVerbs
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.store.replies import Event, Health
 
 
-class RedisStore(JobVerbs, WorkerVerbs, ReadVerbs, ControlVerbs, OwnerVerbs):
+class RedisStore(JobVerbs, ScheduleVerbs, WorkerVerbs, ReadVerbs, ControlVerbs, OwnerVerbs):
     """One endpoint's store in Redis.
 
     `source` is a URL, a callable that returns it (called for each new connection), or a

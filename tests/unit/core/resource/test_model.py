@@ -566,3 +566,67 @@ def test_fields_know_where_they_belong() -> None:
         "maxResultBytes",
     )
     assert all(issubclass(record, Record) for record in every_record())
+
+
+def schedule(**changes: Any) -> dict[str, Any]:
+    """Return the minimal document with one schedule."""
+    made = {"name": "nightly", "cron": "0 3 * * *", "job": "build-report"}
+    return document("schedules", [made | changes])
+
+
+def test_the_hash_of_a_schedule_changes_with_what_it_says_alone() -> None:
+    def hash_of(**changes: Any) -> str:
+        [one] = AsyncEndpoint.parse(schedule(**changes)).spec.policy().schedules.values()
+        return one
+
+    # Written down: another value would begin every schedule anew with an upgrade.
+    assert hash_of() == "b5194e1361140d63"
+    assert hash_of(timeZone="Etc/UTC", suspend=False, tags=[], priority="normal") == hash_of()
+    changes: list[dict[str, Any]] = [
+        {"cron": "0 4 * * *"},
+        {"timeZone": "Europe/Berlin"},
+        {"job": "other"},
+        {"body": {}},
+        {"body": 0},
+        {"key": "acme"},
+        {"concurrencyPolicy": "Forbid"},
+        {"startingDeadlineSeconds": 300},
+        {"suspend": True},
+        {"priority": "high"},
+        {"tags": ["a"]},
+    ]
+    assert len({hash_of(), *(hash_of(**change) for change in changes)}) == len(changes) + 1
+
+
+@pytest.mark.parametrize("body", [{"a": None}, [1, "x"], "text", 0, False, 1.5, "ünïcode"])
+def test_the_body_of_a_schedule_is_any_json(body: Any) -> None:
+    endpoint = AsyncEndpoint.parse(schedule(body=body))
+    assert endpoint.spec.schedules[0].body == body
+    assert AsyncEndpoint.parse(endpoint.document()) == endpoint
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "says"),
+    [
+        ({"cron": "61 * * * *"}, "cron", "cannot be read: invalid minute"),
+        ({"cron": "@reboot"}, "cron", "cannot be read: unknown alias"),
+        ({"timeZone": "Europe/Berln"}, "timeZone", 'no time zone "Europe/Berln" in the IANA'),
+        ({"body": float("nan")}, "body", "must be valid JSON"),
+        ({"body": "x" * 32_768}, "body", "must be at most 32768 bytes"),
+        ({"body": "\ud800"}, "body", "must be valid JSON"),
+        ({"key": "ü" * 33}, "key", "has 66 bytes, but at most 64"),
+        ({"tags": ["a", "a"]}, "tags", 'duplicate tag "a"'),
+        ({"tags": ["a"] * 11}, "tags", "at most 10 items"),
+    ],
+)
+def test_a_schedule_that_is_refused(change: dict[str, Any], field: str, says: str) -> None:
+    found = faults(schedule(**change))
+    assert says in found[f"schedules.0.{field}"]
+
+
+def test_names_of_schedules_are_unique() -> None:
+    doc = schedule()
+    doc["spec"]["schedules"] *= 2
+    assert 'duplicate schedule "nightly"' in faults(doc)["schedules"]
+    doc["spec"]["schedules"] = [{"name": f"s{i}", "cron": "@daily", "job": "a"} for i in range(101)]
+    assert "at most 100 items" in faults(doc)["schedules"]

@@ -4,11 +4,12 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 
 from asyncendpoints_core.resource import AsyncEndpoint, EndpointSpec
 from asyncendpoints_core.resource.base import Record, Role
 from asyncendpoints_core.resource.fields import Field, field_of, roles_of, walk
-from asyncendpoints_operator.desired.config import config_map
+from asyncendpoints_operator.desired.config import FILE, config_map
 from support.paths import ROOT
 from support.resources import FULL, merge
 
@@ -80,3 +81,12 @@ def test_a_process_reads_only_what_is_marked_for_it(role: Role) -> None:
         attributes = re.sub("([A-Z])", r"_\1", path).lower().replace("list", "list_")
         if re.search(rf"\b{re.escape(attributes)}\b", source):
             assert field.roles & {role, Role.STORE}, f"{path} does not reach the {role}"
+
+
+def test_a_gateway_and_the_policy_have_the_same_definition_of_a_schedule() -> None:
+    [_, data] = mounted(ENDPOINT, Role.GATEWAY)
+    read = AsyncEndpoint.parse(
+        merge(yaml.safe_load(data[FILE]), {"spec": {"worker": {"handlers": "a.b"}}})
+    )
+    assert read.spec.policy().schedules == ENDPOINT.spec.policy().schedules
+    assert len(read.spec.schedules) == 1

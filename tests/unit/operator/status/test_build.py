@@ -8,6 +8,7 @@ import pytest
 from asyncendpoints_core import __version__
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import Job, JobError, Priority
+from asyncendpoints_core.jobs.schedules import ScheduleState
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.scaling.decide import Reason
@@ -332,6 +333,26 @@ def test_counts_and_times_come_from_the_queue() -> None:
         "canceled": 2,
     }
     assert status["oldestQueuedTime"] == "2023-11-14T22:13:20Z"
+
+
+def test_schedules_show_their_last_and_next_time() -> None:
+    hourly = {"name": "hourly", "cron": "0 * * * *", "job": "a"}
+    spec = {"schedules": [{**hourly, "name": "off", "suspend": True}, hourly]}
+    states = (ScheduleState("hourly", "h", 1_700_000_000_000, 1_699_999_200_000),)
+    stats = Stats(1_700_000_000_000, {}, {}, {}, schedules=states)
+    these = observed(spec, queue=Queue(QueueReason.REACHABLE, stats=stats))
+    status = build(these, None, NOW)
+    assert status["schedules"] == [
+        {
+            "name": "hourly",
+            "lastTime": "2023-11-14T22:00:00Z",
+            "nextTime": "2023-11-14T23:00:00Z",
+        },
+        {"name": "off"},
+    ]
+    unread = observed(spec, queue=Queue(QueueReason.UNREACHABLE, "refused"))
+    assert build(unread, status, NOW)["schedules"] == status["schedules"]
+    assert "schedules" not in build(observed(), status, NOW)
 
 
 def test_an_error_is_never_read_as_zero() -> None:

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import msgspec
+
+from asyncendpoints_core.jobs.schedules import ScheduleState
 from asyncendpoints_core.scaling.decide import Decision, Memory, Reason
 from asyncendpoints_core.store.recovery import Recovered
-from asyncendpoints_core.store.replies import Cause, Released
+from asyncendpoints_core.store.replies import Cause, Released, Stats
 from asyncendpoints_operator.status.events import (
     Event,
     admit,
@@ -12,6 +15,7 @@ from asyncendpoints_operator.status.events import (
     of_recovery,
     of_release,
     of_scaling,
+    of_schedules,
 )
 
 
@@ -129,3 +133,21 @@ def test_events_of_one_reason_are_rate_limited_and_counted() -> None:
 def test_a_message_is_cut_to_the_limit_of_the_api() -> None:
     sent, _ = admit({}, [Event("Normal", "X", "y" * 5_000)], 0)
     assert len(sent[0].message) == 1_000
+
+
+def test_times_without_a_job_are_one_event_of_each_kind() -> None:
+    def stats(*states: ScheduleState) -> Stats:
+        return Stats(now_ms=2_000_000, counts={}, by_name={}, totals={}, schedules=states)
+
+    a = ScheduleState("a", "h", 0, missed=2, missed_ms=1_900_000)
+    b = ScheduleState("b", "h", 0, missed=1, missed_ms=1, skipped=1, skipped_ms=1_999_999)
+    first = of_schedules(None, stats(a, b))  # a new leader: only what is recent
+    assert [event.reason for event in first] == ["ScheduleMissed", "ScheduleSkipped"]
+    assert "a (2):" in first[0].message
+    assert of_schedules((a, b), stats(a, b)) == []
+    more = msgspec.structs.replace(a, missed=5)
+    [event] = of_schedules((a, b), stats(more, msgspec.structs.replace(b, missed=2)))
+    assert (event.type, event.reason) == ("Warning", "ScheduleMissed")
+    assert "a (3), b (1):" in event.message
+    # Created again after a day, with new counters.
+    assert of_schedules((more,), stats(ScheduleState("a", "h", 0))) == []

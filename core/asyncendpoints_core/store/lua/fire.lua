@@ -1,0 +1,119 @@
+-- fire: decide on one time of a schedule: create its job, or say why not.
+-- KEYS: meta jobs runs blobs ready:high ready:normal ready:low suspects delayed expiries
+--   finished:completed finished:failed finished:canceled cancels counts totals idle bell watch
+-- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms completed_ms
+--   failed_ms
+-- LIB: batch ready record counters events wake_up canceling new_job schedule
+-- FEATURES: schedules fired
+-- FLAGS: deny-oom
+-- ARGV: 1 FIRING; 2 NEW_JOB; 3 its parts
+-- RETURNS: c created, m missed (past its deadline), s skipped (an earlier job is unfinished), d done
+--   before, o other definition, u outdated (not due, or another time is), f full, x closed; now
+local FORBID, REPLACE, BOUND = 1, 2, 100
+
+local function read_firing(s)
+  local f = {schedule = ssub(s, layout.FIRING.size + 1)}
+  layout.FIRING.fields(f) = sunpack(layout.FIRING.format, s)
+  return f
+end
+
+local firing = read_firing(ARGV[1])
+local name, r = firing.schedule, nil
+local layout.NEW_JOB.fields = sunpack(layout.NEW_JOB.format, ARGV[2])
+local stored = call('HGET', schedules, name)
+if stored then r = schedule.read(stored) end
+
+if call('HEXISTS', jobs, id) == 1 then return {'c', now} end
+if not r or r.removed_ms > 0 or r.hash ~= firing.hash then return {'o', now} end
+if firing.due_ms <= r.last_ms then return {'d', now} end
+local passed = firing.next_ms > 0 and firing.next_ms <= now
+if now < firing.due_ms or passed or r.last_ms ~= firing.seen_ms then return {'u', now} end
+
+-- The time is over: it and those before it are never decided again.
+local off_fired = batch.new('ZREM', fired)
+local function decide(letter)
+  batch.flush(off_fired)
+  r.last_ms = firing.due_ms
+  local missed = firing.missed + (letter == 'm' and 1 or 0)
+  if missed > 0 then r.missed, r.missed_ms = r.missed + missed, now end
+  if letter == 's' then r.skipped, r.skipped_ms = r.skipped + 1, now end
+  if letter == 'c' then r.fired_ms = firing.due_ms end
+  schedule.write(name, r)
+  return {letter, now}
+end
+
+if firing.deadline_ms > 0 and now > firing.deadline_ms then return decide('m') end
+if closed > 0 then return {'x', now} end
+
+-- The earlier jobs: those that are final leave `fired`. One that cannot be read ends as Failed.
+local unfinished = {}
+local members = call('ZRANGEBYLEX', fired, '[' .. name .. '\0', '(' .. name .. '\1', 'LIMIT', 0, BOUND)
+for _, member in ipairs(members) do
+  local earlier = ssub(member, #name + 2)
+  local job = call('HGET', jobs, earlier)
+  local run, why
+  if job then run, why = record.decode(job, call('HGET', runs, earlier)) end
+  if run and run.state <= IN_PROGRESS then
+    unfinished[#unfinished + 1] = {earlier, run}
+  elseif why == 'newer' then
+    unfinished[#unfinished + 1] = {earlier}
+  else
+    batch.add(off_fired, member)
+  end
+end
+-- There may be more of them than one call looks at: the next call goes on where this one ends.
+if #members == BOUND and #unfinished < BOUND and firing.concurrency > 0 then
+  batch.flush(off_fired)
+  return {'u', now}
+end
+if firing.concurrency == FORBID and #unfinished > 0 then return decide('s') end
+
+local waiting = ready.sizes()
+local depth = waiting[0] + waiting[1] + waiting[2] + call('ZCARD', suspects)
+  + call('ZCARD', delayed)
+local freed, freed_bytes = 0, 0
+if firing.concurrency == REPLACE then
+  for _, entry in ipairs(unfinished) do
+    if entry[2] and entry[2].state < IN_PROGRESS then
+      freed, freed_bytes = freed + 1, freed_bytes + entry[2].body_size
+    end
+  end
+end
+if depth - freed >= max_depth or bytes - freed_bytes + body_size > max_bytes then
+  return {'f', now}
+end
+if safety > 0 then return redis.error_reply('AEPTIMER at rest') end
+
+if firing.concurrency == REPLACE then
+  for _, entry in ipairs(unfinished) do
+    if entry[2] then canceling.job(entry[1], entry[2]) end
+  end
+  canceling.flush()
+  if #members == BOUND and freed > 0 then
+    counters.flush()
+    events.publish()
+    return {'u', now}
+  end
+end
+
+local function part(at, size)
+  return ssub(ARGV[3], at + 1, at + size)
+end
+local content = part(layout.NEW_JOB.before.content, content_size)
+local blob = blob_size > 0 and part(layout.NEW_JOB.before.blob, blob_size) or nil
+local job_name = ssub(content, layout.JOB.before.name + 1, layout.JOB.before.name + name_size)
+local text = string.format('%.0f', seq + 1)
+call('HSET', jobs, id, new_job(priority, seq + 1, max_attempts, name_size, trace_size,
+  attributes_size, blob) .. content)
+if blob then call('HSET', blobs, id, blob) end
+call('ZADD', ready[priority], text, id)
+call('ZADD', fired, 0, name .. '\0' .. id)
+call('HSET', meta, 'seq', text)
+call('HINCRBY', meta, 'bytes', string.format('%.0f', body_size))
+counters.bump(QUEUED, job_name, 1)
+counters.tally('created', 1)
+counters.flush()
+events.add(id, 1)
+wake_up(1)
+events.publish()
+return decide('c')

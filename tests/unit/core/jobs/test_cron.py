@@ -1,0 +1,135 @@
+"""The times of cron expressions, over the changes of the clocks in several time zones."""
+
+from datetime import datetime
+from itertools import islice, takewhile
+
+import pytest
+
+from asyncendpoints_core.jobs.cron import ALIASES, MAX_COUNT, Cron, check_expression, zone
+
+BERLIN, NEW_YORK, CAIRO = "Europe/Berlin", "America/New_York", "Africa/Cairo"
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+
+
+def ms(text: str, name: str) -> int:
+    """Return a local time as ms since the epoch."""
+    return round(datetime.fromisoformat(text).replace(tzinfo=zone(name)).timestamp() * 1_000)
+
+
+def shown(times: list[int], name: str) -> list[str]:
+    """Return times as day, hour and offset in their zone."""
+    return [
+        datetime.fromtimestamp(at / 1_000, zone(name)).strftime("%d %H:%M%z")[:-2] for at in times
+    ]
+
+
+# expression, zone, a local time before the change, the times that follow
+CHANGES = [
+    # Forward: 02:00 to 03:00 does not exist on 29 March.
+    ("30 2 * * *", BERLIN, "2026-03-28T12:00", ["29 03:00+02", "30 02:30+02"]),
+    ("0,30 2,3 * * *", BERLIN, "2026-03-28T12:00", ["29 03:00+02", "29 03:30+02", "30 02:00+02"]),
+    ("*/30 2 * * *", BERLIN, "2026-03-28T12:00", ["30 02:00+02", "30 02:30+02"]),
+    ("30 * * * *", BERLIN, "2026-03-29T00:59", ["29 01:30+01", "29 03:30+02", "29 04:30+02"]),
+    ("@daily", BERLIN, "2026-03-28T12:00", ["29 00:00+01", "30 00:00+02"]),
+    # Back: 02:00 to 03:00 occurs twice on 25 October.
+    ("30 2 * * *", BERLIN, "2026-10-24T12:00", ["25 02:30+02", "26 02:30+01"]),
+    ("30 2 * * *", BERLIN, "2026-10-25T02:45", ["26 02:30+01"]),
+    ("30 * * * *", BERLIN, "2026-10-25T01:31", ["25 02:30+02", "25 02:30+01", "25 03:30+01"]),
+    ("*/30 2 * * *", BERLIN, "2026-10-24T12:00",
+     ["25 02:00+02", "25 02:30+02", "25 02:00+01", "25 02:30+01", "26 02:00+01"]),
+    # The same on the other side of the Atlantic, on other days.
+    ("30 2 * * *", NEW_YORK, "2026-03-07T12:00", ["08 03:00-04", "09 02:30-04"]),
+    ("@hourly", NEW_YORK, "2026-03-08T00:30", ["08 01:00-05", "08 03:00-04"]),
+    ("30 1 * * *", NEW_YORK, "2026-10-31T12:00", ["01 01:30-04", "02 01:30-05"]),
+    ("@hourly", NEW_YORK, "2026-11-01T00:30", ["01 01:00-04", "01 01:00-05", "01 02:00-05"]),
+    # Midnight itself does not exist.
+    ("@daily", CAIRO, "2026-04-23T12:00", ["24 01:00+03", "25 00:00+03"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("expression", "name", "since", "expected"), CHANGES)
+def test_when_the_clocks_change(
+    expression: str, name: str, since: str, expected: list[str]
+) -> None:
+    times = Cron(expression, name).after(ms(since, name))
+    assert shown(list(islice(times, len(expected))), name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "since"),
+    [
+        (BERLIN, "2026-03-28T22:00"),
+        (BERLIN, "2026-10-24T22:00"),
+        (NEW_YORK, "2026-03-07T22:00"),
+        (NEW_YORK, "2026-10-31T22:00"),
+        (CAIRO, "2026-04-23T20:00"),
+        (CAIRO, "2026-10-29T20:00"),
+    ],
+)
+@pytest.mark.parametrize(
+    "expression", ["30 2 * * *", "0,30 1-3 * * *", "@hourly", "*/20 * * * *", "*/30 2 * * *"]
+)
+def test_it_is_the_same_from_wherever_one_looks(name: str, since: str, expression: str) -> None:
+    """A gateway that starts in the middle of a change computes what the others do."""
+    cron, begin = Cron(expression, name), ms(since, name)
+    end = begin + 8 * HOUR
+    times = list(takewhile(lambda at: at <= end, cron.after(begin)))
+    assert times == sorted(set(times))
+    for now in range(begin, end - HOUR, 7 * MINUTE):
+        following = [at for at in times if at > now]
+        if following:
+            assert cron.next(now) == following[0]
+        assert cron.latest(begin, now) == max((at for at in times if at <= now), default=0)
+
+
+def test_the_latest_time_is_found_however_rare() -> None:
+    now = ms("2026-07-01T12:00", "Etc/UTC")
+    assert Cron("* * * * *").latest(0, now) == now
+    assert Cron("30 11 * * *").latest(0, now) == now - 30 * MINUTE
+    assert Cron("0 0 1 1 *").latest(0, now) == ms("2026-01-01T00:00", "Etc/UTC")
+    assert Cron("0 0 29 2 *").latest(0, now) == ms("2024-02-29T00:00", "Etc/UTC")
+    assert Cron("* * * * *").latest(now, now) == 0
+    assert Cron("* * * * *").latest(now - MINUTE, now) == now
+    assert Cron("* * * * *").latest(now - 1, now + MINUTE - 1) == now
+
+
+def test_times_are_counted_up_to_a_limit() -> None:
+    now = ms("2026-07-01T12:00", "Etc/UTC")
+    assert Cron("0 * * * *").count(now, now + 3 * HOUR) == 2
+    assert Cron("0 * * * *").count(now, now) == 0
+    assert Cron("* * * * *").count(now, now + 365 * DAY) == MAX_COUNT
+
+
+@pytest.mark.parametrize(
+    "expression", [*ALIASES, "@Daily", " 0 3 * * * ", "0 3 * * MON#2", "0 0 L * *", "0 0 * jan sun"]
+)
+def test_accepted(expression: str) -> None:
+    check_expression(expression)
+    assert Cron(expression).next(0)
+
+
+@pytest.mark.parametrize(
+    ("expression", "says"),
+    [
+        ("", "0 fields instead of five"),
+        ("* * * *", "4 fields instead of five: minute hour day month weekday"),
+        ("0 * * * * *", "6 fields instead of five"),
+        ("@reboot", "unknown alias; known are @yearly"),
+        ("61 * * * *", "invalid minute"),
+        ("0 24 * * *", "invalid hour"),
+        ("0 0 32 * *", "invalid day-of-month"),
+        ("0 0 31 2 *", "invalid day-of-month"),
+        ("0 0 * * FOO", "invalid day-of-week"),
+        ("0 0 * 2 MON#6", "invalid day-of-week"),
+        ("5-1 * * * *", "invalid minute"),
+    ],
+)
+def test_refused(expression: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        check_expression(expression)
+
+
+@pytest.mark.parametrize("name", ["Europe", "Berlin", "", "../etc/passwd", "/etc/passwd"])
+def test_no_time_zone(name: str) -> None:
+    with pytest.raises(ValueError, match="no time zone"):
+        zone(name)

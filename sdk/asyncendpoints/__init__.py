@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from asyncendpoints_core.common.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from asyncendpoints import testing
     from asyncendpoints_core import __version__
     from asyncendpoints_core.errors import PermanentError, RetryAfter, UsageError
     from asyncendpoints_core.manifest import load
@@ -44,6 +45,7 @@ else:
             "load": "asyncendpoints_core.manifest",
             "on_shutdown": "asyncendpoints_worker.handlers.registry",
             "on_startup": "asyncendpoints_worker.handlers.registry",
+            "testing": "asyncendpoints",
         },
     )
 
@@ -65,4 +67,5 @@ __all__ = [
     "load",
     "on_shutdown",
     "on_startup",
+    "testing",
 ]

@@ -107,7 +107,13 @@ def test_the_metadata_names_the_extras(wheel: Path) -> None:
         text = archive.read("asyncendpoints-0.1.0.dist-info/METADATA").decode()
     metadata = Parser().parsestr(text)
     assert metadata["License-Expression"] == "Apache-2.0"
-    assert metadata.get_all("Provides-Extra") == ["all", "operator"]
+    assert metadata.get_all("Provides-Extra") == [
+        "all",
+        "export",
+        "operator",
+        "otel",
+        "testing",
+    ]
     requires = metadata.get_all("Requires-Dist", [])
     optional = [line for line in requires if "extra ==" in line]
     assert [line for line in optional if line.startswith("kopf")]

@@ -86,6 +86,11 @@ class LocalWorker:
         return self._concurrency
 
     @property
+    def running(self) -> frozenset[int]:
+        """The claim numbers of the attempts whose handlers run."""
+        return frozenset(() if self._engine is None else self._engine.attempts.running)
+
+    @property
     def held(self) -> int:
         """How many jobs run or wait for the delivery of their outcome."""
         return 0 if self._engine is None else self._engine.held

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 def lazy_exports(
     package: str, modules: Mapping[str, str]
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """Return the `__getattr__` and `__dir__` of `package`. `modules`: where each name is defined.
+    """Return the `__getattr__` and `__dir__` of `package`. `modules`: where each name is defined;
+    a module of `package` itself is defined in `package`.
 
     The package imports the same names below `if TYPE_CHECKING`, for type checkers and the import
     linter.
@@ -23,6 +24,8 @@ def lazy_exports(
         module = modules.get(name)
         if module is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        if module == package:
+            return import_module(f"{package}.{name}")
         value = getattr(import_module(module), name)
         setattr(sys.modules[package], name, value)  # the next use finds it without this function
         return value

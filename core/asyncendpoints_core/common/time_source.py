@@ -100,17 +100,27 @@ class ManualClock:
         """How many scheduled calls are still to be made."""
         return sum(timer.pending for _, _, timer in self._timers)
 
+    @property
+    def next_due_ms(self) -> float | None:
+        """When the next scheduled call is due, in milliseconds since the epoch."""
+        while self._timers and not self._timers[0][2].pending:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] * 1000 if self._timers else None
+
     def advance(self, ms: float) -> None:
         """Move forward by `ms` milliseconds, making the calls that fall due in their order.
 
         Tasks that a call wakes run when the caller next awaits.
         """
-        end = self._now_ms + ms
+        self.advance_to(self._now_ms + ms)
+
+    def advance_to(self, end: float) -> None:
+        """Move forward to `end`, milliseconds since the epoch, as `advance` does."""
         while self._timers and self._timers[0][0] * 1000 <= end:
             when, _, timer = heapq.heappop(self._timers)
             self._now_ms = max(self._now_ms, when * 1000)
             timer.fire()
-        self._now_ms = end
+        self._now_ms = max(self._now_ms, end)
 
     async def sleep(self, seconds: float) -> None:
         """Return once the time has moved on by `seconds`; at once for 0 or less."""

@@ -76,6 +76,7 @@ RUN_BY = {
     "docs/resource.md": {"yaml": "unit/docs/test_pages.py"},
     "docs/schedules.md": {"yaml": "unit/docs/test_pages.py"},
     "docs/security.md": {"yaml": "unit/docs/test_pages.py"},
+    "docs/testing.md": {"python": "unit/docs/test_testing.py"},
     "docs/troubleshooting.md": {"sh": PAGE_BLOCKS},
     "charts/asyncendpoints/README.md": {"console": "cluster/test_docs_install.py"},
     "examples/README.md": {"console": "system/docs/test_examples.py"},

@@ -55,6 +55,16 @@ def declared_in(module: object) -> Sequence[Declaration]:
     return found
 
 
+def declaration_of(function: AnyFunction) -> Declaration:
+    """Return the declaration of a handler as its module has it, or one for a plain function."""
+    home = sys.modules.get(getattr(function, "__module__", ""))
+    for declared in declared_in(home):
+        if declared.kind == HANDLER and declared.function is function:
+            return declared
+    name = getattr(function, "__name__", type(function).__name__)
+    return Declaration(HANDLER, name, function, f"function {name}")
+
+
 def _declare(kind: str, name: str, function: AnyFunction) -> None:
     declare(sys._getframe(2), kind, name, function)
 

@@ -1,0 +1,1 @@
+"""What `asyncendpoints.testing` offers."""

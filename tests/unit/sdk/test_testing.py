@@ -1,0 +1,233 @@
+"""The test kit: `run_job`, `running` with and without a clock, the pytest plugin."""
+
+import asyncio
+import logging
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, Field
+
+import asyncendpoints
+from asyncendpoints import Endpoint, JobContext, PermanentError, Result, RetryAfter, UsageError
+from asyncendpoints.testing import App, Clock, ClockStopped, run_job, running
+from asyncendpoints_client import JobFailed
+
+ep = Endpoint(
+    "kit",
+    worker={"concurrency": 4},
+    timeouts={"execution_seconds": 30},
+    retry={"max_retries": 2, "initial_seconds": 10, "multiplier": 2},
+)
+
+
+class Sum(BaseModel):
+    total: int = Field(serialization_alias="theTotal")
+
+
+@ep.post("/sums/{customer}")
+async def add_up(body: list[int], job: JobContext) -> Sum:
+    logging.getLogger("sums").info("adding up for %s", job.route_params["customer"])
+    job.progress(0.5, "half")
+    return Sum(total=sum(body))
+
+
+@ep.post("/flaky")
+def flaky(body: int | None, job: JobContext) -> int:
+    if job.attempt < 3:
+        raise ConnectionError(f"attempt {job.attempt}")
+    return job.attempt
+
+
+@ep.post("/endless")
+async def endless() -> None:
+    await asyncio.sleep(3_600)
+
+
+@ep.post("/later")
+def later(body: str, job: JobContext) -> str:
+    match body:
+        case "later":
+            raise RetryAfter(7, "busy")
+        case "never":
+            raise PermanentError("no", code="refused")
+    for step in range(10):
+        job.raise_if_canceled()
+        job.progress(step / 10)
+    return body.upper()
+
+
+# One attempt.
+
+
+async def test_a_completed_attempt() -> None:
+    run = await run_job(add_up, [1, 2], params={"customer": "Ann"})
+    assert (run.outcome, run.result, run.content_type) == (
+        "completed",
+        {"theTotal": 3},
+        "application/json",
+    )
+    assert run.progress == ((0.5, "half"),)
+    assert run.logs == ("adding up for Ann",)
+    assert (await run_job(later, "text")).result == "TEXT"
+
+
+@pytest.mark.parametrize(
+    ("function", "body", "options", "outcome", "code", "delay"),
+    [
+        (flaky, 1, {}, "retry", "handler-error", 2.0),
+        (flaky, 1, {"attempt": 2, "max_attempts": 2}, "failed", "handler-error", 0.0),
+        (later, "later", {}, "retry", "handler-error", 7.0),
+        (later, "never", {}, "failed", "refused", 0.0),
+        (add_up, ["x"], {}, "failed", "invalid-payload", 0.0),
+        (add_up, None, {}, "failed", "invalid-payload", 0.0),
+    ],
+)
+async def test_attempts_that_fail(
+    function: Any, body: Any, options: Any, outcome: str, code: str, delay: float
+) -> None:
+    run = await run_job(function, body, params={"customer": "Ann"}, **options)
+    assert run.error is not None
+    assert (run.outcome, run.error.code, run.delay) == (outcome, code, delay)
+    assert run.result is None
+
+
+async def test_a_job_can_be_canceled_at_some_progress() -> None:
+    run = await run_job(later, "text", cancel_at=0.3)
+    assert run.outcome == "canceled"
+    assert run.progress[-1][0] == 0.3
+
+    async def waits(body: None, job: JobContext) -> None:
+        job.progress(0.1)
+        await asyncio.sleep(3_600)
+
+    assert (await run_job(waits, cancel_at=0)).outcome == "canceled"
+
+
+async def test_plain_functions_and_the_request_that_they_see() -> None:
+    def seen(body: bytes, job: JobContext) -> Result:
+        text = f"{job.method} {job.path} {job.query_params} {job.headers['X-A']} {body!r}"
+        return Result(text, content_type="text/csv", filename="a.csv")
+
+    run = await run_job(
+        seen, b"raw", method="PUT", path="/a", query={"q": [1, 2]}, headers={"x-a": "1"}
+    )
+    assert run.result == "PUT /a {'q': ['1', '2']} 1 b'raw'"
+    assert (run.content_type, run.filename) == ("text/csv", "a.csv")
+    with pytest.raises(UsageError, match="use \\(body, job\\)"):
+        await run_job(lambda a, b, c: None)
+    assert logging.getLogger().level == logging.WARNING
+
+
+# A whole endpoint.
+
+
+@pytest.fixture
+async def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def app(clock: Clock) -> AsyncIterator[App]:
+    async with running(ep, clock=clock) as made:
+        yield made
+
+
+async def test_without_a_clock_time_is_real() -> None:
+    async with running(ep) as app:
+        job = await app.submit("/sums/Ann", [1, 2, 3])
+        assert await job.result() == {"theTotal": 6}
+        assert [event.state async for event in job.events()] == ["Completed"]
+        with pytest.raises(JobFailed, match="no"):
+            await (await app.submit("/later", "never")).result()
+        found = await app.jobs()
+        assert sorted(each.state for each in found) == ["Completed", "Failed"]
+        assert [each.name for each in await app.jobs("Failed")] == ["later"]
+        assert (await app.job(job.id).status()).final
+
+
+async def test_retries_happen_when_the_clock_says_so(app: App, clock: Clock) -> None:
+    job = await app.submit("/flaky")
+    await clock.advance(0)
+    assert (await job.status()).state == "Scheduled"
+    await clock.advance(9)
+    assert (await job.status()).attempt == 1
+    await clock.advance(2)
+    assert (await job.status()).attempt == 2
+    await clock.advance(600)
+    status = await job.status()
+    assert (status.state, status.attempt) == ("Completed", 3)
+    assert await job.result() == 3
+
+
+async def test_delays_and_long_jumps_are_exact(app: App, clock: Clock) -> None:
+    job = await app.submit("/sums/Ann", [1], delay=1_800)
+    await clock.advance(1_799)
+    assert (await job.status()).state == "Scheduled"
+    await clock.advance(2)
+    status = await job.status()
+    assert status.state == "Completed"
+    assert status.completed_at is not None
+    assert status.created_at is not None
+    assert 1_800 <= (status.completed_at - status.created_at).total_seconds() < 1_802
+
+
+async def test_a_timeout_is_reached_by_the_clock(app: App, clock: Clock) -> None:
+    job = await app.submit("/endless")
+    await clock.advance(29, patience=0.05)
+    assert (await job.status()).state == "InProgress"
+    await clock.advance(2, patience=0.05)
+    status = await job.status()
+    assert status.error is not None
+    assert (status.state, status.error.code) == ("Scheduled", "execution-timeout")
+
+
+async def test_a_wait_that_only_the_clock_could_end_names_the_due_time(
+    app: App, clock: Clock
+) -> None:
+    job = await app.submit("/sums/Ann", [1], delay=50)
+    with pytest.raises(ClockStopped, match=r"in 50 s: await clock\.advance\(50\)"):
+        await job.wait()
+    waiting = asyncio.create_task(job.wait())
+    await clock.advance(51)
+    assert (await waiting).state == "Completed"
+    with pytest.raises(ValueError, match="forward only"):
+        await clock.advance(-1)
+
+
+async def test_a_refusal_is_what_clients_get(app: App) -> None:
+    from asyncendpoints_client import InvalidBody, NotFound
+
+    with pytest.raises(InvalidBody):
+        await app.submit("/sums/Ann", ["x"])
+    with pytest.raises(NotFound):
+        await app.submit("/nothing")
+
+
+# The plugin.
+
+
+async def test_the_fixtures(asyncendpoint: Any, asyncendpoint_clock: Clock) -> None:
+    async with asyncendpoint(ep, clock=asyncendpoint_clock) as app:
+        job = await app.submit("/sums/Ann", [4], delay=5)
+        await asyncendpoint_clock.advance(6)
+        assert await job.result() == {"theTotal": 4}
+
+
+def test_the_plugin_imports_pytest_alone() -> None:
+    program = (
+        "import pytest, sys\nbefore = set(sys.modules)\nimport asyncendpoints._pytest\n"
+        "print(*sorted(set(sys.modules) - before))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "asyncio" not in loaded
+    assert loaded - set(sys.stdlib_module_names) == {"asyncendpoints", "asyncendpoints_core"}
+
+
+def test_testing_is_part_of_the_face() -> None:
+    assert asyncendpoints.testing.running is running

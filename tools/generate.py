@@ -21,6 +21,9 @@ Render = Callable[[str], str]
 
 GENERATORS: dict[str, str] = {
     "charts/asyncendpoints/README.md": "tools.generators.chart_values:chart_readme",
+    "charts/asyncendpoints/files/dashboards/asyncendpoint.json": (
+        "tools.generators.dashboards:endpoints"
+    ),
     "charts/asyncendpoints/files/crd.yaml": "asyncendpoints_operator.crd.definition:crd_yaml",
     "crds/asyncendpoints.asyncendpoints.io.yaml": "asyncendpoints_operator.crd.definition:crd_yaml",
     "docs/cli.md": "tools.generators.command_line:cli_md",

@@ -68,6 +68,7 @@ EVERYTHING_ELSE = {
     "rbac": {"readSecrets": True, "aggregateToDefaultRoles": False},
     "networkPolicy": {"enabled": True},
     "metrics": {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}},
+    "grafana": {"dashboards": {"enabled": True}},
 }
 
 

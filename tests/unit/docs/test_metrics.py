@@ -41,6 +41,13 @@ def test_the_alerts_use_metrics_that_exist() -> None:
     assert used <= families()
 
 
+def test_the_dashboard_uses_metrics_that_exist() -> None:
+    dashboard = (ROOT / "charts/asyncendpoints/files/dashboards/asyncendpoint.json").read_text()
+    used = {_ENDINGS.sub("", name) for name in re.findall(r"\b(asyncendpoints_[a-z_]+)", dashboard)}
+    assert used
+    assert used <= families()
+
+
 def test_every_alert_is_explained() -> None:
     rules = (ROOT / "charts/asyncendpoints/templates/prometheusrule.yaml").read_text()
     page = (ROOT / "docs" / "operations.md").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +12,8 @@ from asyncendpoints_client.errors import ClientError, ConnectionFailed, Deadline
 
 if TYPE_CHECKING:
     from asyncendpoints_client._steps import Reply, Request, Steps
+
+log = logging.getLogger("asyncendpoints_client")
 
 AGAIN: Final = frozenset({408, 429, 502, 503, 504})
 """Statuses after which the same request may succeed."""
@@ -51,7 +54,9 @@ class Tries:
         self.uncertain = self.uncertain or reply.status != 429
         now = self.timing.wall()
         least = _replies.retry_after(reply, now) or 0.0
-        yield from self._pause(least, _replies.error(reply, now, id=self.id, key=self.key))
+        seconds = self._pause(least, _replies.error(reply, now, id=self.id, key=self.key))
+        log.info("status %d, sending again in %.1f s", reply.status, seconds)
+        yield Sleep(seconds)
 
     def broken(self, broken: Broken) -> Steps[None]:
         """Wait before the next try after a broken connection."""
@@ -64,20 +69,22 @@ class Tries:
             idempotency_key=self.key,
         )
         late.__cause__ = broken.cause
-        yield from self._pause(0.0, late)
+        seconds = self._pause(0.0, late)
+        log.warning("no response (%s), sending again in %.1f s", broken, seconds)
+        yield Sleep(seconds)
 
     def connection_failed(self, broken: Broken) -> ConnectionFailed:
         """Return the error for a request that is not sent again."""
         return ConnectionFailed(str(broken), id=self.id, idempotency_key=self.key)
 
-    def _pause(self, least: float, error: ClientError) -> Steps[None]:
-        """Sleep with full jitter on top of `least`; raise `error` at once if that is too long."""
+    def _pause(self, least: float, error: ClientError) -> float:
+        """Return `least` with full jitter on top; raise `error` if that passes the deadline."""
         most = min(MOST_SECONDS, FIRST_SECONDS * 2.0 ** min(self._failures, 10))
         self._failures += 1
         seconds: float = least + self.timing.random() * most
         if seconds >= self.left:
             raise error
-        yield Sleep(seconds)
+        return seconds
 
 
 def send(request: Request, tries: Tries) -> Steps[Reply]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import secrets
 import ssl
-import sys
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +13,7 @@ import httpx2
 from asyncendpoints_client._steps import Broken, Event, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from asyncendpoints_client._steps import Request
@@ -68,15 +67,19 @@ def build(
 
 def trace_context() -> dict[str, str]:
     """Return traceparent and tracestate of the present span, if opentelemetry is there."""
-    if "opentelemetry" not in sys.modules and importlib.util.find_spec("opentelemetry") is None:
-        return {}
+    carrier: dict[str, str] = {}
+    if (inject := _inject()) is not None:
+        inject(carrier)
+    return carrier
+
+
+@cache
+def _inject() -> Callable[[dict[str, str]], None] | None:
     try:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
     except ImportError:
-        return {}
-    carrier: dict[str, str] = {}
-    TraceContextTextMapPropagator().inject(carrier)
-    return carrier
+        return None
+    return TraceContextTextMapPropagator().inject
 
 
 def broken(error: Exception, received: int = 0) -> Broken:

@@ -53,6 +53,13 @@ export async function tour(api, url, token) {
   seen.last = states.at(-1);
   seen.progress = progress >= 3;
 
+  const tagged = await client.submit("/steps", { tags: ["a", "b:c"] });
+  seen.tags = (await tagged.status()).tags;
+  const found = [];
+  for await (const one of client.jobs({ tag: ["a", "b:c"] })) found.push(one.id);
+  seen.found = found.length === 1 && found[0] === tagged.id;
+  await tagged.wait({ timeout: 20 });
+
   const endless = await client.submit("/endless");
   seen.late = (await thrown(endless.wait({ timeout: 0 }))).name;
   await endless.cancel(); // its answer is lost
@@ -73,6 +80,6 @@ export async function tour(api, url, token) {
   seen.unauthorized = (await thrown(refused.job(job.id).status())).status;
   let listed = 0;
   for await (const one of client.jobs({ limit: 2 })) listed += one.id ? 1 : 0;
-  seen.listed = listed === 8;
+  seen.listed = listed === 9;
   return seen;
 }

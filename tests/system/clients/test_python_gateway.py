@@ -14,7 +14,7 @@ from pydantic import BaseModel
 import asyncendpoints_client as api
 from asyncendpoints_core.store.protocol import Store
 from support.clients.gateway import TOKEN, gateway
-from support.clients.scenario_server import JOB, scenario_server
+from support.clients.scenario_server import JOB, job, scenario_server
 from support.http.fixtures import store as store  # the fixture
 
 NO_JITTER = api.Timing(random=lambda: 0.0)
@@ -87,6 +87,10 @@ def use(url: str, folder: Path) -> None:
         seen = list(client.submit("/steps", delay=0.2).events())
         assert [one.state for one in (seen[0], seen[-1])] == ["Scheduled", "Completed"]
         assert {one.progress.fraction for one in seen if one.progress} >= {0.25, 0.5, 0.75, 1}
+        tagged = client.submit("/steps", tags=["a", "b:c"])
+        assert tagged.status().tags == ("a", "b:c")
+        assert [one.id for one in client.jobs(tag=["a", "b:c"])] == [tagged.id]
+        assert tagged.result() == "a,b"
         endless = client.submit("/endless")
         with pytest.raises(api.DeadlineExceeded) as late:
             endless.wait(timeout=0)
@@ -98,7 +102,7 @@ def use(url: str, folder: Path) -> None:
         assert [error["pointer"] for error in refused.value.errors] == ["#/numbers/0"]
         with pytest.raises(api.NotFound):
             client.submit("/none")
-        assert len(list(client.jobs(limit=2))) == 6
+        assert len(list(client.jobs(limit=2))) == 7
         assert {one.id for one in client.jobs(state="Canceled")} == {endless.id}
     with api.Client(url, token="wrong") as client, pytest.raises(api.Unauthorized):
         client.job(JOB).status()
@@ -178,6 +182,26 @@ async def test_the_trace_context_of_the_present_span_is_sent() -> None:
     assert run.sent[0]["traceparent"] == f"00-{0xABC:032x}-{0xDEF:016x}-01"
     assert "traceparent" not in run.sent[1]
     assert trace.get_current_span().get_span_context().trace_id == 0
+
+
+def test_sending_again_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    replies = iter([httpx2.Response(503), httpx2.Response(202, json=job("Queued"))])
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if not caplog.messages:
+            raise httpx2.ConnectError("refused", request=request)
+        return next(replies)
+
+    caplog.set_level("INFO", "asyncendpoints_client")
+    timing = api.Timing(random=lambda: 0.0, sleep=lambda _: None)
+    transport = httpx2.MockTransport(answer)
+    with api.Client("http://h", transport=transport, timing=timing) as client:
+        client.submit("/a")
+    mine = [text for name, _, text in caplog.record_tuples if name == "asyncendpoints_client"]
+    assert mine == [
+        "no response (refused), sending again in 0.0 s",
+        "status 503, sending again in 0.0 s",
+    ]
 
 
 async def test_a_server_without_a_valid_certificate_is_not_tried_again() -> None:

@@ -108,6 +108,8 @@ def check_tour(seen: dict[str, Any]) -> None:
         "first": "Scheduled",
         "last": "Completed",
         "progress": True,
+        "tags": ["a", "b:c"],
+        "found": True,
         "late": "DeadlineExceeded",
         "canceled": "Canceled",
         "lost": "Canceled",

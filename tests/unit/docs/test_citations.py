@@ -7,8 +7,20 @@ import pytest
 
 from support.paths import ROOT
 
-FOLDERS = ("core", "gateway", "worker", "operator", "cli", "sdk", "tools", "charts", "tests")
-ENDINGS = {".py", ".lua", ".tpl", ".yaml", ".sh"}
+FOLDERS = (
+    "core",
+    "gateway",
+    "worker",
+    "operator",
+    "cli",
+    "sdk",
+    "client",
+    "clients",
+    "tools",
+    "charts",
+    "tests",
+)
+ENDINGS = {".py", ".ts", ".lua", ".tpl", ".yaml", ".sh"}
 SOURCES = [
     file
     for folder in FOLDERS

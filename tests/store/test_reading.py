@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from asyncendpoints_core.jobs import ids
@@ -9,7 +10,7 @@ from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.records import Priority, Progress
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import Store
-from asyncendpoints_core.store.replies import Cause, Event, Found
+from asyncendpoints_core.store.replies import Cause, Event, Found, Inspected
 from support.store.stores import (
     DONE,
     ERROR,
@@ -293,3 +294,29 @@ async def test_revisions_only_grow(backend: Backend, store: Store) -> None:
     await store.redrive([job_id])
     await changed()
     assert revisions == sorted(set(revisions))
+
+
+async def test_jobs_are_inspected_with_their_requests(backend: Backend, store: Store) -> None:
+    small = new("small", body=b"123")
+    large = new("large", body=b"x" * 5_000)
+    await put(store, small, large)
+    unknown = ids.new(START_MS)
+    for bodies in (False, True):
+        one, none, two = await store.inspect([small.id, unknown, large.id], bodies=bodies)
+        assert none == Inspected(Found())
+        for answer, made in ((one, small), (two, large)):
+            body = made.request.body if bodies else b""
+            assert answer.request == msgspec.structs.replace(made.request, body=body)
+            assert answer.body_bytes == len(made.request.body)
+            assert answer.deadline_ms == 0
+            assert answer.found == (await store.get([made.id]))[0]
+    worker = await hand(store)
+    [first, _] = await worker.take(2)
+    [running] = await store.inspect([first.job.id])
+    assert running.found.job is not None
+    assert (running.found.job.state, running.deadline_ms) == (State.IN_PROGRESS, first.deadline_ms)
+    await settle_one(store, jobs.complete(first.claim, DONE))
+    [done] = await store.inspect([first.job.id], bodies=True)
+    assert done.request == first.request
+    assert done.deadline_ms == 0
+    assert await store.inspect([]) == []

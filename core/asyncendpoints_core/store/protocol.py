@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Found,
         Health,
         Identity,
+        Inspected,
         JobFilter,
         LeaseRenewal,
         LeaseReply,
@@ -196,6 +197,12 @@ class Store(Protocol):
 
     async def result(self, job_id: JobId) -> tuple[Found, Result | None]:
         """Look one job up together with its result, if it is Completed."""
+        ...
+
+    async def inspect(self, ids: Sequence[JobId], *, bodies: bool = False) -> list[Inspected]:
+        """Look jobs up with their requests; `bodies`: with those of their bodies too, of which the
+        caller bounds the size.
+        """
         ...
 
     async def list(

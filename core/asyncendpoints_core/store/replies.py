@@ -12,7 +12,7 @@ from enum import StrEnum
 import msgspec
 
 from asyncendpoints_core.jobs.ids import JobId
-from asyncendpoints_core.jobs.records import Claim, ClaimedJob, Job
+from asyncendpoints_core.jobs.records import Claim, ClaimedJob, Job, Request
 from asyncendpoints_core.jobs.schedules import ScheduleState
 from asyncendpoints_core.jobs.states import State
 
@@ -286,6 +286,18 @@ class JobFilter(msgspec.Struct, frozen=True, omit_defaults=True):
 ALL_JOBS = JobFilter()
 MAX_EXAMINED = 1_000
 """How many records a call of `list` with a filter looks at."""
+
+
+class Inspected(msgspec.Struct, frozen=True):
+    """The reply to one look-up with the request; its body is empty unless it was asked for.
+
+    `deadline_ms` is the end of a running job's execution timeout, else 0.
+    """
+
+    found: Found
+    request: Request | None = None
+    body_bytes: int = 0
+    deadline_ms: int = 0
 
 
 class Page(msgspec.Struct, frozen=True):

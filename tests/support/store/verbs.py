@@ -95,6 +95,7 @@ VERBS: dict[str, Act] = {
     "delete": lambda s: s.store.delete([s.ids["completed"]]),
     "get": lambda s: s.store.get(list(s.ids.values())),
     "result": lambda s: s.store.result(s.ids["completed"]),
+    "inspect": lambda s: s.store.inspect(list(s.ids.values()), bodies=True),
     "list": lambda s: s.store.list(None, 100, None),
     "stats": lambda s: s.store.stats(),
     "pause": lambda s: s.store.pause(),

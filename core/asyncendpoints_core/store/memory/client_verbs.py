@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from asyncendpoints_core.errors import StoreVersionError
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import admission, transitions, uniqueness
-from asyncendpoints_core.store.memory.record import Fault
+from asyncendpoints_core.store.memory.record import Fault, decode_request
 from asyncendpoints_core.store.replies import (
     Canceled,
     CancelStatus,
     DeleteStatus,
     Found,
+    Inspected,
     Redriven,
     RedriveStatus,
 )
@@ -30,6 +33,17 @@ def find(data: Data, job_id: JobId, now: int) -> Found:
     if isinstance(record, Fault):
         return Found(gone=job_id in data.tombstones)
     return Found(data.job(record, now), ahead=data.ahead(record))
+
+
+def inspect(data: Data, job_id: JobId, now: int, *, body: bool) -> Inspected:
+    """Look one job up with its request; see Store.inspect."""
+    found, record = find(data, job_id, now), data.load(job_id, now)
+    request = decode_request(data.requests.get(job_id))
+    if isinstance(record, Fault) or isinstance(request, Fault):
+        return Inspected(found)
+    deadline = record.deadline_ms if record.state is State.IN_PROGRESS else 0
+    kept = request if body else msgspec.structs.replace(request, body=b"")
+    return Inspected(found, kept, record.size, deadline)
 
 
 def cancel(data: Data, job_id: JobId, now: int) -> Canceled:

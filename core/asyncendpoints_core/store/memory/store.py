@@ -33,6 +33,7 @@ from asyncendpoints_core.store.replies import (
     Found,
     Health,
     Identity,
+    Inspected,
     JobFilter,
     LeaseRenewal,
     LeaseReply,
@@ -262,6 +263,11 @@ class MemoryStore:
         """See Store.result."""
         found = client_verbs.find(self._data, job_id, self._now())
         return found, decode_result(self._data.results.get(job_id))
+
+    async def inspect(self, ids: Sequence[JobId], *, bodies: bool = False) -> list[Inspected]:
+        """See Store.inspect."""
+        now = self._now()
+        return [client_verbs.inspect(self._data, job_id, now, body=bodies) for job_id in ids]
 
     async def list(
         self, state: State | None, limit: int, cursor: str | None, only: JobFilter = ALL_JOBS

@@ -10,9 +10,9 @@ from asyncendpoints_core.jobs.records import NO_ATTRIBUTES, Job, Result
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.redis.batch_arguments import encode_new
-from asyncendpoints_core.store.redis.codec import Context, decode_result, trace_of
+from asyncendpoints_core.store.redis.codec import Context, decode_request, decode_result, trace_of
 from asyncendpoints_core.store.redis.python_layout import CorruptRecord, struct_of
-from asyncendpoints_core.store.redis.records import read_job
+from asyncendpoints_core.store.redis.records import read_job, read_made, read_run
 from asyncendpoints_core.store.replies import (
     Canceled,
     CancelStatus,
@@ -20,6 +20,7 @@ from asyncendpoints_core.store.replies import (
     Enqueued,
     EnqueueStatus,
     Found,
+    Inspected,
     Redriven,
     RedriveStatus,
 )
@@ -175,6 +176,25 @@ class JobVerbs:
         except CorruptRecord:
             raise StoreUnavailable(f"the result of job {text(job_id)} cannot be read") from None
 
+    async def inspect(self, ids: Sequence[JobId], *, bodies: bool = False) -> list[Inspected]:
+        """Look jobs up with their requests."""
+        if not ids:
+            return []
+        raw, aheads, *flat = await self._caller.run(
+            "inspect", b"".join(ids), b"1" if bodies else b"0"
+        )
+        context = Context.read(raw)
+        entries = zip(flat[::4], flat[1::4], flat[2::4], flat[3::4], strict=True)
+        answers = []
+        for job_id, entry, (ahead,) in zip(ids, entries, _AHEAD.iter_unpack(aheads), strict=True):
+            head, request, size, body = entry
+            found = await self._found(job_id, head, ahead, context)
+            try:
+                answers.append(_inspected(found, head, request, int(size), body, context))
+            except CorruptRecord:
+                answers.append(Inspected(found))
+        return answers
+
     async def cancel(self, ids: Sequence[JobId]) -> list[Canceled]:
         """Cancel waiting jobs, request the cancel of running ones."""
         if not ids:
@@ -223,6 +243,17 @@ class JobVerbs:
             gone = DeleteStatus.GONE
             answers = [DeleteStatus.DELETED if answer is gone else answer for answer in answers]
         return answers
+
+
+def _inspected(
+    found: Found, head: bytes, request: bytes, size: int, body: bytes, context: Context
+) -> Inspected:
+    if found.job is None:
+        return Inspected(found)
+    made, deadline = read_made(head), 0
+    if found.job.state is State.IN_PROGRESS:
+        _, deadline = read_run(found.job.id, made, head[made.end :], context)
+    return Inspected(found, decode_request(request, made.traceparent, body), size, deadline)
 
 
 def _unreadable(ids: Sequence[JobId], entries: list[bytes]) -> list[JobId]:

@@ -1,0 +1,33 @@
+-- inspect: look jobs up with their requests.
+-- KEYS: meta jobs runs blobs gone ready:high ready:normal ready:low
+-- META: tick paused suspended ttl_ms completed_ms failed_ms
+-- LIB: time ready record
+-- FLAGS: read
+-- ARGV: 1 ids, 2 '1' for their bodies
+-- RETURNS: context; 4 bytes for each: jobs ahead; for each its state, '' missing, 'g' gone; its request
+--   without the body; the body's size; the body if it is wanted
+local ids, wanted, aheads, out = record.split_ids(ARGV[1]), ARGV[2] == '1', {}, {}
+local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
+local function add(state, request, size, body)
+  local at = #out
+  out[at + 1], out[at + 2], out[at + 3], out[at + 4] = state, request, size, body
+end
+for i, id in ipairs(ids) do
+  local job, ahead = stored[i], 0
+  if job then
+    local line = record.waiting_line(job, ran[i])
+    ahead = line and call('ZRANK', ready[line], id) or 0
+    local made = record.decode_job(job)
+    local request_at = #record.head(job) + 1
+    local body_at = request_at + record.request_bytes(job, request_at)
+    local body = ''
+    if wanted and made then
+      body = made.body_apart and (call('HGET', blobs, id) or '') or ssub(job, body_at)
+    end
+    add(record.head(job, ran[i]), ssub(job, request_at, body_at - 1), made and made.body_size or 0, body)
+  else
+    add(call('ZSCORE', tombstones, id) and 'g' or '', '', 0, '')
+  end
+  aheads[i] = spack(layout.AHEAD.format, layout.AHEAD.fields)
+end
+return {time.context(), table.concat(aheads), unpack(out)}

@@ -26,6 +26,7 @@ RUN python3 -m venv /opt/build \
     && /opt/build/bin/pip install --quiet --no-cache-dir --disable-pip-version-check "hatchling>=1.27,<2"
 COPY pyproject.toml README.md LICENSE ./
 COPY core core
+COPY console console
 COPY gateway gateway
 COPY worker worker
 COPY operator operator

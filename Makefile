@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Named after the hash of what it depends on: changed content reinstalls, a changed mtime does not.
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml tools/make_venv.sh | cksum | cut -d' ' -f1)
-PACKAGES := core gateway worker operator cli sdk client
+PACKAGES := core console gateway worker operator cli sdk client
 # More arguments for pytest, e.g. make test ARGS='-k claim -x'.
 ARGS ?=
 

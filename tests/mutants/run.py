@@ -15,7 +15,7 @@ from pathlib import Path
 from mutants.mutants import MUTANTS, Mutant
 from support.paths import ROOT
 
-PACKAGES = ("core", "gateway", "worker", "operator", "cli", "sdk")
+PACKAGES = ("core", "console", "gateway", "worker", "operator", "cli", "sdk")
 SECONDS = 600.0
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 from support.worker.reaper import reaper
 
 SECONDS = 60.0
+RUNTIME_DIR = f"{tempfile.gettempdir()}/asyncendpoints-tests-{os.getuid()}"
 
 ENDPOINT = """\
 apiVersion: asyncendpoints.io/v1alpha1
@@ -110,7 +112,7 @@ class Command:
         self._open = 2
         self.process = subprocess.Popen(
             [sys.executable, "-m", "asyncendpoints_cli", *map(str, arguments)],
-            env={**clean, **(env or {})},
+            env={**clean, "ASYNCENDPOINTS_RUNTIME_DIR": RUNTIME_DIR, **(env or {})},
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

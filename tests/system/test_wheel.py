@@ -18,7 +18,7 @@ import pytest
 
 from support.paths import ROOT
 
-ROLES = ("core", "gateway", "worker", "operator", "cli")
+ROLES = ("core", "console", "gateway", "worker", "operator", "cli")
 PACKAGES = {"asyncendpoints": "sdk", **{f"asyncendpoints_{role}": role for role in ROLES}}
 # What is not code but must be there at run time.
 DATA = {".lua", ".html", ".css", ".js", ".yaml", ".json", ".typed"}

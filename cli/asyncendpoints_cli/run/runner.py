@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_cli.errors import INTERRUPTED, MISUSED, report
 from asyncendpoints_cli.run.checks import LAST_PORT, check
+from asyncendpoints_cli.run.console import RunConsole
 from asyncendpoints_cli.run.endpoint_service import RELOAD_DRAIN_SECONDS, EndpointService
 from asyncendpoints_cli.run.sources import forget_code, load_sources
 from asyncendpoints_cli.run.terminal import Terminal
@@ -69,6 +70,7 @@ class Runner:
         self._ended = False
         self._status = 0
         self._admin: AdminServer | None = None
+        self._console = RunConsole(lambda: self._services)
 
     def _service(self, loaded: Loaded, port: int) -> EndpointService:
         refused, terminal = self._handlers_refused, self._terminal
@@ -96,6 +98,7 @@ class Runner:
             drained = await self._shut_down(self._started)
             if self._admin is not None:
                 await self._admin.stop()
+            await self._console.stop()
             await asyncio.to_thread(flush_traces)
             if self._terminal is not None:
                 self._terminal.summary()
@@ -125,6 +128,9 @@ class Runner:
             self._started.append(service)
             await service.start()
         await self._open_admin()
+        await self._console.start(self._settings.console_port)
+        if self._terminal is None:  # it shows a link that logs in, which is not for a log
+            log.info("the console is at %s", self._console.url)
         for service in self._services:  # only after all of them have started
             self._print_ready(service)
         if self._terminal is not None:
@@ -135,6 +141,7 @@ class Runner:
 
     def _banner_rows(self) -> Iterator[tuple[str, str]]:
         """Yield what else a person wants to know at the start, with a label."""
+        yield "console", self._console.login_url()
         if self._admin is not None:
             yield "metrics", f"{self._admin.url}/metrics"
         if self._in_memory:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = "asyncendpoints"
 """The logger that every part of the system logs below."""
-PARTS: Final = ("gateway", "operator", "recovery", "run", "worker")
+PARTS: Final = ("console", "gateway", "operator", "recovery", "run", "worker")
 JOB_FIELD: Final = "asyncendpoints_job"
 """The attribute of each log record that holds the id of the job it belongs to, or nothing."""
 

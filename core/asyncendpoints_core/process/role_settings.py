@@ -71,6 +71,20 @@ class ProcessSettings:
             high=65_535,
         ),
     ] = None
+    console_port: Annotated[
+        int | None,
+        About(
+            "Port of the console and the operations API, on loopback addresses only; 0 for any "
+            "free port.",
+            env="CONSOLE_PORT",
+            flag="--console-port",
+            kind="number",
+            unit="TCP port",
+            shown="9091, or the next free port",
+            readers="run",
+            high=65_535,
+        ),
+    ] = None
     redis_url: Annotated[
         str | None,
         About(

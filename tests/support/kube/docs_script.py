@@ -16,7 +16,7 @@ from support.kube.provider.client import Cluster
 from support.kube.provider.shell import CommandError
 from support.paths import ROOT
 
-SOURCES = ("core", "gateway", "worker", "operator", "cli", "sdk", "charts", "examples")
+SOURCES = ("core", "console", "gateway", "worker", "operator", "cli", "sdk", "charts", "examples")
 FILES = ("pyproject.toml", "README.md", "LICENSE", "Dockerfile", ".dockerignore")
 
 

@@ -9,6 +9,7 @@ from support.paths import ROOT
 
 FOLDERS = (
     "core",
+    "console",
     "gateway",
     "worker",
     "operator",

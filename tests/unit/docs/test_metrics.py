@@ -5,7 +5,7 @@ import re
 from asyncendpoints_core.process.logs import JOB_FIELD
 from support.paths import ROOT
 
-SOURCES = ("core", "gateway", "worker", "operator", "cli", "sdk")
+SOURCES = ("core", "console", "gateway", "worker", "operator", "cli", "sdk")
 _WORKER = "asyncendpoints_worker_"
 _IN_CODE = re.compile(r'"(asyncendpoints_[a-z_]+)"')
 _ENDINGS = re.compile(r"_(?:total|bucket|sum|count|info)$")

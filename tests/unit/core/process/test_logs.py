@@ -104,7 +104,7 @@ def test_an_exception_is_shown_in_both() -> None:
 def test_every_logger_of_the_product_stays_enabled() -> None:
     used = {
         name
-        for package in ("core", "gateway", "worker", "operator", "cli")
+        for package in ("core", "console", "gateway", "worker", "operator", "cli")
         for file in (ROOT / package).rglob("*.py")
         for name in re.findall(r'getLogger\("asyncendpoints\.?([a-z]*)', file.read_text())
     }

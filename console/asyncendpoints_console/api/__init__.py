@@ -1,0 +1,1 @@
+"""The operations API below /api/v1."""

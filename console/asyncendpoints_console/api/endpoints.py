@@ -1,0 +1,55 @@
+"""The requests about endpoints as a whole: figures, workers, failures, the audit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from asyncendpoints_console.api.call import json_response
+from asyncendpoints_console.reading import overview
+from asyncendpoints_console.site import ROLE
+from asyncendpoints_core import __version__
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from asyncendpoints_console.api.call import Call
+    from asyncendpoints_console.site import Site
+
+
+async def about(site: Site, request: web.Request) -> web.Response:
+    """GET /api/v1."""
+    return json_response(
+        {
+            "version": __version__,
+            "scope": site.scope,
+            "instance": site.instance,
+            "readOnly": site.read_only,
+            "role": request[ROLE].value,
+        }
+    )
+
+
+async def listing(site: Site, _: web.Request) -> web.Response:
+    """GET endpoints."""
+    return json_response({"items": await overview.endpoints(site.targets(), site.sampler)})
+
+
+async def show(call: Call) -> web.Response:
+    """GET one endpoint."""
+    found: dict[str, Any] = await overview.endpoint(call.target, call.sampler)
+    return json_response(found | {"policy": overview.policy(call.target)})
+
+
+async def workers(call: Call) -> web.Response:
+    """GET workers."""
+    return json_response(await overview.workers(call.target))
+
+
+async def failures(call: Call) -> web.Response:
+    """GET failures."""
+    return json_response(await overview.failures(call.target))
+
+
+async def audit(call: Call) -> web.Response:
+    """GET audit."""
+    return json_response({"items": call.audit.records(call.target.key)})

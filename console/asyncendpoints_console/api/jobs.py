@@ -1,0 +1,113 @@
+"""The requests about jobs: list, show, download, cancel, retry, delete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asyncendpoints_console.api import queries
+from asyncendpoints_console.api.call import attachment, json_response
+from asyncendpoints_console.reading import jobs
+from asyncendpoints_console.refusals import Refusal, store_unavailable
+from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.store.replies import CancelStatus, DeleteStatus, RedriveStatus
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from asyncendpoints_console.api.call import Call
+
+
+async def listing(call: Call) -> web.Response:
+    """GET jobs."""
+    query = call.query
+    queries.check_known(query)
+    page = await jobs.page(
+        call.target, queries.state(query), queries.limit(query), queries.cursor(query)
+    )
+    return json_response(page)
+
+
+async def show(call: Call) -> web.Response:
+    """GET jobs/{id}."""
+    return json_response(await jobs.one(call.target, call.job_id))
+
+
+async def body(call: Call) -> web.Response:
+    """GET jobs/{id}/body."""
+    call.may_read_bodies()
+    job, request = await jobs.body(call.target, call.job_id)
+    text = ids.text(job.id)
+    call.record("read-body", job=text)
+    return attachment(request.body, request.content_type, f"{job.name}-{text}-body")
+
+
+async def result(call: Call) -> web.Response:
+    """GET jobs/{id}/result."""
+    call.may_read_bodies()
+    job, value = await jobs.result(call.target, call.job_id)
+    text = ids.text(job.id)
+    call.record("read-result", job=text)
+    filename = value.filename or f"{job.name}-{text}-result"
+    return attachment(value.body, value.content_type, filename)
+
+
+async def cancel(call: Call) -> web.Response:
+    """POST jobs/{id}/cancel."""
+    call.may_change()
+    job_id = call.job_id
+    [answer] = await call.target.store.cancel([job_id])
+    match answer.status:
+        case CancelStatus.GONE:
+            raise jobs.gone()
+        case CancelStatus.MISSING:
+            raise jobs.missing()
+        case CancelStatus.FINAL:
+            raise Refusal("job-final", "the job is final and cannot be canceled")
+    call.record("cancel", job=ids.text(job_id))
+    status = 200 if answer.status is CancelStatus.CANCELED else 202
+    return json_response(await jobs.one(call.target, job_id), status)
+
+
+async def retry(call: Call) -> web.Response:
+    """POST jobs/{id}/retry."""
+    call.may_change()
+    job_id = call.job_id
+    [answer] = await call.target.store.redrive([job_id])
+    match answer.status:
+        case RedriveStatus.GONE:
+            raise jobs.gone()
+        case RedriveStatus.MISSING:
+            raise jobs.missing()
+        case RedriveStatus.NOT_RETRYABLE:
+            raise Refusal("not-retryable", "the job is neither Failed nor Canceled")
+        case RedriveStatus.FULL:
+            raise queue_full()
+        case RedriveStatus.CLOSED:
+            raise store_unavailable()
+    call.record("retry", job=ids.text(job_id))
+    return json_response(await jobs.one(call.target, job_id), 202, _location(call))
+
+
+def queue_full() -> Refusal:
+    """Return the 429."""
+    return Refusal("queue-full", "the queue limit is reached", headers={"Retry-After": "10"})
+
+
+def _location(call: Call) -> dict[str, str]:
+    return {"Location": f"{jobs.path_of(call.target)}/jobs/{ids.text(call.job_id)}"}
+
+
+async def delete(call: Call) -> web.Response:
+    """DELETE jobs/{id}."""
+    call.may_change()
+    job_id = call.job_id
+    [status] = await call.target.store.delete([job_id])
+    match status:
+        case DeleteStatus.GONE:
+            raise jobs.gone()
+        case DeleteStatus.MISSING:
+            raise jobs.missing()
+        case DeleteStatus.NOT_FINAL:
+            raise Refusal("job-final", "only a final job can be deleted; cancel this one first")
+    call.record("delete", job=ids.text(job_id))
+    return json_response({"id": ids.text(job_id), "deleted": True})

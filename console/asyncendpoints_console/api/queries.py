@@ -1,0 +1,57 @@
+"""The query parameters of the operations API."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from asyncendpoints_console.refusals import Refusal
+from asyncendpoints_core.jobs.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_LIMIT: Final = 500
+DEFAULT_LIMIT: Final = 50
+_CURSOR: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_STATES: Final[Mapping[str, State]] = {state.value: state for state in State}
+_KNOWN: Final = frozenset({"state", "limit", "cursor"})
+
+
+def invalid(detail: str) -> Refusal:
+    """Return the 400 for a query."""
+    return Refusal("invalid-query", detail)
+
+
+def check_known(query: Mapping[str, str]) -> None:
+    """Refuse a parameter that this version does not have: a filter must not be ignored."""
+    for name in query:
+        if name not in _KNOWN:
+            raise invalid(f"unknown parameter {name[:40]!r}; known: {', '.join(sorted(_KNOWN))}")
+
+
+def state(query: Mapping[str, str]) -> State | None:
+    """Return the state of a listing, None for all."""
+    value = query.get("state")
+    if not value:
+        return None
+    found = _STATES.get(value)
+    if found is None:
+        raise invalid(f"state must be one of {', '.join(_STATES)}")
+    return found
+
+
+def limit(query: Mapping[str, str]) -> int:
+    """Return the size of a page."""
+    value = query.get("limit", str(DEFAULT_LIMIT))
+    if not re.fullmatch(r"[0-9]{1,3}", value, re.ASCII) or not 1 <= int(value) <= MAX_LIMIT:
+        raise invalid(f"limit must be a number from 1 to {MAX_LIMIT}")
+    return int(value)
+
+
+def cursor(query: Mapping[str, str]) -> str | None:
+    """Return where a listing goes on."""
+    value = query.get("cursor")
+    if value is not None and _CURSOR.fullmatch(value) is None:
+        raise invalid("cursor must be the nextCursor of a page of the same listing")
+    return value

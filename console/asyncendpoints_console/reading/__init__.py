@@ -1,0 +1,1 @@
+"""What the API and the pages show, read from the stores as plain values."""

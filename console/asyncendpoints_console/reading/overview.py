@@ -1,0 +1,175 @@
+"""The figures of an endpoint, its workers, and what failed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from asyncendpoints_core.errors import StoreError
+from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs.job_view import timestamp
+from asyncendpoints_core.jobs.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from asyncendpoints_console.reading.rates import Sampler
+    from asyncendpoints_console.target import Target
+    from asyncendpoints_core.jobs.records import Job
+    from asyncendpoints_core.store.replies import WorkerState
+
+HOUR_MS: Final = 3_600_000
+PAGE: Final = 500
+MAX_FAILURES: Final = 1_000
+"""How many of the newest failures are grouped."""
+MAX_RUNNING: Final = 500
+
+
+async def endpoint(target: Target, sampler: Sampler) -> dict[str, Any]:
+    """Return the figures of one endpoint."""
+    store = target.store
+    stats, workers = await store.stats(), await store.workers()
+    live = [worker for worker in workers if worker.lease_ms > stats.now_ms]
+    decision, rates = target.decision(), sampler.rates(target.key)
+    failures = await newest_failures(target)
+    recent = [job for job in failures if job.completed_ms > stats.now_ms - HOUR_MS]
+    return {
+        "namespace": target.namespace,
+        "name": target.name,
+        "reachable": True,
+        "jobs": {state.value: stats.counts[state] for state in State},
+        "oldestQueuedAt": timestamp(stats.oldest_ms),
+        "startsPerSecond": rates.started,
+        "finishesPerSecond": rates.finished,
+        "failuresLastHour": len(recent),
+        "workers": len(live),
+        "slots": sum(worker.info.concurrency for worker in live),
+        "used": stats.held,
+        "paused": [],
+        "suspended": stats.paused,
+        "scaling": None
+        if decision is None
+        else {
+            "target": decision.target,
+            "reason": decision.reason.value,
+            "message": decision.text,
+        },
+    }
+
+
+async def endpoints(targets: Sequence[Target], sampler: Sampler) -> list[dict[str, Any]]:
+    """Return the figures of every endpoint; of one whose queue cannot be read, why."""
+    items = []
+    for target in targets:
+        try:
+            items.append(await endpoint(target, sampler))
+        except StoreError:
+            items.append(unreachable(target, "the queue cannot be reached"))
+    return items
+
+
+def unreachable(target: Target, why: str) -> dict[str, Any]:
+    """Return what is known of an endpoint whose queue cannot be read."""
+    return {
+        "namespace": target.namespace,
+        "name": target.name,
+        "reachable": False,
+        "message": why,
+    }
+
+
+def policy(target: Target) -> dict[str, Any]:
+    """Return the limits and times that an endpoint's resource sets."""
+    spec = target.endpoint.spec
+    parts = ("queue", "retry", "timeouts", "retention", "autoscaling")
+    return {
+        name: getattr(spec, name).model_dump(mode="json", by_alias=True)
+        for name in parts
+        if getattr(spec, name, None) is not None
+    }
+
+
+async def newest_failures(target: Target) -> list[Job]:
+    """Return the newest Failed jobs, at most 1,000."""
+    found: list[Job] = []
+    cursor: str | None = None
+    while len(found) < MAX_FAILURES:
+        page = await target.store.list(State.FAILED, PAGE, cursor)
+        found += page.jobs
+        cursor = page.cursor
+        if cursor is None:
+            break
+    return found
+
+
+async def failures(target: Target) -> dict[str, Any]:
+    """Return final failures grouped by job and error code, the most frequent first.
+
+    `complete` is false if there are more than were examined, of which the newest are.
+    """
+    jobs = await newest_failures(target)
+    total = (await target.store.stats()).counts[State.FAILED]
+    groups: dict[tuple[str, str], list[Job]] = {}
+    for job in jobs:
+        code = job.error.code if job.error is not None else ""
+        groups.setdefault((job.name, code), []).append(job)
+    items = [
+        {
+            "job": name,
+            "error": code,
+            "count": len(members),
+            "newest": {
+                "id": ids.text(members[0].id),
+                "completedAt": timestamp(members[0].completed_ms),
+                "message": members[0].error.message if members[0].error is not None else "",
+            },
+        }
+        for (name, code), members in groups.items()
+    ]
+    items.sort(key=lambda item: -int(str(item["count"])))
+    return {"items": items, "examined": len(jobs), "complete": len(jobs) >= total}
+
+
+async def workers(target: Target) -> dict[str, Any]:
+    """Return the registered workers, each with the jobs that it runs."""
+    store = target.store
+    stats, states = await store.stats(), await store.workers()
+    running = await store.list(State.IN_PROGRESS, MAX_RUNNING, None)
+    lease_ms = target.endpoint.spec.policy().lease_ms
+    by_worker: dict[str, list[Job]] = {}
+    for job in running.jobs:
+        by_worker.setdefault(job.worker, []).append(job)
+    return {
+        "items": [
+            _worker(state, by_worker.get(state.info.id, []), stats.now_ms, lease_ms)
+            for state in states
+        ]
+    }
+
+
+def _worker(state: WorkerState, jobs: list[Job], now: int, lease_ms: int) -> dict[str, Any]:
+    info = state.info
+    return {
+        "id": info.id,
+        "pod": info.pod,
+        "host": None,
+        "version": info.version or None,
+        "slots": info.concurrency,
+        "held": state.held,
+        "running": [
+            {
+                "id": ids.text(job.id),
+                "name": job.name,
+                "attempt": job.attempt,
+                "startedAt": timestamp(job.started_ms),
+                "elapsedSeconds": max(0, now - job.started_ms) / 1_000,
+                "progress": None if job.progress is None else job.progress.fraction,
+            }
+            for job in jobs
+        ],
+        "lastHeartbeatAt": timestamp(state.lease_ms - lease_ms),
+        "leaseEndsAt": timestamp(state.lease_ms),
+        "live": state.lease_ms > now,
+        "cordoned": state.cordoned_until_ms > now,
+        "draining": state.draining,
+        "lastCrash": info.last_crash or None,
+    }

@@ -1,0 +1,61 @@
+"""Every path of the listener, and what answers it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from asyncendpoints_console.api import endpoints, jobs, session
+from asyncendpoints_console.api.call import Call
+from asyncendpoints_console.site import ROLE
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp import web
+
+    from asyncendpoints_console.site import Site
+
+    ForSite = Callable[[Site, web.Request], Awaitable[web.StreamResponse]]
+    ForEndpoint = Callable[[Call], Awaitable[web.StreamResponse]]
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+OPEN: Final = frozenset({("GET", "/login"), ("POST", "/api/v1/session")})
+"""What is answered without a token and a session: the login."""
+ENDPOINT: Final = "/api/v1/endpoints/{namespace}/{name}"
+JOB: Final = f"{ENDPOINT}/jobs/{{id}}"
+
+
+def add(router: web.UrlDispatcher, site: Site) -> None:
+    """Add every route."""
+
+    def of_site(method: str, path: str, answer: ForSite) -> None:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await answer(site, request)
+
+        router.add_route(method, path, handle)
+
+    def of_endpoint(method: str, path: str, answer: ForEndpoint) -> None:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            target, role = site.target(request), request[ROLE]
+            locked = site.read_only or target.read_only
+            return await answer(Call(request, target, role, site.audit, site.sampler, locked))
+
+        router.add_route(method, path, handle)
+
+    of_site("GET", "/login", session.use_link)
+    of_site("POST", "/api/v1/session", session.log_in)
+    of_site("DELETE", "/api/v1/session", session.log_out)
+    of_site("POST", "/api/v1/login-links", session.new_link)
+    of_site("GET", "/api/v1", endpoints.about)
+    of_site("GET", "/api/v1/endpoints", endpoints.listing)
+    of_endpoint("GET", ENDPOINT, endpoints.show)
+    of_endpoint("GET", f"{ENDPOINT}/workers", endpoints.workers)
+    of_endpoint("GET", f"{ENDPOINT}/failures", endpoints.failures)
+    of_endpoint("GET", f"{ENDPOINT}/audit", endpoints.audit)
+    of_endpoint("GET", f"{ENDPOINT}/jobs", jobs.listing)
+    of_endpoint("GET", JOB, jobs.show)
+    of_endpoint("DELETE", JOB, jobs.delete)
+    of_endpoint("GET", f"{JOB}/body", jobs.body)
+    of_endpoint("GET", f"{JOB}/result", jobs.result)
+    of_endpoint("POST", f"{JOB}/cancel", jobs.cancel)
+    of_endpoint("POST", f"{JOB}/retry", jobs.retry)

@@ -1,0 +1,191 @@
+"""The console's listener, on the loopback only: every request is checked before it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from asyncendpoints_console import routes
+from asyncendpoints_console.access import Access, Role, check_origin
+from asyncendpoints_console.audit import Audit
+from asyncendpoints_console.reading.rates import Sampler
+from asyncendpoints_console.refusals import Refusal, store_unavailable
+from asyncendpoints_console.site import Site
+from asyncendpoints_core.common.listening import cannot_listen
+from asyncendpoints_core.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from asyncendpoints_console.target import Target
+    from asyncendpoints_core.common.time_source import TimeSource
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = logging.getLogger("asyncendpoints.console")
+
+DEFAULT_PORT: Final = 9_091
+PORTS_TRIED: Final = 100
+MAX_REQUEST_BYTES: Final = 16 * 1_048_576
+SHUTDOWN_SECONDS: Final = 2.0
+# aiohttp logs what of a malformed request it cannot parse, which may be a token.
+_SILENT: Final = logging.Logger("aiohttp", logging.CRITICAL + 1)
+_ADDRESSES: Final = ("127.0.0.1", "::1")
+_ONCE: Final = ("Host", "Origin", "Sec-Fetch-Site", "Authorization", "Content-Type")
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class ConsoleServer:
+    """Serves the endpoints that `targets` returns, between `start` and `stop`."""
+
+    def __init__(
+        self,
+        targets: Callable[[], Sequence[Target]],
+        tokens: Mapping[Role, str],
+        time: TimeSource,
+        *,
+        scope: str,
+        read_only: bool = False,
+    ) -> None:
+        """Accept `tokens`. `scope` says what is served: run, endpoint or all."""
+        self.access = Access(tokens, time)
+        self.port = 0
+        self._sampler = Sampler(targets, time)
+        self._site = Site(
+            targets,
+            self.access,
+            Audit(time),
+            self._sampler,
+            scope,
+            f"{socket.gethostname()}-{os.getpid()}",
+            read_only,
+        )
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """Its URL for programs and browsers on this machine."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def login_url(self) -> str:
+        """Return a URL that opens the console once, logged in with the right to operate."""
+        return f"{self.url}/login?code={self.access.new_link(Role.OPERATE)}"
+
+    async def start(self, port: int, *, search: bool = False) -> None:
+        """Listen on `port` (0: any free one), with `search` on the next free one if it is taken.
+
+        Raises CannotListen.
+        """
+        app = web.Application(middlewares=[self._answer], client_max_size=MAX_REQUEST_BYTES)
+        routes.add(app.router, self._site)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            logger=_SILENT,
+            handle_signals=False,
+            shutdown_timeout=SHUTDOWN_SECONDS,
+        )
+        await runner.setup()
+        try:
+            self.port = await _listen(runner, port, PORTS_TRIED if search and port else 1)
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        self._sampler.start()
+
+    async def stop(self) -> None:
+        """Close the port."""
+        await self._sampler.stop()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    @web.middleware
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Check a request, and answer every error as a problem."""
+        try:
+            _check(request)
+            if (request.method, request.path) not in routes.OPEN:
+                self._site.authenticate(request)
+            response = await handler(request)
+        except Refusal as refusal:
+            response = _refused(refusal)
+        except web.HTTPException as error:
+            response = _refused(_as_refusal(error))
+        except StoreError as error:
+            log.warning("the queue cannot be read: %s", error)
+            response = _refused(store_unavailable())
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("internal error")
+            response = _refused(Refusal("internal", "internal error; see the log"))
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        response.headers.popall("Server", None)
+        return response
+
+
+def _check(request: web.Request) -> None:
+    for name in _ONCE:
+        if len(request.headers.getall(name, ())) > 1:
+            raise Refusal("forbidden", f"{name} is given more than once")
+    check_origin(request.headers)
+
+
+def _refused(refusal: Refusal) -> web.Response:
+    headers = {"Content-Type": "application/problem+json", **refusal.headers}
+    return web.Response(status=refusal.status, body=refusal.body(), headers=headers)
+
+
+def _as_refusal(error: web.HTTPException) -> Refusal:
+    match error.status:
+        case 405:
+            allow = error.headers.get("Allow", "")
+            return Refusal(
+                "method-not-allowed", f"allowed methods: {allow}", headers={"Allow": allow}
+            )
+        case 413:
+            return Refusal("body-too-large", f"the body exceeds {MAX_REQUEST_BYTES} bytes")
+    return Refusal("not-found", "there is nothing at this path")
+
+
+async def _listen(runner: web.AppRunner, port: int, tries: int) -> int:
+    """Listen on a port of both loopback addresses; return it."""
+    for number in range(port, port + tries):
+        try:
+            first = web.TCPSite(runner, _ADDRESSES[0], number)
+            await first.start()
+        except OSError as error:
+            if number + 1 < port + tries:
+                continue
+            raise cannot_listen(_ADDRESSES[0], port, error, "--console-port") from None
+        chosen = int(runner.addresses[0][1])
+        if await _listen_v6(runner, chosen):
+            return chosen
+        await first.stop()
+    taken = OSError(errno.EADDRINUSE, "in use")
+    raise cannot_listen(_ADDRESSES[1], port, taken, "--console-port")
+
+
+async def _listen_v6(runner: web.AppRunner, port: int) -> bool:
+    """Listen on ::1 too where there is IPv6; return False if another program has the port there."""
+    try:
+        await web.TCPSite(runner, _ADDRESSES[1], port).start()
+    except OSError as error:
+        return error.errno != errno.EADDRINUSE
+    return True

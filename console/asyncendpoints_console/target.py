@@ -1,0 +1,43 @@
+"""What a console shows: endpoints, each with its store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_core.scaling.decide import Decision
+from asyncendpoints_core.store.protocol import Store
+
+
+def _no_decision() -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One endpoint. `decision` returns the last scaling decision, None before the first.
+
+    `bodies`: whether bodies and results may be read.
+    """
+
+    endpoint: AsyncEndpoint
+    store: Store
+    decision: Callable[[], Decision | None] = _no_decision
+    read_only: bool = False
+    bodies: bool = True
+
+    @property
+    def namespace(self) -> str:
+        """The endpoint's namespace."""
+        return self.key.partition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """The endpoint's name."""
+        return self.endpoint.name
+
+    @property
+    def key(self) -> str:
+        """The endpoint's key: namespace/name."""
+        return self.endpoint.key

@@ -1,0 +1,371 @@
+"""The operations API over HTTP: what it shows and does, and whom it refuses."""
+
+import asyncio
+import json
+import logging
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from asyncendpoints_console.access import Role
+from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs.records import Progress, Result, complete, fail
+from asyncendpoints_core.store.memory import MemoryStore
+from support.http.console import TOKENS, Site, console
+from support.store.stores import ERROR, Hand, hand, new, put, settle_one
+
+E = "/endpoints/demo/reports"
+API = f"/api/v1{E}"
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    async with console({"reports": MemoryStore(), "mails": MemoryStore()}) as running:
+        yield running
+
+
+@pytest.fixture
+def store(site: Site) -> Any:
+    return site.stores["reports"]
+
+
+@pytest.fixture
+async def worker(store: Any) -> Hand:
+    return await hand(store)
+
+
+async def test_about(site: Site) -> None:
+    for role in Role:
+        about = (await site.ask("GET", "/api/v1", role=role)).json
+        assert about == {
+            "version": about["version"],
+            "scope": "run",
+            "instance": about["instance"],
+            "readOnly": False,
+            "role": role.value,
+        }
+
+
+async def test_endpoints_show_their_figures(site: Site, store: Any, worker: Hand) -> None:
+    await put(store, *(new() for _ in range(3)), new(delay_ms=60_000))
+    one, two = await worker.take(2)
+    await settle_one(store, fail(one.claim, ERROR))
+    found = {item["name"]: item for item in (await site.read("/endpoints"))["items"]}
+    assert set(found) == {"reports", "mails"}
+    reports = found["reports"]
+    assert reports["namespace"] == "demo"
+    assert reports["jobs"] == {
+        **{"Queued": 1, "Scheduled": 1, "InProgress": 1},
+        **{"Completed": 0, "Failed": 1, "Canceled": 0},
+    }
+    assert (reports["workers"], reports["used"], reports["failuresLastHour"]) == (1, 1, 1)
+    assert reports["oldestQueuedAt"] is not None
+    assert (reports["suspended"], reports["paused"], reports["scaling"]) == (False, [], None)
+    single = await site.read(E)
+    assert single["policy"]["queue"]["maxDepth"] == 10_000
+    assert two.job.id
+
+
+async def test_rates_are_those_of_the_last_samples(site: Site, store: Any, worker: Hand) -> None:
+    sampler = site.server._sampler
+    await sampler.sample()
+    await put(store, *(new() for _ in range(10)))
+    for job in await worker.take(10):
+        await settle_one(store, complete(job.claim, Result("text/plain", b"")))
+    await asyncio.sleep(0.01)  # rates need a time between samples
+    await sampler.sample()
+    figures = await site.read(E)
+    assert figures["startsPerSecond"] > 0
+    assert figures["startsPerSecond"] == figures["finishesPerSecond"]
+
+
+async def test_jobs_are_listed_and_shown(site: Site, store: Any, worker: Hand) -> None:
+    queued, scheduled, running, completed = (
+        new("build-report", body=b"12345"),
+        new("latest", delay_ms=60_000),
+        new("latest"),
+        new("latest"),
+    )
+    await put(store, running, completed, scheduled, queued)
+    first, second = await worker.take(2)
+    await store.progress([(first.claim, Progress(0.5, "half"))])
+    await settle_one(store, complete(second.claim, Result("application/json", b"[1,2]")))
+    page = await site.read(f"{E}/jobs")
+    assert [item["state"] for item in page["items"]] == [
+        *("InProgress", "Queued", "Scheduled", "Completed")
+    ]
+    assert page["nextCursor"] is None
+    for item in page["items"]:
+        assert item["request"]["path"] == "/reports/7"
+        assert [item["request"][name] for name in ("query", "params", "headers")] == [None] * 3
+    shown = await site.read(f"{E}/jobs/{ids.text(first.job.id)}")
+    assert shown["progress"] == {"fraction": 0.5, "message": "half"}
+    assert (shown["worker"], shown["claim"]) == (worker.id, first.claim.number)
+    assert shown["deadline"] > shown["startedAt"]
+    assert shown["leaseEndsAt"] is not None
+    assert shown["request"]["headers"] == {"x-tenant": "blue", "accept": "*/*"}
+    assert shown["request"]["params"] == {"customer": "7"}
+    assert shown["links"]["cancel"] == f"{API}/jobs/{ids.text(first.job.id)}/cancel"
+    waiting = await site.read(f"{E}/jobs/{ids.text(queued.id)}")
+    assert (waiting["position"], waiting["waitingFor"], waiting["deadline"]) == (0, None, None)
+    assert waiting["request"]["bytes"] == 5
+    done = await site.read(f"{E}/jobs/{ids.text(completed.id)}")
+    assert (done["resultBytes"], done["position"]) == (5, None)
+
+
+async def test_pages_of_jobs(site: Site, store: Any) -> None:
+    order = await put(store, *(new() for _ in range(5)))
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        page = await site.read(f"{E}/jobs?state=Queued&limit=2{cursor}")
+        seen += [item["id"] for item in page["items"]]
+        if page["nextCursor"] is None:
+            break
+        cursor = f"&cursor={page['nextCursor']}"
+    assert seen == [ids.text(job_id) for job_id in reversed(order)]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["state=Lost", "limit=0", "limit=501", "limit=x", "cursor=!", "cursor=AAAA", "colour=red"],
+)
+async def test_a_wrong_query_is_refused(site: Site, query: str) -> None:
+    answer = await site.ask("GET", f"{API}/jobs?{query}")
+    assert (answer.status, answer.json["type"]) == (400, "urn:asyncendpoints:problem:invalid-query")
+
+
+async def test_bodies_are_attachments_that_no_browser_runs(
+    site: Site, store: Any, worker: Hand
+) -> None:
+    await put(store, new(body=b"<script>alert(1)</script>"))
+    [job] = await worker.take(1)
+    name = 'a"\r\nX: y/../<b>.html'
+    await settle_one(store, complete(job.claim, Result("text/html", b"<b>", name)))
+    here = f"{API}/jobs/{ids.text(job.job.id)}"
+    for path, body in (("body", b"<script>alert(1)</script>"), ("result", b"<b>")):
+        answer = await site.ask("GET", f"{here}/{path}", role=Role.VIEW)
+        assert (answer.status, answer.body) == (200, body)
+        assert answer.headers["Content-Type"] == "application/octet-stream"
+        assert answer.headers["Content-Disposition"].startswith("attachment; ")
+        assert "\n" not in answer.headers["Content-Disposition"]
+        assert "<" not in answer.headers["Content-Disposition"]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert answer.headers["Content-Security-Policy"].startswith("sandbox")
+        assert "X" not in answer.headers
+    read = [record["action"] for record in (await site.read(f"{E}/audit"))["items"]]
+    assert read == ["read-result", "read-body"]
+
+
+async def test_bodies_may_be_disabled() -> None:
+    store = MemoryStore()
+    async with console({"reports": store}, bodies=False) as site:
+        [job_id] = await put(store, new())
+        for path in ("body", "result"):
+            answer = await site.ask("GET", f"{API}/jobs/{ids.text(job_id)}/{path}")
+            assert answer.status == 403
+
+
+async def test_a_job_is_canceled_retried_and_deleted(site: Site, store: Any) -> None:
+    [job_id] = await put(store, new())
+    here = f"{API}/jobs/{ids.text(job_id)}"
+    assert (await site.ask("DELETE", here)).status == 409
+    assert (await site.ask("POST", f"{here}/retry")).json["type"].endswith("not-retryable")
+    canceled = await site.ask("POST", f"{here}/cancel", Console_User="ada \xad x")
+    assert (canceled.status, canceled.json["state"]) == (200, "Canceled")
+    assert (await site.ask("POST", f"{here}/cancel")).status == 409
+    retried = await site.ask("POST", f"{here}/retry")
+    assert (retried.status, retried.headers["Location"], retried.json["state"]) == (
+        *(202, here, "Queued"),
+    )
+    await site.ask("POST", f"{here}/cancel")
+    assert (await site.ask("DELETE", here)).json == {"id": ids.text(job_id), "deleted": True}
+    for method, path in (("GET", here), ("DELETE", here), ("POST", f"{here}/retry")):
+        assert (await site.ask(method, path)).status == 410
+    records = (await site.read(f"{E}/audit"))["items"]
+    assert [record["action"] for record in records] == ["delete", "cancel", "retry", "cancel"]
+    assert records[-1]["claimedUser"] == "ada   x"
+    assert (records[0]["role"], records[0]["job"]) == ("operate", ids.text(job_id))
+
+
+async def test_a_running_job_is_asked_to_end(site: Site, store: Any, worker: Hand) -> None:
+    [job_id] = await put(store, new())
+    await worker.take(1)
+    answer = await site.ask("POST", f"{API}/jobs/{ids.text(job_id)}/cancel")
+    assert (answer.status, answer.json["state"]) == (202, "InProgress")
+    assert answer.json["cancelRequestedAt"] is not None
+
+
+@pytest.mark.parametrize("job", ["x", ids.text(ids.new(1)), "../../../etc"])
+async def test_unknown_jobs_are_404(site: Site, job: str) -> None:
+    for method, path in (("GET", ""), ("GET", "/body"), ("POST", "/cancel"), ("POST", "/retry")):
+        assert (await site.ask(method, f"{API}/jobs/{job}{path}")).status == 404
+    assert (await site.ask("GET", "/api/v1/endpoints/demo/other/jobs")).status == 404
+    assert (await site.ask("PUT", f"{API}/jobs")).status == 405
+    assert (await site.ask("GET", "/api/v2")).status == 404
+
+
+async def test_workers_show_what_they_run(site: Site, store: Any, worker: Hand) -> None:
+    await put(store, new("build-report"))
+    [job] = await worker.take(1)
+    [shown] = (await site.read(f"{E}/workers"))["items"]
+    assert (shown["id"], shown["held"], shown["live"], shown["draining"]) == (
+        *(worker.id, 1, True, False),
+    )
+    [running] = shown["running"]
+    assert (running["id"], running["name"]) == (ids.text(job.job.id), "build-report")
+    assert running["elapsedSeconds"] >= 0
+
+
+async def test_failures_are_grouped(site: Site, store: Any, worker: Hand) -> None:
+    await put(store, *(new("a") for _ in range(3)), new("b"))
+    for job in await worker.take(4):
+        await settle_one(store, fail(job.claim, ERROR))
+    found = await site.read(f"{E}/failures")
+    assert [(item["job"], item["error"], item["count"]) for item in found["items"]] == [
+        ("a", ERROR.code, 3),
+        ("b", ERROR.code, 1),
+    ]
+    assert found["items"][0]["newest"]["message"] == ERROR.message
+    assert (found["examined"], found["complete"]) == (4, True)
+
+
+async def test_an_unreachable_queue_is_said(site: Site, store: Any) -> None:
+    await store.close()
+    listed = {item["name"]: item for item in (await site.read("/endpoints"))["items"]}
+    assert (listed["reports"]["reachable"], listed["mails"]["reachable"]) == (False, True)
+    answer = await site.ask("GET", f"{API}/jobs")
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
+    await store.open()
+
+
+# Who is refused.
+
+MUTATIONS = [
+    ("POST", f"{API}/jobs/{ids.text(ids.new(1))}/cancel"),
+    ("POST", f"{API}/jobs/{ids.text(ids.new(1))}/retry"),
+    ("DELETE", f"{API}/jobs/{ids.text(ids.new(1))}"),
+]
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1", f"{API}/jobs", "/nothing", "/static/console.js"])
+async def test_without_a_token_nothing_is_shown(site: Site, path: str) -> None:
+    attempts: list[dict[str, str]] = [
+        {},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": "Basic dmlldy10b2tlbg=="},
+        {"Cookie": f"asyncendpoints-{site.server.port}=wrong"},
+    ]
+    for headers in attempts:
+        answer = await site.ask("GET", path, "", None, **headers)
+        assert answer.status == 401
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_view_and_read_only_change_nothing(site: Site) -> None:
+    for method, path in MUTATIONS:
+        assert (await site.ask(method, path, role=Role.VIEW)).status == 403
+    async with console({"reports": MemoryStore()}, read_only=True) as locked:
+        for method, path in MUTATIONS:
+            assert (await locked.ask(method, path)).status == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},  # DNS rebinding: a name of the attacker's for 127.0.0.1
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+async def test_other_sites_are_refused(site: Site, headers: dict[str, str]) -> None:
+    named = {name.replace("-", "_"): value for name, value in headers.items()}
+    for method, path in (("GET", "/api/v1"), ("GET", "/"), *MUTATIONS):
+        answer = await site.ask(method, path, "", Role.OPERATE, **named)
+        assert (answer.status, answer.json["status"]) == (403, 403)
+        assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+
+
+async def test_forms_and_preflights_are_refused(site: Site) -> None:
+    for method, path in MUTATIONS:
+        for kind in ("application/x-www-form-urlencoded", "text/plain", "multipart/form-data"):
+            assert (await site.ask(method, path, Content_Type=kind)).status == 403
+    preflight = await site.ask("OPTIONS", f"{API}/jobs", Access_Control_Request_Method="POST")
+    assert preflight.status == 405
+    assert "Access-Control-Allow-Origin" not in preflight.headers
+
+
+async def test_a_repeated_header_is_refused(site: Site) -> None:
+    for repeated in ("Host: localhost", "Origin: null", "Authorization: Bearer x"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.server.port)
+        writer.write(
+            f"GET /api/v1 HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\n"
+            f"Authorization: Bearer {TOKENS[Role.VIEW]}\r\n{repeated}\r\n\r\n".encode()
+        )
+        status = await reader.readline()
+        writer.close()
+        assert status.split()[1] in (b"400", b"403"), (repeated, status)
+
+
+async def test_it_listens_on_the_loopback_only(site: Site) -> None:
+    addresses = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None)}
+    for address in addresses - {"127.0.0.1", "::1"}:
+        if not str(address).startswith("127."):
+            with pytest.raises(OSError, match=r"refused|unreachable|assign"):
+                await asyncio.open_connection(str(address), site.server.port)
+
+
+async def test_a_session_replaces_the_token(site: Site) -> None:
+    body = json.dumps({"token": TOKENS[Role.OPERATE]})
+    assert (await site.ask("POST", "/api/v1/session", '{"token": "x"}', role=None)).status == 401
+    assert (await site.ask("POST", "/api/v1/session", "[]", role=None)).status == 400
+    form = await site.ask("POST", "/api/v1/session", body, role=None, Content_Type="text/plain")
+    assert form.status == 403
+    opened = await site.ask("POST", "/api/v1/session", body, role=None)
+    cookie = opened.headers["Set-Cookie"]
+    assert opened.status == 204
+    assert cookie.startswith(f"asyncendpoints-{site.server.port}=")
+    for attribute in ("HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=43200"):
+        assert attribute in cookie
+    session = cookie.partition(";")[0]
+    assert (await site.ask("GET", "/api/v1", role=None, Cookie=session)).json["role"] == "operate"
+    assert (await site.ask("DELETE", "/api/v1/session", role=None, Cookie=session)).status == 204
+    assert (await site.ask("GET", "/api/v1", role=None, Cookie=session)).status == 401
+
+
+async def test_a_link_logs_in_once(site: Site) -> None:
+    url = site.server.login_url()
+    path = url.removeprefix(site.server.url)
+    opened = await site.ask("GET", path, role=None)
+    assert (opened.status, opened.headers["Location"]) == (303, "/")
+    session = opened.headers["Set-Cookie"].partition(";")[0]
+    assert (await site.ask("GET", "/api/v1", role=None, Cookie=session)).json["role"] == "operate"
+    assert (await site.ask("GET", path, role=None)).status == 401
+    link = await site.ask("POST", "/api/v1/login-links", role=Role.VIEW)
+    assert link.status == 201
+    opened = await site.ask("GET", link.json["path"], role=None)
+    session = opened.headers["Set-Cookie"].partition(";")[0]
+    assert (await site.ask("GET", "/api/v1", role=None, Cookie=session)).json["role"] == "view"
+
+
+async def test_no_log_line_has_a_body_a_url_or_a_token(
+    site: Site, store: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("asyncendpoints").propagate = True
+    [job_id] = await put(store, new(body=b"SECRETBODY"))
+    here = f"{API}/jobs/{ids.text(job_id)}"
+    await site.ask("GET", f"{here}/body?x=SECRETQUERY")
+    await site.ask("POST", f"{here}/cancel", "SECRETBODY")
+    await site.ask("GET", site.server.login_url().removeprefix(site.server.url), role=None)
+    await site.ask("GET", "/nothing?token=SECRETQUERY")
+    logged = "\n".join(f"{record.getMessage()} {vars(record)}" for record in caplog.records)
+    assert "cancel by operate on demo/reports" in logged
+    for secret in ("SECRET", "login?code", *TOKENS.values()):
+        assert secret not in logged

@@ -19,6 +19,8 @@ from asyncendpoints_core.jobs import ids
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from multidict import MultiMapping
+
     from asyncendpoints_core.jobs.ids import JobId
 
 USER_HEADER: Final = "Console-User"
@@ -38,8 +40,8 @@ class Call:
     read_only: bool
 
     @property
-    def query(self) -> Mapping[str, str]:
-        """The parameters of the query; of repeated ones the first."""
+    def query(self) -> MultiMapping[str]:
+        """The parameters of the query."""
         return self.request.query
 
     @property

@@ -22,7 +22,11 @@ async def listing(call: Call) -> web.Response:
     query = call.query
     queries.check_known(query)
     page = await jobs.page(
-        call.target, queries.state(query), queries.limit(query), queries.cursor(query)
+        call.target,
+        queries.state(query),
+        queries.only(query),
+        queries.limit(query),
+        queries.cursor(query),
     )
     return json_response(page)
 

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_console.refusals import Refusal
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.replies import JobFilter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from multidict import MultiMapping
 
 MAX_LIMIT: Final = 500
 DEFAULT_LIMIT: Final = 50
 _CURSOR: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _STATES: Final[Mapping[str, State]] = {state.value: state for state in State}
-_KNOWN: Final = frozenset({"state", "limit", "cursor"})
+_KNOWN: Final = frozenset({"state", "job", "tag", "limit", "cursor"})
 
 
 def invalid(detail: str) -> Refusal:
@@ -39,6 +42,11 @@ def state(query: Mapping[str, str]) -> State | None:
     if found is None:
         raise invalid(f"state must be one of {', '.join(_STATES)}")
     return found
+
+
+def only(query: MultiMapping[str]) -> JobFilter:
+    """Return which jobs a listing shows; `tag` may be repeated."""
+    return JobFilter(query.get("job", ""), tuple(query.getall("tag", ())))
 
 
 def limit(query: Mapping[str, str]) -> int:

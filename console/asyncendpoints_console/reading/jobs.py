@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from asyncendpoints_console.target import Target
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.jobs.records import Job, Request, Result
-    from asyncendpoints_core.store.replies import Inspected
+    from asyncendpoints_core.store.replies import Inspected, JobFilter
 
 
 def path_of(target: Target) -> str:
@@ -26,11 +26,11 @@ def path_of(target: Target) -> str:
 
 
 async def page(
-    target: Target, state: State | None, limit: int, cursor: str | None
+    target: Target, state: State | None, only: JobFilter, limit: int, cursor: str | None
 ) -> dict[str, Any]:
     """Return a page of jobs, without headers, queries, parameters and bodies of their requests."""
     try:
-        found = await target.store.list(state, limit, cursor)
+        found = await target.store.list(state, limit, cursor, only)
     except ValueError:
         detail = "cursor must be the nextCursor of a page of the same listing"
         raise Refusal("invalid-query", detail) from None

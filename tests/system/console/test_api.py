@@ -7,11 +7,12 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from asyncendpoints_console.access import Role
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.jobs.records import Progress, Result, complete, fail
+from asyncendpoints_core.jobs.records import Attributes, Progress, Result, complete, fail
 from asyncendpoints_core.store.memory import MemoryStore
 from support.http.console import TOKENS, Site, console
 from support.store.stores import ERROR, Hand, hand, new, put, settle_one
@@ -126,6 +127,20 @@ async def test_pages_of_jobs(site: Site, store: Any) -> None:
             break
         cursor = f"&cursor={page['nextCursor']}"
     assert seen == [ids.text(job_id) for job_id in reversed(order)]
+
+
+async def test_jobs_are_filtered(site: Site, store: Any) -> None:
+    tagged = msgspec.structs.replace(new("a"), attributes=Attributes(tags=("x", "y")))
+    other, _ = await put(store, new("b"), tagged)
+    for query, expected in (
+        ("job=a", tagged.id),
+        ("job=b&state=Queued", other),
+        ("tag=x&tag=y", tagged.id),
+        ("tag=x&tag=z", None),
+    ):
+        items = (await site.read(f"{E}/jobs?{query}"))["items"]
+        assert [item["id"] for item in items] == ([ids.text(expected)] if expected else [])
+        assert all(item["tags"] == ["x", "y"] for item in items if item["name"] == "a")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from asyncendpoints_console import runtime_file
 from support.cli import Command, ask, eventually, final, write_endpoint
+from support.doc_pages import fences
+from support.paths import ROOT
 
 CODE = """\
 from asyncendpoints import handler, PermanentError
@@ -45,6 +48,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def commands_of_the_page(folder: Path, url: str) -> str:
+    """Run the commands of docs/console.md with this console's file and port; return the output."""
+    [block] = [
+        text
+        for language, text in fences((ROOT / "docs/console.md").read_text())
+        if language == "bash"
+    ]
+    port = url.rpartition(":")[2]
+    text = block.replace("~/.local/state/asyncendpoints", str(folder)).replace("9091", port)
+    done = subprocess.run(["bash", "-euc", text], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
 @pytest.mark.parametrize("store", ["memory", "redis"])
 def test_it_shows_and_steers_what_runs(
     store: str, tmp_path: Path, folder: Path, request: pytest.FixtureRequest
@@ -68,6 +84,7 @@ def test_it_shows_and_steers_what_runs(
         here = f"/endpoints/{shown['namespace']}/{shown['name']}"
         [group] = read(running, f"{here}/failures")["items"]
         assert (group["job"], group["error"], group["count"]) == ("work", "requested", 1)
+        assert f'"id":"{failed.json["id"]}"' in commands_of_the_page(folder, running.url)
         retried = ask(
             f"{running.url}/api/v1{here}/jobs/{failed.json['id']}/retry",
             "POST",

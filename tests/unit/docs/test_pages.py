@@ -50,6 +50,7 @@ RUN_BY = {
         "js": "system/clients/test_typescript_docs.py",
         "ts": "system/clients/test_typescript.py",
     },
+    "docs/console.md": {"bash": "system/console/test_run.py"},
     "docs/handlers.md": {"python": "unit/docs/test_handlers.py"},
     "docs/http.md": {
         "http": "system/docs/test_http.py",

@@ -12,7 +12,7 @@ PACKAGES := core console gateway worker operator cli sdk client
 # More arguments for pytest, e.g. make test ARGS='-k claim -x'.
 ARGS ?=
 
-.PHONY: help venv redis programs demo test test-fast test-hostile test-servers check release-check lint generate format bench soak mutants clean
+.PHONY: help venv redis programs demo test test-fast test-hostile test-servers check release-check lint generate format pictures bench soak mutants clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort \
@@ -70,6 +70,9 @@ generate: venv ## Write the generated files
 format: venv ## Format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+pictures: venv programs ## Make the pictures of the console for docs/console.md
+	@PYTHONPATH=tests $(BIN)/python -m support.http.console_pictures
 
 bench: venv redis ## Measure speed and size beside dramatiq and a bare aiohttp echo
 	@$(BIN)/python tests/bench/run.py $(ARGS)

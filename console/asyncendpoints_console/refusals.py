@@ -30,6 +30,7 @@ class Refusal(Exception):
         self.name = name
         self.status = TABLE[name].status
         self.detail = detail
+        self.title = TABLE[name].title
         self.headers = headers or {}
         self._members = members or {}
 
@@ -38,7 +39,7 @@ class Refusal(Exception):
         return msgspec.json.encode(
             {
                 "type": URN + self.name,
-                "title": TABLE[self.name].title,
+                "title": self.title,
                 "status": self.status,
                 "detail": self.detail,
                 **self._members,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from asyncendpoints_console.pages.views import Views
     from asyncendpoints_console.site import Site
 
     ForSite = Callable[[Site, web.Request], Awaitable[web.StreamResponse]]
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 OPEN: Final = frozenset({("GET", "/login"), ("POST", "/api/v1/session")})
 """What is answered without a token and a session: the login."""
 ENDPOINT: Final = "/api/v1/endpoints/{namespace}/{name}"
+PAGE: Final = "/e/{namespace}/{name}"
 JOB: Final = f"{ENDPOINT}/jobs/{{id}}"
 
 
-def add(router: web.UrlDispatcher, site: Site) -> None:
+def add(router: web.UrlDispatcher, site: Site, pages: Views) -> None:
     """Add every route."""
 
     def of_site(method: str, path: str, answer: ForSite) -> None:
@@ -42,6 +44,13 @@ def add(router: web.UrlDispatcher, site: Site) -> None:
 
         router.add_route(method, path, handle)
 
+    router.add_get("/", pages.overview)
+    router.add_get("/static/{file}", pages.asset)
+    of_endpoint("GET", f"{PAGE}/jobs", pages.jobs)
+    of_endpoint("GET", f"{PAGE}/jobs/{{id}}", pages.job)
+    of_endpoint("GET", f"{PAGE}/workers", pages.workers)
+    of_endpoint("GET", f"{PAGE}/failures", pages.failures)
+    of_endpoint("GET", f"{PAGE}/audit", pages.audit)
     of_site("GET", "/login", session.use_link)
     of_site("POST", "/api/v1/session", session.log_in)
     of_site("DELETE", "/api/v1/session", session.log_out)

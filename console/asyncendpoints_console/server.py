@@ -14,6 +14,8 @@ from aiohttp import web
 from asyncendpoints_console import routes
 from asyncendpoints_console.access import Access, Role, check_origin
 from asyncendpoints_console.audit import Audit
+from asyncendpoints_console.pages.render import Pages
+from asyncendpoints_console.pages.views import Views
 from asyncendpoints_console.reading.rates import Sampler
 from asyncendpoints_console.refusals import Refusal, store_unavailable
 from asyncendpoints_console.site import Site
@@ -73,6 +75,7 @@ class ConsoleServer:
             f"{socket.gethostname()}-{os.getpid()}",
             read_only,
         )
+        self._pages = Views(self._site, Pages(time.now_ms))
         self._runner: web.AppRunner | None = None
 
     @property
@@ -90,7 +93,7 @@ class ConsoleServer:
         Raises CannotListen.
         """
         app = web.Application(middlewares=[self._answer], client_max_size=MAX_REQUEST_BYTES)
-        routes.add(app.router, self._site)
+        routes.add(app.router, self._site, self._pages)
         runner = web.AppRunner(
             app,
             access_log=None,
@@ -123,21 +126,28 @@ class ConsoleServer:
                 self._site.authenticate(request)
             response = await handler(request)
         except Refusal as refusal:
-            response = _refused(refusal)
+            response = self._refused(request, refusal)
         except web.HTTPException as error:
-            response = _refused(_as_refusal(error))
+            response = self._refused(request, _as_refusal(error))
         except StoreError as error:
             log.warning("the queue cannot be read: %s", error)
-            response = _refused(store_unavailable())
+            response = self._refused(request, store_unavailable())
         except asyncio.CancelledError:
             raise
         except Exception:
             log.exception("internal error")
-            response = _refused(Refusal("internal", "internal error; see the log"))
+            response = self._refused(request, Refusal("internal", "internal error; see the log"))
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
         response.headers.popall("Server", None)
         return response
+
+    def _refused(self, request: web.Request, refusal: Refusal) -> web.Response:
+        """Return a refusal as a page for a person, else as a problem."""
+        if (page := self._pages.refused(request, refusal)) is not None:
+            return page
+        headers = {"Content-Type": "application/problem+json", **refusal.headers}
+        return web.Response(status=refusal.status, body=refusal.body(), headers=headers)
 
 
 def _check(request: web.Request) -> None:
@@ -145,11 +155,6 @@ def _check(request: web.Request) -> None:
         if len(request.headers.getall(name, ())) > 1:
             raise Refusal("forbidden", f"{name} is given more than once")
     check_origin(request.headers)
-
-
-def _refused(refusal: Refusal) -> web.Response:
-    headers = {"Content-Type": "application/problem+json", **refusal.headers}
-    return web.Response(status=refusal.status, body=refusal.body(), headers=headers)
 
 
 def _as_refusal(error: web.HTTPException) -> Refusal:

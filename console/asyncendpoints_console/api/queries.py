@@ -46,7 +46,7 @@ def state(query: Mapping[str, str]) -> State | None:
 
 def only(query: MultiMapping[str]) -> JobFilter:
     """Return which jobs a listing shows; `tag` may be repeated."""
-    return JobFilter(query.get("job", ""), tuple(query.getall("tag", ())))
+    return JobFilter(query.get("job", ""), tuple(tag for tag in query.getall("tag", ()) if tag))
 
 
 def limit(query: Mapping[str, str]) -> int:

@@ -1,0 +1,1 @@
+"""The console's pages: rendered here, and refreshed by a small script of their own."""

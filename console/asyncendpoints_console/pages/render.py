@@ -1,0 +1,131 @@
+"""Renders the pages: templates, what they show of times and texts, and their policy."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ASSETS: Final[Mapping[str, str]] = {
+    "console.css": "text/css",
+    "console.js": "text/javascript",
+}
+_LOCKED: Final = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; img-src data:; "
+POLICY: Final = (
+    _LOCKED + "connect-src 'self'; form-action 'self'; script-src 'self'; style-src 'self'"
+)
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+
+
+@cache
+def asset(name: str) -> str:
+    """Return a file of the folder static."""
+    folder = files("asyncendpoints_console.pages") / "static"
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def span(seconds: float) -> str:
+    """Return a length of time in one or two units."""
+    if seconds < 10:
+        return f"{max(0.0, seconds):.1f} s"
+    for limit, unit, name in ((120, 1, "s"), (2 * _HOUR, _MINUTE, "min"), (2 * _DAY, _HOUR, "h")):
+        if seconds < limit:
+            return f"{int(seconds // unit)} {name}"
+    return f"{int(seconds // _DAY)} d"
+
+
+def visible(text: str) -> str:
+    """Return text of clients and handlers with control and direction characters made visible."""
+    return "".join(c if c.isprintable() or c in "\n\t" else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return ascii(character)[1:-1]
+
+
+def _ms(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp() * 1_000
+
+
+class Pages:
+    """The templates; ages are by `now_ms`."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        """Load the templates when they are needed."""
+        self._now_ms = now_ms
+        self._environment = Environment(
+            loader=PackageLoader("asyncendpoints_console.pages"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.filters.update(
+            age=self._age,
+            remaining=self._remaining,
+            rate=_rate,
+            seconds=span,
+            took=_took,
+            visible=visible,
+        )
+
+    def page(self, template: str, values: Mapping[str, Any], status: int = 200) -> web.Response:
+        """Return a page."""
+        text = self._environment.get_template(template).render(values)
+        return web.Response(
+            status=status,
+            text=text,
+            content_type="text/html",
+            headers={"Content-Security-Policy": POLICY, "Vary": "Accept"},
+        )
+
+    def login(self, detail: str) -> web.Response:
+        """Return the page that opens a session. It needs nothing else of this listener."""
+        style, script = asset("console.css"), asset("login.js")
+        text = self._environment.get_template("login.html").render(
+            style=style,
+            script=script,
+            detail=detail,
+        )
+        policy = (
+            f"{_LOCKED}connect-src 'self'; form-action 'none'; "
+            f"script-src {_hash(script)}; style-src {_hash(style)}"
+        )
+        headers = {"Content-Security-Policy": policy, "WWW-Authenticate": "Bearer"}
+        return web.Response(status=401, text=text, content_type="text/html", headers=headers)
+
+    def _age(self, time: str) -> str:
+        return span((self._now_ms() - _ms(time)) / 1_000)
+
+    def _remaining(self, time: str) -> str:
+        seconds = (_ms(time) - self._now_ms()) / 1_000
+        return f"in {span(seconds)}" if seconds > 0 else f"{span(-seconds)} ago"
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _rate(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.0f}/s" if value >= 100 else f"{value:.3g}/s"
+
+
+def _took(item: Mapping[str, Any]) -> str:
+    """Return how long a job, or an attempt of it, ran."""
+    ended = item.get("endedAt") or item.get("completedAt")
+    if not ended or not item["startedAt"]:
+        return "–"
+    return span((_ms(ended) - _ms(item["startedAt"])) / 1_000)

@@ -1,0 +1,142 @@
+// Refreshes the live parts of a page, and runs the actions of its buttons.
+"use strict";
+
+const live = () => [...document.querySelectorAll("[data-live]")];
+const notice = document.getElementById("notice");
+
+// Shows a text for some seconds.
+function say(text) {
+  notice.textContent = text;
+  notice.hidden = false;
+  clearTimeout(say.timer);
+  say.timer = setTimeout(() => { notice.hidden = true; }, 6000);
+}
+
+// Controls that need this script are hidden without it.
+function reveal() {
+  for (const each of document.querySelectorAll("[data-action], td.pick input, #all")) {
+    each.hidden = false;
+  }
+}
+
+// What a person is using is not replaced under them.
+function inUse(part) {
+  if (part.querySelector("input:checked")) return true;
+  const focused = document.activeElement;
+  const selection = document.getSelection();
+  return (part.contains(focused) && focused !== part) ||
+    (!selection.isCollapsed && part.contains(selection.anchorNode));
+}
+
+async function refresh() {
+  const url = new URL(location.href);
+  url.searchParams.delete("show"); // each reading of a body is recorded
+  const response = await fetch(url, { headers: { Accept: "text/html" } });
+  if (response.status === 401) return location.reload();
+  if (response.status === 404 || response.status === 410) return;
+  if (!response.ok) throw new Error(response.statusText);
+  const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+  for (const part of live()) {
+    const next = fresh.getElementById(part.id);
+    if (!next || inUse(part) || part.innerHTML === next.innerHTML) continue;
+    part.replaceChildren(...next.childNodes);
+  }
+  reveal();
+  choose();
+}
+
+const seconds = Number(document.body.dataset.refresh);
+let waiting;
+
+async function tick() {
+  clearTimeout(waiting);
+  if (document.hidden || !seconds) return;
+  try {
+    await refresh();
+    document.getElementById("offline").hidden = true;
+  } catch {
+    document.getElementById("offline").hidden = false;
+  }
+  waiting = setTimeout(tick, seconds * 1000);
+}
+
+document.addEventListener("visibilitychange", tick);
+waiting = setTimeout(tick, seconds * 1000);
+
+// Asks before something that cannot be undone.
+function confirmed(text, verb) {
+  const dialog = document.getElementById("question");
+  document.getElementById("question-text").textContent = text;
+  dialog.querySelector("[value=yes]").textContent = verb;
+  dialog.returnValue = "no";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+  });
+}
+
+async function act(url, action) {
+  const response = await fetch(action === "delete" ? url : `${url}/${action}`, {
+    method: action === "delete" ? "DELETE" : "POST",
+    headers: { "Content-Type": "application/json" },
+  });
+  if (response.ok) return "";
+  const problem = await response.json().catch(() => ({}));
+  return problem.detail || response.statusText;
+}
+
+const VERBS = { cancel: "Cancel", retry: "Retry", delete: "Delete" };
+
+async function actOnOne(button) {
+  const action = button.dataset.action;
+  const verb = VERBS[action];
+  if (action !== "retry" && !await confirmed(`${verb} this job?`, verb)) return;
+  const refused = await act(button.closest("[data-api]").dataset.api, action);
+  if (refused) return say(refused);
+  if (action === "delete") return location.assign(location.pathname.replace(/\/[^/]+$/, ""));
+  say(`${verb}: done`);
+  button.blur();
+  tick();
+}
+
+const boxes = () => [...document.querySelectorAll("td.pick input")];
+const chosen = () => boxes().filter((box) => box.checked);
+
+// Shows what the selected jobs offer.
+function choose() {
+  const bulk = document.getElementById("bulk");
+  if (!bulk) return;
+  const count = chosen().length;
+  bulk.hidden = count === 0;
+  document.getElementById("chosen").textContent = `${count} job${count === 1 ? "" : "s"} selected`;
+}
+
+async function actOnMany(action) {
+  const ids = chosen().map((box) => box.value);
+  const verb = VERBS[action];
+  const noun = `${ids.length} job${ids.length === 1 ? "" : "s"}`;
+  if (!await confirmed(`${verb} ${noun}?`, `${verb} ${noun}`)) return;
+  const api = document.getElementById("jobs").dataset.api;
+  let done = 0;
+  for (const id of ids) done += await act(`${api}/${id}`, action) === "" ? 1 : 0;
+  for (const box of boxes()) box.checked = false;
+  document.getElementById("all").checked = false;
+  const skipped = ids.length - done;
+  say(`${verb}: ${done} done${skipped ? `, ${skipped} skipped, because their state has changed or does not allow it` : ""}`);
+  choose();
+  tick();
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button?.dataset.action) actOnOne(button);
+  if (button?.dataset.bulk) actOnMany(button.dataset.bulk);
+});
+
+document.addEventListener("change", (event) => {
+  if (event.target.id === "all") for (const box of boxes()) box.checked = event.target.checked;
+  if (event.target.closest(".pick")) choose();
+});
+
+reveal();
+choose();

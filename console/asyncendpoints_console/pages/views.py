@@ -1,0 +1,179 @@
+"""The handlers of the pages: what each shows, read as the API reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlencode
+
+from aiohttp import web
+
+from asyncendpoints_console.access import Role
+from asyncendpoints_console.api import queries
+from asyncendpoints_console.pages import charts
+from asyncendpoints_console.pages.render import ASSETS, Pages, asset, visible
+from asyncendpoints_console.reading import jobs, overview
+from asyncendpoints_console.refusals import Refusal
+from asyncendpoints_console.site import ROLE, Site
+from asyncendpoints_core.jobs.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from asyncendpoints_console.api.call import Call
+    from asyncendpoints_console.target import Target
+
+SHOWN_BYTES: Final = 65_536
+"""How much of an input or a result a page shows."""
+TOP_FAILURES: Final = 3
+PAGE: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """The pages of one listener."""
+
+    site: Site
+    pages: Pages
+
+    def _page(
+        self, request: web.Request, template: str, target: Target | None = None, **values: Any
+    ) -> web.Response:
+        role = request[ROLE]
+        read_only = self.site.read_only or (target is not None and target.read_only)
+        here = None if target is None else _place(target)
+        common = {
+            "role": role.value,
+            "locked": read_only or role is not Role.OPERATE,
+            "here": here,
+            "section": "",
+        }
+        return self.pages.page(template, common | values)
+
+    async def overview(self, request: web.Request) -> web.Response:
+        """The figures of every endpoint."""
+        shown = []
+        targets = list(self.site.targets())
+        found = await overview.endpoints(targets, self.site.sampler)
+        for target, item in zip(targets, found, strict=True):
+            more: dict[str, Any] = {"page": _place(target)["page"]}
+            if item["reachable"]:
+                failures = await overview.failures(target)
+                more["failures"] = failures["items"][:TOP_FAILURES]
+                more["chart"] = charts.waiting(self.site.sampler.samples(target.key))
+            shown.append(item | more)
+        return self._page(request, "overview.html", endpoints=shown)
+
+    async def asset(self, request: web.Request) -> web.Response:
+        """A file of the pages."""
+        name = request.match_info["file"]
+        if name not in ASSETS:
+            raise Refusal("not-found", "there is nothing at this path")
+        return web.Response(text=asset(name), content_type=ASSETS[name])
+
+    async def jobs(self, call: Call) -> web.Response:
+        """The jobs that match the filters of the query."""
+        query, target = call.query, call.target
+        stats = await target.store.stats()
+        found = await jobs.page(
+            target,
+            queries.state(query),
+            queries.only(query),
+            PAGE,
+            queries.cursor(query),
+        )
+        given = {name: query.get(name, "") for name in ("state", "job", "tag")}
+        kept = {name: value for name, value in given.items() if value}
+        return self._page(
+            call.request,
+            "jobs.html",
+            target,
+            section="jobs",
+            jobs=found["items"],
+            query=given,
+            counts={state.value: stats.counts[state] for state in State},
+            names=sorted(stats.by_name),
+            first="?" + urlencode(kept) if query.get("cursor") else None,
+            next="?" + urlencode(kept | {"cursor": found["nextCursor"]})
+            if found["nextCursor"]
+            else None,
+        )
+
+    async def job(self, call: Call) -> web.Response:
+        """One job; `?show=input` and `?show=result` read those."""
+        target, job_id = call.target, call.job_id
+        shown = await jobs.one(target, job_id)
+        show = call.query.get("show", "") if target.bodies else ""
+        texts: dict[str, str | None] = {"input": None, "result": None}
+        if show == "input":
+            _, request = await jobs.body(target, job_id)
+            call.record("read-body", job=shown["id"])
+            texts["input"] = _text(request.body)
+        elif show == "result" and shown["state"] == State.COMPLETED.value:
+            _, value = await jobs.result(target, job_id)
+            call.record("read-result", job=shown["id"])
+            texts["result"] = _text(value.body)
+        stats = await target.store.stats()
+        return self._page(
+            call.request,
+            "job.html",
+            target,
+            section="jobs",
+            job=shown,
+            bodies=target.bodies,
+            bars=charts.timeline(shown, stats.now_ms),
+            **texts,
+        )
+
+    async def workers(self, call: Call) -> web.Response:
+        """The registered workers."""
+        found = await overview.workers(call.target)
+        return self._page(
+            call.request, "workers.html", call.target, section="workers", workers=found["items"]
+        )
+
+    async def failures(self, call: Call) -> web.Response:
+        """Failures by job and error."""
+        found = await overview.failures(call.target)
+        found["items_"] = found.pop("items")  # not the method of the same name
+        return self._page(
+            call.request, "failures.html", call.target, section="failures", failures=found
+        )
+
+    async def audit(self, call: Call) -> web.Response:
+        """What was changed."""
+        records = [{"job": None} | record for record in call.audit.records(call.target.key)]
+        return self._page(call.request, "audit.html", call.target, section="audit", records=records)
+
+    def refused(self, request: web.Request, refusal: Refusal) -> web.Response | None:
+        """Return a refusal as a page, None for a program's request."""
+        if request.path.startswith("/api/") or "text/html" not in request.headers.get("Accept", ""):
+            return None
+        if refusal.status == 401:
+            return self.pages.login("" if request.path != "/login" else refusal.detail)
+        title = refusal.title
+        if ROLE not in request:
+            return None
+        response = self._page(request, "refused.html", title=title, detail=refusal.detail)
+        response.set_status(refusal.status)
+        return response
+
+
+def _place(target: Target) -> Mapping[str, str]:
+    return {
+        "namespace": target.namespace,
+        "name": target.name,
+        "page": f"/e/{quote(target.key)}",
+        "api": jobs.path_of(target),
+    }
+
+
+def _text(body: bytes) -> str:
+    """Return bytes as the text that they are, or say that they are none."""
+    cut = body[:SHOWN_BYTES]
+    try:
+        text = cut.decode("utf-8", "strict" if len(cut) == len(body) else "ignore")
+    except UnicodeDecodeError:
+        return f"({len(body)} bytes that are not text)"
+    more = f"\n… and {len(body) - SHOWN_BYTES} more bytes" if len(body) > SHOWN_BYTES else ""
+    return visible(text) + more

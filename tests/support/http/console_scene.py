@@ -1,0 +1,130 @@
+"""A queue with an hour of history, for the tests and the pictures of the console's pages."""
+
+import random
+from dataclasses import dataclass, field
+
+import msgspec
+
+from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.records import (
+    Attributes,
+    ClaimedJob,
+    JobError,
+    NewJob,
+    Progress,
+    Request,
+    Result,
+)
+from asyncendpoints_core.scaling.decide import Decision, Memory, Reason
+from asyncendpoints_core.store.memory import MemoryStore
+from asyncendpoints_core.store.replies import WorkerInfo
+from support.http.console import Site
+from support.store.stores import POLICY, SetTime
+
+DECISION = Decision(2, 2, Reason.STEADY, "2: demand 11 needs 2 of at most 20", Memory())
+NAMES = ("build-report", "send-invoice", "resize-image")
+ERRORS = (
+    JobError("handler-error", "ConnectionError: the mail server refused the connection", True),
+    JobError("permanent", "customer 4711 has no address", False),
+    JobError("execution-timeout", "the execution timeout of 60 s is over", True),
+)
+
+
+@dataclass
+class Scene:
+    """A store whose clock the scene moves, and the jobs that tests and pictures name."""
+
+    time: SetTime = field(default_factory=lambda: SetTime(1_800_000_000_000))
+    running: str = ""
+    failed: str = ""
+    completed: str = ""
+
+    def __post_init__(self) -> None:
+        self.store = MemoryStore(self.time)
+        self._random = random.Random(7)
+        self._made = 0
+
+    def _new(self, name: str, **attributes: object) -> NewJob:
+        self._made += 1
+        customer = f"c-{self._made % 97:03}"
+        body = msgspec.json.encode({"customer": customer, "year": 2026, "lines": self._made % 9})
+        return NewJob(
+            ids.new(self.time.now_ms()),
+            name,
+            Request(
+                *("POST", f"/reports/{customer}", "lang=de&token=t-1", {"customer": customer}),
+                {"accept": "application/json", "x-api-key": "k-1", "x-tenant": "blue"},
+                *("application/json", body),
+            ),
+            4,
+            attributes=Attributes(**attributes),  # type: ignore[arg-type]
+        )
+
+    async def play(self, site: Site) -> None:
+        """Play an hour."""
+        store, sampler = self.store, site.server._sampler
+        await store.configure(POLICY)
+        await self._beat()
+        held: list[ClaimedJob] = []
+        for step in range(180):
+            self.time.advance(20_000)
+            await store.recover()
+            await self._beat()
+            burst = 14 if 60 < step < 95 else 3
+            made = [self._new(self._random.choice(NAMES)) for _ in range(burst)]
+            await store.enqueue(made)
+            await self._end(held[:-3] if len(held) > 3 else [])
+            held = held[-3:] if len(held) > 3 else held
+            for number in (1, 2):
+                batch = await store.claim(f"reports-worker-{number}", step, 5 - len(held) // 2)
+                held += batch.jobs
+            await sampler.sample()
+        await self._last(held)
+        await sampler.sample()
+
+    async def _beat(self) -> None:
+        for number in (1, 2):
+            info = WorkerInfo(f"reports-worker-{number}", f"pod-{number}", "n", 8, version="0.1.0")
+            await self.store.register(info)
+
+    async def _end(self, held: list[ClaimedJob]) -> None:
+        for job in held:
+            luck = self._random.random()
+            if luck < 0.04 and job.job.name != "resize-image":
+                error = self._random.choice(ERRORS)
+                [_] = await self.store.settle([jobs.fail(job.claim, error)])
+            else:
+                result = Result("application/json", b'{"pages": 12, "url": "/files/1"}')
+                await self.store.settle([jobs.complete(job.claim, result)])
+                self.completed = ids.text(job.job.id)
+
+    async def _last(self, held: list[ClaimedJob]) -> None:
+        """Leave jobs in every state, one with several attempts."""
+        store = self.store
+        job = held[-1]
+        await store.progress([(job.claim, Progress(0.62, "rendering page 31 of 50"))])
+        self.running = ids.text(job.job.id)
+        troubled = self._new("send-invoice", tags=("eu", "monthly"), key="acme")
+        await store.enqueue([msgspec.structs.replace(troubled, priority=jobs.Priority.HIGH)])
+        for number in range(4):
+            batch = await store.claim("reports-worker-2", 1_000 + number, 1)
+            claim = batch.jobs[0].claim
+            self.time.advance(9_000)
+            await self._beat()
+            if number < 3:
+                await store.settle([jobs.retry_later(claim, ERRORS[2 * (number % 2)], 6_000)])
+                self.time.advance(6_001)
+                await self._beat()
+                await store.sweep()
+            else:
+                await store.settle([jobs.fail(claim, ERRORS[0])])
+        self.failed = ids.text(troubled.id)
+        later = [
+            msgspec.structs.replace(self._new("build-report"), delay_ms=ms)
+            for ms in (90_000, 3_600_000)
+        ]
+        await store.enqueue(later)
+        canceled = self._new("resize-image")
+        await store.enqueue([canceled])
+        await store.cancel([canceled.id])

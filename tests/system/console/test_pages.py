@@ -1,0 +1,314 @@
+"""The console's pages in a real browser, over a real store."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, expect
+
+from asyncendpoints_console.access import Role
+from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs.records import (
+    Attributes,
+    JobError,
+    Progress,
+    Result,
+    complete,
+    fail,
+)
+from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.memory import MemoryStore
+from support.http.browser import chromium, opened
+from support.http.console import TOKENS, Site, console
+from support.store.stores import ERROR, Hand, hand, new, put, settle_one
+
+expect.set_options(timeout=30_000)
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+HERE = "/e/demo/reports"
+HOSTILE = (
+    "<img src=x onerror=\"document.title='run'\"><script>document.title='run'</script>"
+    "\u202e'\"}}{{7*7}}"
+)
+
+
+@dataclass
+class Console:
+    """A console over an empty queue."""
+
+    browser: Browser
+    site: Site
+    store: MemoryStore
+    worker: Hand
+
+    @asynccontextmanager
+    async def page(
+        self, path: str, *, role: Role = Role.OPERATE, width: int = 1280, scheme: str = "light"
+    ) -> AsyncIterator[Page]:
+        """Open a page with a session of that role."""
+        link = f"{self.site.server.url}/login?code={self.site.server.access.new_link(role)}"
+        async with opened(self.browser, link, width, scheme) as page:
+            if path != "/":
+                await page.goto(self.site.server.url + path)
+            yield page
+
+    async def state(self, job_id: ids.JobId) -> State | None:
+        """Return a job's state."""
+        [found] = await self.store.get([job_id])
+        return found.job.state if found.job else None
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def shown(browser: Browser) -> AsyncIterator[Console]:
+    store = MemoryStore()
+    async with console({"reports": store}) as site:
+        yield Console(browser, site, store, await hand(store))
+
+
+def job_page(job_id: ids.JobId) -> str:
+    return f"{HERE}/jobs/{ids.text(job_id)}"
+
+
+async def test_without_a_session_it_asks_for_a_token(shown: Console) -> None:
+    await put(shown.store, new("build-report"))
+    async with opened(shown.browser, f"{shown.site.server.url}{HERE}/jobs?state=Queued") as page:
+        await page.get_by_label("Token").fill("wrong")
+        await page.get_by_role("button", name="Log in").click()
+        await expect(page.get_by_role("alert")).to_have_text("This token is not accepted.")
+        await page.get_by_label("Token").fill(TOKENS[Role.VIEW])
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("link", name="build-report")).to_be_visible()
+        assert page.url.endswith("/jobs?state=Queued")
+        cookies = await page.context.cookies()
+        assert [(c["httpOnly"], c["sameSite"]) for c in cookies] == [(True, "Strict")]
+
+
+async def test_the_overview_moves(shown: Console) -> None:
+    async with shown.page("/") as page:
+        queued = page.locator(".counts a", has_text="Queued").locator("strong")
+        await expect(queued).to_have_text("0")
+        await put(shown.store, *(new() for _ in range(3)))
+        await expect(queued).to_have_text("3")
+        for job in await shown.worker.take(2):
+            await settle_one(shown.store, fail(job.claim, ERROR))
+        await expect(page.get_by_text("What failed most")).to_be_visible()
+        await page.locator(".plain a", has_text="report").click()
+        await expect(page.locator("tbody tr")).to_have_count(2)
+        assert page.url.endswith("?state=Failed&job=report")
+
+
+async def test_filters_are_in_the_url(shown: Console) -> None:
+    tagged = msgspec.structs.replace(new("a"), attributes=Attributes(tags=("eu",)))
+    await put(shown.store, tagged, new("b"), new("b", delay_ms=60_000))
+    async with shown.page(f"{HERE}/jobs") as page:
+        rows = page.locator("tbody tr")
+        await expect(rows).to_have_count(3)
+        await page.get_by_label("State").select_option("Queued")
+        await page.get_by_label("Job", exact=True).fill("b")
+        await page.get_by_role("button", name="Filter").click()
+        await expect(rows).to_have_count(1)
+        assert "state=Queued&job=b" in page.url
+        await page.reload()
+        await expect(page.get_by_label("State")).to_have_value("Queued")
+        await page.get_by_label("State").select_option("")
+        await page.get_by_label("Job", exact=True).fill("")
+        await page.get_by_label("Tag").fill("eu")
+        await page.keyboard.press("Enter")
+        await expect(rows.get_by_role("link", name="a")).to_be_visible()
+        await expect(rows).to_have_count(1)
+        await page.go_back()
+        await expect(page.get_by_label("State")).to_have_value("Queued")
+        await page.get_by_role("link", name="Show all").click()
+        await expect(rows).to_have_count(3)
+
+
+async def test_pages_of_a_listing(shown: Console) -> None:
+    await put(shown.store, *(new() for _ in range(60)))
+    async with shown.page(f"{HERE}/jobs?state=Queued") as page:
+        await expect(page.locator("tbody tr")).to_have_count(50)
+        await page.get_by_role("link", name="Next page").click()
+        await expect(page.locator("tbody tr")).to_have_count(10)
+        await page.get_by_role("link", name="First page").click()
+        await expect(page.locator("tbody tr")).to_have_count(50)
+
+
+async def test_a_job_is_followed_to_its_result(shown: Console) -> None:
+    [job_id] = await put(shown.store, new(body=b'{"customer": 7}'))
+    async with shown.page(job_page(job_id)) as page:
+        await expect(page.locator("h1 .state")).to_have_text("Queued")
+        await expect(page.get_by_text("It has not run yet.")).to_be_visible()
+        [job] = await shown.worker.take(1)
+        await shown.store.progress([(job.claim, Progress(0.25, "a quarter"))])
+        await expect(page.locator(".now")).to_contain_text("25 % a quarter")
+        await shown.store.progress([(job.claim, Progress(0.5, "half"))])
+        await expect(page.locator(".now")).to_contain_text("50 % half")
+        await settle_one(shown.store, complete(job.claim, Result("application/json", b"[1, 2]")))
+        await expect(page.locator("h1 .state")).to_have_text("Completed")
+        await page.locator("#outcome").get_by_role("link", name="Show").click()
+        await expect(page.locator("#outcome pre")).to_have_text("[1, 2]")
+        await page.locator("section", has_text="Input").get_by_role("link", name="Show").click()
+        await expect(page.get_by_label("Input", exact=True).last).to_have_text('{"customer": 7}')
+        await page.wait_for_timeout(1_500)  # it is refreshed, and does not read the body again
+        records = shown.site.server._site.audit.records("demo/reports")
+        assert [record["action"] for record in records] == ["read-body", "read-result"]
+
+
+async def test_actions_of_a_job_ask_first(shown: Console) -> None:
+    [job_id] = await put(shown.store, new())
+    async with shown.page(job_page(job_id)) as page:
+        actions = page.locator("#actions")
+        await actions.get_by_role("button", name="Cancel").click()
+        await page.get_by_role("button", name="Keep").click()
+        assert await shown.state(job_id) is State.QUEUED
+        await actions.get_by_role("button", name="Cancel").click()
+        await page.keyboard.press("Escape")
+        assert await shown.state(job_id) is State.QUEUED
+        await actions.get_by_role("button", name="Cancel").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+        await expect(page.locator("h1 .state")).to_have_text("Canceled")
+        await actions.get_by_role("button", name="Retry").click()
+        await expect(page.locator("h1 .state")).to_have_text("Queued")
+        await shown.store.cancel([job_id])
+        await actions.get_by_role("button", name="Delete").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+        await expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
+        assert await shown.state(job_id) is None
+        await page.goto(shown.site.server.url + job_page(job_id))
+        await expect(page.locator("h1")).to_have_text("The job has been removed")
+
+
+async def test_several_jobs_are_acted_on_after_a_question(shown: Console) -> None:
+    kept, *chosen = await put(shown.store, *(new() for _ in range(3)))
+    async with shown.page(f"{HERE}/jobs") as page:
+        for job_id in chosen:
+            await page.locator(f"input[value='{ids.text(job_id)}']").check()
+        await expect(page.locator("#chosen")).to_have_text("2 jobs selected")
+        await shown.store.cancel([chosen[0]])  # meanwhile
+        await page.locator("#bulk").get_by_role("button", name="Cancel").click()
+        await expect(page.get_by_role("dialog")).to_contain_text("Cancel 2 jobs?")
+        await page.get_by_role("button", name="Cancel 2 jobs").click()
+        await expect(page.get_by_role("alert")).to_contain_text("1 done, 1 skipped")
+        await expect(page.locator("tbody .state-canceled")).to_have_count(2)
+        assert await shown.state(kept) is State.QUEUED
+        await page.get_by_label("Select all jobs of this page").check()
+        await expect(page.locator("#chosen")).to_have_text("3 jobs selected")
+
+
+async def test_view_offers_no_action(shown: Console) -> None:
+    [job_id] = await put(shown.store, new())
+    async with shown.page(job_page(job_id), role=Role.VIEW) as page:
+        await expect(page.locator(".role")).to_have_text("read-only")
+        await expect(page.locator("#actions button")).to_have_count(0)
+        await page.goto(f"{shown.site.server.url}{HERE}/jobs")
+        await expect(page.locator("tbody tr")).to_have_count(1)
+        await expect(page.locator("input[type=checkbox]")).to_have_count(0)
+
+
+async def hostile_queue(shown: Console) -> list[str]:
+    """Make jobs with hostile texts in every field that takes them; return all pages."""
+    made = msgspec.structs.replace(new(body=HOSTILE.encode()), attributes=Attributes(key=HOSTILE))
+    request = msgspec.structs.replace(
+        made.request,
+        path=f"/{HOSTILE}",
+        query=HOSTILE,
+        route_params={HOSTILE: HOSTILE},
+        headers={"x-note": HOSTILE, "authorization": "SECRET"},
+        content_type=HOSTILE,
+    )
+    jobs = [msgspec.structs.replace(made, id=ids.new(n), request=request) for n in range(3)]
+    failed, done, running = await put(shown.store, *jobs)
+    one, two, three = await shown.worker.take(3)
+    await settle_one(shown.store, fail(one.claim, JobError(HOSTILE, HOSTILE)))
+    await settle_one(shown.store, complete(two.claim, Result(HOSTILE, HOSTILE.encode(), HOSTILE)))
+    await shown.store.progress([(three.claim, Progress(0.5, HOSTILE))])
+    listings = [f"{HERE}/{page}" for page in ("jobs", "workers", "failures", "audit")]
+    shows = [f"{job_page(failed)}?show=input", f"{job_page(done)}?show=result", job_page(running)]
+    return ["/", *listings, *shows]
+
+
+async def test_hostile_texts_are_shown_as_text(shown: Console) -> None:
+    for path in await hostile_queue(shown):
+        async with shown.page(path) as page:
+            title = await page.title()
+            text = await page.locator("body").inner_text()
+            assert title != "run"
+            assert await page.locator("main img, main script").count() == 0
+            assert "\u202e" not in text
+            assert "SECRET" not in await page.content()
+            if "show=" in path:
+                assert "<script>document.title='run'</script>\\u202e" in text
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(400, "light"), (1280, "dark")])
+async def test_every_page_fits(shown: Console, width: int, scheme: str) -> None:
+    paths = await hostile_queue(shown)
+    async with shown.page("/", width=width, scheme=scheme) as page:
+        for path in paths:
+            await page.goto(shown.site.server.url + path)
+            await expect(page.locator("main h1")).to_be_visible()
+            widest = await page.evaluate("document.documentElement.scrollWidth")
+            assert widest <= width, path
+            colour = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert (colour == "rgb(246, 247, 249)") == (scheme == "light")
+
+
+async def test_the_keyboard_is_enough(shown: Console) -> None:
+    [job_id] = await put(shown.store, new("build-report"))
+    async with shown.page(f"{HERE}/jobs") as page:
+        await page.keyboard.press("Tab")
+        await expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+        await page.keyboard.press("Enter")
+        for _ in range(20):
+            await page.keyboard.press("Tab")
+            if await page.evaluate("document.activeElement.textContent") == "build-report":
+                break
+        await page.keyboard.press("Enter")
+        await expect(page.locator("h1")).to_contain_text("build-report")
+        await page.get_by_role("button", name="Cancel").focus()
+        await page.keyboard.press("Enter")
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("h1 .state")).to_have_text("Canceled")
+        assert await shown.state(job_id) is State.CANCELED
+
+
+async def test_without_script_it_is_read_only(shown: Console) -> None:
+    [job_id] = await put(shown.store, new(body=b"input"))
+    context = await shown.browser.new_context(java_script_enabled=False)
+    try:
+        page = await context.new_page()
+        await page.goto(shown.site.server.login_url())
+        await page.get_by_role("link", name="reports").click()
+        await page.get_by_role("link", name="report", exact=True).click()
+        await expect(page.locator("h1 .state")).to_have_text("Queued")
+        await expect(page.get_by_role("button")).to_have_count(0)
+        await page.get_by_role("link", name="Show").click()
+        await expect(page.locator("pre")).to_have_text("input")
+    finally:
+        await context.close()
+    assert await shown.state(job_id) is State.QUEUED
+
+
+async def test_a_lost_connection_is_said(shown: Console) -> None:
+    async with shown.page(f"{HERE}/workers") as page:
+        await page.route("**/workers", lambda route: route.abort())
+        await expect(page.get_by_text("Not connected.")).to_be_visible()
+        await page.unroute("**/workers")
+        await expect(page.get_by_text("Not connected.")).to_be_hidden()
+
+
+async def test_a_selection_outlasts_the_refresh(shown: Console) -> None:
+    await put(shown.store, new("first"))
+    async with shown.page(f"{HERE}/jobs") as page:
+        await page.locator("td.pick input").check()
+        async with page.expect_response(lambda answer: answer.url.endswith("/jobs")):
+            await put(shown.store, new("second"))
+        await expect(page.locator("td.pick input:checked")).to_have_count(1)

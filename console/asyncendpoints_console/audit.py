@@ -27,6 +27,10 @@ class Audit:
         self._time = time
         self._records: dict[str, deque[dict[str, Any]]] = {}
 
+    def now_ms(self) -> int:
+        """Return the time of a record made now."""
+        return self._time.now_ms()
+
     def record(
         self, endpoint: str, action: str, role: Role, user: str, *, count: int = 1, **target: str
     ) -> None:
@@ -41,7 +45,7 @@ class Audit:
             | {f"target_{name}": value for name, value in target.items()},
         )
         entry = {
-            "time": rfc3339(self._time.now_ms()),
+            "time": rfc3339(self.now_ms()),
             "role": role.value,
             "claimedUser": claimed or None,
             "action": action,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from asyncendpoints_console.api import endpoints, jobs, session
+from asyncendpoints_console.api import endpoints, jobs, resubmit, session
 from asyncendpoints_console.api.call import Call
 from asyncendpoints_console.site import ROLE
 
@@ -68,3 +68,5 @@ def add(router: web.UrlDispatcher, site: Site, pages: Views) -> None:
     of_endpoint("GET", f"{JOB}/result", jobs.result)
     of_endpoint("POST", f"{JOB}/cancel", jobs.cancel)
     of_endpoint("POST", f"{JOB}/retry", jobs.retry)
+    of_endpoint("POST", f"{JOB}/run-now", jobs.run_now)
+    of_endpoint("POST", f"{JOB}/resubmit", resubmit.resubmit)

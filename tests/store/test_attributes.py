@@ -7,7 +7,7 @@ from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import NO_ATTRIBUTES, Attributes, Lock
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.replies import MAX_EXAMINED, Cause, JobFilter
-from support.store.stores import DONE, ERROR, Backend, hand, look, new, put
+from support.store.stores import DONE, ERROR, Backend, claims, hand, look, new, put, settle_one
 
 FULL = Attributes(
     tags=tuple("t" * 63 + str(number) for number in range(10)),
@@ -150,3 +150,26 @@ async def test_a_cursor_belongs_to_its_filter(store: Store) -> None:
     for only in (JobFilter(), JobFilter("other"), JobFilter("report", ("blue",))):
         with pytest.raises(ValueError, match="not a cursor"):
             await store.list(None, 1, cursor, only)
+
+
+async def test_a_listing_is_filtered_by_key_error_and_time(backend: Backend, store: Store) -> None:
+    keyed = new("a", attributes=Attributes(key="k", schedule="nightly"))
+    early = await put(store, keyed, new("b"))
+    middle = await backend.now() + 1
+    await backend.advance(1)
+    late = await put(store, new("a"), new("b"))
+    worker = await hand(store)
+    [claim, *_] = claims(await worker.claim(1))
+    await settle_one(store, jobs.fail(claim, ERROR))
+    for only, expected in (
+        (JobFilter(key="k"), early[:1]),
+        (JobFilter(key="other"), []),
+        (JobFilter(schedule="nightly", error=ERROR.code), early[:1]),
+        (JobFilter(schedule="hourly"), []),
+        (JobFilter(error=ERROR.code), early[:1]),
+        (JobFilter(error="other"), []),
+        (JobFilter(since_ms=middle), late),
+        (JobFilter(until_ms=middle), early),
+        (JobFilter("a", since_ms=middle - 1, until_ms=middle), early[:1]),
+    ):
+        assert sorted(await ids_of(store, only)) == sorted(expected), only

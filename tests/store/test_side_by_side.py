@@ -401,6 +401,10 @@ class SideBySide(Twins):
         self.both(lambda store: store.redrive(self.pick(seeds)))
 
     @rule(seeds=st.lists(some, min_size=1, max_size=4))
+    def promote(self, seeds: list[int]) -> None:
+        self.both(lambda store: store.promote(self.pick(seeds)))
+
+    @rule(seeds=st.lists(some, min_size=1, max_size=4))
     def delete(self, seeds: list[int]) -> None:
         self.both(lambda store: store.delete(self.pick(seeds)))
 

@@ -9,7 +9,12 @@ from asyncendpoints_console.api.call import attachment, json_response
 from asyncendpoints_console.reading import jobs
 from asyncendpoints_console.refusals import Refusal, store_unavailable
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.store.replies import CancelStatus, DeleteStatus, RedriveStatus
+from asyncendpoints_core.store.replies import (
+    CancelStatus,
+    DeleteStatus,
+    PromoteStatus,
+    RedriveStatus,
+)
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -84,11 +89,29 @@ async def retry(call: Call) -> web.Response:
             raise jobs.missing()
         case RedriveStatus.NOT_RETRYABLE:
             raise Refusal("not-retryable", "the job is neither Failed nor Canceled")
+        case RedriveStatus.DUPLICATE:
+            raise Refusal("duplicate-job", "an equal job is not finished")
         case RedriveStatus.FULL:
             raise queue_full()
         case RedriveStatus.CLOSED:
             raise store_unavailable()
     call.record("retry", job=ids.text(job_id))
+    return json_response(await jobs.one(call.target, job_id), 202, _location(call))
+
+
+async def run_now(call: Call) -> web.Response:
+    """POST jobs/{id}/run-now."""
+    call.may_change()
+    job_id = call.job_id
+    [status] = await call.target.store.promote([job_id])
+    match status:
+        case PromoteStatus.GONE:
+            raise jobs.gone()
+        case PromoteStatus.MISSING:
+            raise jobs.missing()
+        case PromoteStatus.NOT_SCHEDULED:
+            raise Refusal("job-final", "the job is not Scheduled")
+    call.record("run-now", job=ids.text(job_id))
     return json_response(await jobs.one(call.target, job_id), 202, _location(call))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_console.refusals import Refusal
@@ -18,7 +19,9 @@ MAX_LIMIT: Final = 500
 DEFAULT_LIMIT: Final = 50
 _CURSOR: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _STATES: Final[Mapping[str, State]] = {state.value: state for state in State}
-_KNOWN: Final = frozenset({"state", "job", "tag", "limit", "cursor"})
+_KNOWN: Final = frozenset(
+    {"state", "job", "tag", "key", "schedule", "error", "since", "until", "limit", "cursor"}
+)
 
 
 def invalid(detail: str) -> Refusal:
@@ -46,7 +49,30 @@ def state(query: Mapping[str, str]) -> State | None:
 
 def only(query: MultiMapping[str]) -> JobFilter:
     """Return which jobs a listing shows; `tag` may be repeated."""
-    return JobFilter(query.get("job", ""), tuple(tag for tag in query.getall("tag", ()) if tag))
+    return JobFilter(
+        query.get("job", ""),
+        tuple(tag for tag in query.getall("tag", ()) if tag),
+        query.get("key", ""),
+        query.get("schedule", ""),
+        query.get("error", ""),
+        _moment(query, "since"),
+        _moment(query, "until"),
+    )
+
+
+def _moment(query: Mapping[str, str], name: str) -> int:
+    """Return a time of RFC 3339 in ms, 0 when it is not given."""
+    value = query.get(name)
+    if not value:
+        return 0
+    try:
+        # In a query a "+" is often sent as it is, and then means a space.
+        found = datetime.fromisoformat(value.replace(" ", "+"))
+        if found.tzinfo is not None and (ms := round(found.timestamp() * 1_000)) > 0:
+            return ms
+    except (ValueError, OverflowError):
+        pass
+    raise invalid(f"{name} must be a time with its zone, such as 2026-01-31T08:00:00Z")
 
 
 def limit(query: Mapping[str, str]) -> int:

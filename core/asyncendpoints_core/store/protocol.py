@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         LeaseRenewal,
         LeaseReply,
         Page,
+        PromoteStatus,
         Recovery,
         Redriven,
         Released,
@@ -185,6 +186,10 @@ class Store(Protocol):
 
     async def redrive(self, ids: Sequence[JobId]) -> list[Redriven]:
         """Queue Failed or Canceled jobs again: new budgets and time to live, same input."""
+        ...
+
+    async def promote(self, ids: Sequence[JobId]) -> list[PromoteStatus]:
+        """Queue Scheduled jobs now, at the tails of their queues; at most 100."""
         ...
 
     async def delete(self, ids: Sequence[JobId]) -> list[DeleteStatus]:

@@ -232,6 +232,15 @@ class RedriveStatus(StrEnum):
     GONE = "gone"
 
 
+class PromoteStatus(StrEnum):
+    """What became of a promotion."""
+
+    PROMOTED = "promoted"  # it is no longer Scheduled; it expired if its time to live was over
+    NOT_SCHEDULED = "not-scheduled"
+    MISSING = "missing"
+    GONE = "gone"
+
+
 class DeleteStatus(StrEnum):
     """What became of a delete."""
 
@@ -265,14 +274,30 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class JobFilter(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which jobs a listing shows: those of the name `job`, if given, with all the `tags`."""
+    """Which jobs a listing shows: those that have all that is given. `error` is an error's code;
+    since_ms ≤ created < until_ms.
+    """
 
     job: str = ""
     tags: tuple[str, ...] = ()
+    key: str = ""
+    schedule: str = ""
+    error: str = ""
+    since_ms: int = 0
+    until_ms: int = 0
 
     def matches(self, job: Job) -> bool:
         """Whether a listing shows `job`."""
-        return self.job in ("", job.name) and set(self.tags) <= set(job.attributes.tags)
+        attributes = job.attributes
+        return (
+            self.job in ("", job.name)
+            and set(self.tags) <= set(attributes.tags)
+            and self.key in ("", attributes.key)
+            and self.schedule in ("", attributes.schedule)
+            and self.error in ("", job.error.code if job.error else None)
+            and self.since_ms <= job.created_ms
+            and (not self.until_ms or job.created_ms < self.until_ms)
+        )
 
     def listing(self, state: State | None) -> str:
         """Return what the cursors of this listing have in common, and no others."""

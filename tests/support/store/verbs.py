@@ -92,6 +92,7 @@ VERBS: dict[str, Act] = {
     "sweep": lambda s: s.store.sweep(),
     "cancel": lambda s: s.store.cancel([s.ids["waiting"], s.claims[0].job_id]),
     "redrive": lambda s: s.store.redrive([s.ids["failed"]]),
+    "promote": lambda s: s.store.promote([s.ids.get("delayed", s.ids["waiting"])]),
     "delete": lambda s: s.store.delete([s.ids["completed"]]),
     "get": lambda s: s.store.get(list(s.ids.values())),
     "result": lambda s: s.store.result(s.ids["completed"]),

@@ -130,13 +130,18 @@ async def test_pages_of_jobs(site: Site, store: Any) -> None:
 
 
 async def test_jobs_are_filtered(site: Site, store: Any) -> None:
-    tagged = msgspec.structs.replace(new("a"), attributes=Attributes(tags=("x", "y")))
+    tagged = msgspec.structs.replace(new("a"), attributes=Attributes(tags=("x", "y"), key="k1"))
     other, _ = await put(store, new("b"), tagged)
     for query, expected in (
         ("job=a", tagged.id),
         ("job=b&state=Queued", other),
         ("tag=x&tag=y", tagged.id),
         ("tag=x&tag=z", None),
+        ("key=k1", tagged.id),
+        ("schedule=nightly", None),
+        ("error=requested", None),
+        ("since=2020-01-01T00:00:00Z&job=a", tagged.id),
+        ("until=2020-01-01T00:00:00%2B01:00", None),
     ):
         items = (await site.read(f"{E}/jobs?{query}"))["items"]
         assert [item["id"] for item in items] == ([ids.text(expected)] if expected else [])
@@ -145,7 +150,16 @@ async def test_jobs_are_filtered(site: Site, store: Any) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["state=Lost", "limit=0", "limit=501", "limit=x", "cursor=!", "cursor=AAAA", "colour=red"],
+    [
+        "state=Lost",
+        "limit=0",
+        "limit=501",
+        "limit=x",
+        "cursor=!",
+        "cursor=AAAA",
+        "colour=red",
+        "since=now",
+    ],
 )
 async def test_a_wrong_query_is_refused(site: Site, query: str) -> None:
     answer = await site.ask("GET", f"{API}/jobs?{query}")
@@ -207,6 +221,51 @@ async def test_a_job_is_canceled_retried_and_deleted(site: Site, store: Any) -> 
     assert (records[0]["role"], records[0]["job"]) == ("operate", ids.text(job_id))
 
 
+async def test_a_scheduled_job_is_run_now(site: Site, store: Any) -> None:
+    [job_id] = await put(store, new(delay_ms=60_000))
+    here = f"{API}/jobs/{ids.text(job_id)}"
+    answer = await site.ask("POST", f"{here}/run-now")
+    assert (answer.status, answer.json["state"]) == (202, "Queued")
+    assert (await site.ask("POST", f"{here}/run-now")).status == 409
+    await site.ask("POST", f"{here}/cancel")
+    await site.ask("DELETE", here)
+    assert (await site.ask("POST", f"{here}/run-now")).status == 410
+
+
+async def test_an_input_is_submitted_again(site: Site, store: Any) -> None:
+    old = msgspec.structs.replace(new("latest", body=b"old"), attributes=Attributes(tags=("x",)))
+    await put(store, old)
+    here = f"{API}/jobs/{ids.text(old.id)}/resubmit"
+    for body, content, kind in (
+        ("", b"old", "application/json"),
+        ('{"text": "n\\u00e9", "contentType": "text/plain"}', "né".encode(), "text/plain"),
+        ('{"base64": "AP8="}', b"\0\xff", "application/json"),
+    ):
+        answer = await site.ask("POST", here, body)
+        assert (answer.status, answer.json["parent"]) == (202, ids.text(old.id))
+        assert answer.headers["Location"] == f"{API}/jobs/{answer.json['id']}"
+        job_id = ids.parse(answer.json["id"])
+        assert job_id is not None
+        [made] = await store.inspect([job_id], bodies=True)
+        assert (made.request.body, made.request.content_type) == (content, kind)
+        assert made.found.job.attributes.tags == ("x",)
+    for body in ('{"text": 1}', '{"text": "", "base64": ""}', '{"base64": "?"}', "[]", '{"x": 1}'):
+        assert (await site.ask("POST", here, body)).status == 400
+    assert len((await store.list(None, 10, None)).jobs) == 4
+
+
+async def test_an_edited_input_is_checked_as_a_new_one(store: Any, site: Site) -> None:
+    checked = new("checked", body=b'{"a": 1}')
+    await put(store, checked)
+    here = f"{API}/jobs/{ids.text(checked.id)}/resubmit"
+    refused = await site.ask("POST", here, json.dumps({"text": '{"a": -1}'}))
+    assert (refused.status, refused.json["errors"][0]["pointer"]) == (422, "#/a")
+    assert (await site.ask("POST", here, json.dumps({"text": "{"}))).status == 400
+    large = json.dumps({"text": "x" * 1_100_000})
+    assert (await site.ask("POST", here, large)).status == 413
+    assert (await site.ask("POST", here, json.dumps({"text": '{"a": 2}'}))).status == 202
+
+
 async def test_a_running_job_is_asked_to_end(site: Site, store: Any, worker: Hand) -> None:
     [job_id] = await put(store, new())
     await worker.take(1)
@@ -263,6 +322,8 @@ async def test_an_unreachable_queue_is_said(site: Site, store: Any) -> None:
 MUTATIONS = [
     ("POST", f"{API}/jobs/{ids.text(ids.new(1))}/cancel"),
     ("POST", f"{API}/jobs/{ids.text(ids.new(1))}/retry"),
+    ("POST", f"{API}/jobs/{ids.text(ids.new(1))}/run-now"),
+    ("POST", f"{API}/jobs/{ids.text(ids.new(1))}/resubmit"),
     ("DELETE", f"{API}/jobs/{ids.text(ids.new(1))}"),
 ]
 

@@ -185,6 +185,24 @@ async def test_actions_of_a_job_ask_first(shown: Console) -> None:
         await expect(page.locator("h1")).to_have_text("The job has been removed")
 
 
+async def test_an_input_is_edited_and_submitted_again(shown: Console) -> None:
+    [job_id] = await put(shown.store, new("latest", body=b'{"year": 2025}', delay_ms=60_000))
+    async with shown.page(job_page(job_id)) as page:
+        await page.get_by_role("button", name="Run now").click()
+        await expect(page.locator("h1 .state")).to_have_text("Queued")
+        await page.get_by_role("button", name="Submit again").click()
+        editor = page.get_by_role("dialog").get_by_label("Input")
+        await expect(editor).to_have_value('{"year": 2025}')
+        await editor.fill('{"year": 2026}')
+        await page.get_by_role("dialog").get_by_role("button", name="Submit").click()
+        await page.get_by_role("link", name=ids.text(job_id)).click()
+        await expect(page.locator(".id")).to_have_text(ids.text(job_id))
+    newest = (await shown.store.list(State.QUEUED, 1, None)).jobs[0]
+    [made] = await shown.store.inspect([newest.id], bodies=True)
+    assert made.request is not None
+    assert (made.request.body, newest.attributes.parent) == (b'{"year": 2026}', job_id)
+
+
 async def test_several_jobs_are_acted_on_after_a_question(shown: Console) -> None:
     kept, *chosen = await put(shown.store, *(new() for _ in range(3)))
     async with shown.page(f"{HERE}/jobs") as page:

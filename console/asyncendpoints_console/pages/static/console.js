@@ -14,7 +14,7 @@ function say(text) {
 
 // Controls that need this script are hidden without it.
 function reveal() {
-  for (const each of document.querySelectorAll("[data-action], td.pick input, #all")) {
+  for (const each of document.querySelectorAll("[data-action], [data-edit], td.pick input, #all")) {
     each.hidden = false;
   }
 }
@@ -85,18 +85,49 @@ async function act(url, action) {
   return problem.detail || response.statusText;
 }
 
-const VERBS = { cancel: "Cancel", retry: "Retry", delete: "Delete" };
+const VERBS = { cancel: "Cancel", retry: "Retry", delete: "Delete", "run-now": "Run now" };
+const ASKED = ["cancel", "delete"];
 
 async function actOnOne(button) {
   const action = button.dataset.action;
   const verb = VERBS[action];
-  if (action !== "retry" && !await confirmed(`${verb} this job?`, verb)) return;
+  if (ASKED.includes(action) && !await confirmed(`${verb} this job?`, verb)) return;
   const refused = await act(button.closest("[data-api]").dataset.api, action);
   if (refused) return say(refused);
   if (action === "delete") return location.assign(location.pathname.replace(/\/[^/]+$/, ""));
   say(`${verb}: done`);
   button.blur();
   tick();
+}
+
+// Submits a job's input again, edited by a person.
+async function submitAgain(button) {
+  const api = button.closest("[data-api]").dataset.api;
+  const read = await fetch(`${api}/body`);
+  if (!read.ok) return say("The input cannot be read.");
+  const bytes = await read.arrayBuffer();
+  let text;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    text = null; // bytes that are not text are sent again as they are
+  }
+  const dialog = document.getElementById("editor");
+  const area = dialog.querySelector("textarea");
+  area.value = text ?? `(${bytes.byteLength} bytes that are not text)`;
+  area.disabled = text === null;
+  dialog.returnValue = "no";
+  dialog.showModal();
+  await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
+  if (dialog.returnValue !== "yes") return;
+  const response = await fetch(`${api}/resubmit`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(text === null || area.value === text ? {} : { text: area.value }),
+  });
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) return say(answer.errors?.[0]?.detail || answer.detail || response.statusText);
+  location.assign(location.pathname.replace(/[^/]+$/, answer.id));
 }
 
 const boxes = () => [...document.querySelectorAll("td.pick input")];
@@ -130,6 +161,7 @@ async function actOnMany(action) {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button?.dataset.action) actOnOne(button);
+  if (button?.dataset.edit !== undefined) submitAgain(button);
   if (button?.dataset.bulk) actOnMany(button.dataset.bulk);
 });
 

@@ -6,7 +6,8 @@
 -- FLAGS: read
 -- ARGV: 1 section (running queued scheduled final completed failed canceled), 2 how many, 3 when the
 --   listing began or '', 4 number and 5 id to go on below, both '' at the start, 6 how many to look
---   at, 7 a job's name or '', 8… tags: only jobs of that name and with all of these
+--   at, 7 name, 8 key, 9 schedule, 10 code of the error, each '' for any; 11 created since,
+--   12 and before; 13… tags: only jobs with all of these
 -- RETURNS: context; number and id to go on below, or '' at the section's end; how many were looked
 --   at; then id and state
 local SECTIONS = {
@@ -17,7 +18,8 @@ local SECTIONS = {
 local CHUNK = 100
 local want, begun = tonumber(ARGV[2]), tonumber(ARGV[3])
 local number, below = tonumber(ARGV[4]), ARGV[5]
-local most, name = tonumber(ARGV[6]), ARGV[7]
+local most, name, key, schedule, code = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+local since, before_ms = tonumber(ARGV[11]), tonumber(ARGV[12])
 
 -- Ids as bytes, in four numbers: Lua compares strings by the locale.
 local WORDS = '>I4I4I4I4'
@@ -101,11 +103,14 @@ end
 
 local function shown(job, r)
   if name ~= '' and r.name ~= name then return false end
-  if #ARGV < 8 then return true end
+  if code ~= '' and record.error_code(r) ~= code then return false end
+  if r.created_at < since or r.created_at >= before_ms then return false end
+  if #ARGV < 13 and key == '' and schedule == '' then return true end
   local carried = record.attributes(job)
-  if not carried then return false end
+  if not carried or key ~= '' and carried.key ~= key then return false end
+  if schedule ~= '' and carried.schedule ~= schedule then return false end
   local tags = ',' .. carried.tags .. ','
-  for i = 8, #ARGV do
+  for i = 13, #ARGV do
     if not string.find(tags, ',' .. ARGV[i] .. ',', 1, true) then return false end
   end
   return true

@@ -16,6 +16,7 @@ from asyncendpoints_core.store.replies import (
     DeleteStatus,
     Found,
     Inspected,
+    PromoteStatus,
     Redriven,
     RedriveStatus,
 )
@@ -74,6 +75,17 @@ def redrive(data: Data, job_id: JobId, now: int) -> Redriven:
         transitions.redrive(data, record, now)
         uniqueness.take(data, record, now)
     return Redriven(status, data.job(record, now), data.ahead(record))
+
+
+def promote_now(data: Data, job_id: JobId, now: int) -> PromoteStatus:
+    """Queue a Scheduled job before it is due; see Store.promote."""
+    record = data.load(job_id, now)
+    if isinstance(record, Fault):
+        return PromoteStatus.GONE if job_id in data.tombstones else PromoteStatus.MISSING
+    if record.state is not State.SCHEDULED:
+        return PromoteStatus.NOT_SCHEDULED
+    transitions.promote(data, record, now)
+    return PromoteStatus.PROMOTED
 
 
 def delete(data: Data, job_id: JobId, now: int) -> DeleteStatus:

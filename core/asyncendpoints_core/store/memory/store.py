@@ -38,6 +38,7 @@ from asyncendpoints_core.store.replies import (
     LeaseRenewal,
     LeaseReply,
     Page,
+    PromoteStatus,
     Recovery,
     Redriven,
     RedriveStatus,
@@ -247,6 +248,13 @@ class MemoryStore:
         now = self._now()
         answers = [client_verbs.redrive(self._data, job_id, now) for job_id in ids]
         self._wake(sum(answer.status is RedriveStatus.REQUEUED for answer in answers))
+        return answers
+
+    async def promote(self, ids: Sequence[JobId]) -> list[PromoteStatus]:
+        """See Store.promote."""
+        now = self._now()
+        answers = [client_verbs.promote_now(self._data, job_id, now) for job_id in ids]
+        self._wake(answers.count(PromoteStatus.PROMOTED))
         return answers
 
     async def delete(self, ids: Sequence[JobId]) -> list[DeleteStatus]:

@@ -21,6 +21,7 @@ from asyncendpoints_core.store.replies import (
     EnqueueStatus,
     Found,
     Inspected,
+    PromoteStatus,
     Redriven,
     RedriveStatus,
 )
@@ -64,6 +65,12 @@ _DELETED: Final = {
     ord("n"): DeleteStatus.NOT_FINAL,
     ord("m"): DeleteStatus.MISSING,
     ord("g"): DeleteStatus.GONE,
+}
+_PROMOTED: Final = {
+    ord("p"): PromoteStatus.PROMOTED,
+    ord("n"): PromoteStatus.NOT_SCHEDULED,
+    ord("m"): PromoteStatus.MISSING,
+    ord("g"): PromoteStatus.GONE,
 }
 _AHEAD: Final = struct_of(tables.AHEAD.fields)
 _ID_SIZE: Final = tables.IDS.size
@@ -228,6 +235,17 @@ class JobVerbs:
             if resent and status is RedriveStatus.NOT_RETRYABLE and job and not job.final:
                 status = RedriveStatus.REQUEUED
             answers.append(Redriven(status, job, ahead))
+        return answers
+
+    async def promote(self, ids: Sequence[JobId]) -> list[PromoteStatus]:
+        """Queue Scheduled jobs now."""
+        if not ids:
+            return []
+        letters, resent = await self._caller.execute("promote", b"".join(ids))
+        answers = [_PROMOTED[letter] for letter in letters]
+        if resent:  # the first time may have done it
+            late = PromoteStatus.NOT_SCHEDULED
+            answers = [PromoteStatus.PROMOTED if each is late else each for each in answers]
         return answers
 
     async def delete(self, ids: Sequence[JobId]) -> list[DeleteStatus]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _ID_SIZE: Final = tables.IDS.size
 # Of a listing without a filter, which ends with the page: how many records one script looks at.
 LOOK: Final = 2_000
+_ALWAYS: Final = 2**52
 SECTIONS: Final = ("running", "queued", "scheduled", "final")
 _OF_STATE: Final = {
     State.IN_PROGRESS: "running",
@@ -91,7 +92,9 @@ class ReadVerbs:
         jobs: list[Job] = []
         last: tuple[int, str, bytes] | None = None
         left = LOOK if only == ALL_JOBS else MAX_EXAMINED
-        wanted = [only.job.encode(), *(tag.encode() for tag in only.tags)]
+        words = (only.job, only.key, only.schedule, only.error)
+        times = (b"%d" % only.since_ms, b"%d" % (only.until_ms or _ALWAYS))
+        wanted = [*map(str.encode, words), *times, *map(str.encode, only.tags)]
         while section < len(sections):
             want = limit + 1 - len(jobs)
             place = (sections[section].encode(), b"%d" % want, began, number.encode(), below)

@@ -31,10 +31,10 @@ function queue.flush()
   finish.flush()
 end
 
--- Moves up to LOOK_AHEAD due jobs to the tail of their queues. Returns how many became ready, and
--- how many were due.
-function queue.promote()
-  local due = call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, queue.LOOK_AHEAD)
+-- Moves Scheduled jobs to the tail of their queues: those of a list, else up to LOOK_AHEAD due ones.
+-- Returns how many became ready, and how many were due.
+function queue.promote(list)
+  local due = list or call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, queue.LOOK_AHEAD)
   if #due == 0 then return 0, 0 end
   local off, on = batch.new('ZREM', delayed), batch.each('ZADD', ready)
   local on_suspects, promoted = batch.new('ZADD', suspects), 0

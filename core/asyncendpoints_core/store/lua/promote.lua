@@ -1,0 +1,28 @@
+-- promote: queue Scheduled jobs now, before they are due.
+-- KEYS: meta jobs runs ready:high ready:normal ready:low suspects delayed expiries
+--   finished:completed finished:failed finished:canceled corrupt counts totals gone idle bell watch
+-- META: tick safety seq bytes paused suspended ttl_ms completed_ms failed_ms
+-- LIB: record counters events wake_up queue
+-- ARGV: 1 ids, 100 at most
+-- RETURNS: a letter for each: p no longer Scheduled (expired, if its time to live was over), n was not
+--   Scheduled, m missing, g gone
+local ids, out, wanted, seen = record.split_ids(ARGV[1]), {}, {}, {}
+for i, run in ipairs(call('HMGET', runs, unpack(ids))) do
+  local id = ids[i]
+  local r = run and record.decode_run(run)
+  if r and r.state == SCHEDULED and not seen[id] then
+    out[i], seen[id], wanted[#wanted + 1] = 'p', true, id
+  elseif call('HEXISTS', jobs, id) == 1 then
+    out[i] = 'n'
+  else
+    out[i] = call('ZSCORE', tombstones, id) and 'g' or 'm'
+  end
+end
+if #wanted > 0 then
+  if safety > 0 then return redis.error_reply('AEPTIMER at rest') end
+  local promoted = queue.promote(wanted)
+  counters.flush()
+  wake_up(promoted)
+  events.publish()
+end
+return table.concat(out)

@@ -10,13 +10,14 @@ from asyncendpoints_core.errors import StoreError, StoreUnavailable, StoreVersio
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Outcome, OutcomeKind, Result
+from asyncendpoints_core.jobs.schedules import Firing
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.redis import RedisStore, scripts
 from asyncendpoints_core.store.replies import ClaimBatch, Identity, SettleStatus
 from support.redis.backend import ENDPOINT, RedisBackend
 from support.redis.proxy import Command, ReplyDroppingProxy
 from support.redis.server import RedisServer
-from support.store.stores import DONE, POLICY, check, hand, look, new, policy, put
+from support.store.stores import DONE, POLICY, START_MS, check, hand, look, new, policy, put
 from support.store.verbs import VERBS, Scene
 
 
@@ -352,7 +353,10 @@ async def test_full_memory_stops_new_jobs_only() -> None:
         backend = RedisBackend(server.url)
         await backend.open()
         store = backend.store
-        await store.configure(policy(completed_ms=1_000))
+        await store.configure(policy(completed_ms=1_000, schedules={"nightly": "a1" * 8}))
+        big = new(body=b"x" * 300_000)
+        firing = Firing("nightly", "a1" * 8, START_MS + 1, 0, START_MS, big)
+        await backend.advance(1)
         worker = await hand(store)
         running = await put(store, *(new(body=b"r" * 1_000) for _ in range(100)))
         claims = [job.claim for job in await worker.take(100)]
@@ -366,6 +370,8 @@ async def test_full_memory_stops_new_jobs_only() -> None:
         with pytest.raises(StoreUnavailable, match="memory limit"):
             await fill()
         assert waiting
+        with pytest.raises(StoreUnavailable, match="memory limit"):
+            await store.fire(firing)
         scene = Scene(store)
         scene.claims = claims[:2]
         scene.ids = {"waiting": waiting[0], "failed": running[5], "completed": running[6]}
@@ -380,7 +386,7 @@ async def test_full_memory_stops_new_jobs_only() -> None:
                 "reconcile",
             ):
                 await VERBS[verb](scene)
-        await store.configure(policy(completed_ms=1_000))
+        await store.configure(policy(completed_ms=1_000, schedules={"nightly": "a1" * 8}))
         await store.settle([jobs.complete(claim, DONE) for claim in claims])
         assert (await store.stats()).held == 0
         await store.cancel(waiting)
@@ -388,6 +394,8 @@ async def test_full_memory_stops_new_jobs_only() -> None:
         await backend.advance(2_000)
         assert (await store.sweep()).removed
         await put(store, new(body=b"x" * 100_000))
+        assert (await store.stats()).schedules[0].last_ms == START_MS
+        assert (await store.fire(firing)).status == "created"
         await check(backend)
         await backend.close()
 

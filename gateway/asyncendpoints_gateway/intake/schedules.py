@@ -108,7 +108,7 @@ class ScheduleLoop:
         self._count = count
         self._time = time
         self._next: dict[str, tuple[int, int]] = {}  # by name: (after, the next time after it)
-        self._logged: dict[str, tuple[int, FireStatus]] = {}  # by name: what was logged last
+        self._logged: dict[str, tuple[int, str]] = {}  # by name: why a time waits, logged once
 
     async def run(self) -> None:
         """Fire what is due, from when the store was reached."""
@@ -158,7 +158,7 @@ class ScheduleLoop:
         try:
             fired = await self._store.fire(firing)
         except StoreError as error:
-            log.debug("schedule %s was not fired: %s", one.schedule.name, error)
+            self._report_waiting(firing, str(error))
             return RETRY_SECONDS
         self._report(firing, fired.status)
         if fired.status in _DECIDED:
@@ -166,16 +166,20 @@ class ScheduleLoop:
             return wait_ms / 1_000
         return AGAIN_SECONDS if fired.status is FireStatus.OUTDATED else RETRY_SECONDS
 
+    def _report_waiting(self, firing: Firing, why: str) -> None:
+        """Log, once, why a time that is due has to wait."""
+        if self._logged.get(firing.schedule) != (firing.due_ms, why):
+            self._logged[firing.schedule] = firing.due_ms, why
+            text = "schedule %s: %s is tried until its deadline: %s"
+            log.warning(text, firing.schedule, rfc3339(firing.due_ms), why)
+
     def _report(self, firing: Firing, status: FireStatus) -> None:
         """Count and log what became of a time, unless another process decided on it."""
         if status in (FireStatus.DONE, FireStatus.OTHER, FireStatus.OUTDATED):
             return
         name, at = firing.schedule, rfc3339(firing.due_ms)
         if status in (FireStatus.FULL, FireStatus.CLOSED):
-            if self._logged.get(name) != (firing.due_ms, status):
-                self._logged[name] = firing.due_ms, status
-                text = "schedule %s: the queue is %s; %s is tried until its deadline"
-                log.warning(text, name, status.value, at)
+            self._report_waiting(firing, f"the queue is {status.value}")
             return
         missed = firing.missed + (status is FireStatus.MISSED)
         if missed:

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.jobs.records import Job, JobError
+from asyncendpoints_core.jobs.records import Attributes, Job, JobError
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_worker.handlers import http_mode
@@ -89,6 +89,17 @@ async def test_the_container_gets_the_request_and_what_is_known_of_the_job() -> 
         assert headers["job-path"] == "/reports/7?a=1&b=%20"
         assert datetime.fromisoformat(headers["job-deadline"]).tzinfo is not None
         assert "upgrade" not in headers["connection"]
+
+
+async def test_the_container_sees_the_schedule_of_a_job() -> None:
+    async with rig() as one:
+        attributes = Attributes(schedule="nightly", scheduled_ms=1_700_000_000_000)
+        new = msgspec.structs.replace(new_job("any", path=""), attributes=attributes)
+        (job,) = await until_final(one.store, *await submit(one.store, new))
+        assert job.state is State.COMPLETED
+        ((method, headers, _),) = one.container.seen
+        assert (method, headers["job-path"], headers["job-schedule"]) == ("POST", "", "nightly")
+        assert headers["job-scheduled-at"] == "2023-11-14T22:13:20.000Z"
 
 
 async def test_a_result_that_does_not_fit_its_route_fails_without_a_retry() -> None:

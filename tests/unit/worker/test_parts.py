@@ -3,14 +3,24 @@
 import asyncio
 import os
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from asyncendpoints_core.common.histogram import Histogram
 from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.jobs.records import Claim, ClaimedJob, Job, Priority, Progress, Request
+from asyncendpoints_core.jobs.records import (
+    Attributes,
+    Claim,
+    ClaimedJob,
+    Job,
+    Priority,
+    Progress,
+    Request,
+)
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_worker import JobContext
 from asyncendpoints_worker.cgroup import Cgroup, Memory, default_concurrency
@@ -82,6 +92,16 @@ async def test_the_context_shows_the_job() -> None:
     assert job.deadline.tzinfo is not None
     assert round(job.deadline.timestamp() * 1000) == one.deadline_ms
     assert job.traceparent == "00-1-2-01"
+    assert (job.schedule, job.scheduled_at) == ("", None)
+
+
+async def test_the_context_shows_the_schedule_that_created_the_job() -> None:
+    one = claimed()
+    attributes = Attributes(schedule="nightly", scheduled_ms=1_700_000_000_500)
+    scheduled = msgspec.structs.replace(one.job, attributes=attributes)
+    job = JobContext(running(msgspec.structs.replace(one, job=scheduled)))
+    assert job.schedule == "nightly"
+    assert job.scheduled_at == datetime(2023, 11, 14, 22, 13, 20, 500_000, tzinfo=UTC)
 
 
 async def test_cancel_is_a_flag_and_an_exception() -> None:

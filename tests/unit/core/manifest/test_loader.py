@@ -260,6 +260,8 @@ SYNTAX = [
     ("a: b: c", "1:5", 'second ":" on a line'),
     ("a: @x", "1:4", "quote the value"),
     ("a: `x`", "1:4", "quote the value"),
+    ("cron: * * * * *", "1:8", "quote the value"),
+    ("a: {cron: */5 * * * *}", "1:12", "quote the value"),
     ("a: 'x", "1:6", "missing closing bracket or quote"),
     ("a: [1, 2", "1:9", "missing closing bracket or quote"),
     ("a: *x", "1:4", "undefined alias"),

@@ -6,19 +6,22 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI, HTTPException, Response
+from fastapi import Request as StarletteRequest
 
-from asyncendpoints import Refused, Request, UsageError, asgi, load
+from asyncendpoints import Endpoint, Refused, Request, UsageError, asgi, load
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.jobs.records import Result, complete
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_gateway.intake import long_poll
 from asyncendpoints_gateway.server.asgi.application import AsgiEndpoint
 from asyncendpoints_gateway.server.asgi.types import Message, Receive, Scope, Send
 from support.http.asgi_call import Call, Lifespan, ask, started
@@ -282,6 +285,75 @@ async def test_exceptions_of_before_enqueue(caplog: pytest.LogCaptureFixture) ->
         assert "KeyError: 'tenant'" in caplog.text
 
 
+async def test_an_exception_of_fastapi_is_answered_by_fastapi() -> None:
+    async def check(request: Request) -> None:
+        user = request.scope["state"]["user"]
+        raise HTTPException(402, f"{user} has not paid", {"X-Price": "3"})
+
+    jobs = asgi(endpoint(), MemoryStore(), before_enqueue=check)
+    app = FastAPI(lifespan=jobs.lifespan)
+    app.mount("/async", jobs)
+
+    @app.middleware("http")
+    async def authenticate(
+        request: StarletteRequest, go_on: Callable[[StarletteRequest], Awaitable[Response]]
+    ) -> Response:
+        request.state.user = "ada"
+        return await go_on(request)
+
+    async with started(app):
+        answer = await ask(app, "POST", "/async/reports/7")
+        assert (answer.status, answer.json) == (402, {"detail": "ada has not paid"})
+        assert answer.headers["x-price"] == "3"
+        # Waits and streams pass the middleware, too, which has a receive of its own.
+        location = "/async/jobs/00000000-0000-7000-8000-000000000000"
+        assert (await ask(app, "GET", location, query_string=b"wait=5")).status == 404
+
+
+async def test_a_disconnect_passes_a_middleware_of_starlette(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(long_poll, "CLIENT_CHECK_SECONDS", 600)
+    jobs = asgi(endpoint(), MemoryStore())
+    app = FastAPI(lifespan=jobs.lifespan)
+    app.mount("/async", jobs)
+
+    @app.middleware("http")
+    async def nothing(
+        request: StarletteRequest, go_on: Callable[[StarletteRequest], Awaitable[Response]]
+    ) -> Response:
+        return await go_on(request)
+
+    async with started(app):
+        assert jobs.gateway is not None
+        location = (await ask(app, "POST", "/async/reports/7")).headers["location"]
+        until_waiting = entrance(jobs.gateway.hub)
+        for headers in ([], [(b"accept", b"text/event-stream")]):
+            call = Call("GET", location, query_string=b"wait=60", headers=headers)
+            task = asyncio.ensure_future(app(call.scope, call.receive, call.send))
+            await until_waiting()
+            if headers:
+                await call.parts(1)
+            call.disconnect()
+            await asyncio.wait([task], timeout=10)
+            assert task.done()
+            assert jobs.gateway.hub.waiters == 0
+
+
+async def test_routes_that_are_declared_after_it() -> None:
+    ep = Endpoint("late")
+    app = asgi(ep, MemoryStore(), worker=True)
+
+    @ep.post("/doubles")
+    async def double(body: int) -> int:
+        return body * 2
+
+    async with started(app):
+        headers = [(b"prefer", b"wait=30"), (b"content-type", b"application/json")]
+        done = await ask(app, "POST", "/doubles", b"21", headers=headers)
+        assert (done.status, done.json) == (200, 42)
+
+
 @pytest.mark.parametrize("status", [200, 302, 399, 499, 600])
 def test_a_refusal_has_the_status_of_an_error(status: int) -> None:
     with pytest.raises(ValueError, match="such as 403"):
@@ -307,14 +379,16 @@ async def waiting(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_disconnect_ends_a_wait(stream: bool) -> None:
+async def test_a_disconnect_ends_a_wait(stream: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_poll, "CLIENT_CHECK_SECONDS", 600)  # it is not found by looking
     app = asgi(endpoint(), MemoryStore())
     async with app.lifespan(), waiting(app, stream=stream) as (call, task):
         assert app.gateway is not None
         assert call.receiving == 1
         sent = len(call.sent)
         call.disconnect()
-        await asyncio.wait_for(task, 1.5)  # before the client is looked for: CLIENT_CHECK_SECONDS
+        await asyncio.wait([task], timeout=20)
+        assert task.done()
         assert (len(call.sent), call.receiving) == (sent, 0)
         assert app.gateway.hub.waiters == 0
 

@@ -12,6 +12,7 @@ from support.kube.provider.layout import cache_root
 PACKAGES = {
     "@redocly/cli": ">=2.30 <3",
     "@stoplight/spectral-cli": ">=6.15 <7",
+    "axe-core": ">=4.10 <5",
     "openapi-fetch": ">=0.14 <1",
     "openapi-typescript": ">=7.9 <8",
     "typescript": ">=5.9 <6",

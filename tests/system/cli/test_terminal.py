@@ -125,6 +125,9 @@ def test_start_requests_jobs_and_summary(tmp_path: Path) -> None:
         assert re.search(r"^ +POST /work +→ work$", banner, re.MULTILINE)
         assert f"docs: {url}/docs" in banner
         assert re.search(r"^  metrics    http://127\.0\.0\.1:\d+/metrics$", banner, re.MULTILINE)
+        assert re.search(
+            r"^  console    http://127\.0\.0\.1:\d+/login\?code=\S+$", banner, re.MULTILINE
+        )
         assert "ready at" not in banner
         assert "warning" not in banner
 

@@ -23,6 +23,7 @@ from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import MemoryStore
 from support.http.browser import chromium, opened
 from support.http.console import TOKENS, Site, console
+from support.npm import node_modules
 from support.store.stores import ERROR, Hand, hand, new, put, settle_one
 
 expect.set_options(timeout=30_000)
@@ -276,6 +277,22 @@ async def test_every_page_fits(shown: Console, width: int, scheme: str) -> None:
             assert widest <= width, path
             colour = await page.evaluate("getComputedStyle(document.body).backgroundColor")
             assert (colour == "rgb(246, 247, 249)") == (scheme == "light")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_no_serious_fault(shown: Console, scheme: str) -> None:
+    axe = (node_modules() / "axe-core" / "axe.min.js").read_text()
+    await put(shown.store, new(), new(delay_ms=60_000))
+    for path in await hostile_queue(shown):
+        async with shown.page(path, scheme=scheme) as page:
+            await page.evaluate(axe)
+            found = await page.evaluate("axe.run().then(result => result.violations)")
+            serious = [
+                (fault["id"], fault["nodes"][0]["html"], fault["nodes"][0]["failureSummary"])
+                for fault in found
+                if fault["impact"] in ("serious", "critical")
+            ]
+            assert serious == [], path
 
 
 async def test_the_keyboard_is_enough(shown: Console) -> None:

@@ -26,6 +26,7 @@ GENERATORS: dict[str, str] = {
     ),
     "charts/asyncendpoints/files/crd.yaml": "asyncendpoints_operator.crd.definition:crd_yaml",
     "crds/asyncendpoints.asyncendpoints.io.yaml": "asyncendpoints_operator.crd.definition:crd_yaml",
+    "docs/api.md": "tools.generators.api:api_md",
     "docs/cli.md": "tools.generators.command_line:cli_md",
     "docs/lifecycle.md": "tools.generators.lifecycle:lifecycle_md",
     "docs/resource.md": "tools.generators.reference:resource_md",

@@ -48,6 +48,8 @@ def command(name: str) -> Callable[[Namespace], int]:
             from asyncendpoints_cli.commands.operator import execute
         case "validate":
             from asyncendpoints_cli.commands.validate import execute
+        case "init":
+            from asyncendpoints_cli.commands.init import execute
         case "export":
             from asyncendpoints_cli.commands.export import execute
         case "unpin":

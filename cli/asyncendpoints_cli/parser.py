@@ -178,6 +178,17 @@ COMMANDS: Final = (
         ),
     ),
     Command(
+        name="init",
+        summary="write a first project, with a route in code and its test",
+        description="Writes jobs.py, an Endpoint with one route, and test_jobs.py into a folder, "
+        "and prints what to run next. Nothing that exists is overwritten.",
+        arguments=(
+            _argument("folder", metavar="FOLDER", help="folder of the project, made if missing"),
+            _argument("--name", metavar="NAME", help="name of the endpoint; default: the folder's"),
+        ),
+        examples=(("asyncendpoints init greetings", ""),),
+    ),
+    Command(
         name="export",
         summary="write the resource of an Endpoint in code as YAML",
         description="Writes the AsyncEndpoint resource that an Endpoint in Python code describes. "

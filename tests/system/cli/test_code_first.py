@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -214,3 +215,23 @@ def test_validate_handlers_compares_and_writes_schemas(folder: Path, once: Once)
     assert '- path: "/orders"   # first\n      job: place-order\n      schema:' in text
     file.write_text(text.replace("    - {path: /none, job: none}\n", ""))
     assert once("validate", "hand.yaml", "--handlers")[0] == 0
+
+
+def test_init_writes_a_project_whose_tests_pass(folder: Path, once: Once) -> None:
+    (folder / "shop.py").unlink()
+    status, out, err = once("init", ".", "--name", "greetings")
+    assert (status, err) == (0, "")
+    assert "asyncendpoints run jobs:ep --reload" in out
+    status, text, _ = once("export", "jobs:ep")
+    assert status == 0
+    spec = yaml.safe_load(text)["spec"]
+    assert [route["job"] for route in spec["routes"]] == ["greet"]
+    test: dict[str, Any] = {}
+    exec((folder / "test_jobs.py").read_text(), test)  # noqa: S102 - written by the command
+    for name in ("test_a_greeting", "test_a_body_that_does_not_fit"):
+        test[name]()
+    status, _, err = once("init", ".", "--name", "again")
+    assert status == 2
+    assert "jobs.py: exists already; name another folder" in err
+    assert once("init", "new", "--name", "Wrong Name")[0] == 2
+    assert not (folder / "new").exists()

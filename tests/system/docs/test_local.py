@@ -64,6 +64,10 @@ def test_every_example_of_the_command_line_runs(
         assert (status, err) == (0, "")
         assert " is valid\n" in out
         return
+    if name == "init":
+        assert once(name, *words)[0] == 0
+        assert (folder / words[0] / "jobs.py").exists()
+        return
     if name == "export":
         if "--check" in words:
             assert once(name, "shop:ep", "-o", "shop.yaml")[0] == 0

@@ -4,6 +4,8 @@ import re
 from importlib.util import module_from_spec, spec_from_file_location
 from types import ModuleType
 
+import asyncendpoints
+from asyncendpoints import testing
 from asyncendpoints_core.process.settings import all_settings
 from asyncendpoints_core.resource.fields import walk
 from support.paths import ROOT
@@ -54,3 +56,11 @@ def test_every_setting_is_described() -> None:
 def test_the_pages_in_the_checkout_are_current() -> None:
     assert (ROOT / "docs/resource.md").read_text() == reference().resource_md("")
     assert (ROOT / "docs/settings.md").read_text() == reference().settings_md("")
+
+
+def test_every_public_name_of_python_is_described() -> None:
+    text = (ROOT / "docs" / "api.md").read_text()
+    names = {name for name in asyncendpoints.__all__ if name not in ("__version__", "testing")}
+    for name in (*names, *testing.__all__):
+        described = text.partition(f"### `{name}`\n")[2].partition("\n### ")[0]
+        assert re.search(r"```\n\n[A-Z`]", described), name

@@ -53,6 +53,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_the_decorators_import_nothing_heavy(package: str) -> None:
     program = (
         f"from {package} import handler, on_startup, on_shutdown\n"
+        f"if {package == 'asyncendpoints'}: from asyncendpoints import Endpoint\n"
         "import sys\n"
         f"print(*sorted({HEAVY!r} & set(sys.modules)))\n"
     )

@@ -363,7 +363,7 @@ def _add_setting(parser: argparse.ArgumentParser, setting: Setting) -> None:
     if about.kind == "switch":
         options["action"] = "store_true"
     else:
-        if about.kind == "names":
+        if about.kind in ("names", "addresses"):
             options["action"] = "append"
         options["metavar"] = metavar(about.kind, about.flag)
     parser.add_argument(about.flag, **options)
@@ -371,7 +371,14 @@ def _add_setting(parser: argparse.ArgumentParser, setting: Setting) -> None:
 
 def metavar(kind: str, flag: str) -> str:
     """Return the placeholder of a setting's value in help and docs."""
-    by_kind = {"number": "PORT", "path": "FILE", "url": "URL", "choice": "LEVEL", "names": "HOST"}
+    by_kind = {
+        "number": "PORT",
+        "path": "FILE",
+        "url": "URL",
+        "choice": "LEVEL",
+        "names": "HOST",
+        "addresses": "HOST:PORT",
+    }
     return by_kind.get(kind, flag.removeprefix("--").upper())
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from asyncendpoints_core.common.admin_server import MetricSource
+    from asyncendpoints_core.store.deliveries import WebhookStatus
     from asyncendpoints_core.store.replies import Stats
 
 DURATIONS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
@@ -42,6 +43,8 @@ class Metrics(Collector):
         self._batches: dict[str, Histogram] = {}
         self._schedule_times: dict[tuple[str, str], int] = {}
         self._store_errors = 0
+        self._tries: dict[tuple[str, str], int] = {}
+        self._webhooks: WebhookStatus | None = None
         self.fast_path = False
         self._stats: Stats | None = None
         self.registry = CollectorRegistry()
@@ -67,6 +70,14 @@ class Metrics(Collector):
     def batch_of(self, verb: str) -> Callable[[int], None]:
         """Return the function that counts the items of one call of `verb`."""
         return partial(self._batches.setdefault(verb, Histogram.empty(SIZES)).observe, SIZES)
+
+    def webhook_try(self, webhook: str, outcome: str) -> None:
+        """Count one try to deliver an event."""
+        self._tries[webhook, outcome] = self._tries.get((webhook, outcome), 0) + 1
+
+    def webhook_status(self, status: WebhookStatus | None) -> None:
+        """Export what waits for webhooks; None: it is not known."""
+        self._webhooks = status
 
     def store_error(self) -> None:
         """Count a request that failed because the store was not available."""
@@ -131,6 +142,32 @@ class Metrics(Collector):
         )
         if self._stats is not None:
             yield from _store_metrics(self._stats)
+        yield from self._webhook_metrics()
+
+    def _webhook_metrics(self) -> Iterator[Metric]:
+        if self._tries:
+            tries = CounterMetricFamily(
+                Name.WEBHOOK_TRIES,
+                "Tries to deliver an event to a webhook, by outcome.",
+                labels=("webhook", "outcome"),
+            )
+            for labels, count in self._tries.items():
+                tries.add_metric(labels, count)
+            yield tries
+        if self._webhooks is not None:
+            status = self._webhooks
+            age = max(0, status.now_ms - status.oldest_ms) / 1000 if status.oldest_ms else 0.0
+            yield GaugeMetricFamily(
+                Name.WEBHOOKS_PENDING,
+                "Events and deliveries that wait for webhooks.",
+                value=status.pending,
+            )
+            yield GaugeMetricFamily(
+                Name.WEBHOOKS_DEAD, "Deliveries that were given up.", value=status.dead
+            )
+            yield GaugeMetricFamily(
+                Name.WEBHOOKS_AGE, "How long the oldest event has been waiting.", value=age
+            )
 
 
 def _store_metrics(stats: Stats) -> Iterator[Metric]:

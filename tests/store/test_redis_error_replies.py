@@ -37,8 +37,8 @@ async def proxied(
 
 
 def runs(verb: str) -> Callable[[Command], bool]:
-    sha = scripts.load(verb).sha.encode()
-    return lambda command: len(command) > 1 and command[1] == sha
+    shas = {scripts.load(verb, full=full).sha.encode() for full in (False, True)}
+    return lambda command: len(command) > 1 and command[1] in shas
 
 
 async def dump(redis: Any) -> dict[bytes, bytes]:

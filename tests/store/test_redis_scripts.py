@@ -106,3 +106,23 @@ def test_the_libraries_declared_are_those_used(name: str) -> None:
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_a_library_returns_what_has_its_name(name: str) -> None:
     assert scripts.read(f"lib/{name}").endswith(f"\nreturn {name}\n")
+
+
+# These end jobs.
+WITH_OUTBOX = {
+    *("cancel", "claim", "fire", "promote", "quarantine", "reconcile", "release_worker"),
+    *("settle", "sweep"),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_ends_jobs_writes_events_in_its_full_form_alone(name: str) -> None:
+    plain, full = scripts.load(name), scripts.load(name, full=True)
+    assert ("outbox" in scripts.feature_parts(scripts.read(name))) == (name in WITH_OUTBOX)
+    assert ("function outbox.add" in full.source) == (name in WITH_OUTBOX)
+    # The plain form has no further key, field of `meta`, or code.
+    declared = scripts.header(scripts.read(name))
+    wanted = keys.NAMES if declared["KEYS"] == ["all"] else tuple(declared["KEYS"])
+    assert plain.keys == wanted
+    assert list(plain.meta) == declared.get("META", [])
+    assert "function outbox" not in plain.source

@@ -15,7 +15,7 @@ from asyncendpoints_core.store.redis import scripts
 from asyncendpoints_core.store.replies import Cause, EnqueueStatus
 from support.redis.backend import RedisBackend
 from support.store.dumped import dump, load
-from support.store.stores import DONE, check, hand, new, put
+from support.store.stores import DONE, check, hand, new, policy, put
 from support.store.verbs import VERBS
 from support.store.written import read_records, write_records
 
@@ -151,7 +151,10 @@ async def test_each_script_refuses_the_store_of_the_other_before_it_writes(redis
     backend = RedisBackend(redis_url)
     await backend.open()
     names = [name for name in VERBS if scripts.load(name).full is not None]
-    assert names == ["enqueue", "fire", "redrive"]
+    assert sorted(names) == [
+        *("cancel", "claim", "enqueue", "fire", "promote", "reconcile", "redrive"),
+        *("release_worker", "settle", "sweep"),
+    ]
     for stored, full, word in (("1", True, "AEPPLAIN"), ("2", False, "AEPFEATURE")):
         await backend.redis.hset(backend.key("meta"), "schema", stored)
         for name in names:
@@ -160,4 +163,27 @@ async def test_each_script_refuses_the_store_of_the_other_before_it_writes(redis
             with pytest.raises(ResponseError, match=word):
                 await backend.redis.eval(script.source, len(given), *given, b"", b"")
     assert not set(scripts.load("enqueue").keys) & {"locks"}
+    await backend.close()
+
+
+async def test_a_store_with_webhooks_that_lost_its_data_writes_events_again(redis_url: str) -> None:
+    backend = RedisBackend(redis_url)
+    await backend.open()
+    await backend.store.configure(policy(webhooks=1, webhook_states=7))
+    assert await schema(backend) == b"2"
+    await backend.redis.flushall()
+    [job_id] = await put(backend.store, new())
+    await backend.store.cancel([job_id])
+    assert [job.id for job in await backend.store.webhook_events(9)] == [job_id]
+    await backend.close()
+
+
+async def test_a_policy_waits_with_its_webhooks_for_older_workers(redis_url: str) -> None:
+    backend = RedisBackend(redis_url)
+    await backend.open()
+    await register_older(backend, "old")
+    wanted = policy(webhooks=1, webhook_states=7)
+    assert (await backend.store.configure(wanted)).webhooks == 0
+    await backend.store.release_worker("old", Cause.DRAINED)
+    assert (await backend.store.configure(wanted)).webhooks == 1
     await backend.close()

@@ -232,6 +232,23 @@ FULL: dict[str, Any] = {
             "maxCrashes": 1,
         },
         "timeouts": {"executionSeconds": 7_200, "leaseSeconds": 20, "drainSeconds": 3_600},
+        "webhooks": [
+            {
+                "name": "billing",
+                "url": "https://billing.example.com/hooks",
+                "secrets": {"secretRef": {"name": "hooks", "key": "billing"}},
+                "events": ["job.completed", "job.failed"],
+                "jobs": ["report"],
+                "tags": ["paid"],
+                "includeResult": True,
+                "timeoutSeconds": 10,
+            },
+            {
+                "name": "chat",
+                "urlFrom": {"secretRef": {"name": "hooks", "key": "chat-url"}},
+                "secrets": {"secretRef": {"name": "hooks", "key": "chat"}},
+            },
+        ],
         "retention": {"completedSeconds": 60, "failedSeconds": 3_600, "maxFinished": 10_000},
         "redis": {"secretRef": {"name": "redis", "key": "address"}, "durability": "strict"},
         "suspend": False,

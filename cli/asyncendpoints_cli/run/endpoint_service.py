@@ -141,7 +141,7 @@ class EndpointService:
     async def _apply(self, loaded: Loaded) -> None:
         """Write the policy of the resource into the store."""
         spec = loaded.endpoint.spec
-        await self.store.configure(spec.policy())
+        await self.store.configure(spec.policy(self._settings.webhook_max_pending))
         await (self.store.pause() if spec.suspend else self.store.resume())
 
     async def _open_gateway(self) -> None:
@@ -167,7 +167,7 @@ class EndpointService:
         limits = Limits.of(endpoint.spec, at_least=MIN_WORKERS)
         scaler = Scaler(self.name, self.store, pool, limits, self._decided)
         await scaler.step()
-        policy = endpoint.spec.policy()
+        policy = endpoint.spec.policy(self._settings.webhook_max_pending)
         keeper = RecoveryLoop(self.store, lambda: policy, random.random, time=self._time)
         self._tasks = [self._task(scaler.run()), self._task(keeper.run())]
         if reason := why_nothing_runs(endpoint.spec):

@@ -7,10 +7,13 @@ takes effect at once, without a restart of gateways and workers.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
 from asyncendpoints_core.jobs.retry import RetryPolicy
+
+WEBHOOK_PENDING: Final = 100_000
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -27,6 +30,11 @@ class Policy(msgspec.Struct, frozen=True):
     lease_ms: int = 15_000
     # How long its worker has to end a job past its deadline (docs/rules.md S13).
     grace_ms: int = 5_000
+    # What is sent to webhooks: a hash of them (0: none), a bit for each final state in the order of
+    # State, and how many deliveries may wait.
+    webhooks: int = 0
+    webhook_states: int = 0
+    webhook_pending: int = WEBHOOK_PENDING
     retry: RetryPolicy = RetryPolicy()
     # The hash of each schedule's definition, by name: jobs are created by no other definition.
     schedules: Mapping[str, str] = {}

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from asyncendpoints_core import __version__
-from asyncendpoints_core.process.role_settings import ProcessSettings
 from asyncendpoints_core.process.setting_info import About
+from asyncendpoints_core.process.webhook_settings import WebhookSettings
 
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 
 
 @dataclass(frozen=True, slots=True)
-class OperatorSettings(ProcessSettings):
+class OperatorSettings(WebhookSettings):
     """The settings of an installation on Kubernetes."""
 
     operator_namespace: Annotated[

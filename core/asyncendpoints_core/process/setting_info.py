@@ -5,7 +5,20 @@ from typing import Literal
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
-Kind = Literal["text", "name", "number", "switch", "choice", "path", "url", "names", "objects"]
+Kind = Literal[
+    "text",
+    "name",
+    "number",
+    "switch",
+    "choice",
+    "path",
+    "url",
+    "names",
+    "objects",
+    "cidrs",
+    "ports",
+    "addresses",
+]
 
 
 @dataclass(frozen=True, slots=True)

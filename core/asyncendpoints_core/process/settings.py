@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, get_args, get_type_hints
 
@@ -132,8 +133,8 @@ def _read(about: About, raw: object) -> object:
         raise ValueError("must not be empty")
     if about.kind == "objects":
         return _objects(text)
-    if about.kind == "names":
-        return _hosts(text)
+    if about.kind in _LISTS:
+        return _LISTS[about.kind](text)
     return Path(text).expanduser() if about.kind == "path" else text
 
 
@@ -144,6 +145,37 @@ def _hosts(text: str) -> tuple[str, ...]:
         if name != "*" and not re.fullmatch(r"[a-z0-9._-]+|[0-9a-f]*(:[0-9a-f.]*){2,}", name):
             raise ValueError(f'must be host names without a port, not "{text[:40]}"')
     return names
+
+
+def _cidrs(text: str) -> tuple[str, ...]:
+    """Parse blocks of addresses; raises ValueError with the reason."""
+    found = tuple(part.strip() for part in text.split(","))
+    for part in found:
+        try:
+            ip_network(part)
+        except ValueError:
+            raise ValueError(f'must be CIDR blocks such as 10.0.0.0/8, not "{part[:40]}"') from None
+    return found
+
+
+def _ports(text: str) -> tuple[int, ...]:
+    """Parse port numbers; raises ValueError with the reason."""
+    found = tuple(part.strip() for part in text.split(","))
+    for part in found:
+        if not re.fullmatch(r"[0-9]{1,5}", part) or not 1 <= int(part) <= 65_535:
+            raise ValueError(f'must be ports from 1 to 65535, not "{part[:40]}"')
+    return tuple(map(int, found))
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    """Parse HOST:PORT; raises ValueError with the reason."""
+    found = tuple(part.strip().lower() for part in text.split(","))
+    for part in found:
+        host, _, port = part.rpartition(":")
+        if not re.fullmatch(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]", host) or not port.isdigit():
+            raise ValueError(f'must be HOST:PORT such as 127.0.0.1:9000, not "{part[:40]}"')
+        _ports(port)
+    return found
 
 
 def _objects(text: str) -> tuple[dict[str, Any], ...]:
@@ -157,10 +189,17 @@ def _objects(text: str) -> tuple[dict[str, Any], ...]:
     return tuple(found)
 
 
+_LISTS: Final[Mapping[str, Callable[[str], object]]] = {
+    "names": _hosts,
+    "cidrs": _cidrs,
+    "ports": _ports,
+    "addresses": _addresses,
+}
 _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _EXAMPLES: Final = {
     "REDIS_URL": "redis://127.0.0.1:6379/0",
     "HTTP_TARGET": "http://127.0.0.1:3000/",
+    "WEBHOOK_PROXY": "http://proxy.example.com:3128",
 }
 
 

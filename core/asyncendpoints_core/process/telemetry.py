@@ -40,3 +40,7 @@ class Metric:
     SCHEDULE_TIMES: Final = "asyncendpoints_schedule_times"
     SCHEDULE_FIRED: Final = "asyncendpoints_schedule_last_time_seconds"
     FAST_PATH: Final = "asyncendpoints_gateway_fast_path"
+    WEBHOOK_TRIES: Final = "asyncendpoints_webhook_tries"
+    WEBHOOKS_PENDING: Final = "asyncendpoints_webhooks_pending"
+    WEBHOOKS_DEAD: Final = "asyncendpoints_webhooks_dead"
+    WEBHOOKS_AGE: Final = "asyncendpoints_webhooks_oldest_seconds"

@@ -12,16 +12,18 @@ from pydantic import (
     model_validator,
 )
 
-from asyncendpoints_core.jobs.policy import Policy
+from asyncendpoints_core.jobs.policy import WEBHOOK_PENDING, Policy
 from asyncendpoints_core.jobs.retry import RetryPolicy
 from asyncendpoints_core.resource.base import (
     Annotations,
+    Items,
     Label,
     Labels,
     ObjectName,
     Record,
     Role,
     invalid,
+    unique,
 )
 from asyncendpoints_core.resource.gateway import GatewaySpec, NetworkPolicy
 from asyncendpoints_core.resource.queue import (
@@ -33,6 +35,7 @@ from asyncendpoints_core.resource.queue import (
 )
 from asyncendpoints_core.resource.routes import Routes
 from asyncendpoints_core.resource.schedules import Schedules
+from asyncendpoints_core.resource.webhooks import MAX_WEBHOOKS, Webhook, digest, states
 from asyncendpoints_core.resource.worker import (
     GRACE_MARGIN_SECONDS,
     AutoscalingSpec,
@@ -102,6 +105,18 @@ class EndpointSpec(Record):
     retention: Annotated[RetentionSpec, Role.STORE] = Field(
         default=RetentionSpec(), description="Retention of finished jobs."
     )
+    webhooks: Annotated[
+        Items[Webhook],
+        unique("webhook", lambda webhook: webhook.name),
+        Role.GATEWAY,
+        Role.STORE,
+        Role.OPERATOR,
+    ] = Field(
+        default=(),
+        max_length=MAX_WEBHOOKS,
+        description="Receivers that are notified of finished jobs, by signed requests (Standard "
+        "Webhooks). Default: none.",
+    )
     redis: RedisSpec = Field(
         default=RedisSpec(),
         description="The Redis of this endpoint. Absent: the operator's own. "
@@ -167,8 +182,11 @@ class EndpointSpec(Record):
             )
         return value
 
-    def policy(self) -> Policy:
-        """Return the policy of the store, in the store's units."""
+    def policy(self, webhook_pending: int = WEBHOOK_PENDING) -> Policy:
+        """Return the policy of the store, in the store's units.
+
+        `webhook_pending`: how many deliveries may wait, a setting of the installation.
+        """
         return Policy(
             max_depth=self.queue.max_depth,
             max_bytes=self.queue.max_bytes,
@@ -180,6 +198,9 @@ class EndpointSpec(Record):
             execution_ms=_ms(self.timeouts.execution_seconds),
             lease_ms=_ms(self.timeouts.lease_seconds),
             schedules={schedule.name: schedule.hash for schedule in self.schedules},
+            webhooks=digest(self.webhooks),
+            webhook_states=states(self.webhooks),
+            webhook_pending=webhook_pending,
             retry=RetryPolicy(
                 max_retries=self.retry.max_retries,
                 initial_ms=_ms(self.retry.initial_seconds),

@@ -329,7 +329,61 @@ SCHEDULE: Final = Layout(
     ),
 )
 
+# A member of `outbox`: the end of a job.
+JOB_END: Final = Layout(fields=(ID, Field("revision", 4)))
+
+# A value of `deliveries`. `token` grows with each lease; `status` is the last answer's.
+DELIVERY: Final = Layout(
+    fields=(
+        Field("receiver", 8, "bytes"),
+        ID,
+        Field("revision", 4),
+        Field("created_at", 6),
+        Field("due_at", 6),
+        Field("tries", 1),
+        Field("token", 4),
+        Field("status", 2),
+        Field("webhook_size", 1),
+        Field("url_size", 2),
+    ),
+    groups=(Group("end", "id revision"),),
+    parts=(Part("webhook", "webhook_size"), Part("url", "url_size")),
+    tail="job",
+)
+
+# A member of `deliveries:due`.
+DUE: Final = Layout(
+    fields=(
+        Field("receiver", 8, "bytes"),
+        Field("due_at", 6),
+        Field("delivery", 16, "bytes"),
+    ),
+)
+
+# A value of `receivers:state`. `since`: when its failures in a row began; `probe_at`: the earliest
+# time of its next probe, once they are many.
+RECEIVER: Final = Layout(
+    fields=(
+        Field("failures", 2),
+        Field("gone", 1),
+        Field("status", 2),
+        Field("since", 6),
+        Field("probe_at", 6),
+    ),
+    tail="webhook",
+)
+
 # The rest is what scripts take and return; nothing of it is stored.
+FAN_OUT: Final = Layout(fields=(ID, Field("revision", 4), Field("count", 1)))
+DELIVERY_OUTCOME: Final = Layout(
+    fields=(
+        Field("delivery", 16, "bytes"),
+        Field("token", 4),
+        Field("kind", 1),
+        Field("delay_ms", 8),
+        Field("status", 2),
+    ),
+)
 FIRING: Final = Layout(
     fields=(
         Field("hash", 8, "bytes"),

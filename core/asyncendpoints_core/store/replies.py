@@ -34,6 +34,10 @@ TOTALS = (
     "removed",
     "corrupt",
     "stale",
+    "webhooks_delivered",
+    "webhooks_failed",
+    "webhooks_dead",
+    "webhooks_dropped",
     "busy_ms",
     "wait_ms",
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import StoreError, StoreUnavailable
+from asyncendpoints_core.jobs.policy import WEBHOOK_PENDING
 
 if TYPE_CHECKING:
     from asyncendpoints_core.common.time_source import TimeSource
@@ -27,7 +28,13 @@ class StorePolicy:
     """
 
     def __init__(
-        self, endpoint: AsyncEndpoint, store: Store, time: TimeSource, *, owned: bool
+        self,
+        endpoint: AsyncEndpoint,
+        store: Store,
+        time: TimeSource,
+        *,
+        owned: bool,
+        webhook_pending: int = WEBHOOK_PENDING,
     ) -> None:
         """Prepare. `owned`: write the endpoint's limits and `suspend` to the store, replacing what
         is there. In a cluster the operator does that.
@@ -38,7 +45,7 @@ class StorePolicy:
         self._owned = owned
         self.connected = asyncio.Event()
         self.problem = "the store has not been reached yet"
-        self._use(endpoint.spec.policy())
+        self._use(endpoint.spec.policy(webhook_pending))
 
     def _use(self, policy: Policy) -> None:
         self.current = policy

@@ -49,6 +49,8 @@ from asyncendpoints_gateway.views.pages import Pages, options_response, ready
 from asyncendpoints_gateway.views.responses import JobResponses
 from asyncendpoints_gateway.views.sse import EventView
 from asyncendpoints_gateway.views.submit import SubmitView
+from asyncendpoints_gateway.webhooks.delivery import Source
+from asyncendpoints_gateway.webhooks.start import WebhookOptions, deliver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -99,10 +101,12 @@ class Gateway:
         hosts: frozenset[str] | None = None,
         owns_policy: bool = False,
         on_response: OnResponse | None = None,
+        webhooks: WebhookOptions | None = None,
     ) -> None:
         """Serve below `mount`. `hosts`: see Hosts. `owns_policy`: write the endpoint's limits and
         `suspend` to the store, replacing what is there. In a cluster the operator does that.
-        `on_response` is called after each request, with its duration in seconds.
+        `on_response` is called after each request, with its duration in seconds. `webhooks`: how
+        events are sent; None uses the defaults.
         """
         self.endpoint = endpoint
         self.on_response = on_response
@@ -126,7 +130,14 @@ class Gateway:
         )
         self.hub = Hub(store, self._lookup.request, config.max_waiters, time)
         self.sampler = Sampler(store, self.metrics.stats, time)
-        self.policy = StorePolicy(endpoint, store, time, owned=owns_policy)
+        self._webhooks = webhooks or WebhookOptions()
+        self.policy = StorePolicy(
+            endpoint,
+            store,
+            time,
+            owned=owns_policy,
+            webhook_pending=self._webhooks.max_pending,
+        )
         self._schedules = ScheduleLoop(
             endpoint.spec.schedules, store, self.policy, self.metrics.schedule_times, time
         )
@@ -210,6 +221,17 @@ class Gateway:
                 loop.create_task(self.sampler.run()),
                 loop.create_task(self._schedules.run()),
             ]
+            if self.endpoint.spec.webhooks:
+                self._tasks.append(loop.create_task(self._deliver()))
+
+    async def _deliver(self) -> None:
+        """Send the events of finished jobs to webhooks until cancelled."""
+        await self.policy.connected.wait()
+        metrics = self.metrics
+        source = Source(self.endpoint, self.config.base, self._store)
+        await deliver(
+            source, self._webhooks, self._time, metrics.webhook_try, metrics.webhook_status
+        )
 
     async def close_waits(self) -> None:
         """Answer long polls with the present state, and end streams."""

@@ -15,6 +15,7 @@ from asyncendpoints_gateway.http.auth import guard_of
 from asyncendpoints_gateway.metrics import Labelled
 from asyncendpoints_gateway.server.app import Gateway
 from asyncendpoints_gateway.server.http_server import http_server
+from asyncendpoints_gateway.webhooks.start import WebhookOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,6 +69,7 @@ class Server:
             hosts=hosts,
             owns_policy=owns_policy,
             on_response=on_response,
+            webhooks=WebhookOptions.of(settings, folder),
         )
         self._port = settings.http_port if port is None else port
         self._http: web.Server | None = None

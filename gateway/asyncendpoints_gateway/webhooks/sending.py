@@ -13,15 +13,15 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from asyncendpoints_core.resource.receiver_urls import DEFAULT_PORTS
 from asyncendpoints_gateway.webhooks.schedule import read_retry_after
-from asyncendpoints_gateway.webhooks.urls import DEFAULT_PORTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from asyncendpoints_core.common.time_source import TimeSource
+    from asyncendpoints_core.resource.receiver_urls import ReceiverUrl
     from asyncendpoints_gateway.webhooks.addresses import AddressRules
-    from asyncendpoints_gateway.webhooks.urls import ReceiverUrl
 
 MAX_ANSWER_BYTES: Final = 65_536
 LOOKUP_THREADS: Final = 32

@@ -93,7 +93,13 @@ class Leader:
         scaler = Scaler(cluster, cache, lease, self._reporter, self._failures, seconds)
         self._readings = self._make_readings(scaler)
         on_reading, on_recovered = self._readings.on_reading, self._readings.on_recovered
-        self._queues = Queues(installation, on_reading, on_recovered, settings.idle_poll_seconds)
+        self._queues = Queues(
+            installation,
+            on_reading,
+            on_recovered,
+            settings.idle_poll_seconds,
+            settings.webhook_max_pending,
+        )
         self._purger = Purger(
             *(cluster, cache, check, self._queues, self._users, installation),
             settings.keep_seconds,

@@ -29,6 +29,7 @@ _LIST_MAPS: Final = {
     "initContainers": "name",
     "sidecars": "name",
     "hostAliases": "ip",
+    "webhooks": "name",
 }
 _LIST_SETS: Final = frozenset({"methods", "headers", "allowOrigins", "hostnames", "tags"})
 

@@ -210,6 +210,17 @@ RULES: Final[dict[str, list[Rule]]] = {
     "Tokens": [
         _rule(_one_of("secretRef", "file"), "tokens: set exactly one of secretRef and file"),
     ],
+    "Webhook": [
+        _rule(_one_of("url", "urlFrom"), "webhooks: set exactly one of url and urlFrom"),
+        _rule(
+            "!has(self.url) || self.url.matches('^(?i)https?://[^/?#@]+([/?][^#]*)?$')",
+            "url: must be a URL such as https://example.com/hooks, without user, password and #",
+            ".url",
+        ),
+    ],
+    "Secrets": [
+        _rule(_one_of("secretRef", "file"), "secrets: set exactly one of secretRef and file"),
+    ],
     "EnvVar": [
         _rule(
             _one_of("value", "valueFrom", needed=False),

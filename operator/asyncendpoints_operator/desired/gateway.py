@@ -17,6 +17,7 @@ from asyncendpoints_operator.desired.pod import (
     ADMIN,
     ENDPOINT_FOLDER,
     TOKENS_FOLDER,
+    WEBHOOKS_FOLDER,
     container,
     deployment,
     env_value,
@@ -31,6 +32,7 @@ from asyncendpoints_operator.desired.pod import (
     user_mounts,
     user_volumes,
     users_part,
+    webhook_files,
 )
 
 FIRST_REPLICAS: Final = 2
@@ -51,6 +53,7 @@ def gateway_deployment(endpoint: AsyncEndpoint, platform: Platform, config: str)
     gateway = endpoint.spec.gateway
     volumes = [
         *own_volumes(endpoint, config, _tokens(endpoint)),
+        *webhook_files(endpoint),
         *scratch(gateway, _SCRATCH),
     ]
     part = users_part(gateway)
@@ -105,6 +108,10 @@ def _environment(endpoint: AsyncEndpoint, platform: Platform) -> list[dict[str, 
     ]
     if _tokens(endpoint) is not None:
         own.append(env_value("ASYNCENDPOINTS_AUTH_TOKENS_FILE", f"{TOKENS_FOLDER}/tokens"))
+    if endpoint.spec.webhooks:
+        own += [env_value(name, value) for name, value in platform.webhook_environment.items()]
+    if webhook_files(endpoint):
+        own.append(env_value("ASYNCENDPOINTS_WEBHOOKS_FOLDER", WEBHOOKS_FOLDER))
     return own
 
 

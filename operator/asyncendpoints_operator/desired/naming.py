@@ -32,7 +32,8 @@ class Platform:
     `installation` is part of each queue's identity. `worker_image` is the main container of workers
     in HTTP mode. `gateway_resources` are the default for gateways. `listen_host` is the address
     that pods listen on, "::" in an IPv6-only cluster. `metrics_from` are the NetworkPolicy peers
-    that may reach the admin ports of endpoints with NetworkPolicies.
+    that may reach the admin ports of endpoints with NetworkPolicies. `webhook_environment` are the
+    settings of gateways that send webhooks.
 
     Of these only `installation`, `listen_host` and, at first, `worker_image` reach a worker's
     template: what belongs to the cluster, so that no upgrade rolls workers (docs/rules.md K8).
@@ -51,6 +52,7 @@ class Platform:
     log_level: str = "info"
     listen_host: str = "0.0.0.0"  # noqa: S104 - pods are reached by their own address
     metrics_from: tuple[Mapping[str, Any], ...] = ()
+    webhook_environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from asyncendpoints_operator.desired.naming import (
 ENDPOINT_FOLDER: Final = "/etc/asyncendpoints"
 REDIS_FOLDER: Final = "/etc/asyncendpoints-redis"
 TOKENS_FOLDER: Final = "/etc/asyncendpoints-tokens"
+WEBHOOKS_FOLDER: Final = "/etc/asyncendpoints-webhooks"
 _VOLUME: Final = "asyncendpoints-"
 
 # For every user of the image: it may run with another group than 0.
@@ -111,6 +112,26 @@ def _files(key: str, path: str = "", **source: str) -> dict[str, Any]:
 def token_files(name: str, key: str) -> dict[str, Any]:
     """Return the volume source of the bearer tokens."""
     return _files(secretName=name, key=key, path="tokens")
+
+
+def webhook_files(endpoint: AsyncEndpoint) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the volume with the secrets and URLs of webhooks that are in Secrets, and its mount.
+
+    A Secret that does not exist keeps no gateway from starting: its webhook waits.
+    """
+    sources = []
+    for webhook in endpoint.spec.webhooks:
+        refs = {f"{webhook.name}.secrets": webhook.secrets.secret_ref}
+        if webhook.url_from is not None:
+            refs[f"{webhook.name}.url"] = webhook.url_from.secret_ref
+        for path, ref in refs.items():
+            if ref is not None:
+                items = [{"key": ref.key, "path": path}]
+                sources.append({"secret": {"name": ref.name, "items": items, "optional": True}})
+    if not sources:
+        return []
+    projected = {"defaultMode": _READABLE, "sources": sources}
+    return [_volume("webhooks", WEBHOOKS_FOLDER, projected=projected)]
 
 
 def _volume(

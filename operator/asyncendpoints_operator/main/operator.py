@@ -185,4 +185,24 @@ def platform_of(settings: Settings) -> Platform:
         log_level=settings.log_level,
         listen_host=settings.pod_listen_host,
         metrics_from=settings.metrics_from,
+        webhook_environment=webhook_environment(settings),
     )
+
+
+def webhook_environment(settings: Settings) -> dict[str, str]:
+    """Return the settings for webhooks that are not the default, as a gateway's variables."""
+    defaults = Settings()
+    values = {
+        "ALLOW_PRIVATE_CIDRS": (settings.webhook_allow_private_cidrs, ()),
+        "DENY_CIDRS": (settings.webhook_deny_cidrs, ()),
+        "PORTS": (settings.webhook_ports, ()),
+        "PROXY": (settings.webhook_proxy, None),
+        "MAX_PENDING": (settings.webhook_max_pending, defaults.webhook_max_pending),
+    }
+    return {
+        f"ASYNCENDPOINTS_WEBHOOK_{name}": ",".join(map(str, value))
+        if isinstance(value, tuple)
+        else str(value)
+        for name, (value, default) in values.items()
+        if value != default
+    }

@@ -47,12 +47,14 @@ class QueueConnection:
         installation: str,
         random: Callable[[], float],
         on_recovered: Callable[[Recovered], None],
+        webhook_pending: int,
     ) -> None:
         self.key = endpoint.key
         self.endpoint = endpoint
         self.redis = redis
         self.store = RedisStore(redis.connection, endpoint.key)
         self.identity = Identity(installation, endpoint.metadata.uid)
+        self._webhook_pending = webhook_pending
         self.reading = Reading()
         self.notes: Mapping[str, str] = {}
         self.idle = False
@@ -69,7 +71,7 @@ class QueueConnection:
     @property
     def policy(self) -> Policy:
         """The policy that the resource asks for."""
-        return self.endpoint.spec.policy()
+        return self.endpoint.spec.policy(self._webhook_pending)
 
     def wake(self) -> None:
         """Have it read at once."""

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 
+from asyncendpoints_core.jobs.policy import WEBHOOK_PENDING
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.store.recovery import Recovered
 from asyncendpoints_operator.queues.polled_redis import PolledRedis
@@ -20,6 +21,7 @@ class Queues:
         on_reading: Callable[[QueueConnection, Reading], None],
         on_recovered: Callable[[str, Recovered], None],
         idle_seconds: float,
+        webhook_pending: int = WEBHOOK_PENDING,
     ) -> None:
         self.pollers: dict[str, RedisPoller] = {}
         self._connections: dict[str, QueueConnection] = {}
@@ -27,6 +29,7 @@ class Queues:
         self._on_reading = on_reading
         self._on_recovered = on_recovered
         self._idle_seconds = idle_seconds
+        self._webhook_pending = webhook_pending
 
     def get(self, key: str) -> QueueConnection | None:
         """Return an endpoint's connection."""
@@ -50,6 +53,7 @@ class Queues:
             self._installation,
             random.random,
             lambda recovered: self._on_recovered(endpoint.key, recovered),
+            self._webhook_pending,
         )
         self._connections[endpoint.key] = poller.queues[endpoint.key] = made
         made.wake()

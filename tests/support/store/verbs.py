@@ -8,12 +8,19 @@ from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Claim, Progress
 from asyncendpoints_core.jobs.schedules import Firing
+from asyncendpoints_core.store.deliveries import (
+    DeliveryEnd,
+    DeliveryOutcome,
+    FanOut,
+    Leased,
+    NewDelivery,
+)
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.replies import Cause, LeaseRenewal
 from support.store.stores import DONE, ERROR, Hand, hand, new, policy, put
 
-SCHEDULED = policy(schedules={"nightly": "a1" * 8})
+WITH_FEATURES = policy(schedules={"nightly": "a1" * 8}, webhooks=1, webhook_states=7)
 
 
 class Scene:
@@ -30,7 +37,7 @@ class Scene:
     async def build(self) -> None:
         """Put everything in place."""
         store = self.store
-        await store.configure(SCHEDULED)
+        await store.configure(WITH_FEATURES)
         [schedule] = (await store.stats()).schedules
         self.firing = Firing(
             "nightly", schedule.hash, schedule.last_ms + 1, 0, schedule.last_ms, new()
@@ -70,7 +77,24 @@ async def settle(scene: Scene) -> object:
 
 
 async def configure(scene: Scene) -> object:
-    return await scene.store.configure(SCHEDULED)
+    return await scene.store.configure(WITH_FEATURES)
+
+
+async def fan_out(scene: Scene) -> object:
+    ends = await scene.store.webhook_events(10)
+    receiver = NewDelivery(b"0" * 16, b"1" * 8, "billing")
+    return await scene.store.fan_out(1, [FanOut(job, (receiver,)) for job in ends[:1]])
+
+
+async def lease(scene: Scene) -> Leased:
+    return await scene.store.lease_deliveries(
+        1, 1_000, probes=1, per_host=4, busy=[], expiry_ms=10**9
+    )
+
+
+async def settle_delivery(scene: Scene) -> object:
+    outcome = DeliveryOutcome(b"0" * 16, 1, DeliveryEnd.DEAD)
+    return await scene.store.settle_deliveries([outcome], 60_000)
 
 
 # By the name of the script each runs.
@@ -99,6 +123,12 @@ VERBS: dict[str, Act] = {
     "inspect": lambda s: s.store.inspect(list(s.ids.values()), bodies=True),
     "list": lambda s: s.store.list(None, 100, None),
     "stats": lambda s: s.store.stats(),
+    "webhook_events": lambda s: s.store.webhook_events(10),
+    "fan_out": fan_out,
+    "lease_deliveries": lease,
+    "settle_deliveries": settle_delivery,
+    "replay_deliveries": lambda s: s.store.replay_deliveries({b"0" * 16: b"1" * 8}),
+    "webhook_status": lambda s: s.store.webhook_status(),
     "pause": lambda s: s.store.pause(),
     "resume": lambda s: s.store.resume(),
     "close_queue": lambda s: s.store.close_queue(),

@@ -76,6 +76,13 @@ RUN_BY = {
     },  # the first in a short form
     "docs/resource.md": {"yaml": "unit/docs/test_pages.py"},
     "docs/schedules.md": {"yaml": "unit/docs/test_pages.py"},
+    "docs/webhooks.md": {
+        "console": "system/docs/test_webhooks.py",
+        "js": "system/docs/test_webhooks.py",
+        "json": "system/docs/test_webhooks.py",
+        "python": "system/docs/test_webhooks.py",
+        "yaml": "system/docs/test_webhooks.py",
+    },
     "docs/security.md": {"yaml": "unit/docs/test_pages.py"},
     "docs/testing.md": {"python": "unit/docs/test_testing.py"},
     "docs/troubleshooting.md": {"sh": PAGE_BLOCKS},

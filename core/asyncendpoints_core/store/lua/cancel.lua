@@ -3,6 +3,9 @@
 --   finished:failed finished:canceled cancels counts totals gone watch
 -- META: tick paused suspended ttl_ms completed_ms failed_ms
 -- LIB: time record counters events canceling
+-- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
+--   receivers receivers:state receivers:pending
+-- FEATUREMETA: webhook_states webhook_pending
 -- ARGV: 1 ids
 -- RETURNS: context; for each a letter (c canceled, r requested, f final, m missing, g gone,
 --   b cannot be read) followed by the job's state where there is one

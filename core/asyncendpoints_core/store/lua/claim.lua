@@ -6,6 +6,9 @@
 --   completed_ms failed_ms deadline_floor
 -- LIB: batch time ready record counters events wake_up corrupt_records queue guard
 --   cordons held_count
+-- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
+--   receivers receivers:state receivers:pending
+-- FEATUREMETA: webhook_states webhook_pending
 -- ARGV: 1 worker, 2 request number, 3 limit, 4 bytes of bodies at most, 5 '1' when it was woken
 -- RETURNS: context; a word: ok gone cordoned draining paused closed; flags more, drain, alone as
 --   1 or 0; next due in ms or -1; ids; for each f (fresh: its run follows from the next two values)

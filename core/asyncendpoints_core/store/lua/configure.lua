@@ -20,6 +20,12 @@ if ARGV[1] == '1' or configured == 0 then
   call('HSET', meta, 'configured', 1, unpack(ARGV, 4))
   schedule.configure(call('HGET', meta, 'schedules') or '')
 end
+-- Without webhooks, what waits for them is dropped.
+if call('HGET', meta, 'webhooks') == '0'
+  and call('ZCARD', unsent_events) + call('HLEN', delivery_records) > 0 then
+  call('UNLINK', unsent_events, outbox_heads, delivery_records, deliveries_due, deliveries_dead,
+    deliveries_untried, receivers, receivers_state, receivers_pending)
+end
 timer.update()
 local out = {'ok'}
 for i = 4, #ARGV, 2 do out[#out + 1] = call('HGET', meta, ARGV[i]) or ARGV[i + 1] end

@@ -4,7 +4,9 @@
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms completed_ms
 --   failed_ms
 -- LIB: batch ready record counters events wake_up canceling new_job schedule
--- FEATURES: schedules fired
+-- FEATURES: schedules fired outbox outbox:heads deliveries deliveries:due deliveries:dead
+--   deliveries:untried receivers receivers:state receivers:pending
+-- FEATUREMETA: webhook_states webhook_pending
 -- FLAGS: deny-oom
 -- ARGV: 1 FIRING; 2 NEW_JOB; 3 its parts
 -- RETURNS: c created, m missed (past its deadline), s skipped (an earlier job is unfinished), d done

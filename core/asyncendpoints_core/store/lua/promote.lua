@@ -3,6 +3,9 @@
 --   finished:completed finished:failed finished:canceled corrupt counts totals gone idle bell watch
 -- META: tick safety seq bytes paused suspended ttl_ms completed_ms failed_ms
 -- LIB: record counters events wake_up queue
+-- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
+--   receivers receivers:state receivers:pending
+-- FEATUREMETA: webhook_states webhook_pending
 -- ARGV: 1 ids, 100 at most
 -- RETURNS: a letter for each: p no longer Scheduled (expired, if its time to live was over), n was not
 --   Scheduled, m missing, g gone

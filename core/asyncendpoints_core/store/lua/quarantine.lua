@@ -4,6 +4,10 @@
 --   finished:completed finished:failed finished:canceled corrupt cancels counts totals watch
 -- META: tick safety
 -- LIB: record counters events finish save corrupt_records guard
+-- FEATURELIB: outbox
+-- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
+--   receivers receivers:state receivers:pending
+-- FEATUREMETA: webhook_states webhook_pending
 -- ARGV: 1 ids, 2 '1' when the client cannot read the request though the state is sound
 -- RETURNS: how many
 local INDEXES = {
@@ -66,4 +70,5 @@ finish.flush()
 counters.flush()
 events.publish()
 for _, key in ipairs({jobs, runs, finished_failed, corrupt, counts, totals}) do guard(key) end
+if outbox then outbox.put_on_timer(guard) end
 return done

@@ -4,6 +4,9 @@
 --   watch
 -- META: tick paused ttl_ms
 -- LIB: counters returns held_jobs
+-- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
+--   receivers receivers:state receivers:pending
+-- FEATUREMETA: webhook_states webhook_pending
 -- ARGV: 1 worker, 2 CLAIM for each job that it holds
 -- RETURNS: how many; ids of records that cannot be read
 local worker, known = ARGV[1], {}

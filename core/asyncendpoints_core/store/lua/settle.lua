@@ -3,6 +3,10 @@
 --   finished:completed finished:failed finished:canceled cancels counts totals idle bell watch
 -- META: tick paused ttl_ms
 -- LIB: batch record counters events finish save returns
+-- FEATURELIB: outbox
+-- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
+--   receivers receivers:state receivers:pending
+-- FEATUREMETA: webhook_states webhook_pending
 -- ARGV: 1 OUTCOME for each; 2 their parts one after the other; 3… the workers
 -- RETURNS: two bytes for each: a applied, d already, s stale, g gone, c corrupt; state digit or '-'
 local ITEM = layout.OUTCOME.size
@@ -88,6 +92,7 @@ local apply = {
 
 -- The common case: completed in one of its first runs, without a requested cancel.
 -- Only the end of the fixed part and the history change. Returns nothing for any other.
+local short = not (outbox and outbox.wants(COMPLETED)) -- its event needs the whole record
 local completed, busy, freed, names = 0, 0, 0, {}
 local off_held, watched, now_text = returns.off_held, events.watched, finish.now
 local on_runs, on_finished = {'HSET', runs}, {'ZADD', finished_completed}
@@ -171,8 +176,8 @@ for i = 1, n do
     sunpack(layout.OUTCOME.format.after_id, items, (i - 1) * ITEM + layout.OUTCOME.at.after_id)
   local worker, result_at = ARGV[3 + worker_index], parts_at + layout.OUTCOME.before.result
   local result = ssub(payload, result_at, result_at + result_size - 1)
-  if kind == COMPLETE and result_size <= INLINE_RESULT and not completed_now[id] and not known[id]
-    and complete(id, stored[i], claim, worker, result) then
+  if kind == COMPLETE and short and result_size <= INLINE_RESULT and not completed_now[id]
+    and not known[id] and complete(id, stored[i], claim, worker, result) then
     answers[i] = 'a3'
   else
     local r = load(i, id)

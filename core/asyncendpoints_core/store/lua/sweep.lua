@@ -3,6 +3,10 @@
 -- META: tick safety seq bytes paused suspended ttl_ms completed_ms failed_ms max_finished
 --   sweep_0 sweep_1 sweep_2
 -- LIB: batch time ready finished record counters events wake_up corrupt_records queue remove timer guard unique
+-- FEATURELIB: outbox
+-- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
+--   receivers receivers:state receivers:pending
+-- FEATUREMETA: webhook_states webhook_pending
 -- RETURNS: promoted, expired, removed, corrupt, 1 when there was more to do
 local BOUND, REMOVE_BOUND, TOMBSTONE_MS, MAX_TOMBSTONES = 100, 200, 86400000, 10000
 local more = 0
@@ -75,14 +79,20 @@ local promoted, due = queue.promote()
 if due == queue.LOOK_AHEAD then more = 1 end
 
 local removed = 0
-local function take_out(state, ids)
+-- `kept_ms`: past their retention, which a webhook's first try extends.
+local function take_out(state, ids, kept_ms)
   if #ids == 0 then return end
+  local waiting = 0
   for i, run in ipairs(call('HMGET', runs, unpack(ids))) do
     local r = run and record.decode_run(run)
-    remove.job(ids[i], state, r and r.name or corrupt_records.lost_name(state, run))
-    removed = removed + 1
+    if r and kept_ms and outbox and outbox.awaits(ids[i], r, kept_ms) then
+      waiting = waiting + 1
+    else
+      remove.job(ids[i], state, r and r.name or corrupt_records.lost_name(state, run))
+      removed = removed + 1
+    end
   end
-  if #ids == REMOVE_BOUND then more = 1 end
+  if #ids - waiting == REMOVE_BOUND then more = 1 end
 end
 local KEPT = {[COMPLETED] = completed_ms, [FAILED] = failed_ms, [CANCELED] = failed_ms}
 local surplus = -max_finished
@@ -91,7 +101,7 @@ for state = COMPLETED, CANCELED do
   local old = call('ZRANGEBYSCORE', finished[state], '-inf',
     string.format('%.0f', now - KEPT[state]), 'LIMIT', 0, REMOVE_BOUND)
   surplus = surplus - #old
-  take_out(state, old)
+  take_out(state, old, KEPT[state])
 end
 remove.flush()
 
@@ -147,6 +157,8 @@ end
 forget(tombstones)
 forget(deregistered)
 if unique.sweep() then more = 1 end
+
+if outbox then outbox.sweep(failed_ms) end
 
 -- What unreadable records took with them is known again once nothing is unfinished.
 if bytes ~= 0 and ready.count() + call('ZCARD', suspects) + call('ZCARD', delayed) == 0

@@ -13,6 +13,7 @@ from asyncendpoints_core.jobs.schedules import ScheduleState
 from asyncendpoints_core.jobs.states import FINAL, WAITING, State
 from asyncendpoints_core.store.memory.ordered import Key, Ordered
 from asyncendpoints_core.store.memory.record import Fault, Record, decode_record, encode
+from asyncendpoints_core.store.memory.webhooks import Webhooks
 from asyncendpoints_core.store.replies import TOTALS
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ class Data:
         self.tombstones: dict[JobId, int] = {}
         self.counts: dict[str, dict[State, int]] = {}
         self.totals: dict[str, int] = dict.fromkeys(TOTALS, 0)
+        self.webhooks = Webhooks(self.totals)
 
     @property
     def rules(self) -> Policy:
@@ -240,6 +242,8 @@ class Data:
         self._count(record.name, record.state, 1)
         if not record.final:
             self.bytes += record.size
+        elif states := self.rules.webhook_states:
+            self.webhooks.ended(self.job(record, now), states, now)
         if worker:
             self.held.setdefault(worker, {})[record.id] = None
         if schedule:

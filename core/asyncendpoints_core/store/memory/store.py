@@ -22,6 +22,8 @@ from asyncendpoints_core.store.memory import workers as holding
 from asyncendpoints_core.store.memory.data import Data
 from asyncendpoints_core.store.memory.doorbell import Doorbell, Watchers, read
 from asyncendpoints_core.store.memory.record import decode_result
+from asyncendpoints_core.store.memory.webhook_verbs import WebhookVerbs
+from asyncendpoints_core.store.memory.webhooks import Webhooks
 from asyncendpoints_core.store.replies import (
     ALL_JOBS,
     Canceled,
@@ -63,7 +65,7 @@ if TYPE_CHECKING:
 PURGE_BOUND = 1_000
 
 
-class MemoryStore:
+class MemoryStore(WebhookVerbs):
     """One endpoint's store; leases, delays and waits go by `time`."""
 
     def __init__(self, time: TimeSource | None = None) -> None:
@@ -103,6 +105,9 @@ class MemoryStore:
         if overwrite or data.policy is None:
             data.policy = policy
             schedules.configure(data, now)
+            data.webhooks.max_pending = policy.webhook_pending
+            if not policy.webhooks:
+                data.webhooks = Webhooks(data.totals)
         return data.policy
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from asyncendpoints_core.store.memory import uniqueness
-from asyncendpoints_core.store.memory.record import Record
+from asyncendpoints_core.store.memory.record import Record, decode_record
 from asyncendpoints_core.store.memory.transitions import expire_if_over, promote
 from asyncendpoints_core.store.replies import Swept
 
@@ -48,6 +48,7 @@ def sweep(data: Data, now: int) -> Swept:
     promoted, due = promote_due(data, now)
     removed, old = _remove_finished(data, now)
     forgotten = _forget(data, now) | uniqueness.sweep(data, now)
+    data.webhooks.sweep(now, data.rules.failed_ms)
     return Swept(
         promoted=promoted,
         expired=expired,
@@ -75,6 +76,11 @@ def _remove_finished(data: Data, now: int) -> tuple[int, bool]:
     for state, order in data.finished.items():
         kept = data.kept_ms(state)
         for job_id in list(_until(order, now - kept, BOUND)):
+            record = decode_record(data.records.get(job_id))
+            if isinstance(record, Record) and data.webhooks.awaits(
+                job_id, record.revision, now - record.completed_ms - kept
+            ):
+                continue
             data.remove(job_id, now)
             removed += 1
     surplus = sum(len(order) for order in data.finished.values()) - data.rules.max_finished

@@ -174,7 +174,8 @@ class Caller:
     async def create_schema(self) -> None:
         """Create the store if there is none: on the first open, or after Redis lost its data."""
         fields = [*policy_fields(self.policy), b"about", ABOUT]
-        schema = await self.run("open", b"%d" % scripts.FIRST_SCHEMA, *fields)
+        first = scripts.SCHEMA if self.policy.webhooks else scripts.FIRST_SCHEMA
+        schema = await self.run("open", b"%d" % first, *fields)
         if not scripts.FIRST_SCHEMA <= int(schema) <= scripts.SCHEMA:
             text = f"{error_replies.VERSION} {int(schema)}"
             raise self.connection.store_error(redis_errors.ResponseError(text))

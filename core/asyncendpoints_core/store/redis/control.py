@@ -23,7 +23,12 @@ class ControlVerbs:
     async def configure(
         self, policy: Policy, identity: Identity | None = None, *, overwrite: bool = True
     ) -> Policy:
-        """Write the policy and whose keys these are; return the policy in force."""
+        """Write the policy and whose keys these are; return the policy in force.
+
+        Without its webhooks while a worker of a version that does not know them is registered.
+        """
+        if overwrite and policy.webhooks and not await self._caller.use_features():
+            policy = msgspec.structs.replace(policy, webhooks=0, webhook_states=0)
         owner = (identity.installation, identity.uid) if identity else ("", "")
         fields = policy_fields(policy)
         flag = b"1" if overwrite else b"0"

@@ -40,6 +40,15 @@ NAMES: Final = (
     "corrupt",  # hash: id -> bytes of a record that could not be read
     "schedules",  # hash: schedule -> its definition's hash, its times, its counters
     "fired",  # zset, all scores 0: schedule NUL id of jobs that may be unfinished
+    "outbox",  # zset: id and revision of a finished job by when, until its deliveries are made
+    "outbox:heads",  # hash: the same -> the job as it then was
+    "deliveries",  # hash: delivery -> what is sent to whom, tries so far
+    "deliveries:due",  # zset, all scores 0: receiver, due time, delivery
+    "deliveries:dead",  # zset: delivery by when it was given up
+    "deliveries:untried",  # hash: id and revision -> deliveries that were not tried yet
+    "receivers",  # zset: receiver by when to look at its deliveries
+    "receivers:state",  # hash: receiver -> failures in a row, last status, webhook
+    "receivers:pending",  # zset: receiver by how many deliveries wait for it
     "watch",  # string with a lease: there are watchers
 )
 

@@ -3,8 +3,9 @@
 A header is the comment lines at the top. `KEYS:` are the keys the script may touch, by their names
 in keys.py (`all`: every one), and `META:` the fields of the hash `meta` it reads: both become Lua
 locals (`:` turns to `_`). `LIB:` names the parts of lua/lib it uses; each returns a table of
-functions, or one function, and becomes the local of its name. `FEATURES:` and `FEATURELIB:` are
-keys and parts that only features need (see Script); such a part is nil in the plain script.
+functions, or one function, and becomes the local of its name. `FEATURES:`, `FEATURELIB:` and
+`FEATUREMETA:` are keys, parts and fields of `meta` that only features need (see Script); such a
+part is nil in the plain script.
 `FLAGS:` is `read` (writes nothing), `deny-oom` (refused while memory is full), `bare` (runs without
 a store) or absent. Names in capitals in a header are layouts of store/record_layout.py;
 lua_layout.py lists what `layout.…` is.
@@ -41,6 +42,8 @@ _LOCAL_NAMES: Final = {
     "winfo": "worker_info",
     "lastclaim": "last_claims",
     "solo_until": "exclusive_until",
+    "outbox": "unsent_events",
+    "deliveries": "delivery_records",
 }
 
 _FIELD = re.compile(r"-- ([A-Z]+): ?(.*)")
@@ -129,9 +132,15 @@ def libraries(text: str, *, full: bool = False) -> dict[str, str]:
     fields = header(text)
     for name in (*fields.get("LIB", ()), *(fields.get("FEATURELIB", ()) if full else ())):
         part = read(f"lib/{name}")
-        found |= libraries(part)
+        found |= libraries(part, full=full)
         found[name] = part
     return found
+
+
+def feature_parts(text: str) -> set[str]:
+    """Return the parts of lua/lib that a file, or what it uses, has in its full script only."""
+    parts = (text, *libraries(text).values())
+    return {name for part in parts for name in header(part).get("FEATURELIB", ())}
 
 
 @cache
@@ -146,8 +155,10 @@ def build(name: str, layouts: lua_layout.Tables, *, full: bool = False) -> Scrip
     fields = header(text)
     featured = "FEATURES" in fields
     keys = NAMES if fields["KEYS"] == ["all"] else tuple(fields["KEYS"])
-    keys += tuple(fields.get("FEATURES", ())) if full else ()
     meta = tuple(fields.get("META", ()))
+    if full:
+        keys += tuple(key for key in fields.get("FEATURES", ()) if key not in keys)
+        meta += tuple(fields.get("FEATUREMETA", ()))
     flags = frozenset(fields.get("FLAGS", ()))
     unknown = set(keys) - set(NAMES)
     if unknown or keys[0] != "meta" or (meta[:1] != ("tick",) and "bare" not in flags):
@@ -163,7 +174,7 @@ def build(name: str, layouts: lua_layout.Tables, *, full: bool = False) -> Scrip
         parts.append("" if "bare" in flags else check)
         values = ", ".join(f"tonumber(M[{i + 2}]) or 0" for i in range(len(meta)))
         parts.append(f"local {', '.join(map(local_name, meta))} = {values}\n{_TIME}")
-    parts += [f"local {one}\n" for one in fields.get("FEATURELIB", ()) if not full]
+    parts += [f"local {one}\n" for one in sorted(feature_parts(text)) if not full]
     used = [
         f"local {one} = (function()\n{part}end)()\n"
         for one, part in libraries(text, full=full).items()

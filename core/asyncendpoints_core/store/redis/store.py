@@ -13,6 +13,7 @@ from asyncendpoints_core.store.redis.ownership import OwnerVerbs
 from asyncendpoints_core.store.redis.reading import ReadVerbs
 from asyncendpoints_core.store.redis.schedules import ScheduleVerbs
 from asyncendpoints_core.store.redis.waiting import Doorbell, Watch
+from asyncendpoints_core.store.redis.webhooks import WebhookVerbs
 from asyncendpoints_core.store.redis.workers import WorkerVerbs
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from asyncendpoints_core.store.replies import Event, Health
 
 
-class RedisStore(JobVerbs, ScheduleVerbs, WorkerVerbs, ReadVerbs, ControlVerbs, OwnerVerbs):
+class RedisStore(
+    JobVerbs, ScheduleVerbs, WorkerVerbs, ReadVerbs, ControlVerbs, OwnerVerbs, WebhookVerbs
+):
     """One endpoint's store in Redis.
 
     `source` is a URL, a callable that returns it (called for each new connection), or a
@@ -43,6 +46,7 @@ class RedisStore(JobVerbs, ScheduleVerbs, WorkerVerbs, ReadVerbs, ControlVerbs, 
         self._caller = Caller(connection, namespace_name)
         self._doorbell = Doorbell(self._caller)
         self._watch = Watch(self._caller, namespace_name)
+        self._heads = {}
 
     async def open(self) -> Health:
         """Connect, check the format version, and report the server's durability."""

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from asyncendpoints_core.common.time_source import SystemTime
+from asyncendpoints_core.resource.receiver_urls import parse_url
 from asyncendpoints_gateway.webhooks.addresses import AddressRules, networks
 from asyncendpoints_gateway.webhooks.sending import Answer, Sender
-from asyncendpoints_gateway.webhooks.urls import parse_url
 
 Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -1,5 +1,6 @@
 -- Final states: where a finished job is kept, and the end of a run in its history.
 -- LIB: batch counters events finished
+-- FEATURELIB: outbox
 local finish = {now = string.format('%.0f', now)}
 local set_finished = batch.each('ZADD', finished)
 local TALLY = {[COMPLETED] = 'completed', [FAILED] = 'failed', [CANCELED] = 'canceled'}
@@ -40,6 +41,7 @@ function finish.job(id, r, state)
   finish.free(r.body_size)
   batch.add(set_finished[state], finish.now, id)
   events.add(id, r.revision)
+  if outbox then outbox.add(id, r) end
 end
 
 -- Bodies of finished jobs no longer count.
@@ -51,6 +53,7 @@ function finish.flush()
   batch.flush_each(set_finished)
   if freed > 0 then call('HINCRBY', meta, 'bytes', string.format('%.0f', -freed)) end
   freed = 0
+  if outbox then outbox.flush() end
 end
 
 return finish

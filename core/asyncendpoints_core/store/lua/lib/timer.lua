@@ -14,6 +14,7 @@ local function at_rest()
   -- One member of `held` is not a job.
   local waiting = ready.count() + call('ZCARD', suspects) + call('ZCARD', delayed)
   if waiting > 0 or call('ZCARD', held) > 1 then return false end
+  if call('ZCARD', unsent_events) > 0 or call('ZCARD', deliveries_due) > 0 then return false end
   -- Also jobs that are missing from their queue.
   local by_state = call('HGETALL', counts)
   for i = 1, #by_state, 2 do

@@ -2,7 +2,7 @@
 
 import pytest
 
-from asyncendpoints_gateway.webhooks.urls import parse_pattern, parse_url
+from asyncendpoints_core.resource.receiver_urls import parse_pattern, parse_url
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,148 @@
+-- Deliveries of events to receivers: where each waits, and what is known of its receiver.
+-- LIB: counters
+local deliveries = {MAX_DEAD = 10000, BROKEN = 5, MAX_STATES = 1000}
+local END = '\255\255\255\255\255\255' -- after the due time of every delivery
+
+function deliveries.decode(value)
+  local d = {}
+  layout.DELIVERY.fields(d) = sunpack(layout.DELIVERY.format, value)
+  d.rest = ssub(value, layout.DELIVERY.size + 1)
+  return d
+end
+
+function deliveries.read(id)
+  local value = call('HGET', delivery_records, id)
+  return value and deliveries.decode(value)
+end
+
+function deliveries.write(id, d)
+  call('HSET', delivery_records, id,
+    spack(layout.DELIVERY.format, layout.DELIVERY.fields(d)) .. d.rest)
+end
+
+local function member(id, d)
+  local receiver, due_at, delivery = d.receiver, d.due_at, id
+  return spack(layout.DUE.format, layout.DUE.fields)
+end
+
+function deliveries.place(id, d)
+  call('ZADD', deliveries_due, 0, member(id, d))
+end
+
+function deliveries.take(id, d)
+  return call('ZREM', deliveries_due, member(id, d)) == 1
+end
+
+-- The ids of a receiver's deliveries that are due until `to`, the oldest first.
+function deliveries.due(receiver, to, limit)
+  local ids = {}
+  local high = to and spack('>I6', to + 1) or END
+  local found = call('ZRANGEBYLEX', deliveries_due, '[' .. receiver, '(' .. receiver .. high,
+    'LIMIT', 0, limit)
+  for i, entry in ipairs(found) do
+    ids[i] = ssub(entry, layout.DUE.at.delivery, layout.DUE.last.delivery)
+  end
+  return ids, found
+end
+
+function deliveries.receiver(receiver)
+  local value = call('HGET', receivers_state, receiver)
+  if not value then
+    return {failures = 0, gone = 0, status = 0, since = 0, probe_at = 0, webhook = ''}
+  end
+  local r = {webhook = ssub(value, layout.RECEIVER.size + 1)}
+  layout.RECEIVER.fields(r) = sunpack(layout.RECEIVER.format, value)
+  return r
+end
+
+-- Looks at a receiver at once, or when it gets its next probe.
+function deliveries.look_now(receiver)
+  local at = tonumber(call('ZSCORE', receivers, receiver))
+  if at and at <= now then return end
+  local from = math.max(now, deliveries.receiver(receiver).probe_at)
+  if not at or from < at then call('ZADD', receivers, string.format('%.0f', from), receiver) end
+end
+
+-- Looks at a receiver again when its next delivery is due, not before `from`.
+function deliveries.look_again(receiver, from)
+  local _, found = deliveries.due(receiver, nil, 1)
+  if not found[1] then
+    call('ZREM', receivers, receiver)
+    return
+  end
+  local due_at = sunpack('>I6', found[1], layout.DUE.at.due_at)
+  local at = math.max(due_at, from, deliveries.receiver(receiver).probe_at)
+  call('ZADD', receivers, string.format('%.0f', at), receiver)
+end
+
+function deliveries.count(receiver, by)
+  local pending = (tonumber(call('ZSCORE', receivers_pending, receiver)) or 0) + by
+  if pending > 0 then
+    call('ZADD', receivers_pending, pending, receiver)
+  else
+    call('ZREM', receivers_pending, receiver)
+  end
+end
+
+-- One of a job's deliveries was tried, or will never be: its result need not wait for it.
+function deliveries.tried(d)
+  if d.tries > 0 then return end
+  local revision, id = d.revision, d.id
+  local of = spack(layout.JOB_END.format, layout.JOB_END.fields)
+  if call('HINCRBY', deliveries_untried, of, -1) <= 0 then call('HDEL', deliveries_untried, of) end
+end
+
+function deliveries.forget(id, d)
+  deliveries.take(id, d)
+  deliveries.tried(d)
+  deliveries.count(d.receiver, -1)
+  call('HDEL', delivery_records, id)
+end
+
+function deliveries.give_up(id, d)
+  deliveries.take(id, d)
+  deliveries.count(d.receiver, -1)
+  deliveries.write(id, d)
+  call('ZADD', deliveries_dead, string.format('%.0f', now), id)
+  counters.tally('webhooks_dead', 1)
+  local over = call('ZCARD', deliveries_dead) - deliveries.MAX_DEAD
+  for _, oldest in ipairs(over > 0 and call('ZRANGE', deliveries_dead, 0, over - 1) or {}) do
+    call('ZREM', deliveries_dead, oldest)
+    call('HDEL', delivery_records, oldest)
+  end
+end
+
+-- Only of those that fail or cannot be sent to, and of so many.
+function deliveries.save_receiver(receiver, r)
+  if r.failures == 0 and r.status == 0 then return call('HDEL', receivers_state, receiver) end
+  if call('HLEN', receivers_state) >= deliveries.MAX_STATES
+    and call('HEXISTS', receivers_state, receiver) == 0 then
+    return
+  end
+  call('HSET', receivers_state, receiver,
+    spack(layout.RECEIVER.format, layout.RECEIVER.fields(r)) .. r.webhook)
+end
+
+-- Drops what is too much: the oldest of what has most waiting, a receiver or the outbox.
+function deliveries.drop_surplus()
+  local over = call('ZCARD', unsent_events) + call('ZCARD', deliveries_due) - webhook_pending
+  for _ = 1, over do
+    local most = call('ZREVRANGE', receivers_pending, 0, 0, 'WITHSCORES')
+    local unsent = call('ZCARD', unsent_events)
+    if most[1] and tonumber(most[2]) >= unsent then
+      local id = deliveries.due(most[1], nil, 1)[1]
+      local d = id and deliveries.read(id)
+      if not d then break end
+      deliveries.forget(id, d)
+    elseif unsent > 0 then
+      local oldest = call('ZRANGE', unsent_events, 0, 0)[1]
+      call('ZREM', unsent_events, oldest)
+      call('HDEL', outbox_heads, oldest)
+    else
+      break
+    end
+    counters.tally('webhooks_dropped', 1)
+  end
+end
+
+return deliveries

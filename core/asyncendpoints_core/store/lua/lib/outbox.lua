@@ -1,0 +1,77 @@
+-- The events of finished jobs, written in the script that makes them final.
+-- LIB: batch record deliveries
+local outbox = {}
+local KEEP_MS, MAX_ERROR, SWEEP_BOUND = 3600000, 300, 200
+local ended = {}
+
+function outbox.wants(state)
+  return band(webhook_states, 2 ^ (state - COMPLETED)) > 0
+end
+
+function outbox.add(id, r)
+  if outbox.wants(r.state) then ended[#ended + 1] = {id, r} end
+end
+
+-- The error of an event, cut between two characters.
+local function short(err)
+  if #err <= MAX_ERROR then return err end
+  local size = MAX_ERROR
+  while size > 0 and band(sbyte(err, size + 1), 192) == 128 do size = size - 1 end
+  return ssub(err, 1, size)
+end
+
+-- The job as it is now, without what may be long.
+local function head_of(job, r)
+  local event = {}
+  for name, value in pairs(r) do event[name] = value end
+  event.history, event.history_count, event.progress, event.result = '', 0, '', ''
+  event.error = short(r.error)
+  return record.head(job, record.encode_run(event))
+end
+
+local function member(id, revision)
+  return spack(layout.JOB_END.format, layout.JOB_END.fields)
+end
+
+function outbox.flush()
+  if #ended == 0 then return end
+  local ids = {}
+  for i, pair in ipairs(ended) do ids[i] = pair[1] end
+  local on, heads = batch.new('ZADD', unsent_events), batch.new('HSET', outbox_heads)
+  for i, job in ipairs(call('HMGET', jobs, unpack(ids))) do
+    if job then
+      local r = ended[i][2]
+      local of = member(ids[i], r.revision)
+      batch.add(on, string.format('%.0f', now), of)
+      batch.add(heads, of, head_of(job, r))
+    end
+  end
+  batch.flush(on)
+  batch.flush(heads)
+  ended = {}
+  deliveries.drop_surplus()
+end
+
+-- At rest, only records that cannot be read end jobs.
+function outbox.put_on_timer(put)
+  put(unsent_events)
+  put(outbox_heads)
+end
+
+-- Whether the result of a job past its retention is kept for a first try that is still to come.
+function outbox.awaits(id, r, kept_ms)
+  if now - r.completed_at > kept_ms + KEEP_MS then return false end
+  local of = member(id, r.revision)
+  return call('ZSCORE', unsent_events, of) or call('HEXISTS', deliveries_untried, of) == 1
+end
+
+-- Forgets dead deliveries once a failed job would be.
+function outbox.sweep(kept_ms)
+  local old = call('ZRANGEBYSCORE', deliveries_dead, '-inf', string.format('%.0f', now - kept_ms),
+    'LIMIT', 0, SWEEP_BOUND)
+  if #old == 0 then return end
+  call('ZREM', deliveries_dead, unpack(old))
+  call('HDEL', delivery_records, unpack(old))
+end
+
+return outbox

@@ -1,0 +1,28 @@
+-- webhook_status: what waits for webhooks, and what is known of receivers.
+-- KEYS: meta outbox deliveries deliveries:due deliveries:dead receivers:state receivers:pending
+-- META: tick
+-- FLAGS: read
+-- ARGV: 1 receivers at most
+-- RETURNS: now, pending, dead, when the oldest of the most waiting was made (0: none); receivers with
+--   their pending, the most first; failing receivers with their RECEIVER
+local unsent = call('ZRANGE', unsent_events, 0, 0, 'WITHSCORES')
+local oldest = tonumber(unsent[2] or 0)
+local waiting = call('ZREVRANGE', receivers_pending, 0, tonumber(ARGV[1]) - 1, 'WITHSCORES')
+for i = 1, #waiting, 2 do
+  local entry = call('ZRANGEBYLEX', deliveries_due, '[' .. waiting[i],
+    '(' .. waiting[i] .. '\255\255\255\255\255\255', 'LIMIT', 0, 1)[1]
+  local value = entry and call('HGET', delivery_records,
+    ssub(entry, layout.DUE.at.delivery, layout.DUE.last.delivery))
+  if value then
+    local created_at =
+      sunpack(layout.DELIVERY.format.created_at, value, layout.DELIVERY.at.created_at)
+    if oldest == 0 or created_at < oldest then oldest = created_at end
+  end
+end
+return {
+  {
+    now, call('ZCARD', unsent_events) + call('ZCARD', deliveries_due),
+    call('ZCARD', deliveries_dead), oldest,
+  },
+  waiting, call('HGETALL', receivers_state),
+}

@@ -1,0 +1,152 @@
+"""The verbs for webhooks: ends of jobs, deliveries and their outcomes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from asyncendpoints_core.jobs.ids import JobId
+from asyncendpoints_core.store import deliveries as values
+from asyncendpoints_core.store import record_layout as tables
+from asyncendpoints_core.store.deliveries import (
+    Delivery,
+    Leased,
+    ReceiverState,
+    WebhookStatus,
+)
+from asyncendpoints_core.store.redis.codec import Context
+from asyncendpoints_core.store.redis.python_layout import CorruptRecord, packer, reader
+from asyncendpoints_core.store.redis.records import read_job
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from asyncendpoints_core.jobs.records import Job
+    from asyncendpoints_core.store.deliveries import DeliveryOutcome, FanOut
+    from asyncendpoints_core.store.redis.caller import Caller
+
+_ID_SIZE: Final = tables.IDS.size
+_pack_fan_out = packer(tables.FAN_OUT, "id revision count")
+_pack_outcome = packer(tables.DELIVERY_OUTCOME, "delivery token kind delay_ms status")
+_pack_delivery = packer(
+    tables.DELIVERY,
+    "receiver id revision created_at due_at tries token status webhook_size url_size",
+)
+_read_delivery = reader(tables.DELIVERY, "receiver id tries token webhook url job")
+_read_receiver = reader(tables.RECEIVER, "failures gone status since probe_at webhook")
+
+
+class WebhookVerbs:
+    """Part of RedisStore."""
+
+    _caller: Caller
+    # Heads of ended jobs as they are stored, until their deliveries are made.
+    _heads: dict[tuple[JobId, int], bytes]
+
+    async def webhook_events(self, limit: int) -> list[Job]:
+        """Read the oldest ends of jobs that have no deliveries yet."""
+        raw, *entries = await self._caller.run("webhook_events", b"%d" % limit)
+        context = Context.read(raw)
+        self._heads = {}
+        jobs = []
+        for end, head in zip(entries[::2], entries[1::2], strict=True):
+            job_id = JobId(end[:_ID_SIZE])
+            try:
+                job = read_job(job_id, head, context)
+            except CorruptRecord:
+                revision = int.from_bytes(end[_ID_SIZE:])
+                await self._caller.run("fan_out", b"", _pack_fan_out(job_id, revision, 0))
+                continue
+            self._heads[job_id, job.revision] = head
+            jobs.append(job)
+        return jobs
+
+    async def fan_out(self, webhooks: int, ends: Sequence[FanOut]) -> int | None:
+        """Replace ends of jobs by their deliveries."""
+        items, args = [], []
+        for end in ends:
+            job = end.job
+            head = self._heads.get((job.id, job.revision))
+            if head is None:
+                continue
+            items.append(_pack_fan_out(job.id, job.revision, len(end.deliveries)))
+            for new in end.deliveries:
+                webhook, url = new.webhook.encode(), new.url.encode()
+                fixed = _pack_delivery(
+                    new.receiver, job.id, job.revision, 0, 0, 0, 0, 0, len(webhook), len(url)
+                )
+                args += [new.id, fixed + webhook + url + head]
+        if not items:
+            return 0
+        done = await self._caller.run("fan_out", b"%d" % webhooks, b"".join(items), *args)
+        return None if done < 0 else int(done)
+
+    async def lease_deliveries(
+        self,
+        limit: int,
+        lease_ms: int,
+        *,
+        probes: int,
+        per_host: int,
+        busy: Sequence[bytes],
+        expiry_ms: int,
+    ) -> Leased:
+        """Lease deliveries that are due."""
+        numbers = (limit, lease_ms, probes, per_host)
+        raw, due, *entries = await self._caller.run(
+            "lease_deliveries",
+            *(b"%d" % number for number in numbers),
+            b"".join(receiver[: values.HOST_BYTES] for receiver in busy),
+            b"%d" % expiry_ms,
+        )
+        context = Context.read(raw)
+        found = []
+        for delivery_id, probe, value in zip(*(entries[i::3] for i in range(3)), strict=True):
+            receiver, job_id, tries, token, webhook, url, head = _read_delivery(value)
+            job = read_job(JobId(job_id), head, context)
+            found.append(
+                Delivery(
+                    delivery_id,
+                    receiver,
+                    webhook.decode(),
+                    url.decode(),
+                    job,
+                    tries,
+                    token,
+                    probe == b"1",
+                )
+            )
+        return Leased(tuple(found), int(due) if int(due) >= 0 else None)
+
+    async def settle_deliveries(
+        self, outcomes: Sequence[DeliveryOutcome], probe_ms: int
+    ) -> list[bool]:
+        """Apply the outcomes of leases; False for one that had ended."""
+        if not outcomes:
+            return []
+        items = b"".join(
+            _pack_outcome(each.id, each.token, each.end, each.delay_ms, each.status)
+            for each in outcomes
+        )
+        letters = await self._caller.run("settle_deliveries", items, b"%d" % probe_ms)
+        return [letter == ord("a") for letter in letters]
+
+    async def replay_deliveries(self, receivers: Mapping[bytes, bytes]) -> int:
+        """Make dead deliveries due again."""
+        if not receivers:
+            return 0
+        args = [part for pair in receivers.items() for part in pair]
+        return int(await self._caller.run("replay_deliveries", *args))
+
+    async def webhook_status(self) -> WebhookStatus:
+        """Read what waits, and what is known of receivers."""
+        numbers, waiting, states = await self._caller.run("webhook_status", b"100")
+        known = {
+            receiver: ReceiverState(
+                receiver, webhook.decode(), 0, failures, bool(gone), status, since, probe
+            )
+            for receiver, value in zip(states[::2], states[1::2], strict=True)
+            for failures, gone, status, since, probe, webhook in (_read_receiver(value),)
+        }
+        pending = dict(zip(waiting[::2], map(int, waiting[1::2]), strict=True))
+        now, waiting_in_all, dead, oldest = numbers
+        return WebhookStatus(now, waiting_in_all, dead, oldest, values.merged(known, pending))

@@ -1,0 +1,465 @@
+"""Ends of jobs and their deliveries, on both stores."""
+
+import itertools
+from collections.abc import Sequence
+
+import pytest
+
+from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.records import Job, JobError
+from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.deliveries import (
+    Delivery,
+    DeliveryEnd,
+    DeliveryOutcome,
+    FanOut,
+    Leased,
+    NewDelivery,
+)
+from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.replies import Cause
+from support.store.stores import DONE, ERROR, Backend, hand, new, policy, put, state_of
+
+WEBHOOKS = 77
+ALL = policy(webhooks=WEBHOOKS, webhook_states=7)
+LEASE_MS = 25_000
+PROBE_MS = 1_800_000
+EXPIRY_MS = 280_000_000
+END = DeliveryEnd
+
+
+def receiver(name: str, host: str = "") -> bytes:
+    """Return the id of a receiver: of its host and its webhook."""
+    return (host or name)[:4].ljust(4).encode() + name[:4].ljust(4).encode()
+
+
+async def fan_out(store: Store, *receivers: bytes) -> list[Job]:
+    """Make a delivery of each end for each receiver."""
+    ends = await store.webhook_events(500)
+    made = [
+        FanOut(
+            job,
+            tuple(
+                NewDelivery(job.id[8:] + one[4:] + job.revision.to_bytes(4), one, one.decode())
+                for one in receivers
+            ),
+        )
+        for job in ends
+    ]
+    assert await store.fan_out(WEBHOOKS, made) == len(ends)
+    return ends
+
+
+async def lease(
+    store: Store,
+    limit: int = 16,
+    *,
+    probes: int = 4,
+    busy: Sequence[bytes] = (),
+    per_host: int = 4,
+) -> Leased:
+    return await store.lease_deliveries(
+        limit, LEASE_MS, probes=probes, per_host=per_host, busy=busy, expiry_ms=EXPIRY_MS
+    )
+
+
+async def settle(
+    store: Store, delivery: Delivery, end: DeliveryEnd, delay_ms: int = 0, status: int = 500
+) -> bool:
+    outcome = DeliveryOutcome(delivery.id, delivery.token, end, delay_ms, status)
+    [applied] = await store.settle_deliveries([outcome], PROBE_MS)
+    return applied
+
+
+async def finish(store: Store, count: int = 1, worker: str = "w1") -> None:
+    """Complete some new jobs."""
+    own = await hand(store, worker)
+    await put(store, *[new() for _ in range(count)])
+    while taken := await own.take(500):
+        await store.settle([jobs.complete(job.claim, DONE) for job in taken])
+    await store.release_worker(worker, Cause.DRAINED)
+
+
+async def fail_in_a_row(store: Store, backend: Backend, one: bytes, count: int) -> None:
+    """Have a receiver fail so often, each time for another event."""
+    for number in range(count):
+        await finish(store, worker=f"f{number}{one.hex()}")
+        await fan_out(store, one)
+        [delivery] = (await lease(store)).deliveries
+        assert await settle(store, delivery, END.FAILED, 3_600_000)
+
+
+async def test_without_webhooks_nothing_is_written(store: Store) -> None:
+    await finish(store)
+    assert await store.webhook_events(10) == []
+    status = await store.webhook_status()
+    assert (status.pending, status.dead, status.oldest_ms, status.receivers) == (0, 0, 0, ())
+
+
+async def test_every_verb_that_ends_a_job_writes_its_end(backend: Backend) -> None:
+    store = backend.store
+    await store.configure(policy(webhooks=WEBHOOKS, webhook_states=7, ttl_ms=60_000))
+    worker = await hand(store)
+    names = ("completed", "large", "failed", "timed-out", "canceled")
+    ids = dict(zip(names, await put(store, *[new() for _ in names]), strict=True))
+    taken = {job.job.id: job.claim for job in await worker.take()}
+    claim = {name: taken[job_id] for name, job_id in ids.items()}
+    await store.cancel([ids["canceled"]])  # requested: the worker ends it
+    assert await store.webhook_events(10) == []
+    await store.settle(
+        [
+            jobs.complete(claim["completed"], DONE),
+            jobs.complete(claim["large"], jobs.Result("text/plain", b"x" * 5_000)),
+            jobs.fail(claim["failed"], ERROR),
+            jobs.timed_out(claim["timed-out"], ERROR, None),
+            jobs.canceled(claim["canceled"]),
+        ]
+    )
+    [ids["waiting"]] = await put(store, new())
+    await store.cancel([ids["waiting"]])
+    crashing = await hand(store, "crashing")
+    await store.configure(
+        policy(
+            webhooks=WEBHOOKS,
+            webhook_states=7,
+            ttl_ms=60_000,
+            retry=jobs_retry(max_crashes=0),
+        )
+    )
+    [ids["crashed"]] = await put(store, new())
+    await crashing.one()
+    await store.release_worker("crashing", Cause.CRASH, how="signal 11")
+    ids["expired"], ids["promoted"], ids["reconciled"] = await put(
+        store, new(), new(ttl_ms=10, delay_ms=20), new(ttl_ms=3_600_000)
+    )
+    await backend.advance(60_001)
+    await store.sweep()
+    second = await hand(store, "w2")
+    [job] = await second.take(5)
+    assert job.job.id == ids["reconciled"]
+    await store.cancel([job.job.id])
+    assert await store.reconcile("w2", []) == 1
+    ends = await store.webhook_events(50)
+    assert {job.id: (job.state, job.revision) for job in ends} == {
+        job_id: (found.job.state, found.job.revision)
+        for job_id, found in zip(ids.values(), await store.get(list(ids.values())), strict=True)
+        if found.job
+    }
+    assert len(ends) == len(ids)
+    by_id = {job.id: job for job in ends}
+    assert (error := by_id[ids["crashed"]].error) is not None
+    assert "signal 11" in error.message
+    assert by_id[ids["completed"]].completed_ms > 0
+
+
+def jobs_retry(**changes: int) -> object:
+    from asyncendpoints_core.jobs.retry import RetryPolicy
+
+    return RetryPolicy(jitter="none", **changes)
+
+
+async def test_a_job_that_expires_in_a_claim_writes_its_end(backend: Backend) -> None:
+    store = backend.store
+    await store.configure(ALL)
+    [job_id] = await put(store, new(delay_ms=10, ttl_ms=5))
+    worker = await hand(store)
+    await backend.advance(11)
+    assert await worker.take() == []
+    assert [job.id for job in await store.webhook_events(10)] == [job_id]
+
+
+async def test_an_unreadable_record_writes_its_end(backend: Backend) -> None:
+    store = backend.store
+    await store.configure(ALL)
+    [job_id] = await put(store, new())
+    await backend.spoil(job_id, b"no record")
+    await store.cancel([job_id])
+    assert await state_of(store, job_id) is State.FAILED
+    [job] = await store.webhook_events(10)
+    assert (job.id, job.error and job.error.code) == (job_id, "corrupt")
+
+
+@pytest.mark.parametrize(("bits", "state"), [(1, "completed"), (2, "failed"), (4, "canceled")])
+async def test_only_the_states_that_are_sent_are_written(
+    store: Store, bits: int, state: str
+) -> None:
+    await store.configure(policy(webhooks=WEBHOOKS, webhook_states=bits))
+    worker = await hand(store)
+    await put(store, new(), new())
+    first, second = await worker.take()
+    await store.settle([jobs.complete(first.claim, DONE), jobs.fail(second.claim, ERROR)])
+    [job_id] = await put(store, new())
+    await store.cancel([job_id])
+    [job] = await store.webhook_events(10)
+    assert job.state.lower() == state
+
+
+async def test_an_end_is_short_whatever_the_job_has(backend: Backend) -> None:
+    store = backend.store
+    await store.configure(ALL)
+    worker = await hand(store)
+    await put(store, new())
+    job = await worker.one()
+    await store.progress([(job.claim, jobs.Progress(0.5, "p" * 400))])
+    await store.settle([jobs.fail(job.claim, JobError("x" * 30, "é" * 1_000))])
+    [end] = await store.webhook_events(10)
+    assert end.error is not None
+    assert end.error.code == "x" * 30
+    assert 250 < len(end.error.message.encode()) <= 300
+    assert (end.progress, end.attempts) == (None, ())
+
+
+async def test_a_redrive_and_a_second_end_are_another_event(store: Store) -> None:
+    await store.configure(ALL)
+    [job_id] = await put(store, new())
+    await store.cancel([job_id])
+    await store.redrive([job_id])
+    await store.cancel([job_id])
+    first, second = await store.webhook_events(10)
+    assert first.id == second.id == job_id
+    assert first.revision < second.revision
+
+
+async def test_an_end_is_fanned_out_once(store: Store) -> None:
+    await store.configure(ALL)
+    await finish(store, 3)
+    [first, *_] = await store.webhook_events(1)
+    ends = await store.webhook_events(10)
+    assert (len(ends), ends[0]) == (3, first)
+    made = [FanOut(job, (NewDelivery(job.id, receiver("a"), "a"),)) for job in ends]
+    assert await store.fan_out(WEBHOOKS + 1, made) is None
+    assert await store.fan_out(WEBHOOKS, made) == 3
+    assert await store.fan_out(WEBHOOKS, made) == 0
+    assert await store.webhook_events(10) == []
+    leased = (await lease(store, per_host=9)).deliveries
+    assert sorted(each.id for each in leased) == sorted(job.id for job in ends)
+    assert {each.job for each in leased} == set(ends)
+    assert {(each.webhook, each.url, each.tries) for each in leased} == {("a", "", 0)}
+
+
+async def test_an_end_for_nobody_is_gone(store: Store) -> None:
+    await store.configure(ALL)
+    await finish(store)
+    await fan_out(store)
+    assert (await store.webhook_status()).pending == 0
+    assert (await lease(store)).next_due_ms is None
+
+
+async def test_a_lease_that_ends_is_due_again_under_the_same_id(backend: Backend) -> None:
+    store = backend.store
+    await store.configure(ALL)
+    await finish(store)
+    await fan_out(store, receiver("a"))
+    [first] = (await lease(store)).deliveries
+    waiting = await lease(store)
+    assert (waiting.deliveries, waiting.next_due_ms) == ((), LEASE_MS)
+    await backend.advance(LEASE_MS)
+    [second] = (await lease(store)).deliveries
+    assert (second.id, second.tries, second.token) == (first.id, 0, first.token + 1)
+    assert not await settle(store, first, END.DELIVERED)
+    assert (await store.webhook_status()).pending == 1
+    assert await settle(store, second, END.DELIVERED)
+    assert not await settle(store, second, END.DELIVERED)
+    assert (await store.webhook_status()).pending == 0
+    assert (await store.stats()).totals["webhooks_delivered"] == 1
+
+
+async def test_a_failed_try_waits_for_its_delay(backend: Backend) -> None:
+    store = backend.store
+    await store.configure(ALL)
+    await finish(store)
+    await fan_out(store, receiver("a"))
+    [first] = (await lease(store)).deliveries
+    assert await settle(store, first, END.FAILED, 5_000)
+    assert (await lease(store)).next_due_ms == 5_000
+    [state] = (await store.webhook_status()).receivers
+    assert (state.webhook, state.failures, state.status, state.pending) == ("a   a   ", 1, 500, 1)
+    await backend.advance(5_000)
+    [second] = (await lease(store)).deliveries
+    assert (second.id, second.tries, second.probe) == (first.id, 1, False)
+    assert await settle(store, second, END.DELIVERED, status=204)
+    assert (await store.webhook_status()).receivers == ()
+
+
+async def test_returned_deliveries_are_not_charged(backend: Backend) -> None:
+    store = backend.store
+    await store.configure(ALL)
+    await finish(store)
+    await fan_out(store, receiver("a"))
+    [first] = (await lease(store)).deliveries
+    assert await settle(store, first, END.RETURNED, 60_000, 0)
+    [state] = (await store.webhook_status()).receivers
+    assert (state.failures, state.pending) == (0, 1)
+    await backend.advance(60_000)
+    [second] = (await lease(store)).deliveries
+    assert second.tries == 0
+
+
+async def test_a_dead_delivery_is_kept_replayed_and_forgotten(backend: Backend) -> None:
+    store = backend.store
+    await store.configure(policy(webhooks=WEBHOOKS, webhook_states=7, failed_ms=1_000_000))
+    await finish(store)
+    await fan_out(store, receiver("a"))
+    [first] = (await lease(store)).deliveries
+    assert await settle(store, first, END.DEAD)
+    status = await store.webhook_status()
+    assert (status.pending, status.dead) == (0, 1)
+    assert not await settle(store, first, END.DELIVERED)
+    assert await store.replay_deliveries({first.id: receiver("b"), b"?" * 16: receiver("b")}) == 1
+    [again] = (await lease(store)).deliveries
+    assert (again.id, again.receiver, again.tries) == (first.id, receiver("b"), 0)
+    assert await settle(store, again, END.DEAD)
+    await backend.advance(1_000_001)
+    await store.sweep()
+    assert (await store.webhook_status()).dead == 0
+    assert await store.replay_deliveries({first.id: receiver("a")}) == 0
+
+
+async def test_after_five_failures_there_is_one_probe_at_a_time(backend: Backend) -> None:
+    store = backend.store
+    await store.configure(ALL)
+    bad, good = receiver("bad"), receiver("good")
+    await fail_in_a_row(store, backend, bad, 5)
+    await finish(store, 8)
+    await fan_out(store, bad, good)
+    assert {each.receiver for each in (await lease(store)).deliveries} == {good}
+    await backend.advance(PROBE_MS)  # the next probe is due
+    none = await lease(store, probes=0)
+    assert {each.receiver for each in none.deliveries} == {good}
+    await backend.advance(1_000)
+    leased = (await lease(store, busy=[good] * 4)).deliveries
+    [probe] = [each for each in leased if each.receiver == bad]
+    assert probe.probe
+    assert [e for e in (await lease(store)).deliveries if e.receiver == bad] == []
+    assert await settle(store, probe, END.DELIVERED)
+    again = [each for each in (await lease(store)).deliveries if each.receiver == bad]
+    assert len(again) == 4
+    assert not any(each.probe for each in again)
+
+
+async def test_what_waits_too_long_for_a_failing_receiver_is_dead(backend: Backend) -> None:
+    store = backend.store
+    await store.configure(ALL)
+    bad = receiver("bad")
+    await fail_in_a_row(store, backend, bad, 5)
+    await finish(store, 3)
+    await fan_out(store, bad)
+    await backend.advance(EXPIRY_MS + PROBE_MS)
+    assert (await lease(store)).deliveries == ()
+    status = await store.webhook_status()
+    assert (status.pending, status.dead) == (0, 8)
+
+
+async def test_a_webhook_that_is_gone_stops(backend: Backend) -> None:
+    store = backend.store
+    await store.configure(ALL)
+    await finish(store, 2)
+    await fan_out(store, receiver("a"))
+    first, second = (await lease(store)).deliveries
+    assert await settle(store, first, END.GONE, status=410)
+    assert await settle(store, second, END.RETURNED, status=0)
+    await lease(store)
+    status = await store.webhook_status()
+    assert (status.pending, status.dead) == (0, 2)
+    [state] = status.receivers
+    assert (state.gone, state.status) == (True, 410)
+
+
+async def test_a_host_and_a_call_have_their_bounds(store: Store) -> None:
+    await store.configure(ALL)
+    await finish(store, 10)
+    first, second, other = receiver("a", "host"), receiver("b", "host"), receiver("c")
+    await fan_out(store, first, second, other)
+    busy = [first]
+    leased = (await lease(store, busy=busy)).deliveries
+    hosts = [each.receiver[:4] for each in leased]
+    assert (hosts.count(b"host"), hosts.count(b"c   ")) == (3, 4)
+    assert len((await lease(store, 2, per_host=9)).deliveries) == 2
+
+
+async def test_receivers_take_turns(backend: Backend) -> None:
+    store = backend.store
+    await store.configure(ALL)
+    large, small = receiver("a"), receiver("z")
+    await finish(store, 50)
+    await fan_out(store, large)
+    await finish(store, worker="w2")
+    await fan_out(store, small)
+    order = []
+    for _ in range(3):
+        leased = (await lease(store, 4, per_host=4)).deliveries
+        order += [each.receiver for each in leased]
+        for each in leased:
+            await settle(store, each, END.DELIVERED)
+        await backend.advance(1)
+    assert small in order
+
+
+async def test_too_many_drop_the_oldest_of_the_receiver_with_most(store: Store) -> None:
+    await store.configure(policy(webhooks=WEBHOOKS, webhook_states=7, webhook_pending=10))
+    few, many = receiver("few"), receiver("many")
+    await finish(store, 2)
+    await fan_out(store, few)
+    await finish(store, 6, worker="w2")
+    await fan_out(store, many)
+    await finish(store, 5, worker="w3")
+    status = await store.webhook_status()
+    assert status.pending == 10
+    assert {each.receiver: each.pending for each in status.receivers} == {few: 2, many: 4}
+    assert (await store.stats()).totals["webhooks_dropped"] == 3
+    await finish(store, 20, worker="w4")
+    assert (await store.webhook_status()).pending == 10
+
+
+async def test_a_result_is_kept_for_its_first_try(backend: Backend) -> None:
+    store = backend.store
+    await store.configure(policy(webhooks=WEBHOOKS, webhook_states=7, completed_ms=1_000))
+    await finish(store)
+    [end] = await store.webhook_events(10)
+    await backend.advance(1_001)
+    await store.sweep()
+    assert await state_of(store, end.id) is State.COMPLETED
+    await fan_out(store, receiver("a"))
+    await store.sweep()
+    assert await state_of(store, end.id) is State.COMPLETED
+    [delivery] = (await lease(store)).deliveries
+    await settle(store, delivery, END.FAILED, 5_000)
+    await store.sweep()
+    assert await state_of(store, end.id) is None
+    # Not for ever: an hour beyond its retention.
+    await finish(store, worker="w2")
+    [end] = await store.webhook_events(10)
+    for ms, there in ((3_600_000, True), (1_002, False)):
+        await backend.advance(ms)
+        await store.sweep()
+        assert (await state_of(store, end.id) is not None) == there
+    assert len(await store.webhook_events(10)) == 1
+
+
+async def test_without_webhooks_any_more_what_waits_is_dropped(store: Store) -> None:
+    await store.configure(ALL)
+    await finish(store, 2)
+    await fan_out(store, receiver("a"))
+    await finish(store, 2, worker="w2")
+    assert (await store.webhook_status()).pending == 4
+    await store.configure(policy())
+    assert (await store.webhook_status()).pending == 0
+    await finish(store, worker="w3")
+    assert await store.webhook_events(10) == []
+    await store.configure(ALL)
+    await finish(store, worker="w4")
+    assert len(await store.webhook_events(10)) == 1
+
+
+async def test_a_batch_larger_than_a_call_is_fanned_out_in_order(store: Store) -> None:
+    await store.configure(ALL)
+    await finish(store, 12)
+    found = []
+    for _ in itertools.count():
+        ends = await store.webhook_events(5)
+        if not ends:
+            break
+        found += ends
+        await store.fan_out(WEBHOOKS, [FanOut(job, ()) for job in ends])
+    assert len(found) == 12
+    assert len({job.id for job in found}) == 12

@@ -31,13 +31,14 @@ def check(loaded: Sequence[Loaded], settings: Settings) -> None:
                 )
     if settings.http_port and settings.http_port + len(loaded) - 1 > LAST_PORT:
         raise UsageError(f"--port: {len(loaded)} endpoints need ports up to {LAST_PORT}")
-    _check_module_names(loaded)
+    if source is None:
+        _check_module_names(loaded)
 
 
 def _check_module_names(loaded: Sequence[Loaded]) -> None:
     """Check that no two files have a module of the same name: one process imports only one of them.
 
-    This does not import anything, and applies to worker processes as well.
+    With Redis each endpoint has processes of its own. This does not import anything.
     """
     seen: dict[str, str] = {}
     for item in loaded:
@@ -49,4 +50,7 @@ def _check_module_names(loaded: Sequence[Loaded]) -> None:
         path = str(Path(origin).resolve())
         first = seen.setdefault(top, path)
         if first != path:
-            raise UsageError(f'two modules are named "{top}": {first} and {path}; rename one')
+            raise UsageError(
+                f'two modules are named "{top}": {first} and {path}; rename one, or use --redis, '
+                "which runs each endpoint in processes of its own"
+            )

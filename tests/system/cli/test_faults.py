@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import ENDPOINT, Command, once, write_endpoint
+from support.cli import ENDPOINT, Command, ask, final, once, write_endpoint
 from support.ports import free_port
 
 GOOD = """\
@@ -15,6 +15,13 @@ from asyncendpoints import handler
 
 @handler("work")
 async def work() -> None: ...
+"""
+NAMED = """\
+from asyncendpoints import handler
+
+@handler("work")
+async def work() -> str:
+    return "{}"
 """
 FREE = ("--port", "0", "--admin-port", "0")
 
@@ -170,6 +177,7 @@ def test_a_module_that_is_not_there(tmp_path: Path) -> None:
     status, line = fault("run", file, *FREE)
     assert status == 2
     assert "cannot import missing.jobs" in line
+    assert f"; looked in {tmp_path} and the packages of {sys.executable}; " in line
     assert line.endswith(f"; {tmp_path / 'missing' / 'jobs.py'} does not exist")
     file.write_text(file.read_text().replace("missing.jobs", "jobs.py"))
     status, line = fault("run", file, *FREE)
@@ -178,22 +186,25 @@ def test_a_module_that_is_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("package", [False, True])
 def test_modules_of_one_name_in_two_folders(tmp_path: Path, redis_url: str, package: bool) -> None:
-    files = [write_endpoint(tmp_path / name, GOOD, name=name) for name in ("one", "two")]
+    files = [
+        write_endpoint(tmp_path / name, NAMED.format(name), name=name) for name in ("one", "two")
+    ]
     modules = [file.with_name("jobs.py") for file in files]
     if package:
         for place in modules:
             place.with_suffix("").mkdir()
             place.rename(place.with_suffix("") / "__init__.py")
         modules = [place.with_suffix("") for place in modules]
-    for where in (
-        (),
-        ("--redis", redis_url),
-    ):  # with Redis they would run in processes of their own
-        status, out, err = once("run", *files, *FREE, *where)
-        assert (status, out) == (2, "")
-        first, second = modules
-        said = f'two modules are named "jobs": {first} and {second}; rename one'
-        assert err == f"asyncendpoints: {said}\n"
+    status, out, err = once("run", *files, *FREE)
+    assert (status, out) == (2, "")
+    first, second = modules
+    said = f'two modules are named "jobs": {first} and {second}; rename one, or use --redis, '
+    assert err == f"asyncendpoints: {said}which runs each endpoint in processes of its own\n"
+    with Command("run", *files, *FREE, "--redis", redis_url) as run:
+        for url, name in zip(run.ready(2), ("one", "two"), strict=True):
+            job = final(url + ask(f"{url}/work", "POST").headers["Location"])
+            assert ask(url + job["links"]["result"]).body.decode() == name
+        assert run.stop() == 0
 
 
 def test_a_port_that_is_taken(good: Path) -> None:

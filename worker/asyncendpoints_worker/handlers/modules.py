@@ -85,7 +85,9 @@ def _hint(name: str, error: BaseException, folders: tuple[Path, ...]) -> str:
         return ""
     if name.endswith(".py"):
         return f"; write {name.removesuffix('.py')}"
-    return "".join(f"; {folder / name.replace('.', '/')}.py does not exist" for folder in folders)
+    looked = f"; looked in {', '.join(map(str, folders))} and the packages of {sys.executable}"
+    files = (folder / f"{name.replace('.', '/')}.py" for folder in folders)
+    return "".join((looked, *(f"; {file} does not exist" for file in files)))
 
 
 def _all_declarations() -> Iterator[Declaration]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from asyncendpoints_cli.complete import complete
 from asyncendpoints_cli.errors import FAILED, INTERRUPTED, MISUSED, report
 from asyncendpoints_cli.parser import build
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's own) and return its exit status."""
+    words = sys.argv[1:] if argv is None else argv
     try:
+        if list(words[:2]) == ["completion", "words"]:  # anything may follow, such as `--`
+            return complete(words[3:])
         parser = build()
-        options = parser.parse_args(argv)
+        options = parser.parse_args(words)
         if options.command is None:
             parser.print_help(sys.stderr)
             return MISUSED
@@ -54,6 +58,12 @@ def command(name: str) -> Callable[[Namespace], int]:
             from asyncendpoints_cli.commands.export import execute
         case "unpin":
             from asyncendpoints_cli.commands.unpin import execute
+        case "jobs":
+            from asyncendpoints_cli.commands.jobs import execute
+        case "queue":
+            from asyncendpoints_cli.commands.queue import execute
+        case "completion":
+            from asyncendpoints_cli.commands.completion import execute
         case _:
             raise UsageError(f"unknown command {name}")
     return execute

@@ -8,9 +8,10 @@ import argparse
 import difflib
 import re
 import textwrap
-from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
+from asyncendpoints_cli.command import Command, argument
+from asyncendpoints_cli.remote_parser import GROUPS, REMOTE
 from asyncendpoints_core import __version__
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.process.settings import Setting, all_settings
@@ -19,33 +20,16 @@ PROG: Final = "asyncendpoints"
 WIDTH: Final = 78
 
 
-@dataclass(frozen=True)
-class Command:
-    """One command: its description, arguments and examples."""
-
-    name: str
-    summary: str
-    description: str
-    examples: tuple[tuple[str, str], ...]
-    arguments: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = ()
-    settings: str = ""
-    notes: tuple[str, ...] = ()
-
-
-def _argument(*names: str, **options: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
-    return names, options
-
-
-FILES: Final = _argument(
+FILES: Final = argument(
     "files", nargs="+", metavar="FILE", help="YAML file with one or more AsyncEndpoint resources"
 )
-KUBECONFIG: Final = _argument(
+KUBECONFIG: Final = argument(
     "--kubeconfig",
     metavar="PATH",
     help="kubeconfig file; default: the service account if run in a pod, else $KUBECONFIG, else "
     "~/.kube/config",
 )
-CONTEXT: Final = _argument("--context", metavar="NAME", help="context in the kubeconfig file")
+CONTEXT: Final = argument("--context", metavar="NAME", help="context in the kubeconfig file")
 
 COMMANDS: Final = (
     Command(
@@ -54,7 +38,7 @@ COMMANDS: Final = (
         description="Serves the endpoints in the files on this machine: an HTTP gateway, and "
         "workers that are scaled between minReplicas and maxReplicas by the number of jobs.",
         arguments=(
-            _argument(
+            argument(
                 "files",
                 nargs="+",
                 metavar="FILE",
@@ -116,10 +100,10 @@ COMMANDS: Final = (
             # Used by `run` for its workers: they drain at the end of file on the death pipe, import
             # the handlers from the folder of the user's file instead of its copy, and write their
             # metrics to a file. --check only checks that every route has a handler.
-            _argument("--death-pipe", type=int, metavar="FD", help=argparse.SUPPRESS),
-            _argument("--folder", metavar="DIR", help=argparse.SUPPRESS),
-            _argument("--metrics-file", metavar="FILE", help=argparse.SUPPRESS),
-            _argument("--check", action="store_true", help=argparse.SUPPRESS),
+            argument("--death-pipe", type=int, metavar="FD", help=argparse.SUPPRESS),
+            argument("--folder", metavar="DIR", help=argparse.SUPPRESS),
+            argument("--metrics-file", metavar="FILE", help=argparse.SUPPRESS),
+            argument("--check", action="store_true", help=argparse.SUPPRESS),
         ),
         examples=(
             (
@@ -154,18 +138,18 @@ COMMANDS: Final = (
         "line, column and field. Exit status 0: the files are valid; 2: they are not.",
         arguments=(
             FILES,
-            _argument(
+            argument(
                 "--cluster",
                 action="store_true",
                 help="also check the requirements of a cluster, such as worker.image",
             ),
-            _argument(
+            argument(
                 "--handlers",
                 action="store_true",
                 help="also import the handlers: each route has one, and the schemas of its body "
                 "and result are those of its annotations; requires the extra [export]",
             ),
-            _argument(
+            argument(
                 "--fix",
                 action="store_true",
                 help="with --handlers: write the schemas into the files, keeping their comments",
@@ -183,8 +167,8 @@ COMMANDS: Final = (
         description="Writes jobs.py, an Endpoint with one route, and test_jobs.py into a folder, "
         "and prints what to run next. Nothing that exists is overwritten.",
         arguments=(
-            _argument("folder", metavar="FOLDER", help="folder of the project, made if missing"),
-            _argument("--name", metavar="NAME", help="name of the endpoint; default: the folder's"),
+            argument("folder", metavar="FOLDER", help="folder of the project, made if missing"),
+            argument("--name", metavar="NAME", help="name of the endpoint; default: the folder's"),
         ),
         examples=(("asyncendpoints init greetings", ""),),
     ),
@@ -196,15 +180,15 @@ COMMANDS: Final = (
         "schema and result, are updated; everything else, comments too, stays. Requires: pip "
         "install 'asyncendpoints[export]'.",
         arguments=(
-            _argument("endpoint", metavar="MODULE:NAME", help="where the Endpoint is: jobs:ep"),
-            _argument("-o", "--output", metavar="FILE", help="file to write; default: stdout"),
-            _argument("--image", metavar="IMAGE", help="worker.image"),
-            _argument(
+            argument("endpoint", metavar="MODULE:NAME", help="where the Endpoint is: jobs:ep"),
+            argument("-o", "--output", metavar="FILE", help="file to write; default: stdout"),
+            argument("--image", metavar="IMAGE", help="worker.image"),
+            argument(
                 "--check",
                 action="store_true",
                 help="write nothing; exit status 1 if FILE differs from the code",
             ),
-            _argument(
+            argument(
                 "--prune", action="store_true", help="remove routes of FILE that no function has"
             ),
         ),
@@ -224,8 +208,8 @@ COMMANDS: Final = (
         description="Removes spec.replicas, which `kubectl scale` sets, from an AsyncEndpoint, so "
         "that autoscaling resumes. Requires: pip install 'asyncendpoints[operator]'.",
         arguments=(
-            _argument("name", metavar="NAME", help="name of the AsyncEndpoint"),
-            _argument(
+            argument("name", metavar="NAME", help="name of the AsyncEndpoint"),
+            argument(
                 "-n",
                 "--namespace",
                 default=None,
@@ -240,6 +224,7 @@ COMMANDS: Final = (
             ("asyncendpoints unpin reports", "resumes autoscaling"),
         ),
     ),
+    *REMOTE,
 )
 
 
@@ -259,7 +244,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise UsageError with argparse's message and where to find help."""
         if wrong := re.match(r"argument COMMAND: invalid choice: '(.*?)'", message):
-            known = [*(command.name for command in COMMANDS), *self.known_options]
+            names = (command.name.partition(" ")[0] for command in COMMANDS)
+            known = [*dict.fromkeys(names), *self.known_options]
             hint = _suggestion(wrong[1], known)
             message = f"unknown command {wrong[1]}{hint}"
         raise UsageError(f"{message} (see {self.prog} --help)")
@@ -329,14 +315,25 @@ def build() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", title="commands")
+    groups = {name: _add_group(commands, name) for name in GROUPS}
     for command in COMMANDS:
-        _add(commands, command)
+        group, _, action = command.name.rpartition(" ")
+        _add(groups.get(group, commands), command, action)
     return parser
 
 
-def _add(commands: Any, command: Command) -> None:
+def _add_group(commands: Any, name: str) -> Any:
+    """Add a command that has commands of its own; return where they are added."""
     parser = commands.add_parser(
-        command.name,
+        name, help=GROUPS[name], description=GROUPS[name].capitalize() + ".", allow_abbrev=False
+    )
+    parser.set_defaults(parser=parser, action=None)
+    return parser.add_subparsers(metavar="COMMAND", dest="action", title="commands")
+
+
+def _add(commands: Any, command: Command, name: str) -> None:
+    parser = commands.add_parser(
+        name,
         help=command.summary,
         description=textwrap.fill(command.description, WIDTH),
         epilog=_epilog(command.examples, command.notes),

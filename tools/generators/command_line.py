@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from asyncendpoints_cli.parser import COMMANDS, PROG, Command, metavar
+from asyncendpoints_cli.command import Command
+from asyncendpoints_cli.parser import COMMANDS, PROG, metavar
 from asyncendpoints_core.process.settings import all_settings
 
 HEAD = f"""# The command line

@@ -169,6 +169,27 @@ class ProcessSettings:
             readers="run",
         ),
     ] = False
+    console_url: Annotated[
+        str | None,
+        About(
+            "URL of a running console, such as http://127.0.0.1:9091.",
+            env="CONSOLE_URL",
+            flag="--url",
+            kind="url",
+            shown="that of the `run` of this user on this machine",
+            readers="jobs queue",
+        ),
+    ] = None
+    console_token: Annotated[
+        str | None,
+        About(
+            "Token for the console at --url. There is no option for it: other users can read "
+            "command lines.",
+            env="CONSOLE_TOKEN",
+            shown="that of a `run` of this user at that URL",
+            readers="jobs queue",
+        ),
+    ] = None
     log_level: Annotated[
         LogLevel,
         About(

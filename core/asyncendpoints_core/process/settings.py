@@ -198,6 +198,7 @@ _LISTS: Final[Mapping[str, Callable[[str], object]]] = {
 _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _EXAMPLES: Final = {
     "REDIS_URL": "redis://127.0.0.1:6379/0",
+    "CONSOLE_URL": "http://127.0.0.1:9091",
     "HTTP_TARGET": "http://127.0.0.1:3000/",
     "WEBHOOK_PROXY": "http://proxy.example.com:3128",
 }

@@ -1,0 +1,30 @@
+"""`asyncendpoints queue …`: the figures, workers and failures of a running endpoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asyncendpoints_cli.remote import actions
+from asyncendpoints_cli.remote.client import connect, endpoint_of
+from asyncendpoints_core.errors import UsageError
+from asyncendpoints_core.process.settings import load
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def execute(options: Namespace) -> int:
+    """Carry out `options.action`."""
+    if options.action is None:
+        raise UsageError("which one? asyncendpoints queue show|workers|failures")
+    settings = load({"console_url": options.console_url})
+    options.url = settings.console_url
+    with connect(settings.console_url, settings.console_token) as client:
+        match options.action:
+            case "workers":
+                actions.show_workers(endpoint_of(client, options.endpoint), options)
+            case "failures":
+                actions.show_failures(endpoint_of(client, options.endpoint), options)
+            case _:
+                actions.show_queue(client, options)
+    return 0

@@ -1,0 +1,1 @@
+"""The commands that use the operations API of a running console."""

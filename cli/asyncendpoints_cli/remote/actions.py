@@ -1,0 +1,322 @@
+"""What the commands under `jobs` and `queue` do, with an endpoint and the options given."""
+
+from __future__ import annotations
+
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from asyncendpoints_cli.remote.client import ApiError, endpoint_of
+from asyncendpoints_cli.remote.output import Column, console, details, show, table, write
+from asyncendpoints_cli.remote.text import age, escaped, progress, ran, reason
+from asyncendpoints_core.errors import UsageError
+from asyncendpoints_core.jobs import ids
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Mapping, Sequence
+
+    from rich.console import RenderableType
+
+    from asyncendpoints_cli.remote.client import Client, Endpoint
+
+SEARCHED: Final = 10_000
+"""How many of the newest jobs of each state are searched for the end of an id."""
+REFRESH_SECONDS: Final = 1.0
+FINAL: Final = frozenset({"Completed", "Failed", "Canceled"})
+
+
+def _jobs_in(state: str, item: Mapping[str, Any]) -> object:
+    return item.get("jobs", {}).get(state)
+
+
+JOBS: Final = (
+    Column("ID", lambda job: job["id"][-ids.SHORT :]),
+    Column("JOB", lambda job: job["name"]),
+    Column("STATE", lambda job: job["state"]),
+    Column("AGE", lambda job: age(job["createdAt"]), right=True),
+    Column("RAN", ran, right=True),
+    Column("ATTEMPT", lambda job: f"{job['attempt']}/{job['maxAttempts']}", right=True),
+    Column("FULL ID", lambda job: job["id"], wide=True),
+    Column("PRIORITY", lambda job: job["priority"], wide=True),
+    Column("WORKER", lambda job: job["worker"], wide=True),
+    Column("TAGS", lambda job: ",".join(job["tags"]), wide=True),
+    Column("DETAIL", lambda job: reason(job) or progress(job)),
+)
+ENDPOINTS: Final = (
+    Column("ENDPOINT", lambda item: f"{item['namespace']}/{item['name']}"),
+    Column("QUEUED", partial(_jobs_in, "Queued"), right=True),
+    Column("SCHED", partial(_jobs_in, "Scheduled"), right=True),
+    Column("RUNNING", partial(_jobs_in, "InProgress"), right=True),
+    Column("DONE", partial(_jobs_in, "Completed"), right=True),
+    Column("FAILED", partial(_jobs_in, "Failed"), right=True),
+    Column("CANCELED", partial(_jobs_in, "Canceled"), wide=True, right=True),
+    Column("OLDEST", lambda item: age(item.get("oldestQueuedAt")), right=True),
+    Column("WORKERS", lambda item: item.get("workers"), wide=True, right=True),
+    Column("SLOTS", lambda item: f"{item['used']}/{item['slots']}" if "slots" in item else ""),
+    Column("STARTS/S", lambda item: _rate(item.get("startsPerSecond")), wide=True, right=True),
+    Column("ENDS/S", lambda item: _rate(item.get("finishesPerSecond")), wide=True, right=True),
+    Column("STATUS", lambda item: _status(item)),
+)
+WORKERS: Final = (
+    Column("WORKER", lambda item: item["id"]),
+    Column("SLOTS", lambda item: f"{item['held']}/{item['slots']}", right=True),
+    Column("HEARTBEAT", lambda item: age(item["lastHeartbeatAt"]), right=True),
+    Column("STATUS", lambda item: _worker_status(item)),
+    Column("RUNS", lambda item: ", ".join(_running(job) for job in item["running"])),
+    Column("POD", lambda item: item["pod"], wide=True),
+    Column("VERSION", lambda item: item["version"], wide=True),
+    Column("LAST CRASH", lambda item: item["lastCrash"], wide=True),
+)
+FAILURES: Final = (
+    Column("COUNT", lambda item: item["count"], right=True),
+    Column("JOB", lambda item: item["job"]),
+    Column("ERROR", lambda item: item["error"]),
+    Column("NEWEST", lambda item: age(item["newest"]["completedAt"]), right=True),
+    Column("ID", lambda item: item["newest"]["id"][-ids.SHORT :]),
+    Column("MESSAGE", lambda item: item["newest"]["message"]),
+)
+
+
+def _rate(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def _status(item: Mapping[str, Any]) -> str:
+    if not item.get("reachable", True):
+        return str(item.get("message", "unreachable"))
+    if item["suspended"]:
+        return "suspended"
+    return f"paused: {', '.join(item['paused'])}" if item["paused"] else ""
+
+
+def _worker_status(item: Mapping[str, Any]) -> str:
+    words = ("draining", "cordoned")
+    return "lost" if not item["live"] else next((word for word in words if item[word]), "ready")
+
+
+def _running(job: Mapping[str, Any]) -> str:
+    return f"{job['name']} {job['id'][-ids.SHORT :]} {job['elapsedSeconds']:.0f}s"
+
+
+# Reading.
+
+
+def list_jobs(endpoint: Endpoint, options: Namespace) -> None:
+    """`jobs list`."""
+    found = list(endpoint.jobs(_filters(options), options.limit))
+    show(found, JOBS, options.output, "id", "no jobs")
+
+
+def get(endpoint: Endpoint, options: Namespace) -> None:
+    """`jobs get`."""
+    found = [endpoint.get(f"/jobs/{job_id}") for job_id in _ids(endpoint, options.ids)]
+    if options.output in ("json", "yaml"):
+        write(found[0] if len(found) == 1 else found, options.output)
+    elif options.output == "name":
+        show(found, JOBS, "name", "id", "")
+    else:
+        for job in found:
+            console().print(_details(job))
+
+
+def _details(job: Mapping[str, Any]) -> RenderableType:
+    request = job["request"] or {}
+    rows = {
+        "id": job["id"],
+        "job": job["name"],
+        "state": job["state"],
+        "attempt": f"{job['attempt']} of {job['maxAttempts']}",
+        "created": f"{job['createdAt']} ({age(job['createdAt'])} ago)",
+        "not before": job["notBefore"] if job["state"] == "Scheduled" else None,
+        "started": job["startedAt"],
+        "completed": job["completedAt"],
+        "ran": ran(job),
+        "position": job["position"],
+        "worker": job["worker"],
+        "progress": progress(job),
+        "error": reason(job),
+        "priority": job["priority"],
+        "tags": ", ".join(job["tags"]),
+        "request": f"{request.get('method', '')} {request.get('path', '')}".strip(),
+        "body": f"{request['bytes']} bytes {request['contentType']}" if request else None,
+        "result": None if job["resultBytes"] is None else f"{job['resultBytes']} bytes",
+        **{
+            f"attempt {each['number']}": f"{each['outcome']} at {each['endedAt']} {reason(each)}"
+            for each in job["attempts"]
+        },
+    }
+    return details((name, value) for name, value in rows.items() if value not in (None, ""))
+
+
+def result(endpoint: Endpoint, options: Namespace) -> None:
+    """`jobs result`: its bytes, to a file or to standard output."""
+    [job_id] = _ids(endpoint, [options.id])
+    media_type, body = endpoint.download(f"/jobs/{job_id}/result")
+    if options.file is not None:
+        Path(options.file).write_bytes(body)
+        return
+    if sys.stdout.isatty():
+        try:
+            text = body.decode()
+        except UnicodeDecodeError:
+            raise UsageError(
+                f"the result is {len(body)} bytes of {media_type or 'binary data'}: "
+                "write it to a file with --file FILE, or pipe it"
+            ) from None
+        lines = (escaped(line) for line in text.split("\n"))
+        sys.stdout.write("\n".join(lines) + "\n")
+    else:
+        sys.stdout.buffer.write(body)
+        sys.stdout.flush()
+
+
+def watch(endpoint: Endpoint, options: Namespace) -> None:
+    """`jobs watch`: jobs until all given ones are final, or a list until Ctrl-C."""
+    wanted = _ids(endpoint, options.ids)
+
+    def found() -> list[dict[str, Any]]:
+        if wanted:
+            return [endpoint.get(f"/jobs/{job_id}") for job_id in wanted]
+        return list(endpoint.jobs(_filters(options), options.limit))
+
+    if sys.stdout.isatty():
+        _watch_live(found, until_final=bool(wanted))
+    else:
+        _watch_lines(found, until_final=bool(wanted))
+
+
+def _watch_live(found: Any, *, until_final: bool) -> None:
+    from rich.live import Live
+
+    jobs = found()
+    with Live(table(jobs, JOBS), console=console(), auto_refresh=False) as live:
+        while not (until_final and all(job["state"] in FINAL for job in jobs)):
+            time.sleep(REFRESH_SECONDS)
+            jobs = found()
+            live.update(table(jobs, JOBS), refresh=True)
+
+
+def _watch_lines(found: Any, *, until_final: bool) -> None:
+    seen: dict[str, tuple[object, ...]] = {}
+    while True:
+        jobs = found()
+        for job in reversed(jobs):
+            now = job["state"], job["attempt"], progress(job)
+            if seen.get(job["id"]) != now:
+                detail = reason(job) or progress(job)
+                line = f"{job['id']} {escaped(job['name'])} {job['state']} {detail}".rstrip()
+                sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+        seen = {job["id"]: (job["state"], job["attempt"], progress(job)) for job in jobs}
+        if until_final and all(job["state"] in FINAL for job in jobs):
+            return
+        time.sleep(REFRESH_SECONDS)
+
+
+def show_queue(client: Client, options: Namespace) -> None:
+    """`queue show`: the figures of one endpoint, or of all."""
+    items = client.get("/endpoints")["items"]
+    if options.endpoint is not None:
+        key = endpoint_of(client, options.endpoint).key
+        items = [item for item in items if f"{item['namespace']}/{item['name']}" == key]
+    named = [{**item, "key": f"{item['namespace']}/{item['name']}"} for item in items]
+    as_data = options.output in ("json", "yaml")
+    show(items if as_data else named, ENDPOINTS, options.output, "key", "no endpoints")
+
+
+def show_workers(endpoint: Endpoint, options: Namespace) -> None:
+    """`queue workers`."""
+    show(endpoint.get("/workers")["items"], WORKERS, options.output, "id", "no workers")
+
+
+def show_failures(endpoint: Endpoint, options: Namespace) -> None:
+    """`queue failures`: final failures by job and error, the most frequent first."""
+    found = endpoint.get("/failures")
+    show(found["items"], FAILURES, options.output, "error", "no failures")
+    if not found["complete"]:
+        sys.stderr.write(f"of the newest {found['examined']} failures\n")
+
+
+# Acting.
+
+
+def act(endpoint: Endpoint, options: Namespace) -> int:
+    """`jobs cancel`, `jobs retry`, `jobs purge`; return the exit status."""
+    method, suffix, word = {
+        "cancel": ("POST", "/cancel", "cancel"),
+        "retry": ("POST", "/retry", "retry"),
+        "purge": ("DELETE", "", "purge"),
+    }[options.action]
+    chosen = _chosen(endpoint, options)
+    if len(chosen) > 1:
+        _confirm(f"{word} {len(chosen)} jobs of {endpoint.key} at {endpoint.client.url}", options)
+    failed = 0
+    for job_id in chosen:
+        try:
+            endpoint.change(method, f"/jobs/{job_id}{suffix}")
+        except ApiError as error:
+            if not error.code or error.code in ("unauthorized", "forbidden", "not-found"):
+                raise
+            failed += 1
+            sys.stderr.write(f"{job_id}: {escaped(str(error))}\n")
+        else:
+            sys.stdout.write(f"{job_id}\n")
+    done = len(chosen) - failed
+    sys.stderr.write(f"{word}: {done} of {len(chosen)} jobs of {endpoint.key}\n")
+    return 1 if failed else 0
+
+
+def _chosen(endpoint: Endpoint, options: Namespace) -> list[str]:
+    """Return the ids of the jobs to act on: those given, or those that match the filters."""
+    filters = _filters(options)
+    given = any(filters.values())
+    if options.ids and (given or options.all):
+        raise UsageError("name jobs by their ids, or by filters, not both")
+    if options.ids:
+        return _ids(endpoint, options.ids)
+    if not given and not options.all:
+        raise UsageError("which jobs? give ids, filters such as --state Failed, or --all")
+    found = [job["id"] for job in endpoint.jobs(filters)]
+    if not found:
+        raise UsageError("no job matches")
+    return found
+
+
+def _confirm(action: str, options: Namespace) -> None:
+    """Ask before acting on more than one job. Raises UsageError unless the answer is yes."""
+    if options.yes:
+        if options.endpoint is None and options.url is None:
+            raise UsageError("--yes needs -e ENDPOINT or --url URL, so that the target is certain")
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(f"to {action} without a question, give --yes and -e ENDPOINT")
+    sys.stderr.write(f"{action}? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UsageError("nothing was changed")
+
+
+def _filters(options: Namespace) -> dict[str, str | Sequence[str] | None]:
+    return {"state": options.state, "job": options.job, "tag": options.tag}
+
+
+def _ids(endpoint: Endpoint, given: Sequence[str]) -> list[str]:
+    """Return whole ids for whole ids and for their ends, which tables and `run` show."""
+    short = [each for each in given if ids.parse(each) is None]
+    for each in short:
+        if len(each) < 4 or not all(c in "0123456789abcdef" for c in each):
+            raise UsageError(f"{escaped(each)} is no id of a job, nor the end of one")
+    matches: dict[str, set[str]] = {each: set() for each in short}
+    if short:
+        for job in endpoint.jobs({}, SEARCHED):
+            for each in short:
+                if job["id"].endswith(each):
+                    matches[each].add(job["id"])
+    for each, found in matches.items():
+        if len(found) != 1:
+            what = f"{len(found)} jobs have ids" if found else "no job has an id"
+            raise UsageError(f"{what} that end in {each}; give the whole id")
+    return [each if ids.parse(each) is not None else matches[each].pop() for each in given]

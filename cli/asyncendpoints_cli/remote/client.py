@@ -1,0 +1,181 @@
+"""Requests to the operations API of a console on this machine, and where that console is."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import quote, urlencode, urlsplit
+
+from asyncendpoints_console import runtime_file
+from asyncendpoints_core import __version__
+from asyncendpoints_core.common.faults import one_line
+from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+TIMEOUT_SECONDS: Final = 30.0
+PAGE: Final = 500
+PORTS: Final = {"http": 80, "https": 443}
+
+
+class ApiError(AsyncEndpointsError):
+    """The console refused a request or could not be reached. `code` is that of the problem."""
+
+    def __init__(self, message: str, code: str = "") -> None:
+        """Keep the message for the user."""
+        super().__init__(message)
+        self.code = code
+
+
+class Client:
+    """One console."""
+
+    def __init__(self, url: str, token: str) -> None:
+        """Use the console at `url`. Raises UsageError for a URL that cannot be one."""
+        parts = urlsplit(url)
+        if parts.scheme not in PORTS or not parts.hostname or parts.path.strip("/"):
+            raise UsageError(f"--url: must be like http://127.0.0.1:9091, not {url!r}")
+        self.url = url.rstrip("/")
+        self._token = token
+        secure = parts.scheme == "https"
+        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+        port = parts.port or PORTS[parts.scheme]
+        self._connection = kind(parts.hostname, port, timeout=TIMEOUT_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def get(self, path: str, **query: str | int | Sequence[str] | None) -> Any:
+        """Return the JSON at a path below /api/v1."""
+        given = {name: value for name, value in query.items() if value not in (None, "", ())}
+        parameters = f"?{urlencode(given, doseq=True)}" if given else ""
+        return json.loads(self._request("GET", path + parameters)[1])
+
+    def download(self, path: str) -> tuple[str, bytes]:
+        """Return the media type and the bytes of a body."""
+        headers, body = self._request("GET", path)
+        return headers.get("Job-Content-Type", ""), body
+
+    def change(self, method: str, path: str) -> Any:
+        """Make a change; return the answer's JSON, None if there is none."""
+        body = self._request(method, path)[1]
+        return json.loads(body) if body else None
+
+    def _request(self, method: str, path: str) -> tuple[http.client.HTTPMessage, bytes]:
+        headers = {
+            "Authorization": f"Bearer {self._token}",
+            "Content-Type": "application/json",
+            "Console-User": os.environ.get("USER", ""),
+        }
+        try:
+            self._connection.request(method, f"/api/v1{path}", headers=headers)
+            response = self._connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            why = one_line(str(error)) or type(error).__name__
+            raise ApiError(f"the console at {self.url} cannot be reached: {why}") from None
+        if response.status < 300:
+            return response.headers, body
+        raise _refused(response.status, body, path)
+
+
+def _refused(status: int, body: bytes, path: str) -> ApiError:
+    """Return the error for a problem of the console."""
+    try:
+        problem = json.loads(body)
+        code, detail = str(problem["type"]).rpartition("/")[2], str(problem.get("detail", ""))
+    except (ValueError, KeyError, TypeError):
+        return ApiError(f"this is no console of asyncendpoints: it answered {status}")
+    code = code.rpartition(":")[2]
+    if status == 401:
+        return ApiError("the token is not valid: set $ASYNCENDPOINTS_CONSOLE_TOKEN", code)
+    if code == "not-found":
+        return ApiError(f"{path} does not exist there; this command needs {__version__}", code)
+    return ApiError(one_line(detail) or code, code)
+
+
+def connect(url: str | None, token: str | None) -> Client:
+    """Return the client of the console at `url`, else of the only `run` on this machine."""
+    if url is not None:
+        token = token or _known_token(url)
+        if token is None:
+            raise UsageError("--url needs a token: set $ASYNCENDPOINTS_CONSOLE_TOKEN")
+        return Client(url, token)
+    where = runtime_file.folder(os.environ)
+    found = runtime_file.consoles(where)
+    if not found:
+        raise UsageError(
+            f"no `asyncendpoints run` of this user is running (looked in {where}); start one, or "
+            "give --url and $ASYNCENDPOINTS_CONSOLE_TOKEN"
+        )
+    if len(found) > 1:
+        urls = ", ".join(each.url for each in found)
+        raise UsageError(f"several consoles run on this machine ({urls}): choose one with --url")
+    return Client(found[0].url, found[0].operate_token)
+
+
+def _known_token(url: str) -> str | None:
+    """Return the token of the console at `url` if it runs on this machine."""
+    for running in runtime_file.consoles(runtime_file.folder(os.environ)):
+        if running.url == url.rstrip("/"):
+            return running.operate_token
+    return None
+
+
+class Endpoint:
+    """One endpoint of a console."""
+
+    def __init__(self, client: Client, namespace: str, name: str) -> None:
+        """Use `client`."""
+        self.client = client
+        self.key = f"{namespace}/{name}"
+        self._path = f"/endpoints/{quote(namespace, safe='')}/{quote(name, safe='')}"
+
+    def get(self, path: str = "", **query: str | int | Sequence[str] | None) -> Any:
+        """Return the JSON at a path below the endpoint's."""
+        return self.client.get(self._path + path, **query)
+
+    def download(self, path: str) -> tuple[str, bytes]:
+        """Return the media type and the bytes of a body below the endpoint's path."""
+        return self.client.download(self._path + path)
+
+    def change(self, method: str, path: str) -> Any:
+        """Make a change below the endpoint's path."""
+        return self.client.change(method, self._path + path)
+
+    def jobs(
+        self, filters: Mapping[str, str | Sequence[str] | None], limit: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the jobs that match, at most `limit` of them, page by page."""
+        cursor, left = None, limit
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            page = self.get("/jobs", **filters, limit=size, cursor=cursor)
+            yield from page["items"]
+            left = None if left is None else left - len(page["items"])
+            cursor = page["nextCursor"]
+            if cursor is None:
+                return
+
+
+def endpoint_of(client: Client, wanted: str | None) -> Endpoint:
+    """Return the endpoint called `wanted` (NAME or NAMESPACE/NAME), else the only one."""
+    keys = [(item["namespace"], item["name"]) for item in client.get("/endpoints")["items"]]
+    if wanted is not None:
+        namespace, _, name = wanted.rpartition("/")
+        found = [key for key in keys if key[1] == name and namespace in ("", key[0])]
+    else:
+        found = keys
+    if len(found) == 1:
+        return Endpoint(client, *found[0])
+    known = ", ".join("/".join(key) for key in keys) or "none"
+    if found:
+        raise UsageError(f"several endpoints ({known}): choose one with -e NAMESPACE/NAME")
+    raise UsageError(f"there is no endpoint {wanted or ''} at {client.url}; it has: {known}")

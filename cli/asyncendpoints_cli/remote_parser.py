@@ -1,0 +1,173 @@
+"""The commands that use the operations API, as data for the parser."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from asyncendpoints_cli.command import Argument, Command, argument
+
+STATES: Final = ("Queued", "Scheduled", "InProgress", "Completed", "Failed", "Canceled")
+OUTPUTS: Final = ("table", "wide", "json", "yaml", "name")
+
+ENDPOINT: Final = argument(
+    "-e",
+    "--endpoint",
+    metavar="ENDPOINT",
+    help="NAME or NAMESPACE/NAME of the endpoint; default: the only one",
+)
+OUTPUT: Final = argument(
+    "-o",
+    "--output",
+    default="table",
+    choices=OUTPUTS,
+    metavar="FORMAT",
+    help="table, wide, json, yaml or name; default: table",
+)
+FILTERS: Final = (
+    argument(
+        "--state", choices=STATES, metavar="STATE", help=f"only jobs in it: {', '.join(STATES)}"
+    ),
+    argument("--job", metavar="NAME", help="only jobs of this name"),
+    argument(
+        "--tag",
+        action="append",
+        metavar="TAG",
+        help="only jobs with this tag; repeated: with all of them",
+    ),
+)
+LIMIT: Final = argument(
+    "--limit", type=int, default=50, metavar="N", help="show at most N jobs; default: 50"
+)
+IDS: Final = argument(
+    "ids", nargs="*", metavar="ID", help="ids of jobs, or the ends of ids that tables show"
+)
+ALL: Final = argument("--all", action="store_true", help="all jobs of the endpoint")
+YES: Final = argument(
+    "-y",
+    "--yes",
+    action="store_true",
+    help="do not ask before acting on several jobs; needs -e or --url",
+)
+WHERE: Final = (
+    "Without --url, the `asyncendpoints run` of this user on this machine is used. With it, the "
+    "token is that of the environment. Several jobs are changed only after a question."
+)
+
+
+def _jobs(
+    action: str, summary: str, description: str, examples: tuple[str, ...], *arguments: Argument
+) -> Command:
+    return Command(
+        name=f"jobs {action}",
+        summary=summary,
+        description=description,
+        arguments=(*arguments, ENDPOINT),
+        settings="jobs",
+        examples=tuple((f"asyncendpoints jobs {action}{example}", "") for example in examples),
+        notes=(WHERE,),
+    )
+
+
+def _queue(action: str, summary: str, description: str) -> Command:
+    return Command(
+        name=f"queue {action}",
+        summary=summary,
+        description=description,
+        arguments=(OUTPUT, ENDPOINT),
+        settings="jobs",
+        examples=((f"asyncendpoints queue {action}", ""),),
+    )
+
+
+GROUPS: Final = {
+    "jobs": "see jobs of a running endpoint, and act on them",
+    "queue": "see the figures, workers and failures of running endpoints",
+}
+
+REMOTE: Final = (
+    _jobs(
+        "list",
+        "list jobs",
+        "Lists jobs: running ones, waiting ones, then final ones, the newest first.",
+        ("", " --state Failed -o wide", " --job build-report --limit 1000 -o json"),
+        *FILTERS,
+        LIMIT,
+        OUTPUT,
+    ),
+    _jobs(
+        "get",
+        "show jobs with their attempts",
+        "Shows jobs in detail: times, attempts, errors, request.",
+        (" 6dd2c2b4",),
+        argument("ids", nargs="+", metavar="ID", help="ids of jobs, or the ends of ids"),
+        OUTPUT,
+    ),
+    _jobs(
+        "watch",
+        "follow jobs with their progress",
+        "Follows the given jobs until all are final, or the jobs that match until Ctrl-C. On a "
+        "terminal it is a table that changes, else a line for each change.",
+        (" 6dd2c2b4", " --state InProgress"),
+        IDS,
+        *FILTERS,
+        LIMIT,
+    ),
+    _jobs(
+        "result",
+        "write the result of a job",
+        "Writes the result of a job to standard output or to a file. Binary results are not "
+        "written to a terminal.",
+        (" 6dd2c2b4", " 6dd2c2b4 --file report.pdf"),
+        argument("id", metavar="ID", help="id of the job, or its end"),
+        argument("--file", metavar="FILE", help="write it to this file"),
+    ),
+    *(
+        _jobs(action, summary, description, (" 6dd2c2b4", example), IDS, *FILTERS, ALL, YES)
+        for action, summary, description, example in (
+            (
+                "cancel",
+                "cancel jobs",
+                "Cancels jobs that wait, and requests it of the workers of those that run.",
+                " --job build-report --state Queued",
+            ),
+            (
+                "retry",
+                "run Failed or Canceled jobs again",
+                "Queues Failed or Canceled jobs again, with new attempts and the same input.",
+                " --state Failed",
+            ),
+            (
+                "purge",
+                "remove final jobs now",
+                "Removes final jobs with their results before their retention ends.",
+                " --state Failed --yes -e reports",
+            ),
+        )
+    ),
+    _queue(
+        "show",
+        "show what waits, runs and failed",
+        "Shows the number of jobs in each state, the age of the oldest that waits, and the "
+        "workers, of one endpoint or of all.",
+    ),
+    _queue("workers", "list workers", "Lists the registered workers with the jobs that they run."),
+    _queue(
+        "failures",
+        "group failures by job and error",
+        "Groups final failures by job and error code, the most frequent first.",
+    ),
+    Command(
+        name="completion",
+        summary="print a script that completes this command in a shell",
+        description="Prints a script by which bash, zsh or fish completes commands and options.",
+        arguments=(
+            argument(
+                "shell", choices=("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish"
+            ),
+        ),
+        examples=(
+            ("source <(asyncendpoints completion bash)", "in ~/.bashrc, or with zsh in ~/.zshrc"),
+            ("asyncendpoints completion fish | source", "in ~/.config/fish/config.fish"),
+        ),
+    ),
+)

@@ -1,0 +1,247 @@
+"""`asyncendpoints jobs …` and `queue …` against a running `asyncendpoints run`."""
+
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from asyncendpoints_cli.main import main
+from support.cli import Command, ask, final, write_endpoint
+from support.ports import free_port
+
+CODE = """\
+from asyncendpoints import PermanentError, Result, handler
+
+@handler("work")
+async def work(text: str) -> object:
+    if text == "fail":
+        raise PermanentError("[red]no\\x1b[2J\\u202e money", code="broke")
+    if text == "binary":
+        return Result(b"\\xff\\x00", content_type="image/png")
+    return text
+"""
+
+
+@dataclass
+class Served:
+    """A running endpoint, and the folder where commands find it."""
+
+    url: str
+    console: str
+    env: dict[str, str]
+
+    def submit(self, body: str, **headers: str) -> str:
+        answer = ask(f"{self.url}/work", "POST", body, Content_Type="text/plain", **headers)
+        if "Job_Delay" not in headers:
+            final(self.url + answer.headers["Location"])
+        return answer.headers["Location"].rpartition("/")[2]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("served")
+    env = {"ASYNCENDPOINTS_RUNTIME_DIR": str(folder / "runtime")}
+    port = free_port()
+    options = ("--port", "0", "--admin-port", "0", "--console-port", str(port))
+    with Command("run", write_endpoint(folder, CODE), *options, env=env) as run:
+        (url,) = run.ready()
+        yield Served(url, f"http://127.0.0.1:{port}", env)
+        assert run.stop() == 0
+
+
+@pytest.fixture(autouse=True)
+def _environment(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASYNCENDPOINTS_RUNTIME_DIR", served.env["ASYNCENDPOINTS_RUNTIME_DIR"])
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Any:
+    def run(*arguments: str, status: int = 0) -> tuple[str, str]:
+        assert main(arguments) == status, capsys.readouterr()
+        done = capsys.readouterr()
+        return done.out, done.err
+
+    return run
+
+
+def test_a_list_in_every_format(served: Served, run: Any) -> None:
+    job = served.submit("fine", Job_Tags="a,b")
+    listed, _ = run("jobs", "list", "--tag", "a", "--tag", "b", "--state", "Completed")
+    header, line = listed.splitlines()
+    assert header.split()[:3] == ["ID", "JOB", "STATE"]
+    assert line.split()[:3] == [job[-8:], "work", "Completed"]
+    assert job not in listed
+    wide, _ = run("jobs", "list", "--tag", "a", "-o", "wide")
+    assert {job, "normal", "a,b"} <= set(wide.split())
+    [found] = json.loads(run("jobs", "list", "--tag", "a", "-o", "json")[0])
+    assert (found["id"], found["tags"]) == (job, ["a", "b"])
+    assert yaml.safe_load(run("jobs", "list", "--tag", "a", "-o", "yaml")[0]) == [found]
+    assert run("jobs", "list", "--tag", "a", "-o", "name")[0] == f"{job}\n"
+    assert run("jobs", "list", "--tag", "none") == ("", "no jobs\n")
+    assert json.loads(run("jobs", "list", "--tag", "none", "-o", "json")[0]) == []
+
+
+def test_one_job_by_the_end_of_its_id(served: Served, run: Any) -> None:
+    job = served.submit("fail")
+    shown, _ = run("jobs", "get", job[-8:])
+    assert job in shown
+    assert "POST /work" in shown
+    assert r"broke: [red]no\x1b[2J\u202e money" in shown, "markup and controls are only text"
+    assert json.loads(run("jobs", "get", job, "-o", "json")[0])["id"] == job
+    failures, _ = run("queue", "failures")
+    assert "broke" in failures
+    assert "\x1b" not in shown + failures
+
+
+def test_results_as_they_are(served: Served, run: Any, tmp_path: Path) -> None:
+    job = served.submit("binary")
+    file = tmp_path / "result"
+    run("jobs", "result", job, "--file", str(file))
+    assert file.read_bytes() == b"\xff\x00"
+    piped = subprocess.run(
+        [sys.executable, "-m", "asyncendpoints_cli", "jobs", "result", job],
+        env={**os.environ, **served.env},
+        capture_output=True,
+        check=True,
+    )
+    assert piped.stdout == b"\xff\x00"
+    ours, theirs = pty.openpty()
+    refused = subprocess.run(
+        [sys.executable, "-m", "asyncendpoints_cli", "jobs", "result", job],
+        env={**os.environ, **served.env},
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(theirs)
+    os.close(ours)
+    assert refused.returncode == 2
+    assert "2 bytes of image/png: write it to a file" in refused.stderr
+
+
+def test_watch_ends_when_the_jobs_are_final(served: Served, run: Any) -> None:
+    job = served.submit("fine")
+    assert run("jobs", "watch", job)[0] == f"{job} work Completed\n"
+
+
+def test_actions_on_one_and_on_several(served: Served, run: Any) -> None:
+    one, two, three = (served.submit("x", Job_Delay="600", Job_Tags="act") for _ in range(3))
+    out, err = run("jobs", "cancel", one)
+    assert (out, err) == (f"{one}\n", "cancel: 1 of 1 jobs of default/reports\n")
+    _, err = run("jobs", "cancel", "--tag", "act", "--state", "Scheduled", status=2)
+    assert f"cancel 2 jobs of default/reports at {served.console}" in err
+    _, err = run("jobs", "cancel", "--tag", "act", "--state", "Scheduled", "--yes", status=2)
+    assert "--yes needs -e ENDPOINT or --url URL" in err
+    chosen = ("--tag", "act", "--state", "Scheduled", "--yes", "-e", "reports")
+    out, _ = run("jobs", "cancel", *chosen)
+    assert set(out.split()) == {two, three}
+    out, err = run("jobs", "cancel", one, two, "--yes", "-e", "reports", status=1)
+    assert out == ""
+    assert err.count("the job is final") == 2
+    run("jobs", "retry", three)
+    assert ask(f"{served.url}/jobs/{three}").json["state"] != "Canceled"
+    run("jobs", "purge", one)
+    assert ask(f"{served.url}/jobs/{one}").status == 410
+
+
+def test_a_question_is_answered(served: Served, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Keyboard(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for _ in range(2):
+        served.submit("x", Job_Delay="600", Job_Tags="ask")
+    for answer, status in (("n\n", 2), ("\n", 2), ("y\n", 0)):
+        monkeypatch.setattr(sys, "stdin", Keyboard(answer))
+        _, err = run("jobs", "cancel", "--tag", "ask", "--state", "Scheduled", status=status)
+        assert err.startswith("cancel 2 jobs of default/reports at http://127.0.0.1:")
+        assert ("nothing was changed" in err) is (status == 2)
+
+
+def test_the_queue_and_its_workers(served: Served, run: Any) -> None:
+    shown, _ = run("queue", "show")
+    assert "default/reports" in shown
+    assert "RUNNING" in shown
+    [found] = json.loads(run("queue", "show", "-o", "json")[0])
+    assert found["name"] == "reports"
+    assert run("queue", "show", "-o", "name")[0] == "default/reports\n"
+    shown, _ = run("queue", "workers")
+    assert "0/2" in shown
+    assert "ready" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("jobs", "list", "-e", "other"), "there is no endpoint other at http://127.0.0.1:"),
+        (("jobs", "get", "ffff0000"), "no job has an id that end in ffff0000"),
+        (("jobs", "get", "../x"), "../x is no id of a job"),
+        (("jobs", "cancel"), "which jobs? give ids, filters such as --state Failed, or --all"),
+        (("jobs", "cancel", "ffff0000", "--all"), "by their ids, or by filters, not both"),
+        (("jobs", "list", "--state", "failed"), "invalid choice: 'failed'"),
+        (("jobs", "list", "--url", "127.0.0.1:9091"), "--url: must be a URL"),
+        (("jobs",), "which one? asyncendpoints jobs list|get|watch|result|cancel|retry|purge"),
+    ],
+)
+def test_what_users_do_wrong(run: Any, arguments: tuple[str, ...], says: str) -> None:
+    _, err = run(*arguments, status=2)
+    assert says in err
+    assert err.count("\n") == 1
+
+
+def test_where_the_console_is(
+    served: Served, run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    [file] = Path(served.env["ASYNCENDPOINTS_RUNTIME_DIR"]).glob("console-*.json")
+    running = json.loads(file.read_text())
+    monkeypatch.setenv("ASYNCENDPOINTS_RUNTIME_DIR", str(tmp_path / "none"))
+    assert "looked in" in run("jobs", "list", status=2)[1]
+    assert "CONSOLE_TOKEN" in run("jobs", "list", "--url", served.console, status=2)[1]
+    monkeypatch.setenv("ASYNCENDPOINTS_CONSOLE_TOKEN", "wrong")
+    assert "the token is not valid" in run("jobs", "list", "--url", served.console, status=1)[1]
+    monkeypatch.setenv("ASYNCENDPOINTS_CONSOLE_TOKEN", running["viewToken"])
+    job = served.submit("x", Job_Delay="600")
+    run("jobs", "list", "--url", served.console)
+    err = run("jobs", "cancel", job, "--url", served.console, status=1)[1]
+    assert "operate" in err
+    away = f"http://127.0.0.1:{free_port()}"
+    assert f"{away} cannot be reached" in run("jobs", "list", "--url", away, status=1)[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (("jo",), {"jobs"}),
+        (("jobs", ""), {"list", "get", "watch", "result", "cancel", "retry", "purge"}),
+        (("jobs", "list", "--st"), {"--state"}),
+        (("jobs", "list", "--state", "Fa"), {"Failed"}),
+        (("queue", "show", "-o", "j"), {"json"}),
+        (("completion", "z"), {"zsh"}),
+        (("run", "endpoint"), set()),
+    ],
+)
+def test_completion(run: Any, words: tuple[str, ...], completed: set[str]) -> None:
+    assert set(run("completion", "words", "--", *words)[0].split()) == completed
+
+
+def test_completion_in_bash(tmp_path: Path) -> None:
+    script = f"""
+    PATH={Path(sys.executable).parent}:$PATH
+    source <(asyncendpoints completion bash)
+    COMP_WORDS=(asyncendpoints jobs can) COMP_CWORD=2
+    _asyncendpoints
+    echo "${{COMPREPLY[*]}}"
+    """
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "cancel\n"

@@ -70,6 +70,8 @@ async def test_a_claim_whose_reply_is_lost_strands_nothing(
     store = proxied.store
     worker = await hand(store)
     ids = await put(store, *(new() for _ in range(4)))
+    # Known to the server, so that the reply that is lost is the claim's.
+    await proxied.redis.script_load(scripts.load("claim").source)
     fault = redis_proxy.drop_reply(runs("claim"), stall=stall)  # type: ignore[arg-type]
     task = asyncio.ensure_future(store.claim(worker.id, 1, 4))
     await fault.happened.wait()

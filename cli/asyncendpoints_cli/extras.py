@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 from asyncendpoints_core.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-OPERATOR: Final = frozenset({"kopf", "kubernetes"})
-EXPORT: Final = frozenset({"ruamel"})
+OPERATOR: Final = {"kopf": "kopf", "kubernetes": "kubernetes"}
+"""The distributions of an extra, by the name of their package."""
+EXPORT: Final = {"ruamel": "ruamel.yaml"}
 
 
 def operator_extra() -> contextlib.AbstractContextManager[None]:
@@ -25,7 +26,7 @@ def export_extra() -> contextlib.AbstractContextManager[None]:
 
 
 @contextlib.contextmanager
-def _extra(name: str, packages: frozenset[str]) -> Iterator[None]:
+def _extra(name: str, packages: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
@@ -33,5 +34,5 @@ def _extra(name: str, packages: frozenset[str]) -> Iterator[None]:
         if package not in packages:
             raise
         raise UsageError(
-            f"{error.name} is not installed; run: pip install 'asyncendpoints[{name}]'"
+            f"{packages[package]} is not installed; run: pip install 'asyncendpoints[{name}]'"
         ) from None

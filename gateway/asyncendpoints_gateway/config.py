@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncendpoints_core.resource.schemas import CompiledSchema, compile_schema, is_valid
 from asyncendpoints_gateway.http.headers import KEPT
+from asyncendpoints_gateway.http.uniqueness import UniqueConfig
 
 if TYPE_CHECKING:
     from asyncendpoints_core.resource import AsyncEndpoint, Route
@@ -34,6 +35,7 @@ class RouteConfig:
     keep: frozenset[str]
     schema: CompiledSchema | None
     result: ResultConfig | None = None
+    unique: UniqueConfig | None = None
     body_optional: bool = False
 
 
@@ -88,5 +90,6 @@ def _route(route: Route) -> RouteConfig:
         keep=KEPT.union(name.lower() for name in route.headers),
         schema=schema,
         result=None if result is None else ResultConfig(result.media_type, result.schema_),
+        unique=UniqueConfig.of(route),
         body_optional=schema is not None and is_valid(schema, None),
     )

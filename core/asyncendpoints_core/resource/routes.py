@@ -35,6 +35,16 @@ HEADER_NAME: Final = pattern(
     r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", "the name of a header, such as X-Tenant"
 )
 
+# Stored with every job, in lower case.
+STORED_HEADERS: Final = frozenset(
+    {"accept", "accept-language", "user-agent", "x-request-id", "traceparent", "tracestate"}
+)
+UNIQUE_VALUE: Final = pattern(
+    r"^(path|query|body|param:[A-Za-z_][A-Za-z0-9_]*|header:[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+    r"|pointer:(/([^/~]|~0|~1)*)+)$",
+    "path, query, body, param:NAME, header:NAME or pointer:/a/b",
+)
+
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
 JobName = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=JOB_NAME)]
 HeaderName = Annotated[str, StringConstraints(max_length=100, pattern=HEADER_NAME)]
@@ -124,6 +134,40 @@ class RouteResult(Record):
         return media_type_of(self.content_type)
 
 
+class RouteUnique(Record):
+    """When two submissions are equal, and what becomes of the second."""
+
+    of: Annotated[
+        Items[Annotated[str, StringConstraints(max_length=200, pattern=UNIQUE_VALUE)]],
+        unique("value"),
+    ] = Field(
+        default=("path", "query", "body"),
+        min_length=1,
+        max_length=8,
+        description="What is compared: path, query, body, param:NAME (of the path), header:NAME "
+        "(one that is stored with the job), pointer:/a/b (a value of the JSON body). A request "
+        "without one of the headers or pointers is not unique. Default: [path, query, body].",
+    )
+    until: Literal["Started", "Finished"] = Field(
+        default="Finished",
+        description="Until when later submissions are compared with the job: Started, its first "
+        "attempt, or Finished, its final state. Default: Finished.",
+    )
+    seconds: int = Field(
+        default=3_600,
+        ge=1,
+        le=31_536_000,
+        description="After this time they are compared no longer, whatever the job does. "
+        "Default: 3600.",
+    )
+    on_conflict: Literal["Return", "Reject", "Replace"] = Field(
+        default="Return",
+        description="What an equal submission gets: Return, the existing job (202); Reject, 409; "
+        "Replace, the existing job with the new input if it has not started, otherwise a new job. "
+        "Default: Return.",
+    )
+
+
 class Route(Record):
     """Requests that become jobs: a path, methods, and the name of the job they enqueue."""
 
@@ -171,6 +215,32 @@ class Route(Record):
         description="What the job returns, for the OpenAPI description and the clients that are "
         "generated from it. Absent: anything.",
     )
+    unique_: Annotated[RouteUnique | None, Role.GATEWAY] = Field(
+        default=None,
+        description="Makes equal submissions one job while that is unfinished. Absent: each "
+        "submission is a job of its own.",
+    )
+
+    @field_validator("unique_")
+    @classmethod
+    def _of_the_request(cls, value: RouteUnique | None, info: ValidationInfo) -> Any:
+        if value is None or "path" not in info.data or "headers" not in info.data:
+            return value
+        names = parse_template(info.data["path"]).names
+        stored = STORED_HEADERS.union(name.lower() for name in info.data["headers"])
+        lines: list[InitErrorDetails] = []
+        for index, what in enumerate(value.of):
+            kind, _, name = what.partition(":")
+            message = ""
+            if kind == "param" and name not in names:
+                message = f'the path has no parameter "{name}"'
+            elif kind == "header" and name.lower() not in stored:
+                message = f"is not stored with the job; add {name} to headers"
+            if message:
+                lines.append({"type": invalid(message), "loc": ("of", index), "input": what})
+        if lines:
+            raise ValidationError.from_exception_data("unique", lines)
+        return value
 
 
 def check_routes(routes: tuple[Route, ...]) -> tuple[Route, ...]:

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from asyncendpoints_core.jobs.records import Priority
+from asyncendpoints_core.resource.routes import STORED_HEADERS
 from asyncendpoints_gateway.http.problems import Problem
 
 if TYPE_CHECKING:
@@ -21,9 +22,7 @@ MAX_WAIT_SECONDS: Final = 60
 MAX_KEY: Final = 255
 MAX_TAGS: Final = 10
 
-KEPT: Final = frozenset(
-    {"accept", "accept-language", "user-agent", "x-request-id", "traceparent", "tracestate"}
-)
+KEPT: Final = STORED_HEADERS
 """Headers stored with every job (in lower case); a route can add more."""
 
 CONTROL: Final = frozenset(

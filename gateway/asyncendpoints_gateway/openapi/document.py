@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from asyncendpoints_core import __version__
-from asyncendpoints_core.jobs.records import Priority
+from asyncendpoints_core.jobs.records import OnConflict, Priority
 from asyncendpoints_core.resource.path_templates import parse_template
 from asyncendpoints_core.resource.routes import is_json
 from asyncendpoints_gateway.http.headers import MAX_TAGS, TAG
@@ -108,6 +108,12 @@ def _submission(
     text = {"type": "string"}
     names = parse_template(route.path).names
     named = sorted(route.keep - _UNNAMED)
+    conflict = "With Prefer: wait: the job failed or was canceled."
+    replies: tuple[str, ...] = _SUBMISSION_REPLIES
+    if route.unique is not None:
+        replies = (*replies, "Job-Existing")
+        if route.unique.on_conflict is OnConflict.REJECT:
+            conflict += " Or an equal job is not finished; Location names it."
     return {
         "operationId": operation,
         "summary": f"Enqueue {route.job}",
@@ -125,8 +131,8 @@ def _submission(
                 "headers": header_references("ETag", "Location", "Preference-Applied"),
                 "content": result,
             },
-            "202": json_response("The job.", "Job", *_SUBMISSION_REPLIES, linked=True),
-            "409": problem("With Prefer: wait: the job failed or was canceled."),
+            "202": json_response("The job.", "Job", *replies, linked=True),
+            "409": problem(conflict),
             "410": problem("The job of this Idempotency-Key, or awaited, has been removed."),
             **problems(400, 401, 413, 415, 422, 429, 503),
         },

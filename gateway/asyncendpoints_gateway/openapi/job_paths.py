@@ -149,7 +149,10 @@ _RETRY: Final[Data] = {
     "tags": ["jobs"],
     "responses": {
         "202": json_response("The job is queued again.", "Job", "Location", "Retry-After"),
-        "409": problem("The job is neither failed nor canceled."),
+        "409": problem(
+            "The job is neither failed nor canceled; or an equal one of a unique route is not "
+            "finished."
+        ),
         **problems(400, *_MISSING, 429),
     },
 }

@@ -155,6 +155,10 @@ HEADERS: Final[Data] = {
         "description": "true when an earlier request created the job.",
         "schema": {"type": "string", "enum": ["true"]},
     },
+    "Job-Existing": {
+        "description": "true when the job existed: an equal submission had created it.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
 }
 
 

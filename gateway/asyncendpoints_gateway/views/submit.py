@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+
 from asyncendpoints_core.common.time_source import TimeSource
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.jobs import ids
@@ -16,6 +18,7 @@ from asyncendpoints_core.jobs.records import (
     Attributes,
     Idempotency,
     NewJob,
+    OnConflict,
     Priority,
 )
 from asyncendpoints_core.jobs.records import Request as StoredRequest
@@ -138,7 +141,10 @@ class SubmitView:
 
     def new_job(self, route: RouteConfig, options: Options, stored: StoredRequest) -> NewJob:
         """Return the job that a checked request to `route` describes."""
-        key = options.key
+        key, attributes, on_conflict = options.key, options.attributes, OnConflict.RETURN
+        if route.unique is not None and (lock := route.unique.lock(stored)) is not None:
+            attributes = msgspec.structs.replace(attributes, lock=lock)
+            on_conflict = route.unique.on_conflict
         return NewJob(
             ids.new(self.time.now_ms()),
             route.job,
@@ -148,7 +154,8 @@ class SubmitView:
             options.delay_ms,
             options.ttl_ms,
             None if key is None else Idempotency(key, fingerprint(stored)),
-            options.attributes,
+            attributes,
+            on_conflict,
         )
 
     def accept(self, route: RouteConfig, answer: Enqueued) -> tuple[Job, Mapping[str, str]]:

@@ -11,6 +11,7 @@ from asyncendpoints_core.resource.cluster import MAX_NAME_LENGTH
 from asyncendpoints_core.resource.containers import ADMIN_PORT, OWN_CONTAINERS
 from asyncendpoints_core.resource.gateway import HTTP_PORT
 from asyncendpoints_core.resource.path_templates import MAX_SEGMENTS
+from asyncendpoints_core.resource.routes import STORED_HEADERS
 from asyncendpoints_core.resource.worker import GRACE_MARGIN_SECONDS
 
 Rule = dict[str, str]
@@ -108,6 +109,20 @@ _ROUTE: Final[list[Rule]] = [
         "!p.startsWith('{') || self.path.indexOf(p) == self.path.lastIndexOf(p))",
         "path: parameter names must be unique",
         ".path",
+    ),
+    _rule(
+        "!has(self.unique) || !has(self.unique.of) || self.unique.of.all(v, "
+        "!v.startsWith('param:') || self.path.contains('/{' + v.substring(6) + '}'))",
+        "unique.of: each param:NAME must be a parameter of the path",
+        ".unique",
+    ),
+    _rule(
+        "!has(self.unique) || !has(self.unique.of) || self.unique.of.all(v, "
+        "!v.startsWith('header:') || v.substring(7).lowerAscii() in "
+        f"{sorted(STORED_HEADERS)} || (has(self.headers) && "
+        "self.headers.exists(h, h.lowerAscii() == v.substring(7).lowerAscii())))",
+        "unique.of: the header of each header:NAME must be stored with the job; add it to headers",
+        ".unique",
     ),
 ]
 

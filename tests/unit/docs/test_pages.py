@@ -34,6 +34,7 @@ RUN_BY = {
         "python": "system/docs/test_pages.py",
         "yaml": "system/docs/test_pages.py",
     },
+    "docs/uniqueness.md": {"yaml": "system/gateway/test_unique.py"},
     "docs/asgi.md": {"python": "system/docs/test_asgi.py"},
     "docs/cli.md": {"console": "system/docs/test_local.py"},
     "docs/client-python.md": {

@@ -429,6 +429,22 @@ INVALID: list[tuple[str, Any, str, str]] = [
         "routes.0.result.schema",
         "is for JSON, but contentType is text/csv; charset=utf-8",
     ),
+    *(
+        ("routes.0.unique", {"of": [value]}, "routes.0.unique.of.0", what)
+        for value, what in (
+            ("params", "match pattern"),
+            ("param:", "match pattern"),
+            ("pointer:a", "match pattern"),
+            ("pointer:/a~2", "match pattern"),
+            ("header:X Y", "match pattern"),
+            ("param:other", 'the path has no parameter "other"'),
+            ("header:X-Tenant", "is not stored with the job; add X-Tenant to headers"),
+        )
+    ),
+    ("routes.0.unique", {"of": []}, "routes.0.unique.of", "at least 1 item"),
+    ("routes.0.unique", {"of": ["path", "path"]}, "routes.0.unique.of", 'duplicate value "path"'),
+    ("routes.0.unique", {"seconds": 0}, "routes.0.unique.seconds", "greater than or equal to 1"),
+    ("routes.0.unique", {"until": "Done"}, "routes.0.unique.until", "'Started' or 'Finished'"),
     (
         "routes",
         [

@@ -1,0 +1,91 @@
+"""The lock of a submission to a unique route: equal submissions have the same."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from asyncendpoints_core.jobs.records import Lock, OnConflict
+
+if TYPE_CHECKING:
+    from asyncendpoints_core.jobs.records import Request
+    from asyncendpoints_core.resource.routes import Route
+
+_ON_CONFLICT: Final = {
+    "Return": OnConflict.RETURN,
+    "Reject": OnConflict.REJECT,
+    "Replace": OnConflict.REPLACE,
+}
+_LOCK_SIZE: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueConfig:
+    """What makes submissions to a route equal: `values` are kinds and names, such as
+    ("header", "x-tenant"), `scope` is what they are compared within.
+    """
+
+    scope: str
+    values: tuple[tuple[str, str], ...]
+    ms: int
+    until_started: bool
+    on_conflict: OnConflict
+
+    @classmethod
+    def of(cls, route: Route) -> UniqueConfig | None:
+        """Return the configuration of a route, None if its jobs are not unique."""
+        if (given := route.unique_) is None:
+            return None
+        return cls(
+            f"{route.path}\0{route.job}",
+            tuple((kind, name) for kind, _, name in (each.partition(":") for each in given.of)),
+            given.seconds * 1_000,
+            given.until == "Started",
+            _ON_CONFLICT[given.on_conflict],
+        )
+
+    def lock(self, request: Request) -> Lock | None:
+        """Return the lock of a request, None if it lacks one of the values."""
+        digest = hashlib.blake2b(digest_size=_LOCK_SIZE)
+        values = [self.scope.encode(), *(_value(request, *each) for each in self.values)]
+        for value in values:
+            if value is None:
+                return None
+            digest.update(len(value).to_bytes(4, "big"))
+            digest.update(value)
+        return Lock(digest.digest(), self.ms, self.until_started)
+
+
+def _value(request: Request, kind: str, name: str) -> bytes | None:
+    match kind:
+        case "path":
+            return request.path.encode("utf-8", "surrogateescape")
+        case "query":
+            return request.query.encode("utf-8", "surrogateescape")
+        case "body":
+            return request.body
+        case "param":
+            return request.route_params[name].encode()
+        case "header":
+            value = request.headers.get(name.lower())
+            return None if value is None else value.encode()
+    return _pointed(request.body, name)
+
+
+def _pointed(body: bytes, pointer: str) -> bytes | None:
+    """Return a value of a JSON body (RFC 6901), encoded so that the order of members is no
+    difference; None if there is no such value.
+    """
+    try:
+        found: Any = msgspec.json.decode(body)
+        for step in pointer.split("/")[1:]:
+            key = step.replace("~1", "/").replace("~0", "~")
+            if isinstance(found, list) and key != str(int(key)):
+                return None
+            found = found[int(key) if isinstance(found, list) else key]
+        return msgspec.json.encode(found, order="sorted")
+    except (msgspec.DecodeError, LookupError, TypeError, ValueError):
+        return None

@@ -36,6 +36,7 @@ class RouteConfig:
     schema: CompiledSchema | None
     result: ResultConfig | None = None
     unique: UniqueConfig | None = None
+    key: tuple[str, str] | None = None
     body_optional: bool = False
 
 
@@ -80,6 +81,11 @@ class GatewayConfig:
         return replace(self, mount=root + self.mount, base=outer + root + self.mount)
 
 
+def _source(named: str) -> tuple[str, str]:
+    kind, _, name = named.partition(":")
+    return kind, name
+
+
 def _route(route: Route) -> RouteConfig:
     schema = None if route.schema_ is None else compile_schema(route.schema_)
     result = route.result
@@ -91,5 +97,6 @@ def _route(route: Route) -> RouteConfig:
         schema=schema,
         result=None if result is None else ResultConfig(result.media_type, result.schema_),
         unique=UniqueConfig.of(route),
+        key=None if route.key is None else _source(route.key),
         body_optional=schema is not None and is_valid(schema, None),
     )

@@ -38,6 +38,7 @@ TABLE: Final[Mapping[str, Kind]] = {
     "uri-too-long": Kind(414, "The request's URI is too long"),
     "unsupported-media-type": Kind(415, "The body's media type or encoding is not supported"),
     "invalid-body": Kind(422, "The body does not match the schema"),
+    "invalid-key": Kind(422, "The key of the job is not valid"),
     "idempotency-mismatch": Kind(422, "The idempotency key was used for another request"),
     "queue-full": Kind(429, "The queue is full"),
     "headers-too-large": Kind(431, "The request's headers are too large"),

@@ -39,10 +39,12 @@ HEADER_NAME: Final = pattern(
 STORED_HEADERS: Final = frozenset(
     {"accept", "accept-language", "user-agent", "x-request-id", "traceparent", "tracestate"}
 )
+_NAMED: Final = (
+    r"param:[A-Za-z_][A-Za-z0-9_]*|header:[A-Za-z0-9!#$%&'*+.^_`|~-]+|pointer:(/([^/~]|~0|~1)*)+"
+)
+NAMED_VALUE: Final = pattern(f"^({_NAMED})$", "param:NAME, header:NAME or pointer:/a/b")
 UNIQUE_VALUE: Final = pattern(
-    r"^(path|query|body|param:[A-Za-z_][A-Za-z0-9_]*|header:[A-Za-z0-9!#$%&'*+.^_`|~-]+"
-    r"|pointer:(/([^/~]|~0|~1)*)+)$",
-    "path, query, body, param:NAME, header:NAME or pointer:/a/b",
+    f"^(path|query|body|{_NAMED})$", "path, query, body, param:NAME, header:NAME or pointer:/a/b"
 )
 
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
@@ -221,26 +223,45 @@ class Route(Record):
         "submission is a job of its own.",
     )
 
+    key: Annotated[
+        Annotated[str, StringConstraints(max_length=200, pattern=NAMED_VALUE)] | None, Role.GATEWAY
+    ] = Field(
+        default=None,
+        description="Where the job's key is in the request: param:NAME (of the path), header:NAME "
+        "(one that is stored with the job), pointer:/a/b (a value of the JSON body). It is shown "
+        "with the job. At most 64 bytes without control characters, otherwise 422. Absent: no key.",
+    )
+
     @field_validator("unique_")
     @classmethod
     def _of_the_request(cls, value: RouteUnique | None, info: ValidationInfo) -> Any:
-        if value is None or "path" not in info.data or "headers" not in info.data:
-            return value
-        names = parse_template(info.data["path"]).names
-        stored = STORED_HEADERS.union(name.lower() for name in info.data["headers"])
-        lines: list[InitErrorDetails] = []
-        for index, what in enumerate(value.of):
-            kind, _, name = what.partition(":")
-            message = ""
-            if kind == "param" and name not in names:
-                message = f'the path has no parameter "{name}"'
-            elif kind == "header" and name.lower() not in stored:
-                message = f"is not stored with the job; add {name} to headers"
-            if message:
-                lines.append({"type": invalid(message), "loc": ("of", index), "input": what})
+        lines: list[InitErrorDetails] = [
+            {"type": invalid(message), "loc": ("of", index), "input": what}
+            for index, what in enumerate(() if value is None else value.of)
+            if (message := _unknown_value(what, info.data))
+        ]
         if lines:
             raise ValidationError.from_exception_data("unique", lines)
         return value
+
+    @field_validator("key")
+    @classmethod
+    def _in_the_request(cls, value: str | None, info: ValidationInfo) -> Any:
+        if value is not None and (message := _unknown_value(value, info.data)):
+            raise invalid(message)
+        return value
+
+
+def _unknown_value(what: str, route: dict[str, Any]) -> str:
+    """Return why a route's request has no such value as `header:NAME`; "" if it may have."""
+    kind, _, name = what.partition(":")
+    if kind == "param" and "path" in route and name not in parse_template(route["path"]).names:
+        return f'the path has no parameter "{name}"'
+    if kind == "header" and "headers" in route:
+        stored = STORED_HEADERS.union(header.lower() for header in route["headers"])
+        if name.lower() not in stored:
+            return f"is not stored with the job; add {name} to headers"
+    return ""
 
 
 def check_routes(routes: tuple[Route, ...]) -> tuple[Route, ...]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
+from msgspec import UNSET
 
 from asyncendpoints_core.jobs.records import Lock, OnConflict
+from asyncendpoints_gateway.http.named_values import named_value
 
 if TYPE_CHECKING:
     from asyncendpoints_core.jobs.records import Request
@@ -67,25 +69,5 @@ def _value(request: Request, kind: str, name: str) -> bytes | None:
             return request.query.encode("utf-8", "surrogateescape")
         case "body":
             return request.body
-        case "param":
-            return request.route_params[name].encode()
-        case "header":
-            value = request.headers.get(name.lower())
-            return None if value is None else value.encode()
-    return _pointed(request.body, name)
-
-
-def _pointed(body: bytes, pointer: str) -> bytes | None:
-    """Return a value of a JSON body (RFC 6901), encoded so that the order of members is no
-    difference; None if there is no such value.
-    """
-    try:
-        found: Any = msgspec.json.decode(body)
-        for step in pointer.split("/")[1:]:
-            key = step.replace("~1", "/").replace("~0", "~")
-            if isinstance(found, list) and key != str(int(key)):
-                return None
-            found = found[int(key) if isinstance(found, list) else key]
-        return msgspec.json.encode(found, order="sorted")
-    except (msgspec.DecodeError, LookupError, TypeError, ValueError):
-        return None
+    value = named_value(request, kind, name)
+    return None if value is UNSET else msgspec.json.encode(value, order="sorted")

@@ -57,6 +57,9 @@ def document(config: GatewayConfig, guarded: bool = False) -> dict[str, Any]:
             taken.add(operation)
             item[method.lower()] = _submission(route, operation, body, result)
     paths.update(job_paths(_any_of(results), may_list=config.may_list))
+    headers = dict(HEADERS)
+    if all(route.unique is None for route in config.routes):
+        del headers["Job-Existing"]
     described: dict[str, Any] = {
         "openapi": "3.1.0",
         "jsonSchemaDialect": DIALECT,
@@ -71,7 +74,7 @@ def document(config: GatewayConfig, guarded: bool = False) -> dict[str, Any]:
         "servers": [{"url": config.base or "/"}],
         "tags": _TAGS,
         "paths": paths,
-        "components": {"schemas": schemas, "headers": HEADERS, "links": LINKS},
+        "components": {"schemas": schemas, "headers": headers, "links": LINKS},
         "security": [],
     }
     if not config.may_list:
@@ -89,7 +92,8 @@ def _without_401(described: dict[str, Any]) -> dict[str, Any]:
         path: {key: _drop_401(part) for key, part in item.items()}
         for path, item in described["paths"].items()
     }
-    headers = {name: each for name, each in HEADERS.items() if name != "WWW-Authenticate"}
+    headers = dict(described["components"]["headers"])
+    del headers["WWW-Authenticate"]
     components = {**described["components"], "headers": headers}
     return {**described, "paths": paths, "components": components}
 

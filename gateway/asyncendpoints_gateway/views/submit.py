@@ -34,6 +34,7 @@ from asyncendpoints_gateway.http.headers import (
     submission_headers,
     tags,
 )
+from asyncendpoints_gateway.http.named_values import key_of
 from asyncendpoints_gateway.http.problems import Problem, endpoint_closed, store_unavailable
 from asyncendpoints_gateway.intake.batcher import Batcher
 from asyncendpoints_gateway.intake.body_checks import BodyChecks
@@ -142,6 +143,8 @@ class SubmitView:
     def new_job(self, route: RouteConfig, options: Options, stored: StoredRequest) -> NewJob:
         """Return the job that a checked request to `route` describes."""
         key, attributes, on_conflict = options.key, options.attributes, OnConflict.RETURN
+        if route.key is not None and (found := key_of(stored, route.key)):
+            attributes = msgspec.structs.replace(attributes, key=found)
         if route.unique is not None and (lock := route.unique.lock(stored)) is not None:
             attributes = msgspec.structs.replace(attributes, lock=lock)
             on_conflict = route.unique.on_conflict

@@ -124,6 +124,19 @@ _ROUTE: Final[list[Rule]] = [
         "unique.of: the header of each header:NAME must be stored with the job; add it to headers",
         ".unique",
     ),
+    _rule(
+        "!has(self.key) || !self.key.startsWith('param:') || "
+        "self.path.contains('/{' + self.key.substring(6) + '}')",
+        "key: param:NAME must be a parameter of the path",
+        ".key",
+    ),
+    _rule(
+        "!has(self.key) || !self.key.startsWith('header:') || "
+        f"self.key.substring(7).lowerAscii() in {sorted(STORED_HEADERS)} || (has(self.headers) && "
+        "self.headers.exists(h, h.lowerAscii() == self.key.substring(7).lowerAscii()))",
+        "key: the header of header:NAME must be stored with the job; add it to headers",
+        ".key",
+    ),
 ]
 
 _CONTAINER: Final[list[Rule]] = [

@@ -441,6 +441,9 @@ INVALID: list[tuple[str, Any, str, str]] = [
             ("header:X-Tenant", "is not stored with the job; add X-Tenant to headers"),
         )
     ),
+    ("routes.0.key", "path", "routes.0.key", "match pattern"),
+    ("routes.0.key", "param:other", "routes.0.key", 'the path has no parameter "other"'),
+    ("routes.0.key", "header:X-Tenant", "routes.0.key", "add X-Tenant to headers"),
     ("routes.0.unique", {"of": []}, "routes.0.unique.of", "at least 1 item"),
     ("routes.0.unique", {"of": ["path", "path"]}, "routes.0.unique.of", 'duplicate value "path"'),
     ("routes.0.unique", {"seconds": 0}, "routes.0.unique.seconds", "greater than or equal to 1"),

@@ -24,6 +24,7 @@ def test_the_table_of_problems_is_the_contracts() -> None:
         "uri-too-long": 414,
         "unsupported-media-type": 415,
         "invalid-body": 422,
+        "invalid-key": 422,
         "idempotency-mismatch": 422,
         "queue-full": 429,
         "headers-too-large": 431,

@@ -1,0 +1,65 @@
+"""The key of a job, which its route takes from the request."""
+
+from typing import Any
+
+import pytest
+
+from asyncendpoints_core.store.protocol import Store
+from support.http.fixtures import http_mode, store
+from support.http.gateway import JSON, Answer, Site, endpoint, serving
+
+__all__ = ["http_mode", "store"]
+
+KEYS = {"/p/{customer}": "param:customer", "/h": "header:X-Tenant", "/b": "pointer:/order/who"}
+ROUTES: list[dict[str, Any]] = [
+    {"path": path, "job": "work", "headers": ["X-Tenant"], "key": key} for path, key in KEYS.items()
+]
+
+
+async def post(site: Site, path: str, body: str = "{}", **headers: str) -> Answer:
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await site.ask("POST", path, data=body.encode(), headers={**JSON, **sent})
+
+
+async def test_a_job_shows_its_key(store: Store) -> None:
+    async with serving(store, endpoint(routes=ROUTES)) as site:
+        for path, body, key in (
+            ("/p/acme%20%E2%98%83", "{}", "acme ☃"),
+            ("/p/" + "x" * 64, "{}", "x" * 64),
+            ("/b", '{"order": {"who": "acme"}}', "acme"),
+            ("/b", '{"order": {"who": 17}}', "17"),
+            ("/b", '{"order": {"who": true}}', "true"),
+            ("/b", '{"order": {"who": ""}}', None),
+            ("/b", '{"order": {"who": null}}', None),
+            ("/b", '{"order": {}}', None),
+            ("/b", "[]", None),
+            ("/h", "{}", None),
+        ):
+            answer = await post(site, path, body)
+            assert (answer.status, answer.json["key"]) == (202, key)
+            shown = await site.ask("GET", answer.headers["Location"])
+            assert shown.json["key"] == key
+        assert (await post(site, "/h", X_Tenant="blue")).json["key"] == "blue"
+        keys = {claimed.job.attributes.key for claimed in await (await site.hand()).take(20)}
+        assert keys == {"", "acme", "acme ☃", "x" * 64, "17", "true", "blue"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/p/" + "x" * 65, "{}"),
+        ("/p/" + "%E2%98%83" * 22, "{}"),
+        ("/p/a%00", "{}"),
+        ("/p/a%C2%85", "{}"),
+        ("/b", '{"order": {"who": "a\\u0007"}}'),
+        ("/b", '{"order": {"who": ["acme"]}}'),
+        ("/b", '{"order": {"who": {}}}'),
+    ],
+)
+async def test_what_cannot_be_a_key_is_422(store: Store, path: str, body: str) -> None:
+    async with serving(store, endpoint(routes=ROUTES)) as site:
+        answer = await post(site, path, body)
+        answer.problem("invalid-key", 422)
+        named = KEYS["/p/{customer}" if path.startswith("/p") else "/b"]
+        assert answer.json["detail"].startswith(f"{named} must be ")
+        assert (await site.ask("GET", "/jobs")).json["items"] == []

@@ -140,7 +140,7 @@ class RouteUnique(Record):
     """When two submissions are equal, and what becomes of the second."""
 
     of: Annotated[
-        Items[Annotated[str, StringConstraints(max_length=200, pattern=UNIQUE_VALUE)]],
+        Items[Annotated[str, StringConstraints(max_length=128, pattern=UNIQUE_VALUE)]],
         unique("value"),
     ] = Field(
         default=("path", "query", "body"),

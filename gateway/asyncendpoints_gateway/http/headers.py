@@ -37,6 +37,7 @@ CONTROL: Final = frozenset(
         "job-expires",
         "job-priority",
         "job-tags",
+        "job-webhook",
         "origin",
         "prefer",
         "sec-fetch-site",

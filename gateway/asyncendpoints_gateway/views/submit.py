@@ -59,7 +59,7 @@ log = logging.getLogger("asyncendpoints.gateway")
 
 KEY_HEADERS: Final = ("idempotency-key", "x-async-request-id")
 OPTION_HEADERS: Final = frozenset(
-    {"job-delay", "job-expires", "job-priority", "job-tags", *KEY_HEADERS}
+    {"job-delay", "job-expires", "job-priority", "job-tags", "job-webhook", *KEY_HEADERS}
 )
 OTHER_HEADERS: Final = frozenset(
     {"content-encoding", "expect", "origin", "prefer", "sec-fetch-site"}
@@ -248,6 +248,8 @@ def read_options(route: RouteConfig, headers: SubmissionHeaders) -> Options:
         chosen = priority(value)
     if (value := headers.given.get("job-tags")) is not None:
         attributes = Attributes(tags=tags(value))
+    if "job-webhook" in given:
+        raise Problem("invalid-header", "Job-Webhook: this endpoint takes no receivers of requests")
     for name in KEY_HEADERS:
         if (value := headers.single(name)) is not None:
             key = idempotency_key(value, name)

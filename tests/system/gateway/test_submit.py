@@ -244,6 +244,7 @@ BAD_SECONDS = [
         ("Job-Priority", ""),
         ("Job-Priority", "urgent"),
         ("Job-Priority", "high, low"),
+        ("Job-Webhook", "https://receiver.example/jobs"),
         ("Job-Tags", ""),
         ("Job-Tags", "blue,"),
         ("Job-Tags", "blue green"),

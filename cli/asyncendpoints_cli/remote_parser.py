@@ -128,7 +128,7 @@ REMOTE: Final = (
                 "cancel",
                 "cancel jobs",
                 "Cancels jobs that wait, and requests it of the workers of those that run.",
-                " --job build-report --state Queued",
+                " --job build-report --state Scheduled",
             ),
             (
                 "retry",

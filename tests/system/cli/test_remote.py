@@ -4,6 +4,9 @@ import io
 import json
 import os
 import pty
+import re
+import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +18,9 @@ import pytest
 import yaml
 
 from asyncendpoints_cli.main import main
-from support.cli import Command, ask, final, write_endpoint
+from support.cli import Command, ask, eventually, final, write_endpoint
+from support.pages import commands
+from support.paths import ROOT
 from support.ports import free_port
 
 CODE = """\
@@ -29,6 +34,12 @@ async def work(text: str) -> object:
         return Result(b"\\xff\\x00", content_type="image/png")
     return text
 """
+
+
+SHOWN = [*commands(ROOT / "docs" / "cli.md"), *commands(ROOT / "docs" / "command.md")]
+EXAMPLES = [line for line in SHOWN if line.startswith(("asyncendpoints jobs ", "asyncendpoints q"))]
+
+FOLLOWS = "asyncendpoints jobs watch --state InProgress"  # until Ctrl-C
 
 
 @dataclass
@@ -245,3 +256,35 @@ def test_completion_in_bash(tmp_path: Path) -> None:
     """
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "cancel\n"
+
+
+def test_completion_in_fish_is_offered(run: Any) -> None:
+    assert "complete -c asyncendpoints" in run("completion", "fish")[0]
+
+
+@pytest.mark.parametrize("line", sorted({*EXAMPLES} - {FOLLOWS}))
+def test_every_example_of_the_pages_runs(
+    served: Served, run: Any, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(line.replace("build-report", "work"))[1:]
+    verb = words[1]
+    for action, state in (("purge", "Failed"), ("cancel", "Scheduled")):  # of the tests before
+        main(("jobs", action, "--state", state, "--yes", "-e", "reports"))
+    if verb in ("retry", "purge"):
+        job = served.submit("fail")
+    else:
+        job = served.submit("fine", **({"Job_Delay": "600"} if verb == "cancel" else {}))
+    words = [job[-8:] if re.fullmatch("[0-9a-f]{8}", word) else word for word in words]
+    run(*words)
+    if "--file" in words:
+        assert Path(words[-1]).read_bytes() == b"fine"
+
+
+def test_a_list_is_followed_until_an_interrupt(served: Served) -> None:
+    job = served.submit("x", Job_Delay="600")
+    words = FOLLOWS.replace("InProgress", "Scheduled").split()[1:]
+    assert FOLLOWS in EXAMPLES
+    with Command(*words, env=served.env) as command:
+        eventually(lambda: f"{job} work Scheduled\n" in command.out)
+        assert command.stop(signal.SIGINT) == 130

@@ -30,7 +30,13 @@ HTTP_MODE = ENDPOINT.format(name="node", module="none", concurrency=1, more="").
 )
 NEED_A_CLUSTER = ("asyncendpoints operator", "asyncendpoints unpin", "kubectl ")
 SHOWN = dict.fromkeys([*commands(DOCS / "cli.md"), *commands(DOCS / "code-first.md")])
-LOCAL = [line for line in SHOWN if not line.startswith(NEED_A_CLUSTER)]
+NEED_A_CONSOLE = ("asyncendpoints jobs ", "asyncendpoints queue ")  # system/cli/test_remote.py
+NEED_A_SHELL = (
+    "source <(asyncendpoints completion bash)",
+    "asyncendpoints completion fish | source",
+)  # the same
+ELSEWHERE = (*NEED_A_CLUSTER, *NEED_A_CONSOLE, *NEED_A_SHELL)
+LOCAL = [line for line in SHOWN if not line.startswith(ELSEWHERE)]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from asyncendpoints_core.store.record_layout import FORMAT_VERSION
 from asyncendpoints_operator.kube.pod_state import VERSION_UNSUPPORTED
 from support.kube.installed import Installed
 
@@ -22,13 +23,13 @@ def test_workers_that_refuse_the_format_are_named_until_none_is_left(installed: 
         (pod,) = endpoint.pods("worker")
         format_of = f"aep:{{{place}/reports}}:meta", "schema"
         present = installed.redis("HGET", *format_of)
-        newer = str(int(present) + 1)
+        newer = str(FORMAT_VERSION + 1)
         installed.redis("HSET", *format_of, newer)
         status = endpoint.until("its workers refuse", lambda found: bool(unsupported(found)))
         found = unsupported(status)
         assert (found["status"], found["reason"]) == ("True", "OtherFormat")
         assert f"is of format {newer}, " in found["message"]
-        assert f"reads format {present}" in found["message"]
+        assert f"reads formats up to {FORMAT_VERSION}" in found["message"]
         assert endpoint.condition("QueueReachable")["reason"] == "NewerFormat"
         assert VERSION_UNSUPPORTED in endpoint.events()
         installed.redis("HSET", *format_of, present)

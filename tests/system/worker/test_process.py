@@ -16,6 +16,7 @@ from redis import Redis
 from asyncendpoints_core.jobs.records import Job
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.process.exit_report import version_refused
+from asyncendpoints_core.store.record_layout import FORMAT_VERSION, PLAIN_VERSION
 from support.paths import TESTS
 from support.ports import free_port
 from support.redis.server import RedisServer
@@ -298,18 +299,21 @@ async def test_in_a_pod_bad_handlers_end_a_worker_that_waits_for_redis(start: St
         assert "absent_jobs" in worker.errors()
 
 
+NEWER = FORMAT_VERSION + 1
+
+
 async def test_a_store_of_another_format_is_refused_at_the_start(
     start: Start, tmp_path: Path
 ) -> None:
     setup = await start()
-    say_format(setup, 2)
+    say_format(setup, NEWER)
     words = tmp_path / "termination-log"
     words.touch()
     with setup.worker(pod_uid="pod-1", termination_log=words) as worker:
         assert worker.wait() == 1
     said = version_refused(words.read_text())
-    assert said.startswith("the store in Redis is of format 2, asyncendpoints ")
-    assert said.endswith(" reads format 1")
+    assert said.startswith(f"the store in Redis is of format {NEWER}, asyncendpoints ")
+    assert said.endswith(f" reads formats up to {FORMAT_VERSION}")
 
 
 async def test_a_worker_whose_store_becomes_another_format_ends_and_says_so(
@@ -321,10 +325,10 @@ async def test_a_worker_whose_store_becomes_another_format_ends_and_says_so(
     with setup.worker(pod_uid="pod-1", termination_log=words) as worker:
         job_ids = await setup.submit("hold")
         await until_runs(setup, 1)
-        say_format(setup, 2)
+        say_format(setup, NEWER)
         assert worker.wait() == 1
-    assert "is of format 2" in version_refused(words.read_text())
-    say_format(setup, 1)
+    assert f"is of format {NEWER}" in version_refused(words.read_text())
+    say_format(setup, PLAIN_VERSION)
     setup.let_go()
     setup.worker(pod_uid="pod-1")  # one that the store takes, as its successor
     (job,) = await until_final(setup.store, *job_ids)

@@ -74,7 +74,8 @@ class Children:
         for manifest in wanted:
             live = self._cache.get(*address_of(manifest))
             try:
-                if live is None and not checked:
+                # One without an owner may be what `--cascade=orphan` has just released.
+                if (live is None or is_orphan(live, endpoint)) and not checked:
                     await self._check_owner(endpoint)
                     checked = True
                 await self._apply_one(endpoint, drift.sealed(manifest), live)

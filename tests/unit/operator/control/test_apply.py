@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from asyncendpoints_core.resource import AsyncEndpoint
-from asyncendpoints_operator.control.apply import Children
+from asyncendpoints_core.resource import KIND, AsyncEndpoint
+from asyncendpoints_operator.control.apply import Children, OwnerGone
 from asyncendpoints_operator.control.failures import Failures
 from asyncendpoints_operator.desired.gateway import FIRST_REPLICAS
 from asyncendpoints_operator.desired.naming import Live, Manifest, Platform, is_ours
@@ -71,6 +71,18 @@ async def test_objects_without_an_owner_and_with_our_labels_are_adopted() -> Non
     await it.apply()
     for child in it.wanted:
         assert is_ours(it.found(child["kind"], child["metadata"]["name"]), it.endpoint)
+
+
+async def test_objects_that_a_deletion_orphans_are_not_taken_back() -> None:
+    """The garbage collector would delete an object whose owner is gone."""
+    it = Applied()
+    await it.apply()
+    deleted = {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}
+    it.change(KIND, "reports", deleted)
+    it.change("Deployment", "reports-worker", ORPHANED)
+    with pytest.raises(OwnerGone):
+        await it.apply()
+    assert "ownerReferences" not in it.found("Deployment", "reports-worker")["metadata"]
 
 
 @pytest.mark.parametrize(

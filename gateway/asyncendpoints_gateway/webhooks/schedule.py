@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
+
+from asyncendpoints_core.common.retry_after import retry_after_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,11 +31,5 @@ def delay_after(tries: int, retry_after: float, random: Callable[[], float]) -> 
 
 
 def read_retry_after(value: str, now_ms: int) -> float:
-    """Return the header Retry-After (seconds, or a date) in seconds; 0 when there is none."""
-    value = value.strip()
-    if value.isascii() and value.isdigit() and len(value) < 10:
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now_ms / 1000)
-    except (TypeError, ValueError, OverflowError):
-        return 0.0
+    """Return the header Retry-After in seconds; 0 when there is none."""
+    return (retry_after_ms(value, now_ms) or 0) / 1000

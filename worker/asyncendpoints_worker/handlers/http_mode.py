@@ -8,8 +8,6 @@ import logging
 import math
 import re
 import string
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
@@ -17,6 +15,7 @@ import aiohttp
 import msgspec
 
 from asyncendpoints_core.common.backoff import Backoff
+from asyncendpoints_core.common.retry_after import retry_after_ms
 from asyncendpoints_core.common.time_source import rfc3339
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import MAX_ERROR_CHARS, ErrorCode, JobError, Result
@@ -51,7 +50,6 @@ NOT_FORWARDED: Final = frozenset(
         *("te", "trailer", "transfer-encoding", "upgrade", "accept-encoding", "content-type"),
     )
 )
-_SECONDS = re.compile(r"[0-9]{1,9}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -212,7 +210,7 @@ async def _check(response: aiohttp.ClientResponse, now_ms: int) -> None:
         return
     retryable = status in RETRYABLE or status >= 500
     after_ms = (
-        _retry_after_ms(response.headers.get("Retry-After", ""), now_ms) if retryable else None
+        retry_after_ms(response.headers.get("Retry-After", ""), now_ms) if retryable else None
     )
     message = f"the container responded {status} {response.reason or ''}".rstrip()
     if status >= 400:
@@ -249,16 +247,3 @@ async def _explanation(response: aiohttp.ClientResponse) -> str:
 class _Problem(msgspec.Struct):
     title: str = ""
     detail: str = ""
-
-
-def _retry_after_ms(value: str, now_ms: int) -> int | None:
-    """Parse Retry-After (RFC 9110 §10.2.3) as milliseconds after `now_ms`; None if invalid."""
-    if _SECONDS.match(value):
-        return int(value) * 1000
-    try:
-        when = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max(0, round(when.timestamp() * 1000) - now_ms)

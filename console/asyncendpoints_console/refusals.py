@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from asyncendpoints_core.common.problem_types import TABLE, URN
+from asyncendpoints_core.common.problem_types import STORE_RETRY_SECONDS, TABLE, encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-STORE_RETRY_SECONDS = 2
 
 
 class Refusal(Exception):
@@ -36,15 +32,7 @@ class Refusal(Exception):
 
     def body(self) -> bytes:
         """Return the problem as JSON."""
-        return msgspec.json.encode(
-            {
-                "type": URN + self.name,
-                "title": self.title,
-                "status": self.status,
-                "detail": self.detail,
-                **self._members,
-            }
-        )
+        return encode(self.name, TABLE[self.name], self.detail, self._members)
 
 
 def forbidden(detail: str) -> Refusal:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncendpoints_core.resource.schemas import CompiledSchema, compile_schema, is_valid
 from asyncendpoints_gateway.http.headers import KEPT
+from asyncendpoints_gateway.http.named_values import source_of
 from asyncendpoints_gateway.http.uniqueness import UniqueConfig
 
 if TYPE_CHECKING:
@@ -81,11 +82,6 @@ class GatewayConfig:
         return replace(self, mount=root + self.mount, base=outer + root + self.mount)
 
 
-def _source(named: str) -> tuple[str, str]:
-    kind, _, name = named.partition(":")
-    return kind, name
-
-
 def _route(route: Route) -> RouteConfig:
     schema = None if route.schema_ is None else compile_schema(route.schema_)
     result = route.result
@@ -97,6 +93,6 @@ def _route(route: Route) -> RouteConfig:
         schema=schema,
         result=None if result is None else ResultConfig(result.media_type, result.schema_),
         unique=UniqueConfig.of(route),
-        key=None if route.key is None else _source(route.key),
+        key=None if route.key is None else source_of(route.key),
         body_optional=schema is not None and is_valid(schema, None),
     )

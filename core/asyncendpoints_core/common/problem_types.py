@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,3 +49,19 @@ TABLE: Final[Mapping[str, Kind]] = {
     "store-unavailable": Kind(503, "The queue is unavailable"),
     "version-not-supported": Kind(505, "The HTTP version is not supported"),
 }
+
+STORE_RETRY_SECONDS: Final = 2
+"""Retry-After of a 503: the time a failover of Redis usually takes."""
+
+
+def encode(name: str, kind: Kind, detail: str, members: Mapping[str, Any]) -> bytes:
+    """Return a problem as JSON; `members` are its extension members."""
+    return msgspec.json.encode(
+        {
+            "type": URN + name,
+            "title": kind.title,
+            "status": kind.status,
+            "detail": detail,
+            **members,
+        }
+    )

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 MAX_KEY_BYTES: Final = 64
 
 
+def source_of(named: str) -> tuple[str, str]:
+    """Return the kind and the name in a route's `kind:name`."""
+    kind, _, name = named.partition(":")
+    return kind, name
+
+
 def named_value(request: Request, kind: str, name: str) -> Any:
     """Return a parameter or header as text, a value of the JSON body as it is; else UNSET."""
     if kind == "param":

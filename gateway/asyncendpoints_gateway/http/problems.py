@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from asyncendpoints_core.common.problem_types import MEDIA_TYPE, TABLE, URN
+from asyncendpoints_core.common.problem_types import (
+    MEDIA_TYPE,
+    STORE_RETRY_SECONDS,
+    TABLE,
+    encode,
+)
 from asyncendpoints_gateway.http.messages import Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-STORE_RETRY_SECONDS: Final = 2
-"""Retry-After of a 503: the time a failover of Redis usually takes."""
 
 
 class Problem(Exception):
@@ -47,15 +46,7 @@ class Problem(Exception):
 
     def body(self) -> bytes:
         """Return the problem as JSON."""
-        return msgspec.json.encode(
-            {
-                "type": URN + self.name,
-                "title": self.kind.title,
-                "status": self.kind.status,
-                "detail": self.detail,
-                **self.members,
-            }
-        )
+        return encode(self.name, self.kind, self.detail, self.members)
 
     def response(self) -> Response:
         """Return the problem as a response."""

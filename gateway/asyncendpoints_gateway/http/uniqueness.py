@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET
 
 from asyncendpoints_core.jobs.records import Lock, OnConflict
-from asyncendpoints_gateway.http.named_values import named_value
+from asyncendpoints_gateway.http.named_values import named_value, source_of
 
 if TYPE_CHECKING:
     from asyncendpoints_core.jobs.records import Request
@@ -43,7 +43,7 @@ class UniqueConfig:
             return None
         return cls(
             f"{route.path}\0{route.job}",
-            tuple((kind, name) for kind, _, name in (each.partition(":") for each in given.of)),
+            tuple(map(source_of, given.of)),
             given.seconds * 1_000,
             given.until == "Started",
             _ON_CONFLICT[given.on_conflict],

@@ -3,44 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from asyncendpoints_core.common.any_case import Headers
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import MAX_PROGRESS_CHARS, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
     from asyncendpoints_worker.handlers.attempt import RunningAttempt
-
-
-class Headers(Mapping[str, str]):
-    """Request headers; names are looked up in any case."""
-
-    __slots__ = ("_values",)
-
-    def __init__(self, values: Mapping[str, str]) -> None:
-        """Wrap `values`, whose names are in lower case."""
-        self._values = values
-
-    def __getitem__(self, name: str) -> str:
-        return self._values[name.lower()]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.lower() in self._values
-
-    def __repr__(self) -> str:
-        return f"Headers({sorted(self._values)})"  # names only: values may be secrets
 
 
 class _Reported:

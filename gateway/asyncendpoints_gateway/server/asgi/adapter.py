@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Generator, Iterable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Awaitable, Generator, Iterable
 
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_gateway.http.messages import Headers, Response
@@ -61,22 +60,6 @@ class AsgiHeaders:
     def items(self) -> list[tuple[str, str]]:
         """Return all headers in the order in which they arrived."""
         return self._pairs
-
-
-class AnyCase(Mapping[str, str]):
-    """A mapping whose keys, in lower case, may be looked up in any case."""
-
-    def __init__(self, values: Mapping[str, str]) -> None:
-        self._values = values
-
-    def __getitem__(self, name: str) -> str:
-        return self._values[name.lower()]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
 
 
 class Begun:

@@ -8,13 +8,14 @@ import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
+from asyncendpoints_core.common.any_case import Headers
 from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.manifest.source import resolve_source
 from asyncendpoints_gateway.http.auth import guard_of
 from asyncendpoints_gateway.http.problems import internal, not_found
 from asyncendpoints_gateway.server.app import Gateway, Rejected
-from asyncendpoints_gateway.server.asgi.adapter import AnyCase, AsgiRequest, respond
+from asyncendpoints_gateway.server.asgi.adapter import AsgiRequest, respond
 from asyncendpoints_gateway.server.asgi.lifespan import run_lifespan
 from asyncendpoints_gateway.server.asgi.paths import locate
 from asyncendpoints_gateway.server.asgi.running import Running
@@ -254,7 +255,7 @@ def _hook(before_enqueue: BeforeEnqueue, request: AsgiRequest, scope: Scope) -> 
                 Request(
                     stored.method,
                     stored.path,
-                    AnyCase(request.fields.first),
+                    Headers(request.fields.first),
                     stored.route_params,
                     stored.body,
                     None if client is None else (client[0], client[1]),

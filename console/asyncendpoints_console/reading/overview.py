@@ -30,8 +30,9 @@ async def endpoint(target: Target, sampler: Sampler) -> dict[str, Any]:
     stats, workers = await store.stats(), await store.workers()
     live = [worker for worker in workers if worker.lease_ms > stats.now_ms]
     decision, rates = target.decision(), sampler.rates(target.key)
-    failures = await newest_failures(target)
-    recent = [job for job in failures if job.completed_ms > stats.now_ms - HOUR_MS]
+    since_ms = stats.now_ms - HOUR_MS
+    failures = await newest_failures(target, since_ms)
+    recent = [job for job in failures if job.completed_ms > since_ms]
     return {
         "namespace": target.namespace,
         "name": target.name,
@@ -88,15 +89,15 @@ def policy(target: Target) -> dict[str, Any]:
     }
 
 
-async def newest_failures(target: Target) -> list[Job]:
-    """Return the newest Failed jobs, at most 1,000."""
+async def newest_failures(target: Target, since_ms: int = 0) -> list[Job]:
+    """Return the newest Failed jobs, at most 1,000: at least those that ended since `since_ms`."""
     found: list[Job] = []
     cursor: str | None = None
     while len(found) < MAX_FAILURES:
         page = await target.store.list(State.FAILED, PAGE, cursor)
         found += page.jobs
         cursor = page.cursor
-        if cursor is None:
+        if cursor is None or (found and found[-1].completed_ms <= since_ms):
             break
     return found
 

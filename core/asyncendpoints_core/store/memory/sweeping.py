@@ -76,10 +76,7 @@ def _remove_finished(data: Data, now: int) -> tuple[int, bool]:
     for state, order in data.finished.items():
         kept = data.kept_ms(state)
         for job_id in list(_until(order, now - kept, BOUND)):
-            record = decode_record(data.records.get(job_id))
-            if isinstance(record, Record) and data.webhooks.awaits(
-                job_id, record.revision, now - record.completed_ms - kept
-            ):
+            if data.rules.webhooks and _awaits_try(data, job_id, now - kept):
                 continue
             data.remove(job_id, now)
             removed += 1
@@ -89,6 +86,14 @@ def _remove_finished(data: Data, now: int) -> tuple[int, bool]:
         data.remove(min(heads, key=_finish_time)[-1], now)
         removed += 1
     return removed, removed >= BOUND
+
+
+def _awaits_try(data: Data, job_id: JobId, ended_ms: int) -> bool:
+    """Whether a webhook's first try keeps a job, whose retention is over if it ended by `ended_ms`."""
+    record = decode_record(data.records.get(job_id))
+    return isinstance(record, Record) and data.webhooks.awaits(
+        job_id, record.revision, ended_ms - record.completed_ms
+    )
 
 
 def _finish_time(key: Key) -> int:

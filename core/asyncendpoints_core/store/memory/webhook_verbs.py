@@ -22,8 +22,9 @@ class WebhookVerbs:
 
     _data: Data
 
-    def _now(self) -> int:
-        raise NotImplementedError
+    if TYPE_CHECKING:
+
+        def _now(self) -> int: ...
 
     async def webhook_events(self, limit: int) -> list[Job]:
         """See Store.webhook_events."""

@@ -13,6 +13,7 @@ from asyncendpoints_cli.remote.output import Column, console, details, show, tab
 from asyncendpoints_cli.remote.text import age, escaped, progress, ran, reason
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs.states import FINAL
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 SEARCHED: Final = 10_000
 """How many of the newest jobs of each state are searched for the end of an id."""
 REFRESH_SECONDS: Final = 1.0
-FINAL: Final = frozenset({"Completed", "Failed", "Canceled"})
 
 
 def _jobs_in(state: str, item: Mapping[str, Any]) -> object:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from asyncendpoints_core.common.time_source import parse_rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +26,7 @@ def age(timestamp: str | None) -> str:
 
 def moment(timestamp: str) -> float:
     """Return a time of the API as seconds since the epoch."""
-    return datetime.fromisoformat(timestamp).timestamp()
+    return parse_rfc3339(timestamp) / 1000
 
 
 def seconds(count: float) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
+
+from asyncendpoints_core.common.time_source import parse_rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,15 +41,15 @@ def waiting(samples: Sequence[Sample]) -> dict[str, Any] | None:
 
 def timeline(job: Mapping[str, Any], now_ms: int) -> list[dict[str, Any]]:
     """Return a bar for each attempt of a job, between its creation and its end or now."""
-    begin = _ms(job["createdAt"])
-    end = _ms(job["completedAt"]) if job["completedAt"] else now_ms
+    begin = parse_rfc3339(job["createdAt"])
+    end = parse_rfc3339(job["completedAt"]) if job["completedAt"] else now_ms
     bars = [
-        (_ms(each["startedAt"]), _ms(each["endedAt"]), each["outcome"])
+        (parse_rfc3339(each["startedAt"]), parse_rfc3339(each["endedAt"]), each["outcome"])
         for each in job["attempts"]
         if each["startedAt"] and each["endedAt"]
     ]
     if job["state"] == "InProgress" and job["startedAt"]:
-        since = max([_ms(job["startedAt"]), *(bar[1] for bar in bars)])
+        since = max([parse_rfc3339(job["startedAt"]), *(bar[1] for bar in bars)])
         bars.append((since, end, "running"))
     length = max(1.0, end - begin)
     return [
@@ -59,7 +60,3 @@ def timeline(job: Mapping[str, Any], now_ms: int) -> list[dict[str, Any]]:
         }
         for start, stop, outcome in bars
     ]
-
-
-def _ms(time: str) -> float:
-    return datetime.fromisoformat(time).timestamp() * 1_000

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from asyncendpoints_core.common.time_source import parse_rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,10 +51,6 @@ def visible(text: str) -> str:
 
 def _escaped(character: str) -> str:
     return ascii(character)[1:-1]
-
-
-def _ms(time: str) -> float:
-    return datetime.fromisoformat(time).timestamp() * 1_000
 
 
 class Pages:
@@ -105,10 +102,10 @@ class Pages:
         return web.Response(status=401, text=text, content_type="text/html", headers=headers)
 
     def _age(self, time: str) -> str:
-        return span((self._now_ms() - _ms(time)) / 1_000)
+        return span((self._now_ms() - parse_rfc3339(time)) / 1_000)
 
     def _remaining(self, time: str) -> str:
-        seconds = (_ms(time) - self._now_ms()) / 1_000
+        seconds = (parse_rfc3339(time) - self._now_ms()) / 1_000
         return f"in {span(seconds)}" if seconds > 0 else f"{span(-seconds)} ago"
 
 
@@ -128,4 +125,4 @@ def _took(item: Mapping[str, Any]) -> str:
     ended = item.get("endedAt") or item.get("completedAt")
     if not ended or not item["startedAt"]:
         return "–"
-    return span((_ms(ended) - _ms(item["startedAt"])) / 1_000)
+    return span((parse_rfc3339(ended) - parse_rfc3339(item["startedAt"])) / 1_000)

@@ -176,3 +176,8 @@ def rfc3339(ms: int) -> str:
     return (
         datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
     )
+
+
+def parse_rfc3339(text: str) -> float:
+    """Return a time in RFC 3339 as milliseconds since the epoch. Raises ValueError."""
+    return datetime.fromisoformat(text).timestamp() * 1000

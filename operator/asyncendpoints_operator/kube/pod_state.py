@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
+from asyncendpoints_core.common.time_source import parse_rfc3339
 from asyncendpoints_core.process.exit_report import version_refused
 from asyncendpoints_operator.desired.naming import (
     AGENT_CONTAINER,
@@ -42,9 +42,7 @@ _RESTARTS: Final = 2
 
 def parse_time(text: str | None) -> float:
     """Return an RFC 3339 time as seconds since the epoch, 0 when absent."""
-    if not text:
-        return 0.0
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    return parse_rfc3339(text) / 1000 if text else 0.0
 
 
 @dataclass(frozen=True, slots=True)

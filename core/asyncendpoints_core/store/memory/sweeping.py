@@ -89,7 +89,7 @@ def _remove_finished(data: Data, now: int) -> tuple[int, bool]:
 
 
 def _awaits_try(data: Data, job_id: JobId, ended_ms: int) -> bool:
-    """Whether a webhook's first try keeps a job, whose retention is over if it ended by `ended_ms`."""
+    """Whether a job whose retention ended with those until `ended_ms` waits for a webhook."""
     record = decode_record(data.records.get(job_id))
     return isinstance(record, Record) and data.webhooks.awaits(
         job_id, record.revision, ended_ms - record.completed_ms

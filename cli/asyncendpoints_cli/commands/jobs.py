@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asyncendpoints_cli.remote import actions
-from asyncendpoints_cli.remote.client import connect, endpoint_of
+from asyncendpoints_cli.remote.client import connect_by, endpoint_of
 from asyncendpoints_core.errors import UsageError
-from asyncendpoints_core.process.settings import load
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -17,9 +16,7 @@ def execute(options: Namespace) -> int:
     """Carry out `options.action`."""
     if options.action is None:
         raise UsageError("which one? asyncendpoints jobs list|get|watch|result|cancel|retry|purge")
-    settings = load({"console_url": options.console_url})
-    options.url = settings.console_url
-    with connect(settings.console_url, settings.console_token) as client:
+    with connect_by(options) as client:
         endpoint = endpoint_of(client, options.endpoint)
         match options.action:
             case "list":

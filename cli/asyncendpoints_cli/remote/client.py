@@ -12,8 +12,10 @@ from asyncendpoints_console import runtime_file
 from asyncendpoints_core import __version__
 from asyncendpoints_core.common.faults import one_line
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
+from asyncendpoints_core.process.settings import load
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Iterator, Mapping, Sequence
 
 TIMEOUT_SECONDS: Final = 30.0
@@ -99,6 +101,13 @@ def _refused(status: int, body: bytes, path: str) -> ApiError:
     if code == "not-found":
         return ApiError(f"{path} does not exist there; this command needs {__version__}", code)
     return ApiError(one_line(detail) or code, code)
+
+
+def connect_by(options: Namespace) -> Client:
+    """Return the console that the options and settings of a command name; sets `options.url`."""
+    settings = load({"console_url": options.console_url})
+    options.url = settings.console_url
+    return connect(settings.console_url, settings.console_token)
 
 
 def connect(url: str | None, token: str | None) -> Client:

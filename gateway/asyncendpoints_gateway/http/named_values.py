@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET
 
+from asyncendpoints_core.resource.schedules import MAX_KEY_BYTES
 from asyncendpoints_gateway.http.problems import Problem
 
 if TYPE_CHECKING:
     from asyncendpoints_core.jobs.records import Request
-
-MAX_KEY_BYTES: Final = 64
 
 
 def source_of(named: str) -> tuple[str, str]:

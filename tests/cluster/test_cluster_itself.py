@@ -1,5 +1,6 @@
 """The test cluster is a real one: pods, network, DNS, exec, Pod Security, limits."""
 
+import contextlib
 import json
 import urllib.request
 from typing import Any
@@ -113,11 +114,14 @@ def test_service_spreads_requests_from_the_host_over_both_pods(cluster: Cluster,
     with cluster.service_url(web, "web", 80) as url:
 
         def answered() -> set[str]:
-            return {fetch(url) for _ in range(60)}
+            with contextlib.suppress(OSError):
+                return {fetch(url) for _ in range(60)}
+            return set()
 
+        # kube-proxy programs the endpoints some time after the rollout is complete.
+        wait_until("a pod answers", lambda: bool(answered()), seconds=60)
         assert answered() <= pods
         if cluster.provider.direct:  # a port-forward stays with one pod
-            # kube-proxy may program the second endpoint after the rollout is complete.
             wait_until("both pods answer", lambda: answered() == pods, seconds=20)
 
 

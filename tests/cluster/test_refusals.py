@@ -151,6 +151,9 @@ def in_force(endpoint: Endpoint) -> None:
     wait_until("the policy", refused, seconds=30)
 
 
+SECRETLESS = ("secretless-worker", "--ignore-not-found", "-o", "name")
+
+
 def test_a_quota_on_secrets_is_named(installed: Installed, place: str) -> None:
     quota = {
         "apiVersion": "v1",
@@ -168,7 +171,11 @@ def test_a_quota_on_secrets_is_named(installed: Installed, place: str) -> None:
     endpoint = Endpoint(installed.cluster, place, "secretless")
     text = until_reason(endpoint, "Degraded", "ApplyRefused")["message"]
     assert "exceeded quota: none" in text
-    installed.cluster.get("deployment", "secretless-worker", "--namespace", place)
+    wait_until(
+        "the other children",
+        lambda: bool(endpoint.kubectl("get", "deployment", *SECRETLESS)),
+        seconds=30,
+    )
     endpoint.kubectl("delete", "quota", "none")
     endpoint.until_ready(seconds=60)
     endpoint.delete("--wait=false")

@@ -40,6 +40,12 @@ class RouteConfig:
     key: tuple[str, str] | None = None
     body_optional: bool = False
 
+    @property
+    def pointers(self) -> list[str]:
+        """The JSON pointers to the values of a body that `key` and `unique` need."""
+        values = [*(self.unique.values if self.unique else ()), *([self.key] if self.key else ())]
+        return [name for kind, name in values if kind == "pointer"]
+
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:

@@ -25,7 +25,7 @@ async def log_in(site: Site, request: web.Request) -> web.Response:
     check_mutation(request.headers, Role.OPERATE, read_only=False)
     try:
         token = msgspec.json.decode(await request.read(), type=_Login).token
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Refusal("malformed-body", 'the body must be {"token": "…"}') from None
     response = web.Response(status=204)
     set_session(response, request, site.access.log_in(token.strip()))

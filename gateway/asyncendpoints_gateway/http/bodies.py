@@ -199,8 +199,8 @@ def require_json(content_type: str) -> None:
         raise Problem("unsupported-media-type", detail, headers={"Accept": "application/json"})
 
 
-def check_body(body: bytes, schema: CompiledSchema | None) -> None:
-    """Refuse a body that is not JSON, or that does not match the schema."""
+def check_body(body: bytes, schema: CompiledSchema | None) -> object:
+    """Return the value of a body; refuse one that is not JSON, or does not match the schema."""
     value = parse(body)
     faults = [] if schema is None else validate(schema, value)
     if faults:
@@ -209,6 +209,7 @@ def check_body(body: bytes, schema: CompiledSchema | None) -> None:
             "the body does not match the route's schema",
             members={"errors": [{"pointer": pointer, "detail": text} for pointer, text in faults]},
         )
+    return value
 
 
 def parse(body: bytes) -> object:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import UNSET
 
+from asyncendpoints_core.errors import MalformedBody
 from asyncendpoints_core.resource.schedules import MAX_KEY_BYTES
+from asyncendpoints_core.resource.schemas import parse_json
 from asyncendpoints_gateway.http.problems import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from asyncendpoints_core.jobs.records import Request
+
+    Pointed = Mapping[str, msgspec.Raw]
+    """Values of a body by pointer, as JSON with sorted names; without those that it lacks."""
+
+_MAX_KEY_JSON: Final = 6 * MAX_KEY_BYTES + 2
+"""Bytes of the longest key as JSON, with each byte escaped."""
 
 
 def source_of(named: str) -> tuple[str, str]:
@@ -20,37 +30,49 @@ def source_of(named: str) -> tuple[str, str]:
     return kind, name
 
 
-def named_value(request: Request, kind: str, name: str) -> Any:
-    """Return a parameter or header as text, a value of the JSON body as it is; else UNSET."""
+def named_value(request: Request, kind: str, name: str, pointed: Pointed | None) -> Any:
+    """Return a parameter or header as text, a value of the JSON body as it is; else UNSET.
+
+    `pointed`: the values of a large body, which takes long to parse.
+    """
     if kind == "param":
         return request.route_params[name]
     if kind == "header":
         return request.headers.get(name.lower(), UNSET)
-    return _pointed(request.body, name)
-
-
-def _pointed(body: bytes, pointer: str) -> Any:
-    """Return a value of a JSON body (RFC 6901)."""
+    if pointed is not None:
+        return pointed.get(name, UNSET)
     try:
-        found: Any = msgspec.json.decode(body)
-        for step in pointer.split("/")[1:]:
-            key = step.replace("~1", "/").replace("~0", "~")
-            if isinstance(found, list):
-                if key != str(int(key)):
-                    return UNSET
-                found = found[int(key)]
-            elif isinstance(found, dict):
-                found = found[key]
-            else:
-                return UNSET
-    except (msgspec.DecodeError, LookupError, ValueError):
+        return resolve(parse_json(request.body), name)
+    except MalformedBody:
         return UNSET
-    return found
 
 
-def key_of(request: Request, source: tuple[str, str]) -> str:
-    """Return the key of a request, "" without one. Raises Problem if it cannot be one."""
-    value = named_value(request, *source)
+def resolve(value: Any, pointer: str) -> Any:
+    """Return the value in `value` that a JSON pointer (RFC 6901) names, UNSET if there is none."""
+    for step in pointer.split("/")[1:]:
+        key = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(value, list) and key.isdecimal() and len(key) <= len(str(len(value))):
+            at = int(key)
+            if key != str(at) or at >= len(value):
+                return UNSET
+            value = value[at]
+        elif isinstance(value, dict) and key in value:
+            value = value[key]
+        else:
+            return UNSET
+    return value
+
+
+def key_of(request: Request, source: tuple[str, str], pointed: Pointed | None = None) -> str:
+    """Return the key of a request, "" without one. Raises Problem if it cannot be one.
+
+    `pointed`: see named_value.
+    """
+    value = named_value(request, *source, pointed)
+    if isinstance(value, msgspec.Raw):
+        if len(bytes(value)) > _MAX_KEY_JSON:
+            raise _invalid_key(source, f"a text or a number of at most {MAX_KEY_BYTES} bytes")
+        value = msgspec.json.decode(value)
     if value is UNSET or value is None:
         return ""
     if isinstance(value, list | dict):

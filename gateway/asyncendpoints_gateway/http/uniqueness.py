@@ -15,6 +15,7 @@ from asyncendpoints_gateway.http.named_values import named_value, source_of
 if TYPE_CHECKING:
     from asyncendpoints_core.jobs.records import Request
     from asyncendpoints_core.resource.routes import Route
+    from asyncendpoints_gateway.http.named_values import Pointed
 
 _ON_CONFLICT: Final = {
     "Return": OnConflict.RETURN,
@@ -49,10 +50,13 @@ class UniqueConfig:
             _ON_CONFLICT[given.on_conflict],
         )
 
-    def lock(self, request: Request) -> Lock | None:
-        """Return the lock of a request, None if it lacks one of the values."""
+    def lock(self, request: Request, pointed: Pointed | None = None) -> Lock | None:
+        """Return the lock of a request, None if it lacks one of the values.
+
+        `pointed`: see named_value.
+        """
         digest = hashlib.blake2b(digest_size=_LOCK_SIZE)
-        values = [self.scope.encode(), *(_value(request, *each) for each in self.values)]
+        values = [self.scope.encode(), *(_value(request, *each, pointed) for each in self.values)]
         for value in values:
             if value is None:
                 return None
@@ -61,7 +65,7 @@ class UniqueConfig:
         return Lock(digest.digest(), self.ms, self.until_started)
 
 
-def _value(request: Request, kind: str, name: str) -> bytes | None:
+def _value(request: Request, kind: str, name: str, pointed: Pointed | None) -> bytes | None:
     match kind:
         case "path":
             return request.path.encode("utf-8", "surrogateescape")
@@ -69,5 +73,5 @@ def _value(request: Request, kind: str, name: str) -> bytes | None:
             return request.query.encode("utf-8", "surrogateescape")
         case "body":
             return request.body
-    value = named_value(request, kind, name)
+    value = named_value(request, kind, name, pointed)
     return None if value is UNSET else msgspec.json.encode(value, order="sorted")

@@ -11,18 +11,20 @@ import logging
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from asyncendpoints_core.resource.schemas import is_valid, nodes_within
 from asyncendpoints_gateway.http.bodies import check_body, is_json, parse, require_json
 from asyncendpoints_gateway.http.problems import Problem
+from asyncendpoints_gateway.intake.check_process import Checked, Rule, checked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from asyncendpoints_gateway.config import RouteConfig
+    from asyncendpoints_gateway.http.named_values import Pointed
 
 log = logging.getLogger("asyncendpoints.gateway")
 
@@ -39,8 +41,9 @@ class BodyChecks:
 
     def __init__(self, routes: Sequence[RouteConfig]) -> None:
         """Prepare; the process starts with the first body that needs it."""
-        self._schemas = [
-            None if route.schema is None else dict(route.schema.schema) for route in routes
+        self._rules = [
+            Rule(None if route.schema is None else dict(route.schema.schema), route.pointers)
+            for route in routes
         ]
         self._index = {route.path: at for at, route in enumerate(routes)}
         self._thread = ThreadPoolExecutor(1, "body-checks")  # so there is one process
@@ -51,7 +54,7 @@ class BodyChecks:
         """Check a body in the event loop; False if that would take long. Raises Problem."""
         schema = route.schema
         if schema is None and not (body and is_json(content_type)):
-            return True
+            return len(body) <= MAX_INLINE_BYTES or not route.pointers
         if route.body_optional:
             if not body:
                 return True
@@ -67,17 +70,23 @@ class BodyChecks:
         check_body(body, schema)
         return True
 
-    async def check(self, route: RouteConfig, body: bytes, content_type: str) -> None:
-        """Check a body, in the process if that takes long. Raises Problem."""
-        if not self.quick(route, body, content_type):
-            await self.slow(route, body)
+    async def check(self, route: RouteConfig, body: bytes, content_type: str) -> Pointed | None:
+        """Check a body, in the process if that takes long. Raises Problem.
 
-    async def slow(self, route: RouteConfig, body: bytes) -> None:
-        """Check a JSON body in the process. Raises Problem."""
+        Returns the values that the route's pointers name if it was checked in the process.
+        """
+        if self.quick(route, body, content_type):
+            return None
+        return await self.slow(route, body, content_type)
+
+    async def slow(self, route: RouteConfig, body: bytes, content_type: str) -> Pointed:
+        """Check a body in the process; return the values that the route's pointers name."""
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._thread, self._checked, route, body)
-        if found is not None:
-            raise Problem(found["name"], found["detail"], members=found["members"])
+        must_be_valid = route.schema is not None or is_json(content_type)
+        found = await loop.run_in_executor(self._thread, self._checked, route, body, must_be_valid)
+        if (problem := found.problem) is not None:
+            raise Problem(problem["name"], problem["detail"], members=problem["members"])
+        return found.pointed
 
     def close(self) -> None:
         """End the process."""
@@ -85,33 +94,28 @@ class BodyChecks:
         self._closed = True
         self._end()
 
-    def _checked(self, route: RouteConfig, body: bytes) -> dict[str, Any] | None:
-        """Return the problem of a body, None if it has none; called in the thread."""
+    def _checked(self, route: RouteConfig, body: bytes, must_be_valid: bool) -> Checked:
+        """Check a body; called in the thread."""
         for _ in range(2):  # the process may have ended since the last body
             try:
-                return self._exchange(self._index[route.path], body)
+                return self._exchange(self._index[route.path], body, must_be_valid)
             except (OSError, ValueError) as error:  # ValueError: a pipe was closed
                 log.warning("the process that checks bodies failed: %s", error)
                 self._end()
-        try:
-            check_body(body, route.schema)
-        except Problem as problem:
-            return problem.fields()
-        return None
+        return checked(body, route.schema, route.pointers, must_be_valid)
 
-    def _exchange(self, index: int, body: bytes) -> dict[str, Any] | None:
+    def _exchange(self, index: int, body: bytes, must_be_valid: bool) -> Checked:
         process = self._process or self._start()
         source, sink = process.stdout, process.stdin
         if source is None or sink is None:
             raise ValueError("it has no pipes")
-        sink.write(b"%d %d\n" % (index, len(body)))
+        sink.write(b"%d %d %d\n" % (index, len(body), must_be_valid))
         sink.write(body)
         sink.flush()
         answer = source.readline()
         if not answer:
             raise ConnectionError("it ended")
-        found: dict[str, Any] | None = msgspec.json.decode(answer)
-        return found
+        return msgspec.json.decode(answer, type=Checked)
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self._closed:
@@ -123,7 +127,7 @@ class BodyChecks:
             start_new_session=True,  # Ctrl-C is for the gateway, which still answers requests
         )
         if process.stdin is not None:
-            process.stdin.write(msgspec.json.encode(self._schemas) + b"\n")
+            process.stdin.write(msgspec.json.encode(self._rules) + b"\n")
         return process
 
     def _end(self) -> None:

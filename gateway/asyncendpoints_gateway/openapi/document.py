@@ -10,7 +10,7 @@ from asyncendpoints_core import __version__
 from asyncendpoints_core.jobs.records import OnConflict, Priority
 from asyncendpoints_core.resource.path_templates import parse_template
 from asyncendpoints_core.resource.routes import is_json
-from asyncendpoints_gateway.http.headers import MAX_TAGS, TAG
+from asyncendpoints_gateway.http.headers import MAX_KEY, MAX_TAGS, TAG
 from asyncendpoints_gateway.openapi.components import hoist, unique_name
 from asyncendpoints_gateway.openapi.job_paths import job_paths
 from asyncendpoints_gateway.openapi.parts import (
@@ -148,13 +148,15 @@ _UNNAMED: Final = frozenset(
     | {"content-type", "authorization"}  # OpenAPI describes these elsewhere
 )
 
+# Printable ASCII that does not end in a space; quotes are not part of a key, so "" is empty.
+_KEY: Final = r"^(?!\"\"$)[!-~]([ -~]*[!-~])?$"
 _SECONDS: Final = r"[0-9]{1,9}(\.[0-9]{1,3})?$"
 _SUBMISSION_HEADERS: Final[list[dict[str, Any]]] = [
     {
         "name": "Idempotency-Key",
         "in": "header",
         "description": "Repeating a request with the same key returns the same job.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 257},
+        "schema": {"type": "string", "maxLength": MAX_KEY, "pattern": _KEY},
     },
     {
         "name": "Prefer",

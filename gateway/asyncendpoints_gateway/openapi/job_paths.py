@@ -59,7 +59,7 @@ _LIST: Final[Data] = {
     "tags": ["jobs"],
     "parameters": [
         _query("state", {"type": "string", "enum": STATES}, "Only jobs in this state."),
-        _query("job", TEXT, "Only jobs of this name."),
+        _query("job", {"type": "string", "minLength": 1}, "Only jobs of this name."),
         _query(
             "tag",
             {"type": "array", "maxItems": MAX_TAGS, "items": TAG_SCHEMA},

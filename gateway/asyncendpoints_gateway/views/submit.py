@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from asyncendpoints_gateway.config import RouteConfig
     from asyncendpoints_gateway.http.headers import SubmissionHeaders
     from asyncendpoints_gateway.http.messages import Request, Response
+    from asyncendpoints_gateway.http.named_values import Pointed
 
     BeforeEnqueue = Callable[[StoredRequest], Awaitable[None]]
     ReadResult = Callable[[JobId], Awaitable[tuple[Found, Result | None]]]
@@ -61,6 +63,8 @@ KEY_HEADERS: Final = ("idempotency-key", "x-async-request-id")
 OPTION_HEADERS: Final = frozenset(
     {"job-delay", "job-expires", "job-priority", "job-tags", "job-webhook", *KEY_HEADERS}
 )
+MAX_INLINE_HASHED: Final = 1_048_576
+"""Bytes of a body up to which it is hashed in the event loop: about a millisecond."""
 OTHER_HEADERS: Final = frozenset(
     {"content-encoding", "expect", "origin", "prefer", "sec-fetch-site"}
 )
@@ -125,8 +129,7 @@ class SubmitView:
             stored = stored_request(
                 request.method, request.path, request.query, params, headers, body
             )
-            await self.checks.check(route, body, stored.content_type)
-            new = self.new_job(route, options, stored)
+            new = await self.checked_job(route, options, stored)
             if before_enqueue is not None:
                 await before_enqueue(stored)
             answer = await self.enqueue.request(new)
@@ -140,12 +143,31 @@ class SubmitView:
                 return await self._wait(request, Found(job, ahead=answer.ahead), wait, extra)
         return self.responses.accepted(job, answer.ahead, extra)
 
-    def new_job(self, route: RouteConfig, options: Options, stored: StoredRequest) -> NewJob:
-        """Return the job that a checked request to `route` describes."""
+    async def checked_job(
+        self, route: RouteConfig, options: Options, stored: StoredRequest
+    ) -> NewJob:
+        """Check the body of a request, and return the job that it describes. Raises Problem.
+
+        What takes long for a large body is done off the event loop.
+        """
+        pointed = await self.checks.check(route, stored.body, stored.content_type)
+        hashed = route.unique is not None or options.key is not None
+        if hashed and len(stored.body) > MAX_INLINE_HASHED:
+            return await asyncio.to_thread(self.new_job, route, options, stored, pointed)
+        return self.new_job(route, options, stored, pointed)
+
+    def new_job(
+        self,
+        route: RouteConfig,
+        options: Options,
+        stored: StoredRequest,
+        pointed: Pointed | None = None,
+    ) -> NewJob:
+        """Return the job that a checked request describes. `pointed`: see named_value."""
         key, attributes, on_conflict = options.key, options.attributes, OnConflict.RETURN
-        if route.key is not None and (found := key_of(stored, route.key)):
+        if route.key is not None and (found := key_of(stored, route.key, pointed)):
             attributes = msgspec.structs.replace(attributes, key=found)
-        if route.unique is not None and (lock := route.unique.lock(stored)) is not None:
+        if route.unique is not None and (lock := route.unique.lock(stored, pointed)) is not None:
             attributes = msgspec.structs.replace(attributes, lock=lock)
             on_conflict = route.unique.on_conflict
         return NewJob(

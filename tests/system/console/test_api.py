@@ -401,6 +401,8 @@ async def test_a_session_replaces_the_token(site: Site) -> None:
     body = json.dumps({"token": TOKENS[Role.OPERATE]})
     assert (await site.ask("POST", "/api/v1/session", '{"token": "x"}', role=None)).status == 401
     assert (await site.ask("POST", "/api/v1/session", "[]", role=None)).status == 400
+    deep = '{"token": "x", "more": ' + "[" * 50_000
+    assert (await site.ask("POST", "/api/v1/session", deep, role=None)).status == 400
     form = await site.ask("POST", "/api/v1/session", body, role=None, Content_Type="text/plain")
     assert form.status == 403
     opened = await site.ask("POST", "/api/v1/session", body, role=None)

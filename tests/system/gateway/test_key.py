@@ -63,3 +63,24 @@ async def test_what_cannot_be_a_key_is_422(store: Store, path: str, body: str) -
         named = KEYS["/p/{customer}" if path.startswith("/p") else "/b"]
         assert answer.json["detail"].startswith(f"{named} must be ")
         assert (await site.ask("GET", "/jobs")).json["items"] == []
+
+
+LARGE = '"' + "x" * 20_000 + '"'
+
+
+async def test_the_key_of_any_body(store: Store) -> None:
+    async with serving(store, endpoint(routes=ROUTES)) as site:
+        plain = {"Content-Type": "text/plain"}
+        for body, key in (
+            ("[" * 10_000, None),
+            ("[" * 50_000, None),
+            ('{"order": {"who": ' + "[" * 10_000, None),
+            ('{"order": {"who": "acme"}, "more": ' + LARGE + "}", "acme"),
+            ('{"order": {"who": 1.5}, "more": ' + LARGE + "}", "1.5"),
+            ('{"order": {"who": null}, "more": ' + LARGE + "}", None),
+            ('{"order": {}, "more": ' + LARGE + "}", None),
+        ):
+            answer = await site.ask("POST", "/b", data=body, headers=plain)
+            assert (answer.status, answer.json["key"]) == (202, key), body[:30]
+        answer = await post(site, "/b", '{"order": {"who": ' + LARGE + "}}")
+        answer.problem("invalid-key", 422)

@@ -51,6 +51,9 @@ async def test_an_equal_submission_returns_the_job(store: Store) -> None:
             assert (other.status, "Job-Existing" in other.headers) == (202, False)
 
 
+LARGE = b"x" * 20_000 + b'"}'
+
+
 @pytest.mark.parametrize(
     ("of", "equal", "different"),
     [
@@ -63,6 +66,7 @@ async def test_an_equal_submission_returns_the_job(store: Store) -> None:
             ("/docs-of/9", b'{"a":[0, {"y":2,"x":1}]}', "b"),
             ("/docs-of/7?q", b'{"a":[0,{"x":1}]}', "a"),
         ),
+        (["pointer:/a/1"], ("/docs-of/9", b'{"a":[0,{"y":2,"x":1}],"b":"' + LARGE, "b"), None),
         (["pointer:/a~1b/~0"], ("/docs-of/9", b'{"a/b":{"~":null}}', "b"), None),
     ],
 )
@@ -78,8 +82,8 @@ async def test_what_is_compared(store: Store, of: list[str], equal: Any, differe
             assert "Job-Existing" not in (await post(site, path, body, X_Kind=kind)).headers
 
 
-@pytest.mark.parametrize("of", [["header:X-Kind"], ["path", "pointer:/a"]])
-@pytest.mark.parametrize("body", [b"{}", b"[1]", b"no JSON", b'{"a', b"", b'"a"'])
+@pytest.mark.parametrize("of", [["header:X-Kind"], ["path", "pointer:/a"], ["pointer:/-1"]])
+@pytest.mark.parametrize("body", [b"{}", b"[1]", b"no JSON", b'{"a', b"", b'"a"', b"[" * 10_000])
 async def test_a_request_without_a_value_is_not_unique(
     store: Store, of: list[str], body: bytes
 ) -> None:

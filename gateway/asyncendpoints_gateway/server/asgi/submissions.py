@@ -79,9 +79,7 @@ class PlainSubmissions:
         if body is None:
             body = await read_body(request, headers.given, self._max_body, self._time)
         stored = stored_request(request.method, request.path, "", params, headers, body)
-        if not submit.checks.quick(route, body, stored.content_type):
-            await submit.checks.slow(route, body)
-        answer = await submit.enqueue.request(submit.new_job(route, options, stored))
+        answer = await submit.enqueue.request(await submit.checked_job(route, options, stored))
         job, extra = submit.accept(route, answer)
         return Response(202, *views.responses.accepted_parts(job, answer.ahead, extra))
 

@@ -100,8 +100,7 @@ class FastSubmissions:
     ) -> None:
         """Continue with a body whose check takes long."""
         try:
-            await self.submit.checks.slow(route, stored.body)
-            new = self.submit.new_job(route, options, stored)
+            new = await self.submit.checked_job(route, options, stored)
         except Exception as error:
             pending.set_exception(error)
         else:

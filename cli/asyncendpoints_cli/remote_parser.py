@@ -68,12 +68,12 @@ def _jobs(
     )
 
 
-def _queue(action: str, summary: str, description: str) -> Command:
+def _queue(action: str, summary: str, description: str, *arguments: Argument) -> Command:
     return Command(
         name=f"queue {action}",
         summary=summary,
         description=description,
-        arguments=(OUTPUT, ENDPOINT),
+        arguments=(*arguments, ENDPOINT),
         settings="jobs",
         examples=((f"asyncendpoints queue {action}", ""),),
     )
@@ -81,7 +81,7 @@ def _queue(action: str, summary: str, description: str) -> Command:
 
 GROUPS: Final = {
     "jobs": "see jobs of a running endpoint, and act on them",
-    "queue": "see the figures, workers and failures of running endpoints",
+    "queue": "see running endpoints as a whole, pause and resume them",
 }
 
 REMOTE: Final = (
@@ -149,13 +149,27 @@ REMOTE: Final = (
         "show what waits, runs and failed",
         "Shows the number of jobs in each state, the age of the oldest that waits, and the "
         "workers, of one endpoint or of all.",
+        OUTPUT,
     ),
-    _queue("workers", "list workers", "Lists the registered workers with the jobs that they run."),
+    _queue(
+        "workers",
+        "list workers",
+        "Lists the registered workers with the jobs that they run.",
+        OUTPUT,
+    ),
     _queue(
         "failures",
         "group failures by job and error",
         "Groups final failures by job and error code, the most frequent first.",
+        OUTPUT,
     ),
+    _queue(
+        "pause",
+        "accept jobs but run none",
+        "Pauses an endpoint: jobs are accepted and wait, running ones finish, and times to live do "
+        "not run. It lasts until `queue resume`, also when processes restart.",
+    ),
+    _queue("resume", "run jobs again", "Ends the pause of an endpoint."),
     Command(
         name="completion",
         summary="print a script that completes this command in a shell",

@@ -58,6 +58,8 @@ def add(router: web.UrlDispatcher, site: Site, pages: Views) -> None:
     of_site("GET", "/api/v1", endpoints.about)
     of_site("GET", "/api/v1/endpoints", endpoints.listing)
     of_endpoint("GET", ENDPOINT, endpoints.show)
+    of_endpoint("POST", f"{ENDPOINT}/pause", endpoints.pause)
+    of_endpoint("POST", f"{ENDPOINT}/resume", endpoints.resume)
     of_endpoint("GET", f"{ENDPOINT}/workers", endpoints.workers)
     of_endpoint("GET", f"{ENDPOINT}/failures", endpoints.failures)
     of_endpoint("GET", f"{ENDPOINT}/audit", endpoints.audit)

@@ -66,6 +66,31 @@ async def test_a_paused_store_accepts_and_runs_nothing_new(store: Store) -> None
     assert await drain(store, worker) == waiting
 
 
+async def test_claims_need_pause_and_suspend_to_allow_them(backend: Backend, store: Store) -> None:
+    worker = await hand(store)
+    waiting = await put(store, new())
+    [expires_ms] = [found.job.expires_at_ms for found in await store.get(waiting) if found.job]
+    for first, second in (("pause", "suspend"), ("suspend", "pause")):
+        for who in (first, second, first):
+            await (store.pause() if who == "pause" else store.suspend(True))
+        await backend.advance(1_000)
+        stats = await store.stats()
+        assert (stats.paused, stats.suspended) == (True, True)
+        await (store.resume() if first == "pause" else store.suspend(False))
+        await store.configure(POLICY)
+        stats = await store.stats()
+        assert (stats.paused, stats.suspended) == (second == "pause", second == "suspend")
+        assert (await worker.claim()).refused == "paused"
+        await backend.advance(1_000)
+        await (store.resume() if second == "pause" else store.suspend(False))
+        stats = await store.stats()
+        assert (stats.paused, stats.suspended) == (False, False)
+    [found] = await store.get(waiting)
+    assert found.job is not None
+    assert found.job.expires_at_ms == expires_ms + 4_000
+    assert await drain(store, worker) == waiting
+
+
 async def test_a_closed_endpoint_is_purged_in_steps(backend: Backend, store: Store) -> None:
     await put(store, *(new(key=f"k{number}") for number in range(40)))
     worker = await hand(store)

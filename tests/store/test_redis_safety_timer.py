@@ -110,6 +110,8 @@ async def test_every_key_is_on_it_after_any_verb_at_rest(backend: RedisBackend) 
         lambda: store.delete([first]),
         lambda: backend.spoil(second, b"no record"),
         lambda: store.cancel([second]),  # finds it, and sets it aside
+        lambda: store.suspend(True),
+        lambda: store.suspend(False),
         lambda: store.pause(),
         lambda: store.resume(),
         lambda: store.close_queue(),

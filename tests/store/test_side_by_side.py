@@ -445,6 +445,13 @@ class SideBySide(Twins):
         if not stay:
             self.both(lambda store: store.resume())
 
+    @rule(ms=STEPS, stay=rarely)
+    def suspend(self, ms: int, stay: bool) -> None:
+        self.both(lambda store: store.suspend(True))
+        self.leap(ms)
+        if not stay:
+            self.both(lambda store: store.suspend(False))
+
     @rule(items=submissions, worker=names, stay=rarely)
     def close_queue(self, items: list[Submission], worker: str, stay: bool) -> None:
         self.both(lambda store: store.close_queue())
@@ -457,6 +464,7 @@ class SideBySide(Twins):
     def clear_the_way(self) -> None:
         """Let every worker claim again, whatever forbade it."""
         self.both(lambda store: store.resume())
+        self.both(lambda store: store.suspend(False))
         self.both(lambda store: store.reopen_queue())
         for by in "ab":
             self.both(lambda store, by=by: store.uncordon([self.name(w) for w in WORKERS], by))  # type: ignore[misc]

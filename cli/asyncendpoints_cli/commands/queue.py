@@ -1,4 +1,4 @@
-"""`asyncendpoints queue …`: the figures, workers and failures of a running endpoint."""
+"""`asyncendpoints queue …`: see a running endpoint as a whole, pause and resume it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 def execute(options: Namespace) -> int:
     """Carry out `options.action`."""
     if options.action is None:
-        raise UsageError("which one? asyncendpoints queue show|workers|failures")
+        raise UsageError("which one? asyncendpoints queue show|workers|failures|pause|resume")
     with connect_by(options) as client:
         match options.action:
             case "workers":
                 actions.show_workers(endpoint_of(client, options.endpoint), options)
             case "failures":
                 actions.show_failures(endpoint_of(client, options.endpoint), options)
+            case "pause" | "resume":
+                actions.set_paused(endpoint_of(client, options.endpoint), options)
             case _:
                 actions.show_queue(client, options)
     return 0

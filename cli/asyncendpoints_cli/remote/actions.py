@@ -89,7 +89,7 @@ def _status(item: Mapping[str, Any]) -> str:
         return str(item.get("message", "unreachable"))
     if item["suspended"]:
         return "suspended"
-    return f"paused: {', '.join(item['paused'])}" if item["paused"] else ""
+    return "paused" if item["paused"] else ""
 
 
 def _worker_status(item: Mapping[str, Any]) -> str:
@@ -241,6 +241,13 @@ def show_failures(endpoint: Endpoint, options: Namespace) -> None:
 
 
 # Acting.
+
+
+def set_paused(endpoint: Endpoint, options: Namespace) -> None:
+    """`queue pause`, `queue resume`."""
+    endpoint.change("POST", f"/{options.action}")
+    word = "paused" if options.action == "pause" else "resumed"
+    sys.stdout.write(f"{word} {endpoint.key} at {endpoint.client.url}\n")
 
 
 def act(endpoint: Endpoint, options: Namespace) -> int:

@@ -142,7 +142,7 @@ class EndpointService:
         """Write the policy of the resource into the store."""
         spec = loaded.endpoint.spec
         await self.store.configure(spec.policy(self._settings.webhook_max_pending))
-        await (self.store.pause() if spec.suspend else self.store.resume())
+        await self.store.suspend(spec.suspend)
 
     async def _open_gateway(self) -> None:
         self.server = Server(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncendpoints_console.api.call import json_response
 from asyncendpoints_console.reading import overview
+from asyncendpoints_console.refusals import Refusal
 from asyncendpoints_console.site import ROLE
 from asyncendpoints_core import __version__
 
@@ -38,6 +39,27 @@ async def show(call: Call) -> web.Response:
     """GET one endpoint."""
     found: dict[str, Any] = await overview.endpoint(call.target, call.sampler)
     return json_response(found | {"policy": overview.policy(call.target)})
+
+
+async def pause(call: Call) -> web.Response:
+    """POST pause."""
+    return await _set_paused(call, paused=True)
+
+
+async def resume(call: Call) -> web.Response:
+    """POST resume."""
+    return await _set_paused(call, paused=False)
+
+
+async def _set_paused(call: Call, *, paused: bool) -> web.Response:
+    call.may_change()
+    if unknown := sorted(await call.json()):
+        text = f"unknown member {unknown[0][:40]!r}: an endpoint is paused as a whole"
+        raise Refusal("malformed-body", text)
+    store = call.target.store
+    await (store.pause() if paused else store.resume())
+    call.record("pause" if paused else "resume")
+    return await show(call)
 
 
 async def workers(call: Call) -> web.Response:

@@ -40,15 +40,18 @@ class Views:
         self, request: web.Request, template: str, target: Target | None = None, **values: Any
     ) -> web.Response:
         role = request[ROLE]
-        read_only = self.site.read_only or (target is not None and target.read_only)
         here = None if target is None else _place(target)
         common = {
             "role": role.value,
-            "locked": read_only or role is not Role.OPERATE,
+            "locked": self._locked(request, target),
             "here": here,
             "section": "",
         }
         return self.pages.page(template, common | values)
+
+    def _locked(self, request: web.Request, target: Target | None) -> bool:
+        read_only = self.site.read_only or (target is not None and target.read_only)
+        return read_only or request[ROLE] is not Role.OPERATE
 
     async def overview(self, request: web.Request) -> web.Response:
         """The figures of every endpoint."""
@@ -56,7 +59,7 @@ class Views:
         targets = list(self.site.targets())
         found = await overview.endpoints(targets, self.site.sampler)
         for target, item in zip(targets, found, strict=True):
-            more: dict[str, Any] = {"page": _place(target)["page"]}
+            more: dict[str, Any] = {**_place(target), "locked": self._locked(request, target)}
             if item["reachable"]:
                 failures = await overview.failures(target)
                 more["failures"] = failures["items"][:TOP_FAILURES]

@@ -22,6 +22,8 @@ PAGE: Final = 500
 MAX_FAILURES: Final = 1_000
 """How many of the newest failures are grouped."""
 MAX_RUNNING: Final = 500
+ALL_JOBS: Final = "*"
+"""In the list of paused jobs: the whole endpoint is paused."""
 
 
 async def endpoint(target: Target, sampler: Sampler) -> dict[str, Any]:
@@ -45,8 +47,8 @@ async def endpoint(target: Target, sampler: Sampler) -> dict[str, Any]:
         "workers": len(live),
         "slots": sum(worker.info.concurrency for worker in live),
         "used": stats.held,
-        "paused": [],
-        "suspended": stats.paused,
+        "paused": [ALL_JOBS] if stats.paused else [],
+        "suspended": stats.suspended,
         "scaling": None
         if decision is None
         else {

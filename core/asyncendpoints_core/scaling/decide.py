@@ -38,7 +38,7 @@ class Signals(msgspec.Struct, frozen=True):
     `ended`, `busy_ms`: counters. `replicas`: the current setting, which may differ from the number
     of `workers`. `concurrency`: jobs that one worker runs concurrently, 0 if not known yet.
     `rollout`: workers are being replaced by those of a new template. `proven`: a worker of the
-    current template was ready before, and none is failing.
+    current template was ready before, and none is failing. `paused`: what waits is no demand.
     """
 
     now_ms: int
@@ -54,6 +54,17 @@ class Signals(msgspec.Struct, frozen=True):
     concurrency: int = 0
     rollout: bool = False
     proven: bool = False
+    paused: bool = False
+
+    @property
+    def startable(self) -> int:
+        """How many jobs may start before a new worker would be ready."""
+        return 0 if self.paused else self.ready + self.due
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is work for workers."""
+        return bool(self.startable or self.held)
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -112,6 +123,7 @@ class Reason(StrEnum):
     IDLE = "Idle"  # no work; the last worker stays for idleSeconds
     DRAINING = "Draining"  # workers to be removed still hold jobs
     PINNED = "Pinned"
+    PAUSED = "Paused"
     SUSPENDED = "Suspended"
     ROLLOUT = "RolloutUnderWay"
     NOT_READY = "NoReadyWorker"
@@ -162,6 +174,7 @@ def signals_of(
         concurrency=concurrency,
         rollout=rollout,
         proven=proven,
+        paused=stats.paused,
     )
 
 
@@ -181,12 +194,14 @@ def hold(replicas: int, memory: Memory, error: str) -> Decision:
 def decide(signals: Signals, memory: Memory, limits: Limits) -> Decision:
     """Decide on a new reading; if reading failed, use `hold`."""
     memory = _remember(signals, memory)
-    demand = signals.ready + signals.running + signals.due
+    demand = signals.startable + signals.running
     want = _want(signals, memory, limits, demand)
     memory = msgspec.structs.replace(
         memory, demand=demand, wants=_window(memory, limits, want, signals.now_ms)
     )
     target, reason = _target(signals, memory, limits, want)
+    if signals.paused and reason in (Reason.STEADY, Reason.COOLING, Reason.IDLE):
+        reason = Reason.PAUSED
     if signals.rollout and 0 < target < signals.replicas:
         # A Deployment spreads the decrease over old and new pods, regardless of deletion costs.
         target, reason = signals.replicas, Reason.ROLLOUT
@@ -218,11 +233,10 @@ def _remember(signals: Signals, memory: Memory) -> Memory:
             active_ms=memory.active_ms + gap,
             wants=tuple((at + gap, want) for at, want in memory.wants),
         )
-    busy = signals.ready or signals.due or signals.held
     return msgspec.structs.replace(
         memory,
         at_ms=now,
-        active_ms=now if busy else memory.active_ms,
+        active_ms=now if signals.busy else memory.active_ms,
         concurrency=signals.concurrency or memory.concurrency or 1,
         estimate=observe(
             memory.estimate,
@@ -283,8 +297,7 @@ def _target(signals: Signals, memory: Memory, limits: Limits, want: int) -> tupl
         return now, Reason.AT_MAX
     if target < now:
         return now, Reason.COOLING
-    busy = signals.ready or signals.due or signals.held
-    return now, Reason.STEADY if busy or not now else Reason.IDLE
+    return now, Reason.STEADY if signals.busy or not now else Reason.IDLE
 
 
 def _descend(signals: Signals, target: int) -> tuple[int, tuple[str, ...]]:
@@ -328,6 +341,7 @@ def _text(
         Reason.DRAINING: f"draining to {target}",
         Reason.PINNED: f"pinned at {limits.pinned} by spec.replicas",
         Reason.SUSPENDED: "suspended: jobs are accepted but not run",
+        Reason.PAUSED: "paused: jobs are accepted but not run",
         Reason.ROLLOUT: "no scale-down during a rollout",
         Reason.NOT_READY: "no worker of the current template is ready",
         Reason.ZERO: f"no work for {limits.idle_ms / 1_000:g} s",

@@ -275,12 +275,18 @@ class Store(Protocol):
         """Read the live figures."""
         ...
 
+    async def suspend(self, suspended: bool) -> None:
+        """Stop claims, or allow them again, as the resource says. While they are stopped jobs are
+        still accepted, and their time to live does not run.
+        """
+        ...
+
     async def pause(self) -> None:
-        """Stop claims; jobs are still accepted, and their time to live does not run."""
+        """Stop claims as `suspend` does, for a person. Claims need both to allow them."""
         ...
 
     async def resume(self) -> None:
-        """Allow claims again."""
+        """End the pause."""
         ...
 
     async def close_queue(self) -> None:

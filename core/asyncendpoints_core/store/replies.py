@@ -344,7 +344,7 @@ class Stats(msgspec.Struct, frozen=True):
     `due_ms`: due times of the first Scheduled jobs (100 at most). `totals`: counters since the
     endpoint's creation, named in TOTALS; of them `busy_ms` is the time of ended attempts, `wait_ms`
     that from ready to claimed. `held_active`: `held` without cordoned and draining workers.
-    `schedules`: by name.
+    `suspended`: the resource stopped claims; `paused`: a person did. `schedules`: by name.
     """
 
     now_ms: int
@@ -358,6 +358,7 @@ class Stats(msgspec.Struct, frozen=True):
     held: int = 0
     held_active: int = 0
     workers: int = 0
+    suspended: bool = False
     paused: bool = False
     closed: bool = False
     schedules: tuple[ScheduleState, ...] = ()

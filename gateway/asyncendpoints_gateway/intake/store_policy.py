@@ -70,7 +70,7 @@ class StorePolicy:
                 health = await self._store.open()
                 self._use(await self._store.configure(self.current, overwrite=self._owned))
                 if self._owned:
-                    await (self._store.pause() if self._spec.suspend else self._store.resume())
+                    await self._store.suspend(self._spec.suspend)
             except StoreUnavailable as error:
                 self.problem = str(error)
                 if not logged:

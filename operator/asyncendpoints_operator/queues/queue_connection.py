@@ -157,10 +157,8 @@ class QueueConnection:
         self.configured = self.policy
 
     async def _suspend(self, stats: Stats) -> None:
-        if self.endpoint.spec.suspend and not stats.paused:
-            await self.store.pause()
-        elif stats.paused and not self.endpoint.spec.suspend:
-            await self.store.resume()
+        if self.endpoint.spec.suspend != stats.suspended:
+            await self.store.suspend(self.endpoint.spec.suspend)
 
     async def maintain(self, stats: Stats, idle_seconds: float) -> None:
         """Recover and sweep; while the queue is idle, subscribe to notifications instead.

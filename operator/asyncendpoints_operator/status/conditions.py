@@ -38,6 +38,7 @@ HANDLER_MISSING: Final = "HandlerMissing"
 WORKER_CRASHED: Final = "WorkerCrashed"
 ROLLING_OUT: Final = "RollingOut"
 TERMINATING: Final = "Terminating"
+_PAUSED: Final = "paused by a person: jobs are accepted but not run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,8 @@ def _workers(observed: Observed) -> Finding:
         reason, text = "ScaledToZero", "scaled to zero; the first job starts a worker"
         if spec and spec.suspend:
             reason, text = "Suspended", "suspended: no workers are running"
+        elif observed.queue.paused:
+            reason, text = "Paused", "paused: no workers are running"
         elif spec and spec.replicas == 0:
             reason, text = "Pinned", "spec.replicas is 0: no workers are running"
         return Finding(WORKERS_AVAILABLE, "True", reason, text)
@@ -138,6 +141,8 @@ def _scaling(observed: Observed) -> Finding:
     if observed.queue.reason is not QueueReason.NOT_READ and not observed.queue.reachable:
         text = f"kept at {observed.worker.wanted} workers: the queue cannot be read"
         return Finding(SCALING_ACTIVE, "False", "QueueUnreachable", text)
+    if observed.queue.paused:
+        return Finding(SCALING_ACTIVE, "False", "Paused", _PAUSED)
     if refusal := next(_refusals(observed, scaling=True), None):
         text = f"{observed.worker.wanted} of {scaling.target} workers: {_sentence(refusal)}"
         return Finding(SCALING_ACTIVE, "False", refusal.reason, text)
@@ -241,6 +246,8 @@ def _ready(observed: Observed, needed: list[Finding], rolling: str) -> Finding:
         return Finding(READY, "False", ROLLING_OUT, f"pods of {rolling} are being replaced")
     if observed.spec and observed.spec.suspend:
         return Finding(READY, "True", "Suspended", "jobs are accepted but not run")
+    if observed.queue.paused:
+        return Finding(READY, "True", "Paused", _PAUSED)
     ready = observed.worker.ready
     count = {0: "no workers are needed now", 1: "1 worker is ready"}.get(
         ready, f"{ready} workers are ready"

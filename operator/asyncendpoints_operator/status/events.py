@@ -87,7 +87,7 @@ def of_change(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> lis
 
 
 def _scaling_mode(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Event]:
-    """Return the Events for pins and suspension, which are reasons of ScalingActive."""
+    """Return the Events for pins, suspension and pauses, which are reasons of ScalingActive."""
     old = (condition_of(before, c.SCALING_ACTIVE) or {}).get("reason", "")
     new = condition_of(after, c.SCALING_ACTIVE) or {}
     if new.get("reason") == old:
@@ -96,9 +96,9 @@ def _scaling_mode(before: Mapping[str, Any] | None, after: Mapping[str, Any]) ->
     if old == "Pinned":
         text = "spec.replicas was removed: autoscaling resumes"
         found.append(Event("Normal", "Unpinned", text, "Scale"))
-    if old == "Suspended":
+    if old in {"Suspended", "Paused"}:
         found.append(Event("Normal", "Resumed", "jobs are run again", "Scale"))
-    if new.get("reason") in {"Pinned", "Suspended"}:
+    if new.get("reason") in {"Pinned", "Suspended", "Paused"}:
         found.append(Event("Normal", new["reason"], new["message"], "Scale"))
     return found
 

@@ -68,6 +68,11 @@ class Queue:
         """Whether the last reading succeeded."""
         return self.reason is QueueReason.REACHABLE
 
+    @property
+    def paused(self) -> bool:
+        """Whether a person paused it, as far as is known."""
+        return self.stats is not None and self.stats.paused
+
 
 @dataclass(frozen=True, slots=True)
 class Scaling:

@@ -48,6 +48,7 @@ CONDITIONS: Final[dict[str, About]] = {
         {
             "Serving": "everything works",
             "Suspended": "jobs are accepted but not run (`spec.suspend`)",
+            "Paused": "the same, paused by a person: `asyncendpoints queue resume` ends it",
             c.TERMINATING: "the resource was deleted and waits for a finalizer: accepted jobs are "
             "run, submissions are answered with 503 (the endpoint is closed)",
             c.ROLLING_OUT: "pods of an older template are being replaced",
@@ -107,6 +108,7 @@ CONDITIONS: Final[dict[str, About]] = {
             "ScaledToZero": "none is needed: the first job starts one",
             "Pinned": "`spec.replicas` is 0",
             "Suspended": "`spec.suspend` is true",
+            "Paused": "a person paused the endpoint, and nothing runs any more",
             VERSION_UNSUPPORTED: "see the condition",
             **_PODS,
         },
@@ -139,6 +141,8 @@ CONDITIONS: Final[dict[str, About]] = {
             **{str(reason): meaning for reason, meaning in _SCALING.items()},
             "Pinned": "`spec.replicas` fixes the number; `asyncendpoints unpin` removes it",
             "Suspended": "`spec.suspend` is true",
+            "Paused": "a person paused the endpoint: what waits is no demand. "
+            "`asyncendpoints queue resume` ends it",
             "QueueUnreachable": "the number is held: the queue cannot be read",
             RefusalReason.SCALING: "the API server rejects the wanted number of workers; as many "
             "as it accepts run. Tried again within 15 s",
@@ -194,7 +198,7 @@ EVENTS: Final[dict[str, str]] = {
     "QueueShared": "see the condition",
     "WorkerVersionUnsupported": "see the condition",
     "Pinned, Unpinned": "`spec.replicas` was set or removed",
-    "Suspended, Resumed": "`spec.suspend` changed",
+    "Suspended, Paused, Resumed": "`spec.suspend` changed, or a person paused or resumed",
     "RolloutStarted, RolloutDone": "pods of an older template are being, or were, replaced",
     "ScaledUp, ScaledDown, ScaledToZero": "the number of workers changed; the message says why",
     "JobsRecovered": "jobs of lost workers, or beyond their timeout, were released",

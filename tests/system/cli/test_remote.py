@@ -192,6 +192,16 @@ def test_the_queue_and_its_workers(served: Served, run: Any) -> None:
     assert "ready" in shown
 
 
+def test_a_pause_outlasts_a_reload(served: Served, run: Any) -> None:
+    job = served.submit("fine", Job_Delay="600")
+    assert run("queue", "pause")[0] == f"paused default/reports at {served.console}\n"
+    shown, _ = run("queue", "show")
+    assert "paused" in shown
+    assert run("queue", "resume", "-e", "reports")[0].startswith("resumed default/reports at ")
+    assert "paused" not in run("queue", "show")[0]
+    run("jobs", "cancel", job)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -277,6 +287,8 @@ def test_every_example_of_the_pages_runs(
         job = served.submit("fine", **({"Job_Delay": "600"} if verb == "cancel" else {}))
     words = [job[-8:] if re.fullmatch("[0-9a-f]{8}", word) else word for word in words]
     run(*words)
+    if verb == "pause":
+        run("queue", "resume")
     if "--file" in words:
         assert Path(words[-1]).read_bytes() == b"fine"
 

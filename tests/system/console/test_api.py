@@ -221,6 +221,24 @@ async def test_a_job_is_canceled_retried_and_deleted(site: Site, store: Any) -> 
     assert (records[0]["role"], records[0]["job"]) == ("operate", ids.text(job_id))
 
 
+async def test_an_endpoint_is_paused_and_resumed(site: Site, store: Any, worker: Hand) -> None:
+    await put(store, new())
+    for _ in range(2):
+        paused = await site.ask("POST", f"{API}/pause")
+        assert (paused.status, paused.json["paused"], paused.json["suspended"]) == (
+            *(200, ["*"], False),
+        )
+    assert (await worker.claim()).refused == "paused"
+    wrong = await site.ask("POST", f"{API}/resume", '{"jobs": "x"}')
+    assert (wrong.status, wrong.json["detail"]) == (
+        *(400, "unknown member 'jobs': an endpoint is paused as a whole"),
+    )
+    assert (await site.ask("POST", f"{API}/resume")).json["paused"] == []
+    assert len(await worker.take()) == 1
+    records = (await site.read(f"{E}/audit"))["items"]
+    assert [record["action"] for record in records] == ["resume", "pause", "pause"]
+
+
 async def test_a_scheduled_job_is_run_now(site: Site, store: Any) -> None:
     [job_id] = await put(store, new(delay_ms=60_000))
     here = f"{API}/jobs/{ids.text(job_id)}"

@@ -106,6 +106,18 @@ async def test_the_overview_moves(shown: Console) -> None:
         assert page.url.endswith("?state=Failed&job=report")
 
 
+async def test_an_endpoint_is_paused_after_a_question(shown: Console) -> None:
+    async with shown.page("/") as page:
+        await page.get_by_role("button", name="Pause reports").click()
+        await expect(page.locator("#question-text")).to_contain_text("Pause reports?")
+        await page.get_by_role("dialog").get_by_role("button", name="Pause").click()
+        await expect(page.locator(".state", has_text="paused")).to_be_visible()
+        assert (await shown.store.stats()).paused
+        await page.get_by_role("button", name="Resume reports").click()
+        await expect(page.get_by_role("button", name="Pause reports")).to_be_visible()
+        assert not (await shown.store.stats()).paused
+
+
 async def test_filters_are_in_the_url(shown: Console) -> None:
     tagged = msgspec.structs.replace(new("a"), attributes=Attributes(tags=("eu",)))
     await put(shown.store, tagged, new("b"), new("b", delay_ms=60_000))

@@ -49,11 +49,11 @@ async def test_a_changed_resource_reaches_the_store(redis_url: str, store: Redis
         await seen.reason(QueueReason.REACHABLE)
         changed = endpoint(queue={"maxDepth": 3}, suspend=True)
         assert await queues.connect(changed, location) is connection
-        await seen.until(lambda _, r: bool(r.queue.stats and r.queue.stats.paused))
+        await seen.until(lambda _, r: bool(r.queue.stats and r.queue.stats.suspended))
         await store.open()
         assert (await store.configure(Policy(), overwrite=False)).max_depth == 3
         await queues.connect(endpoint(), location)
-        await seen.until(lambda _, r: bool(r.queue.stats and not r.queue.stats.paused))
+        await seen.until(lambda _, r: bool(r.queue.stats and not r.queue.stats.suspended))
 
 
 async def test_an_idle_queue_is_read_at_once_when_something_happens(

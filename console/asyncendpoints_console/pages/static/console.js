@@ -85,13 +85,14 @@ async function act(url, action) {
   return problem.detail || response.statusText;
 }
 
-const VERBS = { cancel: "Cancel", retry: "Retry", delete: "Delete", "run-now": "Run now" };
+const VERBS = { cancel: "Cancel", retry: "Retry", delete: "Delete", "run-now": "Run now", pause: "Pause", resume: "Resume" };
 const ASKED = ["cancel", "delete"];
 
 async function actOnOne(button) {
   const action = button.dataset.action;
   const verb = VERBS[action];
-  if (ASKED.includes(action) && !await confirmed(`${verb} this job?`, verb)) return;
+  const question = button.dataset.ask || ASKED.includes(action) && `${verb} this job?`;
+  if (question && !await confirmed(question, verb)) return;
   const refused = await act(button.closest("[data-api]").dataset.api, action);
   if (refused) return say(refused);
   if (action === "delete") return location.assign(location.pathname.replace(/\/[^/]+$/, ""));

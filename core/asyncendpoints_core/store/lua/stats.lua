@@ -1,11 +1,11 @@
 -- stats: the live figures, all O(1) or bounded.
 -- KEYS: meta jobs runs ready:high ready:normal ready:low suspects delayed held
 --   finished:completed finished:failed finished:canceled workers marks counts totals schedules
--- META: tick bytes paused closed
--- LIB: ready record cordons held_count
+-- META: tick bytes paused stopped_by closed
+-- LIB: ready record cordons held_count stoppers
 -- FLAGS: read
 -- RETURNS: numbers: now, Queued, Scheduled, InProgress, Completed, Failed, Canceled, suspects, oldest,
---   bytes, held by workers that take more, workers, paused, closed; counts; totals; due times;
+--   bytes, held by workers that take more, workers, who stopped claims, closed; counts; totals; due times;
 --   each schedule and SCHEDULE
 local oldest = 0
 local heads = {}
@@ -37,7 +37,7 @@ return {
     now, ready.count() + waiting_alone,
     call('ZCARD', delayed), under_way, call('ZCARD', finished_completed),
     call('ZCARD', finished_failed), call('ZCARD', finished_canceled), waiting_alone, oldest, bytes,
-    active, call('ZCARD', workers), paused > 0 and 1 or 0, closed > 0 and 1 or 0,
+    active, call('ZCARD', workers), stoppers(), closed > 0 and 1 or 0,
   },
   by_name, call('HGETALL', totals), times, call('HGETALL', schedules),
 }

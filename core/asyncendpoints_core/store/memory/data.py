@@ -5,7 +5,7 @@ Queues, counts and sets are all derived from the record there, so they cannot di
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.jobs.records import Claim, ErrorCode, Job, JobError, Priority
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.store.replies import Identity, WorkerInfo
+
+SUSPENDED: Final = "suspended"
+PAUSED: Final = "paused"
 
 
 class Worker:
@@ -103,6 +106,7 @@ class Data:
         self.policy: Policy | None = None
         self.identity: Identity | None = None
         self.closed = False
+        self.stopped_by: set[str] = set()  # SUSPENDED, PAUSED: who stopped claims
         self.paused_since = 0
         self.paused_ms = 0
         self.tick = 0

@@ -11,6 +11,7 @@ import msgspec
 
 from asyncendpoints_core.jobs.states import FINAL, State
 from asyncendpoints_core.store.memory import schedules
+from asyncendpoints_core.store.memory.data import PAUSED, SUSPENDED
 from asyncendpoints_core.store.memory.record import Record
 from asyncendpoints_core.store.replies import ALL_JOBS, MAX_EXAMINED, JobFilter, Page, Stats
 
@@ -135,7 +136,8 @@ def stats(data: Data, now: int) -> Stats:
         held=len(data.running),
         held_active=sum(len(held) for name, held in data.held.items() if name not in unreachable),
         workers=len(data.workers),
-        paused=bool(data.paused_since),
+        suspended=SUSPENDED in data.stopped_by,
+        paused=PAUSED in data.stopped_by,
         closed=data.closed,
         schedules=schedules.states(data),
     )

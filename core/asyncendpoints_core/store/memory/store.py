@@ -21,6 +21,7 @@ from asyncendpoints_core.store.memory import (
 from asyncendpoints_core.store.memory import workers as holding
 from asyncendpoints_core.store.memory.data import Data
 from asyncendpoints_core.store.memory.doorbell import Doorbell, Watchers, read
+from asyncendpoints_core.store.memory.owner_verbs import OwnerVerbs
 from asyncendpoints_core.store.memory.record import decode_result
 from asyncendpoints_core.store.memory.webhook_verbs import WebhookVerbs
 from asyncendpoints_core.store.memory.webhooks import Webhooks
@@ -62,10 +63,8 @@ if TYPE_CHECKING:
     from asyncendpoints_core.jobs.records import Claim, NewJob, Outcome, Progress, Result
     from asyncendpoints_core.jobs.schedules import Fired, Firing
 
-PURGE_BOUND = 1_000
 
-
-class MemoryStore(WebhookVerbs):
+class MemoryStore(WebhookVerbs, OwnerVerbs):
     """One endpoint's store; leases, delays and waits go by `time`."""
 
     def __init__(self, time: TimeSource | None = None) -> None:
@@ -291,40 +290,6 @@ class MemoryStore(WebhookVerbs):
     async def stats(self) -> Stats:
         """See Store.stats."""
         return listing.stats(self._data, self._now())
-
-    async def pause(self) -> None:
-        """See Store.pause."""
-        self._data.paused_since = self._data.paused_since or self._now()
-
-    async def resume(self) -> None:
-        """See Store.resume."""
-        now = self._now()
-        self._data.paused_ms = self._data.paused_for(now)
-        self._data.paused_since = 0
-        self._wake(self._ready(now))
-
-    async def close_queue(self) -> None:
-        """See Store.close_queue."""
-        self._now()
-        self._data.closed = True
-
-    async def reopen_queue(self) -> None:
-        """See Store.reopen_queue."""
-        now = self._now()
-        self._data.closed = False
-        self._wake(self._ready(now))
-
-    async def purge(self) -> bool:
-        """See Store.purge."""
-        self._now()
-        if not self._data.closed:
-            raise StoreError("only a closed queue can be purged")
-        for job_id in list(self._data.records)[:PURGE_BOUND]:
-            self._data.remove(job_id, 0)
-        if self._data.records:
-            return False
-        self._data = Data(self._watchers.publish)
-        return True
 
     @asynccontextmanager
     async def _events(self) -> AsyncIterator[AsyncIterator[Event]]:

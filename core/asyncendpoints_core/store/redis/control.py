@@ -1,8 +1,8 @@
-"""The verbs of the owner of an endpoint: configure, pause, close, purge."""
+"""The verbs of the owner of an endpoint: configure, suspend, pause, close, purge."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -13,6 +13,10 @@ from asyncendpoints_core.store.redis.caller import policy_fields
 if TYPE_CHECKING:
     from asyncendpoints_core.store.redis.caller import Caller
     from asyncendpoints_core.store.replies import Identity
+
+# Bits in lua/lib/stoppers.lua.
+SUSPENDED: Final = 1
+PAUSED: Final = 2
 
 
 class ControlVerbs:
@@ -43,13 +47,17 @@ class ControlVerbs:
         self._caller.policy = in_force
         return in_force
 
+    async def suspend(self, suspended: bool) -> None:
+        """Stop claims, or allow them again, as the resource says."""
+        await self._caller.run("pause" if suspended else "resume", b"%d" % SUSPENDED)
+
     async def pause(self) -> None:
-        """Hand out no more jobs."""
-        await self._caller.run("pause")
+        """Stop claims."""
+        await self._caller.run("pause", b"%d" % PAUSED)
 
     async def resume(self) -> None:
-        """Hand out jobs again."""
-        await self._caller.run("resume")
+        """End the pause."""
+        await self._caller.run("resume", b"%d" % PAUSED)
 
     async def close_queue(self) -> None:
         """Accept nothing more."""

@@ -11,6 +11,7 @@ from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.redis.codec import Context
+from asyncendpoints_core.store.redis.control import PAUSED, SUSPENDED
 from asyncendpoints_core.store.redis.python_layout import CorruptRecord
 from asyncendpoints_core.store.redis.records import STATES, read_job
 from asyncendpoints_core.store.redis.schedules import read_schedules
@@ -124,7 +125,7 @@ class ReadVerbs:
         """Read the live figures."""
         numbers, counts, totals, due, schedules = await self._caller.run("stats")
         now, queued, scheduled, running, completed, failed, canceled, *rest = numbers
-        suspects, oldest, size, active, workers, paused, closed = rest
+        suspects, oldest, size, active, workers, stopped_by, closed = rest
         by_name: dict[str, dict[State, int]] = {}
         for field, value in _pairs(counts):
             name = field[1:].decode()
@@ -149,7 +150,8 @@ class ReadVerbs:
             held=running,
             held_active=active,
             workers=workers,
-            paused=bool(paused),
+            suspended=bool(stopped_by & SUSPENDED),
+            paused=bool(stopped_by & PAUSED),
             closed=bool(closed),
             schedules=read_schedules(_pairs(schedules)),
         )

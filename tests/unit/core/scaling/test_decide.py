@@ -254,6 +254,23 @@ def test_suspend_and_a_pin_at_zero_let_workers_finish(limits: Limits, reason: Re
     assert decision.cordon == ("w0",)
 
 
+def test_what_waits_in_a_paused_queue_is_no_demand() -> None:
+    limits = Limits(idle_ms=30_000)
+    paused = {"ready": 500, "due": 3, "paused": True}
+    first = decide(reading(replicas=0, **paused), NOTHING, limits)
+    assert (first.replicas, first.demand, first.reason) == (0, 0, Reason.PAUSED)
+    assert (
+        first.text
+        == "kept at 0: paused: jobs are accepted but not run (500 queued, 0 running, 3 due soon)"
+    )
+    busy = decide(reading(replicas=2, workers=workers(4, 0), running=4, **paused), NOTHING, limits)
+    assert (busy.demand, busy.want) == (4, 1)
+    idle = play(limits, 40, replicas=2, workers=workers(0, 0), ready=500, due=3, paused=True)
+    assert (idle.target, idle.want, idle.cordon) == (0, 0, ("w0", "w1"))
+    resumed = decide(reading(NOW + 40_000, ready=500), idle.memory, limits)
+    assert resumed.replicas > 0
+
+
 def test_a_pin_goes_to_its_number_at_once_even_above_the_maximum() -> None:
     decision = decide(reading(), Memory(), Limits(pinned=30, max_replicas=20))
     assert (decision.replicas, decision.reason) == (30, Reason.PINNED)

@@ -1,5 +1,6 @@
 """The status: what each condition says in each situation, and when it is written."""
 
+import dataclasses
 from typing import Any
 
 import msgspec
@@ -46,6 +47,9 @@ REACHABLE = Queue(
     QueueReason.REACHABLE,
     identity="redis.demo:6379/0",
     stats=Stats(now_ms=0, counts={State.QUEUED: 2, State.FAILED: 1}, by_name={}, totals={}),
+)
+PAUSED = dataclasses.replace(
+    REACHABLE, stats=Stats(now_ms=0, counts={State.QUEUED: 2}, by_name={}, totals={}, paused=True)
 )
 
 
@@ -132,6 +136,14 @@ SITUATIONS: dict[str, tuple[Observed, dict[str, tuple[str, str]]]] = {
             "Ready": ("True", "Suspended"),
             "WorkersAvailable": ("True", "Suspended"),
             "ScalingActive": ("False", "Suspended"),
+        },
+    ),
+    "paused": (
+        observed(queue=PAUSED),
+        {
+            "Ready": ("True", "Paused"),
+            "WorkersAvailable": ("True", "Paused"),
+            "ScalingActive": ("False", "Paused"),
         },
     ),
     "gateway stopped": (

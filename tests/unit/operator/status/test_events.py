@@ -77,6 +77,9 @@ def test_pins_and_suspension() -> None:
     assert reasons(pinned, auto) == ["Unpinned"]
     assert reasons(pinned, suspended) == ["Unpinned", "Suspended"]
     assert reasons(suspended, auto) == ["Resumed"]
+    paused = status(ScalingActive=("False", "Paused"))
+    assert reasons(auto, paused) == ["Paused"]
+    assert reasons(paused, auto) == ["Resumed"]
 
 
 def test_a_rollout_begins_and_ends() -> None:

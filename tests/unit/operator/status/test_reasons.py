@@ -46,7 +46,14 @@ def test_troubleshooting_says_what_to_do_about_each() -> None:
     page = (ROOT / "docs" / "troubleshooting.md").read_text()
     reported = {word for reasons in EVENTS for word in reasons.split(", ")} - {"…"}
     wrong = {*QueueReason, *RefusalReason} - {QueueReason.REACHABLE, QueueReason.NOT_READ}
-    held = {Reason.PINNED, Reason.SUSPENDED, Reason.AT_MAX, Reason.NOT_READY, Reason.DRAINING}
+    held = {
+        Reason.PINNED,
+        Reason.SUSPENDED,
+        Reason.PAUSED,
+        Reason.AT_MAX,
+        Reason.NOT_READY,
+        Reason.DRAINING,
+    }
     words = {*CONDITIONS, *reported, *map(str, wrong), *map(str, held)}
     assert {word for word in words if not re.search(rf"`[^`]*\b{word}\b", page)} == set()
 

@@ -1,0 +1,77 @@
+"""The verbs of MemoryStore for the owner of an endpoint: suspend, pause, close, purge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from asyncendpoints_core.errors import StoreError
+from asyncendpoints_core.store.memory.data import PAUSED, SUSPENDED, Data
+
+if TYPE_CHECKING:
+    from asyncendpoints_core.store.memory.doorbell import Watchers
+
+PURGE_BOUND: Final = 1_000
+
+
+class OwnerVerbs:
+    """Part of MemoryStore."""
+
+    _data: Data
+    _watchers: Watchers
+
+    if TYPE_CHECKING:
+
+        def _now(self) -> int: ...
+        def _ready(self, now: int) -> int: ...
+        def _wake(self, jobs: int) -> None: ...
+
+    async def suspend(self, suspended: bool) -> None:
+        """See Store.suspend."""
+        if suspended:
+            self._stop_claims(SUSPENDED)
+        else:
+            self._allow_claims(SUSPENDED)
+
+    async def pause(self) -> None:
+        """See Store.pause."""
+        self._stop_claims(PAUSED)
+
+    async def resume(self) -> None:
+        """See Store.resume."""
+        self._allow_claims(PAUSED)
+
+    def _stop_claims(self, by: str) -> None:
+        now = self._now()
+        self._data.stopped_by.add(by)
+        self._data.paused_since = self._data.paused_since or now
+
+    def _allow_claims(self, by: str) -> None:
+        now, data = self._now(), self._data
+        data.stopped_by.discard(by)
+        if data.stopped_by:
+            return
+        data.paused_ms, data.paused_since = data.paused_for(now), 0
+        self._wake(self._ready(now))
+
+    async def close_queue(self) -> None:
+        """See Store.close_queue."""
+        self._now()
+        self._data.closed = True
+
+    async def reopen_queue(self) -> None:
+        """See Store.reopen_queue."""
+        now = self._now()
+        self._data.closed = False
+        self._wake(self._ready(now))
+
+    async def purge(self) -> bool:
+        """See Store.purge."""
+        self._now()
+        if not self._data.closed:
+            raise StoreError("only a closed queue can be purged")
+        for job_id in list(self._data.records)[:PURGE_BOUND]:
+            self._data.remove(job_id, 0)
+        if self._data.records:
+            return False
+        self._data = Data(self._watchers.publish)
+        return True

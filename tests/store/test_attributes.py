@@ -5,8 +5,9 @@ import pytest
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import NO_ATTRIBUTES, Attributes, Lock
+from asyncendpoints_core.store.listing import MAX_EXAMINED, JobFilter
 from asyncendpoints_core.store.protocol import Store
-from asyncendpoints_core.store.replies import MAX_EXAMINED, Cause, JobFilter
+from asyncendpoints_core.store.replies import Cause
 from support.store.stores import DONE, ERROR, Backend, claims, hand, look, new, put, settle_one
 
 FULL = Attributes(

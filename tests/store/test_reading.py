@@ -9,8 +9,9 @@ from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.records import Priority, Progress
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.listing import Inspected
 from asyncendpoints_core.store.protocol import Store
-from asyncendpoints_core.store.replies import Cause, Event, Found, Inspected
+from asyncendpoints_core.store.replies import Cause, Event, Found
 from support.store.stores import (
     DONE,
     ERROR,

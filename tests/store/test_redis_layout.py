@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asyncendpoints_core.store import record_layout
-from asyncendpoints_core.store.record_layout import Bits, Field, Group, Layout, Optional, Part
+from asyncendpoints_core.store.layout_fields import Bits, Field, Group, Layout, Optional, Part
 from asyncendpoints_core.store.redis import lua_layout, scripts
 from asyncendpoints_core.store.redis.python_layout import CorruptRecord, arranger, reader
 from support.golden import check_golden

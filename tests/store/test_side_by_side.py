@@ -37,16 +37,9 @@ from asyncendpoints_core.jobs.records import (
 from asyncendpoints_core.jobs.retry import RetryPolicy
 from asyncendpoints_core.jobs.schedules import Concurrency, Firing
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.listing import ALL_JOBS, JobFilter
 from asyncendpoints_core.store.protocol import Store
-from asyncendpoints_core.store.replies import (
-    ALL_JOBS,
-    Cause,
-    ClaimBatch,
-    JobFilter,
-    LeaseRenewal,
-    Swept,
-    WorkerInfo,
-)
+from asyncendpoints_core.store.replies import Cause, ClaimBatch, LeaseRenewal, Swept, WorkerInfo
 from support.redis.server import RedisServer
 from support.store.stores import new
 from support.store.twins import Twins

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_console.refusals import Refusal
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.replies import JobFilter
+from asyncendpoints_core.store.listing import JobFilter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from asyncendpoints_console.target import Target
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.jobs.records import Job, Request, Result
-    from asyncendpoints_core.store.replies import Inspected, JobFilter
+    from asyncendpoints_core.store.listing import Inspected, JobFilter
 
 
 def path_of(target: Target) -> str:

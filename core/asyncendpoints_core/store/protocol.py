@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from asyncendpoints_core.store.replies import ALL_JOBS
+from asyncendpoints_core.store.listing import ALL_JOBS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Leased,
         WebhookStatus,
     )
+    from asyncendpoints_core.store.listing import Inspected, JobFilter, Page
     from asyncendpoints_core.store.replies import (
         Canceled,
         Cause,
@@ -41,11 +42,8 @@ if TYPE_CHECKING:
         Found,
         Health,
         Identity,
-        Inspected,
-        JobFilter,
         LeaseRenewal,
         LeaseReply,
-        Page,
         PromoteStatus,
         Recovery,
         Redriven,

@@ -1,4 +1,4 @@
-"""The byte layout of what the Redis store keeps and sends: every field, declared once.
+"""The byte layout of what the Redis store keeps: every field, declared once.
 
 Python's readers and packers (redis/python_layout.py) are made from these tables, Lua gets their
 numbers and formats as constants (redis/lua_layout.py), so that a field moves everywhere when it
@@ -8,8 +8,9 @@ docs/adr/0009-layout-table.md how to add a field.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
+
+from asyncendpoints_core.store.layout_fields import Bits, Field, Group, Layout, Optional, Part
 
 # The first byte of a record: 10 in its high half, the version of the format in its low half.
 # A job with ATTRIBUTES has the second version; all other records still have the first, so that
@@ -17,97 +18,6 @@ from typing import Final, Literal
 FORMAT_KIND: Final = 160
 PLAIN_VERSION: Final = 1
 FORMAT_VERSION: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A field of `width` bytes: a big-endian unsigned number unless `kind` says otherwise."""
-
-    name: str
-    width: int
-    kind: Literal["number", "bytes", "float"] = "number"
-
-
-@dataclass(frozen=True, slots=True)
-class Bits:
-    """A number in bits `at` and up of the field `of`; one bit is a boolean. `most`: the largest."""
-
-    name: str
-    at: int
-    count: int = 1
-    most: int = 1
-    of: str = "flags"
-
-    @property
-    def mask(self) -> int:
-        """The bits of the field that hold it."""
-        return (1 << self.count) - 1 << self.at
-
-
-@dataclass(frozen=True, slots=True)
-class Optional:
-    """A field that follows the fixed ones only while the bit `flag` is set.
-
-    One of variable length is the optional field of its size and a Part.
-    """
-
-    field: Field
-    flag: str
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Bytes as long as the number field `size` says: 0 when that is absent."""
-
-    name: str
-    size: str
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Fixed fields that stand together, read, written or copied in one go."""
-
-    name: str
-    fields: str
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Fixed fields, optional ones, parts of variable length and a tail, in this order."""
-
-    fields: tuple[Field, ...]
-    groups: tuple[Group, ...] = ()
-    bits: tuple[Bits, ...] = ()
-    optional: tuple[Optional, ...] = ()
-    parts: tuple[Part, ...] = ()
-    tail: str = ""
-
-    @property
-    def size(self) -> int:
-        """The bytes of the fixed fields."""
-        return sum(field.width for field in self.fields)
-
-    def span(self, name: str) -> tuple[Field, ...]:
-        """Return the fixed field `name`, or the fields of the group of that name."""
-        named = {group.name: set(group.fields.split()) for group in self.groups}
-        wanted = named.get(name, {name})
-        places = [i for i, field in enumerate(self.fields) if field.name in wanted]
-        if len(places) != len(wanted) or places[-1] - places[0] >= len(wanted):
-            raise ValueError(f"{name}: not fields that stand together")
-        return self.fields[places[0] : places[-1] + 1]
-
-    def offset(self, name: str) -> int:
-        """Return the position of a fixed field or group, from 0."""
-        first = self.fields.index(self.span(name)[0])
-        return sum(field.width for field in self.fields[:first])
-
-    def spare(self, of: str) -> int:
-        """Return the mask of the bits of a flags field that mean nothing yet."""
-        fields = (*self.fields, *(entry.field for entry in self.optional))
-        width = next(field.width for field in fields if field.name == of)
-        used = sum(bits.mask for bits in self.bits if bits.of == of)
-        return (1 << 8 * width) - 1 & ~used
-
 
 ID: Final = Field("id", 16, "bytes")
 
@@ -372,113 +282,3 @@ RECEIVER: Final = Layout(
     ),
     tail="webhook",
 )
-
-# The rest is what scripts take and return; nothing of it is stored.
-FAN_OUT: Final = Layout(fields=(ID, Field("revision", 4), Field("count", 1)))
-DELIVERY_OUTCOME: Final = Layout(
-    fields=(
-        Field("delivery", 16, "bytes"),
-        Field("token", 4),
-        Field("kind", 1),
-        Field("delay_ms", 8),
-        Field("status", 2),
-    ),
-)
-FIRING: Final = Layout(
-    fields=(
-        Field("hash", 8, "bytes"),
-        Field("due_ms", 6),
-        Field("next_ms", 6),
-        Field("seen_ms", 6),
-        Field("missed", 4),
-        Field("deadline_ms", 6),
-        Field("concurrency", 1),
-    ),
-    tail="schedule",
-)
-NEW_JOB: Final = Layout(
-    fields=(
-        ID,
-        Field("priority", 1),
-        Field("on_conflict", 1),  # of a unique job, else 0
-        Field("max_attempts", 2),
-        Field("delay_ms", 8),
-        Field("ttl_ms", 8),
-        Field("name_size", 1),
-        Field("trace_size", 1),
-        Field("attributes_size", 2),
-        Field("content_size", 4),
-        Field("blob_size", 4),
-        Field("key_size", 1),
-        Field("fingerprint_size", 1),
-        Field("body_size", 4),
-    ),
-    parts=(
-        # The job's own parts and its request, as they stand in it.
-        Part("content", "content_size"),
-        # A body that is kept apart.
-        Part("blob", "blob_size"),
-        Part("key", "key_size"),
-        Part("fingerprint", "fingerprint_size"),
-    ),
-)
-OUTCOME: Final = Layout(
-    fields=(
-        ID,
-        Field("claim", 8),
-        Field("worker_index", 2),
-        Field("kind", 1),
-        Field("flags", 1),
-        Field("delay_ms", 8),
-        Field("code_size", 1),
-        Field("message_size", 2),
-        Field("result_size", 4),
-    ),
-    groups=(
-        Group(
-            "after_id",
-            "claim worker_index kind flags delay_ms code_size message_size result_size",
-        ),
-    ),
-    bits=(
-        Bits("started", 0),
-        Bits("final", 1),
-        Bits("retryable", 2),
-        Bits("has_error", 3),
-    ),
-    parts=(
-        Part("code", "code_size"),
-        Part("message", "message_size"),
-        Part("result", "result_size"),
-    ),
-)
-UPDATE: Final = Layout(
-    fields=(ID, Field("claim", 8), Field("worker_index", 2), Field("progress_size", 2)),
-    parts=(Part("progress", "progress_size"),),
-)
-CLAIM: Final = Layout(fields=(ID, Field("claim", 8)))
-CONTEXT: Final = Layout(
-    fields=(
-        Field("now", 8),
-        Field("paused_ms", 8),
-        Field("ttl_ms", 8),
-        Field("completed_ms", 8),
-        Field("failed_ms", 8),
-    ),
-)
-AHEAD: Final = Layout(fields=(Field("ahead", 4),))
-WORKER: Final = Layout(
-    fields=(
-        Field("lease", 8),
-        Field("held", 8),
-        Field("cordoned_until", 8),
-        Field("draining", 1),
-    ),
-    tail="info",
-)
-FOUND: Final = Layout(
-    fields=(ID, Field("claim", 8), Field("attempt", 2), Field("max_attempts", 2)),
-    tail="worker",
-)
-LEASE: Final = Layout(fields=(Field("gone", 1), Field("cordoned", 1), Field("held", 4)))
-EVENT: Final = Layout(fields=(ID, Field("revision", 4)))

@@ -5,14 +5,12 @@ An item of a batch gets one status; the statuses' comments say what the store di
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from enum import StrEnum
 
 import msgspec
 
 from asyncendpoints_core.jobs.ids import JobId
-from asyncendpoints_core.jobs.records import Claim, ClaimedJob, Job, Request
+from asyncendpoints_core.jobs.records import Claim, ClaimedJob, Job
 from asyncendpoints_core.jobs.schedules import ScheduleState
 from asyncendpoints_core.jobs.states import State
 
@@ -275,65 +273,6 @@ class Found(msgspec.Struct, frozen=True):
     job: Job | None = None
     gone: bool = False
     ahead: int = 0
-
-
-class JobFilter(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which jobs a listing shows: those that have all that is given. `error` is an error's code;
-    since_ms ≤ created < until_ms.
-    """
-
-    job: str = ""
-    tags: tuple[str, ...] = ()
-    key: str = ""
-    schedule: str = ""
-    error: str = ""
-    since_ms: int = 0
-    until_ms: int = 0
-
-    def matches(self, job: Job) -> bool:
-        """Whether a listing shows `job`."""
-        attributes = job.attributes
-        return (
-            self.job in ("", job.name)
-            and set(self.tags) <= set(attributes.tags)
-            and self.key in ("", attributes.key)
-            and self.schedule in ("", attributes.schedule)
-            and self.error in ("", job.error.code if job.error else None)
-            and self.since_ms <= job.created_ms
-            and (not self.until_ms or job.created_ms < self.until_ms)
-        )
-
-    def listing(self, state: State | None) -> str:
-        """Return what the cursors of this listing have in common, and no others."""
-        of = state or ""
-        if self == ALL_JOBS:
-            return of
-        digest = hashlib.blake2b(msgspec.msgpack.encode(self), digest_size=9).digest()
-        return f"{of}:{base64.b64encode(digest).decode()}"
-
-
-ALL_JOBS = JobFilter()
-MAX_EXAMINED = 1_000
-"""How many records a call of `list` with a filter looks at."""
-
-
-class Inspected(msgspec.Struct, frozen=True):
-    """The reply to one look-up with the request; its body is empty unless it was asked for.
-
-    `deadline_ms` is the end of a running job's execution timeout, else 0.
-    """
-
-    found: Found
-    request: Request | None = None
-    body_bytes: int = 0
-    deadline_ms: int = 0
-
-
-class Page(msgspec.Struct, frozen=True):
-    """One page of a listing; `cursor` (`[A-Za-z0-9_-]+`) continues it, None on the last page."""
-
-    jobs: tuple[Job, ...]
-    cursor: str | None
 
 
 class Stats(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.replies import JobFilter
+from asyncendpoints_core.store.listing import JobFilter
 from asyncendpoints_gateway.http.headers import MAX_TAGS, MAX_WAIT_SECONDS, TAG
 from asyncendpoints_gateway.http.problems import Problem
 

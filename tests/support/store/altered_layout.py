@@ -11,8 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from asyncendpoints_core.store import record_layout as tables
-from asyncendpoints_core.store.record_layout import Layout
+from asyncendpoints_core.store import message_layout, record_layout
+from asyncendpoints_core.store.layout_fields import Layout
 
 # What must begin with these: a record with its format and flags, which say how to read it; a
 # member of `held` with the number by which it is ordered; a long request with its mark.
@@ -25,9 +25,10 @@ def moved(layout: Layout, first: int) -> Layout:
     return dataclasses.replace(layout, fields=fields, parts=layout.parts[::-1])
 
 
-LAYOUTS = {name: value for name, value in vars(tables).items() if isinstance(value, Layout)}
-for _name, _layout in LAYOUTS.items():
-    setattr(tables, _name, moved(_layout, FIRST.get(_name, 0)))
+for _module in (record_layout, message_layout):
+    for _name, _layout in list(vars(_module).items()):
+        if isinstance(_layout, Layout):
+            setattr(_module, _name, moved(_layout, FIRST.get(_name, 0)))
 
 
 async def main(url: str) -> None:

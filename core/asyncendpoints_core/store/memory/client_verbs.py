@@ -8,6 +8,7 @@ import msgspec
 
 from asyncendpoints_core.errors import StoreVersionError
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.listing import Inspected
 from asyncendpoints_core.store.memory import admission, transitions, uniqueness
 from asyncendpoints_core.store.memory.record import Fault, decode_request
 from asyncendpoints_core.store.replies import (
@@ -15,7 +16,6 @@ from asyncendpoints_core.store.replies import (
     CancelStatus,
     DeleteStatus,
     Found,
-    Inspected,
     PromoteStatus,
     Redriven,
     RedriveStatus,

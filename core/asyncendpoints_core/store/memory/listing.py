@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from asyncendpoints_core.jobs.states import FINAL, State
+from asyncendpoints_core.store.listing import ALL_JOBS, MAX_EXAMINED, JobFilter, Page
 from asyncendpoints_core.store.memory import schedules
 from asyncendpoints_core.store.memory.data import PAUSED, SUSPENDED
 from asyncendpoints_core.store.memory.record import Record
-from asyncendpoints_core.store.replies import ALL_JOBS, MAX_EXAMINED, JobFilter, Page, Stats
+from asyncendpoints_core.store.replies import Stats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,6 +9,7 @@ from asyncendpoints_core.common.time_source import SystemTime, TimeSource
 from asyncendpoints_core.errors import StoreError, StoreUnavailable
 from asyncendpoints_core.jobs.schedules import FireStatus
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.listing import ALL_JOBS, Inspected, JobFilter, Page
 from asyncendpoints_core.store.memory import (
     admission,
     claiming,
@@ -26,7 +27,6 @@ from asyncendpoints_core.store.memory.record import decode_result
 from asyncendpoints_core.store.memory.webhook_verbs import WebhookVerbs
 from asyncendpoints_core.store.memory.webhooks import Webhooks
 from asyncendpoints_core.store.replies import (
-    ALL_JOBS,
     Canceled,
     Cause,
     ClaimBatch,
@@ -36,11 +36,8 @@ from asyncendpoints_core.store.replies import (
     Found,
     Health,
     Identity,
-    Inspected,
-    JobFilter,
     LeaseRenewal,
     LeaseReply,
-    Page,
     PromoteStatus,
     Recovery,
     Redriven,

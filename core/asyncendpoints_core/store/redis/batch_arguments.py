@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.jobs.records import NO_ATTRIBUTES, OutcomeKind
+from asyncendpoints_core.store import message_layout as messages
 from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.redis.codec import (
     INLINE_BODY,
@@ -23,19 +24,19 @@ if TYPE_CHECKING:
     from asyncendpoints_core.jobs.records import Claim, NewJob, Outcome, Progress
 
 _pack_new = packer(
-    tables.NEW_JOB,
+    messages.NEW_JOB,
     "id priority on_conflict max_attempts delay_ms ttl_ms name_size trace_size attributes_size"
     " content_size blob_size key_size fingerprint_size body_size",
 )
-_arrange_new = arranger(tables.NEW_JOB, "content blob key fingerprint")
+_arrange_new = arranger(messages.NEW_JOB, "content blob key fingerprint")
 _arrange_content = arranger(tables.JOB, "name trace attributes request")
 _pack_outcome = packer(
-    tables.OUTCOME,
+    messages.OUTCOME,
     "id claim worker_index kind flags delay_ms code_size message_size result_size",
 )
-_arrange_outcome = arranger(tables.OUTCOME, "code message result")
-_pack_update = packer(tables.UPDATE, "id claim worker_index progress_size")
-_FLAGS: Final = {bits.name: bits.mask for bits in tables.OUTCOME.bits}
+_arrange_outcome = arranger(messages.OUTCOME, "code message result")
+_pack_update = packer(messages.UPDATE, "id claim worker_index progress_size")
+_FLAGS: Final = {bits.name: bits.mask for bits in messages.OUTCOME.bits}
 _STARTED, _FINAL = _FLAGS["started"], _FLAGS["final"]
 _RETRYABLE, _HAS_ERROR = _FLAGS["retryable"], _FLAGS["has_error"]
 

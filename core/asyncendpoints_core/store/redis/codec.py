@@ -23,6 +23,7 @@ from asyncendpoints_core.jobs.records import (
     Request,
     Result,
 )
+from asyncendpoints_core.store import message_layout as messages
 from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.redis.python_layout import (
     CorruptRecord,
@@ -50,7 +51,7 @@ OUTCOMES: Final = (
 
 _read_attempt = reader(tables.ATTEMPT, "number started_at ended_at outcome error end")
 _read_error = reader(tables.ERROR, "retryable code message")
-_read_context = reader(tables.CONTEXT, "now paused_ms ttl_ms completed_ms failed_ms")
+_read_context = reader(messages.CONTEXT, "now paused_ms ttl_ms completed_ms failed_ms")
 _read_progress = reader(tables.PROGRESS, "fraction message")
 _read_attributes = reader(
     tables.ATTRIBUTES,

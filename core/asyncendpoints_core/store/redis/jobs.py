@@ -8,7 +8,9 @@ from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.jobs.ids import JobId, text
 from asyncendpoints_core.jobs.records import NO_ATTRIBUTES, Job, Result
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store import message_layout as messages
 from asyncendpoints_core.store import record_layout as tables
+from asyncendpoints_core.store.listing import Inspected
 from asyncendpoints_core.store.redis.batch_arguments import encode_new
 from asyncendpoints_core.store.redis.codec import Context, decode_request, decode_result, trace_of
 from asyncendpoints_core.store.redis.python_layout import CorruptRecord, struct_of
@@ -20,7 +22,6 @@ from asyncendpoints_core.store.replies import (
     Enqueued,
     EnqueueStatus,
     Found,
-    Inspected,
     PromoteStatus,
     Redriven,
     RedriveStatus,
@@ -72,7 +73,7 @@ _PROMOTED: Final = {
     ord("m"): PromoteStatus.MISSING,
     ord("g"): PromoteStatus.GONE,
 }
-_AHEAD: Final = struct_of(tables.AHEAD.fields)
+_AHEAD: Final = struct_of(messages.AHEAD.fields)
 _ID_SIZE: Final = tables.IDS.size
 # A script's answer for a record that it cannot read.
 _UNREADABLE: Final = ord("b")

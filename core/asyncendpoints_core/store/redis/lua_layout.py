@@ -1,6 +1,7 @@
-"""The constants of store/record_layout.py in Lua: a script's `layout.…` is replaced when it loads.
+"""The constants of the layout tables in Lua: a script's `layout.…` is replaced when it loads.
 
-`layout.NAME` is a number of that module, `layout.JOB.…` one of these of a layout; F is a fixed
+The tables are store/record_layout.py and message_layout.py.
+`layout.NAME` is a number of the former, `layout.JOB.…` one of these of a layout; F is a fixed
 field or a group of them, P a part or the tail, B a Bits:
 
 - `size`: bytes of the fixed fields
@@ -19,17 +20,22 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from asyncendpoints_core.store import message_layout as messages
 from asyncendpoints_core.store import record_layout as tables
+from asyncendpoints_core.store.layout_fields import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from asyncendpoints_core.store.record_layout import Bits, Field, Layout
+    from asyncendpoints_core.store.layout_fields import Bits, Field
 
     Tables: TypeAlias = Mapping[str, Layout]
 
 LAYOUTS: Final[Tables] = {
-    name: value for name, value in vars(tables).items() if isinstance(value, tables.Layout)
+    name: value
+    for module in (tables, messages)
+    for name, value in vars(module).items()
+    if isinstance(value, Layout)
 }
 _CONSTANTS: Final = {
     "FORMAT": tables.FORMAT_KIND + tables.PLAIN_VERSION,

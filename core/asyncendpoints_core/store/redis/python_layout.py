@@ -1,4 +1,4 @@
-"""Python's readers and packers of the layouts in store/record_layout.py.
+"""Python's readers and packers of the layouts in store/record_layout.py and store/message_layout.py.
 
 Like a dataclass's methods they are written as source, once: a claim reads hundreds of records, and
 a loop over the table for each would cost as much as everything else of it.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from asyncendpoints_core.store.record_layout import Field, Layout
+    from asyncendpoints_core.store.layout_fields import Field, Layout
 
 # Struct has no numbers of 3, 5, 6 or 7 bytes: they are read as two or three.
 _CODES: Final = {1: "B", 2: "H", 3: "BH", 4: "I", 5: "BI", 6: "HI", 7: "BHI", 8: "Q"}

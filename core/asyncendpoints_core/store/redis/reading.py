@@ -10,19 +10,13 @@ import msgspec
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store import record_layout as tables
+from asyncendpoints_core.store.listing import ALL_JOBS, MAX_EXAMINED, JobFilter, Page
 from asyncendpoints_core.store.redis.codec import Context
 from asyncendpoints_core.store.redis.control import PAUSED, SUSPENDED
 from asyncendpoints_core.store.redis.python_layout import CorruptRecord
 from asyncendpoints_core.store.redis.records import STATES, read_job
 from asyncendpoints_core.store.redis.schedules import read_schedules
-from asyncendpoints_core.store.replies import (
-    ALL_JOBS,
-    MAX_EXAMINED,
-    TOTALS,
-    JobFilter,
-    Page,
-    Stats,
-)
+from asyncendpoints_core.store.replies import TOTALS, Stats
 
 if TYPE_CHECKING:
     from asyncendpoints_core.jobs.records import Job

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.jobs.schedules import Concurrency, Fired, FireStatus, ScheduleState
+from asyncendpoints_core.store import message_layout as messages
 from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.redis.batch_arguments import encode_new
 from asyncendpoints_core.store.redis.python_layout import packer, reader
@@ -30,7 +31,7 @@ _POLICIES: Final = tuple(Concurrency)
 _read_schedule = reader(
     tables.SCHEDULE, "hash last_ms fired_ms removed_ms missed missed_ms skipped skipped_ms"
 )
-_pack_firing = packer(tables.FIRING, "hash due_ms next_ms seen_ms missed deadline_ms concurrency")
+_pack_firing = packer(messages.FIRING, "hash due_ms next_ms seen_ms missed deadline_ms concurrency")
 
 
 def read_schedules(pairs: Iterable[tuple[bytes, bytes]]) -> tuple[ScheduleState, ...]:

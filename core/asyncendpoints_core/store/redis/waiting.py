@@ -12,7 +12,7 @@ from redis import exceptions as redis_errors
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import StoreError, StoreUnavailable
 from asyncendpoints_core.jobs.ids import JobId
-from asyncendpoints_core.store import record_layout as tables
+from asyncendpoints_core.store import message_layout as messages
 from asyncendpoints_core.store.redis.keys import channel
 from asyncendpoints_core.store.redis.python_layout import reader
 from asyncendpoints_core.store.replies import Event
@@ -32,7 +32,7 @@ RECONNECT_SECONDS: Final = (0.1, 5.0)
 GRACE_SECONDS: Final = 2.0
 # Redis before 7.0 rounds the timeout of a pop down to milliseconds, and 0 means no timeout.
 SHORTEST_SECONDS: Final = 0.002
-_read_event = reader(tables.EVENT, "id revision")
+_read_event = reader(messages.EVENT, "id revision")
 _FAULTS: Final = (redis_errors.RedisError, OSError)
 
 
@@ -263,7 +263,7 @@ class Watch:
                 return
             kind, _, data = reading.result()
             if kind in (b"message", b"smessage"):
-                for at in range(0, len(data), tables.EVENT.size):
+                for at in range(0, len(data), messages.EVENT.size):
                     job_id, revision = _read_event(data, at)
                     _put(queue, Event(JobId(job_id), revision))
             else:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.store import deliveries as values
+from asyncendpoints_core.store import message_layout as messages
 from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.deliveries import (
     Delivery,
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from asyncendpoints_core.store.redis.caller import Caller
 
 _ID_SIZE: Final = tables.IDS.size
-_pack_fan_out = packer(tables.FAN_OUT, "id revision count")
-_pack_outcome = packer(tables.DELIVERY_OUTCOME, "delivery token kind delay_ms status")
+_pack_fan_out = packer(messages.FAN_OUT, "id revision count")
+_pack_outcome = packer(messages.DELIVERY_OUTCOME, "delivery token kind delay_ms status")
 _pack_delivery = packer(
     tables.DELIVERY,
     "receiver id revision created_at due_at tries token status webhook_size url_size",

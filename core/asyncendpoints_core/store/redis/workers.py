@@ -9,6 +9,7 @@ import msgspec
 from asyncendpoints_core.errors import RecordError, WorkerGone
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Claim, ClaimedJob
+from asyncendpoints_core.store import message_layout as messages
 from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.redis.batch_arguments import encode_outcomes, encode_updates
 from asyncendpoints_core.store.redis.codec import Context, decode_request
@@ -48,11 +49,11 @@ _SETTLED: Final = {
 }
 _UNREADABLE: Final = ord("c")
 _FRESH: Final = ord("f")
-_read_worker = reader(tables.WORKER, "lease held cordoned_until draining info")
-_read_found = reader(tables.FOUND, "id claim attempt max_attempts worker")
-_read_lease = reader(tables.LEASE, "gone cordoned held")
-_read_claim = reader(tables.CLAIM, "id claim")
-_pack_claim = packer(tables.CLAIM, "id claim")
+_read_worker = reader(messages.WORKER, "lease held cordoned_until draining info")
+_read_found = reader(messages.FOUND, "id claim attempt max_attempts worker")
+_read_lease = reader(messages.LEASE, "gone cordoned held")
+_read_claim = reader(messages.CLAIM, "id claim")
+_pack_claim = packer(messages.CLAIM, "id claim")
 _encode = msgspec.msgpack.Encoder().encode
 _decode_info = msgspec.msgpack.Decoder(WorkerInfo).decode
 
@@ -269,7 +270,7 @@ def _ids(data: bytes) -> list[JobId]:
 def _beat(worker: str, reply: bytes) -> LeaseReply:
     gone, cordoned, held = _read_lease(reply)
     cancels = []
-    for at in range(tables.LEASE.size, len(reply), tables.CLAIM.size):
+    for at in range(messages.LEASE.size, len(reply), messages.CLAIM.size):
         job_id, number = _read_claim(reply, at)
         cancels.append(Claim(JobId(job_id), number, worker))
     return LeaseReply(bool(gone), held, cordoned=bool(cordoned), cancels=tuple(cancels))

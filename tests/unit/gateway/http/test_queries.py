@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.replies import ALL_JOBS, JobFilter
+from asyncendpoints_core.store.listing import ALL_JOBS, JobFilter
 from asyncendpoints_gateway.http import queries
 from asyncendpoints_gateway.http.problems import Problem
 

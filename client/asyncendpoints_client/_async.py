@@ -248,18 +248,9 @@ class AsyncClient:
         A refusal raises its Problem; DeadlineExceeded and others carry `idempotency_key`.
         """
         options = _submissions.Options(
-            params,
-            method,
-            content_type,
-            headers,
-            idempotency_key,
-            delay,
-            priority,
-            expires,
-            tags,
-            webhook,
-            wait,
-        )
+            params, method, content_type, headers, idempotency_key,
+            delay, priority, expires, tags, webhook, wait,
+        )  # fmt: skip
         request = _submissions.request(path, body, options)
         shell = self._shell()
         accepted = await shell.run(_submissions.submit(request, self._timing, self._deadline, wait))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from asyncendpoints_console.api import endpoints, jobs, resubmit, session
 from asyncendpoints_console.api.call import Call
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     ForSite = Callable[[Site, web.Request], Awaitable[web.StreamResponse]]
     ForEndpoint = Callable[[Call], Awaitable[web.StreamResponse]]
+    T = TypeVar("T")
+    Add = Callable[[str, str, T], None]
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 OPEN: Final = frozenset({("GET", "/login"), ("POST", "/api/v1/session")})
@@ -51,6 +53,10 @@ def add(router: web.UrlDispatcher, site: Site, pages: Views) -> None:
     of_endpoint("GET", f"{PAGE}/workers", pages.workers)
     of_endpoint("GET", f"{PAGE}/failures", pages.failures)
     of_endpoint("GET", f"{PAGE}/audit", pages.audit)
+    _add_api(of_site, of_endpoint)
+
+
+def _add_api(of_site: Add[ForSite], of_endpoint: Add[ForEndpoint]) -> None:
     of_site("GET", "/login", session.use_link)
     of_site("POST", "/api/v1/session", session.log_in)
     of_site("DELETE", "/api/v1/session", session.log_out)

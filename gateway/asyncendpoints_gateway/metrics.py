@@ -97,6 +97,28 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
+        yield from self._counted()
+        yield CounterMetricFamily(
+            Name.STORE_ERRORS,
+            "Requests that failed because the store was not available.",
+            value=self._store_errors,
+        )
+        yield GaugeMetricFamily(
+            Name.WAITERS, "Requests that are waiting for a job to change.", value=self._waiters()
+        )
+        yield GaugeMetricFamily(
+            Name.FAST_PATH,
+            "Whether plain submissions bypass aiohttp's request handling.",
+            value=self.fast_path,
+        )
+        yield GaugeMetricFamily(
+            Name.STORE_UP, "Whether the store is available.", value=self._stats is not None
+        )
+        if self._stats is not None:
+            yield from _store_metrics(self._stats)
+        yield from self._webhook_metrics()
+
+    def _counted(self) -> Iterator[Metric]:
         submissions = CounterMetricFamily(
             Name.SUBMISSIONS,
             "Requests to routes by job name and outcome: created, replayed, or the problem.",
@@ -124,25 +146,6 @@ class Metrics(Collector):
         for labels, count in self._schedule_times.items():
             times.add_metric(labels, count)
         yield from (submissions, requests, batches, times)
-        yield CounterMetricFamily(
-            Name.STORE_ERRORS,
-            "Requests that failed because the store was not available.",
-            value=self._store_errors,
-        )
-        yield GaugeMetricFamily(
-            Name.WAITERS, "Requests that are waiting for a job to change.", value=self._waiters()
-        )
-        yield GaugeMetricFamily(
-            Name.FAST_PATH,
-            "Whether plain submissions bypass aiohttp's request handling.",
-            value=self.fast_path,
-        )
-        yield GaugeMetricFamily(
-            Name.STORE_UP, "Whether the store is available.", value=self._stats is not None
-        )
-        if self._stats is not None:
-            yield from _store_metrics(self._stats)
-        yield from self._webhook_metrics()
 
     def _webhook_metrics(self) -> Iterator[Metric]:
         if self._tries:

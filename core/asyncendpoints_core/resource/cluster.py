@@ -17,24 +17,7 @@ _SERVICE_NAME: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 def cluster_faults(endpoint: "AsyncEndpoint") -> tuple[Fault, ...]:
     """Return why a valid endpoint is not valid in a cluster; the CRD rejects the same."""
-    faults = []
-    name = endpoint.metadata.name
-    if len(name) > MAX_NAME_LENGTH:
-        faults.append(
-            Fault(
-                ("metadata", "name"),
-                f"has {len(name)} characters, but at most {MAX_NAME_LENGTH} are allowed: the names "
-                "of Services are derived from it",
-            )
-        )
-    if not _SERVICE_NAME.fullmatch(name):
-        faults.append(
-            Fault(
-                ("metadata", "name"),
-                "must start with a letter and must not contain dots: the names of Services are "
-                "derived from it",
-            )
-        )
+    faults = _name_faults(endpoint.metadata.name)
     if endpoint.spec.worker.image is None:
         faults.append(Fault(("spec", "worker"), "image is required in a cluster"))
     http = endpoint.spec.worker.http
@@ -57,3 +40,24 @@ def cluster_faults(endpoint: "AsyncEndpoint") -> tuple[Fault, ...]:
                 )
             )
     return tuple(faults)
+
+
+def _name_faults(name: str) -> list[Fault]:
+    faults = []
+    if len(name) > MAX_NAME_LENGTH:
+        faults.append(
+            Fault(
+                ("metadata", "name"),
+                f"has {len(name)} characters, but at most {MAX_NAME_LENGTH} are allowed: the names "
+                "of Services are derived from it",
+            )
+        )
+    if not _SERVICE_NAME.fullmatch(name):
+        faults.append(
+            Fault(
+                ("metadata", "name"),
+                "must start with a letter and must not contain dots: the names of Services are "
+                "derived from it",
+            )
+        )
+    return faults

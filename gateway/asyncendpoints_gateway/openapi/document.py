@@ -63,14 +63,7 @@ def document(config: GatewayConfig, guarded: bool = False) -> dict[str, Any]:
     described: dict[str, Any] = {
         "openapi": "3.1.0",
         "jsonSchemaDialect": DIALECT,
-        "info": {
-            "title": config.name,
-            "version": __version__,
-            "description": "Each request is answered with 202 Accepted and becomes a job. Poll the "
-            "job until its state is final, then get its result.",
-            "contact": {"name": f"The operator of {config.name}"},
-            "license": {"name": "Apache-2.0, of asyncendpoints", "identifier": "Apache-2.0"},
-        },
+        "info": _info(config.name),
         "servers": [{"url": config.base or "/"}],
         "tags": _TAGS,
         "paths": paths,
@@ -84,6 +77,17 @@ def document(config: GatewayConfig, guarded: bool = False) -> dict[str, Any]:
     described["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
     described["security"] = [{"bearer": []}]
     return described
+
+
+def _info(name: str) -> dict[str, Any]:
+    return {
+        "title": name,
+        "version": __version__,
+        "description": "Each request is answered with 202 Accepted and becomes a job. Poll the "
+        "job until its state is final, then get its result.",
+        "contact": {"name": f"The operator of {name}"},
+        "license": {"name": "Apache-2.0, of asyncendpoints", "identifier": "Apache-2.0"},
+    }
 
 
 def _without_401(described: dict[str, Any]) -> dict[str, Any]:

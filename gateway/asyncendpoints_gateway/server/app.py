@@ -24,11 +24,9 @@ from asyncendpoints_core.resource.path_templates import (
 )
 from asyncendpoints_gateway.config import GatewayConfig
 from asyncendpoints_gateway.http import cors, queries
-from asyncendpoints_gateway.http.headers import wants_events
 from asyncendpoints_gateway.http.heads import Hosts, check_head, check_origin
 from asyncendpoints_gateway.http.problems import Problem, internal, store_unavailable
 from asyncendpoints_gateway.http.router import (
-    Target,
     is_own,
     is_public,
     options,
@@ -45,7 +43,7 @@ from asyncendpoints_gateway.metrics import Metrics
 from asyncendpoints_gateway.server.unsent import UnsentBytes
 from asyncendpoints_gateway.views.jobs import JobViews
 from asyncendpoints_gateway.views.mounted import Views
-from asyncendpoints_gateway.views.pages import Pages, options_response, ready
+from asyncendpoints_gateway.views.pages import Pages, ready
 from asyncendpoints_gateway.views.responses import JobResponses
 from asyncendpoints_gateway.views.sse import EventView
 from asyncendpoints_gateway.views.submit import SubmitView
@@ -108,9 +106,7 @@ class Gateway:
         `on_response` is called after each request, with its duration in seconds. `webhooks`: how
         events are sent; None uses the defaults.
         """
-        self.endpoint = endpoint
-        self.on_response = on_response
-        self.guard = guard
+        self.endpoint, self.guard, self.on_response = endpoint, guard, on_response
         self.hosts = Hosts(hosts)
         self._store = store
         self._tasks: list[asyncio.Task[None]] = []
@@ -118,36 +114,36 @@ class Gateway:
         self._time = time
         config = GatewayConfig.of(endpoint, mount)
         self.metrics = Metrics(lambda: self.hub.waiters)
-        tracing = tracing_of(endpoint.key)
-        self.enqueue: Batcher[NewJob, Enqueued] = Batcher(
-            store.enqueue if tracing is None else tracing.send(store.enqueue),
-            self.metrics.batch_of("enqueue"),
-            weigh=lambda new: len(new.request.body) + JOB_OVERHEAD,
-            time=time,
-        )
-        self._lookup: Batcher[JobId, Found] = Batcher(
-            store.get, self.metrics.batch_of("get"), time=time
-        )
+        self.enqueue, self._lookup = self._batchers()
         self.hub = Hub(store, self._lookup.request, config.max_waiters, time)
         self.sampler = Sampler(store, self.metrics.stats, time)
         self._webhooks = webhooks or WebhookOptions()
-        self.policy = StorePolicy(
-            endpoint,
-            store,
-            time,
-            owned=owns_policy,
-            webhook_pending=self._webhooks.max_pending,
-        )
+        pending = self._webhooks.max_pending
+        self.policy = StorePolicy(endpoint, store, time, owned=owns_policy, webhook_pending=pending)
         self._schedules = ScheduleLoop(
             endpoint.spec.schedules, store, self.policy, self.metrics.schedule_times, time
         )
-        self.router: Router[RouteConfig] = Router(config.routes)
-        self._checks = BodyChecks(config.routes)
         self.unsent = UnsentBytes(time)
         self._results = asyncio.Semaphore(MAX_RESULTS)
+        self._route(config)
+        self._serve(config)
+
+    def _batchers(self) -> tuple[Batcher[NewJob, Enqueued], Batcher[JobId, Found]]:
+        enqueue, tracing = self._store.enqueue, tracing_of(self.endpoint.key)
+        submissions = Batcher(
+            enqueue if tracing is None else tracing.send(enqueue),
+            self.metrics.batch_of("enqueue"),
+            weigh=lambda new: len(new.request.body) + JOB_OVERHEAD,
+            time=self._time,
+        )
+        return submissions, Batcher(self._store.get, self.metrics.batch_of("get"), time=self._time)
+
+    def _route(self, config: GatewayConfig) -> None:
+        """Create what depends on the routes, whatever the mount is."""
+        self.router: Router[RouteConfig] = Router(config.routes)
+        self._checks = BodyChecks(config.routes)
         kept = {name for route in config.routes for name in route.keep}
         self.cors = cors.Cors(config.origins, kept)
-        self._serve(config)
 
     def _serve(self, config: GatewayConfig) -> None:
         """Create the views for `config`'s mount."""
@@ -343,26 +339,4 @@ class Gateway:
             target = options([*match.allow, "OPTIONS"])
         else:
             target = own_target(method, path)
-        return _view(views, request, target)
-
-
-def _view(views: Views, request: Request, target: Target) -> tuple[str, Awaitable[Response]]:
-    """Return the operation and the view of one of the gateway's own paths."""
-    operation, job_id, allow = target
-    if operation == "options":
-        return operation, options_response(request.method, allow)
-    if operation == "docs":
-        return "docs", ready(views.pages.docs)
-    if operation == "openapi":
-        return "docs", ready(views.pages.openapi)
-    if job_id is None:
-        return "list", views.jobs.list(request)
-    if operation == "result":
-        return operation, views.jobs.result(request, job_id)
-    if operation == "cancel":
-        return operation, views.jobs.cancel(request, job_id)
-    if operation == "retry":
-        return operation, views.jobs.retry(request, job_id)
-    if wants_events(",".join(request.headers.getall("Accept", []))):
-        return "events", views.events.stream(request, job_id)
-    return "job", views.jobs.show(request, job_id)
+        return views.of(request, target)

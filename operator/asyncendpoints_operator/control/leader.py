@@ -70,7 +70,7 @@ class Leader:
         workqueue: WorkQueue,
     ) -> None:
         self._cache, self._lease, self._workqueue = cache, lease, workqueue
-        self._class_name = settings.class_name
+        self._class_name, seconds = settings.class_name, settings.startup_seconds
         self._reconciled: dict[str, Reconciled] = {}
         self._work: dict[str, WorkState] = {}
         self._failures = Failures()
@@ -89,16 +89,11 @@ class Leader:
             *(cache, self._users, self._reporter, self._failures, self._reconciled, self._work),
             self._causes.found,
         )
-        seconds = settings.startup_seconds
         scaler = Scaler(cluster, cache, lease, self._reporter, self._failures, seconds)
         self._readings = self._make_readings(scaler)
-        on_reading, on_recovered = self._readings.on_reading, self._readings.on_recovered
         self._queues = Queues(
-            installation,
-            on_reading,
-            on_recovered,
-            settings.idle_poll_seconds,
-            settings.webhook_max_pending,
+            *(installation, self._readings.on_reading, self._readings.on_recovered),
+            *(settings.idle_poll_seconds, settings.webhook_max_pending),
         )
         self._purger = Purger(
             *(cluster, cache, check, self._queues, self._users, installation),

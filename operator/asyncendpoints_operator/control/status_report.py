@@ -1,10 +1,11 @@
 """From the leader's records and the cache to one observation, and its status written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from asyncendpoints_core.resource import KIND, AsyncEndpoint
+from asyncendpoints_core.store.replies import WorkerState
 from asyncendpoints_operator.control.endpoint_state import Reconciled, WorkState
 from asyncendpoints_operator.control.failures import Failures, Step
 from asyncendpoints_operator.control.pod_causes import Causes
@@ -119,13 +120,23 @@ def observe(
     )
     if endpoint is None:
         return observed
+    reading = state.connection.reading if state.connection else None
+    return _with_objects(observed, endpoint, cache, reading.workers if reading else (), causes)
+
+
+def _with_objects(
+    observed: Observed,
+    endpoint: AsyncEndpoint,
+    cache: Cache,
+    workers: Sequence[WorkerState],
+    causes: Causes,
+) -> Observed:
+    """Add what the endpoint's objects in the cluster and its registered workers show."""
     gateway, worker = map(read_deployment, deployments(cache, endpoint))
     template = template_of(deployments(cache, endpoint)[1])
     gateway_pods = [read_pod(pod) for pod in cache.pods(endpoint.key, GATEWAY)]
     worker_pods = [read_pod(pod) for pod in cache.pods(endpoint.key, WORKER)]
-    reading = state.connection.reading if state.connection else None
-    workers = reading.workers if reading else ()
-    stats = queue.stats
+    stats = observed.queue.stats
     service = cache.get("Service", endpoint.metadata.namespace, endpoint.name)
     return replace(
         observed,

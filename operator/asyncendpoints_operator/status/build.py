@@ -42,16 +42,11 @@ def build(observed: Observed, before: Mapping[str, Any] | None, now: float) -> S
         jobs = _counts(stats.counts)
         oldest = time_text(stats.oldest_ms / 1_000) if stats.oldest_ms else None
     failures = observed.failures if observed.spec and observed.spec.report_failures else ()
-    findings = [
-        replace(finding, message=_scaling_text(finding, observed, before))
-        if finding.type == SCALING_ACTIVE
-        else finding
-        for finding in conditions(observed, before)
-    ]
     status = EndpointStatus(
         observed_generation=observed.generation,
         conditions=tuple(
-            _condition(finding, before, observed.generation, now) for finding in findings
+            _condition(finding, before, observed.generation, now)
+            for finding in _findings(observed, before)
         ),
         replicas=observed.worker.replicas,
         ready_replicas=observed.worker.ready,
@@ -120,6 +115,15 @@ def _condition(
         last_transition_time=since or time_text(now),
         observed_generation=generation,
     )
+
+
+def _findings(observed: Observed, before: Mapping[str, Any]) -> list[Finding]:
+    return [
+        replace(finding, message=_scaling_text(finding, observed, before))
+        if finding.type == SCALING_ACTIVE
+        else finding
+        for finding in conditions(observed, before)
+    ]
 
 
 def _scaling_text(finding: Finding, observed: Observed, before: Mapping[str, Any]) -> str:

@@ -19,10 +19,11 @@ from asyncendpoints_gateway.server.app import Gateway
 from asyncendpoints_worker.local import LocalWorker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Sequence
 
     from asyncendpoints._testing.clock import Clock
     from asyncendpoints_client import AsyncClient, AsyncJobHandle, Job
+    from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.manifest.source import Source
     from asyncendpoints_core.resource import AsyncEndpoint
 
@@ -144,13 +145,7 @@ async def running(endpoint: Source, *, clock: Clock | None = None) -> AsyncItera
     Raises UsageError for an endpoint or handlers that cannot be used, or without the extra
     `asyncendpoints[testing]`.
     """
-    try:
-        from asyncendpoints._testing.transport import InProcess
-        from asyncendpoints_client import AsyncClient, Timing
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"{error.name} is not installed; run: pip install 'asyncendpoints[testing]'"
-        ) from None
+    _check_extra()
     found = resolve_source(endpoint)
     source = clock or SystemTime()
     resource = found.endpoint if clock is None else _without_jitter(found.endpoint)
@@ -158,18 +153,11 @@ async def running(endpoint: Source, *, clock: Clock | None = None) -> AsyncItera
     gateway = Gateway(resource, store, source, owns_policy=True)
     worker = LocalWorker(resource, store, found.registry, folders=found.folders, time=source)
     apps: list[App] = []
-    transport = InProcess(gateway, lambda waited: apps[0].guard(waited))
-    timing = Timing(
-        monotonic=source.monotonic,
-        wall=lambda: source.now_ms() / 1000,
-        random=random.Random(0).random,  # noqa: S311 - jitter
-        async_sleep=lambda seconds: apps[0].sleep(seconds),
-    )
     await store.open()
     gateway.start()
     await gateway.policy.connected.wait()
     await worker.start()
-    async with AsyncClient(BASE_URL, transport=transport, timing=timing) as client:
+    async with _client(gateway, source, apps) as client:
         app = App(client, store, worker, clock)
         apps.append(app)
         if clock is not None:
@@ -180,6 +168,30 @@ async def running(endpoint: Source, *, clock: Clock | None = None) -> AsyncItera
             if clock is not None:
                 clock.remove(app)
             await _stop(gateway, worker, store, clock)
+
+
+def _check_extra() -> None:
+    try:
+        import asyncendpoints_client  # noqa: F401 - only whether it is there
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"{error.name} is not installed; run: pip install 'asyncendpoints[testing]'"
+        ) from None
+
+
+def _client(gateway: Gateway, source: TimeSource, apps: Sequence[App]) -> AsyncClient:
+    """Return a client that goes by `source` and waits as the one of `apps` does."""
+    from asyncendpoints._testing.transport import InProcess
+    from asyncendpoints_client import AsyncClient, Timing
+
+    timing = Timing(
+        monotonic=source.monotonic,
+        wall=lambda: source.now_ms() / 1000,
+        random=random.Random(0).random,  # noqa: S311 - jitter
+        async_sleep=lambda seconds: apps[0].sleep(seconds),
+    )
+    transport = InProcess(gateway, lambda waited: apps[0].guard(waited))
+    return AsyncClient(BASE_URL, transport=transport, timing=timing)
 
 
 async def _stop(

@@ -94,16 +94,10 @@ async def run_job(
     declared = declaration_of(function)
     threads = Threads("handler")
     runner = runners(Registry.of([declared]), MAX_RESULT_BYTES, threads, {})[declared.name]
-    data, default_type = _encoded(body)
-    request = Request(
-        method,
-        path,
-        urlencode(query or {}, doseq=True),
-        dict(params or {}),
-        {name.lower(): value for name, value in (headers or {}).items()},
-        default_type if content_type is None else content_type,
-        data,
-    )
+    data, kind = _encoded(body, content_type)
+    kept = {name.lower(): value for name, value in (headers or {}).items()}
+    search = urlencode(query or {}, doseq=True)
+    request = Request(method, path, search, dict(params or {}), kept, kind, data)
     reporter = _Reporter(cancel_at)
     running = _attempt(request, declared.name, attempt, max_attempts, reporter)
     try:
@@ -114,8 +108,7 @@ async def run_job(
     shown: dict[str, Any] = {"progress": tuple(reporter.reports), "logs": tuple(logs)}
     if isinstance(ended, BaseException):
         return _unfinished(failed(running, ended, _POLICY, draining=False), shown)
-    value = _decoded(ended)
-    return JobRun("completed", value, ended.content_type, ended.filename, **shown)
+    return JobRun("completed", _decoded(ended), ended.content_type, ended.filename, **shown)
 
 
 _POLICY = Policy(retry=RetryPolicy(jitter="none"))
@@ -125,7 +118,13 @@ def _unfinished(outcome: Outcome, shown: Mapping[str, Any]) -> JobRun:
     return JobRun(_KINDS[outcome.kind], error=outcome.error, delay=outcome.delay_ms / 1000, **shown)
 
 
-def _encoded(body: Any) -> tuple[bytes, str]:
+def _encoded(body: Any, content_type: str | None) -> tuple[bytes, str]:
+    """Return the bytes of a body, and its content type unless one is given."""
+    data, kind = _serialized(body)
+    return data, kind if content_type is None else content_type
+
+
+def _serialized(body: Any) -> tuple[bytes, str]:
     if body is None:
         return b"", ""
     if isinstance(body, str):

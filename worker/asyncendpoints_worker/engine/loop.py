@@ -71,11 +71,7 @@ class Engine:
         self._finished = asyncio.Event()
         self._claims = Claims(store, time, lease.check_lease)
         self.attempts = Attempts(
-            store,
-            target,
-            time,
-            policy,
-            metrics,
+            *(store, target, time, policy, metrics),
             self._slots_changed,
             lease.register_again,
             status_page=status_page,

@@ -120,17 +120,14 @@ class Caller:
         """
         if self.closed:
             raise StoreUnavailable("the store was closed")
-        whole = False
-        tries = 5
-        resent = False
+        whole, resent, tries = False, False, 5
         while True:
             script = scripts.load(name, full=self.full or featured)
             commands = [self.pack(script, args, whole=whole)]
             if confirmed:
                 commands += plain([self.confirmation])
             replies = await self.connection.call(self.prefix + "meta", commands, again=again)
-            reply = replies[0]
-            resent = resent or replies.resent
+            reply, resent = replies[0], resent or replies.resent
             if not isinstance(reply, Exception):
                 if confirmed and not _is_safe(replies[1]):
                     raise StoreUnavailable("neither disk nor replica confirmed the write in time")

@@ -1,4 +1,4 @@
-"""Python's readers and packers of the layouts in store/record_layout.py and store/message_layout.py.
+"""Python's readers and packers of the layouts in record_layout.py and message_layout.py.
 
 Like a dataclass's methods they are written as source, once: a claim reads hundreds of records, and
 a loop over the table for each would cost as much as everything else of it.

@@ -150,7 +150,7 @@ def read_run(job_id: JobId, made: Made, data: bytes, context: Context) -> tuple[
         ) = _read_run(data)  # fmt: skip
         state = STATES[state_number]
         ends = _expires(state, started, completed, own_expiry, ttl_from or made.created_ms, context)
-        job = Job(
+        return Job(
             job_id,
             name.decode(),
             state,
@@ -175,10 +175,9 @@ def read_run(job_id: JobId, made: Made, data: bytes, context: Context) -> tuple[
             suspect,
             made.traceparent,
             made.attributes,
-        )
+        ), deadline
     except (LookupError, ValueError, StructError) as error:
         raise CorruptRecord from error
-    return job, deadline
 
 
 def _expires(

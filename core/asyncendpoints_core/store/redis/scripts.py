@@ -7,8 +7,8 @@ functions, or one function, and becomes the local of its name. `FEATURES:`, `FEA
 `FEATUREMETA:` are keys, parts and fields of `meta` that only features need (see Script); such a
 part is nil in the plain script.
 `FLAGS:` is `read` (writes nothing), `deny-oom` (refused while memory is full), `bare` (runs without
-a store) or absent. Names in capitals in a header are layouts of record_layout.py and message_layout.py;
-lua_layout.py lists what `layout.…` is.
+a store) or absent. Names in capitals in a header are layouts of record_layout.py or
+message_layout.py; lua_layout.py lists what `layout.…` is.
 """
 
 from __future__ import annotations

@@ -70,10 +70,26 @@ def asgi(
 
     Raises UsageError for an endpoint that cannot be used, or a prefix that is not a path.
     """
-    check_prefix(prefix)
     if drain_seconds < 0:
         raise UsageError(f"drain_seconds must not be negative: {drain_seconds}")
     time = SystemTime()
+    return AsgiEndpoint(
+        _maker(endpoint, store, prefix, time),
+        store,
+        app=app,
+        worker=worker,
+        before_enqueue=before_enqueue,
+        drain_seconds=drain_seconds,
+        signals=signals,
+        time=time,
+    )
+
+
+def _maker(
+    endpoint: Source, store: Store, prefix: str, time: TimeSource
+) -> Callable[[], tuple[Gateway, Callable[[], LocalWorker]]]:
+    """Return what makes the gateway and the worker; checks at once what can be checked."""
+    check_prefix(prefix)
     # One in code may get more routes until it is served.
     known = None if hasattr(endpoint, "registry") else resolve_source(endpoint)
     guard = None if known is None else guard_of(known.endpoint, time, folder=known.folder)
@@ -86,16 +102,7 @@ def asgi(
         )
         return gateway, lambda: local_worker(found, store)
 
-    return AsgiEndpoint(
-        make,
-        store,
-        app=app,
-        worker=worker,
-        before_enqueue=before_enqueue,
-        drain_seconds=drain_seconds,
-        signals=signals,
-        time=time,
-    )
+    return make
 
 
 class AsgiEndpoint:

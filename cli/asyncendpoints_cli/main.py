@@ -56,6 +56,8 @@ def command(name: str) -> Callable[[Namespace], int]:
             from asyncendpoints_cli.commands.init import execute
         case "export":
             from asyncendpoints_cli.commands.export import execute
+        case "webhook-secret":
+            from asyncendpoints_cli.commands.webhook_secret import execute
         case "unpin":
             from asyncendpoints_cli.commands.unpin import execute
         case "jobs":

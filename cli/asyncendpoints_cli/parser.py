@@ -201,6 +201,32 @@ COMMANDS: Final = (
         notes=("The module is imported from the current directory.",),
     ),
     Command(
+        name="webhook-secret",
+        summary="print the secret of a receiver that clients name",
+        description="Prints the secret that signs requests to receivers of an origin that clients "
+        "name by the header Job-Webhook. It is made from the origin and the secrets of "
+        "spec.webhookRequests, a line for each of these.",
+        arguments=(
+            argument(
+                "origin", metavar="ORIGIN", help="of the receiver's URL: https://hooks.example.com"
+            ),
+            argument(
+                "--secrets",
+                default="-",
+                metavar="FILE",
+                help="file with the secrets of spec.webhookRequests; default: stdin",
+            ),
+        ),
+        examples=(
+            ("asyncendpoints webhook-secret https://hooks.example.com --secrets secret", ""),
+            ("asyncendpoints webhook-secret https://hooks.example.com < secret", ""),
+        ),
+        notes=(
+            "Of an endpoint in a cluster, the secrets are in the Secret that spec.webhookRequests "
+            "names: kubectl get secret … -o jsonpath and base64 -d.",
+        ),
+    ),
+    Command(
         name="unpin",
         summary="resume autoscaling of an AsyncEndpoint in a cluster",
         description="Removes spec.replicas, which `kubectl scale` sets, from an AsyncEndpoint, so "

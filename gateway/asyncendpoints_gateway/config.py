@@ -10,6 +10,7 @@ from asyncendpoints_core.resource.schemas import CompiledSchema, compile_schema,
 from asyncendpoints_gateway.http.headers import KEPT
 from asyncendpoints_gateway.http.named_values import source_of
 from asyncendpoints_gateway.http.uniqueness import UniqueConfig
+from asyncendpoints_gateway.http.webhook_requests import AllowedReceivers
 
 if TYPE_CHECKING:
     from asyncendpoints_core.resource import AsyncEndpoint, Route
@@ -64,6 +65,7 @@ class GatewayConfig:
     max_waiters: int
     may_list: bool
     origins: frozenset[str]
+    receivers: AllowedReceivers
 
     @classmethod
     def of(cls, endpoint: AsyncEndpoint, mount: str = "") -> GatewayConfig:
@@ -80,6 +82,7 @@ class GatewayConfig:
             max_waiters=gateway.max_waiters,
             may_list=gateway.list_,
             origins=frozenset(gateway.cors.allow_origins if gateway.cors else ()),
+            receivers=AllowedReceivers.of(spec.webhook_requests),
         )
 
     def below(self, root: str) -> GatewayConfig:

@@ -249,6 +249,10 @@ FULL: dict[str, Any] = {
                 "secrets": {"secretRef": {"name": "hooks", "key": "chat"}},
             },
         ],
+        "webhookRequests": {
+            "allow": ["https://*.example.com", "https://example.com:8443"],
+            "secrets": {"secretRef": {"name": "hooks", "key": "clients"}},
+        },
         "retention": {"completedSeconds": 60, "failedSeconds": 3_600, "maxFinished": 10_000},
         "redis": {"secretRef": {"name": "redis", "key": "address"}, "durability": "strict"},
         "suspend": False,

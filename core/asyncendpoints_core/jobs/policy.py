@@ -14,6 +14,8 @@ import msgspec
 from asyncendpoints_core.jobs.retry import RetryPolicy
 
 WEBHOOK_PENDING: Final = 100_000
+CLIENT_RECEIVERS: Final = 8
+"""The bit of `webhook_states` that says that jobs may name receivers of their own."""
 
 
 class Policy(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from asyncendpoints_core.jobs.states import FINAL, State
 MAX_ERROR_CHARS: Final = 1_000
 MAX_PROGRESS_CHARS: Final = 500
 MAX_ATTEMPTS_KEPT: Final = 10
+MAX_JOB_WEBHOOKS: Final = 8
 # A job released more often than this fails with `never-finished`: docs/rules.md S12.
 MAX_RELEASES: Final = 20
 

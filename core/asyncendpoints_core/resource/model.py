@@ -35,7 +35,13 @@ from asyncendpoints_core.resource.queue import (
 )
 from asyncendpoints_core.resource.routes import Routes
 from asyncendpoints_core.resource.schedules import Schedules
-from asyncendpoints_core.resource.webhooks import MAX_WEBHOOKS, Webhook, digest, states
+from asyncendpoints_core.resource.webhooks import (
+    MAX_WEBHOOKS,
+    Webhook,
+    WebhookRequests,
+    digest,
+    states,
+)
 from asyncendpoints_core.resource.worker import (
     GRACE_MARGIN_SECONDS,
     AutoscalingSpec,
@@ -116,6 +122,13 @@ class EndpointSpec(Record):
         max_length=MAX_WEBHOOKS,
         description="Receivers that are notified of finished jobs, by signed requests (Standard "
         "Webhooks). Default: none.",
+    )
+    webhook_requests: Annotated[WebhookRequests | None, Role.GATEWAY, Role.STORE, Role.OPERATOR] = (
+        Field(
+            default=None,
+            description="Lets a client name a receiver for its job, by the header Job-Webhook. "
+            "Absent: that header is refused.",
+        )
     )
     redis: RedisSpec = Field(
         default=RedisSpec(),
@@ -198,8 +211,8 @@ class EndpointSpec(Record):
             execution_ms=_ms(self.timeouts.execution_seconds),
             lease_ms=_ms(self.timeouts.lease_seconds),
             schedules={schedule.name: schedule.hash for schedule in self.schedules},
-            webhooks=digest(self.webhooks),
-            webhook_states=states(self.webhooks),
+            webhooks=self.webhooks_digest,
+            webhook_states=states(self.webhooks, self.webhook_requests),
             webhook_pending=webhook_pending,
             retry=RetryPolicy(
                 max_retries=self.retry.max_retries,
@@ -210,6 +223,11 @@ class EndpointSpec(Record):
                 max_crashes=self.retry.max_crashes,
             ),
         )
+
+    @property
+    def webhooks_digest(self) -> int:
+        """What stands for all receivers of events, 0 if there are none."""
+        return digest(self.webhooks, self.webhook_requests)
 
     @property
     def drain_seconds(self) -> float:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 
+from asyncendpoints_core.jobs.policy import CLIENT_RECEIVERS
 from asyncendpoints_core.resource.base import (
     DNS_LABEL,
     Items,
@@ -14,10 +15,11 @@ from asyncendpoints_core.resource.base import (
     SecretRef,
     exactly_one,
     invalid,
+    pattern,
     unique,
 )
 from asyncendpoints_core.resource.gateway import FilePath
-from asyncendpoints_core.resource.receiver_urls import MAX_URL, parse_url
+from asyncendpoints_core.resource.receiver_urls import MAX_URL, parse_pattern, parse_url
 from asyncendpoints_core.resource.routes import JobName
 from asyncendpoints_core.resource.schedules import TAG
 
@@ -25,6 +27,12 @@ Event = Literal["job.completed", "job.failed", "job.canceled"]
 EVENTS: Final[tuple[Event, ...]] = ("job.completed", "job.failed", "job.canceled")
 """All events, in the order of the final states."""
 MAX_WEBHOOKS: Final = 8
+CLIENTS: Final = "Job-Webhook"
+"""Stands for the receivers that clients name, where others have a webhook's name."""
+_ORIGIN: Final = pattern(
+    r"^https?://(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(:[0-9]{1,5})?$",
+    'an origin without a path, such as https://*.example.com; "*." is one or more whole labels',
+)
 
 
 def _receiver_url(value: str) -> str:
@@ -36,6 +44,19 @@ def _receiver_url(value: str) -> str:
     return value
 
 
+def _origin(value: str) -> str:
+    try:
+        parse_pattern(value)
+    except ValueError as error:
+        raise invalid(str(error)) from None
+    return value
+
+
+Origin = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=270, pattern=_ORIGIN),
+    AfterValidator(_origin),
+]
 ReceiverUrl = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_URL), AfterValidator(_receiver_url)
 ]
@@ -121,19 +142,40 @@ class Webhook(Record):
         return value
 
 
-def digest(webhooks: Sequence[Webhook]) -> int:
+class WebhookRequests(Record):
+    """Receivers that clients name, one with each submission, by the header Job-Webhook."""
+
+    allow: Annotated[Items[Origin], unique("origin")] = Field(
+        default=(),
+        max_length=64,
+        description="Origins that their URLs may have, such as https://*.example.com. "
+        "Default: none, the header is refused.",
+    )
+    secrets: Secrets = Field(
+        description="Secrets that those of the receivers are made from, a different one for each "
+        "origin; `asyncendpoints webhook-secret ORIGIN` prints it."
+    )
+
+
+def digest(webhooks: Sequence[Webhook], requests: WebhookRequests | None = None) -> int:
     """Return a number that stands for all webhooks, 0 for none: for Policy.webhooks."""
-    if not webhooks:
+    if not webhooks and requests is None:
         return 0
-    return int.from_bytes(hashlib.sha256(_canonical(webhooks)).digest()[:6]) or 1
+    dumped: list[Any] = [_dump(each) for each in webhooks]
+    if requests is not None:
+        dumped.append({CLIENTS: _dump(requests)})
+    canonical = json.dumps(dumped, sort_keys=True).encode()
+    return int.from_bytes(hashlib.sha256(canonical).digest()[:6]) or 1
 
 
-def _canonical(webhooks: Sequence[Webhook]) -> bytes:
-    dumped = [each.model_dump(mode="json", exclude_defaults=True) for each in webhooks]
-    return json.dumps(dumped, sort_keys=True).encode()
+def _dump(record: Record) -> Any:
+    return record.model_dump(mode="json", exclude_defaults=True)
 
 
-def states(webhooks: Sequence[Webhook]) -> int:
-    """Return a bit for each final state of which any webhook gets the event."""
+def states(webhooks: Sequence[Webhook], requests: WebhookRequests | None = None) -> int:
+    """Return a bit for each final state of which any webhook gets the event, and CLIENT_RECEIVERS
+    if clients name some.
+    """
     wanted = {event for each in webhooks for event in each.events}
-    return sum(1 << bit for bit, event in enumerate(EVENTS) if event in wanted)
+    bits = sum(1 << bit for bit, event in enumerate(EVENTS) if event in wanted)
+    return bits if requests is None else bits | CLIENT_RECEIVERS

@@ -53,6 +53,7 @@ class EnqueueStatus(StrEnum):
     EXISTING = "existing"  # an equal job is unfinished: this one, unchanged
     REPLACED = "replaced"  # an equal job was waiting: this one, now with the new input
     DUPLICATE = "duplicate"  # an equal job is unfinished; nothing stored
+    RECEIVERS_FULL = "receivers-full"  # the existing job notifies as many receivers as it may
     UNSUPPORTED = "unsupported"  # workers that do not know what the job carries; nothing stored
 
 

@@ -9,6 +9,7 @@ import msgspec
 from asyncendpoints_core import __version__
 from asyncendpoints_core.jobs.records import OnConflict, Priority
 from asyncendpoints_core.resource.path_templates import parse_template
+from asyncendpoints_core.resource.receiver_urls import MAX_URL
 from asyncendpoints_core.resource.routes import is_json
 from asyncendpoints_gateway.http.headers import MAX_KEY, MAX_TAGS, TAG
 from asyncendpoints_gateway.openapi.components import hoist, unique_name
@@ -55,11 +56,15 @@ def document(config: GatewayConfig, guarded: bool = False) -> dict[str, Any]:
         for method in route.methods:
             operation = unique_name(f"{method.lower()}_{route.job}", taken)
             taken.add(operation)
-            item[method.lower()] = _submission(route, operation, body, result)
+            item[method.lower()] = _submission(
+                route, operation, body, result, receivers=bool(config.receivers.patterns)
+            )
     paths.update(job_paths(_any_of(results), may_list=config.may_list))
     headers = dict(HEADERS)
     if all(route.unique is None for route in config.routes):
         del headers["Job-Existing"]
+    if not config.receivers.patterns:
+        del headers["Job-Webhook"]
     described: dict[str, Any] = {
         "openapi": "3.1.0",
         "jsonSchemaDialect": DIALECT,
@@ -110,7 +115,12 @@ def _drop_401(part: Any) -> Any:
 
 
 def _submission(
-    route: RouteConfig, operation: str, body: dict[str, Any], result: dict[str, Any]
+    route: RouteConfig,
+    operation: str,
+    body: dict[str, Any],
+    result: dict[str, Any],
+    *,
+    receivers: bool,
 ) -> dict[str, Any]:
     """Return the operation of one method of a route."""
     text = {"type": "string"}
@@ -122,6 +132,9 @@ def _submission(
         replies = (*replies, "Job-Existing")
         if route.unique.on_conflict is OnConflict.REJECT:
             conflict += " Or an equal job is not finished; Location names it."
+    if receivers:
+        replies = (*replies, "Job-Webhook")
+        conflict += " Or the existing job has too many receivers; Location names it."
     return {
         "operationId": operation,
         "summary": f"Enqueue {route.job}",
@@ -131,6 +144,7 @@ def _submission(
             *({"name": each, "in": "path", "required": True, "schema": text} for each in names),
             *({"name": each, "in": "header", "schema": text} for each in named),
             *_SUBMISSION_HEADERS,
+            *((_JOB_WEBHOOK,) if receivers else ()),
         ],
         "requestBody": body,
         "responses": {
@@ -197,6 +211,13 @@ _SUBMISSION_HEADERS: Final[list[dict[str, Any]]] = [
         },
     },
 ]
+_JOB_WEBHOOK: Final[dict[str, Any]] = {
+    "name": "Job-Webhook",
+    "in": "header",
+    "description": "URL that is notified of the end of the job, of an origin that the endpoint "
+    "allows. The response repeats it if this job will notify it.",
+    "schema": {"type": "string", "format": "uri", "maxLength": MAX_URL},
+}
 _SUBMISSION_REPLIES: Final = (
     "Location",
     "Retry-After",

@@ -159,6 +159,10 @@ HEADERS: Final[Data] = {
         "description": "true when the job existed: an equal submission had created it.",
         "schema": {"type": "string", "enum": ["true"]},
     },
+    "Job-Webhook": {
+        "description": "The receiver of the request, if this job will notify it.",
+        "schema": {"type": "string"},
+    },
 }
 
 

@@ -157,6 +157,7 @@ class Gateway:
         responses = JobResponses(config.base, self.sampler, self.policy)
         submit = SubmitView(
             config.max_body,
+            config.receivers,
             self._checks,
             self.policy,
             self.enqueue,
@@ -217,7 +218,7 @@ class Gateway:
                 loop.create_task(self.sampler.run()),
                 loop.create_task(self._schedules.run()),
             ]
-            if self.endpoint.spec.webhooks:
+            if self.endpoint.spec.webhooks_digest:
                 self._tasks.append(loop.create_task(self._deliver()))
 
     async def _deliver(self) -> None:

@@ -114,11 +114,11 @@ class JobResponses:
             headers["Content-Disposition"] = _attachment(result.filename)
         return Response(200, headers, result.body)
 
-    def duplicate(self, job: Job) -> Problem:
-        """Return the 409 for a submission that equals `job`, which is not finished."""
+    def duplicate(self, job: Job, why: str = "an equal job is not finished") -> Problem:
+        """Return the 409 for a submission in the place of which there is `job`."""
         return Problem(
             "duplicate-job",
-            "an equal job is not finished",
+            why,
             headers={"Location": self.location(job)},
             members={"job": ids.text(job.id)},
         )

@@ -14,7 +14,9 @@ import msgspec
 from asyncendpoints_core.common.time_source import TimeSource
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs.policy import CLIENT_RECEIVERS
 from asyncendpoints_core.jobs.records import (
+    MAX_JOB_WEBHOOKS,
     NO_ATTRIBUTES,
     Attributes,
     Idempotency,
@@ -37,6 +39,7 @@ from asyncendpoints_gateway.http.headers import (
 )
 from asyncendpoints_gateway.http.named_values import key_of
 from asyncendpoints_gateway.http.problems import Problem, endpoint_closed, store_unavailable
+from asyncendpoints_gateway.http.webhook_requests import AllowedReceivers
 from asyncendpoints_gateway.intake.batcher import Batcher
 from asyncendpoints_gateway.intake.body_checks import BodyChecks
 from asyncendpoints_gateway.intake.long_poll import Hub
@@ -61,12 +64,12 @@ log = logging.getLogger("asyncendpoints.gateway")
 
 KEY_HEADERS: Final = ("idempotency-key", "x-async-request-id")
 OPTION_HEADERS: Final = frozenset(
-    {"job-delay", "job-expires", "job-priority", "job-tags", "job-webhook", *KEY_HEADERS}
+    {"job-delay", "job-expires", "job-priority", "job-tags", *KEY_HEADERS}
 )
 MAX_INLINE_HASHED: Final = 1_048_576
 """Bytes of a body up to which it is hashed in the event loop: about a millisecond."""
 OTHER_HEADERS: Final = frozenset(
-    {"content-encoding", "expect", "origin", "prefer", "sec-fetch-site"}
+    {"content-encoding", "expect", "job-webhook", "origin", "prefer", "sec-fetch-site"}
 )
 """Headers that require more than one step, or more checks: not of a plain submission, which servers
 may handle without the rest of `submit`.
@@ -105,6 +108,7 @@ class SubmitView:
     """
 
     max_body: int
+    receivers: AllowedReceivers
     checks: BodyChecks
     policy: StorePolicy
     enqueue: Batcher[NewJob, Enqueued]
@@ -125,6 +129,8 @@ class SubmitView:
         try:
             headers = submission_headers(request.headers, route.keep)
             options = read_options(route, headers)  # before a client is invited to send the body
+            if (receiver := headers.single("job-webhook")) is not None:
+                options = self._with_receiver(options, receiver)
             body = await read_body(request, headers.given, self.max_body, self.time)
             stored = stored_request(
                 request.method, request.path, request.query, params, headers, body
@@ -134,6 +140,8 @@ class SubmitView:
                 await before_enqueue(stored)
             answer = await self.enqueue.request(new)
             job, extra = self.accept(route, answer)
+            if receiver is not None and set(new.attributes.webhooks) <= {*job.attributes.webhooks}:
+                extra = {**extra, "Job-Webhook": receiver}
         except (Problem, StoreUnavailable) as error:
             self.count_refusal(route, error)
             raise
@@ -142,6 +150,14 @@ class SubmitView:
             if wait is not None:
                 return await self._wait(request, Found(job, ahead=answer.ahead), wait, extra)
         return self.responses.accepted(job, answer.ahead, extra)
+
+    def _with_receiver(self, options: Options, header: str) -> Options:
+        """Return options with the receiver that Job-Webhook names. Raises Problem."""
+        url = self.receivers.read(header)
+        if not self.policy.current.webhook_states & CLIENT_RECEIVERS:
+            raise store_unavailable("the store does not have the receivers of this endpoint yet")
+        attributes = msgspec.structs.replace(options.attributes, webhooks=(url,))
+        return options._replace(attributes=attributes)
 
     async def checked_job(
         self, route: RouteConfig, options: Options, stored: StoredRequest
@@ -202,9 +218,13 @@ class SubmitView:
             return gone(_REPLAY)
         if status is EnqueueStatus.DUPLICATE and answer.job is not None:
             return self.responses.duplicate(answer.job)
+        if status is EnqueueStatus.RECEIVERS_FULL and answer.job is not None:
+            return self.responses.duplicate(
+                answer.job, f"that job has {MAX_JOB_WEBHOOKS} receivers, and cannot have this one"
+            )
         if status is EnqueueStatus.UNSUPPORTED:
             return store_unavailable(
-                "workers of an older version are registered, which do not know tags and unique jobs"
+                "workers of an older version are registered, which do not know what the job carries"
             )
         if status is EnqueueStatus.MISMATCH:
             return Problem(
@@ -270,8 +290,6 @@ def read_options(route: RouteConfig, headers: SubmissionHeaders) -> Options:
         chosen = priority(value)
     if (value := headers.given.get("job-tags")) is not None:
         attributes = Attributes(tags=tags(value))
-    if "job-webhook" in given:
-        raise Problem("invalid-header", "Job-Webhook: this endpoint takes no receivers of requests")
     for name in KEY_HEADERS:
         if (value := headers.single(name)) is not None:
             key = idempotency_key(value, name)

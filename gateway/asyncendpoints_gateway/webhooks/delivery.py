@@ -18,19 +18,18 @@ from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.resource import AsyncEndpoint
-from asyncendpoints_core.resource.webhooks import digest
+from asyncendpoints_core.resource.webhooks import CLIENTS
 from asyncendpoints_core.store.deliveries import (
     SECRET_INVALID,
     DeliveryEnd,
     DeliveryOutcome,
     FanOut,
-    NewDelivery,
 )
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_gateway.webhooks.messages import may_be_sent, message
-from asyncendpoints_gateway.webhooks.receivers import Unusable
+from asyncendpoints_gateway.webhooks.receivers import NotAllowed, Unusable
 from asyncendpoints_gateway.webhooks.schedule import DELAYS, delay_after
-from asyncendpoints_gateway.webhooks.signing import delivery_id, signature, webhook_id
+from asyncendpoints_gateway.webhooks.signing import signature, webhook_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.records import Job
     from asyncendpoints_core.store.deliveries import Delivery, WebhookStatus
-    from asyncendpoints_gateway.webhooks.receivers import Receiver
+    from asyncendpoints_gateway.webhooks.receivers import Receivers
     from asyncendpoints_gateway.webhooks.sending import Answer, Sender
 
 log = logging.getLogger("asyncendpoints.gateway")
@@ -75,7 +74,7 @@ class Deliveries:
     def __init__(
         self,
         source: Source,
-        receivers: Sequence[Receiver],
+        receivers: Sequence[Receivers],
         sender: Sender,
         time: TimeSource,
         count: Callable[[str, str], None],
@@ -87,7 +86,7 @@ class Deliveries:
         self._key = source.endpoint.key
         self._base = source.base
         self._store = source.store
-        self._webhooks = digest(source.endpoint.spec.webhooks)
+        self._webhooks = source.endpoint.spec.webhooks_digest
         self._receivers = {receiver.name: receiver for receiver in receivers}
         self._sender = sender
         self._time = time
@@ -141,22 +140,14 @@ class Deliveries:
         jobs = await self._store.webhook_events(BATCH)
         if not jobs:
             return False
-        receivers = [(receiver, receiver.id()) for receiver in self._receivers.values()]
-        ends = [FanOut(job, self._deliveries(job, receivers)) for job in jobs]
+        receivers = self._receivers.values()
+        ends = [
+            FanOut(job, tuple(new for each in receivers for new in each.deliveries(self._key, job)))
+            for job in jobs
+        ]
         done = await self._store.fan_out(self._webhooks, ends)
         # None: the policy is of another version of the resource, whose gateways do it.
         return done is not None and len(jobs) == BATCH
-
-    def _deliveries(
-        self, job: Job, receivers: Sequence[tuple[Receiver, bytes]]
-    ) -> tuple[NewDelivery, ...]:
-        return tuple(
-            NewDelivery(
-                delivery_id(self._key, job.id, job.revision, receiver.name), known_as, receiver.name
-            )
-            for receiver, known_as in receivers
-            if receiver.takes(job)
-        )
 
     async def _start_due(self) -> int | None:
         """Start what is due and has a slot; return the ms until the next is due."""
@@ -193,33 +184,39 @@ class Deliveries:
             log.exception("webhook %s: the delivery failed", delivery.webhook)
 
     async def _try(self, delivery: Delivery) -> DeliveryOutcome:
-        receiver = self._receivers.get(delivery.webhook)
-        if receiver is None:  # of another version of the resource, whose gateways send it
-            return DeliveryOutcome(delivery.id, delivery.token, DeliveryEnd.RETURNED, WAIT_MS)
+        receivers = self._receivers.get(delivery.webhook)
+        if receivers is None:
+            # Of another version of the resource, whose gateways send it if there are any.
+            old = self._time.now_ms() - delivery.job.completed_ms > EXPIRY_MS
+            end = DeliveryEnd.DEAD if old else DeliveryEnd.RETURNED
+            return DeliveryOutcome(delivery.id, delivery.token, end, WAIT_MS)
         try:
-            url, secrets = receiver.url(), receiver.secrets()
+            target = receivers.target(delivery)
+        except NotAllowed:
+            self._count(receivers.name, "dead")
+            return DeliveryOutcome(delivery.id, delivery.token, DeliveryEnd.DEAD)
         except Unusable as error:
-            self._report(receiver.name, f"{error}; deliveries wait")
-            self._count(receiver.name, "waiting")
+            self._report(receivers.name, f"{error}; deliveries wait")
+            self._count(receivers.name, "waiting")
             return DeliveryOutcome(
                 delivery.id, delivery.token, DeliveryEnd.RETURNED, WAIT_MS, SECRET_INVALID
             )
-        body = await self._body(receiver, delivery.job)
+        body = await self._body(delivery.job, with_result=target.include_result)
         name, seconds = webhook_id(delivery.id), self._time.now_ms() // 1_000
         headers = {
             "Content-Type": "application/json",
             "User-Agent": f"asyncendpoints/{__version__}",
             "webhook-id": name,
             "webhook-timestamp": str(seconds),
-            "webhook-signature": signature(secrets, name, seconds, body),
+            "webhook-signature": signature(target.secrets, name, seconds, body),
         }
-        answer = await self._sender.post(url, headers, body, receiver.webhook.timeout_seconds)
-        return self._outcome(delivery, url.host, answer)
+        answer = await self._sender.post(target.url, headers, body, target.timeout_seconds)
+        return self._outcome(delivery, target.url.host, answer)
 
-    async def _body(self, receiver: Receiver, event: Job) -> bytes:
+    async def _body(self, event: Job, *, with_result: bool) -> bytes:
         """Return the body: the job with its history while it is as it was when it ended."""
         job, result, omitted = event, None, False
-        if event.state is State.COMPLETED and receiver.webhook.include_result:
+        if event.state is State.COMPLETED and with_result:
             found, stored = await self._store.result(event.id)
             current = found.job is not None and found.job.revision == event.revision
             result = stored if current and stored is not None and may_be_sent(stored) else None
@@ -237,23 +234,28 @@ class Deliveries:
             if name in self._reported:
                 self._reported.discard(name)
                 log.info("webhook %s: %s takes deliveries again", name, host)
+        elif answer.status == GONE:
+            # A client's receiver is one of many: this delivery alone ends.
+            end = DeliveryEnd.DEAD if name == CLIENTS else DeliveryEnd.GONE
+            self._failed(name, f"{host} answered 410: it gets no more events until it changes")
         else:
             why = answer.problem or f"status {answer.status}"
-            if answer.status == GONE:
-                end = DeliveryEnd.GONE
-                self._report(name, f"{host} answered 410: it gets no more events until it changes")
-            else:
-                delay = delay_after(delivery.tries + 1, answer.retry_after, random.random)
-                end = DeliveryEnd.DEAD if delay is None else DeliveryEnd.FAILED
-                delay_ms = 0 if delay is None else round(delay * 1_000)
-                self._report(name, f"{host} took no delivery: {why}; it is tried again")
-            if end is DeliveryEnd.DEAD:
+            delay = delay_after(delivery.tries + 1, answer.retry_after, random.random)
+            end = DeliveryEnd.DEAD if delay is None else DeliveryEnd.FAILED
+            delay_ms = 0 if delay is None else round(delay * 1_000)
+            self._failed(name, f"{host} took no delivery: {why}; it is tried again")
+            if end is DeliveryEnd.DEAD and name != CLIENTS:
                 log.warning("webhook %s: a delivery was given up: %s", name, why)
-        self._count(name, end.name.lower())
+        self._count(name, "gone" if answer.status == GONE else end.name.lower())
         return DeliveryOutcome(delivery.id, delivery.token, end, delay_ms, answer.status)
 
+    def _failed(self, name: str, text: str) -> None:
+        """Log the first failure of a webhook; what clients' receivers do is for the metrics."""
+        if name != CLIENTS:
+            self._report(name, text)
+
     def _report(self, name: str, text: str) -> None:
-        """Log the first failure of a webhook."""
+        """Log what a webhook has for the first time."""
         if name not in self._reported:
             self._reported.add(name)
             log.warning("webhook %s: %s", name, text)

@@ -1,26 +1,28 @@
-"""The receivers of an endpoint: which events each gets, its URL and its secrets."""
+"""The receivers of an endpoint: which events each gets, its URL and its secrets.
+
+They are the webhooks of the resource, and those that clients named for their jobs.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.resource.receiver_urls import parse_url
-from asyncendpoints_core.resource.webhooks import EVENTS, Webhook, digest
-from asyncendpoints_gateway.webhooks.signing import parse_secrets
+from asyncendpoints_core.resource.receiver_urls import ReceiverUrl, parse_url
+from asyncendpoints_core.resource.webhooks import CLIENTS, EVENTS, Secrets, Webhook, digest
+from asyncendpoints_core.store.deliveries import NewDelivery
+from asyncendpoints_gateway.http.webhook_requests import AllowedReceivers
+from asyncendpoints_gateway.webhooks.signing import delivery_id, parse_secrets, secret_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from asyncendpoints_core.jobs.records import Job
     from asyncendpoints_core.resource import AsyncEndpoint
-    from asyncendpoints_core.resource.receiver_urls import ReceiverUrl
-
-log = logging.getLogger("asyncendpoints.gateway")
+    from asyncendpoints_core.store.deliveries import Delivery
 
 EVENT_OF: Final = dict(zip((State.COMPLETED, State.FAILED, State.CANCELED), EVENTS, strict=True))
 MAX_FILE_BYTES: Final = 65_536
@@ -29,8 +31,42 @@ SECRETS_FILE: Final = "{name}.secrets"
 URL_FILE: Final = "{name}.url"
 
 
+CLIENT_TIMEOUT_SECONDS: Final = 15
+
+
 class Unusable(Exception):
     """A receiver whose secrets or URL cannot be used now; the message says which and why."""
+
+
+class NotAllowed(Exception):
+    """A receiver that a client named and that the resource does not allow any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where and how one delivery is sent."""
+
+    url: ReceiverUrl
+    secrets: tuple[bytes, ...]
+    timeout_seconds: float
+    include_result: bool
+
+
+class Receivers(Protocol):
+    """Receivers of one origin in the resource, known by their name."""
+
+    @property
+    def name(self) -> str:
+        """A webhook's name, or CLIENTS."""
+        ...
+
+    def deliveries(self, endpoint: str, job: Job) -> Sequence[NewDelivery]:
+        """Return what is delivered of the end of a job."""
+        ...
+
+    def target(self, delivery: Delivery) -> Target:
+        """Return where a delivery goes. Raises Unusable or NotAllowed."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +82,21 @@ class Receiver:
         """The webhook's name."""
         return self.webhook.name
 
-    def takes(self, job: Job) -> bool:
-        """Return whether it gets the event of a finished job."""
+    def deliveries(self, endpoint: str, job: Job) -> Sequence[NewDelivery]:
+        """See Receivers."""
+        if not self._takes(job):
+            return ()
+        key = delivery_id(endpoint, job.id, job.revision, self.name)
+        return (NewDelivery(key, self.id(), self.name),)
+
+    def target(self, delivery: Delivery) -> Target:
+        """See Receivers."""
+        hook = self.webhook
+        return Target(
+            self._url(), _secrets(self.secrets_file), hook.timeout_seconds, hook.include_result
+        )
+
+    def _takes(self, job: Job) -> bool:
         hook = self.webhook
         return (
             EVENT_OF[job.state] in hook.events
@@ -55,8 +104,7 @@ class Receiver:
             and (not hook.tags or not set(hook.tags).isdisjoint(job.attributes.tags))
         )
 
-    def url(self) -> ReceiverUrl:
-        """Return its URL as it is now. Raises Unusable."""
+    def _url(self) -> ReceiverUrl:
         text = self.webhook.url
         if text is None:
             text = _read(self.url_file, "the URL").strip()
@@ -65,21 +113,53 @@ class Receiver:
         except ValueError as error:
             raise Unusable(f"the URL {error}") from None
 
-    def secrets(self) -> tuple[bytes, ...]:
-        """Return its secrets as they are now. Raises Unusable."""
-        try:
-            return parse_secrets(_read(self.secrets_file, "the secrets"))
-        except ValueError as error:
-            raise Unusable(f"the file of the secrets {error}") from None
-
     def id(self) -> bytes:
         """Return what the store knows it by: another one after each change of the webhook."""
         try:
-            url = self.url()
-            host = f"{url.host}:{url.port}"
+            host = _address(self._url())
         except Unusable:
             host = self.name
         return _hash(host) + _hash(f"{self.name} {digest([self.webhook])}")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientReceivers:
+    """The receivers that clients named, with the file of the secrets that theirs are made from."""
+
+    allowed: AllowedReceivers
+    secrets_file: Path | None
+    name: str = CLIENTS
+
+    def deliveries(self, endpoint: str, job: Job) -> Sequence[NewDelivery]:
+        """See Receivers."""
+        return [
+            NewDelivery(
+                delivery_id(endpoint, job.id, job.revision, url),
+                _hash(_address(parse_url(url))) + _hash(url),
+                self.name,
+                url,
+            )
+            for url in job.attributes.webhooks
+        ]
+
+    def target(self, delivery: Delivery) -> Target:
+        """See Receivers."""
+        url = parse_url(delivery.url)
+        if not self.allowed.allow(url):
+            raise NotAllowed
+        secrets = tuple(secret_for(each, url.origin) for each in _secrets(self.secrets_file))
+        return Target(url, secrets, CLIENT_TIMEOUT_SECONDS, include_result=False)
+
+
+def _address(url: ReceiverUrl) -> str:
+    return f"{url.host}:{url.port}"
+
+
+def _secrets(path: Path | None) -> tuple[bytes, ...]:
+    try:
+        return parse_secrets(_read(path, "the secrets"))
+    except ValueError as error:
+        raise Unusable(f"the file of the secrets {error}") from None
 
 
 def _hash(text: str) -> bytes:
@@ -103,18 +183,23 @@ def _read(path: Path | None, what: str) -> str:
 
 def receivers_of(
     endpoint: AsyncEndpoint, volume: Path | None, folder: Path | None
-) -> Sequence[Receiver]:
+) -> Sequence[Receivers]:
     """Return the receivers of an endpoint. `volume` has the files of Secrets in a pod; a relative
     path in the resource is resolved against `folder`.
     """
-    found = []
+
+    def secrets_of(name: str, secrets: Secrets) -> Path | None:
+        if secrets.file is not None:
+            return (folder or Path()) / secrets.file
+        return None if volume is None else volume / SECRETS_FILE.format(name=name)
+
+    found: list[Receivers] = []
     for webhook in endpoint.spec.webhooks:
-        secrets = url = None
-        if webhook.secrets.file is not None:
-            secrets = (folder or Path()) / webhook.secrets.file
-        elif volume is not None:
-            secrets = volume / SECRETS_FILE.format(name=webhook.name)
+        url = None
         if webhook.url_from is not None and volume is not None:
             url = volume / URL_FILE.format(name=webhook.name)
-        found.append(Receiver(webhook, secrets, url))
+        found.append(Receiver(webhook, secrets_of(webhook.name, webhook.secrets), url))
+    if (requests := endpoint.spec.webhook_requests) is not None:
+        allowed = AllowedReceivers.of(requests)
+        found.append(ClientReceivers(allowed, secrets_of(CLIENTS, requests.secrets)))
     return found

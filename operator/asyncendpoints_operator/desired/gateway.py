@@ -108,7 +108,7 @@ def _environment(endpoint: AsyncEndpoint, platform: Platform) -> list[dict[str, 
     ]
     if _tokens(endpoint) is not None:
         own.append(env_value("ASYNCENDPOINTS_AUTH_TOKENS_FILE", f"{TOKENS_FOLDER}/tokens"))
-    if endpoint.spec.webhooks:
+    if endpoint.spec.webhooks_digest:
         own += [env_value(name, value) for name, value in platform.webhook_environment.items()]
     if webhook_files(endpoint):
         own.append(env_value("ASYNCENDPOINTS_WEBHOOKS_FOLDER", WEBHOOKS_FOLDER))

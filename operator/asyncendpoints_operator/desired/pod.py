@@ -16,6 +16,7 @@ from asyncendpoints_core.resource.containers import (
     EnvVar,
     SecurityContext,
 )
+from asyncendpoints_core.resource.webhooks import CLIENTS
 from asyncendpoints_operator.desired.config import FILE
 from asyncendpoints_operator.desired.naming import (
     REDIS_KEY,
@@ -119,15 +120,18 @@ def webhook_files(endpoint: AsyncEndpoint) -> list[tuple[dict[str, Any], dict[st
 
     A Secret that does not exist keeps no gateway from starting: its webhook waits.
     """
-    sources = []
+    refs = {}
     for webhook in endpoint.spec.webhooks:
-        refs = {f"{webhook.name}.secrets": webhook.secrets.secret_ref}
+        refs[f"{webhook.name}.secrets"] = webhook.secrets.secret_ref
         if webhook.url_from is not None:
             refs[f"{webhook.name}.url"] = webhook.url_from.secret_ref
-        for path, ref in refs.items():
-            if ref is not None:
-                items = [{"key": ref.key, "path": path}]
-                sources.append({"secret": {"name": ref.name, "items": items, "optional": True}})
+    if endpoint.spec.webhook_requests is not None:
+        refs[f"{CLIENTS}.secrets"] = endpoint.spec.webhook_requests.secrets.secret_ref
+    sources = []
+    for path, ref in refs.items():
+        if ref is not None:
+            items = [{"key": ref.key, "path": path}]
+            sources.append({"secret": {"name": ref.name, "items": items, "optional": True}})
     if not sources:
         return []
     projected = {"defaultMode": _READABLE, "sources": sources}

@@ -370,3 +370,12 @@ def claims(batch: ClaimBatch | Sequence[ClaimedJob]) -> list[Claim]:
 def policy(**changes: Any) -> Policy:
     """Return the tests' policy with changes; those of `retry` as `retry=RetryPolicy(...)`."""
     return msgspec.structs.replace(POLICY, **changes)
+
+
+async def no_deliveries(store: Store, dead: int | None = None) -> None:
+    """Wait until nothing is left to deliver, and `dead` deliveries were given up."""
+    async with asyncio.timeout(30):
+        while (status := await store.webhook_status()).pending or (  # noqa: ASYNC110
+            dead not in (None, status.dead)
+        ):
+            await asyncio.sleep(0.01)

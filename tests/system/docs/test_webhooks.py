@@ -30,16 +30,24 @@ WEBHOOK = """\
 """
 
 
+REQUESTS = """\
+  webhookRequests:
+    allow: ["http://localhost:{port}"]
+    secrets: {{file: secret}}
+"""
+
+
 def code(language: str) -> str:
-    [found] = [text for name, text in PAGE if name == language]
-    return found
+    return "".join(text for name, text in PAGE if name == language)
 
 
 @contextmanager
-def receiver(folder: Path, program: str, file: str, text: str) -> Iterator[tuple[int, Path]]:
+def receiver(
+    folder: Path, program: str, file: str, text: str, port: int = 0
+) -> Iterator[tuple[int, Path]]:
     """Run a receiver of the page; yields its port and the file of its output."""
     (folder / file).write_text(text)
-    port, out = free_port(), folder / f"{file}.out"
+    port, out = port or free_port(), folder / f"{file}.out"
     with (
         out.open("w") as stdout,
         subprocess.Popen([program, file, str(port)], cwd=folder, stdout=stdout) as process,
@@ -50,12 +58,24 @@ def receiver(folder: Path, program: str, file: str, text: str) -> Iterator[tuple
             process.kill()
 
 
-def test_both_receivers_of_the_page_verify_what_run_sends(tmp_path: Path) -> None:
+def test_the_receivers_of_the_page_verify_what_run_sends(tmp_path: Path) -> None:
     node = shutil.which("node")
     assert node is not None
-    make_secret, run_it = commands(ROOT / "docs" / "webhooks.md")
+    make_secret, run_it, show_secret = commands(ROOT / "docs" / "webhooks.md")
     subprocess.run(["bash", "-c", make_secret], cwd=tmp_path, check=True)
+    clients, third = tmp_path / "clients", free_port()
+    mine = f"http://localhost:{third}"
+    program, secret_command, _, *options = show_secret.split()
+    shown = subprocess.run(
+        [Path(sys.executable).parent / program, secret_command, mine, *options],
+        cwd=tmp_path,
+        check=True,
+        stdout=subprocess.PIPE,
+    )
+    clients.mkdir()
+    (clients / "secret").write_bytes(shown.stdout)
     with (
+        receiver(clients, sys.executable, "receiver.py", code("python"), third) as (_, client_out),
         receiver(tmp_path, sys.executable, "receiver.py", code("python")) as (first, python_out),
         receiver(tmp_path, node, "receiver.mjs", code("js")) as (second, node_out),
     ):
@@ -63,14 +83,16 @@ def test_both_receivers_of_the_page_verify_what_run_sends(tmp_path: Path) -> Non
             WEBHOOK.format(name=name, port=port)
             for name, port in (("python", first), ("node", second))
         )
-        file = write_endpoint(tmp_path, CODE, more=webhooks)
+        more = webhooks + REQUESTS.format(port=third)
+        file = write_endpoint(tmp_path, CODE, more=more)
         line = run_it.replace(":9001", f":{first}").replace(":9002", f":{second}")
         name, _, *allow = line.split()[1:]
+        allow += ["--webhook-allow", mine.removeprefix("http://")]
         with Command(name, file, "--port", "0", "--admin-port", "0", *allow) as run:
             (url,) = run.ready()
-            answer = ask(f"{url}/work", "POST")
+            answer = ask(f"{url}/work", "POST", Job_Webhook=f"{mine}/hooks")
             assert final(url + answer.headers["Location"])["state"] == "Completed"
-            for out in (python_out, node_out):
+            for out in (python_out, node_out, client_out):
                 eventually(lambda out=out: "job.completed msg_" in out.read_text())  # type: ignore[misc]
             assert run.stop() == 0
 
@@ -94,6 +116,7 @@ def test_the_example_of_the_page_is_valid(tmp_path: Path) -> None:
         }
     )
     assert [webhook.name for webhook in parsed.spec.webhooks] == ["billing"]
+    assert parsed.spec.webhook_requests is not None
     assert json.loads(code("json"))["type"] == "job.completed"
 
 

@@ -23,7 +23,7 @@ from asyncendpoints_gateway.webhooks import schedule
 from asyncendpoints_gateway.webhooks.addresses import AddressRules
 from asyncendpoints_gateway.webhooks.start import WebhookOptions
 from support.http.receiver import SECRET, Receiver, receiver
-from support.store.stores import ERROR, hand, new, put, state_of
+from support.store.stores import ERROR, hand, new, no_deliveries, put, state_of
 
 JSON = Result("application/json", b'{"pages": 12}')
 
@@ -89,20 +89,13 @@ async def complete(store: Store, *news: jobs.NewJob, result: Result = JSON) -> l
     return made
 
 
-async def no_more(store: Store) -> None:
-    """Wait until nothing is left to deliver."""
-    async with asyncio.timeout(30):
-        while (await store.webhook_status()).pending:  # noqa: ASYNC110 - nothing to wait on
-            await asyncio.sleep(0.01)
-
-
 async def test_a_receiver_gets_each_end_with_a_signature(store: Store, secret: Path) -> None:
     async with receiver() as to, gateway(store, endpoint(webhook(to, secret)), to):
         [job_id] = await complete(store, new(attributes=Attributes(tags=("blue",))))
         [canceled] = await put(store, new())
         await store.cancel([canceled])
         first, second = await to.wait(2)
-        await no_more(store)
+        await no_deliveries(store)
     by_type = {got.event["type"]: got for got in (first, second)}
     got = by_type["job.completed"]
     data = got.event["data"]
@@ -136,7 +129,7 @@ async def test_each_receiver_gets_what_fits_it(store: Store, secret: Path) -> No
             await failures.wait(1)
             await tagged.wait(1)
             await named.wait(1)
-            await no_more(store)
+            await no_deliveries(store)
     assert [got.job["id"] for got in failures.received] == [ids.text(failing)]
     assert failures.received[0].job["error"]["code"] == ERROR.code
     assert [got.job["tags"] for got in tagged.received] == [["green", "blue"]]
@@ -180,7 +173,7 @@ async def test_an_end_is_sent_as_it_was_after_the_job_is_gone(
         await store.delete([job_id])
         async with gateway(store, spec, to):
             [got] = await to.wait(1)
-            await no_more(store)
+            await no_deliveries(store)
     data = got.event["data"]
     assert (data["job"]["state"], data["result"], data["resultOmitted"]) == (
         "Completed",
@@ -200,7 +193,7 @@ async def test_a_failed_delivery_is_tried_again_with_the_same_id(
     ):
         await complete(store, new())
         await to.wait(3)
-        await no_more(store)
+        await no_deliveries(store)
         scraped = running.metrics.scrape().decode()
     assert len({got.id for got in to.received}) == 1
     assert len({got.headers["webhook-timestamp"] for got in to.received}) >= 1
@@ -221,12 +214,12 @@ async def test_after_the_last_try_it_is_dead_and_can_be_replayed(
         async with gateway(store, spec, to):
             await complete(store, new())
             first, second = await to.wait(2)
-            await no_more(store)
+            await no_deliveries(store)
             assert (await store.webhook_status()).dead == 1
             dead = bytes.fromhex(first.id.removeprefix("msg_"))
             assert await store.replay_deliveries({dead: b"receiver"}) == 1
             await to.wait(3)
-            await no_more(store)
+            await no_deliveries(store)
     assert first.id == second.id == to.received[2].id
 
 
@@ -238,9 +231,9 @@ async def test_a_receiver_that_is_gone_gets_nothing_until_its_webhook_changes(
         async with gateway(store, spec, to):
             await complete(store, new())
             await to.wait(1)
-            await no_more(store)
+            await no_deliveries(store)
             await complete(store, new(), new())
-            await no_more(store)
+            await no_deliveries(store)
             status = await store.webhook_status()
             assert (len(to.received), status.dead) == (1, 3)
             assert [(each.webhook, each.gone) for each in status.receivers] == [("billing", True)]
@@ -261,7 +254,7 @@ async def test_a_slow_receiver_delays_no_other(store: Store, secret: Path) -> No
             assert len(slow.received) <= delivery_loop.PER_HOST
             hold.set_result(None)
             await slow.wait(10)
-            await no_more(store)
+            await no_deliveries(store)
 
 
 async def test_without_a_usable_secret_deliveries_wait(
@@ -282,7 +275,7 @@ async def test_without_a_usable_secret_deliveries_wait(
                 assert not to.received
                 secret.write_text(SECRET)
                 await to.wait(1)
-                await no_more(store)
+                await no_deliveries(store)
         assert (await store.webhook_status()).receivers == ()
     assert "the secrets cannot be read" in caplog.text
     assert to.url not in caplog.text
@@ -312,7 +305,7 @@ async def test_two_gateways_deliver_each_event_once(store: Store, secret: Path) 
             await complete(store, *[new() for _ in range(10)])
             await complete(store, *[new() for _ in range(10)])
             await to.wait(20)
-            await no_more(store)
+            await no_deliveries(store)
     assert len({got.id for got in to.received}) == len(to.received) == 20
 
 
@@ -322,7 +315,7 @@ async def test_a_gateway_of_other_webhooks_fans_nothing_out(store: Store, secret
         async with gateway(store, old, to), gateway(store, current, to):
             await complete(store, new())
             await to.wait(1)
-            await no_more(store)
+            await no_deliveries(store)
     assert len(to.received) == 1
 
 

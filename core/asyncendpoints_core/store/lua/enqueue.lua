@@ -6,12 +6,13 @@
 --   completed_ms failed_ms
 -- LIB: batch time ready record counters events wake_up new_job
 -- FEATURES: locks
--- FEATURELIB: unique
+-- FEATURELIB: unique job_webhooks
 -- FLAGS: deny-oom
 -- ARGV: 1 NEW_JOB for each; 2 their parts one after the other
 -- RETURNS: context; a letter for each: c created, e exists, r replayed, R replayed but its job is
 --   gone, m mismatch, f full, x closed; u an equal job is unfinished, p it was replaced, d it is a
---   reason to refuse; AHEAD for each; then id and state of each e, r, u, p and d
+--   reason to refuse; w that job has too many receivers for one more; AHEAD for each; then id and
+--   state of each e, r, u, p, d and w
 local ITEM, active = layout.NEW_JOB.size, time.active
 local items, payload = ARGV[1], ARGV[2]
 local n = #items / ITEM
@@ -34,7 +35,7 @@ local set_idempotency_ends = batch.new('ZADD', idempotency_ends)
 local set_ready = batch.each('ZADD', ready)
 local fresh, fresh_runs, bound, places = {}, {}, {}, {}
 local statuses, aheads, heads = {}, {}, {}
-local created, queued, added, next_seq, decided_by_lock = 0, 0, 0, seq, 0
+local created, queued, added, next_seq, changed = 0, 0, 0, seq, 0
 local RETURN, REJECT, REPLACE = 1, 2, 3
 
 local function ahead_of(id, job, run)
@@ -168,7 +169,21 @@ local function decide(id, name, lock, key, fingerprint)
   lock.submission = id
   unique.set(name, lock)
   if key then bind_key(key, lock.id, fingerprint) end
-  decided_by_lock = decided_by_lock + 1
+  changed = changed + 1
+end
+
+-- Adds the receiver that a submission names to the unfinished job `id` that it is answered with.
+-- Returns that job, or nil when it has too many.
+local function add_receiver(id, job, carried)
+  if not carried or carried.webhooks == '' then return job end
+  local r = record.decode(job, fresh_runs[id] or call('HGET', runs, id))
+  if not r or r.state > IN_PROGRESS then return job end
+  local with = job_webhooks.add(job, carried.webhooks)
+  if with and with ~= job then
+    fresh[id], changed = with, changed + 1
+    batch.add(set_jobs, id, with)
+  end
+  return with
 end
 
 local function cut(at, size)
@@ -183,9 +198,11 @@ for i = 1, n do
   local blob_at = parts_at + layout.NEW_JOB.before.blob
   local key, fingerprint, carried, lock, holder, held_job
   local decided = false
-  if on_conflict > 0 and not stored_job then
+  if attributes_size > 0 and not stored_job then
     carried = record.read_attributes(
       cut(content_at + layout.JOB.before.attributes, attributes_size))
+  end
+  if on_conflict > 0 and not stored_job then
     lock, holder, held_job = lock_of(carried)
     if lock and lock.submission == id and held_job then -- its reply was lost
       answer(i, on_conflict == REPLACE and 'p' or 'u', lock.id, held_job)
@@ -203,7 +220,8 @@ for i = 1, n do
       if decided and bound_to ~= fingerprint then
         answer(i, 'm')
       elseif decided and earlier then
-        answer(i, 'r', owner, earlier)
+        local job = add_receiver(owner, earlier, carried)
+        answer(i, job and 'r' or 'w', owner, job or earlier)
       elseif decided then
         answer(i, 'R')
       end
@@ -218,8 +236,9 @@ for i = 1, n do
   elseif holder and on_conflict == REJECT then
     answer(i, 'd', lock.id, held_job)
   elseif holder and on_conflict == RETURN then
-    answer(i, 'u', lock.id, held_job)
-    decide(id, carried.lock, lock, key, fingerprint)
+    local job = add_receiver(lock.id, held_job, carried)
+    answer(i, job and 'u' or 'w', lock.id, job or held_job)
+    if job then decide(id, carried.lock, lock, key, fingerprint) end
   elseif holder and holder.claim == 0 then
     if safety > 0 then return redis.error_reply('AEPTIMER at rest') end
     if bytes + added + body_size - holder.body_size > max_bytes then
@@ -243,13 +262,13 @@ for i = 1, n do
       trace_size, attributes_size, blob) .. content
     local name = ssub(content, layout.JOB.before.name + 1, layout.JOB.before.name + name_size)
     create(i, id, job, name, priority, delay_ms, ttl_ms, body_size, blob)
-    if carried then unique.take(carried, id, 0) end
+    if on_conflict > 0 then unique.take(carried, id, 0) end
     if key then bind_key(key, id, fingerprint) end
   end
   parts_at = parts_at + layout.NEW_JOB.parts_size
 end
 
-if created + decided_by_lock > 0 then
+if created + changed > 0 then
   flush()
   if unique then unique.flush() end
   call('HSET', meta, 'seq', string.format('%.0f', next_seq), 'bytes',

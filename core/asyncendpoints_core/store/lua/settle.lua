@@ -92,7 +92,7 @@ local apply = {
 
 -- The common case: completed in one of its first runs, without a requested cancel.
 -- Only the end of the fixed part and the history change. Returns nothing for any other.
-local short = not (outbox and outbox.wants(COMPLETED)) -- its event needs the whole record
+local short = not (outbox and outbox.may_want(COMPLETED)) -- its event needs the whole record
 local completed, busy, freed, names = 0, 0, 0, {}
 local off_held, watched, now_text = returns.off_held, events.watched, finish.now
 local on_runs, on_finished = {'HSET', runs}, {'ZADD', finished_completed}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from asyncendpoints_core.jobs.records import MAX_JOB_WEBHOOKS, NO_ATTRIBUTES
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import uniqueness
 from asyncendpoints_core.store.memory.data import Binding
-from asyncendpoints_core.store.memory.record import Record, encode, new_record
+from asyncendpoints_core.store.memory.record import Record, decode_record, encode, new_record
 from asyncendpoints_core.store.memory.transitions import append_to_queue
 from asyncendpoints_core.store.replies import Enqueued, EnqueueStatus, RedriveStatus
 
@@ -32,6 +35,8 @@ def enqueue(data: Data, new: NewJob, now: int) -> Enqueued:
         status, holder = decided
         if status is EnqueueStatus.FULL:
             return Enqueued(status)
+        if status is EnqueueStatus.EXISTING and not _add_receivers(data, new, holder):
+            return _existing(data, EnqueueStatus.RECEIVERS_FULL, holder, now)
         if status is not EnqueueStatus.DUPLICATE:
             _bind(data, new, holder, now)
         return _existing(data, status, holder, now)
@@ -65,7 +70,25 @@ def _replay(data: Data, new: NewJob, now: int) -> Enqueued | None:
         return None
     if bound.fingerprint != new.idempotency.fingerprint:
         return Enqueued(EnqueueStatus.MISMATCH)
+    if not _add_receivers(data, new, bound.job_id):
+        return _existing(data, EnqueueStatus.RECEIVERS_FULL, bound.job_id, now)
     return _existing(data, EnqueueStatus.REPLAYED, bound.job_id, now)
+
+
+def _add_receivers(data: Data, new: NewJob, job_id: JobId) -> bool:
+    """Add the receivers that a submission names to the unfinished job that it is answered with;
+    return False if that would have too many.
+    """
+    record = decode_record(data.records.get(job_id))
+    if not new.attributes.webhooks or not isinstance(record, Record) or record.final:
+        return True
+    carried = record.attributes or NO_ATTRIBUTES
+    webhooks = tuple(dict.fromkeys((*carried.webhooks, *new.attributes.webhooks)))
+    if len(webhooks) > MAX_JOB_WEBHOOKS:
+        return False
+    record.attributes = msgspec.structs.replace(carried, webhooks=webhooks)
+    data.rewrite(record)
+    return True
 
 
 def _existing(data: Data, status: EnqueueStatus, job_id: JobId, now: int) -> Enqueued:

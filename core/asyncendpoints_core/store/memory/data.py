@@ -255,7 +255,7 @@ class Data:
         self.publish(record.id, record.revision)
 
     def rewrite(self, record: Record) -> None:
-        """Write a record of which only the deadline changed: not a revision, and not indexed."""
+        """Write a record of which nothing changed that is a revision or indexed."""
         self.records[record.id] = encode(record)
 
     def suspect_positions(self) -> list[Key]:

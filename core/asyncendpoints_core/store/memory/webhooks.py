@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from asyncendpoints_core.jobs.policy import CLIENT_RECEIVERS
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.deliveries import (
     BROKEN_AFTER,
@@ -71,7 +72,8 @@ class Webhooks:
 
     def ended(self, job: Job, states: int, now: int) -> None:
         """Write the end of a job, if `states` says that it is sent."""
-        if not states >> _FINAL.index(job.state) & 1:
+        named = states & CLIENT_RECEIVERS and job.attributes.webhooks
+        if not states >> _FINAL.index(job.state) & 1 and not named:
             return
         error = job.error
         if error is not None:

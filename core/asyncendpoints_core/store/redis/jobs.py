@@ -44,6 +44,7 @@ _ENQUEUED: Final = {
     "u": EnqueueStatus.EXISTING,
     "p": EnqueueStatus.REPLACED,
     "d": EnqueueStatus.DUPLICATE,
+    "w": EnqueueStatus.RECEIVERS_FULL,
 }
 _CANCELED: Final = {
     ord("c"): CancelStatus.CANCELED,
@@ -133,7 +134,7 @@ class JobVerbs:
             job = None
             if status == "c":
                 job = created(new, context)
-            elif status in "erupd":
+            elif status in "erupdw":
                 head = next(rest)
                 job = await self._read(JobId(head[:_ID_SIZE]), head[_ID_SIZE:], context)
             answers.append(Enqueued(_ENQUEUED[status], job, ahead))

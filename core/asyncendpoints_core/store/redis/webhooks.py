@@ -16,7 +16,7 @@ from asyncendpoints_core.store.deliveries import (
 )
 from asyncendpoints_core.store.redis.codec import Context
 from asyncendpoints_core.store.redis.python_layout import CorruptRecord, packer, reader
-from asyncendpoints_core.store.redis.records import read_job
+from asyncendpoints_core.store.redis.records import read_job, without_webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ class WebhookVerbs:
                 revision = int.from_bytes(end[_ID_SIZE:])
                 await self._caller.run("fan_out", b"", _pack_fan_out(job_id, revision, 0))
                 continue
-            self._heads[job_id, job.revision] = head
+            self._heads[job_id, job.revision] = without_webhooks(head)
             jobs.append(job)
         return jobs
 

@@ -4,12 +4,23 @@ local outbox = {}
 local KEEP_MS, MAX_ERROR, SWEEP_BOUND = 3600000, 300, 200
 local ended = {}
 
-function outbox.wants(state)
+local CLIENT_RECEIVERS = 8 -- the bit of webhook_states, as in jobs/policy.py
+
+local function all_want(state)
   return band(webhook_states, 2 ^ (state - COMPLETED)) > 0
 end
 
+function outbox.may_want(state)
+  return all_want(state) or band(webhook_states, CLIENT_RECEIVERS) > 0
+end
+
 function outbox.add(id, r)
-  if outbox.wants(r.state) then ended[#ended + 1] = {id, r} end
+  if outbox.may_want(r.state) then ended[#ended + 1] = {id, r} end
+end
+
+local function names_receivers(job)
+  local carried = record.attributes(job)
+  return carried and carried.webhooks ~= ''
 end
 
 -- The error of an event, cut between two characters.
@@ -39,8 +50,8 @@ function outbox.flush()
   for i, pair in ipairs(ended) do ids[i] = pair[1] end
   local on, heads = batch.new('ZADD', unsent_events), batch.new('HSET', outbox_heads)
   for i, job in ipairs(call('HMGET', jobs, unpack(ids))) do
-    if job then
-      local r = ended[i][2]
+    local r = ended[i][2]
+    if job and (all_want(r.state) or names_receivers(job)) then
       local of = member(ids[i], r.revision)
       batch.add(on, string.format('%.0f', now), of)
       batch.add(heads, of, head_of(job, r))

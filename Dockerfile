@@ -2,28 +2,27 @@
 # Every target runs as a numeric non-root user, on a read-only root, on any UID of group 0.
 ARG BASE=python:3.13-slim
 
-# The dependencies, in layers that are rebuilt only when pyproject.toml changes. All modules are
+# The locked dependencies, in layers that are rebuilt only when the lock changes. All modules are
 # compiled here with hash-based bytecode: pods cannot write any and should start fast.
 FROM ${BASE} AS dependencies
 WORKDIR /src
 RUN python3 -m venv /opt/asyncendpoints
 ENV PATH=/opt/asyncendpoints/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-COPY pyproject.toml ./
-RUN python3 -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-    print(*project['dependencies'], sep='\n', file=open('/tmp/core.txt', 'w')); \
-    print(*project['optional-dependencies']['operator'], sep='\n', file=open('/tmp/operator.txt', 'w'))" \
-    && pip install --quiet --no-compile -r /tmp/core.txt \
+COPY requirements/core.txt ./
+RUN pip install --quiet --require-hashes --no-compile -r core.txt \
     && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/asyncendpoints/lib
 
 FROM dependencies AS dependencies-operator
-RUN pip install --quiet --no-compile -r /tmp/operator.txt \
+COPY requirements/operator.txt ./
+RUN pip install --quiet --require-hashes --no-compile -r operator.txt \
     && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/asyncendpoints/lib
 
 # The project itself, as the wheel that users install.
 FROM ${BASE} AS wheel
 WORKDIR /src
-RUN python3 -m venv /opt/build \
-    && /opt/build/bin/pip install --quiet --no-cache-dir --disable-pip-version-check "hatchling>=1.27,<2"
+COPY requirements/build.txt ./
+RUN python3 -m venv /opt/build && /opt/build/bin/pip install --quiet --no-cache-dir \
+    --disable-pip-version-check --require-hashes -r build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY core core
 COPY console console

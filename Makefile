@@ -7,12 +7,12 @@ MAKEFLAGS += --no-builtin-rules
 VENV := .venv
 BIN := $(VENV)/bin
 # Named after the hash of what it depends on: changed content reinstalls, a changed mtime does not.
-STAMP := $(VENV)/.installed-$(shell cat pyproject.toml tools/make_venv.sh | cksum | cut -d' ' -f1)
+STAMP := $(VENV)/.installed-$(shell cat pyproject.toml requirements/dev.txt tools/make_venv.sh | cksum | cut -d' ' -f1)
 PACKAGES := core console gateway worker operator cli sdk client
 # More arguments for pytest, e.g. make test ARGS='-k claim -x'.
 ARGS ?=
 
-.PHONY: help venv redis programs demo test test-fast test-hostile test-servers check release-check lint generate format pictures bench soak mutants clean
+.PHONY: help venv lock redis programs demo test test-fast test-hostile test-servers test-ranges check release-check lint generate format pictures bench soak mutants clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort \
@@ -24,6 +24,9 @@ $(STAMP):
 	@tools/make_venv.sh $(VENV)
 	@rm -f $(VENV)/.installed-*
 	@touch $@
+
+lock: venv ## Lock what pyproject.toml needs and is not locked; ARGS=--upgrade renews every version
+	@tools/lock.sh $(ARGS)
 
 redis:
 	@tools/ensure_redis.sh
@@ -49,6 +52,9 @@ test-servers: venv redis programs ## Run the store's and the system's tests on e
 
 test-hostile: venv redis ## Run the long tests with hostile clients and input
 	@$(BIN)/python -m pytest tests/hostile $(ARGS)
+
+test-ranges: venv redis ## Test the wheel with the lowest and the highest versions of its ranges
+	@tools/test_ranges.sh $(ARGS)
 
 check: lint test ## Everything that CI checks: lint, types, layers, generated files, every test
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Create or update the virtual environment $1 with the project and its development groups.
+# Create or update the virtual environment $1 with the project (editable) and the locked tools.
 set -euo pipefail
 venv=$1
 # PYTHON, when set, wins; then the plain names, so that an activated environment is respected.
@@ -18,7 +18,7 @@ if ! works "$venv/bin/python"; then
     echo "Creating $venv with $("$python" --version) ($(command -v "$python"))" >&2
     "$python" -m venv --clear "$venv"
 fi
-# Dependency groups (PEP 735) need pip 25.1.
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-    --editable '.[all]' --editable ./client --group dev --group bench
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
+pip install --quiet --require-hashes -r requirements/dev.txt
+# The lock has the build backend too, so that nothing else is downloaded.
+pip install --quiet --no-deps --no-build-isolation --editable . --editable ./client

@@ -16,7 +16,10 @@ from support.kube.provider.client import Cluster
 from support.kube.provider.shell import CommandError
 from support.paths import ROOT
 
-SOURCES = ("core", "console", "gateway", "worker", "operator", "cli", "sdk", "charts", "examples")
+SOURCES = (
+    *("core", "console", "gateway", "worker", "operator", "cli", "sdk"),
+    *("charts", "examples", "requirements"),
+)
 FILES = ("pyproject.toml", "README.md", "LICENSE", "Dockerfile", ".dockerignore")
 
 

@@ -12,7 +12,7 @@ PACKAGES := core console gateway worker operator cli sdk client
 # More arguments for pytest, e.g. make test ARGS='-k claim -x'.
 ARGS ?=
 
-.PHONY: help venv lock redis programs demo test test-fast test-hostile test-servers test-ranges check release-check lint generate format pictures bench soak mutants clean
+.PHONY: help venv lock redis programs demo test test-fast test-hostile test-servers test-ranges check release-check sbom lint generate format pictures bench soak mutants clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort \
@@ -62,6 +62,14 @@ release-check: venv redis ## Check what a release needs: one version, notes, whe
 	@$(BIN)/python tools/release.py check
 	@$(BIN)/python -m pytest tests/unit/tools tests/system/test_wheel.py \
 		tests/cluster/test_workflows.py tests/cluster/test_chart.py $(ARGS)
+
+# The image, and the container engine that has it.
+IMAGE ?=
+ENGINE ?= docker
+
+sbom: ## Print the CycloneDX SBOM of a built image: make -s sbom IMAGE=... [ENGINE=podman]
+	@[ -n "$(IMAGE)" ] || { echo "name the image: make -s sbom IMAGE=asyncendpoints/gateway:0.1.0" >&2; exit 2; }
+	@$(ENGINE) run --rm --interactive --network none --entrypoint python3 $(IMAGE) - $(IMAGE) < tools/sbom.py
 
 lint: venv ## Check style, types, layers and generated files
 	@$(BIN)/ruff check .

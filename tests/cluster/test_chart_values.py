@@ -104,3 +104,21 @@ def test_releases_of_one_name_share_no_object(cluster: Cluster, watched: list[st
     ]
     assert len(found[0]) == 6
     assert not found[0] & found[1]
+
+
+def test_digests_fix_the_content_of_images(cluster: Cluster) -> None:
+    digest = "sha256:" + "0f" * 32
+    images = {name: {"digest": digest} for name in ("operator", "gateway", "worker")}
+    values = {**PINNED, "images": images}
+    (container,) = pod_templates(rendered(cluster, values))["asyncendpoints-operator"]["spec"][
+        "containers"
+    ]
+    assert container["image"] == f"asyncendpoints/operator:0.1.0@{digest}"
+    named = {one["value"] for one in container["env"] if one["name"].endswith("_IMAGE")}
+    assert named == {f"asyncendpoints/{name}:0.1.0@{digest}" for name in ("gateway", "worker")}
+
+
+def test_a_digest_is_checked(cluster: Cluster) -> None:
+    images = {"operator": {"digest": "0f" * 32}}
+    with pytest.raises(CommandError, match="digest"):
+        rendered(cluster, {**PINNED, "images": images})

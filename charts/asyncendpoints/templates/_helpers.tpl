@@ -39,7 +39,7 @@ app.kubernetes.io/part-of: asyncendpoints
 {{- end -}}
 
 {{- define "asyncendpoints.image" -}}
-{{ .image.repository }}:{{ .image.tag | default .root.Chart.AppVersion }}
+{{ .image.repository }}:{{ .image.tag | default .root.Chart.AppVersion }}{{ with .image.digest }}@{{ . }}{{ end }}
 {{- end -}}
 
 {{/* The identity of this installation, which separates clusters that share a Redis. */}}

@@ -51,6 +51,18 @@ RUN_BY = {
         "js": "system/clients/test_typescript_docs.py",
         "ts": "system/clients/test_typescript.py",
     },
+    "docs/coming-from/arq.md": {"python": "system/docs/test_coming_from.py"},
+    "docs/coming-from/bullmq.md": {
+        "js": "system/docs/test_coming_from.py",
+        "yaml": "unit/docs/test_pages.py system/docs/test_coming_from.py",
+    },
+    "docs/coming-from/celery.md": {"python": "system/docs/test_coming_from.py"},
+    "docs/coming-from/cloud-tasks.md": {
+        "python": "system/docs/test_coming_from.py",
+        "yaml": "unit/docs/test_pages.py system/docs/test_coming_from.py",
+    },
+    "docs/coming-from/dotnet.md": {"python": "system/docs/test_coming_from.py"},
+    "docs/coming-from/dramatiq.md": {"python": "system/docs/test_coming_from.py"},
     "docs/console.md": {"bash": "system/console/test_run.py"},
     "docs/handlers.md": {"python": "unit/docs/test_handlers.py"},
     "docs/http.md": {
@@ -119,8 +131,10 @@ def test_the_index_names_every_page() -> None:
     named = {link.partition("#")[0] for link in links((ROOT / "docs" / "README.md").read_text())}
     pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
     guides = {f"contributing/{page.name}" for page in GUIDES}
+    ports = {f"coming-from/{page.name}" for page in (ROOT / "docs" / "coming-from").glob("*.md")}
     assert guides
-    assert pages | guides <= named
+    assert ports
+    assert pages | guides | ports <= named
 
 
 @pytest.mark.parametrize("page", [*GUIDES, ROOT / "docs" / "architecture.md"], ids=lambda p: p.stem)

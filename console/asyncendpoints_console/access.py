@@ -11,12 +11,12 @@ import hmac
 import re
 import secrets
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from asyncendpoints_console.refusals import Refusal, forbidden, unauthorized
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from asyncendpoints_core.common.time_source import TimeSource
 
@@ -66,15 +66,25 @@ def check_mutation(headers: Mapping[str, str], role: Role, *, read_only: bool) -
         raise forbidden("the view token does not allow changes; use the operate token")
 
 
+class _Grant(NamedTuple):
+    """What a session or link allows until `ends`, while its role has the token of `token`."""
+
+    role: Role
+    ends: float
+    token: bytes
+
+
 class Access:
     """The tokens, sessions and login links of one listener. A role without a token is off."""
 
-    def __init__(self, tokens: Mapping[Role, str], time: TimeSource) -> None:
-        """Accept `tokens`; sessions end by `time`."""
-        self._digests = {role: _digest(token) for role, token in tokens.items()}
+    def __init__(self, tokens: Callable[[], Mapping[Role, str]], time: TimeSource) -> None:
+        """Accept what `tokens` returns at each moment; sessions end by `time`, or with the token
+        that opened them.
+        """
+        self._tokens = tokens
         self._time = time
-        self._sessions: dict[bytes, tuple[Role, float]] = {}
-        self._links: dict[bytes, tuple[Role, float]] = {}
+        self._sessions: dict[bytes, _Grant] = {}
+        self._links: dict[bytes, _Grant] = {}
 
     def role(self, authorization: str | None, session: str | None) -> Role:
         """Return the role of a request, by its token, else by its session. Raises the 401."""
@@ -90,8 +100,8 @@ class Access:
     def role_of_token(self, token: str) -> Role | None:
         """Return the role of a token, None of a wrong one."""
         given, found = _digest(token), None
-        for role, digest in self._digests.items():  # all of them: constant time
-            if hmac.compare_digest(given, digest):
+        for role, known in self._tokens().items():  # all of them: constant time
+            if hmac.compare_digest(given, _digest(known)):
                 found = role
         return found
 
@@ -118,16 +128,22 @@ class Access:
         del self._links[_digest(code)]
         return self._add(self._sessions, role, SESSION_SECONDS)
 
-    def _look_up(self, known: dict[bytes, tuple[Role, float]], secret: str) -> Role | None:
-        role, ends = known.get(_digest(secret), (None, 0.0))
-        return role if role is not None and self._time.monotonic() < ends else None
+    def _look_up(self, known: dict[bytes, _Grant], secret: str) -> Role | None:
+        grant = known.get(_digest(secret))
+        if grant is None or self._time.monotonic() >= grant.ends:
+            return None
+        return grant.role if grant.token == self._token_digest(grant.role) else None
 
-    def _add(self, known: dict[bytes, tuple[Role, float]], role: Role, seconds: float) -> str:
+    def _token_digest(self, role: Role) -> bytes:
+        token = self._tokens().get(role)
+        return b"" if token is None else _digest(token)
+
+    def _add(self, known: dict[bytes, _Grant], role: Role, seconds: float) -> str:
         now = self._time.monotonic()
-        for old in [digest for digest, (_, ends) in known.items() if ends <= now]:
+        for old in [digest for digest, grant in known.items() if grant.ends <= now]:
             del known[old]
         while len(known) >= MAX_SESSIONS:
             del known[next(iter(known))]
         secret = new_token()
-        known[_digest(secret)] = role, now + seconds
+        known[_digest(secret)] = _Grant(role, now + seconds, self._token_digest(role))
         return secret

@@ -56,16 +56,19 @@ class ConsoleServer:
     def __init__(
         self,
         targets: Callable[[], Sequence[Target]],
-        tokens: Mapping[Role, str],
+        tokens: Callable[[], Mapping[Role, str]],
         time: TimeSource,
         *,
         scope: str,
         read_only: bool = False,
+        sample_always: bool = True,
     ) -> None:
-        """Accept `tokens`. `scope` says what is served: run, endpoint or all."""
+        """Accept the tokens that `tokens` returns. `scope` says what is served: run, endpoint or
+        all. Without `sample_always` figures are read only while somebody looks.
+        """
         self.access = Access(tokens, time)
         self.port = 0
-        self._sampler = Sampler(targets, time)
+        self._sampler = Sampler(targets, time, always=sample_always)
         self._site = Site(
             targets,
             self.access,
@@ -124,6 +127,7 @@ class ConsoleServer:
             _check(request)
             if (request.method, request.path) not in routes.OPEN:
                 self._site.authenticate(request)
+                self._sampler.wake()
             response = await handler(request)
         except Refusal as refusal:
             response = self._refused(request, refusal)

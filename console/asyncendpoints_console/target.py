@@ -41,3 +41,13 @@ class Target:
     def key(self) -> str:
         """The endpoint's key: namespace/name."""
         return self.endpoint.key
+
+
+def target_of(
+    endpoint: AsyncEndpoint,
+    store: Store,
+    decision: Callable[[], Decision | None] = _no_decision,
+) -> Target:
+    """Return the target of an endpoint, as its gateway.console allows."""
+    console = endpoint.spec.gateway.console
+    return Target(endpoint, store, decision, read_only=console.read_only, bodies=console.bodies)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from asyncendpoints_console import runtime_file
 from asyncendpoints_console.access import Role, new_token
 from asyncendpoints_console.server import DEFAULT_PORT, ConsoleServer
-from asyncendpoints_console.target import Target
+from asyncendpoints_console.target import target_of
 from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import UsageError
 
@@ -29,8 +29,12 @@ class RunConsole:
         """Show what `services` returns at each moment."""
         self._tokens = {role: new_token() for role in Role}
         self._server = ConsoleServer(
-            lambda: [_target(service) for service in services()],
-            self._tokens,
+            lambda: [
+                target_of(service.loaded.endpoint, service.store, service.last_decision)
+                for service in services()
+                if service.loaded.endpoint.spec.gateway.console.enabled
+            ],
+            lambda: self._tokens,
             SystemTime(),
             scope="run",
         )
@@ -65,7 +69,3 @@ class RunConsole:
         if self._file is not None:
             runtime_file.remove(self._file)
         await self._server.stop()
-
-
-def _target(service: EndpointService) -> Target:
-    return Target(service.loaded.endpoint, service.store, service.last_decision)

@@ -21,6 +21,8 @@ log = logging.getLogger("asyncendpoints.console")
 SAMPLE_SECONDS: Final = 5.0
 WINDOW: Final = 4
 """A rate is over this many intervals."""
+IDLE_SECONDS: Final = 900.0
+"""How long a sampler that does not always sample goes on after the last look."""
 KEPT: Final = 720
 """Samples kept for the charts: an hour."""
 
@@ -46,10 +48,17 @@ class Rates(NamedTuple):
 class Sampler:
     """Samples the counters of every endpoint between `start` and `stop`."""
 
-    def __init__(self, targets: Callable[[], Sequence[Target]], time: TimeSource) -> None:
-        """Sample what `targets` returns at each moment."""
+    def __init__(
+        self, targets: Callable[[], Sequence[Target]], time: TimeSource, *, always: bool = True
+    ) -> None:
+        """Sample what `targets` returns at each moment; unless `always`, for 15 minutes after the
+        last call of `wake`.
+        """
         self._targets = targets
         self._time = time
+        self._always = always
+        self._looked_at = float("-inf")
+        self._looked = asyncio.Event()
         self._samples: dict[str, deque[Sample]] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -63,8 +72,16 @@ class Sampler:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    def wake(self) -> None:
+        """Record that somebody looks at the figures."""
+        self._looked_at = self._time.monotonic()
+        self._looked.set()
+
     async def _run(self) -> None:
         while True:
+            if not self._always and self._time.monotonic() - self._looked_at > IDLE_SECONDS:
+                self._looked.clear()
+                await self._looked.wait()
             await self.sample()
             await self._time.sleep(SAMPLE_SECONDS)
 

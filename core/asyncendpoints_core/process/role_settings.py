@@ -80,9 +80,20 @@ class ProcessSettings:
             flag="--console-port",
             kind="number",
             unit="TCP port",
-            shown="9091, or the next free port",
-            readers="run",
+            shown="9091, or the next free port; 9091 for a gateway",
+            readers="run gateway",
             high=65_535,
+        ),
+    ] = None
+    console_folder: Annotated[
+        Path | None,
+        About(
+            "Folder with the tokens of a gateway's console, in the files view and operate, such as "
+            "mounted Secrets. Without it, there is no console. Changes take effect without a "
+            "restart.",
+            env="CONSOLE_FOLDER",
+            kind="path",
+            readers="gateway",
         ),
     ] = None
     redis_url: Annotated[

@@ -33,6 +33,8 @@ HOST: Final = pattern(
 
 HTTP_PORT: Final = 8080
 """The port of the gateway in its pods."""
+CONSOLE_ROLES: Final = ("view", "operate")
+"""The roles of a console; each has a token of its own."""
 GRACE_SECONDS: Final = 40
 """Grace period of gateway pods: a pause for load balancers, then time to answer requests."""
 
@@ -139,6 +141,22 @@ class DisruptionBudget(Record):
     enabled: bool = Field(default=True, description="Whether there is one. Default: true.")
 
 
+class Console(Record):
+    """The console and operations API of the gateway's pods, on their loopback addresses."""
+
+    enabled: bool = Field(
+        default=True,
+        description="Whether there is one. It requires a token: those of the Secrets "
+        "NAME-console-view and NAME-console-operate, which the operator makes. Default: true.",
+    )
+    read_only: bool = Field(
+        default=False, description="Whether it refuses every change. Default: false."
+    )
+    bodies: bool = Field(
+        default=True, description="Whether it shows bodies and results of jobs. Default: true."
+    )
+
+
 class GatewaySpec(PodOptions):
     """The HTTP gateway: it accepts requests with 202 and reports the state of jobs."""
 
@@ -188,6 +206,10 @@ class GatewaySpec(PodOptions):
     )
     cors: Annotated[Cors | None, Role.GATEWAY] = Field(
         default=None, description="Origins that browsers may call from. Absent: none."
+    )
+    console: Annotated[Console, Role.GATEWAY, Role.OPERATOR] = Field(
+        default=Console(),
+        description="The console of the gateway's pods, reached by `kubectl port-forward`.",
     )
     service: Annotated[Service, Role.OPERATOR] = Field(
         default=Service(), description="The Service in front of the pods."

@@ -14,6 +14,7 @@ from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_gateway.http.auth import guard_of
 from asyncendpoints_gateway.metrics import Labelled
 from asyncendpoints_gateway.server.app import Gateway
+from asyncendpoints_gateway.server.console import start_console
 from asyncendpoints_gateway.server.http_server import http_server
 from asyncendpoints_gateway.webhooks.start import WebhookOptions
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from asyncendpoints_console.server import ConsoleServer
     from asyncendpoints_core.common.admin_server import MetricSource
     from asyncendpoints_core.process.settings import Settings
     from asyncendpoints_core.resource import AsyncEndpoint
@@ -171,9 +173,13 @@ async def serve(
     server = Server(endpoint, store, settings, folder=folder, owns_policy=owns_policy)
     admin = admin_server(settings, [server])
     ready: asyncio.Task[None] | None = None
+    console: ConsoleServer | None = None
     try:
         await server.start()
         await admin.start()
+        console = await start_console(
+            endpoint, store, settings.console_folder, settings.console_port
+        )
         _tune_garbage_collection()
         log.info("%s listens on %s", endpoint.name, server.address)
         ready = asyncio.create_task(_report_ready(server))
@@ -181,6 +187,8 @@ async def serve(
     finally:
         if ready is not None:
             ready.cancel()
+        if console is not None:
+            await console.stop()
         if not server.gateway.is_ready():
             # No traffic was routed here yet. What came all the same is answered 503 at once, and a
             # store that is available again does not make this process serve.

@@ -9,6 +9,7 @@ from typing import Final
 from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_core.store.replies import Stats
 from asyncendpoints_operator.control.apply import Children
+from asyncendpoints_operator.control.console_secrets import ConsoleSecrets
 from asyncendpoints_operator.control.drained_pods import DrainedPods
 from asyncendpoints_operator.control.endpoint_state import Reconciled, WorkState
 from asyncendpoints_operator.control.failures import Failures
@@ -83,6 +84,7 @@ class Leader:
         self._drained = DrainedPods(cluster, cache, check)
         self._causes = PodCauses(cluster, cache)
         self._users = RedisUsers(cluster, cache, installation, acl=settings.redis_acl)
+        self._console = ConsoleSecrets(cluster, check, self._failures)
         self._recovery = PodRecovery(cache, self._reporter)
         self._locations = RedisLocations(cluster, settings.redis_source())
         self._status = StatusReport(
@@ -122,6 +124,7 @@ class Leader:
             locations=self._locations,
             queues=self._queues,
             users=self._users,
+            console=self._console,
             recovery=self._recovery,
             causes=self._causes,
             status=self._status,
@@ -174,7 +177,7 @@ class Leader:
         key, uid = known.resource.key, known.resource.uid
         del self._reconciled[key]
         parts = (self._readings, self._children, self._users, self._recovery, self._reporter)
-        for part in (*parts, self._failures, self._drained):
+        for part in (*parts, self._failures, self._drained, self._console):
             part.forget(uid)
         self._causes.forget(key)
         await self._queues.disconnect(key)

@@ -10,12 +10,14 @@ from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.scaling.decide import Decision
 from asyncendpoints_operator.control.apply import Children, OwnerGone
+from asyncendpoints_operator.control.console_secrets import ConsoleSecrets
 from asyncendpoints_operator.control.endpoint_state import Reconciled, Resource, WorkState
 from asyncendpoints_operator.control.failures import Failures, Step
 from asyncendpoints_operator.control.pod_causes import PodCauses
 from asyncendpoints_operator.control.recover import PodRecovery
 from asyncendpoints_operator.control.redis_users import RedisUsers
 from asyncendpoints_operator.control.status_report import StatusReport, deployments, is_terminating
+from asyncendpoints_operator.desired.gateway import console_uids
 from asyncendpoints_operator.desired.naming import (
     GATEWAY,
     WORKER,
@@ -53,6 +55,7 @@ class Reconciler:
         locations: RedisLocations,
         queues: Queues,
         users: RedisUsers,
+        console: ConsoleSecrets,
         recovery: PodRecovery,
         causes: PodCauses,
         status: StatusReport,
@@ -63,6 +66,7 @@ class Reconciler:
         self._cache, self._platform = cache, platform
         self._children, self._locations, self._queues = children, locations, queues
         self._users, self._recovery, self._status = users, recovery, status
+        self._console = console
         self._failures, self._causes = failures, causes
         self._reconciled, self._work = reconciled, work
 
@@ -81,6 +85,8 @@ class Reconciler:
             return await self._complete(state)
         if is_terminating(manifest):  # the API server deletes its children with it
             return await self._complete(state)
+        gateway, _ = deployments(self._cache, endpoint)
+        await self._console.ensure(endpoint, console_uids(gateway))
         try:
             await self._apply(state, endpoint)
         except OwnerGone:
@@ -168,7 +174,9 @@ class Reconciler:
         decision = self._work.get(state.resource.uid, WorkState()).decision
         replicas = read_deployment(worker).wanted if worker else first_replicas(endpoint, decision)
         refusing = refusing_version(map(read_pod, self._cache.pods(endpoint.key, WORKER)))
-        return desired(endpoint, self._platform, live_of(worker, replicas, refused=bool(refusing)))
+        live = live_of(worker, replicas, refused=bool(refusing))
+        live = replace(live, console_secrets=self._console.uids(state.resource.uid))
+        return desired(endpoint, self._platform, live)
 
     async def _complete(self, state: Reconciled) -> float | None:
         """Record and report that the present generation of the resource was reconciled."""

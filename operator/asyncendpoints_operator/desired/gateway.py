@@ -1,11 +1,14 @@
 """The gateway's Deployment and PodDisruptionBudget. Pure."""
 
+import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.resource.containers import ADMIN_PORT
-from asyncendpoints_core.resource.gateway import GRACE_SECONDS, HTTP_PORT
+from asyncendpoints_core.resource.gateway import CONSOLE_ROLES, GRACE_SECONDS, HTTP_PORT
 from asyncendpoints_operator.desired.naming import (
+    CONSOLE_ANNOTATION,
     GATEWAY,
     Manifest,
     Platform,
@@ -15,9 +18,11 @@ from asyncendpoints_operator.desired.naming import (
 )
 from asyncendpoints_operator.desired.pod import (
     ADMIN,
+    CONSOLE_FOLDER,
     ENDPOINT_FOLDER,
     TOKENS_FOLDER,
     WEBHOOKS_FOLDER,
+    console_files,
     container,
     deployment,
     env_value,
@@ -48,12 +53,18 @@ _SPREAD: Final = {
 }
 
 
-def gateway_deployment(endpoint: AsyncEndpoint, platform: Platform, config: str) -> Manifest:
-    """Return the gateway's Deployment, whose pods mount the ConfigMap `config`."""
+def gateway_deployment(
+    endpoint: AsyncEndpoint, platform: Platform, config: str, console_secrets: Mapping[str, str]
+) -> Manifest:
+    """Return the gateway's Deployment, whose pods mount the ConfigMap `config` and the Secrets of
+    their console, which it keeps the UIDs of.
+    """
     gateway = endpoint.spec.gateway
+    console = console_files(endpoint, console_secrets)
     volumes = [
         *own_volumes(endpoint, config, _tokens(endpoint)),
         *webhook_files(endpoint),
+        *console,
         *scratch(gateway, _SCRATCH),
     ]
     part = users_part(gateway)
@@ -62,7 +73,7 @@ def gateway_deployment(endpoint: AsyncEndpoint, platform: Platform, config: str)
     main = container(
         GATEWAY,
         platform.gateway_image,
-        environment(_environment(endpoint, platform), gateway),
+        environment(_environment(endpoint, platform, console=bool(console)), gateway),
         [*(mount for _, mount in volumes), *user_mounts(gateway)],
         command=["asyncendpoints", "gateway"],
         args=["--endpoint", f"{ENDPOINT_FOLDER}/endpoint.yaml"],
@@ -85,9 +96,25 @@ def gateway_deployment(endpoint: AsyncEndpoint, platform: Platform, config: str)
     )
     own_pods = {"labelSelector": {"matchLabels": selector(endpoint, GATEWAY)}}
     template["spec"].setdefault("topologySpreadConstraints", [{**_SPREAD, **own_pods}])
-    return deployment(
+    made = deployment(
         endpoint, GATEWAY, replicas=gateway.replicas, rollout=gateway.rollout, template=template
     )
+    if console_secrets:
+        text = json.dumps(dict(console_secrets), separators=(",", ":"))
+        made["metadata"].setdefault("annotations", {})[CONSOLE_ANNOTATION] = text
+    return made
+
+
+def console_uids(live: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the UIDs of the console's Secrets by role, as the gateway's Deployment has them."""
+    annotations = ((live or {}).get("metadata") or {}).get("annotations") or {}
+    try:
+        found = json.loads(annotations.get(CONSOLE_ANNOTATION, "{}"))
+    except ValueError:
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {role: str(found[role]) for role in CONSOLE_ROLES if role in found}
 
 
 def _tokens(endpoint: AsyncEndpoint) -> dict[str, Any] | None:
@@ -96,7 +123,9 @@ def _tokens(endpoint: AsyncEndpoint) -> dict[str, Any] | None:
     return token_files(secret.name, secret.key) if secret else None
 
 
-def _environment(endpoint: AsyncEndpoint, platform: Platform) -> list[dict[str, Any]]:
+def _environment(
+    endpoint: AsyncEndpoint, platform: Platform, *, console: bool
+) -> list[dict[str, Any]]:
     own = [
         redis_environment(endpoint),
         env_value("ASYNCENDPOINTS_INSTALLATION_ID", platform.installation),
@@ -112,6 +141,8 @@ def _environment(endpoint: AsyncEndpoint, platform: Platform) -> list[dict[str, 
         own += [env_value(name, value) for name, value in platform.webhook_environment.items()]
     if webhook_files(endpoint):
         own.append(env_value("ASYNCENDPOINTS_WEBHOOKS_FOLDER", WEBHOOKS_FOLDER))
+    if console:
+        own.append(env_value("ASYNCENDPOINTS_CONSOLE_FOLDER", CONSOLE_FOLDER))
     return own
 
 

@@ -11,11 +11,15 @@ Manifest = dict[str, Any]
 GATEWAY: Final = "gateway"
 WORKER: Final = "worker"
 SERVICE_PORT: Final = 80
+CONSOLE_KEY: Final = "token"
+"""Key in the Secrets with the tokens of a console."""
 REDIS_KEY: Final = "url"
 """Key in the Secret that the operator creates for an endpoint on its own Redis."""
 
 FIELD_MANAGER: Final = "asyncendpoints-operator"
 COST_ANNOTATION: Final = "controller.kubernetes.io/pod-deletion-cost"
+CONSOLE_ANNOTATION: Final = f"{GROUP}/console-secrets"
+"""Annotation of the gateway's Deployment: the UIDs of its console's Secrets by role, as JSON."""
 TEMPLATE_ANNOTATION: Final = f"{GROUP}/template"
 """Annotation of worker pods: hash of the template (in HTTP mode without the agent's image)."""
 
@@ -57,15 +61,18 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The live state that the desired state depends on, all of it of the worker Deployment.
+    """The live state that the desired state depends on.
 
     `replicas` is the scaling decision, always written (absent would mean 1). `agent_image` and
-    `template` are those of the existing Deployment, empty if there is none.
+    `template` are those of the existing worker Deployment, empty if there is none.
+    `console_secrets` are the UIDs of the Secrets with the console's tokens that the operator made,
+    by role.
     """
 
     replicas: int = 0
     agent_image: str = ""
     template: str = ""
+    console_secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 def child_name(endpoint: AsyncEndpoint, component: str) -> str:
@@ -85,6 +92,11 @@ def redis_secret_name(endpoint: AsyncEndpoint) -> str:
     part of the endpoint's UID makes the name unique.
     """
     return f"{endpoint.name}-redis-{endpoint.metadata.uid[:8]}"
+
+
+def console_secret_name(endpoint: AsyncEndpoint, role: str) -> str:
+    """Return the name of the Secret with the token of a role of the endpoint's console."""
+    return f"{endpoint.name}-console-{role}"
 
 
 def selector(endpoint: AsyncEndpoint, component: str) -> dict[str, str]:

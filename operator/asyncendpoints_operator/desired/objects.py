@@ -10,12 +10,14 @@ from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_operator.desired.config import config_map
 from asyncendpoints_operator.desired.gateway import disruption_budget, gateway_deployment
 from asyncendpoints_operator.desired.naming import (
+    CONSOLE_KEY,
     GATEWAY,
     REDIS_KEY,
     WORKER,
     Live,
     Manifest,
     Platform,
+    console_secret_name,
     is_orphan,
     is_ours,
     metadata,
@@ -77,7 +79,9 @@ def desired(endpoint: AsyncEndpoint, platform: Platform, live: Live) -> list[Man
         if endpoint.spec.gateway.pod_disruption_budget.enabled
         else None,
         *network_policies(endpoint, platform),
-        gateway_deployment(endpoint, platform, gateway_config["metadata"]["name"]),
+        gateway_deployment(
+            endpoint, platform, gateway_config["metadata"]["name"], live.console_secrets
+        ),
         worker_deployment(endpoint, platform, live, worker_config["metadata"]["name"]),
         ingress(endpoint),
         http_route(endpoint),
@@ -97,6 +101,17 @@ def redis_secret(endpoint: AsyncEndpoint, url: str) -> Manifest:
         "metadata": metadata(endpoint, WORKER, redis_secret_name(endpoint)),
         "type": "Opaque",
         "stringData": {REDIS_KEY: url},
+    }
+
+
+def console_secret(endpoint: AsyncEndpoint, role: str, token: str) -> Manifest:
+    """Return the Secret with the token of a role of the endpoint's console."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata(endpoint, GATEWAY, console_secret_name(endpoint, role)),
+        "type": "Opaque",
+        "stringData": {CONSOLE_KEY: token},
     }
 
 

@@ -19,9 +19,11 @@ from asyncendpoints_core.resource.containers import (
 from asyncendpoints_core.resource.webhooks import CLIENTS
 from asyncendpoints_operator.desired.config import FILE
 from asyncendpoints_operator.desired.naming import (
+    CONSOLE_KEY,
     REDIS_KEY,
     Manifest,
     child_name,
+    console_secret_name,
     labels,
     metadata,
     redis_secret_name,
@@ -32,6 +34,7 @@ ENDPOINT_FOLDER: Final = "/etc/asyncendpoints"
 REDIS_FOLDER: Final = "/etc/asyncendpoints-redis"
 TOKENS_FOLDER: Final = "/etc/asyncendpoints-tokens"
 WEBHOOKS_FOLDER: Final = "/etc/asyncendpoints-webhooks"
+CONSOLE_FOLDER: Final = "/etc/asyncendpoints-console"
 _VOLUME: Final = "asyncendpoints-"
 
 # For every user of the image: it may run with another group than 0.
@@ -136,6 +139,29 @@ def webhook_files(endpoint: AsyncEndpoint) -> list[tuple[dict[str, Any], dict[st
         return []
     projected = {"defaultMode": _READABLE, "sources": sources}
     return [_volume("webhooks", WEBHOOKS_FOLDER, projected=projected)]
+
+
+def console_files(
+    endpoint: AsyncEndpoint, roles: Iterable[str]
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the volume with the tokens of the console, and its mount.
+
+    A Secret that was deleted keeps no gateway from starting: that token is off meanwhile.
+    """
+    sources = [
+        {
+            "secret": {
+                "name": console_secret_name(endpoint, role),
+                "items": [{"key": CONSOLE_KEY, "path": role}],
+                "optional": True,
+            }
+        }
+        for role in roles
+    ]
+    if not sources:
+        return []
+    projected = {"defaultMode": _READABLE, "sources": sources}
+    return [_volume("console", CONSOLE_FOLDER, projected=projected)]
 
 
 def _volume(

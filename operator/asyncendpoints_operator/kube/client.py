@@ -185,6 +185,22 @@ class Cluster:
             if not error.missing:
                 raise
 
+    async def has(self, ref: Ref, uid: str) -> bool:
+        """Whether an object of this UID exists, of a kind that may be deleted but not read."""
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "dryRun": ["All"],
+            "preconditions": {"uid": uid},
+        }
+        try:
+            await self._call("DELETE", ref.path, [], options)
+        except Refused as error:
+            if error.missing or error.conflict:
+                return False
+            raise
+        return True
+
     async def serves(self, group: str, version: str, plural: str) -> bool:
         """Whether the API server serves the kind with that plural."""
         try:

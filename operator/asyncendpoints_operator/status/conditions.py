@@ -5,7 +5,7 @@ and will run them as its spec says. Scaled to zero while there is no work, and s
 Ready. It is False while pods of an older template are being replaced.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -143,7 +143,7 @@ def _scaling(observed: Observed) -> Finding:
         return Finding(SCALING_ACTIVE, "False", "QueueUnreachable", text)
     if observed.queue.paused:
         return Finding(SCALING_ACTIVE, "False", "Paused", _PAUSED)
-    if refusal := next(_refusals(observed, scaling=True), None):
+    if refusal := _refused_scaling(observed):
         text = f"{observed.worker.wanted} of {scaling.target} workers: {_sentence(refusal)}"
         return Finding(SCALING_ACTIVE, "False", refusal.reason, text)
     if scaling.reason is None:
@@ -227,11 +227,12 @@ def _ready(observed: Observed, needed: list[Finding], rolling: str) -> Finding:
         return Finding(READY, "False", TERMINATING, _terminating(observed.finalizers))
     if observed.faults:
         return Finding(READY, "False", "InvalidSpec", _join(observed.faults))
-    # Refused scaling keeps no job from being run while there is a worker.
-    for refusal in (
-        *_refusals(observed, scaling=False),
-        *(() if observed.worker.ready else _refusals(observed, scaling=True)),
-    ):
+    for refusal in observed.refusals:
+        if refusal.reason is RefusalReason.CONSOLE:
+            continue
+        # Refused scaling keeps no job from being run while there is a worker.
+        if refusal.reason is RefusalReason.SCALING and observed.worker.ready:
+            continue
         return Finding(READY, "False", refusal.reason, _sentence(refusal))
     for condition in needed:
         if condition.type == WORKERS_AVAILABLE and rolling:
@@ -260,10 +261,8 @@ def _terminating(finalizers: tuple[str, ...]) -> str:
     return f"the resource was deleted: accepted jobs are run, no more are accepted{waits}"
 
 
-def _refusals(observed: Observed, *, scaling: bool) -> Iterator[Refusal]:
-    for refusal in observed.refusals:
-        if (refusal.reason is RefusalReason.SCALING) is scaling:
-            yield refusal
+def _refused_scaling(observed: Observed) -> Refusal | None:
+    return next((one for one in observed.refusals if one.reason is RefusalReason.SCALING), None)
 
 
 def _sentence(refusal: Refusal) -> str:

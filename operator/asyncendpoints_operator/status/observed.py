@@ -18,6 +18,7 @@ class RefusalReason(StrEnum):
     REFUSED = "ApplyRefused"  # rejected by the API server: 422, quota, webhook, RBAC, 5xx
     SCALING = "ScalingRefused"  # the workers' Deployment or a pod cannot be written for scaling
     DRIFT_LOOP = "DriftLoop"  # another writer reverts it each time
+    CONSOLE = "ConsoleTokenMissing"  # a Secret with a token of the console cannot be made
 
 
 @dataclass(frozen=True, slots=True)

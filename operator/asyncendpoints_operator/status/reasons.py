@@ -81,6 +81,9 @@ CONDITIONS: Final[dict[str, About]] = {
             "pod; see ScalingActive",
             RefusalReason.DRIFT_LOOP: "another writer reverts a child object each time it is "
             "corrected",
+            RefusalReason.CONSOLE: "a Secret with a token of the console cannot be made: one of "
+            "that name exists that the operator did not make, which is left alone, or the API "
+            "server rejects it. That token is off; jobs are not affected",
             VERSION_UNSUPPORTED: "see the condition WorkerVersionUnsupported",
             c.HANDLER_MISSING: "a route or schedule names a job that the workers' image has no "
             "handler for. Its jobs wait. Correct its `job`, or deploy an image that has the "

@@ -72,7 +72,7 @@ async def console(
         for name, store in stores.items()
     ]
     server = ConsoleServer(
-        lambda: targets, TOKENS, time or SystemTime(), scope="run", read_only=read_only
+        lambda: targets, lambda: TOKENS, time or SystemTime(), scope="run", read_only=read_only
     )
     await server.start(0)
     try:

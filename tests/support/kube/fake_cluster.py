@@ -119,6 +119,11 @@ class FakeCluster(Cluster):
         if old is not None and uid in (None, old["metadata"]["uid"]):
             self.drop(ref)
 
+    async def has(self, ref: Ref, uid: str) -> bool:
+        self._refuse(ref.kind)
+        old = self.objects.get(ref.path)
+        return old is not None and old["metadata"]["uid"] == uid
+
     def _refuse(self, kind: str) -> None:
         self.requests += 1
         if kind in self.refusals:

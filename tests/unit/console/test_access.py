@@ -78,7 +78,7 @@ def test_only_operate_changes_and_nobody_where_it_is_read_only() -> None:
 
 
 def test_a_token_has_its_role() -> None:
-    access = Access(TOKENS, ManualClock())
+    access = Access(lambda: TOKENS, ManualClock())
     for role, token in TOKENS.items():
         assert access.role(f"Bearer {token}", None) is role
         assert access.role(f"bearer  {token} ", None) is role
@@ -91,14 +91,14 @@ def test_a_token_has_its_role() -> None:
 
 
 def test_a_role_without_a_token_is_off() -> None:
-    access = Access({}, ManualClock())
+    access = Access(dict, ManualClock())
     with pytest.raises(Refusal):
         access.role("Bearer ", None)
 
 
 def test_a_session_lasts_twelve_hours_or_until_it_is_ended() -> None:
     clock = ManualClock()
-    access = Access(TOKENS, clock)
+    access = Access(lambda: TOKENS, clock)
     with pytest.raises(Refusal):
         access.log_in("wrong")
     first, second = access.log_in(TOKENS[Role.VIEW]), access.log_in(TOKENS[Role.VIEW])
@@ -114,7 +114,7 @@ def test_a_session_lasts_twelve_hours_or_until_it_is_ended() -> None:
 
 def test_a_link_opens_one_session_within_an_hour() -> None:
     clock = ManualClock()
-    access = Access(TOKENS, clock)
+    access = Access(lambda: TOKENS, clock)
     link, late = access.new_link(Role.OPERATE), access.new_link(Role.OPERATE)
     session = access.use_link(link)
     assert access.role(None, session) is Role.OPERATE
@@ -125,7 +125,7 @@ def test_a_link_opens_one_session_within_an_hour() -> None:
 
 
 def test_sessions_are_bounded() -> None:
-    access = Access(TOKENS, ManualClock())
+    access = Access(lambda: TOKENS, ManualClock())
     sessions = [access.log_in(TOKENS[Role.VIEW]) for _ in range(MAX_SESSIONS + 1)]
     with pytest.raises(Refusal):
         access.role(None, sessions[0])

@@ -528,3 +528,12 @@ def test_a_crash_is_shown_for_a_while() -> None:
     these = observed(crashes=recent_crashes(workers, 600_000))
     assert found(these)["Degraded"] == ("True", "WorkerCrashed")
     assert message(these, "Degraded") == f"a worker's process died: {how}"
+
+
+def test_a_console_without_a_token_keeps_no_job_from_running() -> None:
+    text = "a Secret of this name exists"
+    refusal = Refusal("Secret", "reports-console-view", RefusalReason.CONSOLE, text)
+    these = observed(refusals=(refusal,))
+    assert found(these)["Ready"][0] == "True"
+    assert found(these)["Degraded"] == ("True", "ConsoleTokenMissing")
+    assert message(these, "Degraded") == f"Secret reports-console-view: {text}"

@@ -1,0 +1,46 @@
+"""The console beside a gateway, on the loopback addresses of its pod."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from asyncendpoints_core.common.time_source import SystemTime
+from asyncendpoints_core.errors import CannotListen
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from asyncendpoints_console.server import ConsoleServer
+    from asyncendpoints_core.resource import AsyncEndpoint
+    from asyncendpoints_core.store.protocol import Store
+
+log = logging.getLogger("asyncendpoints.gateway")
+
+
+async def start_console(
+    endpoint: AsyncEndpoint, store: Store, folder: Path | None, port: int | None
+) -> ConsoleServer | None:
+    """Serve the endpoint's console with the tokens in `folder`; None if it is off.
+
+    A port that is taken is no reason for the gateway to end: the log says that there is no console.
+    """
+    if folder is None or not endpoint.spec.gateway.console.enabled:
+        return None
+    # Here, since most of what they import is for the console alone.
+    from asyncendpoints_console.server import DEFAULT_PORT, ConsoleServer
+    from asyncendpoints_console.target import target_of
+    from asyncendpoints_console.token_files import TokenFiles
+
+    time = SystemTime()
+    targets = [target_of(endpoint, store)]
+    server = ConsoleServer(
+        lambda: targets, TokenFiles(folder, time), time, scope="endpoint", sample_always=False
+    )
+    try:
+        await server.start(DEFAULT_PORT if port is None else port)
+    except CannotListen as error:
+        log.error("there is no console: %s", error)
+        return None
+    log.info("the console listens on %s", server.url)
+    return server

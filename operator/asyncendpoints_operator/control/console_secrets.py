@@ -1,0 +1,130 @@
+"""The Secrets with the tokens of an endpoint's console, which gateway pods mount.
+
+The operator may create and delete Secrets but not read them. Their names have no part of the UID,
+so that a Role can grant one; which of them are its own it knows by their UIDs, which the
+gateway's Deployment keeps. One that it did not make is left alone, and that token is off.
+"""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_core.resource.gateway import CONSOLE_ROLES
+from asyncendpoints_operator.control.failures import Failures, Step
+from asyncendpoints_operator.desired.naming import console_secret_name
+from asyncendpoints_operator.desired.objects import console_secret
+from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
+from asyncendpoints_operator.status.observed import Refusal, RefusalReason
+
+log = logging.getLogger("asyncendpoints.operator")
+
+CHECK_SECONDS: Final = 1_800.0
+"""How often Secrets are looked for that somebody may have deleted, to have a new token made."""
+_TOKEN_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The UIDs of an endpoint's Secrets by role, and when they were last looked for (s)."""
+
+    uids: Mapping[str, str]
+    checked: float
+
+
+class ConsoleSecrets:
+    """Makes the Secrets, and knows which there are."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        check: Callable[[], object],
+        failures: Failures,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`check` raises if this process no longer leads."""
+        self._cluster, self._check, self._failures = cluster, check, failures
+        self._monotonic = monotonic
+        self._made: dict[str, _Made] = {}  # by the endpoint's UID
+
+    def forget(self, uid: str) -> None:
+        """Drop what was remembered of an endpoint's Secrets."""
+        self._made.pop(uid, None)
+
+    def uids(self, uid: str) -> Mapping[str, str]:
+        """Return the UIDs of an endpoint's Secrets by role."""
+        made = self._made.get(uid)
+        return made.uids if made else {}
+
+    async def ensure(self, endpoint: AsyncEndpoint, before: Mapping[str, str]) -> None:
+        """Make the Secrets that are missing, or remove them if the console is off.
+
+        `before` has the UIDs of those that another operator made, by role.
+        """
+        uid, now = endpoint.metadata.uid, self._monotonic()
+        made = self._made.get(uid)
+        known = made.uids if made else before
+        look = made is None or now - made.checked >= CHECK_SECONDS
+        found = {
+            role: present
+            for role in CONSOLE_ROLES
+            if (present := await self._settle(endpoint, role, known.get(role), look=look))
+        }
+        self._made[uid] = _Made(found, now if look or made is None else made.checked)
+
+    async def _settle(
+        self, endpoint: AsyncEndpoint, role: str, known: str | None, *, look: bool
+    ) -> str | None:
+        """Make or remove the Secret of a role; return its UID, None if there is none."""
+        step = Step("make", "Secret", console_secret_name(endpoint, role))
+        if not self._failures.due(endpoint.metadata.uid, step):
+            return known
+        present: str | None = None
+        try:
+            if endpoint.spec.gateway.console.enabled:
+                present = await self._ensure(endpoint, role, known, look=look)
+            elif known:
+                await self._delete(endpoint, role, known)
+        except Refused as error:
+            self._refused(endpoint, step, error)
+            return None if error.conflict else known
+        self._failures.clear(endpoint.key, endpoint.metadata.uid, step)
+        return present
+
+    async def _ensure(
+        self, endpoint: AsyncEndpoint, role: str, known: str | None, *, look: bool
+    ) -> str:
+        """Return the UID of a role's Secret, which is made if it does not exist."""
+        manifest = console_secret(endpoint, role, secrets.token_urlsafe(_TOKEN_BYTES))
+        if known and (not look or await self._cluster.has(Ref.of(manifest), known)):
+            return known
+        self._check()
+        made = await self._cluster.create(manifest)
+        log.info("%s: made Secret %s", endpoint.key, manifest["metadata"]["name"])
+        return str(made["metadata"]["uid"])
+
+    async def _delete(self, endpoint: AsyncEndpoint, role: str, uid: str) -> None:
+        """Delete a role's Secret, unless it is another one by now."""
+        self._check()
+        name = console_secret_name(endpoint, role)
+        try:
+            await self._cluster.delete(
+                Ref("v1", "Secret", endpoint.metadata.namespace, name), uid=uid
+            )
+        except Refused as error:
+            if not error.conflict:  # another one of that name
+                raise
+
+    def _refused(self, endpoint: AsyncEndpoint, step: Step, error: Refused) -> None:
+        text = str(error)
+        if error.conflict:
+            text = (
+                "a Secret of this name exists that the operator did not make: it is left alone, "
+                "and that token of the console is off. Delete the Secret to have it made"
+            )
+        refusal = Refusal("Secret", step.name, RefusalReason.CONSOLE, text)
+        lasting = error.status < 500
+        self._failures.record(endpoint.key, endpoint.metadata.uid, step, refusal, lasting=lasting)

@@ -6,22 +6,19 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from asyncendpoints_cli.parser import build
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def complete(words: Sequence[str]) -> int:
+def complete(words: Sequence[str], parser: argparse.ArgumentParser) -> int:
     """Print what the last of `words`, which follow the program's name, may become."""
-    sys.stdout.writelines(f"{word}\n" for word in candidates(words))
+    sys.stdout.writelines(f"{word}\n" for word in candidates(words, parser))
     return 0
 
 
-def candidates(words: Sequence[str]) -> list[str]:
+def candidates(words: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
     """Return what the last of `words` may become; nothing where a file or any text is expected."""
     *before, last = words or [""]
-    parser: argparse.ArgumentParser = build()
     for word in before:
         parser = _commands(parser).get(word, parser)
     option = _option(parser, before[-1]) if before else None

@@ -11,21 +11,38 @@ from typing import TYPE_CHECKING
 
 from asyncendpoints_cli.complete import complete
 from asyncendpoints_cli.errors import FAILED, INTERRUPTED, MISUSED, report
-from asyncendpoints_cli.parser import build
+from asyncendpoints_cli.parser import build, build_kubectl
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Sequence
 
+    from asyncendpoints_cli.argument_parser import Parser
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's own) and return its exit status."""
     words = sys.argv[1:] if argv is None else argv
+    if list(words[:2]) == ["completion", "words"]:  # anything may follow, such as `--`
+        return complete(words[3:], build())
+    return _run(words, build())
+
+
+def kubectl(argv: Sequence[str] | None = None) -> int:
+    """Run `kubectl aep …`: the commands for a running endpoint, of one in kubectl's cluster."""
+    return _run(sys.argv[1:] if argv is None else argv, build_kubectl())
+
+
+def complete_kubectl(argv: Sequence[str] | None = None) -> int:
+    """Complete `kubectl aep …`, as kubectl expects it of `kubectl_complete-aep`."""
+    complete(sys.argv[1:] if argv is None else argv, build_kubectl())
+    sys.stdout.write(":4\n")  # no file names (cobra's ShellCompDirectiveNoFileComp)
+    return 0
+
+
+def _run(words: Sequence[str], parser: Parser) -> int:
     try:
-        if list(words[:2]) == ["completion", "words"]:  # anything may follow, such as `--`
-            return complete(words[3:])
-        parser = build()
         options = parser.parse_args(words)
         if options.command is None:
             parser.print_help(sys.stderr)
@@ -64,6 +81,8 @@ def command(name: str) -> Callable[[Namespace], int]:
             from asyncendpoints_cli.commands.jobs import execute
         case "queue":
             from asyncendpoints_cli.commands.queue import execute
+        case "console":
+            from asyncendpoints_cli.commands.console import execute
         case "completion":
             from asyncendpoints_cli.commands.completion import execute
         case _:

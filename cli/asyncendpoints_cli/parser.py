@@ -6,6 +6,7 @@ variable and description once. docs/cli.md is generated from this module.
 
 import argparse
 import textwrap
+from collections.abc import Iterable
 from typing import Any, Final
 
 from asyncendpoints_cli.argument_parser import Parser
@@ -15,6 +16,7 @@ from asyncendpoints_core import __version__
 from asyncendpoints_core.process.settings import Setting, all_settings
 
 PROG: Final = "asyncendpoints"
+KUBECTL_PROG: Final = "kubectl aep"
 WIDTH: Final = 78
 
 
@@ -292,14 +294,41 @@ def build() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
+    _add_commands(parser, COMMANDS)
+    parser.set_defaults(kubectl=False)
+    return parser
+
+
+def build_kubectl() -> Parser:
+    """Return the parser of `kubectl aep`, whose commands are those for a running endpoint."""
+    parser = Parser(
+        prog=KUBECTL_PROG,
+        description="Sees and steers the jobs of an AsyncEndpoint in the cluster and namespace of "
+        "kubectl's context.",
+        epilog=_epilog(
+            (
+                ("kubectl aep queue show -e reports", "what waits, runs and failed"),
+                ("kubectl aep jobs list --state Failed", "of the only endpoint of the namespace"),
+                ("kubectl aep console -n shop -e reports", "its console in a browser"),
+            ),
+            ("Options of kubectl follow `aep`: kubectl aep jobs list -n shop --context prod.",),
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _add_commands(parser, [command for command in REMOTE if command.settings == "jobs"])
+    parser.set_defaults(kubectl=True)
+    return parser
+
+
+def _add_commands(parser: Parser, added: Iterable[Command]) -> None:
+    parser.add_argument("--version", action="version", version=f"{parser.prog} {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", title="commands")
     groups = {name: _add_group(commands, name) for name in GROUPS}
-    for command in COMMANDS:
+    for command in added:
         group, _, action = command.name.rpartition(" ")
         parser.known_commands.append(group or action)
         _add(groups.get(group, commands), command, action)
-    return parser
 
 
 def _add_group(commands: Any, name: str) -> Any:

@@ -15,6 +15,15 @@ ENDPOINT: Final = argument(
     metavar="ENDPOINT",
     help="NAME or NAMESPACE/NAME of the endpoint; default: the only one",
 )
+CLUSTER: Final = (
+    argument(
+        "-n",
+        "--namespace",
+        metavar="NAMESPACE",
+        help="an endpoint in this namespace of a cluster, reached by kubectl",
+    ),
+    argument("--context", metavar="NAME", help="the cluster: a context of kubectl's configuration"),
+)
 OUTPUT: Final = argument(
     "-o",
     "--output",
@@ -50,7 +59,8 @@ YES: Final = argument(
 )
 WHERE: Final = (
     "Without --url, the `asyncendpoints run` of this user on this machine is used. With it, the "
-    "token is that of the environment. Several jobs are changed only after a question."
+    "token is that of the environment. With -n or --context, the endpoint is in a cluster: kubectl "
+    "reads its token and forwards a port. Several jobs are changed only after a question."
 )
 
 
@@ -61,7 +71,7 @@ def _jobs(
         name=f"jobs {action}",
         summary=summary,
         description=description,
-        arguments=(*arguments, ENDPOINT),
+        arguments=(*arguments, ENDPOINT, *CLUSTER),
         settings="jobs",
         examples=tuple((f"asyncendpoints jobs {action}{example}", "") for example in examples),
         notes=(WHERE,),
@@ -73,7 +83,7 @@ def _queue(action: str, summary: str, description: str, *arguments: Argument) ->
         name=f"queue {action}",
         summary=summary,
         description=description,
-        arguments=(*arguments, ENDPOINT),
+        arguments=(*arguments, ENDPOINT, *CLUSTER),
         settings="jobs",
         examples=((f"asyncendpoints queue {action}", ""),),
     )
@@ -170,6 +180,24 @@ REMOTE: Final = (
         "not run. It lasts until `queue resume`, also when processes restart.",
     ),
     _queue("resume", "run jobs again", "Ends the pause of an endpoint."),
+    Command(
+        name="console",
+        summary="open the console of a running endpoint in a browser",
+        description="Opens the console in a browser, logged in by a link that works once, and "
+        "prints that link. For an endpoint of a cluster it goes on until Ctrl-C, which closes the "
+        "connection.",
+        arguments=(
+            argument("--no-browser", action="store_true", help="print the link only"),
+            ENDPOINT,
+            *CLUSTER,
+        ),
+        settings="jobs",
+        examples=(
+            ("asyncendpoints console", "that of the `run` on this machine"),
+            ("asyncendpoints console -n shop -e reports", "of an endpoint in a cluster"),
+        ),
+        notes=(WHERE,),
+    ),
     Command(
         name="completion",
         summary="print a script that completes this command in a shell",

@@ -259,7 +259,7 @@ def act(endpoint: Endpoint, options: Namespace) -> int:
     }[options.action]
     chosen = _chosen(endpoint, options)
     if len(chosen) > 1:
-        _confirm(f"{word} {len(chosen)} jobs of {endpoint.key} at {endpoint.client.url}", options)
+        _confirm(f"{word} {len(chosen)} jobs of {endpoint.key} at {endpoint.client.place}", options)
     failed = 0
     for job_id in chosen:
         try:

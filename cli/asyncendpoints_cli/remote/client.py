@@ -5,9 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import quote, urlencode, urlsplit
 
+from asyncendpoints_cli.remote.cluster import ClusterTarget
 from asyncendpoints_console import runtime_file
 from asyncendpoints_core import __version__
 from asyncendpoints_core.common.faults import one_line
@@ -35,12 +37,16 @@ class ApiError(AsyncEndpointsError):
 class Client:
     """One console."""
 
-    def __init__(self, url: str, token: str) -> None:
-        """Use the console at `url`. Raises UsageError for a URL that cannot be one."""
+    def __init__(self, url: str, token: str, place: str = "") -> None:
+        """Use the console at `url`, which people know as `place`.
+
+        Raises UsageError for a URL that cannot be one.
+        """
         parts = urlsplit(url)
         if parts.scheme not in PORTS or not parts.hostname or parts.path.strip("/"):
             raise UsageError(f"--url: must be like http://127.0.0.1:9091, not {url!r}")
         self.url = url.rstrip("/")
+        self.place = place or self.url
         self._token = token
         secure = parts.scheme == "https"
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
@@ -82,7 +88,7 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             why = one_line(str(error)) or type(error).__name__
-            raise ApiError(f"the console at {self.url} cannot be reached: {why}") from None
+            raise ApiError(f"the console at {self.place} cannot be reached: {why}") from None
         if response.status < 300:
             return response.headers, body
         raise _refused(response.status, body, path)
@@ -103,11 +109,31 @@ def _refused(status: int, body: bytes, path: str) -> ApiError:
     return ApiError(one_line(detail) or code, code)
 
 
-def connect_by(options: Namespace) -> Client:
-    """Return the console that the options and settings of a command name; sets `options.url`."""
+@contextmanager
+def connect_by(options: Namespace) -> Iterator[Client]:
+    """Yield the console that the options and settings of a command name; sets `options.url`."""
+    target = _cluster_target(options)
+    if target is not None:
+        options.url = None
+        with target.open() as (url, token), Client(url, token, target.place) as client:
+            yield client
+        return
     settings = load({"console_url": options.console_url})
     options.url = settings.console_url
-    return connect(settings.console_url, settings.console_token)
+    with connect(settings.console_url, settings.console_token) as client:
+        yield client
+
+
+def _cluster_target(options: Namespace) -> ClusterTarget | None:
+    """Return the endpoint of a cluster that the options name, None for a console elsewhere."""
+    if not (options.kubectl or options.namespace or options.context):
+        return None
+    if options.console_url:
+        raise UsageError("--url and an endpoint of a cluster exclude each other")
+    namespace, _, name = (options.endpoint or "").rpartition("/")
+    if namespace and options.namespace not in (None, namespace):
+        raise UsageError(f"-e names namespace {namespace}, -n {options.namespace}")
+    return ClusterTarget(namespace or options.namespace, name or None, options.context)
 
 
 def connect(url: str | None, token: str | None) -> Client:
@@ -187,4 +213,4 @@ def endpoint_of(client: Client, wanted: str | None) -> Endpoint:
     known = ", ".join("/".join(key) for key in keys) or "none"
     if found:
         raise UsageError(f"several endpoints ({known}): choose one with -e NAMESPACE/NAME")
-    raise UsageError(f"there is no endpoint {wanted or ''} at {client.url}; it has: {known}")
+    raise UsageError(f"there is no endpoint {wanted or ''} at {client.place}; it has: {known}")

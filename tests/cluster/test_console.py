@@ -1,0 +1,176 @@
+"""The console of an endpoint in a cluster: by `kubectl aep`, with the documentation's Roles.
+
+The commands of docs/console.md and docs/command.md for clusters are run here.
+"""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from support.doc_pages import fences
+from support.kube.installed import Endpoint, Installed
+from support.paths import ROOT
+
+PAGE, COMMAND_PAGE = ((ROOT / "docs" / name).read_text() for name in ("console.md", "command.md"))
+COMMANDS = [
+    line.partition("  #")[0].strip()
+    for page in (PAGE, COMMAND_PAGE)
+    for language, text in fences(page)
+    if language == "sh"
+    for line in text.splitlines()
+]
+ENDLESS = re.compile("aep console|port-forward")
+
+
+@pytest.fixture(scope="module")
+def endpoint(installed: Installed) -> Iterator[Endpoint]:
+    """An endpoint whose jobs wait."""
+    with (
+        installed.cluster.namespace("console") as place,
+        installed.endpoint(place, "reports", suspend=True) as endpoint,
+    ):
+        yield endpoint
+
+
+def role(endpoint: Endpoint, name: str) -> None:
+    """Create the documentation's Role for a role of the console, for a user of that name."""
+    [text] = [
+        text for language, text in fences(PAGE) if language == "yaml" and "kind: Role" in text
+    ]
+    text = text.replace("shop", endpoint.namespace).replace("console-view", f"console-{name}")
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": name, "namespace": endpoint.namespace},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "Role",
+            "name": f"reports-console-{name}",
+        },
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}],
+    }
+    endpoint.cluster.apply(yaml.safe_load(text), binding)
+
+
+def environment(endpoint: Endpoint, file: Path) -> dict[str, str]:
+    """Return the environment of somebody who uses the endpoint's namespace by default."""
+    whole = endpoint.cluster.kubectl("config", "view", "--raw", "--flatten", "-o", "json")
+    config = json.loads(whole)
+    for context in config["contexts"]:
+        context["context"]["namespace"] = endpoint.namespace
+    file.write_text(json.dumps(config))
+    env = {**os.environ, **endpoint.cluster.environment, "KUBECONFIG": str(file)}
+    return {**env, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"}
+
+
+class Person:
+    """A user of the cluster with a kubeconfig of their own."""
+
+    def __init__(self, endpoint: Endpoint, folder: Path, name: str) -> None:
+        role(endpoint, name)
+        file = folder / name
+        self.environment = environment(endpoint, file)
+        config = json.loads(file.read_text())
+        for user in config["users"]:
+            user["user"]["as"] = name
+        file.write_text(json.dumps(config))
+
+    def aep(self, *words: str, status: int = 0) -> str:
+        """Run `kubectl aep …`; return what it prints."""
+        done = subprocess.run(
+            ["kubectl", "aep", *words],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+
+def test_who_may_look_looks_and_who_may_act_acts(endpoint: Endpoint, tmp_path: Path) -> None:
+    job = endpoint.submit(value="wait")
+    viewer = Person(endpoint, tmp_path, "view")
+    [shown] = json.loads(viewer.aep("jobs", "list", "-e", "reports", "-o", "json"))
+    assert (shown["id"], shown["state"]) == (job, "Queued")
+    assert endpoint.namespace in viewer.aep("queue", "show", "-e", "reports")
+    refused = viewer.aep("jobs", "cancel", job, "-e", "reports", status=1)
+    assert "the view token does not allow changes" in refused
+    assert endpoint.job(job)["state"] == "Queued"
+    operator, place = Person(endpoint, tmp_path, "operate"), endpoint.namespace
+    assert job in operator.aep("jobs", "cancel", job, "-n", place, "-e", "reports")
+    assert endpoint.job(job)["state"] == "Canceled"
+    refused = operator.aep("jobs", "list", "-e", "absent", status=1)
+    assert "no token of the console of absent" in refused
+    assert "forbidden" in refused
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_the_commands_of_the_pages_run(endpoint: Endpoint, tmp_path: Path, line: str) -> None:
+    env = environment(endpoint, tmp_path / "config")
+    context = endpoint.cluster.kubectl("config", "current-context").strip()
+    line = line.replace("shop", endpoint.namespace).replace("production", context)
+    if ENDLESS.search(line):
+        with subprocess.Popen(
+            ["bash", "-c", f"exec {line} {'--no-browser' if 'aep' in line else ''}"],
+            env=env,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as running:
+            assert running.stdout is not None
+            assert "127.0.0.1:" in running.stdout.readline()
+            running.send_signal(signal.SIGINT)
+    else:
+        done = subprocess.run(
+            ["bash", "-c", line], env=env, capture_output=True, text=True, check=False
+        )
+        nothing = "retry" in line  # no job has failed
+        assert done.returncode == (2 if nothing else 0), done.stderr
+        assert ("match" in done.stderr) is nothing, done.stderr
+
+
+def test_nobody_connects_by_the_pods_address(endpoint: Endpoint) -> None:
+    if not endpoint.cluster.provider.direct:
+        return
+    [pod] = endpoint.pods("gateway")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((pod["status"]["podIP"], 9_091), timeout=10)
+
+
+def secret(endpoint: Endpoint, name: str) -> dict[str, Any]:
+    found = endpoint.kubectl("get", "secret", name, "--ignore-not-found", "-o", "json")
+    return json.loads(found) if found else {}
+
+
+def test_a_secret_of_somebody_else_is_left_alone_and_reported(
+    installed: Installed, endpoint: Endpoint
+) -> None:
+    place = endpoint.namespace
+    foreign = "other-console-view"
+    endpoint.kubectl("create", "secret", "generic", foreign, "--from-literal=token=mine")
+    with installed.endpoint(place, "other", suspend=True) as other:
+        other.until(
+            "ConsoleTokenMissing",
+            lambda _: other.condition("Degraded").get("reason") == "ConsoleTokenMissing",
+        )
+        assert other.condition("Ready")["status"] == "True"
+        assert secret(other, foreign)["data"] == {"token": "bWluZQ=="}
+        endpoint.kubectl("delete", "secret", foreign)
+        other.until(
+            "AsExpected", lambda _: other.condition("Degraded").get("reason") == "AsExpected"
+        )
+        assert secret(other, foreign)["metadata"]["ownerReferences"][0]["name"] == "other"
+        other.patch({"gateway": {"console": {"enabled": False}}})
+        other.until("no Secret", lambda _: not secret(other, foreign))
+        assert not secret(other, "other-console-operate")

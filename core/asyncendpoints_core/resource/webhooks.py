@@ -168,6 +168,18 @@ def digest(webhooks: Sequence[Webhook], requests: WebhookRequests | None = None)
     return int.from_bytes(hashlib.sha256(canonical).digest()[:6]) or 1
 
 
+def receiver_part(webhook: Webhook) -> bytes:
+    """Return by which part of a receiver's id the store knows a webhook: another one after each
+    change of it.
+    """
+    return hash4(f"{webhook.name} {digest([webhook])}")
+
+
+def hash4(text: str) -> bytes:
+    """Return 4 bytes that stand for a host or a receiver."""
+    return hashlib.sha256(text.encode()).digest()[:4]
+
+
 def _dump(record: Record) -> Any:
     return record.model_dump(mode="json", exclude_defaults=True)
 

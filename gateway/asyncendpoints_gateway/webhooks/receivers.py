@@ -5,14 +5,20 @@ They are the webhooks of the resource, and those that clients named for their jo
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.resource.receiver_urls import ReceiverUrl, parse_url
-from asyncendpoints_core.resource.webhooks import CLIENTS, EVENTS, Secrets, Webhook, digest
+from asyncendpoints_core.resource.webhooks import (
+    CLIENTS,
+    EVENTS,
+    Secrets,
+    Webhook,
+    hash4,
+    receiver_part,
+)
 from asyncendpoints_core.store.deliveries import NewDelivery
 from asyncendpoints_gateway.http.webhook_requests import AllowedReceivers
 from asyncendpoints_gateway.webhooks.signing import delivery_id, parse_secrets, secret_for
@@ -119,7 +125,7 @@ class Receiver:
             host = _address(self._url())
         except Unusable:
             host = self.name
-        return _hash(host) + _hash(f"{self.name} {digest([self.webhook])}")
+        return hash4(host) + receiver_part(self.webhook)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +141,7 @@ class ClientReceivers:
         return [
             NewDelivery(
                 delivery_id(endpoint, job.id, job.revision, url),
-                _hash(_address(parse_url(url))) + _hash(url),
+                hash4(_address(parse_url(url))) + hash4(url),
                 self.name,
                 url,
             )
@@ -160,10 +166,6 @@ def _secrets(path: Path | None) -> tuple[bytes, ...]:
         return parse_secrets(_read(path, "the secrets"))
     except ValueError as error:
         raise Unusable(f"the file of the secrets {error}") from None
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()[:4]
 
 
 def _read(path: Path | None, what: str) -> str:

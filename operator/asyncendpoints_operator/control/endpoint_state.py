@@ -75,7 +75,7 @@ class WorkState:
     """What followed from the last reading of the queue; written by readings.py alone.
 
     `memory` is None until a decision was made. `failed_total` is the count at which `failures` were
-    read, -1 before. `schedules` are those of that reading, None before.
+    read, -1 before. `schedules` and `totals` are those of that reading, None before.
     """
 
     memory: Memory | None = None
@@ -83,3 +83,4 @@ class WorkState:
     failed_total: int = -1
     failures: tuple[LastFailure, ...] = ()
     schedules: tuple[ScheduleState, ...] | None = None
+    totals: Mapping[str, int] | None = None

@@ -119,6 +119,7 @@ class ReadingHandler:
                 registered = {worker.info.pod for worker in connection.reading.workers}
                 await self._drained.end(key, connection.identity.uid, registered)
             self._report_schedules(connection)
+            self._report_deliveries(connection)
             await self._read_failures(connection)
             again = await self._status.report(key)
             self._logged.pop(connection.identity.uid, None)
@@ -161,6 +162,16 @@ class ReadingHandler:
             self._reporter.publish(connection.key, uid, found)
         if stats.schedules != work.schedules:
             self._work[uid] = replace(work, schedules=stats.schedules)
+
+    def _report_deliveries(self, connection: QueueConnection) -> None:
+        """Publish Events for deliveries of webhooks that were lost."""
+        stats, uid = connection.reading.queue.stats, connection.identity.uid
+        if stats is None or not connection.endpoint.spec.webhooks_digest:
+            return
+        work = self._work.get(uid, WorkState())
+        if found := events.of_deliveries(work.totals, stats.totals):
+            self._reporter.publish(connection.key, uid, found)
+        self._work[uid] = replace(work, totals=stats.totals)
 
     async def _read_failures(self, connection: QueueConnection) -> None:
         """Read the last failed jobs when there are new ones and the resource shows them."""

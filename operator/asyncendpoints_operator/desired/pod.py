@@ -36,6 +36,8 @@ TOKENS_FOLDER: Final = "/etc/asyncendpoints-tokens"
 WEBHOOKS_FOLDER: Final = "/etc/asyncendpoints-webhooks"
 CONSOLE_FOLDER: Final = "/etc/asyncendpoints-console"
 _VOLUME: Final = "asyncendpoints-"
+_INSTALLATION: Final = "ASYNCENDPOINTS_WEBHOOK"
+"""Prefix of the variables that an endpoint cannot set: they limit what its webhooks reach."""
 
 # For every user of the image: it may run with another group than 0.
 _READABLE: Final = 0o444
@@ -66,10 +68,15 @@ def env_field(name: str, path: str) -> dict[str, Any]:
 def environment(own: Sequence[dict[str, Any]], options: PodOptions | None) -> list[dict[str, Any]]:
     """Return the operator's variables, then the user's, which may refer to the former.
 
-    The operator's take precedence. HOME is the writable /tmp unless the user sets it.
+    The operator's take precedence, and where webhooks may be sent to is the installation's to say.
+    HOME is the writable /tmp unless the user sets it.
     """
     names = {variable["name"] for variable in own}
-    users = [variable for variable in options.env if variable.name not in names] if options else []
+    users = [
+        variable
+        for variable in (options.env if options else ())
+        if variable.name not in names and not variable.name.startswith(_INSTALLATION)
+    ]
     result = [*own, *_variables(users)]
     names |= {variable.name for variable in users}
     return result if "HOME" in names else [*result, env_value("HOME", "/tmp")]  # noqa: S108

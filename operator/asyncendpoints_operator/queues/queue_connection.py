@@ -112,12 +112,16 @@ class QueueConnection:
         stats = await self.store.stats()
         await self._suspend(stats)
         workers = tuple(await self.store.workers()) if stats.workers else ()
+        webhooks = None
+        if self.endpoint.spec.webhooks_digest:
+            webhooks = await self.store.webhook_status()
         queue = Queue(
             QueueReason.REACHABLE,
             stats=stats,
             identity=identity,
             durable=health.durable,
             warnings=health.warnings,
+            webhooks=webhooks,
         )
         adopted, self._adopted = self._adopted, False
         return Reading(queue, workers, adopted)

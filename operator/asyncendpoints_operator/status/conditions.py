@@ -5,7 +5,7 @@ and will run them as its spec says. Scaled to zero while there is no work, and s
 Ready. It is False while pods of an older template are being replaced.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -18,6 +18,7 @@ from asyncendpoints_operator.kube.pod_state import (
     Deployment,
     Issue,
 )
+from asyncendpoints_operator.status import webhook_findings
 from asyncendpoints_operator.status.model import MAX_MESSAGE_CHARS
 from asyncendpoints_operator.status.observed import Observed, QueueReason, Refusal, RefusalReason
 
@@ -33,6 +34,7 @@ SCALING_ACTIVE: Final = "ScalingActive"
 ROUTES_ACCEPTED: Final = "RoutesAccepted"
 QUEUE_NOT_DURABLE: Final = "QueueNotDurable"
 QUEUE_SHARED: Final = "QueueShared"
+WEBHOOKS_HEALTHY: Final = "WebhooksHealthy"
 
 HANDLER_MISSING: Final = "HandlerMissing"
 WORKER_CRASHED: Final = "WorkerCrashed"
@@ -67,6 +69,7 @@ def conditions(observed: Observed, before: Mapping[str, Any] | None) -> list[Fin
         queue,
         _scaling(observed),
         routes,
+        *_webhooks(observed),
         *_warnings(observed),
     ]
 
@@ -152,6 +155,20 @@ def _scaling(observed: Observed) -> Finding:
     if scaling.reason is Reason.ERROR:
         return Finding(SCALING_ACTIVE, "False", "ReadingFailed", scaling.text)
     return Finding(SCALING_ACTIVE, "True", scaling.reason, scaling.text)
+
+
+def _webhooks(observed: Observed) -> Iterator[Finding]:
+    """Report on receivers of events, if the spec has any."""
+    spec, queue = observed.spec, observed.queue
+    if spec is None or not spec.webhooks_digest:
+        return
+    if queue.webhooks is None:
+        reason = QueueReason.NOT_READ if queue.reachable else queue.reason
+        yield Finding(WEBHOOKS_HEALTHY, "Unknown", reason, "the queue cannot be read")
+        return
+    found, text = webhook_findings.find(spec, queue.webhooks)
+    healthy = found == webhook_findings.DELIVERING
+    yield Finding(WEBHOOKS_HEALTHY, "True" if healthy else "False", found, _join([text]))
 
 
 def _rolling(observed: Observed, before: Mapping[str, Any] | None) -> str:

@@ -63,6 +63,8 @@ _TRANSITIONS: Final = (
     _Transition(c.DEGRADED, "False", "Normal", "Resolved", False),
     _Transition(c.QUEUE_NOT_DURABLE, "True", "Warning", "QueueNotDurable", True),
     _Transition(c.QUEUE_SHARED, "True", "Warning", "QueueShared", True),
+    _Transition(c.WEBHOOKS_HEALTHY, "False", "Warning", "WebhookFailing", True),
+    _Transition(c.WEBHOOKS_HEALTHY, "True", "Normal", "WebhooksDelivering", False),
     _Transition(VERSION_UNSUPPORTED, "True", "Warning", VERSION_UNSUPPORTED, True),
 )
 
@@ -172,6 +174,22 @@ def of_schedules(before: Iterable[ScheduleState] | None, stats: Stats) -> list[E
         found.append(
             Event("Normal", "ScheduleSkipped", f"times skipped: {text}: {why}", "Schedule")
         )
+    return found
+
+
+def of_deliveries(before: Mapping[str, int] | None, totals: Mapping[str, int]) -> list[Event]:
+    """Return the Events for deliveries of webhooks that were lost since the totals `before`; none
+    at the first reading of a leader (None).
+    """
+    found = []
+    for total, reason, why in (
+        ("webhooks_dead", "WebhookDeliveriesDead", "were given up and can be replayed"),
+        ("webhooks_dropped", "WebhookDeliveriesDropped", "were dropped: too many wait"),
+    ):
+        count = 0 if before is None else totals.get(total, 0) - before.get(total, 0)
+        if count > 0:
+            text = f"deliveries of webhooks that {why}: {count}"
+            found.append(Event("Warning", reason, text, "Deliver"))
     return found
 
 

@@ -7,6 +7,7 @@ from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import Job
 from asyncendpoints_core.resource import AsyncEndpoint, EndpointSpec
 from asyncendpoints_core.scaling.decide import Reason as ScalingReason
+from asyncendpoints_core.store.deliveries import WebhookStatus
 from asyncendpoints_core.store.replies import Stats
 from asyncendpoints_operator.kube.pod_state import NO_DEPLOYMENT, Deployment, Issue
 
@@ -53,7 +54,8 @@ class Queue:
 
     `stats` is None while it cannot be read. `identity` names the Redis that holds the jobs, without
     credentials (the old one, while the queue is MOVED). `durable` is None if the server does not
-    report it. `shared`: on the operator's Redis without a Redis user of its own.
+    report it. `webhooks` is None without any, or while unread. `shared`: on the operator's Redis
+    without a Redis user of its own.
     """
 
     reason: QueueReason = QueueReason.NOT_READ
@@ -62,6 +64,7 @@ class Queue:
     identity: str = ""
     durable: bool | None = True
     warnings: tuple[str, ...] = ()
+    webhooks: WebhookStatus | None = None
     shared: bool = False
 
     @property

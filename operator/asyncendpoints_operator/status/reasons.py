@@ -9,6 +9,7 @@ from asyncendpoints_core.scaling.decide import Reason
 from asyncendpoints_operator.kube.late_pods import NOT_READY
 from asyncendpoints_operator.kube.pod_state import IMAGE_PULLING, VERSION_UNSUPPORTED
 from asyncendpoints_operator.status import conditions as c
+from asyncendpoints_operator.status import webhook_findings
 from asyncendpoints_operator.status.observed import QueueReason, RefusalReason
 
 
@@ -174,6 +175,19 @@ CONDITIONS: Final[dict[str, About]] = {
         "Only present if it applies: endpoints on the operator's Redis are not isolated.",
         {"AclOff": "chart value `redis.acl` is false, or the server refuses ACL commands"},
     ),
+    c.WEBHOOKS_HEALTHY: About(
+        "Only present with `webhooks` or `webhookRequests`: receivers take deliveries.",
+        {
+            webhook_findings.DELIVERING: "no receiver fails",
+            webhook_findings.FAILING: "the last try of a receiver failed; the message names the "
+            "webhook and the answer. It is tried again. Receivers that clients named do not count",
+            webhook_findings.GONE: "a receiver answered 410 and gets nothing until its webhook is "
+            "changed",
+            webhook_findings.INVALID: "secrets or a URL are missing, or not valid: deliveries wait "
+            "until they are there",
+            "…": "while the queue cannot be read, the reason of QueueReachable",
+        },
+    ),
     VERSION_UNSUPPORTED: About(
         "Only present if it applies: workers refuse jobs and exit. The message has both versions "
         "and the fix. It is removed with the last such pod.",
@@ -210,5 +224,9 @@ EVENTS: Final[dict[str, str]] = {
     "ScheduleMissed": "times of schedules passed their deadline without a job; the message has how "
     "many of each",
     "ScheduleSkipped": "`concurrencyPolicy: Forbid`: an earlier job was not finished",
+    "WebhookFailing": "WebhooksHealthy became False",
+    "WebhooksDelivering": "WebhooksHealthy became True again",
+    "WebhookDeliveriesDead": "deliveries of webhooks were given up after the last try",
+    "WebhookDeliveriesDropped": "deliveries of webhooks were dropped, because too many waited",
     "WorkerLost": "a worker's container terminated while it held jobs; the message says why",
 }

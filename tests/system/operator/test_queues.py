@@ -14,6 +14,7 @@ from asyncendpoints_operator.queues.redis_locations import RedisLocation, identi
 from asyncendpoints_operator.status.observed import QueueReason
 from support.queues import IDLE_SECONDS, called_for_push, endpoint, new_job, reading
 from support.redis.server import RedisServer
+from support.store.stores import new, put
 
 
 @pytest.fixture
@@ -40,6 +41,27 @@ async def test_a_reading_configures_the_store_and_enters_the_directory(
         owned = await store.ownership()
         assert owned.owner == Identity("here", "uid-1")
         assert owned.notes["on-delete"] == "Purge"
+
+
+async def test_what_waits_for_webhooks_is_read_where_there_are_any(
+    redis_url: str, store: RedisStore
+) -> None:
+    hook = {
+        "name": "billing",
+        "url": "https://billing.example.com/",
+        "secrets": {"secretRef": {"name": "hooks", "key": "billing"}},
+    }
+    async with reading() as (queues, seen):
+        location = location_of(redis_url)
+        await queues.connect(endpoint(), location)
+        found = await seen.reason(QueueReason.REACHABLE)
+        assert found.queue.webhooks is None
+        await queues.connect(endpoint(webhooks=[hook]), location)
+        await seen.until(lambda _, r: r.queue.webhooks is not None)
+        await store.open()
+        [job_id] = await put(store, new())
+        await store.cancel([job_id])
+        await seen.until(lambda _, r: bool(r.queue.webhooks and r.queue.webhooks.pending == 1))
 
 
 async def test_a_changed_resource_reaches_the_store(redis_url: str, store: RedisStore) -> None:

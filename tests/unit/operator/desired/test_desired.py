@@ -483,3 +483,10 @@ def test_an_old_config_map_stays_while_it_may_be_needed() -> None:
     assert obsolete(resource, old, wanted, pods, rolling=False) == []
     assert obsolete(resource, old, wanted, [], rolling=True) == []
     assert obsolete(resource, old, wanted, [], rolling=False) == old
+
+
+def test_an_endpoint_cannot_widen_what_its_webhooks_reach() -> None:
+    names = ("ASYNCENDPOINTS_WEBHOOK_ALLOW", "ASYNCENDPOINTS_WEBHOOK_ALLOW_PRIVATE_CIDRS", "OWN")
+    env = [{"name": name, "value": "127.0.0.1:80"} for name in names]
+    found = pod(children(MINIMAL, gateway={"env": env}), "gateway")["containers"][0]["env"]
+    assert {one["name"] for one in found} & set(names) == {"OWN"}

@@ -12,7 +12,9 @@ from asyncendpoints_core.jobs.records import Job, JobError, Priority
 from asyncendpoints_core.jobs.schedules import ScheduleState
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_core.resource.webhooks import CLIENTS, Webhook, hash4, receiver_part
 from asyncendpoints_core.scaling.decide import Reason
+from asyncendpoints_core.store.deliveries import ReceiverState, WebhookStatus
 from asyncendpoints_core.store.replies import Stats, WorkerInfo, WorkerState
 from asyncendpoints_operator.kube.pod_state import Deployment, Issue
 from asyncendpoints_operator.status.build import (
@@ -82,6 +84,31 @@ def observed(spec: dict[str, Any] | None = None, **more: Any) -> Observed:
         "selector": "a=b",
     }
     return Observed(**{**values, **more})
+
+
+def hook(name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "url": f"https://{name}.example.com/",
+        "secrets": {"secretRef": {"name": "hooks", "key": name}},
+    }
+
+
+HOOKS: dict[str, Any] = {
+    "webhooks": [hook("billing"), hook("chat")],
+    "webhookRequests": {"secrets": {"secretRef": {"name": "hooks", "key": "clients"}}},
+}
+
+
+def state(name: str = "billing", **more: Any) -> ReceiverState:
+    """The state of a webhook, as the store has it."""
+    part = receiver_part(Webhook.model_validate(hook(name)))
+    return ReceiverState(b"host" + part, name, **more)
+
+
+def webhooks(*receivers: ReceiverState) -> Queue:
+    """A queue with these receivers."""
+    return dataclasses.replace(REACHABLE, webhooks=WebhookStatus(0, 3, 0, 0, receivers))
 
 
 def found(these: Observed, before: Status | None = None) -> dict[str, tuple[str, str]]:
@@ -217,6 +244,35 @@ SITUATIONS: dict[str, tuple[Observed, dict[str, tuple[str, str]]]] = {
         observed(queue=Queue(QueueReason.REACHABLE, shared=True)),
         {"Ready": ("True", "Serving"), "QueueShared": ("True", "AclOff")},
     ),
+    "webhooks": (observed(HOOKS, queue=webhooks()), {"WebhooksHealthy": ("True", "Delivering")}),
+    "a receiver fails": (
+        observed(HOOKS, queue=webhooks(state(failures=1, status=500))),
+        {"Ready": ("True", "Serving"), "WebhooksHealthy": ("False", "Failing")},
+    ),
+    "a receiver is gone, another waits for its secret": (
+        observed(HOOKS, queue=webhooks(state(gone=True, failures=1), state("chat", status=1))),
+        {"WebhooksHealthy": ("False", "SecretInvalid")},
+    ),
+    "what fails is no receiver of the resource": (
+        observed(
+            HOOKS,
+            queue=webhooks(
+                state("old", failures=9),
+                ReceiverState(b"host" + hash4("https://x"), CLIENTS, failures=9),
+            ),
+        ),
+        {"WebhooksHealthy": ("True", "Delivering")},
+    ),
+    "clients' receivers have no secret": (
+        observed(
+            HOOKS, queue=webhooks(ReceiverState(b"host" + hash4("https://x"), CLIENTS, status=1))
+        ),
+        {"WebhooksHealthy": ("False", "SecretInvalid")},
+    ),
+    "webhooks of a queue that cannot be read": (
+        observed(HOOKS, queue=Queue(QueueReason.UNREACHABLE)),
+        {"WebhooksHealthy": ("Unknown", "Unreachable")},
+    ),
     "workers too old": (
         observed(
             worker=deployment(2, 0),
@@ -259,6 +315,22 @@ SITUATIONS: dict[str, tuple[Observed, dict[str, tuple[str, str]]]] = {
 def test_conditions(name: str) -> None:
     these, expected = SITUATIONS[name]
     assert found(these).items() >= expected.items()
+
+
+def test_without_receivers_there_is_no_condition_of_them() -> None:
+    assert "WebhooksHealthy" not in found(observed())
+
+
+def test_failing_receivers_are_named_with_their_answers_and_recover_with_an_event() -> None:
+    failing = observed(
+        HOOKS, queue=webhooks(state(failures=2, status=503), state("chat", gone=True, failures=1))
+    )
+    text = message(failing, "WebhooksHealthy")
+    assert "billing: it answers 503" in text
+    assert "chat: it answered 410" in text
+    broken, well = build(failing, None, NOW), build(observed(HOOKS, queue=webhooks()), None, NOW)
+    assert [e.reason for e in of_change(well, broken)] == ["WebhookFailing"]
+    assert [e.reason for e in of_change(broken, well)] == ["WebhooksDelivering"]
 
 
 def test_a_refused_format_is_reported_with_both_versions_and_the_fix() -> None:

@@ -12,6 +12,7 @@ from asyncendpoints_operator.status.events import (
     Event,
     admit,
     of_change,
+    of_deliveries,
     of_recovery,
     of_release,
     of_scaling,
@@ -154,3 +155,17 @@ def test_times_without_a_job_are_one_event_of_each_kind() -> None:
     assert "a (3), b (1):" in event.message
     # Created again after a day, with new counters.
     assert of_schedules((more,), stats(ScheduleState("a", "h", 0))) == []
+
+
+def test_lost_deliveries_are_counted_since_the_last_reading() -> None:
+    before = {"webhooks_dead": 3, "webhooks_dropped": 0}
+    assert of_deliveries(None, before) == []
+    assert of_deliveries(before, before) == []
+    dead, dropped = of_deliveries(before, {"webhooks_dead": 5, "webhooks_dropped": 7})
+    assert (dead.type, dead.reason, dropped.reason) == (
+        "Warning",
+        "WebhookDeliveriesDead",
+        "WebhookDeliveriesDropped",
+    )
+    assert dead.message.endswith(": 2")
+    assert dropped.message.endswith(": 7")

@@ -8,7 +8,7 @@ from asyncendpoints_core.resource.fields import walk as model_fields
 from asyncendpoints_core.scaling.decide import Reason
 from asyncendpoints_operator.crd.definition import crd
 from asyncendpoints_operator.crd.structural import walk
-from asyncendpoints_operator.status import conditions, events
+from asyncendpoints_operator.status import conditions, events, webhook_findings
 from asyncendpoints_operator.status.observed import QueueReason, RefusalReason
 from asyncendpoints_operator.status.reasons import CONDITIONS, EVENTS
 from support.paths import ROOT
@@ -30,14 +30,14 @@ def documented() -> set[str]:
 
 def test_every_reason_of_a_condition_is_documented() -> None:
     values = {"True", "False", "Unknown", "Redis"}
-    assert words(conditions) - values <= documented()
+    assert words(conditions) | words(webhook_findings) <= {*documented(), *values}
     enums = {*map(str, QueueReason), *map(str, RefusalReason), *map(str, Reason)}
     assert enums <= {*documented(), *map(str, (Reason.PINNED, Reason.SUSPENDED, Reason.ERROR))}
 
 
 def test_every_reason_of_an_event_is_documented() -> None:
     reported = {word for reasons in EVENTS for word in reasons.split(", ")}
-    actions = {"Reconcile", "Scale", "Recover", "Schedule"}
+    actions = {"Reconcile", "Scale", "Recover", "Schedule", "Deliver"}
     assert words(events) - actions - {"Normal", "Warning", "True", "False"} <= reported
     assert {str(Reason.UP), str(Reason.DOWN), str(Reason.ZERO)} <= reported
 

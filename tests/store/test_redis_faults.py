@@ -1,6 +1,7 @@
 """Lost replies, cancelled tasks, servers that forget: nothing is stranded or done twice."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 
 import pytest
@@ -17,7 +18,19 @@ from asyncendpoints_core.store.replies import ClaimBatch, Identity, SettleStatus
 from support.redis.backend import ENDPOINT, RedisBackend
 from support.redis.proxy import Command, ReplyDroppingProxy
 from support.redis.server import RedisServer
-from support.store.stores import DONE, POLICY, START_MS, check, hand, look, new, policy, put
+from support.store.damage import damage_and_use
+from support.store.stores import (
+    DONE,
+    ERROR,
+    POLICY,
+    START_MS,
+    check,
+    hand,
+    look,
+    new,
+    policy,
+    put,
+)
 from support.store.verbs import VERBS, Scene
 
 
@@ -224,6 +237,27 @@ async def test_an_unreadable_request_is_quarantined_by_the_claim(redis_url: str)
     assert restored is not None
     assert b"\xc1reports" in restored
     await check(backend)
+    await backend.close()
+
+
+async def test_a_name_that_only_lua_can_read_affects_no_other_job_of_a_claim(
+    redis_url: str,
+) -> None:
+    backend = RedisBackend(redis_url)
+    await backend.open()
+    store = backend.store
+    bodies = (b"a", b"b" * 2_000, b"c" * 2_000, b"d")
+    bad, *good = await put(store, *(new("nightly", body=body) for body in bodies))
+    worker = await hand(store)
+    for claimed in await worker.take():
+        await worker.settle(jobs.retry_later(claimed.claim, ERROR, 1_000))
+    await backend.advance(60_000)
+    worker = await hand(store, "w2")
+    record = await backend.redis.hget(backend.key("jobs"), bad)
+    await backend.redis.hset(backend.key("jobs"), bad, record.replace(b"nightly", b"n\xffghtly"))
+    taken = {claimed.job.id: claimed.request.body for claimed in await worker.take()}
+    assert taken == dict(zip(good, bodies[1:], strict=True))
+    assert (await look(store, bad)).state is State.FAILED
     await backend.close()
 
 
@@ -476,3 +510,10 @@ async def test_a_claim_behind_a_wait_survives_what_can_become_of_its_connection(
     with pytest.raises(StoreUnavailable):
         await asyncio.wait_for(waiting, 20)
     assert (await store.claim(worker.id, 3, 4)).jobs == ()
+
+
+async def test_damaged_records_affect_no_other_job(redis_server: RedisServer) -> None:
+    for seed in range(4):
+        with Redis.from_url(redis_server.url) as client:
+            client.flushall()
+        await damage_and_use(redis_server.url, random.Random(seed))

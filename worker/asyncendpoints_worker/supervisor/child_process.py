@@ -114,6 +114,7 @@ class ChildProcess:
                     self._beat_now()
                 case ipc.MetricsReport(snapshot):
                     self.metrics = snapshot
+        self._channel.close()  # if the child still runs, it ends once it notices
 
     def send(self, message: ipc.ToChild) -> None:
         """Send the child a message, as soon as it is connected."""

@@ -7,6 +7,7 @@ What must be known even of a child that can send nothing any more is on the run 
 from __future__ import annotations
 
 import asyncio
+import logging
 import struct
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
     from asyncendpoints_core.process.settings import Settings
     from asyncendpoints_core.resource import AsyncEndpoint
 
+log = logging.getLogger("asyncendpoints.worker")
+
 _LENGTH: Final = struct.Struct(">I")
+MAX_BYTES: Final = 16_777_216
+"""Bytes of a message. The largest has the endpoint's document."""
 
 
 class Init(msgspec.Struct, tag=True):
@@ -152,12 +157,17 @@ class Channel(Generic[In]):
             self._writer.write(_LENGTH.pack(len(data)) + data)
 
     async def receive(self) -> In | None:
-        """Return the next message, or None once the peer has gone."""
+        """Return the next message, or None once the peer has gone or sent what is no message."""
         try:
             (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
-            return self._decoder.decode(await self._reader.readexactly(length))
+            if length <= MAX_BYTES:
+                return self._decoder.decode(await self._reader.readexactly(length))
         except (asyncio.IncompleteReadError, OSError):
             return None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
+        log.error("a message between supervisor and child is malformed: closing their connection")
+        return None
 
     async def finish(self) -> None:
         """Close this end after everything that was sent has left this process."""

@@ -12,8 +12,8 @@
 -- ARGV: 1 worker, 2 request number, 3 limit, 4 bytes of bodies at most, 5 '1' when it was woken
 -- RETURNS: context; a word: ok gone cordoned draining paused closed; flags more, drain, alone as
 --   1 or 0; next due in ms or -1; ids; for each f (fresh: its run follows from the next two values)
---   or r (its run comes after it); the first claim number; the deadline of the fresh; then each job,
---   its run unless fresh, and its body if that is kept apart
+--   or r (its run comes after it), F or R if its body comes last; the first claim number; the
+--   deadline of the fresh; then each job, its run unless fresh, and its body if that is kept apart
 local worker, request = ARGV[1], tonumber(ARGV[2])
 local limit, max_bytes, woken = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
 local IDLE_MS = 2000
@@ -40,7 +40,7 @@ local function reply(word, more, drain, alone)
     table.concat(kinds), string.format('%.0f', first), string.format('%.0f', deadline), unpack(out)}
 end
 local function hand_out_run(id, job, run, apart)
-  out_ids[#out_ids + 1], kinds[#kinds + 1] = id, 'r'
+  out_ids[#out_ids + 1], kinds[#kinds + 1] = id, apart and 'R' or 'r'
   out[#out + 1], out[#out + 2] = job, run
   if apart then out[#out + 1] = call('HGET', blobs, id) or '' end
 end
@@ -195,7 +195,7 @@ local function take(id, job, run)
   on_held[at - 1], on_held[at] = '0', mine .. claim .. id
   claimed_names[name] = (claimed_names[name] or 0) + 1
   taken, number = taken + 1, number + 1
-  out_ids[taken], kinds[taken], out[#out + 1] = id, 'f', job
+  out_ids[taken], kinds[taken], out[#out + 1] = id, apart and 'F' or 'f', job
   if apart then out[#out + 1] = call('HGET', blobs, id) or '' end
   return true
 end

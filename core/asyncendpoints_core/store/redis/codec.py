@@ -194,7 +194,7 @@ def decode_request(data: bytes, trace: str, blob: bytes | None) -> Request:
             _WORDS[content_type] if isinstance(content_type, int) else content_type,
             data[end:] if blob is None else blob,
         )
-    except (msgspec.DecodeError, LookupError, ValueError, StructError) as error:
+    except (msgspec.DecodeError, LookupError, ValueError, RecursionError, StructError) as error:
         raise CorruptRecord from error
 
 

@@ -48,7 +48,9 @@ _SETTLED: Final = {
     ord("g"): SettleStatus.GONE,
 }
 _UNREADABLE: Final = ord("c")
-_FRESH: Final = ord("f")
+# The kinds of granted jobs in the reply of claim.lua.
+_WITH_RUN: Final = frozenset(b"rR")
+_WITH_BODY: Final = frozenset(b"FR")
 _read_worker = reader(messages.WORKER, "lease held cordoned_until draining info")
 _read_found = reader(messages.FOUND, "id claim attempt max_attempts worker")
 _read_lease = reader(messages.LEASE, "gone cordoned held")
@@ -242,15 +244,17 @@ class _Granted(msgspec.Struct, frozen=True):
         worker, now, deadline, number = self.worker, self.context.now_ms, 0, self.first
         for job_id, kind in zip(_ids(ids), kinds, strict=True):
             data = next(records)
+            # The kind says what belongs to a job: its record may be unreadable.
+            run = next(records) if kind in _WITH_RUN else None
+            blob = next(records) if kind in _WITH_BODY else None
             try:
                 made = read_made(data)
-                if kind == _FRESH:
+                if run is None:
                     job = just_claimed(job_id, made, number, worker, now)
                     deadline = self.deadline_ms
                 else:
-                    job, deadline = read_run(job_id, made, next(records), self.context)
-                blob = next(records) if made.blob_bytes is not None else None
-                if blob is not None and len(blob) != made.blob_bytes:
+                    job, deadline = read_run(job_id, made, run, self.context)
+                if (None if blob is None else len(blob)) != made.blob_bytes:
                     raise CorruptRecord
                 request = decode_request(data[made.end :], made.traceparent, blob)
             except CorruptRecord:

@@ -13,6 +13,7 @@ AsyncEndpointsError
 ├── RetryAfter                    raised by a handler: retry after that many seconds
 ├── CannotListen                  a port cannot be opened (exit status 1)
 ├── MalformedBody                 a request's body is not acceptable JSON (HTTP 400)
+├── InvalidCursor                 a cursor is not one of this listing (HTTP 400)
 └── UsageError                    an invalid file, flag, module or handler (exit status 2)
     ├── TemplateError             a route's path template is not valid
     └── SchemaError               a route's JSON Schema cannot be used
@@ -36,6 +37,14 @@ class StoreUnavailable(StoreError):
     """The store cannot be reached, or cannot decide now. The call may have been carried out or
     not; every verb can be sent again.
     """
+
+
+class InvalidCursor(AsyncEndpointsError, ValueError):
+    """A cursor is not one that a page of the same listing had."""
+
+    def __init__(self) -> None:
+        """The message is the same for all."""
+        super().__init__("not a cursor of this listing")
 
 
 class StoreAuthenticationError(StoreUnavailable):

@@ -1,17 +1,25 @@
 """Looking up, listing, figures and events."""
 
 import asyncio
+import base64
+from contextlib import suppress
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.records import Priority, Progress
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.listing import Inspected
+from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.replies import Cause, Event, Found
+from support.redis.backend import ENDPOINT
 from support.store.stores import (
     DONE,
     ERROR,
@@ -321,3 +329,51 @@ async def test_jobs_are_inspected_with_their_requests(backend: Backend, store: S
     assert done.request == first.request
     assert done.deadline_ms == 0
     assert await store.inspect([]) == []
+
+
+deep = msgspec.msgpack.encode([""] * 5)[1:] + b"\x91" * 3_000 + b"\x90"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x96" + deep,
+        b"\x95" + deep,
+        *(
+            msgspec.msgpack.encode(made)
+            for made in (
+                ["", 0, 0, "\u00b2", b"x" * 16],
+                ["", 0, 0, "\u0663", b"x" * 16],
+                ["", 9, 0, 1, b"x" * 16],
+                ["", 0, 0, b"\xff", b"x" * 16],
+            )
+        ),
+    ],
+)
+async def test_a_forged_cursor_is_refused(store: Store, data: bytes) -> None:
+    await put(store, new())
+    forged = base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    with pytest.raises(InvalidCursor):
+        await store.list(None, 10, forged)
+
+
+@given(
+    section=st.integers(0, 3),
+    begun=st.integers(-(2**63), 2**64 - 1),
+    number=st.integers(0, 10**40),
+    job_id=st.binary(min_size=16, max_size=16),
+)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_other_cursor_gives_a_page(
+    redis_url: str, section: int, begun: int, number: int, job_id: bytes
+) -> None:
+    async def run() -> None:
+        for store in (MemoryStore(), RedisStore(redis_url, ENDPOINT)):
+            digits = number if isinstance(store, MemoryStore) else str(number)
+            cursor = ["", section, begun, digits, job_id]
+            text = base64.urlsafe_b64encode(msgspec.msgpack.encode(cursor)).rstrip(b"=").decode()
+            with suppress(InvalidCursor):
+                await store.list(None, 10, text)
+            await store.close()
+
+    asyncio.run(run())

@@ -470,6 +470,11 @@ INVALID = [
     _spec("drain", "spec.timeouts.drainSeconds", timeouts={"drainSeconds": -1}),
     _spec("lease", "spec.timeouts.leaseSeconds", timeouts={"leaseSeconds": 0}),
     _spec("retention-as-text", "must be of type number", retention={"failedSeconds": "1h"}),
+    _route(
+        "result-schema-of-text",
+        "result.schema: is for JSON",
+        {"path": "/a", "result": {"contentType": "text/plain", "schema": {}}},
+    ),
     _spec(
         "redis-two-ways",
         "set url or secretRef, not both",

@@ -8,6 +8,7 @@ import msgspec
 
 from asyncendpoints_console.reading.hidden import hide, hide_query
 from asyncendpoints_console.refusals import Refusal
+from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs import ids, job_view
 from asyncendpoints_core.jobs.states import State
 
@@ -31,7 +32,7 @@ async def page(
     """Return a page of jobs, without headers, queries, parameters and bodies of their requests."""
     try:
         found = await target.store.list(state, limit, cursor, only)
-    except ValueError:
+    except InvalidCursor:
         detail = "cursor must be the nextCursor of a page of the same listing"
         raise Refusal("invalid-query", detail) from None
     return {"items": await _listed(target, found.jobs), "nextCursor": found.cursor}

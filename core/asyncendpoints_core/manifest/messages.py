@@ -45,6 +45,8 @@ def _unknown(name: str, owner: type[Record] | None) -> str:
     hint = guess(name, siblings)
     if not hint and (parents := homes(name)):
         hint = f"; it belongs in {' or '.join(parents[:2])}"
+    if not hint and siblings:
+        hint = f"; the known fields are {', '.join(sorted(siblings))}"
     return "unknown field" + hint
 
 

@@ -262,7 +262,7 @@ class Store(Protocol):
         self, state: State | None, limit: int, cursor: str | None, only: JobFilter = ALL_JOBS
     ) -> Page:
         """List retained jobs, newest first within a state; without `state`: running, waiting,
-        final. Each job at most once. Raises ValueError for a cursor of another listing.
+        final. Each job at most once. Raises InvalidCursor for a cursor of another listing.
 
         With a filter a call examines at most MAX_EXAMINED jobs: a page may be short, or empty, and
         have a cursor.

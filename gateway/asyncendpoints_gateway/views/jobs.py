@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs import ids, job_view
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.replies import CancelStatus, DeleteStatus, RedriveStatus
@@ -126,7 +127,7 @@ class JobViews:
         wanted = queries.listing(request.query)
         try:
             page = await self.calls.run(self.store.list(*wanted))
-        except ValueError:
+        except InvalidCursor:
             raise queries.invalid_cursor() from None
         items = [job_view.view(job, self.responses.location(job)) for job in page.jobs]
         return Response(

@@ -197,6 +197,15 @@ RULES: Final[dict[str, list[Rule]]] = {
         _LABELS,
     ],
     "Route": _ROUTE,
+    "RouteResult": [
+        _rule(
+            "!has(self.schema) || !has(self.contentType) || self.contentType.matches("
+            "'(?i)^[^;]*[/+]json *(;.*)?$')",
+            "result.schema: is for JSON; set contentType to application/json or a type that ends "
+            "in +json, or remove one of them",
+            ".schema",
+        ),
+    ],
     "GatewaySpec": [*_PODS, _free_port("initContainers"), _free_port("sidecars")],
     "WorkerSpec": [
         _rule(

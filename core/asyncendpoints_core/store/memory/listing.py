@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs.states import FINAL, State
 from asyncendpoints_core.store.listing import ALL_JOBS, MAX_EXAMINED, JobFilter, Page
 from asyncendpoints_core.store.memory import schedules
@@ -51,10 +52,10 @@ def _decode(cursor: str, listing: str) -> _Cursor:
         if urlsafe_b64encode(data).rstrip(b"=").decode() != cursor:
             raise ValueError("not canonical")
         found = msgspec.msgpack.decode(data, type=_Cursor)
-    except (ValueError, msgspec.DecodeError):
-        raise ValueError("not a cursor of this listing") from None
+    except (ValueError, RecursionError, msgspec.DecodeError):
+        raise InvalidCursor from None
     if found.listing != listing or not 0 <= found.section < len(_SECTIONS):
-        raise ValueError("not a cursor of this listing")
+        raise InvalidCursor
     return found
 
 

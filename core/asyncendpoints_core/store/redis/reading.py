@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store import record_layout as tables
@@ -60,12 +61,12 @@ def _decode(text: str, state: State | None, listing: str) -> _Cursor:
         data = urlsafe_b64decode((text + "=" * (-len(text) % 4)).encode("ascii"))
         found = msgspec.msgpack.decode(data, type=_Cursor)
         whole = _encode(found) == text and (len(found.job_id) == _ID_SIZE or not found.number)
-    except (ValueError, msgspec.DecodeError):
-        raise ValueError("not a cursor of this listing") from None
+    except (ValueError, RecursionError, msgspec.DecodeError):
+        raise InvalidCursor from None
     sections = len(SECTIONS) if state is None else 1
-    numeric = found.number.isdigit() or not found.number
+    numeric = (found.number.isdecimal() and found.number.isascii()) or not found.number
     if not (whole and numeric and found.listing == listing and 0 <= found.section < sections):
-        raise ValueError("not a cursor of this listing")
+        raise InvalidCursor
     return found
 
 

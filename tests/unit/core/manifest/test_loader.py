@@ -386,3 +386,13 @@ def test_paths_are_written_as_people_write_them() -> None:
         'spec.routes[0].schema.$defs["a.b/c"]'
     )
     assert format_path(()) == ""
+
+
+def test_an_unknown_field_like_no_other_is_reported_with_the_known_ones(tmp_path: Path) -> None:
+    text = GOOD + "  redis: {hots: a, qwerty: 1}\n"
+    assert said(read(tmp_path, text)) == [
+        "0:8:11: spec.redis.hots: unknown field; the known fields are durability, "
+        "leaveQueue, secretRef, url",
+        "0:8:20: spec.redis.qwerty: unknown field; the known fields are durability, "
+        "leaveQueue, secretRef, url",
+    ]

@@ -369,7 +369,7 @@ def test_any_other_cursor_gives_a_page(
 ) -> None:
     async def run() -> None:
         for store in (MemoryStore(), RedisStore(redis_url, ENDPOINT)):
-            digits = number if isinstance(store, MemoryStore) else str(number)
+            digits = min(number, 2**64 - 1) if isinstance(store, MemoryStore) else str(number)
             cursor = ["", section, begun, digits, job_id]
             text = base64.urlsafe_b64encode(msgspec.msgpack.encode(cursor)).rstrip(b"=").decode()
             with suppress(InvalidCursor):

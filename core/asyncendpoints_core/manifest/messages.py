@@ -126,7 +126,10 @@ def _boolean(value: _Value, _: Mapping[str, Any]) -> str:
 
 def _list(value: _Value, _: Mapping[str, Any]) -> str:
     if isinstance(value.value, bool | int | float | str):
-        return f"must be a list, but {value}; write [{value.raw or value.value}]"
+        start, text = f"must be a list, but {value}", f"{value.raw or value.value}"
+        # As in `_Value`: neither long texts nor URLs, which may contain a password.
+        whole = len(text) <= _SHOWN and "://" not in text
+        return f"{start}; write [{text}]" if whole else f'{start}; start each item with "- "'
     if isinstance(value.value, dict):
         return 'must be a list, but is a mapping; start each item with "- "'
     return f"must be a list, but {value}"

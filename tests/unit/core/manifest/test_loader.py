@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from asyncendpoints_core.common.faults import Fault, format_path
 from asyncendpoints_core.manifest import Manifest, load
 from asyncendpoints_core.manifest.yaml_reader import MAX_VALUES, read_documents
+from support.manifest_fuzz import parse_damaged, read_damaged
 
 HEAD = """\
 apiVersion: asyncendpoints.io/v1alpha1
@@ -396,3 +397,18 @@ def test_an_unknown_field_like_no_other_is_reported_with_the_known_ones(tmp_path
         "0:8:20: spec.redis.qwerty: unknown field; the known fields are durability, "
         "leaveQueue, secretRef, url",
     ]
+
+
+def test_damaged_resources_have_faults_but_no_exception() -> None:
+    """The long form is in tests/hostile."""
+    for seed in range(25):
+        read_damaged(seed)
+        parse_damaged(seed)
+
+
+@pytest.mark.parametrize("text", ["redis://:s3cret@h/0", "s3cret" * 20])
+def test_a_long_text_or_a_url_is_not_repeated(tmp_path: Path, text: str) -> None:
+    faults = said(read(tmp_path, GOOD + f'  webhooks: "{text}"\n'))
+    assert len(faults) == 1
+    assert text not in faults[0]
+    assert faults[0].endswith('; start each item with "- "')

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from signal import SIGCONT, SIGSTOP
 
@@ -194,6 +195,32 @@ async def redis_full(system: System, chance: random.Random) -> None:
     await asyncio.to_thread(limit, "1mb")
     await asyncio.sleep(chance.uniform(0.3, 1))
     await asyncio.to_thread(limit, "0")
+
+
+@fault
+async def redis_cannot_save(system: System, chance: random.Random) -> None:
+    """Have every snapshot fail, as on a full disk: Redis refuses writes with MISCONF."""
+    # Its snapshot cannot replace a folder.
+    obstacle = system.redis.directory / "dump.rdb"
+
+    def fail() -> None:
+        with Redis.from_url(system.redis.url) as client:
+            client.config_set("save", "3600 1")
+            client.bgsave()
+
+    def save() -> None:
+        with Redis.from_url(system.redis.url) as client:
+            while client.info("persistence")["rdb_bgsave_in_progress"]:
+                time.sleep(0.02)
+            client.save()
+            client.config_set("save", "")
+
+    obstacle.unlink(missing_ok=True)
+    obstacle.mkdir()
+    await asyncio.to_thread(fail)
+    await asyncio.sleep(chance.uniform(0.5, 1.5))
+    obstacle.rmdir()
+    await asyncio.to_thread(save)
 
 
 @fault

@@ -1,21 +1,23 @@
 """`make soak MINUTES=5 SEED=1`: load, faults, and the proof afterwards.
 
 Exits with 1 and names the violations if a promise was broken. The same seed injects the same
-faults at the same times; what they hit depends on the machine.
+faults in the same order; what they hit depends on the machine. `--only` repeats some of them,
+`--minimise` looks for few that suffice.
 """
 
 import argparse
 import asyncio
-import random
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from faults.faults import FAULTS
 from faults.load import Load
+from faults.schedule import Step, minimise, steps
 from faults.system import System
 from support.history.checker import Violation, check
 from support.history.events import read
@@ -31,16 +33,17 @@ class Report:
     answers: Counter[int] = field(default_factory=Counter)
     states: Counter[str] = field(default_factory=Counter)
     runs: int = 0
-    faults: Counter[str] = field(default_factory=Counter)
+    injected: list[Step] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
 
     def __str__(self) -> str:
         """Return it as lines."""
+        faults = Counter(step.fault for step in self.injected)
         lines = [
             f"{self.accepted} jobs accepted, {self.runs} runs, "
-            f"{sum(self.faults.values())} faults, {len(self.violations)} violations",
+            f"{len(self.injected)} faults, {len(self.violations)} violations",
             "final states: " + ", ".join(f"{n} {state}" for state, n in self.states.most_common()),
-            "faults: " + ", ".join(f"{n} {name}" for name, n in sorted(self.faults.items())),
+            "faults: " + ", ".join(f"{n} {name}" for name, n in sorted(faults.items())),
             "answers: " + ", ".join(f"{n} x {code}" for code, n in sorted(self.answers.items())),
             *(f"VIOLATION {each.rule}: {each.job}: {each.detail}" for each in self.violations[:50]),
         ]
@@ -48,24 +51,32 @@ class Report:
 
 
 async def soak(
-    folder: Path, seconds: float, seed: int, *, per_second: float = 25, names: tuple[str, ...] = ()
+    folder: Path,
+    seconds: float,
+    seed: int,
+    *,
+    per_second: float = 25,
+    names: tuple[str, ...] = (),
+    only: Sequence[int] = (),
 ) -> Report:
-    """Run load and faults for `seconds`, then wait for the end of every job and check."""
-    chance, report = random.Random(seed), Report()
-    chosen = names or tuple(FAULTS)
+    """Run load and faults for `seconds`, then wait for the end of every job and check.
+
+    With `only`, inject just the steps of these numbers and end after the last.
+    """
+    report = Report()
     async with System(folder) as system:
         load = Load(system.urls, seed, per_second)
         submitting = asyncio.create_task(load.run())
         end = time.monotonic() + seconds
-        # Every fault once, in random order, then again.
-        line: list[str] = []
-        while time.monotonic() < end:
-            line = line or chance.sample(chosen, len(chosen))
-            name = line.pop()
-            sys.stderr.write(f"{end - time.monotonic():6.1f} s left: {name}\n")
-            await FAULTS[name](system, chance)
-            report.faults[name] += 1
-            await asyncio.sleep(chance.uniform(0.1, 0.8))
+        for step in steps(seed, names or tuple(FAULTS)):
+            if step.number > max(only) if only else time.monotonic() >= end:
+                break
+            if not only or step.number in only:
+                left = end - time.monotonic()
+                sys.stderr.write(f"{left:6.1f} s left: {step.number} {step.fault}\n")
+                await FAULTS[step.fault](system, step.chance())
+                report.injected.append(step)
+            await asyncio.sleep(step.pause)
         load.stop()
         await asyncio.wait_for(submitting, SETTLE_SECONDS)
         final = await system.final(SETTLE_SECONDS)
@@ -81,6 +92,48 @@ async def soak(
     return report
 
 
+async def _run(folder: Path, options: argparse.Namespace, only: Sequence[int]) -> Report:
+    """Run one soak in a folder of its own."""
+    return await soak(
+        folder,
+        options.minutes * 60,
+        options.seed,
+        per_second=options.rate,
+        names=tuple(options.faults),
+        only=only,
+    )
+
+
+async def smallest(folder: Path, options: argparse.Namespace, report: Report) -> list[int]:
+    """Repeat a failed soak with ever fewer steps; return those that still break a promise."""
+    rules = {each.rule for each in report.violations}
+    number = 0
+
+    async def fails(only: Sequence[int]) -> bool:
+        nonlocal number
+        number += 1
+        sys.stderr.write(f"attempt {number} with {len(only)} faults\n")
+        again = await _run(folder / f"attempt-{number}", options, only)
+        return any(each.rule in rules for each in again.violations)
+
+    return await minimise([step.number for step in report.injected], fails, options.minimise)
+
+
+async def command(folder: Path, options: argparse.Namespace) -> int:
+    """Run the soak and, if it failed and this is wanted, look for a smaller one."""
+    report = await _run(folder, options, options.only)
+    sys.stdout.write(f"{report}\n")
+    if not report.violations:
+        return 0
+    only = [step.number for step in report.injected]
+    if options.minimise:
+        only = await smallest(folder, options, report)
+    faults = f" --faults {' '.join(options.faults)}" if options.faults else ""
+    words = f"--rate {options.rate:g}{faults} --only {' '.join(map(str, only))}"
+    sys.stdout.write(f"repeat it: make soak SEED={options.seed} ARGS='{words}'\n")
+    return 1
+
+
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -88,20 +141,20 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=25, help="submissions per second")
     parser.add_argument("--faults", nargs="*", choices=sorted(FAULTS), default=[])
+    parser.add_argument(
+        "--only", nargs="*", type=int, default=[], help="numbers of faults to inject"
+    )
+    parser.add_argument(
+        "--minimise",
+        type=int,
+        default=0,
+        metavar="ATTEMPTS",
+        help="after a violation, repeat with fewer faults, at most so often",
+    )
     parser.add_argument("--keep", type=Path, help="folder for the histories")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-") as scratch:
-        folder = options.keep or Path(scratch)
-        run = soak(
-            folder,
-            options.minutes * 60,
-            options.seed,
-            per_second=options.rate,
-            names=tuple(options.faults),
-        )
-        report = asyncio.run(run)
-    sys.stdout.write(f"{report}\n")
-    return 1 if report.violations else 0
+        return asyncio.run(command(options.keep or Path(scratch), options))
 
 
 if __name__ == "__main__":

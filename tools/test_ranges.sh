@@ -17,5 +17,6 @@ for resolution in lowest-direct highest; do
     "$BIN/uv" pip list --python "$venv/bin/python" --format freeze
     # pytest and its plugins come from the development environment, behind what was installed here.
     echo "$tools" > "$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tools.pth"
-    "$venv/bin/python" -m pytest -q -p no:cacheprovider "$@"
+    # schemathesis, which those tests do not use, needs a newer jsonschema-rs than the lowest.
+    "$venv/bin/python" -m pytest -q -p no:cacheprovider -p no:schemathesis "$@"
 done

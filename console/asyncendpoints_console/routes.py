@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from asyncendpoints_console.api import endpoints, jobs, resubmit, session
+from asyncendpoints_console.api import actions, endpoints, jobs, resubmit, session
 from asyncendpoints_console.api.call import Call
 from asyncendpoints_console.site import ROLE
 
@@ -42,7 +42,9 @@ def add(router: web.UrlDispatcher, site: Site, pages: Views) -> None:
         async def handle(request: web.Request) -> web.StreamResponse:
             target, role = site.target(request), request[ROLE]
             locked = site.read_only or target.read_only
-            return await answer(Call(request, target, role, site.audit, site.sampler, locked))
+            return await answer(
+                Call(request, target, role, site.audit, site.sampler, site.actions, locked)
+            )
 
         router.add_route(method, path, handle)
 
@@ -70,6 +72,9 @@ def _add_api(of_site: Add[ForSite], of_endpoint: Add[ForEndpoint]) -> None:
     of_endpoint("GET", f"{ENDPOINT}/failures", endpoints.failures)
     of_endpoint("GET", f"{ENDPOINT}/audit", endpoints.audit)
     of_endpoint("GET", f"{ENDPOINT}/jobs", jobs.listing)
+    of_endpoint("POST", f"{ENDPOINT}/actions", actions.begin)
+    of_endpoint("GET", f"{ENDPOINT}/actions/{{id}}", actions.show)
+    of_endpoint("DELETE", f"{ENDPOINT}/actions/{{id}}", actions.abort)
     of_endpoint("GET", JOB, jobs.show)
     of_endpoint("DELETE", JOB, jobs.delete)
     of_endpoint("GET", f"{JOB}/body", jobs.body)

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from asyncendpoints_console import routes
 from asyncendpoints_console.access import Access, Role, check_origin
+from asyncendpoints_console.actions import ActionRunner
 from asyncendpoints_console.audit import Audit
 from asyncendpoints_console.pages.render import Pages
 from asyncendpoints_console.pages.views import Views
@@ -69,11 +70,13 @@ class ConsoleServer:
         self.access = Access(tokens, time)
         self.port = 0
         self._sampler = Sampler(targets, time, always=sample_always)
+        self._actions = ActionRunner(targets, time)
         self._site = Site(
             targets,
             self.access,
             Audit(time),
             self._sampler,
+            self._actions,
             scope,
             f"{socket.gethostname()}-{os.getpid()}",
             read_only,
@@ -112,10 +115,12 @@ class ConsoleServer:
             raise
         self._runner = runner
         self._sampler.start()
+        self._actions.start()
 
     async def stop(self) -> None:
         """Close the port."""
         await self._sampler.stop()
+        await self._actions.stop()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None

@@ -9,6 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from asyncendpoints_console.access import Access, Role
+from asyncendpoints_console.actions import ActionRunner
 from asyncendpoints_console.audit import Audit
 from asyncendpoints_console.reading.rates import Sampler
 from asyncendpoints_console.refusals import Refusal
@@ -26,6 +27,7 @@ class Site:
     access: Access
     audit: Audit
     sampler: Sampler
+    actions: ActionRunner
     scope: str
     instance: str
     read_only: bool

@@ -27,6 +27,7 @@ from support.store.stores import (
     put,
     state_of,
 )
+from support.store.verbs import ACTION
 
 MINUTE = 60_000
 DAY = 24 * 60 * MINUTE
@@ -112,6 +113,9 @@ async def test_every_key_is_on_it_after_any_verb_at_rest(backend: RedisBackend) 
         lambda: store.cancel([second]),  # finds it, and sets it aside
         lambda: store.suspend(True),
         lambda: store.suspend(False),
+        lambda: store.begin_action(ACTION),
+        lambda: store.step_action(ACTION.id),
+        lambda: store.abort_action(ACTION.id),
         lambda: store.pause(),
         lambda: store.resume(),
         lambda: store.close_queue(),

@@ -111,7 +111,7 @@ def test_a_library_returns_what_has_its_name(name: str) -> None:
 # These end jobs.
 WITH_OUTBOX = {
     *("cancel", "claim", "fire", "promote", "quarantine", "reconcile", "release_worker"),
-    *("settle", "sweep"),
+    *("settle", "step_action", "sweep"),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncendpoints_cli.remote import actions
+from asyncendpoints_cli.remote import acting, showing
 from asyncendpoints_cli.remote.client import connect_by, endpoint_of
 from asyncendpoints_core.errors import UsageError
 
@@ -20,13 +20,13 @@ def execute(options: Namespace) -> int:
         endpoint = endpoint_of(client, options.endpoint)
         match options.action:
             case "list":
-                actions.list_jobs(endpoint, options)
+                showing.list_jobs(endpoint, options)
             case "get":
-                actions.get(endpoint, options)
+                showing.get(endpoint, options)
             case "watch":
-                actions.watch(endpoint, options)
+                showing.watch(endpoint, options)
             case "result":
-                actions.result(endpoint, options)
+                showing.result(endpoint, options)
             case _:
-                return actions.act(endpoint, options)
+                return acting.act(endpoint, options)
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncendpoints_cli.remote import actions
+from asyncendpoints_cli.remote import acting, showing
 from asyncendpoints_cli.remote.client import connect_by, endpoint_of
 from asyncendpoints_core.errors import UsageError
 
@@ -19,11 +19,11 @@ def execute(options: Namespace) -> int:
     with connect_by(options) as client:
         match options.action:
             case "workers":
-                actions.show_workers(endpoint_of(client, options.endpoint), options)
+                showing.show_workers(endpoint_of(client, options.endpoint), options)
             case "failures":
-                actions.show_failures(endpoint_of(client, options.endpoint), options)
+                showing.show_failures(endpoint_of(client, options.endpoint), options)
             case "pause" | "resume":
-                actions.set_paused(endpoint_of(client, options.endpoint), options)
+                acting.set_paused(endpoint_of(client, options.endpoint), options)
             case _:
-                actions.show_queue(client, options)
+                showing.show_queue(client, options)
     return 0

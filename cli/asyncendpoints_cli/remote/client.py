@@ -70,19 +70,23 @@ class Client:
         headers, body = self._request("GET", path)
         return headers.get("Job-Content-Type", ""), body
 
-    def change(self, method: str, path: str) -> Any:
-        """Make a change; return the answer's JSON, None if there is none."""
-        body = self._request(method, path)[1]
+    def change(self, method: str, path: str, value: object = None) -> Any:
+        """Make a change, with a JSON body if there is a value; return the answer's JSON, None if
+        there is none.
+        """
+        body = self._request(method, path, None if value is None else json.dumps(value))[1]
         return json.loads(body) if body else None
 
-    def _request(self, method: str, path: str) -> tuple[http.client.HTTPMessage, bytes]:
+    def _request(
+        self, method: str, path: str, sent: str | None = None
+    ) -> tuple[http.client.HTTPMessage, bytes]:
         headers = {
             "Authorization": f"Bearer {self._token}",
             "Content-Type": "application/json",
             "Console-User": os.environ.get("USER", ""),
         }
         try:
-            self._connection.request(method, f"/api/v1{path}", headers=headers)
+            self._connection.request(method, f"/api/v1{path}", sent, headers)
             response = self._connection.getresponse()
             body = response.read()
         except (OSError, http.client.HTTPException) as error:
@@ -181,9 +185,9 @@ class Endpoint:
         """Return the media type and the bytes of a body below the endpoint's path."""
         return self.client.download(self._path + path)
 
-    def change(self, method: str, path: str) -> Any:
+    def change(self, method: str, path: str, value: object = None) -> Any:
         """Make a change below the endpoint's path."""
-        return self.client.change(method, self._path + path)
+        return self.client.change(method, self._path + path, value)
 
     def jobs(
         self, filters: Mapping[str, str | Sequence[str] | None], limit: int | None = None

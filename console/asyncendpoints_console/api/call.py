@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from asyncendpoints_console.access import Role, check_mutation
+from asyncendpoints_console.actions import ActionRunner
 from asyncendpoints_console.audit import Audit
 from asyncendpoints_console.reading.rates import Sampler
 from asyncendpoints_console.refusals import Refusal, forbidden
@@ -37,6 +38,7 @@ class Call:
     role: Role
     audit: Audit
     sampler: Sampler
+    actions: ActionRunner
     read_only: bool
 
     @property
@@ -50,6 +52,14 @@ class Call:
         found = ids.parse(self.request.match_info["id"])
         if found is None:
             raise Refusal("job-not-found", "there is no job with this id")
+        return found
+
+    @property
+    def action_id(self) -> JobId:
+        """The id of an action in the path. Raises the 404 for what is no id."""
+        found = ids.parse(self.request.match_info["id"])
+        if found is None:
+            raise Refusal("not-found", "there is no action with this id")
         return found
 
     def may_change(self) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from aiohttp import web
 
 from asyncendpoints_console.access import Role
-from asyncendpoints_console.api import queries
+from asyncendpoints_console.api import actions, queries
 from asyncendpoints_console.pages import charts
 from asyncendpoints_console.pages.render import ASSETS, Pages, asset, visible
 from asyncendpoints_console.reading import jobs, overview
@@ -85,6 +85,7 @@ class Views:
             PAGE,
             queries.cursor(query),
         )
+        _, running = await target.store.action(None)
         given = {name: query.get(name, "") for name in ("state", "job", "tag")}
         kept = {name: value for name, value in given.items() if value}
         return self._page(
@@ -97,6 +98,7 @@ class Views:
             counts={state.value: stats.counts[state] for state in State},
             names=sorted(stats.by_name),
             first="?" + urlencode(kept) if query.get("cursor") else None,
+            action=None if running is None else actions.view(running),
             next="?" + urlencode(kept | {"cursor": found["nextCursor"]})
             if found["nextCursor"]
             else None,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.jobs.records import Claim, Job, NewJob, Outcome, Progress, Result
     from asyncendpoints_core.jobs.schedules import Fired, Firing
     from asyncendpoints_core.jobs.states import State
+    from asyncendpoints_core.store.actions import Action, Begun, NewAction
     from asyncendpoints_core.store.deliveries import (
         DeliveryOutcome,
         FanOut,
@@ -198,6 +199,27 @@ class Store(Protocol):
 
     async def delete(self, ids: Sequence[JobId]) -> list[DeleteStatus]:
         """Remove final jobs now."""
+        ...
+
+    async def begin_action(self, new: NewAction) -> Begun:
+        """Begin an action on many jobs, which `step_action` carries out, unless one is running; a
+        dry run may run beside others. The same id, or idempotency key, again begins nothing.
+        """
+        ...
+
+    async def step_action(self, action_id: JobId) -> Action | None:
+        """Go on with an action: look at up to 100 jobs, and act on those that match. Each is taken
+        once, whoever calls this: one that matched before the action began and matches now. A retry
+        waits while the queue is 90 % full. None for an unknown action.
+        """
+        ...
+
+    async def abort_action(self, action_id: JobId) -> Action | None:
+        """End an action before its end; what it did stays."""
+        ...
+
+    async def action(self, action_id: JobId | None) -> tuple[int, Action | None]:
+        """Return the store's time and an action, for a day; None: the one that is running."""
         ...
 
     async def get(self, ids: Sequence[JobId]) -> list[Found]:

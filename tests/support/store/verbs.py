@@ -4,10 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
+
+from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Claim, Progress
 from asyncendpoints_core.jobs.schedules import Firing
+from asyncendpoints_core.store.actions import ActionKind, NewAction
 from asyncendpoints_core.store.deliveries import (
     DeliveryEnd,
     DeliveryOutcome,
@@ -15,11 +19,13 @@ from asyncendpoints_core.store.deliveries import (
     Leased,
     NewDelivery,
 )
+from asyncendpoints_core.store.listing import JobFilter
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.replies import Cause, LeaseRenewal
 from support.store.stores import DONE, ERROR, Hand, hand, new, policy, put
 
+ACTION = NewAction(ids.new(1), ActionKind.PURGE, only=JobFilter(job="none"))
 WITH_FEATURES = policy(schedules={"nightly": "a1" * 8}, webhooks=1, webhook_states=7)
 
 
@@ -66,6 +72,7 @@ class Scene:
             "delayed": delayed.id,
             "suspect": suspect.job.id,
         }
+        await store.begin_action(ACTION)
 
 
 Act = Callable[[Scene], Awaitable[Any]]
@@ -118,6 +125,10 @@ VERBS: dict[str, Act] = {
     "redrive": lambda s: s.store.redrive([s.ids["failed"]]),
     "promote": lambda s: s.store.promote([s.ids.get("delayed", s.ids["waiting"])]),
     "delete": lambda s: s.store.delete([s.ids["completed"]]),
+    "begin_action": lambda s: s.store.begin_action(msgspec.structs.replace(ACTION, id=s.fresh.id)),
+    "step_action": lambda s: s.store.step_action(ACTION.id),
+    "abort_action": lambda s: s.store.abort_action(ACTION.id),
+    "read_action": lambda s: s.store.action(None),
     "get": lambda s: s.store.get(list(s.ids.values())),
     "result": lambda s: s.store.result(s.ids["completed"]),
     "inspect": lambda s: s.store.inspect(list(s.ids.values()), bodies=True),

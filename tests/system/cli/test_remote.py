@@ -166,6 +166,17 @@ def test_actions_on_one_and_on_several(served: Served, run: Any) -> None:
     assert ask(f"{served.url}/jobs/{one}").status == 410
 
 
+def test_many_jobs_are_one_action(served: Served, run: Any) -> None:
+    jobs = [served.submit("x", Job_Delay="600", Job_Tags="many") for _ in range(103)]
+    _, err = run("jobs", "cancel", "--tag", "many", "--state", "Scheduled", status=2)
+    assert f"cancel 103 jobs of default/reports at {served.console}" in err
+    out, err = run("jobs", "cancel", "--tag", "many", "--yes", "-e", "reports")
+    assert (out, err) == ("", "cancel: 103 of 103 jobs of default/reports\n")
+    assert ask(f"{served.url}/jobs/{jobs[0]}").json["state"] == "Canceled"
+    run("jobs", "purge", "--tag", "many", "--yes", "-e", "reports")
+    assert ask(f"{served.url}/jobs/{jobs[0]}").status == 410
+
+
 def test_a_question_is_answered(served: Served, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     class Keyboard(io.StringIO):
         def isatty(self) -> bool:
@@ -192,7 +203,7 @@ def test_the_queue_and_its_workers(served: Served, run: Any) -> None:
     assert "ready" in shown
 
 
-def test_a_pause_outlasts_a_reload(served: Served, run: Any) -> None:
+def test_an_endpoint_is_paused_until_it_is_resumed(served: Served, run: Any) -> None:
     job = served.submit("fine", Job_Delay="600")
     assert run("queue", "pause")[0] == f"paused default/reports at {served.console}\n"
     shown, _ = run("queue", "show")

@@ -11,11 +11,16 @@ import msgspec
 import pytest
 
 from asyncendpoints_console.access import Role
+from asyncendpoints_console.actions import LEFT_MS, SEARCH_SECONDS, ActionRunner
+from asyncendpoints_console.target import Target
+from asyncendpoints_core.common.time_source import ManualClock
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import Attributes, Progress, Result, complete, fail
+from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.actions import LOOK, Action, ActionKind, NewAction
 from asyncendpoints_core.store.memory import MemoryStore
-from support.http.console import TOKENS, Site, console
-from support.store.stores import ERROR, Hand, hand, new, put, settle_one
+from support.http.console import TOKENS, Site, console, endpoint
+from support.store.stores import ERROR, Hand, hand, new, policy, put, settle_one
 
 E = "/endpoints/demo/reports"
 API = f"/api/v1{E}"
@@ -221,6 +226,108 @@ async def test_a_job_is_canceled_retried_and_deleted(site: Site, store: Any) -> 
     assert (records[0]["role"], records[0]["job"]) == ("operate", ids.text(job_id))
 
 
+async def test_many_jobs_are_acted_on_at_once(site: Site, store: Any) -> None:
+    made = await put(store, *(new("a") for _ in range(150)), new("b"))
+    path = f"{API}/actions"
+    wanted = {"action": "cancel", "filter": {"job": "a", "state": "Queued"}}
+    counted = await site.ask("POST", path, json.dumps({**wanted, "dryRun": True}))
+    assert (counted.status, counted.json["matched"], counted.json["done"]) == (202, 150, 0)
+    begun = await site.ask("POST", path, json.dumps(wanted), Idempotency_Key="k")
+    assert begun.headers["Location"] == f"{path}/{begun.json['id']}"
+    ended = await site.read(f"{E}/actions/{begun.json['id']}")
+    assert ended == {
+        "id": begun.json["id"],
+        "action": "cancel",
+        "dryRun": False,
+        "state": "Done",
+        "waitingForRoom": False,
+        "matched": 150,
+        "done": 150,
+        "skipped": 0,
+        "startedAt": begun.json["startedAt"],
+        "endedAt": ended["endedAt"],
+    }
+    again = await site.ask("POST", path, json.dumps(wanted), Idempotency_Key="k")
+    assert (again.status, again.json["id"]) == (202, begun.json["id"])
+    other = await site.ask("POST", path, '{"action": "purge", "all": true}', Idempotency_Key="k")
+    assert (other.status, other.json["type"].rpartition(":")[2]) == (422, "idempotency-mismatch")
+    chosen = [ids.text(job_id) for job_id in made[-3:]]
+    by_ids = await site.ask("POST", path, json.dumps({"action": "retry", "ids": chosen}))
+    assert (by_ids.json["done"], by_ids.json["skipped"]) == (2, 1)
+    records = (await site.read(f"{E}/audit"))["items"]
+    assert [(record["action"], record["count"]) for record in records] == [
+        *(("retry", 3), ("cancel", 150)),
+    ]
+    assert json.loads(records[1]["filter"]) == wanted["filter"]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"action": "cancel"}, "an empty filter means all jobs: it needs all: true"),
+        ({"action": "cancel", "filter": {}}, "an empty filter means all jobs"),
+        ({"action": "drop", "all": True}, "Invalid enum value 'drop'"),
+        ({"action": "retry", "filter": {"state": "Queued"}}, "retry acts on jobs that are Failed"),
+        ({"action": "retry", "filter": {"status": "Failed"}}, "unknown field `status`"),
+        ({"action": "retry", "ids": []}, "ids must have 1 to 1000 items"),
+        ({"action": "retry", "ids": ["x"]}, "'x' is no id of a job"),
+        ({"action": "retry", "ids": ["x"], "all": True}, "give ids, or filter and all, not both"),
+        ({"action": "retry", "filter": {"tag": ["a,b"]}}, "a tag is not empty and has no comma"),
+        ({"action": "retry", "filter": {"since": "2026-01-01T00:00:00"}}, "a time with its zone"),
+    ],
+)
+async def test_a_wrong_action_is_refused(site: Site, body: dict[str, Any], says: str) -> None:
+    refused = await site.ask("POST", f"{API}/actions", json.dumps(body))
+    assert refused.status == 400
+    assert says in refused.json["detail"]
+
+
+async def test_one_action_runs_at_a_time_and_is_aborted(site: Site, store: Any) -> None:
+    waiting = await put(store, new(), new())
+    await store.cancel(waiting)
+    await store.configure(policy(max_depth=1))
+    path = f"{API}/actions"
+    begun = await site.ask("POST", path, '{"action": "retry", "all": true}')
+    here = begun.headers["Location"]
+    assert (begun.json["state"], begun.json["waitingForRoom"], begun.json["done"]) == (
+        *("Running", True, 1),
+    )
+    busy = await site.ask("POST", path, '{"action": "purge", "all": true}')
+    assert (busy.status, busy.headers["Location"]) == (409, here)
+    assert begun.json["id"] in busy.json["detail"]
+    aborted = await site.ask("DELETE", here)
+    assert (aborted.status, aborted.json["state"]) == (200, "Aborted")
+    assert (await site.ask("GET", f"{path}/{ids.text(ids.new(1))}")).status == 404
+
+
+async def test_an_action_outlasts_the_process_that_began_it() -> None:
+    clock, time = ManualClock(), ManualClock()
+    store = MemoryStore(clock)
+    made = await put(store, *(new() for _ in range(250)))
+    action = NewAction(ids.new(1), ActionKind.CANCEL)
+    await store.begin_action(action)
+    await store.step_action(action.id)
+    target = Target(endpoint("reports"), store)
+    runner = ActionRunner(lambda: [target], time)
+    runner.start()
+
+    async def seen() -> Action:
+        for _ in range(5):
+            time.advance(1_000 * SEARCH_SECONDS)
+            await asyncio.sleep(0)
+        _, found = await store.action(action.id)
+        assert found is not None
+        return found
+
+    assert (await seen()).done == LOOK  # another process may be at it
+    clock.advance(LEFT_MS + 1)
+    while (await seen()).state == "Running":
+        pass
+    await runner.stop()
+    states = {found.job.state for found in await store.get(made) if found.job}
+    assert states == {State.CANCELED}
+
+
 async def test_an_endpoint_is_paused_and_resumed(site: Site, store: Any, worker: Hand) -> None:
     await put(store, new())
     for _ in range(2):
@@ -343,6 +450,10 @@ MUTATIONS = [
     ("POST", f"{API}/jobs/{ids.text(ids.new(1))}/run-now"),
     ("POST", f"{API}/jobs/{ids.text(ids.new(1))}/resubmit"),
     ("DELETE", f"{API}/jobs/{ids.text(ids.new(1))}"),
+    ("POST", f"{API}/pause"),
+    ("POST", f"{API}/resume"),
+    ("POST", f"{API}/actions"),
+    ("DELETE", f"{API}/actions/{ids.text(ids.new(1))}"),
 ]
 
 

@@ -24,7 +24,7 @@ from asyncendpoints_core.store.memory import MemoryStore
 from support.http.browser import chromium, opened
 from support.http.console import TOKENS, Site, console
 from support.npm import node_modules
-from support.store.stores import ERROR, Hand, hand, new, put, settle_one
+from support.store.stores import ERROR, Hand, hand, new, policy, put, settle_one
 
 expect.set_options(timeout=30_000)
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -231,6 +231,35 @@ async def test_several_jobs_are_acted_on_after_a_question(shown: Console) -> Non
         assert await shown.state(kept) is State.QUEUED
         await page.get_by_label("Select all jobs of this page").check()
         await expect(page.locator("#chosen")).to_have_text("3 jobs selected")
+
+
+async def test_all_jobs_that_match_are_acted_on(shown: Console) -> None:
+    await put(shown.store, *(new("mine") for _ in range(120)), new("other"))
+    async with shown.page(f"{HERE}/jobs?state=Queued&job=mine") as page:
+        every = page.get_by_role("button", name="Select all that match")
+        await expect(every).to_be_hidden()
+        await page.get_by_label("Select all jobs of this page").check()
+        await expect(page.locator("#chosen")).to_have_text("50 jobs selected")
+        await every.click()
+        await expect(page.locator("#chosen")).to_have_text("All jobs that match are selected")
+        await page.locator("#bulk").get_by_role("button", name="Cancel").click()
+        await page.get_by_role("button", name="Cancel 120 jobs").click()
+        await expect(page.get_by_role("alert")).to_contain_text("120 done")
+    counts = (await shown.store.stats()).counts
+    assert (counts[State.CANCELED], counts[State.QUEUED]) == (120, 1)
+
+
+async def test_a_running_action_is_shown_and_aborted(shown: Console) -> None:
+    made = await put(shown.store, new(), new())
+    await shown.store.cancel(made)
+    await shown.store.configure(policy(max_depth=1))
+    async with shown.page(f"{HERE}/jobs") as page:
+        await page.get_by_label("Select all jobs of this page").check()
+        await page.locator("#bulk").get_by_role("button", name="Retry").click()
+        await page.get_by_role("button", name="Retry 2 jobs").click()
+        await expect(page.locator("#action")).to_contain_text("1 done, waits for room in the queue")
+        await page.get_by_role("button", name="Abort").click()
+        await expect(page.get_by_role("alert")).to_contain_text("1 done until it was aborted")
 
 
 async def test_view_offers_no_action(shown: Console) -> None:

@@ -50,13 +50,10 @@ def free_port() -> int:
 
 def commands_of_the_page(folder: Path, url: str) -> str:
     """Run the commands of docs/console.md with this console's file and port; return the output."""
-    [block] = [
-        text
-        for language, text in fences((ROOT / "docs/console.md").read_text())
-        if language == "bash"
-    ]
+    page = fences((ROOT / "docs/console.md").read_text())
+    blocks = "".join(text for language, text in page if language == "bash")
     port = url.rpartition(":")[2]
-    text = block.replace("~/.local/state/asyncendpoints", str(folder)).replace("9091", port)
+    text = blocks.replace("~/.local/state/asyncendpoints", str(folder)).replace("9091", port)
     done = subprocess.run(["bash", "-euc", text], capture_output=True, text=True, check=True)
     return done.stdout
 

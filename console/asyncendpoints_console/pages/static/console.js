@@ -134,28 +134,83 @@ async function submitAgain(button) {
 const boxes = () => [...document.querySelectorAll("td.pick input")];
 const chosen = () => boxes().filter((box) => box.checked);
 
+const every = document.getElementById("every");
+const everyChosen = () => every?.getAttribute("aria-pressed") === "true";
+
 // Shows what the selected jobs offer.
 function choose() {
   const bulk = document.getElementById("bulk");
   if (!bulk) return;
   const count = chosen().length;
+  const whole = count > 0 && count === boxes().length && document.querySelector("a[rel=next]");
   bulk.hidden = count === 0;
-  document.getElementById("chosen").textContent = `${count} job${count === 1 ? "" : "s"} selected`;
+  every.hidden = !whole;
+  if (!whole) every.setAttribute("aria-pressed", "false");
+  document.getElementById("chosen").textContent = everyChosen() ? "All jobs that match are selected"
+    : `${count} job${count === 1 ? "" : "s"} selected`;
 }
 
-async function actOnMany(action) {
+// Begins an action on many jobs and follows it; returns how it ended, or the problem.
+async function carryOut(body, verb) {
+  const api = document.getElementById("jobs").dataset.api.replace(/jobs$/, "actions");
+  let response = await fetch(api, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  let action = await response.json().catch(() => ({}));
+  while (response.ok && action.state === "Running") {
+    const room = action.waitingForRoom ? ", waits for room in the queue" : "";
+    say(body.dryRun ? `${action.matched} jobs found` : `${verb}: ${action.done} done${room}`);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    response = await fetch(`${api}/${action.id}`);
+    action = await response.json().catch(() => ({}));
+  }
+  if (response.ok) return action;
+  say(action.detail || response.statusText);
+  return null;
+}
+
+// What the page's filters name.
+function filter() {
+  const query = new URLSearchParams(location.search);
+  const given = {};
+  for (const name of ["state", "job"]) if (query.get(name)) given[name] = query.get(name);
+  if (query.get("tag")) given.tag = query.getAll("tag").filter(Boolean);
+  return given;
+}
+
+async function actOnMany(name) {
+  const verb = VERBS[name];
+  const action = name === "delete" ? "purge" : name;
   const ids = chosen().map((box) => box.value);
-  const verb = VERBS[action];
-  const noun = `${ids.length} job${ids.length === 1 ? "" : "s"}`;
+  const body = everyChosen() ? { action, filter: filter(), all: true } : { action, ids };
+  let count = ids.length;
+  if (everyChosen()) {
+    const counted = await carryOut({ ...body, dryRun: true }, verb);
+    if (!counted) return;
+    count = counted.matched;
+  }
+  const noun = `${count.toLocaleString("en")} job${count === 1 ? "" : "s"}`;
   if (!await confirmed(`${verb} ${noun}?`, `${verb} ${noun}`)) return;
-  const api = document.getElementById("jobs").dataset.api;
-  let done = 0;
-  for (const id of ids) done += await act(`${api}/${id}`, action) === "" ? 1 : 0;
+  const ended = await carryOut(body, verb);
+  if (!ended) return;
   for (const box of boxes()) box.checked = false;
   document.getElementById("all").checked = false;
-  const skipped = ids.length - done;
-  say(`${verb}: ${done} done${skipped ? `, ${skipped} skipped, because their state has changed or does not allow it` : ""}`);
+  const { done, skipped, state } = ended;
+  const aborted = state === "Aborted" ? " until it was aborted" : "";
+  say(`${verb}: ${done} done${aborted}${skipped ? `, ${skipped} skipped, because their state has changed or does not allow it` : ""}`);
   choose();
+  tick();
+}
+
+async function abort(button) {
+  const response = await fetch(button.dataset.abort, {
+    method: "DELETE",
+    headers: { "Content-Type": "application/json" },
+  });
+  say(response.ok ? "Aborted: what was done stays" : response.statusText);
+  button.blur();
   tick();
 }
 
@@ -164,6 +219,11 @@ document.addEventListener("click", (event) => {
   if (button?.dataset.action) actOnOne(button);
   if (button?.dataset.edit !== undefined) submitAgain(button);
   if (button?.dataset.bulk) actOnMany(button.dataset.bulk);
+  if (button?.dataset.abort) abort(button);
+  if (button && button === every) {
+    every.setAttribute("aria-pressed", String(!everyChosen()));
+    choose();
+  }
 });
 
 document.addEventListener("change", (event) => {

@@ -98,14 +98,17 @@ def _existing(data: Data, status: EnqueueStatus, job_id: JobId, now: int) -> Enq
     return Enqueued(status, data.job(record, now), data.ahead(record))
 
 
-def is_full(data: Data, size: int, freed: int = 0) -> bool:
-    """Return whether a body of `size` bytes finds no room once `freed` waiting jobs have left."""
+def is_full(data: Data, size: int, freed: int = 0, share: float = 1) -> bool:
+    """Return whether a body of `size` bytes finds no room once `freed` waiting jobs have left, in a
+    `share` of the queue.
+    """
     depth = data.depth() - freed
-    return depth >= data.rules.max_depth or data.bytes + size > data.rules.max_bytes
+    rules = data.rules
+    return depth >= rules.max_depth * share or data.bytes + size > rules.max_bytes * share
 
 
-def redrive_status(data: Data, record: Record, now: int) -> RedriveStatus:
-    """Return what a redrive of `record` would do."""
+def redrive_status(data: Data, record: Record, now: int, share: float = 1) -> RedriveStatus:
+    """Return what a redrive of `record` would do, in a `share` of the queue."""
     if record.state not in (State.FAILED, State.CANCELED) or record.id not in data.requests:
         return RedriveStatus.NOT_RETRYABLE
     if data.closed:
@@ -113,4 +116,4 @@ def redrive_status(data: Data, record: Record, now: int) -> RedriveStatus:
     lock = uniqueness.lock_of(record)
     if lock is not None and uniqueness.holder(data, lock.name, now) is not None:
         return RedriveStatus.DUPLICATE
-    return RedriveStatus.FULL if is_full(data, record.size) else RedriveStatus.REQUEUED
+    return RedriveStatus.FULL if is_full(data, record.size, share=share) else RedriveStatus.REQUEUED

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncendpoints_core.jobs.ids import JobId
+    from asyncendpoints_core.store.memory.action_progress import Progress
     from asyncendpoints_core.store.replies import Identity, WorkerInfo
 
 SUSPENDED: Final = "suspended"
@@ -133,6 +134,7 @@ class Data:
         self.workers: dict[str, Worker] = {}
         self.deregistered: dict[str, int] = {}
         self.schedules: dict[str, Schedule] = {}
+        self.actions: dict[JobId, Progress] = {}
         self.unfinished: dict[str, dict[JobId, None]] = {}  # by schedule
         self.idempotency: dict[str, Binding] = {}
         self.locks: dict[bytes, HeldLock] = {}

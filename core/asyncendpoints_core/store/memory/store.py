@@ -20,6 +20,7 @@ from asyncendpoints_core.store.memory import (
     sweeping,
 )
 from asyncendpoints_core.store.memory import workers as holding
+from asyncendpoints_core.store.memory.action_verbs import ActionVerbs
 from asyncendpoints_core.store.memory.data import Data
 from asyncendpoints_core.store.memory.doorbell import Doorbell, Watchers, read
 from asyncendpoints_core.store.memory.owner_verbs import OwnerVerbs
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.jobs.schedules import Fired, Firing
 
 
-class MemoryStore(WebhookVerbs, OwnerVerbs):
+class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs):
     """One endpoint's store; leases, delays and waits go by `time`."""
 
     def __init__(self, time: TimeSource | None = None) -> None:

@@ -49,6 +49,7 @@ NAMES: Final = (
     "receivers",  # zset: receiver by when to look at its deliveries
     "receivers:state",  # hash: receiver -> failures in a row, last status, webhook
     "receivers:pending",  # zset: receiver by how many deliveries wait for it
+    "actions",  # hash: of each action on many jobs its fields, by its id and their names
     "watch",  # string with a lease: there are watchers
 )
 

@@ -44,6 +44,7 @@ _LOCAL_NAMES: Final = {
     "solo_until": "exclusive_until",
     "outbox": "unsent_events",
     "deliveries": "delivery_records",
+    "actions": "action_fields",
 }
 
 _FIELD = re.compile(r"-- ([A-Z]+): ?(.*)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from asyncendpoints_core.store.redis.actions import ActionVerbs
 from asyncendpoints_core.store.redis.caller import Caller
 from asyncendpoints_core.store.redis.connection import RedisConnection
 from asyncendpoints_core.store.redis.control import ControlVerbs
@@ -24,7 +25,14 @@ if TYPE_CHECKING:
 
 
 class RedisStore(
-    JobVerbs, ScheduleVerbs, WorkerVerbs, ReadVerbs, ControlVerbs, OwnerVerbs, WebhookVerbs
+    JobVerbs,
+    ScheduleVerbs,
+    WorkerVerbs,
+    ReadVerbs,
+    ControlVerbs,
+    OwnerVerbs,
+    WebhookVerbs,
+    ActionVerbs,
 ):
     """One endpoint's store in Redis.
 

@@ -1,4 +1,4 @@
-"""What the commands under `jobs` and `queue` do, with an endpoint and the options given."""
+"""What the commands under `jobs` and `queue` show, with an endpoint and the options given."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from asyncendpoints_cli.remote.client import ApiError, endpoint_of
+from asyncendpoints_cli.remote.client import endpoint_of
 from asyncendpoints_cli.remote.output import Column, console, details, show, table, write
 from asyncendpoints_cli.remote.text import age, escaped, progress, ran, reason
 from asyncendpoints_core.errors import UsageError
@@ -101,18 +101,15 @@ def _running(job: Mapping[str, Any]) -> str:
     return f"{job['name']} {job['id'][-ids.SHORT :]} {job['elapsedSeconds']:.0f}s"
 
 
-# Reading.
-
-
 def list_jobs(endpoint: Endpoint, options: Namespace) -> None:
     """`jobs list`."""
-    found = list(endpoint.jobs(_filters(options), options.limit))
+    found = list(endpoint.jobs(filters(options), options.limit))
     show(found, JOBS, options.output, "id", "no jobs")
 
 
 def get(endpoint: Endpoint, options: Namespace) -> None:
     """`jobs get`."""
-    found = [endpoint.get(f"/jobs/{job_id}") for job_id in _ids(endpoint, options.ids)]
+    found = [endpoint.get(f"/jobs/{job_id}") for job_id in whole_ids(endpoint, options.ids)]
     if options.output in ("json", "yaml"):
         write(found[0] if len(found) == 1 else found, options.output)
     elif options.output == "name":
@@ -153,7 +150,7 @@ def _details(job: Mapping[str, Any]) -> RenderableType:
 
 def result(endpoint: Endpoint, options: Namespace) -> None:
     """`jobs result`: its bytes, to a file or to standard output."""
-    [job_id] = _ids(endpoint, [options.id])
+    [job_id] = whole_ids(endpoint, [options.id])
     media_type, body = endpoint.download(f"/jobs/{job_id}/result")
     if options.file is not None:
         Path(options.file).write_bytes(body)
@@ -175,12 +172,12 @@ def result(endpoint: Endpoint, options: Namespace) -> None:
 
 def watch(endpoint: Endpoint, options: Namespace) -> None:
     """`jobs watch`: jobs until all given ones are final, or a list until Ctrl-C."""
-    wanted = _ids(endpoint, options.ids)
+    wanted = whole_ids(endpoint, options.ids)
 
     def found() -> list[dict[str, Any]]:
         if wanted:
             return [endpoint.get(f"/jobs/{job_id}") for job_id in wanted]
-        return list(endpoint.jobs(_filters(options), options.limit))
+        return list(endpoint.jobs(filters(options), options.limit))
 
     if sys.stdout.isatty():
         _watch_live(found, until_final=bool(wanted))
@@ -240,77 +237,12 @@ def show_failures(endpoint: Endpoint, options: Namespace) -> None:
         sys.stderr.write(f"of the newest {found['examined']} failures\n")
 
 
-# Acting.
-
-
-def set_paused(endpoint: Endpoint, options: Namespace) -> None:
-    """`queue pause`, `queue resume`."""
-    endpoint.change("POST", f"/{options.action}")
-    word = "paused" if options.action == "pause" else "resumed"
-    sys.stdout.write(f"{word} {endpoint.key} at {endpoint.client.url}\n")
-
-
-def act(endpoint: Endpoint, options: Namespace) -> int:
-    """`jobs cancel`, `jobs retry`, `jobs purge`; return the exit status."""
-    method, suffix, word = {
-        "cancel": ("POST", "/cancel", "cancel"),
-        "retry": ("POST", "/retry", "retry"),
-        "purge": ("DELETE", "", "purge"),
-    }[options.action]
-    chosen = _chosen(endpoint, options)
-    if len(chosen) > 1:
-        _confirm(f"{word} {len(chosen)} jobs of {endpoint.key} at {endpoint.client.place}", options)
-    failed = 0
-    for job_id in chosen:
-        try:
-            endpoint.change(method, f"/jobs/{job_id}{suffix}")
-        except ApiError as error:
-            if not error.code or error.code in ("unauthorized", "forbidden", "not-found"):
-                raise
-            failed += 1
-            sys.stderr.write(f"{job_id}: {escaped(str(error))}\n")
-        else:
-            sys.stdout.write(f"{job_id}\n")
-    done = len(chosen) - failed
-    sys.stderr.write(f"{word}: {done} of {len(chosen)} jobs of {endpoint.key}\n")
-    return 1 if failed else 0
-
-
-def _chosen(endpoint: Endpoint, options: Namespace) -> list[str]:
-    """Return the ids of the jobs to act on: those given, or those that match the filters."""
-    filters = _filters(options)
-    given = any(filters.values())
-    if options.ids and (given or options.all):
-        raise UsageError("name jobs by their ids, or by filters, not both")
-    if options.ids:
-        return _ids(endpoint, options.ids)
-    if not given and not options.all:
-        raise UsageError("which jobs? give ids, filters such as --state Failed, or --all")
-    found = [job["id"] for job in endpoint.jobs(filters)]
-    if not found:
-        raise UsageError("no job matches")
-    return found
-
-
-def _confirm(action: str, options: Namespace) -> None:
-    """Ask before acting on more than one job. Raises UsageError unless the answer is yes."""
-    if options.yes:
-        if options.endpoint is None and options.url is None:
-            raise UsageError("--yes needs -e ENDPOINT or --url URL, so that the target is certain")
-        return
-    if not sys.stdin.isatty():
-        raise UsageError(f"to {action} without a question, give --yes and -e ENDPOINT")
-    sys.stderr.write(f"{action}? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UsageError("nothing was changed")
-
-
-def _filters(options: Namespace) -> dict[str, str | Sequence[str] | None]:
+def filters(options: Namespace) -> dict[str, str | Sequence[str] | None]:
+    """Return the filters that were given, by their names in the API."""
     return {"state": options.state, "job": options.job, "tag": options.tag}
 
 
-def _ids(endpoint: Endpoint, given: Sequence[str]) -> list[str]:
+def whole_ids(endpoint: Endpoint, given: Sequence[str]) -> list[str]:
     """Return whole ids for whole ids and for their ends, which tables and `run` show."""
     short = [each for each in given if ids.parse(each) is None]
     for each in short:

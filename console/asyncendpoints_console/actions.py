@@ -1,0 +1,99 @@
+"""Carries out actions on many jobs, also those that another process left unfinished."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from asyncendpoints_core.errors import StoreError
+from asyncendpoints_core.store.actions import ActionState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from asyncendpoints_console.target import Target
+    from asyncendpoints_core.common.time_source import TimeSource
+    from asyncendpoints_core.jobs.ids import JobId
+    from asyncendpoints_core.store.actions import Action
+
+log = logging.getLogger("asyncendpoints.console")
+
+PACE_SECONDS: Final = 0.002
+"""Between two steps, so that clients and workers get their turn at the store."""
+WAIT_SECONDS: Final = 1.0
+"""Before the next step while the queue is full, or the store cannot be reached."""
+SEARCH_SECONDS: Final = 10.0
+"""Between two looks for actions that another process has left: one short call an endpoint."""
+LEFT_MS: Final = 5_000
+"""After so long without a step, another process has left an action."""
+
+
+class ActionRunner:
+    """Carries out the actions of all endpoints between `start` and `stop`."""
+
+    def __init__(self, targets: Callable[[], Sequence[Target]], time: TimeSource) -> None:
+        """Look for unfinished actions in what `targets` returns at each moment."""
+        self._targets = targets
+        self._time = time
+        self._tasks: dict[JobId, asyncio.Task[None]] = {}
+        self._search: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Look for unfinished actions in the background."""
+        self._search = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Stop; what is unfinished goes on where it stands in the next process."""
+        tasks = [*self._tasks.values(), *([self._search] if self._search else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def carry_out(self, target: Target, action_id: JobId) -> asyncio.Task[None]:
+        """Carry out an action in the background; return its task."""
+        task = self._tasks.get(action_id)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._steps(target, action_id))
+            self._tasks[action_id] = task
+            task.add_done_callback(lambda _: self._tasks.pop(action_id, None))
+        return task
+
+    async def _steps(self, target: Target, action_id: JobId) -> None:
+        while True:
+            pause = PACE_SECONDS
+            try:
+                action = await target.store.step_action(action_id)
+            except StoreError as error:
+                log.debug("%s: the action waits: %s", target.key, error)
+                pause = WAIT_SECONDS
+            else:
+                if action is None or action.state is not ActionState.RUNNING:
+                    _report(target, action)
+                    return
+                if action.waiting:
+                    pause = WAIT_SECONDS
+            await self._time.sleep(pause)
+
+    async def _run(self) -> None:
+        while True:
+            for target in list(self._targets()):
+                try:
+                    now_ms, action = await target.store.action(None)
+                except StoreError as error:
+                    log.debug("%s: no look for actions: %s", target.key, error)
+                    continue
+                if action is not None and now_ms - action.stepped_ms > LEFT_MS:
+                    self.carry_out(target, action.id)
+            await self._time.sleep(SEARCH_SECONDS)
+
+
+def _report(target: Target, action: Action | None) -> None:
+    if action is not None and not action.dry_run:
+        log.info(
+            "%s of many jobs of %s: %s",
+            action.kind.value,
+            target.key,
+            action.state.value,
+            extra={"matched": action.matched, "done": action.done, "skipped": action.skipped},
+        )

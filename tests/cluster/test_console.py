@@ -20,6 +20,7 @@ import yaml
 from support.doc_pages import fences
 from support.kube.installed import Endpoint, Installed
 from support.paths import ROOT
+from support.ports import free_port
 
 PAGE, COMMAND_PAGE = ((ROOT / "docs" / name).read_text() for name in ("console.md", "command.md"))
 COMMANDS = [
@@ -121,6 +122,7 @@ def test_the_commands_of_the_pages_run(endpoint: Endpoint, tmp_path: Path, line:
     env = environment(endpoint, tmp_path / "config")
     context = endpoint.cluster.kubectl("config", "current-context").strip()
     line = line.replace("shop", endpoint.namespace).replace("production", context)
+    line = line.replace(" 9091", f" {free_port()}:9091")  # that of a `run` here may be taken
     if ENDLESS.search(line):
         with subprocess.Popen(
             ["bash", "-c", f"exec {line} {'--no-browser' if 'aep' in line else ''}"],

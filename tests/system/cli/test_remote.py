@@ -283,6 +283,16 @@ def test_completion_in_fish_is_offered(run: Any) -> None:
     assert "complete -c asyncendpoints" in run("completion", "fish")[0]
 
 
+def test_a_link_to_the_console_logs_in_once(served: Served, run: Any) -> None:
+    link = run("console", "--no-browser")[0].strip()
+    assert link.startswith(f"{served.console}/login?code=")
+    opened = ask(link)
+    assert (opened.status, opened.headers["Location"]) == (303, "/")
+    session = opened.headers["Set-Cookie"].partition(";")[0]
+    assert ask(f"{served.console}/api/v1", Cookie=session).json["role"] == "operate"
+    assert ask(link).status == 401
+
+
 @pytest.mark.parametrize("line", sorted({*EXAMPLES} - {FOLLOWS}))
 def test_every_example_of_the_pages_runs(
     served: Served, run: Any, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,5 +1,6 @@
 """Parts of the pages without a cluster: docs/cli.md, attach() in docs/http.md, Redis users."""
 
+import base64
 import glob
 import shlex
 import subprocess
@@ -30,7 +31,9 @@ HTTP_MODE = ENDPOINT.format(name="node", module="none", concurrency=1, more="").
 )
 NEED_A_CLUSTER = ("asyncendpoints operator", "asyncendpoints unpin", "kubectl ")
 SHOWN = dict.fromkeys([*commands(DOCS / "cli.md"), *commands(DOCS / "code-first.md")])
-NEED_A_CONSOLE = ("asyncendpoints jobs ", "asyncendpoints queue ")  # system/cli/test_remote.py
+NEED_A_CONSOLE = (  # system/cli/test_remote.py, cluster/test_console.py
+    *("asyncendpoints jobs ", "asyncendpoints queue ", "asyncendpoints console"),
+)
 NEED_A_SHELL = (
     "source <(asyncendpoints completion bash)",
     "asyncendpoints completion fish | source",
@@ -64,6 +67,14 @@ def test_every_example_of_the_command_line_runs(
     folder: Path, line: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
+    if "webhook-secret" in line:
+        secret = base64.b64encode(b"s" * 32).decode()
+        (folder / "secret").write_text(f"whsec_{secret}\n")
+        shell = line.replace("asyncendpoints", f"{sys.executable} -m asyncendpoints_cli")
+        done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True)
+        assert done.stdout.startswith("whsec_")
+        assert secret not in done.stdout
+        return
     name, *words = words_of(line, redis_url)
     if name == "validate":
         status, out, err = once(name, *words)

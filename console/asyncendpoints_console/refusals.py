@@ -1,17 +1,23 @@
-"""Refused requests of the operations API, as problems (RFC 9457) of the common table."""
+"""Refused requests of the operations API, as problems (RFC 9457)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from asyncendpoints_core.common.problem_types import STORE_RETRY_SECONDS, TABLE, encode
+from asyncendpoints_core.common.problem_types import STORE_RETRY_SECONDS, TABLE, Kind, encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+PROBLEMS: Final[Mapping[str, Kind]] = {
+    **TABLE,
+    "action-running": Kind(409, "An action on many jobs is running"),
+}
+"""The types of problems: those of the gateway, and the operations API's own."""
+
 
 class Refusal(Exception):
-    """A refused request: `name` is in the table of problem types, `detail` is for humans."""
+    """A refused request: `name` is in PROBLEMS, `detail` is for humans."""
 
     def __init__(
         self,
@@ -24,15 +30,15 @@ class Refusal(Exception):
         """Refuse with further headers and members of the problem."""
         super().__init__(detail)
         self.name = name
-        self.status = TABLE[name].status
+        self.status = PROBLEMS[name].status
         self.detail = detail
-        self.title = TABLE[name].title
+        self.title = PROBLEMS[name].title
         self.headers = headers or {}
         self._members = members or {}
 
     def body(self) -> bytes:
         """Return the problem as JSON."""
-        return encode(self.name, TABLE[self.name], self.detail, self._members)
+        return encode(self.name, PROBLEMS[self.name], self.detail, self._members)
 
 
 def forbidden(detail: str) -> Refusal:

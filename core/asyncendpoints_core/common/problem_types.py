@@ -34,7 +34,6 @@ TABLE: Final[Mapping[str, Kind]] = {
     "job-canceled": Kind(409, "The job was canceled"),
     "job-final": Kind(409, "The job's state does not allow this"),
     "duplicate-job": Kind(409, "An equal job is not finished"),
-    "action-running": Kind(409, "An action on many jobs is running"),
     "not-retryable": Kind(409, "Only a failed or canceled job can be retried"),
     "job-gone": Kind(410, "The job has been removed"),
     "body-too-large": Kind(413, "The body is too large"),

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("asyncendpoints.console")
 
-DEFAULT_PORT: Final = 9_091
 PORTS_TRIED: Final = 100
 MAX_REQUEST_BYTES: Final = 16 * 1_048_576
 SHUTDOWN_SECONDS: Final = 2.0

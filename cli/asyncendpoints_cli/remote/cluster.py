@@ -13,18 +13,15 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from asyncendpoints_core.common.console import DATA_KEY, PORT, ROLES, secret_name
 from asyncendpoints_core.common.faults import one_line
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CONSOLE_PORT: Final = 9_091
-"""The port of the console in gateway pods."""
 FORWARD_SECONDS: Final = 20.0
 KUBECTL_SECONDS: Final = 30.0
-ROLES: Final = ("operate", "view")
-"""The roles whose tokens are tried, the one that allows more first."""
 _FORWARDING: Final = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) ->")
 
 
@@ -64,12 +61,12 @@ class ClusterTarget:
         raise UsageError(f"several endpoints ({', '.join(names)}): choose one with -e")
 
     def _token(self, name: str) -> str:
-        """Return the token of the first role whose Secret may be read."""
+        """Return the token of the role that allows most, of those whose Secret may be read."""
         reasons = []
-        for role in ROLES:
+        for role in reversed(ROLES):
             try:
-                secret = self._get("secret", f"{name}-console-{role}")
-                token = base64.b64decode(secret["data"]["token"]).decode()
+                secret = self._get("secret", secret_name(name, role))
+                token = base64.b64decode(secret["data"][DATA_KEY]).decode()
             except (AsyncEndpointsError, KeyError, binascii.Error, UnicodeDecodeError) as error:
                 reasons.append(one_line(str(error)))
             else:
@@ -92,7 +89,7 @@ class ClusterTarget:
     def _forward(self, pod: str) -> Iterator[int]:
         """Forward a free port of this machine to the console of a pod; yields the port."""
         process = subprocess.Popen(  # noqa: S603 - no shell
-            self._command("port-forward", f"pod/{pod}", f":{CONSOLE_PORT}"),
+            self._command("port-forward", f"pod/{pod}", f":{PORT}"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from asyncendpoints_console import runtime_file
 from asyncendpoints_console.access import Role, new_token
-from asyncendpoints_console.server import DEFAULT_PORT, ConsoleServer
+from asyncendpoints_console.server import ConsoleServer
 from asyncendpoints_console.target import target_of
+from asyncendpoints_core.common.console import PORT
 from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import UsageError
 
@@ -54,7 +55,7 @@ class RunConsole:
 
         Raises CannotListen. Without its file the console works, but commands do not find it.
         """
-        await self._server.start(DEFAULT_PORT if port is None else port, search=port is None)
+        await self._server.start(PORT if port is None else port, search=port is None)
         running = runtime_file.Running(
             self.url, self._tokens[Role.VIEW], self._tokens[Role.OPERATE], os.getpid()
         )

@@ -33,8 +33,6 @@ HOST: Final = pattern(
 
 HTTP_PORT: Final = 8080
 """The port of the gateway in its pods."""
-CONSOLE_ROLES: Final = ("view", "operate")
-"""The roles of a console; each has a token of its own."""
 GRACE_SECONDS: Final = 40
 """Grace period of gateway pods: a pause for load balancers, then time to answer requests."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from asyncendpoints_core.common.console import PORT
 from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import CannotListen
 
@@ -28,7 +29,7 @@ async def start_console(
     if folder is None or not endpoint.spec.gateway.console.enabled:
         return None
     # Here, since most of what they import is for the console alone.
-    from asyncendpoints_console.server import DEFAULT_PORT, ConsoleServer
+    from asyncendpoints_console.server import ConsoleServer
     from asyncendpoints_console.target import target_of
     from asyncendpoints_console.token_files import TokenFiles
 
@@ -38,7 +39,7 @@ async def start_console(
         lambda: targets, TokenFiles(folder, time), time, scope="endpoint", sample_always=False
     )
     try:
-        await server.start(DEFAULT_PORT if port is None else port)
+        await server.start(PORT if port is None else port)
     except CannotListen as error:
         log.error("there is no console: %s", error)
         return None

@@ -6,16 +6,15 @@ gateway's Deployment keeps. One that it did not make is left alone, and that tok
 """
 
 import logging
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from asyncendpoints_console.access import new_token
+from asyncendpoints_core.common.console import ROLES, secret_name
 from asyncendpoints_core.resource import AsyncEndpoint
-from asyncendpoints_core.resource.gateway import CONSOLE_ROLES
 from asyncendpoints_operator.control.failures import Failures, Step
-from asyncendpoints_operator.desired.naming import console_secret_name
 from asyncendpoints_operator.desired.objects import console_secret
 from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
 from asyncendpoints_operator.status.observed import Refusal, RefusalReason
@@ -24,7 +23,6 @@ log = logging.getLogger("asyncendpoints.operator")
 
 CHECK_SECONDS: Final = 1_800.0
 """How often Secrets are looked for that somebody may have deleted, to have a new token made."""
-_TOKEN_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ class ConsoleSecrets:
         look = made is None or now - made.checked >= CHECK_SECONDS
         found = {
             role: present
-            for role in CONSOLE_ROLES
+            for role in ROLES
             if (present := await self._settle(endpoint, role, known.get(role), look=look))
         }
         self._made[uid] = _Made(found, now if look or made is None else made.checked)
@@ -79,7 +77,7 @@ class ConsoleSecrets:
         self, endpoint: AsyncEndpoint, role: str, known: str | None, *, look: bool
     ) -> str | None:
         """Make or remove the Secret of a role; return its UID, None if there is none."""
-        step = Step("make", "Secret", console_secret_name(endpoint, role))
+        step = Step("make", "Secret", secret_name(endpoint.name, role))
         if not self._failures.due(endpoint.metadata.uid, step):
             return known
         present: str | None = None
@@ -98,7 +96,7 @@ class ConsoleSecrets:
         self, endpoint: AsyncEndpoint, role: str, known: str | None, *, look: bool
     ) -> str:
         """Return the UID of a role's Secret, which is made if it does not exist."""
-        manifest = console_secret(endpoint, role, secrets.token_urlsafe(_TOKEN_BYTES))
+        manifest = console_secret(endpoint, role, new_token())
         if known and (not look or await self._cluster.has(Ref.of(manifest), known)):
             return known
         self._check()
@@ -109,7 +107,7 @@ class ConsoleSecrets:
     async def _delete(self, endpoint: AsyncEndpoint, role: str, uid: str) -> None:
         """Delete a role's Secret, unless it is another one by now."""
         self._check()
-        name = console_secret_name(endpoint, role)
+        name = secret_name(endpoint.name, role)
         try:
             await self._cluster.delete(
                 Ref("v1", "Secret", endpoint.metadata.namespace, name), uid=uid

@@ -4,9 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from asyncendpoints_core.common.console import ROLES
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.resource.containers import ADMIN_PORT
-from asyncendpoints_core.resource.gateway import CONSOLE_ROLES, GRACE_SECONDS, HTTP_PORT
+from asyncendpoints_core.resource.gateway import GRACE_SECONDS, HTTP_PORT
 from asyncendpoints_operator.desired.naming import (
     CONSOLE_ANNOTATION,
     GATEWAY,
@@ -114,7 +115,7 @@ def console_uids(live: Mapping[str, Any] | None) -> dict[str, str]:
         return {}
     if not isinstance(found, dict):
         return {}
-    return {role: str(found[role]) for role in CONSOLE_ROLES if role in found}
+    return {role: str(found[role]) for role in ROLES if role in found}
 
 
 def _tokens(endpoint: AsyncEndpoint) -> dict[str, Any] | None:

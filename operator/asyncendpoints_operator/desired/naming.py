@@ -11,8 +11,6 @@ Manifest = dict[str, Any]
 GATEWAY: Final = "gateway"
 WORKER: Final = "worker"
 SERVICE_PORT: Final = 80
-CONSOLE_KEY: Final = "token"
-"""Key in the Secrets with the tokens of a console."""
 REDIS_KEY: Final = "url"
 """Key in the Secret that the operator creates for an endpoint on its own Redis."""
 
@@ -92,11 +90,6 @@ def redis_secret_name(endpoint: AsyncEndpoint) -> str:
     part of the endpoint's UID makes the name unique.
     """
     return f"{endpoint.name}-redis-{endpoint.metadata.uid[:8]}"
-
-
-def console_secret_name(endpoint: AsyncEndpoint, role: str) -> str:
-    """Return the name of the Secret with the token of a role of the endpoint's console."""
-    return f"{endpoint.name}-console-{role}"
 
 
 def selector(endpoint: AsyncEndpoint, component: str) -> dict[str, str]:

@@ -6,18 +6,17 @@ tests/unit/operator/desired/golden has examples.
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from asyncendpoints_core.common.console import DATA_KEY, secret_name
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_operator.desired.config import config_map
 from asyncendpoints_operator.desired.gateway import disruption_budget, gateway_deployment
 from asyncendpoints_operator.desired.naming import (
-    CONSOLE_KEY,
     GATEWAY,
     REDIS_KEY,
     WORKER,
     Live,
     Manifest,
     Platform,
-    console_secret_name,
     is_orphan,
     is_ours,
     metadata,
@@ -109,9 +108,9 @@ def console_secret(endpoint: AsyncEndpoint, role: str, token: str) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": metadata(endpoint, GATEWAY, console_secret_name(endpoint, role)),
+        "metadata": metadata(endpoint, GATEWAY, secret_name(endpoint.name, role)),
         "type": "Opaque",
-        "stringData": {CONSOLE_KEY: token},
+        "stringData": {DATA_KEY: token},
     }
 
 

@@ -8,6 +8,7 @@ the user brings a ServiceAccount.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from asyncendpoints_core.common.console import DATA_KEY, secret_name
 from asyncendpoints_core.resource import AsyncEndpoint, PodOptions
 from asyncendpoints_core.resource.base import Record
 from asyncendpoints_core.resource.containers import (
@@ -19,11 +20,9 @@ from asyncendpoints_core.resource.containers import (
 from asyncendpoints_core.resource.webhooks import CLIENTS
 from asyncendpoints_operator.desired.config import FILE
 from asyncendpoints_operator.desired.naming import (
-    CONSOLE_KEY,
     REDIS_KEY,
     Manifest,
     child_name,
-    console_secret_name,
     labels,
     metadata,
     redis_secret_name,
@@ -137,15 +136,8 @@ def webhook_files(endpoint: AsyncEndpoint) -> list[tuple[dict[str, Any], dict[st
             refs[f"{webhook.name}.url"] = webhook.url_from.secret_ref
     if endpoint.spec.webhook_requests is not None:
         refs[f"{CLIENTS}.secrets"] = endpoint.spec.webhook_requests.secrets.secret_ref
-    sources = []
-    for path, ref in refs.items():
-        if ref is not None:
-            items = [{"key": ref.key, "path": path}]
-            sources.append({"secret": {"name": ref.name, "items": items, "optional": True}})
-    if not sources:
-        return []
-    projected = {"defaultMode": _READABLE, "sources": sources}
-    return [_volume("webhooks", WEBHOOKS_FOLDER, projected=projected)]
+    files = {path: (ref.name, ref.key) for path, ref in refs.items() if ref is not None}
+    return _optional_files("webhooks", WEBHOOKS_FOLDER, files)
 
 
 def console_files(
@@ -155,20 +147,25 @@ def console_files(
 
     A Secret that was deleted keeps no gateway from starting: that token is off meanwhile.
     """
+    files = {role: (secret_name(endpoint.name, role), DATA_KEY) for role in roles}
+    return _optional_files("console", CONSOLE_FOLDER, files)
+
+
+def _optional_files(
+    name: str, folder: str, files: Mapping[str, tuple[str, str]]
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the volume with files from Secrets that may not exist, and its mount; [] without any.
+
+    `files` are the names of the Secrets and their keys, by the files' paths in `folder`.
+    """
     sources = [
-        {
-            "secret": {
-                "name": console_secret_name(endpoint, role),
-                "items": [{"key": CONSOLE_KEY, "path": role}],
-                "optional": True,
-            }
-        }
-        for role in roles
+        {"secret": {"name": secret, "items": [{"key": key, "path": path}], "optional": True}}
+        for path, (secret, key) in files.items()
     ]
     if not sources:
         return []
     projected = {"defaultMode": _READABLE, "sources": sources}
-    return [_volume("console", CONSOLE_FOLDER, projected=projected)]
+    return [_volume(name, folder, projected=projected)]
 
 
 def _volume(

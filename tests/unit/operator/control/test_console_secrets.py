@@ -3,8 +3,8 @@
 import pytest
 
 from asyncendpoints_console.access import Role
+from asyncendpoints_core.common.console import ROLES
 from asyncendpoints_core.resource import AsyncEndpoint
-from asyncendpoints_core.resource.gateway import CONSOLE_ROLES
 from asyncendpoints_operator.control.console_secrets import CHECK_SECONDS, ConsoleSecrets
 from asyncendpoints_operator.control.failures import MAX_SECONDS, Failures
 from asyncendpoints_operator.desired.gateway import console_uids
@@ -74,7 +74,7 @@ class Console:
 
 
 def test_the_roles_are_those_of_the_console() -> None:
-    assert list(CONSOLE_ROLES) == list(Role)
+    assert list(ROLES) == list(Role)
 
 
 async def test_two_secrets_with_different_tokens_are_made_once() -> None:

@@ -139,6 +139,8 @@ class Buildah:
             return
         with lock_file("builds") as handle, contextlib.suppress(BlockingIOError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # No build runs, so every container here is of one that was killed; it holds its image.
+            self._buildah("rm", "--all")
             images = json.loads(self._buildah("images", "--json"))
             oldest = time.time() - KEEP_SECONDS
             for image in images:

@@ -114,7 +114,10 @@ def _stop(provider: Provider) -> None:
     with contextlib.suppress(OSError):  # another cluster lives there
         state_root().rmdir()
     if isinstance(provider.builder, images.Buildah):
-        provider.builder.prune()
+        try:
+            provider.builder.prune()
+        except ClusterError as error:  # a large cache is no failure of the tests that used it
+            log.warning("old images stay in the cache: %s", error)
 
 
 def _start_unless_shared(provider: Provider, *, others: bool, kept: bool) -> None:

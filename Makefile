@@ -37,8 +37,9 @@ programs:
 demo: venv ## Show HTTP requests becoming jobs that run, retry, fail, get canceled and complete
 	@$(BIN)/python examples/demo.py
 
+# Tests on the cluster wait for it most of the time: one process runs them, another all others.
 test: venv redis programs ## Run every test
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup $(ARGS)
 
 test-fast: venv redis programs ## Run every test that needs no Kubernetes cluster
 	@$(BIN)/python -m pytest -m 'not cluster' $(ARGS)

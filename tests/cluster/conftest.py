@@ -5,6 +5,7 @@ kubeconfig, kind or native.
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker("cluster")
+            # One process has the cluster; with `-n 2` another runs the rest meanwhile.
+            item.add_marker(pytest.mark.xdist_group("cluster"))
             item.add_marker(pytest.mark.flaky(reruns=RERUNS))
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(TEST_SECONDS, func_only=True))
@@ -49,13 +52,16 @@ def cluster_progress(request: pytest.FixtureRequest) -> Iterator[None]:
     terminal = request.config.pluginmanager.get_plugin("terminalreporter")
     capture = request.config.pluginmanager.get_plugin("capturemanager")
 
-    assert terminal is not None
     assert capture is not None
 
     def write(line: str) -> None:
         with capture.global_and_fixture_disabled():
-            terminal.ensure_newline()
-            terminal.write_line(line, flush=True)
+            if terminal is None:  # a process of pytest-xdist: its standard error is the run's
+                sys.stderr.write(f"\n{line}\n")
+                sys.stderr.flush()
+            else:
+                terminal.ensure_newline()
+                terminal.write_line(line, flush=True)
 
     handler = progress.attach(write)
     yield

@@ -10,7 +10,7 @@ from redis import Redis
 from asyncendpoints_core.errors import StoreError, StoreUnavailable, StoreVersionError
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.ids import JobId
-from asyncendpoints_core.jobs.records import Outcome, OutcomeKind, Result
+from asyncendpoints_core.jobs.records import Attributes, Outcome, OutcomeKind, Result
 from asyncendpoints_core.jobs.schedules import Firing
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.redis import RedisStore, scripts
@@ -30,6 +30,7 @@ from support.store.stores import (
     new,
     policy,
     put,
+    state_of,
 )
 from support.store.verbs import VERBS, Scene
 
@@ -416,6 +417,7 @@ async def test_full_memory_stops_new_jobs_only() -> None:
                 "enqueue",
                 "fire",
                 "redrive",
+                "settle_with_children",
                 "claim",
                 "release_worker",
                 "close_queue",
@@ -423,13 +425,25 @@ async def test_full_memory_stops_new_jobs_only() -> None:
             ):
                 await VERBS[verb](scene)
         await store.configure(policy(completed_ms=1_000, schedules={"nightly": "a1" * 8}))
-        await store.settle([jobs.complete(claim, DONE) for claim in claims])
-        assert (await store.stats()).held == 0
+        # What would add jobs is refused; what is settled beside it is not.
+        [parent, *others] = [claim for claim in claims if claim not in scene.claims]
+        child = new(attributes=Attributes(parent=parent.job_id))
+        enqueued = jobs.complete(parent, DONE, (child,))
+        with pytest.raises(StoreUnavailable, match="memory limit"):
+            await store.settle([enqueued, *(jobs.complete(claim, DONE) for claim in others)])
+        assert await state_of(store, parent.job_id) is State.IN_PROGRESS
+        assert [await state_of(store, claim.job_id) for claim in others] == [State.COMPLETED] * len(
+            others
+        )
+        assert await state_of(store, child.id) is None
         await store.cancel(waiting)
         await store.delete(waiting)
         await backend.advance(2_000)
         assert (await store.sweep()).removed
         await put(store, new(body=b"x" * 100_000))
+        await worker.settle(enqueued)
+        assert await state_of(store, child.id) is State.QUEUED
+        assert (await store.stats()).held == 0
         assert (await store.stats()).schedules[0].last_ms == START_MS
         assert (await store.fire(firing)).status == "created"
         await check(backend)

@@ -71,7 +71,8 @@ def test_a_header_documents_its_script(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_only_what_adds_jobs_may_be_refused_when_memory_is_full(name: str) -> None:
     script = scripts.load(name)
-    assert ("deny-oom" in script.flags) == (name in ("enqueue", "fire", "redrive"))
+    adds = name in ("enqueue", "fire", "redrive", "settle_with_children")
+    assert ("deny-oom" in script.flags) == adds
     if not script.flags:
         first = re.search(r"call\('(\w+)'", script.source)
         assert first is not None
@@ -111,7 +112,7 @@ def test_a_library_returns_what_has_its_name(name: str) -> None:
 # These end jobs.
 WITH_OUTBOX = {
     *("cancel", "claim", "fire", "promote", "quarantine", "reconcile", "release_worker"),
-    *("settle", "step_action", "sweep"),
+    *("settle", "settle_with_children", "step_action", "sweep"),
 }
 
 

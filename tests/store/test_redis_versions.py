@@ -153,7 +153,7 @@ async def test_each_script_refuses_the_store_of_the_other_before_it_writes(redis
     names = [name for name in VERBS if scripts.load(name).full is not None]
     assert sorted(names) == [
         *("cancel", "claim", "enqueue", "fire", "promote", "reconcile", "redrive"),
-        *("release_worker", "settle", "step_action", "sweep"),
+        *("release_worker", "settle", "settle_with_children", "step_action", "sweep"),
     ]
     for stored, full, word in (("1", True, "AEPPLAIN"), ("2", False, "AEPFEATURE")):
         await backend.redis.hset(backend.key("meta"), "schema", stored)

@@ -281,6 +281,41 @@ class SideBySide(Twins):
     def settle_more(self, items: list[Settlement]) -> None:
         self.settle(items)
 
+    @precondition(lambda self: self.claims)
+    @rule(
+        seeds=st.lists(some, min_size=1, max_size=3),
+        children=st.lists(
+            st.tuples(
+                st.sampled_from(Priority),
+                st.sampled_from([0, 0, 1, 1_000]),
+                st.sampled_from([0, 10, 1_100]),
+            ),
+            min_size=1,
+            max_size=6,
+        ),
+    )
+    def settle_with_children(
+        self, seeds: list[int], children: list[tuple[Priority, int, int]]
+    ) -> None:
+        """Complete jobs that have enqueued others, the first of them the most."""
+        outcomes = []
+        for skipped, seed in enumerate(seeds):
+            claim, made = self.recent(seed), []
+            for priority, delay, size in children[skipped:] or children[:1]:
+                job_id = JobId(hashlib.sha256(b"%d" % len(self.ids)).digest()[:16])
+                self.ids.append(job_id)
+                made.append(
+                    new(
+                        priority=priority,
+                        delay_ms=delay,
+                        body=b"x" * size,
+                        job_id=job_id,
+                        attributes=Attributes(parent=claim.job_id),
+                    )
+                )
+            outcomes.append(jobs.complete(claim, jobs.Result("text/plain", b"1"), tuple(made)))
+        self.both(lambda store: store.settle(outcomes))
+
     def outcome(
         self,
         seed: int,

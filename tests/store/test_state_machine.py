@@ -6,7 +6,7 @@ import pytest
 
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.ids import JobId
-from asyncendpoints_core.jobs.records import Claim, Outcome
+from asyncendpoints_core.jobs.records import Attributes, Claim, Outcome
 from asyncendpoints_core.jobs.retry import RetryPolicy
 from asyncendpoints_core.jobs.states import TABLE, State, Verb
 from asyncendpoints_core.store.replies import (
@@ -184,6 +184,14 @@ def settling(make: Callable[[Case], Outcome]) -> Step:
     return lambda case: case.settle(make(case))
 
 
+async def close(case: Case) -> None:
+    await case.store.close_queue()
+
+
+def completed_with_child(case: Case) -> Outcome:
+    return jobs.complete(case.claim, DONE, (new(attributes=Attributes(parent=case.id)),))
+
+
 async def delayed(case: Case) -> None:
     case.new = new(job_id=case.id, delay_ms=DELAY)
     await case.enqueue()
@@ -192,6 +200,7 @@ async def delayed(case: Case) -> None:
 P = State.IN_PROGRESS
 EXITS: dict[tuple[State | None, Verb, State], tuple[Step, Step]] = {
     (None, Verb.ENQUEUE, State.SCHEDULED): (nothing, delayed),
+    (P, Verb.COMPLETE, State.FAILED): (close, settling(completed_with_child)),
     (P, Verb.RETRY, State.CANCELED): (ask_cancel, VERBS[Verb.RETRY]),
     (P, Verb.RELEASE, State.SCHEDULED): (
         nothing,

@@ -50,7 +50,7 @@ def _members(value: type) -> Iterator[str]:
         for name, member in vars(value).items()
         if not name.startswith("_")
         and (inspect.isfunction(member) or isinstance(member, property))
-        and not (hasattr(value, "enqueue") and name not in ("open", "close"))  # a store
+        and not (hasattr(value, "sweep") and name not in ("open", "close"))  # a store
     ]
     for name, member in found:
         if isinstance(member, property):

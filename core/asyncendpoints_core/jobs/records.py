@@ -20,6 +20,9 @@ MAX_ATTEMPTS_KEPT: Final = 10
 MAX_JOB_WEBHOOKS: Final = 8
 # A job released more often than this fails with `never-finished`: docs/rules.md S12.
 MAX_RELEASES: Final = 20
+# Jobs that one attempt may enqueue, and the bytes of their bodies together.
+MAX_CHILDREN: Final = 100
+MAX_CHILDREN_BYTES: Final = 1_048_576
 
 
 class Priority(IntEnum):
@@ -44,6 +47,7 @@ class ErrorCode(StrEnum):
     WORKER_CRASHED = "worker-crashed"
     NEVER_FINISHED = "never-finished"
     CORRUPT = "corrupt"
+    ENQUEUE_REFUSED = "enqueue-refused"
 
 
 class JobError(msgspec.Struct, frozen=True, array_like=True):
@@ -227,7 +231,10 @@ class OutcomeKind(IntEnum):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """The end of one claim, made by the functions below: they take what each kind needs."""
+    """The end of one claim, made by the functions below: they take what each kind needs.
+
+    `children` are of COMPLETE: the jobs that its handler enqueued.
+    """
 
     claim: Claim
     kind: OutcomeKind
@@ -236,11 +243,12 @@ class Outcome(msgspec.Struct, frozen=True):
     result: Result | None = None
     started: bool = True
     final: bool = False
+    children: tuple[NewJob, ...] = ()
 
 
-def complete(claim: Claim, result: Result) -> Outcome:
-    """The handler returned."""
-    return Outcome(claim, OutcomeKind.COMPLETE, result=result)
+def complete(claim: Claim, result: Result, children: tuple[NewJob, ...] = ()) -> Outcome:
+    """The handler returned, having enqueued `children`."""
+    return Outcome(claim, OutcomeKind.COMPLETE, result=result, children=children)
 
 
 def retry_later(claim: Claim, error: JobError, delay_ms: int) -> Outcome:

@@ -55,7 +55,7 @@ TABLE: Final[Mapping[tuple[State | None, Verb], tuple[State | None, ...]]] = Map
         (None, Verb.ENQUEUE): (_Q, _S),
         (_S, Verb.PROMOTE): (_Q,),
         (_Q, Verb.CLAIM): (_P,),
-        (_P, Verb.COMPLETE): (_C,),
+        (_P, Verb.COMPLETE): (_C, _F),
         (_P, Verb.RETRY): (_S, _X),
         (_P, Verb.FAIL): (_F,),
         (_P, Verb.RELEASE): (_Q, _S, _X, _F),

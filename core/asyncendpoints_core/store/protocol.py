@@ -125,6 +125,10 @@ class Store(Protocol):
     async def settle(self, outcomes: Sequence[Outcome]) -> list[Settled]:
         """Apply outcomes, each fenced by its claim's number and worker. For a job whose cancel was
         requested, RETRY, RELEASE and TIME_OUT end in Canceled; COMPLETE and FAIL stand.
+
+        The children of a COMPLETE are created in the same step, and only if it is applied. Past
+        twice the depth, past maxBytes and in a closed queue it is Failed `enqueue-refused` instead.
+        Outcomes with children are refused while memory is full, after the others were applied.
         """
         ...
 

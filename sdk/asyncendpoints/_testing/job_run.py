@@ -27,8 +27,8 @@ from asyncendpoints_core.jobs.retry import RetryPolicy
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.process.logs import current_job
 from asyncendpoints_worker.engine.outcomes import failed
-from asyncendpoints_worker.handlers import json_results
 from asyncendpoints_worker.handlers.attempt import RunningAttempt, Stop
+from asyncendpoints_worker.handlers.enqueueing import EnqueueRules, encode_body
 from asyncendpoints_worker.handlers.registry import Registry, declaration_of
 from asyncendpoints_worker.handlers.runners import ThreadRun, runners
 from asyncendpoints_worker.handlers.threads import Threads
@@ -36,7 +36,7 @@ from asyncendpoints_worker.handlers.threads import Threads
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from asyncendpoints_core.jobs.records import Outcome
+    from asyncendpoints_core.jobs.records import NewJob, Outcome
     from asyncendpoints_core.jobs.records import Result as Stored
     from asyncendpoints_worker.handlers.attempt import Run
 
@@ -50,13 +50,30 @@ _KINDS: Mapping[OutcomeKind, Literal["failed", "retry", "canceled"]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class EnqueuedJob:
+    """A job that the handler enqueued: `body` as its own handler would get it without an
+    annotation, None if it is empty; `delay` in seconds.
+    """
+
+    id: str
+    name: str
+    body: Any = None
+    delay: float = 0.0
+    priority: str = "normal"
+    key: str = ""
+    tags: tuple[str, ...] = ()
+    content_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class JobRun:
     """How an attempt ended.
 
     `result` is what a client would get: JSON decoded, text as str, else bytes; None unless it
     completed. `error` has `code` and `message` of a failure. `delay` is in how many seconds a retry
-    would run, without jitter. `progress` has every report as (fraction, message), `logs` the
-    messages that the handler logged at INFO or above.
+    would run, without jitter. `progress` has every report as (fraction, message), `enqueued` the
+    jobs that would be created, none unless it completed, `logs` the messages that the handler
+    logged at INFO or above.
     """
 
     outcome: Literal["completed", "failed", "retry", "canceled"]
@@ -66,6 +83,7 @@ class JobRun:
     error: JobError | None = None
     delay: float = 0.0
     progress: tuple[tuple[float, str], ...] = ()
+    enqueued: tuple[EnqueuedJob, ...] = ()
     logs: tuple[str, ...] = ()
 
 
@@ -108,7 +126,9 @@ async def run_job(
     shown: dict[str, Any] = {"progress": tuple(reporter.reports), "logs": tuple(logs)}
     if isinstance(ended, BaseException):
         return _unfinished(failed(running, ended, _POLICY, draining=False), shown)
-    return JobRun("completed", _decoded(ended), ended.content_type, ended.filename, **shown)
+    shown["enqueued"] = tuple(map(_shown, running.end()))
+    result = _decoded(ended.content_type, ended.body)
+    return JobRun("completed", result, ended.content_type, ended.filename, **shown)
 
 
 _POLICY = Policy(retry=RetryPolicy(jitter="none"))
@@ -120,27 +140,29 @@ def _unfinished(outcome: Outcome, shown: Mapping[str, Any]) -> JobRun:
 
 def _encoded(body: Any, content_type: str | None) -> tuple[bytes, str]:
     """Return the bytes of a body, and its content type unless one is given."""
-    data, kind = _serialized(body)
+    data, kind = encode_body(body)
     return data, kind if content_type is None else content_type
 
 
-def _serialized(body: Any) -> tuple[bytes, str]:
-    if body is None:
-        return b"", ""
-    if isinstance(body, str):
-        return body.encode(), "text/plain; charset=utf-8"
-    if isinstance(body, bytes | bytearray | memoryview):
-        return bytes(body), "application/octet-stream"
-    if hasattr(body, "__pydantic_serializer__"):
-        return body.__pydantic_serializer__.to_json(body, by_alias=True), "application/json"
-    return json_results.encode(body), "application/json"
-
-
-def _decoded(stored: Stored) -> Any:
-    media_type = stored.content_type.partition(";")[0].strip().lower()
+def _decoded(content_type: str, body: bytes) -> Any:
+    media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "application/json" or media_type.endswith("+json"):
-        return msgspec.json.decode(stored.body)
-    return stored.body.decode() if media_type.startswith("text/") else stored.body
+        return msgspec.json.decode(body)
+    return body.decode() if media_type.startswith("text/") else body
+
+
+def _shown(new: NewJob) -> EnqueuedJob:
+    request = new.request
+    return EnqueuedJob(
+        id=ids.text(new.id),
+        name=new.name,
+        body=_decoded(request.content_type, request.body) if request.body else None,
+        delay=new.delay_ms / 1000,
+        priority=new.priority.name.lower(),
+        key=new.attributes.key,
+        tags=new.attributes.tags,
+        content_type=request.content_type,
+    )
 
 
 def _attempt(
@@ -166,7 +188,8 @@ def _attempt(
     deadline_ms = now + round(EXECUTION_SECONDS * 1000)
     claimed = ClaimedJob(Claim(job_id, number, "test"), job, request, deadline_ms)
     began = clock.monotonic()
-    return RunningAttempt(reporter, claimed, 0, began, began + EXECUTION_SECONDS)
+    rules = EnqueueRules(clock)
+    return RunningAttempt(reporter, claimed, 0, began, began + EXECUTION_SECONDS, rules)
 
 
 class _Reporter:

@@ -9,7 +9,7 @@ import msgspec
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.ids import JobId
-from asyncendpoints_core.jobs.records import Claim, Progress
+from asyncendpoints_core.jobs.records import Attributes, Claim, Progress
 from asyncendpoints_core.jobs.schedules import Firing
 from asyncendpoints_core.store.actions import ActionKind, NewAction
 from asyncendpoints_core.store.deliveries import (
@@ -83,6 +83,12 @@ async def settle(scene: Scene) -> object:
     return await scene.store.settle([jobs.complete(first, DONE), jobs.release(second)])
 
 
+async def settle_with_children(scene: Scene) -> object:
+    first = scene.claims[0]
+    child = new(attributes=Attributes(parent=first.job_id))
+    return await scene.store.settle([jobs.complete(first, DONE, (child,))])
+
+
 async def configure(scene: Scene) -> object:
     return await scene.store.configure(WITH_FEATURES)
 
@@ -112,6 +118,7 @@ VERBS: dict[str, Act] = {
     "register": lambda s: hand(s.store, "w9"),
     "claim": lambda s: s.store.claim("w1", 50, 2),
     "settle": settle,
+    "settle_with_children": settle_with_children,
     "progress": lambda s: s.store.progress([(s.claims[0], Progress(0.5, "half"))]),
     "heartbeat": lambda s: s.store.heartbeat([LeaseRenewal("w1"), LeaseRenewal("nobody")]),
     "reconcile": lambda s: s.store.reconcile("w1", s.claims[:1]),

@@ -29,6 +29,8 @@ RUNS = [
     ("fetch", b'{"gone": true}', "unknown-customer"),
     ("steps", b"5", b"5"),
     ("connected", b"", b'["database"]'),
+    ("import-orders", b'["a", "b"]', b"2"),
+    ("import-order", b'{"sku": "a"}', b"a"),
 ]
 
 

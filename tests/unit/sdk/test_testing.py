@@ -59,6 +59,15 @@ def later(body: str, job: JobContext) -> str:
     return body.upper()
 
 
+@ep.post("/orders")
+def order(body: list[int], job: JobContext) -> None:
+    for item in body:
+        job.enqueue("later", f"item {item}", delay=1.5, priority="low", key="k", tags=["t"])
+    job.enqueue("flaky", {"a": 1})
+    if not body:
+        raise ConnectionError("no")
+
+
 # One attempt.
 
 
@@ -72,6 +81,24 @@ async def test_a_completed_attempt() -> None:
     assert run.progress == ((0.5, "half"),)
     assert run.logs == ("adding up for Ann",)
     assert (await run_job(later, "text")).result == "TEXT"
+
+
+async def test_what_an_attempt_would_enqueue() -> None:
+    run = await run_job(order, [7])
+    first, second = run.enqueued
+    assert (first.name, first.body, first.delay, first.priority, first.key, first.tags) == (
+        *("later", "item 7", 1.5, "low", "k"),
+        ("t",),
+    )
+    assert (second.name, second.body, second.content_type) == (
+        "flaky",
+        {"a": 1},
+        "application/json",
+    )
+    assert (second.delay, second.priority, second.key, second.tags) == (0, "normal", "", ())
+    assert first.id != second.id
+    failed = await run_job(order, [])
+    assert (failed.outcome, failed.enqueued) == ("retry", ())
 
 
 @pytest.mark.parametrize(
@@ -173,6 +200,15 @@ async def test_delays_and_long_jumps_are_exact(app: App, clock: Clock) -> None:
     assert status.completed_at is not None
     assert status.created_at is not None
     assert 1_800 <= (status.completed_at - status.created_at).total_seconds() < 1_802
+
+
+async def test_what_a_handler_enqueues_runs_too(app: App, clock: Clock) -> None:
+    parent = await app.submit("/orders", [7])
+    await parent.result()
+    await clock.advance(2)
+    jobs = {job.name: job for job in await app.jobs()}
+    assert (jobs["later"].state, jobs["order"].state) == ("Completed", "Completed")
+    assert jobs["later"].parent == jobs["flaky"].parent == parent.id
 
 
 async def test_a_timeout_is_reached_by_the_clock(app: App, clock: Clock) -> None:

@@ -26,6 +26,7 @@ from asyncendpoints_worker import JobContext
 from asyncendpoints_worker.cgroup import Cgroup, Memory, default_concurrency
 from asyncendpoints_worker.engine import run_status
 from asyncendpoints_worker.handlers.attempt import RunningAttempt, Stop
+from asyncendpoints_worker.handlers.enqueueing import EnqueueRules
 from asyncendpoints_worker.handlers.threads import Threads
 from asyncendpoints_worker.metrics import Snapshot, add
 from asyncendpoints_worker.supervisor.child_exit import describe
@@ -42,7 +43,8 @@ class FakeReporter:
 
 
 def running(claimed_job: ClaimedJob, reporter: FakeReporter | None = None) -> RunningAttempt:
-    return RunningAttempt(reporter or FakeReporter(), claimed_job, 4, 0.0, 12.5)
+    rules = EnqueueRules(SystemTime(), frozenset({"report", "step"}))
+    return RunningAttempt(reporter or FakeReporter(), claimed_job, 4, 0.0, 12.5, rules)
 
 
 def claimed(number: int = 1) -> ClaimedJob:

@@ -6,6 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import Outcome, OutcomeKind, Result, release
 from asyncendpoints_worker.engine.deadlines import Deadlines
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.policy import Policy
-    from asyncendpoints_core.jobs.records import Claim, ClaimedJob
+    from asyncendpoints_core.jobs.records import Claim, ClaimedJob, NewJob
     from asyncendpoints_core.process.tracing import Tracing
     from asyncendpoints_core.store.protocol import Store
     from asyncendpoints_worker.engine.run_status import RunStatusPage
@@ -57,6 +59,7 @@ class Attempts:
         self.draining = False
         self._runners = target.runners
         self._fallback = target.fallback
+        self._enqueue_rules = target.enqueue_rules
         self._now = time.monotonic
         self._policy = policy
         self._metrics = metrics
@@ -138,7 +141,9 @@ class Attempts:
     def _begin(self, claimed: ClaimedJob, run: Run | ThreadRun, now: float) -> None:
         # Store and process have different clocks, but an execution timeout is as long on both.
         deadline = now + (claimed.deadline_ms - claimed.job.started_ms) / 1000
-        attempt = RunningAttempt(self._reporter, claimed, self._generation, now, deadline)
+        attempt = RunningAttempt(
+            self._reporter, claimed, self._generation, now, deadline, self._enqueue_rules
+        )
         self.running[claimed.claim.number] = attempt
         if self._status_page is not None:
             self._status_page.enter(attempt)
@@ -175,6 +180,9 @@ class Attempts:
     def _finish(self, attempt: RunningAttempt, outcome: Outcome) -> None:
         """Settle the outcome of an attempt whose code has ended."""
         del self.running[attempt.claim.number]
+        enqueued = attempt.end()
+        if enqueued and outcome.kind is COMPLETE:
+            outcome = msgspec.structs.replace(outcome, children=self._children(enqueued))
         if self._status_page is not None:
             self._status_page.leave(attempt)
         superseded = attempt.settled or attempt.generation != self._generation
@@ -188,6 +196,10 @@ class Attempts:
         seconds = self._now() - attempt.began
         self._metrics.ended(attempt.claimed.job.name, outcome.kind, seconds)
         self.settler.add(outcome)
+
+    def _children(self, enqueued: tuple[NewJob, ...]) -> tuple[NewJob, ...]:
+        attempts = self._policy.retry.max_attempts
+        return tuple(msgspec.structs.replace(new, max_attempts=attempts) for new in enqueued)
 
     def _give_up(self, attempt: RunningAttempt) -> None:
         """Settle an attempt that does not end; its thread keeps the slot."""

@@ -1,7 +1,8 @@
 """Delivers outcomes to the store in batches, and keeps them until the store has taken them.
 
 While one batch is in flight the next one accumulates. A second batch is sent beside the first only
-if it is large enough to be worth a call.
+if it is large enough to be worth a call. Outcomes that create jobs have batches of their own: the
+store refuses them, and no others, while its memory is full (docs/rules.md S9).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from asyncendpoints_core.common.group_commit import GroupCommit
 from asyncendpoints_core.errors import RecordError, StoreError
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import ErrorCode, JobError, Outcome, fail
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.replies import MAX_BATCH, MAX_BATCH_BYTES, Settled, SettleStatus
 
 if TYPE_CHECKING:
@@ -50,38 +52,40 @@ class Settler:
         self._metrics = metrics
         self._before_send = before_send
         self._slots_changed = slots_changed
-        self._group = GroupCommit(
-            self._deliver,
-            _size,
-            limit=MAX_BATCH,
-            max_bytes=MAX_BATCH_BYTES,
-            second_from=LARGE_BATCH,
-        )
-        self._backoff = Backoff()
+        self._alone = self._group(_size)
+        self._with_children = self._group(_size_with_children)
         self._without_slot: set[int] = set()
         self.slots = self.slots_in_flight = 0
+
+    def _group(self, size: Callable[[Outcome], int]) -> GroupCommit[Outcome]:
+        return GroupCommit(
+            self._deliver, size, limit=MAX_BATCH, max_bytes=MAX_BATCH_BYTES, second_from=LARGE_BATCH
+        )
 
     def add(self, outcome: Outcome) -> None:
         """Deliver an outcome soon."""
         self.slots += 1
-        self._group.add(outcome)
+        (self._with_children if outcome.children else self._alone).add(outcome)
 
     def add_without_slot(self, outcome: Outcome) -> None:
         """Deliver an outcome soon; its job's slot stays occupied by code that does not end."""
         self._without_slot.add(outcome.claim.number)
-        self._group.add(outcome)
+        self._alone.add(outcome)
 
     def claims(self) -> list[Claim]:
         """Return the claims whose outcomes are not delivered yet."""
-        batches = [self._group.waiting, *self._group.in_flight.values()]
+        groups = self._alone, self._with_children
+        batches = [
+            batch for group in groups for batch in (group.waiting, *group.in_flight.values())
+        ]
         return [outcome.claim for batch in batches for outcome in batch]
 
     def discard(self) -> None:
         """Drop the outcomes that were not sent yet: the store would refuse them."""
-        waiting = self._group.waiting
-        self.slots -= self._slots_of(waiting)
-        self._without_slot.difference_update(outcome.claim.number for outcome in waiting)
-        waiting.clear()
+        for waiting in (self._alone.waiting, self._with_children.waiting):
+            self.slots -= self._slots_of(waiting)
+            self._without_slot.difference_update(outcome.claim.number for outcome in waiting)
+            waiting.clear()
         self._slots_changed()
 
     async def _deliver(self, batch: list[Outcome]) -> None:
@@ -119,7 +123,9 @@ class Settler:
 
         Raises what is about an outcome: RecordError, or whatever encoding it raised.
         """
-        slots = self._slots_of(batch)
+        group = self._with_children if batch[0].children else self._alone
+        # Those that create jobs may be refused while others are taken: their slots stay occupied.
+        slots, backoff = 0 if batch[0].children else self._slots_of(batch), Backoff()
         while True:
             self.slots_in_flight += slots
             self._slots_changed()
@@ -128,21 +134,25 @@ class Settler:
             except Exception as error:
                 if isinstance(error, RecordError) or not isinstance(error, StoreError):
                     raise
-                if not self._group.paused:
-                    self._group.paused = True
+                if not group.paused:
+                    group.paused = True
                     log.warning("outcomes are kept until the store is available: %s", error)
             else:
-                if self._group.paused:
-                    self._group.paused = False
-                    self._backoff.reset()
+                if group.paused:
+                    group.paused = False
                     log.info("the store accepts outcomes again")
                 return answers
             finally:
                 self.slots_in_flight -= slots
-            await self._time.sleep(self._backoff.next())
+            await self._time.sleep(backoff.next())
 
     def _delivered(self, batch: list[Outcome], answers: list[Settled]) -> None:
         self._metrics.settled([answer.status for answer in answers])
+        if batch[0].children:
+            for outcome, answer in zip(batch, answers, strict=True):
+                if answer == _REFUSED:
+                    job_id = ids.text(outcome.claim.job_id)
+                    log.error("a job failed: it enqueued too many", extra={"job_id": job_id})
         self.slots -= self._slots_of(batch)
         if self._without_slot:
             self._without_slot.difference_update(outcome.claim.number for outcome in batch)
@@ -156,3 +166,13 @@ class Settler:
 
 def _size(outcome: Outcome) -> int:
     return 0 if outcome.result is None else len(outcome.result.body)
+
+
+_REFUSED: Final = Settled(SettleStatus.APPLIED, State.FAILED)
+_SHARE: Final = -(-MAX_BATCH_BYTES // MAX_BATCH)
+
+
+def _size_with_children(outcome: Outcome) -> int:
+    """Return an outcome's share of a batch: both its bytes and its jobs are limited."""
+    size = _size(outcome) + sum(len(child.request.body) for child in outcome.children)
+    return max(size, _SHARE * (1 + len(outcome.children)))

@@ -5,11 +5,21 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
+from asyncendpoints_worker.handlers.enqueueing import check_room
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable
 
-    from asyncendpoints_core.jobs.records import Claim, ClaimedJob, JobError, Progress, Result
+    from asyncendpoints_core.jobs.records import (
+        Claim,
+        ClaimedJob,
+        JobError,
+        NewJob,
+        Progress,
+        Result,
+    )
+    from asyncendpoints_worker.handlers.enqueueing import EnqueueRules
 
     Run = Callable[["RunningAttempt"], Awaitable[Result]]
     """Runs user code for an attempt: returns its result, or raises what ended it."""
@@ -56,6 +66,7 @@ class RunningAttempt:
     `began` and `deadline` are seconds of the monotonic clock. `generation` counts the worker ids
     under which this process has claimed. `settled`: its outcome was sent although its
     code still runs. `task` is None while plain code runs in a thread: it cannot be interrupted.
+    `enqueued` are the jobs to create when it completes.
     """
 
     __slots__ = (
@@ -63,11 +74,14 @@ class RunningAttempt:
         "claim",
         "claimed",
         "deadline",
+        "ended",
+        "enqueued",
         "entered",
         "generation",
         "progress",
         "progress_announced",
         "reporter",
+        "rules",
         "settled",
         "status_entry",
         "stop",
@@ -81,9 +95,11 @@ class RunningAttempt:
         generation: int,
         began: float,
         deadline: float,
+        rules: EnqueueRules,
     ) -> None:
         """Prepare an attempt at `claimed`, whose progress goes to `reporter`."""
         self.reporter = reporter
+        self.rules = rules
         self.claimed = claimed
         self.claim: Claim = claimed.claim
         self.generation = generation
@@ -91,7 +107,8 @@ class RunningAttempt:
         self.deadline = deadline
         self.status_entry = -1
         self.entered = False
-        self.settled = False
+        self.settled = self.ended = False
+        self.enqueued: tuple[NewJob, ...] = ()
         self.progress: Progress | None = None
         self.progress_announced = False
         self.stop: Stop | None = None
@@ -118,3 +135,20 @@ class RunningAttempt:
         self.progress_announced = False
         progress, self.progress = self.progress, None
         return progress
+
+    def enqueue(self, new: NewJob) -> None:
+        """Create a job when this attempt completes; from any thread.
+
+        Raises ValueError past the limits, RuntimeError when the attempt has ended.
+        """
+        with self.rules.lock:
+            if self.ended or self.settled:
+                raise RuntimeError("job.enqueue: the attempt has ended; nothing would be created")
+            check_room(self.enqueued, new)
+            self.enqueued += (new,)
+
+    def end(self) -> tuple[NewJob, ...]:
+        """Let nothing more be enqueued; return what was."""
+        with self.rules.lock:
+            self.ended = True
+            return self.enqueued

@@ -11,9 +11,10 @@ from urllib.parse import parse_qs
 from asyncendpoints_core.common.any_case import Headers
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import MAX_PROGRESS_CHARS, Progress
+from asyncendpoints_worker.handlers.enqueueing import new_child
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Iterable, Mapping
 
     from asyncendpoints_worker.handlers.attempt import RunningAttempt
 
@@ -121,6 +122,22 @@ class JobContext:
         return datetime.fromtimestamp(ms / 1000, UTC) if ms else None
 
     @property
+    def parent(self) -> str:
+        """The id of the job whose handler enqueued this one, empty for any other."""
+        parent = self._attempt.claimed.job.attributes.parent
+        return "" if parent is None else ids.text(parent)
+
+    @property
+    def key(self) -> str:
+        """The job's key, empty if it has none."""
+        return self._attempt.claimed.job.attributes.key
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The job's tags."""
+        return self._attempt.claimed.job.attributes.tags
+
+    @property
     def cancel_requested(self) -> bool:
         """Whether the attempt should end: canceled, timed out, or its worker is shutting down."""
         return self._attempt.stop is not None
@@ -141,3 +158,40 @@ class JobContext:
         text = str(message)[:MAX_PROGRESS_CHARS].encode(errors="replace").decode()
         self._attempt.report(Progress(float(fraction), text))
         return _REPORTED
+
+    def enqueue(
+        self,
+        name: str,
+        body: Any = None,
+        *,
+        delay: float = 0,
+        priority: str | None = None,
+        key: str | None = None,
+        tags: Iterable[str] = (),
+        content_type: str | None = None,
+    ) -> str:
+        """Enqueue a job of this endpoint and return its id.
+
+        It is created in the step that completes this attempt, if and only if it completes: an
+        attempt that fails, is retried or loses its claim creates nothing. `body` is sent as a
+        client does: bytes and text as they are, all else as JSON, None as an empty body;
+        `content_type` says otherwise. `delay` is in seconds, `priority` high, normal or low.
+
+        Raises ValueError for a job that the endpoint does not have, for more than 100 jobs or 1 MiB
+        of bodies an attempt, and for arguments that a request could not have; RuntimeError when the
+        attempt has ended.
+        """
+        attempt = self._attempt
+        new = new_child(
+            attempt.rules,
+            attempt.claimed,
+            name,
+            body,
+            delay=delay,
+            priority=priority,
+            key=key,
+            tags=tags,
+            content_type=content_type,
+        )
+        attempt.enqueue(new)
+        return ids.text(new.id)

@@ -20,6 +20,7 @@ from asyncendpoints_core.common.time_source import rfc3339
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import MAX_ERROR_CHARS, ErrorCode, JobError, Result
 from asyncendpoints_worker.handlers.attempt import AttemptFailed, ConnectionLost, NotDelivered
+from asyncendpoints_worker.handlers.enqueueing import EnqueueRules
 from asyncendpoints_worker.handlers.result_check import NO_CHECKS, ResultCheck
 from asyncendpoints_worker.handlers.results import BYTES, NULL, InvalidResult
 
@@ -57,7 +58,12 @@ class HttpTarget:
     """Sends jobs of every name to `url`; results have at most `limit` bytes and pass `checks`."""
 
     def __init__(
-        self, url: str, limit: int, time: TimeSource, checks: Mapping[str, ResultCheck] = NO_CHECKS
+        self,
+        url: str,
+        limit: int,
+        time: TimeSource,
+        checks: Mapping[str, ResultCheck] = NO_CHECKS,
+        enqueue_rules: EnqueueRules | None = None,
     ) -> None:
         """Prepare for the container at `url`, which need not be running yet."""
         parts = urlsplit(url)
@@ -74,6 +80,7 @@ class HttpTarget:
         self.fallback: Run | None = self.send
         self.gate: Callable[[], Awaitable[None]] | None = self.until_up
         self.names: tuple[str, ...] = ()
+        self.enqueue_rules = enqueue_rules or EnqueueRules(time)
 
     async def start(self) -> None:
         """Create the client. The container may start later: no job is claimed before it has."""

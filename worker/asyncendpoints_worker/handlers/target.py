@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from asyncendpoints_core.common.time_source import SystemTime, TimeSource
 from asyncendpoints_core.errors import UsageError
+from asyncendpoints_worker.handlers.enqueueing import EnqueueRules
 from asyncendpoints_worker.handlers.http_mode import HttpTarget
 from asyncendpoints_worker.handlers.modules import EXITS, load, startup_error
 from asyncendpoints_worker.handlers.result_check import NO_CHECKS, ResultCheck, result_checks
@@ -32,6 +33,7 @@ class Target(Protocol):
     fallback: Run | None
     gate: Callable[[], Awaitable[None]] | None
     names: tuple[str, ...]
+    enqueue_rules: EnqueueRules
 
     async def start(self) -> None:
         """Prepare for the first job. Raises UsageError for a start-up function that fails."""
@@ -46,7 +48,11 @@ class PythonTarget:
     """Runs the functions of a registry."""
 
     def __init__(
-        self, registry: Registry, limit: int, checks: Mapping[str, ResultCheck] = NO_CHECKS
+        self,
+        registry: Registry,
+        limit: int,
+        enqueue_rules: EnqueueRules,
+        checks: Mapping[str, ResultCheck] = NO_CHECKS,
     ) -> None:
         """Read every signature; UsageError for one that cannot be called."""
         self._registry = registry
@@ -55,6 +61,7 @@ class PythonTarget:
         self.fallback: Run | None = None  # a job without a handler is left to other workers
         self.gate: Callable[[], Awaitable[None]] | None = None
         self.names = tuple(sorted(self.runners))
+        self.enqueue_rules = enqueue_rules
 
     async def start(self) -> None:
         """Run the start-up functions in the order of their declaration."""
@@ -86,13 +93,16 @@ def target_of(
     `folders` are searched first for its handler module; `registry` replaces the module, and
     `http_target` (a URL) the container of the HTTP mode. Raises UsageError.
     """
-    worker = endpoint.spec.worker
+    worker, time = endpoint.spec.worker, time or SystemTime()
+    names = {route.job for route in endpoint.spec.routes}
     checks = result_checks(endpoint.spec.routes)
     if worker.http is not None and registry is None:
         url = http_target or f"http://127.0.0.1:{worker.http.port}{worker.http.path}"
-        return HttpTarget(url, worker.max_result_bytes, time or SystemTime(), checks)
+        rules = EnqueueRules(time, frozenset(names))
+        return HttpTarget(url, worker.max_result_bytes, time, checks, rules)
     if registry is None:
         registry = load([worker.handlers] if worker.handlers else [], folders)
     if not registry.handlers:
         raise UsageError(f"worker.handlers: {worker.handlers} declares no @handler")
-    return PythonTarget(registry, worker.max_result_bytes, checks)
+    rules = EnqueueRules(time, frozenset(names | registry.handlers.keys()))
+    return PythonTarget(registry, worker.max_result_bytes, rules, checks)

@@ -42,6 +42,14 @@ def enqueue(data: Data, new: NewJob, now: int) -> Enqueued:
         return _existing(data, status, holder, now)
     if is_full(data, len(new.request.body)):
         return Enqueued(EnqueueStatus.FULL)
+    record = create(data, new, now)
+    uniqueness.take(data, record, now)
+    _bind(data, new, new.id, now)
+    return _existing(data, EnqueueStatus.CREATED, new.id, now)
+
+
+def create(data: Data, new: NewJob, now: int) -> Record:
+    """Create a job, which nothing refuses."""
     record = new_record(new, now, data.paused_for(now))
     data.requests[new.id] = encode(new.request)
     data.totals["created"] += 1
@@ -49,9 +57,7 @@ def enqueue(data: Data, new: NewJob, now: int) -> Enqueued:
         append_to_queue(data, record, now)
     else:
         data.save(record, now, new=True)
-    uniqueness.take(data, record, now)
-    _bind(data, new, new.id, now)
-    return _existing(data, EnqueueStatus.CREATED, new.id, now)
+    return record
 
 
 def _bind(data: Data, new: NewJob, job_id: JobId, now: int) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from asyncendpoints_core.jobs.records import ErrorCode, JobError, fail
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.memory import transitions
+from asyncendpoints_core.store.memory import admission, transitions
 from asyncendpoints_core.store.memory.record import Fault, Record
 from asyncendpoints_core.store.replies import Settled, SettleStatus
 
 if TYPE_CHECKING:
-    from asyncendpoints_core.jobs.records import Claim, Outcome, Progress
+    from asyncendpoints_core.jobs.records import Claim, NewJob, Outcome, Progress
     from asyncendpoints_core.store.memory.data import Data
+
+_REQUEUED: Final = Settled(SettleStatus.APPLIED, State.QUEUED)
+_COMPLETED: Final = Settled(SettleStatus.APPLIED, State.COMPLETED)
 
 
 def settle(data: Data, outcome: Outcome, now: int) -> Settled:
@@ -23,8 +27,34 @@ def settle(data: Data, outcome: Outcome, now: int) -> Settled:
         return Settled(SettleStatus.GONE)
     status = _fence(data, record, outcome.claim)
     if status is SettleStatus.APPLIED:
+        if outcome.children and (why := _refusal(data, record, outcome.children)):
+            outcome = fail(outcome.claim, JobError(ErrorCode.ENQUEUE_REFUSED, why))
         transitions.settle(data, record, outcome, now)
+        for child in outcome.children:
+            admission.create(data, child, now)
     return Settled(status, record.state)
+
+
+def made_ready(outcome: Outcome, answer: Settled) -> int:
+    """Return how many jobs an outcome made ready."""
+    if answer == _REQUEUED:
+        return 1
+    if answer != _COMPLETED:
+        return 0
+    return sum(not child.delay_ms for child in outcome.children)
+
+
+def _refusal(data: Data, record: Record, children: tuple[NewJob, ...]) -> str:
+    """Return why the children of a job cannot be created, "" if they can."""
+    most, most_bytes = 2 * data.rules.max_depth, data.rules.max_bytes
+    size = sum(len(child.request.body) for child in children)
+    if data.closed:
+        return "the endpoint is being deleted"
+    if data.depth() + len(children) > most:
+        return f"with its {len(children)} jobs more than 2 x maxDepth = {most} would wait"
+    if data.bytes - record.size + size > most_bytes:
+        return f"with its {len(children)} jobs more than maxBytes = {most_bytes} would be stored"
+    return ""
 
 
 def progress(data: Data, claim: Claim, reported: Progress, now: int) -> SettleStatus:

@@ -170,7 +170,7 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs):
         """See Store.settle."""
         now = self._now()
         answers = [settling.settle(self._data, outcome, now) for outcome in outcomes]
-        self._wake(sum(answer == _REQUEUED for answer in answers))
+        self._wake(sum(map(settling.made_ready, outcomes, answers)))
         return answers
 
     async def progress(self, updates: Sequence[tuple[Claim, Progress]]) -> list[SettleStatus]:
@@ -301,6 +301,3 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs):
     def events(self) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """See Store.events."""
         return self._events()
-
-
-_REQUEUED = Settled(SettleStatus.APPLIED, State.QUEUED)

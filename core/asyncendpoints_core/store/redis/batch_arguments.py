@@ -117,6 +117,14 @@ def encode_outcomes(outcomes: Iterable[Outcome]) -> list[bytes]:
     return [b"".join(items), b"".join(parts), *(worker.encode() for worker in workers)]
 
 
+def encode_with_children(outcomes: Sequence[Outcome]) -> list[bytes]:
+    """Return the arguments of the script `settle_with_children`."""
+    items, parts, *workers = encode_outcomes(outcomes)
+    counts = bytes(len(outcome.children) for outcome in outcomes)
+    children = [child for outcome in outcomes for child in outcome.children]
+    return [items, parts, counts, *encode_new(children), *workers]
+
+
 def encode_updates(updates: Iterable[tuple[Claim, Progress]]) -> list[bytes]:
     """Return the arguments of the script `progress`: items, payload, and each worker once."""
     items: list[bytes] = []

@@ -11,7 +11,11 @@ from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Claim, ClaimedJob
 from asyncendpoints_core.store import message_layout as messages
 from asyncendpoints_core.store import record_layout as tables
-from asyncendpoints_core.store.redis.batch_arguments import encode_outcomes, encode_updates
+from asyncendpoints_core.store.redis.batch_arguments import (
+    encode_outcomes,
+    encode_updates,
+    encode_with_children,
+)
 from asyncendpoints_core.store.redis.codec import Context, decode_request
 from asyncendpoints_core.store.redis.python_layout import CorruptRecord, packer, reader
 from asyncendpoints_core.store.redis.records import STATES, just_claimed, read_made, read_run
@@ -123,16 +127,34 @@ class WorkerVerbs:
         """Apply outcomes. A batch with a record that fails the script is halved to find and
         quarantine it; the worker halves for what never gets here, outcomes that cannot be encoded.
         """
-        if not outcomes:
-            return []
+        if not any(outcome.children for outcome in outcomes):
+            return await self._settle(outcomes) if outcomes else []
+        alone = [outcome for outcome in outcomes if not outcome.children]
+        others = iter(await self._settle(alone) if alone else [])
+        parents = [outcome for outcome in outcomes if outcome.children]
+        answers = iter(await self._settle(parents, with_children=True))
+        return [next(answers if outcome.children else others) for outcome in outcomes]
+
+    async def _settle(
+        self, outcomes: Sequence[Outcome], *, with_children: bool = False
+    ) -> list[Settled]:
         try:
-            reply = await self._caller.run("settle", *encode_outcomes(outcomes))
+            if with_children:
+                arguments = encode_with_children(outcomes)
+                reply, _ = await self._caller.execute(
+                    "settle_with_children", *arguments, featured=True
+                )
+            else:
+                reply = await self._caller.run("settle", *encode_outcomes(outcomes))
         except RecordError:
             if len(outcomes) == 1:
                 await self._caller.quarantine([outcomes[0].claim.job_id], whole=True)
                 return [Settled(SettleStatus.STALE)]
             half = len(outcomes) // 2
-            return [*await self.settle(outcomes[:half]), *await self.settle(outcomes[half:])]
+            return [
+                *await self._settle(outcomes[:half], with_children=with_children),
+                *await self._settle(outcomes[half:], with_children=with_children),
+            ]
         letters = reply[::2]
         await self._caller.quarantine(
             [o.claim.job_id for o, x in zip(outcomes, letters, strict=True) if x == _UNREADABLE]

@@ -124,8 +124,8 @@ async def test_identity_is_not_an_encoding(site: Site) -> None:
     ("coding", "body"),
     [
         ("gzip", b"not gzip"),
-        ("gzip", gzip.compress(b"x" * 1_000)[:-9]),
-        ("gzip", gzip.compress(b"x") + b"tail"),
+        ("gzip", gzip.compress(b"x" * 1_000, mtime=0)[:-9]),
+        ("gzip", gzip.compress(b"x", mtime=0) + b"tail"),
         ("deflate", b"\x78\x9cnonsense"),
         ("deflate", zlib.compress(b"x") + b"tail"),
     ],

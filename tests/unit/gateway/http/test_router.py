@@ -6,8 +6,8 @@ from asyncendpoints_core.jobs import ids
 from asyncendpoints_gateway.http.problems import Problem
 from asyncendpoints_gateway.http.router import Target, is_own, own_target
 
-JOB = ids.new(1_790_000_000_000)
-TEXT = ids.text(JOB)
+TEXT = "01a0c450-6c00-7414-acf3-1306ac3fb7e2"
+JOB = ids.parse(TEXT)
 
 
 @pytest.mark.parametrize(

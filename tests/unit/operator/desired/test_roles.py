@@ -72,7 +72,7 @@ def test_a_field_without_a_mark_is_found() -> None:
     assert roles_of(Unmarked, "forgotten") == frozenset()
 
 
-@pytest.mark.parametrize("role", PROCESSES)
+@pytest.mark.parametrize("role", sorted(PROCESSES))
 def test_a_process_reads_only_what_is_marked_for_it(role: Role) -> None:
     package = ROOT / role / f"asyncendpoints_{role}"
     source = "\n".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))

@@ -39,7 +39,7 @@ demo: venv ## Show HTTP requests becoming jobs that run, retry, fail, get cancel
 
 # Tests on the cluster wait for it most of the time: one process runs them, another all others.
 test: venv redis programs ## Run every test
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=2 $(ARGS)
 
 test-fast: venv redis programs ## Run every test that needs no Kubernetes cluster
 	@$(BIN)/python -m pytest -m 'not cluster' $(ARGS)

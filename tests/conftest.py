@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from hypothesis import settings
 from redis import Redis
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from support.redis.cluster import RedisCluster
 from support.redis.proxy import ReplyDroppingProxy
@@ -19,6 +21,19 @@ from support.worker.reaper import reaper
 if not os.environ.get("CI"):
     settings.register_profile("local", deadline=None, print_blob=True)
     settings.load_profile("local")
+
+
+class OneProcessForTheCluster(LoadScopeScheduling):  # type: ignore[misc]  # is not typed
+    """With `--numprocesses`: one process runs the tests on the cluster, the others all else."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        """Return the name of the tests that share a process with this one."""
+        return "cluster" if nodeid.startswith("tests/cluster/") else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneProcessForTheCluster:
+    """Distribute the tests."""
+    return OneProcessForTheCluster(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

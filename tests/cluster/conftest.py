@@ -39,8 +39,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker("cluster")
-            # One process has the cluster; with `-n 2` another runs the rest meanwhile.
-            item.add_marker(pytest.mark.xdist_group("cluster"))
             item.add_marker(pytest.mark.flaky(reruns=RERUNS))
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(TEST_SECONDS, func_only=True))

@@ -10,7 +10,8 @@ import aiohttp
 
 # Name of the route, share in percent, body.
 MIX: tuple[tuple[str, float, dict[str, Any]], ...] = (
-    ("quick", 60, {"n": 1}),
+    ("quick", 52, {"n": 1}),
+    ("family", 8, {"jobs": 3, "seconds": 0.06, "fails": 0.3}),
     ("slow", 14, {"seconds": 0.3}),
     ("plain", 10, {"seconds": 0.1}),
     ("flaky", 13, {"fails": 0.5, "permanent": 0.05}),

@@ -23,7 +23,7 @@ from support.worker.process import children_of, kill
 
 JOBS = Path(__file__).parent / "jobs"
 LEASE_SECONDS = 3.0
-ROUTES = ("quick", "slow", "plain", "flaky", "blocking", "poison")
+ROUTES = ("quick", "family", "slow", "plain", "flaky", "blocking", "poison")
 
 
 def document() -> dict[str, Any]:

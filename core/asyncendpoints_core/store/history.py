@@ -122,10 +122,16 @@ def _settle(reply: list[Settled] | None, outcomes: Sequence[Outcome]) -> Fields:
                 "started": outcome.started,
                 "status": answer and answer.status.value,
                 "state": answer and answer.state and answer.state.value,
+                **_children(outcome),
             }
             for outcome, answer in _pairs(outcomes, reply)
         ]
     }
+
+
+def _children(outcome: Outcome) -> Fields:
+    children = [text(child.id) for child in outcome.children]
+    return {"children": children} if children else {}
 
 
 def _progress(

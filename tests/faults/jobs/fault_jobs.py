@@ -61,6 +61,19 @@ async def flaky(body: dict[str, float], job: JobContext) -> int:
     return job.attempt
 
 
+@handler("family")
+async def family(body: dict[str, float], job: JobContext) -> int:
+    """Enqueue some jobs, and then fail at random."""
+    _note("begin", job)
+    for number in range(int(body["jobs"])):
+        job.enqueue("quick", {"n": number}, delay=0.1 * (number % 2))
+        await asyncio.sleep(body["seconds"] / body["jobs"])
+    _note("end", job)
+    if random.random() < body["fails"]:
+        raise RuntimeError("this time not")
+    return job.attempt
+
+
 @handler("blocking")
 async def blocking(body: dict[str, float], job: JobContext) -> str:
     """Hold the interpreter's lock, so that nothing else runs in this process."""

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from asyncendpoints_core.jobs.ids import text
 from asyncendpoints_core.jobs.records import MAX_ATTEMPTS_KEPT, Job
-from asyncendpoints_core.jobs.states import FINAL
+from asyncendpoints_core.jobs.states import FINAL, State
 from support.history.events import Call, History, Run
 
 FINAL_STATES = {state.value for state in FINAL}
@@ -290,6 +290,27 @@ def _counts(history: History, final: Final) -> Iterator[Violation]:
         kept = len(record.attempts)
         if record.final and kept < MAX_ATTEMPTS_KEPT and len(runs) > kept:
             yield Violation("counts", job, f"{len(runs)} runs, the record has {kept}")
+
+
+@rule
+def _children(history: History, final: Final) -> Iterator[Violation]:
+    """The jobs that an attempt enqueued exist if and only if it completed."""
+    present: dict[str, set[str]] = defaultdict(set)
+    for job, record in final.jobs.items():
+        if record.attributes.parent is not None:
+            present[text(record.attributes.parent)].add(job)
+    for parent, jobs in present.items():
+        of = final.jobs.get(parent)
+        if of is not None and of.state is not State.COMPLETED:
+            detail = f"enqueued {len(jobs)} jobs, and is {of.state.value}"
+            yield Violation("children", parent, detail)
+    for parent in history.calls:
+        for call in history.of(parent, "settle"):
+            made = {*call.fields.get("children", ())}
+            completed = call.status == "applied" and call.state == State.COMPLETED
+            if completed and made != present[parent]:
+                detail = f"enqueued {len(made)} jobs, the store has {len(present[parent])}"
+                yield Violation("children", parent, detail)
 
 
 @rule

@@ -10,13 +10,14 @@ import msgspec
 import pytest
 
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.jobs.records import Attempt, Job, Priority
+from asyncendpoints_core.jobs.records import Attempt, Attributes, Job, Priority
 from asyncendpoints_core.jobs.states import State
 from support.history.checker import RULES, Final, check
 from support.history.events import Run, parse, read
 
 JOB = ids.text(ids.new(1))
 OTHER = ids.text(ids.new(2))
+CHILD = Attributes(parent=ids.parse(JOB))
 
 
 @dataclasses.dataclass
@@ -50,8 +51,10 @@ class World:
         kind: str = "COMPLETE",
         worker: str = "w1",
         job: str = JOB,
+        children: tuple[str, ...] = (),
     ) -> None:
         item = {"job": job, "claim": number, "worker": worker, "kind": kind}
+        item |= {"children": children} if children else {}
         self.call("settle", {**item, "status": status, "state": state})
 
     def ends(self, job: str = JOB, state: State = State.COMPLETED, **fields: Any) -> None:
@@ -104,6 +107,25 @@ def test_recovery_after_a_lost_lease_is_correct(world: World) -> None:
     made.settle(7, "stale")
     made.ends(runs=2)
     assert made.violations() == set()
+
+
+def test_children_of_a_completed_job_are_correct() -> None:
+    made = family()
+    made.ends(OTHER, attributes=CHILD)
+    assert made.violations() == set()
+    # Another program's call was applied: its reply was lost with it.
+    made.lines[-1]["items"][0] |= {"status": None, "state": None}
+    assert made.violations() == set()
+
+
+def family() -> World:
+    """A job that completed and enqueued another, which the store does not have."""
+    made = World()
+    made.submit()
+    made.claim(7)
+    made.settle(7, children=(OTHER,))
+    made.ends()
+    return made
 
 
 def test_redrive_is_correct() -> None:
@@ -215,6 +237,20 @@ def _held_in_the_end(world: World) -> None:
     world.held = 1
 
 
+def _child_is_missing(world: World) -> None:
+    world.lines[-1]["items"][0]["children"] = (OTHER,)
+
+
+def _child_of_another_attempt(world: World) -> None:
+    world.ends(OTHER, attributes=CHILD)
+
+
+def _child_of_a_failed_job(world: World) -> None:
+    world.lines[-1]["items"][0] |= {"children": (OTHER,), "state": "Failed"}
+    world.ends(state=State.FAILED)
+    world.ends(OTHER, attributes=CHILD)
+
+
 BREAKS: list[tuple[str, Callable[[World], None]]] = [
     ("lost", _not_in_the_store),
     ("lost", _still_running),
@@ -234,6 +270,9 @@ BREAKS: list[tuple[str, Callable[[World], None]]] = [
     ("counts", _more_retries_than_attempts),
     ("counts", _more_attempts_than_allowed),
     ("counts", _run_that_the_record_forgot),
+    ("children", _child_is_missing),
+    ("children", _child_of_another_attempt),
+    ("children", _child_of_a_failed_job),
     ("held", _held_in_the_end),
 ]
 

@@ -33,6 +33,14 @@ async def hold(body: dict[str, Any], job: JobContext) -> str:
     return "held"
 
 
+@handler("family")
+async def family(body: dict[str, Any], job: JobContext) -> str:
+    """Enqueue two jobs, then run until the file `until` exists."""
+    job.enqueue("pid")
+    job.enqueue("pid", delay=0.01)
+    return await hold(body, job)
+
+
 @handler("flaky")
 async def flaky(body: dict[str, Any], job: JobContext) -> int:
     """Fail `failures` times."""

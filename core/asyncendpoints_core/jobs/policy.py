@@ -18,6 +18,34 @@ CLIENT_RECEIVERS: Final = 8
 """The bit of `webhook_states` that says that jobs may name receivers of their own."""
 
 
+class Limit(msgspec.Struct, frozen=True):
+    """How many jobs may run at a time (`concurrency`) and start in a second (`rate`), 0 for any
+    number; `burst` at once. `weight`: a key's share of the starts beside others.
+    """
+
+    concurrency: int = 0
+    rate: float = 0.0
+    burst: float = 1.0
+    weight: float = 1.0
+
+
+def limits_of(
+    *,
+    total: Limit | None = None,
+    jobs: Mapping[str, Limit] = {},
+    every_key: Limit | None = None,
+    keys: Mapping[str, Limit] = {},
+) -> Mapping[str, Limit]:
+    """Return limits by resource, as Policy has them."""
+    named = {f"j{name}": limit for name, limit in jobs.items()}
+    named |= {f"k{key}": limit for key, limit in keys.items()}
+    if total:
+        named["t"] = total
+    if every_key:
+        named["k"] = every_key
+    return named
+
+
 class Policy(msgspec.Struct, frozen=True):
     """Limits of one endpoint. Times in ms, sizes in bytes; the defaults are the resource's."""
 
@@ -40,3 +68,6 @@ class Policy(msgspec.Struct, frozen=True):
     retry: RetryPolicy = RetryPolicy()
     # The hash of each schedule's definition, by name: jobs are created by no other definition.
     schedules: Mapping[str, str] = {}
+    # The limits by resource, made by `limits_of`; None: there are neither keys nor limits, so jobs
+    # start by their age alone.
+    limits: Mapping[str, Limit] | None = None

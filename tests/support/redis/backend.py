@@ -1,6 +1,7 @@
 """RedisStore as the conformance suite drives it: its time set in Redis, its keys read raw."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 from redis.asyncio import Redis
@@ -145,6 +146,7 @@ class RedisBackend:
         for priority in Priority:
             line = await self._line(f"ready:{priority.name.lower()}")
             scan.lines[f"ready:{priority.name}"] = line
+        await self._scan_gate(scan)
         for name in ("suspects", "delayed"):
             scan.lines[name] = await self._line(name)
         for state in FINAL:
@@ -157,6 +159,18 @@ class RedisBackend:
         scan.locks = {name: JobId(lock[:16]) for name, lock in locks.items()}
         scan.lines["running"] = [job_id for ids in scan.held.values() for job_id in ids]
         return scan
+
+    async def _scan_gate(self, scan: Scan) -> None:
+        scan.gated = await self.redis.hget(self.key("meta"), "gated") == b"1"
+        members = await self.redis.zrange(self.key("gate:keyed"), 0, -1)
+        scan.lines["ready:behind"] = [JobId(member[-16:]) for member in members]
+        for job_id, place in (await self.redis.hgetall(self.key("gate:places"))).items():
+            key, name = place.decode().split("\0")
+            scan.places[JobId(job_id)] = key, name
+        usage = await self.redis.zrange(self.key("gate:usage"), 0, -1)
+        scan.usage = dict(Counter(member[:-17].decode() for member in usage))
+        if scan.places:
+            scan.usage["t"] = len(scan.places)
 
     async def _line(self, name: str) -> list[JobId]:
         ids: list[JobId] = await self.redis.zrange(self.key(name), 0, -1)

@@ -58,6 +58,10 @@ class Scan:
     results: set[JobId] = field(default_factory=set)
     # Who holds each lock of a unique job.
     locks: dict[bytes, JobId] = field(default_factory=dict)
+    # Whether there are keys or limits; the places of running jobs; how many each resource has.
+    gated: bool = False
+    places: dict[JobId, tuple[str, str]] = field(default_factory=dict)
+    usage: dict[str, int] = field(default_factory=dict)
 
 
 class Backend(Protocol):
@@ -186,6 +190,12 @@ class MemoryBackend:
                 scan.states[job_id], scan.names[job_id] = record.state, record.name
         for priority, line in data.ready.items():
             scan.lines[f"ready:{priority.name}"] = line.ids()
+        waiting = set(data.gate.order.ids())
+        in_line = {job_id for line in data.ready.values() for job_id in line.ids()}
+        scan.lines["ready:behind"] = sorted(waiting - in_line)
+        scan.places = {job_id: (flow.key, flow.name) for job_id, flow in data.gate.places.items()}
+        scan.usage = dict(data.gate.running)
+        scan.gated = data.gate.on
         scan.lines |= {"suspects": data.suspects.ids(), "delayed": data.scheduled.ids()}
         scan.lines["running"] = data.running.ids()
         for state, finished in data.finished.items():
@@ -225,8 +235,21 @@ async def check(backend: Backend) -> None:
                 assert _belongs(name, scan.states[job_id]), f"a {scan.states[job_id]} in {name}"
     assert sorted(scan.lines["running"]) == sorted(set().union(*scan.held.values()))
     assert stats.held == len(scan.lines["running"])
+    check_places(scan)
     assert scan.results <= {i for i, state in scan.states.items() if state is State.COMPLETED}
     assert stats.suspects == len(scan.lines["suspects"])
+
+
+def check_places(scan: Scan) -> None:
+    """Assert that each running job, and no other, has the places that limits count."""
+    if not scan.gated:
+        assert not scan.places
+        return
+    assert sorted(scan.places) == sorted(scan.lines["running"])
+    usage = Counter({"t": len(scan.places)})
+    for key, name in scan.places.values():
+        usage.update([f"j{name}", *([f"k{key}"] if key else [])])
+    assert scan.usage == {resource: n for resource, n in usage.items() if n}
 
 
 def _totals(scan: Scan) -> dict[State, int]:

@@ -5,7 +5,9 @@
 -- LIB: time record counters events canceling
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
--- FEATUREMETA: webhook_states webhook_pending
+--   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
+--   gate:buckets gate:limits gate:tags gate:order gate:cursors
+-- FEATUREMETA: webhook_states webhook_pending gated
 -- ARGV: 1 ids
 -- RETURNS: context; for each a letter (c canceled, r requested, f final, m missing, g gone,
 --   b cannot be read) followed by the job's state where there is one

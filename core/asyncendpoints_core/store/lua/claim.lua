@@ -5,10 +5,13 @@
 -- META: tick safety seq fence cursor paused suspended closed solo_until ttl_ms execution_ms lease_ms
 --   completed_ms failed_ms deadline_floor
 -- LIB: batch time ready record counters events wake_up corrupt_records queue guard
---   cordons held_count
+--   cordons held_count turns next_suspect
+-- FEATURELIB: gate
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
--- FEATUREMETA: webhook_states webhook_pending
+--   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
+--   gate:buckets gate:limits gate:tags gate:order gate:cursors
+-- FEATUREMETA: webhook_states webhook_pending gated
 -- ARGV: 1 worker, 2 request number, 3 limit, 4 bytes of bodies at most, 5 '1' when it was woken
 -- RETURNS: context; a word: ok gone cordoned draining paused closed; flags more, drain, alone as
 --   1 or 0; next due in ms or -1; ids; for each f (fresh: its run follows from the next two values)
@@ -17,8 +20,6 @@
 local worker, request = ARGV[1], tonumber(ARGV[2])
 local limit, max_bytes, woken = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
 local IDLE_MS = 2000
--- 6 : 3 : 1, spread evenly, so that no queue waits longer than it must.
-local SLOTS = {[0] = 0, 0, 1, 0, 0, 1, 0, 2, 0, 1}
 
 local lease = tonumber(call('ZSCORE', workers, worker) or 0)
 if lease <= now then return {time.context(), 'gone'} end
@@ -32,6 +33,8 @@ local function next_due()
   local backing_off = tonumber(call('ZRANGEBYSCORE', suspects, '(' .. string.format('%.0f', now),
     '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2])
   if not due or backing_off and backing_off < due then due = backing_off end
+  local limited = gate and gate.next_time()
+  if limited and (not due or limited < due) then due = limited end
   return due and math.max(0, due - now) or -1
 end
 local function reply(word, more, drain, alone)
@@ -81,6 +84,7 @@ if mark[1] then return refuse('draining') end
 if cordons.last(mark[2]) > 0 then return refuse('cordoned') end
 
 queue.promote()
+if gate and not gate.closed() then gate.unpark() end
 
 first = math.max(fence + 1, us)
 local number = first
@@ -200,30 +204,15 @@ local function take(id, job, run)
   return true
 end
 
--- The first suspect that may run now; unreadable ones are removed.
 local drain, alone = false, false
 local off_suspects = batch.new('ZREM', suspects)
-local eligible = call('ZRANGEBYSCORE', suspects, '-inf', now, 'LIMIT', 0, queue.LOOK_AHEAD)
-local suspect
-for _, id in ipairs(eligible) do
-  local job, run = call('HGET', jobs, id), call('HGET', runs, id)
-  local r, why = record.decode_run(run or '')
-  if not job then
-    corrupt_records.drop_missing(QUEUED)
-    batch.add(off_suspects, id)
-  elseif why == 'corrupt' then
-    corrupt_records.keep(id, run or job, QUEUED, job)
-    batch.add(off_suspects, id)
-  elseif r then
-    suspect = id
-    break
-  end
-end
+local suspect = next_suspect(off_suspects)
 if suspect then
   local exclusive = call('HGET', meta, 'solo')
   if held_count(worker) == 0 then
     alone = take(suspect, call('HGET', jobs, suspect), call('HGET', runs, suspect))
     if alone then batch.add(off_suspects, suspect) end
+    if gate and taken > 0 then gate.book(suspect) end
     if exclusive == worker then call('HDEL', meta, 'solo', 'solo_until') end
   elseif exclusive_until <= now then
     call('HSET', meta, 'solo', worker, 'solo_until', string.format('%.0f', now + lease_ms))
@@ -236,15 +225,6 @@ end
 local waiting = ready.sizes()
 local seen, gone = {[0] = 0, 0, 0}, {[0] = {}, {}, {}}
 local examined = 0
-local SHARE = {[0] = 6, 3, 1}
-
--- Moves the cursor as `count` jobs of one line do, one after the other.
-local function turn(line, count)
-  if count > SHARE[line] then count = (count - 1) % SHARE[line] + 1 end
-  for _ = 1, count do
-    repeat cursor = (cursor + 1) % 10 until SLOTS[(cursor + 9) % 10] == line
-  end
-end
 
 -- Takes the next jobs of one line, which alone has any.
 local function take_line(line)
@@ -258,24 +238,15 @@ local function take_line(line)
     count = count + 1
     if moved then left[#left + 1] = ids[i] end
   end
-  turn(line, count)
+  turns.advance(line, count)
   seen[line], waiting[line] = from + count, waiting[line] - count
   examined = examined + count
 end
 
 -- Takes the next jobs of several lines: first whose turn it is, then one read of each line.
 local function take_turns()
-  local order, quota = {}, {[0] = 0, 0, 0}
-  local slot = cursor
-  for i = 1, math.min(limit - taken, waiting[0] + waiting[1] + waiting[2]) do
-    local line
-    repeat
-      line = SLOTS[slot]
-      slot = (slot + 1) % 10
-    until waiting[line] > quota[line]
-    quota[line] = quota[line] + 1
-    order[i] = line
-  end
+  local total = waiting[0] + waiting[1] + waiting[2]
+  local order, quota = turns.order(math.min(limit - taken, total), waiting)
   local ids, start = {}, {}
   for line = 0, 2 do
     start[line] = #ids
@@ -293,14 +264,40 @@ local function take_turns()
     start[line] = at
     local moved = take(ids[at], stored[at], ran[at])
     if stopped then break end
-    turn(line, 1)
+    turns.advance(line, 1)
     seen[line], waiting[line] = seen[line] + 1, waiting[line] - 1
     if moved then gone[line][#gone[line] + 1] = ids[at] end
     examined = examined + 1
   end
 end
 
-while not (alone or drain or stopped) and taken < limit and examined < limit + queue.LOOK_AHEAD do
+-- Takes the next job of all lines, if key and limits let it start. Returns whether there may be more.
+local passed = {[0] = 0, 0, 0}
+local function take_gated()
+  waiting = gate.sizes
+  local line = turns.next_line(waiting, passed)
+  if not line or gate.closed() then return false end
+  local head = call('ZRANGE', ready[line], passed[line], passed[line], 'WITHSCORES')
+  local id, score, before = head[1], tonumber(head[2]), taken
+  examined = examined + 1
+  if not gate.admit(id, line, score) then return true end
+  local moved = take(id, call('HGET', jobs, id), call('HGET', runs, id))
+  if stopped then return false end
+  turns.advance(line, 1)
+  if moved then
+    gate.leave(id, line, score, taken > before)
+  else
+    passed[line] = passed[line] + 1
+    gate.pass(id)
+  end
+  return true
+end
+
+if gate then gate.sizes = waiting end
+while gate and not (alone or drain) and taken < limit and examined < 2 * (limit + queue.LOOK_AHEAD) do
+  if not take_gated() then break end
+end
+while not (gate or alone or drain or stopped) and taken < limit and examined < limit + queue.LOOK_AHEAD do
   local lines, only = 0, nil
   for line = 0, 2 do
     if waiting[line] > 0 then lines, only = lines + 1, line end
@@ -335,7 +332,11 @@ if taken > 0 then
 end
 counters.flush()
 events.publish()
-local more = waiting[0] + waiting[1] + waiting[2] > 0
+local more = waiting[0] + waiting[1] + waiting[2] > passed[0] + passed[1] + passed[2]
+if gate then
+  gate.flush()
+  more = not gate.closed() and (more or gate.due())
+end
 if more or suspect and not alone then
   wake_up(1)
 else

@@ -1,7 +1,7 @@
 -- configure: write the policy and the owner of the keys.
 -- KEYS: all
--- META: tick safety purged configured
--- LIB: timer schedule
+-- META: tick safety seq purged configured gated
+-- LIB: timer schedule gate_policy
 -- ARGV: 1 '1' to overwrite, 2 installation and 3 uid (both '' when unknown),
 --   then field and value of the policy
 -- RETURNS: 'other', installation, uid when the keys have another owner; else 'ok' and the policy's
@@ -19,6 +19,7 @@ end
 if ARGV[1] == '1' or configured == 0 then
   call('HSET', meta, 'configured', 1, unpack(ARGV, 4))
   schedule.configure(call('HGET', meta, 'schedules') or '')
+  gate_policy(call('HGET', meta, 'limits') or '')
 end
 -- Without webhooks, what waits for them is dropped.
 if call('HGET', meta, 'webhooks') == '0'

@@ -4,9 +4,12 @@
 --   counts totals idle bell watch
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms idempotency_ms
 --   completed_ms failed_ms
--- LIB: batch time ready record counters events wake_up new_job
+-- LIB: batch time ready record counters events wake_up new_job lines jobs_ahead
 -- FEATURES: locks
--- FEATURELIB: unique job_webhooks
+--   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
+--   gate:buckets gate:limits gate:tags gate:order gate:cursors
+-- FEATUREMETA: gated
+-- FEATURELIB: unique job_webhooks gate
 -- FLAGS: deny-oom
 -- ARGV: 1 NEW_JOB for each; 2 their parts one after the other
 -- RETURNS: context; a letter for each: c created, e exists, r replayed, R replayed but its job is
@@ -25,7 +28,7 @@ local stored = call('HMGET', jobs, unpack(ids))
 
 local waiting = ready.sizes()
 local depth = waiting[0] + waiting[1] + waiting[2] + call('ZCARD', suspects)
-  + call('ZCARD', delayed)
+  + call('ZCARD', delayed) + lines.behind()
 
 local set_jobs, set_runs = batch.new('HSET', jobs), batch.new('HSET', runs)
 local set_blobs = batch.new('HSET', blobs)
@@ -36,11 +39,13 @@ local set_ready = batch.each('ZADD', ready)
 local fresh, fresh_runs, bound, places = {}, {}, {}, {}
 local statuses, aheads, heads = {}, {}, {}
 local created, queued, added, next_seq, changed = 0, 0, 0, seq, 0
+local flush
 local RETURN, REJECT, REPLACE = 1, 2, 3
 
 local function ahead_of(id, job, run)
   local r = record.decode(job, run)
   if not r or r.state ~= QUEUED or r.suspect then return 0 end
+  if gate then return jobs_ahead(id, r.priority) end
   return places[id] or call('ZRANK', ready[r.priority], id) or 0
 end
 
@@ -93,17 +98,19 @@ local function create(i, id, job, name, priority, delay, ttl, size, blob)
     queued = queued + 1
     counters.bump(QUEUED, name, 1)
   end
+  if gate then flush() end
+  if gate and delay == 0 then ahead = jobs_ahead(id, priority) end
   statuses[i], aheads[i] = 'c', spack(layout.AHEAD.format, layout.AHEAD.fields)
   depth, added, created = depth + 1, added + size, created + 1
   events.add(id, 1)
 end
 
 -- Writes what was decided so far.
-local function flush()
+function flush()
   batch.flush(set_jobs)
   batch.flush(set_runs)
   batch.flush(set_blobs)
-  batch.flush_each(set_ready)
+  queued = queued - lines.add(set_ready)
   batch.flush(set_delayed)
   batch.flush(set_expiries)
   batch.flush(set_idempotency)
@@ -116,7 +123,7 @@ local function move(id, r, priority, due)
   if r.state == SCHEDULED then
     call('ZREM', delayed, id)
   else
-    call('ZREM', ready[r.priority], id)
+    if gate then gate.remove(id) else call('ZREM', ready[r.priority], id) end
     waiting[r.priority] = waiting[r.priority] - 1
   end
   counters.bump(r.state, r.name, -1)
@@ -130,7 +137,7 @@ local function move(id, r, priority, due)
       next_seq = next_seq + 1
       r.seq, queued = next_seq, queued + 1
     end
-    call('ZADD', ready[priority], r.seq, id)
+    batch.add(set_ready[priority], r.seq, id)
     waiting[priority] = waiting[priority] + 1
   end
   r.state, r.priority, r.not_before = state, priority, state == SCHEDULED and due or 0

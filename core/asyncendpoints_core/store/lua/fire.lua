@@ -3,10 +3,12 @@
 --   finished:completed finished:failed finished:canceled cancels counts totals idle bell watch
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms completed_ms
 --   failed_ms
--- LIB: batch ready record counters events wake_up canceling new_job schedule
+-- LIB: batch ready record counters events wake_up canceling new_job schedule lines
 -- FEATURES: schedules fired outbox outbox:heads deliveries deliveries:due deliveries:dead
 --   deliveries:untried receivers receivers:state receivers:pending
--- FEATUREMETA: webhook_states webhook_pending
+--   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
+--   gate:buckets gate:limits gate:tags gate:order gate:cursors
+-- FEATUREMETA: webhook_states webhook_pending gated
 -- FLAGS: deny-oom
 -- ARGV: 1 FIRING; 2 NEW_JOB; 3 its parts
 -- RETURNS: c created, m missed (past its deadline), s skipped (an earlier job is unfinished), d done
@@ -72,7 +74,7 @@ if firing.concurrency == FORBID and #unfinished > 0 then return decide('s') end
 
 local waiting = ready.sizes()
 local depth = waiting[0] + waiting[1] + waiting[2] + call('ZCARD', suspects)
-  + call('ZCARD', delayed)
+  + call('ZCARD', delayed) + lines.behind()
 local freed, freed_bytes = 0, 0
 if firing.concurrency == REPLACE then
   for _, entry in ipairs(unfinished) do
@@ -108,7 +110,9 @@ local text = string.format('%.0f', seq + 1)
 call('HSET', jobs, id, new_job(priority, seq + 1, max_attempts, name_size, trace_size,
   attributes_size, blob) .. content)
 if blob then call('HSET', blobs, id, blob) end
-call('ZADD', ready[priority], text, id)
+local on_ready = batch.each('ZADD', ready)
+batch.add(on_ready[priority], text, id)
+local held_back = lines.add(on_ready)
 call('ZADD', fired, 0, name .. '\0' .. id)
 call('HSET', meta, 'seq', text)
 call('HINCRBY', meta, 'bytes', string.format('%.0f', body_size))
@@ -116,6 +120,6 @@ counters.bump(QUEUED, job_name, 1)
 counters.tally('created', 1)
 counters.flush()
 events.add(id, 1)
-wake_up(1)
+wake_up(1 - held_back)
 events.publish()
 return decide('c')

@@ -1,7 +1,8 @@
 -- get: look jobs up; their state without request and result.
--- KEYS: meta jobs runs gone ready:high ready:normal ready:low
+-- KEYS: meta jobs runs gone ready:high ready:normal ready:low gate:keyed
+--   gate:flows
 -- META: tick paused suspended ttl_ms completed_ms failed_ms
--- LIB: time ready record
+-- LIB: time record jobs_ahead
 -- FLAGS: read
 -- ARGV: 1 ids
 -- RETURNS: context; 4 bytes for each: jobs ahead; for each its state, '' missing, 'g' gone
@@ -11,7 +12,7 @@ for i, id in ipairs(ids) do
   local ahead = 0
   if stored[i] then
     local line = record.waiting_line(stored[i], ran[i])
-    ahead = line and call('ZRANK', ready[line], id) or 0
+    ahead = line and jobs_ahead(id, line) or 0
     out[i] = record.head(stored[i], ran[i])
   else
     out[i] = call('ZSCORE', tombstones, id) and 'g' or ''

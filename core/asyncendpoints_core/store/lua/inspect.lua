@@ -1,7 +1,8 @@
 -- inspect: look jobs up with their requests.
--- KEYS: meta jobs runs blobs gone ready:high ready:normal ready:low
+-- KEYS: meta jobs runs blobs gone ready:high ready:normal ready:low gate:keyed
+--   gate:flows
 -- META: tick paused suspended ttl_ms completed_ms failed_ms
--- LIB: time ready record
+-- LIB: time record jobs_ahead
 -- FLAGS: read
 -- ARGV: 1 ids, 2 '1' for their bodies
 -- RETURNS: context; 4 bytes for each: jobs ahead; for each its state, '' missing, 'g' gone; its request
@@ -16,7 +17,7 @@ for i, id in ipairs(ids) do
   local job, ahead = stored[i], 0
   if job then
     local line = record.waiting_line(job, ran[i])
-    ahead = line and call('ZRANK', ready[line], id) or 0
+    ahead = line and jobs_ahead(id, line) or 0
     local made = record.decode_job(job)
     local request_at = #record.head(job) + 1
     local body_at = request_at + record.request_bytes(job, request_at)

@@ -1,6 +1,6 @@
 -- list: one section of a listing, newest first, below a position in it.
 -- KEYS: meta jobs runs ready:high ready:normal ready:low suspects delayed held finished:completed
---   finished:failed finished:canceled
+--   finished:failed finished:canceled gate:order
 -- META: tick paused suspended ttl_ms completed_ms failed_ms
 -- LIB: time record descending matching
 -- FLAGS: read
@@ -11,10 +11,11 @@
 -- RETURNS: context; number and id to go on below, or '' at the section's end; how many were looked
 --   at; then id and state
 local SECTIONS = {
-  running = {}, scheduled = {delayed}, queued = {ready_high, ready_normal, ready_low},
+  running = {}, scheduled = {delayed}, queued = {ready_high, ready_normal, ready_low, gate_order},
   completed = {finished_completed}, failed = {finished_failed}, canceled = {finished_canceled},
   final = {finished_completed, finished_failed, finished_canceled},
 }
+local gated = call('ZCARD', gate_order) > 0
 local want, begun = tonumber(ARGV[2]), tonumber(ARGV[3])
 local number, below = tonumber(ARGV[4]), ARGV[5]
 local most = tonumber(ARGV[6])
@@ -63,7 +64,10 @@ local function running_by_claim()
 end
 
 local readers = {}
-for i, key in ipairs(SECTIONS[ARGV[1]]) do readers[i] = descending.open(key, number, below) end
+for i, key in ipairs(SECTIONS[ARGV[1]]) do
+  -- A job in both is listed by its sequence number, not by where it stands.
+  readers[i] = descending.open(key, number, below, gated and key ~= gate_order and gate_order)
+end
 if ARGV[1] == 'queued' then readers[#readers + 1] = open_sorted(suspects_by_seq()) end
 if ARGV[1] == 'running' then readers[1] = open_sorted(running_by_claim()) end
 local out, last, looked = {}, nil, 0

@@ -5,7 +5,9 @@
 -- LIB: record counters events wake_up queue
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
--- FEATUREMETA: webhook_states webhook_pending
+--   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
+--   gate:buckets gate:limits gate:tags gate:order gate:cursors
+-- FEATUREMETA: webhook_states webhook_pending gated
 -- ARGV: 1 ids, 100 at most
 -- RETURNS: a letter for each: p no longer Scheduled (expired, if its time to live was over), n was not
 --   Scheduled, m missing, g gone
@@ -25,7 +27,7 @@ if #wanted > 0 then
   if safety > 0 then return redis.error_reply('AEPTIMER at rest') end
   local promoted = queue.promote(wanted)
   counters.flush()
-  wake_up(promoted)
+  wake_up(promoted - queue.held_back)
   events.publish()
 end
 return table.concat(out)

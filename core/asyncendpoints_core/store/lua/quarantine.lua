@@ -4,10 +4,12 @@
 --   finished:completed finished:failed finished:canceled corrupt cancels counts totals watch
 -- META: tick safety
 -- LIB: record counters events finish save corrupt_records guard
--- FEATURELIB: outbox
+-- FEATURELIB: outbox gate
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
--- FEATUREMETA: webhook_states webhook_pending
+--   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
+--   gate:buckets gate:limits gate:tags gate:order gate:cursors
+-- FEATUREMETA: webhook_states webhook_pending gated
 -- ARGV: 1 ids, 2 '1' when the client cannot read the request though the state is sound
 -- RETURNS: how many
 local INDEXES = {
@@ -33,6 +35,7 @@ local function find_index(id)
   for _, index in ipairs(INDEXES) do
     if call('ZSCORE', index[1], id) then return index[1], id, index[2] end
   end
+  if gate and call('HEXISTS', gate_flows, id) == 1 then return gate_keyed, id, QUEUED end
   local member = holder_of(id)
   if member then return held, member, IN_PROGRESS end
 end
@@ -50,7 +53,12 @@ for _, id in ipairs(record.split_ids(ARGV[1])) do
   end
   local key, entry, state = find_index(id)
   if why ~= 'newer' and (why or not job and key or job and ARGV[2] == '1') then
-    if key then call('ZREM', key, entry) end
+    if gate and state == IN_PROGRESS then gate.free(id) end
+    if gate and state == QUEUED and key ~= suspects then
+      gate.remove(id)
+    elseif key then
+      call('ZREM', key, entry)
+    end
     call('ZREM', expiries, id)
     call('HDEL', cancels, id)
     if not job then
@@ -64,6 +72,7 @@ for _, id in ipairs(record.split_ids(ARGV[1])) do
     call('HDEL', blobs, id)
   end
 end
+if gate then gate.flush() end
 save.flush()
 corrupt_records.flush()
 finish.flush()

@@ -6,7 +6,9 @@
 -- LIB: counters returns held_jobs
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
--- FEATUREMETA: webhook_states webhook_pending
+--   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
+--   gate:buckets gate:limits gate:tags gate:order gate:cursors
+-- FEATUREMETA: webhook_states webhook_pending gated
 -- ARGV: 1 worker, 2 CLAIM for each job that it holds
 -- RETURNS: how many; ids of records that cannot be read
 local worker, known = ARGV[1], {}

@@ -2,14 +2,18 @@
 -- KEYS: meta jobs runs results ready:high ready:normal ready:low suspects delayed finished:failed
 --   finished:canceled counts totals gone idle bell watch
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms completed_ms failed_ms
--- LIB: time ready record counters events wake_up redriving
--- FEATURES: locks schedules fired
+-- LIB: time ready record counters events wake_up redriving jobs_ahead
+-- FEATURES: locks schedules fired expiries
+--   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
+--   gate:buckets gate:limits gate:tags gate:order gate:cursors
+-- FEATUREMETA: gated
 -- FLAGS: deny-oom
 -- ARGV: 1 ids
 -- RETURNS: context; 4 bytes for each: jobs ahead; for each a letter (q requeued, n not retryable,
 --   f full, x closed, u an equal job has its lock, m missing, g gone, b cannot be read) and the job's state where there is one
 local ids, out, aheads, known = record.split_ids(ARGV[1]), {}, {}, {}
 local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
+if gate and safety > 0 then return redis.error_reply('AEPTIMER at rest') end
 
 for i, id in ipairs(ids) do
   local r, why = known[id], nil
@@ -18,8 +22,11 @@ for i, id in ipairs(ids) do
   if r then
     known[id] = r
     out[i] = redriving.job(id, r, stored[i], 1) .. record.head(stored[i], record.encode_run(r))
-    ahead = r.ahead or r.state == QUEUED
-      and call('ZRANK', ready[r.priority], id) or 0
+    if r.ahead then
+      ahead = r.ahead
+    elseif r.state == QUEUED and not r.suspect then
+      ahead = gate and jobs_ahead(id, r.priority) or call('ZRANK', ready[r.priority], id) or 0
+    end
   elseif why then
     out[i] = why == 'newer' and 'n' or 'b'
   else
@@ -31,7 +38,7 @@ if redriving.requeued > 0 then
   if safety > 0 then return redis.error_reply('AEPTIMER at rest') end
   redriving.flush()
   counters.flush()
-  wake_up(redriving.requeued)
+  wake_up(redriving.startable)
   events.publish()
 end
 return {time.context(), table.concat(aheads), unpack(out)}

@@ -1,7 +1,8 @@
 -- result: look one job up with its result.
--- KEYS: meta jobs runs results gone ready:high ready:normal ready:low
+-- KEYS: meta jobs runs results gone ready:high ready:normal ready:low gate:keyed
+--   gate:flows
 -- META: tick paused suspended ttl_ms completed_ms failed_ms
--- LIB: time ready record
+-- LIB: time record jobs_ahead
 -- FLAGS: read
 -- ARGV: 1 id
 -- RETURNS: context; 4 bytes: jobs ahead; its state, '' missing, 'g' gone; its result or ''
@@ -13,7 +14,7 @@ end
 local r = record.decode(job, run)
 local ahead, result = 0, ''
 if r and r.state == QUEUED then
-  ahead = call('ZRANK', ready[r.priority], id) or 0
+  ahead = jobs_ahead(id, r.priority)
 elseif r and r.state == COMPLETED then
   result = r.result ~= '' and r.result or call('HGET', results, id) or ''
 end

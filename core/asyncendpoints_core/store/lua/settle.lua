@@ -3,10 +3,12 @@
 --   finished:completed finished:failed finished:canceled cancels counts totals idle bell watch
 -- META: tick paused ttl_ms
 -- LIB: batch record counters events finish save returns
--- FEATURELIB: outbox
+-- FEATURELIB: outbox gate
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
--- FEATUREMETA: webhook_states webhook_pending
+--   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
+--   gate:buckets gate:limits gate:tags gate:order gate:cursors
+-- FEATUREMETA: webhook_states webhook_pending gated
 -- ARGV: 1 OUTCOME for each; 2 their parts one after the other; 3… the workers
 -- RETURNS: two bytes for each: a applied, d already, s stale, g gone, c corrupt; state digit or '-'
 local ITEM = layout.OUTCOME.size
@@ -166,6 +168,7 @@ local function complete(id, run, claimed, worker, result)
   on_runs[at - 1], on_runs[at] = id, run
   on_finished[at - 1], on_finished[at] = now_text, id
   completed_now[id] = run
+  if gate then gate.free(id) end
   return true
 end
 

@@ -3,10 +3,12 @@
 -- KEYS: meta jobs runs blobs results ready:high ready:normal ready:low suspects delayed held expiries
 --   finished:completed finished:failed finished:canceled cancels counts totals idle bell watch
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms
--- LIB: batch ready record counters events finish save returns new_job
+-- LIB: batch ready record counters events finish save returns new_job lines
 -- FEATURES: outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
--- FEATUREMETA: webhook_states webhook_pending
+--   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
+--   gate:buckets gate:limits gate:tags gate:order gate:cursors
+-- FEATUREMETA: webhook_states webhook_pending gated
 -- FLAGS: deny-oom
 -- ARGV: 1 OUTCOME for each; 2 their parts one after the other; 3 a byte for each: how many children;
 --   4 NEW_JOB for each child; 5 their parts; 6… the workers
@@ -24,6 +26,7 @@ local stored = call('HMGET', runs, unpack(ids))
 
 local sizes = ready.sizes()
 local depth = sizes[0] + sizes[1] + sizes[2] + call('ZCARD', suspects) + call('ZCARD', delayed)
+  + lines.behind()
 local next_seq, created, added, freed = seq, 0, 0, 0
 local set_results = batch.new('HSET', results)
 local set_jobs, set_runs = batch.new('HSET', jobs), batch.new('HSET', runs)
@@ -153,7 +156,7 @@ end
 batch.flush(set_jobs)
 batch.flush(set_runs)
 batch.flush(set_blobs)
-batch.flush_each(set_ready)
+returns.queued = returns.queued - lines.add(set_ready)
 batch.flush(set_delayed)
 batch.flush(set_results)
 if created > 0 then

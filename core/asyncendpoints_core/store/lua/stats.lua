@@ -1,6 +1,7 @@
 -- stats: the live figures, all O(1) or bounded.
 -- KEYS: meta jobs runs ready:high ready:normal ready:low suspects delayed held
 --   finished:completed finished:failed finished:canceled workers marks counts totals schedules
+--   gate:keyed
 -- META: tick bytes paused stopped_by closed
 -- LIB: ready record cordons held_count stoppers
 -- FLAGS: read
@@ -34,7 +35,7 @@ for i = 2, #due, 2 do times[#times + 1] = tonumber(due[i]) end
 local waiting_alone = call('ZCARD', suspects)
 return {
   {
-    now, ready.count() + waiting_alone,
+    now, ready.count() + call('ZCARD', gate_keyed) + waiting_alone,
     call('ZCARD', delayed), under_way, call('ZCARD', finished_completed),
     call('ZCARD', finished_failed), call('ZCARD', finished_canceled), waiting_alone, oldest, bytes,
     active, call('ZCARD', workers), stoppers(), closed > 0 and 1 or 0,

@@ -7,7 +7,9 @@
 --   action_changes
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending locks schedules fired
--- FEATUREMETA: webhook_states webhook_pending
+--   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
+--   gate:buckets gate:limits gate:tags gate:order gate:cursors
+-- FEATUREMETA: webhook_states webhook_pending gated
 -- ARGV: 1 its id
 -- RETURNS: the action's reply, empty without it
 local LOOK, MOST_PASSES = 50, 10
@@ -16,12 +18,15 @@ local SHARE = 0.9
 local SECTIONS = {
   scheduled = delayed, suspects = suspects, high = ready_high, normal = ready_normal, low = ready_low,
   completed = finished_completed, failed = finished_failed, canceled = finished_canceled,
+  keyed = gate and gate_order,
 }
 local a = actions.read(ARGV[1])
 if not a or a.state ~= 'Running' then return actions.reply(a) end
 local dry, by_ids, id_size = a.dry == '1', a.sections == '', layout.IDS.size
 local sections, tags = {}, {}
 for section in string.gmatch(a.sections, '[^,]+') do sections[#sections + 1] = section end
+-- With keys or limits the lines have scores that change: their jobs are read by age.
+if gate and string.find(a.sections, 'normal', 1, true) then sections[#sections + 1] = 'keyed' end
 for tag in string.gmatch(a.tags, '[^,]+') do tags[#tags + 1] = tag end
 local shown = matching({
   name = a.name, key = a.key, schedule = a.schedule, code = a.code, since = a.since, before = a.before,
@@ -50,7 +55,8 @@ local function read_held()
   return found
 end
 local function read_sorted(key)
-  local found, reader = {}, descending.open(key, tonumber(a.number), a.below)
+  local apart = gate and key ~= gate_order and gate_order
+  local found, reader = {}, descending.open(key, tonumber(a.number), a.below, apart)
   while #found < LOOK do
     local pair = reader.peek()
     if not pair then break end
@@ -133,7 +139,7 @@ redriving.flush()
 canceling.flush()
 remove.flush()
 counters.flush()
-wake_up(redriving.requeued)
+wake_up(redriving.startable)
 events.publish()
 if #entries == 0 then action_changes.finish(a, 'Done') end
 if a.waiting ~= '' and closed > 0 then action_changes.finish(a, 'Aborted') end

@@ -2,11 +2,14 @@
 -- KEYS: all
 -- META: tick safety seq bytes paused suspended ttl_ms completed_ms failed_ms max_finished
 --   sweep_0 sweep_1 sweep_2
--- LIB: batch time ready finished record counters events wake_up corrupt_records queue remove timer guard unique
--- FEATURELIB: outbox
+-- LIB: batch time ready finished record counters events wake_up corrupt_records queue remove timer guard unique lines
+--   gate_policy
+-- FEATURELIB: outbox gate
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
--- FEATUREMETA: webhook_states webhook_pending
+--   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
+--   gate:buckets gate:limits gate:tags gate:order gate:cursors
+-- FEATUREMETA: webhook_states webhook_pending gated
 -- RETURNS: promoted, expired, removed, corrupt, 1 when there was more to do
 local BOUND, REMOVE_BOUND, TOMBSTONE_MS, MAX_TOMBSTONES = 100, 200, 86400000, 10000
 local more = 0
@@ -16,8 +19,10 @@ local more = 0
 local function expire_ready(priority, from)
   local low = from > 0 and '(' .. string.format('%.0f', from) or '-inf'
   local found = call('ZRANGEBYSCORE', ready[priority], low, '+inf', 'WITHSCORES', 'LIMIT', 0, BOUND)
-  local off = batch.new('ZREM', ready[priority])
-  local go_on = #found == 2 * BOUND and found[#found] or 0
+  local off_ready = batch.each('ZREM', ready)
+  local off = off_ready[priority]
+  -- With keys the scores are no ages: those jobs are in `expiries`.
+  local go_on = not gate and #found == 2 * BOUND and found[#found] or 0
   for i = 1, #found, 2 do
     local id = found[i]
     local job, run = call('HGET', jobs, id), call('HGET', runs, id)
@@ -39,7 +44,7 @@ local function expire_ready(priority, from)
   end
   if go_on ~= 0 then more = 1 end
   call('HSET', meta, 'sweep_' .. priority, go_on)
-  batch.flush(off)
+  lines.remove(off_ready)
 end
 expire_ready(0, sweep_0)
 expire_ready(1, sweep_1)
@@ -70,13 +75,14 @@ local function expire_own()
   batch.flush(off)
   batch.flush(later)
   batch.flush(off_delayed)
-  batch.flush_each(off_ready)
+  lines.remove(off_ready)
 end
 expire_own()
 queue.flush()
 
 local promoted, due = queue.promote()
 if due == queue.LOOK_AHEAD then more = 1 end
+local unparked = gate and gate.sweep() or 0
 
 local removed = 0
 -- `kept_ms`: past their retention, which a webhook's first try extends.
@@ -161,14 +167,19 @@ if unique.sweep() then more = 1 end
 if outbox then outbox.sweep(failed_ms) end
 
 -- What unreadable records took with them is known again once nothing is unfinished.
-if bytes ~= 0 and ready.count() + call('ZCARD', suspects) + call('ZCARD', delayed) == 0
+if bytes ~= 0 and ready.count() + lines.behind() + call('ZCARD', suspects) + call('ZCARD', delayed) == 0
   and call('ZCARD', held) <= 1 then
   call('HSET', meta, 'bytes', 0)
 end
 local expired_jobs, corrupted = counters.sums.expired or 0, counters.sums.corrupt or 0
 counters.flush()
-wake_up(promoted)
+wake_up(promoted - queue.held_back + unparked)
 events.publish()
 timer.update()
 guard(tombstones)
+if gate then
+  guard(gate_cursors)
+  -- Keys and limits ended, but jobs waited behind others then.
+  if (call('HGET', meta, 'limits') or '') == '' then gate_policy('') end
+end
 return {promoted, expired_jobs, removed, corrupted, more}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import ErrorCode, Priority
@@ -114,6 +114,8 @@ def _next(data: Data, progress: Progress) -> list[Key]:
         start = progress.taken_ids
         return [(job_id,) for job_id in new.ids[start : start + LOOK]]
     sections = sections_of(new.kind, new.state)
+    if data.gate.on and "normal" in sections:
+        sections = *(name for name in sections if name not in _LINES), "keyed"
     while True:
         if progress.section < len(sections):
             order = _order(data, sections[progress.section])
@@ -134,11 +136,15 @@ def _again(progress: Progress) -> bool:
     return moved and progress.passes < MAX_PASSES
 
 
+_LINES: Final = frozenset(priority.name.lower() for priority in Priority)
+
+
 def _order(data: Data, section: str) -> Ordered:
     known = {
         "scheduled": data.scheduled,
         "suspects": data.suspects,
         "running": data.running,
+        "keyed": data.gate.order,
         **{priority.name.lower(): data.ready[priority] for priority in Priority},
         **{state.value.lower(): data.finished[state] for state in FINAL},
     }

@@ -9,7 +9,7 @@ import msgspec
 from asyncendpoints_core.jobs.records import MAX_JOB_WEBHOOKS, NO_ATTRIBUTES
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import uniqueness
-from asyncendpoints_core.store.memory.data import Binding
+from asyncendpoints_core.store.memory.entries import Binding
 from asyncendpoints_core.store.memory.record import Record, decode_record, encode, new_record
 from asyncendpoints_core.store.memory.transitions import append_to_queue
 from asyncendpoints_core.store.replies import Enqueued, EnqueueStatus, RedriveStatus

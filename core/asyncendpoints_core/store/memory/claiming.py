@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Final
 from asyncendpoints_core.errors import WorkerGone
 from asyncendpoints_core.jobs.records import Claim, ClaimedJob, Priority
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.memory.data import flow_of
+from asyncendpoints_core.store.memory.gate import TOTAL
 from asyncendpoints_core.store.memory.record import Fault, Record, decode_request
 from asyncendpoints_core.store.memory.sweeping import promote_due
 from asyncendpoints_core.store.memory.transitions import expire_if_over
 from asyncendpoints_core.store.replies import MAX_BATCH, MAX_BATCH_BYTES, ClaimBatch
 
 if TYPE_CHECKING:
-    from asyncendpoints_core.store.memory.data import Data, Worker
+    from asyncendpoints_core.store.memory.data import Data
+    from asyncendpoints_core.store.memory.entries import Worker
 
 _H, _N, _L = Priority.HIGH, Priority.NORMAL, Priority.LOW
 # Ten slots, spread evenly; an empty queue's slots go to the next one that has something.
@@ -34,12 +37,16 @@ def claim(data: Data, worker_id: str, request: int, limit: int, now: int) -> Cla
     if refused:
         return ClaimBatch((), next_due_ms=next_due(data, now), refused=refused)
     promote_due(data, now)
+    if not data.gate.full(TOTAL, now):
+        data.gate.unpark(now)
     selection = _Selection(data, now)
     suspect = selection.suspect()
     if suspect is not None:
         if not data.held.get(worker_id):
             if data.exclusive[0] == worker_id:
                 data.exclusive = ("", 0)
+            if data.gate.on:
+                data.gate.book(suspect.id, flow_of(suspect), now)
             return _grant(data, worker, request, [suspect], now, more=selection.more())
         if data.exclusive[1] <= now or data.exclusive[0] == worker_id:
             if data.exclusive[1] <= now:
@@ -76,7 +83,10 @@ class _Selection:
             record = self._data.load(key[-1], self._now)
             if not isinstance(record, Record) or record.state is not State.QUEUED:
                 continue
-            if not expire_if_over(self._data, record, self._now):
+            flow = flow_of(record)
+            if not expire_if_over(self._data, record, self._now) and self._data.gate.allows(
+                flow, self._now
+            ):
                 return record
         return None
 
@@ -84,24 +94,35 @@ class _Selection:
         """Remove up to `limit` records from the queues, at most 1 MiB of bodies (but one job)."""
         taken: list[Record] = []
         size = 0
-        for _ in range(limit + LOOK_AHEAD):
+        for _ in range((1 + self._data.gate.on) * (limit + LOOK_AHEAD)):
             slot = self._next_slot()
             if slot is None or len(taken) >= limit:
                 break
+            if not self._admit(SHARES[slot]):
+                continue
             record = self._front(SHARES[slot])
             size += record.size if record else 0
             if record and taken and size > MAX_BATCH_BYTES:
                 break
             self._slot = (slot + 1) % len(SHARES)
             if record is not None:
+                if self._data.gate.on:
+                    self._data.gate.start(record.id, self._now)
                 self._data.unindex(record.id)
                 taken.append(record)
         if taken:
             self._data.slot = self._slot
         return taken
 
+    def _admit(self, queue: Priority) -> bool:
+        """Return whether key and limits let the first job of a queue start."""
+        key = self._data.ready[queue].peek(self._newer[queue])
+        return not self._data.gate.on or key is None or self._data.gate.admit(key[-1], self._now)
+
     def _next_slot(self) -> int | None:
         """Return the next slot whose queue is not empty: others get the slots of an empty one."""
+        if self._data.gate.full(TOTAL, self._now):
+            return None
         for step in range(len(SHARES)):
             slot = (self._slot + step) % len(SHARES)
             if len(self._data.ready[SHARES[slot]]) > self._newer[SHARES[slot]]:
@@ -112,15 +133,19 @@ class _Selection:
         """Return the first record of a queue; None if it cannot run (and has left the queue)."""
         key = self._data.ready[queue].peek(self._newer[queue])
         record = self._data.load(key[-1], self._now) if key else Fault.MISSING
-        if record is Fault.NEWER:
+        if record is Fault.NEWER and key:
             self._newer[queue] += 1
+            self._data.gate.pass_over(key[-1])
         if not isinstance(record, Record) or record.state is not State.QUEUED:
             return None
         return None if expire_if_over(self._data, record, self._now) else record
 
     def more(self) -> bool:
         """Return whether a queue has records beyond those passed over."""
-        return self._next_slot() is not None
+        if self._next_slot() is not None:
+            return True
+        gate = self._data.gate
+        return gate.due(self._now) and not gate.full(TOTAL, self._now)
 
 
 def _grant(
@@ -190,4 +215,6 @@ def next_due(data: Data, now: int) -> int | None:
     backing_off = data.suspects.peek(data.suspects.rank((now + 1,)))
     heads = (data.scheduled.peek(), backing_off)
     times = [key[0] for key in heads if key is not None]
+    if (limited := data.gate.next_ms(now)) is not None:
+        times.append(limited)
     return max(0, min(times) - now) if times else None

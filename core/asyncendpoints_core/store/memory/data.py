@@ -5,12 +5,19 @@ Queues, counts and sets are all derived from the record there, so they cannot di
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.jobs.policy import Policy
-from asyncendpoints_core.jobs.records import Claim, ErrorCode, Job, JobError, Priority
-from asyncendpoints_core.jobs.schedules import ScheduleState
+from asyncendpoints_core.jobs.records import ErrorCode, Job, JobError, Priority
 from asyncendpoints_core.jobs.states import FINAL, WAITING, State
+from asyncendpoints_core.store.memory.entries import (
+    Binding,
+    HeldLock,
+    IndexEntry,
+    Schedule,
+    Worker,
+)
+from asyncendpoints_core.store.memory.gate import Flow, Gate
 from asyncendpoints_core.store.memory.ordered import Key, Ordered
 from asyncendpoints_core.store.memory.record import Fault, Record, decode_record, encode
 from asyncendpoints_core.store.memory.webhooks import Webhooks
@@ -21,81 +28,10 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.store.memory.action_progress import Progress
-    from asyncendpoints_core.store.replies import Identity, WorkerInfo
+    from asyncendpoints_core.store.replies import Identity
 
 SUSPENDED: Final = "suspended"
 PAUSED: Final = "paused"
-
-
-class Worker:
-    """A registered worker: its lease, its cordons by owner, and its last claim."""
-
-    def __init__(self, info: WorkerInfo, lease_ms: int) -> None:
-        """Start a lease that ends at `lease_ms`."""
-        self.info = info
-        self.lease_ms = lease_ms
-        self.cordons: dict[str, int] = {}
-        self.draining = False
-        self.request: int | None = None
-        self.claims: tuple[Claim, ...] = ()
-
-    @property
-    def cordoned_until(self) -> int:
-        """When the last of its cordons ends; 0 without one."""
-        return max(self.cordons.values(), default=0)
-
-
-class Schedule:
-    """What is known of a schedule; see ScheduleState. `removed_ms`: 0 while the policy has it."""
-
-    def __init__(self) -> None:
-        self.hash = ""
-        self.last_ms = self.fired_ms = self.removed_ms = 0
-        self.missed = self.missed_ms = self.skipped = self.skipped_ms = 0
-
-    def state(self, name: str) -> ScheduleState:
-        """Return it as callers see it."""
-        return ScheduleState(
-            name=name,
-            hash=self.hash,
-            last_ms=self.last_ms,
-            fired_ms=self.fired_ms,
-            missed=self.missed,
-            missed_ms=self.missed_ms,
-            skipped=self.skipped,
-            skipped_ms=self.skipped_ms,
-        )
-
-
-class IndexEntry(NamedTuple):
-    """Where a record is indexed, so that it can be removed even when it cannot be read."""
-
-    name: str
-    state: State
-    size: int
-    worker: str
-    schedule: str
-    keys: tuple[tuple[Ordered, Key], ...]
-
-
-class Binding(NamedTuple):
-    """What an idempotency key is bound to; kept until `until`, and as long as its job."""
-
-    job_id: JobId
-    fingerprint: bytes
-    until: int
-
-
-class HeldLock(NamedTuple):
-    """A lock: who holds it, the last submission that was decided by it, and `claim`, the number of
-    the job's claim when it began.
-    """
-
-    job_id: JobId
-    submission: JobId
-    ends_ms: int
-    claim: int
-    until_started: bool
 
 
 class Data:
@@ -122,6 +58,7 @@ class Data:
         self.corrupt: dict[JobId, bytes] = {}
         self.index: dict[JobId, IndexEntry] = {}
         self.ready: dict[Priority, Ordered] = {priority: Ordered() for priority in Priority}
+        self.gate = Gate(self.ready)
         self.suspects = Ordered()
         self.scheduled = Ordered()
         self.running = Ordered()
@@ -173,6 +110,7 @@ class Data:
         """Return how many jobs are Queued or Scheduled."""
         return (
             sum(len(queue) for queue in self.ready.values())
+            + self.gate.behind
             + len(self.suspects)
             + len(self.scheduled)
         )
@@ -186,13 +124,16 @@ class Data:
         """Return how many jobs are before a Queued job in its queue; suspects go first."""
         if record.state is not State.QUEUED or record.suspect:
             return 0
-        order, key = self._line(record)
-        return order.rank(key)
+        if self.gate.on:
+            return self.gate.ahead(record.id)
+        return self.ready[record.priority].rank((record.seq, record.id))
 
-    def _line(self, record: Record) -> tuple[Ordered, Key]:
+    def _line(self, record: Record) -> tuple[tuple[Ordered, Key], ...]:
         if record.suspect:
-            return self.suspects, (record.eligible_ms, record.id)
-        return self.ready[record.priority], (record.seq, record.id)
+            return ((self.suspects, (record.eligible_ms, record.id)),)
+        if self.gate.on:
+            return ()  # the gate has it
+        return ((self.ready[record.priority], (record.seq, record.id)),)
 
     def _keys(self, record: Record) -> tuple[tuple[Ordered, Key], ...]:
         if record.state is State.IN_PROGRESS:
@@ -202,13 +143,13 @@ class Data:
         if record.state is State.QUEUED:
             queue = self._line(record)
         else:
-            queue = self.scheduled, (record.not_before_ms, record.id)
+            queue = ((self.scheduled, (record.not_before_ms, record.id)),)
         if record.started_ms:
-            return (queue,)
+            return queue
         # In time that does not run while paused, so that the order never changes.
         if record.limit_ms:
-            return queue, (self.limits, (record.limit_ms - record.paused_ms, record.id))
-        return queue, (self.ttl, (record.base_ms - record.paused_ms, record.id))
+            return *queue, (self.limits, (record.limit_ms - record.paused_ms, record.id))
+        return *queue, (self.ttl, (record.base_ms - record.paused_ms, record.id))
 
     def unindex(self, job_id: JobId) -> IndexEntry | None:
         """Remove a job from every index and count; return where it was."""
@@ -217,6 +158,7 @@ class Data:
             return None
         for order, key in entry.keys:
             order.remove(key)
+        self.gate.remove(job_id)
         self._count(entry.name, entry.state, -1)
         if entry.state not in FINAL:
             self.bytes -= entry.size
@@ -232,7 +174,9 @@ class Data:
 
     def save(self, record: Record, now: int, *, new: bool = False) -> None:
         """Write a changed record and index it."""
-        self.unindex(record.id)
+        before = self.unindex(record.id)
+        if before and before.worker and record.state is not State.IN_PROGRESS:
+            self.gate.free(record.id, now)
         if not new:
             record.revision += 1
         record.updated_ms = now
@@ -245,6 +189,8 @@ class Data:
         )
         for order, key in keys:
             order.add(key)
+        if self.gate.on and record.state is State.QUEUED and not record.suspect:
+            self.gate.add(record.id, flow_of(record), record.seq)
         self._count(record.name, record.state, 1)
         if not record.final:
             self.bytes += record.size
@@ -255,6 +201,51 @@ class Data:
         if schedule:
             self.unfinished.setdefault(schedule, {})[record.id] = None
         self.publish(record.id, record.revision)
+
+    def configure_gate(self, now: int) -> None:
+        """Put the policy's keys and limits in force for the jobs that are there."""
+        limits, was_on = self.rules.limits, self.gate.on
+        if limits is None and not was_on:
+            return
+        waiting = [] if limits is not None and was_on else self._queued()
+        for record in waiting:
+            self._stand(record, -1)
+        if limits is None:
+            self.gate = Gate(self.ready)
+        else:
+            self.gate.configure(limits, self.seq, now)
+        for record in waiting:
+            self._stand(record, 1)
+        if not was_on:
+            self._book_running(now)
+
+    def _queued(self) -> list[Record]:
+        ids = [job_id for job_id, entry in self.index.items() if entry.state is State.QUEUED]
+        records = (decode_record(self.records.get(job_id)) for job_id in ids)
+        return sorted(
+            (record for record in records if isinstance(record, Record) and not record.suspect),
+            key=lambda record: record.seq,
+        )
+
+    def _stand(self, record: Record, by: int) -> None:
+        """Take a ready job out of its line, or put it back, where the gate changes."""
+        if by < 0:
+            for order, key in self.index[record.id].keys:
+                order.remove(key)
+            self.gate.remove(record.id)
+            return
+        keys = self._keys(record)
+        self.index[record.id] = self.index[record.id]._replace(keys=keys)
+        for order, key in keys:
+            order.add(key)
+        if self.gate.on:
+            self.gate.add(record.id, flow_of(record), record.seq)
+
+    def _book_running(self, now: int) -> None:
+        for job_id in self.running.ids():
+            record = decode_record(self.records.get(job_id))
+            if isinstance(record, Record):
+                self.gate.book(job_id, flow_of(record), now)
 
     def rewrite(self, record: Record) -> None:
         """Write a record of which nothing changed that is a revision or indexed."""
@@ -272,6 +263,7 @@ class Data:
         record = decode_record(self.records.get(job_id))
         if record is Fault.MISSING and self.unindex(job_id) is not None:
             self.requests.pop(job_id, None)
+            self.gate.free(job_id, now)
             self.totals["corrupt"] += 1
         if record is Fault.CORRUPT:
             return self.mark_corrupt(job_id, now)
@@ -281,6 +273,7 @@ class Data:
         """Keep a malformed record's bytes and put a Failed one in its entry."""
         self.corrupt[job_id] = self.records[job_id]
         entry = self.unindex(job_id)
+        self.gate.free(job_id, now)
         record = Record(
             id=job_id,
             name=entry.name if entry else "",
@@ -309,6 +302,12 @@ class Data:
         self.tombstones[job_id] = now
         self.totals["removed"] += 1
         self.publish(job_id, 0)
+
+
+def flow_of(record: Record) -> Flow:
+    """Return the flow that a job waits in."""
+    key = record.attributes.key if record.attributes else ""
+    return Flow(key, record.priority, record.name)
 
 
 def _take_out(sets: dict[str, dict[JobId, None]], key: str, job_id: JobId) -> None:

@@ -73,7 +73,8 @@ def _section(data: Data, section: int, state: State | None, below: Key | None) -
     if State.QUEUED in states:
         # Suspects are ordered by the time they may run, not by position: sorted here, they are few.
         suspects = sorted(data.suspect_positions(), reverse=True)
-        queues = [queue.descending(below) for queue in data.ready.values()]
+        lines = [data.gate.order] if data.gate.on else data.ready.values()
+        queues = [line.descending(below) for line in lines]
         exclusive = iter([key for key in suspects if below is None or key < below])
         return heapq.merge(*queues, exclusive, reverse=True)
     finals = [data.finished[final].descending(below) for final in State if final in states]

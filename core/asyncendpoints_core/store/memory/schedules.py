@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from asyncendpoints_core.jobs.schedules import Concurrency, Fired, FireStatus
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import admission, client_verbs
-from asyncendpoints_core.store.memory.data import Schedule
+from asyncendpoints_core.store.memory.entries import Schedule
 from asyncendpoints_core.store.memory.record import Record
 
 if TYPE_CHECKING:

@@ -102,6 +102,7 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs):
         if overwrite or data.policy is None:
             data.policy = policy
             schedules.configure(data, now)
+            data.configure_gate(now)
             data.webhooks.max_pending = policy.webhook_pending
             if not policy.webhooks:
                 data.webhooks = Webhooks(data.totals)
@@ -170,7 +171,8 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs):
         """See Store.settle."""
         now = self._now()
         answers = [settling.settle(self._data, outcome, now) for outcome in outcomes]
-        self._wake(sum(map(settling.made_ready, outcomes, answers)))
+        freed = len(answers) if self._data.gate.limits else 0
+        self._wake(freed or sum(map(settling.made_ready, outcomes, answers)))
         return answers
 
     async def progress(self, updates: Sequence[tuple[Claim, Progress]]) -> list[SettleStatus]:
@@ -237,7 +239,7 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs):
     async def sweep(self) -> Swept:
         """See Store.sweep."""
         swept = sweeping.sweep(self._data, self._now())
-        self._wake(swept.promoted)
+        self._wake(swept.promoted + self._data.gate.sweep(self._now()))
         return swept
 
     async def cancel(self, ids: Sequence[JobId]) -> list[Canceled]:

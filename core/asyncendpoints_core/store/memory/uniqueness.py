@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.jobs.records import NO_ATTRIBUTES, OnConflict
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.memory.data import HeldLock
+from asyncendpoints_core.store.memory.entries import HeldLock
 from asyncendpoints_core.store.memory.record import Record, decode_record, encode
 from asyncendpoints_core.store.memory.transitions import append_to_queue
 from asyncendpoints_core.store.replies import EnqueueStatus

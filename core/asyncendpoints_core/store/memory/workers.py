@@ -8,7 +8,7 @@ from asyncendpoints_core.errors import WorkerGone
 from asyncendpoints_core.jobs.records import Claim
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import transitions
-from asyncendpoints_core.store.memory.data import Worker
+from asyncendpoints_core.store.memory.entries import Worker
 from asyncendpoints_core.store.memory.record import Record
 from asyncendpoints_core.store.replies import (
     MAX_BATCH,

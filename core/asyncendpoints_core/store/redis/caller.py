@@ -13,9 +13,10 @@ from asyncendpoints_core.store.redis import error_replies, keys, scripts
 from asyncendpoints_core.store.redis.error_replies import word_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from asyncendpoints_core.jobs.ids import JobId
+    from asyncendpoints_core.jobs.policy import Limit
     from asyncendpoints_core.store.redis.connection import RedisConnection
 
 
@@ -26,6 +27,11 @@ ABOUT: Final = (
 )
 
 
+def encode_limits(limits: Mapping[str, Limit] | None) -> bytes:
+    """Return keys and limits as the field of `meta`; empty without."""
+    return b"" if limits is None else msgspec.msgpack.encode(limits)
+
+
 def policy_fields(policy: Policy) -> list[bytes]:
     """Return a policy as the fields and values of the hash `meta`."""
     flat: list[bytes] = []
@@ -33,6 +39,8 @@ def policy_fields(policy: Policy) -> list[bytes]:
         if name == "schedules":
             pairs = (f"{schedule}={hash_}" for schedule, hash_ in sorted(value.items()))
             flat += (b"schedules", ",".join(pairs).encode())
+        elif name == "limits":
+            flat += (b"limits", encode_limits(policy.limits))
         elif name != "retry":
             flat += (name.encode(), str(value).encode())
     for name, value in msgspec.structs.asdict(policy.retry).items():
@@ -171,7 +179,8 @@ class Caller:
     async def create_schema(self) -> None:
         """Create the store if there is none: on the first open, or after Redis lost its data."""
         fields = [*policy_fields(self.policy), b"about", ABOUT]
-        first = scripts.SCHEMA if self.policy.webhooks else scripts.FIRST_SCHEMA
+        featured = self.policy.webhooks or self.policy.limits is not None
+        first = scripts.SCHEMA if featured else scripts.FIRST_SCHEMA
         schema = await self.run("open", b"%d" % first, *fields)
         if not scripts.FIRST_SCHEMA <= int(schema) <= scripts.SCHEMA:
             text = f"{error_replies.VERSION} {int(schema)}"

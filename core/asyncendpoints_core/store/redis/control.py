@@ -29,10 +29,12 @@ class ControlVerbs:
     ) -> Policy:
         """Write the policy and whose keys these are; return the policy in force.
 
-        Without its webhooks while a worker of a version that does not know them is registered.
+        Without its webhooks, keys and limits while a worker of a version that does not know them is
+        registered.
         """
-        if overwrite and policy.webhooks and not await self._caller.use_features():
-            policy = msgspec.structs.replace(policy, webhooks=0, webhook_states=0)
+        featured = policy.webhooks or policy.limits is not None
+        if overwrite and featured and not await self._caller.use_features():
+            policy = msgspec.structs.replace(policy, webhooks=0, webhook_states=0, limits=None)
         owner = (identity.installation, identity.uid) if identity else ("", "")
         fields = policy_fields(policy)
         flag = b"1" if overwrite else b"0"
@@ -76,7 +78,9 @@ class ControlVerbs:
 
 def read_policy(fields: dict[bytes, bytes]) -> Policy:
     """Return the policy that the fields of `meta` spell."""
+    limits = fields.pop(b"limits")
     flat: dict[str, Any] = {name.decode(): value.decode() for name, value in fields.items()}
+    flat["limits"] = msgspec.msgpack.decode(limits) if limits else None
     flat["retry"] = dict(flat)
     pairs = (pair.split("=") for pair in flat["schedules"].split(",") if pair)
     flat["schedules"] = {schedule: hash_ for schedule, hash_ in pairs}

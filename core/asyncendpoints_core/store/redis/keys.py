@@ -50,6 +50,18 @@ NAMES: Final = (
     "receivers:state",  # hash: receiver -> failures in a row, last status, webhook
     "receivers:pending",  # zset: receiver by how many deliveries wait for it
     "actions",  # hash: of each action on many jobs its fields, by its id and their names
+    "gate:keyed",  # zset, all scores 0: flow, sequence number, id of ready jobs that are in no line
+    "gate:flows",  # hash: id -> flow and sequence number of each ready job
+    "gate:order",  # zset: the same ids by sequence number
+    "gate:states",  # hash: flow -> = and the id of its job in a line, else where it is parked
+    "gate:parked",  # zset, all scores 0: resource NUL tag, flow that its limit holds back
+    "gate:times",  # zset: resource by when to look at what it holds back
+    "gate:places",  # hash: id of a running job -> key NUL name
+    "gate:usage",  # zset, all scores 0: resource NUL id of each running job
+    "gate:buckets",  # hash: resource -> tokens, when
+    "gate:limits",  # hash: resource -> its limit
+    "gate:tags",  # hash: priority digit + key -> where its next job stands; v + digit -> last start
+    "gate:cursors",  # hash: where the next look for what to forget or to repair begins
     "watch",  # string with a lease: there are watchers
 )
 

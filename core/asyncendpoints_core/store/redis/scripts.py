@@ -155,6 +155,7 @@ def build(name: str, layouts: lua_layout.Tables, *, full: bool = False) -> Scrip
     text = read(name)
     fields = header(text)
     featured = "FEATURES" in fields
+    full = full and featured
     keys = NAMES if fields["KEYS"] == ["all"] else tuple(fields["KEYS"])
     meta = tuple(fields.get("META", ()))
     if full:

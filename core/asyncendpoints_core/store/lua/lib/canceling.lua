@@ -1,5 +1,5 @@
 -- Cancels: waiting jobs are Canceled, of running ones it is requested.
--- LIB: batch ready events finish save
+-- LIB: batch ready events finish save lines
 local canceling = {}
 local set_cancels = batch.new('HSET', cancels)
 local off_ready = batch.each('ZREM', ready)
@@ -35,7 +35,7 @@ end
 function canceling.flush()
   save.flush()
   batch.flush(set_cancels)
-  batch.flush_each(off_ready)
+  lines.remove(off_ready)
   batch.flush(off_suspects)
   batch.flush(off_delayed)
   batch.flush(off_expiries)

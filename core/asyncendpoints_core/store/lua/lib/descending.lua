@@ -14,7 +14,8 @@ function descending.less(a, b)
 end
 
 -- A reader whose `pairs` are number and id; `number` nil: from the top, else from below that pair.
-function descending.open(key, number, below)
+-- What is in the sorted set `apart` too, where there is one, is left out.
+function descending.open(key, number, below, apart)
   local at = 0
   if number then
     local score = tonumber(call('ZSCORE', key, below) or -1)
@@ -36,7 +37,9 @@ function descending.open(key, number, below)
         if #flat == 0 then return nil end
         at, reader.pairs, reader.next = at + #flat / 2, {}, 1
         for i = 1, #flat, 2 do
-          reader.pairs[#reader.pairs + 1] = {tonumber(flat[i + 1]), flat[i]}
+          if not apart or not call('ZSCORE', apart, flat[i]) then
+            reader.pairs[#reader.pairs + 1] = {tonumber(flat[i + 1]), flat[i]}
+          end
         end
       end
     end

@@ -1,6 +1,6 @@
 -- Jobs that wait: their time to live, and the move from Scheduled to Queued.
--- LIB: batch record time counters events finish save corrupt_records ready
-local queue = {LOOK_AHEAD = 100}
+-- LIB: batch record time counters events finish save corrupt_records ready lines
+local queue = {LOOK_AHEAD = 100, held_back = 0}
 queue.off_expiries, queue.off_runs = batch.new('ZREM', expiries), batch.new('HDEL', runs)
 local off_expiries = queue.off_expiries
 
@@ -65,7 +65,7 @@ function queue.promote(list)
     if why ~= 'newer' then batch.add(off, id) end
   end
   batch.flush(off)
-  batch.flush_each(on)
+  queue.held_back = lines.add(on)
   batch.flush(on_suspects)
   queue.flush()
   call('HSET', meta, 'seq', string.format('%.0f', seq))

@@ -1,10 +1,11 @@
 -- Redrives: Failed and Canceled jobs are queued again, with fresh budgets and a new time to live.
--- LIB: batch time ready record counters events save
+-- LIB: batch time ready record counters events save lines jobs_ahead
 -- FEATURELIB: unique
-local redriving = {requeued = 0}
+-- How many were queued again, and how many of them no limit holds back, known after the flush.
+local redriving = {requeued = 0, startable = 0}
 local waiting = ready.sizes()
 local depth = waiting[0] + waiting[1] + waiting[2] + call('ZCARD', suspects)
-  + call('ZCARD', delayed)
+  + call('ZCARD', delayed) + lines.behind()
 local off_results = batch.new('HDEL', results)
 local on_ready = batch.each('ZADD', ready)
 local off_finished = {
@@ -63,6 +64,11 @@ function redriving.job(id, r, job, share)
   events.add(id, r.revision)
   r.ahead = waiting[r.priority]
   waiting[r.priority] = r.ahead + 1
+  if gate then
+    save.flush()
+    redriving.startable = redriving.startable - lines.add(on_ready)
+    r.ahead = jobs_ahead(id, r.priority)
+  end
   depth, added, redriving.requeued = depth + 1, added + size, redriving.requeued + 1
   return 'q'
 end
@@ -76,7 +82,7 @@ function redriving.flush()
     batch.flush(on_fired)
   end
   batch.flush(off_results)
-  batch.flush_each(on_ready)
+  redriving.startable = redriving.requeued + redriving.startable - lines.add(on_ready)
   batch.flush(off_finished[FAILED])
   batch.flush(off_finished[CANCELED])
   call('HSET', meta, 'seq', string.format('%.0f', seq), 'bytes',

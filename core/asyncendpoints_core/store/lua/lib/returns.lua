@@ -1,5 +1,6 @@
 -- Jobs that are no longer held: finished, back at their old position, or waiting for a time.
--- LIB: batch record counters events wake_up finish save ready
+-- LIB: batch record counters events wake_up finish save ready lines
+-- FEATURELIB: gate
 local returns = {off_held = batch.new('ZREM', held), queued = 0}
 local off_held, off_cancels = returns.off_held, batch.new('HDEL', cancels)
 local on_ready = batch.each('ZADD', ready)
@@ -9,6 +10,7 @@ local on_expiries = batch.new('ZADD', expiries)
 function returns.drop_held(id, r)
   batch.add(off_held, record.held_member(id, r))
   if r.cancel_requested_at > 0 then batch.add(off_cancels, id) end
+  if gate then gate.free(id) end
 end
 
 local function wait_again(id, r, state)
@@ -61,12 +63,13 @@ function returns.flush()
   save.flush()
   batch.flush(off_held)
   batch.flush(off_cancels)
-  batch.flush_each(on_ready)
+  returns.queued = returns.queued - lines.add(on_ready)
   batch.flush(on_suspects)
   batch.flush(on_delayed)
   batch.flush(on_expiries)
   finish.flush()
   counters.flush()
+  if gate then returns.queued = returns.queued + gate.flush() end
   wake_up(returns.queued)
   events.publish()
 end

@@ -1,0 +1,85 @@
+"""What the memory store keeps of workers, schedules, locks and idempotency keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from asyncendpoints_core.jobs.schedules import ScheduleState
+
+if TYPE_CHECKING:
+    from asyncendpoints_core.jobs.ids import JobId
+    from asyncendpoints_core.jobs.records import Claim
+    from asyncendpoints_core.jobs.states import State
+    from asyncendpoints_core.store.memory.ordered import Key, Ordered
+    from asyncendpoints_core.store.replies import WorkerInfo
+
+
+class Worker:
+    """A registered worker: its lease, its cordons by owner, and its last claim."""
+
+    def __init__(self, info: WorkerInfo, lease_ms: int) -> None:
+        """Start a lease that ends at `lease_ms`."""
+        self.info = info
+        self.lease_ms = lease_ms
+        self.cordons: dict[str, int] = {}
+        self.draining = False
+        self.request: int | None = None
+        self.claims: tuple[Claim, ...] = ()
+
+    @property
+    def cordoned_until(self) -> int:
+        """When the last of its cordons ends; 0 without one."""
+        return max(self.cordons.values(), default=0)
+
+
+class Schedule:
+    """What is known of a schedule; see ScheduleState. `removed_ms`: 0 while the policy has it."""
+
+    def __init__(self) -> None:
+        self.hash = ""
+        self.last_ms = self.fired_ms = self.removed_ms = 0
+        self.missed = self.missed_ms = self.skipped = self.skipped_ms = 0
+
+    def state(self, name: str) -> ScheduleState:
+        """Return it as callers see it."""
+        return ScheduleState(
+            name=name,
+            hash=self.hash,
+            last_ms=self.last_ms,
+            fired_ms=self.fired_ms,
+            missed=self.missed,
+            missed_ms=self.missed_ms,
+            skipped=self.skipped,
+            skipped_ms=self.skipped_ms,
+        )
+
+
+class IndexEntry(NamedTuple):
+    """Where a record is indexed, so that it can be removed even when it cannot be read."""
+
+    name: str
+    state: State
+    size: int
+    worker: str
+    schedule: str
+    keys: tuple[tuple[Ordered, Key], ...]
+
+
+class Binding(NamedTuple):
+    """What an idempotency key is bound to; kept until `until`, and as long as its job."""
+
+    job_id: JobId
+    fingerprint: bytes
+    until: int
+
+
+class HeldLock(NamedTuple):
+    """A lock: who holds it, the last submission that was decided by it, and `claim`, the number of
+    the job's claim when it began.
+    """
+
+    job_id: JobId
+    submission: JobId
+    ends_ms: int
+    claim: int
+    until_started: bool

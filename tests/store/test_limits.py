@@ -1,0 +1,242 @@
+"""Fair shares among keys, and limits of concurrency and rate, on both stores."""
+
+from collections import Counter
+
+import pytest
+
+from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.ids import JobId
+from asyncendpoints_core.jobs.policy import Limit, limits_of
+from asyncendpoints_core.jobs.records import Attributes, NewJob, Priority
+from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.replies import Cause
+from support.store.stores import DONE, Backend, Hand, claims, hand, look, new, policy, put
+
+
+def of(key: str, name: str = "report", priority: Priority = Priority.NORMAL) -> NewJob:
+    """Return a job of a key."""
+    return new(name, priority=priority, attributes=Attributes(key=key))
+
+
+async def limited(store: Store, **limits: object) -> Hand:
+    """Put limits in force; return a worker."""
+    await store.configure(policy(limits=limits_of(**limits)))  # type: ignore[arg-type]
+    return await hand(store)
+
+
+async def order(store: Store, worker: Hand, keys: dict[JobId, str], limit: int = 1) -> str:
+    """Claim and complete everything; return the keys in the order in which their jobs started."""
+    found = ""
+    while taken := await worker.take(limit):
+        found += "".join(keys[job.job.id] for job in taken)
+        await store.settle([jobs.complete(job.claim, DONE) for job in taken])
+    return found
+
+
+@pytest.mark.parametrize("limit", [1, 10])
+async def test_keys_start_in_turn(backend: Backend, store: Store, limit: int) -> None:
+    worker = await limited(store)
+    flood = dict.fromkeys(await put(store, *(of("a") for _ in range(30))), "a")
+    small = dict.fromkeys(await put(store, *(of("b") for _ in range(10))), "b")
+    started = await order(store, worker, flood | small, limit)
+    assert started[:20].count("b") == 10
+    assert Counter(started) == {"a": 30, "b": 10}
+
+
+async def test_a_key_that_comes_late_waits_for_no_flood(backend: Backend, store: Store) -> None:
+    worker = await limited(store)
+    keys = dict.fromkeys(await put(store, *(of("a") for _ in range(60))), "a")
+    for _ in range(20):
+        await store.settle([jobs.complete(job.claim, DONE) for job in await worker.take(1)])
+    keys |= dict.fromkeys(await put(store, *(of("b") for _ in range(10))), "b")
+    assert (await order(store, worker, keys))[:20].count("b") == 10
+
+
+async def test_a_weight_multiplies_the_share(backend: Backend, store: Store) -> None:
+    worker = await limited(store, keys={"a": Limit(weight=3)})
+    keys = dict.fromkeys(await put(store, *(of("a") for _ in range(40))), "a")
+    keys |= dict.fromkeys(await put(store, *(of("b") for _ in range(40))), "b")
+    assert 29 <= (await order(store, worker, keys))[:40].count("a") <= 31
+
+
+async def test_a_key_with_canceled_jobs_has_no_debt(backend: Backend, store: Store) -> None:
+    worker = await limited(store)
+    flood = await put(store, *(of("a") for _ in range(50)))
+    keys = dict.fromkeys(await put(store, *(of("b") for _ in range(20))), "b")
+    await store.cancel(flood)
+    keys |= dict.fromkeys(await put(store, *(of("a") for _ in range(10))), "a")
+    assert (await order(store, worker, keys))[:20].count("a") == 10
+
+
+async def test_jobs_of_a_key_start_by_age(backend: Backend, store: Store) -> None:
+    worker = await limited(store)
+    first = await put(store, *(of("a") for _ in range(5)))
+    assert [job.job.id for job in await worker.take(10)] == first
+
+
+async def test_jobs_without_a_key_are_one_key(backend: Backend, store: Store) -> None:
+    worker = await limited(store, every_key=Limit(concurrency=1))
+    keys = dict.fromkeys(await put(store, *(new() for _ in range(20))), "-")
+    keys |= dict.fromkeys(await put(store, *(of("b") for _ in range(5))), "b")
+    taken = await worker.take(10)
+    assert Counter(keys[job.job.id] for job in taken) == {"-": 9, "b": 1}
+    await worker.settle(*(jobs.complete(job.claim, DONE) for job in taken))
+
+
+@pytest.mark.parametrize(
+    ("limits", "started"),
+    [
+        ({"total": Limit(concurrency=3)}, 3),
+        ({"jobs": {"report": Limit(concurrency=2)}}, 2 + 4),
+        ({"every_key": Limit(concurrency=2)}, 4),
+        ({"every_key": Limit(concurrency=2), "keys": {"a": Limit(concurrency=3)}}, 5),
+        ({"total": Limit(rate=1, burst=3)}, 3),
+        ({"jobs": {"report": Limit(rate=1, burst=1)}}, 1 + 4),
+        ({"every_key": Limit(rate=1, burst=1)}, 2),
+    ],
+)
+async def test_no_more_start_than_a_limit_lets(
+    backend: Backend, store: Store, limits: dict[str, object], started: int
+) -> None:
+    worker = await limited(store, **limits)
+    await put(store, *(of(key, name) for key in "ab" for name in ("report", "mail") * 2))
+    batch = await worker.claim(20)
+    assert (len(batch.jobs), batch.more) == (started, False)
+    assert await worker.take(20) == []
+    assert (await store.stats()).counts[State.QUEUED] == 8 - started
+
+
+@pytest.mark.parametrize("how", ["complete", "fail", "retry", "release", "worker", "cancel"])
+async def test_each_end_of_a_run_frees_its_places(backend: Backend, store: Store, how: str) -> None:
+    worker = await limited(store, every_key=Limit(concurrency=1), total=Limit(concurrency=1))
+    [first, _] = await put(store, of("a"), of("a"))
+    [taken] = await worker.take(2)
+    error = jobs.JobError("handler-error", "no", retryable=True)
+    if how == "complete":
+        await worker.settle(jobs.complete(taken.claim, DONE))
+    elif how == "fail":
+        await worker.settle(jobs.fail(taken.claim, error))
+    elif how == "retry":
+        await worker.settle(jobs.retry_later(taken.claim, error, 5_000))
+    elif how == "release":
+        await worker.settle(jobs.release(taken.claim))
+    elif how == "cancel":
+        await store.cancel([first])
+        await worker.settle(jobs.canceled(taken.claim))
+    else:
+        await store.release_worker("w1", Cause.LOST)
+        worker = await hand(store, "w2")
+    [again] = await worker.take(2)
+    assert again.job.id == first if how in ("release", "worker") else again.job.id != first
+
+
+async def test_a_place_is_freed_once(backend: Backend, store: Store) -> None:
+    worker = await limited(store, every_key=Limit(concurrency=2))
+    await put(store, *(of("a") for _ in range(5)))
+    first, _ = await worker.take(5)
+    for _ in range(3):
+        await worker.settle(jobs.complete(first.claim, DONE))
+    assert len(await worker.take(5)) == 1
+
+
+async def test_a_limit_of_one_job_holds_no_other_back(backend: Backend, store: Store) -> None:
+    worker = await limited(store, jobs={"report": Limit(concurrency=1)})
+    await put(store, *(new("report") for _ in range(300)))
+    [mail] = await put(store, new("mail"))
+    taken = [job.job.id for job in await worker.take(5)]
+    assert (len(taken), mail in taken) == (2, True)
+
+
+async def test_a_rate_lets_jobs_start_as_time_passes(backend: Backend, store: Store) -> None:
+    worker = await limited(store, every_key=Limit(rate=2, burst=2))
+    await put(store, *(of("a") for _ in range(10)))
+    batch = await worker.claim(10)
+    assert (len(batch.jobs), batch.next_due_ms) == (2, 500)
+    await backend.advance(499)
+    assert await worker.take(10) == []
+    await backend.advance(1)
+    assert len(await worker.take(10)) == 1
+    await backend.advance(10_000)
+    assert len(await worker.take(10)) == 2
+
+
+async def test_a_lowered_limit_stops_starts_and_a_raised_one_allows_them(
+    backend: Backend, store: Store
+) -> None:
+    worker = await limited(store, every_key=Limit(concurrency=3))
+    await put(store, *(of("a") for _ in range(10)))
+    taken = await worker.take(10)
+    await store.configure(policy(limits=limits_of(every_key=Limit(concurrency=1))))
+    await worker.settle(*(jobs.complete(claim, DONE) for claim in claims(taken)[:2]))
+    assert await worker.take(10) == []
+    await store.configure(policy(limits=limits_of(every_key=Limit(concurrency=4))))
+    assert len(await worker.take(10)) == 3
+
+
+async def test_limits_begin_and_end_with_jobs_there(backend: Backend, store: Store) -> None:
+    worker = await hand(store)
+    await put(store, *(of("a") for _ in range(6)))
+    await worker.take(2)
+    await store.configure(policy(limits=limits_of(every_key=Limit(concurrency=3))))
+    assert len(await worker.take(10)) == 1
+    await store.configure(policy())
+    assert len(await worker.take(10)) == 3
+    assert (await store.stats()).counts[State.IN_PROGRESS] == 6
+
+
+async def test_a_job_that_waits_for_a_limit_expires(backend: Backend, store: Store) -> None:
+    worker = await limited(store, every_key=Limit(concurrency=1))
+    [_, second, third] = await put(store, *(of("a") for _ in range(3)))
+    await worker.take(10)
+    await backend.advance(policy().ttl_ms)
+    await store.sweep()
+    assert (await look(store, second)).state is State.FAILED
+    assert (await look(store, third)).state is State.FAILED
+
+
+async def test_waiting_jobs_are_listed_by_age(backend: Backend, store: Store) -> None:
+    worker = await limited(store, every_key=Limit(concurrency=1))
+    ids = await put(store, *(of(key) for key in "abab"))
+    taken = await worker.one()
+    page = await store.list(State.QUEUED, 2, None)
+    rest = await store.list(State.QUEUED, 2, page.cursor)
+    assert [job.id for job in (*page.jobs, *rest.jobs)] == [
+        job_id for job_id in reversed(ids) if job_id != taken.job.id
+    ]
+
+
+async def test_a_suspect_obeys_limits(backend: Backend, store: Store) -> None:
+    worker = await limited(store, every_key=Limit(concurrency=1))
+    [first] = await put(store, of("a"))
+    await worker.take(1)
+    [second] = await put(store, of("a"))
+    await store.release_worker("w1", Cause.CRASH)
+    worker, other = await hand(store, "w2"), await hand(store, "w3")
+    [taken] = await worker.take(5)
+    assert taken.job.id == first
+    assert await other.take(5) == []
+    await worker.settle(jobs.complete(taken.claim, DONE))
+    assert [job.job.id for job in await other.take(5)] == [second]
+
+
+async def test_a_suspect_waits_for_its_limit(backend: Backend, store: Store) -> None:
+    worker = await limited(store, total=Limit(rate=1, burst=1))
+    [first] = await put(store, of("a"))
+    await worker.take(1)
+    await store.release_worker("w1", Cause.CRASH)
+    worker = await hand(store, "w2")
+    assert await worker.take(5) == []
+    await backend.advance(1_000)
+    assert [job.job.id for job in await worker.take(5)] == [first]
+
+
+async def test_priorities_keep_their_shares(backend: Backend, store: Store) -> None:
+    worker = await limited(store)
+    await put(store, *(of("a", priority=priority) for priority in Priority for _ in range(20)))
+    taken = await worker.take(10)
+    assert Counter(job.job.priority for job in taken) == {
+        Priority.HIGH: 6,
+        Priority.NORMAL: 3,
+        Priority.LOW: 1,
+    }

@@ -10,15 +10,15 @@ JobId = NewType("JobId", bytes)
 SHORT: Final = 8
 """How many characters, from its end, are an id on a terminal: its beginning is the time."""
 
+_VERSION: Final = 0x7000_8000_0000_0000_0000
+_ENTROPY: Final = 0x0FFF_3FFF_FFFF_FFFF_FFFF
 _TEXT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")
 
 
 def new(now_ms: int) -> JobId:
     """Return a new id for `now_ms`; its 74 other bits come from the operating system."""
-    entropy = bytearray(os.urandom(10))
-    entropy[0] = 0x70 | (entropy[0] & 0x0F)
-    entropy[2] = 0x80 | (entropy[2] & 0x3F)
-    return JobId(now_ms.to_bytes(6, "big") + bytes(entropy))
+    entropy = int.from_bytes(os.urandom(10), "big") & _ENTROPY
+    return JobId((now_ms << 80 | _VERSION | entropy).to_bytes(16, "big"))
 
 
 def text(job_id: JobId) -> str:

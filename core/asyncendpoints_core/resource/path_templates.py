@@ -7,7 +7,7 @@ segment is decoded once; there are no redirects.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from asyncendpoints_core.errors import TemplateError
@@ -139,8 +139,7 @@ def find_conflicts(routes: Iterable[Routed]) -> Iterator[tuple[int, int, tuple[s
 R = TypeVar("R", bound=Routed)
 
 
-@dataclass(frozen=True, slots=True)
-class Match(Generic[R]):
+class Match(NamedTuple, Generic[R]):
     """The route that matches the request, and its decoded parameters."""
 
     route: R

@@ -80,11 +80,15 @@ class SubmissionHeaders(NamedTuple):
 
 def submission_headers(headers: Headers, keep: frozenset[str]) -> SubmissionHeaders:
     """Return the relevant headers, in one pass. What is not UTF-8 is decoded as Latin-1."""
+    return collected(((name.lower(), value) for name, value in headers.items()), keep)
+
+
+def collected(pairs: Iterable[tuple[str, str]], keep: frozenset[str]) -> SubmissionHeaders:
+    """Return the relevant headers of pairs whose names are in lower case."""
     kept: dict[str, str] = {}
     given: dict[str, str] = {}
     repeated: tuple[str, ...] = ()
-    for name, value in headers.items():
-        lower = name.lower()
+    for lower, value in pairs:
         text = value if value.isascii() else readable(value)
         if lower in keep:
             kept[lower] = f"{kept[lower]}, {text}" if lower in kept else text

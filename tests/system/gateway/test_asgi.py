@@ -554,3 +554,23 @@ def test_options_that_are_refused() -> None:
         asgi(endpoint(), MemoryStore(), prefix="async")
     with pytest.raises(UsageError, match="drain_seconds must not be negative: -1"):
         asgi(endpoint(), MemoryStore(), drain_seconds=-1)
+
+
+async def test_bodies_that_are_not_plain_are_whole() -> None:
+    """A body in several parts, and one whose check takes long, after the first `receive()`."""
+    store = MemoryStore()
+    app = asgi(endpoint(), store)
+    worker = await hand(store)
+    as_json = [(b"content-type", b"application/json")]
+    long = b'{"a": "' + b"x" * 20_000 + b'"}'
+    for parts in ([b"", b'{"a"', b": 1}"], [b'{"a"', b": 1}", b""], [long], [long[:9], long[9:]]):
+        accepted = await ask(app, "POST", "/reports/7", *parts, headers=as_json)
+        assert accepted.status == 202
+        assert (await worker.one()).request.body == b"".join(parts)
+    invalid = await ask(app, "POST", "/reports/7", b'{"a"', headers=as_json)
+    assert (invalid.status, invalid.json["type"]) == (400, PROBLEM + "malformed-body")
+    gone = Call("POST", "/reports/7", headers=as_json)
+    assert (await gone.receive())["body"] == b""  # only the disconnect is left
+    gone.disconnect()
+    await app(gone.scope, gone.receive, gone.send)
+    assert gone.sent == []

@@ -62,7 +62,7 @@ def encode_new(jobs: Sequence[NewJob]) -> tuple[bytes, bytes]:
             _pack_new(
                 new.id,
                 new.priority,
-                new.on_conflict + 1 if new.attributes.lock is not None else 0,
+                new.on_conflict + 1 if attributes and new.attributes.lock is not None else 0,
                 new.max_attempts,
                 new.delay_ms,
                 new.ttl_ms,

@@ -147,8 +147,8 @@ def _mapping(flat: list[int | str]) -> dict[str, str]:
 
 def trace_of(request: Request) -> str:
     """Return the part of a request that is kept with the state, and not twice."""
-    trace = request.headers.get("traceparent", "")
-    return trace if len(trace.encode()) < 256 else ""
+    trace = request.headers.get("traceparent")
+    return trace if trace is not None and len(trace.encode()) < 256 else ""
 
 
 def encode_request(request: Request, *, inline: bool) -> bytes:
@@ -160,8 +160,8 @@ def encode_request(request: Request, *, inline: bool) -> bytes:
     meta: list[object] = [
         request.path,
         code(request.content_type, request.content_type),
-        _words(headers),
-        _words(request.route_params),
+        _words(headers) if headers else [],
+        _words(request.route_params) if request.route_params else [],
         request.query,
         code(request.method, request.method),
     ]

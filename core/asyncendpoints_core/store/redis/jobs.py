@@ -80,6 +80,11 @@ _ID_SIZE: Final = tables.IDS.size
 _UNREADABLE: Final = ord("b")
 
 
+def is_plain(new: NewJob) -> bool:
+    """Return whether a job has no attributes. Comparing objects by their fields costs more."""
+    return new.attributes is NO_ATTRIBUTES or new.attributes == NO_ATTRIBUTES
+
+
 def created(new: NewJob, context: Context) -> Job:
     """Return the job that the script made of `new`."""
     now = context.now_ms
@@ -113,12 +118,12 @@ class JobVerbs:
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """Create jobs; safe to send again, by their ids."""
-        plain = [new for new in jobs if new.attributes == NO_ATTRIBUTES]
+        plain = [new for new in jobs if is_plain(new)]
         if len(plain) == len(jobs) or await self._caller.use_features():
             return await self._enqueue(jobs, len(plain) < len(jobs))
         answers = iter(await self._enqueue(plain, False))
         refused = Enqueued(EnqueueStatus.UNSUPPORTED)
-        return [next(answers) if new.attributes == NO_ATTRIBUTES else refused for new in jobs]
+        return [next(answers) if is_plain(new) else refused for new in jobs]
 
     async def _enqueue(self, jobs: Sequence[NewJob], featured: bool) -> list[Enqueued]:
         if not jobs:

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Generator, Iterable
+    from collections.abc import AsyncGenerator, Awaitable, Generator, Iterable, Mapping, Sequence
 
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_gateway.http.messages import Headers, Response
@@ -27,7 +27,15 @@ PIECE_SECONDS: Final = 30.0
 LINGER_SECONDS: Final = 1.0
 """How long a client that still sends a refused body has for reading the response."""
 _BODILESS: Final = frozenset({204, 304})
+_NAMES: Final = {
+    name: name.lower().encode() for name in ("Content-Type", "Location", "Retry-After")
+}
 _HTTP1: Final = frozenset({"1.0", "1.1"})
+
+
+def head_size(raw: Sequence[tuple[bytes, bytes]]) -> int:
+    """Return the bytes of all headers."""
+    return len(b"".join(chain.from_iterable(raw))) + 4 * len(raw)
 
 
 class AsgiHeaders:
@@ -102,8 +110,10 @@ class AsgiRequest:
 
     decoded = False
 
-    def __init__(self, scope: Scope, receive: Receive, path: str) -> None:
-        """Wrap `scope`, whose raw path is `path`."""
+    def __init__(
+        self, scope: Scope, receive: Receive, path: str, begun: Begun | None = None
+    ) -> None:
+        """Wrap `scope`, whose raw path is `path`. `begun`: a first `receive()`, if there was."""
         raw = scope["headers"]
         version: str = scope["http_version"]
         self.method: str = scope["method"]
@@ -120,14 +130,13 @@ class AsgiRequest:
         self._raw = raw
         self._receive = receive
         self._ended = False
-        self._kept = b""
-        self._begun: Begun | None = None
+        self._begun = begun
         self._task: asyncio.Task[object] | None = None
         self._watcher: asyncio.Task[None] | None = None
 
     def head_size(self) -> int:
         """Return the bytes of all headers."""
-        return sum(map(len, chain.from_iterable(self._raw))) + 4 * len(self._raw)
+        return head_size(self._raw)
 
     def client_gone(self) -> bool:
         """Whether the client has disconnected. From the first call on, that cancels the task."""
@@ -138,37 +147,25 @@ class AsgiRequest:
 
     def at_end(self) -> bool:
         """Whether the whole body has been read."""
-        return self._ended and not self._kept
-
-    def whole_body(self, limit: int) -> bytes | None:
-        """Return the body if it has arrived in one part of at most `limit` bytes. `read_nowait`
-        must follow otherwise.
-        """
-        part = self.read_nowait()
-        if self._ended and len(part) <= limit:
-            return part
-        self._kept = part
-        return None
+        return self._ended
 
     def read_nowait(self) -> bytes:
         """Return what has arrived of the body and was not read. `read` must follow, unless this
         returns something or the body ends.
         """
-        if self._kept or self._begun is not None:
-            kept, self._kept = self._kept, b""
-            return kept
-        begun = Begun(self._receive())
-        if begun.suspended:
-            self._begun = begun
+        if self._begun is None:
+            self._begun = Begun(self._receive())
+        if self._begun.suspended:
             return b""
+        begun, self._begun = self._begun, None
         return self._part(begun.result)
 
     async def read(self) -> bytes:
         """Wait for the next part of the body."""
-        if self._kept:
-            return self.read_nowait()
         begun, self._begun = self._begun, None
-        return self._part(await (begun or self._receive()))
+        if begun is None:
+            return self._part(await self._receive())
+        return self._part(await begun if begun.suspended else begun.result)
 
     def _part(self, message: Message) -> bytes:
         if message["type"] != "http.request":
@@ -236,16 +233,16 @@ async def _send_body(
     await send(_start(request, response))
     while len(body) > SMALL_BYTES:
         async with time.timeout(PIECE_SECONDS):
-            await send(_part(body[:PIECE_BYTES], more=True))
+            await send(_part(body[:PIECE_BYTES]))
         body = body[PIECE_BYTES:]
     if response.close and not request.at_end() and not request.invites:
-        await send(_part(body, more=True))
+        await send(_part(body))
         body = b""
         with suppress(TimeoutError, ConnectionError):
             async with time.timeout(LINGER_SECONDS):
                 while not request.at_end():
                     await request.read()
-    await send(_part(body))
+    await send(last_part(body))
 
 
 async def _send_stream(
@@ -260,22 +257,33 @@ async def _send_stream(
         if request.method != "HEAD":
             async for part in stream:
                 async with time.timeout(PIECE_SECONDS):
-                    await send(_part(part, more=True))
+                    await send(_part(part))
         request.stop_watching()
-        await send(_part(b""))
+        await send(last_part(b""))
 
 
-def _part(body: bytes, *, more: bool = False) -> dict[str, object]:
-    return {"type": "http.response.body", "body": body, "more_body": more}
+def _part(body: bytes) -> dict[str, object]:
+    return {"type": "http.response.body", "body": body, "more_body": True}
+
+
+def last_part(body: bytes) -> dict[str, object]:
+    """Return the message that ends a response."""
+    return {"type": "http.response.body", "body": body, "more_body": False}
 
 
 def _start(request: AsgiRequest, response: Response) -> dict[str, object]:
-    status = response.status
-    headers = [(_name(name), value.encode()) for name, value in response.headers.items()]
-    if response.stream is None and status not in _BODILESS:
-        headers.append((b"content-length", b"%d" % len(response.body)))
+    bodiless = response.stream is not None or response.status in _BODILESS
+    message = start_of(response.status, response.headers, None if bodiless else len(response.body))
     if response.close and request.has_connection:
-        headers.append((b"connection", b"close"))
+        message["headers"].append((b"connection", b"close"))
+    return message
+
+
+def start_of(status: int, fields: Mapping[str, str], size: int | None) -> dict[str, Any]:
+    """Return the message that begins a response; `size`: of its body, if it is known."""
+    headers = [(_NAMES.get(name) or _name(name), value.encode()) for name, value in fields.items()]
+    if size is not None:
+        headers.append((b"content-length", b"%d" % size))
     return {"type": "http.response.start", "status": status, "headers": headers}
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.manifest.source import Source
     from asyncendpoints_core.store.protocol import Store
     from asyncendpoints_gateway.server.asgi.types import Application, Receive, Scope, Send
+    from asyncendpoints_gateway.views.mounted import Views
     from asyncendpoints_worker.local import LocalWorker
 
     BeforeEnqueue = Callable[[Request], Awaitable[None] | None]
@@ -185,30 +186,34 @@ class AsgiEndpoint:
         if running is None or not running.ready:
             running = await self._on_demand(loop)
         root, path = locate(scope)
-        request = AsgiRequest(scope, receive, root + path)
+        request: AsgiRequest | None
         if running is None:
+            request = AsgiRequest(scope, receive, root + path)
             await respond(request, internal().response(), send, self._time)
             return
         gateway = running.gateway
         if self._app is not None and not gateway.owns(path):
             await self._app(scope, receive, send)
-        elif gateway.config.mount and not gateway.owns(path):
+            return
+        if gateway.config.mount and not gateway.owns(path):
+            request = AsgiRequest(scope, receive, root + path)
             await respond(request, not_found().response(), send, self._time)
+            return
+        views = gateway.views_below(root) if root else gateway.views
+        if self._before_enqueue is None:
+            request = await running.plain.handle(scope, receive, send, root + path, views)
+            if request is not None:
+                await self._answer(gateway, request, views, None, send)
         else:
-            hook = None
-            if self._before_enqueue is not None:
-                hook = _hook(self._before_enqueue, request, scope)
-            await self._answer(running, request, root, hook, send)
+            request = AsgiRequest(scope, receive, root + path)
+            hook = _hook(self._before_enqueue, request, scope)
+            await self._answer(gateway, request, views, hook, send)
 
     async def _answer(
-        self, running: Running, request: AsgiRequest, root: str, hook: Hook | None, send: Send
+        self, gateway: Gateway, request: AsgiRequest, views: Views, hook: Hook | None, send: Send
     ) -> None:
-        gateway = running.gateway
-        views = gateway.views_below(root) if root else gateway.views
         try:
-            response = None if hook else await running.plain.handle(request, views)
-            if response is None:
-                response = await gateway.handle(request, hook, views)
+            response = await gateway.handle(request, hook, views)
             if not request.gone:
                 await respond(request, response, send, self._time)
         except Rejected as rejected:

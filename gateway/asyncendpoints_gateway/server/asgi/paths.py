@@ -27,8 +27,11 @@ class Location(NamedTuple):
 def locate(scope: Scope) -> Location:
     """Return the path below `root_path`, which is taken off only where the path begins with it."""
     path: str = scope["path"]
-    root: str = scope.get("root_path", "").rstrip("/")
+    root: str = scope.get("root_path", "")
     raw: bytes | None = scope.get("raw_path")
+    if not root and raw is not None and path.isascii() and path.encode() == raw:
+        return Location("", path)  # most requests
+    root = root.rstrip("/")
     text = (
         quoted(path) if raw is None else raw.partition(b"?")[0].decode("utf-8", "surrogateescape")
     )

@@ -9,6 +9,7 @@ from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.records import Job, JobError
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.deliveries import (
+    MAX_RECEIVERS,
     Delivery,
     DeliveryEnd,
     DeliveryOutcome,
@@ -313,6 +314,55 @@ async def test_a_dead_delivery_is_kept_replayed_and_forgotten(backend: Backend) 
     await store.sweep()
     assert (await store.webhook_status()).dead == 0
     assert await store.replay_deliveries({first.id: receiver("a")}) == 0
+
+
+async def test_a_failing_receiver_is_forgotten_once_it_gets_nothing(backend: Backend) -> None:
+    store = backend.store
+    await store.configure(policy(webhooks=WEBHOOKS, webhook_states=7, failed_ms=1_000_000))
+    idle, gone, busy = receiver("idle"), receiver("gone"), receiver("busy")
+    await finish(store)
+    await fan_out(store, idle, gone, busy)
+    ends = {idle: END.DEAD, gone: END.GONE, busy: END.FAILED}
+    for each in (await lease(store)).deliveries:
+        assert await settle(store, each, ends[each.receiver], 3_600_000)
+
+    async def known() -> set[bytes]:
+        return {state.receiver for state in (await store.webhook_status()).receivers}
+
+    await backend.advance(999_999)
+    await store.sweep()
+    assert await known() == {idle, gone, busy}
+    await backend.advance(1)
+    await store.sweep()
+    assert await known() == {gone, busy}
+
+
+async def test_receivers_that_are_forgotten_make_room_for_others(backend: Backend) -> None:
+    store = backend.store
+    await store.configure(policy(webhooks=WEBHOOKS, webhook_states=7, failed_ms=10_000))
+
+    async def fail_once(first: int, count: int) -> None:
+        names = [b"%08d" % number for number in range(first, first + count)]
+        for at in range(0, count, 200):
+            await finish(store, worker=f"w{first + at}-{await backend.now()}")
+            await fan_out(store, *names[at : at + 200])
+        while leased := (await lease(store, 500, per_host=500)).deliveries:
+            for each in leased:
+                assert await settle(store, each, END.DEAD)
+
+    await fail_once(0, MAX_RECEIVERS)
+    await fail_once(MAX_RECEIVERS, 1)
+    late = b"%08d" % MAX_RECEIVERS
+    states = (await store.webhook_status()).receivers
+    assert len(states) == MAX_RECEIVERS
+    assert late not in {state.receiver for state in states}
+    await backend.advance(10_000)
+    for _ in range(30):  # a bounded number each
+        await store.sweep()
+    assert (await store.webhook_status()).receivers == ()
+    await fail_once(MAX_RECEIVERS, 1)
+    [state] = (await store.webhook_status()).receivers
+    assert (state.receiver, state.failures) == (late, 1)
 
 
 async def test_after_five_failures_there_is_one_probe_at_a_time(backend: Backend) -> None:

@@ -142,9 +142,16 @@ class Webhooks:
         return (job_id, revision) in self.ends or self._untried[job_id, revision] > 0
 
     def sweep(self, now: int, kept_ms: int) -> None:
-        """Forget dead deliveries once a failed job would be."""
+        """Forget dead deliveries, and failing receivers that get none, once a failed job would be.
+
+        A receiver that is gone stays: it is to get nothing more.
+        """
         for key in [key for key, e in self._dead.items() if e.dead_ms <= now - kept_ms]:
             del self._dead[key]
+        for receiver, state in list(self._receivers.items()):
+            idle = receiver not in self._due and not state.gone
+            if idle and max(state.since_ms, state.probe_ms) <= now - kept_ms:
+                del self._receivers[receiver]
 
     def events(self, limit: int) -> list[Job]:
         """See Store.webhook_events."""

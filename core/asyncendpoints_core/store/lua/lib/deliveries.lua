@@ -123,6 +123,23 @@ function deliveries.save_receiver(receiver, r)
     spack(layout.RECEIVER.format, layout.RECEIVER.fields(r)) .. r.webhook)
 end
 
+-- Forgets failing receivers to which nothing is sent and nothing was sent since `before`. One that
+-- is gone stays: it is to get nothing more.
+function deliveries.forget_receivers(before)
+  if call('HLEN', receivers_state) == 0 then return end
+  local cursor = call('HGET', meta, 'receiver_cursor') or '0'
+  local page = call('HSCAN', receivers_state, cursor, 'COUNT', 100)
+  for i = 1, #page[2], 2 do
+    local receiver = page[2][i]
+    local r = deliveries.receiver(receiver)
+    if r.gone == 0 and math.max(r.since, r.probe_at) <= before
+      and not call('ZSCORE', receivers_pending, receiver) then
+      call('HDEL', receivers_state, receiver)
+    end
+  end
+  call('HSET', meta, 'receiver_cursor', page[1])
+end
+
 -- Drops what is too much: the oldest of what has most waiting, a receiver or the outbox.
 function deliveries.drop_surplus()
   local over = call('ZCARD', unsent_events) + call('ZCARD', deliveries_due) - webhook_pending

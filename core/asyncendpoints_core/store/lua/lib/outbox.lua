@@ -76,8 +76,9 @@ function outbox.awaits(id, r, kept_ms)
   return call('ZSCORE', unsent_events, of) or call('HEXISTS', deliveries_untried, of) == 1
 end
 
--- Forgets dead deliveries once a failed job would be.
+-- Forgets dead deliveries, and failing receivers that get none, once a failed job would be.
 function outbox.sweep(kept_ms)
+  deliveries.forget_receivers(now - kept_ms)
   local old = call('ZRANGEBYSCORE', deliveries_dead, '-inf', string.format('%.0f', now - kept_ms),
     'LIMIT', 0, SWEEP_BOUND)
   if #old == 0 then return end

@@ -34,7 +34,7 @@ redis:
 programs:
 	@tools/ensure_programs.sh chromium promtool:prometheus npm
 
-demo: venv ## Show HTTP requests becoming jobs that run, retry, fail, get canceled and complete
+demo: venv ## Show HTTP requests, and a schedule, becoming jobs that run, retry, fail and complete, and webhooks
 	@$(BIN)/python examples/demo.py
 
 # Tests on the cluster wait for it most of the time: one process runs them, another all others.

@@ -1,16 +1,20 @@
 """`make demo`: real HTTP requests become jobs that run, retry, fail, are canceled and complete.
 
 Serves examples/reports with its gateway, a memory store and workers that scale, submits jobs over
-HTTP, shows their states as they change, and checks at the end that every job had the expected
-outcome. Exit status 0 if so, 1 if not.
+HTTP, lets a schedule create one, and shows their states as they change. It checks at the end that
+every job had the expected outcome and that a receiver got a webhook of each. Exit status 0 if so,
+1 if not.
 """
 
 import asyncio
+import base64
 import contextlib
 import os
+import re
 import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +24,7 @@ from aiohttp import web
 
 from asyncendpoints_cli.run.endpoint_service import EndpointService
 from asyncendpoints_core import manifest
+from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.manifest import Loaded
 from asyncendpoints_core.process.logs import configure_logging
 from asyncendpoints_core.process.settings import Settings
@@ -27,8 +32,12 @@ from asyncendpoints_core.scaling.decide import Decision
 
 HERE = Path(__file__).resolve().parent
 ENDPOINT = HERE / "reports" / "endpoint.yaml"
+RECEIVER = HERE / "reports" / "receiver.py"
 SALES = (HERE / "reports" / "sales.csv").read_text()
 LIMIT_SECONDS = 60.0
+Show = Callable[[str, str, str], None]
+"""Shows a webhook: its event, the name of its job, and the job's id."""
+MINUTE_MS, SCHEDULE_MS = 60_000, 8_000
 REPORTS = 20
 FINAL = {"Completed", "Failed", "Canceled"}
 MARKS = {"Completed": "\x1b[32m", "Failed": "\x1b[31m", "Canceled": "\x1b[33m"}
@@ -123,6 +132,7 @@ class Screen:
         self._why = ""
         self.workers = 0
         self.most_workers = 0
+        self._webhooks = 0
         self.calm = asyncio.Event()
 
     def scaled(self, decision: Decision) -> None:
@@ -133,6 +143,12 @@ class Screen:
         self.workers = decision.replicas
         self.most_workers = max(self.most_workers, self.workers)
         (self.calm.set if self.workers <= 1 else self.calm.clear)()
+        self.draw()
+
+    def received(self, kind: str, name: str, job: str) -> None:
+        """Show a webhook that was received."""
+        self._webhooks += 1
+        self.note(f"webhook {kind} of {name} {job[-8:]}")
         self.draw()
 
     def note(self, text: str) -> None:
@@ -158,6 +174,7 @@ class Screen:
             counts[state] = counts.get(state, 0) + 1
         listed = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
         lines.append(f"  {f'a crowd of {len(crowd)} reports':<40} {listed}")
+        lines.append(f"  {'webhooks received':<40} {self._webhooks}")
         up = f"\x1b[{self._lines}F\x1b[J" if self._lines else ""
         self._print(up + "\n".join(lines))
         self._lines = len(lines)
@@ -172,6 +189,61 @@ def _coloured(text: str) -> str:
     return f"{mark}{text}\x1b[0m" if mark else text
 
 
+class DemoTime(SystemTime):
+    """A clock whose next minute begins soon: that is how often a schedule can be due."""
+
+    def __init__(self) -> None:
+        """Set it."""
+        super().__init__()
+        self._ahead_ms = -(super().now_ms() + SCHEDULE_MS) % MINUTE_MS
+
+    def now_ms(self) -> int:
+        """Return the time in milliseconds."""
+        return super().now_ms() + self._ahead_ms
+
+
+class Receiver:
+    """The webhooks that examples/reports/receiver.py has verified, by the ids of their jobs."""
+
+    def __init__(self) -> None:
+        """Expect none yet."""
+        self.events: dict[str, str] = {}
+        self.address = ""
+        self._changed = asyncio.Event()
+
+    async def read(self, lines: asyncio.StreamReader, show: Show) -> None:
+        """Read what it prints, until it ends."""
+        async for line in lines:
+            kind, job, name = line.decode().split()
+            self.events[job] = kind
+            show(kind, name, job)
+            self._changed.set()
+
+    async def has_all(self, jobs: set[str]) -> None:
+        """Wait until there is one of each job."""
+        while not jobs <= self.events.keys():
+            self._changed.clear()
+            await self._changed.wait()
+
+
+@contextlib.asynccontextmanager
+async def receiver(secret: Path, show: Show) -> AsyncIterator[Receiver]:
+    """Run the receiver as a process of its own."""
+    command = (sys.executable, str(RECEIVER), "0", str(secret))
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    lines = cast("asyncio.StreamReader", process.stdout)
+    try:
+        ready = await lines.readline()
+        found, port = Receiver(), re.findall(rb"[0-9]+", ready)[0].decode()
+        found.address = f"127.0.0.1:{port}"
+        reading = asyncio.create_task(found.read(lines, show))
+        yield found
+        reading.cancel()
+    finally:
+        process.kill()
+        await process.wait()
+
+
 @contextlib.asynccontextmanager
 async def source_of_files() -> AsyncIterator[str]:
     """Serve files to import: one is busy at first, one always fails. Yields host:port."""
@@ -184,11 +256,15 @@ async def source_of_files() -> AsyncIterator[str]:
             return web.Response(status=503, headers={"Retry-After": "1"})
         return web.Response(text=SALES, content_type="text/csv")
 
+    async def sales(_: web.Request) -> web.Response:
+        return web.Response(text=SALES, content_type="text/csv")
+
     async def broken(_: web.Request) -> web.Response:
         return web.Response(status=500)
 
     app = web.Application()
     app.router.add_get("/busy.csv", busy)
+    app.router.add_get("/sales.csv", sales)
     app.router.add_get("/broken.csv", broken)
     runner = web.AppRunner(app)
     await runner.setup()
@@ -202,12 +278,18 @@ async def source_of_files() -> AsyncIterator[str]:
 
 
 async def follow(http: aiohttp.ClientSession, one: Watched, screen: Screen) -> None:
-    """Submit a job and follow it by long polls until it is final."""
+    """Submit a job and follow it until it is final."""
     async with http.post(one.path, data=one.body, headers=one.headers) as answer:
         one.job = await answer.json()
         if answer.status != 202:
             raise RuntimeError(f"{one.label}: {answer.status} {one.job}")
-        where, tag = answer.headers["Location"], ""
+        where = answer.headers["Location"]
+    await follow_on(http, one, where, screen)
+
+
+async def follow_on(http: aiohttp.ClientSession, one: Watched, where: str, screen: Screen) -> None:
+    """Follow a job by long polls until it is final, and read its result."""
+    tag = ""
     screen.draw()
     while one.job["state"] not in FINAL:
         if one.cancel and one.job["state"] in ("InProgress", "Scheduled"):
@@ -224,28 +306,66 @@ async def follow(http: aiohttp.ClientSession, one: Watched, screen: Screen) -> N
             one.has_result = "<svg" in await answer.text()
 
 
-def load() -> Loaded:
-    """Load the example with shorter times, so that it scales up and down within seconds."""
+async def scheduled(http: aiohttp.ClientSession, one: Watched, screen: Screen) -> None:
+    """Wait for the job that the schedule creates, and follow it."""
+    while True:
+        async with http.get("/jobs?job=import-report&limit=100") as answer:
+            made = [job for job in (await answer.json())["items"] if job["schedule"]]
+        if made:
+            break
+        await asyncio.sleep(0.2)
+    one.job = made[0]
+    await follow_on(http, one, f"/jobs/{one.job['id']}", screen)
+
+
+def load(source: str, hooks: str, secret: Path) -> Loaded:
+    """Load the example with shorter times, so that it scales up and down within seconds, with a
+    schedule that is due every minute and a webhook.
+    """
     found = manifest.load([ENDPOINT]).loaded[0]
     document = found.endpoint.document()
-    document["spec"]["autoscaling"] |= {"targetWaitSeconds": 0.5, "idleSeconds": 3}
+    spec = document["spec"]
+    spec["autoscaling"] |= {"targetWaitSeconds": 0.5, "idleSeconds": 3}
+    body = {"url": f"http://{source}/sales.csv", "column": "amount"}
+    every_minute = {"name": "minutely", "cron": "* * * * *", "job": "import-report", "body": body}
+    spec["schedules"] = [every_minute]
+    hook = {"name": "demo", "url": f"http://{hooks}/hooks", "secrets": {"file": str(secret)}}
+    spec["webhooks"] = [hook]
     return Loaded(type(found.endpoint).parse(document), found.file, found.document)
 
 
-async def play(watched: list[Watched], loaded: Loaded) -> list[str]:
+async def play(watched: list[Watched], source: str, secret: Path) -> list[str]:
     """Serve, submit and follow the jobs; return every unexpected outcome."""
-    screen = Screen(watched)
-    settings = Settings(http_port=0, admin_port=0, log_level="error")
-    service = EndpointService(loaded, settings, 0, lambda: None, screen.scaled)
-    await service.start()
-    try:
-        screen.note(f"{service.name} ready at {service.url}")
-        async with aiohttp.ClientSession(service.url) as http:
-            await asyncio.gather(*(follow(http, one, screen) for one in watched))
-        await screen.calm.wait()  # no work is left: the workers are scaled down
-    finally:
-        await service.stop(asyncio.Event())
+    created = Watched("one of a schedule", "", b"", {}, "Completed", attempts=1)
+    screen = Screen([*watched, created])
+    async with receiver(secret, screen.received) as hooks:
+        settings = Settings(
+            http_port=0, admin_port=0, log_level="error", webhook_allow=(hooks.address,)
+        )
+        loaded = load(source, hooks.address, secret)
+        service = EndpointService(loaded, settings, 0, lambda: None, screen.scaled, time=DemoTime())
+        await service.start()
+        try:
+            screen.note(f"{service.name} ready at {service.url}")
+            async with aiohttp.ClientSession(service.url) as http:
+                following = [follow(http, one, screen) for one in watched]
+                await asyncio.gather(*following, scheduled(http, created, screen))
+            watched.append(created)
+            await hooks.has_all({one.job["id"] for one in watched})
+            await screen.calm.wait()  # no work is left: the workers are scaled down
+        finally:
+            await service.stop(asyncio.Event())
+    return faults_of(watched, screen, hooks)
+
+
+def faults_of(watched: list[Watched], screen: Screen, hooks: Receiver) -> list[str]:
+    """Return every unexpected outcome."""
     faults = [fault for one in watched if (fault := one.fault())]
+    faults += [
+        f"{one.label}: its webhook is {kind}"
+        for one in watched
+        if (kind := hooks.events[one.job["id"]]) != f"job.{one.state.lower()}"
+    ]
     if screen.most_workers < 2:
         faults.append("more work did not bring more workers")
     if not any(one.progress_seen for one in watched):
@@ -258,14 +378,18 @@ async def demo() -> int:
     async with source_of_files() as source:
         os.environ["REPORTS_SOURCES"] = source
         watched = jobs(source)
-        async with asyncio.timeout(LIMIT_SECONDS):
-            faults = await play(watched, load())
+        with tempfile.NamedTemporaryFile("w") as secret:
+            secret.write("whsec_" + base64.b64encode(os.urandom(32)).decode())
+            secret.flush()
+            async with asyncio.timeout(LIMIT_SECONDS):
+                faults = await play(watched, source, Path(secret.name))
     for fault in faults:
         sys.stdout.write(f"UNEXPECTED: {fault}\n")
     if not faults:
         states = [one.job["state"] for one in watched]
         counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(FINAL))
-        sys.stdout.write(f"\n{len(watched)} jobs, each as it should end: {counts}.\n")
+        text = f"\n{len(watched)} jobs, each as it should end: {counts}.\n"
+        sys.stdout.write(f"{text}A webhook of each was received, and its signature is valid.\n")
     return 1 if faults else 0
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from asyncendpoints_cli.run.terminal import Terminal
     from asyncendpoints_core.common.admin_server import MetricSource
+    from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.errors import UsageError
     from asyncendpoints_core.manifest import Loaded
     from asyncendpoints_core.process.settings import Settings
@@ -57,17 +58,18 @@ class EndpointService:
         refused: Callable[[], None],
         on_decision: Callable[[Decision], None] = lambda _: None,
         terminal: Terminal | None = None,
+        time: TimeSource | None = None,
     ) -> None:
         """Prepare; `refused` is called if workers cannot load the handlers or start. `terminal`
-        shows requests and jobs.
+        shows requests and jobs. `time` is that of a store in memory.
         """
         self.loaded = loaded
         self.port = port
-        self._time = SystemTime()
+        self._time = time or SystemTime()
         source = settings.redis_source()
         self.in_memory = source is None
         self.store: Store = (
-            MemoryStore() if source is None else redis_store(loaded.endpoint, source)
+            MemoryStore(self._time) if source is None else redis_store(loaded.endpoint, source)
         )
         record_history(self.store, settings.history_folder, "run")
         self._settings = settings

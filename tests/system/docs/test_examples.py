@@ -255,5 +255,7 @@ def test_the_demo_shows_every_final_state() -> None:
     assert done.stderr == ""
     for said in ("Completed", "Failed (bad-table)", "Failed (handler-error), attempt 3 of 3",
                  "Failed (expired)", "Canceled", "Scheduled", "attempt 2 of 3",
-                 "each as it should end: 2 Canceled, 22 Completed, 3 Failed"):  # fmt: skip
+                 "one of a schedule: Completed", "webhook job.completed of import-report",
+                 "webhook job.failed", "webhook job.canceled", "its signature is valid",
+                 "each as it should end: 2 Canceled, 23 Completed, 3 Failed"):  # fmt: skip
         assert said in done.stdout

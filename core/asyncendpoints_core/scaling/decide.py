@@ -330,10 +330,9 @@ def _text(
     service = memory.estimate.service_s
     if service is not None:
         work += f", {service:.3g} s per job, {memory.estimate.arrivals_s:.3g} jobs/s"
+    head = f"kept at {now}"
     if replicas != now:
         head = f"{now} → {replicas}" + (f" (target {target})" if target != replicas else "")
-    else:
-        head = f"kept at {now}"
     why = {
         Reason.AT_MAX: f"maxReplicas ({limits.max_replicas}) is reached",
         Reason.COOLING: f"fewer would do, but not yet for {limits.window_ms / 1_000:g} s",

@@ -60,11 +60,6 @@ def document(config: GatewayConfig, guarded: bool = False) -> dict[str, Any]:
                 route, operation, body, result, receivers=bool(config.receivers.patterns)
             )
     paths.update(job_paths(_any_of(results), may_list=config.may_list))
-    headers = dict(HEADERS)
-    if all(route.unique is None for route in config.routes):
-        del headers["Job-Existing"]
-    if not config.receivers.patterns:
-        del headers["Job-Webhook"]
     described: dict[str, Any] = {
         "openapi": "3.1.0",
         "jsonSchemaDialect": DIALECT,
@@ -72,7 +67,7 @@ def document(config: GatewayConfig, guarded: bool = False) -> dict[str, Any]:
         "servers": [{"url": config.base or "/"}],
         "tags": _TAGS,
         "paths": paths,
-        "components": {"schemas": schemas, "headers": headers, "links": LINKS},
+        "components": {"schemas": schemas, "headers": _headers(config), "links": LINKS},
         "security": [],
     }
     if not config.may_list:
@@ -82,6 +77,16 @@ def document(config: GatewayConfig, guarded: bool = False) -> dict[str, Any]:
     described["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
     described["security"] = [{"bearer": []}]
     return described
+
+
+def _headers(config: GatewayConfig) -> dict[str, Any]:
+    """Return the headers of responses that the endpoint may send."""
+    headers = dict(HEADERS)
+    if all(route.unique is None for route in config.routes):
+        del headers["Job-Existing"]
+    if not config.receivers.patterns:
+        del headers["Job-Webhook"]
+    return headers
 
 
 def _info(name: str) -> dict[str, Any]:
@@ -126,15 +131,6 @@ def _submission(
     text = {"type": "string"}
     names = parse_template(route.path).names
     named = sorted(route.keep - _UNNAMED)
-    conflict = "With Prefer: wait: the job failed or was canceled."
-    replies: tuple[str, ...] = _SUBMISSION_REPLIES
-    if route.unique is not None:
-        replies = (*replies, "Job-Existing")
-        if route.unique.on_conflict is OnConflict.REJECT:
-            conflict += " Or an equal job is not finished; Location names it."
-    if receivers:
-        replies = (*replies, "Job-Webhook")
-        conflict += " Or the existing job has too many receivers; Location names it."
     return {
         "operationId": operation,
         "summary": f"Enqueue {route.job}",
@@ -147,17 +143,32 @@ def _submission(
             *((_JOB_WEBHOOK,) if receivers else ()),
         ],
         "requestBody": body,
-        "responses": {
-            "200": {
-                "description": "With Prefer: wait: the result, if the job is done in time.",
-                "headers": header_references("ETag", "Location", "Preference-Applied"),
-                "content": result,
-            },
-            "202": json_response("The job.", "Job", *replies, linked=True),
-            "409": problem(conflict),
-            "410": problem("The job of this Idempotency-Key, or awaited, has been removed."),
-            **problems(400, 401, 413, 415, 422, 429, 503),
+        "responses": _submission_responses(route, result, receivers=receivers),
+    }
+
+
+def _submission_responses(
+    route: RouteConfig, result: dict[str, Any], *, receivers: bool
+) -> dict[str, Any]:
+    conflict = "With Prefer: wait: the job failed or was canceled."
+    replies: tuple[str, ...] = _SUBMISSION_REPLIES
+    if route.unique is not None:
+        replies = (*replies, "Job-Existing")
+        if route.unique.on_conflict is OnConflict.REJECT:
+            conflict += " Or an equal job is not finished; Location names it."
+    if receivers:
+        replies = (*replies, "Job-Webhook")
+        conflict += " Or the existing job has too many receivers; Location names it."
+    return {
+        "200": {
+            "description": "With Prefer: wait: the result, if the job is done in time.",
+            "headers": header_references("ETag", "Location", "Preference-Applied"),
+            "content": result,
         },
+        "202": json_response("The job.", "Job", *replies, linked=True),
+        "409": problem(conflict),
+        "410": problem("The job of this Idempotency-Key, or awaited, has been removed."),
+        **problems(400, 401, 413, 415, 422, 429, 503),
     }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import signal
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.common.admin_server import DEFAULT_PORT, AdminServer
@@ -156,20 +155,16 @@ async def serve(
     store: Store,
     settings: Settings,
     *,
+    stopping: asyncio.Event,
     folder: Path | None = None,
-    stopping: asyncio.Event | None = None,
     owns_policy: bool = False,
 ) -> None:
-    """Serve `endpoint` with its admin port until SIGTERM or SIGINT, then shut down gracefully.
+    """Serve `endpoint` with its admin port until `stopping`, then shut down gracefully.
 
-    The log says where it listens, and that it is ready once it has reached the store. `stopping`
-    replaces the signals. `owns_policy`: see Gateway. The store is opened here and closed by the
-    caller. Raises CannotListen and UsageError.
+    The log says where it listens, and that it is ready once it has reached the store.
+    `owns_policy`: see Gateway. The store is opened here and closed by the caller. Raises
+    CannotListen and UsageError.
     """
-    if stopping is None:
-        stopping = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     server = Server(endpoint, store, settings, folder=folder, owns_policy=owns_policy)
     admin = admin_server(settings, [server])
     ready: asyncio.Task[None] | None = None

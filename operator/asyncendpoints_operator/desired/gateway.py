@@ -19,25 +19,27 @@ from asyncendpoints_operator.desired.naming import (
 )
 from asyncendpoints_operator.desired.pod import (
     ADMIN,
-    CONSOLE_FOLDER,
-    ENDPOINT_FOLDER,
-    TOKENS_FOLDER,
-    WEBHOOKS_FOLDER,
-    console_files,
     container,
     deployment,
     env_value,
     environment,
     init_containers,
-    own_volumes,
     pod_template,
     probe,
     redis_environment,
+    users_part,
+)
+from asyncendpoints_operator.desired.volumes import (
+    CONSOLE_FOLDER,
+    ENDPOINT_FOLDER,
+    TOKENS_FOLDER,
+    WEBHOOKS_FOLDER,
+    console_files,
+    own_volumes,
     scratch,
     token_files,
     user_mounts,
     user_volumes,
-    users_part,
     webhook_files,
 )
 
@@ -68,23 +70,7 @@ def gateway_deployment(
         *console,
         *scratch(gateway, _SCRATCH),
     ]
-    part = users_part(gateway)
-    part["resources"] = part["resources"] or dict(platform.gateway_resources)
-    part["imagePullPolicy"] = part["imagePullPolicy"] or platform.image_pull_policy
-    main = container(
-        GATEWAY,
-        platform.gateway_image,
-        environment(_environment(endpoint, platform, console=bool(console)), gateway),
-        [*(mount for _, mount in volumes), *user_mounts(gateway)],
-        command=["asyncendpoints", "gateway"],
-        args=["--endpoint", f"{ENDPOINT_FOLDER}/endpoint.yaml"],
-        ports=[{"name": "http", "containerPort": HTTP_PORT}, ADMIN],
-        startupProbe=probe("/livez", period=1, failures=60),
-        readinessProbe=probe("/readyz", period=2, failures=2),
-        livenessProbe=probe("/livez", period=10, failures=6),
-        lifecycle={"preStop": {"sleep": {"seconds": PAUSE_SECONDS}}},
-        **part,
-    )
+    main = _container(endpoint, platform, [mount for _, mount in volumes], console=bool(console))
     template = pod_template(
         endpoint,
         GATEWAY,
@@ -104,6 +90,29 @@ def gateway_deployment(
         text = json.dumps(dict(console_secrets), separators=(",", ":"))
         made["metadata"].setdefault("annotations", {})[CONSOLE_ANNOTATION] = text
     return made
+
+
+def _container(
+    endpoint: AsyncEndpoint, platform: Platform, mounts: list[dict[str, Any]], *, console: bool
+) -> dict[str, Any]:
+    gateway = endpoint.spec.gateway
+    part = users_part(gateway)
+    part["resources"] = part["resources"] or dict(platform.gateway_resources)
+    part["imagePullPolicy"] = part["imagePullPolicy"] or platform.image_pull_policy
+    return container(
+        GATEWAY,
+        platform.gateway_image,
+        environment(_environment(endpoint, platform, console=console), gateway),
+        [*mounts, *user_mounts(gateway)],
+        command=["asyncendpoints", "gateway"],
+        args=["--endpoint", f"{ENDPOINT_FOLDER}/endpoint.yaml"],
+        ports=[{"name": "http", "containerPort": HTTP_PORT}, ADMIN],
+        startupProbe=probe("/livez", period=1, failures=60),
+        readinessProbe=probe("/readyz", period=2, failures=2),
+        livenessProbe=probe("/livez", period=10, failures=6),
+        lifecycle={"preStop": {"sleep": {"seconds": PAUSE_SECONDS}}},
+        **part,
+    )
 
 
 def console_uids(live: Mapping[str, Any] | None) -> dict[str, str]:

@@ -19,7 +19,7 @@ from asyncendpoints_operator.desired.naming import (
     selector,
     service_name,
 )
-from asyncendpoints_operator.desired.pod import dump
+from asyncendpoints_operator.desired.volumes import dump
 
 _ALL: Final = "/"
 

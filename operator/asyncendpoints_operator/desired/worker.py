@@ -25,21 +25,23 @@ from asyncendpoints_operator.desired.naming import (
 )
 from asyncendpoints_operator.desired.pod import (
     ADMIN,
-    ENDPOINT_FOLDER,
     container,
     deployment,
     env_field,
     env_value,
     environment,
     init_containers,
-    own_volumes,
     pod_template,
     probe,
     redis_environment,
+    users_part,
+)
+from asyncendpoints_operator.desired.volumes import (
+    ENDPOINT_FOLDER,
+    own_volumes,
     scratch,
     user_mounts,
     user_volumes,
-    users_part,
 )
 
 LONG_DRAIN_SECONDS: Final = 600

@@ -23,7 +23,7 @@ from support.resources import resource
 __all__ = ["http_mode"]
 
 PROGRAM = """
-import asyncio, logging, sys
+import asyncio, logging, signal, sys
 import yaml
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.process.settings import load
@@ -36,7 +36,13 @@ if sys.argv[3] == "public interface":
 described = AsyncEndpoint.parse(yaml.safe_load(open(sys.argv[1])))
 flags = {"http_port": 0, "admin_port": int(sys.argv[2])}
 logging.basicConfig(level="INFO", stream=sys.stdout, format="%(message)s")
-asyncio.run(serve(described, MemoryStore(), load(flags)))
+
+async def main():
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    await serve(described, MemoryStore(), load(flags), stopping=stopping)
+
+asyncio.run(main())
 """
 
 

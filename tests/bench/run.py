@@ -124,6 +124,19 @@ def latency(quick: bool) -> list[Figure]:
     ]
 
 
+def webhooks(quick: bool) -> list[Figure]:
+    """Drain and latency while 1,000 receivers fail, beside the same without deliveries."""
+    size = ("--jobs", "5000", "--rounds", "1") if quick else ("--jobs", "20000", "--rounds", "3")
+    found = script("bench_webhooks.py", *size, "--json")
+    return [
+        Figure("drain, 1,000 receivers fail", found["drain with"], "jobs/s"),
+        Figure("drain beside no deliveries", found["drain ratio"], "×", 0.9),
+        Figure("latency, 1,000 receivers fail, p50", found["ms with"], "ms"),
+        Figure("latency beside no deliveries, p50", found["latency ratio"], "×", 1.2,
+               at_least=False),
+    ]  # fmt: skip
+
+
 def memory(_: bool) -> list[Figure]:
     """Redis's memory for one queued job."""
 
@@ -199,6 +212,7 @@ BENCHES: dict[str, Callable[[bool], list[Figure]]] = {
     "submissions": submissions,
     "asgi": asgi,
     "latency": latency,
+    "webhooks": webhooks,
     "memory": memory,
     "commands": commands,
     "growth": growth,

@@ -123,6 +123,16 @@ REMOTE: Final = (
         LIMIT,
     ),
     _jobs(
+        "logs",
+        "show what the handler of a job has logged",
+        "Shows the logs of a job, attempt by attempt. They are kept where the endpoint has "
+        "`worker.logs`.",
+        (" 6dd2c2b4", " 6dd2c2b4 -f", " 6dd2c2b4 --attempt 2"),
+        argument("id", metavar="ID", help="id of the job, or its end"),
+        argument("--attempt", type=int, metavar="N", help="of this attempt only"),
+        argument("-f", "--follow", action="store_true", help="go on until the job is final"),
+    ),
+    _jobs(
         "result",
         "write the result of a job",
         "Writes the result of a job to standard output or to a file. Binary results are not "

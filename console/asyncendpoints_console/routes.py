@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from asyncendpoints_console.api import actions, endpoints, jobs, resubmit, session
+from asyncendpoints_console.api import actions, endpoints, jobs, logs, resubmit, session
 from asyncendpoints_console.api.call import Call
 from asyncendpoints_console.site import ROLE
 
@@ -43,7 +43,10 @@ def add(router: web.UrlDispatcher, site: Site, pages: Views) -> None:
             target, role = site.target(request), request[ROLE]
             locked = site.read_only or target.read_only
             return await answer(
-                Call(request, target, role, site.audit, site.sampler, site.actions, locked)
+                Call(
+                    *(request, target, role, site.audit, site.sampler, site.actions, locked),
+                    site.time,
+                )
             )
 
         router.add_route(method, path, handle)
@@ -79,6 +82,7 @@ def _add_api(of_site: Add[ForSite], of_endpoint: Add[ForEndpoint]) -> None:
     of_endpoint("DELETE", JOB, jobs.delete)
     of_endpoint("GET", f"{JOB}/body", jobs.body)
     of_endpoint("GET", f"{JOB}/result", jobs.result)
+    of_endpoint("GET", f"{JOB}/logs", logs.show)
     of_endpoint("POST", f"{JOB}/cancel", jobs.cancel)
     of_endpoint("POST", f"{JOB}/retry", jobs.retry)
     of_endpoint("POST", f"{JOB}/run-now", jobs.run_now)

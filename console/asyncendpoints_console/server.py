@@ -79,6 +79,7 @@ class ConsoleServer:
             scope,
             f"{socket.gethostname()}-{os.getpid()}",
             read_only,
+            time,
         )
         self._pages = Views(self._site, Pages(time.now_ms))
         self._runner: web.AppRunner | None = None
@@ -99,6 +100,7 @@ class ConsoleServer:
         """
         app = web.Application(middlewares=[self._answer], client_max_size=MAX_REQUEST_BYTES)
         routes.add(app.router, self._site, self._pages)
+        app.on_response_prepare.append(_add_headers)  # streams begin before they are returned
         runner = web.AppRunner(
             app,
             access_log=None,
@@ -145,9 +147,6 @@ class ConsoleServer:
         except Exception:
             log.exception("internal error")
             response = self._refused(request, Refusal("internal", "internal error; see the log"))
-        for name, value in _HEADERS.items():
-            response.headers.setdefault(name, value)
-        response.headers.popall("Server", None)
         return response
 
     def _refused(self, request: web.Request, refusal: Refusal) -> web.Response:
@@ -156,6 +155,12 @@ class ConsoleServer:
             return page
         headers = {"Content-Type": "application/problem+json", **refusal.headers}
         return web.Response(status=refusal.status, body=refusal.body(), headers=headers)
+
+
+async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.popall("Server", None)
 
 
 def _check(request: web.Request) -> None:

@@ -14,6 +14,7 @@ from asyncendpoints_console.audit import Audit
 from asyncendpoints_console.reading.rates import Sampler
 from asyncendpoints_console.refusals import Refusal
 from asyncendpoints_console.target import Target
+from asyncendpoints_core.common.time_source import TimeSource
 
 ROLE: Final = web.RequestKey("role", Role)
 """The key of a request's role, once it is authenticated."""
@@ -31,6 +32,7 @@ class Site:
     scope: str
     instance: str
     read_only: bool
+    time: TimeSource
 
     def target(self, request: web.Request) -> Target:
         """Return the endpoint in a request's path. Raises the 404."""

@@ -10,6 +10,7 @@ from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.records import Progress
 from asyncendpoints_core.jobs.schedules import Firing
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.job_logs import LogWrite
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.replies import Cause, EnqueueStatus, Identity, LeaseRenewal
@@ -102,6 +103,7 @@ async def test_every_key_is_on_it_after_any_verb_at_rest(backend: RedisBackend) 
         lambda: store.settle([jobs.complete(others[0].claim, DONE)]),
         lambda: store.settle([jobs.complete(jobs.Claim(first, 1, "nobody"), DONE)]),
         lambda: store.progress([(big.claim, Progress(0.5))]),
+        lambda: store.write_logs([LogWrite(big.claim, 1, 0, b"done\n")], limit=100, budget=1_000),
         lambda: store.reconcile("w1", []),
         lambda: store.cancel([first]),
         lambda: store.enqueue([new(key="k", fingerprint=b"another")]),

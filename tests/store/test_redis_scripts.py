@@ -69,9 +69,9 @@ def test_a_header_documents_its_script(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_only_what_adds_jobs_may_be_refused_when_memory_is_full(name: str) -> None:
+def test_only_what_adds_jobs_or_logs_may_be_refused_when_memory_is_full(name: str) -> None:
     script = scripts.load(name)
-    adds = name in ("enqueue", "fire", "redrive", "settle_with_children")
+    adds = name in ("enqueue", "fire", "redrive", "settle_with_children", "write_logs")
     assert ("deny-oom" in script.flags) == adds
     if not script.flags:
         first = re.search(r"call\('(\w+)'", script.source)

@@ -28,7 +28,7 @@ metadata: {{name: {name}}}
 spec:
   routes:
     - {{path: "/work", job: work}}
-  worker: {{handlers: {module}, concurrency: {concurrency}}}
+  worker: {{handlers: {module}, concurrency: {concurrency}{worker}}}
 {more}"""
 
 
@@ -40,12 +40,15 @@ def write_endpoint(
     module: str = "jobs",
     more: str = "",
     concurrency: int = 2,
+    worker: str = "",
 ) -> Path:
     """Write an endpoint with one route, /work, and the module of its handlers beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{module}.py").write_text(code)
     file = folder / "endpoint.yaml"
-    text = ENDPOINT.format(name=name, module=module, more=more, concurrency=concurrency)
+    text = ENDPOINT.format(
+        name=name, module=module, more=more, concurrency=concurrency, worker=worker
+    )
     file.write_text(text)
     return file
 

@@ -111,6 +111,7 @@ class LocalWorker:
             # Other processes on one Redis may be of a version that has the handler.
             missing_is_final=isinstance(self._store, MemoryStore),
             tracing=tracing_of(self._endpoint.key),
+            logs=self._endpoint.spec.worker.logs,
         )
         loops = [heartbeat.run(), engine.run()]
         if self._with_keeper:

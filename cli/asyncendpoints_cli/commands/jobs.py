@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncendpoints_cli.remote import acting, showing
+from asyncendpoints_cli.remote import acting, logs, showing
 from asyncendpoints_cli.remote.client import connect_by, endpoint_of
 from asyncendpoints_core.errors import UsageError
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def execute(options: Namespace) -> int:
     """Carry out `options.action`."""
     if options.action is None:
-        raise UsageError("which one? asyncendpoints jobs list|get|watch|result|cancel|retry|purge")
+        verbs = "list|get|watch|logs|result|cancel|retry|purge"
+        raise UsageError(f"which one? asyncendpoints jobs {verbs}")
     with connect_by(options) as client:
         endpoint = endpoint_of(client, options.endpoint)
         match options.action:
@@ -25,6 +26,8 @@ def execute(options: Namespace) -> int:
                 showing.get(endpoint, options)
             case "watch":
                 showing.watch(endpoint, options)
+            case "logs":
+                logs.show(endpoint, options)
             case "result":
                 showing.result(endpoint, options)
             case _:

@@ -19,6 +19,7 @@ from asyncendpoints_core.process.settings import load
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
 TIMEOUT_SECONDS: Final = 30.0
 PAGE: Final = 500
@@ -77,25 +78,49 @@ class Client:
         body = self._request(method, path, None if value is None else json.dumps(value))[1]
         return json.loads(body) if body else None
 
+    @contextmanager
+    def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[Iterator[bytes]]:
+        """Yield the lines of a stream of events, which ends with the connection."""
+        response = self._open("GET", path, None, {"Accept": "text/event-stream", **headers})
+        try:
+            with self._reachable():
+                yield iter(response.readline, b"")
+        finally:
+            self._connection.close()
+
     def _request(
         self, method: str, path: str, sent: str | None = None
     ) -> tuple[http.client.HTTPMessage, bytes]:
+        with self._reachable():
+            response = self._open(method, path, sent, {})
+            return response.headers, response.read()
+
+    def _open(
+        self, method: str, path: str, sent: str | None, more: Mapping[str, str]
+    ) -> http.client.HTTPResponse:
+        """Send a request and return its response. Raises ApiError for a problem."""
         headers = {
             "Authorization": f"Bearer {self._token}",
             "Content-Type": "application/json",
             "Console-User": os.environ.get("USER", ""),
+            **more,
         }
-        try:
+        with self._reachable():
             self._connection.request(method, f"/api/v1{path}", sent, headers)
             response = self._connection.getresponse()
+            if response.status < 300:
+                return response
             body = response.read()
+        raise _refused(response.status, body, path)
+
+    @contextmanager
+    def _reachable(self) -> Iterator[None]:
+        try:
+            yield
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             why = one_line(str(error)) or type(error).__name__
             raise ApiError(f"the console at {self.place} cannot be reached: {why}") from None
-        if response.status < 300:
-            return response.headers, body
-        raise _refused(response.status, body, path)
 
 
 def _refused(status: int, body: bytes, path: str) -> ApiError:
@@ -184,6 +209,12 @@ class Endpoint:
     def download(self, path: str) -> tuple[str, bytes]:
         """Return the media type and the bytes of a body below the endpoint's path."""
         return self.client.download(self._path + path)
+
+    def stream(
+        self, path: str, headers: Mapping[str, str]
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """Yield the lines of a stream of events below the endpoint's path."""
+        return self.client.stream(self._path + path, headers)
 
     def change(self, method: str, path: str, value: object = None) -> Any:
         """Make a change below the endpoint's path."""

@@ -15,6 +15,7 @@ from asyncendpoints_console.audit import Audit
 from asyncendpoints_console.reading.rates import Sampler
 from asyncendpoints_console.refusals import Refusal, forbidden
 from asyncendpoints_console.target import Target
+from asyncendpoints_core.common.time_source import TimeSource
 from asyncendpoints_core.jobs import ids
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Call:
     sampler: Sampler
     actions: ActionRunner
     read_only: bool
+    time: TimeSource
 
     @property
     def query(self) -> MultiMapping[str]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from asyncendpoints_core.common.faults import one_line
 from asyncendpoints_core.common.time_source import rfc3339
 from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.process.job_logs import JobLogHandler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,7 +129,18 @@ class _BasicConfig:
         self._default = default
 
     def __call__(self, **options: Any) -> None:
-        root, default = logging.getLogger(), self._default
+        root = logging.getLogger()
+        capturing = [each for each in root.handlers if isinstance(each, JobLogHandler)]
+        for handler in capturing:
+            root.removeHandler(handler)
+        try:
+            self._replace(root, options)
+        finally:
+            for handler in capturing:
+                root.addHandler(handler)
+
+    def _replace(self, root: logging.Logger, options: dict[str, Any]) -> None:
+        default = self._default
         if options.keys() <= {"level"} and root.handlers in ([], [default]):
             root.handlers[:] = [default]
             if (level := options.get("level")) is not None:

@@ -1,6 +1,6 @@
 """The workers' part of the resource: code, concurrency, and autoscaling."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
@@ -35,6 +35,36 @@ class HttpWorker(Record):
     port: int = Field(ge=1, le=65_535, description="Port that the container listens on.")
     path: Annotated[str, StringConstraints(max_length=1_024, pattern=REQUEST_PATH)] = Field(
         default="/", description="Path that jobs are sent to. Default: /."
+    )
+
+
+class LogsSpec(Record):
+    """The logs of jobs: what handlers log by `logging`, kept with each attempt.
+
+    Shown by the console and by `asyncendpoints jobs logs`, never by the gateway.
+    """
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        default="INFO",
+        description="Minimum level of the records that are kept: DEBUG, INFO, WARNING, ERROR or "
+        "CRITICAL. The levels of your loggers stay as they are. Default: INFO.",
+    )
+    max_bytes: int = Field(
+        default=16_384,
+        ge=4_096,
+        le=65_536,
+        description="Maximum size of the log of one attempt in bytes; the oldest lines are dropped "
+        "beyond. The logs of an endpoint take at most 64 MiB of Redis. Default: 16384 (16 KiB).",
+    )
+    keep: Literal["Failed", "All"] = Field(
+        default="Failed",
+        description="Failed: the log of an attempt is removed when it completes the job. All: it "
+        "is kept as long as the job. Default: Failed.",
+    )
+    traces: bool = Field(
+        default=False,
+        description="Whether tracebacks are kept; without them an exception is one line. They may "
+        "show values of your data. Default: false.",
     )
 
 
@@ -101,6 +131,11 @@ class WorkerSpec(PodOptions):
         le=16_777_216,
         description="Maximum size of a job's result in bytes; a larger one fails the job with "
         "result-too-large. Results are stored in Redis. Default: 1048576 (1 MiB).",
+    )
+
+    logs: Annotated[LogsSpec | None, Role.WORKER] = Field(
+        default=None,
+        description="Logs of jobs, kept in Redis with each attempt. Absent: none are kept.",
     )
 
     @field_validator("http")

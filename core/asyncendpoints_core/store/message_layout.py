@@ -89,6 +89,18 @@ UPDATE: Final = Layout(
     fields=(ID, Field("claim", 8), Field("worker_index", 2), Field("progress_size", 2)),
     parts=(Part("progress", "progress_size"),),
 )
+LOG_WRITE: Final = Layout(
+    fields=(
+        ID,
+        Field("claim", 8),
+        Field("worker_index", 2),
+        Field("attempt", 2),
+        Field("position", 6),
+        Field("unless_completed", 1),
+        Field("text_size", 4),
+    ),
+    parts=(Part("text", "text_size"),),
+)
 CLAIM: Final = Layout(fields=(ID, Field("claim", 8)))
 CONTEXT: Final = Layout(
     fields=(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Leased,
         WebhookStatus,
     )
+    from asyncendpoints_core.store.job_logs import AttemptLog, LogWrite
     from asyncendpoints_core.store.listing import Inspected, JobFilter, Page
     from asyncendpoints_core.store.replies import (
         Canceled,
@@ -134,6 +135,20 @@ class Store(Protocol):
 
     async def progress(self, updates: Sequence[tuple[Claim, Progress]]) -> list[SettleStatus]:
         """Record the progress of running jobs, fenced like an outcome."""
+        ...
+
+    async def write_logs(
+        self, writes: Sequence[LogWrite], *, limit: int, budget: int
+    ) -> list[bool]:
+        """Add lines to the logs of attempts, each fenced by its claim, which may have ended; False
+        for one whose job another claim holds, or that is gone. An attempt keeps its last `limit`
+        bytes of whole lines, the endpoint `budget` bytes, and `job_logs.items_per_call` limits a
+        call. Raises StoreUnavailable while memory is full.
+        """
+        ...
+
+    async def read_logs(self, job_id: JobId) -> tuple[AttemptLog, ...]:
+        """Return the logs of a job's attempts, the oldest first."""
         ...
 
     async def heartbeat(self, beats: Sequence[LeaseRenewal]) -> list[LeaseReply]:

@@ -225,6 +225,19 @@ LOCK: Final = Layout(
     ),
 )
 
+# The log of one claim, in `logs`: a job's value has one after the other, the oldest first.
+# `written`: the bytes that it has had; `cut`: it lost its beginning.
+LOG: Final = Layout(
+    fields=(
+        Field("claim", 7),
+        Field("attempt", 2),
+        Field("cut", 1),
+        Field("written", 6),
+        Field("size", 4),
+    ),
+    parts=(Part("text", "size"),),
+)
+
 # A schedule, in `schedules`.
 SCHEDULE: Final = Layout(
     fields=(

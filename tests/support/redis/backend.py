@@ -157,6 +157,10 @@ class RedisBackend:
             scan.held.setdefault(member[:-24].decode(), set()).add(JobId(member[-16:]))
         locks = await self.redis.hgetall(self.key("locks"))
         scan.locks = {name: JobId(lock[:16]) for name, lock in locks.items()}
+        logs = await self.redis.hgetall(self.key("logs"))
+        assert set(logs) == set(await self._line("logs:times"))
+        counted = int(await self.redis.hget(self.key("meta"), "log_bytes") or 0)
+        scan.logs, scan.log_bytes = set(logs), (counted, sum(map(len, logs.values())))
         scan.lines["running"] = [job_id for ids in scan.held.values() for job_id in ids]
         return scan
 

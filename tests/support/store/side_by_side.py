@@ -35,6 +35,7 @@ from asyncendpoints_core.jobs.records import (
 from asyncendpoints_core.jobs.retry import RetryPolicy
 from asyncendpoints_core.jobs.schedules import Concurrency, Firing
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.job_logs import LogWrite
 from asyncendpoints_core.store.listing import ALL_JOBS, JobFilter
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.replies import (
@@ -359,6 +360,15 @@ class SideBySide(Twins):
     def progress(self, seeds: list[int], fraction: float) -> None:
         updates = [(self.recent(seed), jobs.Progress(fraction, "on it ☃")) for seed in seeds]
         self.both(lambda store: store.progress(updates))
+
+    @precondition(lambda self: self.claims)
+    @rule(seeds=st.lists(some, min_size=1, max_size=3), lines=st.integers(0, 30), last=rarely)
+    def write_logs(self, seeds: list[int], lines: int, last: bool) -> None:
+        claims = [self.recent(seed) for seed in seeds]
+        text = "".join(f"{line} ☃\n" for line in range(lines)).encode()
+        writes = [LogWrite(claim, 1, 7 * (lines % 3), text, last) for claim in claims]
+        self.both(lambda store: store.write_logs(writes, limit=100, budget=350))
+        self.both(lambda store: store.read_logs(claims[0].job_id))
 
     @rule(beating=st.lists(names, max_size=4, unique=True), draining=rarely)
     def heartbeat(self, beating: list[str], draining: bool) -> None:

@@ -31,6 +31,7 @@ from asyncendpoints_core.jobs.retry import RetryPolicy
 from asyncendpoints_core.jobs.states import FINAL, State
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.record_layout import LOG
 from asyncendpoints_core.store.replies import (
     ClaimBatch,
     EnqueueStatus,
@@ -62,6 +63,13 @@ class Scan:
     gated: bool = False
     places: dict[JobId, tuple[str, str]] = field(default_factory=dict)
     usage: dict[str, int] = field(default_factory=dict)
+    # The jobs that have logs; what these take, as counted and as added up.
+    logs: set[JobId] = field(default_factory=set)
+    log_bytes: tuple[int, int] = (0, 0)
+
+
+def _log_bytes(logs: Sequence[Any]) -> int:
+    return sum(LOG.size + len(log.text) for log in logs)
 
 
 class Backend(Protocol):
@@ -202,6 +210,8 @@ class MemoryBackend:
             scan.lines[f"finished:{state}"] = finished.ids()
         scan.held = {worker: set(held) for worker, held in data.held.items()}
         scan.locks = {name: lock.job_id for name, lock in data.locks.items()}
+        scan.logs = data.logs.jobs()
+        scan.log_bytes = data.logs.bytes, sum(map(_log_bytes, data.logs._of.values()))
         return scan
 
     async def close(self) -> None:
@@ -238,6 +248,8 @@ async def check(backend: Backend) -> None:
     check_places(scan)
     assert scan.results <= {i for i, state in scan.states.items() if state is State.COMPLETED}
     assert stats.suspects == len(scan.lines["suspects"])
+    assert scan.logs <= set(places), "logs of a job that is gone"
+    assert scan.log_bytes[0] == scan.log_bytes[1], "bytes of logs"
 
 
 def check_places(scan: Scan) -> None:

@@ -19,6 +19,7 @@ from asyncendpoints_core.store.deliveries import (
     Leased,
     NewDelivery,
 )
+from asyncendpoints_core.store.job_logs import LogWrite
 from asyncendpoints_core.store.listing import JobFilter
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.redis import RedisStore
@@ -120,6 +121,10 @@ VERBS: dict[str, Act] = {
     "settle": settle,
     "settle_with_children": settle_with_children,
     "progress": lambda s: s.store.progress([(s.claims[0], Progress(0.5, "half"))]),
+    "write_logs": lambda s: s.store.write_logs(
+        [LogWrite(s.claims[0], 1, 0, b"a line\n")], limit=4_096, budget=100_000
+    ),
+    "read_logs": lambda s: s.store.read_logs(s.claims[0].job_id),
     "heartbeat": lambda s: s.store.heartbeat([LeaseRenewal("w1"), LeaseRenewal("nobody")]),
     "reconcile": lambda s: s.store.reconcile("w1", s.claims[:1]),
     "cordon": lambda s: s.store.cordon(["w1"], 30, "operator"),

@@ -24,10 +24,15 @@ from support.paths import ROOT
 from support.ports import free_port
 
 CODE = """\
+import logging
+
 from asyncendpoints import PermanentError, Result, handler
+
+log = logging.getLogger("jobs")
 
 @handler("work")
 async def work(text: str) -> object:
+    log.info("at work [red] \\x1b[2J")
     if text == "fail":
         raise PermanentError("[red]no\\x1b[2J\\u202e money", code="broke")
     if text == "binary":
@@ -36,6 +41,8 @@ async def work(text: str) -> object:
 """
 
 
+NO_LOGS = "no logs; they are kept where the endpoint has worker.logs\n"
+LOGS = ", logs: {keep: All}"
 SHOWN = [*commands(ROOT / "docs" / "cli.md"), *commands(ROOT / "docs" / "command.md")]
 EXAMPLES = [line for line in SHOWN if line.startswith(("asyncendpoints jobs ", "asyncendpoints q"))]
 
@@ -63,7 +70,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     env = {"ASYNCENDPOINTS_RUNTIME_DIR": str(folder / "runtime")}
     port = free_port()
     options = ("--port", "0", "--admin-port", "0", "--console-port", str(port))
-    with Command("run", write_endpoint(folder, CODE), *options, env=env) as run:
+    with Command("run", write_endpoint(folder, CODE, worker=LOGS), *options, env=env) as run:
         (url,) = run.ready()
         yield Served(url, f"http://127.0.0.1:{port}", env)
         assert run.stop() == 0
@@ -223,7 +230,7 @@ def test_an_endpoint_is_paused_until_it_is_resumed(served: Served, run: Any) -> 
         (("jobs", "cancel", "ffff0000", "--all"), "by their ids, or by filters, not both"),
         (("jobs", "list", "--state", "failed"), "invalid choice: 'failed'"),
         (("jobs", "list", "--url", "127.0.0.1:9091"), "--url: must be a URL"),
-        (("jobs",), "which one? asyncendpoints jobs list|get|watch|result|cancel|retry|purge"),
+        (("jobs",), "which one? asyncendpoints jobs list|get|watch|logs|result|cancel|retry|purge"),
     ],
 )
 def test_what_users_do_wrong(run: Any, arguments: tuple[str, ...], says: str) -> None:
@@ -251,11 +258,35 @@ def test_where_the_console_is(
     assert f"{away} cannot be reached" in run("jobs", "list", "--url", away, status=1)[1]
 
 
+def test_logs_are_shown_by_attempt(served: Served, run: Any) -> None:
+    job = served.submit("fail")
+
+    def shown(*options: str) -> list[str]:
+        out: str = run("jobs", "logs", job[-8:], *options)[0]
+        return out.splitlines()
+
+    eventually(lambda: bool(shown()))
+    head, line = shown()
+    assert (head, line[23:]) == ("--- attempt 1 ---", "Z INFO jobs: at work [red] \x1b[2J")
+    assert shown("--attempt", "1") == [line]
+    assert shown("-f") == [head, line]
+    assert run("jobs", "logs", job, "--attempt", "2") == ("", NO_LOGS)
+    assert "from 1" in run("jobs", "logs", job, "--attempt", "0", status=1)[1]
+
+
+def test_logs_are_followed_until_the_job_ends(served: Served, run: Any) -> None:
+    job = served.submit("x", Job_Delay="600")
+    with Command("jobs", "logs", job, "-f", env=served.env) as command:
+        run("jobs", "cancel", job)
+        assert command.process.wait(60) == 0
+        assert command.out == ""
+
+
 @pytest.mark.parametrize(
     ("words", "completed"),
     [
         (("jo",), {"jobs"}),
-        (("jobs", ""), {"list", "get", "watch", "result", "cancel", "retry", "purge"}),
+        (("jobs", ""), {"list", "get", "watch", "logs", "result", "cancel", "retry", "purge"}),
         (("jobs", "list", "--st"), {"--state"}),
         (("jobs", "list", "--state", "Fa"), {"Failed"}),
         (("queue", "show", "-o", "j"), {"json"}),

@@ -12,12 +12,21 @@ import pytest
 
 from asyncendpoints_console.access import Role
 from asyncendpoints_console.actions import LEFT_MS, SEARCH_SECONDS, ActionRunner
+from asyncendpoints_console.reading.logs import Follower
 from asyncendpoints_console.target import Target
 from asyncendpoints_core.common.time_source import ManualClock
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.jobs.records import Attributes, Progress, Result, complete, fail
+from asyncendpoints_core.jobs.records import (
+    Attributes,
+    Progress,
+    Result,
+    complete,
+    fail,
+    retry_later,
+)
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.actions import LOOK, Action, ActionKind, NewAction
+from asyncendpoints_core.store.job_logs import AttemptLog, LogWrite
 from asyncendpoints_core.store.memory import MemoryStore
 from support.http.console import TOKENS, Site, console, endpoint
 from support.store.stores import ERROR, Hand, hand, new, policy, put, settle_one
@@ -576,3 +585,66 @@ async def test_no_log_line_has_a_body_a_url_or_a_token(
     assert "cancel by operate on demo/reports" in logged
     for secret in ("SECRET", "login?code", *TOKENS.values()):
         assert secret not in logged
+
+
+async def test_logs_are_text_by_attempt_and_a_stream_while_the_job_runs(
+    site: Site, store: Any, worker: Hand
+) -> None:
+    [job_id] = await put(store, new())
+    path = f"{API}/jobs/{ids.text(job_id)}/logs"
+    assert (await site.ask("GET", path)).body == b""
+    first = await worker.one()
+    await add_logs(store, LogWrite(first.claim, 1, 0, "<b>one</b> ☃\n".encode()))
+    await settle_one(store, retry_later(first.claim, ERROR, 0))
+    second = await worker.one()
+    following = asyncio.create_task(site.ask("GET", path, Accept="text/event-stream"))
+    await add_logs(store, LogWrite(second.claim, 2, 0, b"two\n"))
+    answer = await site.ask("GET", path)
+    assert answer.body.decode() == "--- attempt 1 ---\n<b>one</b> ☃\n--- attempt 2 ---\ntwo\n"
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Content-Security-Policy"].startswith("sandbox")
+    assert (await site.ask("GET", f"{path}?attempt=2")).body == b"two\n"
+    await settle_one(store, complete(second.claim, Result("text/plain", b"")))
+    await add_logs(store, LogWrite(second.claim, 2, 4, b"three\n"))
+    stream = await following
+    assert stream.headers["Content-Type"] == "text/event-stream"
+    assert stream.headers["Cache-Control"] == "no-store"
+    assert stream.headers["X-Content-Type-Options"] == "nosniff"
+    events = [event.split("\n") for event in stream.body.decode().strip().split("\n\n")]
+    lines = [json.loads(event[2][6:]) for event in events if event[0] == "event: log"]
+    assert "".join(line["text"] for line in lines) == "<b>one</b> ☃\ntwo\nthree\n"
+    assert [line["attempt"] for line in lines][:1] == [1]
+    assert events[-1] == ["event: end", "data: {}"]
+    # Again from a position on.
+    position = next(event[1][4:] for event in events if event[0] == "event: log")
+    rest = await site.ask("GET", path, Accept="text/event-stream", Last_Event_ID=position)
+    assert b"one" not in rest.body
+    assert b"two" in rest.body
+
+
+async def test_logs_that_are_not_there(site: Site, store: Any) -> None:
+    [job_id] = await put(store, new())
+    path = f"{API}/jobs/{ids.text(job_id)}/logs"
+    for query in ("attempt=0", "attempt=x", "tries=1"):
+        assert (await site.ask("GET", f"{path}?{query}")).status == 400
+    assert (await site.ask("GET", f"{API}/jobs/{ids.text(new().id)}/logs")).status == 404
+    await store.cancel([job_id])
+    await store.delete([job_id])
+    assert (await site.ask("GET", path)).status == 410
+    assert (await site.ask("GET", path, role=None)).status == 401
+    async with console({"reports": store}, bodies=False) as closed:
+        assert (await closed.ask("GET", path)).status == 403
+
+
+async def test_a_follower_says_what_it_missed() -> None:
+    follower = Follower("", None)
+    [first] = follower.new([AttemptLog(1, 5, "one\n", 4)])
+    assert (first.text, first.position) == ("one\n", "5-4")
+    [second] = follower.new([AttemptLog(1, 5, "nine\n", 40, cut=True)])
+    assert second.text == "[earlier lines were dropped]\nnine\n"
+    assert follower.new([AttemptLog(1, 5, "nine\n", 40, cut=True)]) == []
+
+
+async def add_logs(store: Any, write: LogWrite) -> None:
+    assert await store.write_logs([write], limit=4_096, budget=100_000) == [True]

@@ -11,6 +11,7 @@ import msgspec
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import Outcome, OutcomeKind, Result, release
 from asyncendpoints_worker.engine.deadlines import Deadlines
+from asyncendpoints_worker.engine.logs import LogSender
 from asyncendpoints_worker.engine.outcomes import failed, handler_missing, stopped
 from asyncendpoints_worker.engine.progress import Reporter
 from asyncendpoints_worker.engine.settler import Settler
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.jobs.records import Claim, ClaimedJob, NewJob
     from asyncendpoints_core.process.tracing import Tracing
+    from asyncendpoints_core.resource.worker import LogsSpec
     from asyncendpoints_core.store.protocol import Store
     from asyncendpoints_worker.engine.run_status import RunStatusPage
     from asyncendpoints_worker.handlers.attempt import Run
@@ -51,6 +53,7 @@ class Attempts:
         status_page: RunStatusPage | None,
         missing_is_final: bool,
         tracing: Tracing | None,
+        logs: LogsSpec | None,
     ) -> None:
         """Prepare; see Engine. `slots_changed` is called when a slot may have become free, and
         `abandoned_ended` when the last attempt has ended after `abandon`.
@@ -73,6 +76,7 @@ class Attempts:
         self._tracing = tracing
         settle = store.settle if tracing is None else tracing.settle(store.settle)
         self.settler = Settler(settle, time, metrics, self._reporter.flush, slots_changed)
+        self.logs = None if logs is None else LogSender(store, time, logs, self.settler.claims)
         give_up = self._give_up if status_page is None else None
         self._deadlines = Deadlines(self.running, time, policy.grace_ms, give_up)
 
@@ -144,6 +148,8 @@ class Attempts:
         attempt = RunningAttempt(
             self._reporter, claimed, self._generation, now, deadline, self._enqueue_rules
         )
+        if self.logs is not None:
+            attempt.log = self.logs.begin(claimed)
         self.running[claimed.claim.number] = attempt
         if self._status_page is not None:
             self._status_page.enter(attempt)
@@ -185,6 +191,8 @@ class Attempts:
             outcome = msgspec.structs.replace(outcome, children=self._children(enqueued))
         if self._status_page is not None:
             self._status_page.leave(attempt)
+        if self.logs is not None:
+            self.logs.end(attempt.log, outcome)
         superseded = attempt.settled or attempt.generation != self._generation
         if self._tracing is not None:
             self._tracing.ended(outcome, settled=not superseded)

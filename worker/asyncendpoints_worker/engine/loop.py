@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.process.tracing import Tracing
+    from asyncendpoints_core.resource.worker import LogsSpec
     from asyncendpoints_core.store.protocol import Store
     from asyncendpoints_core.store.replies import ClaimBatch
     from asyncendpoints_worker.engine.heartbeat import LeaseKeeper
@@ -53,12 +54,13 @@ class Engine:
         status_page: RunStatusPage | None = None,
         missing_is_final: bool = False,
         tracing: Tracing | None = None,
+        logs: LogsSpec | None = None,
     ) -> None:
         """Run jobs of `store` with `target`.
 
         With a `status_page`, a supervisor ends the process for attempts that do not end; without
         one they are settled and keep their slot. `missing_is_final`: a job without a handler fails
-        instead of being left to other workers.
+        instead of being left to other workers. `logs`: what handlers log is kept with their jobs.
         """
         self._concurrency = concurrency
         self._store = store
@@ -77,6 +79,7 @@ class Engine:
             status_page=status_page,
             missing_is_final=missing_is_final,
             tracing=tracing,
+            logs=logs,
         )
 
     @property
@@ -129,6 +132,15 @@ class Engine:
 
     async def run(self) -> None:
         """Claim and run jobs until drained. A cancel loses outcomes that are not delivered."""
+        logs = self.attempts.logs
+        if logs is None:
+            await self._run()
+        else:
+            async with logs:
+                await self._run()
+        self._finished.set()
+
+    async def _run(self) -> None:
         idle_ms = 0
         while not self._draining:
             if not self._may_claim():
@@ -153,7 +165,6 @@ class Engine:
             self._take(late)  # only to release it
         while self.held:
             await self._wait_until(self._is_idle)
-        self._finished.set()
 
     @staticmethod
     async def _opened(gate: Callable[[], Awaitable[None]]) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Progress,
         Result,
     )
+    from asyncendpoints_core.process.job_logs import JobLog
     from asyncendpoints_worker.handlers.enqueueing import EnqueueRules
 
     Run = Callable[["RunningAttempt"], Awaitable[Result]]
@@ -66,7 +67,7 @@ class RunningAttempt:
     `began` and `deadline` are seconds of the monotonic clock. `generation` counts the worker ids
     under which this process has claimed. `settled`: its outcome was sent although its
     code still runs. `task` is None while plain code runs in a thread: it cannot be interrupted.
-    `enqueued` are the jobs to create when it completes.
+    `enqueued` are the jobs to create when it completes; `log` is what it logs, if that is kept.
     """
 
     __slots__ = (
@@ -78,6 +79,7 @@ class RunningAttempt:
         "enqueued",
         "entered",
         "generation",
+        "log",
         "progress",
         "progress_announced",
         "reporter",
@@ -111,6 +113,7 @@ class RunningAttempt:
         self.enqueued: tuple[NewJob, ...] = ()
         self.progress: Progress | None = None
         self.progress_announced = False
+        self.log: JobLog | None = None
         self.stop: Stop | None = None
         self.task: asyncio.Task[None] | None = None
 

@@ -8,6 +8,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from asyncendpoints_core.process.job_logs import current_log
 from asyncendpoints_core.process.logs import current_job
 from asyncendpoints_worker.handlers import signature
 from asyncendpoints_worker.handlers.context import JobContext
@@ -61,7 +62,7 @@ def _async_runner(function: Callable[..., Any], call: signature.Signature, encod
     arity, decode = call.arity, call.decode
 
     async def run(attempt: RunningAttempt) -> Result:
-        current_job.set(attempt.claimed.job.id)
+        _enter(attempt)
         if arity == 0:
             value = await function()
         elif arity == 1:
@@ -109,7 +110,7 @@ class ThreadRun:
         loop: asyncio.AbstractEventLoop,
         ended: Callable[[RunningAttempt, Result | Run | None, BaseException | None], None],
     ) -> None:
-        current_job.set(attempt.claimed.job.id)
+        _enter(attempt)
         try:
             try:
                 value = self._invoke(attempt)
@@ -134,8 +135,15 @@ class ThreadRun:
         return self._encoded(value)
 
     async def _await(self, value: Awaitable[Any], attempt: RunningAttempt) -> Result:
-        current_job.set(attempt.claimed.job.id)
+        _enter(attempt)
         return self._encoded(await value)
+
+
+def _enter(attempt: RunningAttempt) -> None:
+    """Let what this task or thread logs belong to the attempt."""
+    current_job.set(attempt.claimed.job.id)
+    if attempt.log is not None:
+        current_log.set(attempt.log)
 
 
 async def call_hook(function: Any, threads: Threads) -> None:

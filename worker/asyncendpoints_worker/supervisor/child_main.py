@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.common.event_loop import run_with_user_code
@@ -35,6 +35,9 @@ from asyncendpoints_worker.metrics import Metrics
 from asyncendpoints_worker.supervisor import ipc
 from asyncendpoints_worker.supervisor.parent_death_signal import end_with_parent
 
+if TYPE_CHECKING:
+    from asyncendpoints_core.resource.worker import LogsSpec
+
 log = logging.getLogger("asyncendpoints.worker")
 
 TICK_SECONDS: Final = 0.2
@@ -53,6 +56,7 @@ class Child:
         time: TimeSource,
         init: ipc.Init,
         tracing: Tracing | None,
+        logs: LogsSpec | None,
     ) -> None:
         """Create the engine; `run` starts it."""
         self._channel = channel
@@ -72,6 +76,7 @@ class Child:
             metrics=self._metrics,
             status_page=status_page,
             tracing=tracing,
+            logs=logs,
         )
 
     async def run(self) -> None:
@@ -188,7 +193,8 @@ async def _serve(control: socket.socket, status_page: RunStatusPage) -> int:
     gc.freeze()
     try:
         tracing = tracing_of(endpoint.key)
-        await Child(channel, status_page, store, target, time, init, tracing).run()
+        logs = endpoint.spec.worker.logs
+        await Child(channel, status_page, store, target, time, init, tracing, logs).run()
     except BaseException:
         # At once: running attempts that were canceled by this would fail and be charged.
         log.critical("internal error in a worker process", exc_info=True)

@@ -3,6 +3,8 @@
 --   totals gone watch
 -- META: tick safety
 -- LIB: record counters events remove guard
+-- FEATURES: logs logs:times
+-- FEATUREMETA: log_bytes
 -- ARGV: 1 ids
 -- RETURNS: a letter for each: d deleted, n not final, m missing, g gone, b cannot be read
 local ids, out, removed = record.split_ids(ARGV[1]), {}, {}

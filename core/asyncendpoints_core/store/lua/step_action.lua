@@ -9,7 +9,8 @@
 --   receivers receivers:state receivers:pending locks schedules fired
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
 --   gate:buckets gate:limits gate:tags gate:order gate:cursors
--- FEATUREMETA: webhook_states webhook_pending gated
+--   logs logs:times
+-- FEATUREMETA: webhook_states webhook_pending gated log_bytes
 -- ARGV: 1 its id
 -- RETURNS: the action's reply, empty without it
 local LOOK, MOST_PASSES = 50, 10

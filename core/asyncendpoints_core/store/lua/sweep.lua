@@ -9,7 +9,8 @@
 --   receivers receivers:state receivers:pending
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
 --   gate:buckets gate:limits gate:tags gate:order gate:cursors
--- FEATUREMETA: webhook_states webhook_pending gated
+--   logs logs:times
+-- FEATUREMETA: webhook_states webhook_pending gated log_bytes
 -- RETURNS: promoted, expired, removed, corrupt, 1 when there was more to do
 local BOUND, REMOVE_BOUND, TOMBSTONE_MS, MAX_TOMBSTONES = 100, 200, 86400000, 10000
 local more = 0

@@ -18,6 +18,7 @@ from asyncendpoints_core.store.memory.entries import (
     Worker,
 )
 from asyncendpoints_core.store.memory.gate import Flow, Gate
+from asyncendpoints_core.store.memory.logs import Logs
 from asyncendpoints_core.store.memory.ordered import Key, Ordered
 from asyncendpoints_core.store.memory.record import Fault, Record, decode_record, encode
 from asyncendpoints_core.store.memory.webhooks import Webhooks
@@ -79,6 +80,7 @@ class Data:
         self.counts: dict[str, dict[State, int]] = {}
         self.totals: dict[str, int] = dict.fromkeys(TOTALS, 0)
         self.webhooks = Webhooks(self.totals)
+        self.logs = Logs()
 
     @property
     def rules(self) -> Policy:
@@ -299,6 +301,7 @@ class Data:
         self.unindex(job_id)
         for shelf in (self.records, self.requests, self.results, self.corrupt):
             shelf.pop(job_id, None)
+        self.logs.forget(job_id)
         self.tombstones[job_id] = now
         self.totals["removed"] += 1
         self.publish(job_id, 0)

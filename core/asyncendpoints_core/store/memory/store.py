@@ -23,6 +23,7 @@ from asyncendpoints_core.store.memory import workers as holding
 from asyncendpoints_core.store.memory.action_verbs import ActionVerbs
 from asyncendpoints_core.store.memory.data import Data
 from asyncendpoints_core.store.memory.doorbell import Doorbell, Watchers, read
+from asyncendpoints_core.store.memory.log_verbs import LogVerbs
 from asyncendpoints_core.store.memory.owner_verbs import OwnerVerbs
 from asyncendpoints_core.store.memory.record import decode_result
 from asyncendpoints_core.store.memory.webhook_verbs import WebhookVerbs
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.jobs.schedules import Fired, Firing
 
 
-class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs):
+class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs):
     """One endpoint's store; leases, delays and waits go by `time`."""
 
     def __init__(self, time: TimeSource | None = None) -> None:

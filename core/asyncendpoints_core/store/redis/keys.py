@@ -62,6 +62,8 @@ NAMES: Final = (
     "gate:limits",  # hash: resource -> its limit
     "gate:tags",  # hash: priority digit + key -> where its next job stands; v + digit -> last start
     "gate:cursors",  # hash: where the next look for what to forget or to repair begins
+    "logs",  # hash: id -> the logs of its attempts
+    "logs:times",  # zset: the same ids by the last write
     "watch",  # string with a lease: there are watchers
 )
 

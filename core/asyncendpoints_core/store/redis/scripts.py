@@ -45,6 +45,7 @@ _LOCAL_NAMES: Final = {
     "outbox": "unsent_events",
     "deliveries": "delivery_records",
     "actions": "action_fields",
+    "logs": "log_records",
 }
 
 _FIELD = re.compile(r"-- ([A-Z]+): ?(.*)")

@@ -10,6 +10,7 @@ from asyncendpoints_core.store.redis.connection import RedisConnection
 from asyncendpoints_core.store.redis.control import ControlVerbs
 from asyncendpoints_core.store.redis.health import read_health
 from asyncendpoints_core.store.redis.jobs import JobVerbs
+from asyncendpoints_core.store.redis.logs import LogVerbs
 from asyncendpoints_core.store.redis.ownership import OwnerVerbs
 from asyncendpoints_core.store.redis.reading import ReadVerbs
 from asyncendpoints_core.store.redis.schedules import ScheduleVerbs
@@ -33,6 +34,7 @@ class RedisStore(
     OwnerVerbs,
     WebhookVerbs,
     ActionVerbs,
+    LogVerbs,
 ):
     """One endpoint's store in Redis.
 

@@ -1,5 +1,6 @@
 -- Removal of final jobs: the record and all that hangs on it; a tombstone stays for a while.
 -- LIB: batch counters events finished
+-- FEATURELIB: logs
 local remove = {}
 -- Of these the id alone is removed.
 local off = {
@@ -15,12 +16,14 @@ function remove.job(id, state, name)
   counters.bump(state, name, -1)
   counters.tally('removed', 1)
   events.add(id, 0)
+  if logs then logs.forget(id) end
 end
 
 function remove.flush()
   batch.flush_each(off_finished)
   for _, b in ipairs(off) do batch.flush(b) end
   batch.flush(on_tombstones)
+  if logs then logs.flush() end
 end
 
 return remove

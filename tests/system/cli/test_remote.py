@@ -43,7 +43,8 @@ async def work(text: str) -> object:
 
 NO_LOGS = "no logs; they are kept where the endpoint has worker.logs\n"
 LOGS = ", logs: {keep: All}"
-SHOWN = [*commands(ROOT / "docs" / "cli.md"), *commands(ROOT / "docs" / "command.md")]
+PAGES = "cli.md", "command.md", "logging.md"
+SHOWN = [line for page in PAGES for line in commands(ROOT / "docs" / page)]
 EXAMPLES = [line for line in SHOWN if line.startswith(("asyncendpoints jobs ", "asyncendpoints q"))]
 
 FOLLOWS = "asyncendpoints jobs watch --state InProgress"  # until Ctrl-C

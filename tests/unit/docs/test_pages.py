@@ -77,7 +77,11 @@ RUN_BY = {
         "yaml": "system/docs/test_http.py",
     },
     "docs/kubernetes.md": {"sh": PAGE_BLOCKS},
-    "docs/logging.md": {"python": "system/cli/test_logging.py"},
+    "docs/logging.md": {
+        "bash": "system/cli/test_remote.py",
+        "python": "system/cli/test_logging.py",
+        "yaml": "unit/docs/test_pages.py",
+    },
     "docs/operations.md": {
         "redis": "system/docs/test_local.py",
         "sh": PAGE_BLOCKS,

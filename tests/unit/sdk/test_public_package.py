@@ -12,6 +12,7 @@ import pytest
 import asyncendpoints
 import asyncendpoints_gateway
 import asyncendpoints_worker
+from support.paths import ROOT
 
 PACKAGES = [asyncendpoints, asyncendpoints_worker, asyncendpoints_gateway]
 HEAVY = {"aiohttp", "asyncio", "jsonschema_rs", "msgspec", "prometheus_client", "pydantic", "redis"}
@@ -44,6 +45,17 @@ def test_the_public_names() -> None:
     }
 
 
+def test_type_checkers_see_every_name() -> None:
+    """mypy and pyright check this file, in `make lint` and in tests/system/clients."""
+    tree = ast.parse((ROOT / "tests/support/sdk/typed_use.py").read_text())
+    (imported,) = (
+        [alias.name for alias in node.names]
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module == "asyncendpoints"
+    )
+    assert imported == asyncendpoints.__all__
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'asyncendpoints' has no attribute 'no_name'"):
         asyncendpoints.no_name  # type: ignore[attr-defined]  # noqa: B018 - reading it is the test
@@ -61,3 +73,27 @@ def test_the_decorators_import_nothing_heavy(package: str) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == []
+
+
+def test_what_a_module_of_handlers_imports() -> None:
+    """Beyond what `typing` does, which is in every module with types: our own modules alone."""
+    program = (
+        "import __future__, importlib, math, sys, types, typing\n"
+        "before = set(sys.modules)\n"
+        "from asyncendpoints import handler\n"
+        "handler('work')(lambda: None)\n"
+        "print(*sorted(set(sys.modules) - before))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [
+        "asyncendpoints",
+        "asyncendpoints_core",
+        "asyncendpoints_core.common",
+        "asyncendpoints_core.common.lazy_exports",
+        "asyncendpoints_core.errors",
+        "asyncendpoints_worker",
+        "asyncendpoints_worker.handlers",
+        "asyncendpoints_worker.handlers.registry",
+    ]

@@ -1,18 +1,18 @@
 """Which function runs which job: what `@handler` declares, and the registry of one endpoint.
 
 A declaration is stored in the module that makes it, so it lives as long as that module, and a
-module that two endpoints import belongs to both. Importing the modules is in modules.py.
+module that two endpoints import belongs to both. Importing the modules is in modules.py. Everyone
+who writes handlers imports this module: it needs neither dataclasses nor inspect, which cost more
+time than all else.
 """
 
 from __future__ import annotations
 
-import inspect
 import sys
 import time
-from dataclasses import dataclass, field
 from functools import partial
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from asyncendpoints_core.errors import UsageError
 
@@ -28,10 +28,11 @@ STARTUP: Final = "startup"
 SHUTDOWN: Final = "shutdown"
 DECLARATIONS: Final = "__asyncendpoints_declarations__"
 """The global variable of a module that holds what was declared in it."""
+_YIELDS: Final = 0x20 | 0x200
+"""inspect.CO_GENERATOR and CO_ASYNC_GENERATOR."""
 
 
-@dataclass(frozen=True, slots=True)
-class Declaration:
+class Declaration(NamedTuple):
     """One use of a decorator. `name` is the job's (handlers only), `location` is `file:line`.
 
     `declared_ns` orders the declarations of several modules without a counter that they share.
@@ -108,8 +109,11 @@ def _is_generator(function: AnyFunction) -> bool:
     """Return whether calling it would run none of its code."""
     while isinstance(function, partial):
         function = function.func
-    call = function if inspect.isroutine(function) else getattr(function, "__call__", None)  # noqa: B004
-    return inspect.isasyncgenfunction(call) or inspect.isgeneratorfunction(call)
+    routine = isinstance(function, FunctionType | BuiltinFunctionType | MethodType)
+    call = function if routine else getattr(function, "__call__", None)  # noqa: B004
+    while isinstance(call, partial | MethodType):
+        call = call.func if isinstance(call, partial) else call.__func__
+    return isinstance(call, FunctionType) and bool(call.__code__.co_flags & _YIELDS)
 
 
 def _refuse_generator(decorator: str, function: AnyFunction) -> None:
@@ -134,13 +138,15 @@ def on_shutdown(function: F) -> F:
     return function
 
 
-@dataclass(slots=True)
 class Registry:
     """The handlers of one endpoint by job name, and its start-up and shut-down functions."""
 
-    handlers: dict[str, Declaration] = field(default_factory=dict)
-    startup: list[AnyFunction] = field(default_factory=list)
-    shutdown: list[AnyFunction] = field(default_factory=list)
+    __slots__ = ("handlers", "shutdown", "startup")
+
+    def __init__(self) -> None:
+        self.handlers: dict[str, Declaration] = {}
+        self.startup: list[AnyFunction] = []
+        self.shutdown: list[AnyFunction] = []
 
     def add(self, declaration: Declaration) -> None:
         """Add a declaration; UsageError if another function already has its name."""

@@ -38,6 +38,12 @@ ROUTES: list[dict[str, Any]] = [
     {"path": "/failures", "job": "failing"},
     {"path": "/blobs", "job": "blob"},
     {"path": "/endless", "job": "endless"},
+    {"path": "/shared/{name}", "job": "endless", "unique": {"of": ["param:name"]}},
+    {
+        "path": "/single/{name}",
+        "job": "endless",
+        "unique": {"of": ["param:name"], "onConflict": "Reject"},
+    },
 ]
 
 

@@ -81,5 +81,12 @@ export async function tour(api, url, token) {
   let listed = 0;
   for await (const one of client.jobs({ limit: 2 })) listed += one.id ? 1 : 0;
   seen.listed = listed === 9;
+
+  const first = await client.submit("/shared/a");
+  const other = await client.submit("/shared/a");
+  seen.existing = [first.existing, other.existing, other.id === first.id];
+  const single = await client.submit("/single/a");
+  const duplicate = await thrown(client.submit("/single/a"));
+  seen.duplicate = [duplicate.name, duplicate.status, duplicate.id === single.id];
   return seen;
 }

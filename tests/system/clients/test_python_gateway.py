@@ -104,6 +104,16 @@ def use(url: str, folder: Path) -> None:
             client.submit("/none")
         assert len(list(client.jobs(limit=2))) == 7
         assert {one.id for one in client.jobs(state="Canceled")} == {endless.id}
+        first, other = client.submit("/shared/a"), client.submit("/shared/a", wait=0)
+        assert (first.existing, other.existing, other.id) == (False, True, first.id)
+        single = client.submit("/single/a")
+        with pytest.raises(api.DuplicateJob) as duplicate:
+            client.submit("/single/a")
+        assert (duplicate.value.status, duplicate.value.id) == (409, single.id)
+        assert not client.submit("/single/b").existing
+        single.cancel()
+        single.wait(timeout=20)
+        assert client.submit("/single/a").id != single.id
     with api.Client(url, token="wrong") as client, pytest.raises(api.Unauthorized):
         client.job(JOB).status()
 
@@ -133,6 +143,12 @@ async def test_the_asynchronous_client(store: Store, tmp_path: Path) -> None:
         assert (await endless.retry()).state == "Queued"
         await endless.cancel()
         assert len([one async for one in client.jobs(limit=3)]) == 4
+        first, other = await client.submit("/shared/a"), await client.submit("/shared/a")
+        assert (first.existing, other.existing, other.id) == (False, True, first.id)
+        single = await client.submit("/single/a")
+        with pytest.raises(api.DuplicateJob) as duplicate:
+            await client.submit("/single/a")
+        assert (duplicate.value.status, duplicate.value.id) == (409, single.id)
 
 
 @pytest.fixture

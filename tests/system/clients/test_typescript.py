@@ -116,6 +116,8 @@ def check_tour(seen: dict[str, Any]) -> None:
         "pointer": "#/numbers/0",
         "unauthorized": 401,
         "listed": True,
+        "existing": [False, True, True],
+        "duplicate": ["DuplicateJob", 409, True],
         "aborted": "AbortError",
     }
 

@@ -120,9 +120,16 @@ LOCAL: Final = (
         name="validate",
         summary="check files for faults",
         description="Checks files without running anything and prints every fault with its file, "
-        "line, column and field. Exit status 0: the files are valid; 2: they are not.",
+        "line, column and field. Endpoints in code are imported and checked: their routes, "
+        "annotations and schemas. Exit status 0: all are valid; 2: they are not.",
         arguments=(
-            FILES,
+            argument(
+                "files",
+                nargs="+",
+                metavar="FILE",
+                help="YAML file with one or more AsyncEndpoint resources, or MODULE:NAME of an "
+                "Endpoint in code",
+            ),
             argument(
                 "--cluster",
                 action="store_true",
@@ -142,6 +149,7 @@ LOCAL: Final = (
         ),
         examples=(
             ("asyncendpoints validate endpoint.yaml", ""),
+            ("asyncendpoints validate shop:ep", "an Endpoint in code"),
             ("asyncendpoints validate endpoint.yaml --handlers --fix", "writes the schemas"),
             ("asyncendpoints validate --cluster deploy/*.yaml", "as for `kubectl apply`"),
         ),

@@ -1,8 +1,11 @@
-"""`asyncendpoints validate`: reports all faults in files, with line, column and field."""
+"""`asyncendpoints validate`: reports all faults in files, with line, column and field, and those of
+Endpoints in code.
+"""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asyncendpoints_cli.extras import export_extra
@@ -20,7 +23,13 @@ def execute(options: Namespace) -> int:
     """Check the files; return 0 if they are valid, else 2."""
     if options.fix and not options.handlers:
         raise UsageError("--fix writes the schemas of handlers: use --handlers --fix")
-    found = manifest.load(options.files, cluster=options.cluster)
+    code = [name for name in options.files if _is_code(name)]
+    files = [name for name in options.files if name not in code]
+    if code and options.cluster:
+        raise UsageError(
+            f"{code[0]}: --cluster checks files; write one: asyncendpoints export {code[0]} -o FILE"
+        )
+    found = manifest.load(files, cluster=options.cluster)
     show(found.faults)
     if found.faults:
         return 2
@@ -28,7 +37,27 @@ def execute(options: Namespace) -> int:
         return 2
     for item in found.loaded:
         sys.stdout.write(f"{item.file}: {item.endpoint.key} is valid\n")
+    for name in code:
+        _code(name)
     return 0
+
+
+def _is_code(name: str) -> bool:
+    """Return whether it is MODULE:NAME. A path is not, so nothing is imported for it."""
+    if ":" not in name or Path(name).exists():
+        return False
+    from asyncendpoints_cli.code_first.find import is_code
+
+    return is_code(name)
+
+
+def _code(name: str) -> None:
+    """Check an Endpoint in code. Raises UsageError."""
+    from asyncendpoints_cli.code_first.find import check_imports, find
+
+    endpoint = find(name)
+    check_imports(endpoint.declared())
+    sys.stdout.write(f"{name}: {endpoint.resource().key} is valid\n")
 
 
 def _handlers(item: Loaded, *, fix: bool) -> bool:

@@ -235,3 +235,19 @@ def test_init_writes_a_project_whose_tests_pass(folder: Path, once: Once) -> Non
     assert "jobs.py: exists already; name another folder" in err
     assert once("init", "new", "--name", "Wrong Name")[0] == 2
     assert not (folder / "new").exists()
+
+
+def test_validate_checks_an_endpoint_in_code(once: Once, folder: Path) -> None:
+    (folder / "shop.py").write_text(CODE)
+    assert once("validate", "shop:ep") == (0, "shop:ep: default/shop is valid\n", "")
+    assert "did you mean shop:ep?" in once("validate", "shop:eq")[2]
+    status, _, err = once("validate", "--cluster", "shop:ep")
+    assert (status, "asyncendpoints export shop:ep" in err) == (2, True)
+    twice = CODE + '\n@ep.put("/orders")\ndef change_order(order: Order) -> None: ...\n'
+    (folder / "twice.py").write_text(twice)
+    status, out, err = once("validate", "twice:ep")
+    assert (status, out) == (2, "")
+    places = [n + 1 for n, line in enumerate(twice.splitlines()) if '"/orders")' in line]
+    assert len(places) == 2
+    for line in places:
+        assert f"twice.py:{line}" in err

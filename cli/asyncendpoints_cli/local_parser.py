@@ -5,9 +5,6 @@ from typing import Final
 
 from asyncendpoints_cli.command import Command, argument
 
-FILES: Final = argument(
-    "files", nargs="+", metavar="FILE", help="YAML file with one or more AsyncEndpoint resources"
-)
 KUBECONFIG: Final = argument(
     "--kubeconfig",
     metavar="PATH",

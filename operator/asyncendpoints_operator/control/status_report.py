@@ -121,7 +121,10 @@ def observe(
     if endpoint is None:
         return observed
     reading = state.connection.reading if state.connection else None
-    return _with_objects(observed, endpoint, cache, reading.workers if reading else (), causes)
+    seen = _with_objects(observed, endpoint, cache, reading.workers if reading else (), causes)
+    # A spec that is still being applied is not held against workers of the one before.
+    applied = state.generation == state.resource.generation
+    return seen if applied else replace(seen, without_handler=())
 
 
 def _with_objects(
@@ -136,6 +139,7 @@ def _with_objects(
     template = template_of(deployments(cache, endpoint)[1])
     gateway_pods = [read_pod(pod) for pod in cache.pods(endpoint.key, GATEWAY)]
     worker_pods = [read_pod(pod) for pod in cache.pods(endpoint.key, WORKER)]
+    current = {pod.uid for pod in worker_pods if pod.template == template}
     stats = observed.queue.stats
     service = cache.get("Service", endpoint.metadata.namespace, endpoint.name)
     return replace(
@@ -145,7 +149,7 @@ def _with_objects(
         worker=worker,
         worker_issue=issue_of(worker, worker_pods, causes.get((endpoint.key, WORKER))),
         unsupported=refusing_version(worker_pods),
-        without_handler=jobs_without_handler(endpoint, workers),
+        without_handler=jobs_without_handler(endpoint, workers, current),
         crashes=recent_crashes(workers, stats.now_ms) if stats else (),
         url=url_of(endpoint, _load_balancer(service)),
         selector=selector_text(endpoint),

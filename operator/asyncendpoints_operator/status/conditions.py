@@ -201,7 +201,7 @@ def _degraded(observed: Observed) -> Finding:
     listed = (IMAGE_PULLING, VERSION_UNSUPPORTED)
     if observed.worker_issue and observed.worker_issue.reason not in listed:
         found.append(_about("workers", observed.worker_issue))
-    if observed.without_handler and not observed.worker.mixed:
+    if observed.without_handler:
         named = ", ".join(f'"{name}"' for name in observed.without_handler[:5])
         found.append(Issue(HANDLER_MISSING, f"no worker has a handler for jobs named {named}"))
     found += [

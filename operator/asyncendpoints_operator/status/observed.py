@@ -113,7 +113,7 @@ class Observed:
     format. `pinned_by` is the field manager that wrote spec.replicas. `ready_template` is the hash
     of the workers' template if one of its pods is ready. `finalizers` are what a resource that was
     deleted still waits for, None for any other. `without_handler` are jobs of routes that no worker
-    handles; `crashes`, how processes of workers died lately.
+    of the present template handles; `crashes`, how processes of workers died lately.
     """
 
     generation: int

@@ -1,6 +1,6 @@
 """What registered workers report about themselves: jobs without a handler, and crashes. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from asyncendpoints_core.resource import AsyncEndpoint
@@ -11,12 +11,16 @@ CRASH_SHOWN_MS: Final = 600_000
 
 
 def jobs_without_handler(
-    endpoint: AsyncEndpoint, workers: Iterable[WorkerState]
+    endpoint: AsyncEndpoint, workers: Iterable[WorkerState], pods: Collection[str]
 ) -> tuple[str, ...]:
-    """Return the jobs of routes and schedules that no worker handles; none while no worker says
-    what it handles, as in HTTP mode.
+    """Return the jobs of routes and schedules that no worker of the present template handles; none
+    while no such worker says what it handles, as in HTTP mode.
+
+    `pods` are the UIDs of the pods with that template. Others are being replaced: what they handle
+    is neither missing nor there to stay.
     """
-    handled = {name for worker in workers for name in worker.info.handlers}
+    current = (worker.info for worker in workers if worker.info.pod in pods)
+    handled = {name for info in current for name in info.handlers}
     if not handled:
         return ()
     named = {route.job for route in endpoint.spec.routes}

@@ -575,19 +575,27 @@ def test_the_budget_fills_up_to_its_capacity() -> None:
     assert budget.tokens == 4
 
 
-def worker_of(*handlers: str, crash: str = "", at_ms: int = 0) -> WorkerState:
-    info = WorkerInfo("w", "p", "n", 1, handlers, last_crash=crash, last_crash_ms=at_ms)
+def worker_of(*handlers: str, pod: str = "new", crash: str = "", at_ms: int = 0) -> WorkerState:
+    info = WorkerInfo("w", pod, "n", 1, handlers, last_crash=crash, last_crash_ms=at_ms)
     return WorkerState(info, 0, 0)
 
 
 def test_a_job_without_a_handler_is_named() -> None:
     endpoint = AsyncEndpoint.parse(resource())
     [job] = {route.job for route in endpoint.spec.routes}
-    assert jobs_without_handler(endpoint, []) == ()
-    assert jobs_without_handler(endpoint, [worker_of()]) == ()  # HTTP mode
-    assert jobs_without_handler(endpoint, [worker_of("other"), worker_of(job)]) == ()
-    missing = jobs_without_handler(endpoint, [worker_of("other")])
+
+    def missing_of(*workers: WorkerState) -> tuple[str, ...]:
+        return jobs_without_handler(endpoint, workers, {"new"})
+
+    assert missing_of() == ()
+    assert missing_of(worker_of()) == ()  # HTTP mode
+    assert missing_of(worker_of("other"), worker_of(job)) == ()
+    missing = missing_of(worker_of("other"))
     assert missing == (job,)
+    # Pods of another template are being replaced, or drain.
+    assert missing_of(worker_of("other", pod="old")) == ()
+    assert missing_of(worker_of("other", pod="old"), worker_of(job)) == ()
+    assert missing_of(worker_of(job, pod="old"), worker_of("other")) == (job,)
     these = observed(without_handler=missing)
     assert found(these)["Degraded"] == ("True", "HandlerMissing")
     assert f'"{job}"' in message(these, "Degraded")

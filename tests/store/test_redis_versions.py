@@ -124,11 +124,15 @@ async def test_features_wait_for_workers_that_do_not_know_them(redis_url: str) -
         EnqueueStatus.CREATED,
     ]
     assert await schema(backend) == b"1"
-    assert (await backend.store.stats()).counts[State.QUEUED] == 2
+    stats = await backend.store.stats()
+    assert (stats.counts[State.QUEUED], stats.features_held_ms > 0) == (2, True)
+    outdated = {one.info.id: one.outdated for one in await backend.store.workers()}
+    assert outdated == {"new": False, "old": True}
     await backend.store.release_worker("old", Cause.DRAINED)
     [answer] = await backend.store.enqueue([batch[1]])
     assert answer.status is EnqueueStatus.CREATED
     assert await schema(backend) == b"2"
+    assert (await backend.store.stats()).features_held_ms == 0
     await check(backend)
     await backend.close()
 

@@ -85,13 +85,17 @@ class WorkerInfo(msgspec.Struct, frozen=True):
 
 
 class WorkerState(msgspec.Struct, frozen=True):
-    """A registered worker as the store sees it. Times in ms since the epoch, 0 = not set."""
+    """A registered worker as the store sees it. Times in ms since the epoch, 0 = not set.
+
+    `outdated`: its version does not know every feature (docs/adr/0012-features-and-old-scripts.md).
+    """
 
     info: WorkerInfo
     lease_ms: int
     held: int
     cordoned_until_ms: int = 0
     draining: bool = False
+    outdated: bool = False
 
 
 class ClaimBatch(msgspec.Struct, frozen=True):
@@ -285,6 +289,8 @@ class Stats(msgspec.Struct, frozen=True):
     endpoint's creation, named in TOTALS; of them `busy_ms` is the time of ended attempts, `wait_ms`
     that from ready to claimed. `held_active`: `held` without cordoned and draining workers.
     `suspended`: the resource stopped claims; `paused`: a person did. `schedules`: by name.
+    `features_held_ms`: since when a feature is wanted that workers of an older version do not know,
+    or 0; it may be in use since these are gone.
     """
 
     now_ms: int
@@ -301,6 +307,7 @@ class Stats(msgspec.Struct, frozen=True):
     suspended: bool = False
     paused: bool = False
     closed: bool = False
+    features_held_ms: int = 0
     schedules: tuple[ScheduleState, ...] = ()
 
 

@@ -28,6 +28,8 @@ log = logging.getLogger("asyncendpoints.operator")
 
 AUTHENTICATION_SECONDS: Final = 5.0
 """When a Secret is read again whose credentials Redis refused."""
+OUTDATED_SECONDS: Final = 5.0
+"""When an endpoint is reconciled again whose workers keep a feature from being used."""
 REPORT_RETRY_SECONDS: Final = 1.0
 
 
@@ -72,6 +74,8 @@ class ReadingHandler:
             self._reporter.publish(key, uid, [adopted])
         if reading.queue.reason is QueueReason.AUTHENTICATION:
             self._workqueue.add(key, AUTHENTICATION_SECONDS)  # its Secret is read again
+        if reading.outdated and connection.endpoint.spec.worker.http is not None:
+            self._workqueue.add(key, OUTDATED_SECONDS)  # the container of workers is replaced
         if uid not in self._running:
             task = asyncio.create_task(self._handle(connection))
             self._running[uid] = task

@@ -174,7 +174,8 @@ class Reconciler:
         decision = self._work.get(state.resource.uid, WorkState()).decision
         replicas = read_deployment(worker).wanted if worker else first_replicas(endpoint, decision)
         refusing = refusing_version(map(read_pod, self._cache.pods(endpoint.key, WORKER)))
-        live = live_of(worker, replicas, refused=bool(refusing))
+        outdated = state.connection is not None and state.connection.reading.outdated > 0
+        live = live_of(worker, replicas, refused=bool(refusing) or outdated)
         live = replace(live, console_secrets=self._console.uids(state.resource.uid))
         return desired(endpoint, self._platform, live)
 

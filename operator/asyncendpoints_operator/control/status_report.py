@@ -122,6 +122,7 @@ def observe(
         return observed
     reading = state.connection.reading if state.connection else None
     seen = _with_objects(observed, endpoint, cache, reading.workers if reading else (), causes)
+    seen = replace(seen, outdated=reading.outdated if reading else 0)
     # A spec that is still being applied is not held against workers of the one before.
     applied = state.generation == state.resource.generation
     return seen if applied else replace(seen, without_handler=())

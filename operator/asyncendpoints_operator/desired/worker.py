@@ -88,7 +88,8 @@ def worker_deployment(
 def live_of(deployment: dict[str, Any] | None, replicas: int, *, refused: bool = False) -> Live:
     """Return the live state of the worker Deployment (None if it does not exist).
 
-    `refused`: its workers refuse the store's format, so their image is not kept.
+    `refused`: its workers refuse the store's format, or keep a feature from being used, so their
+    image is not kept.
     """
     if deployment is None or refused:
         return Live(replicas)

@@ -33,6 +33,13 @@ class Reading:
     workers: tuple[WorkerState, ...] = ()
     adopted: bool = False
 
+    @property
+    def outdated(self) -> int:
+        """How many workers keep a feature that is wanted from being used."""
+        stats = self.queue.stats
+        held = stats is not None and stats.features_held_ms > 0
+        return sum(worker.outdated for worker in self.workers) if held else 0
+
 
 class QueueConnection:
     """One endpoint's queue. The registry sets `endpoint`; readings.py sets `idle` after scaling.
@@ -150,7 +157,7 @@ class QueueConnection:
                     f"{owner.installation}"
                 )
             self._adopted = await self.store.adopt(owner, own.uid)
-        await self.store.configure(self.policy, own)
+        in_force = await self.store.configure(self.policy, own)
         if self._closing:
             await self.store.close_queue()
         elif found.closed:
@@ -158,7 +165,10 @@ class QueueConnection:
         await self.redis.directory.add(self.key)
         notes = {"on-delete": self.endpoint.spec.on_delete, "deleted": "", "seen": own.uid}
         await self.store.note(**notes)
-        self.configured = self.policy
+        # Webhooks and limits wait for workers of an older version: written once these are gone.
+        wanted = self.policy.webhooks, self.policy.limits
+        complete = (in_force.webhooks, in_force.limits) == wanted
+        self.configured = self.policy if complete else None
 
     async def _suspend(self, stats: Stats) -> None:
         if self.endpoint.spec.suspend != stats.suspended:

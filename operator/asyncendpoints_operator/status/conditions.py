@@ -21,6 +21,7 @@ from asyncendpoints_operator.kube.pod_state import (
 from asyncendpoints_operator.status import webhook_findings
 from asyncendpoints_operator.status.model import MAX_MESSAGE_CHARS
 from asyncendpoints_operator.status.observed import Observed, QueueReason, Refusal, RefusalReason
+from asyncendpoints_operator.status.worker_reports import describe_outdated
 
 Value = Literal["True", "False", "Unknown"]
 
@@ -35,6 +36,7 @@ ROUTES_ACCEPTED: Final = "RoutesAccepted"
 QUEUE_NOT_DURABLE: Final = "QueueNotDurable"
 QUEUE_SHARED: Final = "QueueShared"
 WEBHOOKS_HEALTHY: Final = "WebhooksHealthy"
+FEATURES_HELD: Final = "FeaturesHeld"
 
 HANDLER_MISSING: Final = "HandlerMissing"
 WORKER_CRASHED: Final = "WorkerCrashed"
@@ -313,6 +315,10 @@ def _warnings(observed: Observed) -> list[Finding]:
             "not isolated from each other there"
         )
         found.append(Finding(QUEUE_SHARED, "True", "AclOff", text))
+    if observed.outdated:
+        is_http = bool(observed.spec and observed.spec.worker.http is not None)
+        text = describe_outdated(observed.outdated, is_http=is_http)
+        found.append(Finding(FEATURES_HELD, "True", "OlderWorkers", text))
     if observed.unsupported:
         text = _unsupported(observed)
         found.append(Finding(VERSION_UNSUPPORTED, "True", "OtherFormat", text))

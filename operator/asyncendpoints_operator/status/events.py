@@ -65,6 +65,7 @@ _TRANSITIONS: Final = (
     _Transition(c.QUEUE_SHARED, "True", "Warning", "QueueShared", True),
     _Transition(c.WEBHOOKS_HEALTHY, "False", "Warning", "WebhookFailing", True),
     _Transition(c.WEBHOOKS_HEALTHY, "True", "Normal", "WebhooksDelivering", False),
+    _Transition(c.FEATURES_HELD, "True", "Warning", c.FEATURES_HELD, True),
     _Transition(VERSION_UNSUPPORTED, "True", "Warning", VERSION_UNSUPPORTED, True),
 )
 

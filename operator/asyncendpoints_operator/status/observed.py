@@ -113,7 +113,8 @@ class Observed:
     format. `pinned_by` is the field manager that wrote spec.replicas. `ready_template` is the hash
     of the workers' template if one of its pods is ready. `finalizers` are what a resource that was
     deleted still waits for, None for any other. `without_handler` are jobs of routes that no worker
-    of the present template handles; `crashes`, how processes of workers died lately.
+    of the present template handles; `crashes`, how processes of workers died lately;
+    `outdated`, how many workers keep a feature from being used.
     """
 
     generation: int
@@ -127,6 +128,7 @@ class Observed:
     unsupported: tuple[str, ...] = ()
     without_handler: tuple[str, ...] = ()
     crashes: tuple[str, ...] = ()
+    outdated: int = 0
     queue: Queue = Queue()
     scaling: Scaling = Scaling()
     pinned_by: str = ""

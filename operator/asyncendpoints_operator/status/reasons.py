@@ -188,6 +188,15 @@ CONDITIONS: Final[dict[str, About]] = {
             "…": "while the queue cannot be read, the reason of QueueReachable",
         },
     ),
+    c.FEATURES_HELD: About(
+        "Only present if it applies: a feature is in use (webhooks, uniqueness, tags or other "
+        "attributes of jobs) that registered workers of an older version do not know. It waits for "
+        "them; everything else works. The message has how many they are and the fix.",
+        {
+            "OlderWorkers": "rebuild their image on the current base image, or wait until those "
+            "that drain have ended. In HTTP mode the operator replaces its own container"
+        },
+    ),
     VERSION_UNSUPPORTED: About(
         "Only present if it applies: workers refuse jobs and exit. The message has both versions "
         "and the fix. It is removed with the last such pod.",
@@ -213,6 +222,7 @@ EVENTS: Final[dict[str, str]] = {
     "Resolved": "Degraded became False",
     "QueueNotDurable": "see the condition",
     "QueueShared": "see the condition",
+    "FeaturesHeld": "see the condition",
     "WorkerVersionUnsupported": "see the condition",
     "Pinned, Unpinned": "`spec.replicas` was set or removed",
     "Suspended, Paused, Resumed": "`spec.suspend` changed, or a person paused or resumed",

@@ -2,11 +2,12 @@
 -- KEYS: meta jobs runs ready:high ready:normal ready:low suspects delayed held
 --   finished:completed finished:failed finished:canceled workers marks counts totals schedules
 --   gate:keyed
--- META: tick bytes paused stopped_by closed
+-- META: tick bytes paused stopped_by closed features_held
 -- LIB: ready record cordons held_count stoppers
 -- FLAGS: read
 -- RETURNS: numbers: now, Queued, Scheduled, InProgress, Completed, Failed, Canceled, suspects, oldest,
---   bytes, held by workers that take more, workers, who stopped claims, closed; counts; totals; due times;
+--   bytes, held by workers that take more, workers, who stopped claims, closed, since when
+--   features wait for older workers; counts; totals; due times;
 --   each schedule and SCHEDULE
 local oldest = 0
 local heads = {}
@@ -38,7 +39,7 @@ return {
     now, ready.count() + call('ZCARD', gate_keyed) + waiting_alone,
     call('ZCARD', delayed), under_way, call('ZCARD', finished_completed),
     call('ZCARD', finished_failed), call('ZCARD', finished_canceled), waiting_alone, oldest, bytes,
-    active, call('ZCARD', workers), stoppers(), closed > 0 and 1 or 0,
+    active, call('ZCARD', workers), stoppers(), closed > 0 and 1 or 0, features_held,
   },
   by_name, call('HGETALL', totals), times, call('HGETALL', schedules),
 }

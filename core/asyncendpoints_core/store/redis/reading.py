@@ -120,7 +120,7 @@ class ReadVerbs:
         """Read the live figures."""
         numbers, counts, totals, due, schedules = await self._caller.run("stats")
         now, queued, scheduled, running, completed, failed, canceled, *rest = numbers
-        suspects, oldest, size, active, workers, stopped_by, closed = rest
+        suspects, oldest, size, active, workers, stopped_by, closed, held_ms = rest
         by_name: dict[str, dict[State, int]] = {}
         for field, value in _pairs(counts):
             name = field[1:].decode()
@@ -148,6 +148,7 @@ class ReadVerbs:
             suspended=bool(stopped_by & SUSPENDED),
             paused=bool(stopped_by & PAUSED),
             closed=bool(closed),
+            features_held_ms=held_ms,
             schedules=read_schedules(_pairs(schedules)),
         )
 

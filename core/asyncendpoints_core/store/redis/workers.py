@@ -19,7 +19,7 @@ from asyncendpoints_core.store.redis.batch_arguments import (
 from asyncendpoints_core.store.redis.codec import Context, decode_request
 from asyncendpoints_core.store.redis.python_layout import CorruptRecord, packer, reader
 from asyncendpoints_core.store.redis.records import STATES, just_claimed, read_made, read_run
-from asyncendpoints_core.store.redis.scripts import SCHEMA
+from asyncendpoints_core.store.redis.scripts import FIRST_SCHEMA, SCHEMA
 from asyncendpoints_core.store.replies import (
     MAX_BATCH,
     MAX_BATCH_BYTES,
@@ -62,6 +62,15 @@ _read_claim = reader(messages.CLAIM, "id claim")
 _pack_claim = packer(messages.CLAIM, "id claim")
 _encode = msgspec.msgpack.Encoder().encode
 _decode_info = msgspec.msgpack.Decoder(WorkerInfo).decode
+
+
+class _Scripts(msgspec.Struct, frozen=True):
+    """Of a registered worker, the schema of its scripts; versions that know one have none."""
+
+    schema: int = FIRST_SCHEMA
+
+
+_decode_schema = msgspec.msgpack.Decoder(_Scripts).decode
 
 
 def _claiming(worker: str, request: int, limit: int, *, woken: bool) -> tuple[bytes, ...]:
@@ -304,7 +313,8 @@ def _beat(worker: str, reply: bytes) -> LeaseReply:
 
 def _worker(reply: bytes) -> WorkerState:
     lease, held, cordoned, draining, info = _read_worker(reply)
-    return WorkerState(_decode_info(info), lease, held, cordoned, bool(draining))
+    outdated = _decode_schema(info).schema < SCHEMA
+    return WorkerState(_decode_info(info), lease, held, cordoned, bool(draining), outdated)
 
 
 def _claim(entry: bytes) -> tuple[Claim, int, int]:

@@ -2,11 +2,14 @@
 
 import asyncio
 import random
+import time
 import uuid
 from collections import Counter
 from typing import Any
 
 import aiohttp
+
+from support.history.events import Call
 
 # Name of the route, share in percent, body.
 MIX: tuple[tuple[str, float, dict[str, Any]], ...] = (
@@ -31,6 +34,8 @@ class Load:
         self._stopped = asyncio.Event()
         self.accepted: dict[str, str] = {}
         self.answers: Counter[int] = Counter()
+        # What the clients know, for where gateways keep no history.
+        self.calls: list[Call] = []
 
     def stop(self) -> None:
         """Submit nothing more; what is under way is finished."""
@@ -51,16 +56,26 @@ class Load:
         headers = {"Idempotency-Key": f'"{uuid.uuid4()}"'}
         priority = self._chance.choice(("high", "normal", "normal", "low"))
         headers["Job-Priority"] = priority
+        begun = time.monotonic_ns()
         answer = await self._send(client, "POST", f"/{name}", json=body, headers=headers)
         assert "id" in answer, answer
         job = answer["id"]
+        fields = {"key": headers["Idempotency-Key"], "priority": priority, "delay_ms": 0}
+        self._note("enqueue", begun, job, "created", fields)
         self.accepted[headers["Idempotency-Key"]] = job
         if self._chance.random() < 0.05:
             await asyncio.sleep(self._chance.uniform(0, 0.5))
             await self._send(client, "DELETE", f"/jobs/{job}")
         if name == "flaky" and self._chance.random() < 0.2:
             await asyncio.sleep(1)
+            begun = time.monotonic_ns()
             await self._send(client, "POST", f"/jobs/{job}/retry")
+            self._note("redrive", begun, job, None, {})
+
+    def _note(
+        self, verb: str, begun: int, job: str, status: str | None, fields: dict[str, Any]
+    ) -> None:
+        self.calls.append(Call(verb, begun, time.monotonic_ns(), job, status, fields=fields))
 
     async def _send(
         self, client: aiohttp.ClientSession, method: str, path: str, **options: Any

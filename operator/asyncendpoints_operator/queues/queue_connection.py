@@ -165,10 +165,8 @@ class QueueConnection:
         await self.redis.directory.add(self.key)
         notes = {"on-delete": self.endpoint.spec.on_delete, "deleted": "", "seen": own.uid}
         await self.store.note(**notes)
-        # Webhooks and limits wait for workers of an older version: written once these are gone.
-        wanted = self.policy.webhooks, self.policy.limits
-        complete = (in_force.webhooks, in_force.limits) == wanted
-        self.configured = self.policy if complete else None
+        # What waits for workers of an older version is written once these are gone.
+        self.configured = self.policy if in_force == self.policy else None
 
     async def _suspend(self, stats: Stats) -> None:
         if self.endpoint.spec.suspend != stats.suspended:

@@ -37,6 +37,12 @@ def forget_history(cluster: Cluster) -> None:
     init = leftovers.namespace_init(leftovers.node_processes(native.INIT, state))
     assert init is not None
     run(["nsenter", "--target", str(init), "--net", sys.executable, "-c", COMPACT])
+    kill_api_server(cluster)
+
+
+def kill_api_server(cluster: Cluster) -> None:
+    """SIGKILL the API server, and wait until the next one answers."""
+    state = state_dir(cluster_name())
     keys = state / "pki" / "apiserver.crt", state / "pki" / "apiserver.key"
     servers = leftovers.node_processes(*keys)
     for pid in servers:

@@ -94,7 +94,7 @@ RUN_BY = {
     },
     "docs/redis.md": {"redis": "system/docs/test_local.py"},
     "docs/reliability.md": {
-        "sh": "faults/test_faults.py mutants/run.py"
+        "sh": "faults/test_faults.py faults/chaos.py mutants/run.py"
     },  # the first in a short form
     "docs/resource.md": {"yaml": "unit/docs/test_pages.py"},
     "docs/schedules.md": {"yaml": "unit/docs/test_pages.py"},

@@ -27,6 +27,17 @@ async function read(request) {
   return Buffer.concat(parts);
 }
 
+// Clients see the progress with the job's status. It may get lost: the result does not depend on it.
+async function report(request, fraction, message) {
+  const url = request.headers["job-callback"];
+  if (!url) return;
+  await fetch(`${url}/progress`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${request.headers["job-callback-token"]}` },
+    body: JSON.stringify({ fraction, message }),
+  }).catch((error) => console.error(`no progress: ${error.message}`));
+}
+
 function thumbnail(image, query) {
   const width = Number(query.get("width") ?? 128);
   if (!Number.isInteger(width) || width < 1 || width > 2048) {
@@ -43,7 +54,9 @@ async function answer(request, response) {
   // Job-Path is the path and query of the client's request; this server's own path is fixed.
   const submitted = new URL(request.headers["job-path"] ?? "/", "http://job");
   const started = process.hrtime.bigint();
-  const image = thumbnail(await read(request), submitted.searchParams);
+  const picture = await read(request);
+  await report(request, 0.1, `${picture.length} bytes received`);
+  const image = thumbnail(picture, submitted.searchParams);
   const ms = Number((process.hrtime.bigint() - started) / 1_000_000n);
   console.error(
     `${request.headers["job-id"]} attempt ${request.headers["job-attempt"]}: ` +

@@ -98,7 +98,12 @@ def _route(route: Route) -> RouteConfig:
         path=route.path,
         methods=tuple(route.methods),
         job=route.job,
-        keep=KEPT.union(name.lower() for name in route.headers),
+        keep=KEPT.union(
+            # Those that say something of a job are ours alone, also where a route lists them.
+            name.lower()
+            for name in route.headers
+            if not name.lower().startswith("job-")
+        ),
         schema=schema,
         result=None if result is None else ResultConfig(result.media_type, result.schema_),
         unique=UniqueConfig.of(route),

@@ -1,6 +1,7 @@
 """The HTTP mode against a real server: what is sent, what each answer means, and what it costs."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -8,17 +9,21 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
 
-from asyncendpoints_core.common.time_source import SystemTime
+from asyncendpoints_core.common.time_source import ManualClock, SystemTime
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.jobs.records import Attributes, Job, JobError
+from asyncendpoints_core.jobs.ids import JobId
+from asyncendpoints_core.jobs.records import Attributes, Job, JobError, Progress
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_worker.handlers import http_mode
+from asyncendpoints_worker.handlers.callback import MAX_PER_SECOND, Callback
 from asyncendpoints_worker.local import LocalWorker
+from support.cli import Answer, ask
 from support.container import Container
 from support.store.work import (
     assert_tidy,
@@ -321,3 +326,79 @@ async def test_in_processes_a_container_that_dies_while_draining_charges_no_job(
         setup.worker()
         (job,) = await until_final(setup.store, *held)
         assert (job.state, job.attempt) == (State.COMPLETED, 1)
+
+
+async def test_the_container_reports_progress_and_logs_and_enqueues_jobs() -> None:
+    routes = [{"path": "/work", "job": "any"}, {"path": "/more", "job": "more"}]
+    async with rig(routes=routes, worker={"logs": {"keep": "All"}}) as one:
+        headers = {"x-tenant": "acme", "job-callback": "http://evil.example"}
+        [job_id] = await submit(one.store, new_job("any", path="/hold", headers=headers))
+        await one.container.arrived.wait()
+        [(_, headers, _)] = one.container.seen
+        url, token = headers["job-callback"], headers["job-callback-token"]
+        assert url.startswith("http://127.0.0.1:")
+
+        async def send(path: str, body: str = "", given: str = token) -> Answer:
+            bearer = {"Authorization": f"Bearer {given}"} if given else {}
+            method = "GET" if path == "/cancel" else "POST"
+            return await asyncio.to_thread(ask, url + path, method, body or None, **bearer)
+
+        async def status(path: str, body: str = "", given: str = token) -> int:
+            return (await send(path, body, given)).status
+
+        assert await status("/progress", '{"fraction": 0.5, "message": "half"}') == 204
+        [running] = await until(one.store, [job_id], lambda job: job.progress is not None)
+        assert running.progress == Progress(0.5, "half")
+        assert await status("/logs", "first line\nsecond line\n") == 204
+        assert (await send("/cancel")).json == {"cancelRequested": False}
+        made = await send("/enqueue", '{"name": "more", "body": {"a": 1}, "tags": ["x"]}')
+        assert made.status == 201
+        # What is wrong, and what is too much.
+        for path, body, expected in (
+            ("/progress", '{"fraction": 2}', 422),
+            ("/progress", "half", 400),
+            ("/enqueue", '{"name": "unknown"}', 422),
+            ("/enqueue", '{"name": "more", "prority": "low"}', 400),
+            ("/progress", f'{{"fraction": 1, "message": "{"x" * 10_000}"}}', 413),
+            ("/logs", "x" * 70_000, 413),
+        ):
+            assert await status(path, body) == expected, (path, body[:40])
+        number, _, mac = token.partition(".")
+        for wrong in (
+            "",
+            "x",
+            f"{int(number) + 1}.{mac}",
+            f"{number}.{mac[:-1]}",
+            f"{number}.\u00e9",
+            "\u00b2.x",
+        ):
+            assert await status("/cancel", given=wrong) == 401, wrong
+        one.container.release.set()
+        [job] = await until_final(one.store, job_id)
+        [more] = await until_final(one.store, JobId(uuid.UUID(made.json["id"]).bytes))
+        assert (job.state, more.name) == (State.COMPLETED, "more")
+        assert (more.attributes.tags, more.attributes.parent) == (("x",), job_id)
+        assert await status("/progress", '{"fraction": 1}') == 410
+        await one.worker.stop()
+        [log] = await one.store.read_logs(job_id)
+        assert [line[25:] for line in log.text.splitlines()] == ["first line", "second line"]
+
+
+async def test_a_container_that_sends_too_much_is_slowed_down() -> None:
+    callback = Callback(ManualClock())
+    await callback.start()
+    async with rig() as one:
+        [job_id] = await submit(one.store, new_job("any", path="/hold"))
+        await one.container.arrived.wait()
+        assert one.worker._engine is not None
+        [attempt] = one.worker._engine.attempts.running.values()
+        bearer = f"Bearer {callback.begin(attempt)['Job-Callback-Token']}"
+        async with aiohttp.ClientSession(headers={"Authorization": bearer}) as client:
+            statuses = []
+            for _ in range(MAX_PER_SECOND + 1):
+                async with client.get(f"{callback.url}/cancel") as answer:
+                    statuses.append(answer.status)
+        assert statuses == [200] * MAX_PER_SECOND + [429]
+        one.container.release.set()
+        await until_final(one.store, job_id)
+    await callback.stop()

@@ -20,6 +20,7 @@ from asyncendpoints_core.common.time_source import rfc3339
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import MAX_ERROR_CHARS, ErrorCode, JobError, Result
 from asyncendpoints_worker.handlers.attempt import AttemptFailed, ConnectionLost, NotDelivered
+from asyncendpoints_worker.handlers.callback import Callback
 from asyncendpoints_worker.handlers.enqueueing import EnqueueRules
 from asyncendpoints_worker.handlers.result_check import NO_CHECKS, ResultCheck
 from asyncendpoints_worker.handlers.results import BYTES, NULL, InvalidResult
@@ -76,6 +77,7 @@ class HttpTarget:
         self._up = False
         self._warn_at = 0.0  # while the port is closed; 0: it was open
         self._session: aiohttp.ClientSession | None = None
+        self._callback = Callback(time)
         self.runners: dict[str, Run | ThreadRun] = {}
         self.fallback: Run | None = self.send
         self.gate: Callable[[], Awaitable[None]] | None = self.until_up
@@ -83,7 +85,9 @@ class HttpTarget:
         self.enqueue_rules = enqueue_rules or EnqueueRules(time)
 
     async def start(self) -> None:
-        """Create the client. The container may start later: no job is claimed before it has."""
+        """Create the client, and listen for callbacks. The container may start later: no job is
+        claimed before it has.
+        """
         # The container may close a kept-alive connection just as a job is sent on it, and then it
         # is unknown whether the job ran. A new connection on the same host costs little.
         self._session = aiohttp.ClientSession(
@@ -92,11 +96,13 @@ class HttpTarget:
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("Accept", "Content-Type", "User-Agent"),
         )
+        await self._callback.start()
 
     async def stop(self) -> None:
         """Close open connections."""
         if self._session is not None:
             await self._session.close()
+        await self._callback.stop()
 
     async def until_up(self) -> None:
         """Return once the container's port accepts connections (docs/rules.md S16)."""
@@ -138,11 +144,12 @@ class HttpTarget:
         """Send one job and return its result; see Run."""
         assert self._session is not None  # noqa: S101  # started before the first claim
         request = attempt.claimed.request
+        headers = _headers(attempt.claimed) | self._callback.begin(attempt)
         try:
             async with self._session.request(
                 request.method,
                 self._url,
-                headers=_headers(attempt.claimed),
+                headers=headers,
                 data=request.body or None,
                 allow_redirects=False,
             ) as response:
@@ -158,6 +165,8 @@ class HttpTarget:
             raise NotDelivered from error
         except (aiohttp.ClientError, OSError) as error:
             raise ConnectionLost(_connection_error(error)) from error
+        finally:
+            self._callback.end(attempt)
         check = self._checks.get(attempt.claimed.job.name)
         return result if check is None else check.check(result)
 
@@ -190,7 +199,11 @@ def _connection_error(error: Exception) -> JobError:
 
 def _headers(claimed: ClaimedJob) -> dict[str, str]:
     job, request = claimed.job, claimed.request
-    headers = {name: value for name, value in request.headers.items() if name not in NOT_FORWARDED}
+    headers = {
+        name: value
+        for name, value in request.headers.items()
+        if name not in NOT_FORWARDED and not name.startswith("job-")
+    }
     if request.content_type:
         headers["Content-Type"] = request.content_type
     if job.traceparent:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from asyncendpoints_core.jobs.records import Priority
+from asyncendpoints_gateway.config import GatewayConfig
 from asyncendpoints_gateway.http.headers import (
     KEPT,
     idempotency_key,
@@ -20,6 +21,7 @@ from asyncendpoints_gateway.http.headers import (
     wants_events,
 )
 from asyncendpoints_gateway.http.problems import Problem
+from support.store.work import endpoint
 
 
 @pytest.mark.parametrize(
@@ -194,3 +196,9 @@ def test_what_is_not_utf8_is_latin1(data: bytes) -> None:
     except UnicodeDecodeError:
         assert text == data.decode("latin-1")
     text.encode("utf-8")
+
+
+def test_headers_that_say_something_of_a_job_are_never_kept() -> None:
+    listed = ["X-Tenant", "job-callback", "Job-Callback-Token", "JOB-ID"]
+    config = GatewayConfig.of(endpoint(routes=[{"path": "/work", "job": "a", "headers": listed}]))
+    assert config.routes[0].keep == KEPT | {"x-tenant"}

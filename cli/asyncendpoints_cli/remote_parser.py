@@ -78,6 +78,9 @@ def _jobs(
     )
 
 
+ONE_JOB: Final = argument("--job", metavar="NAME", help="only jobs of this name")
+
+
 def _queue(action: str, summary: str, description: str, *arguments: Argument) -> Command:
     return Command(
         name=f"queue {action}",
@@ -187,9 +190,16 @@ REMOTE: Final = (
         "pause",
         "accept jobs but run none",
         "Pauses an endpoint: jobs are accepted and wait, running ones finish, and times to live do "
-        "not run. It lasts until `queue resume`, also when processes restart.",
+        "not run. It lasts until `queue resume`, also when processes restart. With --job that is "
+        "so for the jobs of one name, and the others run.",
+        ONE_JOB,
     ),
-    _queue("resume", "run jobs again", "Ends the pause of an endpoint."),
+    _queue(
+        "resume",
+        "run jobs again",
+        "Ends the pause of an endpoint, or with --job that of one job. Neither ends the other.",
+        ONE_JOB,
+    ),
     Command(
         name="console",
         summary="open the console of a running endpoint in a browser",

@@ -119,6 +119,8 @@ async def test_every_key_is_on_it_after_any_verb_at_rest(backend: RedisBackend) 
         lambda: store.step_action(ACTION.id),
         lambda: store.abort_action(ACTION.id),
         lambda: store.pause(),
+        lambda: store.pause("report"),
+        lambda: store.resume("report"),
         lambda: store.resume(),
         lambda: store.close_queue(),
         lambda: store.reopen_queue(),

@@ -156,9 +156,10 @@ async def test_each_script_refuses_the_store_of_the_other_before_it_writes(redis
     await backend.open()
     names = [name for name in VERBS if scripts.load(name).full is not None]
     assert sorted(names) == [
-        *("cancel", "claim", "delete", "enqueue", "fire", "promote", "reconcile", "redrive"),
-        *("release_worker", "settle", "settle_with_children", "step_action", "sweep"),
-        "write_logs",
+        *("cancel", "claim", "delete", "enqueue", "fire", "get", "inspect", "list", "pause_job"),
+        "promote",
+        *("reconcile", "redrive", "release_worker", "result", "settle", "settle_with_children"),
+        *("step_action", "sweep", "write_logs"),
     ]
     for stored, full, word in (("1", True, "AEPPLAIN"), ("2", False, "AEPFEATURE")):
         await backend.redis.hset(backend.key("meta"), "schema", stored)

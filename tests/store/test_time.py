@@ -7,7 +7,7 @@ from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.records import JobError
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import Store
-from asyncendpoints_core.store.replies import CancelStatus, Cause, Swept
+from asyncendpoints_core.store.replies import CancelStatus, Cause
 from support.store.stores import (
     DONE,
     ERROR,
@@ -22,25 +22,10 @@ from support.store.stores import (
     put,
     settle_one,
     state_of,
+    sweep_all,
 )
 
 TTL = 60_000
-
-
-async def sweep_all(store: Store) -> Swept:
-    """Sweep until nothing more is to be done; return the sums."""
-    total = Swept()
-    for _ in range(1_000):
-        swept = await store.sweep()
-        total = Swept(
-            promoted=total.promoted + swept.promoted,
-            expired=total.expired + swept.expired,
-            removed=total.removed + swept.removed,
-            corrupt=total.corrupt + swept.corrupt,
-        )
-        if not swept.more:
-            return total
-    raise AssertionError("the sweep does not end")
 
 
 async def code(store: Store, job_id: ids.JobId) -> str:

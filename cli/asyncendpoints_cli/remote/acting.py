@@ -24,9 +24,11 @@ FOLLOW_SECONDS: Final = 0.2
 
 def set_paused(endpoint: Endpoint, options: Namespace) -> None:
     """`queue pause`, `queue resume`."""
-    endpoint.change("POST", f"/{options.action}")
+    sent = None if options.job is None else {"job": options.job}
+    endpoint.change("POST", f"/{options.action}", sent)
     word = "paused" if options.action == "pause" else "resumed"
-    sys.stdout.write(f"{word} {endpoint.key} at {endpoint.client.place}\n")
+    of = "" if options.job is None else f"{escaped(options.job)} of "
+    sys.stdout.write(f"{word} {of}{endpoint.key} at {endpoint.client.place}\n")
 
 
 def act(endpoint: Endpoint, options: Namespace) -> int:

@@ -84,12 +84,17 @@ def _rate(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
 
 
+ALL_JOBS: Final = "*"
+"""Among what is paused: the whole endpoint."""
+
+
 def _status(item: Mapping[str, Any]) -> str:
     if not item.get("reachable", True):
         return str(item.get("message", "unreachable"))
     if item["suspended"]:
         return "suspended"
-    return "paused" if item["paused"] else ""
+    jobs = [escaped(job) for job in item["paused"] if job != ALL_JOBS]
+    return "paused" if ALL_JOBS in item["paused"] else f"paused: {', '.join(jobs)}" if jobs else ""
 
 
 def _worker_status(item: Mapping[str, Any]) -> str:

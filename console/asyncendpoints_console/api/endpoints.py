@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncendpoints_console.api.call import json_response
 from asyncendpoints_console.reading import overview
+from asyncendpoints_console.reading.overview import ALL_JOBS
 from asyncendpoints_console.refusals import Refusal
 from asyncendpoints_console.site import ROLE
 from asyncendpoints_core import __version__
@@ -53,13 +54,29 @@ async def resume(call: Call) -> web.Response:
 
 async def _set_paused(call: Call, *, paused: bool) -> web.Response:
     call.may_change()
-    if unknown := sorted(await call.json()):
-        text = f"unknown member {unknown[0][:40]!r}: an endpoint is paused as a whole"
-        raise Refusal("malformed-body", text)
+    job = await _job_of(call)
     store = call.target.store
-    await (store.pause() if paused else store.resume())
-    call.record("pause" if paused else "resume")
+    await (store.pause(job) if paused else store.resume(job))
+    call.record("pause" if paused else "resume", job=job or ALL_JOBS)
     return await show(call)
+
+
+async def _job_of(call: Call) -> str:
+    """Return the name of the jobs to pause or resume, "" for the whole endpoint. Raises the 400."""
+    body = await call.json()
+    if unknown := sorted(set(body) - {"job"}):
+        text = f"unknown member {unknown[0][:40]!r}: the one known is job, a job's name"
+        raise Refusal("malformed-body", text)
+    if "job" not in body:
+        return ""
+    job, stats = body["job"], await call.target.store.stats()
+    known = {route.job for route in call.target.endpoint.spec.routes}
+    known |= {*stats.by_name, *stats.paused_jobs}
+    if not isinstance(job, str) or job not in known:
+        named = repr(job[:64]) if isinstance(job, str) else "that is not text"
+        text = f"there is no job {named}; the jobs are: {', '.join(sorted(known))}"
+        raise Refusal("malformed-body", text)
+    return job
 
 
 async def workers(call: Call) -> web.Response:

@@ -47,7 +47,7 @@ async def endpoint(target: Target, sampler: Sampler) -> dict[str, Any]:
         "workers": len(live),
         "slots": sum(worker.info.concurrency for worker in live),
         "used": stats.held,
-        "paused": [ALL_JOBS] if stats.paused else [],
+        "paused": [*([ALL_JOBS] if stats.paused else []), *stats.paused_jobs],
         "suspended": stats.suspended,
         "scaling": None
         if decision is None

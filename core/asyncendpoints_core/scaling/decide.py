@@ -33,9 +33,10 @@ BURST: Final = 4
 class Signals(msgspec.Struct, frozen=True):
     """One reading of the metrics. Times in ms, `now_ms` by the store's clock.
 
-    `ready`: Queued jobs. `running`: jobs held by workers that are not cordoned or draining; `held`:
-    by any worker. `due`: Scheduled jobs that are due before a new worker would be ready. `claimed`,
-    `ended`, `busy_ms`: counters. `replicas`: the current setting, which may differ from the number
+    `ready`: Queued jobs whose name is not paused. `running`: jobs held by workers that are not
+    cordoned or draining; `held`: by any worker. `due`: Scheduled jobs that are due before a new
+    worker would be ready. `claimed`, `ended`, `busy_ms`: counters. `replicas`: the current setting,
+    which may differ from the number
     of `workers`. `concurrency`: jobs that one worker runs concurrently, 0 if not known yet.
     `rollout`: workers are being replaced by those of a new template. `proven`: a worker of the
     current template was ready before, and none is failing. `paused`: what waits is no demand.
@@ -162,7 +163,7 @@ def signals_of(
     claimed = stats.totals.get("claimed", 0)
     return Signals(
         now_ms=stats.now_ms,
-        ready=stats.counts.get(State.QUEUED, 0),
+        ready=stats.startable,
         running=stats.held_active,
         held=stats.held,
         due=sum(due <= stats.now_ms + startup_ms for due in stats.due_ms),

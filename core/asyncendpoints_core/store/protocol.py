@@ -320,12 +320,16 @@ class Store(Protocol):
         """
         ...
 
-    async def pause(self) -> None:
-        """Stop claims as `suspend` does, for a person. Claims need both to allow them."""
+    async def pause(self, job: str = "") -> None:
+        """Stop claims as `suspend` does, for a person. Claims need both to allow them.
+
+        `job`: only those of jobs of this name; neither pause knows of the other. Raises
+        StoreUnavailable while a worker of a version that would claim them is registered.
+        """
         ...
 
-    async def resume(self) -> None:
-        """End the pause."""
+    async def resume(self, job: str = "") -> None:
+        """End the pause, or that of one job's name."""
         ...
 
     async def close_queue(self) -> None:

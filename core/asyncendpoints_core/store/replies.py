@@ -288,7 +288,8 @@ class Stats(msgspec.Struct, frozen=True):
     `due_ms`: due times of the first Scheduled jobs (100 at most). `totals`: counters since the
     endpoint's creation, named in TOTALS; of them `busy_ms` is the time of ended attempts, `wait_ms`
     that from ready to claimed. `held_active`: `held` without cordoned and draining workers.
-    `suspended`: the resource stopped claims; `paused`: a person did. `schedules`: by name.
+    `suspended`: the resource stopped claims; `paused`: a person did, `paused_jobs`:
+    of these names (which `due_ms` leaves out). `schedules`: by name.
     `features_held_ms`: since when a feature is wanted that workers of an older version do not know,
     or 0; it may be in use since these are gone.
     """
@@ -306,9 +307,16 @@ class Stats(msgspec.Struct, frozen=True):
     workers: int = 0
     suspended: bool = False
     paused: bool = False
+    paused_jobs: tuple[str, ...] = ()
     closed: bool = False
     features_held_ms: int = 0
     schedules: tuple[ScheduleState, ...] = ()
+
+    @property
+    def startable(self) -> int:
+        """How many Queued jobs a worker may start: those whose name is not paused."""
+        paused = (self.by_name.get(name, {}).get(State.QUEUED, 0) for name in self.paused_jobs)
+        return self.counts.get(State.QUEUED, 0) - sum(paused)
 
 
 class Identity(msgspec.Struct, frozen=True):

@@ -42,6 +42,7 @@ HANDLER_MISSING: Final = "HandlerMissing"
 WORKER_CRASHED: Final = "WorkerCrashed"
 ROLLING_OUT: Final = "RollingOut"
 TERMINATING: Final = "Terminating"
+_NAMED: Final = 5
 _PAUSED: Final = "paused by a person: jobs are accepted but not run"
 
 
@@ -268,6 +269,12 @@ def _ready(observed: Observed, needed: list[Finding], rolling: str) -> Finding:
         return Finding(READY, "True", "Suspended", "jobs are accepted but not run")
     if observed.queue.paused:
         return Finding(READY, "True", "Paused", _PAUSED)
+    if jobs := observed.queue.paused_jobs:
+        named = ", ".join(jobs[:_NAMED]) + (
+            f" and {len(jobs) - _NAMED} more" * (len(jobs) > _NAMED)
+        )
+        text = f"paused by a person: {named}; jobs of other names run"
+        return Finding(READY, "True", "Paused", text)
     ready = observed.worker.ready
     count = {0: "no workers are needed now", 1: "1 worker is ready"}.get(
         ready, f"{ready} workers are ready"

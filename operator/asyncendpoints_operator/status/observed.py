@@ -77,6 +77,11 @@ class Queue:
         """Whether a person paused it, as far as is known."""
         return self.stats is not None and self.stats.paused
 
+    @property
+    def paused_jobs(self) -> tuple[str, ...]:
+        """The names of jobs that a person paused."""
+        return () if self.stats is None else self.stats.paused_jobs
+
 
 @dataclass(frozen=True, slots=True)
 class Scaling:

@@ -49,7 +49,8 @@ CONDITIONS: Final[dict[str, About]] = {
         {
             "Serving": "everything works",
             "Suspended": "jobs are accepted but not run (`spec.suspend`)",
-            "Paused": "the same, paused by a person: `asyncendpoints queue resume` ends it",
+            "Paused": "the same, paused by a person: `asyncendpoints queue resume` ends it. Or "
+            "jobs of single names are paused, which the message lists: `queue resume --job NAME`",
             c.TERMINATING: "the resource was deleted and waits for a finalizer: accepted jobs are "
             "run, submissions are answered with 503 (the endpoint is closed)",
             c.ROLLING_OUT: "pods of an older template are being replaced",

@@ -493,6 +493,14 @@ class SideBySide(Twins):
         if not stay:
             self.both(lambda store: store.resume())
 
+    @rule(ms=STEPS, job=st.sampled_from(["report", "image"]), stay=st.booleans(), worker=names)
+    def pause_job(self, ms: int, job: str, stay: bool, worker: str) -> None:
+        self.both(lambda store: store.pause(job))
+        self.claim(worker, 2, 0)
+        self.leap(ms)
+        if not stay:
+            self.both(lambda store: store.resume(job))
+
     @rule(ms=STEPS, stay=rarely)
     def suspend(self, ms: int, stay: bool) -> None:
         self.both(lambda store: store.suspend(True))
@@ -513,6 +521,8 @@ class SideBySide(Twins):
         """Let every worker claim again, whatever forbade it."""
         self.both(lambda store: store.resume())
         self.both(lambda store: store.suspend(False))
+        for job in ("report", "image"):
+            self.both(lambda store, job=job: store.resume(job))  # type: ignore[misc]
         self.both(lambda store: store.reopen_queue())
         for by in "ab":
             self.both(lambda store, by=by: store.uncordon([self.name(w) for w in WORKERS], by))  # type: ignore[misc]

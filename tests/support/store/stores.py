@@ -37,6 +37,7 @@ from asyncendpoints_core.store.replies import (
     EnqueueStatus,
     Settled,
     SettleStatus,
+    Swept,
     WorkerInfo,
 )
 
@@ -414,3 +415,19 @@ async def no_deliveries(store: Store, dead: int | None = None) -> None:
             dead not in (None, status.dead)
         ):
             await asyncio.sleep(0.01)
+
+
+async def sweep_all(store: Store) -> Swept:
+    """Sweep until nothing more is to be done; return the sums."""
+    total = Swept()
+    for _ in range(1_000):
+        swept = await store.sweep()
+        total = Swept(
+            promoted=total.promoted + swept.promoted,
+            expired=total.expired + swept.expired,
+            removed=total.removed + swept.removed,
+            corrupt=total.corrupt + swept.corrupt,
+        )
+        if not swept.more:
+            return total
+    raise AssertionError("the sweep does not end")

@@ -154,6 +154,8 @@ VERBS: dict[str, Act] = {
     "webhook_status": lambda s: s.store.webhook_status(),
     "pause": lambda s: s.store.pause(),
     "resume": lambda s: s.store.resume(),
+    "pause_job": lambda s: s.store.pause("report"),
+    "resume_job": lambda s: s.store.resume("report"),
     "close_queue": lambda s: s.store.close_queue(),
     "reopen_queue": lambda s: s.store.reopen_queue(),
     "wait": lambda s: s.store.wait_for_work("w1", 20),

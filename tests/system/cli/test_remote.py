@@ -218,6 +218,12 @@ def test_an_endpoint_is_paused_until_it_is_resumed(served: Served, run: Any) -> 
     assert "paused" in shown
     assert run("queue", "resume", "-e", "reports")[0].startswith("resumed default/reports at ")
     assert "paused" not in run("queue", "show")[0]
+    assert run("queue", "pause", "--job", "work")[0].startswith(
+        "paused work of default/reports at "
+    )
+    assert "paused: work" in run("queue", "show")[0]
+    assert run("queue", "resume", "--job", "work")[0].startswith("resumed work of default/reports")
+    assert "paused" not in run("queue", "show")[0]
     run("jobs", "cancel", job)
 
 

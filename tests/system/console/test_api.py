@@ -347,12 +347,32 @@ async def test_an_endpoint_is_paused_and_resumed(site: Site, store: Any, worker:
     assert (await worker.claim()).refused == "paused"
     wrong = await site.ask("POST", f"{API}/resume", '{"jobs": "x"}')
     assert (wrong.status, wrong.json["detail"]) == (
-        *(400, "unknown member 'jobs': an endpoint is paused as a whole"),
+        *(400, "unknown member 'jobs': the one known is job, a job's name"),
     )
     assert (await site.ask("POST", f"{API}/resume")).json["paused"] == []
     assert len(await worker.take()) == 1
     records = (await site.read(f"{E}/audit"))["items"]
     assert [record["action"] for record in records] == ["resume", "pause", "pause"]
+
+
+async def test_one_job_is_paused_and_resumed(site: Site, store: Any, worker: Hand) -> None:
+    [report] = await put(store, new("build-report"))
+    [other] = await put(store, new("other"))
+    paused = await site.ask("POST", f"{API}/pause", '{"job": "build-report"}')
+    assert (paused.status, paused.json["paused"]) == (200, ["build-report"])
+    assert [job.job.id for job in (await worker.claim()).jobs] == [other]
+    known = "the jobs are: build-report, checked, latest, other, part"
+    for body, why in (
+        ('{"job": "nobody"}', f"there is no job 'nobody'; {known}"),
+        ('{"job": 5}', f"there is no job that is not text; {known}"),
+    ):
+        wrong = await site.ask("POST", f"{API}/pause", body)
+        assert (wrong.status, wrong.json["detail"]) == (400, why)
+    assert (await site.ask("POST", f"{API}/resume")).json["paused"] == ["build-report"]
+    assert (await site.ask("POST", f"{API}/resume", '{"job": "build-report"}')).json["paused"] == []
+    assert [job.job.id for job in (await worker.claim()).jobs] == [report]
+    records = (await site.read(f"{E}/audit"))["items"]
+    assert records[-1] == records[-1] | {"action": "pause", "job": "build-report"}
 
 
 async def test_a_scheduled_job_is_run_now(site: Site, store: Any) -> None:

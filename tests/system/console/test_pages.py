@@ -118,6 +118,17 @@ async def test_an_endpoint_is_paused_after_a_question(shown: Console) -> None:
         assert not (await shown.store.stats()).paused
 
 
+async def test_a_paused_job_is_shown_and_resumed(shown: Console) -> None:
+    await put(shown.store, new("report"))
+    await shown.store.pause("report")
+    async with shown.page("/") as page:
+        await expect(page.locator(".state", has_text="report paused")).to_be_visible()
+        await expect(page.get_by_role("button", name="Pause reports")).to_be_visible()
+        await page.get_by_role("button", name="Resume report of reports").click()
+        await expect(page.locator(".state", has_text="report paused")).to_have_count(0)
+        assert (await shown.store.stats()).paused_jobs == ()
+
+
 async def test_filters_are_in_the_url(shown: Console) -> None:
     tagged = msgspec.structs.replace(new("a"), attributes=Attributes(tags=("eu",)))
     await put(shown.store, tagged, new("b"), new("b", delay_ms=60_000))

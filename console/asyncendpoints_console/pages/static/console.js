@@ -75,10 +75,11 @@ function confirmed(text, verb) {
   });
 }
 
-async function act(url, action) {
+async function act(url, action, job) {
   const response = await fetch(action === "delete" ? url : `${url}/${action}`, {
     method: action === "delete" ? "DELETE" : "POST",
     headers: { "Content-Type": "application/json" },
+    body: job ? JSON.stringify({ job }) : undefined,
   });
   if (response.ok) return "";
   const problem = await response.json().catch(() => ({}));
@@ -93,7 +94,7 @@ async function actOnOne(button) {
   const verb = VERBS[action];
   const question = button.dataset.ask || ASKED.includes(action) && `${verb} this job?`;
   if (question && !await confirmed(question, verb)) return;
-  const refused = await act(button.closest("[data-api]").dataset.api, action);
+  const refused = await act(button.closest("[data-api]").dataset.api, action, button.dataset.job);
   if (refused) return say(refused);
   if (action === "delete") return location.assign(location.pathname.replace(/\/[^/]+$/, ""));
   say(`${verb}: done`);

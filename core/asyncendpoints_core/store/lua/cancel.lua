@@ -6,12 +6,13 @@
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:cursors
+--   gate:buckets gate:limits gate:tags gate:order gate:cursors pauses
+-- FEATURELIB: pauses
 -- FEATUREMETA: webhook_states webhook_pending gated
 -- ARGV: 1 ids
 -- RETURNS: context; for each a letter (c canceled, r requested, f final, m missing, g gone,
 --   b cannot be read) followed by the job's state where there is one
-local ids, out, known = record.split_ids(ARGV[1]), {time.context()}, {}
+local ids, out, known = record.split_ids(ARGV[1]), {time.context(pauses)}, {}
 local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
 
 for i, id in ipairs(ids) do

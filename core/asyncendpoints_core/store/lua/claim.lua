@@ -6,11 +6,11 @@
 --   completed_ms failed_ms deadline_floor
 -- LIB: batch time ready record counters events wake_up corrupt_records queue guard
 --   cordons held_count turns next_suspect
--- FEATURELIB: gate
+-- FEATURELIB: gate pauses skips
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:cursors
+--   gate:buckets gate:limits gate:tags gate:order gate:cursors pauses
 -- FEATUREMETA: webhook_states webhook_pending gated
 -- ARGV: 1 worker, 2 request number, 3 limit, 4 bytes of bodies at most, 5 '1' when it was woken
 -- RETURNS: context; a word: ok gone cordoned draining paused closed; flags more, drain, alone as
@@ -92,6 +92,7 @@ local on_runs, on_held = {'HSET', runs}, {'ZADD', held}
 local taken, total_bytes, waited = 0, 0, 0
 local stopped = false
 local claimed_names = {}
+local passed_seq -- of a job whose name is paused
 local mine = worker .. '\0'
 -- The names that each fresh job needs, as locals.
 local active, watched, request_bytes = time.active, events.watched, record.request_bytes
@@ -148,6 +149,10 @@ local function take_slowly(id, job, run)
   if why == 'newer' then return false end
   if why then corrupt_records.keep(id, run and r == nil and run or job, QUEUED, job) return true end
   if queue.expired(r) then queue.expire(id, r) return true end
+  if pauses and pauses.stopped[r.name] then
+    passed_seq = r.seq
+    return false
+  end
   if not room_for(r.body_size) then return false end
   if r.started_at == 0 and (r.expires_at > 0 or r.claim > 0) then batch.add(queue.off_expiries, id) end
   waited = waited + now - r.updated_at
@@ -175,7 +180,10 @@ local function take(id, job, run)
   end
   local request_at = parts_at + layout.JOB.parts_size
   local size = apart or #job - request_at + 1 - request_bytes(job, request_at)
-  if #job < request_at or size < 0 or active >= (ttl_from or created_at) + ttl_ms then
+  local name_at = parts_at + layout.JOB.before.name
+  local name = ssub(job, name_at, name_at + name_size - 1)
+  if #job < request_at or size < 0 or active >= (ttl_from or created_at) + ttl_ms
+    or pauses and pauses.of[name] then
     return take_slowly(id, job, run)
   end
   total_bytes = total_bytes + size
@@ -185,8 +193,6 @@ local function take(id, job, run)
   end
   waited = waited + now - created_at
   if watched then events.add(id, 2) end
-  local name_at = parts_at + layout.JOB.before.name
-  local name = ssub(job, name_at, name_at + name_size - 1)
   local made = ssub(job, layout.JOB.at.made, layout.JOB.last.made)
   ttl_from = ttl_from and spack(layout.RUN.format.ttl_from, ttl_from) or NO_TTL_FROM
   local body_size = spack(layout.RUN.format.body_size, size)
@@ -225,6 +231,25 @@ end
 local waiting = ready.sizes()
 local seen, gone = {[0] = 0, 0, 0}, {[0] = {}, {}, {}}
 local examined = 0
+local skipped_to, staying = {[0] = 0, 0, 0}, {}
+for line = 0, 2 do
+  -- With keys or limits the gate holds back what is paused.
+  skipped_to[line] = skips and not gate and skips[line] or 0
+  if skipped_to[line] > 0 then
+    seen[line] = call('ZCOUNT', ready[line], '-inf', skipped_to[line])
+    waiting[line] = waiting[line] - seen[line]
+  end
+end
+
+-- Notes that a job stays in its line: the next claim begins behind those whose name is paused.
+local function stay(line)
+  if passed_seq and not staying[line] then
+    skipped_to[line] = passed_seq
+  else
+    staying[line] = true
+  end
+  passed_seq = nil
+end
 
 -- Takes the next jobs of one line, which alone has any.
 local function take_line(line)
@@ -236,7 +261,7 @@ local function take_line(line)
     local moved = take(ids[i], stored[i], ran[i])
     if stopped then break end
     count = count + 1
-    if moved then left[#left + 1] = ids[i] end
+    if moved then left[#left + 1] = ids[i] else stay(line) end
   end
   turns.advance(line, count)
   seen[line], waiting[line] = from + count, waiting[line] - count
@@ -266,7 +291,7 @@ local function take_turns()
     if stopped then break end
     turns.advance(line, 1)
     seen[line], waiting[line] = seen[line] + 1, waiting[line] - 1
-    if moved then gone[line][#gone[line] + 1] = ids[at] end
+    if moved then gone[line][#gone[line] + 1] = ids[at] else stay(line) end
     examined = examined + 1
   end
 end
@@ -317,6 +342,9 @@ for line = 0, 2 do
 end
 batch.flush(off_suspects)
 queue.flush()
+for line = 0, 2 do
+  if skips then skips.set(line, skipped_to[line]) end
+end
 if taken > 0 then
   call(unpack(on_runs))
   call(unpack(on_held))

@@ -7,9 +7,9 @@
 -- LIB: batch time ready record counters events wake_up new_job lines jobs_ahead
 -- FEATURES: locks
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:cursors
+--   gate:buckets gate:limits gate:tags gate:order gate:cursors pauses
 -- FEATUREMETA: gated
--- FEATURELIB: unique job_webhooks gate
+-- FEATURELIB: unique job_webhooks gate pauses skips
 -- FLAGS: deny-oom
 -- ARGV: 1 NEW_JOB for each; 2 their parts one after the other
 -- RETURNS: context; a letter for each: c created, e exists, r replayed, R replayed but its job is
@@ -138,6 +138,7 @@ local function move(id, r, priority, due)
       r.seq, queued = next_seq, queued + 1
     end
     batch.add(set_ready[priority], r.seq, id)
+    if skips then skips.put(priority, r.seq) end
     waiting[priority] = waiting[priority] + 1
   end
   r.state, r.priority, r.not_before = state, priority, state == SCHEDULED and due or 0
@@ -285,4 +286,4 @@ if created + changed > 0 then
   wake_up(queued)
   events.publish()
 end
-return {time.context(), table.concat(statuses), table.concat(aheads), unpack(heads)}
+return {time.context(pauses), table.concat(statuses), table.concat(aheads), unpack(heads)}

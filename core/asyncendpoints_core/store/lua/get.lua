@@ -3,6 +3,8 @@
 --   gate:flows
 -- META: tick paused suspended ttl_ms completed_ms failed_ms
 -- LIB: time record jobs_ahead
+-- FEATURES: pauses
+-- FEATURELIB: pauses
 -- FLAGS: read
 -- ARGV: 1 ids
 -- RETURNS: context; 4 bytes for each: jobs ahead; for each its state, '' missing, 'g' gone
@@ -19,4 +21,4 @@ for i, id in ipairs(ids) do
   end
   aheads[i] = spack(layout.AHEAD.format, layout.AHEAD.fields)
 end
-return {time.context(), table.concat(aheads), unpack(out)}
+return {time.context(pauses), table.concat(aheads), unpack(out)}

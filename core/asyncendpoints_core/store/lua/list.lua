@@ -3,6 +3,8 @@
 --   finished:failed finished:canceled gate:order
 -- META: tick paused suspended ttl_ms completed_ms failed_ms
 -- LIB: time record descending matching
+-- FEATURES: pauses
+-- FEATURELIB: pauses
 -- FLAGS: read
 -- ARGV: 1 section (running queued scheduled final completed failed canceled), 2 how many, 3 when the
 --   listing began or '', 4 number and 5 id to go on below, both '' at the start, 6 how many to look
@@ -87,5 +89,5 @@ while looked < most do
     out[#out + 1] = string.format('%.0f', best[1]) .. ' ' .. best[2] .. record.head(job, run)
   end
 end
-return {time.context(), last and string.format('%.0f', last[1]) or '', last and last[2] or '',
+return {time.context(pauses), last and string.format('%.0f', last[1]) or '', last and last[2] or '',
   looked, unpack(out)}

@@ -5,7 +5,8 @@
 -- LIB: time ready record counters events wake_up redriving jobs_ahead
 -- FEATURES: locks schedules fired expiries
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:cursors
+--   gate:buckets gate:limits gate:tags gate:order gate:cursors pauses
+-- FEATURELIB: pauses
 -- FEATUREMETA: gated
 -- FLAGS: deny-oom
 -- ARGV: 1 ids
@@ -41,4 +42,4 @@ if redriving.requeued > 0 then
   wake_up(redriving.startable)
   events.publish()
 end
-return {time.context(), table.concat(aheads), unpack(out)}
+return {time.context(pauses), table.concat(aheads), unpack(out)}

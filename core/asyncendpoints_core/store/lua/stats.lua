@@ -1,14 +1,14 @@
 -- stats: the live figures, all O(1) or bounded.
 -- KEYS: meta jobs runs ready:high ready:normal ready:low suspects delayed held
 --   finished:completed finished:failed finished:canceled workers marks counts totals schedules
---   gate:keyed
+--   gate:keyed pauses
 -- META: tick bytes paused stopped_by closed features_held
--- LIB: ready record cordons held_count stoppers
+-- LIB: ready record cordons held_count stoppers pauses
 -- FLAGS: read
 -- RETURNS: numbers: now, Queued, Scheduled, InProgress, Completed, Failed, Canceled, suspects, oldest,
 --   bytes, held by workers that take more, workers, who stopped claims, closed, since when
 --   features wait for older workers; counts; totals; due times;
---   each schedule and SCHEDULE
+--   each schedule and SCHEDULE; names of jobs that are paused
 local oldest = 0
 local heads = {}
 for _, key in ipairs({ready_high, ready_normal, ready_low, suspects}) do
@@ -31,8 +31,12 @@ for i = 1, #marked, 2 do
   end
 end
 local due = call('ZRANGE', delayed, 0, 99, 'WITHSCORES')
-local times = {}
-for i = 2, #due, 2 do times[#times + 1] = tonumber(due[i]) end
+local times, stopped = {}, {}
+for name in pairs(pauses.stopped) do stopped[#stopped + 1] = name end
+for i = 1, #due, 2 do
+  local r = stopped[1] and record.decode_run(call('HGET', runs, due[i]) or '')
+  if not (r and pauses.stopped[r.name]) then times[#times + 1] = tonumber(due[i + 1]) end
+end
 local waiting_alone = call('ZCARD', suspects)
 return {
   {
@@ -41,5 +45,5 @@ return {
     call('ZCARD', finished_failed), call('ZCARD', finished_canceled), waiting_alone, oldest, bytes,
     active, call('ZCARD', workers), stoppers(), closed > 0 and 1 or 0, features_held,
   },
-  by_name, call('HGETALL', totals), times, call('HGETALL', schedules),
+  by_name, call('HGETALL', totals), times, call('HGETALL', schedules), stopped,
 }

@@ -4,11 +4,11 @@
 --   sweep_0 sweep_1 sweep_2
 -- LIB: batch time ready finished record counters events wake_up corrupt_records queue remove timer guard unique lines
 --   gate_policy
--- FEATURELIB: outbox gate
+-- FEATURELIB: outbox gate pauses skips
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:cursors
+--   gate:buckets gate:limits gate:tags gate:order gate:cursors pauses
 --   logs logs:times
 -- FEATUREMETA: webhook_states webhook_pending gated log_bytes
 -- RETURNS: promoted, expired, removed, corrupt, 1 when there was more to do
@@ -18,6 +18,7 @@ local more = 0
 -- The default time to live: oldest first, so that the first fresh head ends the look. Started jobs
 -- and those with an expiry of their own are in between; the next call continues after them.
 local function expire_ready(priority, from)
+  if skips and not gate then from = math.max(from, skips[priority]) end
   local low = from > 0 and '(' .. string.format('%.0f', from) or '-inf'
   local found = call('ZRANGEBYSCORE', ready[priority], low, '+inf', 'WITHSCORES', 'LIMIT', 0, BOUND)
   local off_ready = batch.each('ZREM', ready)
@@ -38,7 +39,7 @@ local function expire_ready(priority, from)
     elseif r and queue.expired(r) then
       queue.expire(id, r)
       batch.add(off, id)
-    elseif r and r.started_at == 0 and r.expires_at == 0 then
+    elseif r and r.started_at == 0 and r.expires_at == 0 and not (pauses and pauses.of[r.name]) then
       go_on = 0
       break
     end
@@ -68,7 +69,8 @@ local function expire_own()
       queue.expire(id, r)
       batch.add(off, id)
     elseif r and r.state <= SCHEDULED and r.started_at == 0 then
-      batch.add(later, queue.end_of_wait(r), id)
+      local still = pauses and pauses.stood_still(r, time.active) or 0
+      batch.add(later, queue.end_of_wait(r) + still, id)
     else
       batch.add(off, id)
     end
@@ -166,6 +168,14 @@ forget(deregistered)
 if unique.sweep() then more = 1 end
 
 if outbox then outbox.sweep(failed_ms) end
+
+-- Pauses that have ended, of names of which no job is unfinished.
+for name in pairs(pauses and pauses.of or {}) do
+  local left = call('HMGET', counts, QUEUED .. name, SCHEDULED .. name, IN_PROGRESS .. name)
+  if not (pauses.stopped[name] or left[1] or left[2] or left[3]) then
+    call('HDEL', pause_fields, 'n' .. name)
+  end
+end
 
 -- What unreadable records took with them is known again once nothing is unfinished.
 if bytes ~= 0 and ready.count() + lines.behind() + call('ZCARD', suspects) + call('ZCARD', delayed) == 0

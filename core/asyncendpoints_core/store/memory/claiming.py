@@ -66,27 +66,39 @@ def _refusal(data: Data, worker: Worker, now: int) -> str:
     return "cordoned" if worker.cordoned_until > now else ""
 
 
+def startable_suspect(data: Data, now: int) -> Record | None:
+    """Return the first suspect whose time has come, and that no pause and no limit holds back."""
+    for key in data.suspects.first(LOOK_AHEAD):
+        if key[0] > now:
+            return None
+        record = data.load(key[-1], now)
+        if not isinstance(record, Record) or record.state is not State.QUEUED:
+            continue
+        if not data.stopped(record.name) and data.gate.allows(flow_of(record), now):
+            return record
+    return None
+
+
 class _Selection:
     """Takes records from the heads of the queues, passing over those that cannot run."""
 
     def __init__(self, data: Data, now: int) -> None:
         self._data = data
         self._now = now
-        self._newer = dict.fromkeys(Priority, 0)  # records passed over at the head of each queue
+        # Records passed over at the head of each queue: newer ones, and those that are paused.
+        self._passed = {
+            queue: data.ready[queue].rank(data.skipped[queue])
+            if queue in data.skipped and not data.gate.on
+            else 0
+            for queue in Priority
+        }
+        self._staying: set[Priority] = set()
         self._slot = data.slot
 
     def suspect(self) -> Record | None:
         """Return the first suspect that may run now."""
-        for key in self._data.suspects.first(LOOK_AHEAD):
-            if key[0] > self._now:
-                return None
-            record = self._data.load(key[-1], self._now)
-            if not isinstance(record, Record) or record.state is not State.QUEUED:
-                continue
-            flow = flow_of(record)
-            if not expire_if_over(self._data, record, self._now) and self._data.gate.allows(
-                flow, self._now
-            ):
+        while record := startable_suspect(self._data, self._now):
+            if not expire_if_over(self._data, record, self._now):
                 return record
         return None
 
@@ -116,7 +128,7 @@ class _Selection:
 
     def _admit(self, queue: Priority) -> bool:
         """Return whether key and limits let the first job of a queue start."""
-        key = self._data.ready[queue].peek(self._newer[queue])
+        key = self._data.ready[queue].peek(self._passed[queue])
         return not self._data.gate.on or key is None or self._data.gate.admit(key[-1], self._now)
 
     def _next_slot(self) -> int | None:
@@ -125,20 +137,28 @@ class _Selection:
             return None
         for step in range(len(SHARES)):
             slot = (self._slot + step) % len(SHARES)
-            if len(self._data.ready[SHARES[slot]]) > self._newer[SHARES[slot]]:
+            if len(self._data.ready[SHARES[slot]]) > self._passed[SHARES[slot]]:
                 return slot
         return None
 
     def _front(self, queue: Priority) -> Record | None:
         """Return the first record of a queue; None if it cannot run (and has left the queue)."""
-        key = self._data.ready[queue].peek(self._newer[queue])
+        key = self._data.ready[queue].peek(self._passed[queue])
         record = self._data.load(key[-1], self._now) if key else Fault.MISSING
         if record is Fault.NEWER and key:
-            self._newer[queue] += 1
+            self._passed[queue] += 1
+            self._staying.add(queue)
             self._data.gate.pass_over(key[-1])
         if not isinstance(record, Record) or record.state is not State.QUEUED:
             return None
-        return None if expire_if_over(self._data, record, self._now) else record
+        if expire_if_over(self._data, record, self._now):
+            return None
+        if not self._data.stopped(record.name):
+            return record
+        self._passed[queue] += 1
+        if queue not in self._staying:
+            self._data.skipped[queue] = (record.seq, record.id, 0)  # just behind it
+        return None
 
     def more(self) -> bool:
         """Return whether a queue has records beyond those passed over."""

@@ -22,6 +22,7 @@ from asyncendpoints_core.store.memory.logs import Logs
 from asyncendpoints_core.store.memory.ordered import Key, Ordered
 from asyncendpoints_core.store.memory.record import Fault, Record, decode_record, encode
 from asyncendpoints_core.store.memory.webhooks import Webhooks
+from asyncendpoints_core.store.pauses import Pause, is_paused, stood_still
 from asyncendpoints_core.store.replies import TOTALS
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ class Data:
         self.stopped_by: set[str] = set()  # SUSPENDED, PAUSED: who stopped claims
         self.paused_since = 0
         self.paused_ms = 0
+        self.pauses: dict[str, list[Pause]] = {}  # of single names of jobs
+        # By queue, up to where it has only jobs whose name is paused: claims begin behind it.
+        self.skipped: dict[Priority, Key] = {}
         self.tick = 0
         self.fence = 0
         self.seq = 0
@@ -59,7 +63,7 @@ class Data:
         self.corrupt: dict[JobId, bytes] = {}
         self.index: dict[JobId, IndexEntry] = {}
         self.ready: dict[Priority, Ordered] = {priority: Ordered() for priority in Priority}
-        self.gate = Gate(self.ready)
+        self.gate = Gate(self.ready, self.pauses)
         self.suspects = Ordered()
         self.scheduled = Ordered()
         self.running = Ordered()
@@ -97,8 +101,14 @@ class Data:
             return record.completed_ms + self.kept_ms(record.state)
         if record.state not in WAITING or record.started_ms:
             return 0
+        paused_ms, since_ms = self.paused_for(now), record.base_ms - record.paused_ms
         end = record.limit_ms or record.base_ms + self.rules.ttl_ms
-        return end + self.paused_for(now) - record.paused_ms
+        still_ms = stood_still(self.pauses.get(record.name, ()), since_ms, now - paused_ms)
+        return end + paused_ms - record.paused_ms + still_ms
+
+    def stopped(self, name: str) -> bool:
+        """Return whether jobs of this name are paused."""
+        return is_paused(self.pauses.get(name, ()))
 
     def kept_ms(self, state: State) -> int:
         """Return how long a job is kept in the final `state`."""
@@ -193,6 +203,8 @@ class Data:
             order.add(key)
         if self.gate.on and record.state is State.QUEUED and not record.suspect:
             self.gate.add(record.id, flow_of(record), record.seq)
+        elif record.state is State.QUEUED and not record.suspect:
+            self._note_place(record)
         self._count(record.name, record.state, 1)
         if not record.final:
             self.bytes += record.size
@@ -213,7 +225,8 @@ class Data:
         for record in waiting:
             self._stand(record, -1)
         if limits is None:
-            self.gate = Gate(self.ready)
+            self.gate = Gate(self.ready, self.pauses)
+            self.skipped.clear()
         else:
             self.gate.configure(limits, self.seq, now)
         for record in waiting:
@@ -248,6 +261,23 @@ class Data:
             record = decode_record(self.records.get(job_id))
             if isinstance(record, Record):
                 self.gate.book(job_id, flow_of(record), now)
+
+    def _note_place(self, record: Record) -> None:
+        if (record.seq, record.id) < self.skipped.get(record.priority, ()):
+            self.skipped[record.priority] = (record.seq,)
+
+    def look_again(self, record: Record, now: int) -> None:
+        """Put a waiting job where the sweep finds it when its time to live is over, at present."""
+        entry = self.index[record.id]
+        later_ms = self.expires(record, now) - self.paused_for(now)
+        places = {self.ttl: later_ms - self.rules.ttl_ms, self.limits: later_ms}
+        keys: list[tuple[Ordered, Key]] = []
+        for order, key in entry.keys:
+            moved = (places[order], record.id) if order in places else key
+            order.remove(key)
+            order.add(moved)
+            keys.append((order, moved))
+        self.index[record.id] = entry._replace(keys=tuple(keys))
 
     def rewrite(self, record: Record) -> None:
         """Write a record of which nothing changed that is a revision or indexed."""

@@ -9,9 +9,10 @@ import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from asyncendpoints_core.store.memory.ordered import Key, Ordered
+from asyncendpoints_core.store.pauses import Pause, is_paused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.jobs.policy import Limit
@@ -39,9 +40,12 @@ class Flow(NamedTuple):
 class Gate:
     """Of each flow one job stands in a line, by its key's tag; the others wait behind it."""
 
-    def __init__(self, lines: Mapping[Priority, Ordered]) -> None:
+    def __init__(
+        self, lines: Mapping[Priority, Ordered], pauses: Mapping[str, Sequence[Pause]]
+    ) -> None:
         """Start without keys and limits: `on` is False."""
         self._lines = lines
+        self._pauses = pauses
         self.on = False
         self.limits: Mapping[str, Limit] = {}
         self.behind = 0
@@ -74,7 +78,11 @@ class Gate:
         return min(limit.burst, tokens + max(0, now - at) * limit.rate / 1000)
 
     def full(self, resource: str, now: int) -> str:
-        """Return "c" when its places are taken, "r" when its rate is reached, else ""."""
+        """Return "p" when it is paused, "c" when its places are taken, "r" when its rate is
+        reached, else "".
+        """
+        if resource[0] == "j" and is_paused(self._pauses.get(resource[1:], ())):
+            return "p"
         limit = self._limit(resource)
         if limit is None:
             return ""
@@ -89,6 +97,8 @@ class Gate:
 
     def _room(self, resource: str, now: int) -> int:
         limit = self._limit(resource)
+        if self.full(resource, now) == "p":
+            return 0
         room = BOUND
         if limit and limit.concurrency:
             room = min(room, limit.concurrency - self.running.get(resource, 0))
@@ -232,11 +242,16 @@ class Gate:
                 pulled += 1
             if not len(parked):
                 self._parked.pop(resource, None)
-            if not len(parked) or (room == 0 and self.full(resource, now) == "c"):
+            if not len(parked) or (room == 0 and self.full(resource, now) != "r"):
                 del self._times[resource]
             elif room == 0:
                 self._times[resource] = self._token_at(resource, now)
         return pulled
+
+    def look_again(self, resource: str, now: int) -> None:
+        """Look at the flows that a resource holds back."""
+        if resource in self._parked:
+            self._times[resource] = now
 
     def sweep(self, now: int) -> int:
         """Forget what says no more than nothing does; return how many flows go on."""

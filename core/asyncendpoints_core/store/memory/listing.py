@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -114,6 +113,13 @@ def page(
     return Page(tuple(jobs), None)
 
 
+def _due(data: Data, now: int) -> Iterator[int]:
+    for key in data.scheduled.first(100):
+        record = data.load(key[-1], now) if data.pauses else None
+        if not (isinstance(record, Record) and data.stopped(record.name)):
+            yield key[0]
+
+
 def stats(data: Data, now: int) -> Stats:
     """Return the live figures; see Store.stats."""
     heads = [order.peek() for order in (*data.ready.values(), data.suspects)]
@@ -134,13 +140,14 @@ def stats(data: Data, now: int) -> Stats:
         totals=dict(data.totals),
         suspects=len(data.suspects),
         oldest_ms=min((r.ready_ms for r in oldest if isinstance(r, Record)), default=0),
-        due_ms=tuple(islice((key[0] for key in data.scheduled.first(100)), 100)),
+        due_ms=tuple(_due(data, now)),
         bytes=data.bytes,
         held=len(data.running),
         held_active=sum(len(held) for name, held in data.held.items() if name not in unreachable),
         workers=len(data.workers),
         suspended=SUSPENDED in data.stopped_by,
         paused=PAUSED in data.stopped_by,
+        paused_jobs=tuple(sorted(filter(data.stopped, data.pauses))),
         closed=data.closed,
         schedules=schedules.states(data),
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.errors import StoreError
+from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store import pauses
 from asyncendpoints_core.store.memory.data import PAUSED, SUSPENDED, Data
 
 if TYPE_CHECKING:
@@ -32,13 +34,24 @@ class OwnerVerbs:
         else:
             self._allow_claims(SUSPENDED)
 
-    async def pause(self) -> None:
+    async def pause(self, job: str = "") -> None:
         """See Store.pause."""
-        self._stop_claims(PAUSED)
+        if job:
+            data, now = self._data, self._now()
+            data.pauses[job] = pauses.begin(data.pauses.get(job, ()), now - data.paused_for(now))
+        else:
+            self._stop_claims(PAUSED)
 
-    async def resume(self) -> None:
+    async def resume(self, job: str = "") -> None:
         """See Store.resume."""
-        self._allow_claims(PAUSED)
+        now, data = self._now(), self._data
+        if not job:
+            self._allow_claims(PAUSED)
+        elif data.stopped(job):
+            data.pauses[job] = pauses.end(data.pauses[job], now - data.paused_for(now))
+            data.skipped.clear()
+            data.gate.look_again(f"j{job}", now)
+            self._wake(data.counts.get(job, {}).get(State.QUEUED, 0))
 
     def _stop_claims(self, by: str) -> None:
         now = self._now()

@@ -161,8 +161,7 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs):
             self._doorbell.wake(jobs)
 
     def _suspects_ready(self, now: int) -> bool:
-        head = self._data.suspects.peek()
-        return head is not None and head[0] <= now
+        return claiming.startable_suspect(self._data, now) is not None
 
     def _ready(self, now: int) -> int:
         waiting = sum(len(queue) for queue in self._data.ready.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from asyncendpoints_core.jobs.states import FINAL
 from asyncendpoints_core.store.memory import uniqueness
 from asyncendpoints_core.store.memory.record import Record, decode_record
 from asyncendpoints_core.store.memory.transitions import expire_if_over, promote
@@ -49,6 +50,7 @@ def sweep(data: Data, now: int) -> Swept:
     removed, old = _remove_finished(data, now)
     forgotten = _forget(data, now) | uniqueness.sweep(data, now)
     data.webhooks.sweep(now, data.rules.failed_ms)
+    _forget_pauses(data)
     return Swept(
         promoted=promoted,
         expired=expired,
@@ -56,6 +58,14 @@ def sweep(data: Data, now: int) -> Swept:
         corrupt=data.totals["corrupt"] - corrupt,
         more=late or due or old or forgotten,
     )
+
+
+def _forget_pauses(data: Data) -> None:
+    """Forget the pauses that have ended of names of which no job is unfinished."""
+    for name in [name for name in data.pauses if not data.stopped(name)]:
+        states = data.counts.get(name, {})
+        if not any(count for state, count in states.items() if state not in FINAL):
+            del data.pauses[name]
 
 
 def _expire(data: Data, now: int) -> tuple[int, bool]:
@@ -67,7 +77,10 @@ def _expire(data: Data, now: int) -> tuple[int, bool]:
     expired = 0
     for job_id in over:
         record = data.load(job_id, now)
-        expired += isinstance(record, Record) and expire_if_over(data, record, now)
+        if isinstance(record, Record) and not expire_if_over(data, record, now):
+            data.look_again(record, now)
+        elif isinstance(record, Record):
+            expired += 1
     return expired, len(over) >= BOUND
 
 

@@ -6,8 +6,10 @@ MessagePack, MessagePack without the body, and the body. Lua never decodes it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from struct import error as StructError
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import Final
 
 import msgspec
 
@@ -25,6 +27,7 @@ from asyncendpoints_core.jobs.records import (
 )
 from asyncendpoints_core.store import message_layout as messages
 from asyncendpoints_core.store import record_layout as tables
+from asyncendpoints_core.store.pauses import Pause, stood_still
 from asyncendpoints_core.store.redis.python_layout import (
     CorruptRecord,
     arranger,
@@ -32,9 +35,6 @@ from asyncendpoints_core.store.redis.python_layout import (
     packer,
     reader,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 # Bodies over this are kept apart, so that scripts do not carry them to and fro.
 INLINE_BODY: Final = 1024
@@ -97,6 +97,11 @@ _CODES: Final = {word: code for code, word in enumerate(_WORDS)}
 _DEFAULTS: Final[tuple[object, ...]] = ("", 0, [], [], "", 1)
 
 
+NO_PAUSES: Final[Mapping[str, Sequence[Pause]]] = MappingProxyType({})
+_CONTEXT: Final = messages.CONTEXT.size
+_decode_pauses = msgspec.msgpack.Decoder(dict[str, list[Pause]]).decode
+
+
 class Context(msgspec.Struct, frozen=True):
     """What the times of a job depend on besides its record."""
 
@@ -105,11 +110,19 @@ class Context(msgspec.Struct, frozen=True):
     ttl_ms: int
     completed_ms: int
     failed_ms: int
+    pauses: Mapping[str, Sequence[Pause]] = NO_PAUSES
 
     @classmethod
     def read(cls, data: bytes) -> Context:
         """Read what lua/lib/time.lua wrote."""
-        return cls(*_read_context(data))
+        pauses = _decode_pauses(data[_CONTEXT:]) if len(data) > _CONTEXT else NO_PAUSES
+        now, paused, ttl, completed, failed = _read_context(data)
+        return cls(now, paused, ttl, completed, failed, pauses)
+
+    def still_ms(self, name: str, since_ms: int) -> int:
+        """Return how long the time to live of a waiting job stood still for pauses of its name."""
+        pauses = self.pauses.get(name, ())
+        return stood_still(pauses, since_ms, self.now_ms - self.paused_ms)
 
 
 class _Meta(msgspec.Struct, array_like=True, gc=False):

@@ -53,13 +53,19 @@ class ControlVerbs:
         """Stop claims, or allow them again, as the resource says."""
         await self._caller.run("pause" if suspended else "resume", b"%d" % SUSPENDED)
 
-    async def pause(self) -> None:
-        """Stop claims."""
-        await self._caller.run("pause", b"%d" % PAUSED)
+    async def pause(self, job: str = "") -> None:
+        """Stop claims, or those of one job's name."""
+        if job:
+            await self._caller.execute("pause_job", job.encode(), featured=True)
+        else:
+            await self._caller.run("pause", b"%d" % PAUSED)
 
-    async def resume(self) -> None:
+    async def resume(self, job: str = "") -> None:
         """End the pause."""
-        await self._caller.run("resume", b"%d" % PAUSED)
+        if job:
+            await self._caller.run("resume_job", job.encode())
+        else:
+            await self._caller.run("resume", b"%d" % PAUSED)
 
     async def close_queue(self) -> None:
         """Accept nothing more."""

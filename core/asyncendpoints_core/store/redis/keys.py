@@ -49,6 +49,7 @@ NAMES: Final = (
     "receivers",  # zset: receiver by when to look at its deliveries
     "receivers:state",  # hash: receiver -> failures in a row, last status, webhook
     "receivers:pending",  # zset: receiver by how many deliveries wait for it
+    "pauses",  # hash: n + name of a job -> its pauses; 0, 1, 2 -> how far claims pass over a line
     "actions",  # hash: of each action on many jobs its fields, by its id and their names
     "gate:keyed",  # zset, all scores 0: flow, sequence number, id of ready jobs that are in no line
     "gate:flows",  # hash: id -> flow and sequence number of each ready job

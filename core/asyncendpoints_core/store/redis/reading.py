@@ -118,7 +118,7 @@ class ReadVerbs:
 
     async def stats(self) -> Stats:
         """Read the live figures."""
-        numbers, counts, totals, due, schedules = await self._caller.run("stats")
+        numbers, counts, totals, due, schedules, stopped = await self._caller.run("stats")
         now, queued, scheduled, running, completed, failed, canceled, *rest = numbers
         suspects, oldest, size, active, workers, stopped_by, closed, held_ms = rest
         by_name: dict[str, dict[State, int]] = {}
@@ -147,6 +147,7 @@ class ReadVerbs:
             workers=workers,
             suspended=bool(stopped_by & SUSPENDED),
             paused=bool(stopped_by & PAUSED),
+            paused_jobs=tuple(sorted(name.decode() for name in stopped)),
             closed=bool(closed),
             features_held_ms=held_ms,
             schedules=read_schedules(_pairs(schedules)),

@@ -112,7 +112,10 @@ def read_job(job_id: JobId, data: bytes, context: Context) -> Job:
         1,
         made.created_ms,
         made.created_ms,
-        expires_at_ms=made.base_ms + context.ttl_ms + context.paused_ms,
+        expires_at_ms=made.base_ms
+        + context.ttl_ms
+        + context.paused_ms
+        + context.still_ms(made.name, made.base_ms),
         traceparent=made.traceparent,
         attributes=made.attributes,
     )
@@ -167,10 +170,12 @@ def read_run(job_id: JobId, made: Made, data: bytes, context: Context) -> tuple[
             suspect, failure, progress, history,
         ) = _read_run(data)  # fmt: skip
         state = STATES[state_number]
-        ends = _expires(state, started, completed, own_expiry, ttl_from or made.created_ms, context)
+        base = ttl_from or made.created_ms
+        known_as = name.decode()  # a job that replaced another's input may say another one
+        ends = _expires(state, started, completed, own_expiry, base, known_as, context)
         return Job(
             job_id,
-            name.decode(),
+            known_as,
             state,
             PRIORITIES[priority],
             attempt,
@@ -199,7 +204,7 @@ def read_run(job_id: JobId, made: Made, data: bytes, context: Context) -> tuple[
 
 
 def _expires(
-    state: State, started: int, finished: int, own: int, base: int, context: Context
+    state: State, started: int, finished: int, own: int, base: int, name: str, context: Context
 ) -> int:
     if finished:
         kept = context.completed_ms if state is State.COMPLETED else context.failed_ms
@@ -207,4 +212,5 @@ def _expires(
     if started or state is State.IN_PROGRESS:
         return 0
     # Stored in time that stands still while the endpoint is paused.
-    return (own or base + context.ttl_ms) + context.paused_ms
+    own = own or base + context.ttl_ms
+    return own + context.paused_ms + context.still_ms(name, base)

@@ -46,6 +46,7 @@ _LOCAL_NAMES: Final = {
     "deliveries": "delivery_records",
     "actions": "action_fields",
     "logs": "log_records",
+    "pauses": "pause_fields",
 }
 
 _FIELD = re.compile(r"-- ([A-Z]+): ?(.*)")

@@ -53,6 +53,9 @@ REACHABLE = Queue(
 PAUSED = dataclasses.replace(
     REACHABLE, stats=Stats(now_ms=0, counts={State.QUEUED: 2}, by_name={}, totals={}, paused=True)
 )
+JOB_PAUSED = dataclasses.replace(
+    REACHABLE, stats=Stats(now_ms=0, counts={}, by_name={}, totals={}, paused_jobs=("report",))
+)
 
 
 def deployment(wanted: int, ready: int | None = None, **more: Any) -> Deployment:
@@ -172,6 +175,10 @@ SITUATIONS: dict[str, tuple[Observed, dict[str, tuple[str, str]]]] = {
             "WorkersAvailable": ("True", "Paused"),
             "ScalingActive": ("False", "Paused"),
         },
+    ),
+    "one job paused": (
+        observed(queue=JOB_PAUSED),
+        {"Ready": ("True", "Paused"), "WorkersAvailable": ("True", "ScaledToZero")},
     ),
     "gateway stopped": (
         observed({"gateway": {"replicas": 0}}, gateway=deployment(0)),

@@ -228,7 +228,7 @@ function gate.unpark()
       if ssub(state(flow) or '', 2) == member then pull(flow) end
     end
     pulled = pulled + #found
-    if not first_parked(resource, 1)[1] or free == 0 and full(resource) == 'c' then
+    if not first_parked(resource, 1)[1] or free == 0 and full(resource) ~= 'r' then
       call('ZREM', gate_times, resource)
     elseif free == 0 then
       call('ZADD', gate_times, number(limiting.token_at(resource)), resource)

@@ -1,8 +1,11 @@
 -- Limits: the places of running jobs and the tokens of each resource, which is t (total), j and a job's
 -- name, or k and a key. docs/adr/0014-fair-shares-and-limits.md
--- LIB: record
+-- LIB: record pauses
 local limiting = {BOUND = 100, freed = 0, opened = {}}
 local EPSILON = 1e-9
+-- What is held back as a whole: the jobs of names that are paused.
+local paused_resources = {}
+for name in pairs(pauses.stopped) do paused_resources['j' .. name] = true end
 local limit_of, running, bucket_of, spent = {}, {}, {}, {}
 
 -- The limit of a resource, false without one: every key but '' has that of all keys.
@@ -38,6 +41,7 @@ end
 -- How many jobs the limit of a resource lets start now, up to `most`.
 function limiting.room(resource, most)
   local l = limiting.of(resource)
+  if paused_resources[resource] then return 0 end
   if not l then return most end
   local free = most
   if l.concurrency > 0 then free = math.min(free, l.concurrency - used(resource)) end
@@ -45,8 +49,9 @@ function limiting.room(resource, most)
   return math.max(0, free)
 end
 
--- c: its places are taken, r: its rate is reached; nil when it lets a job start.
+-- p: it is paused, c: its places are taken, r: its rate is reached; nil when it lets a job start.
 function limiting.full(resource)
+  if paused_resources[resource] then return 'p' end
   local l = limiting.of(resource)
   if not l then return nil end
   if l.concurrency > 0 and used(resource) >= l.concurrency then return 'c' end

@@ -1,6 +1,6 @@
 -- The first suspect that may run now, nil without one; unreadable ones go into the batch `off`.
 -- LIB: batch record corrupt_records queue
--- FEATURELIB: gate
+-- FEATURELIB: gate pauses
 local function next_suspect(off)
   local eligible = call('ZRANGEBYSCORE', suspects, '-inf', now, 'LIMIT', 0, queue.LOOK_AHEAD)
   for _, id in ipairs(eligible) do
@@ -12,7 +12,7 @@ local function next_suspect(off)
     elseif why == 'corrupt' then
       corrupt_records.keep(id, run or job, QUEUED, job)
       batch.add(off, id)
-    elseif r and (not gate or gate.allows(id)) then
+    elseif r and not (pauses and pauses.stopped[r.name]) and (not gate or gate.allows(id)) then
       return id
     end
   end

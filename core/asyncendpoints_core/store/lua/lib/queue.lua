@@ -1,5 +1,6 @@
 -- Jobs that wait: their time to live, and the move from Scheduled to Queued.
 -- LIB: batch record time counters events finish save corrupt_records ready lines
+-- FEATURELIB: pauses
 local queue = {LOOK_AHEAD = 100, held_back = 0}
 queue.off_expiries, queue.off_runs = batch.new('ZREM', expiries), batch.new('HDEL', runs)
 local off_expiries = queue.off_expiries
@@ -9,7 +10,8 @@ function queue.end_of_wait(r)
 end
 
 function queue.expired(r)
-  return r.started_at == 0 and time.active >= queue.end_of_wait(r)
+  local still = pauses and pauses.stood_still(r, time.active) or 0
+  return r.started_at == 0 and time.active >= queue.end_of_wait(r) + still
 end
 
 function queue.expire(id, r)

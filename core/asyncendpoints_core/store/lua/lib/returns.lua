@@ -1,6 +1,6 @@
 -- Jobs that are no longer held: finished, back at their old position, or waiting for a time.
 -- LIB: batch record counters events wake_up finish save ready lines
--- FEATURELIB: gate
+-- FEATURELIB: gate skips
 local returns = {off_held = batch.new('ZREM', held), queued = 0}
 local off_held, off_cancels = returns.off_held, batch.new('HDEL', cancels)
 local on_ready = batch.each('ZADD', ready)
@@ -27,6 +27,7 @@ function returns.requeue(id, r, eligible)
     batch.add(on_suspects, eligible or now, id)
   else
     batch.add(on_ready[r.priority], r.seq, id)
+    if skips then skips.put(r.priority, r.seq) end
   end
   returns.queued = returns.queued + 1
 end

@@ -47,6 +47,7 @@ uvloop.run(main())
 """
 
 GATEWAY = """
+import asyncio
 import logging
 import sys
 import uvloop
@@ -71,7 +72,7 @@ async def main():
     await store.open()
     await store.configure(described.spec.policy())
     settings = Settings(http_port=0, admin_port=0)
-    await serve(described, store, settings)
+    await serve(described, store, settings, stopping=asyncio.Event())
 
 def print_port(record):
     if "is ready at" in record.msg:

@@ -62,11 +62,7 @@ def new_child(
     content_type: Any,
 ) -> NewJob:
     """Return the job that the handler of `claimed` enqueues. Raises ValueError or TypeError."""
-    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
-        raise ValueError(f"job.enqueue: {name!r} is not the name of a job")
-    if rules.names is not None and name not in rules.names:
-        known = ", ".join(sorted(rules.names))
-        raise ValueError(f'job.enqueue: this endpoint has no job "{name}", only: {known}')
+    _check_name(name, rules.names)
     data, default = encode_body(body)
     if content_type is not None and not (
         isinstance(content_type, str) and _HEADER_TEXT.fullmatch(content_type)
@@ -90,6 +86,14 @@ def new_child(
         delay_ms=_delay_ms(delay),
         attributes=attributes,
     )
+
+
+def _check_name(name: Any, known: frozenset[str] | None) -> None:
+    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+        raise ValueError(f"job.enqueue: {name!r} is not the name of a job")
+    if known is not None and name not in known:
+        names = ", ".join(sorted(known))
+        raise ValueError(f'job.enqueue: this endpoint has no job "{name}", only: {names}')
 
 
 def check_room(enqueued: tuple[NewJob, ...], new: NewJob) -> None:

@@ -46,16 +46,11 @@ class Data:
         self.identity: Identity | None = None
         self.closed = False
         self.stopped_by: set[str] = set()  # SUSPENDED, PAUSED: who stopped claims
-        self.paused_since = 0
-        self.paused_ms = 0
+        self.paused_since = self.paused_ms = 0
         self.pauses: dict[str, list[Pause]] = {}  # of single names of jobs
         # By queue, up to where it has only jobs whose name is paused: claims begin behind it.
         self.skipped: dict[Priority, Key] = {}
-        self.tick = 0
-        self.fence = 0
-        self.seq = 0
-        self.slot = 0
-        self.bytes = 0
+        self.tick = self.fence = self.seq = self.slot = self.bytes = 0
         self.exclusive: tuple[str, int] = ("", 0)
         self.records: dict[JobId, bytes] = {}
         self.requests: dict[JobId, bytes] = {}

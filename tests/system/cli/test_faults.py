@@ -56,7 +56,9 @@ def test_a_file_that_is_no_endpoint(good: Path) -> None:
 
 def test_faults_in_a_file_are_shown_with_their_places(tmp_path: Path) -> None:
     file = tmp_path / "endpoint.yaml"
-    file.write_text(ENDPOINT.format(name="x", module="jobs", more="  retries: {}\n", concurrency=1))
+    file.write_text(
+        ENDPOINT.format(name="x", module="jobs", more="  retries: {}\n", concurrency=1, worker="")
+    )
     status, line = fault("run", file, *FREE)
     assert status == 2
     assert f"{file}:8:3: spec.retries: unknown field" in line

@@ -74,7 +74,7 @@ def test_endpoints_come_and_go_with_the_file(tmp_path: Path, store: str, redis_u
     file, port = write_endpoint(tmp_path, CODE), free_port()
     (tmp_path / "words.py").write_text('WORD = "one"\n')
     one = file.read_text()
-    two = ENDPOINT.format(name="more", module="extra", concurrency=1, more="")
+    two = ENDPOINT.format(name="more", module="extra", concurrency=1, worker="", more="")
     redis = ("--redis", redis_url) if store == "redis" else ()
     ports = ("--port", port, "--admin-port", "0")
     with Command("run", file, *map(str, ports), "--reload", *redis) as run:

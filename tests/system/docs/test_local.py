@@ -26,7 +26,7 @@ from asyncendpoints import handler
 async def work() -> str:
     return "done"
 """
-HTTP_MODE = ENDPOINT.format(name="node", module="none", concurrency=1, more="").replace(
+HTTP_MODE = ENDPOINT.format(name="node", module="none", concurrency=1, worker="", more="").replace(
     "handlers: none", "http: {port: 3000, path: /jobs}"
 )
 NEED_A_CLUSTER = ("asyncendpoints operator", "asyncendpoints unpin", "kubectl ")

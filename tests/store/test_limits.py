@@ -240,3 +240,35 @@ async def test_priorities_keep_their_shares(backend: Backend, store: Store) -> N
         Priority.NORMAL: 3,
         Priority.LOW: 1,
     }
+
+
+async def test_what_is_held_back_is_no_demand(backend: Backend, store: Store) -> None:
+    async def startable() -> tuple[int, int]:
+        stats = await store.stats()
+        return stats.startable, stats.counts[State.QUEUED]
+
+    worker = await limited(
+        store,
+        every_key=Limit(concurrency=2),
+        jobs={"mail": Limit(rate=1, burst=3)},
+        total=Limit(concurrency=20),
+    )
+    await put(store, *(of("a") for _ in range(50)))
+    assert await startable() == (2, 50)
+    await put(store, *(of("b") for _ in range(20)), *(new("mail") for _ in range(10)))
+    assert await startable() == (2 + 2 + 3, 80)
+    taken = await worker.take(100)
+    assert len(taken) == 7
+    assert await startable() == (0, 73)
+    assert not (await worker.claim(5)).more
+    await worker.settle(*(jobs.complete(claim, DONE) for claim in claims(taken)))
+    await put(store, *(new() for _ in range(40)))
+    assert (await startable())[0] == 20  # the total's
+
+
+async def test_without_limits_all_that_wait_are_demand(backend: Backend, store: Store) -> None:
+    await limited(store, keys={"a": Limit(weight=3)})
+    await put(store, *(of(f"{i % 150}") for i in range(400)))
+    assert (await store.stats()).startable == 400
+    await store.configure(policy())
+    assert (await store.stats()).startable == 400

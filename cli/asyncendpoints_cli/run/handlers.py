@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def load_handlers(endpoint: AsyncEndpoint, folder: Path) -> Registry | None:
     """Import the handlers of `endpoint`, from `folder` first; None in HTTP mode.
 
-    Raises UsageError if they cannot be imported or called, and for a route or schedule without a
-    handler. (In a cluster, workers of another version may have it.)
+    Raises UsageError if they cannot be imported or called, and for a route, schedule or limit of a
+    job without a handler. (In a cluster, workers of another version may have it.)
     """
     module = endpoint.spec.worker.handlers
     if module is None:
@@ -29,6 +29,10 @@ def load_handlers(endpoint: AsyncEndpoint, folder: Path) -> Registry | None:
     target_of(endpoint, registry=registry)
     named = [(f"routes[{i}]", route.job) for i, route in enumerate(endpoint.spec.routes)]
     named += [(f"schedules[{i}]", one.job) for i, one in enumerate(endpoint.spec.schedules)]
+    limits = endpoint.spec.limits
+    named += [
+        (f"limits.perJob[{i}]", one.job) for i, one in enumerate(limits.per_job if limits else ())
+    ]
     for place, job in named:
         if job not in registry.handlers:
             close = difflib.get_close_matches(job, registry.handlers, 1)

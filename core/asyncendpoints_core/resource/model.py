@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from asyncendpoints_core.jobs.policy import WEBHOOK_PENDING, Policy
+from asyncendpoints_core.jobs.policy import WEBHOOK_PENDING, Limit, Policy
 from asyncendpoints_core.jobs.retry import RetryPolicy
 from asyncendpoints_core.resource.base import (
     Annotations,
@@ -26,6 +26,7 @@ from asyncendpoints_core.resource.base import (
     unique,
 )
 from asyncendpoints_core.resource.gateway import GatewaySpec, NetworkPolicy
+from asyncendpoints_core.resource.limits import LimitsSpec
 from asyncendpoints_core.resource.queue import (
     QueueSpec,
     RedisSpec,
@@ -101,6 +102,11 @@ class EndpointSpec(Record):
     )
     queue: Annotated[QueueSpec, Role.STORE] = Field(
         default=QueueSpec(), validate_default=True, description="Limits of the queue."
+    )
+    limits: Annotated[LimitsSpec | None, Role.STORE] = Field(
+        default=None,
+        description="Limits of the jobs that run, in total, by job name and by key. Absent: none; "
+        "keys share the starts evenly.",
     )
     retry: Annotated[RetrySpec, Role.STORE] = Field(
         default=RetrySpec(), description="Retries of failed jobs."
@@ -211,6 +217,7 @@ class EndpointSpec(Record):
             execution_ms=_ms(self.timeouts.execution_seconds),
             lease_ms=_ms(self.timeouts.lease_seconds),
             schedules={schedule.name: schedule.hash for schedule in self.schedules},
+            limits=self._limits,
             webhooks=self.webhooks_digest,
             webhook_states=states(self.webhooks, self.webhook_requests),
             webhook_pending=webhook_pending,
@@ -223,6 +230,13 @@ class EndpointSpec(Record):
                 max_crashes=self.retry.max_crashes,
             ),
         )
+
+    @property
+    def _limits(self) -> Mapping[str, Limit] | None:
+        if self.limits is not None:
+            return self.limits.of_store()
+        keyed = any(route.key for route in self.routes)
+        return {} if keyed or any(schedule.key for schedule in self.schedules) else None
 
     @property
     def webhooks_digest(self) -> int:

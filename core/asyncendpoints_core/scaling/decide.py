@@ -33,7 +33,7 @@ BURST: Final = 4
 class Signals(msgspec.Struct, frozen=True):
     """One reading of the metrics. Times in ms, `now_ms` by the store's clock.
 
-    `ready`: Queued jobs whose name is not paused. `running`: jobs held by workers that are not
+    `ready`: Queued jobs whose name is not paused and that no limit holds back. `running`: jobs held by workers that are not
     cordoned or draining; `held`: by any worker. `due`: Scheduled jobs that are due before a new
     worker would be ready. `claimed`, `ended`, `busy_ms`: counters. `replicas`: the current setting,
     which may differ from the number

@@ -292,6 +292,7 @@ class Stats(msgspec.Struct, frozen=True):
     of these names (which `due_ms` leaves out). `schedules`: by name.
     `features_held_ms`: since when a feature is wanted that workers of an older version do not know,
     or 0; it may be in use since these are gone.
+    `within_limits`: how many of the Queued jobs no limit holds back now; None: all.
     """
 
     now_ms: int
@@ -311,12 +312,16 @@ class Stats(msgspec.Struct, frozen=True):
     closed: bool = False
     features_held_ms: int = 0
     schedules: tuple[ScheduleState, ...] = ()
+    within_limits: int | None = None
 
     @property
     def startable(self) -> int:
-        """How many Queued jobs a worker may start: those whose name is not paused."""
+        """How many Queued jobs a worker may start: their name is not paused, and no limit holds them
+        back.
+        """
         paused = (self.by_name.get(name, {}).get(State.QUEUED, 0) for name in self.paused_jobs)
-        return self.counts.get(State.QUEUED, 0) - sum(paused)
+        unpaused = self.counts.get(State.QUEUED, 0) - sum(paused)
+        return unpaused if self.within_limits is None else min(unpaused, self.within_limits)
 
 
 class Identity(msgspec.Struct, frozen=True):

@@ -158,6 +158,14 @@ def _free_port(containers: str) -> Rule:
     )
 
 
+_LIMIT: Final[list[Rule]] = [
+    _rule(
+        "!has(self.burst) || has(self.ratePerSecond)",
+        "burst: needs ratePerSecond",
+        ".burst",
+    ),
+]
+
 _REDIS: Final[list[Rule]] = [
     _rule(
         _one_of("url", "secretRef", needed=False),
@@ -228,6 +236,9 @@ RULES: Final[dict[str, list[Rule]]] = {
         ),
     ],
     "RedisSpec": _REDIS,
+    "Limit": _LIMIT,
+    "JobLimit": _LIMIT,
+    "KeyLimit": _LIMIT,
     "HttpWorker": [
         _rule(
             f"self.port != {ADMIN_PORT}",

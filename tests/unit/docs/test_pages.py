@@ -77,6 +77,7 @@ RUN_BY = {
         "yaml": "system/docs/test_http.py",
     },
     "docs/kubernetes.md": {"sh": PAGE_BLOCKS},
+    "docs/limits.md": {"yaml": "unit/docs/test_pages.py"},
     "docs/logging.md": {
         "bash": "system/cli/test_remote.py",
         "python": "system/cli/test_logging.py",

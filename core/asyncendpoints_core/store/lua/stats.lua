@@ -1,17 +1,18 @@
 -- stats: the live figures, all O(1) or bounded.
 -- KEYS: meta jobs runs ready:high ready:normal ready:low suspects delayed held
 --   finished:completed finished:failed finished:canceled workers marks counts totals schedules
---   gate:keyed pauses
+--   gate:keyed gate:flows gate:parked gate:order gate:places gate:usage gate:limits gate:buckets
+--   pauses
 -- META: tick bytes paused stopped_by closed features_held
--- LIB: ready record cordons held_count stoppers pauses
+-- LIB: ready record cordons held_count stoppers pauses startable
 -- FLAGS: read
 -- RETURNS: numbers: now, Queued, Scheduled, InProgress, Completed, Failed, Canceled, suspects, oldest,
 --   bytes, held by workers that take more, workers, who stopped claims, closed, since when
---   features wait for older workers; counts; totals; due times;
+--   features wait for older workers, Queued ones that no limit holds back; counts; totals; due times;
 --   each schedule and SCHEDULE; names of jobs that are paused
 local oldest = 0
 local heads = {}
-for _, key in ipairs({ready_high, ready_normal, ready_low, suspects}) do
+for _, key in ipairs({ready_high, ready_normal, ready_low, suspects, gate_order}) do
   heads[#heads + 1] = call('ZRANGE', key, 0, 0)[1]
 end
 for _, id in ipairs(heads) do
@@ -38,12 +39,14 @@ for i = 1, #due, 2 do
   if not (r and pauses.stopped[r.name]) then times[#times + 1] = tonumber(due[i + 1]) end
 end
 local waiting_alone = call('ZCARD', suspects)
+local queued = ready.count() + call('ZCARD', gate_keyed) + waiting_alone
 return {
   {
-    now, ready.count() + call('ZCARD', gate_keyed) + waiting_alone,
+    now, queued,
     call('ZCARD', delayed), under_way, call('ZCARD', finished_completed),
     call('ZCARD', finished_failed), call('ZCARD', finished_canceled), waiting_alone, oldest, bytes,
     active, call('ZCARD', workers), stoppers(), closed > 0 and 1 or 0, features_held,
+    startable(queued),
   },
   by_name, call('HGETALL', totals), times, call('HGETALL', schedules), stopped,
 }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 BOUND: Final = 100
 TOTAL: Final = "t"
+_LOOK: Final = 100
 _EPSILON: Final = 1e-9
 
 
@@ -95,11 +96,11 @@ class Gate:
         """Return whether no limit holds a job of `flow` back."""
         return not any(self.full(resource, now) for resource in (TOTAL, *flow.resources))
 
-    def _room(self, resource: str, now: int) -> int:
+    def _room(self, resource: str, now: int, most: int = BOUND) -> int:
         limit = self._limit(resource)
         if self.full(resource, now) == "p":
             return 0
-        room = BOUND
+        room = most
         if limit and limit.concurrency:
             room = min(room, limit.concurrency - self.running.get(resource, 0))
         if limit and limit.rate:
@@ -275,6 +276,29 @@ class Gate:
         if self.full(TOTAL, now) == "r":
             return self._token_at(TOTAL, now)
         return min((at for at in self._times.values() if at > now), default=None)
+
+    def startable(self, queued: int, suspects: int, now: int) -> int:
+        """Return how many of `queued` jobs no limit holds back; see lua/lib/startable.lua."""
+        if not self.limits:
+            return queued
+        room: dict[str, int] = {}
+        looked = excess = 0
+        found = suspects
+        heads = [key[-1] for line in self._lines.values() for key in line.first(_LOOK)]
+        for job_id in heads[:_LOOK]:
+            flow, looked = self._flows[job_id][0], looked + 1
+            waiting = 1 + len(self._waiting.get(flow, ()))
+            for resource in flow.resources:
+                room.setdefault(resource, self._room(resource, now, queued))
+            most = min(waiting, *(room[resource] for resource in flow.resources))
+            for resource in flow.resources:
+                room[resource] -= most
+            found, excess = found + most, excess + waiting - most
+        if self._parked:
+            found += sum(map(len, self._lines.values())) - looked
+        else:
+            found = queued - excess
+        return min(found, self._room(TOTAL, now, queued))
 
     def ahead(self, job_id: JobId) -> int:
         """Return how many jobs start before one; an estimate for all but the first of a flow."""

@@ -122,7 +122,7 @@ def _due(data: Data, now: int) -> Iterator[int]:
 
 def stats(data: Data, now: int) -> Stats:
     """Return the live figures; see Store.stats."""
-    heads = [order.peek() for order in (*data.ready.values(), data.suspects)]
+    heads = [order.peek() for order in (*data.ready.values(), data.suspects, data.gate.order)]
     oldest = [data.load(key[-1], now) for key in heads if key is not None]
     unreachable = {
         name
@@ -150,4 +150,5 @@ def stats(data: Data, now: int) -> Stats:
         paused_jobs=tuple(sorted(filter(data.stopped, data.pauses))),
         closed=data.closed,
         schedules=schedules.states(data),
+        within_limits=data.gate.startable(counts[State.QUEUED], len(data.suspects), now),
     )

@@ -47,6 +47,8 @@ class ControlVerbs:
         found = dict(zip(fields[::2], values, strict=True))
         in_force = read_policy(found)
         self._caller.policy = in_force
+        if not overwrite and in_force.limits is not None:
+            await self._caller.use_features()
         return in_force
 
     async def suspend(self, suspended: bool) -> None:

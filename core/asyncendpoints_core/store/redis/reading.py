@@ -120,7 +120,7 @@ class ReadVerbs:
         """Read the live figures."""
         numbers, counts, totals, due, schedules, stopped = await self._caller.run("stats")
         now, queued, scheduled, running, completed, failed, canceled, *rest = numbers
-        suspects, oldest, size, active, workers, stopped_by, closed, held_ms = rest
+        suspects, oldest, size, active, workers, stopped_by, closed, held_ms, within_limits = rest
         by_name: dict[str, dict[State, int]] = {}
         for field, value in _pairs(counts):
             name = field[1:].decode()
@@ -151,6 +151,7 @@ class ReadVerbs:
             closed=bool(closed),
             features_held_ms=held_ms,
             schedules=read_schedules(_pairs(schedules)),
+            within_limits=within_limits,
         )
 
 

@@ -310,7 +310,8 @@ def test_a_store_that_began_anew_is_only_a_place_to_count_from() -> None:
 def test_a_reading_is_made_from_the_stores_figures() -> None:
     stats = Stats(
         now_ms=NOW,
-        counts={State.QUEUED: 5, State.IN_PROGRESS: 3},
+        counts={State.QUEUED: 9, State.IN_PROGRESS: 3},
+        within_limits=5,  # limits hold the others back
         by_name={},
         totals={"claimed": 20, "busy_ms": 900},
         due_ms=(NOW + 100, NOW + 9_000),

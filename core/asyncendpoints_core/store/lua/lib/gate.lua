@@ -2,8 +2,8 @@
 -- of one key, priority and name) one does, by its key's tag; the others are in `gate:keyed`. A flow that a
 -- limit holds back is parked under the resource that has the limit: t, j and a name, k and a key.
 -- docs/adr/0014-fair-shares-and-limits.md
--- LIB: record limiting
-local gate = {sizes = {[0] = 0, 0, 0}, book = limiting.book, free = limiting.free}
+-- LIB: record limiting taken_places
+local gate = {sizes = {[0] = 0, 0, 0}, book = taken_places.book, free = taken_places.free}
 local queues = {[0] = ready_high, ready_normal, ready_low}
 local full, of_job = limiting.full, limiting.of_job
 local tags_of, states, moved_tags = {}, {}, {}
@@ -195,7 +195,7 @@ end
 -- A job left the head of a line: it started, or ended there.
 function gate.leave(id, priority, score, started)
   if started then
-    local key = limiting.book(id)
+    local key = taken_places.book(id)
     if key then
       local l = key ~= '' and limiting.of('k' .. key) or {weight = 1}
       set_tag('v' .. priority, math.max(tag('v' .. priority), score))
@@ -250,16 +250,16 @@ end
 
 -- Writes the figures. Returns how many places became free that a limit counts.
 function gate.flush()
-  for resource in pairs(limiting.opened) do
+  for resource in pairs(taken_places.opened) do
     local l = limiting.of(resource)
     if l and l.concurrency > 0 and first_parked(resource, 1)[1] then
       call('ZADD', gate_times, now, resource)
     end
   end
-  limiting.write_tokens()
+  taken_places.write_tokens()
   for name in pairs(moved_tags) do call('HSET', gate_tags, name, number(tags_of[name])) end
-  local freed = call('HLEN', gate_limits) > 0 and limiting.freed or 0
-  limiting.opened, limiting.freed, moved_tags = {}, 0, {}
+  local freed = call('HLEN', gate_limits) > 0 and taken_places.freed or 0
+  taken_places.opened, taken_places.freed, moved_tags = {}, 0, {}
   return freed
 end
 
@@ -279,11 +279,11 @@ end
 
 -- Returns how many flows go on.
 function gate.sweep()
-  limiting.repair()
+  taken_places.repair()
   gate.flush()
   local pulled = gate.unpark()
   gate.flush()
-  limiting.forget()
+  taken_places.forget()
   forget_tags()
   return pulled
 end

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import msgspec
 import pytest
 
 from asyncendpoints_core.jobs import records as jobs
@@ -10,7 +11,7 @@ from asyncendpoints_core.jobs.policy import Limit, limits_of
 from asyncendpoints_core.jobs.records import Attributes, NewJob, Priority
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import Store
-from asyncendpoints_core.store.replies import Cause
+from asyncendpoints_core.store.replies import Cause, EnqueueStatus
 from support.store.stores import DONE, Backend, Hand, claims, hand, look, new, policy, put
 
 
@@ -272,3 +273,38 @@ async def test_without_limits_all_that_wait_are_demand(backend: Backend, store: 
     assert (await store.stats()).startable == 400
     await store.configure(policy())
     assert (await store.stats()).startable == 400
+
+
+async def test_a_key_with_too_many_waiting_jobs_gets_no_more(
+    backend: Backend, store: Store
+) -> None:
+    worker = await limited(store, every_key=Limit(depth=3), keys={"b": Limit(depth=1)})
+    one = new(delay_ms=1_000, attributes=Attributes(key="a"), key="k1", fingerprint=b"f")
+    await put(store, one, of("a", "mail"), of("a", priority=Priority.LOW))
+    again = msgspec.structs.replace(one, id=new().id)
+    answers = await store.enqueue([of("a"), of("c"), of("b"), of("b"), new(), again])
+    statuses = [answer.status.value for answer in answers]
+    assert statuses == ["key-full", "created", "created", "key-full", "created", "replayed"]
+    taken = await worker.take(2)
+    assert {job.job.attributes.key for job in taken} <= {"a", "b", "c", ""}
+    await store.cancel([one.id])
+    assert (await store.enqueue([of("a")]))[0].status is EnqueueStatus.CREATED
+
+
+@pytest.mark.parametrize("how", ["start", "cancel", "expire"])
+async def test_a_waiting_job_counts_until_it_starts_or_ends(
+    backend: Backend, store: Store, how: str
+) -> None:
+    worker = await limited(store, every_key=Limit(depth=1))
+    [first] = await put(store, of("a"))
+    assert (await store.enqueue([of("a")]))[0].status is EnqueueStatus.KEY_FULL
+    taken = await worker.take(1) if how == "start" else []
+    if how == "cancel":
+        await store.cancel([first])
+    elif how == "expire":
+        await backend.advance(policy().ttl_ms)
+        await store.sweep()
+    await put(store, of("a"))
+    for job in taken:  # it waits again, and is never refused
+        await worker.settle(jobs.release(job.claim))
+        assert (await store.enqueue([of("a")]))[0].status is EnqueueStatus.KEY_FULL

@@ -20,8 +20,8 @@ LIMITS = tuple(
     limits_of(
         total=Limit(concurrency=5, rate=rate, burst=4),
         jobs={"report": Limit(concurrency=4), "image": Limit(rate=image, burst=1)},
-        every_key=every,
-        keys={"acme": Limit(concurrency=2, weight=3)},
+        every_key=msgspec.structs.replace(every, depth=6),
+        keys={"acme": Limit(concurrency=2, weight=3, depth=4)},
     )
     for rate, image, every in (
         (0, 0, Limit()),

@@ -53,7 +53,7 @@ async def resubmit(call: Call) -> web.Response:
         attributes=Attributes(tags=old.attributes.tags, key=old.attributes.key, parent=old.id),
     )
     [answer] = await call.target.store.enqueue([new])
-    if answer.status is EnqueueStatus.FULL:
+    if answer.status in (EnqueueStatus.FULL, EnqueueStatus.KEY_FULL):
         raise queue_full()
     if answer.status is EnqueueStatus.CLOSED or answer.job is None:
         raise store_unavailable()

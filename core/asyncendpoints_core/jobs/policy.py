@@ -20,13 +20,15 @@ CLIENT_RECEIVERS: Final = 8
 
 class Limit(msgspec.Struct, frozen=True):
     """How many jobs may run at a time (`concurrency`) and start in a second (`rate`), 0 for any
-    number; `burst` at once. `weight`: a key's share of the starts beside others.
+    number; `burst` at once. `weight`: a key's share of the starts beside others; `depth`: how many
+    of its jobs may wait.
     """
 
     concurrency: int = 0
     rate: float = 0.0
     burst: float = 1.0
     weight: float = 1.0
+    depth: int = 0
 
 
 def limits_of(

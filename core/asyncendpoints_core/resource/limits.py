@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
+import msgspec
 from pydantic import Field, ValidationInfo, field_validator
 
 from asyncendpoints_core.jobs import policy
@@ -15,6 +16,7 @@ MAX_KEYS: Final = 1_000
 
 Concurrency = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[float, Field(ge=0.0001, le=1_000_000)]
+Depth = Annotated[int, Field(ge=1, le=10_000_000)]
 Burst = Annotated[float, Field(ge=1, le=1_000_000)]
 
 
@@ -42,17 +44,25 @@ class Limit(Record):
             raise invalid("needs ratePerSecond")
         return value
 
-    def of_store(self, base: "Limit | None" = None, weight: float = 1) -> policy.Limit:
-        """Return it as the store has it; what it does not set is as in `base`."""
-        rated = self if self.rate_per_second is not None or base is None else base
-        concurrency = self.concurrency or (base.concurrency if base else None)
-        rate = rated.rate_per_second or 0.0
-        return policy.Limit(
-            concurrency=concurrency or 0,
-            rate=float(rate),
-            burst=float(rated.burst or max(1.0, rate)),
-            weight=float(weight),
-        )
+    def of_store(self) -> policy.Limit:
+        """Return it as the store has it."""
+        rate = self.rate_per_second or 0.0
+        burst = self.burst or max(1.0, rate)
+        return policy.Limit(self.concurrency or 0, float(rate), float(burst))
+
+
+class PerKeyLimit(Limit):
+    """The limit of each key."""
+
+    max_depth: Depth | None = Field(
+        default=None,
+        description="How many jobs of a key may wait (Queued and Scheduled). Further ones are "
+        "rejected with 429 `key-queue-full`. Absent: as queue.maxDepth says.",
+    )
+
+    def of_store(self) -> policy.Limit:
+        """Return it as the store has it."""
+        return msgspec.structs.replace(super().of_store(), depth=self.max_depth or 0)
 
 
 class JobLimit(Limit):
@@ -61,7 +71,7 @@ class JobLimit(Limit):
     job: JobName = Field(description="Name of the job.")
 
 
-class KeyLimit(Limit):
+class KeyLimit(PerKeyLimit):
     """The limit and the weight of one key."""
 
     key: Key = Field(description="The key, at most 64 bytes.")
@@ -70,6 +80,18 @@ class KeyLimit(Limit):
         description="Share of the starts beside other keys with waiting jobs: a key of weight 3 "
         "starts three jobs for each of a key of weight 1. Default: 1.",
     )
+
+    def with_base(self, base: policy.Limit) -> policy.Limit:
+        """Return it as the store has it; what it does not set is as in `base`."""
+        own = self.of_store()
+        rated = own if own.rate else base
+        return policy.Limit(
+            concurrency=own.concurrency or base.concurrency,
+            rate=rated.rate,
+            burst=rated.burst,
+            weight=float(self.weight),
+            depth=own.depth or base.depth,
+        )
 
 
 def _by(field: str) -> dict[str, Any]:
@@ -87,7 +109,7 @@ class LimitsSpec(Record):
         Field(max_length=MAX_JOBS, json_schema_extra=_by("job")),
         unique("job", lambda limit: limit.job),
     ] = Field(default=(), description="Limits of all jobs of a name. Default: none.")
-    per_key: Limit | None = Field(
+    per_key: PerKeyLimit | None = Field(
         default=None,
         description="The limit of each key by itself. It does not apply to jobs without a key. "
         "Absent: none.",
@@ -104,9 +126,10 @@ class LimitsSpec(Record):
 
     def of_store(self) -> Mapping[str, policy.Limit]:
         """Return the limits as the store has them."""
+        every = self.per_key.of_store() if self.per_key else None
         return policy.limits_of(
             total=self.total.of_store() if self.total else None,
             jobs={limit.job: limit.of_store() for limit in self.per_job},
-            every_key=self.per_key.of_store() if self.per_key else None,
-            keys={limit.key: limit.of_store(self.per_key, limit.weight) for limit in self.keys},
+            every_key=every,
+            keys={limit.key: limit.with_base(every or policy.Limit()) for limit in self.keys},
         )

@@ -33,11 +33,11 @@ BURST: Final = 4
 class Signals(msgspec.Struct, frozen=True):
     """One reading of the metrics. Times in ms, `now_ms` by the store's clock.
 
-    `ready`: Queued jobs whose name is not paused and that no limit holds back. `running`: jobs held by workers that are not
-    cordoned or draining; `held`: by any worker. `due`: Scheduled jobs that are due before a new
-    worker would be ready. `claimed`, `ended`, `busy_ms`: counters. `replicas`: the current setting,
-    which may differ from the number
-    of `workers`. `concurrency`: jobs that one worker runs concurrently, 0 if not known yet.
+    `ready`: Queued jobs whose name is not paused and that no limit holds back. `running`: jobs held
+    by workers that are not cordoned or draining; `held`: by any worker. `due`: Scheduled jobs that
+    are due before a new worker would be ready. `claimed`, `ended`, `busy_ms`: counters. `replicas`:
+    the current setting, which may differ from the number of `workers`. `concurrency`: jobs that one
+    worker runs concurrently, 0 if not known yet.
     `rollout`: workers are being replaced by those of a new template. `proven`: a worker of the
     current template was ready before, and none is failing. `paused`: what waits is no demand.
     """

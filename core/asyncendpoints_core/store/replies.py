@@ -49,6 +49,7 @@ class EnqueueStatus(StrEnum):
     REPLAYED = "replayed"  # the idempotency key belongs to an earlier, equal request
     MISMATCH = "mismatch"  # the idempotency key belongs to a different request
     FULL = "full"  # max_depth or max_bytes reached; nothing stored, no key bound
+    KEY_FULL = "key-full"  # as many jobs of its key wait as may; nothing stored, no key bound
     CLOSED = "closed"  # the endpoint is being deleted
     EXISTING = "existing"  # an equal job is unfinished: this one, unchanged
     REPLACED = "replaced"  # an equal job was waiting: this one, now with the new input
@@ -316,9 +317,7 @@ class Stats(msgspec.Struct, frozen=True):
 
     @property
     def startable(self) -> int:
-        """How many Queued jobs a worker may start: their name is not paused, and no limit holds them
-        back.
-        """
+        """How many Queued jobs a worker may start: not paused by name, not held back by a limit."""
         paused = (self.by_name.get(name, {}).get(State.QUEUED, 0) for name in self.paused_jobs)
         unpaused = self.counts.get(State.QUEUED, 0) - sum(paused)
         return unpaused if self.within_limits is None else min(unpaused, self.within_limits)

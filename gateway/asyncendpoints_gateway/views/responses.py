@@ -12,7 +12,7 @@ from asyncendpoints_core.jobs.states import State
 from asyncendpoints_gateway.http.headers import matches_etag
 from asyncendpoints_gateway.http.messages import JSON, Response
 from asyncendpoints_gateway.http.problems import Problem, job_not_found
-from asyncendpoints_gateway.intake.retry_after import Sampler
+from asyncendpoints_gateway.intake.retry_after import Sampler, whole_seconds
 from asyncendpoints_gateway.intake.store_policy import StorePolicy
 
 if TYPE_CHECKING:
@@ -132,6 +132,18 @@ class JobResponses:
         return Problem(
             "queue-full",
             f"queue limit reached ({limits}); retry after {seconds} s",
+            headers={"Retry-After": str(seconds)},
+        )
+
+    def key_queue_full(self, ahead: int) -> Problem:
+        """Return the 429 of a key; its Retry-After estimates when its next job leaves the queue,
+        with the jobs of `ahead` other keys before it.
+        """
+        estimate = self.sampler.estimate
+        seconds = whole_seconds(estimate.until_done(ahead) - estimate.run_seconds)
+        return Problem(
+            "key-queue-full",
+            f"as many jobs of this key wait as limits allow; retry after {seconds} s",
             headers={"Retry-After": str(seconds)},
         )
 

@@ -232,6 +232,8 @@ class SubmitView:
             )
         if status is EnqueueStatus.FULL:
             return self.responses.queue_full()
+        if status is EnqueueStatus.KEY_FULL:
+            return self.responses.key_queue_full(answer.ahead)
         if status is EnqueueStatus.CLOSED:
             return endpoint_closed()
         # The reply to an earlier call was lost, and its job cannot be read since.

@@ -164,6 +164,12 @@ _LIMIT: Final[list[Rule]] = [
         "burst: needs ratePerSecond",
         ".burst",
     ),
+    # The API server rounds a minimum down for whole numbers, so it would accept 0.
+    _rule(
+        "!has(self.ratePerSecond) || self.ratePerSecond > 0.0",
+        "ratePerSecond: must be more than 0",
+        ".ratePerSecond",
+    ),
 ]
 
 _REDIS: Final[list[Rule]] = [
@@ -238,7 +244,11 @@ RULES: Final[dict[str, list[Rule]]] = {
     "RedisSpec": _REDIS,
     "Limit": _LIMIT,
     "JobLimit": _LIMIT,
-    "KeyLimit": _LIMIT,
+    "PerKeyLimit": _LIMIT,
+    "KeyLimit": [
+        *_LIMIT,
+        _rule("!has(self.weight) || self.weight > 0.0", "weight: must be more than 0", ".weight"),
+    ],
     "HttpWorker": [
         _rule(
             f"self.port != {ADMIN_PORT}",

@@ -84,3 +84,17 @@ async def test_the_key_of_any_body(store: Store) -> None:
             assert (answer.status, answer.json["key"]) == (202, key), body[:30]
         answer = await post(site, "/b", '{"order": {"who": ' + LARGE + "}}")
         answer.problem("invalid-key", 422)
+
+
+async def test_a_key_with_too_many_waiting_jobs_is_429(store: Store) -> None:
+    served = endpoint(routes=ROUTES, limits={"perKey": {"maxDepth": 2}})
+    await store.configure(served.spec.policy())
+    async with serving(store, served) as site:
+        for _ in range(2):
+            assert (await post(site, "/p/acme")).status == 202
+        answer = await post(site, "/p/acme")
+        problem = answer.problem("key-queue-full", 429)
+        assert "jobs of this key" in problem["detail"]
+        assert 1 <= int(answer.headers["Retry-After"]) <= 3_600
+        assert (await post(site, "/p/other")).status == 202
+        assert (await post(site, "/h")).status == 202

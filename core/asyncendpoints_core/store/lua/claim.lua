@@ -10,7 +10,7 @@
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:cursors pauses
+--   gate:buckets gate:limits gate:tags gate:order gate:cursors gate:waiting pauses
 -- FEATUREMETA: webhook_states webhook_pending gated
 -- ARGV: 1 worker, 2 request number, 3 limit, 4 bytes of bodies at most, 5 '1' when it was woken
 -- RETURNS: context; a word: ok gone cordoned draining paused closed; flags more, drain, alone as

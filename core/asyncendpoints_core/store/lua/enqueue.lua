@@ -7,13 +7,13 @@
 -- LIB: batch time ready record counters events wake_up new_job lines jobs_ahead
 -- FEATURES: locks
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:cursors pauses
+--   gate:buckets gate:limits gate:tags gate:order gate:cursors gate:waiting pauses
 -- FEATUREMETA: gated
--- FEATURELIB: unique job_webhooks gate pauses skips
+-- FEATURELIB: unique job_webhooks gate pauses skips key_depth
 -- FLAGS: deny-oom
 -- ARGV: 1 NEW_JOB for each; 2 their parts one after the other
 -- RETURNS: context; a letter for each: c created, e exists, r replayed, R replayed but its job is
---   gone, m mismatch, f full, x closed; u an equal job is unfinished, p it was replaced, d it is a
+--   gone, m mismatch, f full, k too many of its key wait, x closed; u an equal job is unfinished, p it was replaced, d it is a
 --   reason to refuse; w that job has too many receivers for one more; AHEAD for each; then id and
 --   state of each e, r, u, p, d and w
 local ITEM, active = layout.NEW_JOB.size, time.active
@@ -49,9 +49,8 @@ local function ahead_of(id, job, run)
   return places[id] or call('ZRANK', ready[r.priority], id) or 0
 end
 
-local function answer(i, status, id, job)
-  statuses[i] = status
-  local ahead = 0
+local function answer(i, status, id, job, ahead)
+  statuses[i], ahead = status, ahead or 0
   if job then
     local run = fresh_runs[id] or call('HGET', runs, id)
     ahead = ahead_of(id, job, run)
@@ -73,7 +72,7 @@ local function bind_key(key, id, fingerprint)
 end
 
 -- Makes the job of `job`'s bytes; `blob`: its body, where that is kept apart.
-local function create(i, id, job, name, priority, delay, ttl, size, blob)
+local function create(i, id, job, name, priority, delay, ttl, size, blob, carried)
   if blob then batch.add(set_blobs, id, blob) end
   fresh[id] = job
   batch.add(set_jobs, id, job)
@@ -91,6 +90,7 @@ local function create(i, id, job, name, priority, delay, ttl, size, blob)
   if delay > 0 then
     batch.add(set_delayed, now + delay, id)
     counters.bump(SCHEDULED, name, 1)
+    if key_depth and carried then key_depth.add(id, carried.key) end
   else
     batch.add(set_ready[priority], next_seq, id)
     ahead = waiting[priority]
@@ -148,6 +148,7 @@ end
 local function replace(i, id, r, job, priority, due, size, blob)
   flush() -- what follows reads the lines
   places = {}
+  if key_depth then key_depth.remove(id) end
   if r.body_apart and not blob then call('HDEL', blobs, id) end
   if blob then batch.add(set_blobs, id, blob) end
   added = added + size - r.body_size
@@ -159,6 +160,7 @@ local function replace(i, id, r, job, priority, due, size, blob)
   batch.add(set_jobs, id, job)
   batch.add(set_runs, id, fresh_runs[id])
   flush()
+  if key_depth then key_depth.add(id) end
   events.add(id, r.revision)
   answer(i, 'p', id, job)
 end
@@ -259,6 +261,8 @@ for i = 1, n do
       replace(i, lock.id, holder, job, priority, due, body_size, blob)
       decide(id, carried.lock, lock, key, fingerprint)
     end
+  elseif key_depth and carried and key_depth.full(carried.key) then
+    answer(i, 'k', nil, nil, call('ZCARD', ready[priority]))
   elseif depth >= max_depth or bytes + added + body_size > max_bytes then
     answer(i, 'f')
   else
@@ -269,7 +273,7 @@ for i = 1, n do
     local job = new_job(priority, delay_ms == 0 and next_seq or 0, max_attempts, name_size,
       trace_size, attributes_size, blob) .. content
     local name = ssub(content, layout.JOB.before.name + 1, layout.JOB.before.name + name_size)
-    create(i, id, job, name, priority, delay_ms, ttl_ms, body_size, blob)
+    create(i, id, job, name, priority, delay_ms, ttl_ms, body_size, blob, carried)
     if on_conflict > 0 then unique.take(carried, id, 0) end
     if key then bind_key(key, id, fingerprint) end
   end

@@ -5,7 +5,7 @@
 -- LIB: time ready record counters events wake_up redriving jobs_ahead
 -- FEATURES: locks schedules fired expiries
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:cursors pauses
+--   gate:buckets gate:limits gate:tags gate:order gate:cursors gate:waiting pauses
 -- FEATURELIB: pauses
 -- FEATUREMETA: gated
 -- FLAGS: deny-oom

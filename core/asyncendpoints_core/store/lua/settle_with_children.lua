@@ -4,10 +4,11 @@
 --   finished:completed finished:failed finished:canceled cancels counts totals idle bell watch
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms
 -- LIB: batch ready record counters events finish save returns new_job lines
+-- FEATURELIB: key_depth
 -- FEATURES: outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:cursors pauses
+--   gate:buckets gate:limits gate:tags gate:order gate:cursors gate:waiting pauses
 -- FEATUREMETA: webhook_states webhook_pending gated
 -- FLAGS: deny-oom
 -- ARGV: 1 OUTCOME for each; 2 their parts one after the other; 3 a byte for each: how many children;
@@ -100,6 +101,8 @@ local function create(child)
     batch.add(set_runs, id, record.encode_run(r))
     batch.add(set_delayed, now + delayed_by, id)
     counters.bump(SCHEDULED, name, 1)
+    local carried = key_depth and record.attributes(job)
+    if carried then key_depth.add(id, carried.key) end
   else
     batch.add(set_ready[child.priority], next_seq, id)
     counters.bump(QUEUED, name, 1)

@@ -40,6 +40,9 @@ def enqueue(data: Data, new: NewJob, now: int) -> Enqueued:
         if status is not EnqueueStatus.DUPLICATE:
             _bind(data, new, holder, now)
         return _existing(data, status, holder, now)
+    key = new.attributes.key
+    if (most := data.gate.depth(key)) and data.waiting.get(key, 0) >= most:
+        return Enqueued(EnqueueStatus.KEY_FULL, ahead=len(data.ready[new.priority]))
     if is_full(data, len(new.request.body)):
         return Enqueued(EnqueueStatus.FULL)
     record = create(data, new, now)

@@ -59,6 +59,7 @@ class Data:
         self.index: dict[JobId, IndexEntry] = {}
         self.ready: dict[Priority, Ordered] = {priority: Ordered() for priority in Priority}
         self.gate = Gate(self.ready, self.pauses)
+        self.waiting: dict[str, int] = {}  # jobs by key
         self.suspects = Ordered()
         self.scheduled = Ordered()
         self.running = Ordered()
@@ -167,6 +168,10 @@ class Data:
             order.remove(key)
         self.gate.remove(job_id)
         self._count(entry.name, entry.state, -1)
+        if entry.key:
+            self.waiting[entry.key] -= 1
+            if not self.waiting[entry.key]:
+                del self.waiting[entry.key]
         if entry.state not in FINAL:
             self.bytes -= entry.size
         _take_out(self.held, entry.worker, job_id)
@@ -191,9 +196,12 @@ class Data:
         worker = record.worker if record.state is State.IN_PROGRESS else ""
         keys = self._keys(record)
         schedule = record.attributes.schedule if record.attributes and not record.final else ""
+        job_key = record.attributes.key if record.attributes and record.state in WAITING else ""
         self.index[record.id] = IndexEntry(
-            record.name, record.state, record.size, worker, schedule, keys
+            record.name, record.state, record.size, worker, schedule, job_key, keys
         )
+        if job_key:
+            self.waiting[job_key] = self.waiting.get(job_key, 0) + 1
         for order, key in keys:
             order.add(key)
         if self.gate.on and record.state is State.QUEUED and not record.suspect:

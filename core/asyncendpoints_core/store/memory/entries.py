@@ -62,6 +62,7 @@ class IndexEntry(NamedTuple):
     size: int
     worker: str
     schedule: str
+    key: str  # of a waiting job
     keys: tuple[tuple[Ordered, Key], ...]
 
 

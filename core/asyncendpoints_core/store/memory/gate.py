@@ -92,6 +92,11 @@ class Gate:
         empty = limit.rate and self._bucket(resource, limit, now) + _EPSILON < 1
         return "r" if empty else ""
 
+    def depth(self, key: str) -> int:
+        """Return how many jobs of a key may wait, 0 for any number."""
+        limit = self._limit(f"k{key}") if key else None
+        return limit.depth if limit else 0
+
     def allows(self, flow: Flow, now: int) -> bool:
         """Return whether no limit holds a job of `flow` back."""
         return not any(self.full(resource, now) for resource in (TOTAL, *flow.resources))

@@ -40,6 +40,7 @@ _ENQUEUED: Final = {
     "R": EnqueueStatus.REPLAYED,
     "m": EnqueueStatus.MISMATCH,
     "f": EnqueueStatus.FULL,
+    "k": EnqueueStatus.KEY_FULL,
     "x": EnqueueStatus.CLOSED,
     "u": EnqueueStatus.EXISTING,
     "p": EnqueueStatus.REPLACED,

@@ -53,6 +53,7 @@ NAMES: Final = (
     "actions",  # hash: of each action on many jobs its fields, by its id and their names
     "gate:keyed",  # zset, all scores 0: flow, sequence number, id of ready jobs that are in no line
     "gate:flows",  # hash: id -> flow and sequence number of each ready job
+    "gate:waiting",  # zset, all scores 0: key NUL id of waiting jobs, where a limit counts them
     "gate:order",  # zset: the same ids by sequence number
     "gate:states",  # hash: flow -> = and the id of its job in a line, else where it is parked
     "gate:parked",  # zset, all scores 0: resource NUL tag, flow that its limit holds back

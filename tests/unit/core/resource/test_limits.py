@@ -45,7 +45,7 @@ def test_the_store_gets_each_limit_by_its_resource() -> None:
     limits = {
         "total": {"concurrency": 100},
         "perJob": [{"job": "build-report", "ratePerSecond": 0.5}],
-        "perKey": {"concurrency": 4, "ratePerSecond": 10, "burst": 20},
+        "perKey": {"concurrency": 4, "ratePerSecond": 10, "burst": 20, "maxDepth": 9},
         "keys": [
             {"key": "acme", "concurrency": 20, "weight": 3},
             {"key": "ünï", "ratePerSecond": 2},
@@ -54,9 +54,9 @@ def test_the_store_gets_each_limit_by_its_resource() -> None:
     assert parse(limits).spec.policy().limits == {
         "t": Limit(100),
         "jbuild-report": Limit(0, 0.5, 1),
-        "k": Limit(4, 10, 20),
-        "kacme": Limit(20, 10, 20, 3),
-        "künï": Limit(4, 2, 2),
+        "k": Limit(4, 10, 20, depth=9),
+        "kacme": Limit(20, 10, 20, 3, 9),
+        "künï": Limit(4, 2, 2, depth=9),
     }
 
 

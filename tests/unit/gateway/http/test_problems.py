@@ -26,6 +26,7 @@ def test_the_table_of_problems_is_the_contracts() -> None:
         "invalid-body": 422,
         "invalid-key": 422,
         "idempotency-mismatch": 422,
+        "key-queue-full": 429,
         "queue-full": 429,
         "headers-too-large": 431,
         "internal": 500,

@@ -1,6 +1,6 @@
 -- Final states: where a finished job is kept, and the end of a run in its history.
 -- LIB: batch counters events finished
--- FEATURELIB: outbox
+-- FEATURELIB: outbox key_depth
 local finish = {now = string.format('%.0f', now)}
 local set_finished = batch.each('ZADD', finished)
 local TALLY = {[COMPLETED] = 'completed', [FAILED] = 'failed', [CANCELED] = 'canceled'}
@@ -37,6 +37,7 @@ function finish.job(id, r, state)
   counters.bump(r.state, r.name, -1)
   counters.bump(state, r.name, 1)
   counters.tally(TALLY[state], 1)
+  if key_depth and (r.state == QUEUED or r.state == SCHEDULED) then key_depth.remove(id) end
   r.state, r.completed_at, r.updated_at, r.revision, r.suspect = state, now, now, r.revision + 1, false
   finish.free(r.body_size)
   batch.add(set_finished[state], finish.now, id)

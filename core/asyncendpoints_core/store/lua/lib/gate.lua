@@ -2,7 +2,7 @@
 -- of one key, priority and name) one does, by its key's tag; the others are in `gate:keyed`. A flow that a
 -- limit holds back is parked under the resource that has the limit: t, j and a name, k and a key.
 -- docs/adr/0014-fair-shares-and-limits.md
--- LIB: record limiting taken_places
+-- LIB: record limiting taken_places key_depth
 local gate = {sizes = {[0] = 0, 0, 0}, book = taken_places.book, free = taken_places.free}
 local queues = {[0] = ready_high, ready_normal, ready_low}
 local full, of_job = limiting.full, limiting.of_job
@@ -83,6 +83,7 @@ local function add(id, priority, seq)
     call('ZADD', queues[priority], seq, id)
     return true
   end
+  key_depth.add(id, key)
   local flow = key .. '\0' .. priority .. name .. '\0'
   local place, before = flow .. spack('>I6', seq), state(flow)
   call('HSET', gate_flows, id, place)

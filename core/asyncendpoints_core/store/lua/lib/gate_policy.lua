@@ -30,7 +30,7 @@ local function gate_policy(packed)
   if packed == '' and call('ZCARD', gate_keyed) == 0 then
     if gated > 0 then
       call('UNLINK', gate_keyed, gate_flows, gate_states, gate_parked, gate_times, gate_places,
-        gate_usage, gate_buckets, gate_limits, gate_tags, gate_order, gate_cursors)
+        gate_usage, gate_buckets, gate_limits, gate_tags, gate_order, gate_cursors, gate_waiting)
     end
     call('HSET', meta, 'gated', 0)
     return

@@ -1,6 +1,6 @@
 -- Jobs that are no longer held: finished, back at their old position, or waiting for a time.
 -- LIB: batch record counters events wake_up finish save ready lines
--- FEATURELIB: gate skips
+-- FEATURELIB: gate skips key_depth
 local returns = {off_held = batch.new('ZREM', held), queued = 0}
 local off_held, off_cancels = returns.off_held, batch.new('HDEL', cancels)
 local on_ready = batch.each('ZADD', ready)
@@ -18,6 +18,7 @@ local function wait_again(id, r, state)
   counters.bump(state, r.name, 1)
   r.state, r.updated_at, r.revision = state, now, r.revision + 1
   events.add(id, r.revision)
+  if key_depth then key_depth.add(id) end
 end
 
 -- Back to its old position; a suspect waits to run alone.

@@ -1,6 +1,6 @@
 -- The places of running jobs and the tokens of rates: taking, freeing, repairing and forgetting them.
 -- docs/adr/0014-fair-shares-and-limits.md
--- LIB: record limiting
+-- LIB: record limiting key_depth
 local taken_places = {freed = 0, opened = {}}
 local spent = {}
 
@@ -31,6 +31,7 @@ function taken_places.book(id)
   local key, name = limiting.of_job(id)
   if not key then return nil end
   take(id, key, name, true)
+  key_depth.remove(id, key)
   return key
 end
 
@@ -108,6 +109,15 @@ function taken_places.repair()
   for _, member in ipairs(following(gate_usage, 'usage', '-')) do
     if call('HEXISTS', gate_places, ssub(member, -layout.IDS.size)) == 0 then
       call('ZREM', gate_usage, member)
+    end
+  end
+  for _, member in ipairs(following(gate_waiting, 'waiting', '-')) do
+    local id = ssub(member, -layout.IDS.size)
+    local job = call('HGET', jobs, id)
+    local r, why
+    if job then r, why = record.decode(job, call('HGET', runs, id)) end
+    if not job or why == 'corrupt' or r and r.state ~= QUEUED and r.state ~= SCHEDULED then
+      call('ZREM', gate_waiting, member)
     end
   end
   limiting.changed()

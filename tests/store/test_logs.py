@@ -143,6 +143,16 @@ async def test_beyond_the_budget_the_oldest_logs_go(backend: Backend) -> None:
     assert not await store.read_logs(taken[2].job.id)
 
 
+async def test_of_logs_of_the_same_moment_those_of_the_oldest_job_go(backend: Backend) -> None:
+    store = backend.store
+    await put(store, new(), new())
+    older, newer = sorted(await (await hand(store)).take(2), key=lambda job: job.job.id)
+    size = LOG.size + len("line\n")
+    await write(store, line(newer, "line\n"), line(older, "line\n"), budget=2 * size - 1)
+    assert await store.read_logs(older.job.id) == ()
+    assert await store.read_logs(newer.job.id)
+
+
 @pytest.mark.parametrize("how", ["delete", "sweep", "purge"])
 async def test_logs_are_gone_with_their_job(backend: Backend, how: str) -> None:
     store = backend.store

@@ -212,7 +212,10 @@ class MemoryBackend:
         scan.held = {worker: set(held) for worker, held in data.held.items()}
         scan.locks = {name: lock.job_id for name, lock in data.locks.items()}
         scan.logs = data.logs.jobs()
-        scan.log_bytes = data.logs.bytes, sum(map(_log_bytes, data.logs._of.values()))
+        scan.log_bytes = (
+            data.logs.bytes,
+            sum(_log_bytes(logs) for _, logs in data.logs._of.values()),
+        )
         return scan
 
     async def close(self) -> None:

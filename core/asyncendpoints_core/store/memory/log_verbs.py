@@ -28,8 +28,8 @@ class LogVerbs:
         self, writes: Sequence[LogWrite], *, limit: int, budget: int
     ) -> list[bool]:
         """See Store.write_logs."""
-        self._now()
-        applied = [_write(self._data, write, limit) for write in writes]
+        now = self._now()
+        applied = [_write(self._data, write, limit, now) for write in writes]
         self._data.logs.drop_surplus(budget)
         return applied
 
@@ -39,7 +39,7 @@ class LogVerbs:
         return self._data.logs.read(job_id)
 
 
-def _write(data: Data, write: LogWrite, limit: int) -> bool:
+def _write(data: Data, write: LogWrite, limit: int, now: int) -> bool:
     claim = write.claim
     record = decode_record(data.records.get(claim.job_id))
     if not isinstance(record, Record):
@@ -47,7 +47,7 @@ def _write(data: Data, write: LogWrite, limit: int) -> bool:
     if (record.claim, record.worker) != (claim.number, claim.worker):
         return False
     if write.unless_completed and record.state is State.COMPLETED:
-        data.logs.drop(claim)
+        data.logs.drop(claim, now)
     else:
-        data.logs.add(write, limit)
+        data.logs.add(write, limit, now)
     return True

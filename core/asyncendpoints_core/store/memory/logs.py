@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.store.job_logs import MAX_ATTEMPTS, AttemptLog
+from asyncendpoints_core.store.memory.ordered import Ordered
 from asyncendpoints_core.store.record_layout import LOG
 
 if TYPE_CHECKING:
@@ -33,16 +34,17 @@ class Logs:
     def __init__(self) -> None:
         """Start empty."""
         self.bytes = 0
-        self._of: dict[JobId, list[_Log]] = {}
+        self._of: dict[JobId, tuple[int, list[_Log]]] = {}
+        self._times = Ordered()
 
     def read(self, job_id: JobId) -> tuple[AttemptLog, ...]:
         """Return those of a job, the oldest first."""
         return tuple(
             AttemptLog(log.attempt, log.claim, log.text.decode(), log.written, log.cut)
-            for log in self._of.get(job_id, ())
+            for log in self._of.get(job_id, (0, ()))[1]
         )
 
-    def add(self, write: LogWrite, limit: int) -> None:
+    def add(self, write: LogWrite, limit: int, now: int) -> None:
         """Add lines to the log of a claim, which keeps the last `limit` bytes."""
         if not write.text:
             return
@@ -59,12 +61,12 @@ class Logs:
         if len(log.text) > limit:
             ends = log.text.find(b"\n", len(log.text) - limit - 1)
             log.text, log.cut = log.text[ends + 1 :] if ends >= 0 else b"", True
-        self._put(write.claim.job_id, logs)
+        self._put(write.claim.job_id, logs, now)
 
-    def drop(self, claim: Claim) -> None:
+    def drop(self, claim: Claim, now: int) -> None:
         """Remove the log of a claim."""
         logs = self._take(claim.job_id)
-        self._put(claim.job_id, [log for log in logs if log.claim != claim.number])
+        self._put(claim.job_id, [log for log in logs if log.claim != claim.number], now)
 
     def forget(self, job_id: JobId) -> None:
         """Remove those of a job."""
@@ -72,21 +74,25 @@ class Logs:
 
     def drop_surplus(self, budget: int) -> None:
         """Remove what was written to least recently, beyond `budget` bytes."""
-        while self.bytes > budget:
-            self.forget(next(iter(self._of)))
+        while self.bytes > budget and (oldest := self._times.peek()):
+            self.forget(oldest[1])
 
     def jobs(self) -> set[JobId]:
         """Return the jobs that have any."""
         return set(self._of)
 
     def _take(self, job_id: JobId) -> list[_Log]:
-        logs = self._of.pop(job_id, [])
+        if job_id not in self._of:
+            return []
+        at, logs = self._of.pop(job_id)
+        self._times.remove((at, job_id))
         self.bytes -= _size(logs)
         return logs
 
-    def _put(self, job_id: JobId, logs: list[_Log]) -> None:
+    def _put(self, job_id: JobId, logs: list[_Log], now: int) -> None:
         if logs:
-            self._of[job_id] = logs
+            self._of[job_id] = now, logs
+            self._times.add((now, job_id))
             self.bytes += _size(logs)
 
 

@@ -143,9 +143,7 @@ class Callback:
         return self._still_running(int(claim))
 
     def _still_running(self, number: int) -> RunningAttempt:
-        attempt = self._running.get(number)
-        if attempt is None or attempt.ended or attempt.settled:
-            raise _Refused(HTTPStatus.GONE, "the attempt has ended")
+        attempt = _still(self._running.get(number))
         second = int(self._time.monotonic())
         since, count = self._rates.get(number, (second, 0))
         count = count + 1 if since == second else 1
@@ -197,10 +195,13 @@ class Callback:
         return web.Response(body=body, content_type="application/json")
 
 
-def _still(attempt: RunningAttempt) -> None:
-    """Refuse a request whose attempt has ended while its body was read."""
-    if attempt.ended or attempt.settled:
+def _still(attempt: RunningAttempt | None) -> RunningAttempt:
+    """Return an attempt that has not ended. Raises _Refused, also for one that ended while the body
+    of its request was read.
+    """
+    if attempt is None or attempt.ended or attempt.settled:
         raise _Refused(HTTPStatus.GONE, "the attempt has ended")
+    return attempt
 
 
 async def _read(request: web.Request, limit: int) -> bytes:

@@ -21,19 +21,8 @@ if TYPE_CHECKING:
 COMMANDS: Final = (
     *("auth", "blpop", "del", "eval", "evalsha", "get", "hdel", "hello", "hexists", "hget"),
     *("hgetall", "hincrby", "hlen", "hmget", "hset", "info", "llen", "lpush", "persist"),
-    *(
-        "hscan",
-        "hstrlen",
-        "pexpire",
-        "pexpireat",
-        "ping",
-        "pttl",
-        "publish",
-        "rpush",
-        "select",
-        "set",
-    ),
-    *("subscribe", "time", "unlink", "unsubscribe", "wait", "zadd", "zcard", "zcount"),
+    *("hscan", "hstrlen", "pexpire", "pexpireat", "ping", "pttl", "publish", "rpush", "select"),
+    *("set", "subscribe", "time", "unlink", "unsubscribe", "wait", "zadd", "zcard", "zcount"),
     *("zlexcount", "zrange", "zrangebylex", "zrangebyscore", "zrank", "zrem"),
     *("zremrangebyrank", "zremrangebyscore", "zrevrange", "zrevrank", "zscan", "zscore"),
 )

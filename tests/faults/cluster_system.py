@@ -8,15 +8,14 @@ import contextlib
 import time
 from base64 import b64decode
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
-from asyncendpoints_core.jobs.records import Job
 from asyncendpoints_core.jobs.states import FINAL, State
 from asyncendpoints_core.store.redis import RedisStore
-from faults.system import ROUTES
+from faults.system import ROUTES, stored
 from support.history.checker import Final
 from support.kube.installed import SYSTEM_NAMESPACE, Endpoint, Installed
+from support.lifetime import Lifetime
 
 HERE = Path(__file__).parent
 NAME = "chaos"
@@ -32,7 +31,7 @@ def image(installed: Installed) -> str:
     )
 
 
-class ClusterSystem:
+class ClusterSystem(Lifetime):
     """One endpoint in a namespace of its own. `urls` are those of its Service at present."""
 
     def __init__(self, installed: Installed, namespace: str, folder: Path) -> None:
@@ -42,7 +41,7 @@ class ClusterSystem:
         self.urls: list[str] = []
         self._open = contextlib.ExitStack()
 
-    def start(self) -> None:
+    def start(self) -> Self:
         """Apply everything and wait until it is ready."""
         worker = image(self.installed)
         self.cluster.apply(
@@ -61,6 +60,7 @@ class ClusterSystem:
         self.cluster.wait(self.namespace, f"pod/{READER}", "condition=Ready")
         self.endpoint.until_ready()
         self.find()
+        return self
 
     def find(self) -> None:
         """Look up the address of the endpoint's Service, which is another after its deletion."""
@@ -72,18 +72,6 @@ class ClusterSystem:
         """Close the connection to the Service."""
         self._open.close()
         self.endpoint.close()
-
-    def __enter__(self) -> "ClusterSystem":
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def whole(self) -> None:
         """Wait until a fault is over: a gateway answers and the resource is Ready."""
@@ -108,16 +96,8 @@ class ClusterSystem:
             try:
                 await store.open()
                 await self._all_final(store, seconds)
-                jobs: list[Job] = []
-                cursor = None
-                while True:
-                    page = await store.list(None, 500, cursor)
-                    jobs += page.jobs
-                    cursor = page.cursor
-                    if cursor is None:
-                        break
                 workers = {one.info.id for one in await store.workers()}
-                return Final.of(jobs, (await store.stats()).held), workers
+                return await stored(store), workers
             finally:
                 await store.close()
 

@@ -169,14 +169,7 @@ class System:
             await store.open()
             await self._all_final(store, seconds)
             await check_figures(backend)
-            jobs: list[Job] = []
-            cursor = None
-            while True:
-                page = await store.list(None, 500, cursor)
-                jobs += page.jobs
-                cursor = page.cursor
-                if cursor is None:
-                    return Final.of(jobs, (await store.stats()).held)
+            return await stored(store)
         finally:
             await backend.close()
 
@@ -196,3 +189,15 @@ class System:
         for role in self.roles:
             await role.close()
         self.redis.close()
+
+
+async def stored(store: Store) -> Final:
+    """Return everything that a store has of the jobs, all of which are final."""
+    jobs: list[Job] = []
+    cursor = None
+    while True:
+        page = await store.list(None, 500, cursor)
+        jobs += page.jobs
+        cursor = page.cursor
+        if cursor is None:
+            return Final.of(jobs, (await store.stats()).held)

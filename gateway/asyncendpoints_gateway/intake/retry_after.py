@@ -145,6 +145,13 @@ def retry_after(estimate: WaitEstimate, job: Job, ahead: int, now_ms: int) -> in
     return MIN_SECONDS
 
 
+def offset_ms(store_ms: int, asked_ms: int, answered_ms: int) -> int:
+    """Return how far the store's clock is ahead of ours (below 0: behind), when the store read
+    `store_ms` between our `asked_ms` and `answered_ms`. 0 if the clocks can be equal.
+    """
+    return max(0, store_ms - answered_ms) + min(0, store_ms - asked_ms)
+
+
 class Sampler:
     """Reads the store's statistics once a second, for the estimate and for the metrics."""
 
@@ -169,6 +176,7 @@ class Sampler:
     async def run(self) -> None:
         """Take readings until cancelled. During an outage the last estimate stays valid."""
         while True:
+            asked_ms = self._time.now_ms()
             try:
                 stats = await self._store.stats()
             except StoreError as error:
@@ -178,7 +186,7 @@ class Sampler:
                 log.exception("reading the statistics failed")
                 self._publish(None)
             else:
-                self._offset_ms = stats.now_ms - self._time.now_ms()
+                self._offset_ms = offset_ms(stats.now_ms, asked_ms, self._time.now_ms())
                 self.estimate.add(reading(stats))
                 self._publish(stats)
             await self._time.sleep(SAMPLE_SECONDS)

@@ -1,5 +1,6 @@
 """Retry-After: the estimate of how long a job waits."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,6 +8,7 @@ from asyncendpoints_core.jobs.states import State
 from asyncendpoints_gateway.intake.retry_after import (
     Reading,
     WaitEstimate,
+    offset_ms,
     retry_after,
     whole_seconds,
 )
@@ -73,3 +75,13 @@ def test_the_retry_after_of_a_scheduled_job_is_when_it_is_due() -> None:
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_whole_seconds_from_1_to_3600(seconds: float) -> None:
     assert 1 <= whole_seconds(seconds) <= 3_600
+
+
+@pytest.mark.parametrize(
+    ("store", "asked", "answered", "offset"),
+    [(10, 10, 10, 0), (12, 10, 15, 0), (20, 10, 15, 5), (4, 10, 15, -6)],
+)
+def test_clocks_that_can_be_equal_have_no_offset(
+    store: int, asked: int, answered: int, offset: int
+) -> None:
+    assert offset_ms(store, asked, answered) == offset

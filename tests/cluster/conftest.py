@@ -21,9 +21,6 @@ from support.paths import KUBE
 HERE = Path(__file__).parent
 # The time of a test itself, without its fixtures.
 TEST_SECONDS = 300
-# A cluster has many processes that start, stop and move on their own: one failure is repeated, and
-# shown with its traceback. pyproject.toml limits the repetitions of a whole run.
-RERUNS = 1
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,7 +36,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker("cluster")
-            item.add_marker(pytest.mark.flaky(reruns=RERUNS))
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(TEST_SECONDS, func_only=True))
 

@@ -35,7 +35,7 @@ programs:
 	@tools/ensure_programs.sh chromium promtool:prometheus npm
 
 demo: venv ## Show HTTP requests, and a schedule, becoming jobs that run, retry, fail and complete, and webhooks
-	@$(BIN)/python examples/demo.py
+	@$(BIN)/python -m examples.demo
 
 # Tests on the cluster wait for it most of the time: one process runs them, another all others.
 test: venv redis programs ## Run every test

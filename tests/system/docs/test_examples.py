@@ -248,7 +248,7 @@ def test_the_commands_of_the_thumbnails_page(thumbnails: str, tmp_path: Path) ->
 
 def test_the_demo_shows_every_final_state() -> None:
     done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "demo.py"],
+        [sys.executable, "-m", "examples.demo"], cwd=ROOT,
         capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 
-from asyncendpoints_core.scaling.decide import Limits, Memory, Signals, decide, hold
+from asyncendpoints_core.scaling.decide import Limits, Memory, decide, hold
+from asyncendpoints_core.scaling.signals import Signals
 from asyncendpoints_core.scaling.victims import Worker
 
 TICK_MS = 1_000

@@ -7,15 +7,8 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.errors import StoreError
-from asyncendpoints_core.scaling.decide import (
-    Decision,
-    Limits,
-    Memory,
-    Reason,
-    decide,
-    hold,
-    signals_of,
-)
+from asyncendpoints_core.scaling.decide import Decision, Limits, Memory, Reason, decide, hold
+from asyncendpoints_core.scaling.signals import signals_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

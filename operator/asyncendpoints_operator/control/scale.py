@@ -15,15 +15,8 @@ from typing import Any, Final
 import msgspec
 
 from asyncendpoints_core.resource import AsyncEndpoint
-from asyncendpoints_core.scaling.decide import (
-    Decision,
-    Limits,
-    Memory,
-    Reason,
-    decide,
-    hold,
-    signals_of,
-)
+from asyncendpoints_core.scaling.decide import Decision, Limits, Memory, Reason, decide, hold
+from asyncendpoints_core.scaling.signals import signals_of
 from asyncendpoints_core.store.replies import Stats
 from asyncendpoints_operator.control import drift
 from asyncendpoints_operator.control.failures import Failures

@@ -7,17 +7,9 @@ from hypothesis import strategies as st
 
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.scaling import decide as autoscale
-from asyncendpoints_core.scaling.decide import (
-    Decision,
-    Limits,
-    Memory,
-    Reason,
-    Signals,
-    decide,
-    hold,
-    signals_of,
-)
+from asyncendpoints_core.scaling.decide import Decision, Limits, Memory, Reason, decide, hold
 from asyncendpoints_core.scaling.estimate import Estimate, observe
+from asyncendpoints_core.scaling.signals import Signals, signals_of
 from asyncendpoints_core.scaling.victims import Worker
 from asyncendpoints_core.store.replies import Stats
 

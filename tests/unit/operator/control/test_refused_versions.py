@@ -7,7 +7,8 @@ import pytest
 
 from asyncendpoints_core.errors import StoreVersionError, UsageError
 from asyncendpoints_core.process.exit_report import MAX_BYTES, leave, version_refused
-from asyncendpoints_core.scaling.decide import Limits, Memory, Reason, Signals, decide
+from asyncendpoints_core.scaling.decide import Limits, Memory, Reason, decide
+from asyncendpoints_core.scaling.signals import Signals
 from asyncendpoints_operator.control.scale_plan import loads, workers_for
 from asyncendpoints_operator.kube.pod_state import (
     VERSION_UNSUPPORTED,

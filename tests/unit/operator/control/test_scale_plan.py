@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncendpoints_core.scaling.decide import Decision, Limits, Memory, Reason, Signals, decide
+from asyncendpoints_core.scaling.decide import Decision, Limits, Memory, Reason, decide
+from asyncendpoints_core.scaling.signals import Signals
 from asyncendpoints_core.scaling.victims import VICTIM_COST
 from asyncendpoints_core.store.replies import WorkerInfo, WorkerState
 from asyncendpoints_operator.control.scale_plan import (

@@ -87,10 +87,7 @@ class Leader:
         self._console = ConsoleSecrets(cluster, check, self._failures)
         self._recovery = PodRecovery(cache, self._reporter)
         self._locations = RedisLocations(cluster, settings.redis_source())
-        self._status = StatusReport(
-            *(cache, self._users, self._reporter, self._failures, self._reconciled, self._work),
-            self._causes.found,
-        )
+        self._status = self._make_status()
         scaler = Scaler(cluster, cache, lease, self._reporter, self._failures, seconds)
         self._readings = self._make_readings(scaler)
         self._queues = Queues(
@@ -102,6 +99,17 @@ class Leader:
             settings.keep_seconds,
         )
         self._reconciler = self._make_reconciler(platform)
+
+    def _make_status(self) -> StatusReport:
+        return StatusReport(
+            self._cache,
+            self._users,
+            self._reporter,
+            self._failures,
+            self._reconciled,
+            self._work,
+            self._causes.found,
+        )
 
     def _make_readings(self, scaler: Scaler) -> ReadingHandler:
         return ReadingHandler(

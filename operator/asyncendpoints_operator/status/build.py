@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.replies import Stats
-from asyncendpoints_operator.status.conditions import SCALING_ACTIVE, Finding, conditions
+from asyncendpoints_operator.status.conditions import conditions
+from asyncendpoints_operator.status.finding import SCALING_ACTIVE, Finding
 from asyncendpoints_operator.status.model import (
     MAX_FAILURE_CHARS,
     MAX_FAILURES,

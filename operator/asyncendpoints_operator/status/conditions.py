@@ -5,11 +5,10 @@ and will run them as its spec says. Scaled to zero while there is no work, and s
 Ready. It is False while pods of an older template are being replaced.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
 
-from asyncendpoints_core import __version__
 from asyncendpoints_core.resource import EndpointSpec
 from asyncendpoints_core.scaling.decide import Reason
 from asyncendpoints_operator.kube.pod_state import (
@@ -19,41 +18,28 @@ from asyncendpoints_operator.kube.pod_state import (
     Issue,
 )
 from asyncendpoints_operator.status import webhook_findings
-from asyncendpoints_operator.status.model import MAX_MESSAGE_CHARS
+from asyncendpoints_operator.status.finding import (
+    DEGRADED,
+    GATEWAY_AVAILABLE,
+    HANDLER_MISSING,
+    PROGRESSING,
+    QUEUE_REACHABLE,
+    READY,
+    ROLLING_OUT,
+    ROUTES_ACCEPTED,
+    SCALING_ACTIVE,
+    TERMINATING,
+    WEBHOOKS_HEALTHY,
+    WORKER_CRASHED,
+    WORKERS_AVAILABLE,
+    Finding,
+    join,
+)
 from asyncendpoints_operator.status.observed import Observed, QueueReason, Refusal, RefusalReason
-from asyncendpoints_operator.status.worker_reports import describe_outdated
+from asyncendpoints_operator.status.warnings import describe_unsupported, warnings
 
-Value = Literal["True", "False", "Unknown"]
-
-READY: Final = "Ready"
-PROGRESSING: Final = "Progressing"
-DEGRADED: Final = "Degraded"
-GATEWAY_AVAILABLE: Final = "GatewayAvailable"
-WORKERS_AVAILABLE: Final = "WorkersAvailable"
-QUEUE_REACHABLE: Final = "QueueReachable"
-SCALING_ACTIVE: Final = "ScalingActive"
-ROUTES_ACCEPTED: Final = "RoutesAccepted"
-QUEUE_NOT_DURABLE: Final = "QueueNotDurable"
-QUEUE_SHARED: Final = "QueueShared"
-WEBHOOKS_HEALTHY: Final = "WebhooksHealthy"
-FEATURES_HELD: Final = "FeaturesHeld"
-
-HANDLER_MISSING: Final = "HandlerMissing"
-WORKER_CRASHED: Final = "WorkerCrashed"
-ROLLING_OUT: Final = "RollingOut"
-TERMINATING: Final = "Terminating"
 _NAMED: Final = 5
 _PAUSED: Final = "paused by a person: jobs are accepted but not run"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A condition without its timestamps."""
-
-    type: str
-    status: Value
-    reason: str
-    message: str = ""
 
 
 def conditions(observed: Observed, before: Mapping[str, Any] | None) -> list[Finding]:
@@ -73,13 +59,13 @@ def conditions(observed: Observed, before: Mapping[str, Any] | None) -> list[Fin
         _scaling(observed),
         routes,
         *_webhooks(observed),
-        *_warnings(observed),
+        *warnings(observed),
     ]
 
 
 def _routes(observed: Observed) -> Finding:
     if observed.faults:
-        return Finding(ROUTES_ACCEPTED, "False", "InvalidSpec", _join(observed.faults))
+        return Finding(ROUTES_ACCEPTED, "False", "InvalidSpec", join(observed.faults))
     return Finding(ROUTES_ACCEPTED, "True", "Accepted", "all routes are served")
 
 
@@ -171,7 +157,7 @@ def _webhooks(observed: Observed) -> Iterator[Finding]:
         return
     found, text = webhook_findings.find(spec, queue.webhooks)
     healthy = found == webhook_findings.DELIVERING
-    yield Finding(WEBHOOKS_HEALTHY, "True" if healthy else "False", found, _join([text]))
+    yield Finding(WEBHOOKS_HEALTHY, "True" if healthy else "False", found, join([text]))
 
 
 def _rolling(observed: Observed, before: Mapping[str, Any] | None) -> str:
@@ -195,12 +181,12 @@ def _replaces(deployment: Deployment, changed: bool) -> bool:
 
 def _degraded(observed: Observed) -> Finding:
     """Report everything that does not resolve by itself, causes before effects."""
-    found = [Issue("InvalidSpec", _join(observed.faults))] if observed.faults else []
+    found = [Issue("InvalidSpec", join(observed.faults))] if observed.faults else []
     found += [Issue(refusal.reason, _sentence(refusal)) for refusal in observed.refusals]
     if observed.gateway_issue and observed.gateway_issue.reason != IMAGE_PULLING:
         found.append(_about("gateway", observed.gateway_issue))
     if observed.unsupported:
-        found.append(Issue(VERSION_UNSUPPORTED, _unsupported(observed)))
+        found.append(Issue(VERSION_UNSUPPORTED, describe_unsupported(observed)))
     listed = (IMAGE_PULLING, VERSION_UNSUPPORTED)
     if observed.worker_issue and observed.worker_issue.reason not in listed:
         found.append(_about("workers", observed.worker_issue))
@@ -212,7 +198,7 @@ def _degraded(observed: Observed) -> Finding:
     ]
     if not found:
         return Finding(DEGRADED, "False", "AsExpected", "no known problems")
-    return Finding(DEGRADED, "True", found[0].reason, _join(issue.message for issue in found))
+    return Finding(DEGRADED, "True", found[0].reason, join(issue.message for issue in found))
 
 
 def _about(component: str, issue: Issue) -> Issue:
@@ -246,7 +232,7 @@ def _ready(observed: Observed, needed: list[Finding], rolling: str) -> Finding:
     if observed.finalizers is not None:
         return Finding(READY, "False", TERMINATING, _terminating(observed.finalizers))
     if observed.faults:
-        return Finding(READY, "False", "InvalidSpec", _join(observed.faults))
+        return Finding(READY, "False", "InvalidSpec", join(observed.faults))
     for refusal in observed.refusals:
         if refusal.reason is RefusalReason.CONSOLE:
             continue
@@ -302,50 +288,3 @@ def _may_start(spec: EndpointSpec | None, condition: Finding) -> bool:
     if condition.reason not in {"WorkersStarting", IMAGE_PULLING}:
         return False
     return bool(spec and spec.replicas is None and spec.autoscaling.min_replicas == 0)
-
-
-def _warnings(observed: Observed) -> list[Finding]:
-    """Return the conditions that exist only while they apply."""
-    queue, found = observed.queue, []
-    if queue.reachable and queue.durable is False:
-        text = (
-            "persistence is off in this Redis: a restart loses every job. Turn AOF on "
-            "(appendonly yes), or refuse such a Redis with spec.redis.durability: strict"
-        )
-        found.append(Finding(QUEUE_NOT_DURABLE, "True", "PersistenceOff", text))
-    elif queue.reachable and queue.durable is None:
-        text = "the server does not report its persistence settings"
-        found.append(Finding(QUEUE_NOT_DURABLE, "Unknown", "NotReadable", text))
-    if queue.shared:
-        text = (
-            "this endpoint has no Redis user of its own on the operator's Redis: namespaces are "
-            "not isolated from each other there"
-        )
-        found.append(Finding(QUEUE_SHARED, "True", "AclOff", text))
-    if observed.outdated:
-        is_http = bool(observed.spec and observed.spec.worker.http is not None)
-        text = describe_outdated(observed.outdated, is_http=is_http)
-        found.append(Finding(FEATURES_HELD, "True", "OlderWorkers", text))
-    if observed.unsupported:
-        text = _unsupported(observed)
-        found.append(Finding(VERSION_UNSUPPORTED, "True", "OtherFormat", text))
-    return found
-
-
-def _unsupported(observed: Observed) -> str:
-    """Describe which format workers refuse, as they reported it, and what to do about it."""
-    if observed.queue.reason is QueueReason.NEWER_FORMAT:
-        fix = "upgrade the operator, which cannot read it either"
-    elif observed.spec and observed.spec.worker.http is not None:
-        fix = "the operator replaces their container with its own current version"
-    else:
-        fix = f"build the worker image on asyncendpoints/worker:{__version__}"
-    count = len(observed.unsupported)
-    who = "1 worker refuses" if count == 1 else f"{count} workers refuse"
-    return f"{who} jobs: {_join(sorted(set(observed.unsupported)))}; {fix}"
-
-
-def _join(messages: Iterable[str]) -> str:
-    """Join messages, cut to the length that a condition may have."""
-    text = "; ".join(message for message in messages if message)
-    return text if len(text) <= MAX_MESSAGE_CHARS else text[: MAX_MESSAGE_CHARS - 1] + "…"

@@ -13,7 +13,7 @@ from asyncendpoints_core.scaling.decide import Decision
 from asyncendpoints_core.store.recovery import Recovered
 from asyncendpoints_core.store.replies import Cause, Released, Stats
 from asyncendpoints_operator.kube.pod_state import VERSION_UNSUPPORTED
-from asyncendpoints_operator.status import conditions as c
+from asyncendpoints_operator.status import finding as c
 from asyncendpoints_operator.status.build import condition_of
 
 MAX_NOTE_CHARS: Final = 1_000

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from asyncendpoints_core.scaling.decide import Reason
 from asyncendpoints_operator.kube.late_pods import NOT_READY
 from asyncendpoints_operator.kube.pod_state import IMAGE_PULLING, VERSION_UNSUPPORTED
-from asyncendpoints_operator.status import conditions as c
+from asyncendpoints_operator.status import finding as c
 from asyncendpoints_operator.status import webhook_findings
 from asyncendpoints_operator.status.observed import QueueReason, RefusalReason
 

@@ -1,0 +1,54 @@
+"""The conditions that exist only while they apply. Pure."""
+
+from asyncendpoints_core import __version__
+from asyncendpoints_operator.kube.pod_state import VERSION_UNSUPPORTED
+from asyncendpoints_operator.status.finding import (
+    FEATURES_HELD,
+    QUEUE_NOT_DURABLE,
+    QUEUE_SHARED,
+    Finding,
+    join,
+)
+from asyncendpoints_operator.status.observed import Observed, QueueReason
+from asyncendpoints_operator.status.worker_reports import describe_outdated
+
+
+def warnings(observed: Observed) -> list[Finding]:
+    """Return the conditions that exist only while they apply."""
+    queue, found = observed.queue, []
+    if queue.reachable and queue.durable is False:
+        text = (
+            "persistence is off in this Redis: a restart loses every job. Turn AOF on "
+            "(appendonly yes), or refuse such a Redis with spec.redis.durability: strict"
+        )
+        found.append(Finding(QUEUE_NOT_DURABLE, "True", "PersistenceOff", text))
+    elif queue.reachable and queue.durable is None:
+        text = "the server does not report its persistence settings"
+        found.append(Finding(QUEUE_NOT_DURABLE, "Unknown", "NotReadable", text))
+    if queue.shared:
+        text = (
+            "this endpoint has no Redis user of its own on the operator's Redis: namespaces are "
+            "not isolated from each other there"
+        )
+        found.append(Finding(QUEUE_SHARED, "True", "AclOff", text))
+    if observed.outdated:
+        is_http = bool(observed.spec and observed.spec.worker.http is not None)
+        text = describe_outdated(observed.outdated, is_http=is_http)
+        found.append(Finding(FEATURES_HELD, "True", "OlderWorkers", text))
+    if observed.unsupported:
+        text = describe_unsupported(observed)
+        found.append(Finding(VERSION_UNSUPPORTED, "True", "OtherFormat", text))
+    return found
+
+
+def describe_unsupported(observed: Observed) -> str:
+    """Describe which format workers refuse, as they reported it, and what to do about it."""
+    if observed.queue.reason is QueueReason.NEWER_FORMAT:
+        fix = "upgrade the operator, which cannot read it either"
+    elif observed.spec and observed.spec.worker.http is not None:
+        fix = "the operator replaces their container with its own current version"
+    else:
+        fix = f"build the worker image on asyncendpoints/worker:{__version__}"
+    count = len(observed.unsupported)
+    who = "1 worker refuses" if count == 1 else f"{count} workers refuse"
+    return f"{who} jobs: {join(sorted(set(observed.unsupported)))}; {fix}"

@@ -26,12 +26,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.jobs.schedules import Fired, Firing
     from asyncendpoints_core.jobs.states import State
     from asyncendpoints_core.store.actions import Action, Begun, NewAction
-    from asyncendpoints_core.store.deliveries import (
-        DeliveryOutcome,
-        FanOut,
-        Leased,
-        WebhookStatus,
-    )
+    from asyncendpoints_core.store.deliveries import DeliveryOutcome, FanOut, Leased, WebhookStatus
     from asyncendpoints_core.store.job_logs import AttemptLog, LogWrite
     from asyncendpoints_core.store.listing import Inspected, JobFilter, Page
     from asyncendpoints_core.store.replies import (

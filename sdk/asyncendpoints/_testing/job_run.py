@@ -113,9 +113,7 @@ async def run_job(
     threads = Threads("handler")
     runner = runners(Registry.of([declared]), MAX_RESULT_BYTES, threads, {})[declared.name]
     data, kind = _encoded(body, content_type)
-    kept = {name.lower(): value for name, value in (headers or {}).items()}
-    search = urlencode(query or {}, doseq=True)
-    request = Request(method, path, search, dict(params or {}), kept, kind, data)
+    request = _request(method, path, query, params, headers, kind, data)
     reporter = _Reporter(cancel_at)
     running = _attempt(request, declared.name, attempt, max_attempts, reporter)
     try:
@@ -132,6 +130,21 @@ async def run_job(
 
 
 _POLICY = Policy(retry=RetryPolicy(jitter="none"))
+
+
+def _request(
+    method: str,
+    path: str,
+    query: Mapping[str, Any] | None,
+    params: Mapping[str, str] | None,
+    headers: Mapping[str, str] | None,
+    content_type: str,
+    body: bytes,
+) -> Request:
+    """Return the request that the gateway would have kept."""
+    kept = {name.lower(): value for name, value in (headers or {}).items()}
+    search = urlencode(query or {}, doseq=True)
+    return Request(method, path, search, dict(params or {}), kept, content_type, body)
 
 
 def _unfinished(outcome: Outcome, shown: Mapping[str, Any]) -> JobRun:

@@ -174,31 +174,12 @@ def read_run(job_id: JobId, made: Made, data: bytes, context: Context) -> tuple[
         known_as = name.decode()  # a job that replaced another's input may say another one
         ends = _expires(state, started, completed, own_expiry, base, known_as, context)
         return Job(
-            job_id,
-            known_as,
-            state,
-            PRIORITIES[priority],
-            attempt,
-            made.max_attempts,
-            crashes,
-            releases,
-            claim,
-            worker.decode(),
-            revision,
-            made.created_ms,
-            updated,
-            not_before,
-            started,
-            completed,
-            ends,
-            cancel,
-            read_progress(progress) if progress else None,
-            read_error(failure),
-            read_attempts(history) if history else (),
-            suspect,
-            made.traceparent,
-            made.attributes,
-        ), deadline
+            job_id, known_as, state, PRIORITIES[priority], attempt, made.max_attempts, crashes,
+            releases, claim, worker.decode(), revision, made.created_ms, updated, not_before,
+            started, completed, ends, cancel, read_progress(progress) if progress else None,
+            read_error(failure), read_attempts(history) if history else (), suspect,
+            made.traceparent, made.attributes,
+        ), deadline  # fmt: skip
     except (LookupError, ValueError, StructError) as error:
         raise CorruptRecord from error
 

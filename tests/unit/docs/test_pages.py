@@ -69,6 +69,11 @@ RUN_BY = {
         "sh": "cluster/test_console.py",
         "yaml": "cluster/test_console.py",
     },
+    "docs/fastapi.md": {
+        "console": "system/docs/test_fastapi.py",  # pip install: system/test_wheel.py
+        "diff": "system/docs/test_fastapi.py",
+        "python": "system/docs/test_fastapi.py unit/docs/test_testing.py",
+    },
     "docs/handlers.md": {"python": "unit/docs/test_handlers.py"},
     "docs/http.md": {
         "http": "system/docs/test_http.py",

@@ -1,4 +1,4 @@
-"""The tests in docs/testing.md and examples/reports, run by pytest as their readers run them."""
+"""The tests of docs/testing.md and of the examples, docs/fastapi.md's too, run as by readers."""
 
 import re
 import subprocess
@@ -8,19 +8,19 @@ from pathlib import Path
 from support.paths import ROOT
 
 
-def test_the_tests_of_the_page_and_of_the_reports_pass(tmp_path: Path) -> None:
+def test_the_tests_of_the_page_and_of_the_examples_pass(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "code-first.md").read_text()
     code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
     (tmp_path / "shop.py").write_text(code)
     page = (ROOT / "docs" / "testing.md").read_text()
     for number, block in enumerate(re.findall(r"```python\n(.*?)```", page, re.DOTALL)):
         (tmp_path / f"test_page{number}.py").write_text(block)
-    reports = ROOT / "examples" / "reports"
-    folders = f"pythonpath={tmp_path} {reports}"
+    examples = [str(ROOT / "examples" / name) for name in ("reports", "fastapi")]
+    folders = " ".join((f"pythonpath={tmp_path}", *examples))
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", folders),
-            *("-o", "asyncio_mode=auto", "-c", "/dev/null", str(tmp_path), str(reports)),
+            *("-o", "asyncio_mode=auto", "-c", "/dev/null", str(tmp_path), *examples),
         ],
         cwd=tmp_path,
         capture_output=True,
@@ -28,4 +28,4 @@ def test_the_tests_of_the_page_and_of_the_reports_pass(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert "10 passed" in done.stdout
+    assert "13 passed" in done.stdout

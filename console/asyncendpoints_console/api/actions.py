@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from asyncendpoints_console.api.call import json_response
+from asyncendpoints_console.api.filters import MAX_TEXT, Filter
 from asyncendpoints_console.reading.jobs import path_of
 from asyncendpoints_console.refusals import Refusal
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.job_view import timestamp
 from asyncendpoints_core.jobs.records import Idempotency
-from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.actions import (
     Action,
     ActionKind,
@@ -30,24 +29,11 @@ if TYPE_CHECKING:
 
     from asyncendpoints_console.api.call import Call
     from asyncendpoints_core.jobs.ids import JobId
+    from asyncendpoints_core.jobs.states import State
 
 MAX_IDS: Final = 1_000
-MAX_TEXT: Final = 255
 WAIT_SECONDS: Final = 1.0
 """How long the answer waits for the end of an action, which is often there by then."""
-
-
-class Filter(msgspec.Struct, forbid_unknown_fields=True):
-    """Which jobs an action is on: those that have all that is given."""
-
-    state: State | None = None
-    job: str = ""
-    tag: list[str] = []
-    key: str = ""
-    error: str = ""
-    schedule: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
 
 
 class Requested(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -178,18 +164,10 @@ def _ids(given: list[str]) -> tuple[JobId, ...]:
 
 
 def _filter(given: Filter) -> tuple[State | None, JobFilter]:
-    texts = (given.job, given.key, given.error, given.schedule, *given.tag)
-    if any(len(text) > MAX_TEXT or "\0" in text for text in texts) or len(given.tag) > 10:
-        raise _malformed(f"filter: texts have at most {MAX_TEXT} characters, and tags 10 items")
-    if any("," in tag or not tag for tag in given.tag):
-        raise _malformed("filter.tag: a tag is not empty and has no comma")
-    moments = []
-    for name, moment in (("since", given.since), ("until", given.until)):
-        if moment is not None and moment.tzinfo is None:
-            raise _malformed(f"filter.{name}: must be a time with its zone")
-        moments.append(0 if moment is None else max(1, round(moment.timestamp() * 1_000)))
-    only = JobFilter(given.job, tuple(given.tag), given.key, given.schedule, given.error, *moments)
-    return given.state, only
+    try:
+        return given.state, given.checked()
+    except ValueError as error:
+        raise _malformed(f"filter.{error}") from None
 
 
 def _idempotency(call: Call, wanted: Requested) -> Idempotency | None:

@@ -51,17 +51,17 @@ class Call:
     @property
     def job_id(self) -> JobId:
         """The job's id in the path. Raises the 404 for what is no id."""
-        found = ids.parse(self.request.match_info["id"])
-        if found is None:
-            raise Refusal("job-not-found", "there is no job with this id")
-        return found
+        return self._id("job-not-found", "job")
 
     @property
     def action_id(self) -> JobId:
         """The id of an action in the path. Raises the 404 for what is no id."""
+        return self._id("not-found", "action")
+
+    def _id(self, problem: str, what: str) -> JobId:
         found = ids.parse(self.request.match_info["id"])
         if found is None:
-            raise Refusal("not-found", "there is no action with this id")
+            raise Refusal(problem, f"there is no {what} with this id")
         return found
 
     def may_change(self) -> None:

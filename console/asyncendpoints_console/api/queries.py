@@ -6,14 +6,16 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from asyncendpoints_console.api.filters import EXAMPLE, Filter
 from asyncendpoints_console.refusals import Refusal
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.listing import JobFilter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from multidict import MultiMapping
+
+    from asyncendpoints_core.store.listing import JobFilter
 
 MAX_LIMIT: Final = 500
 DEFAULT_LIMIT: Final = 50
@@ -49,30 +51,31 @@ def state(query: Mapping[str, str]) -> State | None:
 
 def only(query: MultiMapping[str]) -> JobFilter:
     """Return which jobs a listing shows; `tag` may be repeated."""
-    return JobFilter(
-        query.get("job", ""),
-        tuple(tag for tag in query.getall("tag", ()) if tag),
-        query.get("key", ""),
-        query.get("schedule", ""),
-        query.get("error", ""),
-        _moment(query, "since"),
-        _moment(query, "until"),
+    given = Filter(
+        job=query.get("job", ""),
+        tag=[tag for tag in query.getall("tag", ()) if tag],
+        key=query.get("key", ""),
+        error=query.get("error", ""),
+        schedule=query.get("schedule", ""),
+        since=_moment(query, "since"),
+        until=_moment(query, "until"),
     )
+    try:
+        return given.checked()
+    except ValueError as error:
+        raise invalid(str(error)) from None
 
 
-def _moment(query: Mapping[str, str], name: str) -> int:
-    """Return a time of RFC 3339 in ms, 0 when it is not given."""
+def _moment(query: Mapping[str, str], name: str) -> datetime | None:
+    """Return a time of RFC 3339, None when it is not given."""
     value = query.get(name)
     if not value:
-        return 0
+        return None
     try:
         # In a query a "+" is often sent as it is, and then means a space.
-        found = datetime.fromisoformat(value.replace(" ", "+"))
-        if found.tzinfo is not None and (ms := round(found.timestamp() * 1_000)) > 0:
-            return ms
-    except (ValueError, OverflowError):
-        pass
-    raise invalid(f"{name} must be a time with its zone, such as 2026-01-31T08:00:00Z")
+        return datetime.fromisoformat(value.replace(" ", "+"))
+    except ValueError:
+        raise invalid(f"{name}: must be a time with its zone, such as {EXAMPLE}") from None
 
 
 def limit(query: Mapping[str, str]) -> int:

@@ -46,11 +46,9 @@ def span(seconds: float) -> str:
 
 def visible(text: str) -> str:
     """Return text of clients and handlers with control and direction characters made visible."""
-    return "".join(c if c.isprintable() or c in "\n\t" else _escaped(c) for c in text)
-
-
-def _escaped(character: str) -> str:
-    return ascii(character)[1:-1]
+    if text.replace("\n", "").replace("\t", "").isprintable():
+        return text  # nearly all of them, and logs are long
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
 
 
 class Pages:

@@ -126,6 +126,7 @@ class Views:
             section="jobs",
             job=shown,
             bodies=target.bodies,
+            logs=await target.store.read_logs(job_id) if target.bodies else (),
             bars=charts.timeline(shown, stats.now_ms),
             **texts,
         )

@@ -13,13 +13,16 @@ from asyncendpoints_console.access import Role
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import (
     Attributes,
+    ClaimedJob,
     JobError,
     Progress,
     Result,
     complete,
     fail,
+    retry_later,
 )
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.job_logs import LogWrite
 from asyncendpoints_core.store.memory import MemoryStore
 from support.http.browser import chromium, opened
 from support.http.console import TOKENS, Site, console
@@ -185,6 +188,58 @@ async def test_a_job_is_followed_to_its_result(shown: Console) -> None:
         assert [record["action"] for record in records] == ["read-body", "read-result"]
 
 
+async def test_the_logs_of_a_job_grow_while_it_runs(shown: Console) -> None:
+    [job_id] = await put(shown.store, new())
+    async with shown.page(job_page(job_id)) as page:
+        logs, texts = page.locator("#logs"), page.locator("#logs pre")
+        await expect(page.locator("#logs-title")).to_be_hidden()
+        first = await shown.worker.one()
+        await expect(page.get_by_text("Nothing is kept of what this job logged.")).to_be_visible()
+        await log(shown, first, 1, 0, "one\n")
+        await expect(texts).to_have_text("one\n")
+        await page.evaluate("getSelection().selectAllChildren(document.querySelector('#logs pre'))")
+        await log(shown, first, 1, 4, "two\n")  # what is selected stays, and lines are added
+        await expect(texts).to_have_text("one\ntwo\n")
+        assert "one" in await page.evaluate("getSelection().toString()")
+        await settle_one(shown.store, retry_later(first.claim, ERROR, 0))
+        second = await shown.worker.one()
+        await log(shown, second, 2, 0, "".join(f"line {n}\n" for n in range(200)))
+        await expect(logs.locator("summary")).to_have_text(["Attempt 1", "Attempt 2"])
+        newest = texts.last
+        await newest.evaluate("pre => { pre.scrollTop = pre.scrollHeight }")
+        await log(shown, second, 2, 1_690, "the end\n")
+        await expect(newest).to_contain_text("line 199\nthe end\n")
+        below = "pre => pre.scrollHeight - pre.scrollTop - pre.clientHeight"
+        assert await newest.evaluate(below) <= 4  # it follows the end
+        async with page.expect_download() as saving:
+            await page.locator("#logs-more").get_by_role("link", name="Download").click()
+        saved = (await (await saving.value).path()).read_text()
+        assert saved.startswith("--- attempt 1 ---\none\ntwo\n--- attempt 2 ---\nline 0\n")
+    async with console({"reports": shown.store}, bodies=False) as closed:
+        link = closed.server.login_url()
+        async with opened(shown.browser, link) as page:
+            await page.goto(closed.server.url + job_page(job_id))
+            await expect(page.locator("h1 .state")).to_have_text("InProgress")
+            await expect(page.locator("#logs")).to_have_count(0)
+
+
+async def test_lines_that_are_dropped_leave_the_page(shown: Console) -> None:
+    [job_id] = await put(shown.store, new())
+    job = await shown.worker.one()
+    await log(shown, job, 1, 0, "first\n" + "x" * 4_000 + "\n")
+    async with shown.page(job_page(job_id)) as page:
+        await expect(page.locator("#logs pre")).to_contain_text("first")
+        await log(shown, job, 1, 4_007, "last\n" * 20)
+        await expect(page.locator("#logs pre")).to_have_text("last\n" * 20)
+        await expect(page.locator("#logs summary")).to_contain_text("earlier lines were dropped")
+
+
+async def log(shown: Console, job: ClaimedJob, attempt: int, position: int, text: str) -> None:
+    """Add lines to the log of a running job."""
+    write = LogWrite(job.claim, attempt, position, text.encode())
+    assert await shown.store.write_logs([write], limit=4_096, budget=100_000) == [True]
+
+
 async def test_actions_of_a_job_ask_first(shown: Console) -> None:
     [job_id] = await put(shown.store, new())
     async with shown.page(job_page(job_id)) as page:
@@ -300,6 +355,7 @@ async def hostile_queue(shown: Console) -> list[str]:
     await settle_one(shown.store, fail(one.claim, JobError(HOSTILE, HOSTILE)))
     await settle_one(shown.store, complete(two.claim, Result(HOSTILE, HOSTILE.encode(), HOSTILE)))
     await shown.store.progress([(three.claim, Progress(0.5, HOSTILE))])
+    await log(shown, three, 1, 0, f"\x1b[31m{HOSTILE}</pre></details>\x00\u2028\n")
     listings = [f"{HERE}/{page}" for page in ("jobs", "workers", "failures", "audit")]
     shows = [f"{job_page(failed)}?show=input", f"{job_page(done)}?show=result", job_page(running)]
     return ["/", *listings, *shows]
@@ -316,6 +372,8 @@ async def test_hostile_texts_are_shown_as_text(shown: Console) -> None:
             assert await page.locator("main img, main script").count() == 0
             assert "\u202e" not in text
             assert "SECRET" not in await page.content()
+            if path == paths[-1]:
+                assert "\\x1b[31m<img" in text
             if "show=" in path:
                 assert "<script>document.title='run'</script>\\u202e" in text
 

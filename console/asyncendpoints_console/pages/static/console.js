@@ -41,8 +41,30 @@ async function refresh() {
     if (!next || inUse(part) || part.innerHTML === next.innerHTML) continue;
     part.replaceChildren(...next.childNodes);
   }
+  refreshLogs(fresh.getElementById("logs"));
   reveal();
   choose();
+}
+
+// Adds new lines in place, so that what a person has opened, scrolled or selected stays.
+function refreshLogs(fresh) {
+  const logs = document.getElementById("logs");
+  if (!logs || !fresh) return;
+  logs.closest("section").hidden = fresh.closest("section").hidden;
+  for (const next of fresh.children) {
+    const part = document.getElementById(next.id);
+    if (!part) {
+      logs.append(next.cloneNode(true));
+      continue;
+    }
+    const pre = part.querySelector("pre");
+    const [old, text] = [pre.textContent, next.querySelector("pre").textContent];
+    const atEnd = pre.scrollTop + pre.clientHeight >= pre.scrollHeight - 4;
+    if (text.startsWith(old)) pre.append(text.slice(old.length));
+    else if (!inUse(pre)) pre.textContent = text;
+    part.querySelector("summary").textContent = next.querySelector("summary").textContent;
+    if (atEnd) pre.scrollTop = pre.scrollHeight;
+  }
 }
 
 const seconds = Number(document.body.dataset.refresh);

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
+from random import Random, random
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.common.time_source import SystemTime, TimeSource
@@ -25,7 +25,7 @@ from asyncendpoints_worker.identity import WorkerIds
 from asyncendpoints_worker.metrics import Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from asyncendpoints_core.jobs.policy import Policy
@@ -57,15 +57,18 @@ class LocalWorker:
         http_target: str | None = None,
         keeper: bool = True,
         time: TimeSource | None = None,
+        random: Callable[[], float] = random,
     ) -> None:
         """Prepare; UsageError for handlers that cannot be imported or called.
 
         Without a `registry` the endpoint's module is imported, searched for in `folders` first.
         `keeper`: run recovery and sweep too, unless something else in this process does.
+        `random` returns uniform numbers in [0, 1), for jitter.
         """
         self._endpoint = endpoint
         self._store = store
         self._time = time or SystemTime()
+        self._random = random
         self._target = target_of(endpoint, folders, registry, http_target, self._time)
         self._ids = WorkerIds()
         self._child = self._ids.new_child()
@@ -112,12 +115,12 @@ class LocalWorker:
             missing_is_final=isinstance(self._store, MemoryStore),
             tracing=tracing_of(self._endpoint.key),
             logs=self._endpoint.spec.worker.logs,
+            random=self._random,
         )
         loops = [heartbeat.run(), engine.run()]
         if self._with_keeper:
-            keeper = RecoveryLoop(
-                self._store, lambda: heartbeat.policy, random.random, time=self._time
-            )
+            apart = Random(self._random()).random  # noqa: S311 - jitter; see Engine
+            keeper = RecoveryLoop(self._store, lambda: heartbeat.policy, apart, time=self._time)
             loops.append(keeper.run())
         self._tasks = [asyncio.create_task(each) for each in loops]
 

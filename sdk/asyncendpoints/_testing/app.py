@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from asyncendpoints_client import AsyncClient, AsyncJobHandle, Job
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.manifest.source import Source
-    from asyncendpoints_core.resource import AsyncEndpoint
 
     T = TypeVar("T")
 
@@ -139,8 +138,9 @@ async def running(endpoint: Source, *, clock: Clock | None = None) -> AsyncItera
     """Run an endpoint's gateway and worker in this process, on a store in memory.
 
     `endpoint` is an Endpoint, the path of a file, or what `load` returned. With a `clock`, leases,
-    delays, retries, timeouts and long polls go by it, and retries have no jitter. Tokens that the
-    endpoint requires of clients are not checked. At the end running attempts are canceled.
+    delays, retries, timeouts and long polls go by it, and the jitter of retries is its `random`.
+    Tokens that the endpoint requires of clients are not checked. At the end running attempts are
+    canceled.
 
     Raises UsageError for an endpoint or handlers that cannot be used, or without the extra
     `asyncendpoints[testing]`.
@@ -148,10 +148,14 @@ async def running(endpoint: Source, *, clock: Clock | None = None) -> AsyncItera
     _check_extra()
     found = resolve_source(endpoint)
     source = clock or SystemTime()
-    resource = found.endpoint if clock is None else _without_jitter(found.endpoint)
     store = MemoryStore(source)
-    gateway = Gateway(resource, store, source, owns_policy=True)
-    worker = LocalWorker(resource, store, found.registry, folders=found.folders, time=source)
+    gateway = Gateway(found.endpoint, store, source, owns_policy=True)
+    worker = LocalWorker(
+        *(found.endpoint, store, found.registry),
+        folders=found.folders,
+        time=source,
+        random=random.random if clock is None else clock.random,
+    )
     apps: list[App] = []
     await store.open()
     gateway.start()
@@ -207,9 +211,3 @@ async def _stop(
     if clock is not None:
         await clock.drive(task)
     await task
-
-
-def _without_jitter(endpoint: AsyncEndpoint) -> AsyncEndpoint:
-    spec = endpoint.spec
-    retry = spec.retry.model_copy(update={"jitter": "none"})
-    return endpoint.model_copy(update={"spec": spec.model_copy(update={"retry": retry})})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from random import Random
 from typing import TYPE_CHECKING, Final, Protocol
 
 from asyncendpoints_core.common.time_source import ManualClock
@@ -38,9 +39,10 @@ class Clock:
     What handlers wait for themselves (`asyncio.sleep`, threads, other servers) is real time.
     """
 
-    def __init__(self, start_ms: int = 1_700_000_000_000) -> None:
-        """Start at `start_ms`, milliseconds since the epoch."""
+    def __init__(self, start_ms: int = 1_700_000_000_000, *, seed: int = 0) -> None:
+        """Start at `start_ms`, milliseconds since the epoch; `seed` is that of `random`."""
         self._manual = ManualClock(start_ms)
+        self._random = Random(seed)  # noqa: S311 - jitter
         self._workers: list[Worked] = []
         self._advancing = False
 
@@ -99,6 +101,12 @@ class Clock:
     def remove(self, worker: Worked) -> None:
         """Wait no more for `worker`."""
         self._workers.remove(worker)
+
+    def random(self) -> float:
+        """Return the next of the numbers in [0, 1) that retries take their jitter from: with one
+        seed the same in every run.
+        """
+        return self._random.random()
 
     # TimeSource
 

@@ -23,7 +23,6 @@ from asyncendpoints_core.jobs.records import (
     Priority,
     Request,
 )
-from asyncendpoints_core.jobs.retry import RetryPolicy
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.process.logs import current_job
 from asyncendpoints_worker.engine.outcomes import failed
@@ -123,13 +122,10 @@ async def run_job(
         threads.close()
     shown: dict[str, Any] = {"progress": tuple(reporter.reports), "logs": tuple(logs)}
     if isinstance(ended, BaseException):
-        return _unfinished(failed(running, ended, _POLICY, draining=False), shown)
+        return _unfinished(failed(running, ended, Policy(), lambda: 1.0, draining=False), shown)
     shown["enqueued"] = tuple(map(_shown, running.end()))
     result = _decoded(ended.content_type, ended.body)
     return JobRun("completed", result, ended.content_type, ended.filename, **shown)
-
-
-_POLICY = Policy(retry=RetryPolicy(jitter="none"))
 
 
 def _request(

@@ -5,6 +5,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ ep = Endpoint(
     "kit",
     worker={"concurrency": 4},
     timeouts={"execution_seconds": 30},
-    retry={"max_retries": 2, "initial_seconds": 10, "multiplier": 2},
+    retry={"max_retries": 2, "initial_seconds": 10, "multiplier": 2, "jitter": "none"},
 )
 
 
@@ -188,6 +189,35 @@ async def test_retries_happen_when_the_clock_says_so(app: App, clock: Clock) -> 
     status = await job.status()
     assert (status.state, status.attempt) == ("Completed", 3)
     assert await job.result() == 3
+
+
+async def due_times(seed: int) -> list[datetime]:
+    """Return when each retry of two jobs, one after the other, is due."""
+    jittery = Endpoint("jittery", retry={"max_retries": 3, "initial_seconds": 10, "jitter": "full"})
+
+    @jittery.post("/away")
+    async def away() -> None:
+        raise ConnectionError("away")
+
+    found: list[datetime] = []
+    clock = Clock(seed=seed)
+    async with running(jittery, clock=clock) as app:
+        for _ in range(2):
+            job = await app.submit("/away")
+            await clock.advance(0)
+            while not (status := await job.status()).final:
+                assert status.not_before is not None
+                found.append(status.not_before)
+                await clock.advance(status.not_before.timestamp() - clock.now_ms() / 1000 + 1)
+    return found
+
+
+async def test_retries_with_jitter_are_due_at_the_same_times_in_each_run() -> None:
+    first = await due_times(1)
+    assert len(first) == 6
+    assert await due_times(1) == first
+    other = await due_times(2)
+    assert not set(other) & set(first)
 
 
 async def test_delays_and_long_jumps_are_exact(app: App, clock: Clock) -> None:

@@ -54,6 +54,7 @@ class Attempts:
         missing_is_final: bool,
         tracing: Tracing | None,
         logs: LogsSpec | None,
+        random: Callable[[], float],
     ) -> None:
         """Prepare; see Engine. `slots_changed` is called when a slot may have become free, and
         `abandoned_ended` when the last attempt has ended after `abandon`.
@@ -70,6 +71,7 @@ class Attempts:
         self._abandoned_ended = abandoned_ended
         self._status_page = status_page
         self._missing_is_final = missing_is_final
+        self._random = random
         self._generation = 0
         self._loop = asyncio.get_running_loop()
         self._reporter = Reporter(store, time, self.running)
@@ -166,7 +168,7 @@ class Attempts:
         error: BaseException | None,
     ) -> None:
         if error is not None:
-            outcome = failed(attempt, error, self._policy, draining=self.draining)
+            outcome = self._failed(attempt, error)
             self._finish(attempt, outcome)
         elif isinstance(value, Result):
             self._finish(attempt, Outcome(attempt.claim, COMPLETE, result=value))
@@ -180,8 +182,11 @@ class Attempts:
                 raise asyncio.CancelledError
             outcome = Outcome(attempt.claim, COMPLETE, result=await run(attempt))
         except BaseException as error:
-            outcome = failed(attempt, error, self._policy, draining=self.draining)
+            outcome = self._failed(attempt, error)
         self._finish(attempt, outcome)
+
+    def _failed(self, attempt: RunningAttempt, error: BaseException) -> Outcome:
+        return failed(attempt, error, self._policy, self._random, draining=self.draining)
 
     def _finish(self, attempt: RunningAttempt, outcome: Outcome) -> None:
         """Settle the outcome of an attempt whose code has ended."""
@@ -216,7 +221,7 @@ class Attempts:
         attempt.settled = True
         job = attempt.claimed.job
         run = job.attempt, job.max_attempts
-        outcome = stopped(attempt.claim, attempt.stop, run, self._policy)
+        outcome = stopped(attempt.claim, attempt.stop, run, self._policy, self._random)
         log.error("a handler does not end; its slot is lost", extra={"job_id": ids.text(job.id)})
         self._metrics.ended(job.name, outcome.kind, self._now() - attempt.began)
         if self._tracing is not None:

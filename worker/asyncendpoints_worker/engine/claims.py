@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import logging
-import random
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.common.backoff import Backoff
@@ -34,13 +33,16 @@ SKIPPED_IDLE_MS: Final = 50
 """After a claim that found only jobs it had to skip, although there are more."""
 
 
-def longest_idle_ms(batch: ClaimBatch) -> int:
-    """Return how long to wait at most for the doorbell after `batch`, before the next claim."""
+def longest_idle_ms(batch: ClaimBatch, random: Callable[[], float]) -> int:
+    """Return how long to wait at most for the doorbell after `batch`, before the next claim.
+
+    `random` returns uniform numbers in [0, 1).
+    """
     due = MAX_IDLE_MS if batch.next_due_ms is None else batch.next_due_ms
     if batch.more:
         due = min(due, SKIPPED_IDLE_MS)
     # Jitter, so that many workers do not claim one due job in the same millisecond.
-    most = MAX_IDLE_MS * (0.75 + random.random() / 4)  # noqa: S311
+    most = MAX_IDLE_MS * (0.75 + random() / 4)
     return max(1, int(min(most, due)))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from random import Random, random
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_worker.engine.attempts import Attempts
@@ -55,12 +56,14 @@ class Engine:
         missing_is_final: bool = False,
         tracing: Tracing | None = None,
         logs: LogsSpec | None = None,
+        random: Callable[[], float] = random,
     ) -> None:
         """Run jobs of `store` with `target`.
 
         With a `status_page`, a supervisor ends the process for attempts that do not end; without
         one they are settled and keep their slot. `missing_is_final`: a job without a handler fails
         instead of being left to other workers. `logs`: what handlers log is kept with their jobs.
+        `random` returns uniform numbers in [0, 1), for the jitter of retries and waits.
         """
         self._concurrency = concurrency
         self._store = store
@@ -71,6 +74,8 @@ class Engine:
         self._wakeup = Wakeup()
         self._awaited: Callable[[], bool] | None = None  # what the loop waits for, besides news
         self._finished = asyncio.Event()
+        # Numbers of its own: how often it waited does not change when a job is tried again.
+        self._idle_random = Random(random()).random  # noqa: S311 - jitter
         self._claims = Claims(store, time, lease.check_lease)
         self.attempts = Attempts(
             *(store, target, time, policy, metrics),
@@ -80,6 +85,7 @@ class Engine:
             missing_is_final=missing_is_final,
             tracing=tracing,
             logs=logs,
+            random=random,
         )
 
     @property
@@ -160,7 +166,7 @@ class Engine:
                 if batch.stop_claiming:
                     await self._make_room()
                 elif self._may_idle(batch):
-                    idle_ms = longest_idle_ms(batch)
+                    idle_ms = longest_idle_ms(batch, self._idle_random)
         if (late := await self._claims.recover_unanswered()) is not None:
             self._take(late)  # only to release it
         while self.held:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -31,7 +30,7 @@ from asyncendpoints_worker.handlers.attempt import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from asyncendpoints_core.jobs.policy import Policy
@@ -46,14 +45,19 @@ TIMEOUT_MESSAGE: Final = "the execution timeout passed"
 
 
 def failed(
-    attempt: RunningAttempt, error: BaseException, policy: Policy, *, draining: bool
+    attempt: RunningAttempt,
+    error: BaseException,
+    policy: Policy,
+    random: Callable[[], float],
+    *,
+    draining: bool,
 ) -> Outcome:
-    """Return the outcome of an attempt that ended with `error`."""
+    """Return the outcome of an attempt that ended with `error`; `random`: see `decide`."""
     claim, job = attempt.claim, attempt.claimed.job
     leaves = list(_leaves(error))
     interrupted = all(isinstance(each, asyncio.CancelledError | TimeoutError) for each in leaves)
     if interrupted and attempt.stop is not None:
-        return stopped(claim, attempt.stop, (job.attempt, job.max_attempts), policy)
+        return stopped(claim, attempt.stop, (job.attempt, job.max_attempts), policy, random)
     if isinstance(error, NotDelivered):
         return release(claim, started=False)
     if draining and isinstance(error, ConnectionLost):
@@ -72,22 +76,24 @@ def failed(
         reason = JobError(ErrorCode.HANDLER_ERROR, _text_of(*leaves), True)
     if not isinstance(error, AttemptFailed) and len(permanent) + len(later) < len(leaves):
         _log(job, error)
-    decision = decide(policy.retry, job.attempt, job.max_attempts, reason, random.random, after_ms)
+    decision = decide(policy.retry, job.attempt, job.max_attempts, reason, random, after_ms)
     if decision.delay_ms is None:
         return fail(claim, reason)
     return retry_later(claim, reason, decision.delay_ms)
 
 
-def stopped(claim: Claim, why: Stop, run: tuple[int, int], policy: Policy) -> Outcome:
+def stopped(
+    claim: Claim, why: Stop, run: tuple[int, int], policy: Policy, random: Callable[[], float]
+) -> Outcome:
     """Return the outcome of an attempt that had to end early.
 
-    `run` is its number and the maximum number of attempts.
+    `run` is its number and the maximum number of attempts; `random`: see `decide`.
     """
     if why is Stop.CANCEL:
         return canceled(claim)
     if why is Stop.TIMEOUT:
         reason = JobError(ErrorCode.EXECUTION_TIMEOUT, TIMEOUT_MESSAGE, True)
-        decision = decide(policy.retry, *run, reason, random.random)
+        decision = decide(policy.retry, *run, reason, random)
         return timed_out(claim, reason, decision.delay_ms)
     return release(claim)
 

@@ -6,6 +6,7 @@ The child is dead, and so is all it started, before any of this is sent (docs/ru
 from __future__ import annotations
 
 import logging
+from random import random
 from typing import TYPE_CHECKING, NamedTuple
 
 from asyncendpoints_core.common.backoff import Backoff
@@ -48,7 +49,8 @@ async def report(
     `how` is for the errors of the jobs: how the process ended.
     """
     outcomes = [
-        stopped(each.claim, why, (each.attempt, each.max_attempts), policy) for each, why in stuck
+        stopped(each.claim, why, (each.attempt, each.max_attempts), policy, random)
+        for each, why in stuck
     ]
     settled = {each.claim.job_id for each, _ in stuck}
     started = [each.claim.job_id for each in running if each.claim.job_id not in settled]

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from asyncendpoints_console.api import actions, endpoints, jobs, logs, resubmit, session
 from asyncendpoints_console.api.call import Call
+from asyncendpoints_console.openapi import document
+from asyncendpoints_console.openapi.operations import ENDPOINT, JOB
 from asyncendpoints_console.site import ROLE
 
 if TYPE_CHECKING:
@@ -24,9 +26,7 @@ if TYPE_CHECKING:
 
 OPEN: Final = frozenset({("GET", "/login"), ("POST", "/api/v1/session")})
 """What is answered without a token and a session: the login."""
-ENDPOINT: Final = "/api/v1/endpoints/{namespace}/{name}"
 PAGE: Final = "/e/{namespace}/{name}"
-JOB: Final = f"{ENDPOINT}/jobs/{{id}}"
 
 
 def add(router: web.UrlDispatcher, site: Site, pages: Views) -> None:
@@ -67,6 +67,7 @@ def _add_api(of_site: Add[ForSite], of_endpoint: Add[ForEndpoint]) -> None:
     of_site("DELETE", "/api/v1/session", session.log_out)
     of_site("POST", "/api/v1/login-links", session.new_link)
     of_site("GET", "/api/v1", endpoints.about)
+    of_site("GET", "/api/v1/openapi.json", document.show)
     of_site("GET", "/api/v1/endpoints", endpoints.listing)
     of_endpoint("GET", ENDPOINT, endpoints.show)
     of_endpoint("POST", f"{ENDPOINT}/pause", endpoints.pause)

@@ -15,6 +15,7 @@ from asyncendpoints_core.scaling.decide import Decision
 from asyncendpoints_core.store.protocol import Store
 from support.cli import Answer, ask
 from support.http.gateway import ROUTES
+from support.http.operations_document import check
 from support.resources import merge, resource
 
 TOKENS = {Role.VIEW: "view-token", Role.OPERATE: "operate-token"}
@@ -35,13 +36,17 @@ class Site:
         role: Role | None = Role.OPERATE,
         **headers: str,
     ) -> Answer:
-        """Send a request as a program with a token does; `headers` as in `support.cli.ask`."""
+        """Send a request as a program with a token does; `headers` as in `support.cli.ask`. The
+        OpenAPI document must describe the answer.
+        """
         given = {"Authorization": f"Bearer {TOKENS[role]}"} if role is not None else {}
         if method in ("POST", "DELETE"):
             given["Content-Type"] = "application/json"
-        return await asyncio.to_thread(
+        answer = await asyncio.to_thread(
             ask, self.server.url + path, method, body or None, **{**given, **headers}
         )
+        check(method, path, answer)
+        return answer
 
     async def read(self, path: str) -> Any:
         """Return the JSON below /api/v1 as the role `view` reads it."""

@@ -9,9 +9,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import web
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from asyncendpoints_console import routes
 from asyncendpoints_console.access import Role
 from asyncendpoints_console.actions import LEFT_MS, SEARCH_SECONDS, ActionRunner
+from asyncendpoints_console.openapi.document import document
 from asyncendpoints_console.reading.logs import Follower
 from asyncendpoints_console.target import Target
 from asyncendpoints_core.common.time_source import ManualClock
@@ -61,6 +65,24 @@ async def test_about(site: Site) -> None:
             "readOnly": False,
             "role": role.value,
         }
+
+
+async def test_the_document_describes_every_route(site: Site) -> None:
+    served = await site.read("/openapi.json")
+    OpenAPIV31SpecValidator(served).validate()
+    assert served == document()
+    operations = [each for item in served["paths"].values() for each in item.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names)
+    app = web.Application()
+    routes.add(app.router, site.server._site, site.server._pages)
+    added = {
+        (route.method.lower(), route.resource.canonical)
+        for route in app.router.routes()
+        if route.resource and route.method != "HEAD"
+    }
+    described = {(method, path) for path, item in served["paths"].items() for method in item}
+    assert described == {(method, path) for method, path in added if path.startswith("/api/v1")}
 
 
 async def test_endpoints_show_their_figures(site: Site, store: Any, worker: Hand) -> None:

@@ -164,12 +164,6 @@ _LIMIT: Final[list[Rule]] = [
         "burst: needs ratePerSecond",
         ".burst",
     ),
-    # The API server rounds a minimum down for whole numbers, so it would accept 0.
-    _rule(
-        "!has(self.ratePerSecond) || self.ratePerSecond > 0.0",
-        "ratePerSecond: must be more than 0",
-        ".ratePerSecond",
-    ),
 ]
 
 _REDIS: Final[list[Rule]] = [
@@ -245,10 +239,7 @@ RULES: Final[dict[str, list[Rule]]] = {
     "Limit": _LIMIT,
     "JobLimit": _LIMIT,
     "PerKeyLimit": _LIMIT,
-    "KeyLimit": [
-        *_LIMIT,
-        _rule("!has(self.weight) || self.weight > 0.0", "weight: must be more than 0", ".weight"),
-    ],
+    "KeyLimit": _LIMIT,
     "HttpWorker": [
         _rule(
             f"self.port != {ADMIN_PORT}",

@@ -6,7 +6,7 @@ difference for clients that compare lists as a whole (kubectl apply, GitOps tool
 fills them in.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 Schema = dict[str, Any]
@@ -71,6 +71,8 @@ class _Structural:
             result["properties"] = {
                 name: self.convert(child) for name, child in node["properties"].items()
             }
+        if rules := list(_fractional_bounds(result)):
+            result["x-kubernetes-validations"] = rules
         if not _TYPED & result.keys():
             raise ValueError(f"no type in {dict(node)}")
         return self._with_default(result, node)
@@ -104,6 +106,17 @@ class _Structural:
         elif default not in (None, "", [], {}):
             result["default"] = _plain(default)
         return result
+
+
+def _fractional_bounds(node: Schema) -> Iterator[dict[str, str]]:
+    """Yield rules for the bounds of a number that are not whole.
+
+    For a whole value the API server cuts off their fraction: 0 would be at least 0.1.
+    """
+    for bound, operator, words in (("minimum", ">=", "at least"), ("maximum", "<=", "at most")):
+        value = node.get(bound, 0)
+        if isinstance(value, float) and not value.is_integer():
+            yield {"rule": f"self {operator} {value}", "message": f"must be {words} {value}"}
 
 
 def _without_defaults(node: Schema) -> Schema:

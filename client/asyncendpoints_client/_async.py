@@ -149,6 +149,7 @@ class AsyncJobHandle:
 
         JSON is decoded, text is a str, anything else bytes. `into` is a type to decode JSON to: a
         pydantic model, a msgspec Struct, a dataclass, or any type if pydantic is installed.
+        `timeout` is for the job's end, in seconds: then DeadlineExceeded, and the job continues.
         """
         early = None if self._accepted is None else self._accepted.result
         reply = await self._shell.run(self._follower.result(timeout, early))

@@ -19,7 +19,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The clocks, the sleeps and the random numbers of a client; tests replace them."""
+    """The clocks and the sleeps of a client, in seconds, and its random numbers in [0, 1); tests
+    replace them.
+    """
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time

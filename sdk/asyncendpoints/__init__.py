@@ -8,8 +8,6 @@ or a Redis client.
 
 from typing import TYPE_CHECKING
 
-from asyncendpoints_core.common.lazy_exports import lazy_exports
-
 if TYPE_CHECKING:
     from asyncendpoints import testing
     from asyncendpoints_core import __version__
@@ -25,6 +23,8 @@ if TYPE_CHECKING:
     from asyncendpoints_worker.handlers.registry import handler, on_shutdown, on_startup
     from asyncendpoints_worker.handlers.results import Result
 else:
+    from asyncendpoints_core.common.lazy_exports import lazy_exports
+
     __getattr__, __dir__ = lazy_exports(
         __name__,
         {
@@ -48,6 +48,7 @@ else:
             "testing": "asyncendpoints",
         },
     )
+    del lazy_exports
 
 __all__ = [
     "Endpoint",
@@ -69,3 +70,5 @@ __all__ = [
     "on_startup",
     "testing",
 ]
+
+del TYPE_CHECKING

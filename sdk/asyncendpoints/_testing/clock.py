@@ -127,7 +127,7 @@ class Clock:
         return self._manual.timeout(seconds)
 
     def call_at(self, when: float, call: Callable[[], object]) -> Timer:
-        """Schedule `call()` for the `advance` that reaches `when` (of `monotonic`)."""
+        """Schedule `call()` for the `advance` that reaches `when`, in seconds of `monotonic`."""
         return self._manual.call_at(when, call)
 
 

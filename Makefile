@@ -12,7 +12,7 @@ PACKAGES := core console gateway worker operator cli sdk client
 # More arguments for pytest, e.g. make test ARGS='-k claim -x'.
 ARGS ?=
 
-.PHONY: help venv lock redis programs demo test test-fast test-hostile test-servers test-ranges check release-check sbom lint generate format pictures bench soak mutants clean
+.PHONY: help venv lock redis programs demo test test-fast test-hostile test-servers test-ranges check release-check sbom lint generate format pictures site bench soak mutants clean
 
 help: ## List the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort \
@@ -88,6 +88,9 @@ format: venv ## Format the code
 
 pictures: venv programs ## Make the pictures of the console for docs/console.md
 	@PYTHONPATH=tests $(BIN)/python -m support.http.console_pictures
+
+site: venv ## Build docs/ as a site; a dead link or a page outside the navigation is an error
+	@$(BIN)/python tools/docs_site.py
 
 bench: venv redis ## Measure speed and size beside dramatiq and a bare aiohttp echo
 	@$(BIN)/python tests/bench/run.py $(ARGS)

@@ -85,15 +85,28 @@ async function tick() {
 document.addEventListener("visibilitychange", tick);
 waiting = setTimeout(tick, seconds * 1000);
 
+// The answer to the last question. The close event of a dialog comes some time after it is closed:
+// the next question waits for it, so that it is not taken for its own.
+let answered = Promise.resolve();
+
+function ask(dialog, fill) {
+  answered = answered.then(() => {
+    fill();
+    dialog.returnValue = "no";
+    dialog.showModal();
+    return new Promise((resolve) => {
+      dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+    });
+  });
+  return answered;
+}
+
 // Asks before something that cannot be undone.
 function confirmed(text, verb) {
   const dialog = document.getElementById("question");
-  document.getElementById("question-text").textContent = text;
-  dialog.querySelector("[value=yes]").textContent = verb;
-  dialog.returnValue = "no";
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+  return ask(dialog, () => {
+    document.getElementById("question-text").textContent = text;
+    dialog.querySelector("[value=yes]").textContent = verb;
   });
 }
 
@@ -138,12 +151,11 @@ async function submitAgain(button) {
   }
   const dialog = document.getElementById("editor");
   const area = dialog.querySelector("textarea");
-  area.value = text ?? `(${bytes.byteLength} bytes that are not text)`;
-  area.disabled = text === null;
-  dialog.returnValue = "no";
-  dialog.showModal();
-  await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
-  if (dialog.returnValue !== "yes") return;
+  const submitted = await ask(dialog, () => {
+    area.value = text ?? `(${bytes.byteLength} bytes that are not text)`;
+    area.disabled = text === null;
+  });
+  if (!submitted) return;
   const response = await fetch(`${api}/resubmit`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },

@@ -114,6 +114,18 @@ def asgi(quick: bool) -> list[Figure]:
     ]
 
 
+def packages(quick: bool) -> list[Figure]:
+    """What `from asyncendpoints import handler` costs, and the sizes of what is installed."""
+    found = script("bench_import.py", "--rounds", "5" if quick else "20")
+    return [
+        Figure("from asyncendpoints import handler", found["import_ms"], "ms", 30, at_least=False),
+        Figure("the interpreter alone", found["python_ms"], "ms"),
+        Figure("wheel, asyncendpoints", found["wheel_kib"], "KiB"),
+        Figure("wheel, asyncendpoints-client", found["client_kib"], "KiB"),
+        Figure("npm package, asyncendpoints-client", found["npm_kib"], "KiB"),
+    ]
+
+
 def latency(quick: bool) -> list[Figure]:
     """From a submission to its handler's start, on an idle system."""
     found = script("bench_latency.py", "--samples", "100" if quick else "300", "--json")
@@ -211,6 +223,7 @@ BENCHES: dict[str, Callable[[bool], list[Figure]]] = {
     "drain": drain,
     "submissions": submissions,
     "asgi": asgi,
+    "packages": packages,
     "latency": latency,
     "webhooks": webhooks,
     "memory": memory,

@@ -20,6 +20,7 @@ from asyncendpoints_operator.desired.naming import (
 from asyncendpoints_operator.desired.network import url_of
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import Refused
+from asyncendpoints_operator.kube.compact import owns_replicas
 from asyncendpoints_operator.kube.pod_state import (
     issue_of,
     read_deployment,
@@ -192,6 +193,6 @@ def pinned_by(manifest: Mapping[str, Any]) -> str:
     owners = [
         (entry.get("time", ""), entry.get("manager", ""))
         for entry in manifest["metadata"].get("managedFields") or ()
-        if "f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
+        if owns_replicas(entry)
     ]
     return str(max(owners)[1]) if owners else "/scale (kubectl scale, or an HPA)"

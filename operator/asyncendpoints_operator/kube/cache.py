@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_core.resource import GROUP, KIND
+from asyncendpoints_operator.kube.compact import compact
 
 if TYPE_CHECKING:
     from asyncendpoints_operator.desired.naming import Manifest
@@ -70,7 +71,7 @@ class Cache:
                 return
         elif known is not None and version_of(known) > version_of(manifest):
             return  # an older object of the same name
-        self._set(address, manifest)
+        self._set(address, compact(manifest))
         if known is None or not _only_status(known, manifest):
             self._wake_for(manifest)
 

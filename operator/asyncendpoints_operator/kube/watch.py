@@ -141,10 +141,6 @@ class Watcher:
             "apiVersion": kind.api_version,
             "kind": kind.kind,
         }
-        if kind.kind != KIND:
-            manifest["metadata"] = {
-                k: v for k, v in manifest["metadata"].items() if k != "managedFields"
-            }
         if not self._stop.is_set():
             act = self._remove if type == "DELETED" else self._put
             self._loop.call_soon_threadsafe(act, manifest)

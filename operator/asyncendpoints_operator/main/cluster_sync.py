@@ -164,9 +164,6 @@ class KindSync:
         except (Unreachable, Refused) as error:
             self._readable.failed(kind, namespace, error)
             return False
-        for item in listed:
-            if kind != KIND:
-                item["metadata"].pop("managedFields", None)
         self._cache.replace(kind, listed, namespace)
         self._readable.succeeded(kind, namespace)
         return True

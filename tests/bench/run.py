@@ -149,6 +149,17 @@ def webhooks(quick: bool) -> list[Figure]:
     ]  # fmt: skip
 
 
+def keys(quick: bool) -> list[Figure]:
+    """Drain with 1, 100 and 10,000 keys, beside the same without keys."""
+    size = ("--jobs", "5000", "--rounds", "1") if quick else ("--jobs", "20000", "--rounds", "3")
+    found = script("bench_keys.py", *size, "--json")
+    cases = ("1", "100", "10000", "1 limited", "10000 limited")
+    return [
+        Figure(f"drain beside no keys, keys: {case}", found[f"{case}: ratio"], "×", 0.75)
+        for case in cases
+    ]
+
+
 def memory(_: bool) -> list[Figure]:
     """Redis's memory for one queued job."""
 
@@ -226,6 +237,7 @@ BENCHES: dict[str, Callable[[bool], list[Figure]]] = {
     "packages": packages,
     "latency": latency,
     "webhooks": webhooks,
+    "keys": keys,
     "memory": memory,
     "commands": commands,
     "growth": growth,

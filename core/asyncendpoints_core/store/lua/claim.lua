@@ -299,26 +299,25 @@ end
 -- Takes the next job of all lines, if key and limits let it start. Returns whether there may be more.
 local passed = {[0] = 0, 0, 0}
 local function take_gated()
-  waiting = gate.sizes
   local line = turns.next_line(waiting, passed)
   if not line or gate.closed() then return false end
-  local head = call('ZRANGE', ready[line], passed[line], passed[line], 'WITHSCORES')
-  local id, score, before = head[1], tonumber(head[2]), taken
+  local id, score = gate.head(line)
+  local before = taken
   examined = examined + 1
   if not gate.admit(id, line, score) then return true end
-  local moved = take(id, call('HGET', jobs, id), call('HGET', runs, id))
+  local moved = take(id, gate.stored(id))
   if stopped then return false end
   turns.advance(line, 1)
   if moved then
     gate.leave(id, line, score, taken > before)
   else
     passed[line] = passed[line] + 1
-    gate.pass(id)
+    gate.pass(id, line)
   end
   return true
 end
 
-if gate then gate.sizes = waiting end
+if gate then gate.begin(waiting, limit) end
 while gate and not (alone or drain) and taken < limit and examined < 2 * (limit + queue.LOOK_AHEAD) do
   if not take_gated() then break end
 end

@@ -42,10 +42,13 @@ local created, queued, added, next_seq, changed = 0, 0, 0, seq, 0
 local flush
 local RETURN, REJECT, REPLACE = 1, 2, 3
 
-local function ahead_of(id, job, run)
+-- With keys, known once the lines have the whole batch: what comes later may start before.
+local positions = {}
+
+local function ahead_of(i, id, job, run)
   local r = record.decode(job, run)
   if not r or r.state ~= QUEUED or r.suspect then return 0 end
-  if gate then return jobs_ahead(id, r.priority) end
+  if gate then positions[#positions + 1] = {i, id, r.priority} end
   return places[id] or call('ZRANK', ready[r.priority], id) or 0
 end
 
@@ -53,7 +56,7 @@ local function answer(i, status, id, job, ahead)
   statuses[i], ahead = status, ahead or 0
   if job then
     local run = fresh_runs[id] or call('HGET', runs, id)
-    ahead = ahead_of(id, job, run)
+    ahead = ahead_of(i, id, job, run)
     heads[#heads + 1] = id .. record.head(job, run)
   end
   aheads[i] = spack(layout.AHEAD.format, layout.AHEAD.fields)
@@ -90,16 +93,18 @@ local function create(i, id, job, name, priority, delay, ttl, size, blob, carrie
   if delay > 0 then
     batch.add(set_delayed, now + delay, id)
     counters.bump(SCHEDULED, name, 1)
-    if key_depth and carried then key_depth.add(id, carried.key) end
   else
     batch.add(set_ready[priority], next_seq, id)
     ahead = waiting[priority]
     places[id], waiting[priority] = ahead, ahead + 1
     queued = queued + 1
     counters.bump(QUEUED, name, 1)
+    if gate then
+      positions[#positions + 1] = {i, id, priority}
+      gate.expect(id, carried and carried.key or '', name, active + (ttl > 0 and ttl or ttl_ms))
+    end
   end
-  if gate then flush() end
-  if gate and delay == 0 then ahead = jobs_ahead(id, priority) end
+  if key_depth and carried then key_depth.add(id, carried.key) end
   statuses[i], aheads[i] = 'c', spack(layout.AHEAD.format, layout.AHEAD.fields)
   depth, added, created = depth + 1, added + size, created + 1
   events.add(id, 1)
@@ -262,7 +267,8 @@ for i = 1, n do
       decide(id, carried.lock, lock, key, fingerprint)
     end
   elseif key_depth and carried and key_depth.full(carried.key) then
-    answer(i, 'k', nil, nil, call('ZCARD', ready[priority]))
+    answer(i, 'k')
+    positions[#positions + 1] = {i, nil, priority}
   elseif depth >= max_depth or bytes + added + body_size > max_bytes then
     answer(i, 'f')
   else
@@ -289,5 +295,10 @@ if created + changed > 0 then
   counters.flush()
   wake_up(queued)
   events.publish()
+end
+for _, position in ipairs(positions) do
+  local i, id, priority = unpack(position)
+  local ahead = id and jobs_ahead(id, priority) or call('ZCARD', ready[priority])
+  aheads[i] = spack(layout.AHEAD.format, layout.AHEAD.fields)
 end
 return {time.context(pauses), table.concat(statuses), table.concat(aheads), unpack(heads)}

@@ -21,6 +21,7 @@ for i = 1, n do
   ids[i] = ssub(items, at, at + layout.OUTCOME.width.id - 1)
 end
 local stored = call('HMGET', runs, unpack(ids))
+if gate then gate.load_places(ids) end
 local known, completed_now = {}, {}
 local set_results = batch.new('HSET', results)
 local answers = {}

@@ -42,13 +42,24 @@ def enqueue(data: Data, new: NewJob, now: int) -> Enqueued:
         return _existing(data, status, holder, now)
     key = new.attributes.key
     if (most := data.gate.depth(key)) and data.waiting.get(key, 0) >= most:
-        return Enqueued(EnqueueStatus.KEY_FULL, ahead=len(data.ready[new.priority]))
+        return Enqueued(EnqueueStatus.KEY_FULL)
     if is_full(data, len(new.request.body)):
         return Enqueued(EnqueueStatus.FULL)
     record = create(data, new, now)
     uniqueness.take(data, record, now)
     _bind(data, new, new.id, now)
     return _existing(data, EnqueueStatus.CREATED, new.id, now)
+
+
+def with_position(data: Data, new: NewJob, answer: Enqueued, now: int) -> Enqueued:
+    """Return an answer with the position that its job has once a whole batch is there: with keys,
+    what comes later may start before.
+    """
+    if answer.status is EnqueueStatus.KEY_FULL:
+        return msgspec.structs.replace(answer, ahead=len(data.ready[new.priority]))
+    record = data.load(answer.job.id, now) if answer.job else None
+    ahead = data.ahead(record) if isinstance(record, Record) else 0
+    return msgspec.structs.replace(answer, ahead=ahead)
 
 
 def create(data: Data, new: NewJob, now: int) -> Record:

@@ -112,7 +112,13 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs):
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """See Store.enqueue."""
         now = self._now()
-        answers = [admission.enqueue(self._data, new, now) for new in jobs]
+        data = self._data
+        answers = [admission.enqueue(data, new, now) for new in jobs]
+        if data.gate.on:
+            answers = [
+                admission.with_position(data, new, answer, now)
+                for new, answer in zip(jobs, answers, strict=True)
+            ]
         self._wake(
             sum(
                 answer.status in ("created", "replaced")

@@ -55,6 +55,7 @@ function finish.flush()
   if freed > 0 then call('HINCRBY', meta, 'bytes', string.format('%.0f', -freed)) end
   freed = 0
   if outbox then outbox.flush() end
+  if key_depth then key_depth.flush() end
 end
 
 return finish

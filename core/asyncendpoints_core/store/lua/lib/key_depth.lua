@@ -1,6 +1,8 @@
 -- How many jobs of a key wait, Queued or Scheduled, where there is a limit of them.
--- LIB: limiting
-local key_depth = {}
+-- LIB: limiting gate_data
+local key_depth = {flush = gate_data.write}
+local to, counts = gate_data.collect('ZADD', 'ZREM', gate_waiting), {}
+
 local function member(id, key)
   local l = key ~= '' and limiting.of('k' .. key)
   return l and l.depth > 0 and key .. '\0' .. id
@@ -8,19 +10,28 @@ end
 
 -- A job waits, or waits no more. `key`: if the caller knows it.
 function key_depth.add(id, key)
-  local m = member(id, key or limiting.of_job(id) or '')
-  if m then call('ZADD', gate_waiting, 0, m) end
+  key = key or limiting.of_job(id) or ''
+  local m = member(id, key)
+  if m then
+    to[m] = 0
+    counts[key] = counts[key] and counts[key] + 1
+  end
 end
 function key_depth.remove(id, key)
-  local m = member(id, key or limiting.of_job(id) or '')
-  if m then call('ZREM', gate_waiting, m) end
+  key = key or limiting.of_job(id) or ''
+  local m = member(id, key)
+  if m then to[m], counts[key] = false, nil end
 end
 
 -- Whether no further job of a key is accepted.
 function key_depth.full(key)
   local l = key ~= '' and limiting.of('k' .. key)
-  return l and l.depth > 0
-    and call('ZLEXCOUNT', gate_waiting, '[' .. key .. '\0', '(' .. key .. '\1') >= l.depth
+  if not l or l.depth == 0 then return false end
+  if not counts[key] then
+    gate_data.write()
+    counts[key] = call('ZLEXCOUNT', gate_waiting, '[' .. key .. '\0', '(' .. key .. '\1')
+  end
+  return counts[key] >= l.depth
 end
 
 if gated == 0 then return nil end

@@ -1,7 +1,10 @@
 -- The places of running jobs and the tokens of rates: taking, freeing, repairing and forgetting them.
 -- docs/adr/0014-fair-shares-and-limits.md
--- LIB: record limiting key_depth
+-- LIB: record limiting key_depth gate_data
 local taken_places = {freed = 0, opened = {}}
+local places = gate_data.hash(gate_places)
+local usage = gate_data.collect('ZADD', 'ZREM', gate_usage)
+local buckets = gate_data.collect('HSET', 'HDEL', gate_buckets)
 local spent = {}
 
 local function resources(key, name)
@@ -14,46 +17,44 @@ local function resources_of_place(place)
 end
 
 local function take(id, key, name, with_tokens)
-  call('HSET', gate_places, id, key .. '\0' .. name)
+  places.set(id, key .. '\0' .. name)
   for _, resource in ipairs(resources(key, name)) do
     limiting.changed(resource, 1)
-    if resource ~= 't' then call('ZADD', gate_usage, 0, resource .. '\0' .. id) end
+    if resource ~= 't' then usage[resource .. '\0' .. id] = 0 end
     local l = with_tokens and limiting.of(resource)
     if l and l.rate > 0 then
-      local b = limiting.bucket(resource, l)
-      b.tokens, spent[resource] = b.tokens - 1, true
+      local b = limiting.bucket(resource)
+      b.tokens, spent[resource] = b.tokens - 1, b
     end
   end
 end
 
 -- Gives a job that starts its places and takes its tokens.
-function taken_places.book(id)
-  local key, name = limiting.of_job(id)
-  if not key then return nil end
+function taken_places.book(id, key, name)
   take(id, key, name, true)
   key_depth.remove(id, key)
-  return key
 end
+
+-- Reads the places of jobs that end.
+taken_places.load = places.load
 
 -- A job does not run any more: its places are free.
 function taken_places.free(id)
-  local place = call('HGET', gate_places, id)
-  if not place or call('HDEL', gate_places, id) == 0 then return end
+  local place = places.get(id)
+  if not place then return end
+  places.set(id, false)
   for _, resource in ipairs(resources_of_place(place)) do
     limiting.changed(resource, -1)
-    if resource ~= 't' then call('ZREM', gate_usage, resource .. '\0' .. id) end
+    if resource ~= 't' then usage[resource .. '\0' .. id] = false end
     taken_places.opened[resource] = true
   end
   taken_places.freed = taken_places.freed + 1
 end
 
-function taken_places.write_tokens()
-  for resource in pairs(spent) do
-    local b = limiting.bucket(resource, limiting.of(resource))
-    call('HSET', gate_buckets, resource, spack('>dI6', b.tokens, b.at))
-  end
+gate_data.on_write(function()
+  for resource, b in pairs(spent) do buckets[resource] = spack('>dI6', b.tokens, b.at) end
   spent = {}
-end
+end)
 
 local function next_of(key, cursor)
   local found = call('HSCAN', key, call('HGET', gate_cursors, cursor) or '0', 'COUNT', limiting.BOUND)
@@ -84,10 +85,11 @@ function taken_places.repair()
       taken_places.free(id)
     elseif not why then
       for _, resource in ipairs(resources_of_place(found[i + 1])) do
-        if resource ~= 't' then call('ZADD', gate_usage, 0, resource .. '\0' .. id) end
+        if resource ~= 't' then usage[resource .. '\0' .. id] = 0 end
       end
     end
   end
+  gate_data.write()
   local function following(key, cursor, first)
     local from = call('HGET', gate_cursors, cursor)
     local members = call('ZRANGEBYLEX', key, from and '(' .. from or first, '+', 'LIMIT', 0,
@@ -106,6 +108,7 @@ function taken_places.repair()
       if key then take(id, key, name, false) end
     end
   end
+  gate_data.write()
   for _, member in ipairs(following(gate_usage, 'usage', '-')) do
     if call('HEXISTS', gate_places, ssub(member, -layout.IDS.size)) == 0 then
       call('ZREM', gate_usage, member)
@@ -120,7 +123,7 @@ function taken_places.repair()
       call('ZREM', gate_waiting, member)
     end
   end
-  limiting.changed()
+  limiting.count_again()
 end
 
 return taken_places

@@ -1,0 +1,75 @@
+-- What the gate knows of its keys: what was read is kept, what changes is collected and sent as one
+-- command a key; of each member or field the last change counts.
+local gate_data = {}
+local collected, before_write = {}, {}
+local AT_ONCE = 1000 -- members in one command, less than Lua can unpack
+
+-- Changes of a key, by member or field: its score or value, false for a removal.
+function gate_data.collect(add, remove, key)
+  local to = {}
+  collected[#collected + 1] = {add = add, remove = remove, key = key, to = to}
+  return to
+end
+
+function gate_data.on_write(action)
+  before_write[#before_write + 1] = action
+end
+
+function gate_data.hash(key)
+  local known, to = {}, gate_data.collect('HSET', 'HDEL', key)
+  local hash = {}
+  function hash.get(field)
+    local value = known[field]
+    if value == nil then
+      value = call('HGET', key, field)
+      known[field] = value
+    end
+    return value
+  end
+  function hash.set(field, value)
+    if known[field] ~= value then known[field], to[field] = value, value end
+  end
+  function hash.load(fields)
+    local wanted = {}
+    for _, field in ipairs(fields) do
+      if known[field] == nil then wanted[#wanted + 1] = field end
+    end
+    if #wanted == 0 then return end
+    for i, value in ipairs(call('HMGET', key, unpack(wanted))) do known[wanted[i]] = value end
+  end
+  return hash
+end
+
+local function send(command, key, members, n)
+  for from = 1, n, AT_ONCE do
+    call(command, key, unpack(members, from, math.min(n, from + AT_ONCE - 1)))
+  end
+end
+
+function gate_data.write()
+  for _, action in ipairs(before_write) do action() end
+  for _, changes in ipairs(collected) do
+    local to = changes.to
+    if next(to) then
+      local on, off, n, m = {}, {}, 0, 0
+      local scored = changes.add == 'ZADD'
+      for member, value in pairs(to) do
+        if not value then
+          m = m + 1
+          off[m] = member
+        elseif scored then
+          on[n + 1], on[n + 2] = value, member
+          n = n + 2
+        else
+          on[n + 1], on[n + 2] = member, value
+          n = n + 2
+        end
+        to[member] = nil
+      end
+      send(changes.remove, changes.key, off, m)
+      send(changes.add, changes.key, on, n)
+    end
+  end
+end
+
+return gate_data

@@ -139,12 +139,9 @@ class FastConnection(RequestHandler):
             return
         self.small = self._unparsed <= self.max_field_size
         self._unparsed = 0
-        message, payload = messages[-1]
+        message, _ = messages[-1]
         if isinstance(message, _ErrInfo):
             self._broken = True
-            if isinstance(message.exc, HttpProcessingError):
-                problem = parser_problem(message.exc, self.max_line_size)
-                messages[-1] = (_ErrInfo(problem.kind.status, problem, ""), payload)
             if self._current_request is not None:
                 # The error may be inside the body being read: notify its reader.
                 self._current_request.content.set_exception(RequestPayloadError("broken framing"))
@@ -225,11 +222,11 @@ class FastConnection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Return the problem for a parser error, or for an internal error."""
+        """Return the problem for an error of the parser, or for an internal error."""
         if request.writer.output_size > 0:
             raise ConnectionError("the response has begun already")
-        if isinstance(exc, Problem):
-            problem = exc
+        if isinstance(exc, HttpProcessingError):
+            problem = parser_problem(exc, self.max_line_size)
         else:
             self.log_exception("a request failed", exc_info=exc)
             problem = internal()

@@ -22,7 +22,8 @@ import msgspec
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
-_ARRAYS: Final = (list, tuple, set, frozenset, Set, deque)
+_BUILTIN_ARRAYS: Final = (list, tuple, set, frozenset)
+_ARRAYS: Final = (*_BUILTIN_ARRAYS, Set, deque)
 
 
 class NotFinite(ValueError):
@@ -80,7 +81,7 @@ def _simple(value: Any) -> Any:
 
 def _simpler(value: Any) -> Any:
     """Return a value of an exact type for one of a subclass, or of a type that msgspec has not."""
-    if type(value) in _SCALARS or type(value) in _ARRAYS:
+    if type(value) in _SCALARS or type(value) in _BUILTIN_ARRAYS:
         raise TypeError(f"a key of type {type(value).__name__} has no JSON form")
     if hasattr(value, "__pydantic_serializer__"):
         return value.__pydantic_serializer__.to_python(value, mode="json", fallback=_simpler)

@@ -20,6 +20,7 @@ from asyncendpoints_core.store.replies import Cause, WorkerInfo
 from asyncendpoints_worker.cgroup import default_concurrency
 from asyncendpoints_worker.engine.heartbeat import Heartbeat
 from asyncendpoints_worker.engine.loop import Engine
+from asyncendpoints_worker.engine.options import Options
 from asyncendpoints_worker.handlers.target import target_of
 from asyncendpoints_worker.identity import WorkerIds
 from asyncendpoints_worker.metrics import Metrics
@@ -111,11 +112,13 @@ class LocalWorker:
             concurrency=self._concurrency,
             policy=policy,
             metrics=self.metrics,
-            # Other processes on one Redis may be of a version that has the handler.
-            missing_is_final=isinstance(self._store, MemoryStore),
-            tracing=tracing_of(self._endpoint.key),
-            logs=self._endpoint.spec.worker.logs,
-            random=self._random,
+            options=Options(
+                # Other processes on one Redis may be of a version that has the handler.
+                missing_is_final=isinstance(self._store, MemoryStore),
+                tracing=tracing_of(self._endpoint.key),
+                logs=self._endpoint.spec.worker.logs,
+                random=self._random,
+            ),
         )
         loops = [heartbeat.run(), engine.run()]
         if self._with_keeper:

@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.jobs.records import Claim, ClaimedJob, NewJob
-    from asyncendpoints_core.process.tracing import Tracing
-    from asyncendpoints_core.resource.worker import LogsSpec
     from asyncendpoints_core.store.protocol import Store
-    from asyncendpoints_worker.engine.run_status import RunStatusPage
+    from asyncendpoints_worker.engine.options import Options
     from asyncendpoints_worker.handlers.attempt import Run
     from asyncendpoints_worker.handlers.target import Target
     from asyncendpoints_worker.metrics import Metrics
@@ -49,12 +47,7 @@ class Attempts:
         metrics: Metrics,
         slots_changed: Callable[[], None],
         abandoned_ended: Callable[[], None],
-        *,
-        status_page: RunStatusPage | None,
-        missing_is_final: bool,
-        tracing: Tracing | None,
-        logs: LogsSpec | None,
-        random: Callable[[], float],
+        options: Options,
     ) -> None:
         """Prepare; see Engine. `slots_changed` is called when a slot may have become free, and
         `abandoned_ended` when the last attempt has ended after `abandon`.
@@ -69,17 +62,19 @@ class Attempts:
         self._metrics = metrics
         self._slots_changed = slots_changed
         self._abandoned_ended = abandoned_ended
-        self._status_page = status_page
-        self._missing_is_final = missing_is_final
-        self._random = random
+        self._status_page = options.status_page
+        self._missing_is_final = options.missing_is_final
+        self._random = options.random
         self._generation = 0
         self._loop = asyncio.get_running_loop()
         self._reporter = Reporter(store, time, self.running)
-        self._tracing = tracing
-        settle = store.settle if tracing is None else tracing.settle(store.settle)
+        self._tracing = options.tracing
+        settle = store.settle if self._tracing is None else self._tracing.settle(store.settle)
         self.settler = Settler(settle, time, metrics, self._reporter.flush, slots_changed)
-        self.logs = None if logs is None else LogSender(store, time, logs, self.settler.claims)
-        give_up = self._give_up if status_page is None else None
+        self.logs: LogSender | None = None
+        if options.logs is not None:
+            self.logs = LogSender(store, time, options.logs, self.settler.claims)
+        give_up = self._give_up if self._status_page is None else None
         self._deadlines = Deadlines(self.running, time, policy.grace_ms, give_up)
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from random import Random, random
+from random import Random
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_worker.engine.attempts import Attempts
@@ -20,12 +20,10 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.policy import Policy
-    from asyncendpoints_core.process.tracing import Tracing
-    from asyncendpoints_core.resource.worker import LogsSpec
     from asyncendpoints_core.store.protocol import Store
     from asyncendpoints_core.store.replies import ClaimBatch
     from asyncendpoints_worker.engine.heartbeat import LeaseKeeper
-    from asyncendpoints_worker.engine.run_status import RunStatusPage
+    from asyncendpoints_worker.engine.options import Options
     from asyncendpoints_worker.handlers.target import Target
     from asyncendpoints_worker.metrics import Metrics
 
@@ -52,19 +50,9 @@ class Engine:
         concurrency: int,
         policy: Policy,
         metrics: Metrics,
-        status_page: RunStatusPage | None = None,
-        missing_is_final: bool = False,
-        tracing: Tracing | None = None,
-        logs: LogsSpec | None = None,
-        random: Callable[[], float] = random,
+        options: Options,
     ) -> None:
-        """Run jobs of `store` with `target`.
-
-        With a `status_page`, a supervisor ends the process for attempts that do not end; without
-        one they are settled and keep their slot. `missing_is_final`: a job without a handler fails
-        instead of being left to other workers. `logs`: what handlers log is kept with their jobs.
-        `random` returns uniform numbers in [0, 1), for the jitter of retries and waits.
-        """
+        """Run jobs of `store` with `target`, `concurrency` at a time."""
         self._concurrency = concurrency
         self._store = store
         self._gate = target.gate
@@ -75,17 +63,13 @@ class Engine:
         self._awaited: Callable[[], bool] | None = None  # what the loop waits for, besides news
         self._finished = asyncio.Event()
         # Numbers of its own: how often it waited does not change when a job is tried again.
-        self._idle_random = Random(random()).random  # noqa: S311 - jitter
+        self._idle_random = Random(options.random()).random  # noqa: S311 - jitter
         self._claims = Claims(store, time, lease.check_lease)
         self.attempts = Attempts(
             *(store, target, time, policy, metrics),
             self._slots_changed,
             lease.register_again,
-            status_page=status_page,
-            missing_is_final=missing_is_final,
-            tracing=tracing,
-            logs=logs,
-            random=random,
+            options,
         )
 
     @property

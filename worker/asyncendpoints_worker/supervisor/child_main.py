@@ -28,6 +28,7 @@ from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.store.history import record_history
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_worker.engine.loop import Engine
+from asyncendpoints_worker.engine.options import Options
 from asyncendpoints_worker.engine.run_status import RunStatusPage
 from asyncendpoints_worker.forks import isolate_forks
 from asyncendpoints_worker.handlers.target import Target, target_of
@@ -74,9 +75,7 @@ class Child:
             concurrency=init.concurrency,
             policy=init.policy,
             metrics=self._metrics,
-            status_page=status_page,
-            tracing=tracing,
-            logs=logs,
+            options=Options(status_page=status_page, tracing=tracing, logs=logs),
         )
 
     async def run(self) -> None:

@@ -5,7 +5,7 @@
 -- META: tick safety seq fence cursor paused suspended closed solo_until ttl_ms execution_ms lease_ms
 --   completed_ms failed_ms deadline_floor
 -- LIB: batch time ready record counters events wake_up corrupt_records queue guard
---   cordons held_count turns next_suspect
+--   cordons held_count turns next_suspect first_run
 -- FEATURELIB: gate pauses skips
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
@@ -96,38 +96,9 @@ local passed_seq -- of a job whose name is paused
 local mine = worker .. '\0'
 -- The names that each fresh job needs, as locals.
 local active, watched, request_bytes = time.active, events.watched, record.request_bytes
--- Of the first runs of jobs all but claim number, body size and name is the same in the whole batch.
-local function same_start()
-  local expires_at, not_before, crashes, releases, cancel_requested_at = 0, 0, 0, 0, 0
-  local attempt, started_at = 1, now
-  return spack(layout.RUN.format.start, layout.RUN.fields.start)
-end
-local function same_outcome()
-  local revision, updated_at, completed_at, history_count = 2, now, 0, 0
-  local error_size, progress_size, history_size, worker_size = 0, 0, 0, #worker
-  return spack(layout.RUN.format.outcome, layout.RUN.fields.outcome)
-end
-local start, outcome = same_start(), same_outcome()
-local NO_TTL_FROM = spack(layout.RUN.format.ttl_from, 0)
--- How the run of a fresh job begins, by how its record does; nil for a record to look at closely.
--- And whether it has optional fields.
-local PREFIXES, OPTIONAL = {}, {}
-local function prefix_of(kind, job)
-  local r = record.decode_job(job)
-  if r then
-    r.state = IN_PROGRESS
-    OPTIONAL[kind] = band(sbyte(job, layout.JOB.at.flags), layout.JOB.optional_flags) > 0
-    PREFIXES[kind] = ssub(record.encode_run(r), 1, layout.RUN.last.head)
-  end
-  return PREFIXES[kind]
-end
-
--- Whether a batch that is not empty has room for a body.
-local function room_for(size)
-  total_bytes = total_bytes + size
-  stopped = taken > 0 and total_bytes > max_bytes
-  return not stopped
-end
+local start, outcome = first_run.start(deadline), first_run.outcome(worker)
+local NO_TTL_FROM = first_run.NO_TTL_FROM
+local PREFIXES, OPTIONAL, prefix_of = first_run.prefixes, first_run.optional, first_run.prefix_of
 
 local function book(id, run, claim, name)
   local at = taken * 2 + 4
@@ -153,7 +124,9 @@ local function take_slowly(id, job, run)
     passed_seq = r.seq
     return false
   end
-  if not room_for(r.body_size) then return false end
+  total_bytes = total_bytes + r.body_size
+  stopped = taken > 0 and total_bytes > max_bytes
+  if stopped then return false end
   if r.started_at == 0 and (r.expires_at > 0 or r.claim > 0) then batch.add(queue.off_expiries, id) end
   waited = waited + now - r.updated_at
   r.state, r.claim, r.worker = IN_PROGRESS, number, worker
@@ -187,10 +160,8 @@ local function take(id, job, run)
     return take_slowly(id, job, run)
   end
   total_bytes = total_bytes + size
-  if total_bytes > max_bytes and taken > 0 then
-    stopped = true
-    return false
-  end
+  stopped = taken > 0 and total_bytes > max_bytes
+  if stopped then return false end
   waited = waited + now - created_at
   if watched then events.add(id, 2) end
   local made = ssub(job, layout.JOB.at.made, layout.JOB.last.made)

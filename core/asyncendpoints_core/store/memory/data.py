@@ -12,6 +12,7 @@ from asyncendpoints_core.jobs.records import ErrorCode, Job, JobError, Priority
 from asyncendpoints_core.jobs.states import FINAL, WAITING, State
 from asyncendpoints_core.store.memory.entries import (
     Binding,
+    Groups,
     HeldLock,
     IndexEntry,
     Schedule,
@@ -63,17 +64,15 @@ class Data:
         self.suspects = Ordered()
         self.scheduled = Ordered()
         self.running = Ordered()
-        self.finished: dict[State, Ordered] = {
-            state: Ordered() for state in State if state in FINAL
-        }
+        self.finished = {state: Ordered() for state in State if state in FINAL}
         self.ttl = Ordered()
         self.limits = Ordered()
-        self.held: dict[str, dict[JobId, None]] = {}
+        self.held = Groups()  # by worker
         self.workers: dict[str, Worker] = {}
         self.deregistered: dict[str, int] = {}
         self.schedules: dict[str, Schedule] = {}
         self.actions: dict[JobId, Progress] = {}
-        self.unfinished: dict[str, dict[JobId, None]] = {}  # by schedule
+        self.unfinished = Groups()  # by schedule
         self.idempotency: dict[str, Binding] = {}
         self.locks: dict[bytes, HeldLock] = {}
         self.tombstones: dict[JobId, int] = {}
@@ -174,8 +173,8 @@ class Data:
                 del self.waiting[entry.key]
         if entry.state not in FINAL:
             self.bytes -= entry.size
-        _take_out(self.held, entry.worker, job_id)
-        _take_out(self.unfinished, entry.schedule, job_id)
+        self.held.remove(entry.worker, job_id)
+        self.unfinished.remove(entry.schedule, job_id)
         return entry
 
     def _count(self, name: str, state: State, by: int) -> None:
@@ -213,10 +212,8 @@ class Data:
             self.bytes += record.size
         elif states := self.rules.webhook_states:
             self.webhooks.ended(self.job(record, now), states, now)
-        if worker:
-            self.held.setdefault(worker, {})[record.id] = None
-        if schedule:
-            self.unfinished.setdefault(schedule, {})[record.id] = None
+        self.held.add(worker, record.id)
+        self.unfinished.add(schedule, record.id)
         self.publish(record.id, record.revision)
 
     def configure_gate(self, now: int) -> None:
@@ -344,14 +341,6 @@ def flow_of(record: Record) -> Flow:
     """Return the flow that a job waits in."""
     key = record.attributes.key if record.attributes else ""
     return Flow(key, record.priority, record.name)
-
-
-def _take_out(sets: dict[str, dict[JobId, None]], key: str, job_id: JobId) -> None:
-    """Remove an id from the set of `key` ("": it is in none), and a set that is empty."""
-    if key:
-        del sets[key][job_id]
-        if not sets[key]:
-            del sets[key]
 
 
 _DEFAULT = Policy()

@@ -14,6 +14,22 @@ if TYPE_CHECKING:
     from asyncendpoints_core.store.replies import WorkerInfo
 
 
+class Groups(dict[str, dict["JobId", None]]):
+    """Jobs by a name, in the order in which they were added. A name without jobs is not in it."""
+
+    def add(self, name: str, job_id: JobId) -> None:
+        """Add a job; with the name "" it is in no group."""
+        if name:
+            self.setdefault(name, {})[job_id] = None
+
+    def remove(self, name: str, job_id: JobId) -> None:
+        """Remove a job from the group that it was added to."""
+        if name:
+            del self[name][job_id]
+            if not self[name]:
+                del self[name]
+
+
 class Worker:
     """A registered worker: its lease, its cordons by owner, and its last claim."""
 

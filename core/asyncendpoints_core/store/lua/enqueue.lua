@@ -16,7 +16,9 @@
 --   gone, m mismatch, f full, k too many of its key wait, x closed; u an equal job is unfinished, p it was replaced, d it is a
 --   reason to refuse; w that job has too many receivers for one more; AHEAD for each; then id and
 --   state of each e, r, u, p, d and w
+-- The names that each plain submission needs, as locals.
 local ITEM, active = layout.NEW_JOB.size, time.active
+local add, bump, watched = batch.add, counters.bump, events.watched
 local items, payload = ARGV[1], ARGV[2]
 local n = #items / ITEM
 local ids = {}
@@ -76,29 +78,29 @@ end
 
 -- Makes the job of `job`'s bytes; `blob`: its body, where that is kept apart.
 local function create(i, id, job, name, priority, delay, ttl, size, blob, carried)
-  if blob then batch.add(set_blobs, id, blob) end
+  if blob then add(set_blobs, id, blob) end
   fresh[id] = job
-  batch.add(set_jobs, id, job)
+  add(set_jobs, id, job)
   if delay > 0 or ttl > 0 then
     local r = record.decode_job(job)
     if delay > 0 then r.state, r.not_before, r.ttl_from = SCHEDULED, now + delay, active + delay end
     if ttl > 0 then
       r.expires_at = active + ttl
-      batch.add(set_expiries, r.expires_at, id)
+      add(set_expiries, r.expires_at, id)
     end
     fresh_runs[id] = record.encode_run(r)
-    batch.add(set_runs, id, fresh_runs[id])
+    add(set_runs, id, fresh_runs[id])
   end
   local ahead = 0
   if delay > 0 then
-    batch.add(set_delayed, now + delay, id)
-    counters.bump(SCHEDULED, name, 1)
+    add(set_delayed, now + delay, id)
+    bump(SCHEDULED, name, 1)
   else
-    batch.add(set_ready[priority], next_seq, id)
+    add(set_ready[priority], next_seq, id)
     ahead = waiting[priority]
     places[id], waiting[priority] = ahead, ahead + 1
     queued = queued + 1
-    counters.bump(QUEUED, name, 1)
+    bump(QUEUED, name, 1)
     if gate then
       positions[#positions + 1] = {i, id, priority}
       gate.expect(id, carried and carried.key or '', name, active + (ttl > 0 and ttl or ttl_ms))
@@ -107,7 +109,7 @@ local function create(i, id, job, name, priority, delay, ttl, size, blob, carrie
   if key_depth and carried then key_depth.add(id, carried.key) end
   statuses[i], aheads[i] = 'c', spack(layout.AHEAD.format, layout.AHEAD.fields)
   depth, added, created = depth + 1, added + size, created + 1
-  events.add(id, 1)
+  if watched then events.add(id, 1) end
 end
 
 -- Writes what was decided so far.
@@ -210,7 +212,6 @@ for i = 1, n do
   local layout.NEW_JOB.fields = sunpack(layout.NEW_JOB.format, items, (i - 1) * ITEM + 1)
   local stored_job = stored[i] or fresh[id]
   local content_at = parts_at + layout.NEW_JOB.before.content
-  local blob_at = parts_at + layout.NEW_JOB.before.blob
   local key, fingerprint, carried, lock, holder, held_job
   local decided = false
   if attributes_size > 0 and not stored_job then
@@ -259,7 +260,7 @@ for i = 1, n do
     if bytes + added + body_size - holder.body_size > max_bytes then
       answer(i, 'f')
     else
-      local blob = blob_size > 0 and cut(blob_at, blob_size) or nil
+      local blob = blob_size > 0 and cut(parts_at + layout.NEW_JOB.before.blob, blob_size) or nil
       local job = new_job(priority, holder.seq, max_attempts, name_size, trace_size,
         attributes_size, blob, holder.created_at) .. cut(content_at, content_size)
       local due = delay_ms > 0 and math.min(now + delay_ms, lock.ends_at) or 0
@@ -274,8 +275,8 @@ for i = 1, n do
   else
     if safety > 0 then return redis.error_reply('AEPTIMER at rest') end
     if delay_ms == 0 then next_seq = next_seq + 1 end
-    local content = cut(content_at, content_size)
-    local blob = blob_size > 0 and cut(blob_at, blob_size) or nil
+    local content = ssub(payload, content_at, content_at + content_size - 1)
+    local blob = blob_size > 0 and cut(parts_at + layout.NEW_JOB.before.blob, blob_size) or nil
     local job = new_job(priority, delay_ms == 0 and next_seq or 0, max_attempts, name_size,
       trace_size, attributes_size, blob) .. content
     local name = ssub(content, layout.JOB.before.name + 1, layout.JOB.before.name + name_size)

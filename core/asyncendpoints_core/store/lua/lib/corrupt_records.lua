@@ -15,7 +15,7 @@ function corrupt_records.lost_name(state, bytes)
   local best, most = '', 0
   local all = call('HGETALL', counts)
   for i = 1, #all, 2 do
-    local field, size = all[i], tonumber(all[i + 1]) + (counters.by_name[all[i]] or 0)
+    local field, size = all[i], tonumber(all[i + 1]) + counters.added(all[i])
     if size > 0 and sbyte(field) == 48 + state then
       local name = ssub(field, 2)
       if name ~= '' and bytes and string.find(bytes, name, 1, true) then return name end

@@ -1,10 +1,21 @@
 -- Live counts by state and name, and the counters that only grow, each written once a batch.
-local counters = {by_name = {}, sums = {}}
-local by_name, sums = counters.by_name, counters.sums
+local counters = {sums = {}}
+local by_state, sums = {}, counters.sums
 
+-- Hot: a field's name is made once a batch, since making text of a number is slow.
 function counters.bump(state, name, by)
-  local field = state .. name
-  by_name[field] = (by_name[field] or 0) + by
+  local names = by_state[state]
+  if not names then
+    names = {}
+    by_state[state] = names
+  end
+  names[name] = (names[name] or 0) + by
+end
+
+-- How much was added to a field of the counts that is not written yet.
+function counters.added(field)
+  local names = by_state[sbyte(field) - 48]
+  return names and names[ssub(field, 2)] or 0
 end
 
 function counters.tally(counter, by)
@@ -12,8 +23,11 @@ function counters.tally(counter, by)
 end
 
 function counters.flush()
-  for field, by in pairs(by_name) do
-    if by ~= 0 and call('HINCRBY', counts, field, by) <= 0 then call('HDEL', counts, field) end
+  for state, names in pairs(by_state) do
+    for name, by in pairs(names) do
+      local field = state .. name
+      if by ~= 0 and call('HINCRBY', counts, field, by) <= 0 then call('HDEL', counts, field) end
+    end
   end
   for counter, by in pairs(sums) do
     if by ~= 0 then call('HINCRBY', totals, counter, string.format('%.0f', by)) end

@@ -52,10 +52,12 @@ def unauthorized() -> Refusal:
     return Refusal("unauthorized", text, headers={"WWW-Authenticate": "Bearer"})
 
 
-def store_unavailable() -> Refusal:
+def store_unavailable(
+    detail: str = "the queue cannot be reached; try again",
+) -> Refusal:
     """Return the 503 for a queue that cannot be reached."""
     return Refusal(
         "store-unavailable",
-        "the queue cannot be reached; try again",
+        detail,
         headers={"Retry-After": str(STORE_RETRY_SECONDS)},
     )

@@ -68,6 +68,8 @@ async def cancel(call: Call) -> web.Response:
     match answer.status:
         case CancelStatus.GONE:
             raise jobs.gone()
+        case CancelStatus.UNREADABLE:
+            raise jobs.unreadable()
         case CancelStatus.MISSING:
             raise jobs.missing()
         case CancelStatus.FINAL:
@@ -85,6 +87,8 @@ async def retry(call: Call) -> web.Response:
     match answer.status:
         case RedriveStatus.GONE:
             raise jobs.gone()
+        case RedriveStatus.UNREADABLE:
+            raise jobs.unreadable()
         case RedriveStatus.MISSING:
             raise jobs.missing()
         case RedriveStatus.NOT_RETRYABLE:
@@ -107,6 +111,8 @@ async def run_now(call: Call) -> web.Response:
     match status:
         case PromoteStatus.GONE:
             raise jobs.gone()
+        case PromoteStatus.UNREADABLE:
+            raise jobs.unreadable()
         case PromoteStatus.MISSING:
             raise jobs.missing()
         case PromoteStatus.NOT_SCHEDULED:
@@ -132,6 +138,8 @@ async def delete(call: Call) -> web.Response:
     match status:
         case DeleteStatus.GONE:
             raise jobs.gone()
+        case DeleteStatus.UNREADABLE:
+            raise jobs.unreadable()
         case DeleteStatus.MISSING:
             raise jobs.missing()
         case DeleteStatus.NOT_FINAL:

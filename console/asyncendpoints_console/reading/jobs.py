@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from asyncendpoints_console.reading.hidden import hide, hide_query
-from asyncendpoints_console.refusals import Refusal
+from asyncendpoints_console.refusals import Refusal, store_unavailable
 from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs import ids, job_view
 from asyncendpoints_core.jobs.states import State
@@ -65,8 +65,15 @@ async def one(target: Target, job_id: JobId) -> dict[str, Any]:
 def existing(inspected: Inspected) -> Job:
     """Return the job that was looked up. Raises Refusal without it."""
     if inspected.found.job is None:
+        if inspected.found.unreadable:
+            raise unreadable()
         raise gone() if inspected.found.gone else missing()
     return inspected.found.job
+
+
+def unreadable() -> Refusal:
+    """Return the 503 for a job whose record this version cannot read."""
+    return store_unavailable("the job's record cannot be read by this version")
 
 
 def missing() -> Refusal:

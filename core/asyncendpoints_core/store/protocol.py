@@ -4,7 +4,8 @@ One store object serves one endpoint. Every verb may be repeated and takes batch
 items; the reply to item i is at index i. A verb raises StoreUnavailable when the store cannot be
 reached or cannot decide now (it may have been carried out or not: send it again),
 StoreVersionError when the store has a newer format, and RecordError when a stored record cannot be
-processed.
+processed. One record that is of a newer version, or cannot be read, is left out of listings, is
+`unreadable` in the reply to its own item, and affects no other item.
 
 Time is the store's: Redis TIME inside the scripts (never below the last tick written by
 `recover`), the injected TimeSource in memory.

@@ -56,6 +56,7 @@ class EnqueueStatus(StrEnum):
     DUPLICATE = "duplicate"  # an equal job is unfinished; nothing stored
     RECEIVERS_FULL = "receivers-full"  # the existing job notifies as many receivers as it may
     UNSUPPORTED = "unsupported"  # workers that do not know what the job carries; nothing stored
+    UNREADABLE = "unreadable"  # the job that answers it has a record that cannot be read
 
 
 class Enqueued(msgspec.Struct, frozen=True):
@@ -178,14 +179,9 @@ class Released(msgspec.Struct, frozen=True):
 
     def __add__(self, later: Released) -> Released:
         """Sum up two calls, with the later one's `more`."""
-        return Released(
-            requeued=self.requeued + later.requeued,
-            charged=self.charged + later.charged,
-            suspected=self.suspected + later.suspected,
-            failed=self.failed + later.failed,
-            canceled=self.canceled + later.canceled,
-            more=later.more,
-        )
+        both = zip(msgspec.structs.astuple(self), msgspec.structs.astuple(later), strict=True)
+        *sums, _ = (one + other for one, other in both)
+        return msgspec.structs.replace(Released(*sums), more=later.more)
 
 
 class Overdue(msgspec.Struct, frozen=True):
@@ -224,6 +220,7 @@ class CancelStatus(StrEnum):
     CANCELED = "canceled"  # it was waiting and is Canceled now
     REQUESTED = "requested"  # it is running; its worker is notified (also when repeated)
     FINAL = "final"
+    UNREADABLE = "unreadable"  # its record is of a newer version, or cannot be read
     MISSING = "missing"
     GONE = "gone"  # existed, removed by retention or purge
 
@@ -236,6 +233,7 @@ class RedriveStatus(StrEnum):
     FULL = "full"
     CLOSED = "closed"
     DUPLICATE = "duplicate"  # an equal job has its lock
+    UNREADABLE = "unreadable"
     MISSING = "missing"
     GONE = "gone"
 
@@ -245,6 +243,7 @@ class PromoteStatus(StrEnum):
 
     PROMOTED = "promoted"  # it is no longer Scheduled; it expired if its time to live was over
     NOT_SCHEDULED = "not-scheduled"
+    UNREADABLE = "unreadable"
     MISSING = "missing"
     GONE = "gone"
 
@@ -254,6 +253,7 @@ class DeleteStatus(StrEnum):
 
     DELETED = "deleted"
     NOT_FINAL = "not-final"
+    UNREADABLE = "unreadable"
     MISSING = "missing"
     GONE = "gone"
 
@@ -274,11 +274,12 @@ class Redriven(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """The reply to one look-up; `gone` says that there was a job, `ahead` is as in Enqueued."""
+    """The reply to one look-up; `gone`: there was a job, `unreadable`: as in CancelStatus."""
 
     job: Job | None = None
     gone: bool = False
     ahead: int = 0
+    unreadable: bool = False
 
 
 class Stats(msgspec.Struct, frozen=True):
@@ -289,11 +290,10 @@ class Stats(msgspec.Struct, frozen=True):
     `due_ms`: due times of the first Scheduled jobs (100 at most). `totals`: counters since the
     endpoint's creation, named in TOTALS; of them `busy_ms` is the time of ended attempts, `wait_ms`
     that from ready to claimed. `held_active`: `held` without cordoned and draining workers.
-    `suspended`: the resource stopped claims; `paused`: a person did, `paused_jobs`:
-    of these names (which `due_ms` leaves out). `schedules`: by name.
-    `features_held_ms`: since when a feature is wanted that workers of an older version do not know,
-    or 0; it may be in use since these are gone.
-    `within_limits`: how many of the Queued jobs no limit holds back now; None: all.
+    `suspended`: the resource stopped claims; `paused`: a person did, `paused_jobs`: of these names
+    (which `due_ms` leaves out). `schedules`: by name. `features_held_ms`: since when a feature is
+    wanted that workers of an older version do not know, or 0. `within_limits`: how many of the
+    Queued jobs no limit holds back now; None: all.
     """
 
     now_ms: int

@@ -20,7 +20,7 @@ from asyncendpoints_gateway.http.problems import (
 )
 from asyncendpoints_gateway.intake.long_poll import Hub
 from asyncendpoints_gateway.intake.store_calls import StoreCalls
-from asyncendpoints_gateway.views.responses import JobResponses, gone
+from asyncendpoints_gateway.views.responses import JobResponses, gone, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -81,6 +81,8 @@ class JobViews:
         [answer] = await self.calls.run(self.store.cancel([job_id]))
         if answer.status is CancelStatus.GONE:
             raise gone()
+        if answer.status is CancelStatus.UNREADABLE:
+            raise unreadable()
         if answer.status is CancelStatus.MISSING or answer.job is None:
             raise job_not_found()
         if answer.status is CancelStatus.FINAL:
@@ -99,6 +101,8 @@ class JobViews:
         if status is DeleteStatus.DELETED:
             log.info("purged", extra={"job_id": ids.text(job_id)})
             return Response(204)
+        if status is DeleteStatus.UNREADABLE:
+            raise unreadable()
         if status is DeleteStatus.NOT_FINAL:
             raise Problem("job-final", "only a final job can be purged; cancel this one first")
         raise gone() if status is DeleteStatus.GONE else job_not_found()
@@ -110,6 +114,8 @@ class JobViews:
         if status is RedriveStatus.REQUEUED and answer.job is not None:
             log.info("requeued", extra={"job_id": ids.text(job_id)})
             return self.responses.accepted(answer.job, answer.ahead)
+        if status is RedriveStatus.UNREADABLE:
+            raise unreadable()
         if status is RedriveStatus.NOT_RETRYABLE:
             raise Problem("not-retryable", "the job is neither Failed nor Canceled")
         if status is RedriveStatus.DUPLICATE:

@@ -11,7 +11,7 @@ from asyncendpoints_core.jobs import ids, job_view
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_gateway.http.headers import matches_etag
 from asyncendpoints_gateway.http.messages import JSON, Response
-from asyncendpoints_gateway.http.problems import Problem, job_not_found
+from asyncendpoints_gateway.http.problems import Problem, job_not_found, store_unavailable
 from asyncendpoints_gateway.intake.retry_after import Sampler, whole_seconds
 from asyncendpoints_gateway.intake.store_policy import StorePolicy
 
@@ -28,10 +28,17 @@ _UNTRUSTED: Final = {"X-Content-Type-Options": "nosniff", "Content-Security-Poli
 
 
 def existing(found: Found) -> Job:
-    """Return the job that was found, or raise the 410 or 404."""
+    """Return the job that was found, or raise the 503, 410 or 404."""
     if found.job is not None:
         return found.job
+    if found.unreadable:
+        raise unreadable()
     raise gone() if found.gone else job_not_found()
+
+
+def unreadable() -> Problem:
+    """Return the 503 for a job whose record this version cannot read."""
+    return store_unavailable("the job's record cannot be read by this version of the gateway")
 
 
 def gone(headers: Mapping[str, str] | None = None) -> Problem:

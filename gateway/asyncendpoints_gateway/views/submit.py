@@ -45,7 +45,7 @@ from asyncendpoints_gateway.intake.body_checks import BodyChecks
 from asyncendpoints_gateway.intake.long_poll import Hub
 from asyncendpoints_gateway.intake.store_policy import StorePolicy
 from asyncendpoints_gateway.metrics import Metrics
-from asyncendpoints_gateway.views.responses import JobResponses, existing, gone
+from asyncendpoints_gateway.views.responses import JobResponses, existing, gone, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -222,6 +222,8 @@ class SubmitView:
             return self.responses.duplicate(
                 answer.job, f"that job has {MAX_JOB_WEBHOOKS} receivers, and cannot have this one"
             )
+        if status is EnqueueStatus.UNREADABLE:
+            return unreadable()
         if status is EnqueueStatus.UNSUPPORTED:
             return store_unavailable(
                 "workers of an older version are registered, which do not know what the job carries"
@@ -267,6 +269,8 @@ class SubmitView:
             found, result = await self.read_result(job.id)
             if found.job is not None and not found.job.final:  # retried in the meantime
                 return self.responses.accepted(found.job, found.ahead, applied)
+            if found.unreadable:
+                return self.responses.accepted(job, 0, extra)
             response = self.responses.result(found, result)
         except StoreUnavailable:
             return self.responses.accepted(job, found.ahead, extra)

@@ -3,7 +3,7 @@
 import random
 from contextlib import suppress
 
-from asyncendpoints_core.errors import StoreUnavailable, StoreVersionError, WorkerGone
+from asyncendpoints_core.errors import StoreUnavailable, WorkerGone
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Attributes, Priority, complete, fail, retry_later
 from asyncendpoints_core.store.replies import Cause
@@ -91,13 +91,12 @@ async def _use(backend: RedisBackend, jobs: list[JobId]) -> None:
     """Call every verb that reads records."""
     store = backend.store
     cursor = None
-    with suppress(StoreVersionError):
-        while (cursor := (await store.list(None, 5, cursor)).cursor) is not None:
-            pass
-    with suppress(StoreVersionError):
-        await store.get(jobs)
+    while (cursor := (await store.list(None, 5, cursor)).cursor) is not None:
+        pass
+    await store.get(jobs)
+    await store.inspect(jobs)
     for job in jobs:
-        with suppress(StoreVersionError, StoreUnavailable):  # of a newer version, or unreadable
+        with suppress(StoreUnavailable):  # its result is unreadable
             await store.result(job)
     await store.cancel(jobs[:2])
     await store.redrive(jobs[2:4])

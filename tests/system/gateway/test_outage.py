@@ -24,6 +24,7 @@ from support.http.gateway import Site, endpoint, parse_events, serving
 from support.ports import free_port
 from support.redis.proxy import ReplyDroppingProxy
 from support.redis.server import RedisServer
+from support.store.stores import higher_version
 
 __all__ = ["http_mode"]
 
@@ -347,3 +348,21 @@ async def _until_served(site: Site) -> None:
     async with asyncio.timeout(30):
         while (await site.submit()).status != 202:
             pass
+
+
+async def test_a_job_of_a_newer_version_is_503_and_others_are_served() -> None:
+    store = Away()
+    async with serving(store) as site:
+        newer, other = await site.accepted(), await site.accepted()
+        store._data.records[newer] = higher_version(store._data.records[newer])
+        for method, path in (
+            ("GET", ""),
+            ("GET", "/result"),
+            ("DELETE", ""),
+            ("DELETE", "?purge=true"),
+            ("POST", "/retry"),
+        ):
+            _unavailable(await site.ask(method, f"/jobs/{ids.text(newer)}{path}"))
+        assert (await site.ask("GET", f"/jobs/{ids.text(other)}")).status == 200
+        listed = (await site.ask("GET", "/jobs")).json["items"]
+        assert [item["id"] for item in listed] == [ids.text(other)]

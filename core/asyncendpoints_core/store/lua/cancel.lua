@@ -11,7 +11,7 @@
 -- FEATUREMETA: webhook_states webhook_pending gated
 -- ARGV: 1 ids
 -- RETURNS: context; for each a letter (c canceled, r requested, f final, m missing, g gone,
---   b cannot be read) followed by the job's state where there is one
+--   b cannot be read, v of a newer version) followed by the job's state where there is one
 local ids, out, known = record.split_ids(ARGV[1]), {time.context(pauses)}, {}
 local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
 
@@ -22,7 +22,7 @@ for i, id in ipairs(ids) do
     known[id] = r
     out[i + 1] = canceling.job(id, r) .. record.head(stored[i], record.encode_run(r))
   elseif why then
-    out[i + 1] = why == 'newer' and 'm' or 'b'
+    out[i + 1] = why == 'newer' and 'v' or 'b'
   else
     out[i + 1] = call('ZSCORE', tombstones, id) and 'g' or 'm'
   end

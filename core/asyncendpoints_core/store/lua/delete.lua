@@ -6,7 +6,8 @@
 -- FEATURES: logs logs:times
 -- FEATUREMETA: log_bytes
 -- ARGV: 1 ids
--- RETURNS: a letter for each: d deleted, n not final, m missing, g gone, b cannot be read
+-- RETURNS: a letter for each: d deleted, n not final, m missing, g gone, b cannot be read,
+--   v of a newer version
 local ids, out, removed = record.split_ids(ARGV[1]), {}, {}
 local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
 for i, id in ipairs(ids) do
@@ -15,7 +16,7 @@ for i, id in ipairs(ids) do
   if removed[id] then
     out[i] = 'g'
   elseif why then
-    out[i] = why == 'newer' and 'n' or 'b'
+    out[i] = why == 'newer' and 'v' or 'b'
   elseif not r then
     out[i] = call('ZSCORE', tombstones, id) and 'g' or 'm'
   elseif r.state < COMPLETED then

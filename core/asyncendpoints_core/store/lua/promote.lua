@@ -10,17 +10,24 @@
 -- FEATUREMETA: webhook_states webhook_pending gated
 -- ARGV: 1 ids, 100 at most
 -- RETURNS: a letter for each: p no longer Scheduled (expired, if its time to live was over), n was not
---   Scheduled, m missing, g gone
+--   Scheduled, m missing, g gone, v of a newer version
 local ids, out, wanted, seen = record.split_ids(ARGV[1]), {}, {}, {}
 for i, run in ipairs(call('HMGET', runs, unpack(ids))) do
   local id = ids[i]
-  local r = run and record.decode_run(run)
+  local r, why
+  if run then r, why = record.decode_run(run) end
   if r and r.state == SCHEDULED and not seen[id] then
     out[i], seen[id], wanted[#wanted + 1] = 'p', true, id
-  elseif call('HEXISTS', jobs, id) == 1 then
-    out[i] = 'n'
   else
-    out[i] = call('ZSCORE', tombstones, id) and 'g' or 'm'
+    local job = call('HGET', jobs, id)
+    if job and not run then why = select(2, record.decode_job(job)) end
+    if why == 'newer' then
+      out[i] = 'v'
+    elseif job then
+      out[i] = 'n'
+    else
+      out[i] = call('ZSCORE', tombstones, id) and 'g' or 'm'
+    end
   end
 end
 if #wanted > 0 then

@@ -11,7 +11,8 @@
 -- FLAGS: deny-oom
 -- ARGV: 1 ids
 -- RETURNS: context; 4 bytes for each: jobs ahead; for each a letter (q requeued, n not retryable,
---   f full, x closed, u an equal job has its lock, m missing, g gone, b cannot be read) and the job's state where there is one
+--   f full, x closed, u an equal job has its lock, m missing, g gone, b cannot be read, v of a
+--   newer version) and the job's state where there is one
 local ids, out, aheads, known = record.split_ids(ARGV[1]), {}, {}, {}
 local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
 if gate and safety > 0 then return redis.error_reply('AEPTIMER at rest') end
@@ -29,7 +30,7 @@ for i, id in ipairs(ids) do
       ahead = gate and jobs_ahead(id, r.priority) or call('ZRANK', ready[r.priority], id) or 0
     end
   elseif why then
-    out[i] = why == 'newer' and 'n' or 'b'
+    out[i] = why == 'newer' and 'v' or 'b'
   else
     out[i] = call('ZSCORE', tombstones, id) and 'g' or 'm'
   end

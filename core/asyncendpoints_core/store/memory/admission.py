@@ -10,7 +10,7 @@ from asyncendpoints_core.jobs.records import MAX_JOB_WEBHOOKS, NO_ATTRIBUTES
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import uniqueness
 from asyncendpoints_core.store.memory.entries import Binding
-from asyncendpoints_core.store.memory.record import Record, decode_record, encode, new_record
+from asyncendpoints_core.store.memory.record import Fault, Record, decode_record, encode, new_record
 from asyncendpoints_core.store.memory.transitions import append_to_queue
 from asyncendpoints_core.store.replies import Enqueued, EnqueueStatus, RedriveStatus
 
@@ -114,7 +114,7 @@ def _add_receivers(data: Data, new: NewJob, job_id: JobId) -> bool:
 def _existing(data: Data, status: EnqueueStatus, job_id: JobId, now: int) -> Enqueued:
     record = data.load(job_id, now)
     if not isinstance(record, Record):
-        return Enqueued(status)
+        return Enqueued(EnqueueStatus.UNREADABLE if record is Fault.NEWER else status)
     return Enqueued(status, data.job(record, now), data.ahead(record))
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from asyncendpoints_core.errors import StoreVersionError
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.listing import Inspected
 from asyncendpoints_core.store.memory import admission, transitions, uniqueness
@@ -27,10 +26,10 @@ if TYPE_CHECKING:
 
 
 def find(data: Data, job_id: JobId, now: int) -> Found:
-    """Look one job up. Raises StoreVersionError; see Store.get."""
+    """Look one job up; see Store.get."""
     record = data.load(job_id, now)
     if record is Fault.NEWER:
-        raise StoreVersionError("the job's record is of a newer version")
+        return Found(unreadable=True)
     if isinstance(record, Fault):
         return Found(gone=job_id in data.tombstones)
     return Found(data.job(record, now), ahead=data.ahead(record))
@@ -51,8 +50,7 @@ def cancel(data: Data, job_id: JobId, now: int) -> Canceled:
     """Cancel a waiting job, request it of a running one; see Store.cancel."""
     record = data.load(job_id, now)
     if isinstance(record, Fault):
-        gone = job_id in data.tombstones
-        return Canceled(CancelStatus.GONE if gone else CancelStatus.MISSING)
+        return Canceled(CancelStatus(_absent(data, job_id, record)))
     if record.final:
         return Canceled(CancelStatus.FINAL, data.job(record, now))
     if record.state is not State.IN_PROGRESS:
@@ -68,8 +66,7 @@ def redrive(data: Data, job_id: JobId, now: int) -> Redriven:
     """Queue a Failed or Canceled job again; see Store.redrive."""
     record = data.load(job_id, now)
     if isinstance(record, Fault):
-        gone = job_id in data.tombstones
-        return Redriven(RedriveStatus.GONE if gone else RedriveStatus.MISSING)
+        return Redriven(RedriveStatus(_absent(data, job_id, record)))
     status = admission.redrive_status(data, record, now)
     if status is RedriveStatus.REQUEUED:
         transitions.redrive(data, record, now)
@@ -81,7 +78,7 @@ def promote_now(data: Data, job_id: JobId, now: int) -> PromoteStatus:
     """Queue a Scheduled job before it is due; see Store.promote."""
     record = data.load(job_id, now)
     if isinstance(record, Fault):
-        return PromoteStatus.GONE if job_id in data.tombstones else PromoteStatus.MISSING
+        return PromoteStatus(_absent(data, job_id, record))
     if record.state is not State.SCHEDULED:
         return PromoteStatus.NOT_SCHEDULED
     transitions.promote(data, record, now)
@@ -92,8 +89,15 @@ def delete(data: Data, job_id: JobId, now: int) -> DeleteStatus:
     """Remove a final job; see Store.delete."""
     record = data.load(job_id, now)
     if isinstance(record, Fault):
-        return DeleteStatus.GONE if job_id in data.tombstones else DeleteStatus.MISSING
+        return DeleteStatus(_absent(data, job_id, record))
     if not record.final:
         return DeleteStatus.NOT_FINAL
     data.remove(job_id, now)
     return DeleteStatus.DELETED
+
+
+def _absent(data: Data, job_id: JobId, fault: Fault) -> str:
+    """Return the status of a job that cannot be acted on: its value is that of every verb."""
+    if fault is Fault.NEWER:
+        return "unreadable"
+    return "gone" if job_id in data.tombstones else "missing"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.jobs.ids import JobId, text
@@ -13,7 +13,7 @@ from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.listing import Inspected
 from asyncendpoints_core.store.redis.batch_arguments import encode_new
 from asyncendpoints_core.store.redis.codec import Context, decode_request, decode_result, trace_of
-from asyncendpoints_core.store.redis.python_layout import CorruptRecord, struct_of
+from asyncendpoints_core.store.redis.python_layout import CorruptRecord, NewerRecord, struct_of
 from asyncendpoints_core.store.redis.records import read_job, read_made, read_run
 from asyncendpoints_core.store.replies import (
     Canceled,
@@ -28,7 +28,7 @@ from asyncendpoints_core.store.replies import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from asyncendpoints_core.jobs.records import NewJob
     from asyncendpoints_core.store.redis.caller import Caller
@@ -51,6 +51,8 @@ _CANCELED: Final = {
     ord("c"): CancelStatus.CANCELED,
     ord("r"): CancelStatus.REQUESTED,
     ord("f"): CancelStatus.FINAL,
+    ord("b"): CancelStatus.UNREADABLE,
+    ord("v"): CancelStatus.UNREADABLE,
     ord("m"): CancelStatus.MISSING,
     ord("g"): CancelStatus.GONE,
 }
@@ -60,25 +62,31 @@ _REDRIVEN: Final = {
     ord("f"): RedriveStatus.FULL,
     ord("x"): RedriveStatus.CLOSED,
     ord("u"): RedriveStatus.DUPLICATE,
+    ord("b"): RedriveStatus.UNREADABLE,
+    ord("v"): RedriveStatus.UNREADABLE,
     ord("m"): RedriveStatus.MISSING,
     ord("g"): RedriveStatus.GONE,
 }
 _DELETED: Final = {
     ord("d"): DeleteStatus.DELETED,
     ord("n"): DeleteStatus.NOT_FINAL,
+    ord("b"): DeleteStatus.UNREADABLE,
+    ord("v"): DeleteStatus.UNREADABLE,
     ord("m"): DeleteStatus.MISSING,
     ord("g"): DeleteStatus.GONE,
 }
 _PROMOTED: Final = {
     ord("p"): PromoteStatus.PROMOTED,
     ord("n"): PromoteStatus.NOT_SCHEDULED,
+    ord("v"): PromoteStatus.UNREADABLE,
     ord("m"): PromoteStatus.MISSING,
     ord("g"): PromoteStatus.GONE,
 }
 _AHEAD: Final = struct_of(messages.AHEAD.fields)
 _ID_SIZE: Final = tables.IDS.size
-# A script's answer for a record that it cannot read.
+# A script's answer for a record that it cannot read, which is quarantined.
 _UNREADABLE: Final = ord("b")
+_T = TypeVar("_T")
 
 
 def is_plain(new: NewJob) -> bool:
@@ -137,31 +145,33 @@ class JobVerbs:
         for new, status, (ahead,) in zip(
             jobs, statuses.decode(), _AHEAD.iter_unpack(aheads), strict=True
         ):
-            job = None
+            job, means = None, _ENQUEUED[status]
             if status == "c":
                 job = created(new, context)
             elif status in "erupdw":
                 head = next(rest)
-                job = await self._read(JobId(head[:_ID_SIZE]), head[_ID_SIZE:], context)
-            answers.append(Enqueued(_ENQUEUED[status], job, ahead))
+                found = await self._read(JobId(head[:_ID_SIZE]), head[_ID_SIZE:], ahead, context)
+                job = found.job
+                means = EnqueueStatus.UNREADABLE if found.unreadable else means
+            answers.append(Enqueued(means, job, ahead))
         return answers
 
-    async def _read(self, job_id: JobId, head: bytes, context: Context) -> Job | None:
-        """Read a job; quarantine one that cannot be read, and return its replacement.
-
-        Raises StoreUnavailable when that cannot be read either.
-        """
+    async def _read(self, job_id: JobId, head: bytes, ahead: int, context: Context) -> Found:
+        """Read a job; quarantine one that cannot be read, and return its replacement."""
         # At first only what the scripts cannot read: another process may have mended it by now.
         for whole in (False, True):
             try:
-                return read_job(job_id, head, context)
+                return Found(read_job(job_id, head, context), ahead=ahead)
+            except NewerRecord:
+                return Found(unreadable=True)
             except CorruptRecord:
                 await self._caller.quarantine([job_id], whole=whole)
             raw, _, head = await self._caller.run("get", job_id)
             if len(head) < 2:
-                return None
+                return Found()
             context = Context.read(raw)
-        return _read_or_raise(job_id, head, context)
+        job = _read_or_none(job_id, head, context)
+        return Found(job, ahead=ahead, unreadable=job is None)
 
     async def get(self, ids: Sequence[JobId]) -> list[Found]:
         """Look jobs up."""
@@ -179,7 +189,7 @@ class JobVerbs:
             return Found()
         if head == b"g":
             return Found(gone=True)
-        return Found(await self._read(job_id, head, context), ahead=ahead)
+        return await self._read(job_id, head, ahead, context)
 
     async def result(self, job_id: JobId) -> tuple[Found, Result | None]:
         """Look one job up with its result."""
@@ -206,7 +216,7 @@ class JobVerbs:
             found = await self._found(job_id, head, ahead, context)
             try:
                 answers.append(_inspected(found, head, request, int(size), body, context))
-            except CorruptRecord:
+            except (CorruptRecord, NewerRecord):
                 answers.append(Inspected(found))
         return answers
 
@@ -215,17 +225,17 @@ class JobVerbs:
         if not ids:
             return []
         (raw, *entries), resent = await self._caller.execute("cancel", b"".join(ids))
-        if await self._caller.quarantine(_unreadable(ids, entries)):
-            raw, *entries = await self._caller.run("cancel", b"".join(ids))
         context = Context.read(raw)
         answers = []
         for job_id, entry in zip(ids, entries, strict=True):
             status, job = _CANCELED[entry[0]], _job(job_id, entry, context)
+            if len(entry) > 1 and job is None:
+                status = CancelStatus.UNREADABLE
             # Its reply was lost: the first time made it final, or another caller did.
             if resent and status is CancelStatus.FINAL and job and job.state is State.CANCELED:
                 status = CancelStatus.CANCELED
             answers.append(Canceled(status, job))
-        return answers
+        return await self._again(_unreadable(ids, entries), ids, answers, self.cancel)
 
     async def redrive(self, ids: Sequence[JobId]) -> list[Redriven]:
         """Queue Failed or Canceled jobs again."""
@@ -234,16 +244,16 @@ class JobVerbs:
         (raw, aheads, *entries), resent = await self._caller.execute_durably(
             "redrive", b"".join(ids)
         )
-        if await self._caller.quarantine(_unreadable(ids, entries)):
-            raw, aheads, *entries = await self._caller.run("redrive", b"".join(ids))
         context = Context.read(raw)
         answers = []
         for job_id, entry, (ahead,) in zip(ids, entries, _AHEAD.iter_unpack(aheads), strict=True):
             status, job = _REDRIVEN[entry[0]], _job(job_id, entry, context)
+            if len(entry) > 1 and job is None:
+                status = RedriveStatus.UNREADABLE
             if resent and status is RedriveStatus.NOT_RETRYABLE and job and not job.final:
                 status = RedriveStatus.REQUEUED
             answers.append(Redriven(status, job, ahead))
-        return answers
+        return await self._again(_unreadable(ids, entries), ids, answers, self.redrive)
 
     async def promote(self, ids: Sequence[JobId]) -> list[PromoteStatus]:
         """Queue Scheduled jobs now."""
@@ -261,14 +271,27 @@ class JobVerbs:
         if not ids:
             return []
         letters, resent = await self._caller.execute("delete", b"".join(ids))
-        unreadable = [i for i, letter in zip(ids, letters, strict=True) if letter == _UNREADABLE]
-        if await self._caller.quarantine(unreadable):
-            letters = await self._caller.run("delete", b"".join(ids))
         answers = [_DELETED[letter] for letter in letters]
         if resent:
             gone = DeleteStatus.GONE
             answers = [DeleteStatus.DELETED if answer is gone else answer for answer in answers]
-        return answers
+        unreadable = [i for i, letter in zip(ids, letters, strict=True) if letter == _UNREADABLE]
+        return await self._again(unreadable, ids, answers, self.delete)
+
+    async def _again(
+        self,
+        unreadable: list[JobId],
+        ids: Sequence[JobId],
+        answers: list[_T],
+        verb: Callable[[Sequence[JobId]], Awaitable[list[_T]]],
+    ) -> list[_T]:
+        """Quarantine what the script could not read, and repeat the verb for these jobs alone: for
+        the others it has been carried out.
+        """
+        if not await self._caller.quarantine(unreadable):
+            return answers
+        later = dict(zip(unreadable, await verb(unreadable), strict=True))
+        return [later.get(job_id, answer) for job_id, answer in zip(ids, answers, strict=True)]
 
 
 def _inspected(
@@ -287,11 +310,11 @@ def _unreadable(ids: Sequence[JobId], entries: list[bytes]) -> list[JobId]:
 
 
 def _job(job_id: JobId, entry: bytes, context: Context) -> Job | None:
-    return _read_or_raise(job_id, entry[1:], context) if len(entry) > 1 else None
+    return _read_or_none(job_id, entry[1:], context) if len(entry) > 1 else None
 
 
-def _read_or_raise(job_id: JobId, data: bytes, context: Context) -> Job:
+def _read_or_none(job_id: JobId, data: bytes, context: Context) -> Job | None:
     try:
         return read_job(job_id, data, context)
-    except CorruptRecord:
-        raise StoreUnavailable(f"the record of job {text(job_id)} cannot be read") from None
+    except (CorruptRecord, NewerRecord):
+        return None

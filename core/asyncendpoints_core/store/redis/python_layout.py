@@ -9,6 +9,8 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
+from asyncendpoints_core.errors import StoreVersionError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -21,6 +23,10 @@ _WIDTHS: Final = {"B": 1, "H": 2, "I": 4, "Q": 8}
 
 class CorruptRecord(Exception):
     """Bytes that are not a record."""
+
+
+class NewerRecord(StoreVersionError):
+    """One record is of a newer version: it is left alone, and the store's others are served."""
 
 
 def struct_of(fields: Iterable[Field], wanted: frozenset[str] | None = None) -> Struct:

@@ -14,7 +14,7 @@ from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.listing import ALL_JOBS, MAX_EXAMINED, JobFilter, Page
 from asyncendpoints_core.store.redis.codec import Context
 from asyncendpoints_core.store.redis.control import PAUSED, SUSPENDED
-from asyncendpoints_core.store.redis.python_layout import CorruptRecord
+from asyncendpoints_core.store.redis.python_layout import CorruptRecord, NewerRecord
 from asyncendpoints_core.store.redis.records import STATES, read_job
 from asyncendpoints_core.store.redis.schedules import read_schedules
 from asyncendpoints_core.store.replies import TOTALS, Stats
@@ -158,7 +158,7 @@ class ReadVerbs:
 def _read(data: bytes, context: Context) -> Job | None:
     try:
         return read_job(JobId(data[:_ID_SIZE]), data[_ID_SIZE:], context)
-    except CorruptRecord:
+    except (CorruptRecord, NewerRecord):
         return None
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from asyncendpoints_core.errors import StoreVersionError
 from asyncendpoints_core.jobs.records import NO_ATTRIBUTES, Attributes, Job, Priority
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store import record_layout as tables
@@ -23,7 +22,7 @@ from asyncendpoints_core.store.redis.codec import (
     read_error,
     read_progress,
 )
-from asyncendpoints_core.store.redis.python_layout import CorruptRecord, reader
+from asyncendpoints_core.store.redis.python_layout import CorruptRecord, NewerRecord, reader
 
 if TYPE_CHECKING:
     from asyncendpoints_core.jobs.ids import JobId
@@ -61,16 +60,16 @@ class Made(NamedTuple):
 
 
 def _check(data: bytes) -> None:
-    """Raise CorruptRecord or StoreVersionError unless this program knows a record's format."""
+    """Raise CorruptRecord or NewerRecord unless this program knows a record's format."""
     version, known = data[0] - tables.FORMAT_KIND if data else 0, tables.FORMAT_VERSION
     if known < version < 16:
-        raise StoreVersionError(f"a job has format {version}; this program reads up to {known}")
+        raise NewerRecord(f"a job has format {version}; this program reads up to {known}")
     if not 1 <= version <= known:
         raise CorruptRecord
 
 
 def read_made(data: bytes) -> Made:
-    """Read what of a job never changes. Raises CorruptRecord or StoreVersionError."""
+    """Read what of a job never changes. Raises CorruptRecord or NewerRecord."""
     if data[:1] != _PLAIN:
         _check(data)
     try:
@@ -93,7 +92,7 @@ def read_made(data: bytes) -> Made:
 def read_job(job_id: JobId, data: bytes, context: Context) -> Job:
     """Read what record.head of lua/lib makes: a job before its request, then its run if it has one.
 
-    Raises CorruptRecord or StoreVersionError.
+    Raises CorruptRecord or NewerRecord.
     """
     made = read_made(data)
     if len(data) > made.end:

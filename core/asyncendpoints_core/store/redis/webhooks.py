@@ -15,7 +15,7 @@ from asyncendpoints_core.store.deliveries import (
     WebhookStatus,
 )
 from asyncendpoints_core.store.redis.codec import Context
-from asyncendpoints_core.store.redis.python_layout import CorruptRecord, packer, reader
+from asyncendpoints_core.store.redis.python_layout import CorruptRecord, NewerRecord, packer, reader
 from asyncendpoints_core.store.redis.records import read_job, without_webhooks
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ class WebhookVerbs:
                 revision = int.from_bytes(end[_ID_SIZE:])
                 await self._caller.run("fan_out", b"", _pack_fan_out(job_id, revision, 0))
                 continue
+            except NewerRecord:
+                continue  # left to a program that reads it
             self._heads[job_id, job.revision] = without_webhooks(head)
             jobs.append(job)
         return jobs
@@ -103,7 +105,10 @@ class WebhookVerbs:
         found = []
         for delivery_id, probe, value in zip(*(entries[i::3] for i in range(3)), strict=True):
             receiver, job_id, tries, token, webhook, url, head = _read_delivery(value)
-            job = read_job(JobId(job_id), head, context)
+            try:
+                job = read_job(JobId(job_id), head, context)
+            except (CorruptRecord, NewerRecord):
+                continue  # leased again later
             found.append(
                 Delivery(
                     delivery_id,

@@ -17,7 +17,7 @@ from asyncendpoints_core.store.redis.batch_arguments import (
     encode_with_children,
 )
 from asyncendpoints_core.store.redis.codec import Context, decode_request
-from asyncendpoints_core.store.redis.python_layout import CorruptRecord, packer, reader
+from asyncendpoints_core.store.redis.python_layout import CorruptRecord, NewerRecord, packer, reader
 from asyncendpoints_core.store.redis.records import STATES, just_claimed, read_made, read_run
 from asyncendpoints_core.store.redis.scripts import FIRST_SCHEMA, SCHEMA
 from asyncendpoints_core.store.replies import (
@@ -290,6 +290,8 @@ class _Granted(msgspec.Struct, frozen=True):
                 request = decode_request(data[made.end :], made.traceparent, blob)
             except CorruptRecord:
                 unreadable.append(job_id)
+            except NewerRecord:
+                pass  # left alone, as the script does; it is reconciled as a job that is not held
             else:
                 claim = Claim(job_id, job.claim, worker)
                 jobs.append(ClaimedJob(claim, job, request, deadline))

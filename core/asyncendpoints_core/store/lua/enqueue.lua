@@ -16,8 +16,8 @@
 --   gone, m mismatch, f full, k too many of its key wait, x closed; u an equal job is unfinished, p it was replaced, d it is a
 --   reason to refuse; w that job has too many receivers for one more; AHEAD for each; then id and
 --   state of each e, r, u, p, d and w
--- The names that each plain submission needs, as locals.
 local ITEM, active = layout.NEW_JOB.size, time.active
+-- The names that each plain submission needs, as locals.
 local add, bump, watched = batch.add, counters.bump, events.watched
 local items, payload = ARGV[1], ARGV[2]
 local n = #items / ITEM
@@ -50,7 +50,10 @@ local positions = {}
 local function ahead_of(i, id, job, run)
   local r = record.decode(job, run)
   if not r or r.state ~= QUEUED or r.suspect then return 0 end
-  if gate then positions[#positions + 1] = {i, id, r.priority} end
+  if gate then
+    positions[#positions + 1] = {i, id, r.priority}
+    return 0
+  end
   return places[id] or call('ZRANK', ready[r.priority], id) or 0
 end
 

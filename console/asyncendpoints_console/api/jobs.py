@@ -65,15 +65,9 @@ async def cancel(call: Call) -> web.Response:
     call.may_change()
     job_id = call.job_id
     [answer] = await call.target.store.cancel([job_id])
-    match answer.status:
-        case CancelStatus.GONE:
-            raise jobs.gone()
-        case CancelStatus.UNREADABLE:
-            raise jobs.unreadable()
-        case CancelStatus.MISSING:
-            raise jobs.missing()
-        case CancelStatus.FINAL:
-            raise Refusal("job-final", "the job is final and cannot be canceled")
+    jobs.refuse_absent(answer.status)
+    if answer.status is CancelStatus.FINAL:
+        raise Refusal("job-final", "the job is final and cannot be canceled")
     call.record("cancel", job=ids.text(job_id))
     status = 200 if answer.status is CancelStatus.CANCELED else 202
     return json_response(await jobs.one(call.target, job_id), status)
@@ -84,13 +78,8 @@ async def retry(call: Call) -> web.Response:
     call.may_change()
     job_id = call.job_id
     [answer] = await call.target.store.redrive([job_id])
+    jobs.refuse_absent(answer.status)
     match answer.status:
-        case RedriveStatus.GONE:
-            raise jobs.gone()
-        case RedriveStatus.UNREADABLE:
-            raise jobs.unreadable()
-        case RedriveStatus.MISSING:
-            raise jobs.missing()
         case RedriveStatus.NOT_RETRYABLE:
             raise Refusal("not-retryable", "the job is neither Failed nor Canceled")
         case RedriveStatus.DUPLICATE:
@@ -108,15 +97,9 @@ async def run_now(call: Call) -> web.Response:
     call.may_change()
     job_id = call.job_id
     [status] = await call.target.store.promote([job_id])
-    match status:
-        case PromoteStatus.GONE:
-            raise jobs.gone()
-        case PromoteStatus.UNREADABLE:
-            raise jobs.unreadable()
-        case PromoteStatus.MISSING:
-            raise jobs.missing()
-        case PromoteStatus.NOT_SCHEDULED:
-            raise Refusal("job-final", "the job is not Scheduled")
+    jobs.refuse_absent(status)
+    if status is PromoteStatus.NOT_SCHEDULED:
+        raise Refusal("job-final", "the job is not Scheduled")
     call.record("run-now", job=ids.text(job_id))
     return json_response(await jobs.one(call.target, job_id), 202, _location(call))
 
@@ -135,14 +118,8 @@ async def delete(call: Call) -> web.Response:
     call.may_change()
     job_id = call.job_id
     [status] = await call.target.store.delete([job_id])
-    match status:
-        case DeleteStatus.GONE:
-            raise jobs.gone()
-        case DeleteStatus.UNREADABLE:
-            raise jobs.unreadable()
-        case DeleteStatus.MISSING:
-            raise jobs.missing()
-        case DeleteStatus.NOT_FINAL:
-            raise Refusal("job-final", "only a final job can be deleted; cancel this one first")
+    jobs.refuse_absent(status)
+    if status is DeleteStatus.NOT_FINAL:
+        raise Refusal("job-final", "only a final job can be deleted; cancel this one first")
     call.record("delete", job=ids.text(job_id))
     return json_response({"id": ids.text(job_id), "deleted": True})

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.jobs.records import Job, Request, Result
     from asyncendpoints_core.store.listing import Inspected, JobFilter
+    from asyncendpoints_core.store.replies import (
+        CancelStatus,
+        DeleteStatus,
+        PromoteStatus,
+        RedriveStatus,
+    )
 
 
 def path_of(target: Target) -> str:
@@ -69,6 +75,18 @@ def existing(inspected: Inspected) -> Job:
             raise unreadable()
         raise gone() if inspected.found.gone else missing()
     return inspected.found.job
+
+
+def refuse_absent(
+    status: CancelStatus | RedriveStatus | PromoteStatus | DeleteStatus,
+) -> None:
+    """Raise the refusal of a job that there is not, or that this version cannot read."""
+    if status == "unreadable":
+        raise unreadable()
+    if status == "gone":
+        raise gone()
+    if status == "missing":
+        raise missing()
 
 
 def unreadable() -> Refusal:

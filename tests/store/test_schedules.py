@@ -285,6 +285,52 @@ async def test_replace_cancels_any_number(backend: Backend, scheduled: Store) ->
     assert (await scheduled.stats()).counts[State.QUEUED] == 1
 
 
+def requested(**changes: Any) -> Firing:
+    """Return the firing that a person requests."""
+    return firing(due=0, seen=0, next_ms=0, **({"job": job()} | changes))
+
+
+async def test_a_requested_job_leaves_the_times_as_they_are(
+    backend: Backend, scheduled: Store
+) -> None:
+    assert await fire(scheduled, requested(hash=OTHER)) == FireStatus.OTHER
+    one = requested()
+    assert await fire(scheduled, one) == FireStatus.CREATED
+    assert await fire(scheduled, one) == FireStatus.CREATED  # sent again: the same job
+    assert await state(scheduled) == ScheduleState("nightly", HASH, START_MS)
+    assert (await look(scheduled, one.job.id)).attributes.schedule == "nightly"
+    assert (await scheduled.stats()).counts[State.QUEUED] == 1
+    await backend.advance(MINUTE)
+    assert await fire(scheduled, firing()) == FireStatus.CREATED
+    assert (await scheduled.stats()).counts[State.QUEUED] == 2
+
+
+@pytest.mark.parametrize("policy_", [Concurrency.FORBID, Concurrency.REPLACE])
+async def test_a_requested_job_keeps_the_concurrency_policy(
+    backend: Backend, scheduled: Store, policy_: Concurrency
+) -> None:
+    earlier = requested()
+    assert await fire(scheduled, earlier) == FireStatus.CREATED
+    answer = await fire(scheduled, requested(concurrency=policy_))
+    replaced = policy_ is Concurrency.REPLACE
+    assert answer == (FireStatus.CREATED if replaced else FireStatus.SKIPPED)
+    found = await look(scheduled, earlier.job.id)
+    assert found.state is (State.CANCELED if replaced else State.QUEUED)
+    assert (await state(scheduled)).skipped == 0
+    # The schedule's own times see requested jobs too.
+    await backend.advance(MINUTE)
+    forbid = firing(concurrency=Concurrency.FORBID)
+    assert await fire(scheduled, forbid) == FireStatus.SKIPPED
+
+
+async def test_a_requested_job_finds_no_room(scheduled: Store) -> None:
+    await scheduled.configure(policy(schedules={"nightly": HASH}, max_depth=1))
+    await put(scheduled, new())
+    assert await fire(scheduled, requested()) == FireStatus.FULL
+    await scheduled.close_queue()
+    assert await fire(scheduled, requested()) == FireStatus.CLOSED
+
+
 async def test_a_hundred_schedules_in_one_second(backend: Backend) -> None:
     store = backend.store
     names = [f"s{number}" for number in range(100)]

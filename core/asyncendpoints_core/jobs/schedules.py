@@ -18,12 +18,13 @@ class Concurrency(StrEnum):
 
 
 class Firing(msgspec.Struct, frozen=True):
-    """The job of one time of a schedule. Times in ms since the epoch.
+    """The job of one time of a schedule, or one that a person requests.
 
-    `hash` is that of the definition that the sender has. `due_ms` is the time, `next_ms` the one
-    after it (0 = none). `seen_ms` is the schedule's `last_ms` as the sender knows it, and `missed`
-    how many times are between the two. `deadline_ms`: until when the job may be created (0 = until
-    the next time).
+    Times in ms since the epoch. `hash` is that of the definition that the sender has. `due_ms` is
+    the time (0 = requested: the schedule's times stay as they are), `next_ms` the one after it
+    (0 = none). `seen_ms` is the schedule's `last_ms` as the sender knows it, and `missed` how many
+    times are between the two. `deadline_ms`: until when the job may be created (0 = until the next
+    time).
     """
 
     schedule: str

@@ -82,8 +82,9 @@ class Store(Protocol):
 
     async def fire(self, firing: Firing) -> Fired:
         """Create the job of a schedule's time, if the policy's definition has that hash, the time
-        is due, not decided before and not past its deadline. The decision, the cancel of earlier
-        jobs that are replaced, and the new job are one step.
+        is due, not decided before and not past its deadline; or a job of it that a person requests
+        (`due_ms` 0), whatever is due. The decision, the cancel of earlier jobs that are replaced,
+        and the new job are one step.
         """
         ...
 

@@ -7,23 +7,21 @@ most one job for a time (docs/rules.md S24).
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.common.time_source import rfc3339
 from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.jobs.records import Attributes, NewJob, Priority, Request
-from asyncendpoints_core.jobs.schedules import Concurrency, FireStatus, Firing
-from asyncendpoints_core.resource.schedules import Schedule
+from asyncendpoints_core.jobs.schedules import FireStatus
+from asyncendpoints_core.resource.firings import PreparedSchedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from asyncendpoints_core.common.time_source import TimeSource
-    from asyncendpoints_core.jobs.schedules import ScheduleState
+    from asyncendpoints_core.jobs.schedules import Firing, ScheduleState
+    from asyncendpoints_core.resource.schedules import Schedule
     from asyncendpoints_core.store.protocol import Store
     from asyncendpoints_gateway.intake.store_policy import StorePolicy
 
@@ -40,55 +38,6 @@ _DECIDED: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A schedule, with what is the same for each of its jobs."""
-
-    schedule: Schedule
-    hash: str
-    body: bytes
-
-    @classmethod
-    def of(cls, schedule: Schedule) -> Prepared:
-        """Prepare `schedule`."""
-        text = "" if schedule.body is None else json.dumps(schedule.body, ensure_ascii=False)
-        return cls(schedule, schedule.hash, text.encode())
-
-    def firing(self, due_ms: int, seen_ms: int, max_attempts: int, now_ms: int) -> Firing:
-        """Return the firing of the time `due_ms`; times up to `seen_ms` are over."""
-        schedule = self.schedule
-        times, deadline = schedule.times, schedule.starting_deadline_seconds
-        job = NewJob(
-            id=ids.new(now_ms),
-            name=schedule.job,
-            request=Request(
-                "POST",
-                "",
-                content_type="application/json" if self.body else "",
-                body=self.body,
-            ),
-            max_attempts=max_attempts,
-            priority=Priority[schedule.priority.upper()],
-            attributes=Attributes(
-                tags=schedule.tags,
-                key=schedule.key or "",
-                schedule=schedule.name,
-                scheduled_ms=due_ms,
-            ),
-        )
-        return Firing(
-            schedule=schedule.name,
-            hash=self.hash,
-            due_ms=due_ms,
-            next_ms=times.next(due_ms),
-            seen_ms=seen_ms,
-            job=job,
-            missed=times.count(seen_ms, due_ms),
-            deadline_ms=0 if deadline is None else due_ms + round(deadline * 1_000),
-            concurrency=Concurrency(schedule.concurrency_policy),
-        )
-
-
 class ScheduleLoop:
     """Fires an endpoint's schedules until it is cancelled. `count(schedule, outcome, times)` is
     called for the times that this process had decided.
@@ -102,7 +51,7 @@ class ScheduleLoop:
         count: Callable[[str, str, int], None],
         time: TimeSource,
     ) -> None:
-        self._prepared = [Prepared.of(one) for one in schedules if not one.suspend]
+        self._prepared = [PreparedSchedule.of(one) for one in schedules if not one.suspend]
         self._store = store
         self._policy = policy
         self._count = count
@@ -151,7 +100,7 @@ class ScheduleLoop:
             known = self._next[schedule.name] = after_ms, schedule.times.next(after_ms)
         return known[1]
 
-    async def _fire(self, one: Prepared, state: ScheduleState, now_ms: int) -> float:
+    async def _fire(self, one: PreparedSchedule, state: ScheduleState, now_ms: int) -> float:
         """Fire the latest time that is due; return when to look again, in seconds."""
         due_ms = one.schedule.times.latest(state.last_ms, now_ms)
         firing = one.firing(due_ms, state.last_ms, self._policy.max_attempts, now_ms)

@@ -1,4 +1,5 @@
--- fire: decide on one time of a schedule: create its job, or say why not.
+-- fire: decide on one time of a schedule, or on a job of it that a person requests (due_ms 0):
+-- create its job, or say why not. A requested one leaves the schedule's times as they are.
 -- KEYS: meta jobs runs blobs ready:high ready:normal ready:low suspects delayed expiries
 --   finished:completed finished:failed finished:canceled cancels counts totals idle bell watch
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms completed_ms
@@ -29,14 +30,18 @@ if stored then r = schedule.read(stored) end
 
 if call('HEXISTS', jobs, id) == 1 then return {'c', now} end
 if not r or r.removed_ms > 0 or r.hash ~= firing.hash then return {'o', now} end
-if firing.due_ms <= r.last_ms then return {'d', now} end
-local passed = firing.next_ms > 0 and firing.next_ms <= now
-if now < firing.due_ms or passed or r.last_ms ~= firing.seen_ms then return {'u', now} end
+local requested = firing.due_ms == 0
+if not requested then
+  if firing.due_ms <= r.last_ms then return {'d', now} end
+  local passed = firing.next_ms > 0 and firing.next_ms <= now
+  if now < firing.due_ms or passed or r.last_ms ~= firing.seen_ms then return {'u', now} end
+end
 
 -- The time is over: it and those before it are never decided again.
 local off_fired = batch.new('ZREM', fired)
 local function decide(letter)
   batch.flush(off_fired)
+  if requested then return {letter, now} end
   r.last_ms = firing.due_ms
   local missed = firing.missed + (letter == 'm' and 1 or 0)
   if missed > 0 then r.missed, r.missed_ms = r.missed + missed, now end

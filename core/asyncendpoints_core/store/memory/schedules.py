@@ -41,12 +41,14 @@ def states(data: Data) -> tuple[ScheduleState, ...]:
 
 
 def fire(data: Data, firing: Firing, now: int) -> Fired:
-    """Decide on one time of a schedule; see Store.fire."""
+    """Decide on one time of a schedule, or on a requested job; see Store.fire."""
     entry = data.schedules.get(firing.schedule)
     if firing.job.id in data.records:
         return Fired(FireStatus.CREATED, now)
     if entry is None or entry.removed_ms or entry.hash != firing.hash:
         return Fired(FireStatus.OTHER, now)
+    if not firing.due_ms:
+        return Fired(_create(data, firing, now), now)
     if firing.due_ms <= entry.last_ms:
         return Fired(FireStatus.DONE, now)
     passed = firing.next_ms and firing.next_ms <= now

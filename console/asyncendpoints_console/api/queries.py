@@ -21,9 +21,8 @@ MAX_LIMIT: Final = 500
 DEFAULT_LIMIT: Final = 50
 _CURSOR: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _STATES: Final[Mapping[str, State]] = {state.value: state for state in State}
-_KNOWN: Final = frozenset(
-    {"state", "job", "tag", "key", "schedule", "error", "since", "until", "limit", "cursor"}
-)
+_FILTERS: Final = ("state", "job", "tag", "key", "schedule", "error", "since", "until")
+_KNOWN: Final = frozenset({*_FILTERS, "limit", "cursor"})
 
 
 def invalid(detail: str) -> Refusal:
@@ -36,6 +35,12 @@ def check_known(query: Mapping[str, str]) -> None:
     for name in query:
         if name not in _KNOWN:
             raise invalid(f"unknown parameter {name[:40]!r}; known: {', '.join(sorted(_KNOWN))}")
+
+
+def filters(query: MultiMapping[str]) -> list[tuple[str, str]]:
+    """Return the filters of a listing that are not empty; `tag` may be there repeatedly."""
+    pairs = [(name, value) for name in _FILTERS for value in query.getall(name, ())]
+    return [(name, value) for name, value in pairs if value]
 
 
 def state(query: Mapping[str, str]) -> State | None:

@@ -86,20 +86,20 @@ class Views:
             queries.cursor(query),
         )
         _, running = await target.store.action(None)
-        given = {name: query.get(name, "") for name in ("state", "job", "tag")}
-        kept = {name: value for name, value in given.items() if value}
+        kept = queries.filters(query)
         return self._page(
             call.request,
             "jobs.html",
             target,
             section="jobs",
             jobs=found["items"],
-            query=given,
+            query={name: value for name, value in kept if name != "tag"},
+            tags=[value for name, value in kept if name == "tag"],
             counts={state.value: stats.counts[state] for state in State},
             names=sorted(stats.by_name),
             first="?" + urlencode(kept) if query.get("cursor") else None,
             action=None if running is None else actions.view(running),
-            next="?" + urlencode(kept | {"cursor": found["nextCursor"]})
+            next="?" + urlencode([*kept, ("cursor", found["nextCursor"])])
             if found["nextCursor"]
             else None,
         )

@@ -15,6 +15,7 @@ from asyncendpoints_core.jobs.records import (
     Attributes,
     ClaimedJob,
     JobError,
+    NewJob,
     Progress,
     Result,
     complete,
@@ -155,6 +156,33 @@ async def test_filters_are_in_the_url(shown: Console) -> None:
         await expect(page.get_by_label("State")).to_have_value("Queued")
         await page.get_by_role("link", name="Show all").click()
         await expect(rows).to_have_count(3)
+
+
+async def test_every_filter_of_the_url_is_shown_kept_and_acted_on(shown: Console) -> None:
+    def of_schedule(tag: str, schedule: str = "nightly") -> NewJob:
+        attributes = Attributes(schedule=schedule, tags=("eu", tag))
+        return msgspec.structs.replace(new(), attributes=attributes)
+
+    made = await put(shown.store, *(of_schedule("b") for _ in range(60)))
+    await put(shown.store, of_schedule("c"), of_schedule("b", "other"))
+    since = "2020-01-01T00:00:00%2B01:00"
+    async with shown.page(f"{HERE}/jobs?schedule=nightly&tag=eu&tag=b&since={since}") as page:
+        rows = page.locator("tbody tr")
+        await expect(rows).to_have_count(50)
+        await expect(page.get_by_role("textbox", name="Schedule")).to_have_value("nightly")
+        await page.get_by_role("link", name="Next page").click()
+        await expect(rows).to_have_count(10)
+        await page.get_by_role("link", name="First page").click()
+        await expect(rows).to_have_count(50)
+        await page.get_by_role("button", name="Filter").click()
+        await expect(rows).to_have_count(50)
+        await page.get_by_label("Select all jobs of this page").check()
+        await page.get_by_role("button", name="Select all that match").click()
+        await page.locator("#bulk").get_by_role("button", name="Cancel").click()
+        await page.get_by_role("button", name="Cancel 60 jobs").click()
+        await expect(page.get_by_role("alert")).to_contain_text("60 done")
+    assert {await shown.state(job_id) for job_id in made} == {State.CANCELED}
+    assert (await shown.store.stats()).counts[State.QUEUED] == 2
 
 
 async def test_pages_of_a_listing(shown: Console) -> None:
@@ -364,7 +392,8 @@ async def hostile_queue(shown: Console) -> list[str]:
     await settle_one(shown.store, complete(two.claim, Result(HOSTILE, HOSTILE.encode(), HOSTILE)))
     await shown.store.progress([(three.claim, Progress(0.5, HOSTILE))])
     await log(shown, three, 1, 0, f"\x1b[31m{HOSTILE}</pre></details>\x00\u2028\n")
-    listings = [f"{HERE}/{page}" for page in ("jobs", "workers", "failures", "audit")]
+    pages = ("jobs", "workers", "failures", "audit")
+    listings = [f"{HERE}/{page}" for page in pages]
     shows = [f"{job_page(failed)}?show=input", f"{job_page(done)}?show=result", job_page(running)]
     return ["/", *listings, *shows]
 

@@ -210,8 +210,13 @@ async function carryOut(body, verb) {
 function filter() {
   const query = new URLSearchParams(location.search);
   const given = {};
-  for (const name of ["state", "job"]) if (query.get(name)) given[name] = query.get(name);
-  if (query.get("tag")) given.tag = query.getAll("tag").filter(Boolean);
+  for (const name of ["state", "job", "key", "schedule", "error", "since", "until"]) {
+    // In a query a "+" is often sent as it is, and then means a space.
+    const value = ["since", "until"].includes(name) ? query.get(name)?.replace(" ", "+") : query.get(name);
+    if (value) given[name] = value;
+  }
+  const tags = query.getAll("tag").filter(Boolean);
+  if (tags.length) given.tag = tags;
   return given;
 }
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 PROBLEMS: Final[Mapping[str, Kind]] = {
     **TABLE,
     "action-running": Kind(409, "An action on many jobs is running"),
+    "schedule-busy": Kind(409, "An earlier job of the schedule is not finished"),
 }
 """The types of problems: those of the gateway, and the operations API's own."""
 

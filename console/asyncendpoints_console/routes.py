@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from asyncendpoints_console.api import actions, endpoints, jobs, logs, resubmit, session
+from asyncendpoints_console.api import (
+    actions,
+    endpoints,
+    jobs,
+    logs,
+    resubmit,
+    schedules,
+    session,
+)
 from asyncendpoints_console.api.call import Call
 from asyncendpoints_console.openapi import document
 from asyncendpoints_console.openapi.operations import ENDPOINT, JOB
@@ -56,6 +64,7 @@ def add(router: web.UrlDispatcher, site: Site, pages: Views) -> None:
     of_endpoint("GET", f"{PAGE}/jobs", pages.jobs)
     of_endpoint("GET", f"{PAGE}/jobs/{{id}}", pages.job)
     of_endpoint("GET", f"{PAGE}/workers", pages.workers)
+    of_endpoint("GET", f"{PAGE}/schedules", pages.schedules)
     of_endpoint("GET", f"{PAGE}/failures", pages.failures)
     of_endpoint("GET", f"{PAGE}/audit", pages.audit)
     _add_api(of_site, of_endpoint)
@@ -73,6 +82,8 @@ def _add_api(of_site: Add[ForSite], of_endpoint: Add[ForEndpoint]) -> None:
     of_endpoint("POST", f"{ENDPOINT}/pause", endpoints.pause)
     of_endpoint("POST", f"{ENDPOINT}/resume", endpoints.resume)
     of_endpoint("GET", f"{ENDPOINT}/workers", endpoints.workers)
+    of_endpoint("GET", f"{ENDPOINT}/schedules", schedules.listing)
+    of_endpoint("POST", f"{ENDPOINT}/schedules/{{schedule}}/run", schedules.run)
     of_endpoint("GET", f"{ENDPOINT}/failures", endpoints.failures)
     of_endpoint("GET", f"{ENDPOINT}/audit", endpoints.audit)
     of_endpoint("GET", f"{ENDPOINT}/jobs", jobs.listing)

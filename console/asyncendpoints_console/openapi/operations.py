@@ -81,6 +81,11 @@ OPERATIONS: Final = (
         body="PauseRequest",
     ),
     Operation("GET", f"{ENDPOINT}/workers", "Workers with the jobs they run", {200: "Workers"}),
+    Operation("GET", f"{ENDPOINT}/schedules", "Schedules of the resource", {200: "Schedules"}),
+    Operation(
+        *("POST", f"{ENDPOINT}/schedules/{{schedule}}/run", "Create a schedule's job now"),
+        {202: "Job"},
+    ),
     Operation(
         *("GET", f"{ENDPOINT}/failures", "Final failures by job and error", {200: "Failures"})
     ),
@@ -109,7 +114,10 @@ OPERATIONS: Final = (
     Operation("DELETE", f"{ENDPOINT}/actions/{{id}}", "Abort an action", {200: "Action"}),
 )
 
-PARAMETERS: Final[Mapping[str, Schema]] = {"id": JOB_ID, "namespace": TEXT, "name": TEXT}
+PARAMETERS: Final[Mapping[str, Schema]] = {
+    **{"id": JOB_ID, "namespace": TEXT, "name": TEXT},
+    "schedule": TEXT,
+}
 """The schemas of parameters in paths."""
 PROBLEM: Final = {
     "description": "A problem (RFC 9457)",

@@ -151,6 +151,24 @@ _WORKER: Final = record(
     draining=FLAG,
     lastCrash=maybe(TEXT),
 )
+_SCHEDULE: Final = record(
+    name=TEXT,
+    job=TEXT,
+    cron=TEXT,
+    timeZone=TEXT,
+    suspended=FLAG,
+    concurrencyPolicy=TEXT,
+    startingDeadlineSeconds=maybe(NUMBER),
+    priority=TEXT,
+    key=maybe(TEXT),
+    tags=listed(TEXT),
+    nextTime=maybe({**TIME, "description": "null while it is suspended."}),
+    lastTime=maybe({**TIME, "description": "The last time that created a job."}),
+    missed=COUNT,
+    missedAt=maybe(TIME),
+    skipped=COUNT,
+    skippedAt=maybe(TIME),
+)
 _FAILURE: Final = record(
     job=TEXT,
     error=TEXT,
@@ -189,6 +207,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         endedAt=maybe(TIME),
     ),
     "Workers": items(_WORKER),
+    "Schedules": items(_SCHEDULE),
     "Failures": record(items=listed(_FAILURE), examined=COUNT, complete=FLAG),
     "Audit": items(_AUDIT),
     "PauseRequest": record({"job": {**TEXT, "description": "Only the jobs of this name."}}),

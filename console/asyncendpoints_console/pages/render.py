@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +13,7 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from asyncendpoints_core.common.time_source import parse_rfc3339
+from asyncendpoints_core.jobs.cron import zone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,6 +69,7 @@ class Pages:
         )
         self._environment.filters.update(
             age=self._age,
+            local=_local,
             remaining=self._remaining,
             rate=_rate,
             seconds=span,
@@ -110,6 +113,12 @@ class Pages:
 def _hash(text: str) -> str:
     digest = hashlib.sha256(text.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _local(time: str, zone_name: str) -> str:
+    """Return a time as clocks show it in that time zone."""
+    moment = datetime.fromtimestamp(parse_rfc3339(time) / 1_000, zone(zone_name))
+    return f"{moment:%a} {moment.day} {moment:%b, %H:%M}"
 
 
 def _rate(value: float | None) -> str:

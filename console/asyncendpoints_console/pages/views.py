@@ -12,7 +12,7 @@ from asyncendpoints_console.access import Role
 from asyncendpoints_console.api import actions, queries
 from asyncendpoints_console.pages import charts
 from asyncendpoints_console.pages.render import ASSETS, Pages, asset, visible
-from asyncendpoints_console.reading import jobs, overview
+from asyncendpoints_console.reading import jobs, overview, schedules
 from asyncendpoints_console.refusals import Refusal
 from asyncendpoints_console.site import ROLE, Site
 from asyncendpoints_core.jobs.states import State
@@ -136,6 +136,17 @@ class Views:
         found = await overview.workers(call.target)
         return self._page(
             call.request, "workers.html", call.target, section="workers", workers=found["items"]
+        )
+
+    async def schedules(self, call: Call) -> web.Response:
+        """The schedules of the resource."""
+        found = await schedules.schedules(call.target)
+        return self._page(
+            call.request,
+            "schedules.html",
+            call.target,
+            section="schedules",
+            schedules=found["items"],
         )
 
     async def failures(self, call: Call) -> web.Response:

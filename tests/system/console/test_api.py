@@ -503,6 +503,7 @@ MUTATIONS = [
     ("DELETE", f"{API}/jobs/{ids.text(ids.new(1))}"),
     ("POST", f"{API}/pause"),
     ("POST", f"{API}/resume"),
+    ("POST", f"{API}/schedules/nightly/run"),
     ("POST", f"{API}/actions"),
     ("DELETE", f"{API}/actions/{ids.text(ids.new(1))}"),
 ]

@@ -26,7 +26,7 @@ from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.job_logs import LogWrite
 from asyncendpoints_core.store.memory import MemoryStore
 from support.http.browser import chromium, opened
-from support.http.console import TOKENS, Site, console
+from support.http.console import TOKENS, Site, console, endpoint
 from support.npm import node_modules
 from support.store.stores import ERROR, Hand, hand, new, policy, put, settle_one
 
@@ -37,6 +37,15 @@ HOSTILE = (
     "<img src=x onerror=\"document.title='run'\"><script>document.title='run'</script>"
     "\u202e'\"}}{{7*7}}"
 )
+
+
+SCHEDULES = [
+    {
+        **{"name": "nightly", "cron": "0 3 * * *", "timeZone": "Europe/Berlin"},
+        **{"job": "build-report", "key": HOSTILE[:60], "tags": ["night"]},
+    },
+    {"name": "cleanup", "cron": "@hourly", "job": "latest", "suspend": True},
+]
 
 
 @dataclass
@@ -74,7 +83,7 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def shown(browser: Browser) -> AsyncIterator[Console]:
     store = MemoryStore()
-    async with console({"reports": store}) as site:
+    async with console({"reports": store}, schedules=SCHEDULES) as site:
         yield Console(browser, site, store, await hand(store))
 
 
@@ -183,6 +192,26 @@ async def test_every_filter_of_the_url_is_shown_kept_and_acted_on(shown: Console
         await expect(page.get_by_role("alert")).to_contain_text("60 done")
     assert {await shown.state(job_id) for job_id in made} == {State.CANCELED}
     assert (await shown.store.stats()).counts[State.QUEUED] == 2
+
+
+async def test_a_schedule_is_run_after_a_question(shown: Console) -> None:
+    spec = endpoint("reports", schedules=SCHEDULES).spec
+    await shown.store.configure(spec.policy())
+    async with shown.page(f"{HERE}/schedules") as page:
+        rows = page.locator("tbody tr")
+        await expect(rows).to_have_count(2)
+        await expect(rows.filter(has_text="cleanup")).to_contain_text("suspended")
+        await expect(rows.filter(has_text="nightly")).to_contain_text(", 03:00")
+        await page.get_by_role("button", name="Run now: nightly").click()
+        await expect(page.locator("#question-text")).to_contain_text("Create a job of nightly now?")
+        await page.get_by_role("dialog").get_by_role("button", name="Run now").click()
+        await expect(page.locator("h1")).to_contain_text("build-report")
+        await page.get_by_role("link", name="nightly").click()
+        await expect(rows).to_have_count(1)
+        assert page.url.endswith("/jobs?schedule=nightly")
+    async with shown.page(f"{HERE}/schedules", role=Role.VIEW) as page:
+        await expect(page.locator("tbody tr")).to_have_count(2)
+        await expect(page.get_by_role("button", name="Run")).to_have_count(0)
 
 
 async def test_pages_of_a_listing(shown: Console) -> None:
@@ -392,7 +421,7 @@ async def hostile_queue(shown: Console) -> list[str]:
     await settle_one(shown.store, complete(two.claim, Result(HOSTILE, HOSTILE.encode(), HOSTILE)))
     await shown.store.progress([(three.claim, Progress(0.5, HOSTILE))])
     await log(shown, three, 1, 0, f"\x1b[31m{HOSTILE}</pre></details>\x00\u2028\n")
-    pages = ("jobs", "workers", "failures", "audit")
+    pages = ("jobs", "workers", "schedules", "failures", "audit")
     listings = [f"{HERE}/{page}" for page in pages]
     shows = [f"{job_page(failed)}?show=input", f"{job_page(done)}?show=result", job_page(running)]
     return ["/", *listings, *shows]

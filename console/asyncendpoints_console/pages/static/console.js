@@ -116,12 +116,11 @@ async function act(url, action, job) {
     headers: { "Content-Type": "application/json" },
     body: job ? JSON.stringify({ job }) : undefined,
   });
-  if (response.ok) return "";
-  const problem = await response.json().catch(() => ({}));
-  return problem.detail || response.statusText;
+  const answer = await response.json().catch(() => ({}));
+  return response.ok ? { done: answer } : { refused: answer.detail || response.statusText };
 }
 
-const VERBS = { cancel: "Cancel", retry: "Retry", delete: "Delete", "run-now": "Run now", pause: "Pause", resume: "Resume" };
+const VERBS = { cancel: "Cancel", retry: "Retry", delete: "Delete", "run-now": "Run now", pause: "Pause", resume: "Resume", run: "Run now" };
 const ASKED = ["cancel", "delete"];
 
 async function actOnOne(button) {
@@ -129,8 +128,10 @@ async function actOnOne(button) {
   const verb = VERBS[action];
   const question = button.dataset.ask || ASKED.includes(action) && `${verb} this job?`;
   if (question && !await confirmed(question, verb)) return;
-  const refused = await act(button.closest("[data-api]").dataset.api, action, button.dataset.job);
+  const api = button.closest("[data-api]").dataset.api;
+  const { done, refused } = await act(api, action, button.dataset.job);
   if (refused) return say(refused);
+  if (action === "run") return location.assign(location.pathname.replace(/[^/]+$/, `jobs/${done.id}`));
   if (action === "delete") return location.assign(location.pathname.replace(/\/[^/]+$/, ""));
   say(`${verb}: done`);
   button.blur();

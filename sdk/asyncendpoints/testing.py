@@ -5,8 +5,9 @@
 happen when the test says so.
 """
 
-from asyncendpoints._testing.app import App, ClockStopped, running
+from asyncendpoints._testing.app import App, running
 from asyncendpoints._testing.clock import Clock
 from asyncendpoints._testing.job_run import EnqueuedJob, JobRun, run_job
+from asyncendpoints._testing.waits import ClockStopped
 
 __all__ = ["App", "Clock", "ClockStopped", "EnqueuedJob", "JobRun", "run_job", "running"]

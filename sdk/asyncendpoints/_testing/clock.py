@@ -33,30 +33,23 @@ class Worked(Protocol):
         ...
 
 
-class Clock:
-    """Time for `running(ep, clock=Clock())`: it stands still until `advance` moves it.
+class Driver:
+    """Moves a manual clock and waits for what lives by it.
 
-    What handlers wait for themselves (`asyncio.sleep`, threads, other servers) is real time.
+    `advancing`: whether `advance` is at work.
     """
 
-    def __init__(self, start_ms: int = 1_700_000_000_000, *, seed: int = 0) -> None:
-        """Start at `start_ms`, milliseconds since the epoch; `seed` is that of `random`."""
-        self._manual = ManualClock(start_ms)
-        self._random = Random(seed)  # noqa: S311 - jitter
+    def __init__(self, manual: ManualClock) -> None:
+        self.advancing = False
+        self._manual = manual
         self._workers: list[Worked] = []
-        self._advancing = False
 
-    async def advance(self, seconds: float, *, patience: float = 1.0) -> None:
-        """Move forward by `seconds`, from due time to due time, as if they had passed.
-
-        At each it waits until what fell due has ended: the attempts that started, and what follows
-        from their ends. An attempt that still runs after `patience` seconds of real time stays
-        running, so that its timeout can be reached. ValueError for negative seconds.
-        """
+    async def advance(self, seconds: float, patience: float) -> None:
+        """Move forward by `seconds`; see Clock.advance."""
         if seconds < 0:
             raise ValueError(f"a clock moves forward only, not by {seconds}")
         end = self._manual.monotonic() * 1000 + seconds * 1000
-        self._advancing = True
+        self.advancing = True
         try:
             await self._settle(patience)
             while (now := self._manual.monotonic() * 1000) < end:
@@ -65,12 +58,7 @@ class Clock:
                 self._manual.advance_to(min(step, now + STEP_MS))
                 await self._settle(patience)
         finally:
-            self._advancing = False
-
-    @property
-    def advancing(self) -> bool:
-        """Whether `advance` is at work."""
-        return self._advancing
+            self.advancing = False
 
     async def _settle(self, patience: float) -> None:
         """Return once what fell due has ended."""
@@ -102,6 +90,28 @@ class Clock:
         """Wait no more for `worker`."""
         self._workers.remove(worker)
 
+
+class Clock:
+    """Time for `running(ep, clock=Clock())`: it stands still until `advance` moves it.
+
+    What handlers wait for themselves (`asyncio.sleep`, threads, other servers) is real time.
+    """
+
+    def __init__(self, start_ms: int = 1_700_000_000_000, *, seed: int = 0) -> None:
+        """Start at `start_ms`, milliseconds since the epoch; `seed` is that of `random`."""
+        self._manual = ManualClock(start_ms)
+        self._random = Random(seed)  # noqa: S311 - jitter
+        self._driver = Driver(self._manual)
+
+    async def advance(self, seconds: float, *, patience: float = 1.0) -> None:
+        """Move forward by `seconds`, from due time to due time, as if they had passed.
+
+        At each it waits until what fell due has ended: the attempts that started, and what follows
+        from their ends. An attempt that still runs after `patience` seconds of real time stays
+        running, so that its timeout can be reached. ValueError for negative seconds.
+        """
+        await self._driver.advance(seconds, patience)
+
     def random(self) -> float:
         """Return the next of the numbers in [0, 1) that retries take their jitter from: with one
         seed the same in every run.
@@ -129,6 +139,11 @@ class Clock:
     def call_at(self, when: float, call: Callable[[], object]) -> Timer:
         """Schedule `call()` for the `advance` that reaches `when`, in seconds of `monotonic`."""
         return self._manual.call_at(when, call)
+
+
+def driver_of(clock: Clock) -> Driver:
+    """Return what moves `clock`: not for users, whose interface is the clock itself."""
+    return clock._driver
 
 
 async def _passes() -> None:

@@ -296,5 +296,14 @@ def test_the_plugin_imports_pytest_alone() -> None:
     assert loaded - set(sys.stdlib_module_names) == {"asyncendpoints", "asyncendpoints_core"}
 
 
+def test_what_runs_a_test_is_not_part_of_the_face() -> None:
+    def public(value: type) -> set[str]:
+        return {name for name in vars(value) if not name.startswith("_")}
+
+    assert public(App) == {"submit", "job", "jobs"}
+    time_source = {"now_ms", "monotonic", "sleep", "timeout", "call_at"}
+    assert public(Clock) == {"advance", "random"} | time_source
+
+
 def test_testing_is_part_of_the_face() -> None:
     assert asyncendpoints.testing.running is running

@@ -95,10 +95,11 @@ def _second(seconds: int) -> str:
     return rfc3339(seconds * 1000)[:-4]
 
 
+@lru_cache(maxsize=64)
 def timestamp(ms: int) -> str | None:
     """Return a time as RFC 3339 in UTC with milliseconds, None when it is unset (0).
 
-    Most times lie within a few seconds of each other, so whole seconds are cached.
+    The jobs of one batch have the same times, and most others lie within a few seconds.
     """
     return f"{_second(ms // 1000)}{ms % 1000:03d}Z" if ms else None
 

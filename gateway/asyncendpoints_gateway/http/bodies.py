@@ -187,6 +187,8 @@ def _too_large(limit: int) -> Problem:
 @lru_cache(maxsize=256)
 def is_json(content_type: str) -> bool:
     """Return whether a Content-Type is application/json or ends in +json."""
+    if content_type == "application/json":  # most bodies
+        return True
     media = content_type.partition(";")[0].strip().lower()
     kind, slash, rest = media.partition("/")
     return media == "application/json" or (bool(kind and slash) and rest.endswith("+json"))

@@ -142,9 +142,10 @@ _decode_meta = msgspec.msgpack.Decoder(_Meta).decode
 
 def _words(pairs: Mapping[str, str]) -> list[int | str]:
     code = _CODES.get
-    return [
-        word for name, value in pairs.items() for word in (code(name, name), code(value, value))
-    ]
+    words: list[int | str] = []
+    for name, value in pairs.items():
+        words += (code(name, name), code(value, value))
+    return words
 
 
 def _mapping(flat: list[int | str]) -> dict[str, str]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from asyncendpoints_core.resource.path_templates import Match
-from asyncendpoints_gateway.http.headers import CONTROL, collected
+from asyncendpoints_gateway.http.headers import CONTROL, SubmissionHeaders
 from asyncendpoints_gateway.http.problems import Problem
 from asyncendpoints_gateway.server.asgi.adapter import (
     AsgiRequest,
@@ -35,15 +35,22 @@ if TYPE_CHECKING:
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.records import NewJob
     from asyncendpoints_gateway.config import RouteConfig
-    from asyncendpoints_gateway.http.headers import SubmissionHeaders
     from asyncendpoints_gateway.server.app import Gateway
     from asyncendpoints_gateway.server.asgi.types import Receive, Scope, Send
     from asyncendpoints_gateway.views.mounted import Views
 
 log = logging.getLogger("asyncendpoints.gateway")
 
-_OTHER: Final = ""
-"""Stands for the name of a header that makes a submission one that is not plain."""
+
+class _Use(NamedTuple):
+    """What a header is for; neither: it makes a submission one that is not plain."""
+
+    name: str
+    kept: bool
+    given: bool
+
+
+_OTHER: Final = frozenset({*OTHER_HEADERS, "transfer-encoding"})
 
 
 class PlainSubmissions:
@@ -58,9 +65,7 @@ class PlainSubmissions:
         self._max_head = gateway.config.max_head
         # Responses with CORS headers are left to Gateway.handle.
         self._enabled = not gateway.cors.enabled
-        kept = {name for route in gateway.config.routes for name in route.keep}
-        self._names = {name.encode(): name for name in (*kept, *CONTROL)}
-        self._names |= {name.encode(): _OTHER for name in (*OTHER_HEADERS, "transfer-encoding")}
+        self._uses = {route.keep: _uses(route.keep) for route in gateway.config.routes}
 
     async def handle(
         self, scope: Scope, receive: Receive, send: Send, path: str, views: Views
@@ -131,19 +136,31 @@ class PlainSubmissions:
     def _headers(
         self, raw: Sequence[tuple[bytes, bytes]], route: RouteConfig
     ) -> SubmissionHeaders | None:
-        """Return the headers of a plain submission, None for any other. Decodes what matters."""
-        pairs, names = [], self._names
-        for name, value in raw:
-            known = names.get(name)
-            if known is not None:
-                if not known:
-                    return None
-                pairs.append((known, value.decode("utf-8", "surrogateescape")))
-        headers = collected(pairs, route.keep)
+        """Return the headers of a plain submission, None for any other. Decodes what matters.
+
+        The values of a plain one are ASCII, and none occurs twice: see `collected` for the others.
+        """
+        kept: dict[str, str] = {}
+        given: dict[str, str] = {}
+        uses = self._uses[route.keep]
+        for field, value in raw:
+            use = uses.get(field)
+            if use is None:
+                continue
+            name, is_kept, is_given = use
+            if name in given or name in kept or not value.isascii():
+                return None
+            text = value.decode()
+            if is_kept:
+                kept[name] = text
+            if is_given:
+                given[name] = text
+            elif not is_kept:
+                return None
         gateway = self._gateway
         if (
-            int(headers.given.get("content-length", 0)) > self._max_body
-            or not gateway.hosts.accepts(headers.given.get("host", ""))
+            int(given.get("content-length", 0)) > self._max_body
+            or not gateway.hosts.accepts(given.get("host", ""))
             or head_size(raw) > self._max_head
         ):
             return None
@@ -155,4 +172,12 @@ class PlainSubmissions:
                 gateway.guard.check(authorization)
             except Problem:
                 return None
-        return headers
+        return SubmissionHeaders(kept, given, ())
+
+
+def _uses(keep: frozenset[str]) -> dict[bytes, _Use]:
+    """Return the headers that matter to a route which keeps `keep`."""
+    return {
+        name.encode(): _Use(name, name in keep and name not in _OTHER, name in CONTROL - _OTHER)
+        for name in keep | CONTROL | _OTHER
+    }

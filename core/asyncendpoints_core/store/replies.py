@@ -49,7 +49,7 @@ class EnqueueStatus(StrEnum):
     REPLAYED = "replayed"  # the idempotency key belongs to an earlier, equal request
     MISMATCH = "mismatch"  # the idempotency key belongs to a different request
     FULL = "full"  # max_depth or max_bytes reached; nothing stored, no key bound
-    KEY_FULL = "key-full"  # as many jobs of its key wait as may; nothing stored, no key bound
+    KEY_FULL = "key-full"  # the queue limit of its key is reached; nothing stored, no key bound
     CLOSED = "closed"  # the endpoint is being deleted
     EXISTING = "existing"  # an equal job is unfinished: this one, unchanged
     REPLACED = "replaced"  # an equal job was waiting: this one, now with the new input

@@ -395,12 +395,14 @@ class SideBySide(Twins):
         worker=names,
         limit=st.sampled_from([0, 1, 1, 3]),
         cause=st.sampled_from(Cause),
-        told=st.one_of(st.none(), st.none(), st.lists(some)),
+        reported=st.one_of(st.none(), st.none(), st.lists(some)),
     )
-    def release_worker(self, worker: str, limit: int, cause: Cause, told: list[int] | None) -> None:
+    def release_worker(
+        self, worker: str, limit: int, cause: Cause, reported: list[int] | None
+    ) -> None:
         if limit:
             self.claim(worker, limit, 0)
-        started = None if told is None else self.pick(told[:3])
+        started = None if reported is None else self.pick(reported[:3])
         how = "killed by SIGKILL" if limit == 1 else ""
         self.both(lambda store: store.release_worker(self.name(worker), cause, started, how))
 

@@ -158,7 +158,7 @@ class JobVerbs:
 
     async def _read(self, job_id: JobId, head: bytes, ahead: int, context: Context) -> Found:
         """Read a job; quarantine one that cannot be read, and return its replacement."""
-        # At first only what the scripts cannot read: another process may have mended it by now.
+        # At first only what the scripts cannot read: another process may have replaced it by now.
         for whole in (False, True):
             try:
                 return Found(read_job(job_id, head, context), ahead=ahead)

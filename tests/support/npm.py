@@ -15,6 +15,7 @@ PACKAGES = {
     "axe-core": ">=4.10 <5",
     "openapi-fetch": ">=0.14 <1",
     "openapi-typescript": ">=7.9 <8",
+    "standardwebhooks": ">=1 <2",
     "typescript": ">=5.9 <6",
 }
 

@@ -19,6 +19,7 @@ class Received:
     id: str
     event: dict[str, Any]
     headers: dict[str, str]
+    body: bytes
 
     @property
     def job(self) -> dict[str, Any]:
@@ -48,7 +49,7 @@ class Receiver:
         body = await request.read()
         headers = dict(request.headers)
         event = Webhook(self.secret).verify(body, headers)
-        got = Received(request.headers["webhook-id"], event, headers)
+        got = Received(request.headers["webhook-id"], event, headers, body)
         status = self.status(got)
         self.received.append(got)
         self.arrived.set()

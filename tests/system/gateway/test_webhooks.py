@@ -1,7 +1,9 @@
 """Webhooks from the end of a job to its receiver, on both stores."""
 
 import asyncio
+import json
 import logging
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,9 +25,16 @@ from asyncendpoints_gateway.webhooks import schedule
 from asyncendpoints_gateway.webhooks.addresses import AddressRules
 from asyncendpoints_gateway.webhooks.start import WebhookOptions
 from support.http.receiver import SECRET, Receiver, receiver
+from support.npm import node_modules
 from support.store.stores import ERROR, hand, new, no_deliveries, put, state_of
 
 JSON = Result("application/json", b'{"pages": 12}')
+NPM_VERIFIER = """
+import {readFileSync} from "node:fs";
+import {Webhook} from "standardwebhooks";
+const {secret, headers, body} = JSON.parse(readFileSync(0, "utf8"));
+console.log(new Webhook(secret).verify(body, headers).data.job.id);
+"""
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -111,6 +120,26 @@ async def test_a_receiver_gets_each_end_with_a_signature(store: Store, secret: P
     assert got.headers["User-Agent"].startswith("asyncendpoints/")
     assert by_type["job.canceled"].job["id"] == ids.text(canceled)
     assert len({got.id for got in to.received}) == 2
+
+
+async def test_the_official_verifier_of_npm_accepts_it(store: Store, secret: Path) -> None:
+    async with receiver() as to, gateway(store, endpoint(webhook(to, secret)), to):
+        [job_id] = await complete(store, new(attributes=Attributes(tags=("blue",))))
+        [got] = await to.wait(1)
+        await no_deliveries(store)
+
+    def verify(body: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["node", "--input-type=module", "-e", NPM_VERIFIER],
+            cwd=node_modules().parent,
+            input=json.dumps({"secret": SECRET, "headers": got.headers, "body": body}),
+            capture_output=True,
+            text=True,
+        )
+
+    body = got.body.decode()
+    assert verify(body).stdout.strip() == ids.text(job_id)
+    assert "No matching signature found" in verify(body.replace("blue", "green")).stderr
 
 
 async def test_each_receiver_gets_what_fits_it(store: Store, secret: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.records import Job, JobError
 from asyncendpoints_core.jobs.states import State
@@ -13,8 +14,10 @@ from asyncendpoints_core.store.deliveries import (
     Delivery,
     DeliveryEnd,
     DeliveryOutcome,
+    DeliveryState,
     FanOut,
     Leased,
+    ListedDelivery,
     NewDelivery,
 )
 from asyncendpoints_core.store.protocol import Store
@@ -306,14 +309,132 @@ async def test_a_dead_delivery_is_kept_replayed_and_forgotten(backend: Backend) 
     status = await store.webhook_status()
     assert (status.pending, status.dead) == (0, 1)
     assert not await settle(store, first, END.DELIVERED)
-    assert await store.replay_deliveries({first.id: receiver("b"), b"?" * 16: receiver("b")}) == 1
+    to_b = {first.webhook: receiver("b")}
+    assert await store.replay_deliveries([first.id, b"?" * 16], to_b) == ["replayed", "missing"]
+    assert await store.replay_deliveries([first.id], to_b) == ["pending"]
     [again] = (await lease(store)).deliveries
     assert (again.id, again.receiver, again.tries) == (first.id, receiver("b"), 0)
     assert await settle(store, again, END.DEAD)
     await backend.advance(1_000_001)
     await store.sweep()
     assert (await store.webhook_status()).dead == 0
-    assert await store.replay_deliveries({first.id: receiver("a")}) == 0
+    assert await store.replay_deliveries([first.id], to_b) == ["missing"]
+
+
+async def test_only_dead_deliveries_of_receivers_that_want_more_are_replayed(
+    backend: Backend,
+) -> None:
+    store = backend.store
+    await store.configure(ALL)
+    await finish(store)
+    ends = {"dead": END.DEAD, "gone": END.GONE, "away": END.DEAD, "busy": END.FAILED}
+    by_name = {name: receiver(name) for name in ends}
+    await fan_out(store, *by_name.values())
+    made = {each.webhook[:4]: each for each in (await lease(store)).deliveries}
+    for name, end in ends.items():
+        assert await settle(store, made[name], end, 60_000)
+    receivers = {made[name].webhook: by_name[name] for name in ("dead", "gone", "busy")}
+    ids = [made[name].id for name in ends]
+    answers = await store.replay_deliveries(ids, receivers)
+    assert answers == ["replayed", "gone", "unknown", "pending"]
+    # Of a webhook that was changed since: another receiver, at the same host.
+    changed = {made["gone"].webhook: b"gon2"}
+    assert await store.replay_deliveries([made["gone"].id], changed) == ["replayed"]
+    replayed = {each.receiver: each.id for each in (await lease(store)).deliveries}
+    assert replayed == {
+        by_name["dead"]: made["dead"].id,
+        by_name["gone"][:4] + b"gon2": made["gone"].id,
+    }
+    assert (await store.webhook_status()).dead == 1
+    assert await store.replay_deliveries([], receivers) == []
+
+
+async def listed(
+    store: Store, state: DeliveryState, limit: int = 500, webhook: str = ""
+) -> list[ListedDelivery]:
+    """Return all deliveries of a listing, page by page."""
+    found: list[ListedDelivery] = []
+    cursor = None
+    while True:
+        page = await store.list_deliveries(state, limit, cursor, webhook)
+        assert len(page.deliveries) <= limit
+        found += page.deliveries
+        cursor = page.cursor
+        if cursor is None:
+            return found
+
+
+async def test_deliveries_are_listed_by_state(backend: Backend) -> None:
+    store = backend.store
+    await store.configure(ALL)
+    assert await listed(store, DeliveryState.PENDING) == []
+    assert await listed(store, DeliveryState.DEAD) == []
+    await finish(store, 3)
+    jobs_ = await fan_out(store, receiver("b"), receiver("a"))
+    begun = await backend.now()
+    pending = await listed(store, DeliveryState.PENDING)
+    assert [each.webhook for each in pending] == ["a   a   "] * 3 + ["b   b   "] * 3
+    assert {each.job for each in pending} == set(jobs_)
+    assert {(each.created_ms, each.due_ms, each.dead_ms, each.tries) for each in pending} == {
+        (begun, begun, 0, 0)
+    }
+    given_up = []
+    for each in (await lease(store)).deliveries:
+        await backend.advance(1_000)
+        if each.webhook.startswith("a"):
+            given_up.append(each.id)
+            await settle(store, each, END.DEAD, status=503)
+        else:
+            await settle(store, each, END.FAILED, 60_000, 500)
+    pending = await listed(store, DeliveryState.PENDING)
+    assert [(each.tries, each.status) for each in pending] == [(1, 500)] * 3
+    assert [each.due_ms for each in pending] == sorted(each.due_ms for each in pending)
+    dead = await listed(store, DeliveryState.DEAD)
+    assert [each.id for each in dead] == given_up[::-1]
+    assert all(each.dead_ms > begun and each.status == 503 for each in dead)
+
+
+@pytest.mark.parametrize("state", list(DeliveryState))
+async def test_pages_of_deliveries(backend: Backend, state: DeliveryState) -> None:
+    store = backend.store
+    await store.configure(ALL)
+    await finish(store, 7)
+    await fan_out(store, receiver("a"), receiver("b"))
+    if state is DeliveryState.DEAD:
+        while leased := (await lease(store)).deliveries:
+            for each in leased:
+                await settle(store, each, END.DEAD)
+    whole = await listed(store, state)
+    assert len({each.id for each in whole}) == 14
+    for limit in (1, 3, 14):
+        assert await listed(store, state, limit) == whole
+    of_b = [each for each in whole if each.webhook.startswith("b")]
+    assert await listed(store, state, 3, "b   b   ") == of_b
+    assert await listed(store, state, 3, "c") == []
+    cursor = (await store.list_deliveries(state, 3, None)).cursor
+    other = next(each for each in DeliveryState if each is not state)
+    for wrong in ((other, cursor, ""), (state, cursor, "b"), (state, "AAAA", ""), (state, "é", "")):
+        with pytest.raises(InvalidCursor):
+            await store.list_deliveries(wrong[0], 3, wrong[1], wrong[2])
+
+
+async def test_a_page_of_deliveries_examines_a_bounded_number(store: Store) -> None:
+    await store.configure(policy(webhooks=WEBHOOKS, webhook_states=7, max_depth=2_000))
+    await finish(store, 500)
+    await fan_out(store, receiver("a"), receiver("b"), receiver("c"))
+    first = await store.list_deliveries(DeliveryState.PENDING, 10, None, "c   c   ")
+    assert (first.deliveries, first.cursor is None) == ((), False)
+    second = await store.list_deliveries(DeliveryState.PENDING, 10, first.cursor, "c   c   ")
+    assert len(second.deliveries) == 10
+    assert len(await listed(store, DeliveryState.PENDING, 500, "c   c   ")) == 500
+
+
+async def test_the_status_names_the_webhooks_that_wait(store: Store) -> None:
+    await store.configure(ALL)
+    await finish(store, 2)
+    await fan_out(store, receiver("a"))
+    [state] = (await store.webhook_status()).receivers
+    assert (state.webhook, state.pending, state.health) == ("a   a   ", 2, "Delivering")
 
 
 async def test_a_failing_receiver_is_forgotten_once_it_gets_nothing(backend: Backend) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 
 from asyncendpoints_core.jobs.policy import CLIENT_RECEIVERS
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.resource.base import (
     DNS_LABEL,
     Items,
@@ -20,12 +21,14 @@ from asyncendpoints_core.resource.base import (
 )
 from asyncendpoints_core.resource.gateway import FilePath
 from asyncendpoints_core.resource.receiver_urls import MAX_URL, parse_pattern, parse_url
+from asyncendpoints_core.resource.receiver_urls import ReceiverUrl as ParsedUrl
 from asyncendpoints_core.resource.routes import JobName
 from asyncendpoints_core.resource.schedules import TAG
 
 Event = Literal["job.completed", "job.failed", "job.canceled"]
 EVENTS: Final[tuple[Event, ...]] = ("job.completed", "job.failed", "job.canceled")
 """All events, in the order of the final states."""
+EVENT_OF: Final = dict(zip((State.COMPLETED, State.FAILED, State.CANCELED), EVENTS, strict=True))
 MAX_WEBHOOKS: Final = 8
 CLIENTS: Final = "Job-Webhook"
 """Stands for the receivers that clients name, where others have a webhook's name."""
@@ -166,6 +169,11 @@ def digest(webhooks: Sequence[Webhook], requests: WebhookRequests | None = None)
         dumped.append({CLIENTS: _dump(requests)})
     canonical = json.dumps(dumped, sort_keys=True).encode()
     return int.from_bytes(hashlib.sha256(canonical).digest()[:6]) or 1
+
+
+def host_part(url: ParsedUrl) -> bytes:
+    """Return by which part of a receiver's id the store knows its host and port."""
+    return hash4(f"{url.host}:{url.port}")
 
 
 def receiver_part(webhook: Webhook) -> bytes:

@@ -6,16 +6,21 @@ those that are due, and settles them. A receiver is 8 bytes: 4 of its host, 4 of
 
 from __future__ import annotations
 
-from enum import IntEnum
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs.records import Job
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+DELIVERY_ID_BYTES: Final = 16
+DUE_BYTES: Final = 30
+"""Of a member of `deliveries:due`."""
 HOST_BYTES: Final = 4
 RECEIVER_BYTES: Final = 8
 BROKEN_AFTER: Final = 5
@@ -88,6 +93,89 @@ class DeliveryOutcome(msgspec.Struct, frozen=True):
     status: int = 0
 
 
+class DeliveryState(StrEnum):
+    """Which deliveries there are: delivered ones are not kept."""
+
+    PENDING = "pending"
+    DEAD = "dead"
+
+
+class ListedDelivery(msgspec.Struct, frozen=True):
+    """A delivery in a listing. Times in ms since the epoch.
+
+    `due_ms`: when its next try is due, while it is tried the end of the lease. `dead_ms`: when it
+    was given up, 0 for a pending one. `status`: the last answer's, 0 without one.
+    """
+
+    id: bytes
+    webhook: str
+    url: str
+    job: Job
+    created_ms: int
+    due_ms: int
+    dead_ms: int
+    tries: int
+    status: int
+
+
+class DeliveryPage(msgspec.Struct, frozen=True):
+    """One page of a listing; `cursor` continues it, None on the last page."""
+
+    deliveries: tuple[ListedDelivery, ...]
+    cursor: str | None
+
+
+class DeliveryPlace(msgspec.Struct, array_like=True, frozen=True):
+    """Where a page of a listing goes on: after a member of `deliveries:due`, or after a dead
+    delivery and when it died. `listing` is its state and webhook.
+    """
+
+    listing: str
+    number: int
+    member: bytes
+
+    def cursor(self) -> str:
+        """Return it as callers see it."""
+        return urlsafe_b64encode(msgspec.msgpack.encode(self)).rstrip(b"=").decode()
+
+
+def place_of(cursor: str | None, state: DeliveryState, webhook: str) -> DeliveryPlace:
+    """Return where a page begins. Raises InvalidCursor for a cursor of another listing."""
+    listing = f"{state}:{webhook}"
+    if cursor is None:
+        return DeliveryPlace(listing, 0, b"")
+    try:
+        data = urlsafe_b64decode((cursor + "=" * (-len(cursor) % 4)).encode("ascii"))
+        found = msgspec.msgpack.decode(data, type=DeliveryPlace)
+    except (ValueError, RecursionError, msgspec.DecodeError):
+        raise InvalidCursor from None
+    size = DELIVERY_ID_BYTES if state is DeliveryState.DEAD else DUE_BYTES
+    numeric = 0 <= found.number < 2**53
+    whole = found.cursor() == cursor and len(found.member) == size
+    if not (whole and numeric and found.listing == listing):
+        raise InvalidCursor
+    return found
+
+
+class ReplayStatus(StrEnum):
+    """What became of a request to replay a delivery."""
+
+    REPLAYED = "replayed"
+    PENDING = "pending"  # it is not dead
+    MISSING = "missing"
+    UNKNOWN = "unknown"  # the resource does not have its webhook any more
+    GONE = "gone"  # its receiver wants no more
+
+
+class ReceiverHealth(StrEnum):
+    """How a receiver is, the values in the order in which they concern."""
+
+    SECRET_INVALID = "SecretInvalid"  # noqa: S105 # a reason
+    GONE = "Gone"
+    FAILING = "Failing"
+    DELIVERING = "Delivering"
+
+
 class ReceiverState(msgspec.Struct, frozen=True):
     """A receiver that has deliveries or fails. `probe_ms`: the earliest time of its next probe."""
 
@@ -99,6 +187,15 @@ class ReceiverState(msgspec.Struct, frozen=True):
     status: int = 0
     since_ms: int = 0
     probe_ms: int = 0
+
+    @property
+    def health(self) -> ReceiverHealth:
+        """What concerns most."""
+        if self.status == SECRET_INVALID:
+            return ReceiverHealth.SECRET_INVALID
+        if self.gone:
+            return ReceiverHealth.GONE
+        return ReceiverHealth.FAILING if self.failures else ReceiverHealth.DELIVERING
 
 
 class WebhookStatus(msgspec.Struct, frozen=True):
@@ -112,12 +209,31 @@ class WebhookStatus(msgspec.Struct, frozen=True):
 
 
 def merged(
-    known: Mapping[bytes, ReceiverState], pending: Mapping[bytes, int]
+    known: Mapping[bytes, ReceiverState], pending: Mapping[bytes, tuple[int, str]]
 ) -> tuple[ReceiverState, ...]:
-    """Return receivers that fail and those with deliveries that wait, in one list."""
-    return tuple(
-        msgspec.structs.replace(
-            known.get(receiver, ReceiverState(receiver)), pending=pending.get(receiver, 0)
-        )
-        for receiver in sorted({*known, *pending})
-    )
+    """Return receivers that fail and those with deliveries that wait, in one list. `pending`: how
+    many wait, and for which webhook.
+    """
+    found = []
+    for receiver in sorted({*known, *pending}):
+        count, webhook = pending.get(receiver, (0, ""))
+        state = known.get(receiver, ReceiverState(receiver, webhook))
+        found.append(msgspec.structs.replace(state, pending=count))
+    return tuple(found)
+
+
+def webhook_id(delivery: bytes) -> str:
+    """Return the header webhook-id of a delivery."""
+    return f"msg_{delivery.hex()}"
+
+
+def delivery_of(text: str) -> bytes | None:
+    """Return the delivery with that webhook-id, None for what is none."""
+    digits = text.removeprefix("msg_")
+    if len(digits) != 2 * DELIVERY_ID_BYTES or text == digits:
+        return None
+    try:
+        found = bytes.fromhex(digits)
+    except ValueError:
+        return None
+    return found if webhook_id(found) == text else None

@@ -16,18 +16,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from asyncendpoints_core.store.listing import ALL_JOBS
+from asyncendpoints_core.store.webhook_protocol import WebhookStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.jobs.policy import Policy
-    from asyncendpoints_core.jobs.records import Claim, Job, NewJob, Outcome, Progress, Result
+    from asyncendpoints_core.jobs.records import Claim, NewJob, Outcome, Progress, Result
     from asyncendpoints_core.jobs.schedules import Fired, Firing
     from asyncendpoints_core.jobs.states import State
     from asyncendpoints_core.store.actions import Action, Begun, NewAction
-    from asyncendpoints_core.store.deliveries import DeliveryOutcome, FanOut, Leased, WebhookStatus
     from asyncendpoints_core.store.job_logs import AttemptLog, LogWrite
     from asyncendpoints_core.store.listing import Inspected, JobFilter, Page
     from asyncendpoints_core.store.replies import (
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     )
 
 
-class Store(Protocol):
+class Store(WebhookStore, Protocol):
     """Everything that a gateway, a worker and an operator need of a store."""
 
     async def open(self) -> Health:
@@ -250,50 +250,6 @@ class Store(Protocol):
         """Look jobs up with their requests; `bodies`: with those of their bodies too, of which the
         caller bounds the size.
         """
-        ...
-
-    async def webhook_events(self, limit: int) -> list[Job]:
-        """Read the oldest ends of jobs that have no deliveries yet; each job as it then was."""
-        ...
-
-    async def fan_out(self, webhooks: int, ends: Sequence[FanOut]) -> int | None:
-        """Replace ends of jobs, as `webhook_events` returned them, by their deliveries; return how
-        many. An end is replaced once, whoever does it. None, and nothing is done, when the policy
-        has other `webhooks`.
-        """
-        ...
-
-    async def lease_deliveries(
-        self,
-        limit: int,
-        lease_ms: int,
-        *,
-        probes: int,
-        per_host: int,
-        busy: Sequence[bytes],
-        expiry_ms: int,
-    ) -> Leased:
-        """Lease up to `limit` deliveries that are due, receivers in turn, at most `per_host` of a
-        host with those of `busy` (receivers). A receiver that fails gets one at a time, `probes` in
-        all; what has waited for it for `expiry_ms` is dead. What is not settled before the lease
-        ends is due again.
-        """
-        ...
-
-    async def settle_deliveries(
-        self, outcomes: Sequence[DeliveryOutcome], probe_ms: int
-    ) -> list[bool]:
-        """Apply the outcomes of leases; False for one that had ended. A failing receiver gets its
-        next probe after `probe_ms` at the latest.
-        """
-        ...
-
-    async def replay_deliveries(self, receivers: Mapping[bytes, bytes]) -> int:
-        """Make dead deliveries due again, by id with their receiver; return how many were dead."""
-        ...
-
-    async def webhook_status(self) -> WebhookStatus:
-        """Read what waits for webhooks, and what is known of receivers."""
         ...
 
     async def list(

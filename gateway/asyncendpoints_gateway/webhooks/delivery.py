@@ -24,12 +24,13 @@ from asyncendpoints_core.store.deliveries import (
     DeliveryEnd,
     DeliveryOutcome,
     FanOut,
+    webhook_id,
 )
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_gateway.webhooks.messages import may_be_sent, message
 from asyncendpoints_gateway.webhooks.receivers import NotAllowed, Unusable
 from asyncendpoints_gateway.webhooks.schedule import DELAYS, delay_after
-from asyncendpoints_gateway.webhooks.signing import signature, webhook_id
+from asyncendpoints_gateway.webhooks.signing import signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

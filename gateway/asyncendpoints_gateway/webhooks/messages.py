@@ -9,7 +9,7 @@ import msgspec
 
 from asyncendpoints_core.jobs import ids, job_view
 from asyncendpoints_core.resource.routes import is_json, media_type_of
-from asyncendpoints_gateway.webhooks.receivers import EVENT_OF
+from asyncendpoints_core.resource.webhooks import EVENT_OF
 
 if TYPE_CHECKING:
     from asyncendpoints_core.jobs.records import Job, Result

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.resource.receiver_urls import ReceiverUrl, parse_url
 from asyncendpoints_core.resource.webhooks import (
     CLIENTS,
-    EVENTS,
+    EVENT_OF,
     Secrets,
     Webhook,
     hash4,
+    host_part,
     receiver_part,
 )
 from asyncendpoints_core.store.deliveries import NewDelivery
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from asyncendpoints_core.resource import AsyncEndpoint
     from asyncendpoints_core.store.deliveries import Delivery
 
-EVENT_OF: Final = dict(zip((State.COMPLETED, State.FAILED, State.CANCELED), EVENTS, strict=True))
 MAX_FILE_BYTES: Final = 65_536
 # In the folder of a pod's projected volume: docs/settings.md WEBHOOKS_FOLDER.
 SECRETS_FILE: Final = "{name}.secrets"
@@ -122,10 +121,10 @@ class Receiver:
     def id(self) -> bytes:
         """Return what the store knows it by: another one after each change of the webhook."""
         try:
-            host = _address(self._url())
+            host = host_part(self._url())
         except Unusable:
-            host = self.name
-        return hash4(host) + receiver_part(self.webhook)
+            host = hash4(self.name)
+        return host + receiver_part(self.webhook)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,7 @@ class ClientReceivers:
         return [
             NewDelivery(
                 delivery_id(endpoint, job.id, job.revision, url),
-                hash4(_address(parse_url(url))) + hash4(url),
+                host_part(parse_url(url)) + hash4(url),
                 self.name,
                 url,
             )
@@ -155,10 +154,6 @@ class ClientReceivers:
             raise NotAllowed
         secrets = tuple(secret_for(each, url.origin) for each in _secrets(self.secrets_file))
         return Target(url, secrets, CLIENT_TIMEOUT_SECONDS, include_result=False)
-
-
-def _address(url: ReceiverUrl) -> str:
-    return f"{url.host}:{url.port}"
 
 
 def _secrets(path: Path | None) -> tuple[bytes, ...]:

@@ -67,8 +67,3 @@ def delivery_id(endpoint: str, job_id: JobId, revision: int, webhook: str) -> by
     parts = (endpoint.encode(), job_id, b"%d" % revision, webhook.encode())
     packed = b"".join(b"%d:%b" % (len(part), part) for part in parts)
     return hashlib.sha256(packed).digest()[:16]
-
-
-def webhook_id(delivery: bytes) -> str:
-    """Return the header webhook-id."""
-    return f"msg_{delivery.hex()}"

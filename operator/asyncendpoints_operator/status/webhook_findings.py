@@ -7,15 +7,15 @@ from asyncendpoints_core.resource import EndpointSpec
 from asyncendpoints_core.resource.webhooks import CLIENTS, receiver_part
 from asyncendpoints_core.store.deliveries import (
     HOST_BYTES,
-    SECRET_INVALID,
+    ReceiverHealth,
     ReceiverState,
     WebhookStatus,
 )
 
-DELIVERING: Final = "Delivering"
-FAILING: Final = "Failing"
-GONE: Final = "Gone"
-INVALID: Final = "SecretInvalid"
+DELIVERING: Final = ReceiverHealth.DELIVERING.value
+FAILING: Final = ReceiverHealth.FAILING.value
+GONE: Final = ReceiverHealth.GONE.value
+INVALID: Final = ReceiverHealth.SECRET_INVALID.value
 
 
 def find(spec: EndpointSpec, status: WebhookStatus) -> tuple[str, str]:
@@ -32,7 +32,8 @@ def _problems(spec: EndpointSpec, receivers: Iterable[ReceiverState]) -> Iterato
     for each in receivers:
         # A webhook that was changed is another receiver; clients answer for theirs themselves.
         name = current.get(each.receiver[HOST_BYTES:])
-        if each.status == SECRET_INVALID and (name or (each.webhook == CLIENTS and _takes(spec))):
+        health = each.health.value
+        if health == INVALID and (name or (each.webhook == CLIENTS and _takes(spec))):
             what = "spec.webhookRequests" if name is None else name
             yield (
                 INVALID,
@@ -41,9 +42,9 @@ def _problems(spec: EndpointSpec, receivers: Iterable[ReceiverState]) -> Iterato
                     "wait; the gateways' logs say which"
                 ),
             )
-        elif name and each.gone:
+        elif name and health == GONE:
             yield GONE, f"{name}: it answered 410 and gets nothing until the webhook is changed"
-        elif name and each.failures:
+        elif name and health == FAILING:
             answer = f"it answers {each.status}" if each.status else "it does not answer"
             yield FAILING, f"{name}: {answer}"
 

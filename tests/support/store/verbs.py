@@ -15,6 +15,7 @@ from asyncendpoints_core.store.actions import ActionKind, NewAction
 from asyncendpoints_core.store.deliveries import (
     DeliveryEnd,
     DeliveryOutcome,
+    DeliveryState,
     FanOut,
     Leased,
     NewDelivery,
@@ -150,7 +151,8 @@ VERBS: dict[str, Act] = {
     "fan_out": fan_out,
     "lease_deliveries": lease,
     "settle_deliveries": settle_delivery,
-    "replay_deliveries": lambda s: s.store.replay_deliveries({b"0" * 16: b"1" * 8}),
+    "list_deliveries": lambda s: s.store.list_deliveries(DeliveryState.PENDING, 10, None),
+    "replay_deliveries": lambda s: s.store.replay_deliveries([b"0" * 16], {"billing": b"1" * 8}),
     "webhook_status": lambda s: s.store.webhook_status(),
     "pause": lambda s: s.store.pause(),
     "resume": lambda s: s.store.resume(),

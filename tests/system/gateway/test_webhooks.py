@@ -246,7 +246,7 @@ async def test_after_the_last_try_it_is_dead_and_can_be_replayed(
             await no_deliveries(store)
             assert (await store.webhook_status()).dead == 1
             dead = bytes.fromhex(first.id.removeprefix("msg_"))
-            assert await store.replay_deliveries({dead: b"receiver"}) == 1
+            assert await store.replay_deliveries([dead], {"billing": b"receiver"}) == ["replayed"]
             await to.wait(3)
             await no_deliveries(store)
     assert first.id == second.id == to.received[2].id

@@ -4,20 +4,26 @@
 -- FLAGS: read
 -- ARGV: 1 receivers at most
 -- RETURNS: now, pending, dead, when the oldest of the most waiting was made (0: none); receivers with
---   their pending, the most first; failing receivers with their RECEIVER
+--   their pending and webhook, the most first; failing receivers with their RECEIVER
 local unsent = call('ZRANGE', unsent_events, 0, 0, 'WITHSCORES')
 local oldest = tonumber(unsent[2] or 0)
-local waiting = call('ZREVRANGE', receivers_pending, 0, tonumber(ARGV[1]) - 1, 'WITHSCORES')
-for i = 1, #waiting, 2 do
-  local entry = call('ZRANGEBYLEX', deliveries_due, '[' .. waiting[i],
-    '(' .. waiting[i] .. '\255\255\255\255\255\255', 'LIMIT', 0, 1)[1]
+local waiting = {}
+local counts = call('ZREVRANGE', receivers_pending, 0, tonumber(ARGV[1]) - 1, 'WITHSCORES')
+for i = 1, #counts, 2 do
+  local webhook = ''
+  local entry = call('ZRANGEBYLEX', deliveries_due, '[' .. counts[i],
+    '(' .. counts[i] .. '\255\255\255\255\255\255', 'LIMIT', 0, 1)[1]
   local value = entry and call('HGET', delivery_records,
     ssub(entry, layout.DUE.at.delivery, layout.DUE.last.delivery))
   if value then
     local created_at =
       sunpack(layout.DELIVERY.format.created_at, value, layout.DELIVERY.at.created_at)
     if oldest == 0 or created_at < oldest then oldest = created_at end
+    local size = sunpack(layout.DELIVERY.format.webhook_size, value, layout.DELIVERY.at.webhook_size)
+    webhook = ssub(value, layout.DELIVERY.size + 1, layout.DELIVERY.size + size)
   end
+  local at = #waiting
+  waiting[at + 1], waiting[at + 2], waiting[at + 3] = counts[i], counts[i + 1], webhook
 end
 return {
   {

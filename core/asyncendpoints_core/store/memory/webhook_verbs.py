@@ -10,8 +10,11 @@ if TYPE_CHECKING:
     from asyncendpoints_core.jobs.records import Job
     from asyncendpoints_core.store.deliveries import (
         DeliveryOutcome,
+        DeliveryPage,
+        DeliveryState,
         FanOut,
         Leased,
+        ReplayStatus,
         WebhookStatus,
     )
     from asyncendpoints_core.store.memory.data import Data
@@ -60,9 +63,18 @@ class WebhookVerbs:
         now = self._now()
         return [self._data.webhooks.settle(each, probe_ms, now) for each in outcomes]
 
-    async def replay_deliveries(self, receivers: Mapping[bytes, bytes]) -> int:
+    async def list_deliveries(
+        self, state: DeliveryState, limit: int, cursor: str | None, webhook: str = ""
+    ) -> DeliveryPage:
+        """See Store.list_deliveries."""
+        self._now()
+        return self._data.webhooks.listing(state, limit, cursor, webhook)
+
+    async def replay_deliveries(
+        self, ids: Sequence[bytes], receivers: Mapping[str, bytes]
+    ) -> list[ReplayStatus]:
         """See Store.replay_deliveries."""
-        return self._data.webhooks.replay(receivers, self._now())
+        return self._data.webhooks.replay(ids, receivers, self._now())
 
     async def webhook_status(self) -> WebhookStatus:
         """See Store.webhook_status."""

@@ -18,11 +18,15 @@ from asyncendpoints_core.store.deliveries import (
     RESULT_KEPT_MS,
     Delivery,
     DeliveryEnd,
+    DeliveryState,
     Leased,
     ReceiverState,
+    ReplayStatus,
     WebhookStatus,
     merged,
+    place_of,
 )
+from asyncendpoints_core.store.memory.deliveries import Entry, page
 from asyncendpoints_core.store.memory.ordered import Ordered
 
 if TYPE_CHECKING:
@@ -30,29 +34,12 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.jobs.records import Job
-    from asyncendpoints_core.store.deliveries import DeliveryOutcome, FanOut, NewDelivery
+    from asyncendpoints_core.store.deliveries import DeliveryOutcome, DeliveryPage, FanOut
 
 _FINAL: Final = (State.COMPLETED, State.FAILED, State.CANCELED)
 _LATER_MS: Final = 200
 _LOOK_AT: Final = 64
 _GIVE_UP_BOUND: Final = 100
-
-
-class Entry:
-    """A delivery that waits, is leased, or is dead since `dead_ms`."""
-
-    def __init__(self, new: NewDelivery, job: Job, now: int) -> None:
-        """Make it due at once."""
-        self.new = new
-        self.receiver = new.receiver
-        self.job = job
-        self.created_ms = self.due_ms = now
-        self.tries = self.token = self.dead_ms = 0
-
-    @property
-    def end(self) -> tuple[JobId, int]:
-        """Which end of which job it is about."""
-        return self.job.id, self.job.revision
 
 
 class Webhooks:
@@ -284,21 +271,37 @@ class Webhooks:
         self._totals["webhooks_failed"] += 1
         self._tried(entry)
         entry.tries += 1
+        entry.status = outcome.status
 
-    def replay(self, receivers: Mapping[bytes, bytes], now: int) -> int:
+    def listing(
+        self, state: DeliveryState, limit: int, cursor: str | None, webhook: str
+    ) -> DeliveryPage:
+        """See Store.list_deliveries."""
+        entries = self._dead if state is DeliveryState.DEAD else self._waiting
+        return page(entries, state, place_of(cursor, state, webhook), limit, webhook)
+
+    def replay(
+        self, ids: Sequence[bytes], receivers: Mapping[str, bytes], now: int
+    ) -> list[ReplayStatus]:
         """See Store.replay_deliveries."""
-        done = 0
-        for key, receiver in receivers.items():
-            entry = self._dead.pop(key, None)
-            if entry is None:
-                continue
-            entry.receiver, entry.tries, entry.dead_ms, entry.created_ms = receiver, 0, 0, now
-            self._place(key, entry, now)
-            self._untried[entry.end] += 1
-            self._look_now(receiver, now)
-            done += 1
+        done = [self._replay(key, receivers, now) for key in ids]
         self._drop_surplus()
         return done
+
+    def _replay(self, key: bytes, receivers: Mapping[str, bytes], now: int) -> ReplayStatus:
+        if (entry := self._dead.get(key)) is None:
+            return ReplayStatus.PENDING if key in self._waiting else ReplayStatus.MISSING
+        if (ending := receivers.get(entry.new.webhook)) is None:
+            return ReplayStatus.UNKNOWN
+        receiver = entry.receiver[: len(entry.receiver) - len(ending)] + ending
+        if (state := self._receivers.get(receiver)) is not None and state.gone:
+            return ReplayStatus.GONE
+        del self._dead[key]
+        entry.receiver, entry.tries, entry.dead_ms, entry.created_ms = receiver, 0, 0, now
+        self._place(key, entry, now)
+        self._untried[entry.end] += 1
+        self._look_now(receiver, now)
+        return ReplayStatus.REPLAYED
 
     def status(self, now: int) -> WebhookStatus:
         """See Store.webhook_status."""
@@ -309,5 +312,11 @@ class Webhooks:
             len(self.ends) + len(self._waiting),
             len(self._dead),
             min(times, default=0),
-            merged(self._receivers, {key: len(due) for key, due in self._due.items()}),
+            merged(
+                self._receivers,
+                {
+                    key: (len(due), self._waiting[due.first(1)[0][-1]].new.webhook)
+                    for key, due in self._due.items()
+                },
+            ),
         )

@@ -10,10 +10,16 @@ from asyncendpoints_core.store import message_layout as messages
 from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.deliveries import (
     Delivery,
+    DeliveryPage,
+    DeliveryPlace,
+    DeliveryState,
     Leased,
+    ListedDelivery,
     ReceiverState,
+    ReplayStatus,
     WebhookStatus,
 )
+from asyncendpoints_core.store.listing import MAX_EXAMINED
 from asyncendpoints_core.store.redis.codec import Context
 from asyncendpoints_core.store.redis.python_layout import CorruptRecord, NewerRecord, packer, reader
 from asyncendpoints_core.store.redis.records import read_job, without_webhooks
@@ -33,7 +39,15 @@ _pack_delivery = packer(
     "receiver id revision created_at due_at tries token status webhook_size url_size",
 )
 _read_delivery = reader(tables.DELIVERY, "receiver id tries token webhook url job")
+_read_listed = reader(tables.DELIVERY, "id created_at due_at tries status webhook url job")
 _read_receiver = reader(tables.RECEIVER, "failures gone status since probe_at webhook")
+_REPLAYED: Final = {
+    ord("r"): ReplayStatus.REPLAYED,
+    ord("p"): ReplayStatus.PENDING,
+    ord("m"): ReplayStatus.MISSING,
+    ord("u"): ReplayStatus.UNKNOWN,
+    ord("g"): ReplayStatus.GONE,
+}
 
 
 class WebhookVerbs:
@@ -136,12 +150,46 @@ class WebhookVerbs:
         letters = await self._caller.run("settle_deliveries", items, b"%d" % probe_ms)
         return [letter == ord("a") for letter in letters]
 
-    async def replay_deliveries(self, receivers: Mapping[bytes, bytes]) -> int:
+    async def list_deliveries(
+        self, state: DeliveryState, limit: int, cursor: str | None, webhook: str = ""
+    ) -> DeliveryPage:
+        """Read one page of deliveries."""
+        place = values.place_of(cursor, state, webhook)
+        raw, number, member, *entries = await self._caller.run(
+            "list_deliveries",
+            state.value.encode(),
+            b"%d" % limit,
+            b"%d" % place.number if place.member else b"",
+            place.member,
+            b"%d" % MAX_EXAMINED,
+            webhook.encode(),
+        )
+        context = Context.read(raw)
+        found = []
+        for delivery_id, dead, value in zip(*(entries[i::3] for i in range(3)), strict=True):
+            job_id, created, due, tries, status, name, url, head = _read_listed(value)
+            try:
+                job = read_job(JobId(job_id), head, context)
+            except (CorruptRecord, NewerRecord):
+                continue
+            times = (created, due, int(dead))
+            found.append(
+                ListedDelivery(delivery_id, name.decode(), url.decode(), job, *times, tries, status)
+            )
+        if not member:
+            return DeliveryPage(tuple(found), None)
+        following = DeliveryPlace(place.listing, int(number), member)
+        return DeliveryPage(tuple(found), following.cursor())
+
+    async def replay_deliveries(
+        self, ids: Sequence[bytes], receivers: Mapping[str, bytes]
+    ) -> list[ReplayStatus]:
         """Make dead deliveries due again."""
-        if not receivers:
-            return 0
-        args = [part for pair in receivers.items() for part in pair]
-        return int(await self._caller.run("replay_deliveries", *args))
+        if not ids:
+            return []
+        pairs = [part for name, receiver in receivers.items() for part in (name.encode(), receiver)]
+        letters = await self._caller.run("replay_deliveries", b"%d" % len(receivers), *pairs, *ids)
+        return [_REPLAYED[letter] for letter in letters]
 
     async def webhook_status(self) -> WebhookStatus:
         """Read what waits, and what is known of receivers."""
@@ -153,6 +201,9 @@ class WebhookVerbs:
             for receiver, value in zip(states[::2], states[1::2], strict=True)
             for failures, gone, status, since, probe, webhook in (_read_receiver(value),)
         }
-        pending = dict(zip(waiting[::2], map(int, waiting[1::2]), strict=True))
+        pending = {
+            receiver: (int(count), webhook.decode())
+            for receiver, count, webhook in zip(*(waiting[i::3] for i in range(3)), strict=True)
+        }
         now, waiting_in_all, dead, oldest = numbers
         return WebhookStatus(now, waiting_in_all, dead, oldest, values.merged(known, pending))

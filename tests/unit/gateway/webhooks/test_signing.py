@@ -7,6 +7,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.store.deliveries import delivery_of, webhook_id
 from asyncendpoints_gateway.webhooks import signing
 
 OLD, NEW = bytes(range(24)), bytes(range(32))
@@ -71,4 +72,5 @@ def test_an_id_is_that_of_one_end_of_a_job_for_one_webhook() -> None:
     assert len(found) == 8
     again = signing.delivery_id("a/b", job, 3, "billing")
     assert again in found
-    assert signing.webhook_id(again) == "msg_" + again.hex()
+    assert webhook_id(again) == "msg_" + again.hex()
+    assert delivery_of(webhook_id(again)) == again

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 PROBLEMS: Final[Mapping[str, Kind]] = {
     **TABLE,
     "action-running": Kind(409, "An action on many jobs is running"),
+    "not-dead": Kind(409, "Only a dead delivery can be replayed"),
+    "receiver-gone": Kind(409, "The webhook of the delivery gets no more events"),
     "schedule-busy": Kind(409, "An earlier job of the schedule is not finished"),
 }
 """The types of problems: those of the gateway, and the operations API's own."""

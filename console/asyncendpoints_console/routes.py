@@ -12,6 +12,7 @@ from asyncendpoints_console.api import (
     resubmit,
     schedules,
     session,
+    webhooks,
 )
 from asyncendpoints_console.api.call import Call
 from asyncendpoints_console.openapi import document
@@ -65,6 +66,7 @@ def add(router: web.UrlDispatcher, site: Site, pages: Views) -> None:
     of_endpoint("GET", f"{PAGE}/jobs/{{id}}", pages.job)
     of_endpoint("GET", f"{PAGE}/workers", pages.workers)
     of_endpoint("GET", f"{PAGE}/schedules", pages.schedules)
+    of_endpoint("GET", f"{PAGE}/webhooks", pages.webhooks)
     of_endpoint("GET", f"{PAGE}/failures", pages.failures)
     of_endpoint("GET", f"{PAGE}/audit", pages.audit)
     _add_api(of_site, of_endpoint)
@@ -84,6 +86,10 @@ def _add_api(of_site: Add[ForSite], of_endpoint: Add[ForEndpoint]) -> None:
     of_endpoint("GET", f"{ENDPOINT}/workers", endpoints.workers)
     of_endpoint("GET", f"{ENDPOINT}/schedules", schedules.listing)
     of_endpoint("POST", f"{ENDPOINT}/schedules/{{schedule}}/run", schedules.run)
+    of_endpoint("GET", f"{ENDPOINT}/webhooks", webhooks.listing)
+    of_endpoint("GET", f"{ENDPOINT}/deliveries", webhooks.deliveries)
+    of_endpoint("POST", f"{ENDPOINT}/deliveries/replay-all", webhooks.replay_all)
+    of_endpoint("POST", f"{ENDPOINT}/deliveries/{{delivery}}/replay", webhooks.replay)
     of_endpoint("GET", f"{ENDPOINT}/failures", endpoints.failures)
     of_endpoint("GET", f"{ENDPOINT}/audit", endpoints.audit)
     of_endpoint("GET", f"{ENDPOINT}/jobs", jobs.listing)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 async def listing(call: Call) -> web.Response:
     """GET jobs."""
     query = call.query
-    queries.check_known(query)
+    queries.check_known(query, queries.OF_JOBS)
     page = await jobs.page(
         call.target,
         queries.state(query),

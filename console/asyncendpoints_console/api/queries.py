@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Final
 from asyncendpoints_console.api.filters import EXAMPLE, Filter
 from asyncendpoints_console.refusals import Refusal
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.deliveries import DeliveryState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
     from multidict import MultiMapping
 
@@ -22,7 +24,10 @@ DEFAULT_LIMIT: Final = 50
 _CURSOR: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _STATES: Final[Mapping[str, State]] = {state.value: state for state in State}
 _FILTERS: Final = ("state", "job", "tag", "key", "schedule", "error", "since", "until")
-_KNOWN: Final = frozenset({*_FILTERS, "limit", "cursor"})
+OF_JOBS: Final = frozenset({*_FILTERS, "limit", "cursor"})
+OF_DELIVERIES: Final = frozenset({"state", "webhook", "limit", "cursor"})
+"""The parameters of the listings."""
+_DELIVERY_STATES: Final = {state.value: state for state in DeliveryState}
 
 
 def invalid(detail: str) -> Refusal:
@@ -30,11 +35,11 @@ def invalid(detail: str) -> Refusal:
     return Refusal("invalid-query", detail)
 
 
-def check_known(query: Mapping[str, str]) -> None:
+def check_known(query: Mapping[str, str], known: AbstractSet[str]) -> None:
     """Refuse a parameter that this version does not have: a filter must not be ignored."""
     for name in query:
-        if name not in _KNOWN:
-            raise invalid(f"unknown parameter {name[:40]!r}; known: {', '.join(sorted(_KNOWN))}")
+        if name not in known:
+            raise invalid(f"unknown parameter {name[:40]!r}; known: {', '.join(sorted(known))}")
 
 
 def filters(query: MultiMapping[str]) -> list[tuple[str, str]]:
@@ -51,6 +56,14 @@ def state(query: Mapping[str, str]) -> State | None:
     found = _STATES.get(value)
     if found is None:
         raise invalid(f"state must be one of {', '.join(_STATES)}")
+    return found
+
+
+def delivery_state(query: Mapping[str, str]) -> DeliveryState:
+    """Return the state of a listing of deliveries, pending without one."""
+    found = _DELIVERY_STATES.get(query.get("state") or DeliveryState.PENDING)
+    if found is None:
+        raise invalid(f"state must be one of {', '.join(_DELIVERY_STATES)}")
     return found
 
 

@@ -19,9 +19,11 @@ from asyncendpoints_console.openapi.schemas import (
     ref,
 )
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.deliveries import DeliveryState
 
 ROOT: Final = "/api/v1"
 ENDPOINT: Final = f"{ROOT}/endpoints/{{namespace}}/{{name}}"
+DELIVERY: Final = f"{ENDPOINT}/deliveries/{{delivery}}"
 JOB: Final = f"{ENDPOINT}/jobs/{{id}}"
 BYTES: Final[Mapping[str, Any]] = {"application/octet-stream": {}}
 
@@ -53,6 +55,12 @@ _JOBS_QUERY: Final[Mapping[str, Schema]] = {
     "until": {**TIME, "description": "Created before it."},
     "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
     "cursor": {**TEXT, "description": "The nextCursor of the page before."},
+}
+_DELIVERIES_QUERY: Final[Mapping[str, Schema]] = {
+    "state": {**one_of(DeliveryState), "default": DeliveryState.PENDING.value},
+    "webhook": TEXT,
+    "limit": _JOBS_QUERY["limit"],
+    "cursor": _JOBS_QUERY["cursor"],
 }
 _LOGS: Final = {"text/plain": {"schema": TEXT}, EVENTS: {"schema": TEXT}}
 _LOGIN: Final = {"application/json": {"schema": record(token=TEXT)}}
@@ -86,6 +94,19 @@ OPERATIONS: Final = (
         *("POST", f"{ENDPOINT}/schedules/{{schedule}}/run", "Create a schedule's job now"),
         {202: "Job"},
     ),
+    Operation("GET", f"{ENDPOINT}/webhooks", "Webhooks and what waits for them", {200: "Webhooks"}),
+    Operation(
+        *("GET", f"{ENDPOINT}/deliveries", "Pending or dead deliveries", {200: "Deliveries"}),
+        query=_DELIVERIES_QUERY,
+    ),
+    Operation(
+        *("POST", f"{ENDPOINT}/deliveries/replay-all", "Replay dead deliveries", {200: "Replays"}),
+        body="ReplayRequest",
+    ),
+    Operation(
+        *("POST", f"{DELIVERY}/replay", "Replay a dead delivery under its webhook-id"),
+        {202: "Replay"},
+    ),
     Operation(
         *("GET", f"{ENDPOINT}/failures", "Final failures by job and error", {200: "Failures"})
     ),
@@ -117,6 +138,7 @@ OPERATIONS: Final = (
 PARAMETERS: Final[Mapping[str, Schema]] = {
     **{"id": JOB_ID, "namespace": TEXT, "name": TEXT},
     "schedule": TEXT,
+    "delivery": {**TEXT, "description": "The delivery's webhook-id."},
 }
 """The schemas of parameters in paths."""
 PROBLEM: Final = {

@@ -9,9 +9,11 @@ import msgspec
 from asyncendpoints_console.access import Role
 from asyncendpoints_console.api.actions import Requested
 from asyncendpoints_console.api.resubmit import Edited
+from asyncendpoints_console.reading.webhooks import REMOVED
 from asyncendpoints_core.jobs.job_view import JobView
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.actions import ActionKind, ActionState
+from asyncendpoints_core.store.deliveries import DeliveryState, ReceiverHealth
 
 Schema = dict[str, Any]
 
@@ -169,6 +171,33 @@ _SCHEDULE: Final = record(
     skipped=COUNT,
     skippedAt=maybe(TIME),
 )
+_WEBHOOK: Final = record(
+    name={**TEXT, "description": "Job-Webhook: the receivers that clients name."},
+    host={**maybe(TEXT), "description": "null if the URL is kept in a Secret."},
+    events=listed(TEXT),
+    jobs=listed(TEXT),
+    tags=listed(TEXT),
+    includeResult=FLAG,
+    state={"type": "string", "enum": [*(each.value for each in ReceiverHealth), REMOVED]},
+    pending=COUNT,
+    failures={**COUNT, "description": "In a row."},
+    lastStatus={**maybe(COUNT), "description": "null without an answer."},
+    failingSince=maybe(TIME),
+    nextProbeAt=maybe(TIME),
+)
+_DELIVERY: Final = record(
+    id={**TEXT, "description": "The header webhook-id of each try."},
+    webhook=TEXT,
+    host=maybe(TEXT),
+    event=TEXT,
+    job=record(id=JOB_ID, name=TEXT),
+    state=one_of(DeliveryState),
+    tries={**COUNT, "description": "How many have failed."},
+    lastStatus={**maybe(COUNT), "description": "null without an answer."},
+    createdAt=TIME,
+    nextTryAt=maybe(TIME),
+    deadAt=maybe(TIME),
+)
 _FAILURE: Final = record(
     job=TEXT,
     error=TEXT,
@@ -208,6 +237,11 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "Workers": items(_WORKER),
     "Schedules": items(_SCHEDULE),
+    "Webhooks": record(items=listed(_WEBHOOK), pending=COUNT, dead=COUNT, oldestAt=maybe(TIME)),
+    "Deliveries": record(items=listed(_DELIVERY), nextCursor=maybe(TEXT)),
+    "Replay": record(id=TEXT, state=one_of(DeliveryState)),
+    "Replays": record(replayed=COUNT, skipped=COUNT),
+    "ReplayRequest": record({"webhook": {**TEXT, "description": "Only those of this webhook."}}),
     "Failures": record(items=listed(_FAILURE), examined=COUNT, complete=FLAG),
     "Audit": items(_AUDIT),
     "PauseRequest": record({"job": {**TEXT, "description": "Only the jobs of this name."}}),

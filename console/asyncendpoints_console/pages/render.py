@@ -69,6 +69,7 @@ class Pages:
         )
         self._environment.filters.update(
             age=self._age,
+            due=self._due,
             local=_local,
             remaining=self._remaining,
             rate=_rate,
@@ -108,6 +109,9 @@ class Pages:
     def _remaining(self, time: str) -> str:
         seconds = (parse_rfc3339(time) - self._now_ms()) / 1_000
         return f"in {span(seconds)}" if seconds > 0 else f"{span(-seconds)} ago"
+
+    def _due(self, time: str) -> str:
+        return self._remaining(time) if parse_rfc3339(time) > self._now_ms() else "due"
 
 
 def _hash(text: str) -> str:

@@ -12,9 +12,10 @@ from asyncendpoints_console.access import Role
 from asyncendpoints_console.api import actions, queries
 from asyncendpoints_console.pages import charts
 from asyncendpoints_console.pages.render import ASSETS, Pages, asset, visible
-from asyncendpoints_console.reading import jobs, overview, schedules
+from asyncendpoints_console.reading import jobs, overview, schedules, webhooks
 from asyncendpoints_console.refusals import Refusal
 from asyncendpoints_console.site import ROLE, Site
+from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.states import State
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 SHOWN_BYTES: Final = 65_536
 """How much of an input or a result a page shows."""
 TOP_FAILURES: Final = 3
+_ABOUT: Final = ("filter", "schedule", "webhook", "delivery")
 PAGE: Final = 50
 
 
@@ -149,6 +151,28 @@ class Views:
             schedules=found["items"],
         )
 
+    async def webhooks(self, call: Call) -> web.Response:
+        """The webhooks of the resource, and deliveries to them by state and webhook."""
+        query, target = call.query, call.target
+        found = await webhooks.webhooks(target)
+        state, webhook = queries.delivery_state(query), query.get("webhook", "")
+        page = await webhooks.deliveries(target, state, PAGE, queries.cursor(query), webhook)
+        kept = {"state": state.value} | ({"webhook": webhook} if webhook else {})
+        cursor = page["nextCursor"]
+        return self._page(
+            call.request,
+            "webhooks.html",
+            target,
+            section="webhooks",
+            webhooks=found["items"],
+            counts={"pending": found["pending"], "dead": found["dead"]},
+            chosen=state.value,
+            webhook=webhook,
+            deliveries=page["items"],
+            first="?" + urlencode(kept) if query.get("cursor") else None,
+            next="?" + urlencode(kept | {"cursor": cursor}) if cursor else None,
+        )
+
     async def failures(self, call: Call) -> web.Response:
         """Failures by job and error."""
         found = await overview.failures(call.target)
@@ -159,7 +183,7 @@ class Views:
 
     async def audit(self, call: Call) -> web.Response:
         """What was changed."""
-        records = [{"job": None} | record for record in call.audit.records(call.target.key)]
+        records = [_audited(record) for record in call.audit.records(call.target.key)]
         return self._page(call.request, "audit.html", call.target, section="audit", records=records)
 
     def refused(self, request: web.Request, refusal: Refusal) -> web.Response | None:
@@ -183,6 +207,14 @@ def _place(target: Target) -> Mapping[str, str]:
         "page": f"/e/{quote(target.key)}",
         "api": jobs.path_of(target),
     }
+
+
+def _audited(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an audit record with the jobs that it links to, and the rest of what it is about."""
+    about = {name: record[name] for name in ("job", "created", *_ABOUT) if name in record}
+    linked = [text for text in (about.get("job"), about.get("created")) if text and ids.parse(text)]
+    others = [text for text in about.values() if text not in linked]
+    return {**record, "jobs": linked, "about": " ".join(others)}
 
 
 def _text(body: bytes) -> str:

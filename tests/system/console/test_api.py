@@ -504,6 +504,8 @@ MUTATIONS = [
     ("POST", f"{API}/pause"),
     ("POST", f"{API}/resume"),
     ("POST", f"{API}/schedules/nightly/run"),
+    ("POST", f"{API}/deliveries/msg_{ids.new(1).hex()}/replay"),
+    ("POST", f"{API}/deliveries/replay-all"),
     ("POST", f"{API}/actions"),
     ("DELETE", f"{API}/actions/{ids.text(ids.new(1))}"),
 ]

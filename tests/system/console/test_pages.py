@@ -23,10 +23,12 @@ from asyncendpoints_core.jobs.records import (
     retry_later,
 )
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.deliveries import DeliveryEnd
 from asyncendpoints_core.store.job_logs import LogWrite
 from asyncendpoints_core.store.memory import MemoryStore
 from support.http.browser import chromium, opened
 from support.http.console import TOKENS, Site, console, endpoint
+from support.http.console_webhooks import WEBHOOKS, send
 from support.npm import node_modules
 from support.store.stores import ERROR, Hand, hand, new, policy, put, settle_one
 
@@ -83,7 +85,7 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def shown(browser: Browser) -> AsyncIterator[Console]:
     store = MemoryStore()
-    async with console({"reports": store}, schedules=SCHEDULES) as site:
+    async with console({"reports": store}, schedules=SCHEDULES, **WEBHOOKS) as site:
         yield Console(browser, site, store, await hand(store))
 
 
@@ -212,6 +214,53 @@ async def test_a_schedule_is_run_after_a_question(shown: Console) -> None:
     async with shown.page(f"{HERE}/schedules", role=Role.VIEW) as page:
         await expect(page.locator("tbody tr")).to_have_count(2)
         await expect(page.get_by_role("button", name="Run")).to_have_count(0)
+
+
+async def test_dead_deliveries_are_replayed(shown: Console) -> None:
+    await shown.store.configure(endpoint("reports", **WEBHOOKS).spec.policy())
+    for _ in range(2):
+        ends = {"crm": DeliveryEnd.DEAD, "old": DeliveryEnd.DEAD}
+        await send(shown.site, shown.store, **ends, billing=DeliveryEnd.FAILED)
+    async with shown.page(f"{HERE}/webhooks") as page:
+        hooks, rows = page.locator("#webhooks tbody tr"), page.locator("#deliveries tbody tr")
+        await expect(hooks.filter(has_text="billing")).to_contain_text("Failing answers 503")
+        await expect(hooks.filter(has_text="crm")).to_contain_text("URL in a Secret")
+        await expect(rows).to_have_count(2)
+        await page.locator("form").get_by_label("State").select_option("dead")
+        await page.locator("form").get_by_label("Webhook").select_option("crm")
+        await page.get_by_role("button", name="Filter").click()
+        await expect(rows).to_have_count(2)
+        assert page.url.endswith("?state=dead&webhook=crm")
+        await rows.first.get_by_role("button", name="Replay").click()
+        await expect(rows).to_have_count(1)
+        await page.goto(f"{shown.site.server.url}{HERE}/webhooks?state=dead")
+        await expect(rows).to_have_count(3)
+        await rows.filter(has_text="old").first.get_by_role("button", name="Replay").click()
+        alert = page.get_by_role("alert")
+        await expect(alert).to_contain_text("does not have its webhook any more")
+        await page.get_by_role("button", name="Replay all").click()
+        await expect(page.locator("#question-text")).to_contain_text("Send all 3 dead deliveries")
+        await page.get_by_role("dialog").get_by_role("button", name="Replay").click()
+        await expect(alert).to_contain_text("1 done, 2 skipped")
+        await expect(rows).to_have_count(2)
+    async with shown.page(f"{HERE}/webhooks?state=dead", role=Role.VIEW) as page:
+        await expect(page.locator("#deliveries tbody tr")).to_have_count(2)
+        await expect(page.get_by_role("button", name="Replay")).to_have_count(0)
+
+
+async def test_the_audit_shows_what_each_record_is_about(shown: Console) -> None:
+    spec = endpoint("reports", schedules=SCHEDULES).spec
+    await shown.store.configure(spec.policy())
+    api = "/api/v1/endpoints/demo/reports"
+    for path in ("/schedules/nightly/run", "/pause", "/resume"):
+        assert (await shown.site.ask("POST", api + path)).status < 300
+    async with shown.page(f"{HERE}/audit") as page:
+        rows = page.locator("tbody tr")
+        await expect(rows.filter(has_text="pause")).to_contain_text("*")
+        await expect(rows.filter(has_text="run")).to_contain_text("nightly")
+        await expect(page.get_by_role("link").filter(has=page.locator("code"))).to_have_count(1)
+        await rows.get_by_role("link").click()
+        await expect(page.locator("h1")).to_contain_text("build-report")
 
 
 async def test_pages_of_a_listing(shown: Console) -> None:
@@ -405,6 +454,9 @@ async def test_view_offers_no_action(shown: Console) -> None:
 
 async def hostile_queue(shown: Console) -> list[str]:
     """Make jobs with hostile texts in every field that takes them; return all pages."""
+    await shown.store.configure(endpoint("reports", **WEBHOOKS).spec.policy())
+    ends = {"billing": DeliveryEnd.FAILED, "crm": DeliveryEnd.GONE, "old": DeliveryEnd.RETURNED}
+    await send(shown.site, shown.store, **ends, client=DeliveryEnd.DEAD)
     made = msgspec.structs.replace(new(body=HOSTILE.encode()), attributes=Attributes(key=HOSTILE))
     request = msgspec.structs.replace(
         made.request,
@@ -421,7 +473,10 @@ async def hostile_queue(shown: Console) -> list[str]:
     await settle_one(shown.store, complete(two.claim, Result(HOSTILE, HOSTILE.encode(), HOSTILE)))
     await shown.store.progress([(three.claim, Progress(0.5, HOSTILE))])
     await log(shown, three, 1, 0, f"\x1b[31m{HOSTILE}</pre></details>\x00\u2028\n")
-    pages = ("jobs", "workers", "schedules", "failures", "audit")
+    pages = (
+        *("jobs", "workers", "schedules", "webhooks", "webhooks?state=dead"),
+        *("failures", "audit"),
+    )
     listings = [f"{HERE}/{page}" for page in pages]
     shows = [f"{job_page(failed)}?show=input", f"{job_page(done)}?show=result", job_page(running)]
     return ["/", *listings, *shows]

@@ -110,17 +110,17 @@ function confirmed(text, verb) {
   });
 }
 
-async function act(url, action, job) {
+async function act(url, action, { job, webhook }) {
   const response = await fetch(action === "delete" ? url : `${url}/${action}`, {
     method: action === "delete" ? "DELETE" : "POST",
     headers: { "Content-Type": "application/json" },
-    body: job ? JSON.stringify({ job }) : undefined,
+    body: job || webhook ? JSON.stringify({ job, webhook: webhook || undefined }) : undefined,
   });
   const answer = await response.json().catch(() => ({}));
   return response.ok ? { done: answer } : { refused: answer.detail || response.statusText };
 }
 
-const VERBS = { cancel: "Cancel", retry: "Retry", delete: "Delete", "run-now": "Run now", pause: "Pause", resume: "Resume", run: "Run now" };
+const VERBS = { cancel: "Cancel", retry: "Retry", delete: "Delete", "run-now": "Run now", pause: "Pause", resume: "Resume", run: "Run now", replay: "Replay", "replay-all": "Replay" };
 const ASKED = ["cancel", "delete"];
 
 async function actOnOne(button) {
@@ -129,11 +129,12 @@ async function actOnOne(button) {
   const question = button.dataset.ask || ASKED.includes(action) && `${verb} this job?`;
   if (question && !await confirmed(question, verb)) return;
   const api = button.closest("[data-api]").dataset.api;
-  const { done, refused } = await act(api, action, button.dataset.job);
+  const { done, refused } = await act(api, action, button.dataset);
   if (refused) return say(refused);
   if (action === "run") return location.assign(location.pathname.replace(/[^/]+$/, `jobs/${done.id}`));
   if (action === "delete") return location.assign(location.pathname.replace(/\/[^/]+$/, ""));
-  say(`${verb}: done`);
+  const { replayed, skipped } = done;
+  say(replayed === undefined ? `${verb}: done` : `${verb}: ${replayed} done${skipped ? `, ${skipped} skipped, because their webhook gets no more events` : ""}`);
   button.blur();
   tick();
 }

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from asyncendpoints_console.reading.webhooks import receivers
+from asyncendpoints_console.target import Target
 from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs import records as jobs
@@ -244,9 +246,13 @@ async def test_after_the_last_try_it_is_dead_and_can_be_replayed(
             await complete(store, new())
             first, second = await to.wait(2)
             await no_deliveries(store)
-            assert (await store.webhook_status()).dead == 1
+            status = await store.webhook_status()
+            [known] = status.receivers
+            assert status.dead == 1
             dead = bytes.fromhex(first.id.removeprefix("msg_"))
-            assert await store.replay_deliveries([dead], {"billing": b"receiver"}) == ["replayed"]
+            to_it = receivers(Target(spec, store))
+            assert to_it == {"billing": known.receiver}
+            assert await store.replay_deliveries([dead], to_it) == ["replayed"]
             await to.wait(3)
             await no_deliveries(store)
     assert first.id == second.id == to.received[2].id

@@ -8,6 +8,8 @@ import re
 import subprocess
 import sys
 from difflib import ndiff
+from pathlib import Path
+from shutil import copy
 
 from playwright.async_api import expect
 
@@ -69,9 +71,24 @@ def test_the_page_shows_each_changed_line_and_counts_them() -> None:
     assert test in (FOLDER / "test_main.py").read_text()
 
 
+def test_its_tests_run_by_the_command_of_the_page(tmp_path: Path) -> None:
+    for name in ("main.py", "page.html", "test_main.py"):
+        copy(FOLDER / name, tmp_path)
+    run = commands(PAGE)[-1]
+    assert run.startswith("pytest ")
+    done = subprocess.run(
+        [sys.executable, "-m", *run.split(), "-q"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "3 passed" in done.stdout, done.stdout
+
+
 async def test_the_progress_shows_in_the_page() -> None:
-    *_, run = commands(PAGE)
-    assert run == "uvicorn main:app"
+    run = "uvicorn main:app"
+    assert run in commands(PAGE)
     port = free_port()
     server = subprocess.Popen(
         [sys.executable, "-m", *run.split(), "--port", str(port), "--log-level", "warning"],

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from asyncendpoints_core.resource import AsyncEndpoint, cluster_faults
+from asyncendpoints_gateway.http.router import own_target
 from asyncendpoints_operator.crd.definition import crd
 from support.doc_pages import Block, anchors, fences, links, shell_blocks
 from support.paths import ROOT
@@ -169,6 +170,17 @@ def test_a_test_runs_every_block(page: Path) -> None:
     assert found == set(by_language)
     for file in " ".join(by_language.values()).split():
         assert page.name.lower() in (ROOT / "tests" / file).read_text().lower(), file
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_requests_that_a_page_names_exist(page: Path) -> None:
+    """Those about jobs; the operations API, whose paths console.md lists, has others."""
+    if page.name == "console.md":
+        return
+    job = "/jobs/01890a5d-ac96-774b-bcce-b302099a8057"
+    for method, path in re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/jobs[^`?]*)", page.read_text()):
+        found = own_target(method, re.sub("^/jobs/[^/]+", job, path))
+        assert found.operation != "options", f"{method} {path}"
 
 
 def test_blocks_left_out_of_a_script_are_run_elsewhere() -> None:

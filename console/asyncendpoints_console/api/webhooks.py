@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from asyncendpoints_console.api.call import Call
 
-BATCH: Final = 100
+BATCH: Final = 50
 
 
 async def listing(call: Call) -> web.Response:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 REMOVED: Final = "Removed"
 """The state of a webhook that the resource does not have any more, while deliveries wait for it."""
+MAX_EMPTY_PAGES: Final = 3
+"""So many pages of the store without a delivery of the webhook are skipped in a request."""
 _HEALTHY: Final = ReceiverState(b"")
 
 
@@ -112,8 +114,13 @@ async def deliveries(
     target: Target, state: DeliveryState, limit: int, cursor: str | None, webhook: str
 ) -> dict[str, Any]:
     """Return a page of deliveries, of one webhook or of all."""
+    store = target.store
     try:
-        page = await target.store.list_deliveries(state, limit, cursor, webhook)
+        page = await store.list_deliveries(state, limit, cursor, webhook)
+        for _ in range(MAX_EMPTY_PAGES):
+            if page.deliveries or page.cursor is None:
+                break
+            page = await store.list_deliveries(state, limit, page.cursor, webhook)
     except InvalidCursor:
         detail = "cursor must be the nextCursor of a page of the same listing"
         raise Refusal("invalid-query", detail) from None

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DELIVERY_ID_BYTES: Final = 16
+MAX_DELIVERIES_EXAMINED: Final = 250
+"""How many deliveries a call of `list_deliveries` looks at."""
 DUE_BYTES: Final = 30
 """Of a member of `deliveries:due`."""
 HOST_BYTES: Final = 4

@@ -64,8 +64,9 @@ class WebhookStore(Protocol):
         """List deliveries, of one webhook or of all: pending ones by receiver, the next that is due
         first; dead ones, the newest first. Raises InvalidCursor for a cursor of another listing.
 
-        A call examines at most MAX_EXAMINED deliveries: a page may be short, or empty, and have a
-        cursor. Ends of jobs without deliveries yet are not listed.
+        A call examines at most MAX_DELIVERIES_EXAMINED, and of pending ones for a receiver of
+        another webhook only the first: a page may be short, or empty, and have a cursor. Ends of
+        jobs without deliveries yet are not listed.
         """
         ...
 

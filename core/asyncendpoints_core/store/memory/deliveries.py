@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from asyncendpoints_core.store.deliveries import (
     DELIVERY_ID_BYTES,
+    MAX_DELIVERIES_EXAMINED,
     DeliveryPage,
     DeliveryPlace,
     DeliveryState,
     ListedDelivery,
 )
-from asyncendpoints_core.store.listing import MAX_EXAMINED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,10 +57,14 @@ def page(
     webhook: str,
 ) -> DeliveryPage:
     """Return one page of the entries of a state; see Store.list_deliveries."""
-    order = _dead(entries, begin) if state is DeliveryState.DEAD else _pending(entries, begin)
+    if state is DeliveryState.DEAD:
+        order = _dead(entries, begin)
+    else:
+        own = {key: one for key, one in entries.items() if webhook in ("", one.new.webhook)}
+        order = _pending(own, begin)
     found: list[ListedDelivery] = []
     for looked, (_, member) in enumerate(order):
-        if len(found) == limit or looked == MAX_EXAMINED:
+        if len(found) == limit or looked == MAX_DELIVERIES_EXAMINED:
             last = DeliveryPlace(begin.listing, *order[looked - 1])
             return DeliveryPage(tuple(found), last.cursor())
         key = member[-DELIVERY_ID_BYTES:]
@@ -73,10 +77,12 @@ def _dead(entries: Mapping[bytes, Entry], begin: DeliveryPlace) -> list[tuple[in
     """Return the places of dead deliveries, the newest first."""
     places = ((entry.dead_ms, key) for key, entry in entries.items())
     below = (at for at in places if not begin.member or at < (begin.number, begin.member))
-    return heapq.nlargest(MAX_EXAMINED + 1, below)
+    return heapq.nlargest(MAX_DELIVERIES_EXAMINED + 1, below)
 
 
 def _pending(entries: Mapping[bytes, Entry], begin: DeliveryPlace) -> list[tuple[int, bytes]]:
     """Return the places of pending deliveries, by receiver, the next that is due first."""
     places = ((0, entry.due_member(key)) for key, entry in entries.items())
-    return heapq.nsmallest(MAX_EXAMINED + 1, (at for at in places if at[1] > begin.member))
+    return heapq.nsmallest(
+        MAX_DELIVERIES_EXAMINED + 1, (at for at in places if at[1] > begin.member)
+    )

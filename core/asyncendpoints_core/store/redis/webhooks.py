@@ -19,7 +19,6 @@ from asyncendpoints_core.store.deliveries import (
     ReplayStatus,
     WebhookStatus,
 )
-from asyncendpoints_core.store.listing import MAX_EXAMINED
 from asyncendpoints_core.store.redis.codec import Context
 from asyncendpoints_core.store.redis.python_layout import CorruptRecord, NewerRecord, packer, reader
 from asyncendpoints_core.store.redis.records import read_job, without_webhooks
@@ -161,7 +160,7 @@ class WebhookVerbs:
             b"%d" % limit,
             b"%d" % place.number if place.member else b"",
             place.member,
-            b"%d" % MAX_EXAMINED,
+            b"%d" % values.MAX_DELIVERIES_EXAMINED,
             webhook.encode(),
         )
         context = Context.read(raw)

@@ -23,14 +23,34 @@ function record.request_bytes(s, at)
     + sunpack(layout.LONG_REQUEST.format.size, s, at + layout.LONG_REQUEST.offset.size)
 end
 
+-- Which optional fields a job of some flags has: the format that reads them, where each is among
+-- them, and where they end.
+local optional_of = {}
+local function describe(flags)
+  local of, format, n, last = {}, '>', 0, layout.JOB.size
+  for _, field in ipairs(layout.JOB.optional) do
+    if band(flags, field.mask) > 0 then
+      n = n + 1
+      of[field.name], format, last = n, format .. ssub(field.format, 2), last + field.width
+    end
+  end
+  of.format, of.last, optional_of[flags] = format, last, of
+  return of
+end
+
 -- Where a job's parts begin, and its optional fields; nil when it is too short for them.
-local job_optional
 function record.job_parts(s, flags)
-  if band(flags, layout.JOB.optional_flags) == 0 then return layout.JOB.size + 1 end
-  job_optional = job_optional or layout.JOB.optional
-  local found = {flags = flags}
-  local parts_at = optional.read(found, job_optional, s, layout.JOB.size + 1)
-  return parts_at, found.ttl_from, found.body_size, found.attributes_size
+  flags = band(flags, layout.JOB.optional_flags)
+  if flags == 0 then return layout.JOB.size + 1 end
+  local of = optional_of[flags] or describe(flags)
+  if #s < of.last then return nil end
+  local first, second, third = sunpack(of.format, s, layout.JOB.size + 1)
+  local body_size, attributes_size = of.body_size, of.attributes_size
+  if body_size then body_size = body_size == 1 and first or second end
+  if attributes_size then
+    attributes_size = attributes_size == 1 and first or attributes_size == 2 and second or third
+  end
+  return of.last + 1, of.ttl_from and first, body_size, attributes_size
 end
 
 local function new_run()

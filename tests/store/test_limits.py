@@ -186,6 +186,36 @@ async def test_limits_begin_and_end_with_jobs_there(backend: Backend, store: Sto
     assert (await store.stats()).counts[State.IN_PROGRESS] == 6
 
 
+async def test_a_later_limit_counts_what_runs(backend: Backend, store: Store) -> None:
+    worker = await limited(store, total=Limit(rate=1000, burst=1000))
+    await put(store, *(of("a") for _ in range(9)))
+    taken = await worker.take(2)
+    await store.configure(policy(limits=limits_of(total=Limit(concurrency=3))))
+    assert len(await worker.take(10)) == 1
+    await store.configure(policy(limits=limits_of(every_key=Limit(concurrency=4))))
+    assert len(await worker.take(10)) == 1
+    await store.configure(policy(limits=limits_of()))
+    await worker.settle(*(jobs.complete(claim, DONE) for claim in claims(taken)))
+    await store.configure(policy(limits=limits_of(every_key=Limit(concurrency=4))))
+    assert len(await worker.take(10)) == 2
+
+
+async def test_jobs_behind_others_of_their_key_expire(backend: Backend, store: Store) -> None:
+    worker = await limited(store)
+    await put(store, *(of("a") for _ in range(120)))
+    [held, *_] = await worker.take(2)
+    await worker.settle(jobs.release(held.claim, started=True))
+    late = await put(store, *(of("b") for _ in range(120)))
+    await backend.advance(policy().ttl_ms)
+    [fresh] = await put(store, of("a"))
+    while (await store.sweep()).more:
+        pass
+    assert (await look(store, late[-1])).state is State.FAILED
+    assert (await look(store, held.job.id)).state is State.QUEUED
+    assert (await look(store, fresh)).state is State.QUEUED
+    assert (await store.stats()).counts[State.FAILED] == 238
+
+
 async def test_a_job_that_waits_for_a_limit_expires(backend: Backend, store: Store) -> None:
     worker = await limited(store, every_key=Limit(concurrency=1))
     [_, second, third] = await put(store, *(of("a") for _ in range(3)))

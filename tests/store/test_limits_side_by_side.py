@@ -71,11 +71,23 @@ class Limited(SideBySide):
         assert not over
 
 
+class Fair(Limited):
+    """The same with keys alone, and no limit."""
+
+    def adapt(self, policy: Policy) -> Policy:
+        return msgspec.structs.replace(policy, limits=limits_of())
+
+    @invariant()
+    def no_limit_is_passed(self) -> None:
+        pass
+
+
 @pytest.mark.timeout(300)
-def test_limits_are_alike_and_hold(redis_server: RedisServer) -> None:
-    Limited.url = redis_server.url
+@pytest.mark.parametrize("machine", [Limited, Fair])
+def test_limits_are_alike_and_hold(redis_server: RedisServer, machine: type[Limited]) -> None:
+    machine.url = redis_server.url
     run_state_machine_as_test(
-        Limited,
+        machine,
         settings=settings(
             max_examples=4,
             stateful_step_count=50,

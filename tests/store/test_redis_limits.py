@@ -65,3 +65,25 @@ async def test_places_are_repaired(backend: RedisBackend, part: str) -> None:
     await backend.store.sweep()
     check_places(await backend.scan())
     assert await worker.take(2) == []
+
+
+async def test_without_limits_of_concurrency_running_jobs_have_no_places(
+    backend: RedisBackend,
+) -> None:
+    await backend.store.configure(policy(limits=limits_of(total=Limit(rate=100, burst=100))))
+    worker = await hand(backend.store)
+    await put(backend.store, of("a"), of("b"))
+    assert len(await worker.take(2)) == 2
+    assert not await backend.redis.exists(backend.key("gate:places"), backend.key("gate:usage"))
+    assert await backend.redis.zcard(backend.key("expiries")) == 0
+
+
+async def test_what_is_looked_up_is_never_searched_from_its_head(backend: RedisBackend) -> None:
+    await put(backend.store, of("a"), of("b"))
+    for key, encoding in (
+        ("gate:tags", b"hashtable"),
+        ("gate:states", b"hashtable"),
+        ("gate:flows", b"hashtable"),
+        ("ready:normal", b"skiplist"),
+    ):
+        assert await backend.redis.object("encoding", backend.key(key)) == encoding

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from typing import Any
 
+import msgspec
 from redis.asyncio import Redis
 
 from asyncendpoints_core.errors import StoreVersionError
@@ -166,6 +167,11 @@ class RedisBackend:
 
     async def _scan_gate(self, scan: Scan) -> None:
         scan.gated = await self.redis.hget(self.key("meta"), "gated") == b"1"
+        limits = await self.redis.hgetall(self.key("gate:limits"))
+        scan.concurrency = {
+            resource.decode(): msgspec.msgpack.decode(limit)["concurrency"] > 0
+            for resource, limit in limits.items()
+        }
         members = await self.redis.zrange(self.key("gate:keyed"), 0, -1)
         scan.lines["ready:behind"] = [JobId(member[-16:]) for member in members]
         for job_id, place in (await self.redis.hgetall(self.key("gate:places"))).items():

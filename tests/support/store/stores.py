@@ -60,8 +60,10 @@ class Scan:
     results: set[JobId] = field(default_factory=set)
     # Who holds each lock of a unique job.
     locks: dict[bytes, JobId] = field(default_factory=dict)
-    # Whether there are keys or limits; the places of running jobs; how many each resource has.
+    # Whether running jobs have places; which limits are of concurrency, where only these are
+    # counted; the places of running jobs; how many each resource has.
     gated: bool = False
+    concurrency: dict[str, bool] | None = None
     places: dict[JobId, tuple[str, str]] = field(default_factory=dict)
     usage: dict[str, int] = field(default_factory=dict)
     # The jobs that have logs; what these take, as counted and as added up.
@@ -265,6 +267,16 @@ def check_places(scan: Scan) -> None:
     usage = Counter({"t": len(scan.places)})
     for key, name in scan.places.values():
         usage.update([f"j{name}", *([f"k{key}"] if key else [])])
+    limited = scan.concurrency
+    if limited is not None:
+        every = limited.get("k", False)
+        usage = Counter(
+            {
+                resource: n
+                for resource, n in usage.items()
+                if resource == "t" or limited.get(resource, resource[0] == "k" and every)
+            }
+        )
     assert scan.usage == {resource: n for resource, n in usage.items() if n}
 
 

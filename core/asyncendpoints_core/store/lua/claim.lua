@@ -6,11 +6,11 @@
 --   completed_ms failed_ms deadline_floor
 -- LIB: batch time ready record counters events wake_up corrupt_records queue guard
 --   cordons held_count turns next_suspect first_run
--- FEATURELIB: gate pauses skips
+-- FEATURELIB: gate starts pauses skips
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:cursors gate:waiting pauses
+--   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
 -- FEATUREMETA: webhook_states webhook_pending gated
 -- ARGV: 1 worker, 2 request number, 3 limit, 4 bytes of bodies at most, 5 '1' when it was woken
 -- RETURNS: context; a word: ok gone cordoned draining paused closed; flags more, drain, alone as
@@ -268,30 +268,31 @@ local function take_turns()
 end
 
 -- Takes the next job of all lines, if key and limits let it start. Returns whether there may be more.
-local passed = {[0] = 0, 0, 0}
+local passed, only, turned = {[0] = 0, 0, 0}, nil, 0
 local function take_gated()
-  local line = turns.next_line(waiting, passed)
-  if not line or gate.closed() then return false end
-  local id, score = gate.head(line)
-  local before = taken
+  local line = only or turns.next_line(waiting, passed)
+  if not line or waiting[line] == passed[line] or starts.closed() then return false end
   examined = examined + 1
-  if not gate.admit(id, line, score) then return true end
-  local moved = take(id, gate.stored(id))
+  local id, job, run = starts.head(line)
+  if not id then return true end
+  local before = taken
+  local moved = take(id, job, run)
   if stopped then return false end
-  turns.advance(line, 1)
+  if only then turned = turned + 1 else turns.advance(line, 1) end
   if moved then
-    gate.leave(id, line, score, taken > before)
+    starts.leave(line, taken > before)
   else
     passed[line] = passed[line] + 1
-    gate.pass(id, line)
+    starts.pass(line)
   end
   return true
 end
 
-if gate then gate.begin(waiting, limit) end
+if gate then only = starts.begin(waiting, limit) end
 while gate and not (alone or drain) and taken < limit and examined < 2 * (limit + queue.LOOK_AHEAD) do
   if not take_gated() then break end
 end
+if only then turns.advance(only, turned) end
 while not (gate or alone or drain or stopped) and taken < limit and examined < limit + queue.LOOK_AHEAD do
   local lines, only = 0, nil
   for line = 0, 2 do

@@ -7,7 +7,7 @@
 -- LIB: batch time ready record counters events wake_up new_job lines jobs_ahead
 -- FEATURES: locks
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:cursors gate:waiting pauses
+--   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
 -- FEATUREMETA: gated
 -- FEATURELIB: unique job_webhooks gate pauses skips key_depth
 -- FLAGS: deny-oom
@@ -106,7 +106,7 @@ local function create(i, id, job, name, priority, delay, ttl, size, blob, carrie
     bump(QUEUED, name, 1)
     if gate then
       positions[#positions + 1] = {i, id, priority}
-      gate.expect(id, carried and carried.key or '', name, active + (ttl > 0 and ttl or ttl_ms))
+      gate.expect(id, carried and carried.key or '', name)
     end
   end
   if key_depth and carried then key_depth.add(id, carried.key) end

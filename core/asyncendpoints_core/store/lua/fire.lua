@@ -8,7 +8,7 @@
 -- FEATURES: schedules fired outbox outbox:heads deliveries deliveries:due deliveries:dead
 --   deliveries:untried receivers receivers:state receivers:pending
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:cursors gate:waiting pauses
+--   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
 -- FEATUREMETA: webhook_states webhook_pending gated
 -- FLAGS: deny-oom
 -- ARGV: 1 FIRING; 2 NEW_JOB; 3 its parts

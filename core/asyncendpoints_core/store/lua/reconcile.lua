@@ -7,7 +7,7 @@
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:cursors gate:waiting pauses
+--   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
 -- FEATUREMETA: webhook_states webhook_pending gated
 -- ARGV: 1 worker, 2 CLAIM for each job that it holds
 -- RETURNS: how many; ids of records that cannot be read

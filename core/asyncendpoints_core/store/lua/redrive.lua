@@ -3,9 +3,9 @@
 --   finished:canceled counts totals gone idle bell watch
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms completed_ms failed_ms
 -- LIB: time ready record counters events wake_up redriving jobs_ahead
--- FEATURES: locks schedules fired expiries
+-- FEATURES: locks schedules fired
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:cursors gate:waiting pauses
+--   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
 -- FEATURELIB: pauses
 -- FEATUREMETA: gated
 -- FLAGS: deny-oom

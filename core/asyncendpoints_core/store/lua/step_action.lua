@@ -8,7 +8,7 @@
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending locks schedules fired
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:cursors gate:waiting pauses
+--   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
 --   logs logs:times
 -- FEATUREMETA: webhook_states webhook_pending gated log_bytes
 -- ARGV: 1 its id

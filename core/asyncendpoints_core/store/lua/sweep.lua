@@ -4,32 +4,30 @@
 --   sweep_0 sweep_1 sweep_2
 -- LIB: batch time ready finished record counters events wake_up corrupt_records queue remove timer guard unique lines
 --   gate_policy
--- FEATURELIB: outbox gate pauses skips
+-- FEATURELIB: outbox gate_repair pauses skips
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:cursors gate:waiting pauses
+--   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
 --   logs logs:times
--- FEATUREMETA: webhook_states webhook_pending gated log_bytes
+-- FEATUREMETA: webhook_states webhook_pending gated log_bytes sweep_keyed
 -- RETURNS: promoted, expired, removed, corrupt, 1 when there was more to do
 local BOUND, REMOVE_BOUND, TOMBSTONE_MS, MAX_TOMBSTONES = 100, 200, 86400000, 10000
 local more = 0
 
 -- The default time to live: oldest first, so that the first fresh head ends the look. Started jobs
 -- and those with an expiry of their own are in between; the next call continues after them.
-local function expire_ready(priority, from)
-  if skips and not gate then from = math.max(from, skips[priority]) end
+local function expire_ready(line, priority, from)
   local low = from > 0 and '(' .. string.format('%.0f', from) or '-inf'
-  local found = call('ZRANGEBYSCORE', ready[priority], low, '+inf', 'WITHSCORES', 'LIMIT', 0, BOUND)
+  local found = call('ZRANGEBYSCORE', line, low, '+inf', 'WITHSCORES', 'LIMIT', 0, BOUND)
   local off_ready = batch.each('ZREM', ready)
-  local off = off_ready[priority]
-  -- With keys the scores are no ages: those jobs are in `expiries`.
-  local go_on = not gate and #found == 2 * BOUND and found[#found] or 0
+  local go_on = #found == 2 * BOUND and found[#found] or 0
   for i = 1, #found, 2 do
     local id = found[i]
     local job, run = call('HGET', jobs, id), call('HGET', runs, id)
     local r, why
     if job then r, why = record.decode(job, run) end
+    local off = off_ready[r and r.priority or priority]
     if not job then
       corrupt_records.drop_missing(QUEUED)
       batch.add(off, id)
@@ -44,13 +42,21 @@ local function expire_ready(priority, from)
       break
     end
   end
-  if go_on ~= 0 then more = 1 end
-  call('HSET', meta, 'sweep_' .. priority, go_on)
   lines.remove(off_ready)
+  return go_on
 end
-expire_ready(0, sweep_0)
-expire_ready(1, sweep_1)
-expire_ready(2, sweep_2)
+local function expire_line(priority, from)
+  if gate then return expire_ready(ready[priority], priority, 0) and 0 end
+  if skips then from = math.max(from, skips[priority]) end
+  return expire_ready(ready[priority], priority, from)
+end
+-- With keys the lines have other scores, and all that wait are also in `gate:order`, by age.
+local sweep_order = gate and expire_ready(gate_order, 0, sweep_keyed)
+queue.flush()
+local high, normal, low = expire_line(0, sweep_0), expire_line(1, sweep_1), expire_line(2, sweep_2)
+if high ~= 0 or normal ~= 0 or low ~= 0 or sweep_order and sweep_order ~= 0 then more = 1 end
+call('HSET', meta, 'sweep_0', high, 'sweep_1', normal, 'sweep_2', low)
+if gate then call('HSET', meta, 'sweep_keyed', sweep_order) end
 -- Written before the next look, which must not find the same jobs again.
 queue.flush()
 
@@ -85,7 +91,7 @@ queue.flush()
 
 local promoted, due = queue.promote()
 if due == queue.LOOK_AHEAD then more = 1 end
-local unparked = gate and gate.sweep() or 0
+local unparked = gate and gate_repair() or 0
 
 local removed = 0
 -- `kept_ms`: past their retention, which a webhook's first try extends.

@@ -40,11 +40,23 @@ function gate_data.hash(key)
   return hash
 end
 
-local function send(command, key, members, n)
+-- A score as text. Hot: many in a row are the same, and making text of a number is slow.
+local last_number, last_text
+function gate_data.text(score)
+  if score ~= last_number then
+    last_number, last_text = score, string.format('%.17g', score)
+  end
+  return last_text
+end
+
+function gate_data.send(command, key, members, n)
+  n = n or #members
   for from = 1, n, AT_ONCE do
     call(command, key, unpack(members, from, math.min(n, from + AT_ONCE - 1)))
   end
 end
+
+local send = gate_data.send
 
 function gate_data.write()
   for _, action in ipairs(before_write) do action() end
@@ -66,8 +78,8 @@ function gate_data.write()
         end
         to[member] = nil
       end
-      send(changes.remove, changes.key, off, m)
       send(changes.add, changes.key, on, n)
+      send(changes.remove, changes.key, off, m)
     end
   end
 end

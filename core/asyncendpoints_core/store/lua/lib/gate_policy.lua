@@ -1,17 +1,47 @@
 -- Keys and limits of a policy: `packed`, a map of limits by resource; empty without.
+-- `meta.gated`: 0 without keys and limits, 1 with limits of concurrency, 2 with none of these: then
+-- running jobs have no places.
 -- LIB: record guard
--- Jobs that run already have places too.
-local function book_running()
+-- A value of over 64 bytes makes Redis keep a small hash as a table, not as a list that is searched.
+local KEEPER = '\0'
+local KEEP = string.rep('-', 65)
+
+-- What of each resource is counted, as text: '' without limits of concurrency.
+local function counted_of(limits)
+  local found, some = {}, false
+  for resource, limit in pairs(limits) do
+    some = some or limit.concurrency > 0
+    found[#found + 1] = resource .. (limit.concurrency > 0 and '\1' or '\0')
+  end
+  table.sort(found)
+  return some and table.concat(found, '\n') or ''
+end
+
+local function read_limits()
+  local found, stored = {}, call('HGETALL', gate_limits)
+  for i = 1, #stored, 2 do found[stored[i]] = cmsgpack.unpack(stored[i + 1]) end
+  return found
+end
+
+-- Gives the jobs that run the places that `limits` count, and no others.
+local function book_running(limits)
+  local function counts(resource, any)
+    local limit = limits[resource] or limits[any]
+    return limit and limit.concurrency > 0
+  end
+  call('UNLINK', gate_places, gate_usage)
   for _, member in ipairs(call('ZRANGEBYLEX', held, '[\1', '+')) do
     local id = record.held_id(member)
     local job = call('HGET', jobs, id)
     local r = job and record.decode_job(job)
-    if r and call('HEXISTS', gate_places, id) == 0 then
+    if r then
       local carried = record.attributes(job)
       local key = carried and carried.key or ''
       call('HSET', gate_places, id, key .. '\0' .. r.name)
-      call('ZADD', gate_usage, 0, 'j' .. r.name .. '\0' .. id)
-      if key ~= '' then call('ZADD', gate_usage, 0, 'k' .. key .. '\0' .. id) end
+      if counts('j' .. r.name) then call('ZADD', gate_usage, 0, 'j' .. r.name .. '\0' .. id) end
+      if key ~= '' and counts('k' .. key, 'k') then
+        call('ZADD', gate_usage, 0, 'k' .. key .. '\0' .. id)
+      end
     end
   end
 end
@@ -35,17 +65,23 @@ local function gate_policy(packed)
     call('HSET', meta, 'gated', 0)
     return
   end
+  local limits = packed ~= '' and cmsgpack.unpack(packed) or {}
+  local before, counted = counted_of(read_limits()), counted_of(limits)
   call('UNLINK', gate_limits)
-  for resource, limit in pairs(packed ~= '' and cmsgpack.unpack(packed) or {}) do
+  for resource, limit in pairs(limits) do
     call('HSET', gate_limits, resource, cmsgpack.pack(limit))
   end
-  if gated == 0 then
+  if gated == 0 then call('HSET', gate_tags, 'v0', seq, 'v1', seq, 'v2', seq) end
+  if counted == '' then
+    call('UNLINK', gate_places, gate_usage)
+    call('HSET', meta, 'gated', 2)
+  elseif gated ~= 1 or counted ~= before then
+    book_running(limits)
     call('HSET', meta, 'gated', 1)
-    call('HSET', gate_tags, 'v0', seq, 'v1', seq, 'v2', seq)
-    book_running()
   end
+  for _, key in ipairs({gate_tags, gate_states, gate_flows}) do call('HSET', key, KEEPER, KEEP) end
   reconsider()
-  for _, key in ipairs({gate_limits, gate_tags, gate_times}) do guard(key) end
+  for _, key in ipairs({gate_limits, gate_tags, gate_times, gate_states, gate_flows}) do guard(key) end
 end
 
 return gate_policy

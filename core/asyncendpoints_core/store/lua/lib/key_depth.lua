@@ -1,5 +1,6 @@
 -- How many jobs of a key wait, Queued or Scheduled, where there is a limit of them.
 -- LIB: limiting gate_data
+if gated == 0 then return nil end
 local key_depth = {flush = gate_data.write}
 local to, counts = gate_data.collect('ZADD', 'ZREM', gate_waiting), {}
 
@@ -34,5 +35,4 @@ function key_depth.full(key)
   return counts[key] >= l.depth
 end
 
-if gated == 0 then return nil end
 return key_depth

@@ -1,20 +1,33 @@
 -- Flows, and where their keys stand among each other: V of each priority, and the last finish of each
 -- key in it. docs/adr/0014-fair-shares-and-limits.md
--- LIB: limiting gate_data
+-- LIB: gate_data
 local key_tags = {}
-local to = gate_data.collect('HSET', 'HDEL', gate_tags)
 local known, moved, parts = {}, {}, {}
+key_tags.known = known
 
--- The key, priority and name of a flow, and what limits of its own it has.
+local V, DIGITS = {[0] = 'v0', 'v1', 'v2'}, {[0] = '0', '1', '2'}
+
+-- The key and the priority of a flow, and the names of its tags.
 function key_tags.parts_of(flow)
   local found = parts[flow]
   if not found then
     local at = string.find(flow, '\0', 1, true)
-    local key, name = ssub(flow, 1, at - 1), ssub(flow, at + 2, -2)
-    found = {key = key, priority = sbyte(flow, at + 1) - 48, name = name}
-    found.resources = {'k' .. key, 'j' .. name}
-    found.v, found.finish = 'v' .. found.priority, found.priority .. key
+    local priority, key = sbyte(flow, at + 1) - 48, ssub(flow, 1, at - 1)
+    found = {
+      key = key, priority = priority, v = V[priority], finish = DIGITS[priority] .. key,
+      name = false, resources = false,
+    }
     parts[flow] = found
+  end
+  return found
+end
+
+-- The same with its name, and what limits of its own it has.
+function key_tags.limited_parts_of(flow)
+  local found = key_tags.parts_of(flow)
+  if not found.name then
+    found.name = ssub(flow, #found.key + 3, -2)
+    found.resources = {'k' .. found.key, 'j' .. found.name}
   end
   return found
 end
@@ -45,30 +58,25 @@ function key_tags.of(of)
   return math.max(key_tags.get(of.v), key_tags.get(of.finish))
 end
 
--- A job of a flow starts: its key moves on, and V with it.
+-- A job of a flow starts: its key moves on, and V with it. Returns where its next job stands.
 function key_tags.start(of, score, weight)
-  known[of.v] = math.max(key_tags.get(of.v), score)
-  known[of.finish] = math.max(key_tags.of(of), score) + 1 / weight
-  moved[of.v], moved[of.finish] = true, true
+  local v, finish = known[of.v] or key_tags.get(of.v), known[of.finish] or key_tags.get(of.finish)
+  if score > v then
+    v, known[of.v], moved[of.v] = score, score, true
+  end
+  finish = (finish > v and finish or v) + 1 / weight
+  known[of.finish], moved[of.finish] = finish, true
+  return finish
 end
 
 gate_data.on_write(function()
-  for name in pairs(moved) do to[name] = string.format('%.17g', known[name]) end
+  local on, n = {}, 0
+  for name in pairs(moved) do
+    on[n + 1], on[n + 2] = name, gate_data.text(known[name])
+    n = n + 2
+  end
+  gate_data.send('HSET', gate_tags, on, n)
   moved = {}
 end)
-
--- Forgets the tags that say no more than V does, some at a time.
-function key_tags.forget()
-  local found = call('HSCAN', gate_tags, call('HGET', gate_cursors, 'tags') or '0', 'COUNT',
-    limiting.BOUND)
-  call('HSET', gate_cursors, 'tags', found[1])
-  for i = 1, #found[2], 2 do
-    local name = found[2][i]
-    local line = sbyte(name) - 48
-    if line >= 0 and line <= 2 and tonumber(found[2][i + 1]) <= key_tags.get('v' .. line) then
-      call('HDEL', gate_tags, name)
-    end
-  end
-end
 
 return key_tags

@@ -10,6 +10,12 @@ local limit_of, running, bucket_of = {}, {}, {}
 local unwritten = {} -- how many more run than Redis has it, by resource
 local none, of_every_key
 
+-- Whether nothing is limited or paused.
+function limiting.none()
+  if none == nil then none = call('HLEN', gate_limits) == 0 end
+  return none and not next(paused_resources)
+end
+
 -- Reads the limits of resources, and their tokens: every key but '' has the limit of all keys.
 function limiting.load(resources)
   if none == nil then none = call('HLEN', gate_limits) == 0 end

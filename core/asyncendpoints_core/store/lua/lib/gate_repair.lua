@@ -1,0 +1,112 @@
+-- Keys and limits, some at a time: forgets what says no more than nothing does, and repairs places.
+-- docs/adr/0014-fair-shares-and-limits.md
+-- LIB: record limiting taken_places key_tags gate_data
+-- FEATURELIB: gate
+if not gate then return nil end
+local usage = taken_places.usage
+
+local function next_of(key, cursor)
+  local found = call('HSCAN', key, call('HGET', gate_cursors, cursor) or '0', 'COUNT', limiting.BOUND)
+  call('HSET', gate_cursors, cursor, found[1])
+  return found[2]
+end
+
+-- Forgets buckets that are full again, as those are that were never used.
+local function forget_buckets()
+  local found = next_of(gate_buckets, 'buckets')
+  for i = 1, #found, 2 do
+    local l = limiting.of(found[i])
+    if not l or l.rate <= 0 or limiting.refill(found[i], l, found[i + 1]).tokens >= l.burst then
+      call('HDEL', gate_buckets, found[i])
+    end
+  end
+end
+
+local function following(key, cursor, first)
+  local from = call('HGET', gate_cursors, cursor)
+  local members = call('ZRANGEBYLEX', key, from and '(' .. from or first, '+', 'LIMIT', 0,
+    limiting.BOUND)
+  if #members < limiting.BOUND then
+    call('HDEL', gate_cursors, cursor)
+  else
+    call('HSET', gate_cursors, cursor, members[#members])
+  end
+  return members
+end
+
+-- Compares some places with the jobs that run, and repairs what differs: nothing does, unless a script
+-- was ended half-way.
+local function repair_places()
+  local found = next_of(gate_places, 'places')
+  for i = 1, #found, 2 do
+    local id, run = found[i], call('HGET', runs, found[i])
+    local r, why
+    if run then r, why = record.decode_run(run) end
+    if not run or r and r.state ~= IN_PROGRESS then
+      gate.free(id)
+    elseif not why then
+      for _, resource in ipairs(taken_places.resources(found[i + 1])) do
+        if taken_places.in_usage(resource) then usage[resource .. '\0' .. id] = 0 end
+      end
+    end
+  end
+  gate_data.write()
+  for _, member in ipairs(following(held, 'held', '[\1')) do
+    local id = record.held_id(member)
+    if call('HEXISTS', gate_places, id) == 0 then
+      local key, name = limiting.of_job(id)
+      if key then taken_places.take(id, key, name, false) end
+    end
+  end
+  gate_data.write()
+  for _, member in ipairs(following(gate_usage, 'usage', '-')) do
+    if call('HEXISTS', gate_places, ssub(member, -layout.IDS.size)) == 0 then
+      call('ZREM', gate_usage, member)
+    end
+  end
+  limiting.count_again()
+end
+
+local function repair_waiting()
+  for _, member in ipairs(following(gate_waiting, 'waiting', '-')) do
+    local id = ssub(member, -layout.IDS.size)
+    local job = call('HGET', jobs, id)
+    local r, why
+    if job then r, why = record.decode(job, call('HGET', runs, id)) end
+    if not job or why == 'corrupt' or r and r.state ~= QUEUED and r.state ~= SCHEDULED then
+      call('ZREM', gate_waiting, member)
+    end
+  end
+end
+
+local function repair()
+  if gated == 1 then repair_places() end
+  repair_waiting()
+end
+
+-- Forgets the tags that say no more than V does, some at a time.
+local function forget_tags()
+  local found = call('HSCAN', gate_tags, call('HGET', gate_cursors, 'tags') or '0', 'COUNT',
+    limiting.BOUND)
+  call('HSET', gate_cursors, 'tags', found[1])
+  for i = 1, #found[2], 2 do
+    local name = found[2][i]
+    local line = sbyte(name) - 48
+    if line >= 0 and line <= 2 and tonumber(found[2][i + 1]) <= key_tags.get('v' .. line) then
+      call('HDEL', gate_tags, name)
+    end
+  end
+end
+
+-- Returns how many flows go on.
+local function gate_repair()
+  repair()
+  gate.flush()
+  local pulled = gate.unpark()
+  gate.flush()
+  forget_buckets()
+  forget_tags()
+  return pulled
+end
+
+return gate_repair

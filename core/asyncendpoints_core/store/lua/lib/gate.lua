@@ -13,6 +13,7 @@ local to = {}
 for line = 0, 2 do to[line] = gate_data.collect('ZADD', 'ZREM', ready[line]) end
 local parts_of, flow_of, tag_of = key_tags.parts_of, key_tags.flow_of, key_tags.of
 local expected = {}
+local DIGITS = {[0] = '0', '1', '2'}
 gate.states = states
 
 local function end_of(flow)
@@ -65,18 +66,18 @@ local function add(id, priority, seq)
     gate.stand(priority, id, seq)
     return true
   end
-  local flow = key .. '\0' .. priority .. name .. '\0'
+  local flow = key .. '\0' .. DIGITS[priority] .. name .. '\0'
   local place, before = flow .. spack('>I6', seq), states.get(flow)
   flows.set(id, place)
-  order[id] = seq
+  order[id] = string.format('%d', seq)
   if before and sbyte(before) ~= 61 then
-    keyed[place .. id] = 0
+    keyed[place .. id] = '0'
     return false
   end
   local head = before and ssub(before, 2)
   local head_place = head and flows.get(head)
   if head_place and sunpack('>I6', head_place, #flow + 1) < seq then
-    keyed[place .. id] = 0
+    keyed[place .. id] = '0'
     return true
   end
   if head_place then
@@ -101,10 +102,30 @@ local function begin_lines(batches)
   end
 end
 
+-- What is known of the flows of new jobs is read in one go.
+local function read_flows(batches)
+  local of, heads = {}, {}
+  for priority = 0, 2 do
+    local b = batches[priority]
+    for i = 4, b.n, 2 do
+      local known = expected[b[i]]
+      local flow = known and known.key .. '\0' .. DIGITS[priority] .. known.name .. '\0'
+      if flow and of[#of] ~= flow then of[#of + 1] = flow end
+    end
+  end
+  states.load(of)
+  for i = 1, #of do
+    local state = states.get(of[i])
+    if state and sbyte(state) == 61 then heads[#heads + 1] = ssub(state, 2) end
+  end
+  flows.load(heads)
+end
+
 -- Takes the place of ZADD for each line. Returns how many jobs a limit holds back.
 function gate.add_all(batches)
   local back = 0
   begin_lines(batches)
+  read_flows(batches)
   for priority = 0, 2 do
     local b = batches[priority]
     for i = 3, b.n, 2 do

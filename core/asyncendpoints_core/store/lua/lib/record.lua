@@ -23,26 +23,31 @@ function record.request_bytes(s, at)
     + sunpack(layout.LONG_REQUEST.format.size, s, at + layout.LONG_REQUEST.offset.size)
 end
 
--- Which optional fields a job of some flags has: the format that reads them, where each is among
--- them, and where they end.
-local optional_of = {}
-local function describe(flags)
-  local of, format, n, last = {}, '>', 0, layout.JOB.size
-  for _, field in ipairs(layout.JOB.optional) do
+-- Which optional fields there are with some flags: their names, and the place of each by its name; the
+-- format that reads them all; where they end.
+local function describe(fields, flags, size)
+  local of, format, n, last = {}, '>', 0, size
+  for _, field in ipairs(fields) do
     if band(flags, field.mask) > 0 then
       n = n + 1
-      of[field.name], format, last = n, format .. ssub(field.format, 2), last + field.width
+      of[n], of[field.name] = field.name, n
+      format, last = format .. ssub(field.format, 2), last + field.width
     end
   end
-  of.format, of.last, optional_of[flags] = format, last, of
+  of.format, of.last = format, last
   return of
 end
+local job_fields, attribute_fields = {}, {} -- by flags
 
 -- Where a job's parts begin, and its optional fields; nil when it is too short for them.
 function record.job_parts(s, flags)
   flags = band(flags, layout.JOB.optional_flags)
   if flags == 0 then return layout.JOB.size + 1 end
-  local of = optional_of[flags] or describe(flags)
+  local of = job_fields[flags]
+  if not of then
+    of = describe(layout.JOB.optional, flags, layout.JOB.size)
+    job_fields[flags] = of
+  end
   if #s < of.last then return nil end
   local first, second, third = sunpack(of.format, s, layout.JOB.size + 1)
   local body_size, attributes_size = of.body_size, of.attributes_size
@@ -161,18 +166,32 @@ function record.attributes(job)
 end
 
 function record.read_attributes(s)
-  local a = {}
-  layout.ATTRIBUTES.fields(a) = sunpack(layout.ATTRIBUTES.format, s)
-  local own_at = optional.read(a, layout.ATTRIBUTES.optional, s, layout.ATTRIBUTES.size + 1)
-  if not own_at then return nil end
+  local layout.ATTRIBUTES.fields = sunpack(layout.ATTRIBUTES.format, s)
+  local of = attribute_fields[flags]
+  if not of then
+    of = describe(layout.ATTRIBUTES.optional, flags, layout.ATTRIBUTES.size)
+    attribute_fields[flags] = of
+  end
+  if #s < of.last then return nil end
+  local a = {
+    flags = flags, until_started = band(flags, layout.ATTRIBUTES.mask.until_started) > 0,
+    tags = '', key = '', schedule = '', webhooks = '', subject = '',
+  }
+  local found, own_at = {sunpack(of.format, s, layout.ATTRIBUTES.size + 1)}, of.last + 1
+  for i = 1, #of do a[of[i]] = found[i] end
   local tags_size, key_size, schedule_size = a.tags_size, a.key_size, a.schedule_size
   local webhooks_size, subject_size = a.webhooks_size, a.subject_size
-  a.tags = slice(s, own_at + layout.ATTRIBUTES.before.tags, tags_size or 0)
-  a.key = slice(s, own_at + layout.ATTRIBUTES.before.key, key_size or 0)
-  a.schedule = slice(s, own_at + layout.ATTRIBUTES.before.schedule, schedule_size or 0)
-  a.webhooks = slice(s, own_at + layout.ATTRIBUTES.before.webhooks, webhooks_size or 0)
-  a.subject = slice(s, own_at + layout.ATTRIBUTES.before.subject, subject_size or 0)
-  a.until_started = band(a.flags, layout.ATTRIBUTES.mask.until_started) > 0
+  if tags_size then a.tags = slice(s, own_at + layout.ATTRIBUTES.before.tags, tags_size) end
+  if key_size then a.key = slice(s, own_at + layout.ATTRIBUTES.before.key, key_size) end
+  if schedule_size then
+    a.schedule = slice(s, own_at + layout.ATTRIBUTES.before.schedule, schedule_size)
+  end
+  if webhooks_size then
+    a.webhooks = slice(s, own_at + layout.ATTRIBUTES.before.webhooks, webhooks_size)
+  end
+  if subject_size then
+    a.subject = slice(s, own_at + layout.ATTRIBUTES.before.subject, subject_size)
+  end
   return a
 end
 

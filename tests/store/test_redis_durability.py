@@ -8,7 +8,7 @@ from redis import Redis
 
 from asyncendpoints_core.errors import StoreError, StoreUnavailable
 from asyncendpoints_core.store.redis import RedisStore
-from asyncendpoints_core.store.redis.health import CONFIRM_MS
+from asyncendpoints_core.store.redis.confirmation import CONFIRM_MS
 from support.redis.cluster import wait_until
 from support.redis.server import RedisServer
 from support.store.stores import new, put
@@ -40,38 +40,50 @@ async def test_eviction_is_said() -> None:
         await store.close()
 
 
-@pytest.fixture
-def pair() -> Iterator[tuple[RedisServer, RedisServer]]:
-    """A master and a replica, both with AOF."""
-    options = {"appendonly": True, "repl_diskless_sync_delay": 0}
-    with RedisServer(**options) as master, RedisServer(**options) as replica:  # type: ignore[arg-type]
-        with Redis.from_url(replica.url) as client, Redis.from_url(master.url) as source:
-            client.replicaof(master.host, str(master.port))
-            wait_until(lambda: bool(source.wait(1, 100)), "a replica")
+OPTIONS = {"appendonly": True, "repl_diskless_sync_delay": 0}
+
+
+def follow(replica: RedisServer, master: RedisServer) -> None:
+    with Redis.from_url(replica.url) as client, Redis.from_url(master.url) as source:
+        client.replicaof(master.host, str(master.port))
+        wait_until(lambda: bool(source.wait(1, 100)), "a replica")
+
+
+@pytest.fixture(params=["default", "redis-8.2"])
+def pair(request: pytest.FixtureRequest) -> Iterator[tuple[RedisServer, RedisServer]]:
+    """Two servers with AOF: without WAITAOF, and with it."""
+    master, replica = (RedisServer(**OPTIONS, server=request.param) for _ in range(2))  # type: ignore[arg-type]
+    with master, replica:
         yield master, replica
 
 
-async def test_strict_waits_for_disk_or_replica(pair: tuple[RedisServer, RedisServer]) -> None:
+@pytest.mark.parametrize("joins", ["before", "later"])
+async def test_strict_waits_for_a_replica(
+    pair: tuple[RedisServer, RedisServer], joins: str
+) -> None:
     master, replica = pair
+    if joins == "before":
+        follow(replica, master)
     store = RedisStore(master.url, ENDPOINT, strict=True)
     await store.open()
     ids = await put(store, new(), new())
-    waits_for_replica = store._caller.confirmation[0] == "WAIT"
+    if joins == "later":
+        follow(replica, master)
+        unconfirmed = new()
+        with pytest.raises(StoreUnavailable, match="no replica confirmed"):
+            await store.enqueue([unconfirmed])  # sees that there is one now
+        ids += await put(store, unconfirmed)
+    ids += await put(store, new())
     with Redis.from_url(replica.url) as client:
-        stored = f"aep:{{{ENDPOINT}}}:jobs"
-        if not waits_for_replica:  # from 7.2 on the master's own disk is enough
-            wait_until(lambda: client.hlen(stored) == 2, "the jobs on the replica")
-        assert client.hlen(stored) == 2
-    if waits_for_replica:
-        replica.pause()
-        late = new()
-        with pytest.raises(StoreUnavailable, match="in time"):
-            await asyncio.wait_for(store.enqueue([late]), CONFIRM_MS / 1000 + 20)
-        replica.resume()
-        # Written all the same: sent again under its id it is the same job, confirmed now.
-        await put(store, late)
-        ids.append(late.id)
-    assert all(found.job for found in await store.get(ids))
+        assert client.hlen(f"aep:{{{ENDPOINT}}}:jobs") == len(ids)
+    replica.pause()
+    late = new()
+    with pytest.raises(StoreUnavailable, match="in time"):
+        await asyncio.wait_for(store.enqueue([late]), CONFIRM_MS / 1000 + 20)
+    replica.resume()
+    # Written all the same: sent again under its id it is the same job, confirmed now.
+    await put(store, late)
+    assert all(found.job for found in await store.get([*ids, late.id]))
     await store.close()
 
 

@@ -7,7 +7,12 @@ from collections.abc import AsyncIterator
 import pytest
 from redis import Redis
 
-from asyncendpoints_core.errors import StoreError, StoreUnavailable, StoreVersionError
+from asyncendpoints_core.errors import (
+    StoreError,
+    StoreUnavailable,
+    StoreUnsupported,
+    StoreVersionError,
+)
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Attributes, Outcome, OutcomeKind, Result
@@ -343,6 +348,10 @@ async def test_health_without_info_is_unknown_and_says_so() -> None:
             await other.open()
         assert "s3cret" not in str(refused.value)
         await other.close()
+        strict = RedisStore(url, ENDPOINT, strict=True)
+        with pytest.raises(StoreUnsupported, match="does not permit INFO"):
+            await strict.open()
+        await strict.close()
 
 
 @pytest.mark.parametrize(

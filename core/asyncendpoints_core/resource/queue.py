@@ -199,7 +199,7 @@ class RedisSpec(Record):
         default="standard",
         description="standard: a Redis that may lose acknowledged writes (AOF off) is used, with "
         "condition QueueNotDurable as a warning. strict: it is refused, and a submission is "
-        "acknowledged once it is on a replica or on disk, if there is one. Default: standard.",
+        "acknowledged once it is on disk and, if there is one, on a replica. Default: standard.",
     )
     leave_queue: Annotated[QueueIdentity | None, Role.OPERATOR] = Field(
         default=None,

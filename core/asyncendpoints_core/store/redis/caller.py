@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.jobs.policy import Limit
+    from asyncendpoints_core.store.redis.confirmation import Confirmation
     from asyncendpoints_core.store.redis.connection import RedisConnection
 
 
@@ -61,11 +62,6 @@ def plain(commands: Iterable[Sequence[str]]) -> list[list[bytes]]:
     return [[_pack([word.encode() for word in command])] for command in commands]
 
 
-def _is_safe(reply: Any) -> bool:
-    """Return whether WAIT (replicas) or WAITAOF (local disk, replicas) confirmed the write."""
-    return bool(reply[0] if isinstance(reply, list) else reply) and not isinstance(reply, Exception)
-
-
 class Caller:
     """The script calls of one endpoint over a connection."""
 
@@ -78,8 +74,8 @@ class Caller:
         self.closed = False
         # Whether the store uses features, as far as this process knows: full scripts are sent then.
         self.full = False
-        # The command that waits until a write is durable; empty unless `durability: strict`.
-        self.confirmation: tuple[str, ...] = ()
+        # How a write is confirmed; None unless `durability: strict`.
+        self.confirmation: Confirmation | None = None
 
     def pack(self, script: scripts.Script, args: Sequence[bytes], *, whole: bool) -> list[bytes]:
         """Return the bytes of a call; `whole` sends the script's source instead of its hash."""
@@ -111,15 +107,14 @@ class Caller:
         """Run a script as `execute` does and, under `durability: strict`, wait until its writes are
         durable. Raises StoreUnavailable if that takes too long: they may be lost later.
         """
-        confirmed = bool(self.confirmation)
-        return await self.execute(name, *args, confirmed=confirmed, featured=featured)
+        return await self.execute(name, *args, durably=True, featured=featured)
 
     async def execute(
         self,
         name: str,
         *args: bytes,
         again: bool = True,
-        confirmed: bool = False,
+        durably: bool = False,
         featured: bool = False,
     ) -> tuple[Any, bool]:
         """Run a script; return its reply, and whether it may have run twice (a reply was lost).
@@ -129,16 +124,16 @@ class Caller:
         if self.closed:
             raise StoreUnavailable("the store was closed")
         whole, resent, tries = False, False, 5
+        confirmation = self.confirmation if durably else None
         while True:
             script = scripts.load(name, full=self.full or featured)
-            commands = [self.pack(script, args, whole=whole)]
-            if confirmed:
-                commands += plain([self.confirmation])
+            more = plain(confirmation.commands()) if confirmation is not None else []
+            commands = [self.pack(script, args, whole=whole), *more]
             replies = await self.connection.call(self.prefix + "meta", commands, again=again)
             reply, resent = replies[0], resent or replies.resent
             if not isinstance(reply, Exception):
-                if confirmed and not _is_safe(replies[1]):
-                    raise StoreUnavailable("neither disk nor replica confirmed the write in time")
+                if confirmation is not None:
+                    confirmation.check(replies[1:])
                 return reply, resent
             tries -= 1
             word = word_of(reply) if tries else ""

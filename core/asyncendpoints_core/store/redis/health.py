@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_core.errors import StoreUnsupported
+from asyncendpoints_core.store.redis.confirmation import Confirmation
 from asyncendpoints_core.store.redis.error_replies import word_of
 from asyncendpoints_core.store.replies import Health
 
@@ -16,15 +17,13 @@ if TYPE_CHECKING:
 
 MINIMUM: Final = (6, 2)
 SHARDED_SINCE: Final = (7, 0)
-WAITAOF_SINCE: Final = (7, 2)
-CONFIRM_MS: Final = 2_000
 
 
 async def read_health(caller: Caller, *, strict: bool = False) -> Health:
     """Read the health of the endpoint's server. Raises StoreUnsupported if it is too old.
 
-    `strict`: also raise it if the server does not persist, and choose how a write is confirmed: by
-    the disk, else by a replica if there is one.
+    `strict`: also raise it if the server does not persist, or does not permit INFO, and have writes
+    confirmed.
     """
     replies = await caller.send(
         [("INFO", section) for section in ("server", "persistence", "memory", "replication")]
@@ -34,6 +33,8 @@ async def read_health(caller: Caller, *, strict: bool = False) -> Health:
         raise caller.connection.store_error(refused) from refused
     info = _parse_info(replies)
     server, compatible = server_of(info)
+    if compatible is None and strict:
+        raise StoreUnsupported("durability is strict, but this Redis does not permit INFO")
     if compatible is None:
         return Health(
             server, None, None, ("the server does not permit INFO: its settings are unknown",)
@@ -44,7 +45,7 @@ async def read_health(caller: Caller, *, strict: bool = False) -> Health:
     durable = aof == "1" if aof is not None else None
     if strict and durable is False:
         raise StoreUnsupported("durability is strict, but this Redis does not persist (AOF is off)")
-    caller.confirmation = _confirmation(info, compatible) if strict else ()
+    caller.confirmation = Confirmation(info, compatible) if strict else None
     eviction = info.get("maxmemory_policy")
     return Health(
         server,
@@ -73,13 +74,6 @@ def has_sharded_channels(reply: Any) -> bool:
     """
     _, compatible = server_of(_parse_info([reply]))
     return compatible is None or compatible >= SHARDED_SINCE
-
-
-def _confirmation(info: dict[str, str], version: tuple[int, ...]) -> tuple[str, ...]:
-    if version >= WAITAOF_SINCE and info.get("aof_enabled") == "1":
-        return ("WAITAOF", "1", "0", str(CONFIRM_MS))
-    replicated = info.get("connected_slaves", "0") != "0"
-    return ("WAIT", "1", str(CONFIRM_MS)) if replicated else ()
 
 
 def _parse_info(replies: list[Any]) -> dict[str, str]:

@@ -40,7 +40,7 @@ class RedisStore(
 
     `source` is a URL, a callable that returns it (called for each new connection), or a
     RedisConnection that several stores share and their owner closes. `strict`: `enqueue` waits
-    until the disk or a replica has confirmed the write, and a Redis without AOF is refused.
+    until disk and replica have confirmed the write, and a Redis without AOF is refused.
     """
 
     def __init__(

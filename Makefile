@@ -32,7 +32,7 @@ redis:
 	@tools/ensure_redis.sh
 
 programs:
-	@tools/ensure_programs.sh chromium promtool:prometheus npm
+	@tools/ensure_programs.sh chromium promtool:prometheus npm faketime
 
 demo: venv ## Show HTTP requests, and a schedule, becoming jobs that run, retry, fail and complete, and webhooks
 	@$(BIN)/python -m examples.demo
@@ -99,6 +99,7 @@ MINUTES ?= 5
 SEED ?= 1
 
 soak: venv redis ## Inject faults under load, then prove that nothing was lost or done twice
+	@tools/ensure_programs.sh faketime
 	@PYTHONPATH=tests $(BIN)/python -m faults.soak --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
 mutants: venv redis ## Apply deliberate faults to the code, each of which the tests must catch

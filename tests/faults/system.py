@@ -1,10 +1,12 @@
-"""The system under test: real gateways and workers on a real Redis, each behind its own proxy."""
+"""The system under test: real gateways and workers, on whichever Redis a subclass has."""
 
 import asyncio
 import random
 import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -12,11 +14,10 @@ from asyncendpoints_core.jobs.records import Job
 from asyncendpoints_core.jobs.states import FINAL, State
 from asyncendpoints_core.store.protocol import Store
 from support.cli import Command
+from support.clock import Clock, remove_leftovers
 from support.history.checker import Final
 from support.ports import free_port
 from support.redis.backend import RedisBackend
-from support.redis.proxy import ReplyDroppingProxy
-from support.redis.server import RedisServer
 from support.resources import resource
 from support.store.stores import check as check_figures
 from support.worker.process import children_of, kill
@@ -26,7 +27,16 @@ LEASE_SECONDS = 3.0
 ROUTES = ("quick", "family", "slow", "plain", "flaky", "blocking", "poison")
 
 
-def document() -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time, ns of the monotonic clock, of which a failover may have lost acknowledged writes."""
+
+    fault: str
+    begun: int
+    ended: int
+
+
+def document(durability: str = "standard") -> dict[str, Any]:
     """Return the endpoint: one route for each handler, short leases and delays."""
     made: dict[str, Any] = resource(
         routes=[{"path": f"/{name}", "job": name} for name in ROUTES],
@@ -36,28 +46,30 @@ def document() -> dict[str, Any]:
     )
     made["metadata"] = {"namespace": "tests", "name": "reports"}
     made["spec"]["worker"].pop("image", None)
+    made["spec"]["redis"] = {"durability": durability}
     return made
 
 
 class Role:
-    """One process of the command behind its own proxy; it can be killed and started again."""
+    """One process of the command, with a clock of its own; it can be killed and started again."""
 
     def __init__(self, system: "System", role: str, *options: str) -> None:
         self.role = role
-        self.proxy = ReplyDroppingProxy(system.redis.host, system.redis.port)
+        self.clock = Clock(system.folder)
         self._system = system
         self._options = options
+        self._url = ""
         self._command: Command | None = None
 
     async def start(self) -> None:
-        """Start the proxy, at the first time, and the process."""
-        if not self.proxy.port:
-            await self.proxy.start()
-        arguments = [self.role, "--endpoint", str(self._system.file), "--redis", self.proxy.url]
+        """Start the process, on the URL that it had before."""
+        self._url = self._url or await self._system.url_for(self)
+        arguments = [self.role, "--endpoint", str(self._system.file), "--redis", self._url]
         environment = {
             "ASYNCENDPOINTS_HISTORY_FOLDER": str(self._system.history),
             "ASYNCENDPOINTS_LOG_FORMAT": "json",
             "RUNS": str(self._system.runs),
+            **self.clock.environment,
         }
         self._command = Command(*arguments, *self._options, env=environment)
 
@@ -94,7 +106,6 @@ class Role:
                 kill(pid)
             with self._command:
                 pass
-        await self.proxy.close()
 
     @property
     def log(self) -> str:
@@ -103,27 +114,45 @@ class Role:
         return self._command.err
 
 
-class System:
-    """A Redis that keeps every acknowledged write, gateways and workers."""
+class System(ABC):
+    """Gateways and workers. A subclass starts their Redis, and says where it is."""
 
-    def __init__(self, folder: Path, *, gateways: int = 2, workers: int = 3) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path, *, gateways: int = 2, workers: int = 3, durability: str = "standard"
+    ) -> None:
+        self.folder, self.durability = folder, durability
         self.history, self.runs = folder / "history", folder / "runs"
         self.file = folder / "endpoint.yaml"
-        self.redis = RedisServer(appendonly=True, appendfsync="always")
+        self.gaps: list[Gap] = []
         self._counts = gateways, workers
         self.gateways: list[Role] = []
         self.workers: list[Role] = []
         self.urls: list[str] = []
 
-    async def __aenter__(self) -> "System":
+    @abstractmethod
+    async def start_redis(self) -> None:
+        """Start Redis."""
+
+    @abstractmethod
+    async def url_for(self, role: Role) -> str:
+        """Return the URL of Redis that a process is given."""
+
+    @abstractmethod
+    def backend(self) -> RedisBackend:
+        """Return the store and a connection to the server that has it."""
+
+    @abstractmethod
+    async def close_redis(self) -> None:
+        """End Redis."""
+
+    async def __aenter__(self) -> Self:
         """Start everything."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.history.mkdir(exist_ok=True)
         self.runs.touch()
-        self.file.write_text(yaml.safe_dump(document()))
+        self.file.write_text(yaml.safe_dump(document(self.durability)))
         (self.folder / "fault_jobs.py").write_text((JOBS / "fault_jobs.py").read_text())
-        await asyncio.to_thread(self.redis.start)
+        await self.start_redis()
         gateways, workers = self._counts
         self.workers = [Role(self, "worker") for _ in range(workers)]
         for role in self.workers:
@@ -163,7 +192,7 @@ class System:
 
     async def final(self, seconds: float) -> Final:
         """Wait until every job is final and nothing is held; return everything that is stored."""
-        backend = RedisBackend(self.redis.url)
+        backend = self.backend()
         store = backend.redis_store
         try:
             await store.open()
@@ -188,7 +217,8 @@ class System:
         """End everything."""
         for role in self.roles:
             await role.close()
-        self.redis.close()
+        await self.close_redis()
+        remove_leftovers()
 
 
 async def stored(store: Store) -> Final:

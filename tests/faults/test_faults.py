@@ -1,18 +1,28 @@
-"""A short form of the soak in docs/reliability.md: nothing is lost or takes effect twice."""
+"""Short forms of the soak in docs/reliability.md: nothing is lost or takes effect twice."""
 
 from pathlib import Path
 
 import pytest
 
+from faults.failovers import CLUSTER_FAULTS, SENTINEL_FAULTS
 from faults.soak import soak
 
-SECONDS = 40.0
 SEED = 1
 
 
 @pytest.mark.timeout(420)
-async def test_promises_hold_through_every_fault(tmp_path: Path) -> None:
-    report = await soak(tmp_path, SECONDS, SEED)
+@pytest.mark.parametrize(
+    ("redis", "faults", "seconds"),
+    [
+        ("single", (), 40.0),
+        ("strict", tuple(SENTINEL_FAULTS), 25.0),
+        ("cluster", tuple(CLUSTER_FAULTS), 20.0),
+    ],
+)
+async def test_promises_hold_through_every_fault(
+    tmp_path: Path, redis: str, faults: tuple[str, ...], seconds: float
+) -> None:
+    report = await soak(tmp_path, seconds, SEED, redis=redis, names=faults)
     assert report.violations == [], f"\n{report}"
     assert report.accepted > 100
     assert report.runs >= report.states["Completed"]

@@ -237,4 +237,18 @@ MUTANTS = (
         '"BUSY": Meaning(RecordError, "busy"),',
         ("tests/store/test_redis_error_replies.py",),
     ),
+    Mutant(
+        "strict: a write that no replica confirmed is accepted",
+        f"{REDIS}/confirmation.py",
+        "if not (isinstance(replica, int) and replica):",
+        "if not isinstance(replica, int):",
+        ("tests/store/test_redis_durability.py",),
+    ),
+    Mutant(
+        "strict: a replica that joins later is not waited for",
+        f"{REDIS}/confirmation.py",
+        r'if isinstance(replica, bytes) and b"connected_slaves:0\r" in replica:',
+        "if isinstance(replica, bytes):",
+        ("tests/store/test_redis_durability.py",),
+    ),
 )

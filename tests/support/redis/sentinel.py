@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from support.lifetime import Lifetime
 from support.ports import free_port
@@ -19,17 +20,20 @@ bind 127.0.0.1
 dir {directory}
 sentinel monitor {name} 127.0.0.1 {master} {quorum}
 sentinel down-after-milliseconds {name} 1000
-sentinel failover-timeout {name} 5000
+sentinel failover-timeout {name} 2000
 """
 
 
 class RedisSentinel(Lifetime):
-    """One master, one replica and `sentinels` (1 to 3) Sentinels that fail over within seconds."""
+    """One master, one replica and `sentinels` (1 to 3) Sentinels that fail over within seconds.
 
-    def __init__(self, sentinels: int = 1, service_name: str = "main") -> None:
+    `config` has directives of the servers, as in RedisServer.
+    """
+
+    def __init__(self, sentinels: int = 1, service_name: str = "main", **config: Any) -> None:
         self.service_name = service_name
         # By default a master waits 5 s for more replicas before it sends the data.
-        self.servers = [RedisServer(repl_diskless_sync_delay=0) for _ in range(2)]
+        self.servers = [RedisServer(repl_diskless_sync_delay=0, **config) for _ in range(2)]
         self.directory = Path(tempfile.mkdtemp(prefix="sentinel-"))
         self.addresses: list[tuple[str, int]] = []
         self._count = sentinels
@@ -76,6 +80,12 @@ class RedisSentinel(Lifetime):
         return True
 
     @property
+    def url(self) -> str:
+        """The URL of the master, as the store takes it."""
+        hosts = ",".join(f"{host}:{port}" for host, port in self.addresses)
+        return f"redis+sentinel://{hosts}/{self.service_name}"
+
+    @property
     def master(self) -> RedisServer:
         """The server that the first Sentinel calls the master now."""
         address: Any = self._clients[0].sentinel_get_master_addr_by_name(self.service_name)
@@ -84,13 +94,35 @@ class RedisSentinel(Lifetime):
     def failover(self) -> RedisServer:
         """Let the replica take over in order; return the new master."""
         old = self.master
-        self._clients[0].execute_command("SENTINEL", "FAILOVER", self.service_name)
+        wait_until(self._is_accepted, "a failover that Sentinel accepts")
         return self.wait_for_new_master(old)
+
+    def _is_accepted(self) -> bool:
+        """Request a failover; Sentinel refuses it while what it knows of the replica is old."""
+        try:
+            self._clients[0].execute_command("SENTINEL", "FAILOVER", self.service_name)
+        except ResponseError as error:
+            if "NOGOODSLAVE" in str(error):
+                return False
+            raise
+        return True
 
     def wait_for_new_master(self, old: RedisServer) -> RedisServer:
         """Wait until another server than `old` is the master and accepts writes; return it."""
         wait_until(lambda: self.master is not old and self._is_writable(self.master), "a failover")
         return self.master
+
+    def join(self, server: RedisServer) -> None:
+        """Make a former master the replica of the present one, as Sentinel does after some
+        seconds; return when it has the data.
+        """
+        master = self.master
+        with Redis.from_url(server.url, decode_responses=True) as client:
+            client.replicaof(master.host, str(master.port))
+            wait_until(
+                lambda: client.info("replication").get("master_link_status") == "up", "a replica"
+            )
+        wait_until(self._is_complete, "a replica that Sentinel knows")
 
     def _is_writable(self, server: RedisServer) -> bool:
         with Redis.from_url(server.url, decode_responses=True) as client:

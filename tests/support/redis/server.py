@@ -4,12 +4,15 @@ Its methods block (a start takes some 30 ms). In a test whose event loop must go
 them by `await asyncio.to_thread(server.restart)`.
 """
 
+import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -26,7 +29,12 @@ class RedisProcess:
     """One process of redis-server, with its log; knows when it is ready from what it logs."""
 
     def __init__(
-        self, arguments: list[str], directory: Path, ready: str, server: str | None = None
+        self,
+        arguments: list[str],
+        directory: Path,
+        ready: str,
+        server: str | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._ready_pattern = re.compile(ready)
         self._lines: list[str] = []
@@ -35,11 +43,14 @@ class RedisProcess:
         self._process = subprocess.Popen(
             [server_binary(server), *arguments],
             cwd=directory,
+            env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            # SIGXFSZ stays ignored, as Python has it: beyond `limit_files` a write fails.
+            restore_signals=False,
             start_new_session=True,  # a Ctrl-C in the terminal is for pytest
         )
         reaper.watch(self._process.pid)
@@ -75,6 +86,11 @@ class RedisProcess:
                 raise TimeoutError(f"redis-server is not ready:\n{''.join(self._lines)}")
             return self._is_ready
 
+    def wait_over(self, seconds: float) -> bool:
+        """Return whether it ends within `seconds`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._is_over, seconds)
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""
         self._process.send_signal(number)
@@ -96,7 +112,8 @@ class RedisServer(Lifetime):
     """A redis-server that can be stopped, killed, paused and started again on the same data.
 
     Persistence is off unless asked for. `config` takes any directive of redis.conf, with `_` for
-    `-`: `RedisServer(appendonly=True, appendfsync="always")`. `server` names one of binaries.py.
+    `-`: `RedisServer(appendonly=True, appendfsync="always")`. `server` names one of binaries.py;
+    `environment` has more variables of its process.
     """
 
     def __init__(
@@ -109,6 +126,7 @@ class RedisServer(Lifetime):
         unix_socket: bool = False,
         ready: str = "Ready to accept connections",
         server: str | None = None,
+        environment: Mapping[str, str] | None = None,
         **config: str | int,
     ) -> None:
         self.host = "127.0.0.1"
@@ -118,6 +136,7 @@ class RedisServer(Lifetime):
         self.socket_path = self.directory / "redis.sock" if unix_socket else None
         self._ready = ready
         self._server = server
+        self._environment = environment
         self._process: RedisProcess | None = None
         self._last_log = ""
         self._config: dict[str, str | int] = {
@@ -187,7 +206,9 @@ class RedisServer(Lifetime):
         raise RuntimeError(f"redis-server did not start:\n{self._last_log}")
 
     def _try_start(self) -> bool:
-        process = RedisProcess(self._arguments(), self.directory, self._ready, self._server)
+        process = RedisProcess(
+            self._arguments(), self.directory, self._ready, self._server, self._environment
+        )
         if process.wait_ready():
             self._process = process
             return True
@@ -214,6 +235,22 @@ class RedisServer(Lifetime):
     def resume(self) -> None:
         """Let a paused server go on (SIGCONT)."""
         self._running().send(signal.SIGCONT)
+
+    def limit_files(self, spare: int | None) -> None:
+        """Let no file grow beyond `spare` bytes more than the largest has: its writes end short,
+        as on a full disk. None removes the limit, which a restart does too.
+        """
+        largest = max(f.stat().st_size for f in self.directory.rglob("*") if f.is_file())
+        _, hard = resource.prlimit(self.pid, resource.RLIMIT_FSIZE)
+        soft = resource.RLIM_INFINITY if spare is None else largest + spare
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (soft, hard))
+
+    def wait_ended(self, seconds: float) -> bool:
+        """Return whether the server ends by itself within `seconds`."""
+        if not self._running().wait_over(seconds):
+            return False
+        self.kill()
+        return True
 
     def restart(self, *, kill: bool = False) -> None:
         """Stop (or kill) the server and start it on the same port and data."""

@@ -56,6 +56,7 @@ class Load:
         headers = {"Idempotency-Key": f'"{uuid.uuid4()}"'}
         priority = self._chance.choice(("high", "normal", "normal", "low"))
         headers["Job-Priority"] = priority
+        headers["Customer"] = self._chance.choice("aabcde")
         begun = time.monotonic_ns()
         answer = await self._send(client, "POST", f"/{name}", json=body, headers=headers)
         assert "id" in answer, answer

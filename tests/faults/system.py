@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ import yaml
 from asyncendpoints_core.jobs.records import Job
 from asyncendpoints_core.jobs.states import FINAL, State
 from asyncendpoints_core.store.protocol import Store
+from faults.events import EventReceiver
 from support.cli import Command
 from support.clock import Clock, remove_leftovers
 from support.history.checker import Final
@@ -24,6 +25,7 @@ from support.worker.process import children_of, kill
 
 JOBS = Path(__file__).parent / "jobs"
 LEASE_SECONDS = 3.0
+KEY_HEADER = "Customer"
 ROUTES = ("quick", "family", "slow", "plain", "flaky", "blocking", "poison")
 
 
@@ -36,10 +38,24 @@ class Gap:
     ended: int
 
 
-def document(durability: str = "standard") -> dict[str, Any]:
-    """Return the endpoint: one route for each handler, short leases and delays."""
+def document(durability: str, receiver: int) -> dict[str, Any]:
+    """Return the endpoint: one route for each handler, short leases and delays, and keys, limits,
+    a schedule, and a webhook to the port `receiver`.
+    """
+    keyed = {"key": f"header:{KEY_HEADER}", "headers": [KEY_HEADER]}
+    hook = f"http://127.0.0.1:{receiver}/"
     made: dict[str, Any] = resource(
-        routes=[{"path": f"/{name}", "job": name} for name in ROUTES],
+        routes=[{"path": f"/{name}", "job": name, **keyed} for name in ROUTES],
+        limits={
+            "total": {"concurrency": 40},
+            "perJob": [{"job": "slow", "concurrency": 8}],
+            "perKey": {"concurrency": 12, "ratePerSecond": 50},
+            "keys": [{"key": "a", "weight": 3}],
+        },
+        schedules=[
+            {"name": "minutely", "cron": "* * * * *", "job": "quick", "body": {"number": 2}}
+        ],
+        webhooks=[{"name": "ends", "url": hook, "secrets": {"file": "secret"}}],
         worker={"handlers": "fault_jobs", "concurrency": 8, "processes": 2},
         retry={"maxRetries": 6, "initialSeconds": 0.05, "maxSeconds": 1, "maxCrashes": 2},
         timeouts={"executionSeconds": 8, "leaseSeconds": LEASE_SECONDS, "drainSeconds": 3},
@@ -69,6 +85,7 @@ class Role:
             "ASYNCENDPOINTS_HISTORY_FOLDER": str(self._system.history),
             "ASYNCENDPOINTS_LOG_FORMAT": "json",
             "RUNS": str(self._system.runs),
+            "ASYNCENDPOINTS_WEBHOOK_ALLOW": f"127.0.0.1:{self._system.events.port}",
             **self.clock.environment,
         }
         self._command = Command(*arguments, *self._options, env=environment)
@@ -124,6 +141,7 @@ class System(ABC):
         self.history, self.runs = folder / "history", folder / "runs"
         self.file = folder / "endpoint.yaml"
         self.gaps: list[Gap] = []
+        self.events = EventReceiver()
         self._counts = gateways, workers
         self.gateways: list[Role] = []
         self.workers: list[Role] = []
@@ -150,7 +168,9 @@ class System(ABC):
         self.folder.mkdir(parents=True, exist_ok=True)
         self.history.mkdir(exist_ok=True)
         self.runs.touch()
-        self.file.write_text(yaml.safe_dump(document(self.durability)))
+        await self.events.start()
+        (self.folder / "secret").write_text(self.events.secret)
+        self.file.write_text(yaml.safe_dump(document(self.durability, self.events.port)))
         (self.folder / "fault_jobs.py").write_text((JOBS / "fault_jobs.py").read_text())
         await self.start_redis()
         gateways, workers = self._counts
@@ -191,16 +211,27 @@ class System(ABC):
         return chance.choice(children) if children else None
 
     async def final(self, seconds: float) -> Final:
-        """Wait until every job is final and nothing is held; return everything that is stored."""
+        """Wait until every job is final, nothing is held and every webhook was delivered; return
+        everything that is stored.
+        """
         backend = self.backend()
         store = backend.redis_store
         try:
             await store.open()
             await self._all_final(store, seconds)
+            await self._all_delivered(store, seconds)
             await check_figures(backend)
-            return await stored(store)
+            return replace(await stored(store), delivered=self.events.received)
         finally:
             await backend.close()
+
+    async def _all_delivered(self, store: Store, seconds: float) -> None:
+        """Wait until no delivery is pending; after `seconds` the checker names what is missing."""
+        end = time.monotonic() + seconds
+        status = await store.webhook_status()
+        while status.pending and time.monotonic() < end:
+            await asyncio.sleep(0.2)
+            status = await store.webhook_status()
 
     async def _all_final(self, store: Store, seconds: float) -> None:
         """Wait until every job is final; AssertionError with the logs after `seconds`."""
@@ -218,6 +249,7 @@ class System(ABC):
         for role in self.roles:
             await role.close()
         await self.close_redis()
+        await self.events.close()
         remove_leftovers()
 
 

@@ -37,6 +37,8 @@ class Final:
 
     jobs: dict[str, Job]
     held: int = 0
+    # Job and revision of each event that a receiver of all webhooks got; None without one.
+    delivered: set[tuple[str, int]] | None = None
 
     @classmethod
     def of(cls, jobs: Iterable[Job], held: int) -> "Final":
@@ -240,18 +242,20 @@ def _was_lost(history: History, job: str, run: Run) -> bool:
 
 @rule
 def _order(history: History, final: Final) -> Iterator[Violation]:
-    """Jobs of one priority are first claimed in the order in which they were accepted.
+    """Jobs of one priority, of those with a key of one key and name, are first claimed in the order
+    in which they were accepted.
 
     Compared are jobs that were created, claimed and settled, with no other change (a claim whose
     reply was lost is one) and no delay. Claim numbers grow.
     """
-    lines: dict[int, list[tuple[Call, int, str]]] = defaultdict(list)
+    lines: dict[tuple[int, str, str], list[tuple[Call, int, str]]] = defaultdict(list)
     for job, record in final.jobs.items():
         claims = {call.claim for call in history.of(job, "claim")}
         once = record.revision == REVISION_OF_ONE_CLAIM
         [*created] = [c for c in history.of(job, "enqueue") if c.status == "created"]
         if len(claims) == 1 and once and len(created) == 1 and not created[0].fields["delay_ms"]:
-            line = lines[created[0].fields["priority"]]
+            key = record.attributes.key
+            line = lines[created[0].fields["priority"], key, record.name if key else ""]
             line.append((created[0], claims.pop(), job))
     for line in lines.values():
         yield from _out_of_order(line)
@@ -311,6 +315,27 @@ def _children(history: History, final: Final) -> Iterator[Violation]:
             if completed and made != present[parent]:
                 detail = f"enqueued {len(made)} jobs, the store has {len(present[parent])}"
                 yield Violation("children", parent, detail)
+
+
+@rule
+def _fired_twice(_: History, final: Final) -> Iterator[Violation]:
+    """A schedule makes at most one job for a time."""
+    seen: dict[tuple[str, int], str] = {}
+    for job, record in final.jobs.items():
+        if record.attributes.schedule:
+            time = record.attributes.schedule, record.attributes.scheduled_ms
+            first = seen.setdefault(time, job)
+            if first != job:
+                yield Violation("fired-twice", job, f"{time} made {first} too")
+
+
+@rule
+def _webhooks(_: History, final: Final) -> Iterator[Violation]:
+    """The end of every job was delivered."""
+    for job, record in final.jobs.items():
+        event = job, record.revision
+        if final.delivered is not None and record.final and event not in final.delivered:
+            yield Violation("webhooks", job, f"the end in revision {record.revision} is missing")
 
 
 @rule

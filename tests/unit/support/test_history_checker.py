@@ -28,6 +28,7 @@ class World:
     runs: list[Run] = dataclasses.field(default_factory=list)
     jobs: dict[str, Job] = dataclasses.field(default_factory=dict)
     held: int = 0
+    delivered: set[tuple[str, int]] | None = None
     now: int = 0
 
     def call(self, verb: str, *items: dict[str, Any], **fields: Any) -> None:
@@ -76,7 +77,7 @@ class World:
         )
 
     def violations(self) -> set[str]:
-        found = check(parse(self.lines, self.runs), Final(self.jobs, self.held))
+        found = check(parse(self.lines, self.runs), Final(self.jobs, self.held, self.delivered))
         return {each.rule for each in found}
 
 
@@ -126,6 +127,19 @@ def family() -> World:
     made.settle(7, children=(OTHER,))
     made.ends()
     return made
+
+
+def test_jobs_of_other_times_and_delivered_ends_are_correct(world: World) -> None:
+    world.ends(attributes=Attributes(schedule="nightly", scheduled_ms=60_000))
+    world.ends(OTHER, attributes=Attributes(schedule="nightly", scheduled_ms=120_000))
+    world.delivered = {(JOB, 3), (OTHER, 3)}
+    assert world.violations() == set()
+
+
+def test_jobs_of_other_keys_are_in_no_order(world: World) -> None:
+    _later_submission_ran_first(world)
+    world.ends(OTHER, attributes=Attributes(key="acme"))
+    assert world.violations() == set()
 
 
 def test_redrive_is_correct() -> None:
@@ -237,6 +251,15 @@ def _held_in_the_end(world: World) -> None:
     world.held = 1
 
 
+def _schedule_made_two_jobs_for_a_time(world: World) -> None:
+    for job in (JOB, OTHER):
+        world.ends(job, attributes=Attributes(schedule="nightly", scheduled_ms=60_000))
+
+
+def _end_was_not_delivered(world: World) -> None:
+    world.delivered = {(JOB, 2), (OTHER, 3)}
+
+
 def _child_is_missing(world: World) -> None:
     world.lines[-1]["items"][0]["children"] = (OTHER,)
 
@@ -273,6 +296,8 @@ BREAKS: list[tuple[str, Callable[[World], None]]] = [
     ("children", _child_is_missing),
     ("children", _child_of_another_attempt),
     ("children", _child_of_a_failed_job),
+    ("fired-twice", _schedule_made_two_jobs_for_a_time),
+    ("webhooks", _end_was_not_delivered),
     ("held", _held_in_the_end),
 ]
 

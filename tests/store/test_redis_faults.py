@@ -432,10 +432,12 @@ async def test_full_memory_stops_new_jobs_only() -> None:
                 "close_queue",
                 "reconcile",
                 "write_logs",
+                "record_figures",
             ):
                 await VERBS[verb](scene)
-        with pytest.raises(StoreUnavailable, match="memory limit"):
-            await VERBS["write_logs"](scene)
+        for verb in ("write_logs", "record_figures"):
+            with pytest.raises(StoreUnavailable, match="memory limit"):
+                await VERBS[verb](scene)
         await store.configure(policy(completed_ms=1_000, schedules={"nightly": "a1" * 8}))
         # What would add jobs is refused; what is settled beside it is not.
         [parent, *others] = [claim for claim in claims if claim not in scene.claims]

@@ -69,10 +69,10 @@ def test_a_header_documents_its_script(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_only_what_adds_jobs_or_logs_may_be_refused_when_memory_is_full(name: str) -> None:
+def test_only_what_adds_jobs_logs_or_figures_may_be_refused_when_memory_is_full(name: str) -> None:
     script = scripts.load(name)
-    adds = name in ("enqueue", "fire", "redrive", "settle_with_children", "write_logs")
-    assert ("deny-oom" in script.flags) == adds
+    adds = ("enqueue", "fire", "redrive", "settle_with_children", "write_logs", "record_figures")
+    assert ("deny-oom" in script.flags) == (name in adds)
     if not script.flags:
         first = re.search(r"call\('(\w+)'", script.source)
         assert first is not None

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from asyncendpoints_core.store.figures import FigureStore
 from asyncendpoints_core.store.listing import ALL_JOBS
 from asyncendpoints_core.store.webhook_protocol import WebhookStore
 
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     )
 
 
-class Store(WebhookStore, Protocol):
+class Store(FigureStore, WebhookStore, Protocol):
     """Everything that a gateway, a worker and an operator need of a store."""
 
     async def open(self) -> Health:

@@ -289,11 +289,10 @@ class Stats(msgspec.Struct, frozen=True):
     Queued jobs are to run exclusively. `oldest_ms`: since when the oldest Queued job waits, or 0.
     `due_ms`: due times of the first Scheduled jobs (100 at most). `totals`: counters since the
     endpoint's creation, named in TOTALS; of them `busy_ms` is the time of ended attempts, `wait_ms`
-    that from ready to claimed. `held_active`: `held` without cordoned and draining workers.
-    `suspended`: the resource stopped claims; `paused`: a person did, `paused_jobs`: of these names
-    (which `due_ms` leaves out). `schedules`: by name. `features_held_ms`: since when a feature is
-    wanted that workers of an older version do not know, or 0. `within_limits`: how many of the
-    Queued jobs no limit holds back now; None: all.
+    that from ready to claimed, by which `waits` counts claims (waits.py). `held_active`: `held`
+    without cordoned and draining workers. `suspended`: the resource stopped claims; `paused`: a
+    person did, `paused_jobs`: of these names (which `due_ms` leaves out). `features_held_ms`: since
+    when one waits for older workers. `within_limits`: Queued jobs no limit holds back; None: all.
     """
 
     now_ms: int
@@ -314,6 +313,7 @@ class Stats(msgspec.Struct, frozen=True):
     features_held_ms: int = 0
     schedules: tuple[ScheduleState, ...] = ()
     within_limits: int | None = None
+    waits: dict[int, int] = {}
 
     @property
     def startable(self) -> int:

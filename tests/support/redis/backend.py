@@ -91,10 +91,11 @@ class RedisBackend:
     async def timers(self) -> dict[str, int]:
         """Return the time to live of every key by its name, ms, -1 for none.
 
-        Without `watch`, which is a lease and no data.
+        Without `watch`, which is a lease and no data, and figures, which always have one.
         """
         names = await self.redis.keys(self.prefix + "*")
-        names = sorted(set(names) - {self.key("watch").encode()})
+        others = (self.key("watch").encode(), self.key("figures:").encode())
+        names = sorted(name for name in names if not name.startswith(others))
         pipe = self.redis.pipeline(transaction=False)
         for name in names:
             pipe.pttl(name)

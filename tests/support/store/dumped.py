@@ -19,6 +19,8 @@ async def dump(backend: RedisBackend) -> dict[str, Any]:
                 value = [[member.hex(), repr(score)] for member, score in scored]
             case b"list":
                 value = [item.hex() for item in await redis.lrange(key, 0, -1)]
+            case b"string":
+                value = (await redis.get(key)).hex()
             case kind:
                 raise AssertionError(f"{key} is a {kind}")
         found[key.decode().removeprefix(backend.prefix)] = value
@@ -32,6 +34,8 @@ async def load(backend: RedisBackend, found: dict[str, Any]) -> None:
         if isinstance(value, dict):
             mapping = {bytes.fromhex(field): bytes.fromhex(data) for field, data in value.items()}
             await backend.redis.hset(key, mapping=mapping)
+        elif isinstance(value, str):
+            await backend.redis.set(key, bytes.fromhex(value))
         elif isinstance(value[0], list):
             scores = {bytes.fromhex(member): float(score) for member, score in value}
             await backend.redis.zadd(key, scores)

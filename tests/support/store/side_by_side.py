@@ -35,6 +35,7 @@ from asyncendpoints_core.jobs.records import (
 from asyncendpoints_core.jobs.retry import RetryPolicy
 from asyncendpoints_core.jobs.schedules import Concurrency, Firing
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.figures import RINGS, FiguresWrite, Point, ScalingStep
 from asyncendpoints_core.store.job_logs import LogWrite
 from asyncendpoints_core.store.listing import ALL_JOBS, JobFilter
 from asyncendpoints_core.store.protocol import Store
@@ -369,6 +370,14 @@ class SideBySide(Twins):
         writes = [LogWrite(claim, 1, 7 * (lines % 3), text, last) for claim in claims]
         self.both(lambda store: store.write_logs(writes, limit=100, budget=350))
         self.both(lambda store: store.read_logs(claims[0].job_id))
+
+    @rule(step_s=st.sampled_from(sorted(RINGS)), slots=st.lists(st.integers(0, 400), max_size=4))
+    def record_figures(self, step_s: int, slots: list[int]) -> None:
+        now = 4_102_444_800_000
+        points = tuple(Point(now - 1_000 * step_s * slot, (slot,) * 6) for slot in slots)
+        steps = tuple(ScalingStep(now - slot, 0, slot, slot, "ScaledUp", "☃") for slot in slots)
+        self.both(lambda store: store.record_figures(FiguresWrite({step_s: points}, steps)))
+        self.both(lambda store: store.read_figures(step_s))
 
     @rule(beating=st.lists(names, max_size=4, unique=True), draining=rarely)
     def heartbeat(self, beating: list[str], draining: bool) -> None:

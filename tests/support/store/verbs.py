@@ -20,6 +20,7 @@ from asyncendpoints_core.store.deliveries import (
     Leased,
     NewDelivery,
 )
+from asyncendpoints_core.store.figures import FiguresWrite, Point, ScalingState, ScalingStep
 from asyncendpoints_core.store.job_logs import LogWrite
 from asyncendpoints_core.store.listing import JobFilter
 from asyncendpoints_core.store.protocol import Store
@@ -27,6 +28,11 @@ from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.replies import Cause, LeaseRenewal
 from support.store.stores import DONE, ERROR, Hand, hand, new, policy, put
 
+FIGURES = FiguresWrite(
+    {10: (Point(1_000_000, (1,) * 6),), 600: (Point(1_200_000, (1,) * 6),)},
+    (ScalingStep(1_000_000, 0, 1, 1, "ScaledUp", "0 → 1"),),
+    ScalingState(1_000_000, 1, "Steady", "kept at 1"),
+)
 ACTION = NewAction(ids.new(1), ActionKind.PURGE, only=JobFilter(job="none"))
 WITH_FEATURES = policy(schedules={"nightly": "a1" * 8}, webhooks=1, webhook_states=7)
 
@@ -126,6 +132,8 @@ VERBS: dict[str, Act] = {
         [LogWrite(s.claims[0], 1, 0, b"a line\n")], limit=4_096, budget=100_000
     ),
     "read_logs": lambda s: s.store.read_logs(s.claims[0].job_id),
+    "record_figures": lambda s: s.store.record_figures(FIGURES),
+    "read_figures": lambda s: s.store.read_figures(10),
     "heartbeat": lambda s: s.store.heartbeat([LeaseRenewal("w1"), LeaseRenewal("nobody")]),
     "reconcile": lambda s: s.store.reconcile("w1", s.claims[:1]),
     "cordon": lambda s: s.store.cordon(["w1"], 30, "operator"),

@@ -5,7 +5,7 @@
 -- META: tick safety seq fence cursor paused suspended closed solo_until ttl_ms execution_ms lease_ms
 --   completed_ms failed_ms deadline_floor
 -- LIB: batch time ready record counters events wake_up corrupt_records queue guard
---   cordons held_count turns next_suspect first_run
+--   cordons held_count turns next_suspect first_run waits
 -- FEATURELIB: gate starts pauses skips
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
@@ -89,13 +89,14 @@ if gate and not gate.closed() then gate.unpark() end
 first = math.max(fence + 1, us)
 local number = first
 local on_runs, on_held = {'HSET', runs}, {'ZADD', held}
-local taken, total_bytes, waited = 0, 0, 0
+local taken, total_bytes = 0, 0
 local stopped = false
 local claimed_names = {}
 local passed_seq -- of a job whose name is paused
 local mine = worker .. '\0'
 -- The names that each fresh job needs, as locals.
 local active, watched, request_bytes = time.active, events.watched, record.request_bytes
+local count_wait = waits.count
 local start, outcome = first_run.start(deadline), first_run.outcome(worker)
 local NO_TTL_FROM = first_run.NO_TTL_FROM
 local PREFIXES, OPTIONAL, prefix_of = first_run.prefixes, first_run.optional, first_run.prefix_of
@@ -128,7 +129,7 @@ local function take_slowly(id, job, run)
   stopped = taken > 0 and total_bytes > max_bytes
   if stopped then return false end
   if r.started_at == 0 and (r.expires_at > 0 or r.claim > 0) then batch.add(queue.off_expiries, id) end
-  waited = waited + now - r.updated_at
+  waits.count(now - r.updated_at)
   r.state, r.claim, r.worker = IN_PROGRESS, number, worker
   r.attempt, r.revision = r.attempt + 1, r.revision + 1
   r.updated_at, r.started_at, r.deadline, r.progress = now, now, deadline, ''
@@ -162,7 +163,7 @@ local function take(id, job, run)
   total_bytes = total_bytes + size
   stopped = taken > 0 and total_bytes > max_bytes
   if stopped then return false end
-  waited = waited + now - created_at
+  count_wait(now - created_at)
   if watched then events.add(id, 2) end
   local made = ssub(job, layout.JOB.at.made, layout.JOB.last.made)
   ttl_from = ttl_from and spack(layout.RUN.format.ttl_from, ttl_from) or NO_TTL_FROM
@@ -324,7 +325,7 @@ if taken > 0 then
     counters.bump(IN_PROGRESS, name, n)
   end
   counters.tally('claimed', taken)
-  counters.tally('wait_ms', waited)
+  waits.tally()
   call('HSET', meta, 'fence', string.format('%.0f', number - 1), 'cursor', cursor)
   call('HSET', last_claims, worker,
     spack(layout.LAST_CLAIM.format, layout.LAST_CLAIM.fields) .. table.concat(out_ids))

@@ -13,6 +13,7 @@ from asyncendpoints_core.store.memory.record import Fault, Record, decode_reques
 from asyncendpoints_core.store.memory.sweeping import promote_due
 from asyncendpoints_core.store.memory.transitions import expire_if_over
 from asyncendpoints_core.store.replies import MAX_BATCH, MAX_BATCH_BYTES, ClaimBatch
+from asyncendpoints_core.store.waits import bucket_of
 
 if TYPE_CHECKING:
     from asyncendpoints_core.store.memory.data import Data
@@ -186,6 +187,7 @@ def _grant(
             data.mark_corrupt(record.id, now)
             continue
         data.totals["wait_ms"] += now - record.ready_ms
+        data.waits[bucket_of(now - record.ready_ms)] += 1
         record.state = State.IN_PROGRESS
         record.attempt += 1
         record.claim = number + len(jobs)

@@ -5,6 +5,7 @@ Queues, counts and sets are all derived from the record there, so they cannot di
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.jobs.policy import Policy
@@ -18,6 +19,7 @@ from asyncendpoints_core.store.memory.entries import (
     Schedule,
     Worker,
 )
+from asyncendpoints_core.store.memory.figures import FigureRings
 from asyncendpoints_core.store.memory.gate import Flow, Gate
 from asyncendpoints_core.store.memory.logs import Logs
 from asyncendpoints_core.store.memory.ordered import Key, Ordered
@@ -78,8 +80,8 @@ class Data:
         self.tombstones: dict[JobId, int] = {}
         self.counts: dict[str, dict[State, int]] = {}
         self.totals: dict[str, int] = dict.fromkeys(TOTALS, 0)
-        self.webhooks = Webhooks(self.totals)
-        self.logs = Logs()
+        self.webhooks, self.logs = Webhooks(self.totals), Logs()
+        self.waits, self.figures = Counter[int](), FigureRings()
 
     @property
     def rules(self) -> Policy:

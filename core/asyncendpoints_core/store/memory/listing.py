@@ -138,6 +138,7 @@ def stats(data: Data, now: int) -> Stats:
         counts=counts,
         by_name={name: dict(states) for name, states in sorted(data.counts.items())},
         totals=dict(data.totals),
+        waits=dict(data.waits),
         suspects=len(data.suspects),
         oldest_ms=min((r.ready_ms for r in oldest if isinstance(r, Record)), default=0),
         due_ms=tuple(_due(data, now)),

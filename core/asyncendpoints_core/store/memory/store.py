@@ -23,6 +23,7 @@ from asyncendpoints_core.store.memory import workers as holding
 from asyncendpoints_core.store.memory.action_verbs import ActionVerbs
 from asyncendpoints_core.store.memory.data import Data
 from asyncendpoints_core.store.memory.doorbell import Doorbell, Watchers, read
+from asyncendpoints_core.store.memory.figure_verbs import FigureVerbs
 from asyncendpoints_core.store.memory.log_verbs import LogVerbs
 from asyncendpoints_core.store.memory.owner_verbs import OwnerVerbs
 from asyncendpoints_core.store.memory.record import decode_result
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.jobs.schedules import Fired, Firing
 
 
-class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs):
+class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
     """One endpoint's store; leases, delays and waits go by `time`."""
 
     def __init__(self, time: TimeSource | None = None) -> None:

@@ -20,6 +20,8 @@ from asyncendpoints_core.store.redis.schedules import read_schedules
 from asyncendpoints_core.store.replies import TOTALS, Stats
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from asyncendpoints_core.jobs.records import Job
     from asyncendpoints_core.store.redis.caller import Caller
 
@@ -138,6 +140,7 @@ class ReadVerbs:
             },
             by_name=dict(sorted(by_name.items())),
             totals={name: counters.get(name, 0) for name in TOTALS},
+            waits=_waits(counters),
             suspects=suspects,
             oldest_ms=oldest,
             due_ms=tuple(due),
@@ -160,6 +163,12 @@ def _read(data: bytes, context: Context) -> Job | None:
         return read_job(JobId(data[:_ID_SIZE]), data[_ID_SIZE:], context)
     except (CorruptRecord, NewerRecord):
         return None
+
+
+def _waits(counters: Mapping[str, int]) -> dict[int, int]:
+    """Return the buckets that lua/lib/waits.lua counts in."""
+    named = ((name.removeprefix("w"), count) for name, count in counters.items())
+    return {int(bucket): count for bucket, count in named if bucket.isdecimal()}
 
 
 def _pairs(flat: list[bytes]) -> zip[tuple[bytes, bytes]]:

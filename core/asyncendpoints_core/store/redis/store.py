@@ -8,6 +8,7 @@ from asyncendpoints_core.store.redis.actions import ActionVerbs
 from asyncendpoints_core.store.redis.caller import Caller
 from asyncendpoints_core.store.redis.connection import RedisConnection
 from asyncendpoints_core.store.redis.control import ControlVerbs
+from asyncendpoints_core.store.redis.figures import FigureVerbs
 from asyncendpoints_core.store.redis.health import read_health
 from asyncendpoints_core.store.redis.jobs import JobVerbs
 from asyncendpoints_core.store.redis.logs import LogVerbs
@@ -35,6 +36,7 @@ class RedisStore(
     WebhookVerbs,
     ActionVerbs,
     LogVerbs,
+    FigureVerbs,
 ):
     """One endpoint's store in Redis.
 

@@ -9,6 +9,11 @@ local DAY_MS = 86400000
 local LEAST_MS, MARGIN_MS = 30 * DAY_MS, 7 * DAY_MS
 -- A queue that is seldom empty is put on it and taken off it this seldom.
 local QUIET_MS = 300000
+-- What has a time to live of its own.
+local OWN = {
+  [watch] = true, [figures_10] = true, [figures_600] = true, [figures_steps] = true,
+  [figures_scaling] = true,
+}
 
 local function at_rest()
   -- One member of `held` is not a job.
@@ -30,7 +35,7 @@ end
 
 function timer.cancel()
   for _, key in ipairs(KEYS) do
-    if key ~= watch then call('PERSIST', key) end -- `watch` is a lease
+    if not OWN[key] then call('PERSIST', key) end
   end
   set_safety(-(now + QUIET_MS))
 end
@@ -50,7 +55,7 @@ function timer.update(soon)
   if safety <= 0 and not soon and now < -safety then return end
   set_safety(ends)
   for _, key in ipairs(KEYS) do
-    if key ~= watch then call('PEXPIREAT', key, string.format('%.0f', ends)) end
+    if not OWN[key] then call('PEXPIREAT', key, string.format('%.0f', ends)) end
   end
 end
 

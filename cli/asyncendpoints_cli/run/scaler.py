@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.scaling.decide import Decision, Limits, Memory, Reason, decide, hold
+from asyncendpoints_core.scaling.figures import FigureWriter
 from asyncendpoints_core.scaling.signals import signals_of
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from asyncendpoints_cli.run.pool import Pool
     from asyncendpoints_core.resource import EndpointSpec
     from asyncendpoints_core.store.protocol import Store
-    from asyncendpoints_core.store.replies import WorkerState
+    from asyncendpoints_core.store.replies import Stats, WorkerState
 
 log = logging.getLogger("asyncendpoints.run")
 
@@ -54,6 +55,7 @@ class Scaler:
         self._limits = limits
         self._on_decision = on_decision
         self._memory = Memory()
+        self._figures = FigureWriter(store)
         self._last = Reason.STEADY
 
     async def run(self) -> None:
@@ -83,11 +85,18 @@ class Scaler:
         )
         decision = decide(signals, self._memory, self._limits)
         self._memory = decision.memory
+        await self._record(stats, decision)
         await self._cordon(decision, states)
         self._report(decision)
         if decision.replicas != self._pool.size:
             await self._pool.resize(decision.replicas, decision.cordon)
         return decision
+
+    async def _record(self, stats: Stats, decision: Decision) -> None:
+        try:
+            await self._figures.observe(stats, decision)
+        except StoreError as error:
+            log.debug("%s: figures: %s", self._name, error)
 
     async def _cordon(self, decision: Decision, states: Sequence[WorkerState]) -> None:
         """Cordon and uncordon workers; if the store is unavailable, the next step retries."""

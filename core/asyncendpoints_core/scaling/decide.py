@@ -96,7 +96,8 @@ class Decision(msgspec.Struct, frozen=True):
     """The `replicas` to set now, as a step towards `target`.
 
     `cordon`: workers to cordon, or to renew the cordon of; `uncordon`: those to uncordon. `text` is
-    a one-line explanation. `demand` and `want` are the inputs of the decision.
+    a one-line explanation. `demand` and `want` are the inputs of the decision, as are `before`, the
+    replicas that were set, and how many `workers` were ready.
     """
 
     replicas: int
@@ -108,6 +109,8 @@ class Decision(msgspec.Struct, frozen=True):
     uncordon: tuple[str, ...] = ()
     demand: int = 0
     want: int = 0
+    before: int = 0
+    workers: int = 0
 
 
 def hold(replicas: int, memory: Memory, error: str) -> Decision:
@@ -120,6 +123,7 @@ def hold(replicas: int, memory: Memory, error: str) -> Decision:
         memory,
         demand=memory.demand,
         want=memory.wants[-1][1] if memory.wants else replicas,
+        before=replicas,
     )
 
 
@@ -150,6 +154,8 @@ def decide(signals: Signals, memory: Memory, limits: Limits) -> Decision:
         uncordon=tuple(w.name for w in signals.workers if w.cordoned and w.name not in cordon),
         demand=demand,
         want=want,
+        before=signals.replicas,
+        workers=sum(worker.ready for worker in signals.workers),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from asyncendpoints_core.errors import AsyncEndpointsError, StoreError
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.scaling.decide import Decision
 from asyncendpoints_core.store.recovery import Recovered
 from asyncendpoints_operator.control.drained_pods import DrainedPods
 from asyncendpoints_operator.control.endpoint_state import Reconciled, WorkState
@@ -154,7 +155,18 @@ class ReadingHandler:
         memory = planned.decision.memory if planned.step is not None else work.memory
         work = replace(work, memory=memory, decision=planned.decision)
         self._work[connection.identity.uid] = work
+        await self._record(connection, planned.decision)
         await self._scaler.carry_out(connection, planned, state.deployment_lock)
+
+    async def _record(self, connection: QueueConnection, decision: Decision) -> None:
+        """Add a reading and its decision to the endpoint's figures."""
+        stats = connection.reading.queue.stats
+        if stats is None:
+            return
+        try:
+            await connection.figures.observe(stats, decision)
+        except StoreError as error:
+            log.debug("%s: figures: %s", connection.key, error)
 
     def _report_schedules(self, connection: QueueConnection) -> None:
         """Publish Events for times of schedules that created no job."""

@@ -8,6 +8,7 @@ from typing import Final
 from asyncendpoints_core.errors import StoreAuthenticationError, StoreError, StoreVersionError
 from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_core.scaling.figures import FigureWriter
 from asyncendpoints_core.store.recovery import Recovered, RecoveryLoop
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.replies import Health, Identity, Stats, WorkerState
@@ -60,6 +61,7 @@ class QueueConnection:
         self.endpoint = endpoint
         self.redis = redis
         self.store = RedisStore(redis.connection, endpoint.key)
+        self.figures = FigureWriter(self.store)
         self.identity = Identity(installation, endpoint.metadata.uid)
         self._webhook_pending = webhook_pending
         self.reading = Reading()

@@ -53,7 +53,7 @@ def add(router: web.UrlDispatcher, site: Site, pages: Views) -> None:
             locked = site.read_only or target.read_only
             return await answer(
                 Call(
-                    *(request, target, role, site.audit, site.sampler, site.actions, locked),
+                    *(request, target, role, site.audit, site.actions, locked),
                     site.time,
                 )
             )
@@ -67,6 +67,7 @@ def add(router: web.UrlDispatcher, site: Site, pages: Views) -> None:
     of_endpoint("GET", f"{PAGE}/workers", pages.workers)
     of_endpoint("GET", f"{PAGE}/schedules", pages.schedules)
     of_endpoint("GET", f"{PAGE}/webhooks", pages.webhooks)
+    of_endpoint("GET", f"{PAGE}/scaling", pages.scaling)
     of_endpoint("GET", f"{PAGE}/failures", pages.failures)
     of_endpoint("GET", f"{PAGE}/audit", pages.audit)
     _add_api(of_site, of_endpoint)
@@ -91,6 +92,7 @@ def _add_api(of_site: Add[ForSite], of_endpoint: Add[ForEndpoint]) -> None:
     of_endpoint("POST", f"{ENDPOINT}/deliveries/replay-all", webhooks.replay_all)
     of_endpoint("POST", f"{ENDPOINT}/deliveries/{{delivery}}/replay", webhooks.replay)
     of_endpoint("GET", f"{ENDPOINT}/failures", endpoints.failures)
+    of_endpoint("GET", f"{ENDPOINT}/figures", endpoints.figures)
     of_endpoint("GET", f"{ENDPOINT}/audit", endpoints.audit)
     of_endpoint("GET", f"{ENDPOINT}/jobs", jobs.listing)
     of_endpoint("POST", f"{ENDPOINT}/actions", actions.begin)

@@ -17,7 +17,6 @@ from asyncendpoints_console.actions import ActionRunner
 from asyncendpoints_console.audit import Audit
 from asyncendpoints_console.pages.render import Pages
 from asyncendpoints_console.pages.views import Views
-from asyncendpoints_console.reading.rates import Sampler
 from asyncendpoints_console.refusals import Refusal, store_unavailable
 from asyncendpoints_console.site import Site
 from asyncendpoints_core.common.listening import cannot_listen
@@ -61,20 +60,17 @@ class ConsoleServer:
         *,
         scope: str,
         read_only: bool = False,
-        sample_always: bool = True,
     ) -> None:
         """Accept the tokens that `tokens` returns. `scope` says what is served: run, endpoint or
-        all. Without `sample_always` figures are read only while somebody looks.
+        all.
         """
         self.access = Access(tokens, time)
         self.port = 0
-        self._sampler = Sampler(targets, time, always=sample_always)
         self._actions = ActionRunner(targets, time)
         self._site = Site(
             targets,
             self.access,
             Audit(time),
-            self._sampler,
             self._actions,
             scope,
             f"{socket.gethostname()}-{os.getpid()}",
@@ -115,12 +111,10 @@ class ConsoleServer:
             await runner.cleanup()
             raise
         self._runner = runner
-        self._sampler.start()
         self._actions.start()
 
     async def stop(self) -> None:
         """Close the port."""
-        await self._sampler.stop()
         await self._actions.stop()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -133,7 +127,6 @@ class ConsoleServer:
             _check(request)
             if (request.method, request.path) not in routes.OPEN:
                 self._site.authenticate(request)
-                self._sampler.wake()
             response = await handler(request)
         except Refusal as refusal:
             response = self._refused(request, refusal)

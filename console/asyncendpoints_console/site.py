@@ -11,7 +11,6 @@ from aiohttp import web
 from asyncendpoints_console.access import Access, Role
 from asyncendpoints_console.actions import ActionRunner
 from asyncendpoints_console.audit import Audit
-from asyncendpoints_console.reading.rates import Sampler
 from asyncendpoints_console.refusals import Refusal
 from asyncendpoints_console.target import Target
 from asyncendpoints_core.common.time_source import TimeSource
@@ -27,7 +26,6 @@ class Site:
     targets: Callable[[], Sequence[Target]]
     access: Access
     audit: Audit
-    sampler: Sampler
     actions: ActionRunner
     scope: str
     instance: str

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from asyncendpoints_core.resource import AsyncEndpoint
-from asyncendpoints_core.scaling.decide import Decision
 from asyncendpoints_core.store.protocol import Store
-
-
-def _no_decision() -> None:
-    return None
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One endpoint. `decision` returns the last scaling decision, None before the first.
-
-    `bodies`: whether bodies and results may be read.
-    """
+    """One endpoint. `bodies`: whether bodies and results may be read."""
 
     endpoint: AsyncEndpoint
     store: Store
-    decision: Callable[[], Decision | None] = _no_decision
     read_only: bool = False
     bodies: bool = True
 
@@ -43,11 +33,7 @@ class Target:
         return self.endpoint.key
 
 
-def target_of(
-    endpoint: AsyncEndpoint,
-    store: Store,
-    decision: Callable[[], Decision | None] = _no_decision,
-) -> Target:
+def target_of(endpoint: AsyncEndpoint, store: Store) -> Target:
     """Return the target of an endpoint, as its gateway.console allows."""
     console = endpoint.spec.gateway.console
-    return Target(endpoint, store, decision, read_only=console.read_only, bodies=console.bodies)
+    return Target(endpoint, store, read_only=console.read_only, bodies=console.bodies)

@@ -31,7 +31,7 @@ class RunConsole:
         self._tokens = {role: new_token() for role in Role}
         self._server = ConsoleServer(
             lambda: [
-                target_of(service.loaded.endpoint, service.store, service.last_decision)
+                target_of(service.loaded.endpoint, service.store)
                 for service in services()
                 if service.loaded.endpoint.spec.gateway.console.enabled
             ],

@@ -77,7 +77,6 @@ class EndpointService:
         self._on_decision = on_decision
         self._terminal = terminal
         self._lines = None if terminal is None else JobLines(self.name, self.store, terminal)
-        self._decision: Decision | None = None
         self.server: Server | None = None
         self._pool: Pool | None = None
         self._stopping: asyncio.Future[int] | None = None
@@ -106,12 +105,7 @@ class EndpointService:
     def _worker_metrics(self) -> Snapshot:
         return total_of((self._past, *([self._pool.metrics()] if self._pool else [])))
 
-    def last_decision(self) -> Decision | None:
-        """Return the last scaling decision, None before the first."""
-        return self._decision
-
     def _decided(self, decision: Decision) -> None:
-        self._decision = decision
         self._metrics.count(decision)
         self._on_decision(decision)
 

@@ -12,7 +12,6 @@ from aiohttp import web
 from asyncendpoints_console.access import Role, check_mutation
 from asyncendpoints_console.actions import ActionRunner
 from asyncendpoints_console.audit import Audit
-from asyncendpoints_console.reading.rates import Sampler
 from asyncendpoints_console.refusals import Refusal, forbidden
 from asyncendpoints_console.target import Target
 from asyncendpoints_core.common.time_source import TimeSource
@@ -38,7 +37,6 @@ class Call:
     target: Target
     role: Role
     audit: Audit
-    sampler: Sampler
     actions: ActionRunner
     read_only: bool
     time: TimeSource

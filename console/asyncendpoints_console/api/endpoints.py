@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from asyncendpoints_console.api import queries
 from asyncendpoints_console.api.call import json_response
+from asyncendpoints_console.reading import figures as reading
 from asyncendpoints_console.reading import overview
 from asyncendpoints_console.reading.overview import ALL_JOBS
 from asyncendpoints_console.refusals import Refusal
@@ -33,12 +35,12 @@ async def about(site: Site, request: web.Request) -> web.Response:
 
 async def listing(site: Site, _: web.Request) -> web.Response:
     """GET endpoints."""
-    return json_response({"items": await overview.endpoints(site.targets(), site.sampler)})
+    return json_response({"items": await overview.endpoints(site.targets())})
 
 
 async def show(call: Call) -> web.Response:
     """GET one endpoint."""
-    found: dict[str, Any] = await overview.endpoint(call.target, call.sampler)
+    found: dict[str, Any] = await overview.endpoint(call.target)
     return json_response(found | {"policy": overview.policy(call.target)})
 
 
@@ -87,6 +89,14 @@ async def workers(call: Call) -> web.Response:
 async def failures(call: Call) -> web.Response:
     """GET failures."""
     return json_response(await overview.failures(call.target))
+
+
+async def figures(call: Call) -> web.Response:
+    """GET figures."""
+    queries.check_known(call.query, queries.OF_FIGURES)
+    step_s, since_ms = queries.step(call.query), queries.since_ms(call.query)
+    found = await call.target.store.read_figures(step_s, since_ms)
+    return json_response(reading.shown(found, step_s))
 
 
 async def audit(call: Call) -> web.Response:

@@ -10,6 +10,7 @@ from asyncendpoints_console.api.filters import EXAMPLE, Filter
 from asyncendpoints_console.refusals import Refusal
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.deliveries import DeliveryState
+from asyncendpoints_core.store.figures import RINGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,7 @@ _CURSOR: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _STATES: Final[Mapping[str, State]] = {state.value: state for state in State}
 _FILTERS: Final = ("state", "job", "tag", "key", "schedule", "error", "since", "until")
 OF_JOBS: Final = frozenset({*_FILTERS, "limit", "cursor"})
+OF_FIGURES: Final = frozenset({"since", "step"})
 OF_DELIVERIES: Final = frozenset({"state", "webhook", "limit", "cursor"})
 """The parameters of the listings."""
 _DELIVERY_STATES: Final = {state.value: state for state in DeliveryState}
@@ -94,6 +96,22 @@ def _moment(query: Mapping[str, str], name: str) -> datetime | None:
         return datetime.fromisoformat(value.replace(" ", "+"))
     except ValueError:
         raise invalid(f"{name}: must be a time with its zone, such as {EXAMPLE}") from None
+
+
+def since_ms(query: Mapping[str, str]) -> int:
+    """Return the time from which figures are wanted, 0 for all."""
+    found = _moment(query, "since")
+    if found is not None and found.tzinfo is None:
+        raise invalid(f"since: must be a time with its zone, such as {EXAMPLE}")
+    return 0 if found is None else round(found.timestamp() * 1_000)
+
+
+def step(query: Mapping[str, str]) -> int:
+    """Return the step of figures in seconds."""
+    value = query.get("step", str(min(RINGS)))
+    if value not in map(str, RINGS):
+        raise invalid(f"step must be one of {', '.join(map(str, RINGS))}")
+    return int(value)
 
 
 def limit(query: Mapping[str, str]) -> int:

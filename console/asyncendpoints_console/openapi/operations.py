@@ -20,6 +20,7 @@ from asyncendpoints_console.openapi.schemas import (
 )
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.deliveries import DeliveryState
+from asyncendpoints_core.store.figures import RINGS
 
 ROOT: Final = "/api/v1"
 ENDPOINT: Final = f"{ROOT}/endpoints/{{namespace}}/{{name}}"
@@ -61,6 +62,15 @@ _DELIVERIES_QUERY: Final[Mapping[str, Schema]] = {
     "webhook": TEXT,
     "limit": _JOBS_QUERY["limit"],
     "cursor": _JOBS_QUERY["cursor"],
+}
+_FIGURES_QUERY: Final[Mapping[str, Schema]] = {
+    "since": {**TIME, "description": "Steps that began at or after it."},
+    "step": {
+        "type": "integer",
+        "enum": list(RINGS),
+        "default": min(RINGS),
+        "description": "Seconds of a step: 10 for the last hour, 600 for the last seven days.",
+    },
 }
 _LOGS: Final = {"text/plain": {"schema": TEXT}, EVENTS: {"schema": TEXT}}
 _LOGIN: Final = {"application/json": {"schema": record(token=TEXT)}}
@@ -109,6 +119,9 @@ OPERATIONS: Final = (
     ),
     Operation(
         *("GET", f"{ENDPOINT}/failures", "Final failures by job and error", {200: "Failures"})
+    ),
+    Operation(
+        *("GET", f"{ENDPOINT}/figures", "Figures over time", {200: "Figures"}), query=_FIGURES_QUERY
     ),
     Operation("GET", f"{ENDPOINT}/audit", "Changes and readings of bodies", {200: "Audit"}),
     Operation("GET", f"{ENDPOINT}/jobs", "List jobs", {200: "Jobs"}, query=_JOBS_QUERY),

@@ -14,6 +14,7 @@ from asyncendpoints_core.jobs.job_view import JobView
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.actions import ActionKind, ActionState
 from asyncendpoints_core.store.deliveries import DeliveryState, ReceiverHealth
+from asyncendpoints_core.store.figures import RINGS
 
 Schema = dict[str, Any]
 
@@ -130,6 +131,21 @@ _ENDPOINT: Final = record(
     name=TEXT,
     reachable={**FLAG, "description": "If it is false, message says why and figures are absent."},
 )
+_SCALING_STEP: Final = record(
+    {"from": COUNT}, at=TIME, to=COUNT, target=COUNT, reason=TEXT, message=TEXT
+)
+_FIGURES: Final = record(
+    step={"type": "integer", "enum": list(RINGS), "description": "Seconds of a step."},
+    since={**maybe(TIME), "description": "When the first step began; null without figures."},
+    jobs={
+        **record(**dict.fromkeys([state.value for state in State], listed(maybe(COUNT)))),
+        "description": "Retained jobs at the end of each step. Null: it was not recorded.",
+    },
+    **{name: listed(maybe(COUNT)) for name in ("starts", "finishes", "failures")},
+    **{name: listed(maybe(NUMBER)) for name in ("waitP50Seconds", "waitP95Seconds")},
+    **{name: listed(maybe(COUNT)) for name in ("demand", "wanted", "workers")},
+    scalingSteps={**listed(_SCALING_STEP), "description": "The last ones, the oldest first."},
+)
 _RUNNING: Final = record(
     id=JOB_ID,
     name=TEXT,
@@ -235,6 +251,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         startedAt=TIME,
         endedAt=maybe(TIME),
     ),
+    "Figures": _FIGURES,
     "Workers": items(_WORKER),
     "Schedules": items(_SCHEDULE),
     "Webhooks": record(items=listed(_WEBHOOK), pending=COUNT, dead=COUNT, oldestAt=maybe(TIME)),

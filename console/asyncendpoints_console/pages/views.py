@@ -12,23 +12,38 @@ from asyncendpoints_console.access import Role
 from asyncendpoints_console.api import actions, queries
 from asyncendpoints_console.pages import charts
 from asyncendpoints_console.pages.render import ASSETS, Pages, asset, visible
-from asyncendpoints_console.reading import jobs, overview, schedules, webhooks
+from asyncendpoints_console.reading import figures, jobs, overview, schedules, webhooks
 from asyncendpoints_console.refusals import Refusal
 from asyncendpoints_console.site import ROLE, Site
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from typing import TypeAlias
 
     from asyncendpoints_console.api.call import Call
     from asyncendpoints_console.target import Target
+    from asyncendpoints_core.store.figures import Point
+
+    Lines: TypeAlias = Mapping[str, Callable[[Point], float | None]]
 
 SHOWN_BYTES: Final = 65_536
 """How much of an input or a result a page shows."""
 TOP_FAILURES: Final = 3
 _ABOUT: Final = ("filter", "schedule", "webhook", "delivery")
 PAGE: Final = 50
+
+
+_QUEUED, _RUNNING = list(State).index(State.QUEUED), list(State).index(State.IN_PROGRESS)
+_WAITING: Final[Lines] = {
+    "queued": lambda point: point.jobs[_QUEUED],
+    "running": lambda point: point.jobs[_RUNNING],
+}
+_ENDS: Final[Lines] = {
+    "finished": lambda point: point.finishes / overview.STEP_SECONDS,
+    "failed": lambda point: point.failures / overview.STEP_SECONDS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +74,14 @@ class Views:
         """The figures of every endpoint."""
         shown = []
         targets = list(self.site.targets())
-        found = await overview.endpoints(targets, self.site.sampler)
-        for target, item in zip(targets, found, strict=True):
+        read = await overview.with_figures(targets)
+        for target, (item, found) in zip(targets, read, strict=True):
             more: dict[str, Any] = {**_place(target), "locked": self._locked(request, target)}
             if item["reachable"]:
                 failures = await overview.failures(target)
                 more["failures"] = failures["items"][:TOP_FAILURES]
-                more["chart"] = charts.waiting(self.site.sampler.samples(target.key))
+                more["chart"] = charts.over_time(found, overview.STEP_SECONDS, _WAITING)
+                more["ends"] = charts.over_time(found, overview.STEP_SECONDS, _ENDS)
             shown.append(item | more)
         return self._page(request, "overview.html", endpoints=shown)
 
@@ -173,6 +189,25 @@ class Views:
             next="?" + urlencode(kept | {"cursor": cursor}) if cursor else None,
         )
 
+    async def scaling(self, call: Call) -> web.Response:
+        """Demand and workers over time, and why their number was changed."""
+        step_s = queries.step(call.query)
+        found = await call.target.store.read_figures(step_s)
+        return self._page(
+            call.request,
+            "scaling.html",
+            call.target,
+            section="scaling",
+            step=step_s,
+            last=found.points[-1] if found.points else None,
+            scaling=figures.scaling(found.scaling, found.now_ms),
+            steps=[figures.step(each) for each in reversed(found.steps)],
+            charts=[
+                (title, charts.over_time(found, step_s, lines), unit)
+                for title, unit, lines in _scaling_charts(step_s)
+            ],
+        )
+
     async def failures(self, call: Call) -> web.Response:
         """Failures by job and error."""
         found = await overview.failures(call.target)
@@ -198,6 +233,32 @@ class Views:
         response = self._page(request, "refused.html", title=title, detail=refusal.detail)
         response.set_status(refusal.status)
         return response
+
+
+def _scaling_charts(step_s: int) -> tuple[tuple[str, str, Lines], ...]:
+    return (
+        ("Workers", "", {"wanted": lambda p: p.wanted, "ready": lambda p: p.workers}),
+        ("Demand", "jobs", {"demand": lambda p: p.demand}),
+        (
+            *("Starts and ends", "rate"),
+            {
+                "started": lambda p: p.starts / step_s,
+                "finished": lambda p: p.finishes / step_s,
+                "failed": lambda p: p.failures / step_s,
+            },
+        ),
+        (
+            *("Wait before the start", "seconds"),
+            {
+                "median": lambda p: _seconds(p.wait_p50_ms),
+                "95 %": lambda p: _seconds(p.wait_p95_ms),
+            },
+        ),
+    )
+
+
+def _seconds(ms: int | None) -> float | None:
+    return None if ms is None else ms / 1_000
 
 
 def _place(target: Target) -> Mapping[str, str]:

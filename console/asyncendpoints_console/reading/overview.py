@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from asyncendpoints_console.reading import figures
 from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.job_view import timestamp
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.figures import Figures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asyncendpoints_console.reading.rates import Sampler
     from asyncendpoints_console.target import Target
     from asyncendpoints_core.jobs.records import Job
     from asyncendpoints_core.store.replies import WorkerState
@@ -22,16 +23,22 @@ PAGE: Final = 500
 MAX_FAILURES: Final = 1_000
 """How many of the newest failures are grouped."""
 MAX_RUNNING: Final = 500
+STEP_SECONDS: Final = 10
+"""Of the figures from which rates are read."""
 ALL_JOBS: Final = "*"
 """In the list of paused jobs: the whole endpoint is paused."""
 
 
-async def endpoint(target: Target, sampler: Sampler) -> dict[str, Any]:
+async def endpoint(target: Target) -> dict[str, Any]:
     """Return the figures of one endpoint."""
+    return await _endpoint(target, await target.store.read_figures(STEP_SECONDS))
+
+
+async def _endpoint(target: Target, found: Figures) -> dict[str, Any]:
     store = target.store
     stats, workers = await store.stats(), await store.workers()
     live = [worker for worker in workers if worker.lease_ms > stats.now_ms]
-    decision, rates = target.decision(), sampler.rates(target.key)
+    rates = figures.rates(found, STEP_SECONDS)
     since_ms = stats.now_ms - HOUR_MS
     failures = await newest_failures(target, since_ms)
     recent = [job for job in failures if job.completed_ms > since_ms]
@@ -41,32 +48,32 @@ async def endpoint(target: Target, sampler: Sampler) -> dict[str, Any]:
         "reachable": True,
         "jobs": {state.value: stats.counts[state] for state in State},
         "oldestQueuedAt": timestamp(stats.oldest_ms),
-        "startsPerSecond": rates.started,
-        "finishesPerSecond": rates.finished,
+        "startsPerSecond": rates and rates.starts,
+        "finishesPerSecond": rates and rates.finishes,
         "failuresLastHour": len(recent),
         "workers": len(live),
         "slots": sum(worker.info.concurrency for worker in live),
         "used": stats.held,
         "paused": [*([ALL_JOBS] if stats.paused else []), *stats.paused_jobs],
         "suspended": stats.suspended,
-        "scaling": None
-        if decision is None
-        else {
-            "target": decision.target,
-            "reason": decision.reason.value,
-            "message": decision.text,
-        },
+        "scaling": figures.scaling(found.scaling, found.now_ms),
     }
 
 
-async def endpoints(targets: Sequence[Target], sampler: Sampler) -> list[dict[str, Any]]:
+async def endpoints(targets: Sequence[Target]) -> list[dict[str, Any]]:
     """Return the figures of every endpoint; of one whose queue cannot be read, why."""
+    return [found for found, _ in await with_figures(targets)]
+
+
+async def with_figures(targets: Sequence[Target]) -> list[tuple[dict[str, Any], Figures]]:
+    """Return the same, each with its last hour."""
     items = []
     for target in targets:
         try:
-            items.append(await endpoint(target, sampler))
+            found = await target.store.read_figures(STEP_SECONDS)
+            items.append((await _endpoint(target, found), found))
         except StoreError:
-            items.append(unreachable(target, "the queue cannot be reached"))
+            items.append((unreachable(target, "the queue cannot be reached"), Figures(0)))
     return items
 
 

@@ -35,9 +35,7 @@ async def start_console(
 
     time = SystemTime()
     targets = [target_of(endpoint, store)]
-    server = ConsoleServer(
-        lambda: targets, TokenFiles(folder, time), time, scope="endpoint", sample_always=False
-    )
+    server = ConsoleServer(lambda: targets, TokenFiles(folder, time), time, scope="endpoint")
     try:
         await server.start(PORT if port is None else port)
     except CannotListen as error:

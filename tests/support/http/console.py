@@ -1,7 +1,7 @@
 """A console on a port of its own, over memory stores, with clients for its API."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,6 @@ from asyncendpoints_console.server import ConsoleServer
 from asyncendpoints_console.target import Target
 from asyncendpoints_core.common.time_source import SystemTime, TimeSource
 from asyncendpoints_core.resource import AsyncEndpoint
-from asyncendpoints_core.scaling.decide import Decision
 from asyncendpoints_core.store.protocol import Store
 from support.cli import Answer, ask
 from support.http.gateway import ROUTES
@@ -68,13 +67,11 @@ async def console(
     read_only: bool = False,
     bodies: bool = True,
     time: TimeSource | None = None,
-    decision: Callable[[], Decision | None] = lambda: None,
     **spec: Any,
 ) -> AsyncIterator[Site]:
     """Serve endpoints by their names, each over its store."""
     targets = [
-        Target(endpoint(name, **spec), store, decision, bodies=bodies)
-        for name, store in stores.items()
+        Target(endpoint(name, **spec), store, bodies=bodies) for name, store in stores.items()
     ]
     server = ConsoleServer(
         lambda: targets, lambda: TOKENS, time or SystemTime(), scope="run", read_only=read_only

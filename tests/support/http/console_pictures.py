@@ -9,7 +9,7 @@ from asyncendpoints_core.resource.firings import PreparedSchedule
 from asyncendpoints_core.store.deliveries import DeliveryEnd
 from support.http.browser import chromium, opened
 from support.http.console import Site, console, endpoint
-from support.http.console_scene import DECISION, Scene
+from support.http.console_scene import Scene
 from support.http.console_webhooks import WEBHOOKS, send
 from support.paths import ROOT
 
@@ -26,6 +26,7 @@ def paths(scene: Scene) -> dict[str, str]:
         "jobs": f"{HERE}/jobs",
         "job": f"{HERE}/jobs/{scene.failed}",
         "workers": f"{HERE}/workers",
+        "scaling": f"{HERE}/scaling",
     }
 
 
@@ -82,12 +83,10 @@ async def main() -> None:
     scene = Scene()
     spec = {"schedules": SCHEDULES, **WEBHOOKS}
     async with (
-        console(
-            {"reports": scene.store}, time=scene.time, decision=lambda: DECISION, **spec
-        ) as site,
+        console({"reports": scene.store}, time=scene.time, **spec) as site,
         chromium() as browser,
     ):
-        await scene.play(site)
+        await scene.play()
         await save(browser, site, paths(scene))
         await play_on(site, scene)
         await save(browser, site, LATER)

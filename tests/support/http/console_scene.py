@@ -16,13 +16,14 @@ from asyncendpoints_core.jobs.records import (
     Request,
     Result,
 )
-from asyncendpoints_core.scaling.decide import Decision, Memory, Reason
+from asyncendpoints_core.scaling.decide import Limits, Memory, decide
+from asyncendpoints_core.scaling.figures import FigureWriter
+from asyncendpoints_core.scaling.signals import signals_of
+from asyncendpoints_core.scaling.victims import Worker
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.replies import WorkerInfo
-from support.http.console import Site
 from support.store.stores import POLICY, SetTime
 
-DECISION = Decision(2, 2, Reason.STEADY, "2: demand 11 needs 2 of at most 20", Memory())
 NAMES = ("build-report", "send-invoice", "resize-image")
 ERRORS = (
     JobError("handler-error", "ConnectionError: the mail server refused the connection", True),
@@ -42,6 +43,8 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.store = MemoryStore(self.time)
+        self._figures = FigureWriter(self.store)
+        self._memory, self._replicas = Memory(), 1
         self._random = random.Random(7)
         self._made = 0
 
@@ -61,14 +64,16 @@ class Scene:
             attributes=Attributes(**attributes),  # type: ignore[arg-type]
         )
 
-    async def play(self, site: Site) -> None:
+    async def play(self) -> None:
         """Play an hour."""
-        store, sampler = self.store, site.server._sampler
+        store = self.store
         await store.configure(POLICY)
         await self._beat()
         held: list[ClaimedJob] = []
         for step in range(180):
-            self.time.advance(20_000)
+            for _ in range(2):
+                self.time.advance(10_000)
+                await self._scale()
             await store.recover()
             await self._beat()
             burst = 14 if 60 < step < 95 else 3
@@ -79,9 +84,17 @@ class Scene:
             for number in (1, 2):
                 batch = await store.claim(f"reports-worker-{number}", step, 5 - len(held) // 2)
                 held += batch.jobs
-            await sampler.sample()
         await self._last(held)
-        await sampler.sample()
+        await self._scale()
+
+    async def _scale(self) -> None:
+        """Decide as an autoscaler of workers with four slots, and record the figures."""
+        stats = await self.store.stats()
+        workers = tuple(Worker(f"w{number}") for number in range(self._replicas))
+        signals = signals_of(stats, self._replicas, workers, concurrency=4, startup_ms=2_000)
+        decision = decide(signals, self._memory, Limits(min_replicas=1, max_replicas=6))
+        await self._figures.observe(stats, decision)
+        self._memory, self._replicas = decision.memory, decision.replicas
 
     async def _beat(self) -> None:
         for number in (1, 2):

@@ -1,5 +1,6 @@
 """The console's pages in a real browser, over a real store."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from asyncendpoints_core.jobs.records import (
 )
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.deliveries import DeliveryEnd
+from asyncendpoints_core.store.figures import FiguresWrite, Point, ScalingState, ScalingStep
 from asyncendpoints_core.store.job_logs import LogWrite
 from asyncendpoints_core.store.memory import MemoryStore
 from support.http.browser import chromium, opened
@@ -472,9 +474,10 @@ async def hostile_queue(shown: Console) -> list[str]:
     await settle_one(shown.store, fail(one.claim, JobError(HOSTILE, HOSTILE)))
     await settle_one(shown.store, complete(two.claim, Result(HOSTILE, HOSTILE.encode(), HOSTILE)))
     await shown.store.progress([(three.claim, Progress(0.5, HOSTILE))])
+    await figures(shown, HOSTILE)
     await log(shown, three, 1, 0, f"\x1b[31m{HOSTILE}</pre></details>\x00\u2028\n")
     pages = (
-        *("jobs", "workers", "schedules", "webhooks", "webhooks?state=dead"),
+        *("jobs", "workers", "scaling", "schedules", "webhooks", "webhooks?state=dead"),
         *("failures", "audit"),
     )
     listings = [f"{HERE}/{page}" for page in pages]
@@ -582,3 +585,53 @@ async def test_a_selection_outlasts_the_refresh(shown: Console) -> None:
         async with page.expect_response(lambda answer: answer.url.endswith("/jobs")):
             await put(shown.store, new("second"))
         await expect(page.locator("td.pick input:checked")).to_have_count(1)
+
+
+async def figures(shown: Console, text: str = "0 → 3: 9 queued") -> None:
+    """Record the figures of a minute, with a gap of a quarter of it, and a scaling step."""
+    now = (await shown.store.stats()).now_ms
+    points = tuple(
+        Point(now - 1_000 * ago, (9, 1, 2, 3, 4, 5), 6, 5, 1, 250, 1_500, 11, 3, 2)
+        for ago in (60, 50, 20, 10)
+    )
+    step = ScalingStep(now - 40_000, 0, 3, 5, "ScaledUp", text)
+    state = ScalingState(now, 3, "Steady", f"kept at 3: {text}")
+    write = FiguresWrite({10: points, 600: points[:1]}, (step,), state)
+    await shown.store.record_figures(write)
+
+
+async def test_scaling_is_shown_over_time_with_its_reasons(shown: Console) -> None:
+    text = "0 → 3: 9 queued, 0 running"
+    async with shown.page(f"{HERE}/scaling") as page:
+        await expect(page.get_by_text("The number of workers was not changed yet.")).to_be_visible()
+        charts = page.locator("svg.chart")
+        await expect(charts).to_have_count(0)
+        await figures(shown, text)
+        await expect(charts).to_have_count(4)  # the page refreshes itself
+        await expect(charts.first).to_have_attribute("aria-label", re.compile("wanted and ready"))
+        await expect(charts.first.locator("polyline.line-1")).to_have_count(2)  # a gap is a gap
+        await expect(charts.first.locator(".mark title")).to_have_text(text)
+        now = await page.locator("dl > div").all_inner_texts()
+        assert [" ".join(each.split()) for each in now] == [
+            *("Demand 11 jobs", "Workers wanted 3", "Workers ready 2")
+        ]
+        await expect(page.locator(".reason")).to_contain_text("Steady kept at 3")
+        step = await page.locator(".steps tbody td").all_inner_texts()
+        assert [" ".join(each.split()) for each in step[1:]] == ["0 → 3 of 5", "ScaledUp", text]
+        await page.get_by_role("link", name="last 7 days").focus()
+        await page.keyboard.press("Enter")
+        await page.wait_for_url("**/scaling?step=600")
+        await expect(charts.first).to_have_attribute("aria-label", re.compile("last 1[0-9] min"))
+
+
+async def test_ends_and_failures_move_on_the_overview(shown: Console) -> None:
+    async with shown.page("/") as page:
+        await expect(page.get_by_text("The chart begins with the first figures")).to_be_visible()
+        await figures(shown)
+        charts = page.locator("svg.chart")
+        await expect(charts).to_have_count(2)
+        await expect(charts.nth(1)).to_have_attribute(
+            "aria-label", re.compile("finished and failed")
+        )
+        await page.get_by_role("link", name="kept at 3").click()
+        await expect(page.locator("h1")).to_have_text("Scaling")

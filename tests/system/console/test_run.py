@@ -79,6 +79,7 @@ def test_it_shows_and_steers_what_runs(
         assert shown["workers"] == 1
         eventually(lambda: read(running, "/endpoints")["items"][0]["scaling"] is not None)
         here = f"/endpoints/{shown['namespace']}/{shown['name']}"
+        eventually(lambda: any(read(running, f"{here}/figures")["finishes"]))
         [group] = read(running, f"{here}/failures")["items"]
         assert (group["job"], group["error"], group["count"]) == ("work", "requested", 1)
         assert f'"id":"{failed.json["id"]}"' in commands_of_the_page(folder, running.url)

@@ -1,19 +1,13 @@
 """The tokens of a console in a pod: read from mounted files, which change under it."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
 from asyncendpoints_console.access import Access, Role
-from asyncendpoints_console.reading.rates import IDLE_SECONDS, SAMPLE_SECONDS, Sampler
 from asyncendpoints_console.refusals import Refusal
-from asyncendpoints_console.target import Target
 from asyncendpoints_console.token_files import CHECK_SECONDS, MAX_TOKEN_BYTES, TokenFiles
 from asyncendpoints_core.common.time_source import ManualClock
-from asyncendpoints_core.resource import AsyncEndpoint
-from asyncendpoints_core.store.memory import MemoryStore
-from support.resources import MINIMAL
 
 
 def test_missing_empty_and_oversized_files_are_no_tokens(tmp_path: Path) -> None:
@@ -46,29 +40,3 @@ def test_a_new_token_takes_effect_and_ends_the_sessions_of_the_old_one(tmp_path:
     clock.advance(1_000 * CHECK_SECONDS)
     with pytest.raises(Refusal):
         access.role("Bearer second", None)
-
-
-async def test_figures_are_read_only_while_somebody_looks() -> None:
-    clock, store = ManualClock(), MemoryStore()
-    await store.open()
-    sampler = Sampler(lambda: [Target(AsyncEndpoint.parse(MINIMAL), store)], clock, always=False)
-
-    async def samples_after(seconds: float) -> int:
-        for _ in range(int(seconds / SAMPLE_SECONDS)):
-            for _ in range(5):
-                await asyncio.sleep(0)
-            clock.advance(1_000 * SAMPLE_SECONDS)
-        return len(sampler.samples("demo/reports"))
-
-    sampler.start()
-    assert await samples_after(60) == 0
-    sampler.wake()
-    seen = await samples_after(60)
-    assert seen >= 60 / SAMPLE_SECONDS - 1
-    idle = await samples_after(IDLE_SECONDS)
-    assert idle > seen
-    assert await samples_after(60) <= idle + 1
-    sampler.wake()
-    assert await samples_after(60) > idle + 1
-    await sampler.stop()
-    await store.close()

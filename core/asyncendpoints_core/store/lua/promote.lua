@@ -14,13 +14,11 @@
 local ids, out, wanted, seen = record.split_ids(ARGV[1]), {}, {}, {}
 for i, run in ipairs(call('HMGET', runs, unpack(ids))) do
   local id = ids[i]
-  local r, why
-  if run then r, why = record.decode_run(run) end
-  if r and r.state == SCHEDULED and not seen[id] then
+  local job = call('HGET', jobs, id)
+  local r, why = record.decode(job, run)
+  if run and r and r.state == SCHEDULED and not seen[id] then
     out[i], seen[id], wanted[#wanted + 1] = 'p', true, id
   else
-    local job = call('HGET', jobs, id)
-    if job and not run then why = select(2, record.decode_job(job)) end
     if why == 'newer' then
       out[i] = 'v'
     elseif job then

@@ -5,7 +5,7 @@ local function next_suspect(off)
   local eligible = call('ZRANGEBYSCORE', suspects, '-inf', now, 'LIMIT', 0, queue.LOOK_AHEAD)
   for _, id in ipairs(eligible) do
     local job, run = call('HGET', jobs, id), call('HGET', runs, id)
-    local r, why = record.decode_run(run or '')
+    local r, why = record.decode(job, run or '')
     if not job then
       corrupt_records.drop_missing(QUEUED)
       batch.add(off, id)

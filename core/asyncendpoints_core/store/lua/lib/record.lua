@@ -119,9 +119,13 @@ function record.decode_run(s)
   return r
 end
 
--- What is known of a job: of its run if there is one. Nil without a record; or nil and why.
+-- What is known of a job: of its run if there is one, unless the part that never changes is of a
+-- newer version. Nil without a record; or nil and why.
 function record.decode(job, run)
-  if run then return record.decode_run(run) end
+  if run then
+    if job and fault(job) == 'newer' then return nil, 'newer' end
+    return record.decode_run(run)
+  end
   if job then return record.decode_job(job) end
 end
 

@@ -24,13 +24,15 @@ local function forget(a)
 end
 
 local running = call('HGET', action_fields, 'running')
-if running and not dry then return {'busy', actions.reply(actions.read(running))} end
+local acting = running and actions.read(running)
+if acting and not dry then return {'busy', actions.reply(acting)} end
 
 local kept, known = {}, record.split_ids(call('HGET', action_fields, 'known') or '')
 for i, each in ipairs(known) do
   local a = actions.read(each)
-  local old = a and each ~= running and (a.begun <= now - KEPT_MS or #known - i >= MOST - 1)
-  if old then forget(a) elseif a then kept[#kept + 1] = each end
+  local old = not a
+    or each ~= running and (a.begun <= now - KEPT_MS or #known - i >= MOST - 1)
+  if old then forget(a or {id = each, binding = ''}) else kept[#kept + 1] = each end
 end
 kept[#kept + 1] = id
 local command = {'HSET', action_fields, 'known', table.concat(kept), id .. 'state', 'Running',

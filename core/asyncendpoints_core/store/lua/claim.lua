@@ -48,12 +48,13 @@ local function hand_out_run(id, job, run, apart)
   if apart then out[#out + 1] = call('HGET', blobs, id) or '' end
 end
 
+-- One that cannot be read is like none: the next claim writes it anew.
 local function read_last_claim(s)
   local layout.LAST_CLAIM.fields = sunpack(layout.LAST_CLAIM.format, s)
   return request, first
 end
 local last = call('HGET', last_claims, worker)
-if last then
+if last and #last >= layout.LAST_CLAIM.size then
   local number, claim = read_last_claim(last)
   if request < number then return reply('ok') end
   if request == number then

@@ -67,7 +67,9 @@ local function answer(i, status, id, job, ahead)
   aheads[i] = spack(layout.AHEAD.format, layout.AHEAD.fields)
 end
 
+-- Nothing for one that cannot be read: the key is bound anew.
 local function read_binding(s)
+  if #s < layout.BINDING.size then return nil end
   local layout.BINDING.fields = sunpack(layout.BINDING.format, s)
   return id, kept_until, ssub(s, layout.BINDING.size + 1)
 end
@@ -234,8 +236,8 @@ for i = 1, n do
     local value = bound[key] or call('HGET', idempotency, key)
     if value then
       local owner, kept_until, bound_to = read_binding(value)
-      local earlier = fresh[owner] or call('HGET', jobs, owner)
-      decided = earlier or kept_until > now
+      local earlier = owner and (fresh[owner] or call('HGET', jobs, owner))
+      decided = owner and (earlier or kept_until > now)
       if decided and bound_to ~= fingerprint then
         answer(i, 'm')
       elseif decided and earlier then

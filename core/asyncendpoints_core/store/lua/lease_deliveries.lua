@@ -16,9 +16,9 @@ for at = 1, #ARGV[5], HOST do
   busy[host] = (busy[host] or 0) + 1
 end
 
-local function lease(id, probe)
+local function lease(receiver, id, entry, probe)
   local d = deliveries.read(id)
-  if not d then return end
+  if not d then return deliveries.drop(receiver, id, entry) end
   deliveries.take(id, d)
   d.token, d.due_at = d.token + 1, now + lease_ms
   deliveries.write(id, d)
@@ -30,11 +30,17 @@ end
 
 -- Gives up what waits for a receiver that wants no more, or has been failing for so long.
 local function give_up_waiting(receiver, gone)
-  for _, id in ipairs(deliveries.due(receiver, now, BOUND)) do
+  local ids, entries = deliveries.due(receiver, now, BOUND)
+  for i, id in ipairs(ids) do
     local d = deliveries.read(id)
-    if not d or not gone and now - d.created_at < expiry_ms then return end
-    deliveries.tried(d)
-    deliveries.give_up(id, d)
+    if not d then
+      deliveries.drop(receiver, id, entries[i])
+    elseif not gone and now - d.created_at < expiry_ms then
+      return
+    else
+      deliveries.tried(d)
+      deliveries.give_up(id, d)
+    end
   end
 end
 
@@ -50,9 +56,8 @@ for _, receiver in ipairs(call('ZRANGEBYSCORE', receivers, '-inf', string.format
   else
     if broken then give_up_waiting(receiver, false) end
     local before = leased
-    for _, id in ipairs(deliveries.due(receiver, now, broken and 1 or places)) do
-      lease(id, broken)
-    end
+    local ids, entries = deliveries.due(receiver, now, broken and 1 or places)
+    for i, id in ipairs(ids) do lease(receiver, id, entries[i], broken) end
     busy[host] = (busy[host] or 0) + leased - before
     if broken and leased > before then
       probes, r.probe_at = probes - 1, now + lease_ms

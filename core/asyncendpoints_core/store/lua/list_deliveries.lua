@@ -52,7 +52,7 @@ while found < want and looked < most do
   if not at then break end
   out[2], out[3], looked = string.format('%.0f', at), place, looked + 1
   local value = call('HGET', delivery_records, id)
-  if value then
+  if value and #value >= layout.DELIVERY.size then
     local size = sunpack(layout.DELIVERY.format.webhook_size, value, layout.DELIVERY.at.webhook_size)
     if webhook == ''
       or webhook == ssub(value, layout.DELIVERY.size + 1, layout.DELIVERY.size + size) then

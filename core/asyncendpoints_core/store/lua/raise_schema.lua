@@ -8,7 +8,8 @@ local wanted, older = tonumber(ARGV[1]), 0
 if tonumber(M[1]) >= wanted then return 0 end
 local infos = call('HGETALL', worker_info)
 for i = 2, #infos, 2 do
-  local schema = tonumber(cmsgpack.unpack(infos[i]).schema) or 1
+  local ok, info = pcall(cmsgpack.unpack, infos[i])
+  local schema = ok and type(info) == 'table' and tonumber(info.schema) or 1
   if schema < wanted then older = older + 1 end
 end
 if older == 0 then

@@ -15,7 +15,7 @@ for i = 1, #counts, 2 do
     '(' .. counts[i] .. '\255\255\255\255\255\255', 'LIMIT', 0, 1)[1]
   local value = entry and call('HGET', delivery_records,
     ssub(entry, layout.DUE.at.delivery, layout.DUE.last.delivery))
-  if value then
+  if value and #value >= layout.DELIVERY.size then
     local created_at =
       sunpack(layout.DELIVERY.format.created_at, value, layout.DELIVERY.at.created_at)
     if oldest == 0 or created_at < oldest then oldest = created_at end

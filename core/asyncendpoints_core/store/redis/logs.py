@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from struct import error as StructError
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.store import message_layout as messages
 from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.job_logs import AttemptLog
-from asyncendpoints_core.store.redis.python_layout import packer, reader
+from asyncendpoints_core.store.redis.python_layout import CorruptRecord, packer, reader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +63,10 @@ class LogVerbs:
         """Return the logs of a job's attempts, the oldest first."""
         value, at, found = await self._caller.run("read_logs", job_id), 0, []
         while at < len(value):
-            claim, attempt, cut, written, text, at = _read_log(value, at)
+            try:
+                claim, attempt, cut, written, text, at = _read_log(value, at)
+            except (CorruptRecord, StructError):
+                break  # the next line that is written drops it too
             found.append(
                 AttemptLog(attempt, claim, text.decode(errors="replace"), written, cut > 0)
             )

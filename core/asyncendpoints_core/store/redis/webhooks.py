@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.jobs.ids import JobId
@@ -10,6 +11,8 @@ from asyncendpoints_core.store import message_layout as messages
 from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.deliveries import (
     Delivery,
+    DeliveryEnd,
+    DeliveryOutcome,
     DeliveryPage,
     DeliveryPlace,
     DeliveryState,
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from asyncendpoints_core.jobs.records import Job
-    from asyncendpoints_core.store.deliveries import DeliveryOutcome, FanOut
+    from asyncendpoints_core.store.deliveries import FanOut
     from asyncendpoints_core.store.redis.caller import Caller
 
 _ID_SIZE: Final = tables.IDS.size
@@ -39,6 +42,7 @@ _pack_delivery = packer(
 )
 _read_delivery = reader(tables.DELIVERY, "receiver id tries token webhook url job")
 _read_listed = reader(tables.DELIVERY, "id created_at due_at tries status webhook url job")
+_read_token = reader(tables.DELIVERY, "token")
 _read_receiver = reader(tables.RECEIVER, "failures gone status since probe_at webhook")
 _REPLAYED: Final = {
     ord("r"): ReplayStatus.REPLAYED,
@@ -115,25 +119,16 @@ class WebhookVerbs:
             b"%d" % expiry_ms,
         )
         context = Context.read(raw)
-        found = []
+        found, unreadable = [], []
         for delivery_id, probe, value in zip(*(entries[i::3] for i in range(3)), strict=True):
-            receiver, job_id, tries, token, webhook, url, head = _read_delivery(value)
             try:
-                job = read_job(JobId(job_id), head, context)
-            except (CorruptRecord, NewerRecord):
-                continue  # leased again later
-            found.append(
-                Delivery(
-                    delivery_id,
-                    receiver,
-                    webhook.decode(),
-                    url.decode(),
-                    job,
-                    tries,
-                    token,
-                    probe == b"1",
-                )
-            )
+                found.append(_leased(delivery_id, value, context, probe=probe == b"1"))
+            except NewerRecord:
+                pass  # leased again later, by a program that reads it
+            except (CorruptRecord, ValueError):
+                (token,) = _read_token(value)
+                unreadable.append(DeliveryOutcome(delivery_id, token, DeliveryEnd.DEAD))
+        await self.settle_deliveries(unreadable, lease_ms)
         return Leased(tuple(found), int(due) if int(due) >= 0 else None)
 
     async def settle_deliveries(
@@ -166,15 +161,8 @@ class WebhookVerbs:
         context = Context.read(raw)
         found = []
         for delivery_id, dead, value in zip(*(entries[i::3] for i in range(3)), strict=True):
-            job_id, created, due, tries, status, name, url, head = _read_listed(value)
-            try:
-                job = read_job(JobId(job_id), head, context)
-            except (CorruptRecord, NewerRecord):
-                continue
-            times = (created, due, int(dead))
-            found.append(
-                ListedDelivery(delivery_id, name.decode(), url.decode(), job, *times, tries, status)
-            )
+            with suppress(CorruptRecord, NewerRecord, ValueError):
+                found.append(_listed(delivery_id, value, int(dead), context))
         if not member:
             return DeliveryPage(tuple(found), None)
         following = DeliveryPlace(place.listing, int(number), member)
@@ -194,15 +182,34 @@ class WebhookVerbs:
         """Read what waits, and what is known of receivers."""
         numbers, waiting, states = await self._caller.run("webhook_status", b"100")
         known = {
-            receiver: ReceiverState(
-                receiver, webhook.decode(), 0, failures, bool(gone), status, since, probe
-            )
+            receiver: _receiver(receiver, value)
             for receiver, value in zip(states[::2], states[1::2], strict=True)
-            for failures, gone, status, since, probe, webhook in (_read_receiver(value),)
+            if len(value) >= tables.RECEIVER.size
         }
         pending = {
-            receiver: (int(count), webhook.decode())
+            receiver: (int(count), webhook.decode(errors="replace"))
             for receiver, count, webhook in zip(*(waiting[i::3] for i in range(3)), strict=True)
         }
         now, waiting_in_all, dead, oldest = numbers
         return WebhookStatus(now, waiting_in_all, dead, oldest, values.merged(known, pending))
+
+
+def _leased(delivery_id: bytes, value: bytes, context: Context, *, probe: bool) -> Delivery:
+    """Read a delivery. Raises CorruptRecord, ValueError or NewerRecord."""
+    receiver, job_id, tries, token, webhook, url, head = _read_delivery(value)
+    job = read_job(JobId(job_id), head, context)
+    return Delivery(delivery_id, receiver, webhook.decode(), url.decode(), job, tries, token, probe)
+
+
+def _listed(delivery_id: bytes, value: bytes, dead_ms: int, context: Context) -> ListedDelivery:
+    """Read a delivery. Raises CorruptRecord, ValueError or NewerRecord."""
+    job_id, created, due, tries, status, name, url, head = _read_listed(value)
+    job = read_job(JobId(job_id), head, context)
+    times = (created, due, dead_ms)
+    return ListedDelivery(delivery_id, name.decode(), url.decode(), job, *times, tries, status)
+
+
+def _receiver(receiver: bytes, value: bytes) -> ReceiverState:
+    failures, gone, status, since, probe, webhook = _read_receiver(value)
+    name = webhook.decode(errors="replace")
+    return ReceiverState(receiver, name, 0, failures, bool(gone), status, since, probe)

@@ -209,7 +209,8 @@ class WorkerVerbs:
         ms = b"%d" % min(MAX_CORDON_MS, int(seconds * 1000))
         names = [worker.encode() for worker in workers]
         replies = await self._caller.run("cordon", by.encode(), ms, *names)
-        return [_worker(reply) if reply else None for reply in replies]
+        pairs = zip(workers, replies, strict=True)
+        return [_worker(worker, reply) if reply else None for worker, reply in pairs]
 
     async def uncordon(self, workers: Sequence[str], by: str) -> None:
         """Take back `by`'s cordon."""
@@ -239,7 +240,9 @@ class WorkerVerbs:
 
     async def workers(self) -> list[WorkerState]:
         """Return every registered worker, by id."""
-        found = [_worker(reply) for reply in await self._caller.run("workers")]
+        reply = await self._caller.run("workers")
+        pairs = zip(reply[::2], reply[1::2], strict=True)
+        found = [_worker(worker.decode(errors="replace"), state) for worker, state in pairs]
         return sorted(found, key=lambda state: state.info.id)
 
     async def recover(self) -> Recovery:
@@ -313,10 +316,13 @@ def _beat(worker: str, reply: bytes) -> LeaseReply:
     return LeaseReply(bool(gone), held, cordoned=bool(cordoned), cancels=tuple(cancels))
 
 
-def _worker(reply: bytes) -> WorkerState:
-    lease, held, cordoned, draining, info = _read_worker(reply)
-    outdated = _decode_schema(info).schema < SCHEMA
-    return WorkerState(_decode_info(info), lease, held, cordoned, bool(draining), outdated)
+def _worker(worker: str, reply: bytes) -> WorkerState:
+    lease, held, cordoned, draining, packed = _read_worker(reply)
+    try:
+        info, outdated = _decode_info(packed), _decode_schema(packed).schema < SCHEMA
+    except (msgspec.MsgspecError, UnicodeDecodeError):  # of a live worker only its id is known
+        info, outdated = WorkerInfo(worker, "", "", 0), False
+    return WorkerState(info, lease, held, cordoned, bool(draining), outdated)
 
 
 def _claim(entry: bytes) -> tuple[Claim, int, int]:

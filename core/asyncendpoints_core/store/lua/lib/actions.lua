@@ -15,6 +15,12 @@ local NUMBERS = {
   section = 1, pass = 1, found = 0,
 }
 
+local WORDS = {
+  kind = {cancel = true, retry = true, purge = true},
+  state = {Running = true, Done = true, Aborted = true},
+}
+
+-- Nil without one, and for one that cannot be read.
 function actions.read(id)
   local names, a = {}, {id = id}
   for i, name in ipairs(actions.FIELDS) do names[i] = id .. name end
@@ -22,6 +28,10 @@ function actions.read(id)
   if not values[1] then return nil end
   for i, name in ipairs(actions.FIELDS) do
     a[name] = values[i] or ''
+    if NUMBERS[name] and values[i] and not string.find(values[i], '^%d+$')
+      or WORDS[name] and not WORDS[name][a[name]] then
+      return nil
+    end
     if NUMBERS[name] then a[name] = tonumber(values[i] or NUMBERS[name]) end
   end
   return a

@@ -1,8 +1,14 @@
 -- The cordons of a worker, as `marks` has them: for each requester the time when its own ends.
 local cordons = {}
 
+-- None when they cannot be read: a cordon ends by itself anyway.
 function cordons.read(packed)
-  return packed and cmsgpack.unpack(packed) or {}
+  local kept = {}
+  local _, found = pcall(cmsgpack.unpack, packed or '')
+  for who, ends in pairs(type(found) == 'table' and found or {}) do
+    if type(ends) == 'number' then kept[who] = ends end
+  end
+  return kept
 end
 
 -- When the last of them ends; 0 when none is in force.

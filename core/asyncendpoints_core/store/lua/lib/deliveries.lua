@@ -10,9 +10,10 @@ function deliveries.decode(value)
   return d
 end
 
+-- Nil without one, and for one that cannot be read.
 function deliveries.read(id)
   local value = call('HGET', delivery_records, id)
-  return value and deliveries.decode(value)
+  return value and #value >= layout.DELIVERY.size and deliveries.decode(value) or nil
 end
 
 function deliveries.write(id, d)
@@ -47,7 +48,7 @@ end
 
 function deliveries.receiver(receiver)
   local value = call('HGET', receivers_state, receiver)
-  if not value then
+  if not value or #value < layout.RECEIVER.size then -- none, or one that cannot be read
     return {failures = 0, gone = 0, status = 0, since = 0, probe_at = 0, webhook = ''}
   end
   local r = {webhook = ssub(value, layout.RECEIVER.size + 1)}
@@ -90,6 +91,14 @@ function deliveries.tried(d)
   local revision, id = d.revision, d.id
   local of = spack(layout.JOB_END.format, layout.JOB_END.fields)
   if call('HINCRBY', deliveries_untried, of, -1) <= 0 then call('HDEL', deliveries_untried, of) end
+end
+
+-- Forgets a delivery that cannot be read; `entry` is its member of `deliveries:due`.
+function deliveries.drop(receiver, id, entry)
+  call('ZREM', deliveries_due, entry)
+  deliveries.count(receiver, -1)
+  call('HDEL', delivery_records, id)
+  counters.tally('webhooks_dropped', 1)
 end
 
 function deliveries.forget(id, d)
@@ -147,10 +156,11 @@ function deliveries.drop_surplus()
     local most = call('ZREVRANGE', receivers_pending, 0, 0, 'WITHSCORES')
     local unsent = call('ZCARD', unsent_events)
     if most[1] and tonumber(most[2]) >= unsent then
-      local id = deliveries.due(most[1], nil, 1)[1]
+      local ids, entries = deliveries.due(most[1], nil, 1)
+      local id = ids[1]
       local d = id and deliveries.read(id)
-      if not d then break end
-      deliveries.forget(id, d)
+      if not id then break end
+      if d then deliveries.forget(id, d) else deliveries.drop(most[1], id, entries[1]) end
     elseif unsent > 0 then
       local oldest = call('ZRANGE', unsent_events, 0, 0)[1]
       call('ZREM', unsent_events, oldest)

@@ -25,8 +25,10 @@ local function carrying(job, attributes)
   return spack(layout.JOB.format, layout.JOB.fields) .. more .. before .. attributes .. request
 end
 
--- The bytes of a job with a further receiver; nil when it has as many as there may be.
+-- The bytes of a job with a further receiver, unchanged when it cannot be read; nil when it has as
+-- many as there may be.
 function job_webhooks.add(job, url)
+  if not record.decode_job(job) then return job end
   local a = record.attributes(job)
     or {flags = 0, tags = '', key = '', schedule = '', webhooks = '', subject = ''}
   local count = 0

@@ -3,6 +3,7 @@
 -- LIB: record pauses gate_data
 local limiting = {BOUND = 100}
 local EPSILON = 1e-9
+local BUCKET = 14 -- bytes
 -- What is held back as a whole: the jobs of names that are paused.
 local paused_resources = {}
 for name in pairs(pauses.stopped) do paused_resources['j' .. name] = true end
@@ -77,7 +78,7 @@ gate_data.on_write(function() unwritten = {} end)
 
 function limiting.refill(resource, l, stored)
   local b = {tokens = l.burst, at = now}
-  if stored then b.tokens, b.at = sunpack('>dI6', stored) end
+  if stored and #stored == BUCKET then b.tokens, b.at = sunpack('>dI6', stored) end
   b.tokens = math.min(l.burst, b.tokens + math.max(0, now - b.at) * l.rate / 1000)
   b.at = now
   return b

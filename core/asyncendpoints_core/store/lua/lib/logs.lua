@@ -28,7 +28,7 @@ end
 local function read(id)
   if known[id] then return known[id] end
   local value, list, at = call('HGET', log_records, id) or '', {}, 1
-  while at <= #value do
+  while at + layout.LOG.size - 1 <= #value do -- what cannot be read is dropped
     local layout.LOG.fields = sunpack(layout.LOG.format, value, at)
     local text_at = at + layout.LOG.size
     at = text_at + size

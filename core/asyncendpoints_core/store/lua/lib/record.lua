@@ -105,8 +105,11 @@ function record.decode_run(s)
   r.body_apart = band(flags, layout.RUN.mask.body_apart) > 0
   local parts_at = optional.read(r, layout.RUN.optional, s, layout.RUN.size + 1)
   local result_at = parts_at and parts_at + layout.RUN.parts_size
+  -- What is read of its parts later must be there too: the code of its error, the ends of its runs.
   if not parts_at or #s < result_at - 1 or r.state > layout.RUN.most.state
-    or r.priority > layout.RUN.most.priority or band(flags, layout.RUN.spare.flags) > 0 then
+    or r.priority > layout.RUN.most.priority or band(flags, layout.RUN.spare.flags) > 0
+    or error_size > 0 and error_size < layout.ERROR.size
+    or history_size < r.history_count * layout.ATTEMPT.size then
     return nil, 'corrupt'
   end
   r.worker = slice(s, parts_at + layout.RUN.before.worker, worker_size)
@@ -163,6 +166,7 @@ end
 
 -- What a job carries, by the names of its fields: nil without any, or when it cannot be read.
 function record.attributes(job)
+  if #job < layout.JOB.size then return nil end
   local layout.JOB.fields = sunpack(layout.JOB.format, job)
   local parts_at, _, _, attributes_size = record.job_parts(job, flags)
   if not attributes_size then return nil end
@@ -170,6 +174,7 @@ function record.attributes(job)
 end
 
 function record.read_attributes(s)
+  if #s < layout.ATTRIBUTES.size then return nil end
   local layout.ATTRIBUTES.fields = sunpack(layout.ATTRIBUTES.format, s)
   local of = attribute_fields[flags]
   if not of then

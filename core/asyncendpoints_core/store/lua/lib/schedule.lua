@@ -3,7 +3,9 @@
 local schedule = {}
 local KEPT_MS, BOUND = 86400000, 500
 
+-- Nil for one that cannot be read: it begins anew when the policy is written next.
 function schedule.read(s)
+  if #s ~= layout.SCHEDULE.size then return nil end
   local r = {}
   layout.SCHEDULE.fields(r) = sunpack(layout.SCHEDULE.format, s)
   return r
@@ -35,6 +37,8 @@ function schedule.configure(policy)
     local name, r = stored[i], schedule.read(stored[i + 1])
     if wanted[name] then
       known[name] = r
+    elseif not r then
+      forget(name)
     elseif r.removed_ms == 0 then
       r.removed_ms = now
       schedule.write(name, r)

@@ -4,7 +4,9 @@
 local unique = {}
 local on_locks, known = batch.new('HSET', locks), {}
 
+-- Nil for one that cannot be read: the next job takes it, or a sweep removes it.
 local function read(s)
+  if #s ~= layout.LOCK.size then return nil end
   local lock = {}
   layout.LOCK.fields(lock) = sunpack(layout.LOCK.format, s)
   return lock
@@ -51,8 +53,10 @@ function unique.sweep()
   local off = batch.new('HDEL', locks)
   for i = 1, #page[2], 2 do
     local lock = read(page[2][i + 1])
-    local job, run = call('HGET', jobs, lock.id), call('HGET', runs, lock.id)
-    if not unique.holder(lock, job, run) then batch.add(off, page[2][i]) end
+    if not lock
+      or not unique.holder(lock, call('HGET', jobs, lock.id), call('HGET', runs, lock.id)) then
+      batch.add(off, page[2][i])
+    end
   end
   local removed = off.n > 2
   batch.flush(off)

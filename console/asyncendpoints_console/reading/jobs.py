@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from asyncendpoints_console.reading.hidden import hide, hide_query
 from asyncendpoints_console.refusals import Refusal, store_unavailable
-from asyncendpoints_core.errors import InvalidCursor
+from asyncendpoints_core.errors import InvalidCursor, RecordError
 from asyncendpoints_core.jobs import ids, job_view
 from asyncendpoints_core.jobs.states import State
 
@@ -62,9 +63,10 @@ async def one(target: Target, job_id: JobId) -> dict[str, Any]:
     job = existing(inspected)
     item = _job(target, job, inspected, await _leases(target, [job]))
     if job.state is State.COMPLETED:
-        _, result = await target.store.result(job_id)
-        if result is not None:
-            item["resultBytes"] = len(result.body)
+        with suppress(RecordError):  # its size is unknown
+            _, result = await target.store.result(job_id)
+            if result is not None:
+                item["resultBytes"] = len(result.body)
     return item
 
 
@@ -155,7 +157,11 @@ async def body(target: Target, job_id: JobId) -> tuple[Job, Request]:
 
 async def result(target: Target, job_id: JobId) -> tuple[Job, Result]:
     """Return a job and its result. Raises Refusal without them."""
-    found, value = await target.store.result(job_id)
+    try:
+        found, value = await target.store.result(job_id)
+    except RecordError:
+        text = "the job completed, but its stored result cannot be read"
+        raise Refusal("internal", text) from None
     if found.job is None:
         raise gone() if found.gone else missing()
     if value is None:

@@ -244,7 +244,9 @@ class Store(FigureStore, WebhookStore, Protocol):
         ...
 
     async def result(self, job_id: JobId) -> tuple[Found, Result | None]:
-        """Look one job up together with its result, if it is Completed."""
+        """Look one job up together with its result, if it is Completed. Raises RecordError when the
+        result cannot be read.
+        """
         ...
 
     async def inspect(self, ids: Sequence[JobId], *, bodies: bool = False) -> list[Inspected]:

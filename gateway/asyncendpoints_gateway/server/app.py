@@ -44,7 +44,7 @@ from asyncendpoints_gateway.server.unsent import UnsentBytes
 from asyncendpoints_gateway.views.jobs import JobViews
 from asyncendpoints_gateway.views.mounted import Views
 from asyncendpoints_gateway.views.pages import Pages, ready
-from asyncendpoints_gateway.views.responses import JobResponses
+from asyncendpoints_gateway.views.responses import JobResponses, stored_result
 from asyncendpoints_gateway.views.sse import EventView
 from asyncendpoints_gateway.views.submit import SubmitView
 from asyncendpoints_gateway.webhooks.delivery import Source
@@ -199,7 +199,7 @@ class Gateway:
 
     async def _read_result(self, job_id: JobId) -> tuple[Found, Result | None]:
         async with self._results:
-            return await self._calls.run(self._store.result(job_id))
+            return await self._calls.run(stored_result(self._store, job_id))
 
     def add_mount(self, prefix: str) -> None:
         """Serve below `prefix` followed by the present mount. Only before `start`."""

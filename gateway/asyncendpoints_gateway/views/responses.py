@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from asyncendpoints_core.errors import RecordError
 from asyncendpoints_core.jobs import ids, job_view
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_gateway.http.headers import matches_etag
@@ -18,8 +20,12 @@ from asyncendpoints_gateway.intake.store_policy import StorePolicy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.jobs.records import Job, Result
+    from asyncendpoints_core.store.protocol import Store
     from asyncendpoints_core.store.replies import Found
+
+log = logging.getLogger("asyncendpoints.gateway")
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _CACHE: Final = "private, no-cache"
@@ -39,6 +45,18 @@ def existing(found: Found) -> Job:
 def unreadable() -> Problem:
     """Return the 503 for a job whose record this version cannot read."""
     return store_unavailable("the job's record cannot be read by this version of the gateway")
+
+
+async def stored_result(store: Store, job_id: JobId) -> tuple[Found, Result | None]:
+    """Read a job with its result. Raises the 500 for one that cannot be read: a further request
+    reads the same bytes.
+    """
+    try:
+        return await store.result(job_id)
+    except RecordError as error:
+        log.error("%s", error)
+        text = "the job completed, but its stored result cannot be read"
+        raise Problem("internal", text) from None
 
 
 def gone(headers: Mapping[str, str] | None = None) -> Problem:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core import __version__
 from asyncendpoints_core.common.backoff import Backoff
-from asyncendpoints_core.errors import StoreError
+from asyncendpoints_core.errors import RecordError, StoreError
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.resource.webhooks import CLIENTS
@@ -27,6 +27,7 @@ from asyncendpoints_core.store.deliveries import (
     webhook_id,
 )
 from asyncendpoints_core.store.protocol import Store
+from asyncendpoints_core.store.replies import Found
 from asyncendpoints_gateway.webhooks.messages import may_be_sent, message
 from asyncendpoints_gateway.webhooks.receivers import NotAllowed, Unusable
 from asyncendpoints_gateway.webhooks.schedule import DELAYS, delay_after
@@ -218,7 +219,10 @@ class Deliveries:
         """Return the body: the job with its history while it is as it was when it ended."""
         job, result, omitted = event, None, False
         if event.state is State.COMPLETED and with_result:
-            found, stored = await self._store.result(event.id)
+            try:
+                found, stored = await self._store.result(event.id)
+            except RecordError:  # it cannot be read, by no later try either
+                found, stored = Found(), None
             current = found.job is not None and found.job.revision == event.revision
             result = stored if current and stored is not None and may_be_sent(stored) else None
             omitted = result is None

@@ -70,6 +70,13 @@ class RedisBackend:
         else:
             await self.redis.hset(await self._shelf(job_id), job_id, record)
 
+    async def damage(self, job_id: JobId, part: bytes, becomes: bytes) -> None:
+        """Replace a part of a job's record."""
+        record = await self.record(job_id)
+        assert record is not None
+        assert part in record
+        await self.spoil(job_id, record.replace(part, becomes))
+
     async def make_newer(self, job_id: JobId) -> bytes:
         data = await self.record(job_id)
         assert data is not None

@@ -3,7 +3,7 @@
 import random
 from contextlib import suppress
 
-from asyncendpoints_core.errors import StoreUnavailable, WorkerGone
+from asyncendpoints_core.errors import RecordError, WorkerGone
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Attributes, Priority, complete, fail, retry_later
 from asyncendpoints_core.store.replies import Cause
@@ -96,7 +96,7 @@ async def _use(backend: RedisBackend, jobs: list[JobId]) -> None:
     await store.get(jobs)
     await store.inspect(jobs)
     for job in jobs:
-        with suppress(StoreUnavailable):  # its result is unreadable
+        with suppress(RecordError):  # its result is unreadable
             await store.result(job)
     await store.cancel(jobs[:2])
     await store.redrive(jobs[2:4])

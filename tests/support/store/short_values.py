@@ -2,7 +2,7 @@
 
 import msgspec
 
-from asyncendpoints_core.errors import StoreUnavailable
+from asyncendpoints_core.errors import RecordError
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.policy import Limit, limits_of
 from asyncendpoints_core.jobs.records import Attributes, Claim, Lock, NewJob
@@ -123,7 +123,7 @@ class ShortValues:
         for name, verb in (VERBS | _MORE).items():
             try:
                 await verb(self.scene)
-            except StoreUnavailable as error:
+            except RecordError as error:
                 if name != "result":
                     failures.append(f"{name}: {error}")
             except Exception as error:  # what a verb must not raise, for the test to show

@@ -28,6 +28,7 @@ from asyncendpoints_gateway.webhooks.addresses import AddressRules
 from asyncendpoints_gateway.webhooks.start import WebhookOptions
 from support.http.receiver import SECRET, Receiver, receiver
 from support.npm import node_modules
+from support.redis.backend import RedisBackend
 from support.store.stores import ERROR, hand, new, no_deliveries, put, state_of
 
 JSON = Result("application/json", b'{"pages": 12}')
@@ -211,6 +212,21 @@ async def test_an_end_is_sent_as_it_was_after_the_job_is_gone(
         None,
         True,
     )
+
+
+async def test_an_unreadable_result_is_left_out(redis_url: str, secret: Path) -> None:
+    backend = RedisBackend(redis_url)
+    await backend.open()
+    async with receiver() as to:
+        spec = endpoint(webhook(to, secret, includeResult=True))
+        async with gateway(backend.store, spec, to):
+            pass
+        [job_id] = await complete(backend.store, new(), result=Result("text/x", b"body"))
+        await backend.damage(job_id, b"text/x", b"text/\xff")
+        async with gateway(backend.store, spec, to):
+            [got] = await to.wait(1)
+    await backend.close()
+    assert (got.event["data"]["result"], got.event["data"]["resultOmitted"]) == (None, True)
 
 
 async def test_a_failed_delivery_is_tried_again_with_the_same_id(

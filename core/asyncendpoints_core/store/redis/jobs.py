@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from asyncendpoints_core.errors import StoreUnavailable
+from asyncendpoints_core.errors import RecordError
 from asyncendpoints_core.jobs.ids import JobId, text
 from asyncendpoints_core.jobs.records import NO_ATTRIBUTES, Job, Result
 from asyncendpoints_core.jobs.states import State
@@ -192,14 +192,14 @@ class JobVerbs:
         return await self._read(job_id, head, ahead, context)
 
     async def result(self, job_id: JobId) -> tuple[Found, Result | None]:
-        """Look one job up with its result."""
+        """Look one job up with its result. Raises RecordError for one that cannot be read."""
         raw, aheads, head, data = await self._caller.run("result", job_id)
         (ahead,) = _AHEAD.unpack(aheads)
         found = await self._found(job_id, head, ahead, Context.read(raw))
         try:
             return found, decode_result(data) if data else None
         except CorruptRecord:
-            raise StoreUnavailable(f"the result of job {text(job_id)} cannot be read") from None
+            raise RecordError(f"the result of job {text(job_id)} cannot be read") from None
 
     async def inspect(self, ids: Sequence[JobId], *, bodies: bool = False) -> list[Inspected]:
         """Look jobs up with their requests."""

@@ -320,7 +320,8 @@ def _worker(worker: str, reply: bytes) -> WorkerState:
     lease, held, cordoned, draining, packed = _read_worker(reply)
     try:
         info, outdated = _decode_info(packed), _decode_schema(packed).schema < SCHEMA
-    except (msgspec.MsgspecError, UnicodeDecodeError):  # of a live worker only its id is known
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        # Of a live worker only its id is known.
         info, outdated = WorkerInfo(worker, "", "", 0), False
     return WorkerState(info, lease, held, cordoned, bool(draining), outdated)
 

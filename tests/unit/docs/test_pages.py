@@ -253,13 +253,28 @@ def test_the_operators_rights_are_those_of_the_chart() -> None:
     assert documented == granted
 
 
+def _missing_tests(page: str) -> list[str]:
+    """Return the tests, and files of tests, that a page names and that do not exist."""
+    missing = []
+    for name, test in re.findall(r"`([\w/]+/test_\w+\.py)(?:::(test_\w+))?`", page):
+        file = ROOT / "tests" / name
+        text = f"def {test}(" if test else "def test_"
+        if not file.exists() or text not in file.read_text():
+            missing.append(f"{name}::{test}")
+    return missing
+
+
+def test_robustness_names_a_test_that_exists_for_each_kind() -> None:
+    page = (ROOT / "docs" / "robustness.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("|") and "---" not in line]
+    assert len(rows) == 2 + 17 + 7  # two heads, the kinds, the inputs
+    assert [row for row in rows if "test_" not in row] == [rows[0], rows[18]]
+    assert not _missing_tests(page)
+
+
 def test_the_rules_name_files_and_tests_that_exist() -> None:
     page = (ROOT / "docs" / "rules.md").read_text()
-    missing = []
-    for name, test in re.findall(r"`([\w/]+/test_\w+\.py)::(test_\w+)`", page):
-        file = ROOT / "tests" / name
-        if not file.exists() or f"def {test}(" not in file.read_text():
-            missing.append(f"{name}::{test}")
+    missing = _missing_tests(page)
     for part in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
         section, _, own = part.partition("\n")
         named = re.findall(r"`([\w/-]+\.(?:py|lua|yaml|txt))`", own)

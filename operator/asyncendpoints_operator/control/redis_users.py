@@ -164,7 +164,8 @@ class RedisUsers:
         """Whether old passwords are there that no pod of a registered worker can use any more.
 
         A pod reads the present password from the endpoint's Secret; that of a predecessor of the
-        same name mounts another one.
+        same name mounts another one, and the kubelet updates no Secret of a pod that is being
+        deleted.
         """
         if not made.old or time.monotonic() - made.since < HOLD_SECONDS:
             return False
@@ -172,7 +173,8 @@ class RedisUsers:
         current = {
             pod["metadata"]["uid"]
             for pod in self._cache.pods(connection.key, WORKER)
-            if any(
+            if "deletionTimestamp" not in pod["metadata"]
+            and any(
                 (volume.get("secret") or {}).get("secretName") == name
                 for volume in pod["spec"].get("volumes") or ()
             )

@@ -1,5 +1,6 @@
 """An endpoint's old Redis password: valid for as long as a pod may use it."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +11,14 @@ from redis.exceptions import AuthenticationError
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.replies import Cause, WorkerInfo
 from asyncendpoints_operator.control import leader, redis_users
+from asyncendpoints_operator.kube.client import Ref
 from support.kube.fake_cluster import FakeCluster
 from support.kube.leading import ENDPOINT, leading, pod, resource
 from support.redis.server import RedisServer
 from support.store.work import eventually
+
+READINGS_SECONDS = 3.0
+"""Long enough for a few readings of the queue, at each of which a password may be removed."""
 
 
 @pytest.fixture
@@ -81,3 +86,37 @@ async def test_the_old_password_stays_valid_when_the_operators_is_rotated(
         (second,) = urls(cluster)
         await eventually(lambda: accepts(second))
         assert accepts(first)
+
+
+async def test_a_pod_that_is_being_deleted_keeps_the_password_it_has(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It mounts the Secret of the new password, but the kubelet updates no Secret of such a pod.
+    monkeypatch.setattr(redis_users, "HOLD_SECONDS", 0.0)
+    cluster = FakeCluster()
+    cluster.save(resource())
+    store = RedisStore(server.url, "demo/reports")
+    async with leading(cluster, redis_url=server.url):
+        await cluster.until(lambda: urls(cluster))
+        (first,) = urls(cluster)
+        await eventually(lambda: accepts(first))
+        await cluster.until(lambda: cluster.find("Deployment", "reports-worker"))
+    draining = pod(cluster)
+    draining["metadata"]["deletionTimestamp"] = "2026-01-01T00:10:00Z"
+    cluster.save(draining)
+    await store.open()
+    await store.register(WorkerInfo("w", draining["metadata"]["uid"], "nonce", 2))
+    with Redis.from_url(server.url) as redis:
+        redis.execute_command("ACL", "SETUSER", "default", ">rotated")
+    # The next leader: from its first reading on it knows of the worker.
+    async with leading(cluster, redis_url=server.url.replace("owner", "rotated")):
+        await cluster.until(lambda: urls(cluster) and urls(cluster) != {first})
+        (second,) = urls(cluster)
+        await eventually(lambda: accepts(second))
+        await asyncio.sleep(READINGS_SECONDS)
+        assert accepts(first)
+        cluster.drop(Ref.of(draining))
+        await store.release_worker("w", Cause.DRAINED)
+        await eventually(lambda: not accepts(first))
+        assert accepts(second)
+    await store.close()

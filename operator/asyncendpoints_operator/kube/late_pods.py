@@ -25,6 +25,9 @@ Object = Mapping[str, Any]
 PATIENCE_SECONDS: Final = 15.0
 NOT_READY: Final = "NotReady"
 _UNHEALTHY: Final = "Unhealthy"
+_UNSCHEDULED: Final = "FailedScheduling"
+"""Its Event outlives its cause: the pod may have a node by now."""
+_GATES: Final = "ReadinessGatesNotReady"
 _OWN: Final = (AGENT_CONTAINER, GATEWAY)
 _REASON: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 
@@ -34,10 +37,7 @@ def unready_since(pod: Object) -> float | None:
     read = read_pod(pod)
     if read.ready or read.deleting or read.ended:
         return None
-    for condition in (pod.get("status") or {}).get("conditions") or ():
-        if condition["type"] == "Ready":
-            return max(read.created, parse_time(condition.get("lastTransitionTime")))
-    return read.created
+    return max(read.created, parse_time(_ready_condition(pod).get("lastTransitionTime")))
 
 
 def first_unready(pod: Object) -> Object | None:
@@ -54,10 +54,15 @@ def answers_readyz(pod: Object) -> bool:
 
 def explain(pod: Object, events: Iterable[Object], readyz: str) -> Issue:
     """Return why a pod is not ready; `readyz` is what its /readyz answers, "" if unknown."""
-    newest = sorted(events, key=_time_of, reverse=True)
+    scheduled = read_pod(pod).scheduled
+    newest = [
+        event
+        for event in sorted(events, key=_time_of, reverse=True)
+        if not (scheduled and event.get("reason") == _UNSCHEDULED)
+    ]
     status = first_unready(pod)
     if status is None:
-        return _of_event(newest) or Issue(NOT_READY, f"pod {pod['metadata']['name']} is not ready")
+        return _of_gates(pod) or _of_event(newest) or _of_pod(pod)
     name, state = status.get("name", "?"), status.get("state") or {}
     if state.get("terminated") or last_termination(status):
         return Issue(CRASH_LOOP, why_terminated(status))
@@ -66,6 +71,23 @@ def explain(pod: Object, events: Iterable[Object], readyz: str) -> Issue:
         return _of_event(newest) or Issue(_reason(waiting), f"container {name} is being created")
     unhealthy = next((e.get("message", "") for e in newest if e.get("reason") == _UNHEALTHY), "")
     return Issue(NOT_READY, f"container {name}: {readyz or unhealthy or 'it is not ready'}")
+
+
+def _of_gates(pod: Object) -> Issue | None:
+    """Return which readiness gate of the pod is not true, where its containers are ready."""
+    ready = _ready_condition(pod)
+    if ready.get("reason") != _GATES:
+        return None
+    return Issue(_GATES, ready.get("message", ""))
+
+
+def _of_pod(pod: Object) -> Issue:
+    return Issue(NOT_READY, f"pod {pod['metadata']['name']} is not ready")
+
+
+def _ready_condition(pod: Object) -> Object:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return next((one for one in conditions if one["type"] == "Ready"), {})
 
 
 def _of_event(newest: Iterable[Object]) -> Issue | None:

@@ -47,6 +47,12 @@ def event(reason: str, message: str, second: int, kind: str = "Warning") -> dict
 MOUNT = event("FailedMount", 'secret "keys" not found', 4)
 PULLING = event("Pulling", 'Pulling image "big"', 6, "Normal")
 PROBE = event("Unhealthy", "Startup probe failed: connection refused", 8)
+GATED = {
+    "type": "Ready",
+    "status": "False",
+    "reason": "ReadinessGatesNotReady",
+    "message": 'the status of pod readiness gate "example.com/target-health" is not "True"',
+}
 WORKER = container("worker", CREATING)
 
 
@@ -55,6 +61,18 @@ WORKER = container("worker", CREATING)
     [
         (pod(WORKER), [MOUNT], "", Issue("FailedMount", 'secret "keys" not found')),
         (pod(WORKER), [MOUNT, PULLING], "", Issue(IMAGE_PULLING, 'Pulling image "big"')),
+        (
+            pod(WORKER),
+            [event("FailedScheduling", "0/1 nodes are available", 3)],
+            "",
+            Issue("ContainerCreating", "container worker is being created"),
+        ),
+        (
+            pod(container("worker", RUNS, ready=True), conditions=[GATED]),
+            [PULLING],
+            "",
+            Issue("ReadinessGatesNotReady", GATED["message"]),
+        ),
         (pod(WORKER), [], "", Issue("ContainerCreating", "container worker is being created")),
         (
             pod(WORKER, container("target", EXITED)),

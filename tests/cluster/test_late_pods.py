@@ -14,6 +14,8 @@ MOUNTED = {"volumeMounts": [{"name": "keys", "mountPath": "/keys"}]}
 MISSING_SECRET = {"volumes": [{"name": "keys", "secret": {"secretName": "not-there"}}], **MOUNTED}
 MISSING_MAP = {"volumes": [{"name": "keys", "configMap": {"name": "not-there"}}], **MOUNTED}
 TOKENS = {"tokens": {"secretRef": {"name": "not-there", "key": "tokens"}}}
+NO_KEY = {"name": "wrong", "key": "not-there"}
+CLAIM = {"claimName": "not-there"}
 WRONG = "redis://:wrong@asyncendpoints-redis.asyncendpoints.svc:6379/0"
 
 
@@ -53,6 +55,42 @@ CASES = {
         "CrashLoopBackOff",
         "container first terminated with Error, exit code 4",
     ),
+    "key": Case(
+        {"worker": {"env": [{"name": "A", "valueFrom": {"secretKeyRef": NO_KEY}}]}},
+        "WorkersAvailable",
+        "CreateContainerConfigError",
+        "not-there",
+    ),
+    "claim": Case(
+        {"worker": {"volumes": [{"name": "keys", "persistentVolumeClaim": CLAIM}], **MOUNTED}},
+        "WorkersAvailable",
+        "Unschedulable",
+        'persistentvolumeclaim "not-there" not found',
+    ),
+    "nowhere": Case(
+        {"worker": {"nodeSelector": {"example.com/zone": "none"}}},
+        "WorkersAvailable",
+        "Unschedulable",
+        "node affinity/selector",
+    ),
+    "account": Case(
+        {"worker": {"serviceAccountName": "not-there"}},
+        "WorkersAvailable",
+        "FailedCreate",
+        'serviceaccount "not-there" not found',
+    ),
+    "endless": Case(
+        {"worker": {"initContainers": beside(*NEVER_LISTENS)}},
+        "WorkersAvailable",
+        "NotReady",
+        "init container first has not ended",
+    ),
+    "typo": Case(
+        {"worker": {"command": ["no-such-program"]}},
+        "WorkersAvailable",
+        "CrashLoopBackOff",
+        "no-such-program",
+    ),
     "refused": Case(
         {"redis": {"secretRef": {"name": "wrong", "key": "url"}}},
         "GatewayAvailable",
@@ -72,9 +110,8 @@ def late(installed: Installed, namespace: str) -> Any:
         for one in change.get("worker", {}).get("initContainers", ()):
             one["image"] = installed.worker_image
         cluster.apply(installed.resource(namespace, name, **change))
-    cluster.apply(installed.resource(namespace, "later"))
     with contextlib.ExitStack() as stack:
-        found = {name: Endpoint(cluster, namespace, name) for name in [*CASES, "later"]}
+        found = {name: Endpoint(cluster, namespace, name) for name in CASES}
         for endpoint in found.values():
             stack.callback(endpoint.delete, "--ignore-not-found", "--wait=false")
         yield found
@@ -103,16 +140,15 @@ def named(case: Case, status: dict[str, Any]) -> bool:
 
 
 def test_a_rollout_that_cannot_start_says_that_the_old_pods_go_on(
-    late: dict[str, Endpoint],
+    installed: Installed, namespace: str
 ) -> None:
-    endpoint = late["later"]
-    endpoint.until_ready()
-    endpoint.patch({"gateway": {"auth": TOKENS}})
-    endpoint.until(
-        "FailedMount is the reason of Ready",
-        lambda s: {c["type"]: c["reason"] for c in s["conditions"]}["Ready"] == "FailedMount",
-    )
-    message = endpoint.condition("Ready")["message"]
-    assert message.startswith("pods of the previous spec continue: ")
-    assert "not-there" in message
-    assert endpoint.finished(endpoint.submit(value=1))["state"] == "Completed"
+    with installed.endpoint(namespace, "later") as endpoint:
+        endpoint.patch({"gateway": {"auth": TOKENS}})
+        endpoint.until(
+            "FailedMount is the reason of Ready",
+            lambda s: {c["type"]: c["reason"] for c in s["conditions"]}["Ready"] == "FailedMount",
+        )
+        message = endpoint.condition("Ready")["message"]
+        assert message.startswith("pods of the previous spec continue: ")
+        assert "not-there" in message
+        assert endpoint.finished(endpoint.submit(value=1))["state"] == "Completed"

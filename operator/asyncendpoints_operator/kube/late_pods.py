@@ -69,8 +69,16 @@ def explain(pod: Object, events: Iterable[Object], readyz: str) -> Issue:
     if "running" not in state:
         waiting = (state.get("waiting") or {}).get("reason", "ContainerCreating")
         return _of_event(newest) or Issue(_reason(waiting), f"container {name} is being created")
+    if name in _init_containers(pod):
+        return Issue(NOT_READY, f"init container {name} has not ended")
     unhealthy = next((e.get("message", "") for e in newest if e.get("reason") == _UNHEALTHY), "")
     return Issue(NOT_READY, f"container {name}: {readyz or unhealthy or 'it is not ready'}")
+
+
+def _init_containers(pod: Object) -> set[str]:
+    """Return the names of the containers that have to end before the others start."""
+    containers = (pod.get("spec") or {}).get("initContainers") or ()
+    return {one["name"] for one in containers if one.get("restartPolicy") != "Always"}
 
 
 def _of_gates(pod: Object) -> Issue | None:

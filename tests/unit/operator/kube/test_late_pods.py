@@ -53,6 +53,7 @@ GATED = {
     "reason": "ReadinessGatesNotReady",
     "message": 'the status of pod readiness gate "example.com/target-health" is not "True"',
 }
+INIT = [{"name": "target", "restartPolicy": "Always"}, {"name": "first"}]
 WORKER = container("worker", CREATING)
 
 
@@ -91,6 +92,12 @@ WORKER = container("worker", CREATING)
             [MOUNT, PROBE],
             "",
             Issue(NOT_READY, "container target: Startup probe failed: connection refused"),
+        ),
+        (
+            merge(pod(WORKER, container("first", RUNS)), {"spec": {"initContainers": INIT}}),
+            [],
+            "",
+            Issue(NOT_READY, "init container first has not ended"),
         ),
         (
             pod(container("gateway", RUNS)),

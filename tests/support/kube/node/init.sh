@@ -68,14 +68,15 @@ keep kube-apiserver "$KUBE_APISERVER" \
     --proxy-client-cert-file "$pki/front-proxy-client.crt" \
     --proxy-client-key-file "$pki/front-proxy-client.key" --enable-aggregator-routing
 
-# The others exit when RBAC is not there yet.
+# The others exit when RBAC is not there yet. HPAs are looked at more often than every 15 s, so that
+# a test of one that corrects a number again and again ends sooner.
 until api_answers; do sleep 0.1; done
 keep kube-controller-manager "$KUBE_CONTROLLER_MANAGER" \
     --kubeconfig "$conf/controller-manager.kubeconfig" --leader-elect=false \
     --bind-address 127.0.0.1 --use-service-account-credentials \
     --root-ca-file "$pki/ca.crt" --service-account-private-key-file "$pki/service-account.key" \
     --cluster-signing-cert-file "$pki/ca.crt" --cluster-signing-key-file "$pki/ca.key" \
-    --enable-hostpath-provisioner
+    --enable-hostpath-provisioner --horizontal-pod-autoscaler-sync-period 3s
 keep kube-scheduler "$KUBE_SCHEDULER" \
     --kubeconfig "$conf/scheduler.kubeconfig" --leader-elect=false --bind-address 127.0.0.1
 keep kubelet "$KUBELET" --config "$conf/kubelet.yaml" --kubeconfig "$conf/kubelet.kubeconfig" \

@@ -54,6 +54,8 @@ USER 65532:0
 ENTRYPOINT ["asyncendpoints"]
 
 FROM base AS operator
+# Its 40 threads share one heap of malloc: with one each, 10 MB of freed memory stay in them.
+ENV MALLOC_ARENA_MAX=1
 COPY --from=build-operator /opt/asyncendpoints /opt/asyncendpoints
 CMD ["operator"]
 

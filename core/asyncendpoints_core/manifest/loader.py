@@ -64,8 +64,8 @@ class Manifest:
         return tuple(item.endpoint for item in self.loaded)
 
 
-def load(paths: Iterable[str | Path], *, cluster: bool = False) -> Manifest:
-    """Load every endpoint of the files; `cluster` adds the requirements of a cluster.
+def load(paths: str | Path | Iterable[str | Path], *, cluster: bool = False) -> Manifest:
+    """Load every endpoint of one or more files; `cluster` adds the requirements of a cluster.
 
     A file has one or more YAML documents (JSON is YAML), each an AsyncEndpoint. Invalid files do
     not raise: their faults are returned in the order of files and lines.
@@ -73,7 +73,7 @@ def load(paths: Iterable[str | Path], *, cluster: bool = False) -> Manifest:
     loaded: list[Loaded] = []
     faults: list[Fault] = []
     first: dict[tuple[str, str], Fault] = {}
-    for path in paths:
+    for path in (paths,) if isinstance(paths, str | Path) else paths:
         text = _read(Path(path))
         if isinstance(text, Fault):
             faults.append(text)

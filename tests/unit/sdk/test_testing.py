@@ -1,20 +1,31 @@
 """The test kit: `run_job`, `running` with and without a clock, the pytest plugin."""
 
 import asyncio
+import importlib.util
 import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from pydantic import BaseModel, Field
 
 import asyncendpoints
-from asyncendpoints import Endpoint, JobContext, PermanentError, Result, RetryAfter, UsageError
+from asyncendpoints import (
+    Endpoint,
+    JobContext,
+    PermanentError,
+    Result,
+    RetryAfter,
+    UsageError,
+    load,
+)
 from asyncendpoints.testing import App, Clock, ClockStopped, run_job, running
-from asyncendpoints_client import JobFailed
+from asyncendpoints_client import JobFailed, MethodNotAllowed
 
 ep = Endpoint(
     "kit",
@@ -67,6 +78,15 @@ def order(body: list[int], job: JobContext) -> None:
     job.enqueue("flaky", {"a": 1})
     if not body:
         raise ConnectionError("no")
+
+
+class Account(msgspec.Struct):
+    number: int
+
+
+@ep.post("/accounts", methods=["PUT", "PATCH"])
+def account(body: Account, job: JobContext) -> str:
+    return f"{job.method} {body.number}"
 
 
 # One attempt.
@@ -150,6 +170,13 @@ async def test_plain_functions_and_the_request_that_they_see() -> None:
     assert logging.getLogger().level == level
 
 
+async def test_a_fault_of_a_msgspec_type_carries_no_value() -> None:
+    run = await run_job(account, {"number": "a secret"})
+    assert (run.outcome, run.error and run.error.code) == ("failed", "invalid-payload")
+    assert "number" in str(run.error)
+    assert "secret" not in str(run.error)
+
+
 # A whole endpoint.
 
 
@@ -162,6 +189,34 @@ async def clock() -> Clock:
 async def app(clock: Clock) -> AsyncIterator[App]:
     async with running(ep, clock=clock) as made:
         yield made
+
+
+async def test_one_function_for_several_methods() -> None:
+    async with running(ep) as app:
+        for method in ("PUT", "PATCH"):
+            job = await app.submit("/accounts", {"number": 7}, method=method)
+            assert await job.result() == f"{method} 7"
+        with pytest.raises(MethodNotAllowed):
+            await app.submit("/accounts", {"number": 7})
+
+
+async def test_files_are_endpoints_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in a folder that Python has looked in before it existed."""
+    folder = tmp_path / "files"
+    monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
+    assert importlib.util.find_spec("handlers_of_a_file") is None
+    folder.mkdir()
+    (folder / "handlers_of_a_file.py").write_text(
+        "from asyncendpoints import handler\nhandler('echo')(lambda body: body)\n"
+    )
+    file = folder / "endpoint.yaml"
+    file.write_text(
+        "apiVersion: asyncendpoints.io/v1alpha1\nkind: AsyncEndpoint\nmetadata: {name: file}\n"
+        "spec: {routes: [{path: /echo, job: echo}], worker: {handlers: handlers_of_a_file}}\n"
+    )
+    for source in (file, str(file), load(file)):
+        async with running(source) as app:
+            assert await (await app.submit("/echo", {"n": 1})).result() == {"n": 1}
 
 
 async def test_without_a_clock_time_is_real() -> None:

@@ -48,6 +48,7 @@ def load(modules: Sequence[str], folders: Sequence[Path]) -> Registry:
         if str(folder) in sys.path:
             sys.path.remove(str(folder))
         sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()  # Python may remember that a folder, or a file, did not exist
     found: dict[int, Declaration] = {}
     for name in modules:
         _refuse_namesake(name, wanted)

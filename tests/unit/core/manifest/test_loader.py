@@ -52,6 +52,12 @@ def test_a_good_file_has_no_fault(tmp_path: Path) -> None:
     assert manifest.loaded[0].file == tmp_path / "0.yaml"
 
 
+def test_one_file_needs_no_list(tmp_path: Path) -> None:
+    manifest = read(tmp_path, GOOD)
+    file = tmp_path / "0.yaml"
+    assert load(file) == load(str(file)) == manifest
+
+
 def test_several_files_and_documents(tmp_path: Path) -> None:
     other = GOOD.replace("name: reports", "name: other")
     third = GOOD.replace("{name: reports}", "{name: reports, namespace: shop}")

@@ -97,6 +97,17 @@ def test_the_exported_file_says_what_the_code_says(folder: Path, once: Once) -> 
     assert (folder / "shop.yaml").read_text() == text
 
 
+def test_a_file_that_kubectl_cannot_annotate_is_named(folder: Path, once: Once) -> None:
+    code = CODE + "\nfrom typing import Literal\n"
+    code += f"Word = Literal[{', '.join(repr('w' * 60 + str(n)) for n in range(400))}]\n"
+    for name in "abcdefghijkl":
+        code += f"\n@ep.post('/{name}')\ndef {name}(word: Word) -> None: ...\n"
+    (folder / "shop.py").write_text(code)
+    status, _, err = once("export", "shop:ep", "-o", "shop.yaml")
+    assert status == 0
+    assert "more than 256 KiB: apply it with kubectl apply --server-side -f shop.yaml" in err
+
+
 def test_an_existing_file_keeps_what_the_code_does_not_say(folder: Path, once: Once) -> None:
     file = folder / "shop.yaml"
     file.write_text(FILE)

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from asyncendpoints import Refused
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.store.memory import MemoryStore
@@ -139,6 +140,19 @@ async def test_before_enqueue_runs_after_validation_and_may_refuse() -> None:
         assert (await store.stats()).totals.get("created", 0) == 0
         assert (await client.post("/reports/7", headers={"X-Tenant": "blue"})).status == 202
     assert asked == ["/reports/7", "/reports/7"]
+
+
+async def test_before_enqueue_may_refuse_by_a_problem() -> None:
+    async def before(request: web.BaseRequest) -> None:
+        raise Refused(402, "pay first", headers={"X-Plan": "free"})
+
+    app = web.Application()
+    attach(app, endpoint(), MemoryStore(), before_enqueue=before)
+    async with _client(app) as client:
+        refused = await client.post("/reports/7")
+        assert (refused.status, refused.content_type) == (402, "application/problem+json")
+        assert refused.headers["X-Plan"] == "free"
+        assert (await refused.json())["detail"] == "pay first"
 
 
 async def test_bodies_that_the_applications_server_decodes_are_not_decoded_twice() -> None:

@@ -170,17 +170,9 @@ class AsgiEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, run the lifespan, or pass anything else on."""
-        kind = scope["type"]
-        if kind == "http":
-            await self._request(scope, receive, send)
-        elif kind == "lifespan":
-            await run_lifespan(self.lifespan, self._app, scope, receive, send)
-        elif self._app is not None:
-            await self._app(scope, receive, send)
-        elif kind == "websocket":
-            await send({"type": "websocket.close"})
-
-    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._other(scope, receive, send)
+            return
         loop = asyncio.get_running_loop()
         running = self._running.get(loop)
         if running is None or not running.ready:
@@ -208,6 +200,15 @@ class AsgiEndpoint:
             request = AsgiRequest(scope, receive, root + path)
             hook = _hook(self._before_enqueue, request, scope)
             await self._answer(gateway, request, views, hook, send)
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "lifespan":
+            await run_lifespan(self.lifespan, self._app, scope, receive, send)
+        elif self._app is not None:
+            await self._app(scope, receive, send)
+        elif kind == "websocket":
+            await send({"type": "websocket.close"})
 
     async def _answer(
         self, gateway: Gateway, request: AsgiRequest, views: Views, hook: Hook | None, send: Send

@@ -7,7 +7,7 @@ some servers begin `path` with their own `root_path` (uvicorn), some do not (Hyp
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
@@ -17,11 +17,8 @@ SAFE: Final = "/:@!$&'()*+,;=~"
 """What RFC 3986 §3.3 allows in a path without escapes, in addition to letters and digits."""
 
 
-class Location(NamedTuple):
-    """Both parts are percent-encoded; a URL's path is `root + path`."""
-
-    root: str
-    path: str
+Location: TypeAlias = tuple[str, str]
+"""The root and the path below it, both percent-encoded; a URL's path is `root + path`."""
 
 
 def locate(scope: Scope) -> Location:
@@ -30,7 +27,7 @@ def locate(scope: Scope) -> Location:
     root: str = scope.get("root_path", "")
     raw: bytes | None = scope.get("raw_path")
     if not root and raw is not None and path.isascii() and path.encode() == raw:
-        return Location("", path)  # most requests
+        return "", path  # most requests
     root = root.rstrip("/")
     text = (
         quoted(path) if raw is None else raw.partition(b"?")[0].decode("utf-8", "surrogateescape")
@@ -41,16 +38,16 @@ def locate(scope: Scope) -> Location:
             return _below(root, path, quoted(path))  # rewritten
         start = whole[: -len(tail)]  # a parent cut it off
         root = start if _begins(start, root) else root + start
-        return Location(quoted(root), _rest(text, start, tail))
+        return quoted(root), _rest(text, start, tail)
     return _below(root, path, text)
 
 
 def _below(root: str, path: str, text: str) -> Location:
     """Return the location for a path and its raw `text`."""
     if not root:
-        return Location("", text)
+        return "", text
     rest = _rest(text, root, path[len(root) :]) if _begins(path, root) else text
-    return Location(quoted(root), rest)
+    return quoted(root), rest
 
 
 def _begins(path: str, root: str) -> bool:

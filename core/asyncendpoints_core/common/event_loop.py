@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asyncendpoints_core.errors import UsageError
@@ -21,6 +22,9 @@ log = logging.getLogger("asyncendpoints")
 
 CANCEL_SECONDS: Final = 1.0
 """How long tasks that user code left behind may take to end once they are canceled."""
+IDLE_SECONDS: Final = 0.2
+"""How long idle threads of the default executor may take to end."""
+_THREADS: Final = "asyncio"
 EXIT_SECONDS: Final = 2.0
 """How long threads that user code left behind, and functions registered with atexit, may delay the
 end of the process."""
@@ -40,6 +44,8 @@ def run_with_user_code(main: Coroutine[Any, Any, int]) -> int:
     the process from ending: once `main` has ended, it has a few seconds.
     """
     loop = asyncio.Runner(loop_factory=_loop_factory()).get_loop()
+    executor = ThreadPoolExecutor(thread_name_prefix=_THREADS)
+    loop.set_default_executor(executor)
     status = 1
     try:
         status = _complete(loop, loop.create_task(main))
@@ -54,8 +60,18 @@ def run_with_user_code(main: Coroutine[Any, Any, int]) -> int:
             _complete(loop, loop.create_task(asyncio.wait(left, timeout=CANCEL_SECONDS)))
         sys.stdout.flush()
         exit_after(EXIT_SECONDS, status)
+        _end_idle_threads(executor)
         _log_left(loop)
     return status
+
+
+def _end_idle_threads(executor: ThreadPoolExecutor) -> None:
+    """End the threads of `asyncio.to_thread` that run nothing, so that they are not logged."""
+    executor.shutdown(wait=False, cancel_futures=True)
+    until = time.monotonic() + IDLE_SECONDS
+    for thread in threading.enumerate():
+        if thread.name.startswith(_THREADS):
+            thread.join(max(0.0, until - time.monotonic()))
 
 
 def _log_left(loop: asyncio.AbstractEventLoop) -> None:

@@ -182,6 +182,7 @@ class Command:
     def wait(self) -> int:
         """Wait for the process to exit; return the exit status."""
         status = self.process.wait(SECONDS)
+        reaper.forget(self.process.pid)  # the number may soon be another process's
         with self._changed:
             self._changed.wait_for(lambda: not self._open, SECONDS)
         return status
@@ -190,6 +191,7 @@ class Command:
         """Kill it with SIGKILL, without waiting for its children and remaining output."""
         self.process.kill()
         self.process.wait(SECONDS)
+        reaper.forget(self.process.pid)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it with a signal; return the exit status."""

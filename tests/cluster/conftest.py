@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.kube import install
+from support.kube import install, webhook_receiver
 from support.kube.installed import Installed
 from support.kube.provider import progress, session
 from support.kube.provider.__main__ import PROVIDER_VARIABLE
@@ -103,6 +103,8 @@ def installed(cluster: Cluster, images: dict[str, str], redis_image: str) -> Ins
     # Shorter than the defaults where a test would only have to wait.
     shorter = {"ASYNCENDPOINTS_COUNTS_SECONDS": "2", "ASYNCENDPOINTS_KEEP_SECONDS": "20"}
     values["operator"] = {"env": [{"name": k, "value": v} for k, v in shorter.items()]}
+    # A test's receiver of webhooks has an address of the cluster.
+    values["webhooks"] = {"allowPrivateCidrs": ["10.0.0.0/8"], "ports": [webhook_receiver.PORT]}
     install.install_chart(cluster, values)
     dockerfile = KUBE / "images" / "jobs" / "Dockerfile"
     args = {"BASE": images["worker"]}

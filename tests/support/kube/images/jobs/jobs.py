@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from typing import Any
 
 from asyncendpoints import JobContext, PermanentError, handler
@@ -12,13 +13,19 @@ from asyncendpoints import JobContext, PermanentError, handler
 async def run(body: dict[str, Any], job: JobContext) -> dict[str, Any]:
     """Wait (only in the pod named by "in"), fail or answer.
 
-    The answer tells which pod ran it and in which attempt.
+    The answer tells which pod ran it, in which attempt, and from when to when (Unix time).
     """
+    started = time.time()
     if body.get("in", os.environ["HOSTNAME"]) == os.environ["HOSTNAME"]:
         await asyncio.sleep(body.get("seconds", 0))
     if "fail" in body:
         raise PermanentError(body["fail"])
-    return {"value": body.get("value"), "pod": os.environ["HOSTNAME"], "attempt": job.attempt}
+    return {
+        "value": body.get("value"),
+        "pod": os.environ["HOSTNAME"],
+        "attempt": job.attempt,
+        "ran": [started, time.time()],
+    }
 
 
 @handler("crash")

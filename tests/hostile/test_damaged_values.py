@@ -1,4 +1,4 @@
-"""Every value of every hash in Redis cut short or damaged; the short form is in tests/store."""
+"""Every value of the hashes in Redis cut short or damaged; the short form is in tests/store."""
 
 import random
 

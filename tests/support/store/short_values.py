@@ -102,7 +102,7 @@ class ShortValues:
         await store.settle_deliveries([failing], 60_000)
 
     async def hashes(self) -> dict[str, list[bytes]]:
-        """Return the fields of every hash, by its name."""
+        """Return the fields of the hashes, but for those of keys and limits, by name."""
         found = {}
         for name in sorted(name for name in set(NAMES) - _STATE if not name.startswith("gate:")):
             key = self.backend.key(name)

@@ -252,7 +252,8 @@ def _order(history: History, final: Final) -> Iterator[Violation]:
     for job, record in final.jobs.items():
         claims = {call.claim for call in history.of(job, "claim")}
         once = record.revision == REVISION_OF_ONE_CLAIM
-        [*created] = [c for c in history.of(job, "enqueue") if c.status == "created"]
+        # A call whose reply was lost may be the one that created it.
+        created = [c for c in history.of(job, "enqueue") if c.status in {"created", None}]
         if len(claims) == 1 and once and len(created) == 1 and not created[0].fields["delay_ms"]:
             key = record.attributes.key
             line = lines[created[0].fields["priority"], key, record.name if key else ""]

@@ -142,6 +142,14 @@ def test_jobs_of_other_keys_are_in_no_order(world: World) -> None:
     assert world.violations() == set()
 
 
+def test_job_that_a_call_without_a_reply_may_have_created_is_in_no_order(world: World) -> None:
+    world.lines.append(
+        {**world.lines[0], "begun": 0, "ended": 1, "items": [{"job": OTHER, "status": None}]}
+    )
+    _later_submission_ran_first(world)
+    assert world.violations() == set()
+
+
 def test_redrive_is_correct() -> None:
     made = World()
     made.submit()

@@ -90,8 +90,7 @@ if gate and not gate.closed() then gate.unpark() end
 first = math.max(fence + 1, us)
 local number = first
 local on_runs, on_held = {'HSET', runs}, {'ZADD', held}
-local taken, total_bytes = 0, 0
-local stopped = false
+local taken, total_bytes, stopped = 0, 0, false
 local claimed_names = {}
 local passed_seq -- of a job whose name is paused
 local mine = worker .. '\0'

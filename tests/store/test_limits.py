@@ -108,6 +108,36 @@ async def test_no_more_start_than_a_limit_lets(
     assert (await store.stats()).counts[State.QUEUED] == 8 - started
 
 
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({}, None),
+        ({"every_key": Limit(concurrency=1)}, "key-concurrency"),
+        ({"keys": {"a": Limit(rate=0.1, burst=1)}}, "key-rate"),
+        ({"jobs": {"report": Limit(concurrency=1)}}, "job-concurrency"),
+        ({"jobs": {"report": Limit(rate=0.1, burst=1)}}, "job-rate"),
+        ({"total": Limit(concurrency=1)}, "total-concurrency"),
+        ({"total": Limit(rate=0.1, burst=1)}, "total-rate"),
+        ({"total": Limit(concurrency=1), "every_key": Limit(concurrency=1)}, "key-concurrency"),
+    ],
+)
+async def test_a_waiting_job_names_the_limit_that_holds_it_back(
+    backend: Backend, store: Store, limits: dict[str, object], reason: str | None
+) -> None:
+    worker = await limited(store, **limits)
+    first, second, third = await put(store, of("a"), of("a"), of("a"))
+
+    async def reasons() -> list[str | None]:
+        return [each.waiting_for for each in await store.inspect([first, second, third])]
+
+    assert await reasons() == [None, None, None]
+    [taken] = await worker.take(1)
+    assert await reasons() == [None, reason, reason]
+    await worker.settle(jobs.complete(taken.claim, DONE))
+    await backend.advance(60_000)
+    assert await reasons() == [None, None, None]
+
+
 @pytest.mark.parametrize("how", ["complete", "fail", "retry", "release", "worker", "cancel"])
 async def test_each_end_of_a_run_frees_its_places(backend: Backend, store: Store, how: str) -> None:
     worker = await limited(store, every_key=Limit(concurrency=1), total=Limit(concurrency=1))

@@ -53,6 +53,7 @@ class WorkerIds:
             started_ms=self.started_ms,
             last_crash=self._last_crash,
             last_crash_ms=self._last_crash_ms,
+            host=socket.gethostname(),
         )
 
 

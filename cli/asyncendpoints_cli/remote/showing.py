@@ -66,6 +66,7 @@ WORKERS: Final = (
     Column("HEARTBEAT", lambda item: age(item["lastHeartbeatAt"]), right=True),
     Column("STATUS", lambda item: _worker_status(item)),
     Column("RUNS", lambda item: ", ".join(_running(job) for job in item["running"])),
+    Column("HOST", lambda item: item["host"] or "", wide=True),
     Column("POD", lambda item: item["pod"], wide=True),
     Column("VERSION", lambda item: item["version"], wide=True),
     Column("LAST CRASH", lambda item: item["lastCrash"], wide=True),

@@ -116,7 +116,8 @@ def _job(
     target: Target, job: Job, inspected: Inspected, leases: Mapping[str, int]
 ) -> dict[str, Any]:
     here = f"{path_of(target)}/jobs/{ids.text(job.id)}"
-    running = job.state is State.IN_PROGRESS
+    running, queued = job.state is State.IN_PROGRESS, job.state is State.QUEUED
+    limit = inspected.waiting_for
     item: dict[str, Any] = msgspec.to_builtins(job_view.view(job, here))
     item["links"] |= {"cancel": f"{here}/cancel", "body": f"{here}/body"}
     return item | {
@@ -125,8 +126,8 @@ def _job(
         "deadline": job_view.timestamp(inspected.deadline_ms if running else 0),
         "leaseEndsAt": job_view.timestamp(leases.get(job.worker, 0) if running else 0),
         "suspect": job.suspect,
-        "waitingFor": None,
-        "position": inspected.found.ahead if job.state is State.QUEUED else None,
+        "waitingFor": limit,
+        "position": inspected.found.ahead if queued and limit is None else None,
         "request": _request(inspected.request, inspected.body_bytes),
         "resultBytes": None,
     }

@@ -161,7 +161,7 @@ def _worker(state: WorkerState, jobs: list[Job], now: int, lease_ms: int) -> dic
     return {
         "id": info.id,
         "pod": info.pod,
-        "host": None,
+        "host": info.host or None,
         "version": info.version or None,
         "slots": info.concurrency,
         "held": state.held,

@@ -58,13 +58,24 @@ MAX_EXAMINED = 1_000
 class Inspected(msgspec.Struct, frozen=True):
     """The reply to one look-up with the request; its body is empty unless it was asked for.
 
-    `deadline_ms` is the end of a running job's execution timeout, else 0.
+    `deadline_ms` is the end of a running job's execution timeout, else 0. `waiting_for` is the
+    limit that holds a queued job back now, such as key-concurrency; None when none does.
     """
 
     found: Found
     request: Request | None = None
     body_bytes: int = 0
     deadline_ms: int = 0
+    waiting_for: str | None = None
+
+
+_LIMITED = {"k": "key", "j": "job", "t": "total"}
+_LIMITS = {"c": "concurrency", "r": "rate"}
+
+
+def held_back(by: str) -> str | None:
+    """Return the name of a limit that the stores give as two letters, None for no limit."""
+    return f"{_LIMITED[by[0]]}-{_LIMITS[by[1]]}" if by else None
 
 
 class Page(msgspec.Struct, frozen=True):

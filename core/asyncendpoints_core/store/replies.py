@@ -1,5 +1,4 @@
 """What the store's verbs take and return, where that is not a job: statuses, figures, workers.
-
 An item of a batch gets one status; the statuses' comments say what the store did.
 """
 
@@ -72,7 +71,7 @@ class WorkerInfo(msgspec.Struct, frozen=True):
     one pod or host; `nonce` identifies the start of its supervisor, `started_ms` is the time of
     that start by the machine's clock (0 = unknown). `handlers` are the jobs that it can run, empty
     in HTTP mode. `last_crash` says how a child process of the same supervisor died last, and
-    `last_crash_ms` when.
+    `last_crash_ms` when. `host` is the name of its machine, in a cluster the pod's name.
     """
 
     id: str
@@ -84,6 +83,7 @@ class WorkerInfo(msgspec.Struct, frozen=True):
     started_ms: int = 0
     last_crash: str = ""
     last_crash_ms: int = 0
+    host: str = ""
 
 
 class WorkerState(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from asyncendpoints_console.reading.logs import Follower
 from asyncendpoints_console.target import Target
 from asyncendpoints_core.common.time_source import ManualClock
 from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs.policy import Limit, limits_of
 from asyncendpoints_core.jobs.records import (
     Attributes,
     Progress,
@@ -446,6 +447,19 @@ async def test_unknown_jobs_are_404(site: Site, job: str) -> None:
     assert (await site.ask("GET", "/api/v2")).status == 404
 
 
+async def test_a_job_shows_the_limit_that_holds_it_back(
+    site: Site, store: Any, worker: Hand
+) -> None:
+    await store.configure(policy(limits=limits_of(every_key=Limit(concurrency=1))))
+    await put(store, *(new(attributes=Attributes(key="acme")) for _ in range(2)))
+    await worker.take(2)
+    [_, held] = (await site.read(f"{E}/jobs"))["items"]
+    assert (held["waitingFor"], held["position"]) == ("key-concurrency", None)
+    for page in ("jobs", f"jobs/{held['id']}"):
+        answer = await site.ask("GET", f"/e/demo/reports/{page}")
+        assert "held by the limit key-concurrency" in answer.body.decode()
+
+
 async def test_workers_show_what_they_run(site: Site, store: Any, worker: Hand) -> None:
     await put(store, new("build-report"))
     [job] = await worker.take(1)
@@ -453,6 +467,7 @@ async def test_workers_show_what_they_run(site: Site, store: Any, worker: Hand) 
     assert (shown["id"], shown["held"], shown["live"], shown["draining"]) == (
         *(worker.id, 1, True, False),
     )
+    assert shown["host"] is None  # a worker of an earlier version
     [running] = shown["running"]
     assert (running["id"], running["name"]) == (ids.text(job.job.id), "build-report")
     assert running["elapsedSeconds"] >= 0

@@ -3,17 +3,18 @@
 --   gate:flows
 -- META: tick paused suspended ttl_ms completed_ms failed_ms
 -- LIB: time record jobs_ahead
--- FEATURES: pauses
--- FEATURELIB: pauses
+-- FEATURES: pauses gate:places gate:usage gate:buckets gate:limits
+-- FEATUREMETA: gated
+-- FEATURELIB: pauses limit_reached
 -- FLAGS: read
 -- ARGV: 1 ids, 2 '1' for their bodies
 -- RETURNS: context; 4 bytes for each: jobs ahead; for each its state, '' missing, 'g' gone; its request
---   without the body; the body's size; the body if it is wanted
+--   without the body; the body's size; the body if it is wanted; the limit that holds it back
 local ids, wanted, aheads, out = record.split_ids(ARGV[1]), ARGV[2] == '1', {}, {}
 local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
-local function add(state, request, size, body)
+local function add(state, request, size, body, limit)
   local at = #out
-  out[at + 1], out[at + 2], out[at + 3], out[at + 4] = state, request, size, body
+  out[at + 1], out[at + 2], out[at + 3], out[at + 4], out[at + 5] = state, request, size, body, limit
 end
 for i, id in ipairs(ids) do
   local job, ahead = stored[i], 0
@@ -27,9 +28,10 @@ for i, id in ipairs(ids) do
     if wanted and made then
       body = made.body_apart and (call('HGET', blobs, id) or '') or ssub(job, body_at)
     end
-    add(record.head(job, ran[i]), ssub(job, request_at, body_at - 1), made and made.body_size or 0, body)
+    add(record.head(job, ran[i]), ssub(job, request_at, body_at - 1), made and made.body_size or 0, body,
+      line and limit_reached and limit_reached(job) or '')
   else
-    add(call('ZSCORE', tombstones, id) and 'g' or '', '', 0, '')
+    add(call('ZSCORE', tombstones, id) and 'g' or '', '', 0, '', '')
   end
   aheads[i] = spack(layout.AHEAD.format, layout.AHEAD.fields)
 end

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.listing import Inspected
+from asyncendpoints_core.store.listing import Inspected, held_back
 from asyncendpoints_core.store.memory import admission, transitions, uniqueness
+from asyncendpoints_core.store.memory.data import flow_of
 from asyncendpoints_core.store.memory.record import Fault, decode_request
 from asyncendpoints_core.store.replies import (
     Canceled,
@@ -43,7 +44,9 @@ def inspect(data: Data, job_id: JobId, now: int, *, body: bool) -> Inspected:
         return Inspected(found)
     deadline = record.deadline_ms if record.state is State.IN_PROGRESS else 0
     kept = request if body else msgspec.structs.replace(request, body=b"")
-    return Inspected(found, kept, record.size, deadline)
+    waits = record.state is State.QUEUED and data.gate.on
+    limit = data.gate.held_back(flow_of(record), now) if waits else ""
+    return Inspected(found, kept, record.size, deadline, held_back(limit))
 
 
 def cancel(data: Data, job_id: JobId, now: int) -> Canceled:

@@ -92,6 +92,14 @@ class Gate:
         empty = limit.rate and self._bucket(resource, limit, now) + _EPSILON < 1
         return "r" if empty else ""
 
+    def held_back(self, flow: Flow, now: int) -> str:
+        """Return which limit holds a flow back: k, j or t, and c or r; "" when none does."""
+        for resource in (*flow.resources, TOTAL):
+            why = self.full(resource, now)
+            if why in ("c", "r"):
+                return resource[0] + why
+        return ""
+
     def depth(self, key: str) -> int:
         """Return how many jobs of a key may wait, 0 for any number."""
         limit = self._limit(f"k{key}") if key else None

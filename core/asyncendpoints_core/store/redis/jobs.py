@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asyncendpoints_core.errors import RecordError
 from asyncendpoints_core.jobs.ids import JobId, text
@@ -10,7 +10,7 @@ from asyncendpoints_core.jobs.records import NO_ATTRIBUTES, Job, Result
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store import message_layout as messages
 from asyncendpoints_core.store import record_layout as tables
-from asyncendpoints_core.store.listing import Inspected
+from asyncendpoints_core.store.listing import Inspected, held_back
 from asyncendpoints_core.store.redis.batch_arguments import encode_new
 from asyncendpoints_core.store.redis.codec import Context, decode_request, decode_result, trace_of
 from asyncendpoints_core.store.redis.python_layout import CorruptRecord, NewerRecord, struct_of
@@ -209,13 +209,12 @@ class JobVerbs:
             "inspect", b"".join(ids), b"1" if bodies else b"0"
         )
         context = Context.read(raw)
-        entries = zip(flat[::4], flat[1::4], flat[2::4], flat[3::4], strict=True)
+        entries = zip(*(flat[field::5] for field in range(5)), strict=True)
         answers = []
         for job_id, entry, (ahead,) in zip(ids, entries, _AHEAD.iter_unpack(aheads), strict=True):
-            head, request, size, body = entry
-            found = await self._found(job_id, head, ahead, context)
+            found = await self._found(job_id, entry[0], ahead, context)
             try:
-                answers.append(_inspected(found, head, request, int(size), body, context))
+                answers.append(_inspected(found, entry, context))
             except (CorruptRecord, NewerRecord):
                 answers.append(Inspected(found))
         return answers
@@ -294,15 +293,20 @@ class JobVerbs:
         return [later.get(job_id, answer) for job_id, answer in zip(ids, answers, strict=True)]
 
 
-def _inspected(
-    found: Found, head: bytes, request: bytes, size: int, body: bytes, context: Context
-) -> Inspected:
+def _inspected(found: Found, entry: Sequence[Any], context: Context) -> Inspected:
     if found.job is None:
         return Inspected(found)
+    head, request, size, body, limit = entry
     made, deadline = read_made(head), 0
     if found.job.state is State.IN_PROGRESS:
         _, deadline = read_run(found.job.id, made, head[made.end :], context)
-    return Inspected(found, decode_request(request, made.traceparent, body), size, deadline)
+    return Inspected(
+        found,
+        decode_request(request, made.traceparent, body),
+        int(size),
+        deadline,
+        held_back(limit.decode()),
+    )
 
 
 def _unreadable(ids: Sequence[JobId], entries: list[bytes]) -> list[JobId]:

@@ -13,9 +13,9 @@
 -- FLAGS: deny-oom
 -- ARGV: 1 NEW_JOB for each; 2 their parts one after the other
 -- RETURNS: context; a letter for each: c created, e exists, r replayed, R replayed but its job is
---   gone, m mismatch, f full, k too many of its key wait, x closed; u an equal job is unfinished, p it was replaced, d it is a
---   reason to refuse; w that job has too many receivers for one more; AHEAD for each; then id and
---   state of each e, r, u, p, d and w
+--   gone, m mismatch, f full, k too many of its key wait, x closed; u an equal job is unfinished,
+--   p it was replaced, d it is a reason to refuse; w that job has too many receivers for one more;
+--   AHEAD for each; then id and state of each e, r, u, p, d and w
 local ITEM, active = layout.NEW_JOB.size, time.active
 -- The names that each plain submission needs, as locals.
 local add, bump, watched = batch.add, counters.bump, events.watched

@@ -11,7 +11,8 @@
 local id = ARGV[1]
 local job, run = call('HGET', jobs, id), call('HGET', runs, id)
 if not job then
-  return {time.context(pauses), spack(layout.AHEAD.format, 0), call('ZSCORE', tombstones, id) and 'g' or '', ''}
+  local absent = call('ZSCORE', tombstones, id) and 'g' or ''
+  return {time.context(pauses), spack(layout.AHEAD.format, 0), absent, ''}
 end
 local r = record.decode(job, run)
 local ahead, result = 0, ''

@@ -2,8 +2,8 @@
 -- KEYS: all
 -- META: tick safety seq bytes paused suspended ttl_ms completed_ms failed_ms max_finished
 --   sweep_0 sweep_1 sweep_2
--- LIB: batch time ready finished record counters events wake_up corrupt_records queue remove timer guard unique lines
---   gate_policy
+-- LIB: batch time ready finished record counters events wake_up corrupt_records queue remove timer
+--   guard unique lines gate_policy
 -- FEATURELIB: outbox gate_repair pauses skips
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending

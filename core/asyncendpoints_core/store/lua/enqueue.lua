@@ -44,8 +44,9 @@ local created, queued, added, next_seq, changed = 0, 0, 0, seq, 0
 local flush
 local RETURN, REJECT, REPLACE = 1, 2, 3
 
--- With keys, known once the lines have the whole batch: what comes later may start before.
-local positions = {}
+-- With keys, known once the lines have the whole batch: what comes later may start before, or move
+-- what came earlier to the line `moved`, false for none.
+local positions, moved = {}, {}
 
 local function ahead_of(i, id, job, run)
   local r = record.decode(job, run)
@@ -153,6 +154,7 @@ local function move(id, r, priority, due)
     if skips then skips.put(priority, r.seq) end
     waiting[priority] = waiting[priority] + 1
   end
+  moved[id] = state == QUEUED and priority
   r.state, r.priority, r.not_before = state, priority, state == SCHEDULED and due or 0
 end
 
@@ -303,8 +305,14 @@ if created + changed > 0 then
   events.publish()
 end
 for _, position in ipairs(positions) do
-  local i, id, priority = unpack(position)
-  local ahead = id and jobs_ahead(id, priority) or call('ZCARD', ready[priority])
+  local i, id, line = unpack(position)
+  if id and moved[id] ~= nil then line = moved[id] end
+  local ahead = 0
+  if not id then
+    ahead = call('ZCARD', ready[line])
+  elseif line then
+    ahead = jobs_ahead(id, line)
+  end
   aheads[i] = spack(layout.AHEAD.format, layout.AHEAD.fields)
 end
 return {time.context(pauses), table.concat(statuses), table.concat(aheads), unpack(heads)}

@@ -61,7 +61,7 @@ def test_an_endpoint_whose_deletion_was_missed_is_removed_for_good(
             wait_until("the children to be collected", lambda: not children(endpoint), seconds=60)
             forget_history(cluster)
             assert is_forgotten(cluster, ALL, version)
-        assert installed.redis("EXISTS", key) == "1"
+            assert installed.redis("EXISTS", key) == "1"
         wait_until("the purge", lambda: installed.redis("EXISTS", key) == "0", seconds=90)
         assert f"aep.{namespace}.unheard" not in installed.redis("ACL", "USERS").splitlines()
         # It keeps working for the existing endpoints and created nothing more for the deleted one.

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 # What the scripts and the connection need; nothing that lists or scans other keys, and no
 # administration. INFO shows figures of the whole server but no keys.
 COMMANDS: Final = (
-    *("auth", "blpop", "del", "eval", "evalsha", "get", "hdel", "hello", "hexists", "hget"),
-    *("hgetall", "hincrby", "hlen", "hmget", "hset", "info", "llen", "lpush", "persist"),
-    *("hscan", "hstrlen", "pexpire", "pexpireat", "ping", "pttl", "publish", "rpush", "select"),
-    *("set", "subscribe", "time", "unlink", "unsubscribe", "wait", "zadd", "zcard", "zcount"),
+    *("auth", "blpop", "del", "eval", "evalsha", "get", "getrange", "hdel", "hello", "hexists"),
+    *("hget", "hgetall", "hincrby", "hlen", "hmget", "hscan", "hset", "hstrlen", "info", "llen"),
+    *("lpush", "persist", "pexpire", "pexpireat", "ping", "pttl", "publish", "rpush", "select"),
+    *("set", "setrange", "strlen", "subscribe", "time", "unlink", "unsubscribe", "wait", "zadd"),
+    *("zcard", "zcount"),
     *("zlexcount", "zrange", "zrangebylex", "zrangebyscore", "zrank", "zrem"),
     *("zremrangebyrank", "zremrangebyscore", "zrevrange", "zrevrank", "zscan", "zscore"),
 )

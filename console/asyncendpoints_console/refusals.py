@@ -55,6 +55,11 @@ def unauthorized() -> Refusal:
     return Refusal("unauthorized", text, headers={"WWW-Authenticate": "Bearer"})
 
 
+def invalid_cursor() -> Refusal:
+    """Return the 400 for a cursor that no page of this listing gave."""
+    return Refusal("invalid-query", "cursor must be the nextCursor of a page of the same listing")
+
+
 def store_unavailable(
     detail: str = "the queue cannot be reached; try again",
 ) -> Refusal:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_console.api.filters import EXAMPLE, Filter
-from asyncendpoints_console.refusals import Refusal
+from asyncendpoints_console.refusals import Refusal, invalid_cursor
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.deliveries import DeliveryState
 from asyncendpoints_core.store.figures import RINGS
@@ -126,5 +126,5 @@ def cursor(query: Mapping[str, str]) -> str | None:
     """Return where a listing goes on."""
     value = query.get("cursor")
     if value is not None and _CURSOR.fullmatch(value) is None:
-        raise invalid("cursor must be the nextCursor of a page of the same listing")
+        raise invalid_cursor()
     return value

@@ -19,7 +19,7 @@ from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import TypeAlias
 
     from asyncendpoints_console.api.call import Call
@@ -115,11 +115,8 @@ class Views:
             tags=[value for name, value in kept if name == "tag"],
             counts={state.value: stats.counts[state] for state in State},
             names=sorted(stats.by_name),
-            first="?" + urlencode(kept) if query.get("cursor") else None,
             action=None if running is None else actions.view(running),
-            next="?" + urlencode([*kept, ("cursor", found["nextCursor"])])
-            if found["nextCursor"]
-            else None,
+            **_other_pages(call, kept, found["nextCursor"]),
         )
 
     async def job(self, call: Call) -> web.Response:
@@ -173,8 +170,7 @@ class Views:
         found = await webhooks.webhooks(target)
         state, webhook = queries.delivery_state(query), query.get("webhook", "")
         page = await webhooks.deliveries(target, state, PAGE, queries.cursor(query), webhook)
-        kept = {"state": state.value} | ({"webhook": webhook} if webhook else {})
-        cursor = page["nextCursor"]
+        kept = [("state", state.value), *([("webhook", webhook)] if webhook else [])]
         return self._page(
             call.request,
             "webhooks.html",
@@ -185,8 +181,7 @@ class Views:
             chosen=state.value,
             webhook=webhook,
             deliveries=page["items"],
-            first="?" + urlencode(kept) if query.get("cursor") else None,
-            next="?" + urlencode(kept | {"cursor": cursor}) if cursor else None,
+            **_other_pages(call, kept, page["nextCursor"]),
         )
 
     async def scaling(self, call: Call) -> web.Response:
@@ -259,6 +254,16 @@ def _scaling_charts(step_s: int) -> tuple[tuple[str, str, Lines], ...]:
 
 def _seconds(ms: int | None) -> float | None:
     return None if ms is None else ms / 1_000
+
+
+def _other_pages(
+    call: Call, kept: Sequence[tuple[str, str]], cursor: str | None
+) -> dict[str, str | None]:
+    """Return the queries of the first page of a listing, unless this is it, and of the next one."""
+    return {
+        "first": "?" + urlencode(kept) if call.query.get("cursor") else None,
+        "next": "?" + urlencode([*kept, ("cursor", cursor)]) if cursor else None,
+    }
 
 
 def _place(target: Target) -> Mapping[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from asyncendpoints_console.reading.hidden import hide, hide_query
-from asyncendpoints_console.refusals import Refusal, store_unavailable
+from asyncendpoints_console.refusals import Refusal, invalid_cursor, store_unavailable
 from asyncendpoints_core.errors import InvalidCursor, RecordError
 from asyncendpoints_core.jobs import ids, job_view
 from asyncendpoints_core.jobs.states import State
@@ -40,8 +40,7 @@ async def page(
     try:
         found = await target.store.list(state, limit, cursor, only)
     except InvalidCursor:
-        detail = "cursor must be the nextCursor of a page of the same listing"
-        raise Refusal("invalid-query", detail) from None
+        raise invalid_cursor() from None
     return {"items": await _listed(target, found.jobs), "nextCursor": found.cursor}
 
 

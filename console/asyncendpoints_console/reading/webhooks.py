@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from asyncendpoints_console.refusals import Refusal
+from asyncendpoints_console.refusals import invalid_cursor
 from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.job_view import timestamp
@@ -122,8 +122,7 @@ async def deliveries(
                 break
             page = await store.list_deliveries(state, limit, page.cursor, webhook)
     except InvalidCursor:
-        detail = "cursor must be the nextCursor of a page of the same listing"
-        raise Refusal("invalid-query", detail) from None
+        raise invalid_cursor() from None
     hosts = {each.name: _host(each) for each in target.endpoint.spec.webhooks}
     return {
         "items": [_delivery(each, state, hosts) for each in page.deliveries],

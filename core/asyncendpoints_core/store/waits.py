@@ -1,7 +1,7 @@
 """How long jobs waited before they started: a histogram, which the stores count on each claim.
 
 Bucket n has the waits of at least 2^((n - 1) / 2) - 1 ms and less than 2^(n / 2) - 1 ms, so that
-an interpolated quantile is a few percent off; lua/claim.lua counts in the same buckets.
+an interpolated quantile is off by a third at most; lua/lib/waits.lua counts in the same buckets.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from support.kube.installed import Endpoint, Installed
 from support.kube.own_redis import bring_secrets
 from support.kube.provider.shell import wait_until
 from support.kube.watching import Load, kill_pod, starts, until_ended
-from support.kube.webhook_receiver import WebhookReceiver
+from support.kube.webhook_receiver import WebhookReceiver, webhook_receiver
 
 JOBS = 10
 OLD, NEW = (
@@ -26,7 +26,7 @@ def receiver(installed: Installed) -> Iterator[WebhookReceiver]:
     image = installed.cluster.base_image()
     with (
         installed.cluster.namespace("webhooks") as place,
-        WebhookReceiver(installed.cluster, place, image) as receiver,
+        webhook_receiver(installed.cluster, place, image) as receiver,
     ):
         yield receiver
 

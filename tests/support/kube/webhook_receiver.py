@@ -4,10 +4,9 @@ import base64
 import inspect
 import json
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
@@ -45,48 +44,11 @@ class Delivery:
 
 
 class WebhookReceiver:
-    """A pod and its Service, removed with the namespace; used in a `with` block."""
+    """The receiver as a test uses it; `url` is where the cluster reaches it, `base` where we do."""
 
-    def __init__(self, cluster: Cluster, namespace: str, image: str) -> None:
-        self.cluster, self.namespace, self.image = cluster, namespace, image
+    def __init__(self, cluster: Cluster, namespace: str, base: str) -> None:
+        self.cluster, self.namespace, self._base = cluster, namespace, base
         self.url = f"http://{NAME}.{namespace}.svc:{PORT}/hooks"
-        self._connection = cluster.service_url(namespace, NAME, PORT)
-        self._base = ""
-
-    def __enter__(self) -> "WebhookReceiver":
-        meta = {"name": NAME, "namespace": self.namespace, "labels": {"app": NAME}}
-        container = {
-            "name": NAME,
-            "image": self.image,
-            "command": ["python3", "-u", "-c", inspect.getsource(receiver_program), str(PORT)],
-            "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
-        }
-        self.cluster.apply(
-            {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": self._pod(container)},
-            {
-                "apiVersion": "v1",
-                "kind": "Service",
-                "metadata": meta,
-                "spec": {"selector": {"app": NAME}, "ports": [{"port": PORT}]},
-            },
-        )
-        self.cluster.wait(self.namespace, f"pod/{NAME}", "condition=Ready")
-        self._base = self._connection.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._connection.__exit__(kind, error, trace)
-
-    @staticmethod
-    def _pod(container: Mapping[str, Any]) -> dict[str, Any]:
-        spec = restricted(container)
-        spec["securityContext"] |= {"runAsUser": 10_001}
-        return spec
 
     def hold(self) -> None:
         """Keep requests without an answer from now on."""
@@ -105,3 +67,25 @@ class WebhookReceiver:
             return [
                 Delivery(headers, base64.b64decode(body)) for headers, body in json.load(answer)
             ]
+
+
+@contextmanager
+def webhook_receiver(cluster: Cluster, namespace: str, image: str) -> Iterator[WebhookReceiver]:
+    """A pod and its Service, which go with the namespace."""
+    meta = {"name": NAME, "namespace": namespace, "labels": {"app": NAME}}
+    container = {
+        "name": NAME,
+        "image": image,
+        "command": ["python3", "-u", "-c", inspect.getsource(receiver_program), str(PORT)],
+        "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
+    }
+    pod = restricted(container)
+    pod["securityContext"] |= {"runAsUser": 10_001}
+    ports = {"selector": {"app": NAME}, "ports": [{"port": PORT}]}
+    cluster.apply(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": pod},
+        {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": ports},
+    )
+    cluster.wait(namespace, f"pod/{NAME}", "condition=Ready")
+    with cluster.service_url(namespace, NAME, PORT) as base:
+        yield WebhookReceiver(cluster, namespace, base)

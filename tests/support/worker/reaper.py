@@ -12,7 +12,10 @@ pids=" "
 while read -r verb pid; do
     case $verb in
         add) pids="$pids$pid " ;;
-        drop) pids="${pids%% $pid *} ${pids#* $pid }" ;;
+        drop)
+            case $pids in
+                *" $pid "*) pids="${pids%% $pid *} ${pids#* $pid }" ;;
+            esac ;;
     esac
 done
 [ "$pids" = " " ] || kill -9 $pids 2>/dev/null

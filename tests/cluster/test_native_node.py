@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,16 @@ def test_start_that_fails_leaves_no_trace(
         second_node.start()
     assert not leftovers.node_processes(native.INIT, state_dir(NAME))
     assert traces() == before
+
+
+def test_a_node_that_another_checkout_started_is_found_and_stopped(tmp_path: Path) -> None:
+    state, init = tmp_path / "state", tmp_path / "node" / native.INIT.name
+    init.parent.mkdir()
+    init.write_text("sleep infinity")
+    with subprocess.Popen(["bash", init, state]) as node:
+        try:
+            wait_until("it runs", lambda: bool(leftovers.node_processes(init, state)), seconds=10)
+            leftovers.kill_node(native.INIT, state)
+            assert node.poll() == -signal.SIGKILL
+        finally:
+            node.kill()

@@ -10,15 +10,18 @@ from support.kube.provider.shell import run, wait_until
 CGROUPS = Path("/sys/fs/cgroup")
 
 
-def node_processes(init: Path, state: Path) -> list[int]:
-    """Host process ids of a node's namespace holder and its init, found by their command line."""
-    marks = {str(init), str(state)}
+def node_processes(program: Path, argument: Path) -> list[int]:
+    """Host process ids with both in their command line.
+
+    The program may be that of another checkout: only the last two parts of its path count.
+    """
+    end = f"/{'/'.join(program.parts[-2:])}"
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             with contextlib.suppress(OSError):
-                words = set((entry / "cmdline").read_text(errors="replace").split("\0"))
-                if marks <= words:
+                words = (entry / "cmdline").read_text(errors="replace").split("\0")
+                if str(argument) in words and any(word.endswith(end) for word in words):
                     found.append(int(entry.name))
     return found
 

@@ -29,7 +29,12 @@ from asyncendpoints_core.store.redis.users import (
     users,
 )
 from asyncendpoints_operator.desired.config import content_hash
-from asyncendpoints_operator.desired.naming import WORKER, redis_secret_name
+from asyncendpoints_operator.desired.naming import (
+    GATEWAY,
+    WORKER,
+    Manifest,
+    redis_secret_name,
+)
 from asyncendpoints_operator.desired.objects import redis_secret
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
@@ -161,23 +166,17 @@ class RedisUsers:
         return (present | made.old) - {hash_of(password)}
 
     def _may_drop(self, connection: QueueConnection, made: _Made) -> bool:
-        """Whether old passwords are there that no pod of a registered worker can use any more.
-
-        A pod reads the present password from the endpoint's Secret; that of a predecessor of the
-        same name mounts another one, and the kubelet updates no Secret of a pod that is being
-        deleted.
-        """
+        """Whether old passwords are there that no gateway or registered worker can use any more."""
         if not made.old or time.monotonic() - made.since < HOLD_SECONDS:
             return False
         name = redis_secret_name(connection.endpoint)
+        gateways = self._cache.pods(connection.key, GATEWAY)
+        if not all(_reads(pod, name) or _has_ended(pod) for pod in gateways):
+            return False
         current = {
             pod["metadata"]["uid"]
             for pod in self._cache.pods(connection.key, WORKER)
-            if "deletionTimestamp" not in pod["metadata"]
-            and any(
-                (volume.get("secret") or {}).get("secretName") == name
-                for volume in pod["spec"].get("volumes") or ()
-            )
+            if _reads(pod, name)
         }
         pods = {worker.info.pod for worker in connection.reading.workers if worker.info.pod}
         return connection.reading.queue.stats is not None and pods <= current
@@ -238,6 +237,22 @@ class RedisUsers:
             await delete_user(redis.connection, key)
         except UsersForbidden as error:
             log.debug("%s: %s", key, error)
+
+
+def _reads(pod: Manifest, secret: str) -> bool:
+    """Whether a pod has the present password: it reads it from the endpoint's Secret.
+
+    A pod of a predecessor of the same name mounts another Secret, and the kubelet updates none of a
+    pod that is being deleted.
+    """
+    return "deletionTimestamp" not in pod["metadata"] and any(
+        (volume.get("secret") or {}).get("secretName") == secret
+        for volume in pod["spec"].get("volumes") or ()
+    )
+
+
+def _has_ended(pod: Manifest) -> bool:
+    return (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
 
 
 def _digest(endpoint: AsyncEndpoint, url: str) -> str:

@@ -92,9 +92,11 @@ def deployed(cluster: FakeCluster, ref: Ref, ready: int) -> None:
     cluster.change(ref, {"status": status})
 
 
-def pod(cluster: FakeCluster, name: str = "reports-worker-a", **status: Any) -> dict[str, Any]:
-    """Put a pod of the present template there."""
-    template = cluster.objects[WORKER.path]["spec"]["template"]
+def pod(
+    cluster: FakeCluster, name: str = "reports-worker-a", of: Ref = WORKER, **status: Any
+) -> dict[str, Any]:
+    """Put a pod of a Deployment's present template there."""
+    template = cluster.objects[of.path]["spec"]["template"]
     return cluster.save(
         {
             "apiVersion": "v1",

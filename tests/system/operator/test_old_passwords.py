@@ -13,7 +13,7 @@ from asyncendpoints_core.store.replies import Cause, WorkerInfo
 from asyncendpoints_operator.control import leader, redis_users
 from asyncendpoints_operator.kube.client import Ref
 from support.kube.fake_cluster import FakeCluster
-from support.kube.leading import ENDPOINT, leading, pod, resource
+from support.kube.leading import ENDPOINT, GATEWAY, WORKER, leading, pod, resource
 from support.redis.server import RedisServer
 from support.store.work import eventually
 
@@ -88,8 +88,9 @@ async def test_the_old_password_stays_valid_when_the_operators_is_rotated(
         assert accepts(first)
 
 
+@pytest.mark.parametrize("of", [WORKER, GATEWAY], ids=["worker", "gateway"])
 async def test_a_pod_that_is_being_deleted_keeps_the_password_it_has(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch, of: Ref
 ) -> None:
     # It mounts the Secret of the new password, but the kubelet updates no Secret of such a pod.
     monkeypatch.setattr(redis_users, "HOLD_SECONDS", 0.0)
@@ -100,15 +101,16 @@ async def test_a_pod_that_is_being_deleted_keeps_the_password_it_has(
         await cluster.until(lambda: urls(cluster))
         (first,) = urls(cluster)
         await eventually(lambda: accepts(first))
-        await cluster.until(lambda: cluster.find("Deployment", "reports-worker"))
-    draining = pod(cluster)
+        await cluster.until(lambda: of.path in cluster.objects)
+    draining = pod(cluster, of=of)
     draining["metadata"]["deletionTimestamp"] = "2026-01-01T00:10:00Z"
     cluster.save(draining)
     await store.open()
-    await store.register(WorkerInfo("w", draining["metadata"]["uid"], "nonce", 2))
+    if of == WORKER:
+        await store.register(WorkerInfo("w", draining["metadata"]["uid"], "nonce", 2))
     with Redis.from_url(server.url) as redis:
         redis.execute_command("ACL", "SETUSER", "default", ">rotated")
-    # The next leader: from its first reading on it knows of the worker.
+    # The next leader: from its first reading on it knows of the pod.
     async with leading(cluster, redis_url=server.url.replace("owner", "rotated")):
         await cluster.until(lambda: urls(cluster) and urls(cluster) != {first})
         (second,) = urls(cluster)
@@ -116,7 +118,8 @@ async def test_a_pod_that_is_being_deleted_keeps_the_password_it_has(
         await asyncio.sleep(READINGS_SECONDS)
         assert accepts(first)
         cluster.drop(Ref.of(draining))
-        await store.release_worker("w", Cause.DRAINED)
+        if of == WORKER:
+            await store.release_worker("w", Cause.DRAINED)
         await eventually(lambda: not accepts(first))
         assert accepts(second)
     await store.close()

@@ -58,7 +58,7 @@ class EnqueueStatus(StrEnum):
     UNREADABLE = "unreadable"  # the job that answers it has a record that cannot be read
 
 
-class Enqueued(msgspec.Struct, frozen=True):
+class Enqueued(msgspec.Struct, frozen=True, gc=False):
     """The reply to one submission. `ahead`: how many jobs of its priority are before it."""
 
     status: EnqueueStatus
@@ -127,7 +127,7 @@ class SettleStatus(StrEnum):
     GONE = "gone"  # no such job
 
 
-class Settled(msgspec.Struct, frozen=True):
+class Settled(msgspec.Struct, frozen=True, gc=False):
     """The reply to one outcome; `state` is the job's state now (None when GONE)."""
 
     status: SettleStatus
@@ -273,7 +273,7 @@ class Redriven(msgspec.Struct, frozen=True):
     ahead: int = 0
 
 
-class Found(msgspec.Struct, frozen=True):
+class Found(msgspec.Struct, frozen=True, gc=False):
     """The reply to one look-up; `gone`: there was a job, `unreadable`: as in CancelStatus."""
 
     job: Job | None = None
@@ -330,7 +330,7 @@ class Identity(msgspec.Struct, frozen=True):
     uid: str
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """A job changed. `job_id` None: events may have been missed, read again what you watch."""
 
     job_id: JobId | None

@@ -74,10 +74,11 @@ class Hosts:
 
     def accepts(self, host: str) -> bool:
         """Return whether a value of Host is valid and accepted."""
-        try:
-            self.check(host)
-        except Problem:
-            return False
+        if host not in self._accepted:
+            try:
+                self.check(host)
+            except Problem:
+                return False
         return True
 
     def check(self, host: str) -> None:

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Generator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Generator, Iterable, Mapping
 
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_gateway.http.messages import Headers, Response
@@ -31,11 +31,6 @@ _NAMES: Final = {
     name: name.lower().encode() for name in ("Content-Type", "Location", "Retry-After")
 }
 _HTTP1: Final = frozenset({"1.0", "1.1"})
-
-
-def head_size(raw: Sequence[tuple[bytes, bytes]]) -> int:
-    """Return the bytes of all headers."""
-    return len(b"".join(chain.from_iterable(raw))) + 4 * len(raw)
 
 
 class AsgiHeaders:
@@ -70,21 +65,27 @@ class AsgiHeaders:
         return self._pairs
 
 
-class Begun:
-    """An awaitable whose first step was made: if what it waits for is there, it has a result, at no
-    more than the price of a call. Otherwise it is to be awaited, before anything else is.
+def begin(awaitable: Awaitable[Message]) -> Message | Begun:
+    """Make the first step of an awaitable. Returns its result if what it waits for is there, at no
+    more than the price of a call; otherwise what is to be awaited, before anything else is.
     """
+    steps = awaitable.__await__()
+    try:
+        waits_for = steps.send(None)
+    except StopIteration as end:
+        result: Message = end.value
+        return result
+    return Begun(steps, waits_for)
 
-    __slots__ = ("_first", "_steps", "result", "suspended")
 
-    def __init__(self, awaitable: Awaitable[Message]) -> None:
-        self._steps = awaitable.__await__()
-        self.suspended = True
-        try:
-            self._first = self._steps.send(None)
-        except StopIteration as end:
-            self.suspended = False
-            self.result: Message = end.value
+class Begun:
+    """An awaitable whose first step was made, and that waits for something."""
+
+    __slots__ = ("_first", "_steps")
+
+    def __init__(self, steps: Generator[Any, Any, Message], waits_for: object) -> None:
+        self._first = waits_for
+        self._steps = steps
 
     def __await__(self) -> Generator[Any, Any, Message]:
         """Go on with the second step, as the task would have."""
@@ -111,9 +112,9 @@ class AsgiRequest:
     decoded = False
 
     def __init__(
-        self, scope: Scope, receive: Receive, path: str, begun: Begun | None = None
+        self, scope: Scope, receive: Receive, path: str, begun: Message | Begun | None = None
     ) -> None:
-        """Wrap `scope`, whose raw path is `path`. `begun`: a first `receive()`, if there was."""
+        """Wrap `scope`, whose raw path is `path`. `begun`: see `begin`, of a first `receive()`."""
         raw = scope["headers"]
         version: str = scope["http_version"]
         self.method: str = scope["method"]
@@ -136,7 +137,7 @@ class AsgiRequest:
 
     def head_size(self) -> int:
         """Return the bytes of all headers."""
-        return head_size(self._raw)
+        return len(b"".join(chain.from_iterable(self._raw))) + 4 * len(self._raw)
 
     def client_gone(self) -> bool:
         """Whether the client has disconnected. From the first call on, that cancels the task."""
@@ -154,18 +155,18 @@ class AsgiRequest:
         returns something or the body ends.
         """
         if self._begun is None:
-            self._begun = Begun(self._receive())
-        if self._begun.suspended:
+            self._begun = begin(self._receive())
+        if isinstance(self._begun, Begun):
             return b""
-        begun, self._begun = self._begun, None
-        return self._part(begun.result)
+        message, self._begun = self._begun, None
+        return self._part(message)
 
     async def read(self) -> bytes:
         """Wait for the next part of the body."""
         begun, self._begun = self._begun, None
         if begun is None:
             return self._part(await self._receive())
-        return self._part(await begun if begun.suspended else begun.result)
+        return self._part(await begun if isinstance(begun, Begun) else begun)
 
     def _part(self, message: Message) -> bytes:
         if message["type"] != "http.request":

@@ -8,6 +8,7 @@ functions. What is done for each request here is half of what a submission costs
 from __future__ import annotations
 
 import logging
+from itertools import chain
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -17,7 +18,7 @@ from asyncendpoints_gateway.http.problems import Problem
 from asyncendpoints_gateway.server.asgi.adapter import (
     AsgiRequest,
     Begun,
-    head_size,
+    begin,
     last_part,
     respond,
     start_of,
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
     from asyncendpoints_core.jobs.records import NewJob
     from asyncendpoints_gateway.config import RouteConfig
     from asyncendpoints_gateway.server.app import Gateway
-    from asyncendpoints_gateway.server.asgi.types import Receive, Scope, Send
+    from asyncendpoints_gateway.server.asgi.types import Message, Receive, Scope, Send
     from asyncendpoints_gateway.views.mounted import Views
+    from asyncendpoints_gateway.views.submit import SubmitView
 
 log = logging.getLogger("asyncendpoints.gateway")
 
@@ -81,12 +83,12 @@ class PlainSubmissions:
         headers = self._headers(scope["headers"], match.route)
         if headers is None:
             return AsgiRequest(scope, receive, path)
-        first = Begun(receive())
-        if first.suspended or not self._is_whole(first):
+        first = begin(receive())
+        if isinstance(first, Begun) or not self._is_whole(first):
             return AsgiRequest(scope, receive, path, first)
         submit, route = views.submit, match.route
         try:
-            new = self._new_job(views, route, headers, scope["method"], path, match.params, first)
+            new = self._new_job(submit, match, headers, scope["method"], path, first)
             if new is None:
                 return AsgiRequest(scope, receive, path, first)
             answer = await submit.enqueue.request(new)
@@ -110,23 +112,22 @@ class PlainSubmissions:
 
     def _new_job(
         self,
-        views: Views,
-        route: RouteConfig,
+        submit: SubmitView,
+        match: Match[RouteConfig],
         headers: SubmissionHeaders,
         method: str,
         path: str,
-        params: dict[str, str],
-        first: Begun,
+        message: Message,
     ) -> NewJob | None:
         """Return the job that a request describes, None if its check takes long. Raises Problem."""
+        route = match.route
         options = read_options(route, headers)
-        stored = stored_request(method, path, "", params, headers, first.result.get("body", b""))
-        if not views.submit.checks.quick(route, stored.body, stored.content_type):
+        stored = stored_request(method, path, "", match.params, headers, message.get("body", b""))
+        if not submit.checks.quick(route, stored.body, stored.content_type):
             return None
-        return views.submit.new_job(route, options, stored)
+        return submit.new_job(route, options, stored)
 
-    def _is_whole(self, first: Begun) -> bool:
-        message = first.result
+    def _is_whole(self, message: Message) -> bool:
         return (
             message["type"] == "http.request"
             and not message.get("more_body", False)
@@ -138,38 +139,36 @@ class PlainSubmissions:
     ) -> SubmissionHeaders | None:
         """Return the headers of a plain submission, None for any other. Decodes what matters.
 
-        The values of a plain one are ASCII, and none occurs twice: see `collected` for the others.
+        Those of a plain one are ASCII, and none occurs twice: see `collected` for the others.
         """
+        whole = b"".join(chain.from_iterable(raw))
+        fields = dict(raw)
+        if (
+            len(fields) < len(raw)
+            or not whole.isascii()
+            or len(whole) + 4 * len(raw) > self._max_head
+        ):
+            return None
         kept: dict[str, str] = {}
         given: dict[str, str] = {}
         uses = self._uses[route.keep]
         for field, value in raw:
             use = uses.get(field)
-            if use is None:
-                continue
-            name, is_kept, is_given = use
-            if name in given or name in kept or not value.isascii():
-                return None
-            text = value.decode()
-            if is_kept:
-                kept[name] = text
-            if is_given:
-                given[name] = text
-            elif not is_kept:
-                return None
+            if use is not None:
+                name, is_kept, is_given = use
+                if is_kept:
+                    kept[name] = value.decode()
+                if is_given:
+                    given[name] = value.decode()
+                elif not is_kept:
+                    return None
         gateway = self._gateway
-        if (
-            int(given.get("content-length", 0)) > self._max_body
-            or not gateway.hosts.accepts(given.get("host", ""))
-            or head_size(raw) > self._max_head
-        ):
+        size = int(given.get("content-length", 0))
+        if size > self._max_body or not gateway.hosts.accepts(given.get("host", "")):
             return None
         if gateway.guard is not None:
-            authorization = next((v for n, v in raw if n == b"authorization"), b"").decode(
-                "utf-8", "surrogateescape"
-            )
             try:
-                gateway.guard.check(authorization)
+                gateway.guard.check(fields.get(b"authorization", b"").decode())
             except Problem:
                 return None
         return SubmissionHeaders(kept, given, ())

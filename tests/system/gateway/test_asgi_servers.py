@@ -1,11 +1,14 @@
 """Applications of examples/asgi under real servers: uvicorn and Hypercorn, by their commands."""
 
 import asyncio
+import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -100,6 +103,74 @@ async def test_workers_with_a_memory_store_each_are_refused() -> None:
     finally:
         running.terminate()
         running.communicate()
+
+
+async def greeting(address: str) -> str:
+    """Return what a job's handler returned; "" while no server answers, or one that ends."""
+    headers = {"Prefer": "wait=10"}
+    try:
+        async with (
+            aiohttp.ClientSession(address) as session,
+            session.post("/async/greetings/ada", headers=headers) as answer,
+        ):
+            return str((await answer.json()).get("greeting", ""))
+    except aiohttp.ClientError:
+        await asyncio.sleep(0.05)
+        return ""
+
+
+async def test_a_reload_hands_the_memory_store_on(tmp_path: Path) -> None:
+    for name in ("fastapi_app.py", "greetings.py", "endpoint.yaml"):
+        shutil.copy(FOLDER / name, tmp_path)
+    port = free_port()
+    more = ("--reload", "--reload-delay", "0.1")
+    running = subprocess.Popen(command("uvicorn", port, *more), cwd=tmp_path)
+    try:
+        async with asyncio.timeout(60):
+            while await greeting(f"http://127.0.0.1:{port}") != "Hello, ada":
+                pass
+            module = tmp_path / "greetings.py"
+            module.write_text(module.read_text().replace("Hello", "Welcome"))
+            while await greeting(f"http://127.0.0.1:{port}") != "Welcome, ada":
+                pass
+    finally:
+        running.terminate()
+        running.wait()
+
+
+XDIST = """
+import time
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from fastapi_app import app
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_job(number, tmp_path_factory):
+    with TestClient(app) as client:
+        answer = client.post("/async/greetings/ada", headers={"Prefer": "wait=10"})
+        assert answer.json() == {"greeting": "Hello, ada"}
+        here = tmp_path_factory.getbasetemp().parent
+        (here / f"open-{number}").touch()
+        while not (here / f"open-{3 - number}").exists():  # the other worker's is open meanwhile
+            time.sleep(0.01)
+"""
+
+
+async def test_each_worker_of_pytest_xdist_has_a_memory_store(tmp_path: Path) -> None:
+    (tmp_path / "test_app.py").write_text(XDIST)
+    options = ("-q", "-n", "2", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "temp"))
+    run = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "pytest", *options, "test_app.py"),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(FOLDER)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    output, _ = await asyncio.wait_for(run.communicate(), 120)
+    assert "2 passed" in output.decode(), output.decode()
 
 
 @asynccontextmanager

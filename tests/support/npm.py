@@ -13,6 +13,7 @@ PACKAGES = {
     "@redocly/cli": ">=2.30 <3",
     "@stoplight/spectral-cli": ">=6.15 <7",
     "axe-core": ">=4.10 <5",
+    "deno": ">=2.5 <3",
     "openapi-fetch": ">=0.14 <1",
     "openapi-typescript": ">=7.9 <8",
     "standardwebhooks": ">=1 <2",

@@ -1,5 +1,5 @@
-"""The TypeScript client as it is packed: in every scenario and against a gateway, in Node and in
-Chromium; what is in the package; the types that its users get.
+"""The TypeScript client as it is packed: in every scenario and against a gateway, in Node, Deno
+and Chromium; what is in the package; the types that its users get.
 """
 
 import json
@@ -23,13 +23,13 @@ from support.pages import blocks
 from support.paths import ROOT
 
 KNOWN = {"job": JOB, "now": NOW, "deadline": DEADLINE}
-IN_NODE = """\
+PROGRAM = """\
 import { readFileSync } from "node:fs";
 import * as api from "asyncendpoints-client";
 import { runAll } from "./runner.mjs";
 const [url, file] = process.argv.slice(2);
 const { scenarios, known } = JSON.parse(readFileSync(file));
-console.log(JSON.stringify(await runAll(api, url, "node", scenarios, known)));
+console.log(JSON.stringify(await runAll(api, url, "run", scenarios, known)));
 """
 IN_A_PAGE = """async ([url, prefix, scenarios, known]) => {
   const api = await import("/node_modules/asyncendpoints-client/dist/index.js");
@@ -57,12 +57,15 @@ def test_the_package_has_types_and_no_dependency(archive: Path) -> None:
     assert "peerDependencies" not in described
 
 
-async def test_every_scenario_in_node(project: Path, tmp_path: Path) -> None:
-    (project / "main.mjs").write_text(IN_NODE)
+@pytest.mark.parametrize("runtime", ["node", "deno"])
+async def test_every_scenario(runtime: str, project: Path, tmp_path: Path) -> None:
+    command = [program("deno"), "run", "--allow-all"] if runtime == "deno" else ["node"]
+    (project / "main.mjs").write_text(PROGRAM)
     (tmp_path / "input.json").write_text(json.dumps({"scenarios": scenarios(), "known": KNOWN}))
     async with scenario_server() as server:
-        runs = [server.run(f"node{i}", scenario) for i, scenario in enumerate(scenarios())]
-        out = await output("node", "main.mjs", server.url, tmp_path / "input.json", folder=project)
+        runs = [server.run(f"run{i}", scenario) for i, scenario in enumerate(scenarios())]
+        arguments = ("main.mjs", server.url, tmp_path / "input.json")
+        out = await output(*command, *arguments, folder=project)
     for run, outcome in zip(runs, json.loads(out), strict=True):
         run.check(outcome)
 

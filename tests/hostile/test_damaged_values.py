@@ -6,6 +6,7 @@ import pytest
 
 from support.redis.server import RedisServer
 from support.store.damage import mutated
+from support.store.gate_values import DAMAGE, damage_one
 from support.store.short_values import ShortValues
 
 
@@ -42,4 +43,26 @@ async def test_no_damaged_value_fails_a_verb(redis_server: RedisServer) -> None:
         await scene.backend.redis.hset(key, field, mutated(value, chance))
         failures += [f"{name} {seed}: {failure}" for failure in await scene.use()]
         await scene.backend.close()
+    assert not failures
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("how", DAMAGE)
+async def test_no_damaged_value_of_keys_and_limits_stops_a_job(
+    redis_server: RedisServer, how: str
+) -> None:
+    failures = []
+    for index in range(50):
+        failures += await damage_one(redis_server.url, index, DAMAGE[how])
+    assert not failures
+
+
+@pytest.mark.timeout(900)
+async def test_no_random_damage_of_keys_and_limits_stops_a_job(redis_server: RedisServer) -> None:
+    failures = []
+    for seed in range(500):
+        chance = random.Random(seed)
+        index = chance.randrange(50)
+        found = await damage_one(redis_server.url, index, lambda value: mutated(value, chance))  # noqa: B023
+        failures += [f"{seed}: {failure}" for failure in found]
     assert not failures

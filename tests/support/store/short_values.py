@@ -102,9 +102,9 @@ class ShortValues:
         await store.settle_deliveries([failing], 60_000)
 
     async def hashes(self) -> dict[str, list[bytes]]:
-        """Return the fields of the hashes, but for those of keys and limits, by name."""
+        """Return the fields of the hashes, by name."""
         found = {}
-        for name in sorted(name for name in set(NAMES) - _STATE if not name.startswith("gate:")):
+        for name in sorted(set(NAMES) - _STATE):
             key = self.backend.key(name)
             if await self.backend.redis.type(key) == b"hash":
                 found[name] = sorted(await self.backend.redis.hkeys(key))

@@ -91,9 +91,8 @@ first = math.max(fence + 1, us)
 local number = first
 local on_runs, on_held = {'HSET', runs}, {'ZADD', held}
 local taken, total_bytes, stopped = 0, 0, false
-local claimed_names = {}
+local claimed_names, mine = {}, worker .. '\0'
 local passed_seq -- of a job whose name is paused
-local mine = worker .. '\0'
 -- The names that each fresh job needs, as locals.
 local active, watched, request_bytes = time.active, events.watched, record.request_bytes
 local count_wait = waits.count
@@ -120,6 +119,7 @@ local function take_slowly(id, job, run)
   if r and run then why = select(2, record.decode_job(job)) end
   if why == 'newer' then return false end
   if why then corrupt_records.keep(id, run and r == nil and run or job, QUEUED, job) return true end
+  if r.state ~= QUEUED then return true end -- it is there by a damaged value
   if queue.expired(r) then queue.expire(id, r) return true end
   if pauses and pauses.stopped[r.name] then
     passed_seq = r.seq

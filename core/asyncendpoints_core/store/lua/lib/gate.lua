@@ -14,7 +14,24 @@ for line = 0, 2 do to[line] = gate_data.collect('ZADD', 'ZREM', ready[line]) end
 local parts_of, flow_of, tag_of = key_tags.parts_of, key_tags.flow_of, key_tags.of
 local expected = {}
 local DIGITS = {[0] = '0', '1', '2'}
-gate.states = states
+
+local function read_waiting(id)
+  return (record.decode(call('HGET', jobs, id), call('HGET', runs, id)))
+end
+
+-- The place of a job by its record; nil when that cannot be read.
+local function place_of(id)
+  local key, name = of_job(id)
+  local r = key and read_waiting(id)
+  return r and key .. '\0' .. DIGITS[r.priority] .. name .. '\0' .. spack('>I6', r.seq)
+end
+
+-- The place of a job; that by its record when it cannot be read.
+local function read_place(id)
+  local place = flows.get(id)
+  return place and (parts_of(flow_of(place)) and place or place_of(id))
+end
+gate.states, gate.place_of = states, place_of
 
 local function end_of(flow)
   return '(' .. ssub(flow, 1, -2) .. '\1'
@@ -38,10 +55,6 @@ local function pull(flow)
   if not member then return states.set(flow, false) end
   keyed[member] = false
   on_line(ssub(member, -layout.IDS.size), flow)
-end
-
-local function read_waiting(id)
-  return (record.decode(call('HGET', jobs, id), call('HGET', runs, id)))
 end
 
 -- What is known of a new job before it is added.
@@ -76,7 +89,8 @@ local function add(id, priority, seq)
   end
   local head = before and ssub(before, 2)
   local head_place = head and flows.get(head)
-  if head_place and sunpack('>I6', head_place, #flow + 1) < seq then
+  if head_place and #head_place ~= #flow + 6 then head_place = place_of(head) end -- it cannot be read
+  if head_place and sunpack('>I6', head_place, #head_place - 5) < seq then
     keyed[place .. id] = '0'
     return true
   end
@@ -137,21 +151,25 @@ function gate.add_all(batches)
   return back
 end
 
+-- Takes out a job that has no place, or is not where its place says.
+local function search(id)
+  local place = place_of(id)
+  if place then call('ZREM', gate_keyed, place .. id) end
+  for priority = 0, 2 do call('ZREM', ready[priority], id) end
+end
+
 -- Takes a job out, wherever it waits; the next one of its flow gets its place in the line.
 local function take_out(id)
   gate_data.write()
-  local place = flows.get(id)
-  if not place then
-    for priority = 0, 2 do call('ZREM', ready[priority], id) end
-    return
-  end
+  local place = read_place(id)
   flows.set(id, false)
   order[id] = false
+  if not place then return search(id) end
   if call('ZREM', gate_keyed, place .. id) == 1 then return end
   local flow = flow_of(place)
   local line = parts_of(flow).priority
-  local there = call('ZREM', ready[line], id) == 1
-  if there and states.get(flow) == '=' .. id then pull(flow) end
+  if call('ZREM', ready[line], id) == 0 then return search(id) end
+  if states.get(flow) == '=' .. id then pull(flow) end
 end
 
 function gate.remove(id)
@@ -179,6 +197,41 @@ function gate.adopt(f)
   order[f.id] = r.seq
   f.owns = not states.get(f.flow)
   return true
+end
+
+-- Gives a waiting job the place that its record says, where `place` is another.
+function gate.repair_place(id, place)
+  local right = #id == layout.IDS.size and place_of(id)
+  if not right or right == place then return end
+  call('HSET', gate_flows, id, right)
+  if call('ZREM', gate_keyed, place .. id) == 1 then keyed[right .. id] = '0' end
+end
+
+-- Whether a flow's job is in its line, or the flow is parked, as its state says.
+local function is_so(flow, state)
+  local rest = ssub(state, 2)
+  if sbyte(state) ~= 61 then
+    return ssub(rest, -#flow) == flow and call('ZSCORE', gate_parked, rest)
+  end
+  local place, line = read_place(rest), parts_of(flow).priority
+  return place and flow_of(place) == flow and call('ZSCORE', ready[line], rest)
+end
+
+-- Lets the next job of a flow stand for it where its state is not so.
+function gate.repair_state(flow, state)
+  if parts_of(flow) and not is_so(flow, state) then pull(flow) end
+end
+
+-- The same for flows that have jobs and no state. Returns where the next look begins, nil at the end.
+function gate.repair_lost(from)
+  for _ = 1, limiting.BOUND do
+    local member = call('ZRANGEBYLEX', gate_keyed, from, '+', 'LIMIT', 0, 1)[1]
+    if not member then return nil end
+    local flow = flow_of(ssub(member, 1, -layout.IDS.size - 1))
+    if not states.get(flow) then pull(flow) end
+    from = end_of(flow)
+  end
+  return from
 end
 
 -- A limit holds back the job `f.id`, which stood for its flow: it waits with the others.

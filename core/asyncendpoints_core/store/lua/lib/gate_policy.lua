@@ -1,15 +1,15 @@
 -- Keys and limits of a policy: `packed`, a map of limits by resource; empty without.
 -- `meta.gated`: 0 without keys and limits, 1 with limits of concurrency, 2 with none of these: then
 -- running jobs have no places.
--- LIB: record guard
+-- LIB: record guard limits
 -- A value of over 64 bytes makes Redis keep a small hash as a table, not as a list that is searched.
 local KEEPER = '\0'
 local KEEP = string.rep('-', 65)
 
 -- What of each resource is counted, as text: '' without limits of concurrency.
-local function counted_of(limits)
+local function counted_of(limited)
   local found, some = {}, false
-  for resource, limit in pairs(limits) do
+  for resource, limit in pairs(limited) do
     some = some or limit.concurrency > 0
     found[#found + 1] = resource .. (limit.concurrency > 0 and '\1' or '\0')
   end
@@ -19,14 +19,14 @@ end
 
 local function read_limits()
   local found, stored = {}, call('HGETALL', gate_limits)
-  for i = 1, #stored, 2 do found[stored[i]] = cmsgpack.unpack(stored[i + 1]) end
+  for i = 1, #stored, 2 do found[stored[i]] = limits.read(stored[i + 1]) end
   return found
 end
 
--- Gives the jobs that run the places that `limits` count, and no others.
-local function book_running(limits)
+-- Gives the jobs that run the places that `limited` count, and no others.
+local function book_running(limited)
   local function counts(resource, any)
-    local limit = limits[resource] or limits[any]
+    local limit = limited[resource] or limited[any]
     return limit and limit.concurrency > 0
   end
   call('UNLINK', gate_places, gate_usage)
@@ -65,10 +65,10 @@ local function gate_policy(packed)
     call('HSET', meta, 'gated', 0)
     return
   end
-  local limits = packed ~= '' and cmsgpack.unpack(packed) or {}
-  local before, counted = counted_of(read_limits()), counted_of(limits)
+  local limited = packed ~= '' and cmsgpack.unpack(packed) or {}
+  local before, counted = counted_of(read_limits()), counted_of(limited)
   call('UNLINK', gate_limits)
-  for resource, limit in pairs(limits) do
+  for resource, limit in pairs(limited) do
     call('HSET', gate_limits, resource, cmsgpack.pack(limit))
   end
   if gated == 0 then call('HSET', gate_tags, 'v0', seq, 'v1', seq, 'v2', seq) end
@@ -76,7 +76,7 @@ local function gate_policy(packed)
     call('UNLINK', gate_places, gate_usage)
     call('HSET', meta, 'gated', 2)
   elseif gated ~= 1 or counted ~= before then
-    book_running(limits)
+    book_running(limited)
     call('HSET', meta, 'gated', 1)
   end
   for _, key in ipairs({gate_tags, gate_states, gate_flows}) do call('HSET', key, KEEPER, KEEP) end

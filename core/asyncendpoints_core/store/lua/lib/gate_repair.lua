@@ -3,10 +3,11 @@
 -- LIB: record limiting taken_places key_tags gate_data
 -- FEATURELIB: gate
 if not gate then return nil end
-local usage = taken_places.usage
 
 local function next_of(key, cursor)
-  local found = call('HSCAN', key, call('HGET', gate_cursors, cursor) or '0', 'COUNT', limiting.BOUND)
+  local from = call('HGET', gate_cursors, cursor) or '0'
+  if #from > 15 or string.find(from, '%D') or from == '' then from = '0' end -- it cannot be read
+  local found = call('HSCAN', key, from, 'COUNT', limiting.BOUND)
   call('HSET', gate_cursors, cursor, found[1])
   return found[2]
 end
@@ -34,8 +35,22 @@ local function following(key, cursor, first)
   return members
 end
 
--- Compares some places with the jobs that run, and repairs what differs: nothing does, unless a script
--- was ended half-way.
+-- Compares some flows with the jobs that wait, and some places with those that run, and repairs what
+-- differs: nothing does, unless a script was ended half-way or a value was damaged.
+local function repair_flows()
+  gate_data.write()
+  local found = next_of(gate_flows, 'flows')
+  for i = 1, #found, 2 do gate.repair_place(found[i], found[i + 1]) end
+  gate_data.write()
+  found = next_of(gate_states, 'states')
+  for i = 1, #found, 2 do gate.repair_state(found[i], found[i + 1]) end
+  gate_data.write()
+  local from = call('HGET', gate_cursors, 'keyed') or ''
+  from = gate.repair_lost(sbyte(from) == 40 and from or '-')
+  if from then call('HSET', gate_cursors, 'keyed', from) else call('HDEL', gate_cursors, 'keyed') end
+  gate_data.write()
+end
+
 local function repair_places()
   local found = next_of(gate_places, 'places')
   for i = 1, #found, 2 do
@@ -45,9 +60,7 @@ local function repair_places()
     if not run or r and r.state ~= IN_PROGRESS then
       gate.free(id)
     elseif not why then
-      for _, resource in ipairs(taken_places.resources(found[i + 1])) do
-        if taken_places.in_usage(resource) then usage[resource .. '\0' .. id] = 0 end
-      end
+      taken_places.repair(id, found[i + 1])
     end
   end
   gate_data.write()
@@ -80,19 +93,18 @@ local function repair_waiting()
 end
 
 local function repair()
+  repair_flows()
   if gated == 1 then repair_places() end
   repair_waiting()
 end
 
 -- Forgets the tags that say no more than V does, some at a time.
 local function forget_tags()
-  local found = call('HSCAN', gate_tags, call('HGET', gate_cursors, 'tags') or '0', 'COUNT',
-    limiting.BOUND)
-  call('HSET', gate_cursors, 'tags', found[1])
-  for i = 1, #found[2], 2 do
-    local name = found[2][i]
-    local line = sbyte(name) - 48
-    if line >= 0 and line <= 2 and tonumber(found[2][i + 1]) <= key_tags.get('v' .. line) then
+  local found = next_of(gate_tags, 'tags')
+  for i = 1, #found, 2 do
+    local name = found[i]
+    local line, tag = sbyte(name) - 48, tonumber(found[i + 1]) or 0
+    if line >= 0 and line <= 2 and not (tag > key_tags.get('v' .. line)) then
       call('HDEL', gate_tags, name)
     end
   end

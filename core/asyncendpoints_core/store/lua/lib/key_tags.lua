@@ -6,13 +6,15 @@ local known, moved, parts = {}, {}, {}
 key_tags.known = known
 
 local V, DIGITS = {[0] = 'v0', 'v1', 'v2'}, {[0] = '0', '1', '2'}
+local EXACT = 2 ^ 53 -- larger tags would not differ by 1
 
--- The key and the priority of a flow, and the names of its tags.
+-- The key and the priority of a flow, and the names of its tags; nil when it is no flow.
 function key_tags.parts_of(flow)
   local found = parts[flow]
   if not found then
-    local at = string.find(flow, '\0', 1, true)
-    local priority, key = sbyte(flow, at + 1) - 48, ssub(flow, 1, at - 1)
+    local key, digit = string.match(flow, '^([^%z]*)%z([012])[^%z]*%z$')
+    if not key then return nil end
+    local priority = sbyte(digit) - 48
     found = {
       key = key, priority = priority, v = V[priority], finish = DIGITS[priority] .. key,
       name = false, resources = false,
@@ -25,7 +27,7 @@ end
 -- The same with its name, and what limits of its own it has.
 function key_tags.limited_parts_of(flow)
   local found = key_tags.parts_of(flow)
-  if not found.name then
+  if found and not found.name then
     found.name = ssub(flow, #found.key + 3, -2)
     found.resources = {'k' .. found.key, 'j' .. found.name}
   end
@@ -37,6 +39,11 @@ function key_tags.flow_of(place)
   return ssub(place, 1, -7)
 end
 
+-- For a tag that cannot be read: a key has none then, and V goes on behind all tags that a job got so far.
+local function lost(name)
+  return sbyte(name) == 118 and tonumber(call('HGET', meta, 'seq')) or 0
+end
+
 function key_tags.load(names)
   local wanted = {}
   for _, name in ipairs(names) do
@@ -44,7 +51,8 @@ function key_tags.load(names)
   end
   if #wanted == 0 then return end
   for i, value in ipairs(call('HMGET', gate_tags, unpack(wanted))) do
-    known[wanted[i]] = tonumber(value or 0)
+    local tag = tonumber(value or 0)
+    known[wanted[i]] = tag and tag < EXACT and tag or lost(wanted[i])
   end
 end
 

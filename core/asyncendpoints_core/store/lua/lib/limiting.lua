@@ -1,20 +1,29 @@
 -- Limits: what they let start now. A resource is t (total), j and a job's name, or k and a
 -- key. docs/adr/0014-fair-shares-and-limits.md
--- LIB: record pauses gate_data
+-- LIB: record pauses gate_data limits
 local limiting = {BOUND = 100}
 local EPSILON = 1e-9
 local BUCKET = 14 -- bytes
+local AHEAD_MS = 60000 -- no clock is so far behind that which wrote a bucket
 -- What is held back as a whole: the jobs of names that are paused.
 local paused_resources = {}
 for name in pairs(pauses.stopped) do paused_resources['j' .. name] = true end
 local limit_of, running, bucket_of = {}, {}, {}
 local unwritten = {} -- how many more run than Redis has it, by resource
-local none, of_every_key
+local none, of_every_key, configured
 
 -- Whether nothing is limited or paused.
 function limiting.none()
   if none == nil then none = call('HLEN', gate_limits) == 0 end
   return none and not next(paused_resources)
+end
+
+-- A limit as it is stored; as the policy has it when that cannot be read.
+local function read(resource, packed)
+  local l = limits.read(packed)
+  if l then return l end
+  configured = configured or limits.read_all(call('HGET', meta, 'limits') or '')
+  return configured[resource] or false
 end
 
 -- Reads the limits of resources, and their tokens: every key but '' has the limit of all keys.
@@ -30,11 +39,11 @@ function limiting.load(resources)
   if none or #wanted == 0 then return end
   if of_every_key == nil then
     local packed = call('HGET', gate_limits, 'k')
-    of_every_key = packed and cmsgpack.unpack(packed) or false
+    of_every_key = packed and read('k', packed) or false
   end
   for i, packed in ipairs(call('HMGET', gate_limits, unpack(wanted))) do
     local resource = wanted[i]
-    local l = packed and cmsgpack.unpack(packed) or sbyte(resource) == 107 and of_every_key
+    local l = packed and read(resource, packed) or sbyte(resource) == 107 and of_every_key
     limit_of[resource] = l
     if l and l.rate > 0 then with_tokens[#with_tokens + 1] = resource end
   end
@@ -79,7 +88,8 @@ gate_data.on_write(function() unwritten = {} end)
 function limiting.refill(resource, l, stored)
   local b = {tokens = l.burst, at = now}
   if stored and #stored == BUCKET then b.tokens, b.at = sunpack('>dI6', stored) end
-  b.tokens = math.min(l.burst, b.tokens + math.max(0, now - b.at) * l.rate / 1000)
+  if b.at > now + AHEAD_MS then b.tokens, b.at = l.burst, now end
+  b.tokens = math.min(l.burst, math.max(0, b.tokens) + math.max(0, now - b.at) * l.rate / 1000)
   b.at = now
   return b
 end

@@ -46,9 +46,14 @@ local function read_on(line, view)
   local tags, of_flows, resources = {[1] = 'v' .. line}, {}, {}
   for i = 1, n do
     local place = view.places[i]
-    if place then
-      local flow = ssub(place, 1, -7)
-      local of = parts_of(flow)
+    local flow = place and ssub(place, 1, -7)
+    local of = flow and parts_of(flow)
+    if place and not of then -- it cannot be read: as the record has it
+      place = gate.place_of(ids[i])
+      view.places[i], flow = place, place and ssub(place, 1, -7)
+      of = flow and parts_of(flow)
+    end
+    if of then
       of_flows[#of_flows + 1], tags[#tags + 1] = flow, of.finish
       if not free then
         resources[#resources + 1], resources[#resources + 2] = of.resources[1], of.resources[2]
@@ -229,6 +234,7 @@ function starts.leave(line, started)
     left_keyed[#left_keyed + 1] = f.member
   end
   if started then left = left - 1 end
+  left_jobs[#left_jobs + 1] = f.id
   if not f.place then
     f.over = true
     waiting[line] = waiting[line] - 1
@@ -237,7 +243,6 @@ function starts.leave(line, started)
     if flow then start(f.id, key_tags.limited_parts_of(flow), f.score) end
     return
   end
-  left_jobs[#left_jobs + 1] = f.id
   go_on(f, started and start(f.id, f.of, f.score) or key_tags.of(f.of))
 end
 

@@ -13,9 +13,12 @@ local function resources(key, name)
   return {'t', 'j' .. name, key ~= '' and 'k' .. key or nil}
 end
 
-local function resources_of_place(place)
+-- Of a job's place; by its record when that cannot be read.
+local function resources_of_place(id, place)
   local at = string.find(place, '\0', 1, true)
-  return resources(ssub(place, 1, at - 1), ssub(place, at + 1))
+  if at then return resources(ssub(place, 1, at - 1), ssub(place, at + 1)) end
+  local key, name = limiting.of_job(id)
+  return resources(key or '', name or '')
 end
 
 -- Whether the running jobs of a resource are counted one by one.
@@ -53,7 +56,7 @@ function taken_places.free(id)
   local place = COUNTING and places.get(id)
   if not place then return end
   places.set(id, false)
-  for _, resource in ipairs(resources_of_place(place)) do
+  for _, resource in ipairs(resources_of_place(id, place)) do
     limiting.changed(resource, -1)
     if in_usage(resource) then usage[resource .. '\0' .. id] = false end
     taken_places.opened[resource] = true
@@ -66,7 +69,17 @@ gate_data.on_write(function()
   spent = {}
 end)
 
-taken_places.take, taken_places.resources = take, resources_of_place
-taken_places.in_usage, taken_places.usage = in_usage, usage
+-- Gives a running job the place that its record says, where `place` is another.
+function taken_places.repair(id, place)
+  local key, name = limiting.of_job(id)
+  if not key then return end
+  local right = key .. '\0' .. name
+  if place ~= right then call('HSET', gate_places, id, right) end
+  for _, resource in ipairs(resources(key, name)) do
+    if in_usage(resource) then usage[resource .. '\0' .. id] = 0 end
+  end
+end
+
+taken_places.take = take
 
 return taken_places

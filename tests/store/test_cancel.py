@@ -119,7 +119,7 @@ async def test_a_redriven_job_is_as_new_with_its_history(backend: Backend, store
     [answer] = await store.redrive([job_id])
     job = await look(store, job_id)
     now = await backend.now()
-    assert (answer.status, answer.job, answer.ahead) == ("requeued", job, 1)
+    assert (answer.status, answer.job, answer.position.ahead) == ("requeued", job, 1)
     assert (job.attempt, job.crashes, job.releases) == (0, 0, 0)
     assert (job.started_ms, job.completed_ms, job.cancel_requested_ms) == (0, 0, 0)
     assert (job.error, job.progress, job.not_before_ms) == (None, None, 0)

@@ -100,9 +100,9 @@ async def test_ahead_counts_the_jobs_before_it_in_its_own_line(store: Store) -> 
             new(delay_ms=9),
         ]
     )
-    assert [answer.ahead for answer in answers] == [0, 1, 0, 1, 2, 0]
+    assert [answer.position.ahead for answer in answers] == [0, 1, 0, 1, 2, 0]
     found = await store.get([answer.job.id for answer in answers if answer.job])
-    assert [one.ahead for one in found] == [0, 1, 0, 1, 2, 0]
+    assert [one.position.ahead for one in found] == [0, 1, 0, 1, 2, 0]
 
 
 async def test_the_same_id_sent_again_is_the_same_job(store: Store) -> None:

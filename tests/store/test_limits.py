@@ -10,6 +10,7 @@ from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.policy import Limit, limits_of
 from asyncendpoints_core.jobs.records import Attributes, NewJob, Priority
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.positions import Position
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.replies import Cause, EnqueueStatus
 from support.store.stores import DONE, Backend, Hand, claims, hand, look, new, policy, put
@@ -265,6 +266,55 @@ async def test_waiting_jobs_are_listed_by_age(backend: Backend, store: Store) ->
     assert [job.id for job in (*page.jobs, *rest.jobs)] == [
         job_id for job_id in reversed(ids) if job_id != taken.job.id
     ]
+
+
+async def test_a_position_names_share_and_rate(backend: Backend, store: Store) -> None:
+    every = Limit(rate=0.5, burst=2)
+    worker = await limited(store, every_key=every, keys={"c": Limit(weight=3)})
+    flood = await put(store, *(of("a") for _ in range(10)))
+    answers = await store.enqueue([of("b"), of("c"), of("c"), of("c"), of("")])
+    others = [answer.job.id for answer in answers if answer.job]
+
+    async def positions(ids: list[JobId]) -> list[tuple[int, int, int]]:
+        found = await store.get(ids)
+        for one, (alone, _) in zip(found, [await store.result(each) for each in ids], strict=True):
+            assert one.position == alone.position
+        return [msgspec.structs.astuple(one.position) for one in found]
+
+    # Of four keys with a mean weight of 1.5, a starts every sixth job, c every second.
+    assert (await positions(flood))[1:5] == [
+        (6, 1, 0), (12, 2, 2_000), (18, 3, 4_000), (24, 4, 6_000),
+    ]  # fmt: skip
+    assert (await positions(others))[2:4] == [(2, 1, 0), (4, 2, 0)]
+    assert [one.position for one in answers] == [one.position for one in await store.get(others)]
+    # Its two tokens are taken: the rest of a is parked, and waits for tokens alone.
+    assert len(await worker.take(10)) == 7
+    assert (await positions(flood))[2:5] == [(1, 0, 2_000), (2, 1, 4_000), (3, 2, 6_000)]
+    await backend.advance(2_500)
+    assert (await positions(flood))[2:4] == [(1, 0, 0), (2, 1, 1_500)]
+
+
+async def test_the_pace_of_the_total_counts_all_that_start_before(
+    backend: Backend, store: Store
+) -> None:
+    await limited(store, total=Limit(rate=0.25), jobs={"image": Limit(rate=0.001)})
+    found = await store.get(await put(store, of("a"), of("b"), of("c")))
+    places = sorted(one.position for one in found)  # of new keys the order is that of their ids
+    assert places == [Position(), Position(1, 0, 4_000), Position(2, 0, 8_000)]
+    images = [of("a", "image") for _ in range(9)]
+    last = [answer.position for answer in await store.enqueue(images)]
+    assert (last[1].before, last[1].rate_ms) == (1, 1_000_000)
+    assert (last[8].before, last[8].rate_ms) == (8, 3_600_000)
+
+
+async def test_a_full_key_says_when_its_next_job_may_start(backend: Backend, store: Store) -> None:
+    worker = await limited(store, every_key=Limit(rate=0.1, depth=1))
+    await put(store, of("a"))
+    assert len(await worker.take(1)) == 1
+    await put(store, of("a"), of("b"))
+    [answer] = await store.enqueue([of("a")])
+    assert (answer.status, answer.key) == (EnqueueStatus.KEY_FULL, "a")
+    assert answer.position.rate_ms == 10_000
 
 
 async def test_a_suspect_obeys_limits(backend: Backend, store: Store) -> None:

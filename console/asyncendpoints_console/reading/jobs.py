@@ -126,7 +126,7 @@ def _job(
         "leaseEndsAt": job_view.timestamp(leases.get(job.worker, 0) if running else 0),
         "suspect": job.suspect,
         "waitingFor": limit,
-        "position": inspected.found.ahead if queued and limit is None else None,
+        "position": inspected.found.position.ahead if queued and limit is None else None,
         "request": _request(inspected.request, inspected.body_bytes),
         "resultBytes": None,
     }

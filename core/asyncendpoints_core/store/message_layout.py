@@ -111,7 +111,7 @@ CONTEXT: Final = Layout(
         Field("failed_ms", 8),
     ),
 )
-AHEAD: Final = Layout(fields=(Field("ahead", 4),))
+POSITION: Final = Layout(fields=(Field("ahead", 4), Field("before", 4), Field("rate_ms", 4)))
 WORKER: Final = Layout(
     fields=(
         Field("lease", 8),

@@ -12,9 +12,9 @@ from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Claim, ClaimedJob, Job
 from asyncendpoints_core.jobs.schedules import ScheduleState
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.positions import FIRST, Position
 
-MAX_BATCH = 500
-MAX_BATCH_BYTES = 1_048_576
+MAX_BATCH, MAX_BATCH_BYTES = 500, 1_048_576
 TOTALS = (
     "created",
     "claimed",
@@ -59,11 +59,12 @@ class EnqueueStatus(StrEnum):
 
 
 class Enqueued(msgspec.Struct, frozen=True, gc=False):
-    """The reply to one submission. `ahead`: how many jobs of its priority are before it."""
+    """The reply to one submission. Only KEY_FULL has a `key`; the position is its next job's."""
 
     status: EnqueueStatus
     job: Job | None = None
-    ahead: int = 0
+    position: Position = FIRST
+    key: str = ""
 
 
 class WorkerInfo(msgspec.Struct, frozen=True):
@@ -270,7 +271,7 @@ class Redriven(msgspec.Struct, frozen=True):
 
     status: RedriveStatus
     job: Job | None = None
-    ahead: int = 0
+    position: Position = FIRST
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):
@@ -278,7 +279,7 @@ class Found(msgspec.Struct, frozen=True, gc=False):
 
     job: Job | None = None
     gone: bool = False
-    ahead: int = 0
+    position: Position = FIRST
     unreadable: bool = False
 
 
@@ -338,9 +339,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """What the server reported on connect; None = it does not report it (managed Redis).
-
-    `server` has its name and version. `sharded`: a cluster of it would have sharded channels.
+    """What the server reported on connect; None = it does not report it (managed Redis). `server`
+    has its name and version. `sharded`: a cluster of it would have sharded channels.
     """
 
     server: str

@@ -1,4 +1,5 @@
-"""Retry-After: the estimated time until a job is done, from its position in the queue.
+"""Retry-After: the estimated time until a job is done, from its position in the queue and the
+limits that hold it back.
 
 `WaitEstimate` is pure: it turns readings of the store's totals into seconds. `Sampler` is the loop
 that takes the readings.
@@ -15,12 +16,17 @@ from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.jobs.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from asyncendpoints_core.common.time_source import TimeSource
+    from asyncendpoints_core.jobs.policy import Limit
     from asyncendpoints_core.jobs.records import Job
+    from asyncendpoints_core.store.positions import Position
     from asyncendpoints_core.store.protocol import Store
     from asyncendpoints_core.store.replies import Stats
+
+    Limits = Mapping[str, Limit] | None
+    """By resource, as Policy has them."""
 
 log = logging.getLogger("asyncendpoints.gateway")
 
@@ -32,10 +38,13 @@ SAMPLE_SECONDS: Final = 1.0
 
 
 class Reading(NamedTuple):
-    """The store at one moment: the jobs that wait, and counters that only grow."""
+    """The store at one moment: the jobs that wait, how many of them workers may start, and
+    counters that only grow.
+    """
 
     at_ms: int
     queued: int
+    startable: int
     claimed: int
     returned: int
     ended: int
@@ -48,6 +57,7 @@ def reading(stats: Stats) -> Reading:
     return Reading(
         stats.now_ms,
         stats.counts.get(State.QUEUED, 0),
+        stats.startable,
         totals.get("claimed", 0),
         totals.get("released", 0) + totals.get("recovered", 0),
         sum(totals.get(name, 0) for name in ("completed", "failed", "retried", "timed_out")),
@@ -55,21 +65,69 @@ def reading(stats: Stats) -> Reading:
     )
 
 
+class Drain:
+    """How fast jobs leave the queue while `waiting` of a reading is not 0.
+
+    `per_second`: None if not measured. `stuck_seconds`: for how long none has left.
+    """
+
+    def __init__(self, waiting: Callable[[Reading], int]) -> None:
+        """Start without readings."""
+        self._waiting = waiting
+        self._stuck_since: int | None = None
+        self.per_second: float | None = None
+        self.stuck_seconds = 0.0
+
+    def clear(self) -> None:
+        """Forget what was measured."""
+        self._stuck_since = None
+
+    def update(self, readings: Sequence[Reading]) -> None:
+        """Compute both anew when there is one more reading."""
+        new = readings[-1]
+        if len(readings) > 1:
+            last = readings[-2]
+            if new.claimed != last.claimed or not self._waiting(new):
+                self._stuck_since = None
+            elif self._stuck_since is None:
+                self._stuck_since = last.at_ms
+        stuck = self._stuck_since
+        self.stuck_seconds = 0.0 if stuck is None else (new.at_ms - stuck) / 1000
+        self.per_second = self._rate(readings)
+
+    def _rate(self, readings: Sequence[Reading]) -> float | None:
+        """Only time in which jobs waited counts: else it says nothing about the workers."""
+        left = elapsed = 0
+        previous: Reading | None = None
+        for now in readings:
+            if previous is not None and (self._waiting(previous) or self._waiting(now)):
+                left += (now.claimed - previous.claimed) - (now.returned - previous.returned)
+                elapsed += now.at_ms - previous.at_ms
+            previous = now
+        return left * 1000 / elapsed if left > 0 and elapsed > 0 else None
+
+    def until(self, number: int) -> float:
+        """Return the seconds until so many jobs have left; 0 if unknown.
+
+        A queue that has not moved for a while is assumed to stand still for as long again.
+        """
+        wait = number / self.per_second if self.per_second is not None else 0.0
+        return max(wait, self.stuck_seconds)
+
+
 class WaitEstimate:
     """How fast jobs leave the queue and how long an attempt runs, over the last minute.
 
-    `per_second`: jobs that leave the queue, None if not measured. `run_seconds`: the mean duration
-    of an attempt, 0 if not measured. `unknown`: nothing was measured yet.
+    `drain`: of the jobs that no limit holds back. `run_seconds`: the mean duration of an attempt, 0
+    if not measured.
     """
 
     def __init__(self) -> None:
-        """Start without readings: every estimate is the minimum."""
+        """Start without readings: every estimate is the minimum, or the pace of a limit."""
         self._readings: deque[Reading] = deque()
-        self._stuck_since: int | None = None
-        self._stuck_seconds = 0.0
-        self.per_second: float | None = None
+        self.drain = Drain(lambda one: one.startable)
+        self._any = Drain(lambda one: one.queued)
         self.run_seconds = 0.0
-        self.unknown = True
 
     def add(self, new: Reading) -> None:
         """Add a reading. One that is out of order is ignored; counters that went back start the
@@ -82,46 +140,52 @@ class WaitEstimate:
                 return
             if new.claimed < last.claimed or new.ended < last.ended:
                 readings.clear()
-                self._stuck_since = None
-            elif new.claimed != last.claimed or not new.queued:
-                self._stuck_since = None
-            elif self._stuck_since is None:
-                self._stuck_since = last.at_ms
+                self.drain.clear()
+                self._any.clear()
         readings.append(new)
         while readings[0].at_ms < new.at_ms - WINDOW_MS:
             readings.popleft()
         # Computed once a second here, rather than for each of thousands of responses.
-        self.per_second, self.run_seconds = self._rate(), self._mean_run()
-        stuck = self._stuck_since
-        self._stuck_seconds = 0.0 if stuck is None else (new.at_ms - stuck) / 1000
-        self.unknown = self.per_second is None and not self._stuck_seconds and not self.run_seconds
-
-    def _rate(self) -> float | None:
-        """Return the jobs that leave the queue per second, None if not measured.
-
-        Only time in which jobs waited counts: an empty queue says nothing about the workers.
-        """
-        left = elapsed = 0
-        previous: Reading | None = None
-        for now in self._readings:
-            if previous is not None and (previous.queued or now.queued):
-                left += (now.claimed - previous.claimed) - (now.returned - previous.returned)
-                elapsed += now.at_ms - previous.at_ms
-            previous = now
-        return left * 1000 / elapsed if left > 0 and elapsed > 0 else None
+        self.drain.update(readings)
+        self._any.update(readings)
+        self.run_seconds = self._mean_run()
 
     def _mean_run(self) -> float:
         first, last = self._readings[0], self._readings[-1]
         ended = last.ended - first.ended
         return (last.busy_ms - first.busy_ms) / ended / 1000 if ended > 0 else 0.0
 
-    def until_done(self, ahead: int) -> float:
-        """Return the seconds until a job with `ahead` others before it is done; 0 if unknown.
+    def until_done(self, job: Job, position: Position, limits: Limits) -> float:
+        """Return the seconds until a waiting job is done, as far as measured."""
+        pace = 0.0
+        if limits:
+            before = position.before
+            pace = max(
+                position.rate_ms / 1000,
+                self._until_place(limits.get("t"), position.ahead),
+                self._until_place(limits.get(f"j{job.name}"), before),
+                self._until_place(_of_key(limits, job.attributes.key), before),
+            )
+        return max(self.drain.until(position.ahead + 1), pace) + self.run_seconds
 
-        A queue that has not moved for a while is assumed to stand still for as long again.
-        """
-        wait = (ahead + 1) / self.per_second if self.per_second is not None else 0.0
-        return max(wait, self._stuck_seconds) + self.run_seconds
+    def until_next(self) -> float:
+        """Return the seconds until any job leaves the queue."""
+        return self._any.until(1)
+
+    def until_next_of(self, key: str, position: Position, limits: Limits) -> float:
+        """Return the seconds until the next job of a key, which has that position, starts."""
+        place = self._until_place(_of_key(limits or {}, key), 1)
+        return max(self.drain.until(position.ahead + 1), position.rate_ms / 1000, place)
+
+    def _until_place(self, limit: Limit | None, number: int) -> float:
+        """Return the seconds until so many of the jobs that take the limit's places have ended."""
+        if limit is None or not limit.concurrency:
+            return 0.0
+        return number / limit.concurrency * self.run_seconds
+
+
+def _of_key(limits: Mapping[str, Limit], key: str) -> Limit | None:
+    return limits.get(f"k{key}", limits.get("k")) if key else None
 
 
 _QUEUED: Final = State.QUEUED
@@ -132,12 +196,12 @@ def whole_seconds(seconds: float) -> int:
     return min(MAX_SECONDS, max(MIN_SECONDS, ceil(seconds)))
 
 
-def retry_after(estimate: WaitEstimate, job: Job, ahead: int, now_ms: int) -> int:
+def retry_after(
+    estimate: WaitEstimate, job: Job, position: Position, limits: Limits, now_ms: int
+) -> int:
     """Return the Retry-After of a job in whole seconds."""
     if job.state is _QUEUED:
-        if estimate.unknown:
-            return MIN_SECONDS
-        return whole_seconds(estimate.until_done(ahead))
+        return whole_seconds(estimate.until_done(job, position, limits))
     if job.state is State.SCHEDULED:
         return whole_seconds((job.not_before_ms - now_ms) / 1000)
     if job.state is State.IN_PROGRESS:
@@ -165,13 +229,15 @@ class Sampler:
         self._offset_ms = 0
         self.estimate = WaitEstimate()
 
-    def retry_after(self, job: Job, ahead: int, now_ms: int | None = None) -> str:
-        """Return the Retry-After of a job with `ahead` others before it. `now_ms`: the store's
-        time, if the caller knows it.
+    def retry_after(
+        self, job: Job, position: Position, limits: Limits, now_ms: int | None = None
+    ) -> int:
+        """Return the Retry-After of a job in whole seconds. `now_ms`: the store's time, if the
+        caller knows it.
         """
         if now_ms is None:
             now_ms = self._time.now_ms() + self._offset_ms
-        return str(retry_after(self.estimate, job, ahead, now_ms))
+        return retry_after(self.estimate, job, position, limits, now_ms)
 
     async def run(self) -> None:
         """Take readings until cancelled. During an outage the last estimate stays valid."""

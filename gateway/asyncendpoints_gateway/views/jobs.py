@@ -113,7 +113,7 @@ class JobViews:
         status = answer.status
         if status is RedriveStatus.REQUEUED and answer.job is not None:
             log.info("requeued", extra={"job_id": ids.text(job_id)})
-            return self.responses.accepted(answer.job, answer.ahead)
+            return self.responses.accepted(answer.job, answer.position)
         if status is RedriveStatus.UNREADABLE:
             raise unreadable()
         if status is RedriveStatus.NOT_RETRYABLE:

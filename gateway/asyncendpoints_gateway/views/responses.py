@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.jobs.records import Job, Result
+    from asyncendpoints_core.store.positions import Position
     from asyncendpoints_core.store.protocol import Store
     from asyncendpoints_core.store.replies import Found
 
@@ -80,16 +81,22 @@ class JobResponses:
         """Return a job's URL path."""
         return f"{self.base}/jobs/{ids.text(job.id)}"
 
+    def _retry_after(self, job: Job, position: Position, now_ms: int | None = None) -> str:
+        limits = self.policy.current.limits
+        return str(self.sampler.retry_after(job, position, limits, now_ms))
+
     def body(self, job: Job) -> bytes:
         """Return the job as JSON."""
         return job_view.encode_job(job, self.location(job))
 
-    def accepted(self, job: Job, ahead: int, headers: Mapping[str, str] = _NO_HEADERS) -> Response:
+    def accepted(
+        self, job: Job, position: Position, headers: Mapping[str, str] = _NO_HEADERS
+    ) -> Response:
         """Return the 202 for a job that is not final: its location and when to poll."""
-        return Response(202, *self.accepted_parts(job, ahead, headers))
+        return Response(202, *self.accepted_parts(job, position, headers))
 
     def accepted_parts(
-        self, job: Job, ahead: int, headers: Mapping[str, str]
+        self, job: Job, position: Position, headers: Mapping[str, str]
     ) -> tuple[Mapping[str, str], bytes]:
         """Return headers and body of the 202; `headers` are added."""
         # A job that was just created carries the store's present time.
@@ -98,7 +105,7 @@ class JobResponses:
         merged = {
             "Content-Type": JSON,
             "Location": here,
-            "Retry-After": self.sampler.retry_after(job, ahead, now),
+            "Retry-After": self._retry_after(job, position, now),
             **headers,
         }
         return merged, job_view.encode_job(job, here)
@@ -109,7 +116,7 @@ class JobResponses:
         tag = str(job.revision)
         headers = {"ETag": f'"{tag}"', "Cache-Control": _CACHE, "Vary": "Accept"}
         if not job.final:
-            headers["Retry-After"] = self.sampler.retry_after(job, found.ahead)
+            headers["Retry-After"] = self._retry_after(job, found.position)
         if if_none_match and matches_etag(if_none_match, tag):
             return Response(304, headers)
         headers["Content-Type"] = JSON
@@ -123,7 +130,7 @@ class JobResponses:
         if not job.final:
             headers = {
                 "Content-Type": JSON,
-                "Retry-After": self.sampler.retry_after(job, found.ahead),
+                "Retry-After": self._retry_after(job, found.position),
             }
             return Response(202, headers, self.body(job))
         if job.state is not State.COMPLETED:
@@ -150,8 +157,7 @@ class JobResponses:
 
     def queue_full(self) -> Problem:
         """Return the 429; its Retry-After estimates when the next job leaves the queue."""
-        estimate = self.sampler.estimate
-        seconds = max(1, min(3_600, round(estimate.until_done(0) - estimate.run_seconds)))
+        seconds = whole_seconds(self.sampler.estimate.until_next())
         policy = self.policy.current
         limits = f"{policy.max_depth} jobs or {policy.max_bytes} bytes"
         return Problem(
@@ -160,12 +166,12 @@ class JobResponses:
             headers={"Retry-After": str(seconds)},
         )
 
-    def key_queue_full(self, ahead: int) -> Problem:
-        """Return the 429 of a key; its Retry-After estimates when its next job leaves the queue,
-        with the jobs of `ahead` other keys before it.
+    def key_queue_full(self, key: str, position: Position) -> Problem:
+        """Return the 429 of a key; its Retry-After estimates when its next job, which has that
+        position, leaves the queue.
         """
-        estimate = self.sampler.estimate
-        seconds = whole_seconds(estimate.until_done(ahead) - estimate.run_seconds)
+        estimate, limits = self.sampler.estimate, self.policy.current.limits
+        seconds = whole_seconds(estimate.until_next_of(key, position, limits))
         return Problem(
             "key-queue-full",
             f"as many jobs of this key wait as limits allow; retry after {seconds} s",

@@ -26,6 +26,7 @@ from asyncendpoints_core.jobs.records import (
 )
 from asyncendpoints_core.jobs.records import Request as StoredRequest
 from asyncendpoints_core.process.telemetry import parse_traceparent
+from asyncendpoints_core.store.positions import FIRST
 from asyncendpoints_core.store.replies import Enqueued, EnqueueStatus, Found
 from asyncendpoints_gateway.http.bodies import read_body, require_json
 from asyncendpoints_gateway.http.cors import with_headers
@@ -148,8 +149,8 @@ class SubmitView:
         if "prefer" in headers.given:
             wait = prefer_wait(headers.given["prefer"])
             if wait is not None:
-                return await self._wait(request, Found(job, ahead=answer.ahead), wait, extra)
-        return self.responses.accepted(job, answer.ahead, extra)
+                return await self._wait(request, Found(job, position=answer.position), wait, extra)
+        return self.responses.accepted(job, answer.position, extra)
 
     def _with_receiver(self, options: Options, header: str) -> Options:
         """Return options with the receiver that Job-Webhook names. Raises Problem."""
@@ -235,7 +236,7 @@ class SubmitView:
         if status is EnqueueStatus.FULL:
             return self.responses.queue_full()
         if status is EnqueueStatus.KEY_FULL:
-            return self.responses.key_queue_full(answer.ahead)
+            return self.responses.key_queue_full(answer.key, answer.position)
         if status is EnqueueStatus.CLOSED:
             return endpoint_closed()
         # The reply to an earlier call was lost, and its job cannot be read since.
@@ -265,15 +266,15 @@ class SubmitView:
                 )
                 if latest.job is not None and not latest.job.final:
                     headers = applied if waited else extra
-                    return self.responses.accepted(latest.job, latest.ahead, headers)
+                    return self.responses.accepted(latest.job, latest.position, headers)
             found, result = await self.read_result(job.id)
             if found.job is not None and not found.job.final:  # retried in the meantime
-                return self.responses.accepted(found.job, found.ahead, applied)
+                return self.responses.accepted(found.job, found.position, applied)
             if found.unreadable:
-                return self.responses.accepted(job, 0, extra)
+                return self.responses.accepted(job, FIRST, extra)
             response = self.responses.result(found, result)
         except StoreUnavailable:
-            return self.responses.accepted(job, found.ahead, extra)
+            return self.responses.accepted(job, found.position, extra)
         except Problem as problem:
             response = problem.response()
         return with_headers(response, {"Location": self.responses.location(job), **applied})

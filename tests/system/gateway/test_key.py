@@ -98,3 +98,24 @@ async def test_a_key_with_too_many_waiting_jobs_is_429(store: Store) -> None:
         assert 1 <= int(answer.headers["Retry-After"]) <= 3_600
         assert (await post(site, "/p/other")).status == 202
         assert (await post(site, "/h")).status == 202
+
+
+async def test_retry_after_is_the_pace_of_the_key_that_is_held_back(store: Store) -> None:
+    served = endpoint(routes=ROUTES, limits={"perKey": {"ratePerSecond": 0.02, "maxDepth": 3}})
+    await store.configure(served.spec.policy())
+    async with serving(store, served) as site:
+        accepted = [await post(site, "/p/flood") for _ in range(3)]
+        paces = [int(answer.headers["Retry-After"]) for answer in accepted]
+        assert paces[0] == 1
+        assert 45 <= paces[1] <= 50 < 95 <= paces[2] <= 100
+        shown = await site.ask("GET", accepted[2].headers["Location"])
+        assert 90 <= int(shown.headers["Retry-After"]) <= 100
+        result = await site.ask("GET", accepted[2].headers["Location"] + "/result")
+        assert 90 <= int(result.headers["Retry-After"]) <= 100
+        assert len(await (await site.hand()).take(3)) == 1
+        assert (await post(site, "/p/flood")).status == 202
+        refused = await post(site, "/p/flood")
+        refused.problem("key-queue-full", 429)
+        assert 40 <= int(refused.headers["Retry-After"]) <= 50
+        small = await post(site, "/p/small")
+        assert (small.status, small.headers["Retry-After"]) == (202, "1")

@@ -4,7 +4,7 @@
 --   counts totals idle bell watch
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms idempotency_ms
 --   completed_ms failed_ms
--- LIB: batch time ready record counters events wake_up new_job lines jobs_ahead
+-- LIB: batch time ready record counters events wake_up new_job lines position
 -- FEATURES: locks
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
 --   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
@@ -15,7 +15,7 @@
 -- RETURNS: context; a letter for each: c created, e exists, r replayed, R replayed but its job is
 --   gone, m mismatch, f full, k too many of its key wait, x closed; u an equal job is unfinished,
 --   p it was replaced, d it is a reason to refuse; w that job has too many receivers for one more;
---   AHEAD for each; then id and state of each e, r, u, p, d and w
+--   POSITION for each; then id and state of each e, r, u, p, d and w
 local ITEM, active = layout.NEW_JOB.size, time.active
 -- The names that each plain submission needs, as locals.
 local add, bump, watched = batch.add, counters.bump, events.watched
@@ -39,33 +39,38 @@ local set_idempotency = batch.new('HSET', idempotency)
 local set_idempotency_ends = batch.new('ZADD', idempotency_ends)
 local set_ready = batch.each('ZADD', ready)
 local fresh, fresh_runs, bound, places = {}, {}, {}, {}
-local statuses, aheads, heads = {}, {}, {}
+local statuses, positions, heads = {}, {}, {}
 local created, queued, added, next_seq, changed = 0, 0, 0, seq, 0
 local flush
 local RETURN, REJECT, REPLACE = 1, 2, 3
 
 -- With keys, known once the lines have the whole batch: what comes later may start before, or move
 -- what came earlier to the line `moved`, false for none.
-local positions, moved = {}, {}
+local unknown, moved = {}, {}
+
+local function put(i, ahead, before, rate_ms)
+  positions[i] = spack(layout.POSITION.format, layout.POSITION.fields)
+end
 
 local function ahead_of(i, id, job, run)
   local r = record.decode(job, run)
   if not r or r.state ~= QUEUED or r.suspect then return 0 end
   if gate then
-    positions[#positions + 1] = {i, id, r.priority}
+    unknown[#unknown + 1] = {i, id, r.priority}
     return 0
   end
   return places[id] or call('ZRANK', ready[r.priority], id) or 0
 end
 
-local function answer(i, status, id, job, ahead)
-  statuses[i], ahead = status, ahead or 0
+local function answer(i, status, id, job)
+  local ahead = 0
+  statuses[i] = status
   if job then
     local run = fresh_runs[id] or call('HGET', runs, id)
     ahead = ahead_of(i, id, job, run)
     heads[#heads + 1] = id .. record.head(job, run)
   end
-  aheads[i] = spack(layout.AHEAD.format, layout.AHEAD.fields)
+  put(i, ahead, 0, 0)
 end
 
 -- Nothing for one that cannot be read: the key is bound anew.
@@ -108,12 +113,13 @@ local function create(i, id, job, name, priority, delay, ttl, size, blob, carrie
     queued = queued + 1
     bump(QUEUED, name, 1)
     if gate then
-      positions[#positions + 1] = {i, id, priority}
+      unknown[#unknown + 1] = {i, id, priority}
       gate.expect(id, carried and carried.key or '', name)
     end
   end
   if key_depth and carried then key_depth.add(id, carried.key) end
-  statuses[i], aheads[i] = 'c', spack(layout.AHEAD.format, layout.AHEAD.fields)
+  statuses[i] = 'c'
+  put(i, ahead, 0, 0)
   depth, added, created = depth + 1, added + size, created + 1
   if watched then events.add(id, 1) end
 end
@@ -276,7 +282,7 @@ for i = 1, n do
     end
   elseif key_depth and carried and key_depth.full(carried.key) then
     answer(i, 'k')
-    positions[#positions + 1] = {i, nil, priority}
+    unknown[#unknown + 1] = {i, nil, priority, carried.key}
   elseif depth >= max_depth or bytes + added + body_size > max_bytes then
     answer(i, 'f')
   else
@@ -304,15 +310,13 @@ if created + changed > 0 then
   wake_up(queued)
   events.publish()
 end
-for _, position in ipairs(positions) do
-  local i, id, line = unpack(position)
+for _, one in ipairs(unknown) do
+  local i, id, line = one[1], one[2], one[3]
   if id and moved[id] ~= nil then line = moved[id] end
-  local ahead = 0
   if not id then
-    ahead = call('ZCARD', ready[line])
+    put(i, position.of_key(one[4], line))
   elseif line then
-    ahead = jobs_ahead(id, line)
+    put(i, position.of(id, line))
   end
-  aheads[i] = spack(layout.AHEAD.format, layout.AHEAD.fields)
 end
-return {time.context(pauses), table.concat(statuses), table.concat(aheads), unpack(heads)}
+return {time.context(pauses), table.concat(statuses), table.concat(positions), unpack(heads)}

@@ -1,26 +1,26 @@
 -- inspect: look jobs up with their requests.
--- KEYS: meta jobs runs blobs gone ready:high ready:normal ready:low gate:keyed
---   gate:flows
+-- KEYS: meta jobs runs blobs gone ready:high ready:normal ready:low
 -- META: tick paused suspended ttl_ms completed_ms failed_ms
--- LIB: time record jobs_ahead
--- FEATURES: pauses gate:places gate:usage gate:buckets gate:limits
+-- LIB: time record position
+-- FEATURES: pauses gate:keyed gate:flows gate:states gate:places gate:usage gate:buckets
+--   gate:limits
 -- FEATUREMETA: gated
 -- FEATURELIB: pauses limit_reached
 -- FLAGS: read
 -- ARGV: 1 ids, 2 '1' for their bodies
--- RETURNS: context; 4 bytes for each: jobs ahead; for each its state, '' missing, 'g' gone; its request
+-- RETURNS: context; POSITION for each; for each its state, '' missing, 'g' gone; its request
 --   without the body; the body's size; the body if it is wanted; the limit that holds it back
-local ids, wanted, aheads, out = record.split_ids(ARGV[1]), ARGV[2] == '1', {}, {}
+local ids, wanted, positions, out = record.split_ids(ARGV[1]), ARGV[2] == '1', {}, {}
 local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
 local function add(state, request, size, body, limit)
   local at = #out
   out[at + 1], out[at + 2], out[at + 3], out[at + 4], out[at + 5] = state, request, size, body, limit
 end
 for i, id in ipairs(ids) do
-  local job, ahead = stored[i], 0
+  local job, ahead, before, rate_ms = stored[i], 0, 0, 0
   if job then
     local line = record.waiting_line(job, ran[i])
-    ahead = line and jobs_ahead(id, line) or 0
+    if line then ahead, before, rate_ms = position.of(id, line) end
     local made = record.decode_job(job)
     local request_at = #record.head(job) + 1
     local body_at = request_at + record.request_bytes(job, request_at)
@@ -33,6 +33,6 @@ for i, id in ipairs(ids) do
   else
     add(call('ZSCORE', tombstones, id) and 'g' or '', '', 0, '', '')
   end
-  aheads[i] = spack(layout.AHEAD.format, layout.AHEAD.fields)
+  positions[i] = spack(layout.POSITION.format, layout.POSITION.fields)
 end
-return {time.context(pauses), table.concat(aheads), unpack(out)}
+return {time.context(pauses), table.concat(positions), unpack(out)}

@@ -12,6 +12,7 @@ from asyncendpoints_core.store.memory import uniqueness
 from asyncendpoints_core.store.memory.entries import Binding
 from asyncendpoints_core.store.memory.record import Fault, Record, decode_record, encode, new_record
 from asyncendpoints_core.store.memory.transitions import append_to_queue
+from asyncendpoints_core.store.positions import FIRST
 from asyncendpoints_core.store.replies import Enqueued, EnqueueStatus, RedriveStatus
 
 if TYPE_CHECKING:
@@ -56,10 +57,12 @@ def with_position(data: Data, new: NewJob, answer: Enqueued, now: int) -> Enqueu
     what comes later may start before.
     """
     if answer.status is EnqueueStatus.KEY_FULL:
-        return msgspec.structs.replace(answer, ahead=len(data.ready[new.priority]))
+        key = new.attributes.key
+        position = data.gate.position_of_key(key, new.priority, now)
+        return msgspec.structs.replace(answer, position=position, key=key)
     record = data.load(answer.job.id, now) if answer.job else None
-    ahead = data.ahead(record) if isinstance(record, Record) else 0
-    return msgspec.structs.replace(answer, ahead=ahead)
+    position = data.position(record, now) if isinstance(record, Record) else FIRST
+    return msgspec.structs.replace(answer, position=position)
 
 
 def create(data: Data, new: NewJob, now: int) -> Record:
@@ -115,7 +118,7 @@ def _existing(data: Data, status: EnqueueStatus, job_id: JobId, now: int) -> Enq
     record = data.load(job_id, now)
     if not isinstance(record, Record):
         return Enqueued(EnqueueStatus.UNREADABLE if record is Fault.NEWER else status)
-    return Enqueued(status, data.job(record, now), data.ahead(record))
+    return Enqueued(status, data.job(record, now), data.position(record, now))
 
 
 def is_full(data: Data, size: int, freed: int = 0, share: float = 1) -> bool:

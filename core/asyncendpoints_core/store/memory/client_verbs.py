@@ -33,7 +33,7 @@ def find(data: Data, job_id: JobId, now: int) -> Found:
         return Found(unreadable=True)
     if isinstance(record, Fault):
         return Found(gone=job_id in data.tombstones)
-    return Found(data.job(record, now), ahead=data.ahead(record))
+    return Found(data.job(record, now), position=data.position(record, now))
 
 
 def inspect(data: Data, job_id: JobId, now: int, *, body: bool) -> Inspected:
@@ -74,7 +74,7 @@ def redrive(data: Data, job_id: JobId, now: int) -> Redriven:
     if status is RedriveStatus.REQUEUED:
         transitions.redrive(data, record, now)
         uniqueness.take(data, record, now)
-    return Redriven(status, data.job(record, now), data.ahead(record))
+    return Redriven(status, data.job(record, now), data.position(record, now))
 
 
 def promote_now(data: Data, job_id: JobId, now: int) -> PromoteStatus:

@@ -20,12 +20,14 @@ from asyncendpoints_core.store.memory.entries import (
     Worker,
 )
 from asyncendpoints_core.store.memory.figures import FigureRings
-from asyncendpoints_core.store.memory.gate import Flow, Gate
+from asyncendpoints_core.store.memory.gate import Flow
 from asyncendpoints_core.store.memory.logs import Logs
 from asyncendpoints_core.store.memory.ordered import Key, Ordered
 from asyncendpoints_core.store.memory.record import Fault, Record, decode_record, encode
+from asyncendpoints_core.store.memory.waiting import WaitingJobs
 from asyncendpoints_core.store.memory.webhooks import Webhooks
 from asyncendpoints_core.store.pauses import Pause, is_paused, stood_still
+from asyncendpoints_core.store.positions import FIRST, Position
 from asyncendpoints_core.store.replies import TOTALS
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class Data:
         self.corrupt: dict[JobId, bytes] = {}
         self.index: dict[JobId, IndexEntry] = {}
         self.ready: dict[Priority, Ordered] = {priority: Ordered() for priority in Priority}
-        self.gate = Gate(self.ready, self.pauses)
+        self.gate = WaitingJobs(self.ready, self.pauses)
         self.waiting: dict[str, int] = {}  # jobs by key
         self.suspects = Ordered()
         self.scheduled = Ordered()
@@ -129,13 +131,13 @@ class Data:
         self.seq += 1
         return self.seq
 
-    def ahead(self, record: Record) -> int:
-        """Return how many jobs are before a Queued job in its queue; suspects go first."""
+    def position(self, record: Record, now: int) -> Position:
+        """Return what starts before a Queued job; suspects go first."""
         if record.state is not State.QUEUED or record.suspect:
-            return 0
+            return FIRST
         if self.gate.on:
-            return self.gate.ahead(record.id)
-        return self.ready[record.priority].rank((record.seq, record.id))
+            return self.gate.position(record.id, now)
+        return Position(self.ready[record.priority].rank((record.seq, record.id)))
 
     def _line(self, record: Record) -> tuple[tuple[Ordered, Key], ...]:
         if record.suspect:
@@ -227,7 +229,7 @@ class Data:
         for record in waiting:
             self._stand(record, -1)
         if limits is None:
-            self.gate = Gate(self.ready, self.pauses)
+            self.gate = WaitingJobs(self.ready, self.pauses)
             self.skipped.clear()
         else:
             self.gate.configure(limits, self.seq, now)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 BOUND: Final = 100
 TOTAL: Final = "t"
-_LOOK: Final = 100
 _EPSILON: Final = 1e-9
 
 
@@ -130,6 +129,10 @@ class Gate:
         finish = self._tags.get((flow.priority, flow.key), 0.0)
         return max(self._last[flow.priority], finish)
 
+    def _weight(self, key: str) -> float:
+        limit = self._limit(f"k{key}") if key else None
+        return limit.weight if limit else 1.0
+
     def add(self, job_id: JobId, flow: Flow, seq: int) -> None:
         """Put a job into its flow."""
         self._flows[job_id] = flow, seq
@@ -216,9 +219,8 @@ class Gate:
         """Note that the job at the head of a line starts: its key moves on."""
         flow, _ = self._flows[job_id]
         score = self._heads[job_id][0]
-        limit = self._limit(f"k{flow.key}") if flow.key else None
         self._last[flow.priority] = max(self._last[flow.priority], score)
-        self._tags[flow.priority, flow.key] = self._tag(flow) + 1 / (limit.weight if limit else 1)
+        self._tags[flow.priority, flow.key] = self._tag(flow) + 1 / self._weight(flow.key)
         self.book(job_id, flow, now)
 
     def book(self, job_id: JobId, flow: Flow, now: int) -> None:
@@ -289,34 +291,3 @@ class Gate:
         if self.full(TOTAL, now) == "r":
             return self._token_at(TOTAL, now)
         return min((at for at in self._times.values() if at > now), default=None)
-
-    def startable(self, queued: int, suspects: int, now: int) -> int:
-        """Return how many of `queued` jobs no limit holds back; see lua/lib/startable.lua."""
-        if not self.limits:
-            return queued
-        room: dict[str, int] = {}
-        looked = excess = 0
-        found = suspects
-        heads = [key[-1] for line in self._lines.values() for key in line.first(_LOOK)]
-        for job_id in heads[:_LOOK]:
-            flow, looked = self._flows[job_id][0], looked + 1
-            waiting = 1 + len(self._waiting.get(flow, ()))
-            for resource in flow.resources:
-                room.setdefault(resource, self._room(resource, now, queued))
-            most = min(waiting, *(room[resource] for resource in flow.resources))
-            for resource in flow.resources:
-                room[resource] -= most
-            found, excess = found + most, excess + waiting - most
-        if self._parked:
-            found += sum(map(len, self._lines.values())) - looked
-        else:
-            found = queued - excess
-        return min(found, self._room(TOTAL, now, queued))
-
-    def ahead(self, job_id: JobId) -> int:
-        """Return how many jobs start before one; an estimate for all but the first of a flow."""
-        flow, seq = self._flows[job_id]
-        line = self._lines[flow.priority]
-        if key := self._heads.get(job_id):
-            return line.rank(key)
-        return (self._waiting[flow].rank((seq, job_id)) + 1) * max(1, len(line))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import starmap
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asyncendpoints_core.errors import RecordError
@@ -11,6 +12,7 @@ from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store import message_layout as messages
 from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.listing import Inspected, held_back
+from asyncendpoints_core.store.positions import Position
 from asyncendpoints_core.store.redis.batch_arguments import encode_new
 from asyncendpoints_core.store.redis.codec import Context, decode_request, decode_result, trace_of
 from asyncendpoints_core.store.redis.python_layout import CorruptRecord, NewerRecord, struct_of
@@ -28,7 +30,7 @@ from asyncendpoints_core.store.replies import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from asyncendpoints_core.jobs.records import NewJob
     from asyncendpoints_core.store.redis.caller import Caller
@@ -82,7 +84,7 @@ _PROMOTED: Final = {
     ord("m"): PromoteStatus.MISSING,
     ord("g"): PromoteStatus.GONE,
 }
-_AHEAD: Final = struct_of(messages.AHEAD.fields)
+_POSITION: Final = struct_of(messages.POSITION.fields)
 _ID_SIZE: Final = tables.IDS.size
 # A script's answer for a record that it cannot read, which is quarantined.
 _UNREADABLE: Final = ord("b")
@@ -139,29 +141,33 @@ class JobVerbs:
             return []
         arguments = encode_new(jobs)
         reply, _ = await self._caller.execute_durably("enqueue", *arguments, featured=featured)
-        raw, statuses, aheads, *heads = reply
+        raw, statuses, positions, *heads = reply
         context, rest = Context.read(raw), iter(heads)
         answers = []
-        for new, status, (ahead,) in zip(
-            jobs, statuses.decode(), _AHEAD.iter_unpack(aheads), strict=True
+        for new, status, position in zip(
+            jobs, statuses.decode(), _positions(positions), strict=True
         ):
             job, means = None, _ENQUEUED[status]
             if status == "c":
                 job = created(new, context)
             elif status in "erupdw":
                 head = next(rest)
-                found = await self._read(JobId(head[:_ID_SIZE]), head[_ID_SIZE:], ahead, context)
+                found = await self._read(JobId(head[:_ID_SIZE]), head[_ID_SIZE:], position, context)
                 job = found.job
                 means = EnqueueStatus.UNREADABLE if found.unreadable else means
-            answers.append(Enqueued(means, job, ahead))
+            answers.append(
+                Enqueued(means, job, position, new.attributes.key if status == "k" else "")
+            )
         return answers
 
-    async def _read(self, job_id: JobId, head: bytes, ahead: int, context: Context) -> Found:
+    async def _read(
+        self, job_id: JobId, head: bytes, position: Position, context: Context
+    ) -> Found:
         """Read a job; quarantine one that cannot be read, and return its replacement."""
         # At first only what the scripts cannot read: another process may have replaced it by now.
         for whole in (False, True):
             try:
-                return Found(read_job(job_id, head, context), ahead=ahead)
+                return Found(read_job(job_id, head, context), position=position)
             except NewerRecord:
                 return Found(unreadable=True)
             except CorruptRecord:
@@ -171,31 +177,33 @@ class JobVerbs:
                 return Found()
             context = Context.read(raw)
         job = _read_or_none(job_id, head, context)
-        return Found(job, ahead=ahead, unreadable=job is None)
+        return Found(job, position=position, unreadable=job is None)
 
     async def get(self, ids: Sequence[JobId]) -> list[Found]:
         """Look jobs up."""
         if not ids:
             return []
-        raw, aheads, *heads = await self._caller.run("get", b"".join(ids))
+        raw, positions, *heads = await self._caller.run("get", b"".join(ids))
         context = Context.read(raw)
         return [
-            await self._found(job_id, head, ahead, context)
-            for job_id, head, (ahead,) in zip(ids, heads, _AHEAD.iter_unpack(aheads), strict=True)
+            await self._found(job_id, head, position, context)
+            for job_id, head, position in zip(ids, heads, _positions(positions), strict=True)
         ]
 
-    async def _found(self, job_id: JobId, head: bytes, ahead: int, context: Context) -> Found:
+    async def _found(
+        self, job_id: JobId, head: bytes, position: Position, context: Context
+    ) -> Found:
         if not head:
             return Found()
         if head == b"g":
             return Found(gone=True)
-        return await self._read(job_id, head, ahead, context)
+        return await self._read(job_id, head, position, context)
 
     async def result(self, job_id: JobId) -> tuple[Found, Result | None]:
         """Look one job up with its result. Raises RecordError for one that cannot be read."""
-        raw, aheads, head, data = await self._caller.run("result", job_id)
-        (ahead,) = _AHEAD.unpack(aheads)
-        found = await self._found(job_id, head, ahead, Context.read(raw))
+        raw, packed, head, data = await self._caller.run("result", job_id)
+        (position,) = _positions(packed)
+        found = await self._found(job_id, head, position, Context.read(raw))
         try:
             return found, decode_result(data) if data else None
         except CorruptRecord:
@@ -205,14 +213,14 @@ class JobVerbs:
         """Look jobs up with their requests."""
         if not ids:
             return []
-        raw, aheads, *flat = await self._caller.run(
+        raw, positions, *flat = await self._caller.run(
             "inspect", b"".join(ids), b"1" if bodies else b"0"
         )
         context = Context.read(raw)
         entries = zip(*(flat[field::5] for field in range(5)), strict=True)
         answers = []
-        for job_id, entry, (ahead,) in zip(ids, entries, _AHEAD.iter_unpack(aheads), strict=True):
-            found = await self._found(job_id, entry[0], ahead, context)
+        for job_id, entry, position in zip(ids, entries, _positions(positions), strict=True):
+            found = await self._found(job_id, entry[0], position, context)
             try:
                 answers.append(_inspected(found, entry, context))
             except (CorruptRecord, NewerRecord):
@@ -240,18 +248,18 @@ class JobVerbs:
         """Queue Failed or Canceled jobs again."""
         if not ids:
             return []
-        (raw, aheads, *entries), resent = await self._caller.execute_durably(
+        (raw, positions, *entries), resent = await self._caller.execute_durably(
             "redrive", b"".join(ids)
         )
         context = Context.read(raw)
         answers = []
-        for job_id, entry, (ahead,) in zip(ids, entries, _AHEAD.iter_unpack(aheads), strict=True):
+        for job_id, entry, position in zip(ids, entries, _positions(positions), strict=True):
             status, job = _REDRIVEN[entry[0]], _job(job_id, entry, context)
             if len(entry) > 1 and job is None:
                 status = RedriveStatus.UNREADABLE
             if resent and status is RedriveStatus.NOT_RETRYABLE and job and not job.final:
                 status = RedriveStatus.REQUEUED
-            answers.append(Redriven(status, job, ahead))
+            answers.append(Redriven(status, job, position))
         return await self._again(_unreadable(ids, entries), ids, answers, self.redrive)
 
     async def promote(self, ids: Sequence[JobId]) -> list[PromoteStatus]:
@@ -291,6 +299,10 @@ class JobVerbs:
             return answers
         later = dict(zip(unreadable, await verb(unreadable), strict=True))
         return [later.get(job_id, answer) for job_id, answer in zip(ids, answers, strict=True)]
+
+
+def _positions(packed: bytes) -> Iterator[Position]:
+    return starmap(Position, _POSITION.iter_unpack(packed))
 
 
 def _inspected(found: Found, entry: Sequence[Any], context: Context) -> Inspected:

@@ -93,7 +93,7 @@ class PlainSubmissions:
                 return AsgiRequest(scope, receive, path, first)
             answer = await submit.enqueue.request(new)
             job, extra = submit.accept(route, answer)
-            fields, body = views.responses.accepted_parts(job, answer.ahead, extra)
+            fields, body = views.responses.accepted_parts(job, answer.position, extra)
         except Exception as error:
             submit.count_refusal(route, error)
             response = gateway.refusal(error, "submit")

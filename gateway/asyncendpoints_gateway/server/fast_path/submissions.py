@@ -164,7 +164,7 @@ class PendingResponse:
         """Send the response to the store's decision."""
         try:
             job, extra = self._path.submit.accept(self._route, answer)
-            headers, body = self._path.responses.accepted_parts(job, answer.ahead, extra)
+            headers, body = self._path.responses.accepted_parts(job, answer.position, extra)
         except Exception as error:
             self.set_exception(error)
         else:

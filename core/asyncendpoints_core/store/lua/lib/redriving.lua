@@ -1,5 +1,5 @@
 -- Redrives: Failed and Canceled jobs are queued again, with fresh budgets and a new time to live.
--- LIB: batch time ready record counters events save lines jobs_ahead
+-- LIB: batch time ready record counters events save lines position
 -- FEATURELIB: unique
 -- How many were queued again, and how many of them no limit holds back, known after the flush.
 local redriving = {requeued = 0, startable = 0}
@@ -62,12 +62,12 @@ function redriving.job(id, r, job, share)
     known_runs[id] = record.encode_run(r)
   end
   events.add(id, r.revision)
-  r.ahead = waiting[r.priority]
+  r.ahead, r.before, r.rate_ms = waiting[r.priority], 0, 0
   waiting[r.priority] = r.ahead + 1
   if gate then
     save.flush()
     redriving.startable = redriving.startable - lines.add(on_ready)
-    r.ahead = jobs_ahead(id, r.priority)
+    r.ahead, r.before, r.rate_ms = position.of(id, r.priority)
   end
   depth, added, redriving.requeued = depth + 1, added + size, redriving.requeued + 1
   return 'q'

@@ -5,8 +5,8 @@
 -- META: tick safety seq fence cursor paused suspended closed solo_until ttl_ms execution_ms lease_ms
 --   completed_ms failed_ms deadline_floor
 -- LIB: batch time ready record counters events wake_up corrupt_records queue guard
---   cordons held_count turns next_suspect first_run waits
--- FEATURELIB: gate starts pauses skips
+--   cordons held_count turns next_suspect first_run waits due_in
+-- FEATURELIB: gate starts claim_round pauses skips
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
@@ -27,19 +27,9 @@ call('ZREM', idle, worker)
 
 local out, out_ids, kinds = {}, {}, {}
 local first, deadline = 0, now + execution_ms
--- A suspect that may run already waits for a worker that is empty, not for a time.
-local function next_due()
-  local due = tonumber(call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2])
-  local backing_off = tonumber(call('ZRANGEBYSCORE', suspects, '(' .. string.format('%.0f', now),
-    '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2])
-  if not due or backing_off and backing_off < due then due = backing_off end
-  local limited = gate and gate.next_time()
-  if limited and (not due or limited < due) then due = limited end
-  return due and math.max(0, due - now) or -1
-end
 local function reply(word, more, drain, alone)
   local flags = (more and '1' or '0') .. (drain and '1' or '0') .. (alone and '1' or '0')
-  return {time.context(), word, flags, string.format('%.0f', next_due()), table.concat(out_ids),
+  return {time.context(), word, flags, string.format('%.0f', due_in()), table.concat(out_ids),
     table.concat(kinds), string.format('%.0f', first), string.format('%.0f', deadline), unpack(out)}
 end
 local function hand_out_run(id, job, run, apart)
@@ -270,6 +260,12 @@ end
 
 -- Takes the next job of all lines, if key and limits let it start. Returns whether there may be more.
 local passed, only, turned = {[0] = 0, 0, 0}, nil, 0
+local function turn(line, moved, started)
+  if only then turned = turned + 1 else turns.advance(line, 1) end
+  if moved then return starts.leave(line, started) end
+  passed[line] = passed[line] + 1
+  starts.pass(line)
+end
 local function take_gated()
   local line = only or turns.next_line(waiting, passed)
   if not line or waiting[line] == passed[line] or starts.closed() then return false end
@@ -278,19 +274,18 @@ local function take_gated()
   if not id then return true end
   local before = taken
   local moved = take(id, job, run)
-  if stopped then return false end
-  if only then turned = turned + 1 else turns.advance(line, 1) end
-  if moved then
-    starts.leave(line, taken > before)
-  else
-    passed[line] = passed[line] + 1
-    starts.pass(line)
-  end
-  return true
+  if not stopped then turn(line, moved, taken > before) end
+  return not stopped
 end
 
 if gate then only = starts.begin(waiting, limit) end
-while gate and not (alone or drain) and taken < limit and examined < 2 * (limit + queue.LOOK_AHEAD) do
+if only and not (alone or drain) then
+  local moved
+  turned, moved = claim_round(only, take, out_ids)
+  examined = turned
+  if moved ~= nil and not stopped then turn(only, moved, false) end
+end
+while gate and not (alone or drain or stopped) and taken < limit and examined < 2 * (limit + queue.LOOK_AHEAD) do
   if not take_gated() then break end
 end
 if only then turns.advance(only, turned) end

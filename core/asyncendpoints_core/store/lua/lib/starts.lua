@@ -33,8 +33,8 @@ function starts.closed()
   return not free and gate.closed()
 end
 
--- What is known of the flows at the head of a line is read in one go.
-local function read_on(line, view)
+-- Reads what is next in a line, as Redis has it.
+local function read_rows(line, view)
   local found = call('ZRANGE', ready[line], view.read, view.read + per_line - 1, 'WITHSCORES')
   local ids, n = {}, #found / 2
   for i = 1, n do ids[i] = found[2 * i - 1] end
@@ -43,8 +43,13 @@ local function read_on(line, view)
   if n == 0 then return end
   view.stored, view.ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
   view.places = call('HMGET', gate_flows, unpack(ids))
+  view.score, view.horizon = tonumber(found[2]), tonumber(found[2 * n])
+end
+
+-- What is known of the flows that were read is read in one go.
+local function read_flows_of(line, view)
   local tags, of_flows, resources = {[1] = 'v' .. line}, {}, {}
-  for i = 1, n do
+  for i = 1, view.n do
     local place = view.places[i]
     local flow = place and ssub(place, 1, -7)
     local of = flow and parts_of(flow)
@@ -63,7 +68,12 @@ local function read_on(line, view)
   states.load(of_flows)
   key_tags.load(tags)
   limiting.load(resources)
-  view.score, view.horizon = tonumber(found[2]), tonumber(found[2 * n])
+end
+
+local function begin_view(line)
+  local view = {read = 0, at = 1, n = 0, more = true, own = {}, first = 1, last = 1, later = {}}
+  views[line] = view
+  return view
 end
 
 -- As Redis orders members of a sorted set that have the same score.
@@ -146,13 +156,10 @@ end
 -- The first job of a line, and what is stored of it; nil when it does not stand there any more,
 -- since its key has started another or a limit holds it back.
 function starts.head(line)
-  local view = views[line]
-  if not view then
-    view = {read = 0, at = 1, n = 0, more = true, own = {}, first = 1, last = 1, later = {}}
-    views[line] = view
-  end
+  local view = views[line] or begin_view(line)
   if view.at > view.n and (view.more or view.later[1]) then
-    read_on(line, view)
+    read_rows(line, view)
+    read_flows_of(line, view)
     for _, f in ipairs(view.later) do insert(view, f) end
     view.later = {}
   end
@@ -244,6 +251,33 @@ function starts.leave(line, started)
     return
   end
   go_on(f, started and start(f.id, f.of, f.score) or key_tags.of(f.of))
+end
+
+-- Reads the first jobs of a line, as many as are wanted, where nothing is limited; nil when there
+-- are fewer.
+function starts.read_round(line)
+  if not free or left == 0 then return nil end
+  local view = begin_view(line)
+  read_rows(line, view)
+  if view.n == left then return view end
+  read_flows_of(line, view)
+  return nil
+end
+
+-- All of them started, and `ended` flows have nothing more.
+function starts.end_round(line, ended)
+  waiting[line], left = waiting[line] - ended, 0
+end
+
+-- `started` of them did, and the claim goes on job by job; with `more`, with the one behind these.
+function starts.leave_round(line, started, more)
+  local view = views[line]
+  read_flows_of(line, view)
+  for _ = 1, started do
+    view.current = next_head(line, view)
+    starts.leave(line, true)
+  end
+  if more then view.current = next_head(line, view) end
 end
 
 -- The first job of a line stays, since it cannot be read yet: the next of its flow may start.

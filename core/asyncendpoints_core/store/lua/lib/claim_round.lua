@@ -1,0 +1,94 @@
+-- With keys and without limits: a claim that starts the first job of as many flows as it takes jobs.
+-- That is so with many keys; the jobs next in these flows stand behind all of them, so that there is
+-- no order to find. docs/adr/0014-fair-shares-and-limits.md
+-- LIB: ready gate_data
+-- FEATURELIB: starts
+if gated == 0 then return nil end
+local ID_SIZE, DIGITS = layout.IDS.size, {[0] = '0', '1', '2'}
+local find = string.find
+
+-- The flows of the first jobs of a line and the names of their keys' tags; nil when one may have to
+-- be placed anew, or what follows it may start too.
+local function plan(line, view)
+  local ids, scores, places, n = view.ids, view.scores, view.places, view.n
+  if view.horizon >= view.score + 1 then return nil end
+  local digit, flows, names, seen = DIGITS[line], {}, {}, {}
+  for i = 1, n do
+    local place = places[i]
+    if not place then return nil end
+    local name = digit .. ssub(place, 1, find(place, '\0', 1, true) - 1)
+    if seen[name] then return nil end
+    flows[i], names[i], seen[name] = ssub(place, 1, -7), name, true
+  end
+  names[n + 1] = 'v' .. line
+  local states, tags = call('HMGET', gate_states, unpack(flows)), call('HMGET', gate_tags, unpack(names))
+  if tonumber(tags[n + 1] or 0) > view.score then return nil end
+  for i = 1, n do
+    local tag = tags[i]
+    if states[i] ~= '=' .. ids[i] or tag and tonumber(tag) > tonumber(scores[2 * i]) then return nil end
+  end
+  return flows, names
+end
+
+-- Writes that the first jobs of a line started. Returns how many flows have nothing more.
+local function write(line, view, flows, names)
+  local ids, scores, n, text = view.ids, view.scores, view.n, gate_data.text
+  local on_line, on_states, on_tags, off_states, off_keyed = {}, {}, {}, {}, {}
+  local behind, on, off = call('ZCARD', gate_keyed) > 0, 0, 0
+  local score, finish
+  for i = 1, n do
+    local flow = flows[i]
+    if scores[2 * i] ~= score then
+      score = scores[2 * i]
+      finish = text(tonumber(score) + 1)
+    end
+    on_tags[2 * i - 1], on_tags[2 * i] = names[i], finish
+    local member = behind
+      and call('ZRANGEBYLEX', gate_keyed, '[' .. flow, '(' .. flow .. '\255', 'LIMIT', '0', '1')[1]
+    if member then
+      local id = ssub(member, -ID_SIZE)
+      off_keyed[on / 2 + 1] = member
+      on_line[on + 1], on_line[on + 2] = finish, id
+      on_states[on + 1], on_states[on + 2] = flow, '=' .. id
+      on = on + 2
+    else
+      off = off + 1
+      off_states[off] = flow
+    end
+  end
+  on_tags[2 * n + 1], on_tags[2 * n + 2] = 'v' .. line, score
+  local send = gate_data.send
+  send('ZADD', ready[line], on_line, on) -- first: an empty line would begin as a list again
+  call('ZREMRANGEBYRANK', ready[line], 0, n - 1)
+  send('HSET', gate_tags, on_tags, 2 * n + 2)
+  send('HSET', gate_states, on_states, on)
+  send('HDEL', gate_states, off_states, off)
+  send('ZREM', gate_keyed, off_keyed, on / 2)
+  send('HDEL', gate_flows, ids, n)
+  send('ZREM', gate_order, ids, n)
+  return off
+end
+
+-- Starts such jobs of a line, by `take`, which adds to `out_ids`. Returns how many started; then, if
+-- one did not, whether it left the line: it is the current one.
+local function claim_round(line, take, out_ids)
+  local view = starts.read_round(line)
+  if not view then return 0 end
+  local flows, names = plan(line, view)
+  local ids, stored, ran = view.ids, view.stored, view.ran
+  for i = 1, flows and view.n or 0 do
+    local moved = take(ids[i], stored[i], ran[i])
+    if not out_ids[i] then
+      starts.leave_round(line, i - 1, true)
+      return i - 1, moved
+    end
+  end
+  if flows then
+    starts.end_round(line, write(line, view, flows, names))
+    return view.n
+  end
+  starts.leave_round(line, 0)
+  return 0
+end
+
+return claim_round

@@ -1,0 +1,131 @@
+"""Claims that take as many jobs as there are keys in front: one of each, on both stores."""
+
+from collections.abc import Mapping
+from itertools import count
+
+import pytest
+
+from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.policy import limits_of
+from asyncendpoints_core.jobs.records import Attributes
+from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.protocol import Store
+from support.store.stores import DONE, START_MS, Backend, Hand, hand, look, new, policy, put
+
+KEYS = "abcdef"
+numbers = count()
+
+
+@pytest.fixture
+async def worker(store: Store) -> Hand:
+    """A worker of an endpoint with keys alone."""
+    await store.configure(policy(limits=limits_of()))
+    return await hand(store)
+
+
+async def fill(store: Store, of: str, **changed: Mapping[str, object]) -> None:
+    """Enqueue a job of each key, in the order of their ids; `changed`: what else one is given."""
+    for key in of:
+        given = {"job_id": ids.new(START_MS + next(numbers)), **changed.get(key, {})}
+        made = new(attributes=Attributes(key=key), **given)  # type: ignore[arg-type]
+        await put(store, made)
+
+
+async def start(worker: Hand, limit: int) -> str:
+    """Claim and complete jobs; return their keys in the order of the claim."""
+    taken = await worker.take(limit)
+    await worker.settle(*(jobs.complete(job.claim, DONE) for job in taken))
+    return "".join(job.job.attributes.key for job in taken)
+
+
+async def test_each_round_starts_one_job_of_each_key(
+    backend: Backend, store: Store, worker: Hand
+) -> None:
+    for _ in range(3):
+        await fill(store, KEYS)
+    assert [await start(worker, 6) for _ in range(4)] == [KEYS, KEYS, KEYS, ""]
+
+
+async def test_rounds_may_be_part_of_the_keys(backend: Backend, store: Store, worker: Hand) -> None:
+    for _ in range(2):
+        await fill(store, KEYS)
+    assert [await start(worker, 4) for _ in range(4)] == ["abcd", "efab", "cdef", ""]
+
+
+async def test_what_comes_after_a_round_has_no_advantage(
+    backend: Backend, store: Store, worker: Hand
+) -> None:
+    await fill(store, "ab")
+    assert await start(worker, 2) == "ab"
+    await fill(store, "aabbc")
+    assert await start(worker, 1) == "c"
+    assert sorted(await start(worker, 2)) == ["a", "b"]
+
+
+async def test_a_job_that_expires_gives_its_turn_to_the_next_of_its_key(
+    backend: Backend, store: Store, worker: Hand
+) -> None:
+    await fill(store, KEYS, c={"ttl_ms": 1_000})
+    await fill(store, KEYS)
+    await backend.advance(2_000)
+    assert sorted(await start(worker, 6)) == list(KEYS)
+    assert await start(worker, 6) == "abdef"
+    assert (await store.stats()).counts[State.FAILED] == 1
+
+
+async def test_a_round_ends_where_the_bodies_are_too_large(
+    backend: Backend, store: Store, worker: Hand
+) -> None:
+    large = {"body": b"x" * 600_000}
+    for _ in range(2):
+        await fill(store, KEYS, b=large, d=large)
+    found = [await start(worker, 6) for _ in range(5)]
+    assert "".join(found) == KEYS * 2
+    assert found[0] == "abc"
+
+
+async def test_a_key_with_jobs_of_two_names_starts_one_in_a_round(
+    backend: Backend, store: Store, worker: Hand
+) -> None:
+    await fill(store, "ab")
+    await fill(store, "ac", a={"name": "mail"})
+    assert await start(worker, 3) == "abc"
+    assert await start(worker, 3) == "a"
+
+
+async def test_a_key_waits_for_its_turn_after_a_job_of_another_name(
+    backend: Backend, store: Store, worker: Hand
+) -> None:
+    await fill(store, "a")
+    await fill(store, "ab", a={"name": "mail"})
+    assert [await start(worker, limit) for limit in (1, 2)] == ["a", "ba"]
+
+
+async def test_a_key_that_is_behind_may_start_two(
+    backend: Backend, store: Store, worker: Hand
+) -> None:
+    early = ids.new(START_MS - 1)
+    await fill(store, "aaa")
+    assert await start(worker, 1) == "a"
+    await fill(store, "b")
+    await fill(store, "b", b={"job_id": early})
+    assert [await start(worker, 2) for _ in range(2)] == ["bb", "aa"]
+
+
+async def test_a_job_that_came_back_starts_before_the_others_of_its_key(
+    backend: Backend, store: Store, worker: Hand
+) -> None:
+    for _ in range(2):
+        await fill(store, "abc")
+    first, *_ = taken = await worker.take(3)
+    await worker.settle(
+        jobs.release(first.claim, started=True),
+        *(jobs.complete(job.claim, DONE) for job in taken[1:]),
+    )
+    again = await worker.take(3)
+    assert [job.job.attributes.key for job in again].count("a") == 1
+    assert first.job.id in [job.job.id for job in again]
+    assert (await look(store, first.job.id)).state is State.IN_PROGRESS
+    await worker.settle(*(jobs.complete(job.claim, DONE) for job in again))
+    assert await start(worker, 3) == "a"

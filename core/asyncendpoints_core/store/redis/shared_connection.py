@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from asyncendpoints_core.common.time_source import TimeSource
 
 
+async def send(connection: AbstractConnection, packed: Sequence[bytes]) -> None:
+    """Send packed commands. Raises redis-py's ConnectionError."""
+    try:
+        await connection.send_packed_command(packed, check_health=False)
+    except RuntimeError as error:
+        # uvloop's, for a transport that is closed; asyncio's own lets the reader find out.
+        raise redis_errors.ConnectionError("the connection is closed") from error
+
+
 class SharedConnection:
     """A connected connection and the futures of its pending replies."""
 
@@ -45,12 +54,19 @@ class SharedConnection:
         try:
             # Written before anything is awaited, so that replies come in the order of _pending.
             packed = [part for command in commands for part in command]
-            await self._connection.send_packed_command(packed, check_health=False)
+            await self._send(packed)
             return [await future for future in futures]
         finally:
             timer.cancel()
             for future in futures:
                 future.cancel()
+
+    async def _send(self, packed: Sequence[bytes]) -> None:
+        try:
+            await send(self._connection, packed)
+        except redis_errors.ConnectionError as error:
+            self._break(error)
+            raise
 
     async def _read(self) -> None:
         try:

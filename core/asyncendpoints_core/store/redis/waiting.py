@@ -15,6 +15,7 @@ from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.store import message_layout as messages
 from asyncendpoints_core.store.redis.keys import channel
 from asyncendpoints_core.store.redis.python_layout import reader
+from asyncendpoints_core.store.redis.shared_connection import send
 from asyncendpoints_core.store.replies import Event
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Doorbell:
         whole = False
         pop = connection.pack_command("BLPOP", self._caller.prefix + "bell", f"{seconds:.3f}")
         try:
-            await connection.send_packed_command([*pop, then] if then else pop)
+            await send(connection, [*pop, then] if then else pop)
             # redis-py's own timeout would return None, as an empty pop does.
             async with self._caller.connection.time.timeout(seconds + GRACE_SECONDS):
                 answer = await connection.read_response(timeout=math.inf)

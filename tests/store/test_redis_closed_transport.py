@@ -1,0 +1,42 @@
+"""A connection that is closed, before its reader was told, is as any other lost connection."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import uvloop
+
+from asyncendpoints_core.store.redis import RedisStore
+from support.redis.server import RedisServer
+from support.store.work import endpoint, new_job, submit
+
+ENDPOINT = endpoint()
+
+
+def close(connection: Any) -> None:
+    """Close the transport, as after a failed write; its reader is told in the loop's next turn."""
+    connection._writer.transport.abort()
+
+
+async def _submit_and_wait(url: str) -> None:
+    store: Any = RedisStore(url, ENDPOINT.key)
+    await store.open()
+    try:
+        await store.configure(ENDPOINT.spec.policy())
+        (shared,) = store._caller.connection._shared.values()
+        close(shared._connection)
+        await submit(store, new_job("work", b"{}"))
+        await store._doorbell._listen(0.01, b"")
+        (waiting,) = store._doorbell._idle
+        close(waiting)
+        await store._doorbell._listen(0.01, b"")
+        assert store._doorbell._idle != [waiting]
+    finally:
+        await store.close()
+
+
+@pytest.mark.parametrize("loop", [uvloop.new_event_loop, asyncio.new_event_loop])
+def test_it_is_replaced(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    with RedisServer() as server, asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(_submit_and_wait(server.url))

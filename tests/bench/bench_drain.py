@@ -77,13 +77,14 @@ async def drain(
     return count * 1000 / (max(job.completed_ms for job in jobs) - began), spent
 
 
-def dramatiq(url: str, pid: int, count: int) -> tuple[float, dict[str, float]]:
+def dramatiq(url: str, pid: int, count: int, *body: str) -> tuple[float, dict[str, float]]:
     """Return dramatiq's jobs per second, and the microseconds of its processes per job.
 
-    Redis's include the enqueueing: an upper bound that is far from the busiest all the same.
+    With a JSON body, jobs get it and return a small result. Redis's microseconds include the
+    enqueueing: an upper bound that is far from the busiest all the same.
     """
     costs = Costs({"redis": pid}, count)
-    command = [sys.executable, str(HERE / "dramatiq_drain.py"), url, str(count)]
+    command = [sys.executable, str(HERE / "dramatiq_drain.py"), url, str(count), *body]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     rate, worker = map(float, done.stdout.split())
     return rate, {**costs.read(), "worker": worker * 1e6 / count}
@@ -103,10 +104,12 @@ def install_bullmq() -> Path | None:
     return folder
 
 
-def bullmq(folder: Path, port: int, pid: int, count: int) -> tuple[float, dict[str, float]]:
-    """Return BullMQ's jobs per second, and the microseconds of its processes per job."""
+def bullmq(
+    folder: Path, port: int, pid: int, count: int, *body: str
+) -> tuple[float, dict[str, float]]:
+    """Return the same of BullMQ."""
     costs = Costs({"redis": pid}, count)
-    command = ["node", str(HERE / "bullmq_drain.mjs"), str(folder), str(port), str(count)]
+    command = ["node", str(HERE / "bullmq_drain.mjs"), str(folder), str(port), str(count), *body]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     rate, worker = map(float, done.stdout.split())
     return rate, {**costs.read(), "worker": worker * 1e6 / count}

@@ -1,22 +1,27 @@
-// Drains no-op jobs with BullMQ; prints jobs a second and its CPU time in seconds.
-// `node bullmq_drain.mjs FOLDER PORT COUNT`, bullmq being installed in FOLDER.
+// Drains jobs with BullMQ; prints jobs a second and its CPU time in seconds.
+// `node bullmq_drain.mjs FOLDER PORT COUNT [BODY]`, bullmq being installed in FOLDER. Jobs do
+// nothing; with a JSON body, they get it and return a small result.
 import { createRequire } from "node:module";
 
-const [folder, port, count] = process.argv.slice(2).map((word, at) => (at ? Number(word) : word));
+const [folder, ...words] = process.argv.slice(2);
+const [port, count] = words.slice(0, 2).map(Number);
+const body = words[2];
 const { Queue, Worker } = createRequire(`${folder}/`)("bullmq");
 // What drained fastest of 1, 10, 50, 200 and 500.
 const CONCURRENCY = 100;
 
+const data = body ? JSON.parse(body) : { n: 1 };
+const run = body ? async (job) => ({ customer: job.data.customer, pages: 12 }) : async () => null;
 const connection = { host: "127.0.0.1", port, maxRetriesPerRequest: null };
 const queue = new Queue("bench", { connection });
 for (let first = 0; first < count; first += 1000) {
   const size = Math.min(1000, count - first);
-  await queue.addBulk(Array.from({ length: size }, () => ({ name: "noop", data: { n: 1 } })));
+  await queue.addBulk(Array.from({ length: size }, () => ({ name: "job", data })));
 }
 let left = count;
 const started = performance.now();
 const before = process.cpuUsage();
-const worker = new Worker("bench", async () => null, { connection, concurrency: CONCURRENCY });
+const worker = new Worker("bench", run, { connection, concurrency: CONCURRENCY });
 await new Promise((resolve) => {
   worker.on("completed", () => --left || resolve());
 });

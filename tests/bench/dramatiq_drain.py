@@ -1,8 +1,10 @@
-"""Drains no-op jobs with dramatiq (Redis, results stored); prints jobs a second and its CPU time.
+"""Drains jobs with dramatiq (Redis, results stored); prints jobs a second and its CPU time.
 
-A process of its own, as a worker of dramatiq's is: `python dramatiq_drain.py REDIS_URL COUNT`.
+A process of its own, as a worker of dramatiq's is: `python dramatiq_drain.py REDIS_URL COUNT`, for
+jobs that do nothing; with a JSON body after that, for jobs that get it and return a small result.
 """
 
+import json
 import logging
 import sys
 import time
@@ -16,7 +18,7 @@ from dramatiq.results.backends import RedisBackend
 THREADS = 8
 
 
-def main(url: str, count: int) -> None:
+def main(url: str, count: int, body: str | None = None) -> None:
     """Enqueue `count` jobs, then start a worker and wait until all are done."""
     logging.disable(logging.CRITICAL)
     broker = RedisBroker(url=url)  # type: ignore[no-untyped-call]
@@ -27,8 +29,15 @@ def main(url: str, count: int) -> None:
     @dramatiq.actor(store_results=True)
     def noop() -> None: ...
 
+    @dramatiq.actor(store_results=True)
+    def typical(body: dict[str, str]) -> dict[str, object]:
+        return {"customer": body["customer"], "pages": 12}
+
     for _ in range(count):
-        noop.send()
+        if body is None:
+            noop.send()
+        else:
+            typical.send(json.loads(body))
     worker = dramatiq.Worker(broker, worker_threads=THREADS)
     started, used = time.perf_counter(), time.process_time()
     worker.start()
@@ -40,4 +49,4 @@ def main(url: str, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

@@ -1,6 +1,7 @@
 """`make bench`: every benchmark of this folder, and a table of its figures beside their targets.
 
-Ratios are of what ran in one go on one machine. `python tests/bench/run.py [--quick] [NAME …]`
+Ratios are of what ran in one go on one machine; a line says so if the machine was busy meanwhile.
+`python tests/bench/run.py [--quick] [--pictures FOLDER] [NAME …]`
 """
 
 import argparse
@@ -20,6 +21,7 @@ from redis.asyncio import Redis
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.redis import RedisStore
 from bench import store_redis
+from bench.machine import Others, bars
 from support.redis.server import RedisServer
 from support.store.work import endpoint, new_job, submit
 from support.worker.process import WorkerProcess
@@ -63,6 +65,26 @@ def script(name: str, *arguments: str) -> dict[str, Any]:
     if done.returncode:
         raise RuntimeError(f"{name} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def typical(quick: bool) -> list[Figure]:
+    """The headline: the typical job, submitted over HTTP, beside dramatiq and BullMQ."""
+    size = ("--jobs", "5000", "--rounds", "1") if quick else ("--jobs", "20000", "--rounds", "5")
+    found = script("bench_typical.py", *size)
+    figures = [Figure("typical job, one child process", found["ours"], "jobs/s")]
+    sides = {"theirs": ("dramatiq with results", 25), "bullmq": ("BullMQ", 3)}
+    for side, (name, target) in sides.items():
+        if side not in found:
+            sys.stderr.write(f"{name} is left out: it is not installed\n")
+            continue
+        low, high = found[f"{side} ratio min"], found[f"{side} ratio max"]
+        figures += [
+            Figure(f"typical job, {name}", found[side], "jobs/s"),
+            Figure(f"typical job beside {name}", found[f"{side} ratio"], "×", target),
+            Figure("  spread of the rounds, (highest - lowest) / lowest", high / low - 1),
+            Figure(f"typical job beside {name}, processor time", found[f"{side} cpu ratio"], "×"),
+        ]
     return figures
 
 
@@ -231,6 +253,7 @@ def growth(quick: bool) -> list[Figure]:
 
 
 BENCHES: dict[str, Callable[[bool], list[Figure]]] = {
+    "typical": typical,
     "drain": drain,
     "submissions": submissions,
     "asgi": asgi,
@@ -244,11 +267,21 @@ BENCHES: dict[str, Callable[[bool], list[Figure]]] = {
 }
 
 
+def picture(folder: Path, name: str, figures: list[Figure]) -> None:
+    """Write a picture of a benchmark's rates, if it has some to compare."""
+    rates = [(each.name, each.value, each.unit) for each in figures if each.unit.endswith("/s")]
+    if len(rates) > 1:
+        folder.mkdir(parents=True, exist_ok=True)
+        title = (BENCHES[name].__doc__ or name).strip()
+        (folder / f"{name}.svg").write_text(bars(title, rates))
+
+
 def main() -> int:
     """Run the selected benchmarks; the status is 1 if one could not be run."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}")
     parser.add_argument("--quick", action="store_true", help="smaller and less exact")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="write an SVG of the rates")
     options = parser.parse_args()
     if unknown := set(options.names) - set(BENCHES):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}")
@@ -256,10 +289,17 @@ def main() -> int:
     for name in options.names or BENCHES:
         sys.stderr.write(f"{name}: {(BENCHES[name].__doc__ or '').strip()}\n")
         try:
-            lines += [figure.render() for figure in BENCHES[name](options.quick)]
+            with Others() as others:
+                figures = BENCHES[name](options.quick)
         except Exception as error:
             failed = True
             lines.append(f"{name}: could not be measured: {error}")
+            continue
+        lines += [figure.render() for figure in figures]
+        if others.warning:
+            lines.append(f"{name}: {others.warning}")
+        if options.pictures:
+            picture(options.pictures, name, figures)
     sys.stdout.write("\n" + "\n".join(lines) + "\n")
     return int(failed)
 

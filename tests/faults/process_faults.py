@@ -11,8 +11,8 @@ from faults.catalog import Fault, register
 from faults.system import LEASE_SECONDS, System
 from support.worker.process import kill, send
 
-SUBMISSION = b"POST /quick HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"
-DESCRIPTION = b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n"
+SUBMISSION = b"POST /quick HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
+DESCRIPTION = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
 FAULTS: dict[str, Fault[System]] = {}
 fault = register(FAULTS)
 

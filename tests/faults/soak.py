@@ -15,14 +15,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from faults.bulk import Bulk
+from faults.figures import Injected, Memory, recoveries
 from faults.kinds import KINDS
 from faults.load import Load
 from faults.losses import lost_by_fault, split, touched
 from faults.schedule import Step, minimise, steps
-from support.history.checker import Violation, check
-from support.history.events import read
+from faults.system import Gap
+from support.history.checker import Final, Violation, check
+from support.history.events import History, read
 
 SETTLE_SECONDS = 180.0
+# Beyond this, submissions are all of the job `bulk`: the others hold places for longer.
+MIXED_PER_SECOND = 25
+BULK_CONCURRENCY = 64
 
 
 @dataclass
@@ -38,6 +44,8 @@ class Report:
     # What failovers lost, as asynchronous replication may.
     excused: list[Violation] = field(default_factory=list)
     failovers: list[str] = field(default_factory=list)
+    # How long recoveries took, and the memory of the roles.
+    figures: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         """Return it as lines."""
@@ -50,6 +58,7 @@ class Report:
             "faults: " + ", ".join(f"{n} {name}" for name, n in sorted(faults.items())),
             "answers: " + ", ".join(f"{n} x {code}" for code, n in sorted(self.answers.items())),
             *self.failovers,
+            *self.figures,
             *(f"through failovers: {n} x {rule}" for rule, n in sorted(excused.items())),
             *(f"VIOLATION {each.rule}: {each.job}: {each.detail}" for each in self.violations[:50]),
         ]
@@ -70,36 +79,63 @@ async def soak(
 
     With `only`, inject just the steps of these numbers and end after the last.
     """
-    report, kind = Report(), KINDS[redis]
-    async with kind.system(folder) as system:
-        load = Load(system.urls, seed, per_second)
-        submitting = asyncio.create_task(load.run())
+    report, kind, injected = Report(), KINDS[redis], list[Injected]()
+    system = kind.system(folder)
+    if per_second > MIXED_PER_SECOND:
+        system.concurrency = BULK_CONCURRENCY
+    async with system:
+        load = Load(system.urls, seed, min(per_second, MIXED_PER_SECOND))
+        bulk = Bulk(system.urls, seed, max(0, per_second - MIXED_PER_SECOND))
+        memory = Memory(system)
+        sampling = asyncio.create_task(memory.run())
+        submitting = asyncio.gather(load.run(), bulk.run())
         end = time.monotonic() + seconds
         for step in steps(seed, names or tuple(kind.faults)):
             if step.number > max(only) if only else time.monotonic() >= end:
                 break
             if not only or step.number in only:
-                left = end - time.monotonic()
-                sys.stderr.write(f"{left:6.1f} s left: {step.number} {step.fault}\n")
+                left, jobs = end - time.monotonic(), len(load.accepted) + len(bulk.accepted)
+                sys.stderr.write(f"{left:6.1f} s left, {jobs} jobs: {step.number} {step.fault}\n")
+                begun = time.monotonic_ns()
                 await kind.faults[step.fault](system, step.chance())
+                injected.append(Injected(step.fault, begun))
                 report.injected.append(step)
             await asyncio.sleep(step.pause)
         load.stop()
+        bulk.stop()
         await asyncio.wait_for(submitting, SETTLE_SECONDS)
+        sampling.cancel()
         final = await system.final(SETTLE_SECONDS)
         for role in system.roles:
             await role.stop()
+    report.answers = load.answers + bulk.answers
+    report.figures = [*memory.lines()]
     history = read(system.history, system.runs)
-    report.accepted, report.answers = len(load.accepted), load.answers
+    report.figures += recoveries(history, injected)
+    accepted = {*load.accepted.values(), *bulk.accepted}
+    prove(report, history, final, accepted, system.gaps, strict=kind.strict)
+    return report
+
+
+def prove(
+    report: Report,
+    history: History,
+    final: Final,
+    accepted: set[str],
+    gaps: Sequence[Gap],
+    *,
+    strict: bool,
+) -> None:
+    """Check what happened, and report it."""
+    report.accepted = len(accepted)
     report.states.update(job.state.value for job in final.jobs.values())
     report.runs = sum(map(len, history.runs.values()))
     found = set(check(history, final))
-    missing = set(load.accepted.values()) - set(final.jobs)
+    missing = accepted - set(final.jobs)
     found |= {Violation("lost", job, "accepted, and not in the store") for job in missing}
-    jobs = touched(history, system.gaps)
-    report.violations, report.excused = split(sorted(found), jobs, strict=kind.strict)
-    report.failovers = lost_by_fault(history, report.excused, system.gaps)
-    return report
+    jobs = touched(history, gaps)
+    report.violations, report.excused = split(sorted(found), jobs, strict=strict)
+    report.failovers = lost_by_fault(history, report.excused, gaps)
 
 
 async def _run(folder: Path, options: argparse.Namespace, only: Sequence[int]) -> Report:
@@ -168,6 +204,8 @@ def main() -> int:
     )
     parser.add_argument("--keep", type=Path, help="folder for the histories")
     options = parser.parse_args()
+    if options.keep and options.keep.exists() and any(options.keep.iterdir()):
+        parser.error(f"{options.keep} is not empty")
     with tempfile.TemporaryDirectory(prefix="soak-") as scratch:
         return asyncio.run(command(options.keep or Path(scratch), options))
 

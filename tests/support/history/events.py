@@ -1,8 +1,9 @@
 """What the processes recorded (core/asyncendpoints_core/store/history.py), read back."""
 
 import json
+import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,26 +65,32 @@ def read(folder: Path, runs: Path | None = None) -> History:
     lines = (
         json.loads(line)
         for file in sorted(folder.glob("*.jsonl"))
-        for line in file.read_text().splitlines()
-        if line.endswith("}")  # the last one of a killed process may be cut
+        for line in _lines(file)
+        if line.endswith("}\n")  # the last one of a killed process may be cut
     )
     return parse(lines, read_runs(runs) if runs is not None else ())
+
+
+def _lines(file: Path) -> Iterator[str]:
+    with file.open() as lines:
+        yield from lines
 
 
 def read_runs(file: Path) -> list[Run]:
     """Read lines `begin|end JOB CLAIM MONOTONIC_NS`."""
     begun: dict[tuple[str, int], int] = {}
     ended: dict[tuple[str, int], int] = {}
-    for line in file.read_text().splitlines():
+    for line in _lines(file):
         what, job, claim, at = line.split()
-        (begun if what == "begin" else ended)[job, int(claim)] = int(at)
+        (begun if what == "begin" else ended)[sys.intern(job), int(claim)] = int(at)
     return [Run(job, claim, at, ended.get((job, claim))) for (job, claim), at in begun.items()]
 
 
 def parse(lines: Iterable[dict[str, Any]], runs: Iterable[Run]) -> History:
-    """Sort recorded calls and runs by job."""
+    """Sort recorded calls and runs by job. There may be millions of lines: none is kept."""
     history = History(defaultdict(lambda: defaultdict(list)), defaultdict(list), set(), set())
-    for line in sorted(lines, key=lambda each: int(each["ended"])):
+    fields: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for line in lines:
         verb = "claim" if line["verb"] == "claim_next" else line["verb"]
         if verb == "release_worker":
             history.released.add(line["worker"])
@@ -95,15 +102,28 @@ def parse(lines: Iterable[dict[str, Any]], runs: Iterable[Run]) -> History:
                 verb,
                 line["begun"],
                 line["ended"],
-                item["job"],
+                sys.intern(item["job"]),
                 item.get("status"),
                 item.get("claim", 0),
-                item.get("worker", line.get("worker", "")),
-                item,
+                sys.intern(item.get("worker", line.get("worker", ""))),
+                _kept(item, fields),
             )
             # A replayed submission is about the job that it was answered with.
             about = item.get("is") or item["job"] if verb == "enqueue" else item["job"]
-            history.calls[about][verb].append(call)
+            history.calls[sys.intern(about)][verb].append(call)
+    for verbs in history.calls.values():
+        for calls in verbs.values():
+            calls.sort(key=lambda call: call.ended)
     for run in sorted(runs, key=lambda each: each.begun):
         history.runs[run.job].append(run)
     return history
+
+
+def _kept(item: dict[str, Any], known: dict[tuple[Any, ...], dict[str, Any]]) -> dict[str, Any]:
+    """Return the fields of an item that differ in few ways, the same dict for the same values."""
+    values = tuple(
+        (name, item[name]) for name in ("kind", "state", "priority", "delay_ms") if name in item
+    )
+    shared = known.setdefault(values, dict(values))
+    own = {name: item[name] for name in ("key", "children") if item.get(name)}
+    return {**shared, **own} if own else shared

@@ -22,7 +22,7 @@ from support.ports import free_port
 from support.redis.binaries import server_binary
 from support.worker.reaper import reaper
 
-START_SECONDS = 30.0
+START_SECONDS = 120.0  # a large AOF is loaded first
 
 
 class RedisProcess:

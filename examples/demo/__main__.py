@@ -1,9 +1,10 @@
 """`make demo`: real HTTP requests become jobs that run, retry, fail, are canceled and complete.
 
 Serves examples/reports with its gateway, a memory store and workers that scale, submits jobs over
-HTTP, lets a schedule create one, and shows their states as they change. It checks at the end that
-every job had the expected outcome and that a receiver got a webhook of each. Exit status 0 if so,
-1 if not.
+HTTP, lets a schedule create one, and shows their states as they change. Two of its customers share
+the workers: one submits many reports, then the other a few. It checks at the end that every job had
+the expected outcome, that a receiver got a webhook of each, and that the small customer did not
+wait for the large one. Exit status 0 if so, 1 if not.
 """
 
 import asyncio
@@ -36,7 +37,7 @@ LIMIT_SECONDS = 60.0
 Show = Callable[[str, str, str], None]
 """Shows a webhook: its event, the name of its job, and the job's id."""
 MINUTE_MS, SCHEDULE_MS = 60_000, 8_000
-REPORTS = 20
+TENANTS = {"large": 40, "small": 5}
 FINAL = {"Completed", "Failed", "Canceled"}
 
 
@@ -66,9 +67,10 @@ def jobs(source: str) -> list[Watched]:
                 {**csv, "Job-Delay": "60"}, "Canceled", cancel=True, attempts=0),
     ]  # fmt: skip
     return listed + [
-        Watched(f"report {n} of the crowd", f"/reports/customer-{n}{query}&resamples=4000",
-                sales, csv, "Completed")
-        for n in range(1, REPORTS + 1)
+        Watched(f"report {n} of the {tenant} customer", f"/reports/{tenant}{query}&resamples=4000",
+                sales, csv, "Completed", tenant=tenant)
+        for tenant, reports in TENANTS.items()
+        for n in range(1, reports + 1)
     ]  # fmt: skip
 
 
@@ -160,17 +162,26 @@ async def source_of_files() -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def follow(http: aiohttp.ClientSession, one: Watched, screen: Screen) -> None:
-    """Submit a job and follow it until it is final."""
+async def submit_all(http: aiohttp.ClientSession, watched: list[Watched], screen: Screen) -> None:
+    """Submit all jobs, the small customer's when the large one's all wait, and follow them."""
+    small = [one for one in watched if one.tenant == "small"]
+    async with asyncio.TaskGroup() as tasks:
+        for part in ([one for one in watched if one not in small], small):
+            accepted = await asyncio.gather(*(submit(http, one) for one in part))
+            for one, where in zip(part, accepted, strict=True):
+                tasks.create_task(follow(http, one, where, screen))
+
+
+async def submit(http: aiohttp.ClientSession, one: Watched) -> str:
+    """Submit a job; return its location."""
     async with http.post(one.path, data=one.body, headers=one.headers) as answer:
         one.job = await answer.json()
         if answer.status != 202:
             raise RuntimeError(f"{one.label}: {answer.status} {one.job}")
-        where = answer.headers["Location"]
-    await follow_on(http, one, where, screen)
+        return answer.headers["Location"]
 
 
-async def follow_on(http: aiohttp.ClientSession, one: Watched, where: str, screen: Screen) -> None:
+async def follow(http: aiohttp.ClientSession, one: Watched, where: str, screen: Screen) -> None:
     """Follow a job by long polls until it is final, and read its result."""
     tag = ""
     screen.draw()
@@ -198,12 +209,12 @@ async def scheduled(http: aiohttp.ClientSession, one: Watched, screen: Screen) -
             break
         await asyncio.sleep(0.2)
     one.job = made[0]
-    await follow_on(http, one, f"/jobs/{one.job['id']}", screen)
+    await follow(http, one, f"/jobs/{one.job['id']}", screen)
 
 
 def load(source: str, hooks: str, secret: Path) -> Loaded:
     """Load the example with shorter times, so that it scales up and down within seconds, with a
-    schedule that is due every minute and a webhook.
+    schedule that is due every minute, a webhook, and reports that share the starts by customer.
     """
     found = manifest.load([ENDPOINT]).loaded[0]
     document = found.endpoint.document()
@@ -214,6 +225,7 @@ def load(source: str, hooks: str, secret: Path) -> Loaded:
     spec["schedules"] = [every_minute]
     hook = {"name": "demo", "url": f"http://{hooks}/hooks", "secrets": {"file": str(secret)}}
     spec["webhooks"] = [hook]
+    spec["routes"][0]["key"] = "param:customer"
     return Loaded(type(found.endpoint).parse(document), found.file, found.document)
 
 
@@ -231,8 +243,9 @@ async def play(watched: list[Watched], source: str, secret: Path) -> list[str]:
         try:
             screen.note(f"{service.name} ready at {service.url}")
             async with aiohttp.ClientSession(service.url) as http:
-                following = [follow(http, one, screen) for one in watched]
-                await asyncio.gather(*following, scheduled(http, created, screen))
+                await asyncio.gather(
+                    submit_all(http, watched, screen), scheduled(http, created, screen)
+                )
             watched.append(created)
             await hooks.has_all({one.job["id"] for one in watched})
             await screen.calm.wait()  # no work is left: the workers are scaled down
@@ -253,7 +266,18 @@ def faults_of(watched: list[Watched], screen: Screen, hooks: Receiver) -> list[s
         faults.append("more work did not bring more workers")
     if not any(one.progress_seen for one in watched):
         faults.append("no progress was seen")
+    if started_before_small(watched) > TENANTS["large"] // 2:
+        faults.append("the small customer waited for the large one")
     return faults
+
+
+def started_before_small(watched: list[Watched]) -> int:
+    """Return how many reports of the large customer started before the small one's last."""
+    starts = {
+        tenant: [one.job["startedAt"] for one in watched if one.tenant == tenant]
+        for tenant in TENANTS
+    }
+    return sum(start < max(starts["small"]) for start in starts["large"])
 
 
 async def demo() -> int:
@@ -273,6 +297,10 @@ async def demo() -> int:
         counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(FINAL))
         text = f"\n{len(watched)} jobs, each as it should end: {counts}.\n"
         sys.stdout.write(f"{text}A webhook of each was received, and its signature is valid.\n")
+        sys.stdout.write(
+            f"The small customer's {TENANTS['small']} reports had started when "
+            f"{started_before_small(watched)} of the large one's {TENANTS['large']} had.\n"
+        )
     return 1 if faults else 0
 
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,7 @@ class Watched:
     code: str | None = None
     attempts: int | None = None
     cancel: bool = False
+    tenant: str = ""
     job: dict[str, Any] = field(default_factory=dict)
     progress_seen: bool = False
     has_result: bool = False
@@ -101,16 +103,18 @@ class Screen:
                     self._shown[one.label] = one.now.partition(" ")[0]
                     self.note(f"{one.label}: {one.now}")
             return
-        crowd = [one for one in self._watched if "crowd" in one.label]
-        single = [one for one in self._watched if "crowd" not in one.label]
+        single = [one for one in self._watched if not one.tenant]
         lines = [f"  workers {'#' * self.workers:<4}  {self._why}", ""]
         lines += [f"  {one.label:<40} {_coloured(one.now)}" for one in single]
-        counts = {state: 0 for state in ("Queued", "InProgress", "Completed")}
-        for one in crowd:
-            state = one.job.get("state", "Queued")
-            counts[state] = counts.get(state, 0) + 1
-        listed = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-        lines.append(f"  {f'a crowd of {len(crowd)} reports':<40} {listed}")
+        for tenant in dict.fromkeys(one.tenant for one in self._watched if one.tenant):
+            states = Counter(
+                one.job.get("state", "not submitted")
+                for one in self._watched
+                if one.tenant == tenant
+            )
+            listed = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+            label = f"{states.total()} reports of the {tenant} customer"
+            lines.append(f"  {label:<40} {listed}")
         lines.append(f"  {'webhooks received':<40} {self._webhooks}")
         up = f"\x1b[{self._lines}F\x1b[J" if self._lines else ""
         self._print(up + "\n".join(lines))

@@ -37,6 +37,7 @@ GENERATORS: dict[str, str] = {
     "docs/scaling/pulses.svg": "tools.generators.scaling:pulses",
     "docs/scaling/ramp.svg": "tools.generators.scaling:ramp",
     "docs/scaling/trickle.svg": "tools.generators.scaling:trickle",
+    "docs/scaling/two-tenants.svg": "tools.generators.scaling:two_tenants",
     "docs/settings.md": "tools.generators.reference:settings_md",
     "docs/status.md": "tools.generators.status:status_md",
 }

@@ -38,9 +38,11 @@ def draw(scenario: Scenario, trace: Trace) -> str:
             values = [min(value, most) for value in values]
         return Line(label, color, list(zip(times, values, strict=True)), **look)
 
+    held_back = line("held_back", "held back by limits (jobs)", "#c9a0dc", dashed=True)
     return chart(
         scenario.title,
         [
+            *([held_back] if scenario.per_key else []),
             line("demand", "demand (jobs)", "#bbbbbb"),
             line("ready", "ready", "#a5d6a7", right=True, width=4),
             line("want", f"wanted (up to {most})", "#e69138", right=True, width=1),

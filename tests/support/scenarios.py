@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 
+from asyncendpoints_core.jobs.policy import Limit
 from asyncendpoints_core.scaling.decide import Limits
 from support.scaling import Scenario
 
@@ -84,6 +85,16 @@ def trickle() -> Scenario:
     return Scenario("trickle", title, jobs, 16 * MINUTE, limits, initial=5)
 
 
+def two_tenants() -> Scenario:
+    """One tenant's flood, of which limits let eight run at a time, and steady work of another."""
+    flood = [(MINUTE, 2_000)] * 1_500
+    title = "two tenants: 1,500 jobs of 2 s at once, 8 at a time, beside 2 jobs/s of 1 s"
+    small = poisson(5, 2, 0, 9 * MINUTE, 1_000)
+    return Scenario(
+        "two-tenants", title, flood, 12 * MINUTE, small=small, per_key=Limit(concurrency=8)
+    )
+
+
 def bad_image() -> Scenario:
     """No new worker ever becomes ready, while work piles up."""
     jobs = poisson(4, 5, 5_000, 4 * MINUTE, 1_000)
@@ -91,4 +102,7 @@ def bad_image() -> Scenario:
     return Scenario("bad-image", title, jobs, 5 * MINUTE, never_ready_from=0)
 
 
-ALL = (burst, known_burst, ramp, slow_start, long_jobs, outage, pulses, trickle, bad_image)
+ALL = (
+    *(burst, known_burst, ramp, slow_start, long_jobs, outage, pulses, trickle, two_tenants),
+    bad_image,
+)

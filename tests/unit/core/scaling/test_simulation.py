@@ -1,5 +1,6 @@
 """Whole runs of scaling in virtual time: what a user would see over minutes."""
 
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -36,6 +37,19 @@ def test_a_known_template_meets_a_burst_at_once() -> None:
     assert known.at(5_000).replicas == 20
     assert unknown.at(5_000).replicas == 1
     assert known.wait_s(1) < unknown.wait_s(1)
+
+
+def test_a_flood_that_limits_hold_back_is_no_demand_and_delays_no_other_tenant() -> None:
+    scenario = scenarios.two_tenants()
+    limited, unlimited = run(scenario), run(replace(scenario, per_key=None))
+    assert max(sample.replicas for sample in unlimited.samples) == 20
+    assert max(sample.replicas for sample in limited.samples) <= 5
+    for trace in (limited, unlimited):
+        assert len(trace.waits) == len(scenario.arrivals) + len(scenario.small)
+        assert trace.wait_s(0.95, small=True) < 2
+    while_flooded = limited.at(4 * MINUTE)
+    assert while_flooded.held_back > 500
+    assert while_flooded.demand < 20
 
 
 def test_zero_is_reached_after_idle_seconds_and_left_again() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import ClientPayloadError, web
+from aiohttp import ClientPayloadError, StreamReader, web
 from aiohttp.http import HttpProcessingError
 
 from asyncendpoints_gateway.http.messages import PHRASES, SERVER, BodyError, encode
@@ -23,7 +24,9 @@ MAX_HEADERS: Final = 128
 IDLE_SECONDS: Final = 75.0
 """How long a connection may stay open without a request, or with an incomplete head."""
 LINGER_SECONDS: Final = 1.0
-"""How long a client that violates the protocol has for reading the response."""
+"""How long a connection whose request was refused stays open while its client sends nothing."""
+LINGER_MOST_SECONDS: Final = 30.0
+"""How long it stays open while the client sends: it may read the response only then."""
 
 FRAMING_ERRORS: Final = (web.RequestPayloadError, HttpProcessingError, ClientPayloadError)
 
@@ -58,6 +61,17 @@ def connection_options(max_head: int) -> dict[str, Any]:
         "max_field_size": max_head if max_head != MAX_URI else max_head + 1,
         "max_headers": MAX_HEADERS,
     }
+
+
+async def discard(body: StreamReader) -> None:
+    """Discard what a client sends of a refused body: closing the connection at once would reset it
+    before the client has read the response.
+    """
+    with suppress(TimeoutError, ConnectionError, *FRAMING_ERRORS):
+        async with asyncio.timeout(LINGER_MOST_SECONDS):
+            while not body.at_eof():
+                async with asyncio.timeout(LINGER_SECONDS):
+                    await body.readany()
 
 
 class AiohttpRequest:

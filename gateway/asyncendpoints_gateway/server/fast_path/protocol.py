@@ -27,6 +27,7 @@ from asyncendpoints_gateway.http.messages import encode
 from asyncendpoints_gateway.http.problems import Problem, internal
 from asyncendpoints_gateway.server.aiohttp_adapter import (
     IDLE_SECONDS,
+    LINGER_MOST_SECONDS,
     LINGER_SECONDS,
     MAX_HEADERS,
     AiohttpRequest,
@@ -91,6 +92,7 @@ class FastConnection(RequestHandler):
 
     __slots__ = (
         "_broken",
+        "_discarding",
         "_lost",
         "_pending",
         "_submissions",
@@ -113,6 +115,8 @@ class FastConnection(RequestHandler):
         # The response of the submission that was taken and is not answered yet.
         self._pending: PendingResponse | None = None
         self._broken = False
+        # Whether anything was received behind an error since this was last looked at.
+        self._discarding = True
         self._lost: asyncio.Future[None] | None = None
         self._unparsed = 0
         # Whether everything received since the previous request is within the limit of a head.
@@ -123,6 +127,7 @@ class FastConnection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Feed the parser, until it finds an error: what follows an error has no meaning."""
         if self._broken:
+            self._discarding = True
             return
         # Hidden from aiohttp, so that it only queues what it parses: its task is woken below.
         idle, self._waiter = self._waiter, None
@@ -245,15 +250,20 @@ class FastConnection(RequestHandler):
         return handler
 
     async def _linger(self) -> None:
-        """Discard what the client still sends: closing at once would reset the connection before
-        the client has read the response.
+        """Discard what the client still sends, as `discard` does, and close the connection: aiohttp
+        would write the response again.
         """
         transport = self.transport
-        if transport is None or not transport.can_write_eof():
+        if transport is None:
             return
-        transport.write_eof()
-        self._lost = self._loop.create_future()
-        await asyncio.wait([self._lost], timeout=LINGER_SECONDS)
+        if transport.can_write_eof():
+            transport.write_eof()
+            self._lost = self._loop.create_future()
+            end = self._loop.time() + LINGER_MOST_SECONDS
+            while self._discarding and not self._lost.done() and self._loop.time() < end:
+                self._discarding = False
+                await asyncio.wait([self._lost], timeout=LINGER_SECONDS)
+        transport.close()
 
 
 # The line of the error, as aiohttp quotes it in its message.

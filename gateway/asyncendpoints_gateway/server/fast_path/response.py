@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from aiohttp import HttpVersion11, web
 
 from asyncendpoints_gateway.http.messages import Response, encode
+from asyncendpoints_gateway.server.aiohttp_adapter import discard
 
 if TYPE_CHECKING:
+    from aiohttp import StreamReader
     from aiohttp.abc import AbstractStreamWriter
 
     from asyncendpoints_gateway.server.unsent import UnsentBytes
@@ -35,6 +37,7 @@ class PlainResponse(web.StreamResponse):
         self._response = response
         self._unsent = unsent
         self._last = close or response.close
+        self._unread: StreamReader | None = None
 
     @property
     def keep_alive(self) -> bool:
@@ -58,10 +61,14 @@ class PlainResponse(web.StreamResponse):
         self._unsent.watch(transport, len(data))
         # aiohttp keeps the response object until the next request on the connection.
         self._response = Response()
+        if self._last:
+            self._unread = request.content
         del data, response
         if request.protocol.writing_paused:
             await request.writer.drain()
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Do nothing: everything has been written."""
+        """Discard the rest of the body before the connection is closed; all has been written."""
+        if self._unread is not None:
+            await discard(self._unread)

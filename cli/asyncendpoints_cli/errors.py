@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
 from typing import Final
 
-from asyncendpoints_cli.parser import PROG
 from asyncendpoints_core.common.faults import one_line
 from asyncendpoints_core.common.redaction import redact_url
 from asyncendpoints_core.errors import UsageError
+from asyncendpoints_core.process.logs import write_error
 
 FAILED: Final = 1
 MISUSED: Final = 2
@@ -21,11 +20,11 @@ class AlreadyReported(UsageError):
 
 
 def report(error: BaseException, status: int) -> int:
-    """Write each line of an error to stderr, passwords redacted; return `status`."""
+    """Write each line of an error to stderr or the log, passwords redacted; return `status`."""
     if isinstance(error, AlreadyReported):
         return status
     for line in str(error).splitlines() or [type(error).__name__]:
-        sys.stderr.write(f"{PROG}: {redact(one_line(line))}\n")
+        write_error(redact(one_line(line)))
     return status
 
 

@@ -74,7 +74,7 @@ def configure_logging(
     text = style == "text" or (style == "auto" and terminal)
     # https://no-color.org: any value that is not empty
     coloured = terminal and not os.environ.get("NO_COLOR")
-    formatter = TextFormatter(coloured) if text else JsonFormatter()
+    formatter = TextFormatter(coloured) if text else JsonFormatter(only=style == "json")
     own, root = logging.getLogger(ROOT), logging.getLogger()
     default = logging.StreamHandler(out)
     for logger, handler in ((own, logging.StreamHandler(out)), (root, default)):
@@ -183,8 +183,25 @@ def _extras(record: logging.LogRecord) -> dict[str, Any]:
     return {"job_id": job, **found} if job else found
 
 
+def write_error(line: str) -> None:
+    """Write an error that ends the process to stderr: a log record if the format is `json`."""
+    log = logging.getLogger(ROOT)
+    formatters = [handler.formatter for handler in log.handlers]
+    if any(isinstance(each, JsonFormatter) and each.only for each in formatters):
+        log.error("%s", line)
+    else:
+        sys.stderr.write(f"asyncendpoints: {line}\n")
+
+
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line: time, level, logger, message, `extra` fields, error."""
+    """One JSON object per line: time, level, logger, message, `extra` fields, error.
+
+    `only`: all of stderr is to be such lines.
+    """
+
+    def __init__(self, *, only: bool = False) -> None:
+        super().__init__()
+        self.only = only
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as JSON."""

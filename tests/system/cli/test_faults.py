@@ -1,5 +1,6 @@
 """Every fault of use: one clear line with the fix, the contract's exit status, no traceback."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -285,6 +286,23 @@ def test_an_extra_that_is_not_installed(command: list[str]) -> None:
         f"asyncendpoints: {package} is not installed; run: pip install 'asyncendpoints[operator]'\n"
         for package in ("kopf", "kubernetes")
     )
+
+
+@pytest.mark.parametrize("command", ["run", "gateway", "worker", "operator"])
+def test_with_a_log_in_json_the_last_error_is_json_too(good: Path, command: str) -> None:
+    nowhere = ("--redis", f"redis://someone:very-secret@127.0.0.1:{free_port()}/0")
+    options: tuple[str | Path, ...] = ("--endpoint", good, *nowhere)
+    if command == "gateway":  # it waits for a Redis that is not there
+        options = ("--endpoint", good, "--redis", "redis://host/abc")
+    elif command == "operator":
+        options = ("--kubeconfig", good.with_name("nothing"))
+    elif command == "run":
+        options = (good, *FREE, *nowhere)
+    status, _, err = once(command, *options, env={"ASYNCENDPOINTS_LOG_FORMAT": "json"})
+    records = [json.loads(line) for line in err.splitlines()]
+    assert status in (1, 2)
+    assert records[-1]["level"] == "error"
+    assert "very-secret" not in err
 
 
 @pytest.mark.parametrize("command", [["operator"], ["unpin", "reports"]])

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_core.common.admin_server import AdminServer
 from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
 from asyncendpoints_core.process import exit_report
+from asyncendpoints_core.process.logs import write_error
 from asyncendpoints_core.store.history import record_history
 from asyncendpoints_core.store.recovery import Recovered, RecoveryLoop
 from asyncendpoints_core.store.redis import RedisStore
@@ -64,7 +64,7 @@ def run_supervisor(
         supervisor = Supervisor(endpoint, settings, folders, idle_seconds, publish_metrics)
         return asyncio.run(supervisor.run())
     except (AsyncEndpointsError, OSError) as error:
-        print(f"asyncendpoints: {error}", file=sys.stderr)
+        write_error(str(error))
         exit_report.leave(error, termination_log)
         return 2 if isinstance(error, UsageError) else 1
 

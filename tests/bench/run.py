@@ -171,6 +171,23 @@ def webhooks(quick: bool) -> list[Figure]:
     ]  # fmt: skip
 
 
+def actions(quick: bool) -> list[Figure]:
+    """Actions on 100,000 jobs while 5,000 a second are submitted and drained."""
+    found = script("bench_actions.py", "--jobs", "5000" if quick else "100000", "--json")
+    if found["wrong"]:
+        raise RuntimeError(f"jobs were missed or taken twice: {found['wrong']}")
+    kinds = ("retry", "cancel", "purge")
+    return [
+        *(Figure(f"{kind} of many jobs, all of it", found[f"{kind} s"], "s") for kind in kinds),
+        Figure("jobs drained during the retry", found["drained per s"], "jobs/s"),
+        *(
+            Figure(f"{kind}, the longest step of {found[f'{kind} steps']:,}, processor time",
+                   found[f"{kind} step ms, most"], "ms", 5, at_least=False)
+            for kind in kinds
+        ),
+    ]  # fmt: skip
+
+
 def keys(quick: bool) -> list[Figure]:
     """Drain with 1, 100 and 10,000 keys, beside the same without keys."""
     size = ("--jobs", "5000", "--rounds", "1") if quick else ("--jobs", "20000", "--rounds", "3")
@@ -260,6 +277,7 @@ BENCHES: dict[str, Callable[[bool], list[Figure]]] = {
     "packages": packages,
     "latency": latency,
     "webhooks": webhooks,
+    "actions": actions,
     "keys": keys,
     "memory": memory,
     "commands": commands,

@@ -17,6 +17,7 @@ from asyncendpoints_console.api import (
 from asyncendpoints_console.api.call import Call
 from asyncendpoints_console.openapi import document
 from asyncendpoints_console.openapi.operations import ENDPOINT, JOB
+from asyncendpoints_console.refusals import forbidden
 from asyncendpoints_console.site import ROLE
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ PAGE: Final = "/e/{namespace}/{name}"
 
 def add(router: web.UrlDispatcher, site: Site, pages: Views) -> None:
     """Add every route."""
+    figures = {
+        *(endpoints.show, endpoints.pause, endpoints.resume, endpoints.figures, endpoints.audit),
+        *(pages.scaling, pages.audit),
+    }
 
     def of_site(method: str, path: str, answer: ForSite) -> None:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -50,6 +55,8 @@ def add(router: web.UrlDispatcher, site: Site, pages: Views) -> None:
     def of_endpoint(method: str, path: str, answer: ForEndpoint) -> None:
         async def handle(request: web.Request) -> web.StreamResponse:
             target, role = site.target(request), request[ROLE]
+            if target.figures_only and answer not in figures:
+                raise forbidden("this console shows the overview and figures only")
             locked = site.read_only or target.read_only
             return await answer(
                 Call(

@@ -11,7 +11,7 @@ from aiohttp import web
 from asyncendpoints_console.access import Access, Role
 from asyncendpoints_console.actions import ActionRunner
 from asyncendpoints_console.audit import Audit
-from asyncendpoints_console.refusals import Refusal
+from asyncendpoints_console.refusals import Refusal, store_unavailable
 from asyncendpoints_console.target import Target
 from asyncendpoints_core.common.time_source import TimeSource
 
@@ -33,10 +33,14 @@ class Site:
     time: TimeSource
 
     def target(self, request: web.Request) -> Target:
-        """Return the endpoint in a request's path. Raises the 404."""
+        """Return the endpoint in a request's path. Raises the 404, and the 503 for a queue that
+        this console cannot read.
+        """
         key = f"{request.match_info['namespace']}/{request.match_info['name']}"
         for target in self.targets():
             if target.key == key:
+                if target.elsewhere:
+                    raise store_unavailable(target.elsewhere)
                 return target
         raise Refusal("not-found", "there is no such endpoint here")
 

@@ -10,12 +10,16 @@ from asyncendpoints_core.store.protocol import Store
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One endpoint. `bodies`: whether bodies and results may be read."""
+    """One endpoint. `bodies`: whether bodies and results may be read. `figures_only`: nothing of
+    single jobs may. `elsewhere`: why `store` is not that of its queue, "" if it is.
+    """
 
     endpoint: AsyncEndpoint
     store: Store
     read_only: bool = False
     bodies: bool = True
+    figures_only: bool = False
+    elsewhere: str = ""
 
     @property
     def namespace(self) -> str:

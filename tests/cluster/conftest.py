@@ -105,6 +105,7 @@ def installed(cluster: Cluster, images: dict[str, str], redis_image: str) -> Ins
     values["operator"] = {"env": [{"name": k, "value": v} for k, v in shorter.items()]}
     # A test's receiver of webhooks has an address of the cluster.
     values["webhooks"] = {"allowPrivateCidrs": ["10.0.0.0/8"], "ports": [webhook_receiver.PORT]}
+    values["console"] = {"enabled": True, "bodies": True}
     install.install_chart(cluster, values)
     dockerfile = KUBE / "images" / "jobs" / "Dockerfile"
     args = {"BASE": images["worker"]}

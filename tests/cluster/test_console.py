@@ -3,6 +3,8 @@
 The commands of docs/console.md and docs/command.md for clusters are run here.
 """
 
+import base64
+import contextlib
 import json
 import os
 import re
@@ -17,8 +19,10 @@ from typing import Any
 import pytest
 import yaml
 
+from support.cli import Answer, ask, eventually
 from support.doc_pages import fences
-from support.kube.installed import Endpoint, Installed
+from support.kube.installed import SYSTEM_NAMESPACE, Endpoint, Installed
+from support.kube.provider.client import Cluster
 from support.paths import ROOT
 from support.ports import free_port
 
@@ -145,9 +149,74 @@ def test_the_commands_of_the_pages_run(endpoint: Endpoint, tmp_path: Path, line:
 def test_nobody_connects_by_the_pods_address(endpoint: Endpoint) -> None:
     if not endpoint.cluster.provider.direct:
         return
-    [pod] = endpoint.pods("gateway")
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((pod["status"]["podIP"], 9_091), timeout=10)
+    for pod in (*endpoint.pods("gateway"), console_pod(endpoint.cluster)):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((pod["status"]["podIP"], 9_091), timeout=10)
+
+
+def console_pod(cluster: Cluster) -> dict[str, Any]:
+    """Return the pod of the console of all endpoints."""
+    words = ("--namespace", SYSTEM_NAMESPACE, "-l", "app.kubernetes.io/component=console")
+    [pod] = cluster.get("pods", *words)["items"]
+    return dict(pod)
+
+
+@contextlib.contextmanager
+def forwarded(cluster: Cluster) -> Iterator[str]:
+    """Forward a port to the console of all endpoints as the page says, on a free port."""
+    [line] = [line for line in COMMANDS if "asyncendpoints-console " in line and "forward" in line]
+    with subprocess.Popen(
+        ["bash", "-c", "exec " + line.replace(" 9091", f" {free_port()}:9091")],
+        env={**os.environ, **cluster.environment},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        address = running.stdout.readline().split()[2]
+        yield f"http://{address}/api/v1"
+        running.send_signal(signal.SIGINT)
+
+
+def test_the_console_of_all_endpoints_shows_them_and_acts(
+    installed: Installed, endpoint: Endpoint
+) -> None:
+    cluster = installed.cluster
+    found = cluster.get("secret", "asyncendpoints-console", "--namespace", SYSTEM_NAMESPACE)
+    tokens = {name: base64.b64decode(text).decode() for name, text in found["data"].items()}
+    job, here = endpoint.submit(value="wait"), f"{endpoint.namespace}/reports"
+    with (
+        cluster.namespace("console-too") as place,
+        installed.endpoint(place, "mails", suspend=True) as other,
+        forwarded(cluster) as url,
+    ):
+
+        def call(path: str, role: str, method: str = "GET") -> Answer:
+            headers = {"Authorization": f"Bearer {tokens[role]}"}
+            return ask(f"{url}{path}", method, Content_Type="application/json", **headers)
+
+        def shown() -> dict[str, Any]:
+            items = call("/endpoints", "view").json["items"]
+            return {f"{item['namespace']}/{item['name']}": item for item in items}
+
+        wanted = {here, f"{other.namespace}/mails"}
+        eventually(lambda: wanted <= shown().keys())
+        assert all(shown()[key]["reachable"] for key in wanted)
+        assert call("", "view").json["scope"] == "all"
+        path = f"/endpoints/{here}/jobs/{job}"
+        assert call(f"{path}/cancel", "view", "POST").status == 403
+        assert call(f"{path}/cancel", "operate", "POST").json["state"] == "Canceled"
+    assert endpoint.job(job)["state"] == "Canceled"
+    eventually(lambda: f"{other.namespace}/mails" not in shown_later(cluster, tokens["view"]))
+    pod = console_pod(cluster)
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    assert not any("projected" in volume for volume in pod["spec"]["volumes"])
+
+
+def shown_later(cluster: Cluster, token: str) -> set[str]:
+    """Return what the console of all endpoints shows by another port-forward."""
+    with forwarded(cluster) as url:
+        items = ask(f"{url}/endpoints", Authorization=f"Bearer {token}").json["items"]
+        return {f"{item['namespace']}/{item['name']}" for item in items}
 
 
 def secret(endpoint: Endpoint, name: str) -> dict[str, Any]:

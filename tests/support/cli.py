@@ -106,7 +106,11 @@ class Command:
     """One `asyncendpoints …`; its standard output and error are kept line by line."""
 
     def __init__(
-        self, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+        self,
+        *arguments: str | Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        module: str = "asyncendpoints_cli",
     ) -> None:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("ASYNCENDPOINTS_")}
         self._changed = threading.Condition()
@@ -114,7 +118,7 @@ class Command:
         self._err: list[str] = []
         self._open = 2
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "asyncendpoints_cli", *map(str, arguments)],
+            [sys.executable, "-m", module, *map(str, arguments)],
             env={**clean, "ASYNCENDPOINTS_RUNTIME_DIR": RUNTIME_DIR, **(env or {})},
             cwd=cwd,
             stdin=subprocess.DEVNULL,

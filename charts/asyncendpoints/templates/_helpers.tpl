@@ -81,6 +81,11 @@ app.kubernetes.io/part-of: asyncendpoints
 {{- if .Values.redis.existingSecret.name -}}{{ .Values.redis.existingSecret.key }}{{- else -}}url{{- end -}}
 {{- end -}}
 
+{{/* The Secret of the console of all endpoints: its tokens, and how it connects to Redis. */}}
+{{- define "asyncendpoints.consoleSecret" -}}
+{{ .Values.console.existingSecret | default (printf "%s-console" (include "asyncendpoints.fullname" .)) }}
+{{- end -}}
+
 {{- define "asyncendpoints.redisConfig" -}}
 appendonly yes
 appendfsync {{ .Values.redis.development.appendfsync }}

@@ -78,8 +78,8 @@ class Views:
         for target, (item, found) in zip(targets, read, strict=True):
             more: dict[str, Any] = {**_place(target), "locked": self._locked(request, target)}
             if item["reachable"]:
-                failures = await overview.failures(target)
-                more["failures"] = failures["items"][:TOP_FAILURES]
+                failures = [] if target.figures_only else await _failures(target)
+                more["failures"] = failures[:TOP_FAILURES]
                 more["chart"] = charts.over_time(found, overview.STEP_SECONDS, _WAITING)
                 more["ends"] = charts.over_time(found, overview.STEP_SECONDS, _ENDS)
             shown.append(item | more)
@@ -230,6 +230,11 @@ class Views:
         return response
 
 
+async def _failures(target: Target) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await overview.failures(target))["items"]
+    return found
+
+
 def _scaling_charts(step_s: int) -> tuple[tuple[str, str, Lines], ...]:
     return (
         ("Workers", "", {"wanted": lambda p: p.wanted, "ready": lambda p: p.workers}),
@@ -266,8 +271,9 @@ def _other_pages(
     }
 
 
-def _place(target: Target) -> Mapping[str, str]:
+def _place(target: Target) -> Mapping[str, Any]:
     return {
+        "figures_only": target.figures_only,
         "namespace": target.namespace,
         "name": target.name,
         "page": f"/e/{quote(target.key)}",

@@ -69,6 +69,9 @@ async def with_figures(targets: Sequence[Target]) -> list[tuple[dict[str, Any], 
     """Return the same, each with its last hour."""
     items = []
     for target in targets:
+        if target.elsewhere:
+            items.append((unreachable(target, target.elsewhere), Figures(0)))
+            continue
         try:
             found = await target.store.read_figures(STEP_SECONDS)
             items.append((await _endpoint(target, found), found))

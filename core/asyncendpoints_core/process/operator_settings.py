@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from asyncendpoints_core import __version__
@@ -132,6 +133,17 @@ class OperatorSettings(WebhookSettings):
             readers="operator",
         ),
     ] = True
+    console_password_file: Annotated[
+        Path | None,
+        About(
+            "File with the password of the Redis user of the console of all endpoints. If it is "
+            "set, the operator lists the endpoints in its Redis for that console; if the file "
+            "exists, it creates the user. Set by the chart.",
+            env="CONSOLE_PASSWORD_FILE",
+            kind="path",
+            readers="operator",
+        ),
+    ] = None
     resync_seconds: Annotated[
         int,
         About(

@@ -54,7 +54,7 @@ class ProcessSettings:
             "reach it.",
             env="ADMIN_HOST",
             shown="that of the HTTP server; 127.0.0.1 for a worker",
-            readers="run gateway worker operator",
+            readers="run gateway worker operator console",
         ),
     ] = None
     admin_port: Annotated[
@@ -67,7 +67,7 @@ class ProcessSettings:
             kind="number",
             unit="TCP port",
             shown="9090; none for a worker",
-            readers="run gateway worker operator",
+            readers="run gateway worker operator console",
             high=65_535,
         ),
     ] = None
@@ -81,21 +81,41 @@ class ProcessSettings:
             kind="number",
             unit="TCP port",
             shown="9091, or the next free port; 9091 for a gateway",
-            readers="run gateway",
+            readers="run gateway console",
             high=65_535,
         ),
     ] = None
     console_folder: Annotated[
         Path | None,
         About(
-            "Folder with the tokens of a gateway's console, in the files view and operate, such as "
-            "mounted Secrets. Without it, there is no console. Changes take effect without a "
-            "restart.",
+            "Folder with the tokens of the console of a gateway, or of all endpoints, in the files "
+            "view and operate, such as mounted Secrets. Without it, a gateway has no console. "
+            "Changes take effect without a restart.",
             env="CONSOLE_FOLDER",
             kind="path",
-            readers="gateway",
+            readers="gateway console",
         ),
     ] = None
+    console_bodies: Annotated[
+        bool,
+        About(
+            "Whether the console of all endpoints shows single jobs, with their bodies and results "
+            "where gateway.console allows it, and acts on them. Else it shows the overview and "
+            "figures.",
+            env="CONSOLE_BODIES",
+            kind="switch",
+            readers="console",
+        ),
+    ] = False
+    console_read_only: Annotated[
+        bool,
+        About(
+            "Whether the console of all endpoints refuses every change.",
+            env="CONSOLE_READ_ONLY",
+            kind="switch",
+            readers="console",
+        ),
+    ] = False
     redis_url: Annotated[
         str | None,
         About(
@@ -104,7 +124,7 @@ class ProcessSettings:
             env="REDIS_URL",
             flag="--redis",
             kind="url",
-            readers="run gateway worker operator",
+            readers="run gateway worker operator console",
         ),
     ] = None
     redis_url_file: Annotated[
@@ -115,7 +135,7 @@ class ProcessSettings:
             "URL, but not over --redis.",
             env="REDIS_URL_FILE",
             kind="path",
-            readers="run gateway worker operator",
+            readers="run gateway worker operator console",
         ),
     ] = None
     endpoint_file: Annotated[
@@ -208,7 +228,7 @@ class ProcessSettings:
             env="LOG_LEVEL",
             flag="--log-level",
             kind="choice",
-            readers="run gateway worker operator",
+            readers="run gateway worker operator console",
             choices=("debug", "info", "warning", "error"),
         ),
     ] = "info"
@@ -219,7 +239,7 @@ class ProcessSettings:
             "on a terminal and json otherwise.",
             env="LOG_FORMAT",
             kind="choice",
-            readers="run gateway worker operator",
+            readers="run gateway worker operator console",
             choices=("auto", "text", "json"),
         ),
     ] = "auto"
@@ -241,7 +261,7 @@ class ProcessSettings:
             "operator use the UID of the namespace kube-system.",
             env="INSTALLATION_ID",
             kind="name",
-            readers="run gateway worker operator",
+            readers="run gateway worker operator console",
         ),
     ] = "local"
     pod_uid: Annotated[

@@ -9,6 +9,7 @@ from typing import Final
 from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_core.store.replies import Stats
 from asyncendpoints_operator.control.apply import Children
+from asyncendpoints_operator.control.console_list import ConsoleList
 from asyncendpoints_operator.control.console_secrets import ConsoleSecrets
 from asyncendpoints_operator.control.drained_pods import DrainedPods
 from asyncendpoints_operator.control.endpoint_state import Reconciled, WorkState
@@ -99,6 +100,16 @@ class Leader:
             settings.keep_seconds,
         )
         self._reconciler = self._make_reconciler(platform)
+        self._list = self._make_list(settings)
+
+    def _make_list(self, settings: Settings) -> ConsoleList | None:
+        if settings.console_password_file is None:
+            return None
+        return ConsoleList(
+            *(self._lease.check, self._reconciled, self._locations, self._queues),
+            *(settings.installation_id, settings.console_password_file),
+            acl=settings.redis_acl,
+        )
 
     def _make_status(self) -> StatusReport:
         return StatusReport(
@@ -154,6 +165,8 @@ class Leader:
                 group.create_task(self._purger.run())
                 group.create_task(self._watch_own_url())
                 group.create_task(self._watch_users())
+                if self._list is not None:
+                    group.create_task(self._list.run())
         finally:
             await self._readings.close()
             await self._queues.close()

@@ -29,12 +29,12 @@ def content_hash(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
-def config_map(endpoint: AsyncEndpoint, component: str) -> Manifest:
-    """Return the ConfigMap of a component, which its pods mount by name."""
+def document_for(endpoint: AsyncEndpoint, component: str) -> Manifest:
+    """Return the part of the resource that a component reads."""
     spec = part_for(Role(component), endpoint.spec)
     if component == WORKER:
         _complete_worker(spec, endpoint)
-    document = {
+    return {
         "apiVersion": endpoint.api_version,
         "kind": endpoint.kind,
         "metadata": {
@@ -44,6 +44,11 @@ def config_map(endpoint: AsyncEndpoint, component: str) -> Manifest:
         },
         "spec": spec,
     }
+
+
+def config_map(endpoint: AsyncEndpoint, component: str) -> Manifest:
+    """Return the ConfigMap of a component, which its pods mount by name."""
+    document = document_for(endpoint, component)
     name = f"{child_name(endpoint, component)}-{content_hash(document)}"
     text = yaml.safe_dump(document, sort_keys=True, width=10_000, allow_unicode=True)
     return {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
 from asyncendpoints_core.store.redis.caller import plain
+from asyncendpoints_core.store.redis.endpoint_list import list_key
 from asyncendpoints_core.store.redis.error_replies import reply_text, word_of
 from asyncendpoints_core.store.redis.keys import prefix
 from asyncendpoints_core.store.redis.ownership import send
@@ -65,15 +66,37 @@ async def ensure_user(
     """
     own = prefix(namespace_name)
     passwords = [f">{password}", *(f"#{one}" for one in sorted(keep))]
-    rules = ["reset", "on", *passwords, f"~{own}*", "resetchannels", f"&{own}*"]
-    await send(connection, own, ("PING",))  # connects, so that `clustered` is known
+    rules = [*passwords, f"~{own}*", f"&{own}*"]
+    await _set_user(connection, own, user_of(namespace_name), rules)
+
+
+def console_user_of(installation: str) -> str:
+    """Return the name of the user of an installation's console; no endpoint's user has it."""
+    return f"aep-console.{installation}"
+
+
+async def ensure_console_user(
+    connection: RedisConnection, installation: str, password: str, namespaces: Iterable[str]
+) -> None:
+    """Create or update the user of the console of all endpoints: of those in `namespaces`, whose
+    number each of its commands costs, since Redis tries one pattern after the other. Raises as
+    `ensure_user` does.
+    """
+    own = [f"aep:{{{namespace}/*}}:*" for namespace in sorted(namespaces)]
+    rules = [f">{password}", f"~{list_key(installation)}"]
+    rules += [rule for pattern in own for rule in (f"~{pattern}", f"&{pattern}")]
+    await _set_user(connection, list_key(installation), console_user_of(installation), rules)
+
+
+async def _set_user(connection: RedisConnection, key: str, user: str, rules: Iterable[str]) -> None:
+    await send(connection, key, ("PING",))  # connects, so that `clustered` is known
     allowed = [*COMMANDS, _WAITAOF]
     allowed += [*CLUSTERED, *_SHARDED] if connection.clustered else []
     for left_out in ((), (_WAITAOF,), _SINCE_7):
         rights = [f"+{name}" for name in allowed if name not in left_out]
-        command = ("ACL", "SETUSER", user_of(namespace_name), *rules, *rights)
+        command = ("ACL", "SETUSER", user, "reset", "on", "resetchannels", *rules, *rights)
         try:
-            return await _acl(connection, own, command)
+            return await _acl(connection, key, command)
         except _RuleRefused:
             if left_out is _SINCE_7:
                 raise

@@ -210,6 +210,6 @@ def test_settings_are_described_and_distinct() -> None:
     for one in every:
         assert one.about.description.endswith(".")
         assert one.default_text
-        readers = {"run", "gateway", "worker", "operator", "jobs", "queue"}
+        readers = {"run", "gateway", "worker", "operator", "console", "jobs", "queue"}
         assert set(one.about.readers.split()) <= readers
         assert (one.about.kind == "number") == (one.about.unit != "")

@@ -25,6 +25,8 @@ WAIT_SECONDS: Final = 1.0
 """Before the next step while the queue is full, or the store cannot be reached."""
 SEARCH_SECONDS: Final = 10.0
 """Between two looks for actions that another process has left: one short call an endpoint."""
+MAX_SEARCH_SECONDS: Final = 60.0
+"""The same where none was running for a while: the time is doubled each time."""
 LEFT_MS: Final = 5_000
 """After so long without a step, another process has left an action."""
 
@@ -75,17 +77,29 @@ class ActionRunner:
                     pause = WAIT_SECONDS
             await self._time.sleep(pause)
 
+    def go_on(self, target: Target, action: Action, now_ms: int) -> None:
+        """Carry out an action that another process has left."""
+        if action.state is ActionState.RUNNING and now_ms - action.stepped_ms > LEFT_MS:
+            self.carry_out(target, action.id)
+
     async def _run(self) -> None:
+        wait = SEARCH_SECONDS / 2
         while True:
-            for target in list(self._targets()):
-                try:
-                    now_ms, action = await target.store.action(None)
-                except StoreError as error:
-                    log.debug("%s: no look for actions: %s", target.key, error)
-                    continue
-                if action is not None and now_ms - action.stepped_ms > LEFT_MS:
-                    self.carry_out(target, action.id)
-            await self._time.sleep(SEARCH_SECONDS)
+            targets = [each for each in self._targets() if not each.elsewhere]
+            running = [await self._look(target) for target in targets]
+            wait = SEARCH_SECONDS if any(running) else min(2 * wait, MAX_SEARCH_SECONDS)
+            await self._time.sleep(wait)
+
+    async def _look(self, target: Target) -> bool:
+        """Go on with the action of an endpoint if it was left; return whether one is running."""
+        try:
+            now_ms, action = await target.store.action(None)
+        except StoreError as error:
+            log.debug("%s: no look for actions: %s", target.key, error)
+            return False
+        if action is not None:
+            self.go_on(target, action, now_ms)
+        return action is not None
 
 
 def _report(target: Target, action: Action | None) -> None:

@@ -77,8 +77,12 @@ async def begin(call: Call) -> web.Response:
 
 
 async def show(call: Call) -> web.Response:
-    """GET actions/{id}."""
-    return json_response(view(await _read(call, call.action_id)))
+    """GET actions/{id}. One that another process has left goes on, since somebody waits for it."""
+    now_ms, action = await call.target.store.action(call.action_id)
+    if action is None:
+        raise _unknown()
+    call.actions.go_on(call.target, action, now_ms)
+    return json_response(view(action))
 
 
 async def abort(call: Call) -> web.Response:

@@ -20,6 +20,7 @@ from asyncendpoints_console.reading.logs import Follower
 from asyncendpoints_console.target import Target
 from asyncendpoints_core.common.time_source import ManualClock
 from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.policy import Limit, limits_of
 from asyncendpoints_core.jobs.records import (
     Attributes,
@@ -345,6 +346,45 @@ async def test_an_action_outlasts_the_process_that_began_it() -> None:
     await runner.stop()
     states = {found.job.state for found in await store.get(made) if found.job}
     assert states == {State.CANCELED}
+
+
+class CountingStore(MemoryStore):
+    """A store that counts how often actions are looked for."""
+
+    looks = 0
+
+    async def action(self, action_id: JobId | None) -> tuple[int, Action | None]:
+        self.looks += action_id is None
+        return await super().action(action_id)
+
+
+async def test_an_idle_endpoint_is_searched_for_actions_once_a_minute() -> None:
+    store, time = CountingStore(), ManualClock()
+    target = Target(endpoint("reports"), store)
+    runner = ActionRunner(lambda: [target], time)
+    runner.start()
+    for _ in range(3_600):
+        time.advance(1_000)
+        await asyncio.sleep(0)
+    await runner.stop()
+    assert 55 <= store.looks <= 65
+
+
+async def test_an_action_that_was_left_goes_on_when_somebody_asks_for_it() -> None:
+    store = MemoryStore(clock := ManualClock())
+    made = await put(store, *(new() for _ in range(3)))
+    action = NewAction(ids.new(1), ActionKind.CANCEL)
+    time = ManualClock()
+    async with console({"reports": store}, time=time) as site:
+        await store.begin_action(action)
+        path = f"{E}/actions/{ids.text(action.id)}"
+        assert (await site.read(path))["done"] == 0
+        clock.advance(LEFT_MS + 1)
+        for _ in range(100):  # less time than until the next search
+            time.advance(10)
+            if (await site.read(path))["state"] != "Running":
+                break
+    assert {found.job.state for found in await store.get(made) if found.job} == {State.CANCELED}
 
 
 async def test_an_endpoint_is_paused_and_resumed(site: Site, store: Any, worker: Hand) -> None:

@@ -2,7 +2,7 @@
 -- KEYS: meta jobs runs blobs gone ready:high ready:normal ready:low
 -- META: tick paused suspended ttl_ms completed_ms failed_ms
 -- LIB: time record position
--- FEATURES: pauses gate:keyed gate:flows gate:states gate:places gate:usage gate:buckets
+-- FEATURES: pauses gate:keyed gate:flows gate:states gate:places gate:usage gate:tags gate:buckets
 --   gate:limits
 -- FEATUREMETA: gated
 -- FEATURELIB: pauses limit_reached

@@ -2,7 +2,7 @@
 -- KEYS: meta jobs runs results ready:high ready:normal ready:low suspects delayed finished:failed
 --   finished:canceled counts totals gone idle bell watch
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms completed_ms failed_ms
--- LIB: time ready record counters events wake_up redriving position
+-- LIB: time record counters events wake_up redriving position
 -- FEATURES: locks schedules fired
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
 --   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses

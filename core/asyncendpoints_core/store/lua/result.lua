@@ -3,6 +3,7 @@
 -- META: tick paused suspended ttl_ms completed_ms failed_ms
 -- LIB: time record position
 -- FEATURES: pauses gate:keyed gate:flows gate:states gate:limits gate:buckets gate:places gate:usage
+--   gate:tags
 -- FEATUREMETA: gated
 -- FEATURELIB: pauses
 -- FLAGS: read

@@ -34,7 +34,7 @@ local function mean_weight(line, size)
 end
 
 -- How many jobs of a line start for `n` of a key.
-local function starts(line, key, n)
+local function starts_for(line, key, n)
   local size = math.max(1, call('ZCARD', ready[line]))
   if not limited() then return math.min(MOST, n * size) end
   return math.min(MOST, math.floor(n * size * mean_weight(line, size) / weight_of(key)))
@@ -64,7 +64,7 @@ function position.of(id, line)
   local key = ssub(flow, 1, string.find(flow, '\0', 1, true) - 1)
   if not rank then
     before = call('ZLEXCOUNT', gate_keyed, '[' .. flow, '(' .. place .. id)
-    ahead = starts(line, key, before + 1)
+    ahead = starts_for(line, key, before + 1)
   end
   if not limited() then return ahead, 0, 0 end
   local state = not rank and call('HGET', gate_states, flow)
@@ -74,7 +74,7 @@ end
 
 -- The same for the next job that starts of a key with a limit.
 function position.of_key(key, line)
-  local ahead = starts(line, key, 1)
+  local ahead = starts_for(line, key, 1)
   return ahead, 0, rates_wait(ahead, 0, {'k' .. key})
 end
 

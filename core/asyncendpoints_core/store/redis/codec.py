@@ -57,6 +57,9 @@ _read_attributes = reader(
     tables.ATTRIBUTES,
     "tags key parent schedule scheduled_at webhooks lock lock_ms until_started subject",
 )
+# How attributes begin that are a key alone, and where its size is.
+_KEY_AT: Final = tables.ATTRIBUTES.size
+_KEY_ALONE: Final = encode_optional(tables.ATTRIBUTES, {"key": b"a"})[:_KEY_AT]
 _pack_fraction = packer(tables.PROGRESS, "fraction")
 _read_result = reader(tables.RESULT, "content_type filename body")
 _pack_result = packer(tables.RESULT, "form content_type_size filename_size")
@@ -272,7 +275,9 @@ def encode_attributes(attributes: Attributes) -> bytes:
 
 
 def read_attributes(data: bytes) -> Attributes:
-    """Read what a job carries. Raises CorruptRecord, ValueError or struct.error."""
+    """Read what a job carries. Raises CorruptRecord, LookupError, ValueError or struct.error."""
+    if data[:_KEY_AT] == _KEY_ALONE and len(data) == _KEY_AT + 1 + data[_KEY_AT]:
+        return Attributes(key=data[_KEY_AT + 1 :].decode())  # hot: most that carry anything
     (
         tags, key, parent, schedule, scheduled_at, webhooks, lock, lock_ms, until_started, subject,
     ) = _read_attributes(data)  # fmt: skip

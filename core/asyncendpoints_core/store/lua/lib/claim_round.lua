@@ -24,8 +24,9 @@ local function plan(line, view)
   local states, tags = call('HMGET', gate_states, unpack(flows)), call('HMGET', gate_tags, unpack(names))
   if tonumber(tags[n + 1] or 0) > view.score then return nil end
   for i = 1, n do
-    local tag = tags[i]
-    if states[i] ~= '=' .. ids[i] or tag and tonumber(tag) > tonumber(scores[2 * i]) then return nil end
+    local tag, score = tags[i], scores[i]
+    if states[i] ~= '=' .. ids[i]
+      or tag and tag ~= score and tonumber(tag) > tonumber(score) then return nil end
   end
   return flows, names
 end
@@ -38,8 +39,8 @@ local function write(line, view, flows, names)
   local score, finish
   for i = 1, n do
     local flow = flows[i]
-    if scores[2 * i] ~= score then
-      score = scores[2 * i]
+    if scores[i] ~= score then
+      score = scores[i]
       finish = text(tonumber(score) + 1)
     end
     on_tags[2 * i - 1], on_tags[2 * i] = names[i], finish

@@ -33,17 +33,30 @@ function starts.closed()
   return not free and gate.closed()
 end
 
+-- The scores of ids that follow each other in a line from `from` on, as text. To write many costs
+-- Redis more than to find that they are the same, as with many keys most are.
+local function scores_of(line, ids, from)
+  local n, scores = #ids, {}
+  local first = call('ZSCORE', ready[line], ids[1])
+  if n == 1 or call('ZSCORE', ready[line], ids[n]) == first then
+    for i = 1, n do scores[i] = first end
+    return scores
+  end
+  local found = call('ZRANGE', ready[line], from, from + n - 1, 'WITHSCORES')
+  for i = 1, n do scores[i] = found[2 * i] end
+  return scores
+end
+
 -- Reads what is next in a line, as Redis has it.
 local function read_rows(line, view)
-  local found = call('ZRANGE', ready[line], view.read, view.read + per_line - 1, 'WITHSCORES')
-  local ids, n = {}, #found / 2
-  for i = 1, n do ids[i] = found[2 * i - 1] end
-  view.ids, view.scores, view.at, view.n, view.more = ids, found, 1, n, n == per_line
-  view.read = view.read + n
+  local from = view.read
+  local ids = call('ZRANGE', ready[line], from, from + per_line - 1)
+  local n = #ids
+  view.ids, view.at, view.n, view.more, view.read = ids, 1, n, n == per_line, from + n
   if n == 0 then return end
   view.stored, view.ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
-  view.places = call('HMGET', gate_flows, unpack(ids))
-  view.score, view.horizon = tonumber(found[2]), tonumber(found[2 * n])
+  view.places, view.scores = call('HMGET', gate_flows, unpack(ids)), scores_of(line, ids, from)
+  view.score, view.horizon = tonumber(view.scores[1]), tonumber(view.scores[n])
 end
 
 -- What is known of the flows that were read is read in one go.
@@ -121,7 +134,7 @@ end
 local function next_head(line, view)
   local at = view.at
   local id, score, place = view.ids[at], view.score, view.places[at]
-  view.at, view.score = at + 1, tonumber(view.scores[2 * at + 2])
+  view.at, view.score = at + 1, tonumber(view.scores[at + 1])
   local flow = place and ssub(place, 1, -7)
   local f = {
     line = line, id = id, score = score, stands = true, over = false, moved = false, place = place,

@@ -10,6 +10,7 @@ from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.records import Progress
 from asyncendpoints_core.jobs.schedules import Firing
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.deliveries import DeliveryEnd, DeliveryOutcome, FanOut, NewDelivery
 from asyncendpoints_core.store.job_logs import LogWrite
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.redis import RedisStore
@@ -361,6 +362,34 @@ async def test_keys_made_after_a_purge_end_with_its_tombstone(backend: RedisBack
     assert await ends(backend) == 30
     await put(store, new())
     assert not await backend.check_timers()
+
+
+async def test_an_event_that_waits_for_its_receiver_keeps_it_off(backend: RedisBackend) -> None:
+    store = backend.store
+    await store.configure(policy(webhooks=77, webhook_states=7))
+
+    async def on_timer() -> bool:
+        await backend.advance(QUIET_MS)
+        await store.sweep()
+        return await backend.check_timers()
+
+    await put(store, new())
+    await drain(store, await hand(store))
+    assert not await on_timer()  # the event waits for a gateway
+    [event] = await store.webhook_events(10)
+    one = NewDelivery(b"12345678" * 2, b"hosthook", "hook")
+    assert await store.fan_out(77, [FanOut(event, (one,))]) == 1
+    assert not await on_timer()
+    [leased] = (
+        await store.lease_deliveries(1, 25_000, probes=1, per_host=1, busy=(), expiry_ms=10**9)
+    ).deliveries
+    assert not await on_timer()
+    [leased] = (
+        await store.lease_deliveries(1, 25_000, probes=1, per_host=1, busy=(), expiry_ms=10**9)
+    ).deliveries
+    done = DeliveryOutcome(leased.id, leased.token, DeliveryEnd.DELIVERED, 0, 200)
+    assert await store.settle_deliveries([done], 1_000) == [True]
+    assert await on_timer()
 
 
 async def test_an_adopted_queue_with_jobs_is_on_no_timer(backend: RedisBackend) -> None:

@@ -1,6 +1,7 @@
 """Schedules: one script decides on each time, whoever asks and however often."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -87,6 +88,25 @@ async def test_of_many_at_once_one_creates_the_job(backend: Backend, scheduled: 
     await backend.advance(MINUTE)
     answers = await asyncio.gather(*(fire(scheduled, firing()) for _ in range(20)))
     assert sorted(answers) == ["created", *["done"] * 19]
+
+
+async def test_operators_that_configure_beside_gateways_repeat_and_lose_no_time(
+    backend: Backend, scheduled: Store
+) -> None:
+    same = policy(schedules={"nightly": HASH})
+    for due in (DUE, DUE + MINUTE):
+        await backend.advance(MINUTE)
+        # Two gateways whose clocks are apart: one does not know yet that the time is over.
+        early = firing(due + MINUTE, seen=due)
+        answers = await asyncio.gather(
+            *(scheduled.configure(same) for _ in range(4)),
+            *(fire(scheduled, firing(due, seen=due - MINUTE)) for _ in range(4)),
+            *(fire(scheduled, early) for _ in range(4)),
+            *(scheduled.configure(same, overwrite=False) for _ in range(4)),
+        )
+        counts = Counter(answer for answer in answers if isinstance(answer, str))
+        assert counts == {"created": 1, "done": 3, "outdated": 4}
+    assert (await scheduled.stats()).counts[State.QUEUED] == 2
 
 
 async def test_only_the_definition_of_the_policy_fires(backend: Backend, scheduled: Store) -> None:

@@ -10,6 +10,7 @@ from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.records import Job, JobError
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.deliveries import (
+    MAX_DEAD,
     MAX_DELIVERIES_EXAMINED,
     MAX_RECEIVERS,
     Delivery,
@@ -23,6 +24,7 @@ from asyncendpoints_core.store.deliveries import (
 )
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.replies import Cause
+from support.redis.backend import RedisBackend
 from support.store.stores import DONE, ERROR, Backend, hand, new, policy, put, state_of
 
 WEBHOOKS = 77
@@ -320,6 +322,37 @@ async def test_a_dead_delivery_is_kept_replayed_and_forgotten(backend: Backend) 
     await store.sweep()
     assert (await store.webhook_status()).dead == 0
     assert await store.replay_deliveries([first.id], to_b) == ["missing"]
+
+
+async def test_of_too_many_dead_deliveries_the_oldest_are_forgotten(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = backend.store
+    await store.configure(ALL)
+    others = {b"dead%012d" % number: number for number in range(MAX_DEAD - 2)}
+    if isinstance(backend, RedisBackend):
+        await backend.redis.zadd(backend.key("deliveries:dead"), others)
+    else:
+        monkeypatch.setattr("asyncendpoints_core.store.memory.webhooks.MAX_DEAD", 2)
+    made: list[Delivery] = []
+    for name in ("a", "b", "c"):
+        await finish(store, worker=name)
+        await fan_out(store, receiver(name))
+        made += (await lease(store)).deliveries
+        assert await settle(store, made[-1], END.DEAD)
+        await backend.advance(1)
+        if isinstance(backend, RedisBackend):
+            assert (await store.webhook_status()).dead <= MAX_DEAD
+            if name == "b":  # its own ones are the oldest now
+                await backend.redis.zadd(
+                    backend.key("deliveries:dead"), dict.fromkeys(others, await backend.now())
+                )
+    if isinstance(backend, RedisBackend):
+        assert (await store.webhook_status()).dead == MAX_DEAD
+        await backend.redis.zrem(backend.key("deliveries:dead"), *others)
+    to = {each.webhook: each.receiver for each in made}
+    answers = await store.replay_deliveries([each.id for each in made], to)
+    assert answers == ["missing", "replayed", "replayed"]
 
 
 async def test_only_dead_deliveries_of_receivers_that_want_more_are_replayed(

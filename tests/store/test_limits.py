@@ -401,6 +401,24 @@ async def test_a_key_with_too_many_waiting_jobs_gets_no_more(
     assert (await store.enqueue([of("a")]))[0].status is EnqueueStatus.CREATED
 
 
+async def test_children_are_exempt_from_the_depth_of_their_key_but_count(
+    backend: Backend, store: Store
+) -> None:
+    worker = await limited(store, every_key=Limit(depth=1))
+    await put(store, of("a"))
+    parent = (await worker.one()).claim
+    await put(store, of("a"))
+    children = (of("a"), of("a"))
+    await store.settle([jobs.complete(parent, DONE, children)])
+    assert [one.job is not None for one in await store.get([c.id for c in children])] == [True] * 2
+    for left in (2, 1, 0):
+        [refused] = await store.enqueue([of("a")])
+        assert refused.status is EnqueueStatus.KEY_FULL
+        await store.settle([jobs.complete((await worker.one()).claim, DONE)])
+        assert (await store.stats()).counts[State.QUEUED] == left
+    await put(store, of("a"))
+
+
 @pytest.mark.parametrize("how", ["start", "cancel", "expire"])
 async def test_a_waiting_job_counts_until_it_starts_or_ends(
     backend: Backend, store: Store, how: str

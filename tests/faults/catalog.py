@@ -2,10 +2,14 @@
 
 import random
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from redis import Redis
 
 from faults.system import System
 
+# A snapshot or the load of a large AOF may take long on a busy machine.
+REPLY_SECONDS = 120.0
 S = TypeVar("S", bound=System)
 Fault = Callable[[S, random.Random], Awaitable[None]]
 
@@ -18,3 +22,8 @@ def register(faults: dict[str, Fault[S]]) -> Callable[[Fault[S]], Fault[S]]:
         return inject
 
     return fault
+
+
+def connected(url: str, **options: Any) -> Redis:
+    """Return a client that faults are injected with; it waits for long."""
+    return Redis.from_url(url, socket_timeout=REPLY_SECONDS, **options)

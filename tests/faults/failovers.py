@@ -12,9 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from redis import Redis
-
-from faults.catalog import Fault, register
+from faults.catalog import Fault, connected, register
 from faults.system import Gap, Role, System
 from support.redis.backend import ENDPOINT, RedisBackend
 from support.redis.cluster import RedisCluster
@@ -136,13 +134,13 @@ async def replica_cut_off_and_promoted(system: SentinelSystem, chance: random.Ra
     replica = next(each for each in system.redis.servers if each is not old)
 
     def cut_off() -> None:
-        with Redis.from_url(replica.url) as client:
+        with connected(replica.url) as client:
             client.config_set("masterauth", "wrong")
-        with Redis.from_url(old.url) as client:
+        with connected(old.url) as client:
             client.execute_command("CLIENT", "KILL", "TYPE", "replica")
 
     def connect() -> None:
-        with Redis.from_url(replica.url) as client:
+        with connected(replica.url) as client:
             client.config_set("masterauth", "")
 
     with gap(system, "replica_cut_off_and_promoted"):

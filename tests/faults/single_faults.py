@@ -4,10 +4,9 @@ import asyncio
 import random
 import time
 
-from redis import Redis
 from redis.exceptions import RedisError
 
-from faults.catalog import Fault, register
+from faults.catalog import Fault, connected, register
 from faults.single import SingleSystem
 from faults.system import LEASE_SECONDS
 from support.redis.proxy import Command
@@ -76,6 +75,49 @@ async def network_slow(system: SingleSystem, chance: random.Random) -> None:
 
 
 @fault
+async def network_narrow(system: SingleSystem, chance: random.Random) -> None:
+    """Let the connections of one process carry little."""
+    proxy = system.any_proxy(chance)
+    proxy.bytes_per_second = chance.randint(2_000, 50_000)
+    await asyncio.sleep(2)
+    proxy.bytes_per_second = 0
+
+
+@fault
+async def reply_cut(system: SingleSystem, chance: random.Random) -> None:
+    """End a connection in the middle of a reply."""
+    proxy = system.any_proxy(chance)
+    proxy.drop_reply(_is_script, chance.randint(1, 3), half=True)
+    await asyncio.sleep(1)
+    proxy.forward()
+
+
+@fault
+async def connections_half_open(system: SingleSystem, chance: random.Random) -> None:
+    """Let nothing arrive on the open connections of one process, which nobody closes."""
+    proxy = system.any_proxy(chance)
+    proxy.fall_silent()
+    await asyncio.sleep(chance.uniform(0.5, LEASE_SECONDS + 2))
+
+
+@fault
+async def redis_loading(system: SingleSystem, chance: random.Random) -> None:
+    """SIGKILL Redis; it loads its AOF for long, and answers with LOADING meanwhile."""
+
+    def load_at_once() -> None:
+        with connected(system.redis.url) as client:
+            client.config_set("key-load-delay", 0)
+
+    await asyncio.to_thread(system.redis.kill)
+    system.redis.delay_loading(1_000)  # it answers anybody after every 1,024 commands
+    starting = asyncio.create_task(asyncio.to_thread(system.redis.start))
+    await asyncio.sleep(chance.uniform(1, LEASE_SECONDS))
+    await asyncio.to_thread(load_at_once)
+    await starting
+    system.redis.delay_loading(0)
+
+
+@fault
 async def redis_killed(system: SingleSystem, chance: random.Random) -> None:
     """SIGKILL Redis, and start it again; it keeps every acknowledged write (AOF, always)."""
     await asyncio.to_thread(system.redis.kill)
@@ -96,7 +138,7 @@ async def redis_busy(system: SingleSystem, chance: random.Random) -> None:
     """Have a script run that answers everybody else with BUSY, until it is killed."""
 
     def occupy() -> None:
-        with Redis.from_url(system.redis.url, retry=None) as client:
+        with connected(system.redis.url, retry=None) as client:
             client.config_set("busy-reply-threshold", 50)
             try:
                 client.eval("while true do end", 0)
@@ -104,7 +146,7 @@ async def redis_busy(system: SingleSystem, chance: random.Random) -> None:
                 return
 
     def release() -> None:
-        with Redis.from_url(system.redis.url) as client:
+        with connected(system.redis.url) as client:
             client.script_kill()
 
     occupied = asyncio.create_task(asyncio.to_thread(occupy))
@@ -118,7 +160,7 @@ async def redis_full(system: SingleSystem, chance: random.Random) -> None:
     """Let no memory be left for new jobs."""
 
     def limit(size: str) -> None:
-        with Redis.from_url(system.redis.url) as client:
+        with connected(system.redis.url) as client:
             client.config_set("maxmemory", size)
 
     await asyncio.to_thread(limit, "1mb")
@@ -133,12 +175,12 @@ async def redis_cannot_save(system: SingleSystem, chance: random.Random) -> None
     obstacle = system.redis.directory / "dump.rdb"
 
     def fail() -> None:
-        with Redis.from_url(system.redis.url) as client:
+        with connected(system.redis.url) as client:
             client.config_set("save", "3600 1")
             client.bgsave()
 
     def save() -> None:
-        with Redis.from_url(system.redis.url) as client:
+        with connected(system.redis.url) as client:
             while client.info("persistence")["rdb_bgsave_in_progress"]:
                 time.sleep(0.02)
             client.save()
@@ -157,7 +199,7 @@ async def read_only(system: SingleSystem, chance: random.Random) -> None:
     """Make Redis a replica of nothing for a moment, as in a failover: READONLY."""
 
     def replicate(of: tuple[str, str] | None) -> None:
-        with Redis.from_url(system.redis.url) as client:
+        with connected(system.redis.url) as client:
             client.execute_command("REPLICAOF", *(of or ("NO", "ONE")))
 
     await asyncio.to_thread(replicate, ("127.0.0.1", "1"))
@@ -179,7 +221,7 @@ async def aof_disk_full(system: SingleSystem, chance: random.Random) -> None:
     policy = chance.choice(("always", "everysec"))
 
     def configure(value: str) -> None:
-        with Redis.from_url(system.redis.url) as client:
+        with connected(system.redis.url) as client:
             client.config_set("appendfsync", value)
 
     await asyncio.to_thread(configure, policy)

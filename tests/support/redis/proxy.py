@@ -35,9 +35,11 @@ class Fault:
         loss: Loss,
         *,
         stall: bool = False,
+        half: bool = False,
         reply: bytes = b"",
     ) -> None:
         self.happened = asyncio.Event()
+        self.half = half
         self.loss = loss
         self.stall = stall
         self.reply = reply
@@ -69,6 +71,7 @@ class _Link:
         self._from_server, self._to_server = server
         # One entry for each command under way: the fault that its reply meets, or None.
         self._awaited: deque[Fault | None] = deque()
+        self.silent = False
 
     async def run(self) -> None:
         """Carry messages both ways until either side, or a fault, ends the connection."""
@@ -90,6 +93,7 @@ class _Link:
         buffer = bytearray()
         while chunk := await self._from_client.read(1 << 16):
             buffer += chunk
+            await self._carry(len(chunk))
             for message in take_messages(buffer):
                 command = decode_command(message)
                 fault = self._proxy.record(command)
@@ -107,12 +111,17 @@ class _Link:
         buffer = bytearray()
         while chunk := await self._from_server.read(1 << 16):
             buffer += chunk
+            await self._carry(len(chunk))
             for message in take_messages(buffer):
                 fault = None
                 # What is pushed answers nothing (subscribers of RESP 2 get more than they asked).
                 if not message.startswith(b">") and self._awaited:
                     fault = self._awaited.popleft()
                 if fault is not None:
+                    if fault.half:
+                        self._to_client.write(message[: len(message) // 2])
+                        self._to_client.close()  # unlike a reset, after what was written
+                        await self._to_client.wait_closed()
                     await self._suffer(fault)
                     return
                 if self._proxy.delay:
@@ -120,6 +129,13 @@ class _Link:
                 self._to_client.write(message)
                 self._answer()
             await self._to_client.drain()
+
+    async def _carry(self, size: int) -> None:
+        """Take as long as `size` bytes need; forever if the connection fell silent."""
+        if self._proxy.bytes_per_second:
+            await asyncio.sleep(size / self._proxy.bytes_per_second)
+        if self.silent:
+            await asyncio.Event().wait()  # until the client gives up, or the proxy is closed
 
     def _answer(self) -> None:
         """Answer what is next in line, as long as that is the proxy's to answer."""
@@ -138,11 +154,13 @@ class _Link:
 class ReplyDroppingProxy:
     """Listens on a port of its own and forwards to a redis-server.
 
-    `commands` counts what went through, by name. `delay` (seconds) holds every reply back.
+    `commands` counts what went through, by name. `delay` (seconds) holds every reply back;
+    `bytes_per_second`, unless 0, is what each way of a connection carries.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self.delay = 0.0
+        self.bytes_per_second = 0
         self.commands: Counter[str] = Counter()
         self.port = 0
         self._target = host, port
@@ -163,13 +181,19 @@ class ReplyDroppingProxy:
         return struck[0] if struck else None
 
     def drop_reply(
-        self, matches: Callable[[Command], bool], k: int = 1, *, stall: bool = False
+        self,
+        matches: Callable[[Command], bool],
+        k: int = 1,
+        *,
+        stall: bool = False,
+        half: bool = False,
     ) -> Fault:
         """Lose the reply to the `k`-th command from now on that `matches`.
 
-        The connection is reset when the reply comes, or, with `stall`, stays open and silent.
+        The connection is reset when the reply comes, or, with `stall`, stays open and silent. With
+        `half`, the first half of the reply arrives, then the connection ends.
         """
-        return self._plan(Fault(matches, k, Loss.REPLY, stall=stall))
+        return self._plan(Fault(matches, k, Loss.REPLY, stall=stall, half=half))
 
     def drop_request(
         self, matches: Callable[[Command], bool], k: int = 1, *, stall: bool = False
@@ -216,6 +240,11 @@ class ReplyDroppingProxy:
         """Reset every open connection; new ones are accepted."""
         for link in list(self._links):
             link.cut()
+
+    def fall_silent(self) -> None:
+        """Carry nothing more on the open connections, which stay open; new ones work."""
+        for link in self._links:
+            link.silent = True
 
     def refuse(self) -> None:
         """Reset every open connection and refuse new ones until `start`."""

@@ -216,6 +216,10 @@ class RedisServer(Lifetime):
         self._last_log = process.log
         return False
 
+    def delay_loading(self, microseconds: int) -> None:
+        """Have the next start take so much longer for each command of the AOF."""
+        self._config["key-load-delay"] = microseconds
+
     def stop(self) -> None:
         """End the server in order (SIGTERM: it saves what its configuration says)."""
         if self._process is not None:

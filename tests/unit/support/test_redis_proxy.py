@@ -124,3 +124,29 @@ async def test_replies_are_held_back(redis_proxy: ReplyDroppingProxy) -> None:
         start = time.monotonic()
         await client.ping()
         assert time.monotonic() - start >= 0.05  # a lower bound, which holds on any machine
+
+
+async def test_a_reply_is_cut_in_the_middle(redis_proxy: ReplyDroppingProxy) -> None:
+    redis_proxy.drop_reply(lambda command: command[0] == b"ECHO", half=True)
+    reader, writer = await asyncio.open_connection("127.0.0.1", redis_proxy.port)
+    writer.write(b"*2\r\n$4\r\nECHO\r\n$8\r\nabcdefgh\r\n")
+    assert await reader.read() == b"$8\r\nabc"
+    writer.close()
+
+
+async def test_silent_connections_stay_open_and_new_ones_work(
+    redis_proxy: ReplyDroppingProxy,
+) -> None:
+    async with client_of(redis_proxy) as client:
+        await client.ping()
+        redis_proxy.fall_silent()
+        with pytest.raises(RedisTimeoutError):
+            await client.ping()
+        assert await client.ping()
+
+
+async def test_a_narrow_connection_carries_everything(redis_proxy: ReplyDroppingProxy) -> None:
+    redis_proxy.bytes_per_second = 100_000
+    async with client_of(redis_proxy) as client:
+        await client.set("a", b"x" * 10_000)
+        assert await client.get("a") == b"x" * 10_000

@@ -56,6 +56,7 @@ class LocalWorker:
         concurrency: int | None = None,
         folders: Sequence[Path] = (),
         http_target: str | None = None,
+        callback_host: str = "127.0.0.1",
         keeper: bool = True,
         time: TimeSource | None = None,
         random: Callable[[], float] = random,
@@ -70,7 +71,9 @@ class LocalWorker:
         self._store = store
         self._time = time or SystemTime()
         self._random = random
-        self._target = target_of(endpoint, folders, registry, http_target, self._time)
+        self._target = target_of(
+            endpoint, folders, registry, http_target, self._time, callback_host
+        )
         self._ids = WorkerIds()
         self._child = self._ids.new_child()
         self._generation = 0

@@ -127,8 +127,7 @@ class EndpointService:
             await pool.check()
             return pool
         registry = load_handlers(endpoint, folder)
-        target = self._settings.http_target
-        return LocalPool.of(endpoint, self.store, registry, target, self._startup_failed)
+        return LocalPool.of(endpoint, self.store, registry, self._settings, self._startup_failed)
 
     def _startup_failed(self, error: UsageError) -> None:
         report(error, MISUSED)

@@ -15,6 +15,7 @@ from asyncendpoints_worker.metrics import Snapshot, add
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from asyncendpoints_core.process.settings import Settings
     from asyncendpoints_core.resource import AsyncEndpoint
     from asyncendpoints_core.store.protocol import Store
     from asyncendpoints_core.store.replies import WorkerState
@@ -101,13 +102,18 @@ class LocalPool:
         endpoint: AsyncEndpoint,
         store: Store,
         registry: Registry | None,
-        http_target: str | None,
+        settings: Settings,
         refused: Callable[[UsageError], None],
     ) -> LocalPool:
-        """Return a pool that runs `registry`'s handlers, or sends jobs to `http_target`."""
+        """Return a pool that runs `registry`'s handlers, or sends jobs to a container."""
 
         def make() -> LocalWorker:
-            return LocalWorker(endpoint, store, registry, http_target=http_target, keeper=False)
+            return LocalWorker(
+                *(endpoint, store, registry),
+                http_target=settings.http_target,
+                callback_host=settings.callback_host,
+                keeper=False,
+            )
 
         return cls(endpoint, store, make, refused)
 

@@ -212,6 +212,7 @@ class ProcessPool:
             "REDIS_URL": settings.redis_url,
             "REDIS_URL_FILE": settings.redis_url_file,
             "HTTP_TARGET": settings.http_target,
+            "CALLBACK_HOST": settings.callback_host,
             "LOG_LEVEL": settings.log_level,
             "LOG_FORMAT": settings.log_format,
             "INSTALLATION_ID": settings.installation_id,

@@ -32,6 +32,15 @@ def in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def is_address(host: str) -> bool:
+    """Return whether it is an IP address, not a name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def names_loopback(authority: str) -> bool:
     """Return whether a Host header, with or without a port, names this machine's loopback."""
     name, _, port = authority.rpartition(":")

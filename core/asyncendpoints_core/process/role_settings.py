@@ -170,6 +170,19 @@ class ProcessSettings:
             readers="run worker",
         ),
     ] = None
+    callback_host: Annotated[
+        str,
+        About(
+            "Host by which a container of the HTTP mode reaches this machine, if it has a network "
+            "of its own: an address of this machine, such as 172.17.0.1 of Docker on Linux, on "
+            "which callbacks are then accepted, or a name that leads to its loopback, such as "
+            "host.docker.internal of Docker Desktop.",
+            env="CALLBACK_HOST",
+            flag="--callback-host",
+            kind="host",
+            readers="run worker",
+        ),
+    ] = "127.0.0.1"
     reload: Annotated[
         bool,
         About(

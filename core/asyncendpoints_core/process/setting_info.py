@@ -13,6 +13,7 @@ Kind = Literal[
     "choice",
     "path",
     "url",
+    "host",
     "names",
     "objects",
     "cidrs",

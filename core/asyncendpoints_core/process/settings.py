@@ -125,6 +125,8 @@ def _read(about: About, raw: object) -> object:
         if text.lower() not in known:
             raise ValueError(f'must be one of {", ".join(about.choices)}, not "{text[:40]}"')
         return known[text.lower()]
+    if about.kind == "host":
+        return _host(text)
     if about.kind == "url" and "://" not in text:  # not quoted: it may contain a password
         raise ValueError("must be a URL, such as " + _EXAMPLES[about.env])
     if about.kind == "name" and not _NAME.fullmatch(text):
@@ -136,6 +138,14 @@ def _read(about: About, raw: object) -> object:
     if about.kind in _LISTS:
         return _LISTS[about.kind](text)
     return Path(text).expanduser() if about.kind == "path" else text
+
+
+def _host(text: str) -> str:
+    """Parse one host that others connect to; raises ValueError with the reason."""
+    [host, *more] = _hosts(text)
+    if more or host in {"*", "0.0.0.0", "::"}:  # noqa: S104 - refused
+        raise ValueError(f'must be one host name or address to connect to, not "{text[:40]}"')
+    return host
 
 
 def _hosts(text: str) -> tuple[str, ...]:

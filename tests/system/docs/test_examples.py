@@ -186,7 +186,9 @@ def png(width: int, height: int, colour: tuple[int, int, int]) -> bytes:
 @pytest.fixture(scope="module")
 def thumbnails() -> Iterator[str]:
     port = free_port()
-    target = ("--http-target", f"http://127.0.0.1:{port}/jobs")
+    # The Node example reports progress: here by another address than the default one.
+    hosts = ("--callback-host", "127.0.0.3")
+    target = ("--http-target", f"http://127.0.0.1:{port}/jobs", *hosts)
     with Command("run", THUMBNAILS / "endpoint.yaml", *FREE, *target) as run:
         (url,) = (
             run.ready()

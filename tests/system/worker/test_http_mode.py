@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from asyncendpoints_core.common.time_source import ManualClock, SystemTime
+from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Attributes, Job, JobError, Progress
@@ -385,7 +386,7 @@ async def test_the_container_reports_progress_and_logs_and_enqueues_jobs() -> No
 
 
 async def test_a_container_that_sends_too_much_is_slowed_down() -> None:
-    callback = Callback(ManualClock())
+    callback = Callback(ManualClock(), "127.0.0.2")
     await callback.start()
     async with rig() as one:
         [job_id] = await submit(one.store, new_job("any", path="/hold"))
@@ -402,3 +403,20 @@ async def test_a_container_that_sends_too_much_is_slowed_down() -> None:
         one.container.release.set()
         await until_final(one.store, job_id)
     await callback.stop()
+
+
+async def test_the_callback_is_reached_by_the_host_that_is_given() -> None:
+    for host, url, address in (
+        ("127.0.0.2", "http://127.0.0.2:", "127.0.0.2"),
+        ("::1", "http://[::1]:", "::1"),
+        ("host.docker.internal", "http://host.docker.internal:", "127.0.0.1"),
+    ):
+        callback = Callback(ManualClock(), host)
+        await callback.start()
+        assert callback.url.startswith(url)
+        port = int(callback.url.rpartition(":")[2])
+        _, writer = await asyncio.open_connection(address, port)
+        writer.close()
+        await callback.stop()
+    with pytest.raises(UsageError, match=r"--callback-host: cannot listen on 203.0.113.7"):
+        await Callback(ManualClock(), "203.0.113.7").start()

@@ -1,7 +1,8 @@
 """The callback of the HTTP mode: progress, logs and jobs to enqueue from the user's container.
 
-A small server on the loopback, which the containers of a pod share. Each attempt has a token of its
-own; what comes after the attempt has ended is refused.
+A small server on the loopback, which the containers of a pod share, or on another address of the
+machine for a container in a network of its own. Each attempt has a token of its own; what comes
+after the attempt has ended is refused.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 from aiohttp import web
 
+from asyncendpoints_core.common.listening import cannot_listen, in_url, is_address
 from asyncendpoints_core.common.time_source import rfc3339
+from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.jobs.records import MAX_CHILDREN_BYTES
 from asyncendpoints_worker.handlers.context import JobContext
 
@@ -76,8 +79,11 @@ class _NewJob(msgspec.Struct, forbid_unknown_fields=True):
 class Callback:
     """The server, between `start` and `stop`, and the attempts that may use it."""
 
-    def __init__(self, time: TimeSource) -> None:
-        """Prepare; tokens are valid in this process only."""
+    def __init__(self, time: TimeSource, host: str = HOST) -> None:
+        """Prepare; tokens are valid in this process only. `host` is how containers reach it: an
+        address of this machine, or a name that leads to its loopback.
+        """
+        self._host = host
         self._time = time
         self._secret = secrets.token_bytes(32)
         self._running: dict[int, RunningAttempt] = {}
@@ -86,7 +92,7 @@ class Callback:
         self.url = ""
 
     async def start(self) -> None:
-        """Listen on a free port of the loopback."""
+        """Listen on a free port. Raises UsageError for an address of another machine."""
         app = web.Application(client_max_size=MAX_ENQUEUE_BYTES)
         for method, path, answer in (
             ("POST", "/progress", self._progress),
@@ -97,9 +103,14 @@ class Callback:
             app.router.add_route(method, path, self._for_attempt(answer))
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
         await runner.setup()
-        await web.TCPSite(runner, HOST, 0).start()
+        address = self._host if is_address(self._host) else HOST
+        try:
+            await web.TCPSite(runner, address, 0).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise UsageError(f"--callback-host: {cannot_listen(address, 0, error, '')}") from None
         self._runner = runner
-        self.url = f"http://{HOST}:{runner.addresses[0][1]}"
+        self.url = f"http://{in_url(self._host)}:{runner.addresses[0][1]}"
 
     async def stop(self) -> None:
         """Close the port."""

@@ -20,7 +20,7 @@ from asyncendpoints_core.common.time_source import rfc3339
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import MAX_ERROR_CHARS, ErrorCode, JobError, Result
 from asyncendpoints_worker.handlers.attempt import AttemptFailed, ConnectionLost, NotDelivered
-from asyncendpoints_worker.handlers.callback import Callback
+from asyncendpoints_worker.handlers.callback import HOST, Callback
 from asyncendpoints_worker.handlers.enqueueing import EnqueueRules
 from asyncendpoints_worker.handlers.result_check import NO_CHECKS, ResultCheck
 from asyncendpoints_worker.handlers.results import BYTES, NULL, InvalidResult
@@ -65,8 +65,11 @@ class HttpTarget:
         time: TimeSource,
         checks: Mapping[str, ResultCheck] = NO_CHECKS,
         enqueue_rules: EnqueueRules | None = None,
+        callback_host: str = HOST,
     ) -> None:
-        """Prepare for the container at `url`, which need not be running yet."""
+        """Prepare for the container at `url`, which need not be running yet; `callback_host` is how
+        it reaches this machine.
+        """
         parts = urlsplit(url)
         self._url = url
         self._host = parts.hostname or "127.0.0.1"
@@ -77,7 +80,7 @@ class HttpTarget:
         self._up = False
         self._warn_at = 0.0  # while the port is closed; 0: it was open
         self._session: aiohttp.ClientSession | None = None
-        self._callback = Callback(time)
+        self._callback = Callback(time, callback_host)
         self.runners: dict[str, Run | ThreadRun] = {}
         self.fallback: Run | None = self.send
         self.gate: Callable[[], Awaitable[None]] | None = self.until_up

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from asyncendpoints_core.common.time_source import SystemTime, TimeSource
 from asyncendpoints_core.errors import UsageError
+from asyncendpoints_worker.handlers.callback import HOST
 from asyncendpoints_worker.handlers.enqueueing import EnqueueRules
 from asyncendpoints_worker.handlers.http_mode import HttpTarget
 from asyncendpoints_worker.handlers.modules import EXITS, load, startup_error
@@ -87,11 +88,13 @@ def target_of(
     registry: Registry | None = None,
     http_target: str | None = None,
     time: TimeSource | None = None,
+    callback_host: str = HOST,
 ) -> Target:
     """Return what runs the jobs of `endpoint`.
 
     `folders` are searched first for its handler module; `registry` replaces the module, and
-    `http_target` (a URL) the container of the HTTP mode. Raises UsageError.
+    `http_target` (a URL) the container of the HTTP mode, which reaches this machine by
+    `callback_host`. Raises UsageError.
     """
     worker, time = endpoint.spec.worker, time or SystemTime()
     names = {route.job for route in endpoint.spec.routes}
@@ -99,7 +102,7 @@ def target_of(
     if worker.http is not None and registry is None:
         url = http_target or f"http://127.0.0.1:{worker.http.port}{worker.http.path}"
         rules = EnqueueRules(time, frozenset(names))
-        return HttpTarget(url, worker.max_result_bytes, time, checks, rules)
+        return HttpTarget(url, worker.max_result_bytes, time, checks, rules, callback_host)
     if registry is None:
         registry = load([worker.handlers] if worker.handlers else [], folders)
     if not registry.handlers:

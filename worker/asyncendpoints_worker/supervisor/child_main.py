@@ -179,7 +179,7 @@ async def _serve(control: socket.socket, status_page: RunStatusPage) -> int:
     time = SystemTime()
     try:
         folders = [Path(each) for each in init.folders]
-        target = target_of(endpoint, folders, None, init.http_target, time)
+        target = target_of(endpoint, folders, None, init.http_target, time, init.callback_host)
         await target.start()
     except UsageError as error:
         channel.send(ipc.StartupFailed(str(error)))

@@ -43,6 +43,7 @@ class Init(msgspec.Struct, tag=True):
     redis_url: str | None = None
     redis_url_file: str | None = None
     http_target: str | None = None
+    callback_host: str = "127.0.0.1"
     log_level: str = "info"
     log_format: LogFormat = "auto"
     history_folder: str | None = None
@@ -62,6 +63,7 @@ def init_of(
         redis_url=settings.redis_url,
         redis_url_file=None if file is None else str(file),
         http_target=settings.http_target,
+        callback_host=settings.callback_host,
         log_level=settings.log_level,
         log_format=settings.log_format,
         history_folder=None if history is None else str(history),

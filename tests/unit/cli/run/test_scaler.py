@@ -11,6 +11,7 @@ from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import NewJob, Request
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.scaling.decide import Decision, Limits, Reason
 from asyncendpoints_core.store.memory import MemoryStore
@@ -70,7 +71,7 @@ async def store() -> AsyncIterator[MemoryStore]:
 async def pool(store: MemoryStore, gate: Gate) -> AsyncIterator[LocalPool]:
     declared = Declaration("handler", "work", gate.work, "here")
     refusals: list[UsageError] = []
-    made = LocalPool.of(endpoint(), store, Registry.of([declared]), None, refusals.append)
+    made = LocalPool.of(endpoint(), store, Registry.of([declared]), Settings(), refusals.append)
     yield made
     gate.open.set()
     assert await made.stop(5.0) == 0
@@ -169,14 +170,14 @@ async def test_only_the_first_worker_is_refused_for_its_start_up(
         Declaration("startup", "", connect, "here"),
     ]
     registry = Registry.of(declared)
-    first = LocalPool.of(endpoint(), store, registry, None, refused.put_nowait)
+    first = LocalPool.of(endpoint(), store, registry, Settings(), refused.put_nowait)
     await first.resize(1, ())
     error = await asyncio.wait_for(refused.get(), 20)
     assert "test_scaler failed: ConnectionError: no database (" in str(error)
     await first.stop(0.0)
 
     fails = False
-    second = LocalPool.of(endpoint(), store, registry, None, refused.put_nowait)
+    second = LocalPool.of(endpoint(), store, registry, Settings(), refused.put_nowait)
     await second.resize(1, ())
     await reached(2)
     fails = True

@@ -87,6 +87,8 @@ def test_every_kind_is_read() -> None:
         ({}, {"ASYNCENDPOINTS_RELOAD": "maybe"}, "ASYNCENDPOINTS_RELOAD: must be true or false"),
         ({"redis_url": "host:pw"}, {}, "--redis: must be a URL, such as redis://"),
         ({"http_target": "x"}, {}, "--http-target: must be a URL, such as http://"),
+        ({"callback_host": "0.0.0.0"}, {}, "--callback-host: must be one host name or address to"),
+        ({"callback_host": "a:80"}, {}, "--callback-host: must be host names without a port"),
         ({"http_host": " "}, {}, "--host: must not be empty"),
         ({"allowed_hosts": ["a:80"]}, {}, "--allowed-host: must be host names without a port"),
         ({}, {"ASYNCENDPOINTS_ALLOWED_HOSTS": "a,,b"}, "must be host names without a port"),

@@ -51,8 +51,8 @@ def test_an_upgrade_from_the_first_chart_keeps_resources_and_workers(
     # The Redis of the first chart cannot read what Valkey has written: begin with an empty volume.
     redis = ("statefulset/asyncendpoints-redis", "pvc/data-asyncendpoints-redis-0")
     cluster.kubectl("delete", *redis, "--namespace", SYSTEM_NAMESPACE)
-    # A value that the first chart did not have would be a change of the gateways' settings.
-    values = {name: value for name, value in values.items() if name != "webhooks"}
+    # Values that the first chart did not have: one would be a change of the gateways' settings.
+    values = {name: each for name, each in values.items() if name not in {"webhooks", "console"}}
     install.install_chart(cluster, values, FIRST)
     with installed.endpoint(namespace, "kept", autoscaling={"minReplicas": 1}) as endpoint:
         endpoint.until_workers(1)

@@ -9,6 +9,7 @@ events; finalizers, annotations, Events, peering and scanning are not used.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ _IDENTITY: Any = "asyncendpoints"
 """For kopf's peering. Without it, kopf looks up the user name, which may not exist in a pod."""
 _CONNECT_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 10.0
+_RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0)
+"""The pauses between attempts of one request; then the watch ends."""
 
 # The end of a watch is logged here, in one line; kopf logs a traceback at each of its levels.
 for _name in (
@@ -88,6 +91,7 @@ class Watcher:
         self._put, self._remove, self._ended = put, remove, ended
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
+        self._stopping: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None  # kopf's
         self._thread = threading.Thread(target=self._run, name=f"watch-{kind.kind}", daemon=True)
 
     @property
@@ -102,6 +106,10 @@ class Watcher:
     async def stop(self) -> None:
         """Stop kopf and wait for its thread; a later event of it is dropped."""
         self._stop.set()
+        if self._stopping is not None:
+            loop, stopping = self._stopping
+            with contextlib.suppress(RuntimeError):  # closed: it has ended
+                loop.call_soon_threadsafe(stopping.set)
         await asyncio.to_thread(self._thread.join, _STOP_SECONDS)
 
     def _run(self) -> None:
@@ -116,7 +124,14 @@ class Watcher:
         self._loop.call_soon_threadsafe(self._ended)
 
     async def _watch(self) -> None:
-        asyncio.get_running_loop().set_exception_handler(_log_exception)
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_log_exception)
+        # For a threading.Event, kopf would wait in the loop's executor, which a loop that ends by
+        # an error waits for: the watch would never be restarted.
+        stopping = asyncio.Event()
+        self._stopping = loop, stopping
+        if self._stop.is_set():
+            stopping.set()
         registry = kopf.OperatorRegistry()
         kopf.on.login(registry=registry)(self._login)
         settings, kind = _settings(), self._kind
@@ -131,7 +146,7 @@ class Watcher:
             standalone=True,
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
-            stop_flag=self._stop,
+            stop_flag=stopping,
         )
 
     async def _handle(self, type: str | None, event: Any, **_: Any) -> None:  # noqa: A002 - kopf's
@@ -168,6 +183,6 @@ def _settings() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = _CONNECT_SECONDS
     settings.watching.server_timeout = 300
     settings.networking.request_timeout = 30
-    settings.networking.error_backoffs = (0.5, 1, 2, 4)
+    settings.networking.error_backoffs = _RETRY_SECONDS
     settings.networking.trust_env = True
     return settings

@@ -1,5 +1,8 @@
 """A cache of endpoints, their child objects and pods, as plain manifests.
 
+Endpoints and pods are kept as they are used, at each reading of a queue; child objects, of which
+there are more and which only a reconciliation reads, as compressed JSON.
+
 It is updated by watch events and the responses to the operator's own writes, and replaced by full
 lists every few minutes. An expired watch loses deletion events: without the lists, the children of
 an endpoint that no longer exists would be recreated forever (docs/rules.md K14).
@@ -7,7 +10,9 @@ an endpoint that no longer exists would be recreated forever (docs/rules.md K14)
 
 from __future__ import annotations
 
+import json
 import time
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +23,8 @@ if TYPE_CHECKING:
     from asyncendpoints_operator.desired.naming import Manifest
 
 ENDPOINT_LABEL: Final = f"{GROUP}/endpoint"
+_PLAIN: Final = frozenset({"Pod", KIND})
+"""The kinds of objects that are not compressed."""
 _TOMBSTONE_SECONDS: Final = 600.0
 
 Wake = Callable[[str], None]
@@ -53,8 +60,8 @@ class Cache:
     def __init__(self, wake: Wake, clock: Callable[[], float] = time.monotonic) -> None:
         self._wake = wake
         self._clock = clock
-        self._objects: dict[Address, Manifest] = {}
-        self._by_endpoint: dict[str, dict[Address, Manifest]] = {}
+        self._objects: dict[Address, Manifest | bytes] = {}
+        self._by_endpoint: dict[str, dict[Address, Manifest | bytes]] = {}
         self._deleted: dict[str, float] = {}  # when each UID was deleted
         self._touched: dict[str, set[Address]] = {}  # since the last list of each kind began
 
@@ -63,7 +70,7 @@ class Cache:
         address = address_of(manifest)
         self._touched.setdefault(manifest["kind"], set()).add(address)
         meta = manifest["metadata"]
-        known = self._objects.get(address)
+        known = self.get(*address)
         if meta.get("uid") in self._deleted:
             return
         if known is not None and known["metadata"].get("uid") == meta.get("uid"):
@@ -83,7 +90,7 @@ class Cache:
         now = self._clock()
         self._deleted = {u: at for u, at in self._deleted.items() if now - at < _TOMBSTONE_SECONDS}
         self._deleted[uid] = now
-        known = self._objects.get(address)
+        known = self.get(*address)
         if known is not None and known["metadata"].get("uid") == uid:
             self._unset(address)
             self._wake_for(known)
@@ -102,15 +109,15 @@ class Cache:
             if address not in touched:
                 self.put(manifest)
                 touched.discard(address)
-        for address in list(self._objects):
+        for address, kept in list(self._objects.items()):
             same = address[0] == kind and (namespace is None or address[1] == namespace)
             if same and address not in found and address not in touched:
-                self.remove(self._objects[address])
+                self.remove(_opened(kept))
 
     def endpoint(self, key: str) -> Manifest | None:
         """Return an endpoint by its key."""
         namespace, _, name = key.partition("/")
-        return self._objects.get((KIND, namespace, name))
+        return self.get(KIND, namespace, name)
 
     def endpoints(self) -> list[str]:
         """Return the keys of all endpoints."""
@@ -118,21 +125,20 @@ class Cache:
 
     def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """Return one object."""
-        return self._objects.get((kind, namespace, name))
+        kept = self._objects.get((kind, namespace, name))
+        return None if kept is None else _opened(kept)
 
     def children(self, key: str) -> list[Manifest]:
         """Return the objects with the endpoint's label, except pods."""
         own = self._by_endpoint.get(key, {})
-        return [obj for address, obj in own.items() if address[0] not in {"Pod", KIND}]
+        return [_opened(kept) for address, kept in own.items() if address[0] not in _PLAIN]
 
     def pods(self, key: str, component: str) -> list[Manifest]:
         """Return the pods of one component."""
-        return [
-            obj
-            for address, obj in self._by_endpoint.get(key, {}).items()
-            if address[0] == "Pod"
-            and obj["metadata"]["labels"].get("app.kubernetes.io/component") == component
-        ]
+        own = self._by_endpoint.get(key, {})
+        pods = [_opened(kept) for address, kept in own.items() if address[0] == "Pod"]
+        label = "app.kubernetes.io/component"
+        return [pod for pod in pods if pod["metadata"]["labels"].get(label) == component]
 
     def __len__(self) -> int:
         """Return the number of objects."""
@@ -140,14 +146,16 @@ class Cache:
 
     def _set(self, address: Address, manifest: Manifest) -> None:
         self._unset(address)
-        self._objects[address] = manifest
+        kept = manifest if address[0] in _PLAIN else zlib.compress(json.dumps(manifest).encode())
+        self._objects[address] = kept
         if key := key_of(manifest):
-            self._by_endpoint.setdefault(key, {})[address] = manifest
+            self._by_endpoint.setdefault(key, {})[address] = kept
 
     def _unset(self, address: Address) -> None:
-        old = self._objects.pop(address, None)
-        if old is None:
+        kept = self._objects.pop(address, None)
+        if kept is None:
             return
+        old = _opened(kept)
         own = self._by_endpoint.get(key_of(old))
         if own is not None:
             own.pop(address, None)
@@ -157,6 +165,13 @@ class Cache:
     def _wake_for(self, manifest: Mapping[str, Any]) -> None:
         if key := key_of(manifest):
             self._wake(key)
+
+
+def _opened(kept: Manifest | bytes) -> Manifest:
+    if not isinstance(kept, bytes):
+        return kept
+    found: Manifest = json.loads(zlib.decompress(kept))
+    return found
 
 
 def _only_status(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 _READ_SECONDS: Final = 15.0
 _WRITE_SECONDS: Final = 35.0
 """Longer than any admission webhook may take (30 s): the API server's answer names the webhook."""
-_PAGE: Final = 500
+_PAGE: Final = 100
+"""How many whole objects a list has in memory at a time."""
 _CREDENTIALS_AGE: Final = timedelta(minutes=5)
 """A mounted token is rotated before it expires, so it is read again after this time."""
 

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,7 @@ from asyncendpoints_core.resource import GROUP, KIND, VERSION
 from asyncendpoints_operator.desired.naming import FIELD_MANAGER
 from asyncendpoints_operator.desired.objects import CHILD_KINDS
 from asyncendpoints_operator.kube.client import PLURALS
+from asyncendpoints_operator.kube.compact import compact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,6 +40,9 @@ _CONNECT_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0)
 """The pauses between attempts of one request; then the watch ends."""
+_PAGE: Final = 50
+_EVENTS: Final = 50
+"""How many objects of a first list, and of events, kopf holds at a time: a whole one has 15 KB."""
 
 # The end of a watch is logged here, in one line; kopf logs a traceback at each of its levels.
 for _name in (
@@ -126,6 +131,8 @@ class Watcher:
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(_log_exception)
+        # For short lookups by the client; each more thread takes memory.
+        loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
         # For a threading.Event, kopf would wait in the loop's executor, which a loop that ends by
         # an error waits for: the watch would never be restarted.
         stopping = asyncio.Event()
@@ -158,7 +165,7 @@ class Watcher:
         }
         if not self._stop.is_set():
             act = self._remove if type == "DELETED" else self._put
-            self._loop.call_soon_threadsafe(act, manifest)
+            self._loop.call_soon_threadsafe(act, compact(manifest))
 
     async def _login(self, **_: Any) -> kopf.ConnectionInfo:
         """Return the current credentials of the operator's own connection."""
@@ -182,6 +189,9 @@ def _settings() -> kopf.OperatorSettings:
     settings.peering.standalone = True
     settings.watching.connect_timeout = _CONNECT_SECONDS
     settings.watching.server_timeout = 300
+    settings.watching.chunk_size = _PAGE
+    settings.queueing.worker_limit = _EVENTS
+    settings.queueing.idle_timeout = 0.01
     settings.networking.request_timeout = 30
     settings.networking.error_backoffs = _RETRY_SECONDS
     settings.networking.trust_env = True

@@ -11,6 +11,7 @@ from asyncendpoints_core.common.backoff import delay_after
 from asyncendpoints_core.resource import GROUP, KIND, VERSION
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import PLURALS, Cluster, Refused, Unreachable
+from asyncendpoints_operator.kube.compact import compact
 from asyncendpoints_operator.kube.watch import MANAGED_SELECTOR, WatchedKind, Watcher, watched
 
 log = logging.getLogger("asyncendpoints.operator")
@@ -83,10 +84,11 @@ class KindSync:
         kind: WatchedKind,
         namespaces: Namespaces,
         readable: Readable,
+        listing: asyncio.Lock,
         resync_seconds: float,
     ) -> None:
         self._cluster, self._cache, self._kind = cluster, cache, kind
-        self._namespaces, self._readable = namespaces, readable
+        self._namespaces, self._readable, self._listing = namespaces, readable, listing
         self._resync_seconds = resync_seconds
         self._watcher: Watcher | None = None
         self._watching: Namespaces = ()
@@ -119,7 +121,8 @@ class KindSync:
             self.listed.set()
         elif self._is_due():
             self._listed_at = time.monotonic()
-            await self._list()
+            async with self._listing:  # one kind at a time: lists are large before `compact`
+                await self._list()
 
     def _is_due(self) -> bool:
         dead = self._watcher is None or not self._watcher.alive
@@ -160,7 +163,7 @@ class KindSync:
         try:
             selector = "" if kind == KIND else MANAGED_SELECTOR
             found = self._cluster.list(api_version, kind, namespace, selector)
-            listed = [item async for item in found]
+            listed = [compact(item) async for item in found]
         except (Unreachable, Refused) as error:
             self._readable.failed(kind, namespace, error)
             return False
@@ -207,10 +210,9 @@ class ClusterSync:
         self._cluster, self._cache, self._wake = cluster, cache, wake
         self._resync_seconds = resync_seconds
         self.readable = Readable()
+        names, listing = tuple(namespaces) or (None,), asyncio.Lock()
         self._kinds = [
-            KindSync(
-                cluster, cache, kind, tuple(namespaces) or (None,), self.readable, resync_seconds
-            )
+            KindSync(cluster, cache, kind, names, self.readable, listing, resync_seconds)
             for kind in watched()
         ]
 

@@ -41,11 +41,11 @@ def test_of_an_endpoint_the_owner_of_its_replicas_is_kept() -> None:
     assert "managedFields" not in compact(manifest("AsyncEndpoint", STATUS))["metadata"]
 
 
-def test_objects_in_the_cache_share_equal_strings() -> None:
+def test_pods_in_the_cache_share_equal_strings() -> None:
     cache = Cache(lambda _: None)
     for name in ("a", "b"):
-        cache.put(parsed("Service", name))
-    first, second = (cache.get("Service", "demo", name) for name in ("a", "b"))
+        cache.put(parsed("Pod", name))
+    first, second = (cache.get("Pod", "demo", name) for name in ("a", "b"))
     assert first is not None
     assert second is not None
     assert first["spec"]["list"][0] is second["spec"]["list"][0]

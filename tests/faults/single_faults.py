@@ -149,10 +149,15 @@ async def redis_busy(system: SingleSystem, chance: random.Random) -> None:
         with connected(system.redis.url) as client:
             client.script_kill()
 
+    def restore() -> None:
+        with connected(system.redis.url) as client:
+            client.config_set("busy-reply-threshold", 5_000)  # the default
+
     occupied = asyncio.create_task(asyncio.to_thread(occupy))
     await asyncio.sleep(chance.uniform(0.3, 1.5))
     await asyncio.to_thread(release)
     await occupied
+    await asyncio.to_thread(restore)
 
 
 @fault

@@ -56,7 +56,7 @@ def install_chart(cluster: Cluster, values: Mapping[str, Any], chart: Path = CHA
 
 
 def examples(cluster: Cluster, worker_image: str) -> Iterator[dict[str, Any]]:
-    """The resource of each example; one with a Dockerfile uses the image built from it."""
+    """The resource of each example that has an image, or a Dockerfile to build it from."""
     for file in sorted((REPOSITORY / "examples").glob("*/endpoint.yaml")):
         resource: dict[str, Any] = yaml.safe_load(file.read_text())
         dockerfile = file.parent / "Dockerfile"
@@ -65,7 +65,8 @@ def examples(cluster: Cluster, worker_image: str) -> Iterator[dict[str, Any]]:
             args = {"BASE": worker_image}
             image = cluster.publish_image(dockerfile, repository, build_args=args)
             resource["spec"].setdefault("worker", {})["image"] = image
-        yield resource
+        if "image" in resource["spec"].get("worker", {}):
+            yield resource
 
 
 def apply_examples(cluster: Cluster, worker_image: str) -> list[str]:

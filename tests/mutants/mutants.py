@@ -251,4 +251,11 @@ MUTANTS = (
         "if isinstance(replica, bytes):",
         ("tests/store/test_redis_durability.py",),
     ),
+    Mutant(
+        "strict: what another connection wrote is taken for confirmed",
+        f"{REDIS}/confirmation.py",
+        '("HSET", meta, "confirmed", "1")',
+        '("HLEN", meta)',
+        ("tests/store/test_redis_durability.py",),
+    ),
 )

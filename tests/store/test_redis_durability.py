@@ -80,6 +80,12 @@ async def test_strict_waits_for_a_replica(
     late = new()
     with pytest.raises(StoreUnavailable, match="in time"):
         await asyncio.wait_for(store.enqueue([late]), CONFIRM_MS / 1000 + 20)
+    # Another gateway finds it and writes nothing itself.
+    other = RedisStore(master.url, ENDPOINT, strict=True)
+    await other.open()
+    with pytest.raises(StoreUnavailable, match="in time"):
+        await asyncio.wait_for(other.enqueue([late]), CONFIRM_MS / 1000 + 20)
+    await other.close()
     replica.resume()
     # Written all the same: sent again under its id it is the same job, confirmed now.
     await put(store, late)

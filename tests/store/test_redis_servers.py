@@ -82,7 +82,7 @@ async def test_the_server_is_named_and_its_settings_are_read(
     by_disk = name in ("redis-8.2", "valkey-8.1", "valkey-9.1")
     if name != "default":
         assert store._caller.confirmation is not None
-        assert (store._caller.confirmation.commands()[0][0] == "WAITAOF") is by_disk
+        assert (store._caller.confirmation.commands()[1][0] == "WAITAOF") is by_disk
     await store.close()
 
 

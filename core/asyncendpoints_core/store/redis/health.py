@@ -45,7 +45,8 @@ async def read_health(caller: Caller, *, strict: bool = False) -> Health:
     durable = aof == "1" if aof is not None else None
     if strict and durable is False:
         raise StoreUnsupported("durability is strict, but this Redis does not persist (AOF is off)")
-    caller.confirmation = Confirmation(info, compatible) if strict else None
+    meta = f"{caller.prefix}meta"
+    caller.confirmation = Confirmation(info, compatible, meta) if strict else None
     eviction = info.get("maxmemory_policy")
     return Health(
         server,

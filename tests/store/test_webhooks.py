@@ -12,6 +12,7 @@ from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.deliveries import (
     MAX_DEAD,
     MAX_DELIVERIES_EXAMINED,
+    MAX_DROPPED,
     MAX_RECEIVERS,
     Delivery,
     DeliveryEnd,
@@ -628,6 +629,18 @@ async def test_too_many_drop_the_oldest_of_the_receiver_with_most(store: Store) 
     assert (await store.stats()).totals["webhooks_dropped"] == 3
     await finish(store, 20, worker="w4")
     assert (await store.webhook_status()).pending == 10
+
+
+async def test_a_lower_limit_drops_in_steps(store: Store) -> None:
+    await store.configure(ALL)
+    for number in range(25):
+        await finish(store, 100, worker=f"w{number}")
+    await store.configure(policy(webhooks=WEBHOOKS, webhook_states=7, webhook_pending=10))
+    pending = []
+    for worker in ("x", "y"):
+        await finish(store, worker=worker)
+        pending.append((await store.webhook_status()).pending)
+    assert pending == [2_501 - MAX_DROPPED, 10]
 
 
 async def test_a_result_is_kept_for_its_first_try(backend: Backend) -> None:

@@ -28,6 +28,8 @@ RECEIVER_BYTES: Final = 8
 BROKEN_AFTER: Final = 5
 """Failures in a row after which a receiver gets one probe at a time."""
 MAX_DEAD: Final = 10_000
+MAX_DROPPED: Final = 2_000
+"""How many of those that are too many a call drops: more than it can add, and a few ms of Redis."""
 MAX_RECEIVERS: Final = 1_000
 """Receivers of which failures are remembered."""
 RESULT_KEPT_MS: Final = 3_600_000

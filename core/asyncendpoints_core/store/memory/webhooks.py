@@ -13,6 +13,7 @@ from asyncendpoints_core.store.deliveries import (
     BROKEN_AFTER,
     HOST_BYTES,
     MAX_DEAD,
+    MAX_DROPPED,
     MAX_EVENT_ERROR_BYTES,
     MAX_RECEIVERS,
     RESULT_KEPT_MS,
@@ -89,7 +90,8 @@ class Webhooks:
         return entry
 
     def _drop_surplus(self) -> None:
-        for _ in range(len(self.ends) + len(self._waiting) - self.max_pending):
+        over = len(self.ends) + len(self._waiting) - self.max_pending
+        for _ in range(min(over, MAX_DROPPED)):
             most = max(self._due, key=lambda each: (len(self._due[each]), each), default=b"")
             if most and len(self._due[most]) >= len(self.ends):
                 self._tried(self._take(self._due[most].first(1)[0][-1]))

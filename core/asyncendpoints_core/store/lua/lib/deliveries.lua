@@ -1,6 +1,6 @@
 -- Deliveries of events to receivers: where each waits, and what is known of its receiver.
 -- LIB: counters
-local deliveries = {MAX_DEAD = 10000, BROKEN = 5, MAX_STATES = 1000}
+local deliveries = {MAX_DEAD = 10000, MAX_DROPPED = 2000, BROKEN = 5, MAX_STATES = 1000}
 local END = '\255\255\255\255\255\255' -- after the due time of every delivery
 
 function deliveries.decode(value)
@@ -149,10 +149,11 @@ function deliveries.forget_receivers(before)
   call('HSET', meta, 'receiver_cursor', page[1])
 end
 
--- Drops what is too much: the oldest of what has most waiting, a receiver or the outbox.
+-- Drops what is too much: the oldest of what has most waiting, a receiver or the outbox. A call adds
+-- less than MAX_DROPPED; more is there after the limit was lowered, and goes with the next calls.
 function deliveries.drop_surplus()
   local over = call('ZCARD', unsent_events) + call('ZCARD', deliveries_due) - webhook_pending
-  for _ = 1, over do
+  for _ = 1, math.min(over, deliveries.MAX_DROPPED) do
     local most = call('ZREVRANGE', receivers_pending, 0, 0, 'WITHSCORES')
     local unsent = call('ZCARD', unsent_events)
     if most[1] and tonumber(most[2]) >= unsent then

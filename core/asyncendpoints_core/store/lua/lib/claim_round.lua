@@ -15,8 +15,9 @@ local function plan(line, view)
   local digit, flows, names, seen = DIGITS[line], {}, {}, {}
   for i = 1, n do
     local place = places[i]
-    if not place then return nil end
-    local name = digit .. ssub(place, 1, find(place, '\0', 1, true) - 1)
+    local key_end = place and find(place, '\0', 1, true)
+    if not key_end then return nil end
+    local name = digit .. ssub(place, 1, key_end - 1)
     if seen[name] then return nil end
     flows[i], names[i], seen[name] = ssub(place, 1, -7), name, true
   end

@@ -27,7 +27,8 @@ local function mean_weight(line, size)
   local heads = call('ZRANGE', ready[line], 0, LOOK - 1)
   local places = heads[1] and call('HMGET', gate_flows, unpack(heads)) or {}
   for _, place in ipairs(places) do
-    if place then sum, n = sum + weight_of(key_tags.parts_of(key_tags.flow_of(place)).key), n + 1 end
+    local of = place and key_tags.parts_of(key_tags.flow_of(place)) -- nil if it cannot be read
+    if of then sum, n = sum + weight_of(of.key), n + 1 end
   end
   means[line] = {size = size, weight = n > 0 and sum / n or 1}
   return means[line].weight
@@ -59,17 +60,18 @@ function position.of(id, line)
   local rank = call('ZRANK', ready[line], id)
   if not limiting or gated == 0 then return rank or 0, 0, 0 end
   local place = (not rank or limited()) and call('HGET', gate_flows, id)
-  if not place then return rank or 0, 0, 0 end
-  local flow, ahead, before = ssub(place, 1, -7), rank, 0
-  local key = ssub(flow, 1, string.find(flow, '\0', 1, true) - 1)
+  local flow = place and key_tags.flow_of(place)
+  local of = flow and key_tags.limited_parts_of(flow)
+  if not of then return rank or 0, 0, 0 end
+  local ahead, before = rank, 0
   if not rank then
     before = call('ZLEXCOUNT', gate_keyed, '[' .. flow, '(' .. place .. id)
-    ahead = starts_for(line, key, before + 1)
+    ahead = starts_for(line, of.key, before + 1)
   end
   if not limited() then return ahead, 0, 0 end
   local state = not rank and call('HGET', gate_states, flow)
   if state and sbyte(state) == 61 then before = before + 1 end -- its first one stands in the line
-  return ahead, before, rates_wait(ahead, before, key_tags.limited_parts_of(flow).resources)
+  return ahead, before, rates_wait(ahead, before, of.resources)
 end
 
 -- The same for the next job that starts of a key with a limit.

@@ -67,7 +67,7 @@ local function read_flows_of(line, view)
     local flow = place and ssub(place, 1, -7)
     local of = flow and parts_of(flow)
     if place and not of then -- it cannot be read: as the record has it
-      place = gate.place_of(ids[i])
+      place = gate.place_of(view.ids[i])
       view.places[i], flow = place, place and ssub(place, 1, -7)
       of = flow and parts_of(flow)
     end

@@ -1,4 +1,4 @@
-"""A connection that is closed, before its reader was told, is as any other lost connection."""
+"""A closed connection whose reader has not noticed yet is like any other lost connection."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ ENDPOINT = endpoint()
 
 
 def close(connection: Any) -> None:
-    """Close the transport, as after a failed write; its reader is told in the loop's next turn."""
+    """Close the transport, as after a failed write; its reader notices in the loop's next turn."""
     connection._writer.transport.abort()
 
 

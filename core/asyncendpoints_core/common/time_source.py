@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -96,6 +97,11 @@ class ManualClock:
         return self._now_ms / 1000
 
     @property
+    def exact_ms(self) -> float:
+        """The time in milliseconds since the epoch, with their fraction."""
+        return self._now_ms
+
+    @property
     def waiting(self) -> int:
         """How many scheduled calls are still to be made."""
         return sum(timer.pending for _, _, timer in self._timers)
@@ -105,7 +111,7 @@ class ManualClock:
         """When the next scheduled call is due, in milliseconds since the epoch."""
         while self._timers and not self._timers[0][2].pending:
             heapq.heappop(self._timers)
-        return self._timers[0][0] * 1000 if self._timers else None
+        return self._timers[0][0] if self._timers else None
 
     def advance(self, ms: float) -> None:
         """Move forward by `ms` milliseconds, making the calls that fall due in their order.
@@ -116,9 +122,9 @@ class ManualClock:
 
     def advance_to(self, end: float) -> None:
         """Move forward to `end`, milliseconds since the epoch, as `advance` does."""
-        while self._timers and self._timers[0][0] * 1000 <= end:
-            when, _, timer = heapq.heappop(self._timers)
-            self._now_ms = max(self._now_ms, when * 1000)
+        while self._timers and self._timers[0][0] <= end:
+            due_ms, _, timer = heapq.heappop(self._timers)
+            self._now_ms = max(self._now_ms, due_ms)
             timer.fire()
         self._now_ms = max(self._now_ms, end)
 
@@ -149,9 +155,12 @@ class ManualClock:
                 timer.cancel()
 
     def call_at(self, when: float, call: Callable[[], object]) -> Timer:
-        """Schedule `call()` for the `advance` that reaches `when`."""
+        """Schedule `call()` for the `advance` that reaches `when`, in seconds of `monotonic`."""
+        due_ms = when * 1000
+        while due_ms / 1000 < when:  # or who waits for `when` would find a rest, and again
+            due_ms = math.nextafter(due_ms, math.inf)
         timer = _ManualTimer(call)
-        heapq.heappush(self._timers, (when, next(self._number), timer))
+        heapq.heappush(self._timers, (due_ms, next(self._number), timer))
         return timer
 
 

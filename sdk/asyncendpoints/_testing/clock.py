@@ -48,11 +48,11 @@ class Driver:
         """Move forward by `seconds`; see Clock.advance."""
         if seconds < 0:
             raise ValueError(f"a clock moves forward only, not by {seconds}")
-        end = self._manual.monotonic() * 1000 + seconds * 1000
+        end = self._manual.exact_ms + seconds * 1000
         self.advancing = True
         try:
             await self._settle(patience)
-            while (now := self._manual.monotonic() * 1000) < end:
+            while (now := self._manual.exact_ms) < end:
                 due = self._manual.next_due_ms
                 step = end if due is None else min(due, end)
                 self._manual.advance_to(min(step, now + STEP_MS))

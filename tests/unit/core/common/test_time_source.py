@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from random import Random
 
 import pytest
 
@@ -105,3 +106,20 @@ async def test_a_wait_for_work_ends_by_the_clock_of_the_store() -> None:
     await settle_down()
     await put(store, new())
     assert await waiting is True
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_who_waits_until_a_time_waits_once(seed: int) -> None:
+    # Milliseconds and seconds round apart: a timer once fired a millionth of a second early, and
+    # who waited for the rest set it again for ever.
+    clock = ManualClock(1_700_000_000_000 + seed)
+    random = Random(seed)
+    for _ in range(500):
+        end = clock.monotonic() + random.random() * 100
+        reached: list[float] = []
+        clock.call_at(end, lambda reached=reached: reached.append(clock.monotonic()))  # type: ignore[misc]
+        due = clock.next_due_ms
+        assert due is not None
+        clock.advance_to(due)
+        assert reached
+        assert end <= reached[0] < end + 1e-5

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -23,17 +22,14 @@ if not os.environ.get("CI"):
     settings.register_profile("local", deadline=None, print_blob=True)
     settings.load_profile("local")
 
-HERE = Path(__file__).parent
-# Tests with processes, servers and browsers that start, stop and wait on their own: one failure is
-# repeated, and shown with its traceback. pyproject.toml limits the repetitions of a whole run.
-REPEATED = ("system", "cluster")
+# Most tests have processes, servers or browsers that start, stop and wait on their own: one failure
+# is repeated, and shown with its traceback. pyproject.toml limits the repetitions of a whole run.
 RERUNS = 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if any(item.path.is_relative_to(HERE / folder) for folder in REPEATED):
-            item.add_marker(pytest.mark.flaky(reruns=RERUNS))
+        item.add_marker(pytest.mark.flaky(reruns=RERUNS))
 
 
 class OneProcessForTheCluster(LoadScopeScheduling):  # type: ignore[misc]  # is not typed

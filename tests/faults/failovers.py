@@ -7,19 +7,23 @@ time is a `Gap` of the system, and only what happened in one may be lost.
 import asyncio
 import random
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from redis.exceptions import RedisError
 
 from faults.catalog import Fault, connected, register
 from faults.system import Gap, Role, System
 from support.redis.backend import ENDPOINT, RedisBackend
 from support.redis.cluster import RedisCluster
 from support.redis.sentinel import RedisSentinel
+from support.redis.server import RedisServer
 
 # Acknowledged writes that are under way to the replica when the master dies.
 LAG_NS = 1_000_000_000
+UNREQUESTED = "a failover of Sentinel's own"
 AOF: dict[str, Any] = {"appendonly": True, "appendfsync": "always"}
 
 
@@ -31,13 +35,39 @@ def gap(system: System, fault: str) -> Iterator[None]:
     system.gaps.append(Gap(fault, begun, time.monotonic_ns()))
 
 
+def unrequested(seen: Sequence[Gap], gaps: Sequence[Gap]) -> list[Gap]:
+    """Return those of `seen` during which no fault of the soak had a gap."""
+    return [
+        each
+        for each in seen
+        if not any(each.begun + LAG_NS <= gap.ended and each.ended >= gap.begun for gap in gaps)
+    ]
+
+
 class SentinelSystem(System):
-    """A master and a replica that Sentinel promotes."""
+    """A master and a replica that Sentinel promotes: when a fault has it do so, and by itself when
+    the master does not answer for a second, as on a busy machine.
+    """
 
     async def start_redis(self) -> None:
-        """Start both and a Sentinel."""
+        """Start both and a Sentinel, and watch which is the master."""
         self.redis = RedisSentinel(**AOF)
         await asyncio.to_thread(self.redis.start)
+        self._seen: list[Gap] = []
+        self._watch = asyncio.create_task(self._note_failovers())
+
+    async def _note_failovers(self) -> None:
+        """Note each failover from before it until the former master accepts no writes."""
+        master, begun = self.redis.master, time.monotonic_ns()
+        while True:
+            await asyncio.sleep(0.05)
+            now, old = time.monotonic_ns(), master
+            master = await asyncio.to_thread(lambda: self.redis.master)
+            if master is not old:
+                while await asyncio.to_thread(_accepts_writes, old):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+                self._seen.append(Gap(UNREQUESTED, begun - LAG_NS, time.monotonic_ns()))
+            begun = now
 
     async def url_for(self, role: Role) -> str:
         """Return the URL of the Sentinel."""
@@ -49,7 +79,19 @@ class SentinelSystem(System):
 
     async def close_redis(self) -> None:
         """End both and the Sentinel."""
+        self._watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._watch
+        self.gaps += unrequested(self._seen, self.gaps)
         await asyncio.to_thread(self.redis.close)
+
+
+def _accepts_writes(server: RedisServer) -> bool:
+    try:
+        with connected(server.url) as client:
+            return bool(client.info("replication")["role"] == "master")
+    except RedisError:
+        return False  # it is down; if it was stopped, its fault has a gap of its own
 
 
 class StrictSystem(SentinelSystem):

@@ -98,11 +98,13 @@ class RedisSentinel(Lifetime):
         return self.wait_for_new_master(old)
 
     def _is_accepted(self) -> bool:
-        """Request a failover; Sentinel refuses it while what it knows of the replica is old."""
+        """Request a failover; Sentinel refuses it while what it knows of the replica is old, and
+        until it has ended the one before.
+        """
         try:
             self._clients[0].execute_command("SENTINEL", "FAILOVER", self.service_name)
         except ResponseError as error:
-            if "NOGOODSLAVE" in str(error):
+            if "NOGOODSLAVE" in str(error) or "INPROG" in str(error):
                 return False
             raise
         return True

@@ -238,6 +238,13 @@ MUTANTS = (
         ("tests/store/test_redis_error_replies.py",),
     ),
     Mutant(
+        "client of Redis: a closed transport ends the call",
+        f"{REDIS}/shared_connection.py",
+        "except RuntimeError as error:",
+        "except OSError as error:",
+        ("tests/store/test_redis_closed_transport.py",),
+    ),
+    Mutant(
         "strict: a write that no replica confirmed is accepted",
         f"{REDIS}/confirmation.py",
         "if not (isinstance(replica, int) and replica):",

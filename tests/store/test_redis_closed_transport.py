@@ -14,9 +14,12 @@ from support.store.work import endpoint, new_job, submit
 ENDPOINT = endpoint()
 
 
-def close(connection: Any) -> None:
-    """Close the transport, as after a failed write; its reader notices in the loop's next turn."""
+async def close(connection: Any) -> None:
+    """Close the transport, as after a failed write. Returns in the turn of the loop in which it is
+    closed; its reader notices in the next one.
+    """
     connection._writer.transport.abort()
+    await asyncio.sleep(0)
 
 
 async def _submit_and_wait(url: str) -> None:
@@ -25,11 +28,13 @@ async def _submit_and_wait(url: str) -> None:
     try:
         await store.configure(ENDPOINT.spec.policy())
         (shared,) = store._caller.connection._shared.values()
-        close(shared._connection)
+        await close(shared._connection)
+        assert (await store.stats()).held == 0
+        assert shared not in store._caller.connection._shared.values()
         await submit(store, new_job("work", b"{}"))
         await store._doorbell._listen(0.01, b"")
         (waiting,) = store._doorbell._idle
-        close(waiting)
+        await close(waiting)
         await store._doorbell._listen(0.01, b"")
         assert store._doorbell._idle != [waiting]
     finally:

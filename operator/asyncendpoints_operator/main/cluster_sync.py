@@ -20,6 +20,8 @@ _RETRY_SECONDS: Final = 2.0
 _MAX_RETRY_SECONDS: Final = 15.0
 _PROBE_SECONDS: Final = 20.0
 """How often it is checked whether a kind that may be absent exists."""
+_TURN_SECONDS: Final = 5.0
+"""How long a kind waits for the lists of the others at most."""
 
 Namespaces = tuple[str | None, ...]
 """Names, or None alone for the whole cluster."""
@@ -121,8 +123,23 @@ class KindSync:
             self.listed.set()
         elif self._is_due():
             self._listed_at = time.monotonic()
-            async with self._listing:  # one kind at a time: lists are large before `compact`
+            async with self._turn():
                 await self._list()
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Let one kind list at a time, because lists are large before `compact`. A list that is
+        not answered, in each namespace until its timeout, does not hold up the others.
+        """
+        held = False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TURN_SECONDS):
+                held = await self._listing.acquire()
+        try:
+            yield
+        finally:
+            if held:
+                self._listing.release()
 
     def _is_due(self) -> bool:
         dead = self._watcher is None or not self._watcher.alive

@@ -116,6 +116,16 @@ async def segfault(body: dict[str, Any], job: JobContext) -> None:
     ctypes.string_at(0)
 
 
+@handler("leak")
+async def leak(body: dict[str, Any], job: JobContext) -> None:
+    """Take ever more memory."""
+    _note(body, job)
+    kept = []
+    while True:
+        kept.append(bytearray(b"x") * (4 << 20))
+        await asyncio.sleep(0)
+
+
 @handler("subprocesses")
 def subprocesses(body: dict[str, Any], job: JobContext) -> None:
     """Start processes, one of which leaves the group; write their pids; never return."""

@@ -109,7 +109,7 @@ async def soak(
         for role in system.roles:
             await role.stop()
     report.answers = load.answers + bulk.answers
-    report.figures = [*memory.lines()]
+    report.figures = [system.deliveries, *memory.lines()]
     history = read(system.history, system.runs)
     report.figures += recoveries(history, injected)
     accepted = {*load.accepted.values(), *bulk.accepted}

@@ -27,6 +27,7 @@ from support.worker.process import children_of, kill
 JOBS = Path(__file__).parent / "jobs"
 LEASE_SECONDS = 3.0
 KEY_HEADER = "Customer"
+DELIVERY_ENDS = ("delivered", "failed", "dead", "dropped")
 ROUTES = ("quick", "family", "slow", "plain", "flaky", "blocking", "poison")
 
 
@@ -150,6 +151,7 @@ class System(ABC):
         self.events = EventReceiver()
         self._counts = gateways, workers
         self.concurrency = 8
+        self.deliveries = ""
         self.gateways: list[Role] = []
         self.workers: list[Role] = []
         self.urls: list[str] = []
@@ -229,6 +231,7 @@ class System(ABC):
             await store.open()
             await self._all_final(store, seconds)
             await self._all_delivered(store, seconds)
+            await self._note_deliveries(store)
             await check_figures(backend)
             found = await stored(store)
             return replace(found, delivered=self.events.received, silent=frozenset({BULK}))
@@ -242,6 +245,12 @@ class System(ABC):
         while status.pending and time.monotonic() < end:
             await asyncio.sleep(0.2)
             status = await store.webhook_status()
+
+    async def _note_deliveries(self, store: Store) -> None:
+        """Note what became of the deliveries, for where the checker names what is missing."""
+        status, totals = await store.webhook_status(), (await store.stats()).totals
+        ends = [f"{totals.get(f'webhooks_{end}', 0)} {end}" for end in DELIVERY_ENDS]
+        self.deliveries = f"deliveries: {', '.join(ends)}, {status.pending} pending"
 
     async def _all_final(self, store: Store, seconds: float) -> None:
         """Wait until every job is final; AssertionError with the logs if none becomes final for

@@ -1,7 +1,10 @@
 """What keys and limits cost: drains and Redis's time with 1, 100 and 10,000 keys, beside none.
 
-Rounds alternate, so that what else the machine does hits all alike; the ratios are of rates in the
-same round. Limits are there but hold nothing back. `python tests/bench/bench_keys.py [--json]`
+Rounds are short, and every other one goes through the cases backwards, so that what else the
+machine does hits all alike. Ratios are of rates in the same round: their median and quartiles. The
+ratio by processor time is of what a job costs the busiest process, over all rounds: that of the
+rates where Redis and the worker each have a processor. Limits are there but hold nothing back.
+`python tests/bench/bench_keys.py [--jobs N] [--rounds N] [--cases NAME …] [--json]`
 """
 
 import argparse
@@ -122,14 +125,24 @@ async def measure(count: int, rounds: int, cases: list[str]) -> dict[str, list[d
         sides = {name: Side(*CASES[name]) for name in cases}
         for side in sides.values():
             await side.open(stack)
-        for _ in range(rounds):
-            for name, side in sides.items():
-                found[name].append(await side.drain(count))
+        for number in range(rounds):
+            for name in cases if number % 2 == 0 else reversed(cases):
+                found[name].append(await sides[name].drain(count))
     return found
 
 
+def busiest(rounds: list[dict[str, float]]) -> float:
+    """Return the microseconds a job costs the busiest process."""
+    return max(statistics.fmean(each[process] for each in rounds) for process in ("redis", "child"))
+
+
+def quartiles(values: list[float]) -> list[float]:
+    """Return the lower quartile, the median and the upper quartile."""
+    return statistics.quantiles(values, n=4, method="inclusive") if values[1:] else values * 3
+
+
 def summary(found: dict[str, list[dict[str, float]]]) -> dict[str, float]:
-    """Return the medians of each case, and the ratio of its rate to that without keys."""
+    """Return the medians of each case, and the ratios of its rate to that without keys."""
     figures: dict[str, float] = {}
     for name, rounds in found.items():
         for figure in rounds[0]:
@@ -138,17 +151,18 @@ def summary(found: dict[str, list[dict[str, float]]]) -> dict[str, float]:
             each["rate"] / beside["rate"]
             for each, beside in zip(rounds, found["none"], strict=True)
         ]
-        figures[f"{name}: ratio"] = statistics.median(ratios)
-        figures[f"{name}: lowest ratio"] = min(ratios)
-        figures[f"{name}: highest ratio"] = max(ratios)
+        low, middle, high = quartiles(ratios)
+        figures[f"{name}: ratio"] = middle
+        figures[f"{name}: lower quartile"], figures[f"{name}: upper quartile"] = low, high
+        figures[f"{name}: by processor time"] = busiest(found["none"]) / busiest(rounds)
     return figures
 
 
 def main() -> None:
     """Measure and print the table, or one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=20_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=CASES)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

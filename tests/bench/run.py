@@ -190,12 +190,18 @@ def actions(quick: bool) -> list[Figure]:
 
 def keys(quick: bool) -> list[Figure]:
     """Drain with 1, 100 and 10,000 keys, beside the same without keys."""
-    size = ("--jobs", "5000", "--rounds", "1") if quick else ("--jobs", "20000", "--rounds", "3")
+    size = ("--jobs", "5000", "--rounds", "1") if quick else ("--jobs", "10000", "--rounds", "9")
     found = script("bench_keys.py", *size, "--json")
     cases = ("1", "100", "10000", "1 limited", "10000 limited")
     return [
-        Figure(f"drain beside no keys, keys: {case}", found[f"{case}: ratio"], "×", 0.75)
+        figure
         for case in cases
+        for figure in (
+            Figure(f"drain beside no keys, keys: {case}", found[f"{case}: ratio"], "×", 0.75),
+            Figure("… lower quartile", found[f"{case}: lower quartile"], "×"),
+            Figure("… upper quartile", found[f"{case}: upper quartile"], "×"),
+            Figure("… by processor time", found[f"{case}: by processor time"], "×"),
+        )
     ]
 
 

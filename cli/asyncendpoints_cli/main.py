@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from asyncendpoints_cli.complete import complete
+from asyncendpoints_cli.early import obey_interrupts
 from asyncendpoints_cli.errors import FAILED, INTERRUPTED, MISUSED, report
 from asyncendpoints_cli.parser import build, build_kubectl
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
@@ -42,6 +43,7 @@ def complete_kubectl(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str], parser: Parser) -> int:
+    obey_interrupts()
     try:
         options = parser.parse_args(words)
         if options.command is None:

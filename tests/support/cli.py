@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,9 @@ from support.worker.reaper import reaper
 
 SECONDS = 60.0
 RUNTIME_DIR = f"{tempfile.gettempdir()}/asyncendpoints-tests-{os.getuid()}"
+
+IGNORING_SIGINT = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh")
+"""A command before another, which then starts as in the background of a script."""
 
 ENDPOINT = """\
 apiVersion: asyncendpoints.io/v1alpha1
@@ -103,7 +106,9 @@ def final(url: str) -> dict[str, Any]:
 
 
 class Command:
-    """One `asyncendpoints …`; its standard output and error are kept line by line."""
+    """One `asyncendpoints …`; its standard output and error are kept line by line. `before` is a
+    command that becomes it.
+    """
 
     def __init__(
         self,
@@ -111,6 +116,7 @@ class Command:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         module: str = "asyncendpoints_cli",
+        before: Sequence[str] = (),
     ) -> None:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("ASYNCENDPOINTS_")}
         self._changed = threading.Condition()
@@ -118,7 +124,7 @@ class Command:
         self._err: list[str] = []
         self._open = 2
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module, *map(str, arguments)],
+            [*before, sys.executable, "-m", module, *map(str, arguments)],
             env={**clean, "ASYNCENDPOINTS_RUNTIME_DIR": RUNTIME_DIR, **(env or {})},
             cwd=cwd,
             stdin=subprocess.DEVNULL,

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from asyncendpoints_cli.main import main
-from support.cli import Command, ask, eventually, final, write_endpoint
+from support.cli import IGNORING_SIGINT, Command, ask, eventually, final, write_endpoint
 from support.pages import commands
 from support.paths import ROOT
 from support.ports import free_port
@@ -352,10 +352,11 @@ def test_every_example_of_the_pages_runs(
         assert Path(words[-1]).read_bytes() == b"fine"
 
 
-def test_a_list_is_followed_until_an_interrupt(served: Served) -> None:
+@pytest.mark.parametrize("before", [(), IGNORING_SIGINT])
+def test_a_list_is_followed_until_an_interrupt(served: Served, before: tuple[str, ...]) -> None:
     job = served.submit("x", Job_Delay="600")
     words = FOLLOWS.replace("InProgress", "Scheduled").split()[1:]
     assert FOLLOWS in EXAMPLES
-    with Command(*words, env=served.env) as command:
+    with Command(*words, env=served.env, before=before) as command:
         eventually(lambda: f"{job} work Scheduled\n" in command.out)
         assert command.stop(signal.SIGINT) == 130

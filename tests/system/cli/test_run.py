@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import Command, ask, final, once, write_endpoint
+from support.cli import IGNORING_SIGINT, Command, ask, final, once, write_endpoint
 from support.ports import free_port
 
 ECHO = """\
@@ -72,8 +72,9 @@ def test_sigterm_lets_a_running_job_finish(tmp_path: Path) -> None:
         assert "unfinished" not in run.err
 
 
-def test_unfinished_jobs_are_counted_at_the_end(tmp_path: Path) -> None:
-    with Command("run", write_endpoint(tmp_path, ECHO), *FREE) as run:
+@pytest.mark.parametrize("before", [(), IGNORING_SIGINT])
+def test_unfinished_jobs_are_counted_at_the_end(tmp_path: Path, before: tuple[str, ...]) -> None:
+    with Command("run", write_endpoint(tmp_path, ECHO), *FREE, before=before) as run:
         (url,) = run.ready()
         for _ in range(3):
             ask(f"{url}/work", "POST", "{}", Content_Type="application/json", Job_Delay="600")

@@ -22,7 +22,7 @@ from asyncendpoints_core.common.event_loop import run_loop
 from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import CannotListen, UsageError
 from asyncendpoints_core.process import settings
-from asyncendpoints_core.process.logs import configure_logging, log_uncaught
+from asyncendpoints_core.process.logs import configure_logging, log_uncaught, write_error
 
 if TYPE_CHECKING:
     from asyncendpoints_core.process.settings import Settings
@@ -38,10 +38,10 @@ def main() -> int:
         log_uncaught()
         return run_loop(_run(found))
     except UsageError as error:
-        sys.stderr.write(f"{error}\n")
+        write_error(str(error))
         return 2
     except CannotListen as error:
-        sys.stderr.write(f"{error}\n")
+        write_error(str(error))
         return 1
 
 

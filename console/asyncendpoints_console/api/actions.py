@@ -69,7 +69,7 @@ async def begin(call: Call) -> web.Response:
     if begun.status is BeginStatus.STARTED:
         task = call.actions.carry_out(call.target, action_id)
         await asyncio.wait((task,), timeout=WAIT_SECONDS)
-    action = await _read(call, action_id)
+    _, action = await _read(call, action_id)
     if begun.status is BeginStatus.STARTED and not wanted.dry_run:
         filters = {} if wanted.filter is None else {"filter": _shown(body["filter"])}
         call.record(wanted.action.value, count=action.matched, many=ids.text(action_id), **filters)
@@ -78,9 +78,7 @@ async def begin(call: Call) -> web.Response:
 
 async def show(call: Call) -> web.Response:
     """GET actions/{id}. One that another process has left goes on, since somebody waits for it."""
-    now_ms, action = await call.target.store.action(call.action_id)
-    if action is None:
-        raise _unknown()
+    now_ms, action = await _read(call, call.action_id)
     call.actions.go_on(call.target, action, now_ms)
     return json_response(view(action))
 
@@ -111,11 +109,12 @@ def view(action: Action) -> dict[str, Any]:
     }
 
 
-async def _read(call: Call, action_id: JobId) -> Action:
-    _, action = await call.target.store.action(action_id)
+async def _read(call: Call, action_id: JobId) -> tuple[int, Action]:
+    """Return the store's time in ms and the action. Raises the 404."""
+    now_ms, action = await call.target.store.action(action_id)
     if action is None:
         raise _unknown()
-    return action
+    return now_ms, action
 
 
 def _unknown() -> Refusal:

@@ -55,6 +55,7 @@ class ConsoleList:
         self._installation = installation
         self._password_file = password_file if acl else None
         self._documents: dict[str, tuple[AsyncEndpoint, ListedEndpoint]] = {}
+        self._revision = ""  # of these documents, "" until it is needed
         self._user: tuple[object, ...] = ()  # what it was made with
         self._user_checked = 0.0
 
@@ -81,12 +82,16 @@ class ConsoleList:
 
     async def _write(self, redis: PolledRedis) -> None:
         """Write the list if the one in Redis is another, such as after a loss of its data."""
-        listed, kept = self._listed(), EndpointList(redis.connection, self._installation)
-        if await kept.revision() != revision_of(listed):
+        self._update_documents()
+        listed = [each for _, each in self._documents.values()]
+        self._revision = self._revision or revision_of(listed)
+        kept = EndpointList(redis.connection, self._installation)
+        if await kept.revision() != self._revision:
             self._check()
             await kept.write(listed)
 
-    def _listed(self) -> list[ListedEndpoint]:
+    def _update_documents(self) -> None:
+        """Take up what has changed; the same resource is the same object."""
         found: dict[str, tuple[AsyncEndpoint, ListedEndpoint]] = {}
         for key, known in sorted(self._reconciled.items()):
             endpoint = known.resource.endpoint
@@ -96,8 +101,10 @@ class ConsoleList:
             if before is None or before[0] is not endpoint:
                 before = (endpoint, _listed(endpoint))
             found[key] = before
-        self._documents = found
-        return [listed for _, listed in found.values()]
+        same = [*found] == [*self._documents] and all(
+            one is self._documents[key] for key, one in found.items()
+        )
+        self._documents, self._revision = found, self._revision if same else ""
 
     async def _ensure_user(self, redis: PolledRedis) -> None:
         """Make the user, and again if the server may have lost it or there is another namespace."""

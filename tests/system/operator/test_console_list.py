@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from redis.exceptions import NoPermissionError
 
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.store.redis import RedisStore
-from asyncendpoints_core.store.redis.endpoint_list import list_key
+from asyncendpoints_core.store.redis.endpoint_list import ListedEndpoint, list_key, revision_of
 from asyncendpoints_core.store.redis.users import console_user_of
+from asyncendpoints_operator.control import console_list
 from asyncendpoints_operator.control.console_list import ConsoleList
 from asyncendpoints_operator.control.endpoint_state import Reconciled, Resource
 from asyncendpoints_operator.queues.redis_locations import RedisLocation, RedisLocations
@@ -204,6 +205,40 @@ async def test_with_bodies_it_acts_as_the_resource_allows(
     assert (status, out.split()) == (0, [jobs["free"].rpartition("/")[2]])
     for store, _ in stores:
         await store.close()
+
+
+def test_with_a_log_in_json_the_last_error_is_json_too() -> None:
+    with Command(
+        module="asyncendpoints_console", env={"ASYNCENDPOINTS_LOG_FORMAT": "json"}
+    ) as process:
+        assert process.wait() == 2
+    said = json.loads(process.err.splitlines()[-1])
+    assert said["level"] == "error"
+    assert said["message"].startswith("set ASYNCENDPOINTS_REDIS_URL_FILE")
+
+
+async def test_a_list_without_a_change_is_not_hashed_again(
+    kept: Kept, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists: list[int] = []
+
+    def counted(listed: Sequence[ListedEndpoint]) -> str:
+        lists.append(len(listed))
+        return revision_of(listed)
+
+    monkeypatch.setattr(console_list, "revision_of", counted)
+    reports, mails = endpoint("shop", "reports"), endpoint("post", "mails")
+    for _ in range(3):
+        await kept.keep(reports, mails)
+    assert lists == [2]
+    with Redis.from_url(server.url) as owner:
+        owner.delete(list_key("here"))
+        await kept.keep(reports, mails)
+        assert json.loads(owner.hget(list_key("here"), "endpoints"))
+        locked = endpoint("post", "mails", gateway={"console": {"readOnly": True}})
+        await kept.keep(reports, locked)
+        assert owner.hget(list_key("here"), "endpoints").count(b'"readOnly":true') == 1
+    assert lists == [2, 2]
 
 
 async def test_its_user_reads_the_namespaces_that_have_endpoints(

@@ -101,7 +101,7 @@ def installed(cluster: Cluster, images: dict[str, str], redis_image: str) -> Ins
     """The installed chart with its development Redis, and the image with the tests' handlers."""
     values = install.chart_values(images, redis_image)
     # Shorter than the defaults where a test would only have to wait.
-    shorter = {"ASYNCENDPOINTS_COUNTS_SECONDS": "2", "ASYNCENDPOINTS_KEEP_SECONDS": "20"}
+    shorter = {"ASYNCENDPOINTS_KEEP_SECONDS": "20"}
     values["operator"] = {"env": [{"name": k, "value": v} for k, v in shorter.items()]}
     # A test's receiver of webhooks has an address of the cluster.
     values["webhooks"] = {"allowPrivateCidrs": ["10.0.0.0/8"], "ports": [webhook_receiver.PORT]}

@@ -28,10 +28,7 @@ def narrow(installed: Installed, namespace: str) -> Iterator[str]:
         "operator": {
             "className": RELEASE,
             "watchNamespaces": [namespace],
-            "env": [
-                {"name": "ASYNCENDPOINTS_COUNTS_SECONDS", "value": "2"},
-                {"name": "ASYNCENDPOINTS_KEEP_SECONDS", "value": "0"},
-            ],
+            "env": [{"name": "ASYNCENDPOINTS_KEEP_SECONDS", "value": "0"}],
         },
         "rbac": {"secretNamespaces": [namespace], "aggregateToDefaultRoles": False},
         "redis": {"existingSecret": {"name": "shared-redis", "key": "url"}},

@@ -29,7 +29,7 @@ def abroad(installed: Installed) -> Iterator[str]:
         cluster.apply(
             {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"url": url}}
         )
-        env = {"ASYNCENDPOINTS_COUNTS_SECONDS": "2", "ASYNCENDPOINTS_RESYNC_SECONDS": "10"}
+        env = {"ASYNCENDPOINTS_RESYNC_SECONDS": "10"}
         values = install.chart_values(installed.images, installed.redis_image) | {
             "crds": {"install": False},
             "operator": {

@@ -25,10 +25,7 @@ class Apart:
         self.cluster, self.namespace = installed.cluster, namespace
         self.values = install.chart_values(installed.images, installed.redis_image) | {
             "crds": {"install": False},
-            "operator": {
-                "className": CLASS,
-                "env": [{"name": "ASYNCENDPOINTS_COUNTS_SECONDS", "value": "2"}],
-            },
+            "operator": {"className": CLASS},
             "redis": {"existingSecret": {"name": "redis", "key": "url"}},
         }
 

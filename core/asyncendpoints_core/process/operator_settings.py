@@ -173,7 +173,8 @@ class OperatorSettings(WebhookSettings):
     counts_seconds: Annotated[
         int,
         About(
-            "Minimum time between two status updates that change only counts.",
+            "Minimum time between two status updates of an endpoint that change only counts. It "
+            "grows while more than 50 endpoints change, to 10 seconds at most.",
             env="COUNTS_SECONDS",
             kind="number",
             unit="seconds",
@@ -181,7 +182,7 @@ class OperatorSettings(WebhookSettings):
             low=1,
             high=300,
         ),
-    ] = 10
+    ] = 1
     keep_seconds: Annotated[
         int,
         About(

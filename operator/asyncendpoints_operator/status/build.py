@@ -1,8 +1,8 @@
 """The status of the resource, computed from what was observed, and when to write it. Pure.
 
 A change of a condition's status or reason, of replicas or the generation is written immediately; a
-change of counts, times and messages at most every 10 s per endpoint, within a budget that all
-endpoints share (docs/rules.md K19).
+change of counts, times and messages every second, or less often the more endpoints change, within a
+budget that all endpoints share (docs/rules.md K19).
 """
 
 from collections.abc import Mapping
@@ -207,8 +207,18 @@ def _urgent_part(status: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     }
 
 
-COUNTS_SECONDS: Final = 10.0
+COUNTS_SECONDS: Final = 1.0
 """Minimum time between two patches of an endpoint that change only counts."""
+OLDEST_COUNTS_SECONDS: Final = 10.0
+"""The longest that this time becomes because many endpoints change."""
+PATCHES_PER_SECOND: Final = 50.0
+
+
+def counts_interval(changing: int, least: float = COUNTS_SECONDS) -> float:
+    """Return the time between two patches of counts (s) of each of `changing` endpoints, with which
+    all of them together stay within PATCHES_PER_SECOND.
+    """
+    return max(least, min(OLDEST_COUNTS_SECONDS, changing / PATCHES_PER_SECOND))
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +228,7 @@ class Budget:
     Urgent patches are never refused; they take a token as well.
     """
 
-    per_second: float = 10.0
+    per_second: float = PATCHES_PER_SECOND
     capacity: float = 50.0
     tokens: float = 50.0
     at: float = 0.0

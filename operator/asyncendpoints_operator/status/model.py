@@ -98,7 +98,8 @@ class EndpointStatus(Record):
     )
     jobs: JobCounts | None = Field(
         default=None,
-        description="Jobs by state; at most 10 s old while the queue is reachable.",
+        description="Jobs by state; at most 2 s old while the queue is reachable, or 10 s while "
+        "more than 50 endpoints change.",
     )
     oldest_queued_time: Time | None = Field(
         default=None,
@@ -139,7 +140,7 @@ class EndpointStatus(Record):
                 "x-kubernetes-list-map-keys": ["name"],
             },
         ),
-    ] = Field(default=(), description="The schedules, by name; at most 10 s old.")
+    ] = Field(default=(), description="The schedules, by name; as old as status.jobs.")
     recent_failures: Items[Failure] = Field(
         default=(),
         max_length=MAX_FAILURES,

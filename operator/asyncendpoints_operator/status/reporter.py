@@ -12,7 +12,14 @@ from asyncendpoints_core.resource import API_VERSION, KIND
 from asyncendpoints_operator.desired.naming import FIELD_MANAGER
 from asyncendpoints_operator.kube.client import Ref, Refused, Unreachable
 from asyncendpoints_operator.status import events
-from asyncendpoints_operator.status.build import Budget, build, decide_write, patch_of
+from asyncendpoints_operator.status.build import (
+    OLDEST_COUNTS_SECONDS,
+    Budget,
+    build,
+    counts_interval,
+    decide_write,
+    patch_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,6 +59,10 @@ class Reporter:
         self._written_at.pop(uid, None)
         self._sent.pop(uid, None)
 
+    def _changing(self, now: float) -> int:
+        """How many endpoints had their status written in the last seconds."""
+        return sum(now - at < OLDEST_COUNTS_SECONDS for at in self._written_at.values())
+
     async def report(self, resource: Mapping[str, Any], observed: Observed) -> float | None:
         """Write the status if it changed; returns when to try again (s), None for never."""
         meta, before = resource["metadata"], resource.get("status")
@@ -66,7 +77,7 @@ class Reporter:
             now=now,
             last_write=self._written_at.get(uid),
             budget=self._budget,
-            interval=self._interval,
+            interval=counts_interval(self._changing(now), self._interval),
         )
         self._budget = write.budget
         if not write.now:

@@ -23,6 +23,7 @@ from asyncendpoints_operator.status.build import (
     Urgency,
     build,
     condition_of,
+    counts_interval,
     decide_write,
     patch_of,
     time_text,
@@ -550,19 +551,24 @@ def test_the_figures_of_a_decision_that_stands_write_nothing() -> None:
     assert patch_of(before, build(again, before, NOW)) == {}
 
 
-def test_counts_wait_ten_seconds_and_then_for_the_budget() -> None:
+def test_counts_wait_longer_the_more_endpoints_change() -> None:
+    assert [counts_interval(n) for n in (1, 50, 100, 300, 5_000)] == [1, 1, 2, 6, 10]
+    assert counts_interval(100, 5) == 5  # a setting
+
+
+def test_counts_wait_and_then_for_the_budget() -> None:
     before = build(counted(5), None, NOW)
     after = build(counted(6), before, NOW)
     full, empty = Budget(), Budget(tokens=0, at=100)
 
     def write(last: float | None, budget: Budget) -> tuple[bool, float | None]:
-        made = decide_write(before, after, now=100, last_write=last, budget=budget)
+        made = decide_write(before, after, now=100, last_write=last, budget=budget, interval=10)
         return made.now, made.retry_in
 
     assert write(None, full) == (True, None)
     assert write(94, full) == (False, 4)
     assert write(90, full) == (True, None)
-    assert write(90, empty) == (False, 0.1)
+    assert write(90, empty) == (False, 1 / empty.per_second)
 
 
 def test_conditions_wait_for_nothing() -> None:

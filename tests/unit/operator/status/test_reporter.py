@@ -4,13 +4,15 @@ import asyncio
 
 import pytest
 
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.resource import API_VERSION, KIND
+from asyncendpoints_core.store.replies import Stats
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import Ref
-from asyncendpoints_operator.status.observed import Observed
+from asyncendpoints_operator.status.observed import Observed, Queue, QueueReason
 from asyncendpoints_operator.status.reporter import RETRY_SECONDS, Reporter
 from support.kube.fake_cluster import FakeCluster, Manifest
-from support.resources import MINIMAL
+from support.resources import MINIMAL, merge
 
 ENDPOINT = Ref(API_VERSION, KIND, "demo", "reports")
 INVALID = Observed(generation=1, endpoint=None, faults=("spec.routes: missing",))
@@ -73,3 +75,27 @@ async def test_a_change_is_published_once_in_a_while(cluster: SlowCluster) -> No
         cluster.endpoint()["metadata"]["uid"],
     )
     assert event["reportingInstance"] == "operator-1"
+
+
+async def test_counts_are_written_less_often_the_more_endpoints_change() -> None:
+    cluster = FakeCluster()
+    one = Reporter(cluster, Cache(lambda _: None), "operator-1", 1.0)
+
+    def counted(queued: int) -> Observed:
+        stats = Stats(now_ms=0, counts={State.QUEUED: queued}, by_name={}, totals={})
+        queue = Queue(QueueReason.REACHABLE, stats=stats)
+        return Observed(generation=1, endpoint=None, faults=(), queue=queue)
+
+    async def rest(number: int) -> float:
+        """Write the status of a new endpoint, and return the wait of its next counts (s)."""
+        name = {"metadata": {"name": f"reports-{number}"}}
+        cluster.save(merge(MINIMAL, name))
+        ref = Ref(API_VERSION, KIND, "demo", f"reports-{number}")
+        assert await one.report(cluster.objects[ref.path], counted(1)) is None
+        again = await one.report(cluster.objects[ref.path], counted(2))
+        assert again is not None
+        return again
+
+    assert await rest(0) <= 1
+    longer = [await rest(number) for number in range(1, 400)]
+    assert 4 < longer[-1] <= 8

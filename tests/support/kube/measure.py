@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from support.kube import install
+from support.kube.freshness import CHANGING, described, freshness
 from support.kube.installed import OPERATOR, SYSTEM_NAMESPACE, Endpoint, Installed
 from support.kube.provider import progress, session
 from support.kube.provider.__main__ import PROVIDER_VARIABLE
@@ -183,6 +184,9 @@ def figures(installed: Installed) -> Iterator[tuple[str, str]]:
         yield "operator, 1 idle endpoint: memory", f"{memory:.0f} MB"
         yield "operator, 1 idle endpoint: API requests", f"{requests:.0f} a minute"
         endpoint.close()
+    with cluster.namespace("changing") as place:
+        name = f"{CHANGING} changing endpoints: age of counts, median, 99 %, longest"
+        yield name, described(freshness(installed, place))
     with cluster.namespace("idle") as place:
         started = time.monotonic()
         many(installed, place)

@@ -7,7 +7,7 @@ import pytest
 
 from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs import records as jobs
-from asyncendpoints_core.jobs.records import Job, JobError
+from asyncendpoints_core.jobs.records import Attributes, Job, JobError
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.deliveries import (
     MAX_DEAD,
@@ -629,6 +629,22 @@ async def test_too_many_drop_the_oldest_of_the_receiver_with_most(store: Store) 
     assert (await store.stats()).totals["webhooks_dropped"] == 3
     await finish(store, 20, worker="w4")
     assert (await store.webhook_status()).pending == 10
+
+
+async def test_jobs_of_no_webhook_displace_no_event(store: Store) -> None:
+    wanted = policy(
+        webhooks=WEBHOOKS, webhook_states=15, webhook_jobs=("report", "mail"), webhook_pending=10
+    )
+    assert await store.configure(wanted) == wanted
+    await finish(store, 3)
+    own = await hand(store, "w9")
+    carrying = Attributes(webhooks=("https://example.com/",))  # named by a client
+    await put(store, *[new("bulk") for _ in range(20)], new("bulk", attributes=carrying))
+    taken = await own.take(500)
+    await store.settle([jobs.complete(job.claim, DONE) for job in taken])
+    ended = await store.webhook_events(100)
+    assert sorted(job.name for job in ended) == ["bulk", "report", "report", "report"]
+    assert (await store.stats()).totals["webhooks_dropped"] == 0
 
 
 async def test_a_lower_limit_drops_in_steps(store: Store) -> None:

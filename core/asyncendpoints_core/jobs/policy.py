@@ -63,9 +63,10 @@ class Policy(msgspec.Struct, frozen=True):
     # How long its worker has to end a job past its deadline (docs/rules.md S13).
     grace_ms: int = 5_000
     # What is sent to webhooks: a hash of them (0: none), a bit for each final state in the order of
-    # State, and how many deliveries may wait.
+    # State, the jobs it is sent of (empty: all), and how many deliveries may wait.
     webhooks: int = 0
     webhook_states: int = 0
+    webhook_jobs: tuple[str, ...] = ()
     webhook_pending: int = WEBHOOK_PENDING
     retry: RetryPolicy = RetryPolicy()
     # The hash of each schedule's definition, by name: jobs are created by no other definition.

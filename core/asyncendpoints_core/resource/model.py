@@ -42,6 +42,7 @@ from asyncendpoints_core.resource.webhooks import (
     WebhookRequests,
     digest,
     states,
+    wanted_jobs,
 )
 from asyncendpoints_core.resource.worker import (
     GRACE_MARGIN_SECONDS,
@@ -220,6 +221,7 @@ class EndpointSpec(Record):
             limits=self._limits,
             webhooks=self.webhooks_digest,
             webhook_states=states(self.webhooks, self.webhook_requests),
+            webhook_jobs=wanted_jobs(self.webhooks),
             webhook_pending=webhook_pending,
             retry=RetryPolicy(
                 max_retries=self.retry.max_retries,

@@ -199,3 +199,10 @@ def states(webhooks: Sequence[Webhook], requests: WebhookRequests | None = None)
     wanted = {event for each in webhooks for event in each.events}
     bits = sum(1 << bit for bit, event in enumerate(EVENTS) if event in wanted)
     return bits if requests is None else bits | CLIENT_RECEIVERS
+
+
+def wanted_jobs(webhooks: Sequence[Webhook]) -> tuple[str, ...]:
+    """Return the names of the jobs of which any webhook gets events; empty for all."""
+    if not all(each.jobs for each in webhooks):
+        return ()
+    return tuple(sorted({job for each in webhooks for job in each.jobs}))

@@ -214,8 +214,8 @@ class Data:
         self._count(record.name, record.state, 1)
         if not record.final:
             self.bytes += record.size
-        elif states := self.rules.webhook_states:
-            self.webhooks.ended(self.job(record, now), states, now)
+        elif self.rules.webhook_states:
+            self.webhooks.ended(self.job(record, now), self.rules, now)
         self.held.add(worker, record.id)
         self.unfinished.add(schedule, record.id)
         self.publish(record.id, record.revision)

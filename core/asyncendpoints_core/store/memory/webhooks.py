@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from asyncendpoints_core.jobs.ids import JobId
+    from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.jobs.records import Job
     from asyncendpoints_core.store.deliveries import DeliveryOutcome, DeliveryPage, FanOut
 
@@ -58,10 +59,12 @@ class Webhooks:
         self._receivers: dict[bytes, ReceiverState] = {}
         self._untried: Counter[tuple[JobId, int]] = Counter()
 
-    def ended(self, job: Job, states: int, now: int) -> None:
-        """Write the end of a job, if `states` says that it is sent."""
+    def ended(self, job: Job, rules: Policy, now: int) -> None:
+        """Write the end of a job, if `rules` say that it is sent."""
+        states = rules.webhook_states
         named = states & CLIENT_RECEIVERS and job.attributes.webhooks
-        if not states >> _FINAL.index(job.state) & 1 and not named:
+        wanted = not rules.webhook_jobs or job.name in rules.webhook_jobs
+        if not (states >> _FINAL.index(job.state) & 1 and wanted) and not named:
             return
         error = job.error
         if error is not None:

@@ -42,6 +42,8 @@ def policy_fields(policy: Policy) -> list[bytes]:
             flat += (b"schedules", ",".join(pairs).encode())
         elif name == "limits":
             flat += (b"limits", encode_limits(policy.limits))
+        elif name == "webhook_jobs":
+            flat += (b"webhook_jobs", ",".join(value).encode())
         elif name != "retry":
             flat += (name.encode(), str(value).encode())
     for name, value in msgspec.structs.asdict(policy.retry).items():

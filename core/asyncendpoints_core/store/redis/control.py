@@ -92,4 +92,5 @@ def read_policy(fields: dict[bytes, bytes]) -> Policy:
     flat["retry"] = dict(flat)
     pairs = (pair.split("=") for pair in flat["schedules"].split(",") if pair)
     flat["schedules"] = {schedule: hash_ for schedule, hash_ in pairs}
+    flat["webhook_jobs"] = [job for job in flat["webhook_jobs"].split(",") if job]
     return msgspec.convert(flat, Policy, strict=False)

@@ -649,3 +649,17 @@ def test_names_of_schedules_are_unique() -> None:
     assert 'duplicate schedule "nightly"' in faults(doc)["schedules"]
     doc["spec"]["schedules"] = [{"name": f"s{i}", "cron": "@daily", "job": "a"} for i in range(101)]
     assert "at most 100 items" in faults(doc)["schedules"]
+
+
+def test_the_policy_names_the_jobs_of_webhooks() -> None:
+    def of(*webhooks: list[str]) -> tuple[str, ...]:
+        each = [
+            {"name": f"w{n}", "url": "https://example.com", "secrets": {"file": "s"}, "jobs": jobs}
+            for n, jobs in enumerate(webhooks)
+        ]
+        return AsyncEndpoint.parse(document("webhooks", each)).spec.policy().webhook_jobs
+
+    job = AsyncEndpoint.parse(MINIMAL).spec.routes[0].job
+    assert of() == ()
+    assert of([job], [job]) == (job,)
+    assert of([job], []) == ()  # one is sent events of all jobs

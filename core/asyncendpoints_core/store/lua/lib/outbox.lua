@@ -18,6 +18,15 @@ function outbox.add(id, r)
   if outbox.may_want(r.state) then ended[#ended + 1] = {id, r} end
 end
 
+-- The names of the jobs that webhooks get events of; nil for all.
+local function wanted_jobs()
+  local names = call('HGET', meta, 'webhook_jobs')
+  if not names or names == '' then return nil end
+  local wanted = {}
+  for name in string.gmatch(names, '[^,]+') do wanted[name] = true end
+  return wanted
+end
+
 local function names_receivers(job)
   local carried = record.attributes(job)
   return carried and carried.webhooks ~= ''
@@ -48,10 +57,12 @@ function outbox.flush()
   if #ended == 0 then return end
   local ids = {}
   for i, pair in ipairs(ended) do ids[i] = pair[1] end
+  local wanted = wanted_jobs()
   local on, heads = batch.new('ZADD', unsent_events), batch.new('HSET', outbox_heads)
   for i, job in ipairs(call('HMGET', jobs, unpack(ids))) do
     local r = ended[i][2]
-    if job and (all_want(r.state) or names_receivers(job)) then
+    local wants = all_want(r.state) and (not wanted or wanted[r.name])
+    if job and (wants or names_receivers(job)) then
       local of = member(ids[i], r.revision)
       batch.add(on, string.format('%.0f', now), of)
       batch.add(heads, of, head_of(job, r))

@@ -101,10 +101,9 @@ class ConsoleList:
             if before is None or before[0] is not endpoint:
                 before = (endpoint, _listed(endpoint))
             found[key] = before
-        same = [*found] == [*self._documents] and all(
-            one is self._documents[key] for key, one in found.items()
-        )
-        self._documents, self._revision = found, self._revision if same else ""
+        if found != self._documents:
+            self._revision = ""
+        self._documents = found
 
     async def _ensure_user(self, redis: PolledRedis) -> None:
         """Make the user, and again if the server may have lost it or there is another namespace."""

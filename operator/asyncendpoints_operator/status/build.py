@@ -207,16 +207,14 @@ def _urgent_part(status: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     }
 
 
-COUNTS_SECONDS: Final = 1.0
-"""Minimum time between two patches of an endpoint that change only counts."""
 OLDEST_COUNTS_SECONDS: Final = 10.0
-"""The longest that this time becomes because many endpoints change."""
+"""The longest that the time between two patches of counts becomes because many endpoints change."""
 PATCHES_PER_SECOND: Final = 50.0
 
 
-def counts_interval(changing: int, least: float = COUNTS_SECONDS) -> float:
-    """Return the time between two patches of counts (s) of each of `changing` endpoints, with which
-    all of them together stay within PATCHES_PER_SECOND.
+def counts_interval(changing: int, least: float) -> float:
+    """Return the time between two patches of an endpoint that change only counts (s): `least`, or
+    longer, so that all `changing` endpoints together stay within PATCHES_PER_SECOND.
     """
     return max(least, min(OLDEST_COUNTS_SECONDS, changing / PATCHES_PER_SECOND))
 
@@ -260,9 +258,11 @@ def decide_write(
     now: float,
     last_write: float | None,
     budget: Budget,
-    interval: float = COUNTS_SECONDS,
+    interval: float,
 ) -> Write:
-    """Decide whether to write `after` now. Times in s of one monotonic clock."""
+    """Decide whether to write `after` now. Times in s of one monotonic clock; `interval`: between
+    two patches that change only counts.
+    """
     urgent = urgency(before, after)
     if urgent is Urgency.NONE:
         return Write(False, None, budget)

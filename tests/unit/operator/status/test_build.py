@@ -552,7 +552,7 @@ def test_the_figures_of_a_decision_that_stands_write_nothing() -> None:
 
 
 def test_counts_wait_longer_the_more_endpoints_change() -> None:
-    assert [counts_interval(n) for n in (1, 50, 100, 300, 5_000)] == [1, 1, 2, 6, 10]
+    assert [counts_interval(n, 1) for n in (1, 50, 100, 300, 5_000)] == [1, 1, 2, 6, 10]
     assert counts_interval(100, 5) == 5  # a setting
 
 
@@ -574,7 +574,8 @@ def test_counts_wait_and_then_for_the_budget() -> None:
 def test_conditions_wait_for_nothing() -> None:
     before = build(observed(), None, NOW)
     after = build(observed(gateway=deployment(2, 0)), before, NOW)
-    made = decide_write(before, after, now=100, last_write=100, budget=Budget(tokens=0, at=100))
+    empty = Budget(tokens=0, at=100)
+    made = decide_write(before, after, now=100, last_write=100, budget=empty, interval=10)
     assert made.now
     assert made.budget.tokens == -1
 

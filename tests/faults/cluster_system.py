@@ -6,7 +6,6 @@ Handlers and workers write their records to a volume, so not to the Redis that t
 import asyncio
 import contextlib
 import time
-from base64 import b64decode
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +13,7 @@ from asyncendpoints_core.jobs.states import FINAL, State
 from asyncendpoints_core.store.redis import RedisStore
 from faults.system import ROUTES, stored
 from support.history.checker import Final
-from support.kube.installed import SYSTEM_NAMESPACE, Endpoint, Installed
+from support.kube.installed import Endpoint, Installed
 from support.lifetime import Lifetime
 
 HERE = Path(__file__).parent
@@ -90,9 +89,8 @@ class ClusterSystem(Lifetime):
         """Wait until every job is final and nothing is held; return what is stored, and the
         workers that are registered.
         """
-        with self.cluster.service_url(SYSTEM_NAMESPACE, "asyncendpoints-redis", 6379) as url:
-            address = f"redis://:{self._password()}@{url.removeprefix('http://')}/0"
-            store = RedisStore(address, f"{self.namespace}/{NAME}")
+        with self.installed.redis_url() as url:
+            store = RedisStore(url, f"{self.namespace}/{NAME}")
             try:
                 await store.open()
                 await self._all_final(store, seconds)
@@ -113,10 +111,6 @@ class ClusterSystem(Lifetime):
                     f"jobs never became final: {stats}\n{self.endpoint.diagnose()}"
                 )
             await asyncio.sleep(0.5)
-
-    def _password(self) -> str:
-        words = ("get", "secret", "asyncendpoints-redis", "--namespace", SYSTEM_NAMESPACE)
-        return b64decode(self.cluster.kubectl(*words, "-o", "jsonpath={.data.password}")).decode()
 
     def _resource(self, worker: str) -> dict[str, Any]:
         return self.installed.resource(

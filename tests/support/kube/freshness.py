@@ -1,18 +1,14 @@
 """How old the job counts in a status are, with many endpoints that change every second."""
 
 import asyncio
-import base64
 import contextlib
 import statistics
-import subprocess
-import threading
 import time
-from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from asyncendpoints_core.store.redis import RedisStore
-from support.kube.installed import SYSTEM_NAMESPACE, Installed
+from support.kube.installed import Installed
 from support.kube.provider.shell import wait_until
+from support.kube.timed_watch import TimedWatch
 from support.queues import new_job
 
 CHANGING = 50
@@ -23,42 +19,15 @@ class Watched:
     """When each number of waiting jobs was first seen in each status (s, monotonic)."""
 
     def __init__(self, installed: Installed, place: str) -> None:
-        fields = r"jsonpath={.metadata.name} {.status.jobs.queued}{'\n'}"
-        self._process = subprocess.Popen(
-            ["kubectl", "get", "aep", "--namespace", place, "--watch", "-o", fields],
-            env=installed.cluster.environment,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.seen: dict[str, list[tuple[float, int]]] = {}
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            name, _, queued = line.strip().partition(" ")
-            self.seen.setdefault(name, []).append((time.monotonic(), int(queued or 0)))
+        fields = "{.metadata.name} {.status.jobs.queued}"
+        self._watch = TimedWatch(installed.cluster, place, "aep", template=fields)
+        self.close = self._watch.close
 
     def reached(self, name: str, queued: int) -> float | None:
         """When a status first had `queued` jobs or more; None if it has not."""
-        return next((at for at, seen in self.seen.get(name, ()) if seen >= queued), None)
-
-    def close(self) -> None:
-        """End the watch."""
-        self._process.terminate()
-        self._process.wait()
-        self._reader.join()
-
-
-@contextlib.contextmanager
-def redis_url(installed: Installed) -> Iterator[str]:
-    """The development Redis of the chart, through a port-forward."""
-    name = ("secret", "asyncendpoints-redis", "--namespace", SYSTEM_NAMESPACE)
-    url = urlsplit(base64.b64decode(installed.cluster.get(*name)["data"]["url"]).decode())
-    with installed.cluster.port_forward(SYSTEM_NAMESPACE, "asyncendpoints-redis", 6379) as forward:
-        at = urlsplit(forward.url)
-        yield f"redis://{url.username or ''}:{url.password or ''}@{at.hostname}:{at.port}"
+        lines = ((at, line.partition(" ")) for at, line in self._watch.lines)
+        found = (at for at, (who, _, seen) in lines if who == name and int(seen or 0) >= queued)
+        return next(found, None)
 
 
 async def submit(url: str, place: str, names: list[str]) -> dict[tuple[str, int], float]:
@@ -84,7 +53,7 @@ def freshness(installed: Installed, place: str) -> list[float]:
     names = [f"changing-{number}" for number in range(CHANGING)]
     spec = {"gateway": {"replicas": 0}, "replicas": 0}
     installed.cluster.apply(*(installed.resource(place, name, **spec) for name in names))
-    with contextlib.closing(Watched(installed, place)) as watched, redis_url(installed) as url:
+    with contextlib.closing(Watched(installed, place)) as watched, installed.redis_url() as url:
 
         def all_read() -> bool:
             items = installed.cluster.get("aep", "--namespace", place)["items"]

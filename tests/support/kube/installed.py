@@ -4,6 +4,7 @@ import contextlib
 import json
 import urllib.error
 import urllib.request
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -270,6 +271,14 @@ class Installed:
         finally:
             endpoint.close()
             endpoint.delete("--ignore-not-found", "--wait=false")
+
+    @contextlib.contextmanager
+    def redis_url(self) -> Iterator[str]:
+        """The URL of the development Redis for this process, as its administrator."""
+        where = ("secret", "asyncendpoints-redis", "--namespace", SYSTEM_NAMESPACE)
+        password = b64decode(self.cluster.get(*where)["data"]["password"]).decode()
+        with self.cluster.service_url(SYSTEM_NAMESPACE, "asyncendpoints-redis", 6379) as url:
+            yield f"redis://:{password}@{url.removeprefix('http://')}/0"
 
     def redis(self, *words: str) -> str:
         """Run a command on the development Redis, as its administrator."""

@@ -8,9 +8,7 @@ ASYNCENDPOINTS_CLUSTER_NAME and ASYNCENDPOINTS_CLUSTER_PROVIDER choose as for th
 
 import contextlib
 import os
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -21,6 +19,7 @@ from support.kube.provider import progress, session
 from support.kube.provider.__main__ import PROVIDER_VARIABLE
 from support.kube.provider.client import Cluster
 from support.kube.provider.shell import wait_until
+from support.kube.timed_watch import TimedWatch
 from support.kube.watching import kill_pod, seconds_between, until_ended, until_jobs
 from support.paths import KUBE
 
@@ -34,38 +33,21 @@ class Replicas:
     """The times at which the workers' Deployment was scaled, seen by a concurrent watch."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        where = ["--namespace", endpoint.namespace, "--watch"]
-        what = ["deployment", f"{endpoint.name}-worker", "-o", r"jsonpath={.spec.replicas}{'\n'}"]
-        self._process = subprocess.Popen(
-            ["kubectl", "get", *what, *where],
-            env=endpoint.cluster.environment,
-            stdout=subprocess.PIPE,
-            text=True,
+        what = ("deployment", f"{endpoint.name}-worker")
+        self._watch = TimedWatch(
+            endpoint.cluster, endpoint.namespace, *what, template="{.spec.replicas}"
         )
-        self.seen: list[tuple[float, int]] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        wait_until("the watch", lambda: bool(self.seen), seconds=30)
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.seen.append((time.monotonic(), int(line)))
+        self.close = self._watch.close
+        wait_until("the watch", lambda: bool(self._watch.lines), seconds=30)
 
     def first(self, count: int, *, seconds: float = 120) -> float:
         """Wait for a number or more and return when it was set (s, monotonic)."""
 
         def reached() -> list[float]:
-            return [at for at, seen in self.seen if seen >= count]
+            return [at for at, seen in self._watch.lines if int(seen) >= count]
 
         wait_until(f"{count} replicas", lambda: bool(reached()), seconds=seconds)
         return reached()[0]
-
-    def close(self) -> None:
-        """End the watch."""
-        self._process.terminate()
-        self._process.wait()
-        self._reader.join()
 
 
 def until_ready(endpoint: Endpoint) -> None:

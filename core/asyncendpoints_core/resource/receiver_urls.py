@@ -9,6 +9,7 @@ from typing import Final
 
 MAX_URL: Final = 2_000
 DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+_TOO_LONG: Final = f"must be at most {MAX_URL} characters"
 
 _URL: Final = re.compile(r"(https?)://([^/?#\\]*)([/?][^#\\]*)?", re.IGNORECASE)
 _AUTHORITY: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?")
@@ -44,7 +45,7 @@ class ReceiverUrl:
 def parse_url(text: str) -> ReceiverUrl:
     """Parse a receiver's URL; raises ValueError with the reason, which does not quote the URL."""
     if len(text) > MAX_URL:
-        raise ValueError(f"must be at most {MAX_URL} characters")
+        raise ValueError(_TOO_LONG)
     if not text.isascii() or any(not "!" <= char <= "~" for char in text):
         raise ValueError("must be printable ASCII without spaces; use punycode for other names")
     match = _URL.fullmatch(text)
@@ -61,7 +62,10 @@ def parse_url(text: str) -> ReceiverUrl:
     if not 1 <= port <= 65_535:
         raise ValueError("has a port outside 1 to 65535")
     target = target if target.startswith("/") else "/" + target
-    return ReceiverUrl(scheme, host, port, target, is_address)
+    parsed = ReceiverUrl(scheme, host, port, target, is_address)
+    if len(parsed.url) > MAX_URL:  # as it is stored, and parsed again to be sent to
+        raise ValueError(_TOO_LONG)
+    return parsed
 
 
 def _host(text: str) -> tuple[str, bool]:

@@ -73,6 +73,7 @@ REFUSED = [
     ("https://203.0.113.7/x", "allows no receivers of this origin"),
     ("https://me@a.example.com/x", "must not contain a user"),
     ("https://a.example.com/" + "x" * 2_000, "at most 2000 characters"),
+    ("https://a.example.com?" + "x" * 1_978, "at most 2000 characters"),  # and a "/" before the ?
 ]
 
 

@@ -49,13 +49,29 @@ def test_a_url_is_read_in_parts(text: str, origin: str, target: str) -> None:
         ("https://bücher.example/", "punycode"),
         ("https://example.com/a b", "spaces"),
         ("https://example.com/\r\nHost: x", "spaces"),
-        ("https://example.com/" + "a" * 2_000, "2000 characters"),
+        ("https://example.com/" + "a" * 1_981, "2000 characters"),
+        ("https://example.com?" + "a" * 1_980, "2000 characters"),  # 2,001 with its "/"
     ],
 )
 def test_others_are_refused_with_the_reason(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason) as raised:
         parse_url(text)
     assert "password@" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://example.com/" + "a" * 1_980,
+        "https://example.com?" + "a" * 1_979,
+        "HTTPS://Example.COM:443/",
+        "https://[2001:DB8:0:0:0:0:0:1]/",
+        "https://[::ffff:192.0.2.1]/",
+    ],
+)
+def test_what_is_stored_of_a_url_can_be_read_again(text: str) -> None:
+    url = parse_url(text)
+    assert parse_url(url.url) == url
 
 
 def test_a_wildcard_is_one_or_more_whole_labels() -> None:

@@ -4,11 +4,13 @@ from collections import Counter
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.policy import Limit, limits_of
 from asyncendpoints_core.jobs.records import Attributes, NewJob, Priority
+from asyncendpoints_core.jobs.retry import RetryPolicy
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.positions import Position
 from asyncendpoints_core.store.protocol import Store
@@ -139,9 +141,15 @@ async def test_a_waiting_job_names_the_limit_that_holds_it_back(
     assert await reasons() == [None, None, None]
 
 
-@pytest.mark.parametrize("how", ["complete", "fail", "retry", "release", "worker", "cancel"])
+ENDS = ["complete", "fail", "retry", "release", "worker", "cancel"]
+ENDS += ["timed out", "crash", "with children", "refused children", "reconcile", "corrupt"]
+ONE_AT_A_TIME = policy(limits=limits_of(every_key=Limit(concurrency=1), total=Limit(concurrency=1)))
+
+
+@pytest.mark.parametrize("how", ENDS)
 async def test_each_end_of_a_run_frees_its_places(backend: Backend, store: Store, how: str) -> None:
-    worker = await limited(store, every_key=Limit(concurrency=1), total=Limit(concurrency=1))
+    await store.configure(ONE_AT_A_TIME)
+    worker = await hand(store)
     [first, _] = await put(store, of("a"), of("a"))
     [taken] = await worker.take(2)
     error = jobs.JobError("handler-error", "no", retryable=True)
@@ -156,11 +164,31 @@ async def test_each_end_of_a_run_frees_its_places(backend: Backend, store: Store
     elif how == "cancel":
         await store.cancel([first])
         await worker.settle(jobs.canceled(taken.claim))
+    elif how == "timed out":
+        await worker.settle(jobs.timed_out(taken.claim, error, None))
+    elif how in ("with children", "refused children"):
+        children = tuple(of("b") for _ in range(1 if how == "with children" else 30))
+        if how == "refused children":
+            await store.configure(replace(ONE_AT_A_TIME, max_depth=10))
+        await worker.settle(jobs.complete(taken.claim, DONE, children))
+        expected = State.COMPLETED if how == "with children" else State.FAILED
+        assert (await look(store, first)).state is expected
+        await store.configure(ONE_AT_A_TIME)
+    elif how == "reconcile":
+        await store.reconcile("w1", [])
+    elif how == "corrupt":
+        await backend.spoil(first, b"not a record")
+        assert (await look(store, first)).state is State.FAILED
+    elif how == "crash":
+        await store.configure(replace(ONE_AT_A_TIME, retry=RetryPolicy(max_crashes=0)))
+        await store.release_worker("w1", Cause.CRASH)
+        assert (await look(store, first)).state is State.FAILED
+        worker = await hand(store, "w2")
     else:
         await store.release_worker("w1", Cause.LOST)
         worker = await hand(store, "w2")
     [again] = await worker.take(2)
-    assert again.job.id == first if how in ("release", "worker") else again.job.id != first
+    assert (again.job.id == first) == (how in ("release", "worker", "reconcile"))
 
 
 async def test_a_place_is_freed_once(backend: Backend, store: Store) -> None:
@@ -191,6 +219,25 @@ async def test_a_rate_lets_jobs_start_as_time_passes(backend: Backend, store: St
     assert len(await worker.take(10)) == 1
     await backend.advance(10_000)
     assert len(await worker.take(10)) == 2
+
+
+async def test_a_claim_sent_again_takes_no_further_token(backend: Backend, store: Store) -> None:
+    worker = await limited(store, every_key=Limit(rate=1, burst=3, concurrency=3))
+    await put(store, *(of("a") for _ in range(9)))
+    first = await store.claim(worker.id, 1, 2)
+    for _ in range(3):
+        assert claims(await store.claim(worker.id, 1, 2)) == claims(first)
+    assert len((await store.claim(worker.id, 2, 9)).jobs) == 1
+
+
+async def test_no_token_is_returned(backend: Backend, store: Store) -> None:
+    worker = await limited(store, every_key=Limit(rate=0.001, burst=2))
+    first, *_ = await put(store, *(of("a") for _ in range(5)))
+    one, other = await worker.take(5)
+    await worker.settle(jobs.release(one.claim, started=False), jobs.release(other.claim))
+    assert await worker.take(5) == []
+    await store.cancel([first])
+    assert await worker.take(5) == []
 
 
 async def test_a_lowered_limit_stops_starts_and_a_raised_one_allows_them(

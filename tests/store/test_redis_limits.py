@@ -46,6 +46,16 @@ async def test_tags_and_buckets_that_say_nothing_are_forgotten(backend: RedisBac
     assert await backend.redis.hlen(tags) < 10
 
 
+async def test_no_key_of_redis_is_of_one_tenant(backend: RedisBackend) -> None:
+    worker = await hand(backend.store)
+    seen = []
+    for keys in (range(9), range(9, 300)):
+        await put(backend.store, *(of(f"key {number}") for number in keys for _ in range(5)))
+        await worker.take(3)
+        seen.append(set(await backend.redis.keys()))
+    assert seen[0] == seen[1]
+
+
 @pytest.mark.parametrize("part", ["place of a running job", "place of none", "usage", "no place"])
 async def test_places_are_repaired(backend: RedisBackend, part: str) -> None:
     worker = await hand(backend.store)

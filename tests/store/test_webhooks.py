@@ -3,11 +3,12 @@
 import itertools
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs import records as jobs
-from asyncendpoints_core.jobs.records import Attributes, Job, JobError
+from asyncendpoints_core.jobs.records import Attributes, Job, JobError, Lock
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.deliveries import (
     MAX_DEAD,
@@ -682,6 +683,42 @@ async def test_a_result_is_kept_for_its_first_try(backend: Backend) -> None:
         await store.sweep()
         assert (await state_of(store, end.id) is not None) == there
     assert len(await store.webhook_events(10)) == 1
+
+
+async def test_no_more_finished_jobs_are_kept_for_a_first_try_than_any(backend: Backend) -> None:
+    store = backend.store
+    await store.configure(
+        policy(webhooks=WEBHOOKS, webhook_states=7, completed_ms=1_000, max_finished=3)
+    )
+    await finish(store, 8)
+    await backend.advance(1_001)
+    await store.sweep()
+    assert (await store.stats()).counts[State.COMPLETED] == 3
+    assert len(await store.webhook_events(10)) == 8
+
+
+async def test_an_entry_of_the_outbox_has_a_kibibyte(redis_url: str) -> None:
+    """With as long names and as many tags as are of use: of the longest it is 1,407 bytes."""
+    backend = RedisBackend(redis_url)
+    await backend.open()
+    store = backend.store
+    await store.configure(ALL)
+    largest = msgspec.structs.replace(
+        new("n" * 63, ttl_ms=60_000_000),
+        attributes=Attributes(
+            tags=tuple(f"{number:032}" for number in range(10)),
+            key="k" * 64,
+            lock=Lock(b"a lock's 16 byte", 3_600_000),
+        ),
+    )
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    request = msgspec.structs.replace(largest.request, headers=trace)
+    await put(store, msgspec.structs.replace(largest, request=request))
+    job = await (await hand(store)).one()
+    await store.settle([jobs.fail(job.claim, JobError("x" * 30, "m" * 4_000))])
+    [entry] = await backend.redis.hvals(backend.key("outbox:heads"))
+    assert len(entry) <= 1_024
+    await backend.close()
 
 
 async def test_without_webhooks_any_more_what_waits_is_dropped(store: Store) -> None:

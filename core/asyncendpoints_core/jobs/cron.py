@@ -104,6 +104,9 @@ def check_expression(expression: str) -> None:
 def zone(name: str) -> ZoneInfo:
     """Return an IANA time zone. Raises ValueError for an unknown one."""
     try:
+        # Beside the zones, many systems have copies that count leap seconds, or are the machine's.
+        if name.partition("/")[0] in ("posix", "right", "posixrules", "localtime"):
+            raise ValueError(name)
         return ZoneInfo(name)
     except (LookupError, OSError, ValueError):  # OSError: a folder of zones, such as Europe
         raise ValueError(f'no time zone "{name}"') from None

@@ -94,9 +94,9 @@ if due == queue.LOOK_AHEAD then more = 1 end
 local unparked = gate and gate_repair() or 0
 
 local removed = 0
--- `kept_ms`: past their retention, which a webhook's first try extends.
+-- `kept_ms`: past their retention, which a webhook's first try extends. Returns how many it keeps.
 local function take_out(state, ids, kept_ms)
-  if #ids == 0 then return end
+  if #ids == 0 then return 0 end
   local waiting = 0
   for i, run in ipairs(call('HMGET', runs, unpack(ids))) do
     local r = run and record.decode_run(run)
@@ -108,6 +108,7 @@ local function take_out(state, ids, kept_ms)
     end
   end
   if #ids - waiting == REMOVE_BOUND then more = 1 end
+  return waiting
 end
 local KEPT = {[COMPLETED] = completed_ms, [FAILED] = failed_ms, [CANCELED] = failed_ms}
 local surplus = -max_finished
@@ -115,8 +116,7 @@ for state = COMPLETED, CANCELED do
   surplus = surplus + call('ZCARD', finished[state])
   local old = call('ZRANGEBYSCORE', finished[state], '-inf',
     string.format('%.0f', now - KEPT[state]), 'LIMIT', 0, REMOVE_BOUND)
-  surplus = surplus - #old
-  take_out(state, old, KEPT[state])
+  surplus = surplus - #old + take_out(state, old, KEPT[state])
 end
 remove.flush()
 

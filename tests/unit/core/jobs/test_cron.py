@@ -93,6 +93,33 @@ def test_the_latest_time_is_found_however_rare() -> None:
     assert Cron("* * * * *").latest(now - 1, now + MINUTE - 1) == now
 
 
+@pytest.mark.parametrize(
+    ("expression", "times"),
+    [
+        ("0 0 13 * FRI", ["02", "09", "13", "16"]),  # either, as both are restricted
+        ("0 0 13 * *", ["13"]),
+        ("0 0 * * 7", ["04", "11", "18", "25"]),
+        ("0 0 * * SUN", ["04", "11", "18", "25"]),
+        ("0 0 L * *", ["31"]),
+        ("0 0 * * MON#2", ["12"]),
+        ("0 0 * * 5L", ["30"]),
+        ("0 0 1-9/4 JAN *", ["01", "05", "09"]),
+    ],
+)
+def test_days_of_january_2026(expression: str, times: list[str]) -> None:
+    since, end = ms("2025-12-31T23:59", "Etc/UTC"), ms("2026-02-01T00:00", "Etc/UTC")
+    found = takewhile(lambda at: at < end, Cron(expression).after(since))
+    assert [time.removesuffix(" 00:00+00") for time in shown(list(found), "Etc/UTC")][
+        : len(times)
+    ] == times
+
+
+def test_rare_days_are_found() -> None:
+    since = ms("2026-07-01T12:00", "Etc/UTC")
+    assert Cron("0 0 29 2 *").next(since) == ms("2028-02-29T00:00", "Etc/UTC")
+    assert Cron("0 0 * 2 MON#5").next(since) == ms("2044-02-29T00:00", "Etc/UTC")
+
+
 def test_times_are_counted_up_to_a_limit() -> None:
     now = ms("2026-07-01T12:00", "Etc/UTC")
     assert Cron("0 * * * *").count(now, now + 3 * HOUR) == 2
@@ -114,7 +141,9 @@ def test_accepted(expression: str) -> None:
         ("", "0 fields instead of five"),
         ("* * * *", "4 fields instead of five: minute hour day month weekday"),
         ("0 * * * * *", "6 fields instead of five"),
+        ("0 0 3 * * * 2026", "7 fields instead of five"),
         ("@reboot", "unknown alias; known are @yearly"),
+        ("@every 5m", "2 fields instead of five"),
         ("61 * * * *", "invalid minute"),
         ("0 24 * * *", "invalid hour"),
         ("0 0 32 * *", "invalid day-of-month"),
@@ -122,6 +151,13 @@ def test_accepted(expression: str) -> None:
         ("0 0 * * FOO", "invalid day-of-week"),
         ("0 0 * 2 MON#6", "invalid day-of-week"),
         ("5-1 * * * *", "invalid minute"),
+        ("*/0 * * * *", "invalid minute"),
+        ("0 0 0 * *", "invalid day-of-month"),
+        ("0 0 30 2 *", "invalid day-of-month"),
+        ("0 0 * 13 *", "invalid month"),
+        ("0 0 * * 8", "invalid day-of-week"),
+        ("0 0 ? * *", "invalid day-of-month"),
+        ("0 0 15W * *", "invalid day-of-month"),
     ],
 )
 def test_refused(expression: str, says: str) -> None:
@@ -129,7 +165,13 @@ def test_refused(expression: str, says: str) -> None:
         check_expression(expression)
 
 
-@pytest.mark.parametrize("name", ["Europe", "Berlin", "", "../etc/passwd", "/etc/passwd"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Europe", "Berlin", "", "../etc/passwd", "/etc/passwd", "europe/berlin", "Local"),
+        *("localtime", "posixrules", "posix/Europe/Berlin", "right/Europe/Berlin"),
+    ],
+)
 def test_no_time_zone(name: str) -> None:
     with pytest.raises(ValueError, match="no time zone"):
         zone(name)

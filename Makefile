@@ -32,7 +32,7 @@ redis:
 	@tools/ensure_redis.sh
 
 programs:
-	@tools/ensure_programs.sh chromium promtool:prometheus npm faketime
+	@tools/ensure_programs.sh chromium promtool:prometheus npm faketime zsh fish
 
 demo: venv ## Show HTTP requests, and a schedule, becoming jobs that run, retry, fail and complete, and webhooks
 	@$(BIN)/python -m examples.demo

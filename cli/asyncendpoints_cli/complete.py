@@ -19,6 +19,11 @@ def complete(words: Sequence[str], parser: argparse.ArgumentParser) -> int:
 def candidates(words: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
     """Return what the last of `words` may become; nothing where a file or any text is expected."""
     *before, last = words or [""]
+    if "=" in (last, *before[-1:]):  # bash makes three words of --option=value
+        before, last = [word for word in before if word != "="], last.removeprefix("=")
+    if last.startswith("--") and "=" in last:
+        name, _, value = last.partition("=")
+        return [f"{name}={each}" for each in candidates([*before, name, value], parser)]
     for word in before:
         parser = _commands(parser).get(word, parser)
     option = _option(parser, before[-1]) if before else None

@@ -23,14 +23,23 @@ _asyncendpoints() {
     found=(${(f)"$(asyncendpoints completion words -- "${(@)words[2,CURRENT]}" 2>/dev/null)"})
     (( $#found )) && compadd -a found || _files
 }
-compdef _asyncendpoints asyncendpoints
+if [[ ${funcstack[1]} == _asyncendpoints ]]; then
+    _asyncendpoints "$@"  # loaded from a folder of $fpath, to complete at once
+else
+    compdef _asyncendpoints asyncendpoints
+fi
 """,
     "fish": """\
 function __asyncendpoints
     set -l words (commandline -opc) (commandline -ct)
-    asyncendpoints completion words -- $words[2..-1] 2>/dev/null
+    set -l found (asyncendpoints completion words -- $words[2..-1] 2>/dev/null)
+    if set -q found[1]
+        printf '%s\\n' $found
+    else
+        __fish_complete_path (commandline -ct)
+    end
 end
-complete -c asyncendpoints -a '(__asyncendpoints)'
+complete -c asyncendpoints -f -a '(__asyncendpoints)'
 """,
 }
 

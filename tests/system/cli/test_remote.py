@@ -289,38 +289,6 @@ def test_logs_are_followed_until_the_job_ends(served: Served, run: Any) -> None:
         assert command.out == ""
 
 
-@pytest.mark.parametrize(
-    ("words", "completed"),
-    [
-        (("jo",), {"jobs"}),
-        (("jobs", ""), {"list", "get", "watch", "logs", "result", "cancel", "retry", "purge"}),
-        (("jobs", "list", "--st"), {"--state"}),
-        (("jobs", "list", "--state", "Fa"), {"Failed"}),
-        (("queue", "show", "-o", "j"), {"json"}),
-        (("completion", "z"), {"zsh"}),
-        (("run", "endpoint"), set()),
-    ],
-)
-def test_completion(run: Any, words: tuple[str, ...], completed: set[str]) -> None:
-    assert set(run("completion", "words", "--", *words)[0].split()) == completed
-
-
-def test_completion_in_bash(tmp_path: Path) -> None:
-    script = f"""
-    PATH={Path(sys.executable).parent}:$PATH
-    source <(asyncendpoints completion bash)
-    COMP_WORDS=(asyncendpoints jobs can) COMP_CWORD=2
-    _asyncendpoints
-    echo "${{COMPREPLY[*]}}"
-    """
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "cancel\n"
-
-
-def test_completion_in_fish_is_offered(run: Any) -> None:
-    assert "complete -c asyncendpoints" in run("completion", "fish")[0]
-
-
 def test_a_link_to_the_console_logs_in_once(served: Served, run: Any) -> None:
     link = run("console", "--no-browser")[0].strip()
     assert link.startswith(f"{served.console}/login?code=")

@@ -1,20 +1,12 @@
 """`asyncendpoints run` on a terminal: what a person sees, in a pseudo-terminal."""
 
-import os
-import pty
 import re
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from support.cli import SECONDS, ask, final, write_endpoint
-from support.worker.reaper import reaper
+from support.cli import ask, final, write_endpoint
+from support.screen import screen
 
 CODE = """\
 from asyncendpoints import JobContext, PermanentError, handler
@@ -29,85 +21,6 @@ async def work(text: str, job: JobContext) -> str:
 """
 RETRY = "  retry: {maxRetries: 2, initialSeconds: 0.1}\n"
 FREE = ("--port", "0", "--admin-port", "0")
-ESCAPE = re.compile(r"\x1b\[[0-9]*m")
-
-
-class Screen:
-    """A command whose three standard streams are one pseudo-terminal."""
-
-    def __init__(self, *arguments: str | Path, env: Mapping[str, str] | None = None) -> None:
-        ours, theirs = pty.openpty()
-        dropped = ("ASYNCENDPOINTS_", "NO_COLOR")
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "asyncendpoints_cli", *map(str, arguments)],
-            env={**clean, **(env or {})},
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        )
-        os.close(theirs)
-        reaper.watch(self.process.pid)
-        self._changed = threading.Condition()
-        self._raw = b""
-        self._open = True
-        self._thread = threading.Thread(target=self._read, args=(ours,))
-        self._thread.start()
-
-    def _read(self, terminal: int) -> None:
-        while True:
-            try:
-                data = os.read(terminal, 65536)
-            except OSError:  # the last process that had it open has ended
-                data = b""
-            with self._changed:
-                self._raw += data
-                self._open = bool(data)
-                self._changed.notify_all()
-            if not data:
-                os.close(terminal)
-                return
-
-    @property
-    def raw(self) -> str:
-        """What was written, with its escape sequences."""
-        with self._changed:
-            return self._raw.decode(errors="replace").replace("\r\n", "\n")
-
-    @property
-    def text(self) -> str:
-        """What was written, without colours."""
-        return ESCAPE.sub("", self.raw)
-
-    def shows(self, pattern: str) -> re.Match[str]:
-        """Wait until a line matches."""
-        with self._changed:
-            self._changed.wait_for(
-                lambda: re.search(pattern, self.text, re.MULTILINE) or not self._open, SECONDS
-            )
-        found = re.search(pattern, self.text, re.MULTILINE)
-        assert found, f"not shown: {pattern}\n{self.text}"
-        return found
-
-    def stop(self) -> int:
-        """Press Ctrl-C; return the exit status."""
-        self.process.send_signal(signal.SIGINT)
-        status = self.process.wait(SECONDS)
-        self._thread.join(SECONDS)
-        return status
-
-
-@contextmanager
-def screen(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Iterator[Screen]:
-    shown = Screen(*arguments, env=env)
-    try:
-        yield shown
-    finally:
-        if shown.process.poll() is None:
-            shown.process.kill()
-        shown.process.wait()
-        reaper.forget(shown.process.pid)
 
 
 def submit(url: str, body: str) -> str:

@@ -19,6 +19,7 @@ from asyncendpoints_cli.run.handlers import load_handlers
 from asyncendpoints_core.common.event_loop import run_loop
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_worker.supervisor.supervisor import run_supervisor
+from asyncendpoints_worker.supervisor.tag_reaper import tag_started_processes
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -48,6 +49,7 @@ def _check(endpoint: AsyncEndpoint, folder: Path) -> int:
     async def load() -> None:
         load_handlers(endpoint, folder)
 
+    tag_started_processes()
     try:
         run_loop(load())
     except UsageError as error:

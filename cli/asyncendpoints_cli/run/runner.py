@@ -10,7 +10,7 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from asyncendpoints_cli.errors import INTERRUPTED, MISUSED, report
 from asyncendpoints_cli.run.checks import LAST_PORT, check
@@ -26,6 +26,8 @@ from asyncendpoints_core.process.tracing import flush_traces
 from asyncendpoints_gateway.server.serve import admin_server
 from asyncendpoints_worker.forks import isolate_forks
 from asyncendpoints_worker.handlers.modules import forget
+from asyncendpoints_worker.supervisor.reaper import kill_descendants
+from asyncendpoints_worker.supervisor.tag_reaper import tag_started_processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,8 +48,10 @@ def serve(loaded: Sequence[Loaded], files: Sequence[str], settings: Settings) ->
         # Bytecode caches have a resolution of a second: a file may change twice within it.
         sys.dont_write_bytecode = True
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    run = run_with_user_code if settings.redis_source() is None else run_loop
-    return run(Runner(loaded, files, settings).run())
+    if settings.redis_source() is not None:
+        return run_loop(Runner(loaded, files, settings).run())
+    tag_started_processes()
+    return run_with_user_code(Runner(loaded, files, settings).run())
 
 
 class Runner:
@@ -107,7 +111,9 @@ class Runner:
             # At once, whatever handlers have left running.
             sys.stdout.flush()
             sys.stderr.flush()
-            os._exit(INTERRUPTED)
+            self._exit_now()
+        if self._in_memory:
+            kill_descendants()
         return self._status or (0 if drained else 1)
 
     async def _start(self) -> bool:
@@ -170,13 +176,18 @@ class Runner:
         def interrupted(*_: object) -> None:
             self._signals += 1
             if self._ended or self._signals > 2:
-                os._exit(INTERRUPTED)
+                self._exit_now()
             if self._signals == 2 and self._in_memory:
-                exit_after(HURRY_SECONDS, INTERRUPTED)
+                exit_after(HURRY_SECONDS, INTERRUPTED, kill_descendants)
             loop.call_soon_threadsafe(self._interrupted)
 
         # Not add_signal_handler: a handler that blocks the event loop must not delay it.
         signal.signal(signal.SIGINT, interrupted)
+
+    def _exit_now(self) -> NoReturn:
+        if self._in_memory:  # with Redis, those are workers, which drain by themselves
+            kill_descendants()
+        os._exit(INTERRUPTED)
 
     def _interrupted(self) -> None:
         self._stop.set()

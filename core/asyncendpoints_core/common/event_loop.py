@@ -101,14 +101,15 @@ def _text_of(error: BaseException) -> str:
     return f"{type(error).__name__}({', '.join(map(repr, error.args))})"
 
 
-def exit_after(seconds: float, status: int) -> None:
-    """End this process with `status` after so many seconds, unless it ends before.
+def exit_after(seconds: float, status: int, first: Callable[[], None] = lambda: None) -> None:
+    """Call `first` and end this process with `status` after so many seconds, unless it ends before.
 
     It takes no lock, so that a signal handler may call it, whatever was interrupted.
     """
 
     def wait() -> None:
         time.sleep(seconds)
+        first()
         os._exit(status)
 
     _thread.start_new_thread(wait, ())

@@ -168,7 +168,8 @@ async def test_a_supervisor_takes_back_what_its_predecessor_in_the_pod_held(star
     assert (job.state, job.attempt) == (State.COMPLETED, 1)
 
 
-async def test_what_a_handler_started_dies_with_its_child(start: Start) -> None:
+@pytest.mark.parametrize("of", ["child", "supervisor"])
+async def test_what_a_handler_started_dies_with_its_process(start: Start, of: str) -> None:
     setup = await start()
     worker = setup.worker()
     pids = Path(setup.file("pids"))
@@ -176,7 +177,7 @@ async def test_what_a_handler_started_dies_with_its_child(start: Start) -> None:
     await eventually(pids.exists)
     started = [int(each) for each in pids.read_text().split()]
     (child,) = worker.children()
-    kill(child)
+    kill(child if of == "child" else worker.pid)
     await has_ended(child, *started)
 
 

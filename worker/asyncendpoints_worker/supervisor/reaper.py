@@ -2,13 +2,16 @@
 has left that group.
 
 A job must not be given out again while a process of its last attempt still works
-(docs/rules.md S14).
+(docs/rules.md S14). Run as a program, this is the process of `tag_reaper`: it needs only the
+standard library.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
 VARIABLE: Final = "ASYNCENDPOINTS_CHILD"
 """Set in a child's environment, to identify the processes that it starts."""
+ROUNDS: Final = 100
+ROUND_SECONDS: Final = 0.05
 
 
 def reap(own: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -56,14 +61,55 @@ def kill_group(leader: int) -> None:
 
 
 def kill_tagged(tag: str, proc: Path = Path("/proc")) -> int:
-    """Kill processes that have the environment of child `tag` (Linux); return how many."""
+    """Kill processes whose environment has `tag`, or `tag`, a dot and more (Linux); return how
+    many.
+    """
     wanted = f"{VARIABLE}={tag}".encode()
     killed = 0
     for folder in proc.glob("[0-9]*"):
         try:
-            if wanted in (folder / "environ").read_bytes().split(b"\0"):
+            environment = (folder / "environ").read_bytes().split(b"\0")
+            if any(each == wanted or each.startswith(wanted + b".") for each in environment):
                 os.kill(int(folder.name), signal.SIGKILL)
                 killed += 1
         except (OSError, ValueError):
             continue  # it has ended, or belongs to another user
     return killed
+
+
+def kill_descendants(proc: Path = Path("/proc")) -> None:
+    """Kill what this process has started, and what that has started (Linux), whatever their
+    environment.
+    """
+    children: dict[int, list[int]] = {}
+    for folder in proc.glob("[0-9]*"):
+        try:
+            parent = (folder / "stat").read_bytes().rpartition(b")")[2].split()[1]
+            children.setdefault(int(parent), []).append(int(folder.name))
+        except (OSError, ValueError):
+            continue
+    found = children.get(os.getpid(), [])
+    for pid in found:
+        found.extend(children.get(pid, []))
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except OSError:
+            continue
+
+
+def _kill_at_end_of(descriptor: int, tag: str) -> None:
+    """Kill processes with `tag` once the other end of a pipe is closed."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    if os.fork():  # user code that waits for all children of its process must not wait for this
+        return
+    while os.read(descriptor, 1):
+        pass
+    for _ in range(ROUNDS):  # a process may start another one while they are being listed
+        if not kill_tagged(tag):
+            return
+        time.sleep(ROUND_SECONDS)
+
+
+if __name__ == "__main__":
+    _kill_at_end_of(int(sys.argv[1]), sys.argv[2])

@@ -25,6 +25,7 @@ from asyncendpoints_worker.supervisor.children import Children
 from asyncendpoints_worker.supervisor.collector import WorkerCollector
 from asyncendpoints_worker.supervisor.parent_death_signal import become_subreaper
 from asyncendpoints_worker.supervisor.store_startup import open_store, wait_for_store
+from asyncendpoints_worker.supervisor.tag_reaper import start_tag_reaper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -169,6 +170,7 @@ class Supervisor:
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
+        start_tag_reaper(self._ids.nonce)
         become_subreaper()
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._interrupt)

@@ -19,6 +19,7 @@ Kind = Literal[
     "cidrs",
     "ports",
     "addresses",
+    "certificates",
 ]
 
 

@@ -135,8 +135,8 @@ def _read(about: About, raw: object) -> object:
         raise ValueError("must not be empty")
     if about.kind == "objects":
         return _objects(text)
-    if about.kind in _LISTS:
-        return _LISTS[about.kind](text)
+    if about.kind in _PARSERS:
+        return _PARSERS[about.kind](text)
     return Path(text).expanduser() if about.kind == "path" else text
 
 
@@ -188,6 +188,27 @@ def _addresses(text: str) -> tuple[str, ...]:
     return found
 
 
+def _certificates(text: str) -> str:
+    """Return certificates, given as PEM or as the path of a file with them; raises ValueError with
+    the reason.
+    """
+    import ssl  # not at the start of every command
+
+    where = ""
+    if not text.startswith("-----BEGIN"):
+        where = f' ("{text[:80]}")'
+        try:
+            text = Path(text).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else None
+            raise ValueError(f"{(reason or 'is not text').lower()}{where}") from None
+    try:
+        ssl.create_default_context(cadata=text)
+    except (ssl.SSLError, ValueError):
+        raise ValueError(f"must be certificates in PEM, or a file with them{where}") from None
+    return text
+
+
 def _objects(text: str) -> tuple[dict[str, Any], ...]:
     """Parse a JSON list of objects; raises ValueError with the reason."""
     try:
@@ -199,11 +220,12 @@ def _objects(text: str) -> tuple[dict[str, Any], ...]:
     return tuple(found)
 
 
-_LISTS: Final[Mapping[str, Callable[[str], object]]] = {
+_PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
     "names": _hosts,
     "cidrs": _cidrs,
     "ports": _ports,
     "addresses": _addresses,
+    "certificates": _certificates,
 }
 _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _EXAMPLES: Final = {

@@ -70,14 +70,14 @@ class WebhookSettings(ProcessSettings):
         ),
     ] = None
     webhook_ca_bundle: Annotated[
-        Path | None,
+        str | None,
         About(
-            "File with the certificates (PEM) of the authorities that receivers of webhooks are "
-            "verified by, instead of the system's.",
+            "Certificates (PEM) of the authorities that receivers of webhooks are verified by, "
+            "instead of the system's, or a file with them.",
             env="WEBHOOK_CA_BUNDLE",
-            kind="path",
+            kind="certificates",
             shown="the system's",
-            readers="run gateway",
+            readers="run gateway operator",
         ),
     ] = None
     webhook_max_pending: Annotated[

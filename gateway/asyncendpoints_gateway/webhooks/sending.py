@@ -111,13 +111,13 @@ class Sender:
         ca_bundle: str | None = None,
     ) -> None:
         """`proxy` is sent all of it by CONNECT and must then check addresses itself; `ca_bundle`
-        is a file with certificates that are trusted instead of the system's.
+        are certificates (PEM) that are trusted instead of the system's.
         """
         self._rules = rules
         self._time = time
         self._lookup = lookup
         self._proxy = proxy
-        self._tls = ssl.create_default_context(cafile=ca_bundle)
+        self._tls = ssl.create_default_context(cadata=ca_bundle)
 
     async def post(
         self, url: ReceiverUrl, headers: Mapping[str, str], body: bytes, seconds: float

@@ -31,7 +31,7 @@ class WebhookOptions:
     volume: Path | None = None
     folder: Path | None = None
     proxy: str | None = None
-    ca_bundle: Path | None = None
+    ca_bundle: str | None = None
     max_pending: int = WEBHOOK_PENDING
 
     @classmethod
@@ -67,8 +67,7 @@ async def deliver(
 ) -> None:
     """Send the events of an endpoint until cancelled; see Deliveries."""
     lookup = SystemLookup()
-    bundle = None if options.ca_bundle is None else str(options.ca_bundle)
-    sender = Sender(options.rules, time, lookup, proxy=options.proxy, ca_bundle=bundle)
+    sender = Sender(options.rules, time, lookup, proxy=options.proxy, ca_bundle=options.ca_bundle)
     receivers = receivers_of(source.endpoint, options.volume, options.folder)
     try:
         await Deliveries(source, receivers, sender, time, count, on_status).run()

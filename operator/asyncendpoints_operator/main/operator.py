@@ -197,6 +197,7 @@ def webhook_environment(settings: Settings) -> dict[str, str]:
         "DENY_CIDRS": (settings.webhook_deny_cidrs, ()),
         "PORTS": (settings.webhook_ports, ()),
         "PROXY": (settings.webhook_proxy, None),
+        "CA_BUNDLE": (settings.webhook_ca_bundle, None),
         "MAX_PENDING": (settings.webhook_max_pending, defaults.webhook_max_pending),
     }
     return {

@@ -90,7 +90,8 @@ async def play(folder: Path) -> dict[str, Any]:
     receiver = await asyncio.start_server(serve, RECEIVER, 443, ssl=tls)
     inner = await asyncio.start_server(serve, LOOPBACK, 443)  # any connection counts
     lookup = SystemLookup()
-    sender = Sender(AddressRules(), SystemTime(), lookup, ca_bundle=str(folder / "cert.pem"))
+    certificate = (folder / "cert.pem").read_text()
+    sender = Sender(AddressRules(), SystemTime(), lookup, ca_bundle=certificate)
     found: dict[str, Any] = {}
     async with receiver, inner:
         for name in ANSWERS:

@@ -94,6 +94,16 @@ def test_every_kind_is_read() -> None:
         ({}, {"ASYNCENDPOINTS_ALLOWED_HOSTS": "a,,b"}, "must be host names without a port"),
         (
             {},
+            {"ASYNCENDPOINTS_WEBHOOK_CA_BUNDLE": "/none.pem"},
+            'ASYNCENDPOINTS_WEBHOOK_CA_BUNDLE: no such file or directory ("/none.pem")',
+        ),
+        (
+            {},
+            {"ASYNCENDPOINTS_WEBHOOK_CA_BUNDLE": "-----BEGIN CERTIFICATE-----\nx"},
+            "ASYNCENDPOINTS_WEBHOOK_CA_BUNDLE: must be certificates in PEM, or a file with them",
+        ),
+        (
+            {},
             {"ASYNCENDPOINTS_INSTALLATION_ID": "a}b"},
             "ASYNCENDPOINTS_INSTALLATION_ID: must be 1",
         ),

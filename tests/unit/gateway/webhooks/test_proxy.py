@@ -92,9 +92,8 @@ async def local(host: str, port: int) -> Sequence[str]:
 
 
 async def through(url: str, proxy_url: str, folder: Path) -> Answer:
-    sender = Sender(
-        AddressRules(), SystemTime(), never, proxy=proxy_url, ca_bundle=str(folder / "cert.pem")
-    )
+    bundle = (folder / "cert.pem").read_text()
+    sender = Sender(AddressRules(), SystemTime(), never, proxy=proxy_url, ca_bundle=bundle)
     return await sender.post(parse_url(url), {"webhook-id": "msg_1"}, b"body", 10)
 
 
@@ -149,7 +148,7 @@ async def test_a_certificate_must_be_of_the_name_and_by_a_known_authority(
 ) -> None:
     async with receiver(folder) as (port, heads):
         rules = AddressRules(local=frozenset({(host, port)}))
-        bundle = str(folder / "cert.pem") if bundled else None
+        bundle = (folder / "cert.pem").read_text() if bundled else None
         sender = Sender(rules, SystemTime(), local, ca_bundle=bundle)
         answer = await sender.post(parse_url(f"https://{host}:{port}/"), {}, b"body", 10)
     assert (answer.status, "certificate" in answer.problem) == (status, not status)

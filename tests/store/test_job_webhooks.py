@@ -4,7 +4,7 @@ import pytest
 
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.policy import CLIENT_RECEIVERS
-from asyncendpoints_core.jobs.records import Attributes, Lock, NewJob, OnConflict
+from asyncendpoints_core.jobs.records import Attributes, Lock, NewJob, OnConflict, Priority
 from asyncendpoints_core.store.deliveries import FanOut, NewDelivery
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.replies import EnqueueStatus
@@ -76,6 +76,24 @@ async def test_a_job_that_carried_nothing_gets_a_receiver(store: Store) -> None:
     assert (await look(store, plain.id)).attributes == Attributes(webhooks=(URLS[0],))
     claimed = await (await hand(store)).one()
     assert claimed.request == plain.request
+
+
+async def test_a_replacement_brings_its_own_key_and_receivers(backend: Backend) -> None:
+    store = backend.store
+    await store.configure(CLIENTS)
+    first = named(URLS[0])
+    await put(store, first)
+    for attributes in (
+        Attributes(key="b", webhooks=(URLS[1],), lock=LOCK),
+        Attributes(tags=("red",), lock=LOCK),
+    ):
+        [answer] = await store.enqueue(
+            [new(attributes=attributes, on_conflict=OnConflict.REPLACE, priority=Priority.HIGH)]
+        )
+        assert (answer.status, answer.job and answer.job.id) == (EnqueueStatus.REPLACED, first.id)
+        assert (await look(store, first.id)).attributes == attributes
+    await complete_all(store)
+    assert await store.webhook_events(10) == []
 
 
 async def test_a_final_job_gets_no_receiver(store: Store) -> None:

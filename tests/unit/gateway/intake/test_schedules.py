@@ -117,6 +117,17 @@ async def test_a_job_is_created_at_its_time(setting: Setting) -> None:
     assert setting.counted == {("nightly", "created"): 1}
 
 
+async def test_what_a_route_says_of_its_jobs_does_not_apply(setting: Setting) -> None:
+    unique = {"of": ["path"], "onConflict": "Reject"}
+    route = {"path": "/reports/{customer}", "job": "build-report"}
+    route |= {"key": "param:customer", "unique": unique}
+    await setting.gateway(setting.endpoint({"cron": "@hourly"}, routes=[route]))
+    await setting.pass_time(2 * HOUR)
+    assert [
+        (job.state, job.attributes.key, job.attributes.lock) for job in await setting.jobs()
+    ] == [(State.QUEUED, "", None)] * 2
+
+
 async def test_two_gateways_create_one_job_a_time(setting: Setting) -> None:
     endpoint = setting.endpoint({"cron": "*/5 * * * *"}, {"name": "hourly", "cron": "@hourly"})
     for _ in range(2):

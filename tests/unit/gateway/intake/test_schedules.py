@@ -118,9 +118,8 @@ async def test_a_job_is_created_at_its_time(setting: Setting) -> None:
 
 
 async def test_what_a_route_says_of_its_jobs_does_not_apply(setting: Setting) -> None:
-    unique = {"of": ["path"], "onConflict": "Reject"}
-    route = {"path": "/reports/{customer}", "job": "build-report"}
-    route |= {"key": "param:customer", "unique": unique}
+    route: dict[str, Any] = {"path": "/reports/{customer}", "job": "build-report"}
+    route |= {"key": "param:customer", "unique": {"of": ["path"], "onConflict": "Reject"}}
     await setting.gateway(setting.endpoint({"cron": "@hourly"}, routes=[route]))
     await setting.pass_time(2 * HOUR)
     assert [

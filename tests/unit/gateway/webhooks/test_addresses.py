@@ -33,6 +33,13 @@ def test_public_addresses_are_fine(address: str) -> None:
         ("168.63.129.16", "metadata"),
         ("fd00:ec2::254", "metadata"),
         ("100.100.100.200", "metadata"),
+        ("192.0.0.192", "metadata"),
+        ("fd20:ce::254", "metadata"),
+        ("::ffff:168.63.129.16", "metadata"),
+        ("::168.63.129.16", "metadata"),
+        ("64:ff9b::168.63.129.16", "metadata"),
+        ("64:ff9b:1::168.63.129.16", "metadata"),
+        ("2002:a83f:8110::1", "metadata"),
         ("::ffff:127.0.0.1", "loopback"),
         ("::ffff:169.254.169.254", "link-local"),
         ("::127.0.0.1", "loopback"),
@@ -63,6 +70,28 @@ def test_these_are_refused_whatever_is_allowed(address: str, kind: str) -> None:
 def test_these_are_refused_unless_allowed(address: str) -> None:
     assert "not a public address" in AddressRules().refusal(address)
     assert OPEN.refusal(address) == ""
+
+
+# The special-purpose blocks of IANA (RFC 6890), and all of IPv6 outside 2000::/3. Beside each is
+# public space, but where another one begins.
+BLOCKS = [
+    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+    *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16"),
+    *("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3"),
+    *("::/3", "2001::/23", "2001:db8::/32", "3fff::/20", "4000::/2"),
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_block_is_refused_from_its_first_to_its_last_address(block: str) -> None:
+    [network] = networks(block)
+    first, last = network[0], network[-1]
+    assert AddressRules().refusal(str(first))
+    assert AddressRules().refusal(str(last))
+    if int(first) > 0:
+        assert AddressRules().refusal(str(first - 1)) == ""
+    if int(last) + 1 < 2**network.max_prefixlen and block != "4000::/2":
+        assert AddressRules().refusal(str(last + 1)) == ""
 
 
 def test_a_zone_is_refused() -> None:

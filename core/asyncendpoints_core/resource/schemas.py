@@ -9,6 +9,7 @@ import codecs
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from typing import Any, Final, NoReturn
 from urllib.parse import quote
@@ -253,7 +254,10 @@ def _limit_faults(schema: Mapping[str, Any]) -> Iterator[tuple[Pointer, str]]:
         yield (), f"must have at most {MAX_SCHEMA_BYTES} bytes as JSON, but has {size}"
 
 
-_META = jsonschema_rs.Draft202012Validator({"$ref": DIALECT}, retriever=_refuse_remote)
+@cache
+def _meta_schema() -> jsonschema_rs.Draft202012Validator:
+    """Return the validator of schemas, which takes 4 MB and which no process without one needs."""
+    return jsonschema_rs.Draft202012Validator({"$ref": DIALECT}, retriever=_refuse_remote)
 
 
 def _meta_faults(schema: Mapping[str, Any]) -> Iterator[tuple[Pointer, str]]:
@@ -262,7 +266,7 @@ def _meta_faults(schema: Mapping[str, Any]) -> Iterator[tuple[Pointer, str]]:
     if not isinstance(dialect, str) or dialect.rstrip("#") != DIALECT:
         yield ("$schema",), f'must be Draft 2020-12: write "{DIALECT}", or omit it'
         return
-    for error in _META.iter_errors(dict(schema)):
+    for error in _meta_schema().iter_errors(dict(schema)):
         path: Pointer = tuple(error.instance_path)
         if path and path[-1] == "type" and error.kind.name == "anyOf":
             yield path, "must be array, boolean, integer, null, number, object or string"

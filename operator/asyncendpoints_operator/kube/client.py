@@ -13,11 +13,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import ClientError
-from kubernetes.aio import client, config
-from kubernetes.aio.client.exceptions import ApiException
 
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
 from asyncendpoints_operator.desired.naming import FIELD_MANAGER
+from asyncendpoints_operator.kube.kubernetes_aio import ApiException, client, config
 from asyncendpoints_operator.kube.proxy import bypass_proxy
 
 if TYPE_CHECKING:

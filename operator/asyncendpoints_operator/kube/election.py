@@ -16,10 +16,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from aiohttp import ClientError
-from kubernetes.aio import client
-from kubernetes.aio.client.exceptions import ApiException
 
 from asyncendpoints_core.errors import AsyncEndpointsError
+from asyncendpoints_operator.kube.kubernetes_aio import ApiException, client
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from kubernetes.aio import config
-
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.resource import API_VERSION, KIND
 from asyncendpoints_operator.kube.client import Cluster, Ref, Refused, connect
+from asyncendpoints_operator.kube.kubernetes_aio import config
 
 _POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 

@@ -15,6 +15,7 @@ from support.kube.provider.client import Cluster
 from support.kube.provider.shell import CommandError
 from support.resources import merge
 
+FIRST = Path(__file__).parent / "frozen" / "chart-0.1.0"
 MONITORING = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
 
 
@@ -122,3 +123,35 @@ def test_a_digest_is_checked(cluster: Cluster) -> None:
     images = {"operator": {"digest": "0f" * 32}}
     with pytest.raises(CommandError, match="digest"):
         rendered(cluster, {**PINNED, "images": images})
+
+
+# Every part that the first chart did not have.
+SIZE = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "1Gi"}}
+LATER = {
+    "console": {"enabled": True, "existingSecret": "console", "resources": SIZE},
+    "webhooks": {"ports": [8443]},
+    "grafana": {"dashboards": {"enabled": True}},
+    "networkPolicy": {"enabled": True},
+}
+
+
+@pytest.mark.parametrize("later", [{}, LATER], ids=["none", "all"])
+def test_values_that_an_older_chart_did_not_have_are_the_defaults(
+    cluster: Cluster, tmp_path: Path, later: dict[str, Any]
+) -> None:
+    values = {**later, "redis": {"existingSecret": {"name": "redis"}}}
+    # What `helm upgrade --reuse-values` does: the older chart's defaults instead of the newer's.
+    reused = shutil.copytree(install.CHART, tmp_path / "chart")
+    shutil.copy(FIRST / "values.yaml", reused)
+    assert rendered(cluster, values, chart=reused) == rendered(cluster, values)
+
+
+def test_names_fit_for_the_longest_name_of_a_release(cluster: Cluster) -> None:
+    values = {**PINNED, "fullnameOverride": "r" * 52, "networkPolicy": {"enabled": True}}
+    found = rendered(cluster, values)
+    names = {one["kind"]: one["metadata"]["name"] for one in found}
+    # Pods have the name, "-" and a hash of ten characters as a label of at most 63.
+    assert names["StatefulSet"] == "r" * 46 + "-redis"
+    assert all(
+        len(one["metadata"]["name"]) <= 63 for one in found if one["kind"] in {"Service", "Pod"}
+    )

@@ -68,12 +68,18 @@ app.kubernetes.io/part-of: asyncendpoints
 {{- if and .Values.redis.development.enabled (not .Values.redis.existingSecret.name) -}}true{{- end -}}
 {{- end -}}
 
+{{/* At most 52 characters: pods of a StatefulSet have its name, "-" and a hash as a label, and Kubernetes
+     refuses labels above 63. */}}
+{{- define "asyncendpoints.redisName" -}}
+{{ include "asyncendpoints.fullname" . | trunc 46 | trimSuffix "-" }}-redis
+{{- end -}}
+
 {{/* The Secret with the URL of the operator's own Redis; empty if there is none. */}}
 {{- define "asyncendpoints.redisSecret" -}}
 {{- if .Values.redis.existingSecret.name -}}
 {{ .Values.redis.existingSecret.name }}
 {{- else if include "asyncendpoints.developmentRedis" . -}}
-{{ .Values.redis.development.existingSecret | default (printf "%s-redis" (include "asyncendpoints.fullname" .)) }}
+{{ .Values.redis.development.existingSecret | default (include "asyncendpoints.redisName" .) }}
 {{- end -}}
 {{- end -}}
 
@@ -83,7 +89,7 @@ app.kubernetes.io/part-of: asyncendpoints
 
 {{/* The Secret of the console of all endpoints: its tokens, and how it connects to Redis. */}}
 {{- define "asyncendpoints.consoleSecret" -}}
-{{ .Values.console.existingSecret | default (printf "%s-console" (include "asyncendpoints.fullname" .)) }}
+{{ (.Values.console).existingSecret | default (printf "%s-console" (include "asyncendpoints.fullname" .)) }}
 {{- end -}}
 
 {{- define "asyncendpoints.redisConfig" -}}

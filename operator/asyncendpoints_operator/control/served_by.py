@@ -90,11 +90,23 @@ class ServedBy:
         self.others[key] = holder
         text = (
             f"operator {holder} serves it, and operator {self._own} has the same class: give one "
-            "of them another class or other namespaces"
+            f"of them another class or other namespaces{self._doubt(manifest, holder)}"
         )
         log.warning("%s: %s", key, text)
         event = Event("Warning", "ServedByAnother", text)
         self._reporter.publish(key, manifest["metadata"]["uid"], [event])
+
+    def _doubt(self, manifest: Manifest, holder: str) -> str:
+        """Return what to do if the other operator is gone, where that cannot be seen."""
+        known = self._leases.get(holder)
+        if known is None or known.readable:
+            return ""
+        name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
+        return (
+            ". Its Lease cannot be read, so it counts as running; if it is gone: kubectl patch aep "
+            f"{name} -n {namespace} --subresource=status --type=merge "
+            """-p '{"status":{"operator":null}}'"""
+        )
 
     async def _is_alive(self, holder: str) -> bool:
         """Whether an operator renews its Lease; one whose Lease may not be read counts as alive."""
@@ -103,15 +115,15 @@ class ServedBy:
         if known is not None and now - known.read_at < _READ_SECONDS:
             return known.alive
         namespace, _, name = holder.partition("/")
-        version = ""
+        version, readable = "", True
         try:
             lease = await self._cluster.get(Ref("coordination.k8s.io/v1", "Lease", namespace, name))
             version = str(lease["metadata"]["resourceVersion"])
             since = known.since if known is not None and known.version == version else now
             alive = now - since < GONE_SECONDS
         except Refused as error:
-            since, alive = now, not error.missing
-        self._leases[holder] = _Lease(version, since, now, alive)
+            since, alive, readable = now, not error.missing, error.missing
+        self._leases[holder] = _Lease(version, since, now, alive, readable)
         return alive
 
 
@@ -123,6 +135,7 @@ class _Lease:
     since: float
     read_at: float
     alive: bool
+    readable: bool
 
 
 def operator_of(manifest: Mapping[str, Any]) -> str:

@@ -26,6 +26,8 @@ class FakeCluster(Cluster):
         self.events: list[Manifest] = []
         self.refusals: dict[str, Refused] = {}
         """What is answered to writes of a kind instead of performing them."""
+        self.unreadable: set[str] = set()
+        """Kinds that the operator's Role does not allow to read."""
         self.max_replicas = 1_000
         """A policy: Deployments with more replicas are refused."""
         self.may_apply = asyncio.Event()
@@ -82,6 +84,8 @@ class FakeCluster(Cluster):
 
     async def get(self, ref: Ref) -> Manifest:
         self.requests += 1
+        if ref.kind in self.unreadable:
+            raise Refused(403, "Forbidden", f"{ref.kind} {ref.name} is forbidden")
         if ref.path not in self.objects:
             raise Refused(404, "NotFound", f"{ref.kind} {ref.name} not found")
         return copy.deepcopy(self.objects[ref.path])

@@ -76,3 +76,16 @@ async def test_a_served_resource_is_let_go_when_another_takes_it_or_its_class_ch
             await cluster.until(lambda: served(cluster) == "here/second")
         cluster.change(ENDPOINT, {"spec": {"className": "other"}})
         await cluster.until(lambda: served(cluster) == "None")
+
+
+async def test_an_operator_whose_lease_cannot_be_read_is_left_alone_and_the_event_says_what_to_do(
+    cluster: FakeCluster, redis_url: str
+) -> None:
+    cluster.unreadable.add("Lease")
+    cluster.save(resource(redis_url) | {"status": {"operator": FIRST}})
+    async with leading(cluster, operator_namespace="here", lease_name="second"):
+        await cluster.until(lambda: event(cluster, "ServedByAnother"))
+        (message,) = [one["message"] for one in cluster.events]
+        assert "kubectl patch aep reports -n demo --subresource=status" in message
+        cluster.change(ENDPOINT, {"status": {"operator": None}})
+        await cluster.until(lambda: served(cluster) == "here/second")

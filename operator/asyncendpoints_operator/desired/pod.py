@@ -126,9 +126,13 @@ def init_containers(options: PodOptions) -> list[dict[str, Any]]:
 
 
 def _beside(users: Container, restart_policy: str | None) -> dict[str, Any]:
-    """Return a container of the user; without a read-only root, which few images expect."""
+    """Return a container of the user; without a read-only root, which few images expect.
+
+    What it printed last is its termination message: conditions quote it if it keeps failing.
+    """
     return {
         **dump(users),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         **_given({"env": _variables(users.env), "restartPolicy": restart_policy}),
         "securityContext": _security(_RESTRICTED, users.security_context),
     }

@@ -64,6 +64,7 @@ def explain(pod: Object, events: Iterable[Object], readyz: str) -> Issue:
     if status is None:
         return _of_gates(pod) or _of_event(newest) or _of_pod(pod)
     name, state = status.get("name", "?"), status.get("state") or {}
+    newest = [event for event in newest if _concerns(event, name)]
     if state.get("terminated") or last_termination(status):
         return Issue(CRASH_LOOP, why_terminated(status))
     if "running" not in state:
@@ -72,7 +73,14 @@ def explain(pod: Object, events: Iterable[Object], readyz: str) -> Issue:
     if name in _init_containers(pod):
         return Issue(NOT_READY, f"init container {name} has not ended")
     unhealthy = next((e.get("message", "") for e in newest if e.get("reason") == _UNHEALTHY), "")
-    return Issue(NOT_READY, f"container {name}: {readyz or unhealthy or 'it is not ready'}")
+    cause = (readyz or unhealthy).strip().removesuffix(":") or "it is not ready"
+    return Issue(NOT_READY, f"container {name}: {cause}")
+
+
+def _concerns(event: Object, container: str) -> bool:
+    """Whether an Event is about this container, or about the whole pod."""
+    path: str = (event.get("involvedObject") or {}).get("fieldPath", "")
+    return not path or path.endswith(f"{{{container}}}")
 
 
 def _init_containers(pod: Object) -> set[str]:

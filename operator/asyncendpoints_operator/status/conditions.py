@@ -39,6 +39,7 @@ from asyncendpoints_operator.status.observed import Observed, QueueReason, Refus
 from asyncendpoints_operator.status.warnings import describe_unsupported, warnings
 
 _NAMED: Final = 5
+_NOT_CREATED: Final = ("NotCreated", "its Deployment does not exist")
 _PAUSED: Final = "paused by a person: jobs are accepted but not run"
 
 
@@ -81,6 +82,8 @@ def _gateway(observed: Observed) -> Finding:
     if available:
         text = f"{available} of {wanted} pods are available"
         return Finding(GATEWAY_AVAILABLE, "True", "GatewayReady", text)
+    if not observed.gateway.exists:
+        return Finding(GATEWAY_AVAILABLE, "False", *_NOT_CREATED)
     if issue := observed.gateway_issue:
         return Finding(GATEWAY_AVAILABLE, "False", issue.reason, issue.message)
     return Finding(GATEWAY_AVAILABLE, "False", "GatewayStarting", f"0 of {wanted} pods are ready")
@@ -91,6 +94,8 @@ def _workers(observed: Observed) -> Finding:
     if worker.ready:
         text = f"{worker.ready} of {worker.wanted} pods are ready"
         return Finding(WORKERS_AVAILABLE, "True", "WorkersReady", text)
+    if not worker.exists:
+        return Finding(WORKERS_AVAILABLE, "False", *_NOT_CREATED)
     if worker.wanted == 0:
         reason, text = "ScaledToZero", "scaled to zero; the first job starts a worker"
         if spec and spec.suspend:
@@ -285,6 +290,6 @@ def _may_start(spec: EndpointSpec | None, condition: Finding) -> bool:
     """Whether starting workers leave Ready as it is: they do when no minimum is configured."""
     if condition.type != WORKERS_AVAILABLE:
         return False
-    if condition.reason not in {"WorkersStarting", IMAGE_PULLING}:
+    if condition.reason not in {"WorkersStarting", IMAGE_PULLING, _NOT_CREATED[0]}:
         return False
     return bool(spec and spec.replicas is None and spec.autoscaling.min_replicas == 0)

@@ -40,6 +40,10 @@ _PODS: Final = {
     "pod's `/readyz`, or of the probe that fails",
     IMAGE_PULLING: "an image is being pulled for more than 15 s",
 }
+_NOT_CREATED: Final = {
+    "NotCreated": "its Deployment does not exist: for a moment after the resource was made, or "
+    "because the spec is invalid or the API server rejects it (see Degraded)",
+}
 
 CONDITIONS: Final[dict[str, About]] = {
     c.READY: About(
@@ -101,6 +105,7 @@ CONDITIONS: Final[dict[str, About]] = {
         {
             "GatewayReady": "at least one is available",
             "GatewayStarting": "none is ready yet",
+            **_NOT_CREATED,
             "GatewayStopped": "`spec.gateway.replicas` is 0",
             **_PODS,
         },
@@ -110,6 +115,7 @@ CONDITIONS: Final[dict[str, About]] = {
         {
             "WorkersReady": "at least one is ready",
             "WorkersStarting": "workers are needed and none is ready yet",
+            **_NOT_CREATED,
             "ScaledToZero": "none is needed: the first job starts one",
             "Pinned": "`spec.replicas` is 0",
             "Suspended": "`spec.suspend` is true",

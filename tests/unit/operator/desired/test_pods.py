@@ -43,6 +43,8 @@ def test_containers_start_in_the_order_given_and_sidecars_are_native(component: 
     assert [one["name"] for one in found["containers"]] == [component]
     assert only(found, "fetch")["env"] == [{"name": "EMPTY", "value": ""}]
     assert only(found, "sql-proxy")["readinessProbe"] == {"tcpSocket": {"port": 5_432}}
+    # What it printed last is what a condition says of one that keeps failing.
+    assert all("terminationMessagePolicy" in one for one in found["initContainers"])
 
 
 def test_the_users_server_starts_after_the_sidecars() -> None:

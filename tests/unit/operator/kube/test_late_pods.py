@@ -39,9 +39,18 @@ def pod(
     return merge(document, {"metadata": metadata or {}})
 
 
-def event(reason: str, message: str, second: int, kind: str = "Warning") -> dict[str, Any]:
+def event(
+    reason: str, message: str, second: int, kind: str = "Warning", path: str = ""
+) -> dict[str, Any]:
     at = f"2026-01-01T00:00:{second:02}Z"
-    return {"metadata": {}, "type": kind, "reason": reason, "message": message, "lastTimestamp": at}
+    return {
+        "metadata": {},
+        "involvedObject": {"fieldPath": path},
+        "type": kind,
+        "reason": reason,
+        "message": message,
+        "lastTimestamp": at,
+    }
 
 
 MOUNT = event("FailedMount", 'secret "keys" not found', 4)
@@ -92,6 +101,21 @@ WORKER = container("worker", CREATING)
             [MOUNT, PROBE],
             "",
             Issue(NOT_READY, "container target: Startup probe failed: connection refused"),
+        ),
+        (  # the newest Event is about another container
+            pod(container("worker", RUNS, ready=True), container("side", RUNS)),
+            [
+                event("Unhealthy", "Readiness probe failed: ", 5, path="spec.initContainers{side}"),
+                event("Unhealthy", "Startup probe failed: 503", 8, path="spec.containers{worker}"),
+            ],
+            "",
+            Issue(NOT_READY, "container side: Readiness probe failed"),
+        ),
+        (
+            pod(WORKER, container("side", CREATING)),
+            [event("Pulling", "Pulling big", 6, "Normal", path="spec.containers{worker}"), MOUNT],
+            "",
+            Issue("FailedMount", 'secret "keys" not found'),
         ),
         (
             merge(pod(WORKER, container("first", RUNS)), {"spec": {"initContainers": INIT}}),

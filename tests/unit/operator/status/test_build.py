@@ -16,7 +16,7 @@ from asyncendpoints_core.resource.webhooks import CLIENTS, Webhook, hash4, recei
 from asyncendpoints_core.scaling.decide import Reason
 from asyncendpoints_core.store.deliveries import ReceiverState, WebhookStatus
 from asyncendpoints_core.store.replies import Stats, WorkerInfo, WorkerState
-from asyncendpoints_operator.kube.pod_state import Deployment, Issue
+from asyncendpoints_operator.kube.pod_state import NO_DEPLOYMENT, Deployment, Issue
 from asyncendpoints_operator.status.build import (
     Budget,
     Status,
@@ -125,6 +125,15 @@ def message(these: Observed, kind: str, before: Status | None = None) -> str:
 
 OLD = "the store in Redis is of format 2, asyncendpoints 0.0.9 reads format 1"
 BAD_IMAGE = Issue("ImagePullBackOff", "container worker: no such image")
+
+
+def test_what_was_not_created_is_neither_starting_nor_scaled_to_zero() -> None:
+    refusal = Refusal("Deployment", "reports-worker", RefusalReason.REFUSED, "no such field")
+    for why in ({"refusals": (refusal,)}, {"faults": ("spec.routes: wrong",)}):
+        these = observed(gateway=NO_DEPLOYMENT, worker=NO_DEPLOYMENT, **why)
+        assert found(these)["GatewayAvailable"] == ("False", "NotCreated")
+        assert found(these)["WorkersAvailable"] == ("False", "NotCreated")
+        assert found(these)["Ready"] == ("False", found(these)["Degraded"][1])
 
 
 def test_a_healthy_endpoint_at_zero_workers_is_ready() -> None:

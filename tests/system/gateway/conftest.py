@@ -12,11 +12,13 @@ ASGI_MODULES = {
         "test_jobs",
         "test_long_poll",
         "test_submit",
+        "test_unsent",
     },
-    "hypercorn": {"test_jobs", "test_long_poll", "test_submit"},
+    "hypercorn": {"test_jobs", "test_long_poll", "test_submit", "test_unsent"},
 }
 """The modules whose tests run on ASGI servers too; the others are about aiohttp's, or processes."""
 NOT_ASGI = {
+    "test_a_client_that_does_not_read_is_disconnected",
     "test_a_server_on_the_loopback_answers_loopback_names_only",
     "test_listening_on_every_interface_without_tokens_is_logged",
 }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import aclosing, suppress
+from contextlib import aclosing, nullcontext, suppress
 from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
+
+from asyncendpoints_gateway.server.asgi.unread import UnreadBody
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Generator, Iterable, Mapping
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_gateway.http.messages import Headers, Response
     from asyncendpoints_gateway.server.asgi.types import Message, Receive, Scope, Send
+    from asyncendpoints_gateway.server.unsent import UnsentBytes
 
 log = logging.getLogger("asyncendpoints.gateway")
 
@@ -213,12 +216,21 @@ class AsgiRequest:
             await asyncio.wait([self._watcher])
 
 
-async def respond(request: AsgiRequest, response: Response, send: Send, time: TimeSource) -> None:
-    """Send a response. Ends early, without an error, once the client is gone or does not read."""
+async def respond(
+    request: AsgiRequest,
+    response: Response,
+    send: Send,
+    time: TimeSource,
+    unsent: UnsentBytes | None = None,
+) -> None:
+    """Send a response. Ends early, without an error, once the client is gone or does not read.
+
+    `unsent` bounds what all large responses keep in memory.
+    """
     try:
         if response.stream is None:
             request.stop_watching()
-            await _send_body(request, response, send, time)
+            await _send_body(request, response, send, time, unsent)
         else:
             await _send_stream(request, response, response.stream, send, time)
     except OSError as error:
@@ -228,14 +240,16 @@ async def respond(request: AsgiRequest, response: Response, send: Send, time: Ti
 
 
 async def _send_body(
-    request: AsgiRequest, response: Response, send: Send, time: TimeSource
+    request: AsgiRequest,
+    response: Response,
+    send: Send,
+    time: TimeSource,
+    unsent: UnsentBytes | None,
 ) -> None:
     body = b"" if request.method == "HEAD" else response.body
     await send(_start(request, response))
-    while len(body) > SMALL_BYTES:
-        async with time.timeout(PIECE_SECONDS):
-            await send(_part(body[:PIECE_BYTES]))
-        body = body[PIECE_BYTES:]
+    if len(body) > SMALL_BYTES:
+        body = await _send_pieces(body, send, time, unsent)
     if response.close and not request.at_end() and not request.invites:
         await send(_part(body))
         body = b""
@@ -244,6 +258,22 @@ async def _send_body(
                 while not request.at_end():
                     await request.read()
     await send(last_part(body))
+
+
+async def _send_pieces(
+    body: bytes, send: Send, time: TimeSource, unsent: UnsentBytes | None
+) -> bytes:
+    """Send a large body but for its last bytes, which are returned."""
+    at = 0
+    async with nullcontext() if unsent is None else UnreadBody(len(body), unsent) as unread:
+        while len(body) - at > SMALL_BYTES:
+            piece = body[at : at + PIECE_BYTES]
+            async with time.timeout(PIECE_SECONDS):
+                await send(_part(piece))
+            at += len(piece)
+            if unread is not None:
+                unread.sent(len(piece))
+    return body[at:]
 
 
 async def _send_stream(

@@ -216,7 +216,7 @@ class AsgiEndpoint:
         try:
             response = await gateway.handle(request, hook, views)
             if not request.gone:
-                await respond(request, response, send, self._time)
+                await respond(request, response, send, self._time, gateway.unsent)
         except Rejected as rejected:
             raise rejected.response from None
         except asyncio.CancelledError:

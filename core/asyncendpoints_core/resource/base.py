@@ -62,6 +62,7 @@ class Record(BaseModel):
         serialize_by_alias=True,
         allow_inf_nan=False,
         hide_input_in_errors=True,
+        defer_build=True,  # each is built with the resource, or at its first use: half the time
         ser_json_bytes="utf8",
     )
     read_by: ClassVar[Role | None] = None

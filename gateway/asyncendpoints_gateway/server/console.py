@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from asyncendpoints_core.common.console import PORT
@@ -28,7 +30,9 @@ async def start_console(
     """
     if folder is None or not endpoint.spec.gateway.console.enabled:
         return None
-    # Here, since most of what they import is for the console alone.
+    # Here, since most of what they import is for the console alone; in a thread, since requests of
+    # clients and probes are answered meanwhile.
+    await asyncio.to_thread(import_module, "asyncendpoints_console.server")
     from asyncendpoints_console.server import ConsoleServer
     from asyncendpoints_console.target import target_of
     from asyncendpoints_console.token_files import TokenFiles

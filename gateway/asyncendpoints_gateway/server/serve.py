@@ -35,6 +35,8 @@ log = logging.getLogger("asyncendpoints.gateway")
 BACKLOG: Final = 1_024
 SHUTDOWN_SECONDS: Final = 10.0
 """How long requests in progress may take once the server shuts down."""
+CONSOLE_WAIT_SECONDS: Final = 1.0
+"""How long the console's start waits for the store: requests of clients come first."""
 
 
 class Server:
@@ -167,21 +169,27 @@ async def serve(
     """
     server = Server(endpoint, store, settings, folder=folder, owns_policy=owns_policy)
     admin = admin_server(settings, [server])
-    ready: asyncio.Task[None] | None = None
+    tasks: list[asyncio.Task[object]] = []
     console: ConsoleServer | None = None
     try:
         await server.start()
         await admin.start()
-        console = await start_console(
-            endpoint, store, settings.console_folder, settings.console_port
-        )
-        _tune_garbage_collection()
         log.info("%s listens on %s", endpoint.name, server.address)
-        ready = asyncio.create_task(_report_ready(server))
+        tasks = [
+            asyncio.create_task(_report_ready(server)),
+            asyncio.create_task(stopping.wait()),
+        ]
+        first = asyncio.FIRST_COMPLETED
+        await asyncio.wait(tasks, timeout=CONSOLE_WAIT_SECONDS, return_when=first)
+        if not stopping.is_set():
+            console = await start_console(
+                endpoint, store, settings.console_folder, settings.console_port
+            )
+        _tune_garbage_collection()
         await stopping.wait()
     finally:
-        if ready is not None:
-            ready.cancel()
+        for task in tasks:
+            task.cancel()
         if console is not None:
             await console.stop()
         if not server.gateway.is_ready():

@@ -73,6 +73,22 @@ def test_the_tokens_of_the_files_open_it(pod: Pod) -> None:
     assert pod.ask("", "see").status == 401
 
 
+def test_it_opens_once_the_gateway_is_ready_and_without_a_store_too(
+    tmp_path: Path, redis_url: str
+) -> None:
+    with gateway(tmp_path / "ready", redis_url, "{}", free_port()) as command:
+        command.said("the console listens on")
+        assert command.err.index("is ready at") < command.err.index("the console listens on")
+    port = free_port()
+    away = f"redis://127.0.0.1:{free_port()}"
+    with gateway(tmp_path / "away", away, "{}", port) as command:
+        command.said("the console listens on")
+        url = f"http://127.0.0.1:{port}/api/v1/endpoints"
+        [shown] = ask(url, Authorization="Bearer see").json["items"]
+        assert (shown["name"], shown["reachable"]) == ("reports", False)
+        assert shown["message"]
+
+
 @pytest.mark.parametrize("pod", ["{readOnly: true, bodies: false}"], indirect=True)
 def test_the_resource_may_take_changes_and_bodies_away(pod: Pod) -> None:
     job = pod.submit()
@@ -88,6 +104,7 @@ def test_without_a_free_port_or_with_the_console_off_the_gateway_serves(
         port = taken.getsockname()[1]
         with gateway(tmp_path / "taken", redis_url, "{}", port) as command:
             url = command.ready_in_log()
+            command.said("there is no console")
             [line] = [line for line in command.err.splitlines() if "there is no console" in line]
             assert json.loads(line)["level"] == "error"
             assert ask(f"{url}/jobs").status == 200

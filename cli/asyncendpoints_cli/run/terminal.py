@@ -34,6 +34,9 @@ CYAN: Final = "36"
 OF_OUTCOME: Final = {"Completed": GREEN, "Failed": RED, "Canceled": YELLOW, "Retry": YELLOW}
 NAME_WIDTH: Final = 20, 36
 """How wide the column with path or job name is, at least and at most."""
+OTHERS_WIDTH: Final = 57
+"""How wide the other columns of a job's line are, to "attempt 1/4"."""
+ENDPOINT_WIDTH: Final = 11
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{4}")
 
 
@@ -41,13 +44,23 @@ class Terminal:
     """Writes to a terminal; one for all endpoints of a `run`."""
 
     def __init__(
-        self, stream: TextIO, names: Iterable[str], endpoints: int, *, quiet: bool, coloured: bool
+        self,
+        stream: TextIO,
+        names: Iterable[str],
+        endpoints: int,
+        *,
+        columns: int,
+        quiet: bool,
+        coloured: bool,
     ) -> None:
-        """Write to `stream`. `names`: jobs and paths that get lines; `quiet`: show no lines."""
+        """Write to `stream`, `columns` wide. `names`: jobs and paths that get lines; `quiet`: show
+        no lines.
+        """
         self._stream = stream
-        low, high = NAME_WIDTH
-        self._width = min(high, max([low, *map(len, names)]))
         self._several = endpoints > 1
+        low, high = NAME_WIDTH
+        room = columns - OTHERS_WIDTH - ENDPOINT_WIDTH * self._several
+        self._width = min(high, max(low, room), max([low, *map(len, names)]))
         self._quiet = quiet
         self._coloured = coloured
         self._began = time.monotonic()
@@ -65,7 +78,13 @@ class Terminal:
             *(f"{method} {route.path}" for route in routes for method in route.methods),
         ]
         coloured = not os.environ.get("NO_COLOR")
-        return cls(sys.stderr, names, len(endpoints), quiet=settings.quiet, coloured=coloured)
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        return cls(
+            *(sys.stderr, names, len(endpoints)),
+            columns=columns,
+            quiet=settings.quiet,
+            coloured=coloured,
+        )
 
     def banner(
         self, served: Iterable[tuple[AsyncEndpoint, str]], rows: Iterable[tuple[str, str]]
@@ -172,7 +191,7 @@ def _cut(text: str, width: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in at most seven characters, such as "1.2 ms", "350 ms", "2 min 5 s"."""
+    """Return a duration in at most seven characters, such as "1.2 ms", "350 ms", "2 min"."""
     if seconds < 0.01:
         return f"{seconds * 1000:.1f} ms"
     if seconds < 1:

@@ -20,6 +20,7 @@ async def work(text: str, job: JobContext) -> str:
     return text
 """
 RETRY = "  retry: {maxRetries: 2, initialSeconds: 0.1}\n"
+LONG = "a-job-with-a-name-as-long-as-they-get"
 FREE = ("--port", "0", "--admin-port", "0")
 
 
@@ -69,6 +70,30 @@ def test_start_requests_jobs_and_summary(tmp_path: Path) -> None:
         shown.shows(
             r"^  stopped after .*: \d+ requests, 3 jobs ended: 2 completed, 1 failed; 1 retry$"
         )
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_lines_fit_the_terminal(tmp_path: Path, columns: int) -> None:
+    code = (
+        CODE
+        + f"""
+@handler("{LONG}")
+async def long(text: str) -> str:
+    return text
+"""
+    )
+    file = write_endpoint(tmp_path, code)
+    route = f'  routes:\n    - {{path: "/long/{{customer}}/of/{{year}}", job: {LONG}}}\n'
+    file.write_text(file.read_text().replace("  routes:\n", route))
+    with screen("run", file, *FREE, columns=columns) as shown:
+        url = shown.shows(r"^  reports    (http://\S+)$")[1]
+        submit(url, "fine")
+        ask(f"{url}/long/acme/of/2026", "POST", "x", Content_Type="text/plain")
+        shown.shows("job +a-job-with-a.*Completed")
+        lines = re.findall(r"^\d\d:\d\d:\d\d (?:job|request) .*$", shown.text, re.MULTILINE)
+        assert len(lines) >= 5
+        assert max(map(len, lines)) <= columns
+        assert shown.stop() == 0
 
 
 @pytest.mark.parametrize(

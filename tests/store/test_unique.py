@@ -131,6 +131,25 @@ async def finish(store: Store, backend: Backend, how: str, job_id: JobId) -> Non
             await worker.settle(jobs.canceled(claim))
         elif how == "timed out":
             await worker.settle(jobs.timed_out(claim, ERROR, None))
+        elif how == "refused children":
+            await store.configure(policy(max_depth=1))
+            await worker.settle(jobs.complete(claim, DONE, tuple(new() for _ in range(3))))
+            assert (await look(store, job_id)).state is State.FAILED
+        elif how == "reconciled":
+            await store.cancel([job_id])
+            assert await store.reconcile(worker.id, []) == 1
+            assert (await look(store, job_id)).state is State.CANCELED
+        elif how == "canceled before a retry":
+            await worker.settle(jobs.retry_later(claim, ERROR, 1_000))
+            await store.cancel([job_id])
+        elif how == "removed":
+            await worker.settle(jobs.fail(claim, ERROR))
+            assert await store.delete([job_id]) == ["deleted"]
+        elif how == "past its retention":
+            await worker.settle(jobs.fail(claim, ERROR))
+            await backend.advance(50 * 24 * HOUR)
+            await store.sweep()
+            assert (await store.get([job_id]))[0].gone
         elif how == "crash":
             await store.configure(policy(retry=RetryPolicy(max_crashes=0)))
             await store.release_worker(worker.id, Cause.CRASH)
@@ -145,7 +164,8 @@ async def finish(store: Store, backend: Backend, how: str, job_id: JobId) -> Non
 
 ENDINGS = [
     *("cancel", "expire", "expire at claim", "complete", "fail", "canceled while running"),
-    *("timed out", "crash", "corrupt", "lost"),
+    *("timed out", "crash", "corrupt", "lost", "refused children", "reconciled"),
+    *("canceled before a retry", "removed", "past its retention"),
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -115,7 +116,7 @@ def encode_body(body: Any) -> tuple[bytes, str]:
     if body is None:
         return b"", ""
     if isinstance(body, str):
-        return body.encode(), "text/plain; charset=utf-8"
+        return _utf8("the body", body), "text/plain; charset=utf-8"
     if isinstance(body, bytes | bytearray | memoryview):
         return bytes(body), "application/octet-stream"
     if hasattr(body, "__pydantic_serializer__"):
@@ -151,18 +152,27 @@ def _key(value: Any) -> str:
         return ""
     if not isinstance(value, str):
         raise TypeError(f"key must be text, not {type(value).__name__}")
-    if not 1 <= len(value.encode()) <= MAX_KEY_BYTES or _CONTROL.search(value):
+    size = len(_utf8("key", value))
+    if not 1 <= size <= MAX_KEY_BYTES or _CONTROL.search(value):
         raise ValueError(f"key must have 1 to {MAX_KEY_BYTES} bytes and no control characters")
     return value
 
 
+def _utf8(what: str, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} has a lone surrogate, which UTF-8 does not have") from None
+
+
 def _tags(values: Any) -> tuple[str, ...]:
-    if isinstance(values, str):
-        raise TypeError(f"tags must be a list, such as tags=[{values!r}]")
-    found = tuple(dict.fromkeys(values))
-    if len(found) > MAX_TAGS or not all(
-        isinstance(tag, str) and _TAG.fullmatch(tag) for tag in found
-    ):
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        example = values if isinstance(values, str) else "blue"
+        raise TypeError(f"tags must be a list, such as tags=[{example!r}], not {values!r}")
+    given = tuple(values)
+    found = tuple(dict.fromkeys(tag for tag in given if isinstance(tag, str)))
+    valid = all(isinstance(tag, str) and _TAG.fullmatch(tag) for tag in given)
+    if len(found) > MAX_TAGS or not valid:
         raise ValueError(
             f"tags must be at most {MAX_TAGS}, each of 1 to 64 letters, digits and . _ : / = -"
         )

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import kopf
+from aiohttp import ClientSession, TCPConnector
 
 from asyncendpoints_core.resource import GROUP, KIND, VERSION
 from asyncendpoints_operator.desired.naming import FIELD_MANAGER
@@ -167,9 +168,22 @@ class Watcher:
             act = self._remove if type == "DELETED" else self._put
             self._loop.call_soon_threadsafe(act, compact(manifest))
 
-    async def _login(self, **_: Any) -> kopf.ConnectionInfo:
-        """Return the current credentials of the operator's own connection."""
-        return kopf.ConnectionInfo(**await self._cluster.credentials())
+    async def _login(self, **_: Any) -> kopf.AiohttpSession:
+        """Return a session with the current credentials of the operator's own connection.
+
+        kopf's own has no limit of connections: it would open one for each API group at the start.
+        """
+        info = kopf.ConnectionInfo(**await self._cluster.credentials())
+        streams = max(1, len(self._namespaces))
+        session = ClientSession(
+            connector=TCPConnector(limit=streams + 1, ssl=info.as_ssl_context()),
+            headers=info.as_http_headers(),
+            proxy=info.proxy_url,
+            trust_env=bool(info.trust_env),
+        )
+        return kopf.AiohttpSession(
+            server=info.server, aiohttp_session=session, expiration=info.expiration
+        )
 
 
 def _brief(error: Exception | None) -> str:

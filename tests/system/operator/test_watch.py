@@ -1,7 +1,8 @@
 """How kopf's watch of one kind ends."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -24,6 +25,20 @@ class Api(FakeCluster):
         return {"server": self.server}
 
 
+@contextlib.asynccontextmanager
+async def serving(
+    answer: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> AsyncIterator[str]:
+    """Serve an API, and return its URL."""
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
 async def refuse(_: web.Request) -> web.Response:
     return web.json_response({"kind": "Status", "code": 403, "message": "forbidden"}, status=403)
 
@@ -32,14 +47,8 @@ async def refuse(_: web.Request) -> web.Response:
 async def api(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]:
     monkeypatch.setattr(watch, "_RETRY_SECONDS", (0.01,))
     found = Api()
-    app = web.Application()
-    app.router.add_get("/{path:.*}", refuse)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    found.server = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield found
-    await runner.cleanup()
+    async with serving(refuse) as found.server:
+        yield found
 
 
 async def test_a_watch_that_is_refused_ends_and_says_so(api: Api) -> None:
@@ -58,3 +67,50 @@ async def test_a_watch_ends_when_it_is_stopped(api: Api) -> None:
     await watcher.stop()
     assert not watcher.alive
     assert not ended.is_set()
+
+
+GROUPS = {"apps": "deployments", "apiextensions.k8s.io": "customresourcedefinitions"}
+
+
+def resources(group: str) -> web.Response:
+    plural = GROUPS.get(group, "namespaces")
+    found = {"name": plural, "kind": plural, "singularName": "", "namespaced": True}
+    return web.json_response({"resources": [{**found, "verbs": ["list", "watch"]}]})
+
+
+async def test_a_watch_has_two_connections_also_while_it_looks_for_its_kind() -> None:
+    connections: set[object] = set()
+    watching = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        connections.add(request.transport)
+        match request.path.strip("/").split("/"):
+            case ["api"]:
+                return web.json_response({"versions": ["v1"]})
+            case ["apis"]:
+                version = {"version": "v1"}
+                groups = [
+                    {"name": group, "versions": [version], "preferredVersion": version}
+                    for group in GROUPS
+                ]
+                return web.json_response({"groups": groups})
+            case ["api", "v1"]:
+                return resources("")
+            case ["apis", group, "v1"]:
+                return resources(group)
+        if "watch" not in request.query:
+            return web.json_response({"metadata": {"resourceVersion": "1"}, "items": []})
+        watching.set()
+        await asyncio.sleep(60)
+        return web.Response()
+
+    async with serving(answer) as server:
+        api = Api()
+        api.server = server
+        kind = WatchedKind("apps", "v1", "Deployment")
+        watcher = Watcher(api, kind, [], api.put, api.remove, lambda: None)
+        watcher.start()
+        async with asyncio.timeout(20):
+            await watching.wait()
+        await watcher.stop()
+    assert len(connections) <= 2

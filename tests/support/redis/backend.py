@@ -23,13 +23,15 @@ from support.store.stores import START_MS, Scan
 ENDPOINT = "tests/reports"
 # Longer than it takes until an endpoint that had work is put on its safety timer.
 QUIET_MS = 360_000
+# A hash of a million jobs is read at once.
+SCAN_SECONDS = 120
 
 
 class RedisBackend:
     """A RedisStore whose scripts see `meta.tick` as the time, for it is far in the future."""
 
     def __init__(self, url: str, store_url: str | None = None) -> None:
-        self.redis: Any = Redis.from_url(url)
+        self.redis: Any = Redis.from_url(url, socket_timeout=SCAN_SECONDS)
         self.redis_store = RedisStore(store_url or url, ENDPOINT)
         self.store: Store = self.redis_store
         self.prefix = prefix(ENDPOINT)

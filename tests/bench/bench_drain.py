@@ -16,10 +16,12 @@ import shutil
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from asyncendpoints_core.jobs.records import NewJob
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.redis import RedisStore
 from support.kube.provider.layout import cache_root
@@ -55,15 +57,20 @@ class Costs:
         }
 
 
+def noop() -> NewJob:
+    """Return a job that does nothing."""
+    return new_job("noop", b'{"n":1}')
+
+
 async def drain(
-    store: RedisStore, count: int, pids: dict[str, int]
+    store: RedisStore, count: int, pids: dict[str, int], job: Callable[[], NewJob] = noop
 ) -> tuple[float, dict[str, float]]:
     """Fill the paused queue, then let the idle worker drain it.
 
     Returns jobs a second by Redis's clock, and the microseconds of each process a job.
     """
     await store.pause()
-    ids = await submit(store, *(new_job("noop", b'{"n":1}') for _ in range(count)))
+    ids = await submit(store, *(job() for _ in range(count)))
     done = (await store.stats()).counts.get(State.COMPLETED, 0) + count
     costs = Costs(pids, count)
     await store.resume()
@@ -77,6 +84,11 @@ async def drain(
     return count * 1000 / (max(job.completed_ms for job in jobs) - began), spent
 
 
+def dramatiq_command(url: str, count: int, *body: str) -> list[str]:
+    """Return the command that queues and drains jobs with dramatiq."""
+    return [sys.executable, str(HERE / "dramatiq_drain.py"), url, str(count), *body]
+
+
 def dramatiq(url: str, pid: int, count: int, *body: str) -> tuple[float, dict[str, float]]:
     """Return dramatiq's jobs per second, and the microseconds of its processes per job.
 
@@ -84,7 +96,7 @@ def dramatiq(url: str, pid: int, count: int, *body: str) -> tuple[float, dict[st
     enqueueing: an upper bound that is far from the busiest all the same.
     """
     costs = Costs({"redis": pid}, count)
-    command = [sys.executable, str(HERE / "dramatiq_drain.py"), url, str(count), *body]
+    command = dramatiq_command(url, count, *body)
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     rate, worker = map(float, done.stdout.split())
     return rate, {**costs.read(), "worker": worker * 1e6 / count}
@@ -104,13 +116,19 @@ def install_bullmq() -> Path | None:
     return folder
 
 
+def bullmq_command(folder: Path, port: int, count: int, *body: str) -> list[str]:
+    """Return the command that queues and drains jobs with BullMQ."""
+    return ["node", str(HERE / "bullmq_drain.mjs"), str(folder), str(port), str(count), *body]
+
+
 def bullmq(
-    folder: Path, port: int, pid: int, count: int, *body: str
+    folder: Path, port: int, pid: int, count: int, *body: str, concurrency: int = 100
 ) -> tuple[float, dict[str, float]]:
     """Return the same of BullMQ."""
     costs = Costs({"redis": pid}, count)
-    command = ["node", str(HERE / "bullmq_drain.mjs"), str(folder), str(port), str(count), *body]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    command = bullmq_command(folder, port, count, *body)
+    environment = {**os.environ, "BULLMQ_CONCURRENCY": str(concurrency)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     rate, worker = map(float, done.stdout.split())
     return rate, {**costs.read(), "worker": worker * 1e6 / count}
 

@@ -4,7 +4,8 @@ Jobs are submitted over HTTP with what an HTTP client sends by itself, to an end
 settings; a JSON body of 97 bytes is handed to `(body: dict, job: JobContext)`, which returns a dict
 that is stored. The others get the same body as an argument and store the same result. Rounds
 alternate; each gives one ratio, and their spread stands beside the median.
-`python tests/bench/bench_typical.py [--jobs N] [--rounds N]` prints one JSON line.
+BullMQ runs with its default concurrency, 1, and with the one that is fastest here, 100.
+`python tests/bench/bench_typical.py [--jobs N] [--rounds N] [--concurrency N]` prints a JSON line.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -32,15 +34,16 @@ from support.worker.process import WorkerProcess
 
 HERE = Path(__file__).parent
 BODY = json.dumps({"customer": "0123456789", "text": "x" * 58})
+SPEC: dict[str, Any] = {
+    "routes": [{"path": "/work", "job": "typical"}],
+    "worker": {"handlers": "drain_jobs"},
+    "queue": {"maxDepth": 1_000_000},  # the only setting: one round waits at a time
+}
 DOCUMENT = {
     "apiVersion": "asyncendpoints.io/v1alpha1",
     "kind": "AsyncEndpoint",
     "metadata": {"name": "bench", "namespace": "bench"},
-    "spec": {
-        "routes": [{"path": "/work", "job": "typical"}],
-        "worker": {"handlers": "drain_jobs"},
-        "queue": {"maxDepth": 1_000_000},  # the only setting: one round waits at a time
-    },
+    "spec": SPEC,
 }
 
 
@@ -88,8 +91,10 @@ async def newest(store: RedisStore, count: int) -> list[Job]:
             return sorted(jobs, key=lambda job: job.created_ms)[-count:]
 
 
-async def measure(count: int, rounds: int, folder: Path) -> dict[str, list[float]]:
-    """Return rates (`ours`, `theirs`, `bullmq`) and microseconds per job, round by round."""
+async def measure(
+    count: int, rounds: int, concurrency: int | None, folder: Path
+) -> dict[str, list[float]]:
+    """Return rates (`ours`, `theirs`, `bullmq`, `bullmq default`) and microseconds per job."""
     found: dict[str, list[float]] = {}
 
     def note(side: str, rate: float, spent: dict[str, float]) -> None:
@@ -97,8 +102,12 @@ async def measure(count: int, rounds: int, folder: Path) -> dict[str, list[float
         found.setdefault(f"{side} us", []).append(max(spent.values()))
 
     file = folder / "endpoint.yaml"
-    file.write_text(yaml.safe_dump(DOCUMENT))
-    resource = AsyncEndpoint.parse(DOCUMENT)
+    worker = (
+        SPEC["worker"] if concurrency is None else {**SPEC["worker"], "concurrency": concurrency}
+    )
+    document = {**DOCUMENT, "spec": {**SPEC, "worker": worker}}
+    file.write_text(yaml.safe_dump(document))
+    resource = AsyncEndpoint.parse(document)
     peer = install_bullmq()
     options = ("--port", "0", "--admin-port", "0")
     environment = {"ASYNCENDPOINTS_LOG_FORMAT": "json"}
@@ -122,6 +131,8 @@ async def measure(count: int, rounds: int, folder: Path) -> dict[str, list[float
             if peer is not None:
                 third_at = peer, third.port, third.pid, count, BODY
                 note("bullmq", *await asyncio.to_thread(bullmq, *third_at))
+                own = await asyncio.to_thread(bullmq, *third_at, concurrency=1)
+                note("bullmq default", *own)
         await store.close()
         await asyncio.to_thread(worker.stop)
     return found
@@ -130,7 +141,7 @@ async def measure(count: int, rounds: int, folder: Path) -> dict[str, list[float
 def summary(found: dict[str, list[float]]) -> dict[str, float]:
     """Return the medians; the median and the extremes of the rounds' ratios; ratios of costs."""
     figures = {name: statistics.median(values) for name, values in found.items()}
-    for side in ("theirs", "bullmq"):
+    for side in ("theirs", "bullmq", "bullmq default"):
         if side in found:
             ratios = [a / b for a, b in zip(found["ours"], found[side], strict=True)]
             figures[f"{side} ratio"] = statistics.median(ratios)
@@ -144,9 +155,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--concurrency", type=int, help="instead of the default of the endpoint")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        found = asyncio.run(measure(options.jobs, options.rounds, Path(scratch)))
+        found = asyncio.run(
+            measure(options.jobs, options.rounds, options.concurrency, Path(scratch))
+        )
     print(json.dumps(summary(found)))
 
 

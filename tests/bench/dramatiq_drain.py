@@ -1,7 +1,8 @@
 """Drains jobs with dramatiq (Redis, results stored); prints jobs a second and its CPU time.
 
 A process of its own, as a worker of dramatiq's is: `python dramatiq_drain.py REDIS_URL COUNT`, for
-jobs that do nothing; with a JSON body after that, for jobs that get it and return a small result.
+jobs that do nothing; with a JSON body after that, for jobs that get it and return a small result;
+with `fill` after that, the jobs are only queued.
 """
 
 import json
@@ -18,7 +19,7 @@ from dramatiq.results.backends import RedisBackend
 THREADS = 8
 
 
-def main(url: str, count: int, body: str | None = None) -> None:
+def main(url: str, count: int, body: str | None = None, *words: str) -> None:
     """Enqueue `count` jobs, then start a worker and wait until all are done."""
     logging.disable(logging.CRITICAL)
     broker = RedisBroker(url=url)  # type: ignore[no-untyped-call]
@@ -38,6 +39,8 @@ def main(url: str, count: int, body: str | None = None) -> None:
             noop.send()
         else:
             typical.send(json.loads(body))
+    if "fill" in words:
+        return
     worker = dramatiq.Worker(broker, worker_threads=THREADS)
     started, used = time.perf_counter(), time.process_time()
     worker.start()

@@ -16,6 +16,8 @@ from asyncendpoints_gateway.http.messages import PHRASES, SERVER, BodyError, enc
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, MutableMapping
 
+    from aiohttp.abc import AbstractStreamWriter
+
     from asyncendpoints_gateway.http.messages import Headers, Response
     from asyncendpoints_gateway.server.unsent import UnsentBytes
 
@@ -143,6 +145,27 @@ class AiohttpRequest:
         return self._content.is_eof() and "Upgrade" not in self.headers
 
 
+class _LastResponse(web.Response):
+    """A response after which the connection is closed, once the client has sent the body or read
+    the response. aiohttp itself waits for the end of the body only for a fixed time.
+    """
+
+    _unread: StreamReader | None = None
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """See web.Response."""
+        if not self.prepared:
+            self._unread = request.content
+        return await super().prepare(request)
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """See web.Response; it is called again by aiohttp."""
+        await super().write_eof(data)
+        unread, self._unread = self._unread, None
+        if unread is not None:
+            await discard(unread)
+
+
 async def to_aiohttp(
     request: web.BaseRequest, response: Response, unsent: UnsentBytes
 ) -> web.StreamResponse:
@@ -151,7 +174,7 @@ async def to_aiohttp(
         unsent.watch(request.transport, len(response.body))
     if response.stream is not None:
         return await _send_stream(request, response, response.stream, unsent)
-    made = web.Response(
+    made = (_LastResponse if response.close else web.Response)(
         status=response.status,
         reason=PHRASES[response.status],
         headers={"Server": SERVER, **response.headers},

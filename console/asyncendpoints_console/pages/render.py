@@ -69,6 +69,7 @@ class Pages:
         )
         self._environment.filters.update(
             age=self._age,
+            ago=self._ago,
             due=self._due,
             local=_local,
             remaining=self._remaining,
@@ -105,6 +106,10 @@ class Pages:
 
     def _age(self, time: str) -> str:
         return span((self._now_ms() - parse_rfc3339(time)) / 1_000)
+
+    def _ago(self, time: str) -> str:
+        seconds = (self._now_ms() - parse_rfc3339(time)) / 1_000
+        return f"{span(seconds)} ago" if seconds >= 1 else "now"
 
     def _remaining(self, time: str) -> str:
         seconds = (parse_rfc3339(time) - self._now_ms()) / 1_000

@@ -25,6 +25,8 @@ from asyncendpoints_core.store.replies import WorkerInfo
 from support.store.stores import POLICY, SetTime
 
 NAMES = ("build-report", "send-invoice", "resize-image")
+SLOTS = 3
+"""Of each worker."""
 ERRORS = (
     JobError("handler-error", "ConnectionError: the mail server refused the connection", True),
     JobError("permanent", "customer 4711 has no address", False),
@@ -76,30 +78,35 @@ class Scene:
                 await self._scale()
             await store.recover()
             await self._beat()
-            burst = 14 if 60 < step < 95 else 3
+            burst = 14 if 120 < step < 172 else 3
             made = [self._new(self._random.choice(NAMES)) for _ in range(burst)]
             await store.enqueue(made)
-            await self._end(held[:-3] if len(held) > 3 else [])
-            held = held[-3:] if len(held) > 3 else held
-            for number in (1, 2):
-                batch = await store.claim(f"reports-worker-{number}", step, 5 - len(held) // 2)
-                held += batch.jobs
+            done = len(held) - len(held) // 3
+            await self._end(held[:done])
+            held = held[done:]
+            for name in self._workers():
+                free = SLOTS - sum(each.job.worker == name for each in held)
+                if free:
+                    held += (await store.claim(name, step, free)).jobs
         await self._last(held)
         await self._scale()
 
     async def _scale(self) -> None:
-        """Decide as an autoscaler of workers with four slots, and record the figures."""
+        """Decide as an autoscaler, and record the figures."""
         stats = await self.store.stats()
         workers = tuple(Worker(f"w{number}") for number in range(self._replicas))
-        signals = signals_of(stats, self._replicas, workers, concurrency=4, startup_ms=2_000)
+        signals = signals_of(stats, self._replicas, workers, concurrency=SLOTS, startup_ms=2_000)
         decision = decide(signals, self._memory, Limits(min_replicas=1, max_replicas=6))
         await self._figures.observe(stats, decision)
         self._memory, self._replicas = decision.memory, decision.replicas
 
     async def _beat(self) -> None:
-        for number in (1, 2):
-            info = WorkerInfo(f"reports-worker-{number}", f"pod-{number}", "n", 8, version="0.1.0")
+        for number, name in enumerate(self._workers()):
+            info = WorkerInfo(name, f"pod-{number}", "node-a", SLOTS, version="0.1.0")
             await self.store.register(info)
+
+    def _workers(self) -> list[str]:
+        return [f"reports-worker-{number}" for number in range(1, self._replicas + 1)]
 
     async def _end(self, held: list[ClaimedJob]) -> None:
         for job in held:

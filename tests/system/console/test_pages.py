@@ -120,7 +120,7 @@ async def test_the_overview_moves(shown: Console) -> None:
         await expect(page.get_by_text("What failed most")).to_be_visible()
         await page.locator(".plain a", has_text="report").click()
         await expect(page.locator("tbody tr")).to_have_count(2)
-        assert page.url.endswith("?state=Failed&job=report")
+        assert page.url.endswith(f"?state=Failed&job=report&error={ERROR.code}")
 
 
 async def test_an_endpoint_is_paused_after_a_question(shown: Console) -> None:
@@ -165,10 +165,16 @@ async def test_filters_are_in_the_url(shown: Console) -> None:
         await page.keyboard.press("Enter")
         await expect(rows.get_by_role("link", name="a")).to_be_visible()
         await expect(rows).to_have_count(1)
+        assert page.url.endswith("/jobs?tag=eu")
         await page.go_back()
         await expect(page.get_by_label("State")).to_have_value("Queued")
         await page.get_by_role("link", name="Show all").click()
         await expect(rows).to_have_count(3)
+        await page.get_by_text("More filters").click()
+        await page.get_by_label("Created until").fill("2020-01-01T00:00Z")
+        await page.keyboard.press("Enter")
+        await expect(rows).to_have_count(0)
+        assert page.url.endswith("/jobs?until=2020-01-01T00%3A00Z")
 
 
 async def test_every_filter_of_the_url_is_shown_kept_and_acted_on(shown: Console) -> None:
@@ -517,9 +523,9 @@ async def test_every_page_fits(shown: Console, width: int, scheme: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_axe_finds_no_serious_fault(shown: Console, scheme: str) -> None:
-    axe = (node_modules() / "axe-core" / "axe.min.js").read_text()
     await put(shown.store, new(), new(delay_ms=60_000))
     paths = await hostile_queue(shown)
+    axe = (node_modules() / "axe-core" / "axe.min.js").read_text()
     async with shown.page("/", scheme=scheme) as page:
         for path in paths:
             await page.goto(shown.site.server.url + path)

@@ -268,6 +268,11 @@ document.addEventListener("click", (event) => {
   }
 });
 
+// Filters that are empty stay out of the URL.
+document.addEventListener("formdata", ({ formData }) => {
+  for (const [name, value] of [...formData]) if (!value && formData.getAll(name).length === 1) formData.delete(name);
+});
+
 document.addEventListener("change", (event) => {
   if (event.target.id === "all") for (const box of boxes()) box.checked = event.target.checked;
   if (event.target.closest(".pick")) choose();

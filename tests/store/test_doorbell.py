@@ -8,7 +8,8 @@ import pytest
 
 from asyncendpoints_core.errors import WorkerGone
 from asyncendpoints_core.jobs import records as jobs
-from asyncendpoints_core.jobs.records import Claim
+from asyncendpoints_core.jobs.policy import Limit, limits_of
+from asyncendpoints_core.jobs.records import Attributes, Claim
 from asyncendpoints_core.jobs.retry import RetryPolicy
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.replies import Cause, ClaimBatch, SettleStatus
@@ -45,6 +46,31 @@ async def test_one_job_wakes_one_worker(backend: Backend, store: Store) -> None:
     await put(store, new())
     woken = await asyncio.gather(*tasks)
     assert woken.count(True) == 1
+
+
+LIMITED = {
+    "key": limits_of(every_key=Limit(concurrency=1)),
+    "job": limits_of(jobs={"report": Limit(concurrency=1)}),
+    "total": limits_of(total=Limit(concurrency=1)),
+}
+
+
+@pytest.mark.parametrize("limits", LIMITED)
+async def test_a_place_that_is_freed_wakes_a_worker_and_a_job_without_one_none(
+    backend: Backend, store: Store, limits: str
+) -> None:
+    await store.configure(policy(limits=LIMITED[limits]))
+    holder, idle = await hands(store, 2)
+    keyed = Attributes(key="acme")
+    await put(store, new(attributes=keyed), new(attributes=keyed))
+    held = await holder.one()
+    [task] = await waiting(backend, [idle], SHORT)
+    await put(store, new(attributes=keyed))
+    assert not await task
+    [task] = await waiting(backend, [idle])
+    await settle_one(store, jobs.complete(held.claim, DONE))
+    assert await asyncio.wait_for(task, 20)
+    assert len(await idle.take()) == 1
 
 
 async def test_without_work_the_wait_ends_by_itself(store: Store) -> None:

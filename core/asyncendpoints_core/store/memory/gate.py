@@ -108,6 +108,13 @@ class Gate:
         """Return whether no limit holds a job of `flow` back."""
         return not any(self.full(resource, now) for resource in (TOTAL, *flow.resources))
 
+    def may_start(self, job_id: JobId, now: int) -> bool:
+        """Return whether no limit is known to hold back a job that was added."""
+        flow, _ = self._flows.get(job_id, (None, 0))
+        if flow is None:
+            return True
+        return not isinstance(self._states.get(flow), str) and self.full(TOTAL, now) != "c"
+
     def _room(self, resource: str, now: int, most: int = BOUND) -> int:
         limit = self._limit(resource)
         if self.full(resource, now) == "p":

@@ -125,6 +125,7 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
                 answer.status in ("created", "replaced")
                 and answer.job is not None
                 and answer.job.state is State.QUEUED
+                and data.gate.may_start(answer.job.id, now)
                 for answer in answers
             )
         )
@@ -132,8 +133,10 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
 
     async def fire(self, firing: Firing) -> Fired:
         """See Store.fire."""
-        fired = schedules.fire(self._data, firing, self._now())
-        self._wake(fired.status is FireStatus.CREATED)
+        now = self._now()
+        fired = schedules.fire(self._data, firing, now)
+        created = fired.status is FireStatus.CREATED
+        self._wake(created and self._data.gate.may_start(firing.job.id, now))
         return fired
 
     async def register(self, worker: WorkerInfo) -> None:

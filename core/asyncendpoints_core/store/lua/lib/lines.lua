@@ -1,6 +1,6 @@
 -- The lines of ready jobs, and with keys or limits what waits behind them.
 -- LIB: batch
--- FEATURELIB: gate
+-- FEATURELIB: gate limiting
 local lines = {}
 
 -- How many ready jobs are in no line.
@@ -10,7 +10,12 @@ end
 
 -- Sends a ZADD for each line. Returns how many of the jobs a limit holds back.
 function lines.add(batches)
-  if gate then return gate.add_all(batches) end
+  if gate then
+    local added = 0
+    for priority = 0, 2 do added = added + (batches[priority].n - 2) / 2 end
+    local behind = gate.add_all(batches)
+    return limiting.full('t') == 'c' and added or behind
+  end
   batch.flush_each(batches)
   return 0
 end

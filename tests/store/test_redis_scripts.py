@@ -16,6 +16,11 @@ LIBRARIES = sorted(entry.name.removesuffix(".lua") for entry in (FOLDER / "lib")
 KEYLESS = {"TIME", "PUBLISH", "SPUBLISH"}
 
 
+def header(name: str) -> dict[str, list[str]]:
+    """Return the fields of a file's header."""
+    return scripts.header(scripts.read(name))
+
+
 def body(name: str) -> str:
     """Return a script with its parts of lua/lib and its constants, without comments."""
     text = scripts.read(name)
@@ -107,6 +112,27 @@ def test_the_libraries_declared_are_those_used(name: str) -> None:
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_a_library_returns_what_has_its_name(name: str) -> None:
     assert scripts.read(f"lib/{name}").endswith(f"\nreturn {name}\n")
+
+
+LAZY = {one: fields["LAZY"] for one in LIBRARIES if "LAZY" in (fields := header(f"lib/{one}"))}
+
+
+@pytest.mark.parametrize("name", LAZY)
+def test_what_a_lazy_library_does_unmade_is_one_of_its_functions(name: str) -> None:
+    text = scripts.read(f"lib/{name}")
+    assert [one for one in LAZY[name] if f"function {name}.{one}(" not in text] == []
+
+
+@pytest.mark.parametrize("name", [*NAMES, *(f"lib/{library}" for library in LIBRARIES)])
+def test_a_lazy_library_is_only_read_by_its_own_name(name: str) -> None:
+    """Another name for it would go on to mean the library that is not made yet."""
+    code = re.sub(r"--[^\n]*", "", scripts.read(name))
+    for library, unmade in LAZY.items():
+        if name == f"lib/{library}":
+            continue
+        assert not re.search(rf"(?m)^\s*{library}\.\w+(, [\w.]+)* = ", code)
+        if unmade:
+            assert not re.search(rf"[=(,] *{library} *([,)\n]|$)", code)
 
 
 # These end jobs.

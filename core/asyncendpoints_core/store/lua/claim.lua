@@ -6,7 +6,7 @@
 --   completed_ms failed_ms deadline_floor
 -- LIB: batch time ready record counters events wake_up corrupt_records queue guard
 --   cordons held_count turns next_suspect first_run waits due_in
--- FEATURELIB: gate starts claim_round pauses skips
+-- FEATURELIB: gate gate_data starts parked_flows claim_round pauses skips
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
@@ -75,7 +75,7 @@ if mark[1] then return refuse('draining') end
 if cordons.last(mark[2]) > 0 then return refuse('cordoned') end
 
 queue.promote()
-if gate and not gate.closed() then gate.unpark() end
+if parked_flows and not parked_flows.closed() then parked_flows.unpark() end
 
 first = math.max(fence + 1, us)
 local number = first
@@ -278,7 +278,7 @@ local function take_gated()
   return not stopped
 end
 
-if gate then only = starts.begin(waiting, limit) end
+if gate and waiting[0] + waiting[1] + waiting[2] > 0 then only = starts.begin(waiting, limit) end
 if only and not (alone or drain) then
   local moved
   turned, moved = claim_round(only, take, out_ids)
@@ -329,8 +329,8 @@ counters.flush()
 events.publish()
 local more = waiting[0] + waiting[1] + waiting[2] > passed[0] + passed[1] + passed[2]
 if gate then
-  gate.flush()
-  more = not gate.closed() and (more or gate.due())
+  gate_data.write()
+  more = not parked_flows.closed() and (more or parked_flows.due())
 end
 if more or suspect and not alone then
   wake_up(1)

@@ -21,7 +21,8 @@ for i = 1, n do
   ids[i] = ssub(items, at, at + layout.OUTCOME.width.id - 1)
 end
 local stored = call('HMGET', runs, unpack(ids))
-if gate then gate.load_places(ids) end
+local counting = gate and gated == 1 -- running jobs have places
+if counting then gate.load_places(ids) end
 local known, completed_now = {}, {}
 local set_results = batch.new('HSET', results)
 local answers = {}
@@ -95,7 +96,8 @@ local apply = {
 
 -- The common case: completed in one of its first runs, without a requested cancel.
 -- Only the end of the fixed part and the history change. Returns nothing for any other.
-local short = not (outbox and outbox.may_want(COMPLETED)) -- its event needs the whole record
+-- Not with an event for it, which needs the whole record.
+local short = not (outbox and webhook_states > 0 and outbox.may_want(COMPLETED))
 local completed, busy, freed, names = 0, 0, 0, {}
 local off_held, watched, now_text = returns.off_held, events.watched, finish.now
 local on_runs, on_finished = {'HSET', runs}, {'ZADD', finished_completed}
@@ -169,7 +171,7 @@ local function complete(id, run, claimed, worker, result)
   on_runs[at - 1], on_runs[at] = id, run
   on_finished[at - 1], on_finished[at] = now_text, id
   completed_now[id] = run
-  if gate then gate.free(id) end
+  if counting then gate.free(id) end
   return true
 end
 

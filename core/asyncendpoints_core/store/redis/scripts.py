@@ -5,7 +5,9 @@ in keys.py (`all`: every one), and `META:` the fields of the hash `meta` it read
 locals (`:` turns to `_`). `LIB:` names the parts of lua/lib it uses; each returns a table of
 functions, or one function, and becomes the local of its name. `FEATURES:`, `FEATURELIB:` and
 `FEATUREMETA:` are keys, parts and fields of `meta` that only features need (see Script); such a
-part is nil in the plain script.
+part is nil in the plain script. A part with `IF:` is nil where that does not hold. A part with
+`LAZY:` is made when it is first used, since to make functions is most of what a short call costs;
+until then the functions that are listed do nothing and return 0.
 `FLAGS:` is `read` (writes nothing), `deny-oom` (refused while memory is full), `bare` (runs without
 a store) or absent. Names in capitals in a header are layouts of record_layout.py or
 message_layout.py; lua_layout.py lists what `layout.…` is.
@@ -57,6 +59,12 @@ local spack, sunpack, ssub, sbyte = struct.pack, struct.unpack, string.sub, stri
 local band = bit.band
 local {", ".join(State.__members__)} = {", ".join(map(str, range(len(State))))}
 local MAX_RELEASES = {MAX_RELEASES}
+"""
+_LAZY: Final = """local on_use = {__index = function(part, name)
+  part.made = part.made or part.make()
+  return part.made[name]
+end}
+local function nothing() return 0 end
 """
 # The harmless first write: a script that has written may go on writing when memory is full.
 _ALLOW_OOM = "call('HDEL', meta, '')\n"
@@ -146,6 +154,21 @@ def feature_parts(text: str) -> set[str]:
     return {name for part in parts for name in header(part).get("FEATURELIB", ())}
 
 
+def _part(name: str, text: str) -> str:
+    """Return the lines that make a part of lua/lib, or have it made when it is first used."""
+    fields = header(text)
+    made = f"(function()\n{text}end)()"
+    if "LAZY" in fields:
+        none_yet = "".join(f", {function} = nothing" for function in fields["LAZY"])
+        made = (
+            f"setmetatable({{made = false, make = function()\n"
+            f"{name} = {made}\nreturn {name}\nend{none_yet}}}, on_use)"
+        )
+    condition = f"{' '.join(fields['IF'])} and " if "IF" in fields else ""
+    otherwise = " or nil" if condition else ""
+    return f"local {name}\n{name} = {condition}{made}{otherwise}\n"
+
+
 @cache
 def load(name: str, *, full: bool = False) -> Script:
     """Return the script of a verb, the full one where there are two."""
@@ -179,10 +202,8 @@ def build(name: str, layouts: lua_layout.Tables, *, full: bool = False) -> Scrip
         values = ", ".join(f"tonumber(M[{i + 2}]) or 0" for i in range(len(meta)))
         parts.append(f"local {', '.join(map(local_name, meta))} = {values}\n{_TIME}")
     parts += [f"local {one}\n" for one in sorted(feature_parts(text)) if not full]
-    used = [
-        f"local {one} = (function()\n{part}end)()\n"
-        for one, part in libraries(text, full=full).items()
-    ]
+    used = [_part(one, part) for one, part in libraries(text, full=full).items()]
+    parts += [_LAZY] if any("on_use)" in part for part in used) else []
     body = "".join([*used, text])
     source = "".join([*parts, lua_layout.expand(body, layouts)])
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()

@@ -3,7 +3,7 @@
 -- no order to find. docs/adr/0014-fair-shares-and-limits.md
 -- LIB: ready gate_data
 -- FEATURELIB: starts
-if gated == 0 then return nil end
+-- IF: gated > 0
 local ID_SIZE, DIGITS = layout.IDS.size, {[0] = '0', '1', '2'}
 local find = string.find
 

@@ -1,5 +1,6 @@
 -- A record that cannot be read: its bytes are kept in `corrupt`, and the job becomes Failed.
 -- LIB: batch record counters finish save
+-- LAZY: flush
 local corrupt_records = {}
 local on_corrupt, set_jobs = batch.new('HSET', corrupt), batch.new('HSET', jobs)
 -- Replaces a job that cannot be read: no name, an empty request.

@@ -1,5 +1,6 @@
 -- Deliveries of events to receivers: where each waits, and what is known of its receiver.
 -- LIB: counters
+-- LAZY:
 local deliveries = {MAX_DEAD = 10000, MAX_DROPPED = 2000, BROKEN = 5, MAX_STATES = 1000}
 local END = '\255\255\255\255\255\255' -- after the due time of every delivery
 

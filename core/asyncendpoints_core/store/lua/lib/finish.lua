@@ -1,6 +1,6 @@
 -- Final states: where a finished job is kept, and the end of a run in its history.
 -- LIB: batch counters events finished
--- FEATURELIB: outbox key_depth
+-- FEATURELIB: outbox key_depth gate_data
 local finish = {now = string.format('%.0f', now)}
 local set_finished = batch.each('ZADD', finished)
 local TALLY = {[COMPLETED] = 'completed', [FAILED] = 'failed', [CANCELED] = 'canceled'}
@@ -55,7 +55,7 @@ function finish.flush()
   if freed > 0 then call('HINCRBY', meta, 'bytes', string.format('%.0f', -freed)) end
   freed = 0
   if outbox then outbox.flush() end
-  if key_depth then key_depth.flush() end
+  if gate_data then gate_data.write() end
 end
 
 return finish

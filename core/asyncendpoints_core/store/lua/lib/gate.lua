@@ -2,11 +2,13 @@
 -- of one key, priority and name) one does, by its key's tag; the others are in `gate:keyed`. A flow that a
 -- limit holds back is parked under the resource that has the limit: t, j and a name, k and a key.
 -- docs/adr/0014-fair-shares-and-limits.md
--- LIB: ready record limiting taken_places key_depth gate_data key_tags
-if gated == 0 then return nil end
+-- LIB: ready record limiting taken_places key_depth gate_data key_tags flow_states
+--   first_parked
+-- IF: gated > 0
+-- LAZY: flush
 local gate = {free = taken_places.free, load_places = taken_places.load}
 local number, full, of_job = gate_data.text, limiting.full, limiting.of_job
-local flows, states = gate_data.hash(gate_flows), gate_data.hash(gate_states)
+local flows = gate_data.hash(gate_flows)
 local keyed, order = gate_data.collect('ZADD', 'ZREM', gate_keyed),
   gate_data.collect('ZADD', 'ZREM', gate_order)
 local to = {}
@@ -31,7 +33,7 @@ local function read_place(id)
   local place = flows.get(id)
   return place and (parts_of(flow_of(place)) and place or place_of(id))
 end
-gate.states, gate.place_of = states, place_of
+gate.place_of = place_of
 
 local function end_of(flow)
   return '(' .. ssub(flow, 1, -2) .. '\1'
@@ -46,13 +48,13 @@ end
 local function on_line(id, flow)
   local of = parts_of(flow)
   gate.stand(of.priority, id, tag_of(of))
-  states.set(flow, '=' .. id)
+  flow_states.set(flow, '=' .. id)
 end
 
 -- Puts the next job of a flow in its line.
-local function pull(flow)
+function gate.pull(flow)
   local member = call('ZRANGEBYLEX', gate_keyed, '[' .. flow, end_of(flow), 'LIMIT', 0, 1)[1]
-  if not member then return states.set(flow, false) end
+  if not member then return flow_states.set(flow, false) end
   keyed[member] = false
   on_line(ssub(member, -layout.IDS.size), flow)
 end
@@ -80,7 +82,7 @@ local function add(id, priority, seq)
     return true
   end
   local flow = key .. '\0' .. DIGITS[priority] .. name .. '\0'
-  local place, before = flow .. spack('>I6', seq), states.get(flow)
+  local place, before = flow .. spack('>I6', seq), flow_states.get(flow)
   flows.set(id, place)
   order[id] = string.format('%d', seq)
   if before and sbyte(before) ~= 61 then
@@ -127,9 +129,9 @@ local function read_flows(batches)
       if flow and of[#of] ~= flow then of[#of + 1] = flow end
     end
   end
-  states.load(of)
+  flow_states.load(of)
   for i = 1, #of do
-    local state = states.get(of[i])
+    local state = flow_states.get(of[i])
     if state and sbyte(state) == 61 then heads[#heads + 1] = ssub(state, 2) end
   end
   flows.load(heads)
@@ -169,7 +171,7 @@ local function take_out(id)
   local flow = flow_of(place)
   local line = parts_of(flow).priority
   if call('ZREM', ready[line], id) == 0 then return search(id) end
-  if states.get(flow) == '=' .. id then pull(flow) end
+  if flow_states.get(flow) == '=' .. id then gate.pull(flow) end
 end
 
 function gate.remove(id)
@@ -195,7 +197,7 @@ function gate.adopt(f)
   f.place = f.flow .. spack('>I6', r.seq)
   flows.set(f.id, f.place)
   order[f.id] = r.seq
-  f.owns = not states.get(f.flow)
+  f.owns = not flow_states.get(f.flow)
   return true
 end
 
@@ -219,7 +221,7 @@ end
 
 -- Lets the next job of a flow stand for it where its state is not so.
 function gate.repair_state(flow, state)
-  if parts_of(flow) and not is_so(flow, state) then pull(flow) end
+  if parts_of(flow) and not is_so(flow, state) then gate.pull(flow) end
 end
 
 -- The same for flows that have jobs and no state. Returns where the next look begins, nil at the end.
@@ -228,7 +230,7 @@ function gate.repair_lost(from)
     local member = call('ZRANGEBYLEX', gate_keyed, from, '+', 'LIMIT', 0, 1)[1]
     if not member then return nil end
     local flow = flow_of(ssub(member, 1, -layout.IDS.size - 1))
-    if not states.get(flow) then pull(flow) end
+    if not flow_states.get(flow) then gate.pull(flow) end
     from = end_of(flow)
   end
   return from
@@ -240,14 +242,9 @@ function gate.park(f, resource, why)
   if f.owns then
     local member = resource .. '\0' .. spack('>d', f.score) .. f.flow
     call('ZADD', gate_parked, 0, member)
-    states.set(f.flow, why .. member)
+    flow_states.set(f.flow, why .. member)
   end
   if why == 'r' then call('ZADD', gate_times, number(limiting.token_at(resource)), resource) end
-end
-
--- Whether the total lets no job start.
-function gate.closed()
-  return full('t') ~= nil
 end
 
 -- Whether a job that is in no line may start.
@@ -262,47 +259,10 @@ function gate.book(id)
   if key then taken_places.book(id, key, name) end
 end
 
-local function first_parked(resource, count)
-  return call('ZRANGEBYLEX', gate_parked, '[' .. resource .. '\0', '(' .. resource .. '\1',
-    'LIMIT', 0, count)
-end
-
--- Lets flows go on whose limit has room again. Returns how many.
-function gate.unpark()
-  local pulled = 0
-  for _, resource in ipairs(call('ZRANGEBYSCORE', gate_times, '-inf', now, 'LIMIT', 0, limiting.BOUND)) do
-    local free = limiting.room(resource, limiting.BOUND)
-    local found = free > 0 and first_parked(resource, free) or {}
-    for _, member in ipairs(found) do
-      local flow = ssub(member, #resource + 10)
-      if ssub(states.get(flow) or '', 2) == member then pull(flow) end
-    end
-    if #found > 0 then call('ZREM', gate_parked, unpack(found)) end
-    pulled = pulled + #found
-    if not first_parked(resource, 1)[1] or free == 0 and full(resource) ~= 'r' then
-      call('ZREM', gate_times, resource)
-    elseif free == 0 then
-      call('ZADD', gate_times, number(limiting.token_at(resource)), resource)
-    end
-  end
-  if pulled > 0 then gate_data.write() end
-  return pulled
-end
-
--- Whether flows wait to be looked at now.
-function gate.due()
-  return call('ZCOUNT', gate_times, '-inf', now) > 0
-end
-
--- When the next limit lets a job start, by time alone; nil when none does.
-function gate.next_time()
-  if full('t') == 'r' then return limiting.token_at('t') end
-  return tonumber(call('ZRANGEBYSCORE', gate_times, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2])
-end
-
 -- Writes what changed. Returns how many places became free that a limit counts.
 function gate.flush()
-  local opened, parked = taken_places.opened, nil
+  local parked
+  local opened, freed = taken_places.read_freed()
   for resource in pairs(opened) do
     local l = limiting.of(resource)
     if parked == nil then parked = call('ZCARD', gate_parked) > 0 end
@@ -311,8 +271,6 @@ function gate.flush()
     end
   end
   gate_data.write()
-  local freed = taken_places.freed
-  taken_places.opened, taken_places.freed = {}, 0
   return freed > 0 and call('HLEN', gate_limits) > 0 and freed or 0
 end
 

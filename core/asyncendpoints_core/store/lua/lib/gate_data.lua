@@ -1,5 +1,6 @@
 -- What the gate knows of its keys: what was read is kept, what changes is collected and sent as one
 -- command a key; of each member or field the last change counts.
+-- LAZY: write
 local gate_data = {}
 local collected, before_write = {}, {}
 local AT_ONCE = 1000 -- members in one command, less than Lua can unpack

@@ -1,8 +1,7 @@
 -- Keys and limits, some at a time: forgets what says no more than nothing does, and repairs places.
 -- docs/adr/0014-fair-shares-and-limits.md
--- LIB: record limiting taken_places key_tags gate_data
--- FEATURELIB: gate
-if not gate then return nil end
+-- LIB: record limiting taken_places key_tags gate_data gate parked_flows
+-- IF: gated > 0
 
 local function next_of(key, cursor)
   local from = call('HGET', gate_cursors, cursor) or '0'
@@ -114,7 +113,7 @@ end
 local function gate_repair()
   repair()
   gate.flush()
-  local pulled = gate.unpark()
+  local pulled = parked_flows.unpark()
   gate.flush()
   forget_buckets()
   forget_tags()

@@ -1,7 +1,8 @@
 -- How many jobs of a key wait, Queued or Scheduled, where there is a limit of them.
 -- LIB: limiting gate_data
-if gated == 0 then return nil end
-local key_depth = {flush = gate_data.write}
+-- IF: gated > 0
+-- LAZY:
+local key_depth = {}
 local to, counts = gate_data.collect('ZADD', 'ZREM', gate_waiting), {}
 
 local function member(id, key)

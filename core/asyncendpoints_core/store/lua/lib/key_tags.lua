@@ -1,6 +1,7 @@
 -- Flows, and where their keys stand among each other: V of each priority, and the last finish of each
 -- key in it. docs/adr/0014-fair-shares-and-limits.md
 -- LIB: gate_data
+-- LAZY:
 local key_tags = {}
 local known, moved, parts = {}, {}, {}
 key_tags.known = known

@@ -1,7 +1,7 @@
 -- Which limit holds a waiting job back now: k, j or t (of its key, its name, or all jobs) and c or r
 -- (concurrency or rate); empty when none does.
 -- LIB: record limiting
-if gated == 0 then return nil end
+-- IF: gated > 0
 local function limit_reached(job)
   local made, carried = record.decode_job(job), record.attributes(job)
   if not made then return '' end

@@ -1,6 +1,7 @@
 -- Limits: what they let start now. A resource is t (total), j and a job's name, or k and a
 -- key. docs/adr/0014-fair-shares-and-limits.md
 -- LIB: record pauses gate_data limits
+-- LAZY:
 local limiting = {BOUND = 100}
 local EPSILON = 1e-9
 local BUCKET = 14 -- bytes

@@ -1,5 +1,6 @@
 -- The events of finished jobs, written in the script that makes them final.
 -- LIB: batch record deliveries
+-- LAZY: flush
 local outbox = {}
 local KEEP_MS, MAX_ERROR, SWEEP_BOUND = 3600000, 300, 200
 local ended = {}

@@ -1,5 +1,6 @@
 -- Pauses of job names: `of` lists those of a name as {began, ended}, ended 0 while it lasts;
 -- `stopped` has the names that are paused now. In running time: see store/pauses.py.
+-- LAZY:
 local pauses = {of = {}, stopped = {}, packed = ''}
 local fields = call('HGETALL', pause_fields)
 

@@ -10,7 +10,7 @@ local on_expiries = batch.new('ZADD', expiries)
 function returns.drop_held(id, r)
   batch.add(off_held, record.held_member(id, r))
   if r.cancel_requested_at > 0 then batch.add(off_cancels, id) end
-  if gate then gate.free(id) end
+  if gate and gated == 1 then gate.free(id) end
 end
 
 local function wait_again(id, r, state)

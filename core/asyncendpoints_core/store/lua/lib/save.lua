@@ -1,5 +1,6 @@
 -- Runs to write, once each at the end.
 -- LIB: batch record
+-- LAZY: flush
 local save = {}
 local set_runs = batch.new('HSET', runs)
 

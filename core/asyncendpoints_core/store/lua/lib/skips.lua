@@ -1,4 +1,5 @@
 -- Up to which sequence number a line has only jobs whose name is paused: claims begin behind them.
+-- LAZY:
 local skips = {}
 local FIELDS = {[0] = '0', '1', '2'} -- no job has such a name
 local found = call('HMGET', pause_fields, FIELDS[0], FIELDS[1], FIELDS[2])

@@ -2,11 +2,10 @@
 -- to the front is a table: `id` stands for it, with `score`; `stands` while that is so in Redis too.
 -- The jobs behind it are read in growing steps, and what became of it is written once, at the end.
 -- docs/adr/0014-fair-shares-and-limits.md
--- LIB: ready limiting taken_places key_tags gate_data
--- FEATURELIB: gate
-if not gate then return nil end
+-- LIB: ready limiting taken_places key_tags gate_data flow_states gate parked_flows
+-- IF: gated > 0
+-- LAZY:
 local starts = {}
-local states = gate.states
 local MOST_AHEAD, ID_SIZE = 128, layout.IDS.size
 local views, touched = {}, {}
 local waiting, left, per_line
@@ -30,7 +29,7 @@ end
 
 -- Whether the total lets no job start.
 function starts.closed()
-  return not free and gate.closed()
+  return not free and parked_flows.closed()
 end
 
 -- The scores of ids that follow each other in a line from `from` on, as text. To write many costs
@@ -78,7 +77,7 @@ local function read_flows_of(line, view)
       end
     end
   end
-  states.load(of_flows)
+  flow_states.load(of_flows)
   key_tags.load(tags)
   limiting.load(resources)
 end
@@ -138,7 +137,7 @@ local function next_head(line, view)
   local flow = place and ssub(place, 1, -7)
   local f = {
     line = line, id = id, score = score, stands = true, over = false, moved = false, place = place,
-    flow = flow, of = flow and parts_of(flow), owns = flow and states.get(flow) == '=' .. id,
+    flow = flow, of = flow and parts_of(flow), owns = flow and flow_states.get(flow) == '=' .. id,
     members = false, stored = false, ran = false, at = 0, n = 0, last = false, ended = false,
     member = false, job = view.stored[at], run = view.ran[at],
   }
@@ -234,7 +233,7 @@ local function go_on(f, score)
     if f.ran then f.job, f.run = f.stored[at], f.ran[at] else f.job = nil end
     return stand(views[f.line], f)
   end
-  if f.owns then states.set(f.flow, false) end
+  if f.owns then flow_states.set(f.flow, false) end
   f.over = true
   waiting[f.line] = waiting[f.line] - 1
 end

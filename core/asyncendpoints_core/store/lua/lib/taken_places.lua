@@ -2,7 +2,9 @@
 -- Places are kept only while there is a limit of concurrency: COUNTING.
 -- docs/adr/0014-fair-shares-and-limits.md
 -- LIB: limiting key_depth gate_data
-local taken_places = {freed = 0, opened = {}}
+-- LAZY:
+local taken_places = {}
+local freed, opened = 0, {}
 local places = gate_data.hash(gate_places)
 local usage = gate_data.collect('ZADD', 'ZREM', gate_usage)
 local buckets = gate_data.collect('HSET', 'HDEL', gate_buckets)
@@ -59,9 +61,16 @@ function taken_places.free(id)
   for _, resource in ipairs(resources_of_place(id, place)) do
     limiting.changed(resource, -1)
     if in_usage(resource) then usage[resource .. '\0' .. id] = false end
-    taken_places.opened[resource] = true
+    opened[resource] = true
   end
-  taken_places.freed = taken_places.freed + 1
+  freed = freed + 1
+end
+
+-- Returns which resources had places freed since the last call, and how many jobs freed theirs.
+function taken_places.read_freed()
+  local resources_freed, jobs_freed = opened, freed
+  opened, freed = {}, 0
+  return resources_freed, jobs_freed
 end
 
 gate_data.on_write(function()

@@ -84,7 +84,7 @@ def test_a_namespace_that_is_gone_keeps_no_other_from_being_served(
     with installed.endpoint(narrow, "served", className=RELEASE) as endpoint:
         assert endpoint.finished(endpoint.submit(value="served"))["state"] == "Completed"
     log = cluster.kubectl("logs", "--namespace", narrow, operator, "--tail=-1")
-    assert log.count("namespace no-such-namespace cannot be listed yet") == 1
+    assert log.count("namespace no-such-namespace cannot be read yet") == 1
 
 
 def test_a_second_operator_of_the_same_class_leaves_what_the_first_serves(

@@ -143,4 +143,4 @@ def is_refused(theirs: Endpoint) -> bool:
         said = theirs.kubectl("logs", OTHER_OPERATOR, "--tail=20")
     except CommandError:
         return False
-    return "the cluster cannot be listed yet" in said
+    return "the cluster cannot be read yet" in said

@@ -211,6 +211,14 @@ class Cluster:
             raise
         return any(resource["name"] == plural for resource in found["resources"])
 
+    async def may_watch(self, group: str, plural: str, namespace: str | None) -> bool:
+        """Whether the operator's roles allow to watch a kind; namespace None: in all of them."""
+        attributes = {"verb": "watch", "group": group, "resource": plural}
+        review = {"spec": {"resourceAttributes": {**attributes, "namespace": namespace or ""}}}
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        answer = await self._call("POST", path, body=review)
+        return bool(answer["status"]["allowed"])
+
     async def credentials(self) -> dict[str, Any]:
         """Return the connection's server and credentials, as fields of kopf.ConnectionInfo."""
         config = self.api.configuration

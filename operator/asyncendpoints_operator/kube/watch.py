@@ -45,14 +45,17 @@ _PAGE: Final = 50
 _EVENTS: Final = 50
 """How many objects of a first list, and of events, kopf holds at a time: a whole one has 15 KB."""
 
-# The end of a watch is logged here, in one line; kopf logs a traceback at each of its levels.
+# The end of a watch is logged here, in one line; kopf logs a line for each attempt, and a traceback
+# at each of its levels.
 for _name in (
-    "reactor.running",
-    "reactor.orchestration",
-    "reactor.activities",
-    "engines.activities",
+    "core.reactor.running",
+    "core.reactor.orchestration",
+    "core.reactor.activities",
+    "core.reactor.observation",
+    "core.engines.activities",
+    "cogs.clients.watching",
 ):
-    logging.getLogger(f"kopf._core.{_name}").setLevel(logging.CRITICAL)
+    logging.getLogger(f"kopf._{_name}").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +190,7 @@ class Watcher:
 
 
 def _brief(error: Exception | None) -> str:
-    text = str(error) if error is not None else ""
+    text = str(error.args[0] or "") if error is not None and error.args else ""
     return text or type(error).__name__
 
 

@@ -48,13 +48,13 @@ class Readable:
             failing.discard(kind)
             if not failing:
                 del self._failing[name]
-                log.info("%s can be listed again", _name(namespace))
+                log.info("%s can be read again", _name(namespace))
 
     def failed(self, kind: str, namespace: str | None, error: Exception) -> None:
         """Record that a kind could not be listed."""
         name = namespace or ""
         if name not in self._failing:
-            log.warning("%s cannot be listed yet: %s", _name(namespace), error)
+            log.warning("%s cannot be read yet: %s", _name(namespace), error)
         self._failing.setdefault(name, set()).add(kind)
         if self._listed:
             self._listed.discard((kind, name))
@@ -95,6 +95,7 @@ class KindSync:
         self._watcher: Watcher | None = None
         self._watching: Namespaces = ()
         self._found: Namespaces = ()  # those that the last list was allowed for
+        self._doubtful: set[str | None] = set()  # those that may have ended a watch
         self._ended = asyncio.Event()
         self._failures = 0
         self._present, self._listed_at = True, 0.0
@@ -163,6 +164,8 @@ class KindSync:
         """Watch, then make the cache what full lists say, so that nothing is between them."""
         fresh = self._watcher is None or not self._watcher.alive
         if fresh:
+            if self._watcher is not None:
+                self._doubtful |= set(self._watching)
             await self._watch(self._watching or self._namespaces)
         found = tuple([one for one in self._namespaces if await self._list_one(one)])
         # A refused one would end a new watch of the others; a watch that still runs is kept.
@@ -181,12 +184,21 @@ class KindSync:
             selector = "" if kind == KIND else MANAGED_SELECTOR
             found = self._cluster.list(api_version, kind, namespace, selector)
             listed = [compact(item) async for item in found]
+            self._cache.replace(kind, listed, namespace)
+            if namespace in self._doubtful:
+                await self._check_watch(namespace)
         except (Unreachable, Refused) as error:
             self._readable.failed(kind, namespace, error)
             return False
-        self._cache.replace(kind, listed, namespace)
         self._readable.succeeded(kind, namespace)
         return True
+
+    async def _check_watch(self, namespace: str | None) -> None:
+        """Raise Refused if the operator may list the kind there, but not watch it."""
+        plural = PLURALS[self._kind.kind]
+        if not await self._cluster.may_watch(self._kind.group, plural, namespace):
+            raise Refused(403, "Forbidden", f"no role allows to watch {plural} there")
+        self._doubtful.discard(namespace)
 
     async def _watch(self, namespaces: Namespaces) -> None:
         """Watch these namespaces instead of those before; none: stop."""

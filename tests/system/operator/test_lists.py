@@ -8,36 +8,55 @@ import pytest
 import yaml
 from aiohttp import web
 
-from asyncendpoints_operator.kube import client
+from asyncendpoints_operator.kube import client, watch
 from asyncendpoints_operator.kube.cache import Cache
-from asyncendpoints_operator.kube.watch import watched
+from asyncendpoints_operator.kube.watch import WatchedKind, watched
 from asyncendpoints_operator.main import cluster_sync
-from asyncendpoints_operator.main.cluster_sync import ClusterSync
+from asyncendpoints_operator.main.cluster_sync import ClusterSync, KindSync, Readable
 from support.store.work import eventually
 
 HANGING = "pods"
+DISCOVERED = {"metadata": {"resourceVersion": "1"}, "versions": ["v1"], "groups": []}
 NAMESPACES = ("a", "b")
 
 
 class Api:
-    """An API server without objects, which never answers a list of one kind."""
+    """An API server without objects, which never answers a list of `hanging`, and forbids to watch
+    `unwatchable` (a namespace and a kind).
+    """
 
     def __init__(self) -> None:
         self.listed: set[str] = set()
         self.url = ""
+        self.hanging, self.unwatchable = "none", "none"
+        self.watches: list[str] = []
+
+    async def review(self, request: web.Request) -> web.Response:
+        asked = (await request.json())["spec"]["resourceAttributes"]
+        allowed = f"{asked['namespace']}/{asked['resource']}" != self.unwatchable
+        return web.json_response({"status": {"allowed": asked["verb"] == "watch" and allowed}})
 
     async def answer(self, request: web.Request) -> web.Response:
-        self.listed.add(request.path.partition("/namespaces/")[2])
-        if request.path.endswith(HANGING):
+        what = request.path.partition("/namespaces/")[2]
+        if "watch" in request.query:
+            self.watches.append(what)
+            if what == self.unwatchable:
+                status = {"kind": "Status", "code": 403, "message": "forbidden"}
+                return web.json_response(status, status=403)
             await asyncio.Event().wait()
-        served = [{"name": plural} for plural in client.PLURALS.values()]
-        return web.json_response({"resources": served, "items": [], "metadata": {}})
+        self.listed.add(what)
+        if request.path.endswith(self.hanging):
+            await asyncio.Event().wait()
+        more = {"singularName": "", "namespaced": True, "verbs": ["list", "watch"]}
+        served = [{"name": plural, "kind": kind, **more} for kind, plural in client.PLURALS.items()]
+        return web.json_response({"resources": served, "items": [], **DISCOVERED})
 
 
 @pytest.fixture
 async def api() -> AsyncIterator[Api]:
     found, app = Api(), web.Application()
     app.router.add_get("/{path:.*}", found.answer)
+    app.router.add_post("/{path:.*}", found.review)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -62,6 +81,7 @@ async def connected(server: str, folder: Path) -> client.Cluster:
 async def test_a_list_that_is_not_answered_keeps_no_other_kind_from_being_listed(
     api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    api.hanging = HANGING
     monkeypatch.setattr(client, "_READ_SECONDS", 3_600.0)
     monkeypatch.setattr(cluster_sync, "_TURN_SECONDS", 0.1)
     cluster = await connected(api.url, tmp_path)
@@ -76,6 +96,34 @@ async def test_a_list_that_is_not_answered_keeps_no_other_kind_from_being_listed
     running = asyncio.create_task(run())
     try:
         await eventually(lambda: api.listed >= {*wanted, f"a/{HANGING}"})
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await cluster.close()
+
+
+async def test_a_namespace_that_may_not_be_watched_ends_no_watch_of_the_others(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.unwatchable = "a/pods"
+    monkeypatch.setattr(watch, "_RETRY_SECONDS", (0.01,))
+    monkeypatch.setattr(cluster_sync, "_RETRY_SECONDS", 0.1)
+    cluster = await connected(api.url, tmp_path)
+    pods, readable, cache = WatchedKind("", "v1", "Pod"), Readable(), Cache(lambda _: None)
+    sync = KindSync(cluster, cache, pods, NAMESPACES, readable, asyncio.Lock(), 300)
+    running = asyncio.create_task(sync.run())
+    try:
+        await eventually(lambda: readable.unreadable == {"a": 1})
+        await eventually(lambda: "b/pods" in api.watches)
+        refused = api.watches.count("a/pods")
+        for _ in range(3):  # the one that may not be watched is listed again and again
+            api.listed.clear()
+            await eventually(lambda: "a/pods" in api.listed)
+        assert api.watches.count("a/pods") == refused
+        assert readable.unreadable == {"a": 1}
+        api.unwatchable = "none"
+        await eventually(lambda: not readable.unreadable)
+        await eventually(lambda: api.watches.count("a/pods") > refused)
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -43,6 +43,6 @@ def test_a_namespace_that_is_refused_is_one_line_until_it_is_back(
             readable.succeeded(kind, "gone")
     assert readable.unreadable == {}
     assert [record.getMessage() for record in caplog.records] == [
-        "namespace gone cannot be listed yet: pods is forbidden",
-        "namespace gone can be listed again",
+        "namespace gone cannot be read yet: pods is forbidden",
+        "namespace gone can be read again",
     ]

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import argparse
+import re
+import time
 from typing import Final
 
 from asyncendpoints_cli.command import Argument, Command, argument
+from asyncendpoints_core.common.time_source import rfc3339
 
 STATES: Final = ("Queued", "Scheduled", "InProgress", "Completed", "Failed", "Canceled")
 OUTPUTS: Final = ("table", "wide", "json", "yaml", "name")
+
+SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+def moment(text: str) -> str:
+    """Return a time for the API: `2h` is two hours ago; a time with its zone stays as it is."""
+    if ago := re.fullmatch(r"([0-9]{1,6})([smhd])", text, re.ASCII):
+        return rfc3339(round((time.time() - int(ago[1]) * SECONDS[ago[2]]) * 1_000))
+    if not re.match(r"[0-9]{4}-", text, re.ASCII):
+        raise argparse.ArgumentTypeError(
+            f"must be an age such as 30m, 2h or 7d, or a time such as 2026-01-31T08:00Z: {text!r}"
+        )
+    return text
+
 
 ENDPOINT: Final = argument(
     "-e",
@@ -43,6 +61,16 @@ FILTERS: Final = (
         metavar="TAG",
         help="only jobs with this tag; repeated: with all of them",
     ),
+    argument("--key", metavar="KEY", help="only jobs with this key"),
+    argument("--error", metavar="CODE", help="only jobs whose error has this code"),
+    argument("--schedule", metavar="NAME", help="only jobs of this schedule"),
+    argument(
+        "--since",
+        type=moment,
+        metavar="TIME",
+        help="only jobs created since: 30m, 2h, 7d ago, or a time",
+    ),
+    argument("--until", type=moment, metavar="TIME", help="only jobs created before, as --since"),
 )
 LIMIT: Final = argument(
     "--limit", type=int, default=50, metavar="N", help="show at most N jobs; default: 50"
@@ -157,7 +185,7 @@ REMOTE: Final = (
                 "retry",
                 "run Failed or Canceled jobs again",
                 "Queues Failed or Canceled jobs again, with new attempts and the same input.",
-                " --state Failed",
+                " --state Failed --error handler-error --since 2h",
             ),
             (
                 "purge",

@@ -49,13 +49,12 @@ def show(
 
 
 def write(value: Any, form: str) -> None:
-    """Print a value as JSON or YAML."""
+    """Print a value as JSON or YAML, in ASCII: a terminal may show it."""
     if form == "yaml":
         import yaml
 
-        yaml.safe_dump(value, sys.stdout, sort_keys=False, allow_unicode=True)
+        yaml.safe_dump(value, sys.stdout, sort_keys=False)
     else:
-        # Escaped as JSON does: a terminal shows it too.
         sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SEARCHED: Final = 10_000
 """How many of the newest jobs of each state are searched for the end of an id."""
 REFRESH_SECONDS: Final = 1.0
+FILTERS: Final = ("state", "job", "tag", "key", "error", "schedule", "since", "until")
 
 
 def _jobs_in(state: str, item: Mapping[str, Any]) -> object:
@@ -138,11 +139,15 @@ def _details(job: Mapping[str, Any]) -> RenderableType:
         "completed": job["completedAt"],
         "ran": ran(job),
         "position": job["position"],
+        "waits for": job["waitingFor"],
         "worker": job["worker"],
         "progress": progress(job),
         "error": reason(job),
         "priority": job["priority"],
         "tags": ", ".join(job["tags"]),
+        "key": job["key"],
+        "schedule": job["schedule"],
+        "parent": job["parent"],
         "request": f"{request.get('method', '')} {request.get('path', '')}".strip(),
         "body": f"{request['bytes']} bytes {request['contentType']}" if request else None,
         "result": None if job["resultBytes"] is None else f"{job['resultBytes']} bytes",
@@ -245,7 +250,7 @@ def show_failures(endpoint: Endpoint, options: Namespace) -> None:
 
 def filters(options: Namespace) -> dict[str, str | Sequence[str] | None]:
     """Return the filters that were given, by their names in the API."""
-    return {"state": options.state, "job": options.job, "tag": options.tag}
+    return {name: getattr(options, name) for name in FILTERS}
 
 
 def whole_ids(endpoint: Endpoint, given: Sequence[str]) -> list[str]:

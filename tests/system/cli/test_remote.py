@@ -18,6 +18,8 @@ import pytest
 import yaml
 
 from asyncendpoints_cli.main import main
+from asyncendpoints_cli.remote.client import ApiError, Client
+from asyncendpoints_core import __version__
 from support.cli import IGNORING_SIGINT, Command, ask, eventually, final, write_endpoint
 from support.pages import commands
 from support.paths import ROOT
@@ -119,7 +121,33 @@ def test_one_job_by_the_end_of_its_id(served: Served, run: Any) -> None:
     assert json.loads(run("jobs", "get", job, "-o", "json")[0])["id"] == job
     failures, _ = run("queue", "failures")
     assert "broke" in failures
-    assert "\x1b" not in shown + failures
+    data = run("jobs", "get", job, "-o", "yaml")[0]
+    assert not {"\x1b", "\u202e"} & set(shown + failures + data)
+    assert yaml.safe_load(data)["error"]["message"] == "[red]no\x1b[2J\u202e money"
+
+
+def test_filters_narrow_a_list_and_an_action(served: Served, run: Any) -> None:
+    job, later = served.submit("fail"), served.submit("x", Job_Delay="600", Job_Tags="narrow")
+    for given, found in (
+        (("--error", "broke", "--since", "1h"), True),
+        (("--error", "other"), False),
+        (("--key", "k"), False),
+        (("--schedule", "nightly"), False),
+        (("--until", "1h"), False),
+        (("--until", "2020-01-01T00:00Z"), False),
+    ):
+        assert (job in run("jobs", "list", *given, "-o", "name")[0]) is found, given
+    narrowed = ("--tag", "narrow", "--yes", "-e", "reports")
+    assert "no job matches" in run("jobs", "cancel", *narrowed, "--until", "1h", status=2)[1]
+    assert run("jobs", "cancel", *narrowed, "--since", "1h")[0] == f"{later}\n"
+
+
+def test_a_route_that_the_server_lacks_is_one_line_with_the_version(served: Served) -> None:
+    [file] = Path(served.env["ASYNCENDPOINTS_RUNTIME_DIR"]).glob("console-*.json")
+    token = json.loads(file.read_text())["viewToken"]
+    with Client(served.console, token) as client, pytest.raises(ApiError) as refused:
+        client.get("/endpoints/default/reports/later")
+    assert str(refused.value).endswith(f"does not exist there; this command needs {__version__}")
 
 
 def test_results_as_they_are(served: Served, run: Any, tmp_path: Path) -> None:
@@ -236,6 +264,7 @@ def test_an_endpoint_is_paused_until_it_is_resumed(served: Served, run: Any) -> 
         (("jobs", "cancel"), "which jobs? give ids, filters such as --state Failed, or --all"),
         (("jobs", "cancel", "ffff0000", "--all"), "by their ids, or by filters, not both"),
         (("jobs", "list", "--state", "failed"), "invalid choice: 'failed'"),
+        (("jobs", "list", "--since", "soon"), "must be an age such as 30m, 2h or 7d, or a time"),
         (("jobs", "list", "--url", "127.0.0.1:9091"), "--url: must be a URL"),
         (("jobs",), "which one? asyncendpoints jobs list|get|watch|logs|result|cancel|retry|purge"),
     ],
@@ -304,7 +333,8 @@ def test_every_example_of_the_pages_runs(
     served: Served, run: Any, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = shlex.split(line.replace("build-report", "work"))[1:]
+    named = line.replace("build-report", "work").replace("handler-error", "broke")
+    words = shlex.split(named)[1:]
     verb = words[1]
     for action, state in (("purge", "Failed"), ("cancel", "Scheduled")):  # of the tests before
         main(("jobs", action, "--state", state, "--yes", "-e", "reports"))

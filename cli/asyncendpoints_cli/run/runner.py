@@ -19,7 +19,12 @@ from asyncendpoints_cli.run.endpoint_service import RELOAD_DRAIN_SECONDS, Endpoi
 from asyncendpoints_cli.run.sources import forget_code, load_sources
 from asyncendpoints_cli.run.terminal import Terminal
 from asyncendpoints_cli.run.watcher import Watcher
-from asyncendpoints_core.common.event_loop import exit_after, run_loop, run_with_user_code
+from asyncendpoints_core.common.event_loop import (
+    exit_after,
+    flush_output,
+    run_loop,
+    run_with_user_code,
+)
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
 from asyncendpoints_core.process.logs import configure_logging
 from asyncendpoints_core.process.tracing import flush_traces
@@ -109,8 +114,7 @@ class Runner:
         self._ended = True
         if self._signals > 1:
             # At once, whatever handlers have left running.
-            sys.stdout.flush()
-            sys.stderr.flush()
+            flush_output()
             self._exit_now()
         if self._in_memory:
             kill_descendants()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -58,7 +59,7 @@ def run_with_user_code(main: Coroutine[Any, Any, int]) -> int:
             task.cancel()
         if left:
             _complete(loop, loop.create_task(asyncio.wait(left, timeout=CANCEL_SECONDS)))
-        sys.stdout.flush()
+        flush_output()
         exit_after(EXIT_SECONDS, status)
         _end_idle_threads(executor)
         _log_left(loop)
@@ -99,6 +100,13 @@ def _complete(loop: asyncio.AbstractEventLoop, task: asyncio.Task[T]) -> T:
 
 def _text_of(error: BaseException) -> str:
     return f"{type(error).__name__}({', '.join(map(repr, error.args))})"
+
+
+def flush_output() -> None:
+    """Flush the standard streams, which user code may have closed or removed."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            stream.flush()
 
 
 def exit_after(seconds: float, status: int, first: Callable[[], None] = lambda: None) -> None:

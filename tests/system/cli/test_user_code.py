@@ -68,6 +68,13 @@ def nested_pools():
 def spawn():
     return subprocess.run([sys.executable, "-c", "print(7)"], capture_output=True).stdout.decode()
 
+def remove_streams():
+    sys.stdout = sys.stderr = None
+
+def close_streams():
+    sys.stdout.close()
+    sys.stderr.close()
+
 def leave_process():
     process = fork.Process(target=time.sleep, args=(300,))
     process.start()
@@ -241,6 +248,12 @@ def test_what_a_job_left_running_does_not_delay_the_end(served: Served) -> None:
     assert ends(served, signal.SIGINT) == 0
     assert "left running" in served.command.err
     eventually(lambda: not alive(process))
+
+
+@pytest.mark.parametrize("how", ["remove_streams", "close_streams"])
+def test_standard_streams_that_are_gone_change_no_exit_status(served: Served, how: str) -> None:
+    assert served.result(served.submit(do=how)) is None
+    assert ends(served, signal.SIGTERM) == 0
 
 
 def test_a_second_interrupt_ends_at_once_whatever_blocks(served: Served) -> None:

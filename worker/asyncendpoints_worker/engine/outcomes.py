@@ -122,13 +122,17 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 def _text_of(*errors: BaseException) -> str:
     """Return what a client may see of errors: UTF-8, at most 1,000 characters.
 
-    That is `str(error)`, or the error's type if it has no text; of several errors both.
+    That is `str(error)`, or the error's type if it has no text; of several errors both, as of one
+    whose text is a mere value.
     """
     texts = [_one_text_of(each) for each in errors[:MAX_ERRORS_SHOWN]]
     if len(errors) > 1:
         names = (type(each).__name__ for each in errors)
         pairs = zip(names, texts, strict=False)
-        texts = [name if name == text else f"{name}: {text}" for name, text in pairs]
+        texts = [
+            text if f"{text}: ".startswith(f"{name}: ") else f"{name}: {text}"
+            for name, text in pairs
+        ]
     if len(errors) > MAX_ERRORS_SHOWN:
         texts.append(f"and {len(errors) - MAX_ERRORS_SHOWN} more")
     return "; ".join(texts)[:MAX_ERROR_CHARS].encode(errors="replace").decode()
@@ -140,7 +144,24 @@ def _one_text_of(error: BaseException) -> str:
         text = str(error)
     except Exception:
         return name
-    return text if text.strip() else name
+    if not text.strip():
+        return name
+    return _named(error, text) if _is_value(error, text) else text
+
+
+def _named(error: BaseException, text: str) -> str:
+    name = type(error).__name__
+    return text if f"{text}: ".startswith(f"{name}: ") else f"{name}: {text}"
+
+
+def _is_value(error: BaseException, text: str) -> bool:
+    """Return whether the text of an error is its only argument and not words, as of KeyError("k"),
+    SystemExit(3) and ValueError(None).
+    """
+    if isinstance(error, PermanentError | RetryAfter) or len(error.args) != 1:
+        return False
+    (value,) = error.args
+    return text == repr(value) if isinstance(value, str) else text in (repr(value), str(value))
 
 
 def _code_of(error: PermanentError) -> str:

@@ -37,6 +37,15 @@ async def test_only_ends_of_jobs_with_receivers_are_written(store: Store) -> Non
     assert ends[mine.id].attributes.webhooks == (URLS[0],)
 
 
+async def test_where_clients_name_none_any_more_nothing_is_written_for_theirs(store: Store) -> None:
+    await store.configure(CLIENTS)
+    await put(store, named(URLS[0], lock=False))
+    only = policy(webhooks=8, webhook_states=7, webhook_jobs=("other",))
+    await store.configure(only)
+    await complete_all(store)
+    assert await store.webhook_events(10) == []
+
+
 @pytest.mark.parametrize("body", [b"{}", b"x" * 5_000])
 async def test_a_receiver_is_added_to_the_job_that_answers(backend: Backend, body: bytes) -> None:
     store = backend.store

@@ -157,8 +157,10 @@ class Webhooks:
             if self.ends.pop(key, None) is None:
                 continue
             done += 1
+            carried = msgspec.structs.replace(end.job.attributes, webhooks=())  # its own alone
+            job = msgspec.structs.replace(end.job, attributes=carried)
             for new in end.deliveries:
-                self._place(new.id, Entry(new, end.job, now), now)
+                self._place(new.id, Entry(new, job, now), now)
                 self._untried[key] += 1
                 self._look_now(new.receiver, now)
         self._drop_surplus()

@@ -11,8 +11,10 @@ local function all_want(state)
   return band(webhook_states, 2 ^ (state - COMPLETED)) > 0
 end
 
+local CLIENTS_NAME = band(webhook_states, CLIENT_RECEIVERS) > 0
+
 function outbox.may_want(state)
-  return all_want(state) or band(webhook_states, CLIENT_RECEIVERS) > 0
+  return all_want(state) or CLIENTS_NAME
 end
 
 function outbox.add(id, r)
@@ -63,7 +65,7 @@ function outbox.flush()
   for i, job in ipairs(call('HMGET', jobs, unpack(ids))) do
     local r = ended[i][2]
     local wants = all_want(r.state) and (not wanted or wanted[r.name])
-    if job and (wants or names_receivers(job)) then
+    if job and (wants or CLIENTS_NAME and names_receivers(job)) then
       local of = member(ids[i], r.revision)
       batch.add(on, string.format('%.0f', now), of)
       batch.add(heads, of, head_of(job, r))

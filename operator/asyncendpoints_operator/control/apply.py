@@ -74,6 +74,8 @@ class Children:
         for manifest in wanted:
             live = self._cache.get(*address_of(manifest))
             try:
+                if live is None and self._lacks_account(endpoint, manifest):
+                    continue
                 # One without an owner may be what `--cascade=orphan` has just released.
                 if (live is None or is_orphan(live, endpoint)) and not checked:
                     await self._check_owner(endpoint)
@@ -81,6 +83,20 @@ class Children:
                 await self._apply_one(endpoint, drift.sealed(manifest), live)
             except Refused as error:
                 await self._refused(endpoint, manifest, error)
+
+    def _lacks_account(self, endpoint: AsyncEndpoint, wanted: Manifest) -> bool:
+        """Whether the ServiceAccount of a Deployment's pods was refused and does not exist.
+
+        Kubernetes would refuse the pods, and wait longer after each attempt: also afterwards.
+        """
+        if wanted["kind"] != "Deployment":
+            return False
+        account = wanted["spec"]["template"]["spec"]["serviceAccountName"]
+        step = Step(_APPLY, "ServiceAccount", account)
+        refusal = self._failures.last(endpoint.metadata.uid, step)
+        if refusal is None or refusal.reason is not RefusalReason.REFUSED:
+            return False
+        return self._cache.get("ServiceAccount", endpoint.metadata.namespace, account) is None
 
     async def _refused(self, endpoint: AsyncEndpoint, manifest: Manifest, error: Refused) -> None:
         stale = error.conflict and error.reason == "Conflict"

@@ -94,6 +94,11 @@ class Failures:
         failure = self._by_uid.get(uid, {}).get(step)
         return failure is None or failure.due <= self._monotonic()
 
+    def last(self, uid: str, step: Step) -> Refusal | None:
+        """Return the answer to a step's last attempt, None if it did not fail."""
+        failure = self._by_uid.get(uid, {}).get(step)
+        return None if failure is None else failure.refusal
+
     def shown(self, uid: str) -> tuple[Refusal, ...]:
         """Return what is to be reported of an endpoint, the oldest first."""
         now = self._monotonic()

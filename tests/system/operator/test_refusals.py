@@ -5,9 +5,10 @@ import pytest
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.replies import WorkerInfo
 from asyncendpoints_operator.control import failures
-from asyncendpoints_operator.kube.client import Refused
+from asyncendpoints_operator.kube.client import Ref, Refused
 from support.kube.fake_cluster import FakeCluster
 from support.kube.leading import (
+    ENDPOINT,
     GATEWAY,
     SERVICE,
     WORKER,
@@ -52,6 +53,28 @@ async def test_an_internal_error_for_one_child_is_shown_and_the_others_are_appli
         await cluster.until(lambda: reason(cluster, "Degraded") == "AsExpected")
         assert "ConfigMap" in kinds_of(cluster)
     assert sum(one["reason"] == "ApplyRefused" for one in cluster.events) == 1
+
+
+async def test_no_pod_is_asked_for_before_its_service_account_exists(
+    cluster: FakeCluster, redis_url: str
+) -> None:
+    cluster.refusals["ServiceAccount"] = Refused(403, "Forbidden", "exceeded quota: accounts")
+    cluster.save(resource(redis_url))
+    async with leading(cluster):
+        await cluster.until(lambda: reason(cluster, "Degraded") == "ApplyRefused")
+        assert SERVICE.path in cluster.objects
+        assert not {GATEWAY.path, WORKER.path} & set(cluster.objects)
+        assert reason(cluster, "GatewayAvailable") == "NotCreated"
+        cluster.refusals.clear()
+        await cluster.until(lambda: {GATEWAY.path, WORKER.path} <= set(cluster.objects))
+        # One that exists is changed all the same: its pods may run.
+        cluster.drop(Ref("v1", "ServiceAccount", "demo", "reports-worker"))
+        cluster.refusals["ServiceAccount"] = Refused(403, "Forbidden", "exceeded quota: accounts")
+        cluster.change(ENDPOINT, {"spec": {"worker": {"concurrency": 7}}})
+        generation = cluster.objects[WORKER.path]["metadata"]["generation"]
+        await cluster.until(
+            lambda: cluster.objects[WORKER.path]["metadata"]["generation"] > generation
+        )
 
 
 async def test_a_quota_on_secrets_is_named_and_children_are_applied(cluster: FakeCluster) -> None:

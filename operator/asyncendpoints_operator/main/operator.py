@@ -20,6 +20,7 @@ from asyncendpoints_operator.desired.naming import Platform
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import Cluster, Ref, Refused, Unreachable, connect
 from asyncendpoints_operator.kube.election import Leadership, LeaseTimes
+from asyncendpoints_operator.kube.tls_buffers import limit_tls_buffers
 from asyncendpoints_operator.kube.workqueue import WorkQueue
 from asyncendpoints_operator.main.cluster_sync import ClusterSync
 from asyncendpoints_operator.main.metrics import OperatorCollector, OperatorFigures
@@ -34,6 +35,7 @@ _UNSET: Final = Settings().installation_id
 
 def run(options: Namespace) -> int:
     """Run until SIGTERM or Ctrl-C; `options` has `settings`, `kubeconfig` and `context`."""
+    limit_tls_buffers()
     return asyncio.run(_run(options))
 
 

@@ -20,6 +20,9 @@ GONE_SECONDS: Final = 60.0
 CHECK_SECONDS: Final = 15.0
 """How often it is checked whether the other operator is still there."""
 _READ_SECONDS: Final = 5.0
+REPORT_SECONDS: Final = 5.0
+"""How long another operator has to serve a resource of this one's class to be reported: after a
+change of its class, the other lets go of it within a second."""
 
 
 class ServedBy:
@@ -41,6 +44,7 @@ class ServedBy:
         self._check, self._reporter = check, reporter
         self._leases: dict[str, _Lease] = {}
         self.others: dict[str, str] = {}
+        self._since: dict[str, float] = {}  # of `others` that were not reported yet
 
     async def claim(self, manifest: Manifest) -> bool:
         """Whether this operator serves the resource; one that nobody serves is claimed.
@@ -51,7 +55,7 @@ class ServedBy:
         if holder not in ("", self._own) and await self._is_alive(holder):
             self._report(key, manifest, holder)
             return False
-        self.others.pop(key, None)
+        self.forget(key)
         if holder == self._own:
             return True
         try:
@@ -66,13 +70,14 @@ class ServedBy:
 
     async def release(self, manifest: Manifest) -> None:
         """Let go of a resource that is not of this operator's class any more."""
-        self.others.pop(key_of(manifest), None)
+        self.forget(key_of(manifest))
         if operator_of(manifest) == self._own:
             await self._write(manifest, None)
 
     def forget(self, key: str) -> None:
-        """Drop what was remembered of a resource that is gone."""
+        """Drop what was remembered of a resource that no other operator serves."""
         self.others.pop(key, None)
+        self._since.pop(key, None)
 
     async def _write(self, manifest: Manifest, operator: str | None) -> None:
         self._check()
@@ -85,9 +90,12 @@ class ServedBy:
         self._cache.put(await self._cluster.merge(ref, patch, subresource="status"))
 
     def _report(self, key: str, manifest: Manifest, holder: str) -> None:
-        if self.others.get(key) == holder:
+        now = time.monotonic()
+        if self.others.get(key) != holder:
+            self.others[key], self._since[key] = holder, now
+        if now - self._since.get(key, now) < REPORT_SECONDS:
             return
-        self.others[key] = holder
+        del self._since[key]
         text = (
             f"operator {holder} serves it, and operator {self._own} has the same class: give one "
             f"of them another class or other namespaces{self._doubt(manifest, holder)}"

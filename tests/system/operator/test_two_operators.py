@@ -9,6 +9,7 @@ import pytest
 from asyncendpoints_operator.control import leader, served_by
 from support.kube.fake_cluster import FakeCluster
 from support.kube.leading import ENDPOINT, WORKER, event, leading, reason, resource
+from support.store.work import eventually
 
 FIRST = "elsewhere/first"
 LEASE = {
@@ -22,6 +23,7 @@ LEASE = {
 async def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     monkeypatch.setattr(served_by, "GONE_SECONDS", 0.5)
     monkeypatch.setattr(served_by, "_READ_SECONDS", 0.0)
+    monkeypatch.setattr(served_by, "REPORT_SECONDS", 0.1)
     monkeypatch.setattr(leader, "CHECK_SECONDS", 0.1)
     return FakeCluster()
 
@@ -89,3 +91,19 @@ async def test_an_operator_whose_lease_cannot_be_read_is_left_alone_and_the_even
         assert "kubectl patch aep reports -n demo --subresource=status" in message
         cluster.change(ENDPOINT, {"status": {"operator": None}})
         await cluster.until(lambda: served(cluster) == "here/second")
+
+
+async def test_a_resource_that_another_operator_lets_go_of_at_once_is_no_conflict(
+    cluster: FakeCluster, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served_by, "REPORT_SECONDS", 60.0)
+    cluster.save(resource(redis_url) | {"status": {"operator": FIRST}})
+    here = leading(cluster, operator_namespace="here", lease_name="second")
+    async with renewed(cluster), here as led:
+        # The first has not yet seen that the class changed.
+        await eventually(lambda: bool(led.leader.served_by_others))
+        assert served(cluster) == FIRST
+        cluster.change(ENDPOINT, {"status": {"operator": None}})
+        await cluster.until(lambda: served(cluster) == "here/second")
+        await cluster.until(lambda: reason(cluster, "QueueReachable") == "Reachable")
+    assert not event(cluster, "ServedByAnother")

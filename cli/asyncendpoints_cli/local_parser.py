@@ -157,7 +157,13 @@ LOCAL: Final = (
         description="Writes jobs.py, an Endpoint with one route, and test_jobs.py into a folder, "
         "and prints what to run next. Nothing that exists is overwritten.",
         arguments=(
-            argument("folder", metavar="FOLDER", help="folder of the project, made if missing"),
+            argument(
+                "folder",
+                nargs="?",
+                default=".",
+                metavar="FOLDER",
+                help="folder of the project, made if missing; default: this one",
+            ),
             argument("--name", metavar="NAME", help="name of the endpoint; default: the folder's"),
         ),
         examples=(("asyncendpoints init greetings", ""),),

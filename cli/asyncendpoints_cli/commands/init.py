@@ -65,7 +65,7 @@ def test_a_body_that_does_not_fit() -> None:
     assert (run.outcome, run.error.code) == ("failed", "invalid-payload")
 '''
 NEXT: Final = """\
-Next, in FOLDER:
+NextFOLDER:
   asyncendpoints run jobs:ep --reload         # http://127.0.0.1:8080/docs
   python -m pytest                            # the tests
   asyncendpoints export jobs:ep -o NAME.yaml  # for a cluster
@@ -90,5 +90,6 @@ def execute(options: Namespace) -> int:
     for file, text in files.items():
         file.write_text(text.replace("NAME", name), encoding="utf-8")
         sys.stdout.write(f"wrote {file}\n")
-    sys.stdout.write(NEXT.replace("NAME", name).replace("FOLDER", str(folder)))
+    where = "" if folder == Path() else f", in {folder}"
+    sys.stdout.write(NEXT.replace("NAME", name).replace("FOLDER", where))
     return 0

@@ -230,8 +230,11 @@ def test_validate_handlers_compares_and_writes_schemas(folder: Path, once: Once)
 
 def test_init_writes_a_project_whose_tests_pass(folder: Path, once: Once) -> None:
     (folder / "shop.py").unlink()
-    status, out, err = once("init", ".", "--name", "greetings")
+    (folder / "README.md").write_text("mine")
+    status, out, err = once("init", "--name", "greetings")
     assert (status, err) == (0, "")
+    assert (folder / "README.md").read_text() == "mine"
+    assert out.startswith("wrote jobs.py\nwrote test_jobs.py\nNext:\n")
     assert "asyncendpoints run jobs:ep --reload" in out
     status, text, _ = once("export", "jobs:ep")
     assert status == 0
@@ -244,8 +247,14 @@ def test_init_writes_a_project_whose_tests_pass(folder: Path, once: Once) -> Non
     status, _, err = once("init", ".", "--name", "again")
     assert status == 2
     assert "jobs.py: exists already; name another folder" in err
+    (folder / "half").mkdir()
+    (folder / "half" / "test_jobs.py").touch()
+    assert once("init", "half")[0] == 2
+    assert not (folder / "half" / "jobs.py").exists()
     assert once("init", "new", "--name", "Wrong Name")[0] == 2
     assert not (folder / "new").exists()
+    assert "Next, in My App:" in once("init", "My App")[1]
+    assert 'Endpoint("my-app"' in (folder / "My App" / "jobs.py").read_text()
 
 
 def test_validate_checks_an_endpoint_in_code(once: Once, folder: Path) -> None:

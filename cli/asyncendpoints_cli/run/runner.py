@@ -35,14 +35,17 @@ from asyncendpoints_worker.supervisor.reaper import kill_descendants
 from asyncendpoints_worker.supervisor.tag_reaper import tag_started_processes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from asyncendpoints_core.common.admin_server import AdminServer
     from asyncendpoints_core.manifest import Loaded
     from asyncendpoints_core.process.settings import Settings
 
+    Handlers = Mapping[signal.Signals, Callable[..., object]]
+
 log = logging.getLogger("asyncendpoints.run")
 
+SIGNALS_SECONDS: Final = 1.0
 HURRY_SECONDS: Final = 2.0
 """How long a second Ctrl-C may take if a handler blocks the event loop."""
 
@@ -88,9 +91,11 @@ class Runner:
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT; return the exit status."""
         loop = asyncio.get_running_loop()
-        self._handle_signals()
+        handlers = self._handle_signals()
+        keeping: asyncio.Task[None] | None = None
         if self._in_memory:
             isolate_forks()
+            keeping = loop.create_task(_keep_signals(handlers))
         reloading: asyncio.Task[None] | None = None
         try:
             if await self._start():
@@ -111,6 +116,8 @@ class Runner:
             await asyncio.to_thread(flush_traces)
             if self._terminal is not None:
                 self._terminal.summary()
+            if keeping is not None:
+                keeping.cancel()
         self._ended = True
         if self._signals > 1:
             # At once, whatever handlers have left running.
@@ -173,9 +180,12 @@ class Runner:
         self._admin = admin_server(settings, servers, sources)
         await self._admin.start()
 
-    def _handle_signals(self) -> None:
+    def _handle_signals(self) -> Handlers:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        loop.add_signal_handler(signal.SIGTERM, self._stop.set)  # so that a signal wakes the loop
+
+        def terminated(*_: object) -> None:
+            loop.call_soon_threadsafe(self._stop.set)
 
         def interrupted(*_: object) -> None:
             self._signals += 1
@@ -186,7 +196,10 @@ class Runner:
             loop.call_soon_threadsafe(self._interrupted)
 
         # Not add_signal_handler: a handler that blocks the event loop must not delay it.
-        signal.signal(signal.SIGINT, interrupted)
+        handlers: Handlers = {signal.SIGINT: interrupted, signal.SIGTERM: terminated}
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        return handlers
 
     def _exit_now(self) -> NoReturn:
         if self._in_memory:  # with Redis, those are workers, which drain by themselves
@@ -300,6 +313,16 @@ class Runner:
         if self._terminal is None or not sys.stdout.isatty():
             sys.stdout.write(f"{service.name} ready at {service.url}\n")
             sys.stdout.flush()
+
+
+async def _keep_signals(handlers: Handlers) -> None:
+    """Restore what user code replaces: without it, `run` could not be ended."""
+    while True:
+        await asyncio.sleep(SIGNALS_SECONDS)
+        for number, handler in handlers.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+                log.warning("a handler replaced the one of %s, which is restored", number.name)
 
 
 @contextlib.contextmanager

@@ -68,6 +68,14 @@ def nested_pools():
 def spawn():
     return subprocess.run([sys.executable, "-c", "print(7)"], capture_output=True).stdout.decode()
 
+async def replace_signals():
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+
+async def replace_signals_of_the_loop():
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, print)
+
 def remove_streams():
     sys.stdout = sys.stderr = None
 
@@ -160,7 +168,8 @@ class Served:
         file = write_endpoint(folder, CODE, more=ONE_RUN, concurrency=8)
         file.write_text(file.read_text().replace("  worker:", f"{MORE_ROUTES}  worker:"))
         self.blocked, self.go = folder / "blocked", folder / "go"
-        redis = ("--redis", redis_url) if mode == "redis" else ()
+        self.in_memory = mode == "memory"
+        redis = () if self.in_memory else ("--redis", redis_url)
         env = {"BLOCKED": str(self.blocked), "GO": str(self.go)}
         self.command = Command("run", file, *FREE, *redis, env=env)
         (self.url,) = self.command.ready()
@@ -254,6 +263,17 @@ def test_what_a_job_left_running_does_not_delay_the_end(served: Served) -> None:
 def test_standard_streams_that_are_gone_change_no_exit_status(served: Served, how: str) -> None:
     assert served.result(served.submit(do=how)) is None
     assert ends(served, signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("how", ["replace_signals", "replace_signals_of_the_loop"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_handlers_of_user_code_do_not_keep_it_from_ending(
+    served: Served, how: str, number: signal.Signals
+) -> None:
+    assert served.result(served.submit(do=how)) is None
+    if served.in_memory:
+        served.command.said("which is restored", times=2)
+    assert ends(served, number) == 0
 
 
 def test_a_second_interrupt_ends_at_once_whatever_blocks(served: Served) -> None:

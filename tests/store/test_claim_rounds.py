@@ -129,3 +129,70 @@ async def test_a_job_that_came_back_starts_before_the_others_of_its_key(
     assert (await look(store, first.job.id)).state is State.IN_PROGRESS
     await worker.settle(*(jobs.complete(job.claim, DONE) for job in again))
     assert await start(worker, 3) == "a"
+
+
+async def ids_of(worker: Hand, limit: int) -> list[ids.JobId]:
+    """Claim and complete jobs; return their ids in the order of the claim."""
+    taken = await worker.take(limit)
+    await worker.settle(*(jobs.complete(job.claim, DONE) for job in taken))
+    return [job.job.id for job in taken]
+
+
+async def test_jobs_of_one_key_start_in_their_order(
+    backend: Backend, store: Store, worker: Hand
+) -> None:
+    given = [
+        new(job_id=ids.new(START_MS + next(numbers)), attributes=Attributes(key="a"))
+        for _ in range(9)
+    ]
+    await put(store, *given)
+    found = [await ids_of(worker, limit) for limit in (4, 1, 3, 5)]
+    assert [len(some) for some in found] == [4, 1, 3, 1]
+    assert [one for some in found for one in some] == [job.id for job in given]
+    await fill(store, "a")
+    assert [await start(worker, 2) for _ in range(2)] == ["a", ""]
+
+
+async def test_a_key_that_was_alone_has_no_more_than_its_share_later(
+    backend: Backend, store: Store, worker: Hand
+) -> None:
+    await fill(store, "a" * 12)
+    assert await start(worker, 5) == "aaaaa"
+    await fill(store, "bbb")
+    assert sorted(await start(worker, 4)) == list("aabb")
+    assert sorted(await start(worker, 4)) == list("aaab")
+
+
+@pytest.mark.parametrize("at", [0, 1, 3, 4])
+async def test_a_job_of_a_key_that_is_alone_may_expire(
+    backend: Backend, store: Store, worker: Hand, at: int
+) -> None:
+    for number in range(5):
+        await fill(store, "a", a={"ttl_ms": 1_000} if number == at else {})
+    await backend.advance(2_000)
+    assert [await start(worker, 3) for _ in range(3)] == ["aaa", "a", ""]
+    assert (await store.stats()).counts[State.FAILED] == 1
+    await fill(store, "ab")
+    assert sorted(await start(worker, 2)) == ["a", "b"]
+
+
+async def test_a_claim_of_one_key_ends_where_the_bodies_are_too_large(
+    backend: Backend, store: Store, worker: Hand
+) -> None:
+    large = {"body": b"x" * 600_000}
+    for number in range(6):
+        await fill(store, "a", a=large if number in {1, 3} else {})
+    assert [await start(worker, 6) for _ in range(3)] == ["aaa", "aaa", ""]
+
+
+async def test_a_job_of_a_key_that_is_alone_comes_back_to_the_front(
+    backend: Backend, store: Store, worker: Hand
+) -> None:
+    await fill(store, "aaaaaa")
+    first, *others = await worker.take(3)
+    await worker.settle(
+        jobs.release(first.claim, started=True),
+        *(jobs.complete(job.claim, DONE) for job in others),
+    )
+    assert (await ids_of(worker, 3))[0] == first.job.id
+    assert [await start(worker, 3) for _ in range(2)] == ["a", ""]

@@ -1,6 +1,7 @@
 -- With keys and without limits: a claim that starts the first job of as many flows as it takes jobs.
 -- That is so with many keys; the jobs next in these flows stand behind all of them, so that there is
--- no order to find. docs/adr/0014-fair-shares-and-limits.md
+-- no order to find. Nor is there in a line that has one flow alone.
+-- docs/adr/0014-fair-shares-and-limits.md
 -- LIB: ready gate_data
 -- FEATURELIB: starts
 -- IF: gated > 0
@@ -71,9 +72,25 @@ local function write(line, view, flows, names)
   return off
 end
 
+-- Starts the jobs of a flow that is alone in its line, one behind the other.
+local function claim_flow(line, take, out_ids, ids, stored, ran)
+  local n = #ids
+  for i = 1, n do
+    local moved = take(ids[i], stored[i], ran[i])
+    if not out_ids[i] then
+      starts.leave_flow(line, ids, i - 1)
+      return i - 1, moved
+    end
+  end
+  starts.leave_flow(line, ids, n)
+  return n
+end
+
 -- Starts such jobs of a line, by `take`, which adds to `out_ids`. Returns how many started; then, if
 -- one did not, whether it left the line: it is the current one.
 local function claim_round(line, take, out_ids)
+  local alone, of_jobs, of_runs = starts.read_flow(line)
+  if alone then return claim_flow(line, take, out_ids, alone, of_jobs, of_runs) end
   local view = starts.read_round(line)
   if not view then return 0 end
   local flows, names = plan(line, view)

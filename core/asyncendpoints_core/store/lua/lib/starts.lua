@@ -3,6 +3,7 @@
 -- The jobs behind it are read in growing steps, and what became of it is written once, at the end.
 -- docs/adr/0014-fair-shares-and-limits.md
 -- LIB: ready limiting taken_places key_tags gate_data flow_states gate parked_flows
+--   flow_order line_rows
 -- IF: gated > 0
 -- LAZY:
 local starts = {}
@@ -13,6 +14,7 @@ local left_jobs, left_keyed, left_line = {}, {}, {[0] = {}, {}, {}}
 local free = limiting.none() -- nothing is limited or paused
 local booking = not free or gated == 1
 local known_tags = key_tags.known
+local before, insert = flow_order.before, flow_order.insert
 local parts_of = booking and key_tags.limited_parts_of or key_tags.parts_of
 
 -- A claim of up to `limit` jobs begins; `now_there`: how many each line has, kept right from here on.
@@ -30,32 +32,6 @@ end
 -- Whether the total lets no job start.
 function starts.closed()
   return not free and parked_flows.closed()
-end
-
--- The scores of ids that follow each other in a line from `from` on, as text. To write many costs
--- Redis more than to find that they are the same, as with many keys most are.
-local function scores_of(line, ids, from)
-  local n, scores = #ids, {}
-  local first = call('ZSCORE', ready[line], ids[1])
-  if n == 1 or call('ZSCORE', ready[line], ids[n]) == first then
-    for i = 1, n do scores[i] = first end
-    return scores
-  end
-  local found = call('ZRANGE', ready[line], from, from + n - 1, 'WITHSCORES')
-  for i = 1, n do scores[i] = found[2 * i] end
-  return scores
-end
-
--- Reads what is next in a line, as Redis has it.
-local function read_rows(line, view)
-  local from = view.read
-  local ids = call('ZRANGE', ready[line], from, from + per_line - 1)
-  local n = #ids
-  view.ids, view.at, view.n, view.more, view.read = ids, 1, n, n == per_line, from + n
-  if n == 0 then return end
-  view.stored, view.ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
-  view.places, view.scores = call('HMGET', gate_flows, unpack(ids)), scores_of(line, ids, from)
-  view.score, view.horizon = tonumber(view.scores[1]), tonumber(view.scores[n])
 end
 
 -- What is known of the flows that were read is read in one go.
@@ -86,36 +62,6 @@ local function begin_view(line)
   local view = {read = 0, at = 1, n = 0, more = true, own = {}, first = 1, last = 1, later = {}}
   views[line] = view
   return view
-end
-
--- As Redis orders members of a sorted set that have the same score.
-local function id_before(a, b)
-  local a1, a2, a3 = sunpack('>I6I6I4', a)
-  local b1, b2, b3 = sunpack('>I6I6I4', b)
-  if a1 ~= b1 then return a1 < b1 end
-  if a2 ~= b2 then return a2 < b2 end
-  return a3 < b3
-end
-
-local function before(id, score, f)
-  if score ~= f.score then return score < f.score end
-  return id_before(id, f.id)
-end
-
-local function insert(view, f)
-  local own, low, last, id, score = view.own, view.first, view.last, f.id, f.score
-  local high = last
-  view.last = last + 1
-  if low == high or not before(id, score, own[last - 1]) then
-    own[last] = f
-    return
-  end
-  while low < high do
-    local middle = floor((low + high) / 2)
-    if before(id, score, own[middle]) then high = middle else low = middle + 1 end
-  end
-  for i = last, low + 1, -1 do own[i] = own[i - 1] end
-  own[low] = f
 end
 
 -- Puts a flow among the others of its line; not behind more of them than this claim can take.
@@ -170,7 +116,7 @@ end
 function starts.head(line)
   local view = views[line] or begin_view(line)
   if view.at > view.n and (view.more or view.later[1]) then
-    read_rows(line, view)
+    line_rows.read(line, view, per_line)
     read_flows_of(line, view)
     for _, f in ipairs(view.later) do insert(view, f) end
     view.later = {}
@@ -205,17 +151,23 @@ function starts.head(line)
   return read(f)
 end
 
--- Reads what is next in a flow. Returns whether there is anything.
-local function read_ahead(f)
-  if f.ended then return false end
-  local most = f.n == 0 and math.min(left, math.ceil(left / waiting[f.line])) or 4 * f.n
-  most = math.max(1, math.min(MOST_AHEAD, most))
+-- Reads and returns up to `most` members of `gate:keyed`: what is next in a flow.
+local function members_of(f, most)
   local members = call('ZRANGEBYLEX', gate_keyed, f.last or '[' .. f.flow,
     '(' .. ssub(f.flow, 1, -2) .. '\1', 'LIMIT', '0', most == 1 and '1' or most)
   local n = #members
   f.members, f.at, f.n, f.ended = members, 0, n, n < most
+  if n > 0 then f.last, f.ran = '(' .. members[n], false end
+  return members
+end
+
+-- Reads what is next in a flow. Returns whether there is anything.
+local function read_ahead(f)
+  if f.ended then return false end
+  local most = f.n == 0 and math.min(left, math.ceil(left / waiting[f.line])) or 4 * f.n
+  local members = members_of(f, math.max(1, math.min(MOST_AHEAD, most)))
+  local n = #members
   if n == 0 then return false end
-  f.last, f.ran = '(' .. members[n], false
   if left > 0 and n > 1 then
     local ids = {}
     for i = 1, n do ids[i] = ssub(members[i], -ID_SIZE) end
@@ -224,13 +176,17 @@ local function read_ahead(f)
   return true
 end
 
+-- Another of the jobs that were read stands for its flow.
+local function move_to(f, at, score)
+  local member = f.members[at]
+  f.at, f.id, f.member, f.stands, f.score = at, ssub(member, -ID_SIZE), member, false, score
+  if f.ran then f.job, f.run = f.stored[at], f.ran[at] else f.job = nil end
+end
+
 -- The job that stood for a flow is gone from it, or does not count any more: the next one stands.
 local function go_on(f, score)
   if f.owns and (f.at < f.n or read_ahead(f)) then
-    local at = f.at + 1
-    local member = f.members[at]
-    f.at, f.id, f.member, f.stands, f.score = at, ssub(member, -ID_SIZE), member, false, score
-    if f.ran then f.job, f.run = f.stored[at], f.ran[at] else f.job = nil end
+    move_to(f, f.at + 1, score)
     return stand(views[f.line], f)
   end
   if f.owns then flow_states.set(f.flow, false) end
@@ -270,7 +226,7 @@ end
 function starts.read_round(line)
   if not free or left == 0 then return nil end
   local view = begin_view(line)
-  read_rows(line, view)
+  line_rows.read(line, view, per_line)
   if view.n == left then return view end
   read_flows_of(line, view)
   return nil
@@ -290,6 +246,53 @@ function starts.leave_round(line, started, more)
     starts.leave(line, true)
   end
   if more then view.current = next_head(line, view) end
+end
+
+-- Reads the flow that is alone in a line, where nothing is limited: as many of its jobs as are wanted,
+-- and one to stand there next. Returns their ids and what is stored; nil when there is another flow,
+-- or its first job may have to be placed anew.
+function starts.read_flow(line)
+  if booking or left < 2 or waiting[line] ~= 1 then return nil end
+  local view = begin_view(line)
+  line_rows.read(line, view, per_line)
+  read_flows_of(line, view)
+  local place, id = view.places[1], view.ids[1]
+  local flow = place and ssub(place, 1, -7)
+  local of = flow and parts_of(flow)
+  if view.n ~= 1 or not of or flow_states.get(flow) ~= '=' .. id
+    or known_tags[of.finish] > view.score then
+    return nil
+  end
+  local f = next_head(line, view)
+  local members = members_of(f, left)
+  view.current = f
+  local n = math.min(#members, left - 1)
+  if n == 0 then return view.ids, view.stored, view.ran end
+  local ids = {}
+  for i = 1, n do ids[i] = ssub(members[i], -ID_SIZE) end
+  local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
+  table.insert(ids, 1, id)
+  table.insert(stored, 1, f.job)
+  table.insert(ran, 1, f.run)
+  return ids, stored, ran
+end
+
+-- The first `started` of these jobs did; the one behind them is the current one.
+function starts.leave_flow(line, ids, started)
+  local f = views[line].current
+  if started == 0 then return end
+  local members, score = f.members, f.score
+  for i = 1, started do
+    score = key_tags.start(f.of, score, 1)
+    left_jobs[i], left_keyed[i] = ids[i], members[i]
+  end
+  left_line[line][1] = ids[1]
+  left_keyed[started] = nil -- of the job that stands next
+  left = left - started
+  if members[started] then return move_to(f, started, score) end
+  flow_states.set(f.flow, false)
+  f.over = true
+  waiting[line] = waiting[line] - 1
 end
 
 -- The first job of a line stays, since it cannot be read yet: the next of its flow may start.

@@ -148,6 +148,7 @@ def _details(job: Mapping[str, Any]) -> RenderableType:
         "key": job["key"],
         "schedule": job["schedule"],
         "parent": job["parent"],
+        "traceparent": job.get("traceparent"),
         "request": f"{request.get('method', '')} {request.get('path', '')}".strip(),
         "body": f"{request['bytes']} bytes {request['contentType']}" if request else None,
         "result": None if job["resultBytes"] is None else f"{job['resultBytes']} bytes",

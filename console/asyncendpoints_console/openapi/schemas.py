@@ -79,6 +79,7 @@ _OPERATIONS: Final = {
     "deadline": maybe(TIME),
     "leaseEndsAt": maybe(TIME),
     "suspect": FLAG,
+    "traceparent": maybe(TEXT),
     "waitingFor": maybe(TEXT),
     "position": maybe(COUNT),
     "request": maybe(_REQUEST),

@@ -125,6 +125,7 @@ def _job(
         "deadline": job_view.timestamp(inspected.deadline_ms if running else 0),
         "leaseEndsAt": job_view.timestamp(leases.get(job.worker, 0) if running else 0),
         "suspect": job.suspect,
+        "traceparent": job.traceparent or None,
         "waitingFor": limit,
         "position": inspected.found.position.ahead if queued and limit is None else None,
         "request": _request(inspected.request, inspected.body_bytes),

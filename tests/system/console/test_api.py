@@ -24,6 +24,7 @@ from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.policy import Limit, limits_of
 from asyncendpoints_core.jobs.records import (
     Attributes,
+    NewJob,
     Progress,
     Result,
     complete,
@@ -39,6 +40,16 @@ from support.store.stores import ERROR, Hand, hand, new, policy, put, settle_one
 
 E = "/endpoints/demo/reports"
 API = f"/api/v1{E}"
+
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def traced(job: NewJob) -> NewJob:
+    """Return the job as a client with a trace submits it."""
+    headers = {**job.request.headers, "traceparent": TRACEPARENT}
+    request = msgspec.structs.replace(job.request, headers=headers)
+    return msgspec.structs.replace(job, request=request)
 
 
 @pytest.fixture
@@ -111,7 +122,7 @@ async def test_jobs_are_listed_and_shown(site: Site, store: Any, worker: Hand) -
     queued, scheduled, running, completed = (
         new("build-report", body=b"12345"),
         new("latest", delay_ms=60_000),
-        new("latest"),
+        traced(new("latest")),
         new("latest"),
     )
     await put(store, running, completed, scheduled, queued)
@@ -131,7 +142,10 @@ async def test_jobs_are_listed_and_shown(site: Site, store: Any, worker: Hand) -
     assert (shown["worker"], shown["claim"]) == (worker.id, first.claim.number)
     assert shown["deadline"] > shown["startedAt"]
     assert shown["leaseEndsAt"] is not None
-    assert shown["request"]["headers"] == {"x-tenant": "blue", "accept": "*/*"}
+    assert shown["traceparent"] == TRACEPARENT
+    page_of_it = (await site.ask("GET", f"/e/demo/reports/jobs/{shown['id']}")).body.decode()
+    assert f"<code>{TRACEPARENT[3:35]}</code>" in page_of_it
+    assert shown["request"]["headers"].items() >= {"x-tenant": "blue", "accept": "*/*"}.items()
     assert shown["request"]["params"] == {"customer": "7"}
     assert shown["links"]["cancel"] == f"{API}/jobs/{ids.text(first.job.id)}/cancel"
     waiting = await site.read(f"{E}/jobs/{ids.text(queued.id)}")

@@ -34,6 +34,7 @@ class TlsFront(Lifetime):
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         self._listener: asyncio.Server | None = None
         self.port = 0
 
@@ -53,16 +54,19 @@ class TlsFront(Lifetime):
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(self.certificate, self.certificate.with_name("key.pem"))
         self._thread.start()
-        listening = asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context)
+        listening = asyncio.start_server(self._accepted, "127.0.0.1", 0, ssl=context)
         self._listener = asyncio.run_coroutine_threadsafe(listening, self._loop).result(30)
         self.port = self._listener.sockets[0].getsockname()[1]
         return self
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Not the coroutine itself: a task that is cancelled before its first step closes nothing.
+        self._writers.add(writer)
+        task = self._loop.create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.CancelledError):
             far_reader, far_writer = await asyncio.open_connection(
                 self._server.host, self._server.port
@@ -79,6 +83,7 @@ class TlsFront(Lifetime):
                 await asyncio.gather(*ways, return_exceptions=True)
                 far_writer.transport.abort()
         writer.transport.abort()
+        self._writers.discard(writer)
 
     def close(self) -> None:
         """End every connection."""
@@ -89,6 +94,8 @@ class TlsFront(Lifetime):
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            for writer in self._writers:
+                writer.transport.abort()
             await asyncio.sleep(0)  # transports close in the loop's next turn
 
         if self._thread.is_alive():

@@ -83,15 +83,17 @@ def _scheme(url: str) -> str:
 
 def _hosts(url: str) -> str:
     parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return ""
     hosts = parts.netloc.rpartition("@")[2]
+    if parts.scheme == "unix":
+        return f'is not valid: write "unix:///{hosts[:60]}/…", with three slashes' if hosts else ""
     several = "+" in parts.scheme
     for address in hosts.split(",") if several else [hosts]:
         try:
             one = urlsplit(f"//{address}")
             if not one.hostname:
                 return "is not valid: a host is missing"
+            if not re.fullmatch(r"[\w.:%-]+", one.hostname):
+                raise ValueError(one.hostname)
             _ = one.port
         except ValueError:
             return f'is not valid: "{address[:60]}" is not HOST:PORT'

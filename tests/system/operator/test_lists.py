@@ -128,3 +128,23 @@ async def test_a_namespace_that_may_not_be_watched_ends_no_watch_of_the_others(
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await cluster.close()
+
+
+async def test_a_watch_whose_end_hangs_in_kopf_ends_all_the_same(api: Api, tmp_path: Path) -> None:
+    cluster, ended = await connected(api.url, tmp_path), asyncio.Event()
+    pods, cache = WatchedKind("", "v1", "Pod"), Cache(lambda _: None)
+    watcher = watch.Watcher(cluster, pods, ["a"], cache.put, cache.remove, ended.set)
+    watcher.start()
+
+    def callback_of_kopf() -> None:
+        raise AssertionError  # asyncio.current_task() is None in a callback
+
+    try:
+        await eventually(lambda: "a/pods" in api.watches)
+        assert watcher._stopping is not None
+        watcher._stopping[0].call_soon_threadsafe(callback_of_kopf)
+        async with asyncio.timeout(20):
+            await ended.wait()
+    finally:
+        await watcher.stop()
+        await cluster.close()

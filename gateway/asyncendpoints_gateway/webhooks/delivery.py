@@ -47,8 +47,7 @@ log = logging.getLogger("asyncendpoints.gateway")
 SLOTS: Final = 16
 PER_HOST: Final = 4
 PROBES: Final = 4
-MAX_TIMEOUT_SECONDS: Final = 20
-LEASE_MS: Final = (MAX_TIMEOUT_SECONDS + 10) * 1_000
+LEASE_MARGIN_SECONDS: Final = 10
 PROBE_MS: Final = 1_800_000
 """The longest time between two probes of a failing receiver."""
 EXPIRY_MS: Final = int(1_000 * sum(DELAYS) * 1.1)
@@ -68,6 +67,12 @@ class Source:
     endpoint: AsyncEndpoint
     base: str
     store: Store
+
+
+def lease_ms(receivers: Sequence[Receivers]) -> int:
+    """Return how long a delivery may take: the longest timeout of these receivers, and a margin."""
+    longest = max((each.timeout_seconds for each in receivers), default=0)
+    return int((longest + LEASE_MARGIN_SECONDS) * 1_000)
 
 
 class Deliveries:
@@ -90,6 +95,7 @@ class Deliveries:
         self._store = source.store
         self._webhooks = source.endpoint.spec.webhooks_digest
         self._receivers = {receiver.name: receiver for receiver in receivers}
+        self._lease_ms = lease_ms(receivers)
         self._sender = sender
         self._time = time
         self._count = count
@@ -159,7 +165,7 @@ class Deliveries:
         running = self._tasks.values()
         leased = await self._store.lease_deliveries(
             free,
-            LEASE_MS,
+            self._lease_ms,
             probes=PROBES - sum(each.probe for each in running),
             per_host=PER_HOST,
             busy=[each.receiver for each in running],

@@ -65,6 +65,11 @@ class Receivers(Protocol):
         """A webhook's name, or CLIENTS."""
         ...
 
+    @property
+    def timeout_seconds(self) -> float:
+        """How long a receiver may take to answer."""
+        ...
+
     def deliveries(self, endpoint: str, job: Job) -> Sequence[NewDelivery]:
         """Return what is delivered of the end of a job."""
         ...
@@ -87,6 +92,11 @@ class Receiver:
         """The webhook's name."""
         return self.webhook.name
 
+    @property
+    def timeout_seconds(self) -> float:
+        """See Receivers."""
+        return self.webhook.timeout_seconds
+
     def deliveries(self, endpoint: str, job: Job) -> Sequence[NewDelivery]:
         """See Receivers."""
         if not self._takes(job):
@@ -97,9 +107,8 @@ class Receiver:
     def target(self, delivery: Delivery) -> Target:
         """See Receivers."""
         hook = self.webhook
-        return Target(
-            self._url(), _secrets(self.secrets_file), hook.timeout_seconds, hook.include_result
-        )
+        secrets = _secrets(self.secrets_file)
+        return Target(self._url(), secrets, self.timeout_seconds, hook.include_result)
 
     def _takes(self, job: Job) -> bool:
         hook = self.webhook
@@ -134,6 +143,7 @@ class ClientReceivers:
     allowed: AllowedReceivers
     secrets_file: Path | None
     name: str = CLIENTS
+    timeout_seconds: float = CLIENT_TIMEOUT_SECONDS
 
     def deliveries(self, endpoint: str, job: Job) -> Sequence[NewDelivery]:
         """See Receivers."""
@@ -153,7 +163,7 @@ class ClientReceivers:
         if not self.allowed.allow(url):
             raise NotAllowed
         secrets = tuple(secret_for(each, url.origin) for each in _secrets(self.secrets_file))
-        return Target(url, secrets, CLIENT_TIMEOUT_SECONDS, include_result=False)
+        return Target(url, secrets, self.timeout_seconds, include_result=False)
 
 
 def _secrets(path: Path | None) -> tuple[bytes, ...]:

@@ -40,6 +40,24 @@ async def test_damaged_descriptions_of_workers_fail_no_verb(redis_server: RedisS
     await scene.backend.close()
 
 
+async def test_a_run_whose_worker_is_no_text_fails_no_recovery(redis_url: str) -> None:
+    backend = RedisBackend(redis_url)
+    await backend.open()
+    worker = await hand(backend.store)
+    damaged, other = await put(backend.store, new(), new())
+    assert len(await worker.take(2)) == 2
+    key = backend.key("runs")
+    run = await backend.redis.hget(key, damaged)
+    await backend.redis.hset(key, damaged, run.replace(worker.id.encode()[:4], b"\xe5\xe5\xe5\xe5"))
+    recovery = await backend.store.recover()
+    assert recovery.orphaned == ()
+    error = (await look(backend.store, damaged)).error
+    assert error is not None
+    assert error.code == "corrupt"
+    assert await state_of(backend.store, other) is State.IN_PROGRESS
+    await backend.close()
+
+
 async def test_a_run_with_a_short_history_fails_no_release(redis_url: str) -> None:
     backend = RedisBackend(redis_url)
     await backend.open()

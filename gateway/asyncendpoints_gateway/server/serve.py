@@ -169,27 +169,19 @@ async def serve(
     """
     server = Server(endpoint, store, settings, folder=folder, owns_policy=owns_policy)
     admin = admin_server(settings, [server])
-    tasks: list[asyncio.Task[object]] = []
     console: ConsoleServer | None = None
+    ready: asyncio.Task[None] | None = None
     try:
         await server.start()
         await admin.start()
         log.info("%s listens on %s", endpoint.name, server.address)
-        tasks = [
-            asyncio.create_task(_report_ready(server)),
-            asyncio.create_task(stopping.wait()),
-        ]
-        first = asyncio.FIRST_COMPLETED
-        await asyncio.wait(tasks, timeout=CONSOLE_WAIT_SECONDS, return_when=first)
-        if not stopping.is_set():
-            console = await start_console(
-                endpoint, store, settings.console_folder, settings.console_port
-            )
+        ready = asyncio.create_task(_report_ready(server))
+        console = await _start_console(server, store, settings, stopping)
         _tune_garbage_collection()
         await stopping.wait()
     finally:
-        for task in tasks:
-            task.cancel()
+        if ready is not None:
+            ready.cancel()
         if console is not None:
             await console.stop()
         if not server.gateway.is_ready():
@@ -198,6 +190,24 @@ async def serve(
             await store.close()
         await server.stop()
         await admin.stop()
+
+
+async def _start_console(
+    server: Server, store: Store, settings: Settings, stopping: asyncio.Event
+) -> ConsoleServer | None:
+    """Start the console once the store is reached, or some time later; None if it is off."""
+    policy = server.gateway.policy
+    first = [asyncio.create_task(event.wait()) for event in (policy.connected, stopping)]
+    try:
+        await asyncio.wait(first, timeout=CONSOLE_WAIT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in first:
+            task.cancel()
+    if stopping.is_set():
+        return None
+    return await start_console(
+        server.gateway.endpoint, store, settings.console_folder, settings.console_port
+    )
 
 
 async def _report_ready(server: Server) -> None:

@@ -15,7 +15,7 @@ from asyncendpoints_worker.supervisor import reaper
 def start_tag_reaper(tag: str) -> None:
     """Kill processes with `tag` in their environment as soon as this process has ended.
 
-    The first process of a container needs it not: the kernel kills all others with it.
+    The first process of a container does not need it: the kernel kills all others with it.
     """
     if sys.platform != "linux" or os.getpid() == 1:
         return

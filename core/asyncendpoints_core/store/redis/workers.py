@@ -249,10 +249,13 @@ class WorkerVerbs:
         """Write the tick and find what needs recovering."""
         outage, expired, overdue, orphaned, unreadable = await self._caller.run("recover")
         await self._caller.quarantine(_ids(unreadable))
+        damaged: list[JobId] = []
+        late, lost = _claims(overdue, damaged), _claims(orphaned, damaged)
+        await self._caller.quarantine(damaged, whole=True)
         return Recovery(
             tuple(worker.decode() for worker in expired),
-            tuple(Overdue(*_claim(entry)) for entry in overdue),
-            tuple(_claim(entry)[0] for entry in orphaned),
+            tuple(Overdue(*each) for each in late),
+            tuple(claim for claim, _, _ in lost),
             bool(outage),
         )
 
@@ -326,6 +329,13 @@ def _worker(worker: str, reply: bytes) -> WorkerState:
     return WorkerState(info, lease, held, cordoned, bool(draining), outdated)
 
 
-def _claim(entry: bytes) -> tuple[Claim, int, int]:
-    job_id, number, attempt, limit, worker = _read_found(entry)
-    return Claim(JobId(job_id), number, worker.decode()), attempt, limit
+def _claims(entries: list[bytes], damaged: list[JobId]) -> list[tuple[Claim, int, int]]:
+    """Return the claims that were found; adds the ids of those whose worker is no text."""
+    found = []
+    for entry in entries:
+        job_id, number, attempt, limit, worker = _read_found(entry)
+        try:
+            found.append((Claim(JobId(job_id), number, worker.decode()), attempt, limit))
+        except UnicodeDecodeError:
+            damaged.append(JobId(job_id))
+    return found

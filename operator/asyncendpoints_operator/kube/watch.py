@@ -101,6 +101,7 @@ class Watcher:
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._stopping: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None  # kopf's
+        self._sessions: list[ClientSession] = []  # of kopf; a new one for each login
         self._thread = threading.Thread(target=self._run, name=f"watch-{kind.kind}", daemon=True)
 
     @property
@@ -150,15 +151,20 @@ class Watcher:
         kopf.on.event(*resource, registry=registry, id=PLURALS[kind.kind])(self._handle)
         if kind.kind != KIND:
             settings.watching.label_selectors[resource] = MANAGED_SELECTOR
-        await kopf.operator(
-            registry=registry,
-            settings=settings,
-            identity=_IDENTITY,
-            standalone=True,
-            clusterwide=not self._namespaces,
-            namespaces=self._namespaces,
-            stop_flag=stopping,
-        )
+        try:
+            await kopf.operator(
+                registry=registry,
+                settings=settings,
+                identity=_IDENTITY,
+                standalone=True,
+                clusterwide=not self._namespaces,
+                namespaces=self._namespaces,
+                stop_flag=stopping,
+            )
+        finally:
+            # kopf does so where it ends by itself, and not where it is cancelled.
+            for session in self._sessions:
+                await session.close()
 
     async def _handle(self, type: str | None, event: Any, **_: Any) -> None:  # noqa: A002 - kopf's
         kind = self._kind
@@ -184,6 +190,7 @@ class Watcher:
             proxy=info.proxy_url,
             trust_env=bool(info.trust_env),
         )
+        self._sessions = [each for each in self._sessions if not each.closed] + [session]
         return kopf.AiohttpSession(
             server=info.server, aiohttp_session=session, expiration=info.expiration
         )

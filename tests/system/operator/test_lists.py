@@ -145,6 +145,8 @@ async def test_a_watch_whose_end_hangs_in_kopf_ends_all_the_same(api: Api, tmp_p
         watcher._stopping[0].call_soon_threadsafe(callback_of_kopf)
         async with asyncio.timeout(20):
             await ended.wait()
+        assert watcher._sessions
+        assert all(session.closed for session in watcher._sessions)
     finally:
         await watcher.stop()
         await cluster.close()

@@ -127,12 +127,7 @@ def _text_of(*errors: BaseException) -> str:
     """
     texts = [_one_text_of(each) for each in errors[:MAX_ERRORS_SHOWN]]
     if len(errors) > 1:
-        names = (type(each).__name__ for each in errors)
-        pairs = zip(names, texts, strict=False)
-        texts = [
-            text if f"{text}: ".startswith(f"{name}: ") else f"{name}: {text}"
-            for name, text in pairs
-        ]
+        texts = [_named(each, text) for each, text in zip(errors, texts, strict=False)]
     if len(errors) > MAX_ERRORS_SHOWN:
         texts.append(f"and {len(errors) - MAX_ERRORS_SHOWN} more")
     return "; ".join(texts)[:MAX_ERROR_CHARS].encode(errors="replace").decode()

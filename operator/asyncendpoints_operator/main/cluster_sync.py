@@ -68,7 +68,7 @@ class Readable:
 
     @property
     def unreadable(self) -> dict[str, int]:
-        """How many kinds cannot be listed, by namespace ("" for the whole cluster)."""
+        """How many kinds cannot be listed or watched, by namespace ("" for the whole cluster)."""
         return {name: len(kinds) for name, kinds in self._failing.items()}
 
 

@@ -52,7 +52,7 @@ class OperatorCollector(Collector):
         )
         unreadable = GaugeMetricFamily(
             "asyncendpoints_operator_unreadable_kinds",
-            "Kinds that cannot be listed, by namespace (empty: the whole cluster).",
+            "Kinds that cannot be listed or watched, by namespace (empty: the whole cluster).",
             labels=("namespace",),
         )
         for namespace, kinds in figures.unreadable.items():

@@ -95,5 +95,6 @@ def test_what_cannot_be_read_is_shown_by_namespace() -> None:
     registry = CollectorRegistry()
     registry.register(OperatorCollector(lambda: figures))
     text = generate_latest(registry).decode()
+    assert "Kinds that cannot be listed or watched" in text
     assert 'asyncendpoints_operator_unreadable_kinds{namespace="gone"} 9.0' in text
     assert "asyncendpoints_operator_api_silent_seconds 61.5" in text

@@ -150,6 +150,7 @@ def metavar(kind: str, flag: str) -> str:
         "path": "FILE",
         "url": "URL",
         "choice": "LEVEL",
+        "host": "HOST",
         "names": "HOST",
         "addresses": "HOST:PORT",
     }

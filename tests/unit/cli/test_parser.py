@@ -8,7 +8,7 @@ import pytest
 
 from asyncendpoints_cli.errors import redact
 from asyncendpoints_cli.main import command, main
-from asyncendpoints_cli.parser import COMMANDS, build
+from asyncendpoints_cli.parser import COMMANDS, build, metavar
 from asyncendpoints_cli.run.handlers import load_handlers
 from asyncendpoints_core import __version__
 from asyncendpoints_core.errors import UsageError
@@ -117,6 +117,11 @@ def test_every_setting_with_a_flag_is_an_option_of_its_readers(command: str) -> 
     for setting in all_settings():
         reads = command in setting.about.readers.split() and bool(setting.about.flag)
         assert (setting.name in parsed) == reads, setting.name
+
+
+def test_placeholders_say_what_a_value_is() -> None:
+    flags = [each.about for each in all_settings() if each.about.flag]
+    assert not [about.flag for about in flags if "-" in metavar(about.kind, about.flag)]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_network
 from pathlib import Path
 from typing import Any, Final, get_args, get_type_hints
 
@@ -178,14 +178,28 @@ def _ports(text: str) -> tuple[int, ...]:
 
 
 def _addresses(text: str) -> tuple[str, ...]:
-    """Parse HOST:PORT; raises ValueError with the reason."""
-    found = tuple(part.strip().lower() for part in text.split(","))
-    for part in found:
-        host, _, port = part.rpartition(":")
-        if not re.fullmatch(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]", host) or not port.isdigit():
-            raise ValueError(f'must be HOST:PORT such as 127.0.0.1:9000, not "{part[:40]}"')
+    """Parse HOST:PORT, IPv6 addresses in any notation; raises ValueError with the reason."""
+    found = []
+    for part in text.split(","):
+        host, _, port = part.strip().lower().rpartition(":")
+        try:
+            host = _canonical(host)
+        except ValueError:
+            host = ""
+        if not host or not port.isdigit():
+            raise ValueError(f'must be HOST:PORT such as 127.0.0.1:9000, not "{part.strip()[:40]}"')
         _ports(port)
-    return found
+        found.append(f"{host}:{port}")
+    return tuple(found)
+
+
+def _canonical(host: str) -> str:
+    """Return a host name as it is, an IPv6 address in brackets in its shortest form; raises
+    ValueError.
+    """
+    if re.fullmatch(r"\[[0-9a-f:.]+\]", host):
+        return f"[{IPv6Address(host[1:-1])}]"
+    return host if re.fullmatch(r"[a-z0-9._-]+", host) else ""
 
 
 def _certificates(text: str) -> str:

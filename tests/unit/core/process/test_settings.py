@@ -56,7 +56,7 @@ def test_every_kind_is_read() -> None:
             "ASYNCENDPOINTS_INSTALLATION_ID": "0f3a-1",
             "ASYNCENDPOINTS_HTTP_TARGET": "http://127.0.0.1:3000/x",
             "ASYNCENDPOINTS_METRICS_FROM": '[{"podSelector": {}}]',
-            "ASYNCENDPOINTS_WEBHOOK_ALLOW": "Localhost:9000,[::1]:9001",
+            "ASYNCENDPOINTS_WEBHOOK_ALLOW": "Localhost:9000, [0::1]:9001,[FD00:0::00A]:9002",
             "ASYNCENDPOINTS_WEBHOOK_PORTS": "8443, 9443",
             "ASYNCENDPOINTS_WEBHOOK_ALLOW_PRIVATE_CIDRS": "10.0.0.0/8,fd00::/8",
         },
@@ -68,7 +68,7 @@ def test_every_kind_is_read() -> None:
     assert found.installation_id == "0f3a-1"
     assert found.http_target == "http://127.0.0.1:3000/x"
     assert found.metrics_from == ({"podSelector": {}},)
-    assert found.webhook_allow == ("localhost:9000", "[::1]:9001")
+    assert found.webhook_allow == ("localhost:9000", "[::1]:9001", "[fd00::a]:9002")
     assert found.webhook_ports == (8443, 9443)
     assert found.webhook_allow_private_cidrs == ("10.0.0.0/8", "fd00::/8")
     assert load({"reload": True}, {}).reload is True
@@ -113,6 +113,7 @@ def test_every_kind_is_read() -> None:
         ({}, {"ASYNCENDPOINTS_METRICS_FROM": "[1]"}, 'must be a JSON list of objects, not "[1]"'),
         ({"webhook_allow": ["host"]}, {}, "--webhook-allow: must be HOST:PORT such as 127.0.0.1"),
         ({"webhook_allow": ["a b:80"]}, {}, "--webhook-allow: must be HOST:PORT"),
+        ({"webhook_allow": ["[1:2]:80"]}, {}, "--webhook-allow: must be HOST:PORT"),
         ({"webhook_allow": ["a:99999"]}, {}, "--webhook-allow: must be ports from 1 to 65535"),
         ({}, {"ASYNCENDPOINTS_WEBHOOK_PORTS": "443,0"}, 'ports from 1 to 65535, not "0"'),
         ({}, {"ASYNCENDPOINTS_WEBHOOK_DENY_CIDRS": "10.0.0.1/8"}, "must be CIDR blocks such as"),

@@ -1,4 +1,5 @@
-"""Latency of an idle system from a submission to the start of its handler, in milliseconds.
+"""Latency of an idle system from a submission to the start of its handler, in milliseconds: the
+median, the 99th percentile, and the longest, which is how long a job waits beside idle workers.
 
 From just before the call that enqueues to the first line of the handler in the worker's child, on
 the monotonic clock that both processes share. In between each two, a bare message from process to
@@ -32,15 +33,17 @@ HERE = Path(__file__).parent
 TARGET_P50, TARGET_P99 = 1.0, 3.0
 
 
-async def sample(store: RedisStore) -> float:
-    """Submit one job to the idle system; return milliseconds until its handler ran."""
-    job = new_job("stamp", b"x")
+async def sample(store: RedisStore, delay_ms: int = 0) -> float:
+    """Submit one job to the idle system; return milliseconds until its handler ran, the delay not
+    counted.
+    """
+    job = new_job("stamp", b"x", delay_ms=delay_ms)
     sent = time.monotonic_ns()
     await submit(store, job)
     await until_final(store, job.id)
     result = (await store.result(job.id))[1]
     assert result is not None
-    return (int(result.body) - sent) / 1e6
+    return (int(result.body) - sent) / 1e6 - delay_ms
 
 
 async def bare(client: Redis) -> float:
@@ -51,10 +54,12 @@ async def bare(client: Redis) -> float:
     return int(answer[1]) / 1e6
 
 
-async def measure(samples: int) -> tuple[list[float], list[float]]:
-    """Return the milliseconds of each submission and of each bare message, sorted."""
+async def measure(samples: int) -> tuple[list[float], list[float], list[float]]:
+    """Return the milliseconds of each submission, of each bare message, and of each submission
+    with a delay, sorted.
+    """
     resource = endpoint(worker={"handlers": "drain_jobs", "concurrency": 4})
-    found: tuple[list[float], list[float]] = [], []
+    found: tuple[list[float], list[float], list[float]] = [], [], []
     with RedisServer() as server:
         store, client = RedisStore(server.url, resource.key), Redis.from_url(server.url)
         peer = subprocess.Popen([sys.executable, str(HERE / "blpop_peer.py"), server.url])
@@ -69,12 +74,13 @@ async def measure(samples: int) -> tuple[list[float], list[float]]:
                 found[0].append(await sample(store))
                 await asyncio.sleep(random.uniform(0.01, 0.04))
                 found[1].append(await bare(client))
+                found[2].append(await sample(store, random.randint(20, 200)))
             await asyncio.to_thread(worker.stop)
         peer.kill()
         peer.wait()
         await client.aclose()
         await store.close()
-    return sorted(found[0]), sorted(found[1])
+    return sorted(found[0]), sorted(found[1]), sorted(found[2])
 
 
 def main() -> None:
@@ -83,16 +89,18 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=300)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    found, messages = uvloop.run(measure(options.samples))
+    found, messages, delayed = uvloop.run(measure(options.samples))
     p50, p99 = statistics.median(found), found[int(len(found) * 0.99)]
     floor = statistics.median(messages)
     if options.json:
-        print(json.dumps({"p50 ms": p50, "p99 ms": p99, "bare p50 ms": floor}))
+        longest = {"max ms": found[-1], "delayed max ms": delayed[-1]}
+        print(json.dumps({"p50 ms": p50, "p99 ms": p99, "bare p50 ms": floor, **longest}))
         return
     print(f"idle submit to start, {len(found)} samples, ms")
     for name, value, target in (("p50", p50, TARGET_P50), ("p99", p99, TARGET_P99)):
         verdict = "reached" if value <= target else "missed"
         print(f"{name:>8} {value:>8.2f}   target {target:.0f}: {verdict}")
+    print(f"{'longest':>8} {found[-1]:>8.2f}   with a delay, after it: {delayed[-1]:.2f}")
     print(f"{'bare':>8} {floor:>8.2f}   p50 of RPUSH to BLPOP with redis-py: {p50 / floor:.1f} ×")
 
 

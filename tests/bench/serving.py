@@ -34,6 +34,8 @@ def latency(quick: bool) -> list[Figure]:
     return [
         Figure("submit → handler started, idle, p50", found["p50 ms"], "ms", 1, at_least=False),
         Figure("submit → handler started, idle, p99", found["p99 ms"], "ms", 3, at_least=False),
+        Figure("submit → handler started, idle, longest", found["max ms"], "ms"),
+        Figure("end of a delay → handler started, idle, longest", found["delayed max ms"], "ms"),
         Figure("bare RPUSH → BLPOP with redis-py, idle, p50", found["bare p50 ms"], "ms"),
     ]
 

@@ -48,6 +48,15 @@ async def test_one_job_wakes_one_worker(backend: Backend, store: Store) -> None:
     assert woken.count(True) == 1
 
 
+@pytest.mark.parametrize(("delay_ms", "wakes"), [(200, True), (5_000, False)])
+async def test_a_job_that_is_due_soon_wakes_a_worker_to_wait_for_it(
+    backend: Backend, store: Store, delay_ms: int, wakes: bool
+) -> None:
+    tasks = await waiting(backend, await hands(store, 3), SHORT)
+    await put(store, new(delay_ms=delay_ms))
+    assert (await asyncio.gather(*tasks)).count(True) == wakes
+
+
 LIMITED = {
     "key": limits_of(every_key=Limit(concurrency=1)),
     "job": limits_of(jobs={"report": Limit(concurrency=1)}),

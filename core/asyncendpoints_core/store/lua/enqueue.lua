@@ -87,6 +87,9 @@ local function bind_key(key, id, fingerprint)
   batch.add(set_idempotency_ends, kept_until, key)
 end
 
+-- A job that is due before an idle worker looks by itself wakes one, which then waits for it.
+local SOON_MS, soon = 1000, 0
+
 -- Makes the job of `job`'s bytes; `blob`: its body, where that is kept apart.
 local function create(i, id, job, name, priority, delay, ttl, size, blob, carried)
   if blob then add(set_blobs, id, blob) end
@@ -104,6 +107,7 @@ local function create(i, id, job, name, priority, delay, ttl, size, blob, carrie
   end
   local ahead = 0
   if delay > 0 then
+    if delay < SOON_MS then soon = 1 end
     add(set_delayed, now + delay, id)
     bump(SCHEDULED, name, 1)
   else
@@ -148,6 +152,7 @@ local function move(id, r, priority, due)
   counters.bump(r.state, r.name, -1)
   counters.bump(state, r.name, 1)
   if state == SCHEDULED then
+    if due - now < SOON_MS then soon = 1 end
     call('ZADD', delayed, due, id)
     -- Its time to live may end before it is due: the sweep finds it there.
     if r.expires_at == 0 then batch.add(set_expiries, r.ttl_from + ttl_ms, id) end
@@ -307,7 +312,7 @@ if created + changed > 0 then
     string.format('%.0f', bytes + added))
   if created > 0 then counters.tally('created', created) end
   counters.flush()
-  wake_up(queued)
+  wake_up(queued + soon)
   events.publish()
 end
 for _, one in ipairs(unknown) do

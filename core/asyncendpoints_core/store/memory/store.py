@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.common.time_source import SystemTime, TimeSource
 from asyncendpoints_core.errors import StoreError, StoreUnavailable
@@ -64,6 +64,10 @@ if TYPE_CHECKING:
     from asyncendpoints_core.jobs.schedules import Fired, Firing
 
 
+SOON_MS: Final = 1_000
+"""A job that is due before an idle worker looks by itself wakes one, which then waits for it."""
+
+
 class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
     """One endpoint's store; leases, delays and waits go by `time`."""
 
@@ -120,14 +124,17 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
                 admission.with_position(data, new, answer, now)
                 for new, answer in zip(jobs, answers, strict=True)
             ]
+        waiting = [
+            answer.job
+            for answer in answers
+            if answer.status in ("created", "replaced") and answer.job is not None
+        ]
+        soon = any(
+            job.state is State.SCHEDULED and job.not_before_ms < now + SOON_MS for job in waiting
+        )
         self._wake(
-            sum(
-                answer.status in ("created", "replaced")
-                and answer.job is not None
-                and answer.job.state is State.QUEUED
-                and data.gate.may_start(answer.job.id, now)
-                for answer in answers
-            )
+            soon
+            + sum(job.state is State.QUEUED and data.gate.may_start(job.id, now) for job in waiting)
         )
         return answers
 

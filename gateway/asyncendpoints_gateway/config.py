@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from asyncendpoints_core.resource.schemas import CompiledSchema, compile_schema, is_valid
+from asyncendpoints_gateway.http.cors import serialized
 from asyncendpoints_gateway.http.headers import KEPT
 from asyncendpoints_gateway.http.named_values import source_of
 from asyncendpoints_gateway.http.uniqueness import UniqueConfig
@@ -81,7 +82,7 @@ class GatewayConfig:
             max_head=gateway.max_header_bytes,
             max_waiters=gateway.max_waiters,
             may_list=gateway.list_,
-            origins=frozenset(gateway.cors.allow_origins if gateway.cors else ()),
+            origins=frozenset(map(serialized, gateway.cors.allow_origins if gateway.cors else ())),
             receivers=AllowedReceivers.of(spec.webhook_requests),
         )
 

@@ -39,6 +39,15 @@ ALLOWED_HEADERS: Final = (
 MAX_AGE_SECONDS: Final = 600
 
 
+def serialized(origin: str) -> str:
+    """Return an allowed origin as browsers write it: in lower case, without its default port
+    (RFC 6454 §6.1).
+    """
+    origin = origin.lower()
+    port = ":443" if origin.startswith("https:") else ":80"
+    return origin.removesuffix(port)
+
+
 class Cors:
     """The CORS headers of responses. Without origins there are none."""
 

@@ -121,6 +121,6 @@ def check_origin(method: str, headers: Headers, allowed: frozenset[str]) -> None
         return
     if ANY in allowed or origin in allowed:
         return
-    if not site and origin.partition("://")[2] == headers.get("Host", ""):
+    if not site and origin.partition("://")[2].lower() == headers.get("Host", "").lower():
         return
     raise Problem("forbidden", "requests from pages of this origin are not allowed")

@@ -137,6 +137,26 @@ async def test_an_allowed_origin(store: Store) -> None:
         assert stream.headers["Vary"] == "Accept, Origin"
 
 
+@pytest.mark.parametrize(
+    ("written", "sent", "allowed"),
+    [
+        ("https://App.Example.com", "https://app.example.com", True),
+        ("https://app.example.com:443", "https://app.example.com", True),
+        ("http://[::1]:80", "http://[::1]", True),
+        ("https://app.example.com:80", "https://app.example.com:80", True),
+        ("https://app.example.com", "http://app.example.com", False),
+        ("https://app.example.com", "https://app.example.com:8443", False),
+    ],
+)
+async def test_an_origin_is_allowed_however_it_is_written(
+    store: Store, written: str, sent: str, allowed: bool
+) -> None:
+    async with serving(store, endpoint(gateway={"cors": {"allowOrigins": [written]}})) as site:
+        answer = await site.ask("POST", "/reports/7", headers={"Origin": sent})
+        assert answer.status == (202 if allowed else 403)
+        assert answer.headers.get("Access-Control-Allow-Origin") == (sent if allowed else None)
+
+
 async def test_a_preflight(store: Store, tokens: Path) -> None:
     cors = {"allowOrigins": ["https://app.example.com"]}
     described = endpoint(gateway={"cors": cors})
@@ -242,6 +262,8 @@ EVIL = "https://evil.example"
         ({"Origin": "http://localhost:1"}, False),
         ({"Origin": "http://h"}, True),
         ({"Origin": "https://h"}, True),
+        ({"Host": "LocalHost:8", "Origin": "http://localhost:8"}, True),
+        ({"Host": "localhost:8", "Origin": "http://localhost"}, False),
         ({"Origin": "https://a.example"}, True),
         ({"Sec-Fetch-Site": "cross-site", "Origin": "https://a.example"}, True),
     ],

@@ -142,16 +142,20 @@ def _location(error: BaseException) -> str:
 
 
 def _refuse_namesake(name: str, folders: Sequence[Path]) -> None:
-    """Raise UsageError if `name` was imported from elsewhere although `folders` contain it."""
+    """Raise UsageError if `name` was imported from elsewhere although `folders` contain it.
+
+    Modules that are built into Python, and the program itself, have no file to compare.
+    """
     top = name.partition(".")[0]
     imported = sys.modules.get(top)
     spec = PathFinder.find_spec(top, [str(folder) for folder in folders])
     if imported is None or spec is None:
         return
     here, there = _paths(spec.origin, spec.submodule_search_locations), _imported_paths(imported)
-    if here and there and not here & there:
+    if here and not here & there:
+        other = min(there, default="one of Python")
         raise UsageError(
-            f'two modules are called "{top}": {min(there)} and {min(here)}; rename one of them'
+            f'two modules are called "{top}": {other} and {min(here)}; rename one of them'
         )
 
 

@@ -107,8 +107,8 @@ def refuse_yield(name: str, function: AnyFunction) -> None:
 
 def _is_generator(function: AnyFunction) -> bool:
     """Return whether calling it would run none of its code."""
-    while isinstance(function, partial):
-        function = function.func
+    while isinstance(function, partial | staticmethod):
+        function = function.func if isinstance(function, partial) else function.__func__
     routine = isinstance(function, FunctionType | BuiltinFunctionType | MethodType)
     call = function if routine else getattr(function, "__call__", None)  # noqa: B004
     while isinstance(call, partial | MethodType):

@@ -95,6 +95,21 @@ def test_generators_are_refused_at_import(tmp_path: Path, keyword: str) -> None:
         modules.load([name], [tmp_path])
 
 
+def test_a_static_method_that_is_a_generator_is_refused(tmp_path: Path) -> None:
+    text = 'class Jobs:\n    @handler("g")\n    @staticmethod\n    def g():\n        yield 1\n'
+    write(tmp_path, "static_g.py", text)
+    with pytest.raises(UsageError, match="generator"):
+        modules.load(["static_g"], [tmp_path])
+
+
+@pytest.mark.parametrize("name", ["time", "sys", "__main__", "json"])
+def test_a_module_that_python_has_already_is_refused(tmp_path: Path, name: str) -> None:
+    file = write(tmp_path, f"{name}.py", '@handler("a")\ndef a(): ...\n')
+    with pytest.raises(UsageError, match=f'two modules are called "{name}": ') as caught:
+        modules.load([name], [tmp_path])
+    assert str(file) in str(caught.value)
+
+
 def test_equal_module_names_from_two_folders_are_refused_with_both_paths(tmp_path: Path) -> None:
     one = write(tmp_path / "a", "same_g.py", '@handler("a")\ndef a(): ...\n')
     two = write(tmp_path / "b", "same_g.py", '@handler("b")\ndef b(): ...\n')

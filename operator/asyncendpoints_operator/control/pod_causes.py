@@ -14,6 +14,7 @@ from asyncendpoints_operator.kube.client import Cluster, Refused, Unreachable
 from asyncendpoints_operator.kube.late_pods import (
     PATIENCE_SECONDS,
     answers_readyz,
+    crashing_until,
     explain,
     unready_since,
 )
@@ -47,19 +48,17 @@ class PodCauses:
         return min((delay for delay in delays if delay is not None), default=None)
 
     async def _look(self, key: str, component: str) -> float | None:
-        unready = [
-            (since, pod)
-            for pod in self._cache.pods(key, component)
-            if (since := unready_since(pod)) is not None
-        ]
-        now = time.time()
+        now, pods = time.time(), self._cache.pods(key, component)
+        unready = [(since, pod) for pod in pods if (since := unready_since(pod)) is not None]
         late = [(since, pod) for since, pod in unready if now - since >= PATIENCE_SECONDS]
         if late:
             _, pod = max(late, key=lambda found: (found[0], found[1]["metadata"]["name"]))
             self.found[key, component] = await self._explain(pod)
             return AGAIN_SECONDS
         self.found.pop((key, component), None)
-        return min((since + PATIENCE_SECONDS - now for since, _ in unready), default=None)
+        times = [since + PATIENCE_SECONDS for since, _ in unready]
+        times += [until for pod in pods if (until := crashing_until(pod)) and until > now]
+        return min((at - now for at in times), default=None)
 
     async def _explain(self, pod: Mapping[str, Any]) -> Issue:
         readyz = await _readyz(pod) if answers_readyz(pod) else ""

@@ -39,10 +39,10 @@ from asyncendpoints_operator.desired.naming import (
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
 from asyncendpoints_operator.kube.election import Leadership
+from asyncendpoints_operator.kube.late_pods import read_steady
 from asyncendpoints_operator.kube.pod_state import (
     parse_time,
     read_deployment,
-    read_pod,
     template_of,
 )
 from asyncendpoints_operator.queues.queue_connection import QueueConnection
@@ -119,7 +119,8 @@ class Scaler:
             memory = _noted_memory(connection.notes)
         template = template_of(deployment)
         manifests = self._cache.pods(connection.key, WORKER)
-        pods = [read_pod(pod) for pod in manifests]
+        now = time.time()
+        pods = [read_steady(pod, now) for pod in manifests]
         found = loads(pods, workers, queue.stats.now_ms)
         status = (self._cache.endpoint(connection.key) or {}).get("status") or {}
         failing = any(pod.issue and not pod.ready for pod in pods)

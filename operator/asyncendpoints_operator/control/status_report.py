@@ -1,5 +1,6 @@
 """From the leader's records and the cache to one observation, and its status written."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,10 +22,10 @@ from asyncendpoints_operator.desired.network import url_of
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import Refused
 from asyncendpoints_operator.kube.compact import owns_replicas
+from asyncendpoints_operator.kube.late_pods import read_steady, without_crashing
 from asyncendpoints_operator.kube.pod_state import (
     issue_of,
     read_deployment,
-    read_pod,
     refusing_version,
     template_of,
 )
@@ -139,16 +140,17 @@ def _with_objects(
     """Add what the endpoint's objects in the cluster and its registered workers show."""
     gateway, worker = map(read_deployment, deployments(cache, endpoint))
     template = template_of(deployments(cache, endpoint)[1])
-    gateway_pods = [read_pod(pod) for pod in cache.pods(endpoint.key, GATEWAY)]
-    worker_pods = [read_pod(pod) for pod in cache.pods(endpoint.key, WORKER)]
+    now = time.time()
+    gateway_pods = [read_steady(pod, now) for pod in cache.pods(endpoint.key, GATEWAY)]
+    worker_pods = [read_steady(pod, now) for pod in cache.pods(endpoint.key, WORKER)]
     current = {pod.uid for pod in worker_pods if pod.template == template}
     stats = observed.queue.stats
     service = cache.get("Service", endpoint.metadata.namespace, endpoint.name)
     return replace(
         observed,
-        gateway=gateway,
+        gateway=without_crashing(gateway, gateway_pods),
         gateway_issue=issue_of(gateway, gateway_pods, causes.get((endpoint.key, GATEWAY))),
-        worker=worker,
+        worker=without_crashing(worker, worker_pods),
         worker_issue=issue_of(worker, worker_pods, causes.get((endpoint.key, WORKER))),
         unsupported=refusing_version(worker_pods),
         without_handler=jobs_without_handler(endpoint, workers, current),

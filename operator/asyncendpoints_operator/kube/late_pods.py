@@ -1,18 +1,23 @@
 """Why a pod has not become ready in time: from its containers, its Events and its /readyz. Pure.
 
 `pod_state.read_pod` reports what does not resolve by itself as soon as it is seen. This is for the
-rest: what may be a normal start at first, and is worth a reason after 15 s.
+rest: what may be a normal start at first, and is worth a reason after 15 s; and what is ready for
+a moment only.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from asyncendpoints_operator.desired.naming import AGENT_CONTAINER, GATEWAY
 from asyncendpoints_operator.kube.pod_state import (
     CRASH_LOOP,
     IMAGE_PULLING,
+    RESTARTS,
+    Deployment,
     Issue,
+    Pod,
     container_statuses,
     last_termination,
     parse_time,
@@ -23,6 +28,8 @@ from asyncendpoints_operator.kube.pod_state import (
 Object = Mapping[str, Any]
 
 PATIENCE_SECONDS: Final = 15.0
+RESET_SECONDS: Final = 600.0
+"""After a run of this length, the kubelet restarts a container without a pause again."""
 NOT_READY: Final = "NotReady"
 _UNHEALTHY: Final = "Unhealthy"
 _UNSCHEDULED: Final = "FailedScheduling"
@@ -38,6 +45,44 @@ def unready_since(pod: Object) -> float | None:
     if read.ready or read.deleting or read.ended:
         return None
     return max(read.created, parse_time(_ready_condition(pod).get("lastTransitionTime")))
+
+
+def crashing_until(pod: Object) -> float | None:
+    """Return until when (s, since the epoch) a pod counts as crashing though it may be ready.
+
+    A container without a readiness probe is ready as soon as it runs: one that crashes over and
+    over is ready for a moment after each start.
+    """
+    return max((until for until, _ in _restarted(pod)), default=None)
+
+
+def read_steady(pod: Object, now: float) -> Pod:
+    """Read a pod, as one that is not ready while a container of it counts as crashing."""
+    read = read_pod(pod)
+    crashing = next((status for until, status in _restarted(pod) if until > now), None)
+    if crashing is None or read.issue:
+        return read
+    return replace(read, ready=False, issue=Issue(CRASH_LOOP, why_terminated(crashing)))
+
+
+def without_crashing(deployment: Deployment, pods: Sequence[Pod]) -> Deployment:
+    """Return a Deployment whose ready pods are those that `read_steady` finds ready."""
+    if not any(pod.issue and pod.issue.reason == CRASH_LOOP for pod in pods):
+        return deployment
+    ready = sum(pod.ready and not pod.deleting for pod in pods)
+    available = min(deployment.available, ready)
+    return replace(deployment, ready=min(deployment.ready, ready), available=available)
+
+
+def _restarted(pod: Object) -> Iterator[tuple[float, Object]]:
+    """Yield the containers that run again after crashes, each with the end of its probation."""
+    for status in container_statuses(pod.get("status") or {}):
+        started = ((status.get("state") or {}).get("running") or {}).get("startedAt")
+        last = last_termination(status)
+        if not (started and last) or status.get("restartCount", 0) < RESTARTS:
+            continue
+        if parse_time(last.get("finishedAt")) - parse_time(last.get("startedAt")) < RESET_SECONDS:
+            yield parse_time(started) + PATIENCE_SECONDS, status
 
 
 def first_unready(pod: Object) -> Object | None:

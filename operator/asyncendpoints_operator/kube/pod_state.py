@@ -36,7 +36,7 @@ VERSION_UNSUPPORTED: Final = "WorkerVersionUnsupported"
 """The store has a format that the worker's image cannot read: it exits each time it starts."""
 # The kubelet alternates between these; a condition must not flap.
 _SAME_AS: Final = {"ErrImagePull": "ImagePullBackOff"}
-_RESTARTS: Final = 2
+RESTARTS: Final = 2
 """A container that restarted this often and is not ready counts as crashing even while it runs."""
 
 
@@ -110,7 +110,7 @@ def _pod_issue(status: Object, conditions: Mapping[str, Object]) -> Issue | None
         reason = waiting.get("reason", "")
         if reason in _STUCK:
             return Issue(_SAME_AS.get(reason, reason), _why(container, waiting))
-        again = container.get("restartCount", 0) >= _RESTARTS and not container.get("ready")
+        again = container.get("restartCount", 0) >= RESTARTS and not container.get("ready")
         if again and last_termination(container):
             return Issue(CRASH_LOOP, _why(container, waiting))
     scheduled = conditions.get("PodScheduled", {})

@@ -1,11 +1,14 @@
 """From the leader's records and the cache to what the status is computed from."""
 
+import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
 from asyncendpoints_core.store.replies import WorkerInfo, WorkerState
 from asyncendpoints_operator.control.endpoint_state import Reconciled, Resource, WorkState
+from asyncendpoints_operator.control.pod_causes import PodCauses
 from asyncendpoints_operator.control.status_report import observe
 from asyncendpoints_operator.desired.naming import (
     TEMPLATE_ANNOTATION,
@@ -13,6 +16,8 @@ from asyncendpoints_operator.desired.naming import (
     child_name,
 )
 from asyncendpoints_operator.kube.cache import ENDPOINT_LABEL, Cache
+from asyncendpoints_operator.kube.client import Cluster
+from asyncendpoints_operator.kube.pod_state import CRASH_LOOP
 from asyncendpoints_operator.queues.queue_connection import QueueConnection, Reading
 from asyncendpoints_operator.status.observed import Queue, QueueReason
 from support.resources import resource
@@ -67,3 +72,31 @@ def test_handlers_are_those_of_the_present_template() -> None:
 
 def test_a_spec_that_is_not_applied_yet_is_not_held_against_workers() -> None:
     assert without_handler(("new", "other"), reconciled=1) == ()
+
+
+def test_a_crashing_sidecar_is_not_well_for_the_moment_after_its_start() -> None:
+    assert RESOURCE.endpoint
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    last = {"reason": "Error", "exitCode": 3, "startedAt": now, "finishedAt": now}
+    side = {
+        "name": "side",
+        "state": {"running": {"startedAt": now}},
+        "lastState": {"terminated": last},
+        "restartCount": 4,
+        "ready": True,
+    }
+    ready = [{"type": "Ready", "status": "True"}]
+    status = {"phase": "Running", "initContainerStatuses": [side], "conditions": ready}
+    cache = Cache(lambda *_: None)
+    template = {"metadata": {"annotations": {TEMPLATE_ANNOTATION: "new"}}}
+    name = child_name(RESOURCE.endpoint, WORKER)
+    counts = {"replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1}
+    cache.put(child("Deployment", name, "", spec={"template": template}, status=counts))
+    cache.put(child("Pod", "new", "new", status=status))
+    state = Reconciled(RESOURCE)
+    seen = observe(cache, MANIFEST, state, WorkState(), state.queue, {})
+    assert (seen.worker.replicas, seen.worker.ready, seen.ready_template) == (1, 0, "")
+    assert seen.worker_issue
+    assert seen.worker_issue.reason == CRASH_LOOP
+    causes = PodCauses(cast("Cluster", None), cache)
+    assert asyncio.run(causes.look(RESOURCE.key))  # reported as ready then

@@ -6,11 +6,21 @@ import pytest
 
 from asyncendpoints_operator.kube.late_pods import (
     NOT_READY,
+    PATIENCE_SECONDS,
     answers_readyz,
+    crashing_until,
     explain,
+    read_steady,
     unready_since,
+    without_crashing,
 )
-from asyncendpoints_operator.kube.pod_state import CRASH_LOOP, IMAGE_PULLING, Issue
+from asyncendpoints_operator.kube.pod_state import (
+    CRASH_LOOP,
+    IMAGE_PULLING,
+    Deployment,
+    Issue,
+    read_pod,
+)
 from support.resources import merge
 
 CREATING: dict[str, Any] = {"waiting": {"reason": "ContainerCreating"}}
@@ -62,6 +72,7 @@ GATED = {
     "reason": "ReadinessGatesNotReady",
     "message": 'the status of pod readiness gate "example.com/target-health" is not "True"',
 }
+READY = {"type": "Ready", "status": "True"}
 INIT = [{"name": "target", "restartPolicy": "Always"}, {"name": "first"}]
 WORKER = container("worker", CREATING)
 
@@ -166,3 +177,47 @@ def test_since_when_a_pod_is_not_ready() -> None:
         unready_since(pod(WORKER, metadata={"deletionTimestamp": "2026-01-01T00:00:01Z"})) is None
     )
     assert unready_since(pod(WORKER, phase="Failed")) is None
+
+
+def restarted(started: int, last: tuple[str, str], count: int = 3) -> dict[str, Any]:
+    """Return a pod whose sidecar is ready again since a second of 2026-01-01T00:10."""
+    ended = {"reason": "Error", "exitCode": 3, "startedAt": last[0], "finishedAt": last[1]}
+    side = container(
+        "side",
+        {"running": {"startedAt": f"2026-01-01T00:10:{started:02}Z"}},
+        ready=True,
+        lastState={"terminated": ended},
+        restartCount=count,
+    )
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:10:00Z"}
+    return pod(container("worker", RUNS, ready=True), side, conditions=[ready])
+
+
+SHORT = ("2026-01-01T00:09:00Z", "2026-01-01T00:09:01Z")
+LONG = ("2025-12-31T00:09:00Z", "2026-01-01T00:09:01Z")
+
+
+def test_a_container_that_crashes_over_and_over_is_not_ready_for_a_moment() -> None:
+    again, at = restarted(20, SHORT), CREATED + 620
+    assert crashing_until(again) == at + PATIENCE_SECONDS
+    read = read_steady(again, at + 1)
+    assert (read.ready, read.issue) == (
+        False,
+        Issue(CRASH_LOOP, "container side terminated with Error, exit code 3, 3 restarts"),
+    )
+    assert read_steady(again, at + PATIENCE_SECONDS) == read_pod(again)
+    assert read_pod(again).ready
+    deployment = Deployment(wanted=2, ready=2, available=2, exists=True)
+    steady = read_pod(pod(container("worker", RUNS, ready=True), conditions=[READY]))
+    left = without_crashing(deployment, [read, steady])
+    assert (left.wanted, left.ready, left.available) == (2, 1, 1)
+    assert without_crashing(deployment, [steady]) is deployment
+
+
+@pytest.mark.parametrize(("last", "count"), [(LONG, 3), (SHORT, 1)])
+def test_a_container_that_restarts_now_and_then_is_ready_at_once(
+    last: tuple[str, str], count: int
+) -> None:
+    once = restarted(20, last, count)
+    assert crashing_until(once) is None
+    assert read_steady(once, CREATED + 621) == read_pod(once)

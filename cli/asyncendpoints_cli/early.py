@@ -3,6 +3,8 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 FIRST = 1
 
@@ -19,6 +21,21 @@ def end_on_sigterm() -> None:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
 
 
+@contextmanager
+def ended_by_interrupts() -> Iterator[None]:
+    """Exit on SIGINT without a traceback, until `obey_interrupts`: while modules are imported.
+
+    A KeyboardInterrupt would be raised inside of whichever class is being made there, and some of
+    them turn it into an error of their own.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, _end)
+    try:
+        yield
+    finally:
+        obey_interrupts()
+
+
 def obey_interrupts() -> None:
     """Make SIGINT raise KeyboardInterrupt, also in a process that was started ignoring it.
 
@@ -26,5 +43,9 @@ def obey_interrupts() -> None:
     `jobs watch` and the actions would go on without an end.
     """
     main = threading.current_thread() is threading.main_thread()
-    if main and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    if main and signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, _end):
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(*_: object) -> None:
+    os._exit(128 + signal.SIGINT)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from asyncendpoints_cli.command_line import command
 from asyncendpoints_cli.errors import redact
-from asyncendpoints_cli.main import command, main
+from asyncendpoints_cli.main import main
 from asyncendpoints_cli.parser import COMMANDS, build, metavar
 from asyncendpoints_cli.run.handlers import load_handlers
 from asyncendpoints_core import __version__

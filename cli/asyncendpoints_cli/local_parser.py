@@ -135,8 +135,9 @@ LOCAL: Final = (
             argument(
                 "--handlers",
                 action="store_true",
-                help="also import the handlers: each route has one, and the schemas of its body "
-                "and result are those of its annotations; requires the extra [export]",
+                help="also import the handlers: each job that the resource names has one, and the "
+                "schemas of a route's body and result are those of its annotations; requires the "
+                "extra [export]",
             ),
             argument(
                 "--fix",

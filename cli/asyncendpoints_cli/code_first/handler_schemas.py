@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from asyncendpoints_cli.code_first.named_jobs import without_handler
 from asyncendpoints_cli.code_first.yaml_file import YamlFile, styled
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_worker.code_first.schemas import Described, body_schema, result_of
@@ -30,7 +31,7 @@ class Difference:
 
 
 def compare(loaded: Loaded) -> tuple[list[Fault], list[Difference]]:
-    """Return the routes without a handler, and those with other schemas than their handlers.
+    """Return jobs without a handler, and the routes with other schemas than their handlers.
 
     Raises UsageError if the handlers cannot be imported or an annotation has no schema.
     """
@@ -38,16 +39,14 @@ def compare(loaded: Loaded) -> tuple[list[Fault], list[Difference]]:
     if module is None:
         return [], []
     registry = modules.load([module], [loaded.file.resolve().parent])
-    faults, differences = [], []
+    faults = [loaded.fault(*found) for found in without_handler(loaded.endpoint, registry)]
+    differences = []
     for index, route in enumerate(loaded.endpoint.spec.routes):
         declared = registry.handlers.get(route.job)
-        if declared is None:
-            message = f"{module} has no handler for it"
-            faults.append(loaded.fault(("spec", "routes", index, "job"), message))
-        elif (found := _difference(index, route, declared)) is not None:
+        if declared is not None and (found := _difference(index, route, declared)) is not None:
             differences.append(found)
             faults += _faults(loaded, found, registry, route)
-    return faults, differences
+    return sorted(faults, key=lambda fault: fault.line), differences
 
 
 def _difference(index: int, route: Route, declared: Declaration) -> Difference | None:

@@ -12,11 +12,14 @@ from asyncendpoints_cli.extras import export_extra
 from asyncendpoints_cli.files import show
 from asyncendpoints_core import manifest
 from asyncendpoints_core.errors import UsageError
+from asyncendpoints_core.manifest.job_names import unmatched
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from asyncendpoints_core.common.faults import Location
     from asyncendpoints_core.manifest import Loaded
+    from asyncendpoints_core.resource import AsyncEndpoint
 
 
 def execute(options: Namespace) -> int:
@@ -36,6 +39,8 @@ def execute(options: Namespace) -> int:
     if options.handlers and not all([_handlers(item, fix=options.fix) for item in found.loaded]):
         return 2
     for item in found.loaded:
+        if not (options.handlers and item.endpoint.spec.worker.handlers):
+            show([item.fault(*warning) for warning in _warnings(item.endpoint)])
         sys.stdout.write(f"{item.file}: {item.endpoint.key} is valid\n")
     for name in code:
         _code(name)
@@ -54,10 +59,18 @@ def _is_code(name: str) -> bool:
 def _code(name: str) -> None:
     """Check an Endpoint in code. Raises UsageError."""
     from asyncendpoints_cli.code_first.find import check_imports, find
+    from asyncendpoints_cli.run.handlers import load_handlers
 
     endpoint = find(name)
     check_imports(endpoint.declared())
-    sys.stdout.write(f"{name}: {endpoint.resource().key} is valid\n")
+    resource = endpoint.resource()
+    load_handlers(resource, Path.cwd())
+    sys.stdout.write(f"{name}: {resource.key} is valid\n")
+
+
+def _warnings(endpoint: AsyncEndpoint) -> list[tuple[Location, str]]:
+    """Return what is no fault but probably a mistake."""
+    return [(each.location, f"warning: {each.message}") for each in unmatched(endpoint.spec)]
 
 
 def _handlers(item: Loaded, *, fix: bool) -> bool:
@@ -69,6 +82,6 @@ def _handlers(item: Loaded, *, fix: bool) -> bool:
         handler_schemas.fix(item, differences)
         plural = "" if len(differences) == 1 else "s"
         sys.stdout.write(f"{item.file}: wrote the schemas of {len(differences)} route{plural}\n")
-        faults = [fault for fault in faults if fault.location[-1] == "job"]
+        faults = [fault for fault in faults if fault.location[-1] not in ("schema", "result")]
     show(faults)
     return not faults

@@ -18,6 +18,7 @@ from asyncendpoints_cli.run.scaler import MIN_WORKERS, Scaler, why_nothing_runs
 from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.jobs.states import FINAL, State
+from asyncendpoints_core.manifest.job_names import unmatched
 from asyncendpoints_core.scaling.decide import Limits
 from asyncendpoints_core.store.history import record_history
 from asyncendpoints_core.store.memory import MemoryStore
@@ -136,6 +137,8 @@ class EndpointService:
     async def _apply(self, loaded: Loaded) -> None:
         """Write the policy of the resource into the store."""
         spec = loaded.endpoint.spec
+        for each in unmatched(spec) if spec.worker.http is not None else ():
+            log.warning("%s", loaded.fault(each.location, each.message).render())
         await self.store.configure(spec.policy(self._settings.webhook_max_pending))
         await self.store.suspend(spec.suspend)
 

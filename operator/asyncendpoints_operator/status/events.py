@@ -66,6 +66,7 @@ _TRANSITIONS: Final = (
     _Transition(c.WEBHOOKS_HEALTHY, "False", "Warning", "WebhookFailing", True),
     _Transition(c.WEBHOOKS_HEALTHY, "True", "Normal", "WebhooksDelivering", False),
     _Transition(c.FEATURES_HELD, "True", "Warning", c.FEATURES_HELD, True),
+    _Transition(c.JOBS_UNMATCHED, "True", "Warning", c.JOBS_UNMATCHED, True),
     _Transition(VERSION_UNSUPPORTED, "True", "Warning", VERSION_UNSUPPORTED, True),
 )
 

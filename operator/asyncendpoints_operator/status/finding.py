@@ -20,6 +20,7 @@ QUEUE_NOT_DURABLE: Final = "QueueNotDurable"
 QUEUE_SHARED: Final = "QueueShared"
 WEBHOOKS_HEALTHY: Final = "WebhooksHealthy"
 FEATURES_HELD: Final = "FeaturesHeld"
+JOBS_UNMATCHED: Final = "JobsUnmatched"
 
 HANDLER_MISSING: Final = "HandlerMissing"
 WORKER_CRASHED: Final = "WorkerCrashed"

@@ -204,6 +204,13 @@ CONDITIONS: Final[dict[str, About]] = {
             "that drain have ended. In HTTP mode the operator replaces its own container"
         },
     ),
+    c.JOBS_UNMATCHED: About(
+        "Only present if it applies: `limits.perJob` or `webhooks[].jobs` has a name that no route "
+        "or schedule has, so that this limit or webhook is for no job. Everything else works. In "
+        "Python mode handlers may enqueue jobs of other names: there only a name that resembles "
+        "a known one counts.",
+        {"NoSuchJob": "the message has the field and the most similar name: correct it"},
+    ),
     VERSION_UNSUPPORTED: About(
         "Only present if it applies: workers refuse jobs and exit. The message has both versions "
         "and the fix. It is removed with the last such pod.",
@@ -230,6 +237,7 @@ EVENTS: Final[dict[str, str]] = {
     "QueueNotDurable": "see the condition",
     "QueueShared": "see the condition",
     "FeaturesHeld": "see the condition",
+    "JobsUnmatched": "see the condition",
     "WorkerVersionUnsupported": "see the condition",
     "Pinned, Unpinned": "`spec.replicas` was set or removed",
     "Suspended, Paused, Resumed": "`spec.suspend` changed, or a person paused or resumed",

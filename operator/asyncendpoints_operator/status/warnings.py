@@ -1,9 +1,12 @@
 """The conditions that exist only while they apply. Pure."""
 
 from asyncendpoints_core import __version__
+from asyncendpoints_core.common.faults import format_path
+from asyncendpoints_core.manifest.job_names import unmatched
 from asyncendpoints_operator.kube.pod_state import VERSION_UNSUPPORTED
 from asyncendpoints_operator.status.finding import (
     FEATURES_HELD,
+    JOBS_UNMATCHED,
     QUEUE_NOT_DURABLE,
     QUEUE_SHARED,
     Finding,
@@ -35,6 +38,10 @@ def warnings(observed: Observed) -> list[Finding]:
         is_http = bool(observed.spec and observed.spec.worker.http is not None)
         text = describe_outdated(observed.outdated, is_http=is_http)
         found.append(Finding(FEATURES_HELD, "True", "OlderWorkers", text))
+    names = [each for each in unmatched(observed.spec) if each.certain] if observed.spec else []
+    if names:
+        text = join(f"{format_path(each.location)}: {each.message}" for each in names)
+        found.append(Finding(JOBS_UNMATCHED, "True", "NoSuchJob", text))
     if observed.unsupported:
         text = describe_unsupported(observed)
         found.append(Finding(VERSION_UNSUPPORTED, "True", "OtherFormat", text))

@@ -221,7 +221,7 @@ def test_validate_handlers_compares_and_writes_schemas(folder: Path, once: Once)
     assert file.read_text() == HAND
     status, out, err = once("validate", "hand.yaml", "--handlers", "--fix")
     assert (status, out) == (2, "hand.yaml: wrote the schemas of 1 route\n")
-    assert "spec.routes[1].job: shop has no handler for it" in err
+    assert 'spec.routes[1].job: shop has no @handler("none")' in err
     text = file.read_text()
     assert '- path: "/orders"   # first\n      job: place-order\n      schema:' in text
     file.write_text(text.replace("    - {path: /none, job: none}\n", ""))

@@ -127,6 +127,12 @@ OLD = "the store in Redis is of format 2, asyncendpoints 0.0.9 reads format 1"
 BAD_IMAGE = Issue("ImagePullBackOff", "container worker: no such image")
 
 
+def test_a_limit_for_a_job_that_handlers_may_enqueue_is_no_warning() -> None:
+    assert "JobsUnmatched" not in found(
+        observed({"limits": {"perJob": [{"job": "send-mail", "concurrency": 1}]}})
+    )
+
+
 def test_what_was_not_created_is_neither_starting_nor_scaled_to_zero() -> None:
     refusal = Refusal("Deployment", "reports-worker", RefusalReason.REFUSED, "no such field")
     for why in ({"refusals": (refusal,)}, {"faults": ("spec.routes: wrong",)}):
@@ -289,6 +295,19 @@ SITUATIONS: dict[str, tuple[Observed, dict[str, tuple[str, str]]]] = {
     "webhooks of a queue that cannot be read": (
         observed(HOOKS, queue=Queue(QueueReason.UNREACHABLE)),
         {"WebhooksHealthy": ("Unknown", "Unreachable")},
+    ),
+    "a limit for a job that is misspelt": (
+        observed({"limits": {"perJob": [{"job": "buildreports", "concurrency": 1}]}}),
+        {"Ready": ("True", "Serving"), "JobsUnmatched": ("True", "NoSuchJob")},
+    ),
+    "a limit for a job that the container cannot enqueue": (
+        observed(
+            {
+                "limits": {"perJob": [{"job": "x", "concurrency": 1}]},
+                "worker": {"handlers": None, "http": {"port": 3000}},
+            }
+        ),
+        {"JobsUnmatched": ("True", "NoSuchJob")},
     ),
     "workers too old": (
         observed(

@@ -1,0 +1,62 @@
+"""Where a resource names jobs, and which of these names select none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from asyncendpoints_core.common.faults import Location
+from asyncendpoints_core.manifest.messages import guess
+
+if TYPE_CHECKING:
+    from asyncendpoints_core.resource import EndpointSpec
+
+Named = list[tuple[Location, str]]
+"""Names of jobs, each with its place in the resource."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """A name by which jobs are selected and that no route or schedule has.
+
+    `certain`: handlers cannot enqueue such a job either, or the name resembles a known one.
+    """
+
+    location: Location
+    message: str
+    certain: bool
+
+
+def created(spec: EndpointSpec) -> Named:
+    """Return the jobs of routes and schedules."""
+    found: Named = [(("spec", "routes", i, "job"), one.job) for i, one in enumerate(spec.routes)]
+    found += [(("spec", "schedules", i, "job"), one.job) for i, one in enumerate(spec.schedules)]
+    return found
+
+
+def selected(spec: EndpointSpec) -> Named:
+    """Return the jobs that limits and webhooks are for."""
+    limits = spec.limits.per_job if spec.limits else ()
+    found: Named = [
+        (("spec", "limits", "perJob", i, "job"), one.job) for i, one in enumerate(limits)
+    ]
+    for i, webhook in enumerate(spec.webhooks):
+        found += [(("spec", "webhooks", i, "jobs", j), job) for j, job in enumerate(webhook.jobs)]
+    return found
+
+
+def unmatched(spec: EndpointSpec) -> list[Unmatched]:
+    """Return the names that select nothing but jobs that handlers enqueue, if they can.
+
+    They are no faults: jobs of a route that was removed may still wait.
+    """
+    known = {job for _, job in created(spec)}
+    by_handlers = spec.worker.http is None
+    found = []
+    for location, job in selected(spec):
+        if job not in known:
+            hint = guess(job, known)
+            source = ", only handlers may enqueue it" if by_handlers else ""
+            message = f'no route or schedule has the job "{job}"{source}{hint}'
+            found.append(Unmatched(location, message, bool(hint) or not by_handlers))
+    return found

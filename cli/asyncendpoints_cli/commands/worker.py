@@ -46,16 +46,15 @@ def execute(options: Namespace) -> int:
 def _check(endpoint: AsyncEndpoint, folder: Path) -> int:
     """Import the handlers as a worker does: inside a running event loop."""
 
-    async def load() -> None:
-        load_handlers(endpoint, folder)
+    async def load() -> int:
+        try:
+            load_handlers(endpoint, folder)
+        except UsageError as error:
+            return report(error, MISUSED)
+        return 0
 
     tag_started_processes()
-    try:
-        run_loop(load())
-    except UsageError as error:
-        status = report(error, MISUSED)
-    else:
-        status = 0
+    status = run_loop(load())
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)  # threads that the module has started must not keep the check from ending

@@ -27,14 +27,24 @@ IDLE_SECONDS: Final = 0.2
 """How long idle threads of the default executor may take to end."""
 _THREADS: Final = "asyncio"
 EXIT_SECONDS: Final = 2.0
-"""How long threads that user code left behind, and functions registered with atexit, may delay the
-end of the process."""
+"""How long threads that were left behind, and functions registered with atexit, may delay the end
+of the process."""
 
 
-def run_loop(main: Coroutine[Any, Any, T]) -> T:
-    """Run `main` on a new event loop and return its result."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(main)
+def run_loop(main: Coroutine[Any, Any, int], *, fast: bool = True) -> int:
+    """Run `main`, which returns an exit status, on a new event loop, and return that status.
+
+    Closing the loop waits for its threads. One that looks a name up while no name server answers
+    takes half a minute or longer; the process ends without it. `fast`: on uvloop.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory() if fast else None) as runner:
+        status = runner.run(main)
+        flush_output()
+        late = threading.Timer(EXIT_SECONDS, os._exit, (status,))
+        late.daemon = True
+        late.start()
+    late.cancel()
+    return status
 
 
 def run_with_user_code(main: Coroutine[Any, Any, int]) -> int:

@@ -13,6 +13,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 
 from asyncendpoints_core.common.admin_server import DEFAULT_PORT, AdminServer
+from asyncendpoints_core.common.event_loop import run_loop
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_operator.control.leader import Leader
@@ -36,7 +37,7 @@ _UNSET: Final = Settings().installation_id
 def run(options: Namespace) -> int:
     """Run until SIGTERM or Ctrl-C; `options` has `settings`, `kubeconfig` and `context`."""
     limit_tls_buffers()
-    return asyncio.run(_run(options))
+    return run_loop(_run(options), fast=False)
 
 
 async def _run(options: Namespace) -> int:

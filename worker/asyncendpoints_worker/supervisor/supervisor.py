@@ -12,6 +12,7 @@ import signal
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_core.common.admin_server import AdminServer
+from asyncendpoints_core.common.event_loop import run_loop
 from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
 from asyncendpoints_core.process import exit_report
@@ -60,14 +61,18 @@ def run_supervisor(
     line on stderr, and in `termination_log` if that file exists. `folders` are searched first for
     the handlers' module. `publish_metrics` is called every second, and at the end.
     """
-    try:
-        # Not uvloop: it handles SIGCHLD itself and hides the exits of reparented processes.
-        supervisor = Supervisor(endpoint, settings, folders, idle_seconds, publish_metrics)
-        return asyncio.run(supervisor.run())
-    except (AsyncEndpointsError, OSError) as error:
-        write_error(str(error))
-        exit_report.leave(error, termination_log)
-        return 2 if isinstance(error, UsageError) else 1
+
+    async def supervise() -> int:
+        try:
+            supervisor = Supervisor(endpoint, settings, folders, idle_seconds, publish_metrics)
+            return await supervisor.run()
+        except (AsyncEndpointsError, OSError) as error:
+            write_error(str(error))
+            exit_report.leave(error, termination_log)
+            return 2 if isinstance(error, UsageError) else 1
+
+    # Not uvloop: it handles SIGCHLD itself and hides the exits of reparented processes.
+    return run_loop(supervise(), fast=False)
 
 
 class Supervisor:

@@ -78,6 +78,8 @@ class Reconciler:
         state = self._read(key, manifest)
         endpoint = state.resource.endpoint
         if endpoint is None:
+            if state.connection is not None:
+                state.connection.set_closing(is_terminating(manifest))
             return await self._complete(state)
         state = await self._connect(state, endpoint, manifest)
         await self._release_ended(state)
@@ -127,8 +129,7 @@ class Reconciler:
         state = replace(state, connection=connection)
         self._reconciled[endpoint.key] = state
         connection.set_closing(is_terminating(manifest))
-        if not is_terminating(manifest):
-            await self._ensure_user(connection)
+        await self._ensure_user(connection)
         return state
 
     async def _ensure_user(self, connection: QueueConnection) -> None:

@@ -124,7 +124,10 @@ class RedisUsers:
         return [connection.key for connection in lost]
 
     async def ensure(self, connection: QueueConnection) -> None:
-        """Make the user, and a Secret with the URL to connect as it. Raises Refused."""
+        """Make the user, and a Secret with the URL to connect as it. Raises Refused.
+
+        An endpoint that is being deleted keeps its user, for the jobs that it accepted.
+        """
         redis, endpoint = connection.redis, connection.endpoint
         url = redis.location.source()
         password = self._password(url, endpoint)
@@ -132,8 +135,9 @@ class RedisUsers:
             self._forbidden.add(redis.location.name)
         if not self.is_shared(redis):
             await self._ensure_user(connection, password)
-        target = url if self.is_shared(redis) else url_of(url, endpoint.key, password)
-        await self._ensure_secret(connection, target)
+        if not connection.closing:
+            target = url if self.is_shared(redis) else url_of(url, endpoint.key, password)
+            await self._ensure_secret(connection, target)
 
     async def _ensure_user(self, connection: QueueConnection, password: str) -> None:
         redis, uid = connection.redis, connection.identity.uid
@@ -167,7 +171,9 @@ class RedisUsers:
 
     def _may_drop(self, connection: QueueConnection, made: _Made) -> bool:
         """Whether old passwords are there that no gateway or registered worker can use any more."""
-        if not made.old or time.monotonic() - made.since < HOLD_SECONDS:
+        # The Secret of an endpoint that is being deleted is not renewed.
+        held = connection.closing or time.monotonic() - made.since < HOLD_SECONDS
+        if held or not made.old:
             return False
         name = redis_secret_name(connection.endpoint)
         gateways = self._cache.pods(connection.key, GATEWAY)

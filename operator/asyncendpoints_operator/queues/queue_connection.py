@@ -87,6 +87,11 @@ class QueueConnection:
         self._is_due, self.idle = True, False
         self.redis.woken.set()
 
+    @property
+    def closing(self) -> bool:
+        """Whether it accepts no more jobs, since the resource was deleted."""
+        return self._closing
+
     def set_closing(self, closing: bool) -> None:
         """Accept no more jobs: the resource was deleted, though it still exists."""
         if closing is not self._closing:

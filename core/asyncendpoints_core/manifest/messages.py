@@ -37,7 +37,15 @@ def explain(document: "Document", error: "ErrorDetails") -> "Fault":
         return document.fault(location, "required field is missing")
     describe = _MESSAGES.get(kind)
     value = _Value(error["input"], document.raw(location), str(location[-1]))
-    return document.fault(location, describe(value, context) if describe else error["msg"])
+    text = describe(value, context) if describe else error["msg"]
+    if error["input"] is None and _is_optional(owners[-1], location[-1]):
+        text += "; without one, leave the field out"
+    return document.fault(location, text)
+
+
+def _is_optional(owner: type[Record] | None, name: object) -> bool:
+    fields = owner.model_fields.values() if owner else ()
+    return any(field.alias == name and not field.is_required() for field in fields)
 
 
 def _unknown(name: str, owner: type[Record] | None) -> str:

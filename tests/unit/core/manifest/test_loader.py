@@ -168,7 +168,8 @@ def test_one_file_with_many_faults_reports_all_of_them(tmp_path: Path) -> None:
         'write "yes" in quotes, or true',
         "0:25:3: spec.maxDepth: unknown field; it belongs in spec.queue or spec.limits.keys[]",
         "0:26:10: spec.redis: must be a mapping (name: value), but is text",
-        "0:27:13: spec.retention: must be a mapping (name: value), but has no value",
+        "0:27:13: spec.retention: must be a mapping (name: value), but has no value; "
+        "without one, leave the field out",
         "0:28:3: spec.autoscaling.maxReplicas: must be at least minReplicas (30), but is 20",
         "0:28:34: spec.autoscaling.targetWaitSecond: unknown field; "
         "did you mean targetWaitSeconds?",

@@ -82,6 +82,31 @@ async def test_a_place_that_is_freed_wakes_a_worker_and_a_job_without_one_none(
     assert len(await idle.take()) == 1
 
 
+RAISED = {
+    "key": limits_of(every_key=Limit(concurrency=2)),
+    "job": limits_of(jobs={"report": Limit(concurrency=2)}),
+    "total": limits_of(total=Limit(concurrency=2)),
+}
+
+
+@pytest.mark.parametrize("limits", LIMITED)
+async def test_a_limit_that_is_raised_wakes_a_worker_and_the_same_limits_none(
+    backend: Backend, store: Store, limits: str
+) -> None:
+    await store.configure(policy(limits=LIMITED[limits]))
+    holder, idle = await hands(store, 2)
+    keyed = Attributes(key="acme")
+    await put(store, new(attributes=keyed), new(attributes=keyed))
+    await holder.one()
+    [task] = await waiting(backend, [idle], SHORT)
+    await store.configure(policy(limits=LIMITED[limits]))
+    assert not await task
+    [task] = await waiting(backend, [idle])
+    await store.configure(policy(limits=RAISED[limits]))
+    assert await asyncio.wait_for(task, 20)
+    assert len(await idle.take()) == 1
+
+
 async def test_without_work_the_wait_ends_by_itself(store: Store) -> None:
     [worker] = await hands(store, 1)
     assert not await store.wait_for_work(worker.id, 50)

@@ -1,7 +1,7 @@
 -- configure: write the policy and the owner of the keys.
 -- KEYS: all
--- META: tick safety seq purged configured gated
--- LIB: timer schedule gate_policy
+-- META: tick safety seq purged configured gated paused
+-- LIB: timer schedule gate_policy ready wake_up
 -- ARGV: 1 '1' to overwrite, 2 installation and 3 uid (both '' when unknown),
 --   then field and value of the policy
 -- RETURNS: 'other', installation, uid when the keys have another owner; else 'ok' and the policy's
@@ -17,9 +17,15 @@ if purged > 0 and (ARGV[1] == '1' or ARGV[2] ~= '') then
   call('HDEL', meta, 'purged', 'closed')
 end
 if ARGV[1] == '1' or configured == 0 then
+  local limits_before = call('HGET', meta, 'limits') or ''
   call('HSET', meta, 'configured', 1, unpack(ARGV, 4))
   schedule.configure(call('HGET', meta, 'schedules') or '')
-  gate_policy(call('HGET', meta, 'limits') or '')
+  local limits_now = call('HGET', meta, 'limits') or ''
+  gate_policy(limits_now)
+  -- Those that they held back may start now.
+  if limits_now ~= limits_before then
+    wake_up(math.max(ready.count(), call('ZCARD', gate_order)))
+  end
 end
 -- Without webhooks, what waits for them is dropped.
 if call('HGET', meta, 'webhooks') == '0'

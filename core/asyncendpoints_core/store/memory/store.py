@@ -106,9 +106,11 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
                 raise StoreError(f"the store belongs to {data.identity}, not {identity}")
             data.identity = identity
         if overwrite or data.policy is None:
-            data.policy = policy
+            limits_before, data.policy = data.rules.limits, policy
             schedules.configure(data, now)
             data.configure_gate(now)
+            if policy.limits != limits_before:  # those that they held back may start now
+                self._wake(sum(each.get(State.QUEUED, 0) for each in data.counts.values()))
             data.webhooks.max_pending = policy.webhook_pending
             if not policy.webhooks:
                 data.webhooks = Webhooks(data.totals)

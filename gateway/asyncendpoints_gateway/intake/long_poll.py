@@ -14,7 +14,7 @@ import random
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.common.backoff import Backoff
-from asyncendpoints_core.errors import StoreError, StoreUnavailable
+from asyncendpoints_core.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -56,7 +56,7 @@ class Watch:
         self._changed.set()
 
     async def read(self) -> Found:
-        """Read the job. Raises StoreUnavailable."""
+        """Read the job. Raises StoreError."""
         self._changed.clear()
         return await self._hub.get(self._job_id)
 
@@ -130,7 +130,7 @@ class Hub:
         """Wait up to `seconds` until what is read satisfies; return what was read last, and
         whether the request could wait at all (False at the limit).
 
-        Ends early once `client_gone()`. Raises StoreUnavailable only if the job could not be read
+        Ends early once `client_gone()`. Raises StoreError only if the job could not be read
         even once.
         """
         watch = self.watch(job_id)
@@ -142,7 +142,7 @@ class Hub:
             while True:
                 try:
                     found = await watch.read()
-                except StoreUnavailable:
+                except StoreError:
                     if found is None:
                         raise
                 left = end - self._time.monotonic()

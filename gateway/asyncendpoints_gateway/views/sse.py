@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.common.time_source import TimeSource
-from asyncendpoints_core.errors import StoreUnavailable
+from asyncendpoints_core.errors import StoreError
 from asyncendpoints_gateway.http.messages import Response
 from asyncendpoints_gateway.intake.long_poll import Hub
 from asyncendpoints_gateway.views.responses import JobResponses, existing
@@ -85,8 +85,8 @@ class EventView:
 
 
 async def _read(watch: Watch) -> Found | None:
-    """Return the job, None while the store is unavailable: a stream survives an outage."""
+    """Return the job, None while the store cannot be read: a stream survives that."""
     try:
         return await watch.read()
-    except StoreUnavailable:
+    except StoreError:
         return None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from asyncendpoints_core.common.time_source import TimeSource
-from asyncendpoints_core.errors import StoreUnavailable
+from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.policy import CLIENT_RECEIVERS
 from asyncendpoints_core.jobs.records import (
@@ -143,7 +143,7 @@ class SubmitView:
             job, extra = self.accept(route, answer)
             if receiver is not None and set(new.attributes.webhooks) <= {*job.attributes.webhooks}:
                 extra = {**extra, "Job-Webhook": receiver}
-        except (Problem, StoreUnavailable) as error:
+        except (Problem, StoreError) as error:
             self.count_refusal(route, error)
             raise
         if "prefer" in headers.given:
@@ -203,7 +203,7 @@ class SubmitView:
     def accept(self, route: RouteConfig, answer: Enqueued) -> tuple[Job, Mapping[str, str]]:
         """Return the created or replayed job and the headers that say which.
 
-        Raises Problem when the store refused, StoreUnavailable when the outcome is unknown.
+        Raises Problem when the store refused, StoreError when the outcome is unknown.
         """
         job, status = answer.job, answer.status
         if job is not None and status in _ACCEPTED:
@@ -246,7 +246,7 @@ class SubmitView:
         """Count a submission that did not become a job."""
         if isinstance(error, Problem):
             self.metrics.submission(route.job, error.name)
-        elif isinstance(error, StoreUnavailable):
+        elif isinstance(error, StoreError):
             self.metrics.submission(route.job, "store-unavailable")
 
     async def _wait(
@@ -273,7 +273,7 @@ class SubmitView:
             if found.unreadable:
                 return self.responses.accepted(job, FIRST, extra)
             response = self.responses.result(found, result)
-        except StoreUnavailable:
+        except StoreError:
             return self.responses.accepted(job, found.position, extra)
         except Problem as problem:
             response = problem.response()

@@ -11,7 +11,12 @@ import aiohttp
 import pytest
 from redis import Redis
 
-from asyncendpoints_core.errors import StoreUnavailable, StoreVersionError
+from asyncendpoints_core.errors import (
+    StoreError,
+    StoreUnavailable,
+    StoreUnsupported,
+    StoreVersionError,
+)
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import NewJob
 from asyncendpoints_core.process.settings import Settings
@@ -47,9 +52,11 @@ class Away(MemoryStore):
         self.lose = 0
         self.error: Exception = StoreUnavailable("taken away")
         self.calls: list[Sequence[Any]] = []
+        self.refused = asyncio.Event()
 
     async def _touch(self) -> None:
         if self.away:
+            self.refused.set()
             raise self.error
 
     async def enqueue(self, jobs: Any) -> Any:
@@ -134,18 +141,25 @@ async def test_an_internal_error_is_500_without_details(caplog: pytest.LogCaptur
     assert "secret detail" in caplog.text
 
 
-async def test_an_accepted_job_is_202_when_the_store_fails_during_the_wait() -> None:
+ERRORS = [StoreUnavailable("away"), StoreVersionError("newer"), StoreUnsupported("older")]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=repr)
+async def test_an_accepted_job_is_202_when_the_store_fails_during_the_wait(
+    error: StoreError,
+) -> None:
     store = Away()
     async with serving(store) as site:
         waiting = asyncio.create_task(site.submit(Prefer="wait=1"))
         await site.until_waiting()
-        store.away = True
+        store.away, store.error = True, error
         answer = await waiting
         assert answer.status == 202
         assert answer.headers["Location"] == f"/jobs/{answer.json['id']}"
 
 
-async def test_a_stream_outlives_an_outage() -> None:
+@pytest.mark.parametrize("error", ERRORS, ids=repr)
+async def test_a_stream_outlives_an_outage(error: StoreError) -> None:
     store = Away()
     async with serving(store) as site:
         text = ids.text(await site.accepted())
@@ -154,9 +168,10 @@ async def test_a_stream_outlives_an_outage() -> None:
         )
         await site.until_waiting()
         claimed = await site.claim()
-        store.away = True
+        store.away, store.error = True, error
         hub = site.server.gateway.hub
         hub._wake_all()
+        await store.refused.wait()
         store.away = False
         await site.complete(claimed)
         events = parse_events((await asyncio.wait_for(stream, 20)).body)

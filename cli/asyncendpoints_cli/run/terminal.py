@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 from asyncendpoints_core import __version__
 from asyncendpoints_core.common.faults import one_line
 from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.process.logs import wants_colours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -77,13 +78,12 @@ class Terminal:
             *(route.job for route in routes),
             *(f"{method} {route.path}" for route in routes for method in route.methods),
         ]
-        coloured = not os.environ.get("NO_COLOR")
         columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
         return cls(
             *(sys.stderr, names, len(endpoints)),
             columns=columns,
             quiet=settings.quiet,
-            coloured=coloured,
+            coloured=wants_colours(),
         )
 
     def banner(

@@ -57,6 +57,13 @@ class _StaysEnabled(logging.Logger):
         """Ignore it."""
 
 
+def wants_colours() -> bool:
+    """Return whether a terminal is to get colours: not with a NO_COLOR that is not empty
+    (https://no-color.org), and not if it knows none.
+    """
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def configure_logging(
     level: str = "info",
     style: LogFormat = "auto",
@@ -72,8 +79,7 @@ def configure_logging(
     out = sys.stderr if stream is None else stream
     terminal = out.isatty()
     text = style == "text" or (style == "auto" and terminal)
-    # https://no-color.org: any value that is not empty
-    coloured = terminal and not os.environ.get("NO_COLOR")
+    coloured = terminal and wants_colours()
     formatter = TextFormatter(coloured) if text else JsonFormatter(only=style == "json")
     own, root = logging.getLogger(ROOT), logging.getLogger()
     default = logging.StreamHandler(out)

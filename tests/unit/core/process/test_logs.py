@@ -55,7 +55,8 @@ def test_json_unless_it_is_a_terminal() -> None:
     }
 
 
-def test_text_on_a_terminal() -> None:
+def test_text_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     out = Terminal()
     configure_logging("debug", "auto", out)
     logging.getLogger("asyncendpoints.worker").warning("careful", extra={"job_id": "j1"})
@@ -64,8 +65,14 @@ def test_text_on_a_terminal() -> None:
 
 
 def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
-    for value, coloured in (("1", False), ("0", False), ("", True)):
+    for value, kind, coloured in (
+        ("1", "xterm", False),
+        ("0", "xterm", False),
+        ("", "xterm", True),
+        ("", "dumb", False),
+    ):
         monkeypatch.setenv("NO_COLOR", value)
+        monkeypatch.setenv("TERM", kind)
         out = Terminal()
         configure_logging("debug", "auto", out)
         logging.getLogger("asyncendpoints.worker").warning("careful")

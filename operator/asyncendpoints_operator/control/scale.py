@@ -123,7 +123,7 @@ class Scaler:
         pods = [read_steady(pod, now) for pod in manifests]
         found = loads(pods, workers, queue.stats.now_ms)
         status = (self._cache.endpoint(connection.key) or {}).get("status") or {}
-        failing = any(pod.issue and not pod.ready for pod in pods)
+        failing = any(one.pod.issue and not one.pod.ready for one in found)
         signals = signals_of(
             queue.stats,
             present.wanted,

@@ -231,10 +231,12 @@ def issue_of(
 ) -> Issue | None:
     """Return why pods do not become ready: a pod's own issue, else the Deployment's.
 
-    Of several pods the newest counts, since it has the current template. `cause` is what was found
-    out about a pod that is late.
+    Of several pods the newest counts, since it has the current template, and none that is replaced:
+    an evicted one stays for as long as it is not deleted. `cause` is what was found out about a pod
+    that is late.
     """
-    stuck = [pod for pod in pods if pod.issue and not pod.ready and not pod.deleting]
+    present = [pod for pod in pods if not (pod.deleting or pod.ended)]
+    stuck = [pod for pod in present if pod.issue and not pod.ready]
     newest = max(stuck, key=lambda pod: (pod.created, pod.name), default=None)
     return newest.issue if newest else cause or deployment.issue
 

@@ -23,6 +23,13 @@ async def test_a_template_that_was_ready_is_remembered_and_starts_with_all(
         await store.enqueue([new_job() for _ in range(200)])
         await cluster.until(lambda: replicas(cluster))
         assert replicas(cluster) == 6
+    cluster.change(WORKER, {"spec": {"replicas": 0}})
+    ended = {"reason": "Error", "exitCode": 1}
+    crashed = {"name": "side", "restartCount": 3, "lastState": {"terminated": ended}}
+    pod(cluster, phase="Failed", reason="Evicted", containerStatuses=[crashed])
+    async with leading(cluster):  # a pod that was evicted stays there and says nothing of new ones
+        await cluster.until(lambda: replicas(cluster))
+        assert replicas(cluster) == 6
     cluster.change(ENDPOINT, {"status": {"readyTemplate": "another"}})
     cluster.change(WORKER, {"spec": {"replicas": 0}})
     async with leading(cluster):

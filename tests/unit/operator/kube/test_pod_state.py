@@ -161,6 +161,7 @@ def test_the_newest_pod_speaks_and_then_the_deployment() -> None:
 
     quota = Deployment(issue=Issue("FailedCreate", "exceeded quota"))
     pods = [stuck("a", 1, "Old"), stuck("b", 2, "New"), stuck("c", 3, "Gone", deleting=True)]
+    pods.append(stuck("d", 4, "Evicted", phase="Failed"))
     assert issue_of(quota, pods) == Issue("New", "")
     assert issue_of(quota, []) == quota.issue
 

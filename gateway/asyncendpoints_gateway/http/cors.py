@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 EXPOSED: Final = (
     "Location, Retry-After, ETag, Preference-Applied, Idempotent-Replayed, Job-Existing, "
-    "Content-Disposition"
+    "Job-Webhook, Content-Disposition, WWW-Authenticate"
 )
 METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 ALLOWED_HEADERS: Final = (

@@ -104,7 +104,7 @@ async def test_listening_on_every_interface_without_tokens_is_logged(
 
 EXPOSED = (
     "Location, Retry-After, ETag, Preference-Applied, Idempotent-Replayed, Job-Existing, "
-    "Content-Disposition"
+    "Job-Webhook, Content-Disposition, WWW-Authenticate"
 )
 PAGE = {"Origin": "https://app.example.com"}
 

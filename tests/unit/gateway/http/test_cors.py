@@ -2,8 +2,9 @@
 
 import pytest
 
-from asyncendpoints_gateway.http.cors import with_headers
+from asyncendpoints_gateway.http.cors import EXPOSED, with_headers
 from asyncendpoints_gateway.http.messages import Response
+from asyncendpoints_gateway.openapi.parts import HEADERS
 
 
 @pytest.mark.parametrize(
@@ -21,3 +22,7 @@ def test_vary_keeps_what_it_has(given: dict[str, str], added: dict[str, str], me
     assert changed.headers == {**given, **added, "Vary": merged}
     assert (changed.status, changed.body) == (200, b"body")
     assert response.headers == given
+
+
+def test_pages_can_read_every_header_of_the_document() -> None:
+    assert set(HEADERS) <= set(EXPOSED.split(", "))

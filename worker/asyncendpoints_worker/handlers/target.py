@@ -98,6 +98,7 @@ def target_of(
     """
     worker, time = endpoint.spec.worker, time or SystemTime()
     names = {route.job for route in endpoint.spec.routes}
+    names |= {schedule.job for schedule in endpoint.spec.schedules}
     checks = result_checks(endpoint.spec.routes)
     if worker.http is not None and registry is None:
         url = http_target or f"http://127.0.0.1:{worker.http.port}{worker.http.path}"

@@ -75,8 +75,16 @@ def without_crashing(deployment: Deployment, pods: Sequence[Pod]) -> Deployment:
 
 
 def _restarted(pod: Object) -> Iterator[tuple[float, Object]]:
-    """Yield the containers that run again after crashes, each with the end of its probation."""
+    """Yield the containers that run again after crashes, each with the end of its probation.
+
+    Whether one with a readiness probe is ready is known at once.
+    """
+    spec = pod.get("spec") or {}
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    probed = {one["name"] for one in containers if one.get("readinessProbe")}
     for status in container_statuses(pod.get("status") or {}):
+        if status["name"] in probed:
+            continue
         started = ((status.get("state") or {}).get("running") or {}).get("startedAt")
         last = last_termination(status)
         if not (started and last) or status.get("restartCount", 0) < RESTARTS:

@@ -221,3 +221,14 @@ def test_a_container_that_restarts_now_and_then_is_ready_at_once(
     once = restarted(20, last, count)
     assert crashing_until(once) is None
     assert read_steady(once, CREATED + 621) == read_pod(once)
+
+
+def test_a_container_with_a_readiness_probe_is_ready_once_it_answers() -> None:
+    again = restarted(20, SHORT)
+    probe = {"httpGet": {"path": "/", "port": 80}}
+    again["spec"] = {
+        **again.get("spec", {}),
+        "containers": [{"name": "side", "readinessProbe": probe}],
+    }
+    assert crashing_until(again) is None
+    assert read_steady(again, CREATED + 621) == read_pod(again)

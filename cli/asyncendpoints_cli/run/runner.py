@@ -16,7 +16,7 @@ from asyncendpoints_cli.errors import INTERRUPTED, MISUSED, report
 from asyncendpoints_cli.run.checks import LAST_PORT, check
 from asyncendpoints_cli.run.console import RunConsole
 from asyncendpoints_cli.run.endpoint_service import RELOAD_DRAIN_SECONDS, EndpointService
-from asyncendpoints_cli.run.sources import forget_code, load_sources
+from asyncendpoints_cli.run.sources import absolute, forget_code, load_sources
 from asyncendpoints_cli.run.terminal import Terminal
 from asyncendpoints_cli.run.watcher import Watcher
 from asyncendpoints_core.common.event_loop import (
@@ -67,7 +67,7 @@ class Runner:
 
     def __init__(self, loaded: Sequence[Loaded], files: Sequence[str], settings: Settings) -> None:
         """Prepare a service for each endpoint, on consecutive ports from --port."""
-        self._files = files
+        self._names, self._files = files, absolute(files)
         self._settings = settings
         self._terminal = Terminal.of([item.endpoint for item in loaded], settings)
         self._services = [
@@ -166,7 +166,7 @@ class Runner:
         else:
             yield "jobs", "in Redis, run by worker processes"
         if self._settings.reload:
-            yield "reload", "on changes of " + ", ".join(map(str, self._files))
+            yield "reload", "on changes of " + ", ".join(map(str, self._names))
         yield "stop", "Ctrl-C; once more to abort running jobs"
 
     async def _open_admin(self) -> None:

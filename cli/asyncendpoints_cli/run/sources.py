@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,13 @@ def load_sources(names: Sequence[str]) -> tuple[Loaded, ...]:
     code = [name for name in names if is_code(name) and not Path(name).exists()]
     files = [name for name in names if name not in code]
     loaded = load_all(files) if files else ()
-    return (*loaded, *(_in_code(name) for name in code))
+    found = (replace(each, file=each.file.absolute()) for each in loaded)
+    return (*found, *(_in_code(name) for name in code))
+
+
+def absolute(names: Sequence[str]) -> list[str]:
+    """Return the names as they stay valid if user code changes the working directory."""
+    return [str(Path(name).absolute()) if Path(name).exists() else name for name in names]
 
 
 def _in_code(name: str) -> Loaded:

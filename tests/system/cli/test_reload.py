@@ -129,3 +129,20 @@ def test_an_end_during_a_reload_leaves_no_process(tmp_path: Path, redis_url: str
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
         assert "no such file" not in run.err
+
+
+def test_a_module_that_changes_the_working_directory_is_reloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = f"import os\nos.chdir('/')\n{CODE}"
+    file, words = write_endpoint(tmp_path, code), tmp_path / "words.py"
+    words.write_text('WORD = "one"\n')
+    monkeypatch.chdir(tmp_path)
+    with Command("run", file.name, *FREE, "--reload") as run:
+        (url,) = run.ready()
+        words.write_text('WORD = "two"\n')
+        run.said("reports: reloaded")
+        assert word_of(url) == "two"
+        file.write_text(file.read_text().replace("/work", "/other"))
+        run.said("reports: reloaded", times=2)
+        assert ask(f"{url}/other", "POST").status == 202

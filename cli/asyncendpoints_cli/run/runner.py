@@ -98,9 +98,11 @@ class Runner:
             keeping = loop.create_task(_keep_signals(handlers))
         reloading: asyncio.Task[None] | None = None
         try:
+            # Before anything is imported: what changes meanwhile is a change.
+            watcher = self._watcher() if self._settings.reload else None
             if await self._start():
-                if self._settings.reload:
-                    reloading = loop.create_task(self._watch())
+                if watcher is not None:
+                    reloading = loop.create_task(self._watch(watcher))
                 await self._stop.wait()
         except BaseException:
             self._hurry.set()
@@ -247,8 +249,10 @@ class Runner:
         ]
         return sorted(set(found))
 
-    async def _watch(self) -> None:
-        watcher = Watcher(map(Path, self._files), self._folders())
+    def _watcher(self) -> Watcher:
+        return Watcher(map(Path, self._files), self._folders())
+
+    async def _watch(self, watcher: Watcher) -> None:
         while True:
             changes = await watcher.changed()
             log.info("changed: %s", ", ".join(path.name for path in changes[:5]))

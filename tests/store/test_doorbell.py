@@ -8,8 +8,8 @@ import pytest
 
 from asyncendpoints_core.errors import WorkerGone
 from asyncendpoints_core.jobs import records as jobs
-from asyncendpoints_core.jobs.policy import Limit, limits_of
-from asyncendpoints_core.jobs.records import Attributes, Claim
+from asyncendpoints_core.jobs.policy import Limit, Policy, limits_of
+from asyncendpoints_core.jobs.records import Attributes, Claim, ClaimedJob
 from asyncendpoints_core.jobs.retry import RetryPolicy
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.replies import Cause, ClaimBatch, SettleStatus
@@ -57,24 +57,36 @@ async def test_a_job_that_is_due_soon_wakes_a_worker_to_wait_for_it(
     assert (await asyncio.gather(*tasks)).count(True) == wakes
 
 
-LIMITED = {
-    "key": limits_of(every_key=Limit(concurrency=1)),
-    "job": limits_of(jobs={"report": Limit(concurrency=1)}),
-    "total": limits_of(total=Limit(concurrency=1)),
-}
+def limited_to(places: int) -> dict[str, Policy]:
+    """Return policies of each kind of limit that apply to jobs `report` of a key."""
+    limit = Limit(concurrency=places)
+    kinds = {
+        "key": limits_of(every_key=limit),
+        "job": limits_of(jobs={"report": limit}),
+        "total": limits_of(total=limit),
+    }
+    return {kind: policy(limits=limits) for kind, limits in kinds.items()}
+
+
+LIMITED, RAISED = limited_to(1), limited_to(2)
+KEYED = Attributes(key="acme")
+
+
+async def held_and_idle(store: Store, limits: str) -> tuple[ClaimedJob, Hand]:
+    """Let a worker have the only place of two jobs; return its job, and an idle worker."""
+    await store.configure(LIMITED[limits])
+    holder, idle = await hands(store, 2)
+    await put(store, new(attributes=KEYED), new(attributes=KEYED))
+    return await holder.one(), idle
 
 
 @pytest.mark.parametrize("limits", LIMITED)
 async def test_a_place_that_is_freed_wakes_a_worker_and_a_job_without_one_none(
     backend: Backend, store: Store, limits: str
 ) -> None:
-    await store.configure(policy(limits=LIMITED[limits]))
-    holder, idle = await hands(store, 2)
-    keyed = Attributes(key="acme")
-    await put(store, new(attributes=keyed), new(attributes=keyed))
-    held = await holder.one()
+    held, idle = await held_and_idle(store, limits)
     [task] = await waiting(backend, [idle], SHORT)
-    await put(store, new(attributes=keyed))
+    await put(store, new(attributes=KEYED))
     assert not await task
     [task] = await waiting(backend, [idle])
     await settle_one(store, jobs.complete(held.claim, DONE))
@@ -82,27 +94,16 @@ async def test_a_place_that_is_freed_wakes_a_worker_and_a_job_without_one_none(
     assert len(await idle.take()) == 1
 
 
-RAISED = {
-    "key": limits_of(every_key=Limit(concurrency=2)),
-    "job": limits_of(jobs={"report": Limit(concurrency=2)}),
-    "total": limits_of(total=Limit(concurrency=2)),
-}
-
-
 @pytest.mark.parametrize("limits", LIMITED)
 async def test_a_limit_that_is_raised_wakes_a_worker_and_the_same_limits_none(
     backend: Backend, store: Store, limits: str
 ) -> None:
-    await store.configure(policy(limits=LIMITED[limits]))
-    holder, idle = await hands(store, 2)
-    keyed = Attributes(key="acme")
-    await put(store, new(attributes=keyed), new(attributes=keyed))
-    await holder.one()
+    _, idle = await held_and_idle(store, limits)
     [task] = await waiting(backend, [idle], SHORT)
-    await store.configure(policy(limits=LIMITED[limits]))
+    await store.configure(LIMITED[limits])
     assert not await task
     [task] = await waiting(backend, [idle])
-    await store.configure(policy(limits=RAISED[limits]))
+    await store.configure(RAISED[limits])
     assert await asyncio.wait_for(task, 20)
     assert len(await idle.take()) == 1
 

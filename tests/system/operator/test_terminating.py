@@ -15,27 +15,28 @@ from support.store.work import eventually
 DELETED = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["example.com/x"]}
 
 
+async def refuses(store: RedisStore) -> bool:
+    (answer,) = await store.enqueue([new_job()])
+    return answer.status is EnqueueStatus.CLOSED
+
+
 async def test_it_runs_what_it_accepted_and_accepts_no_more_also_after_a_restart(
     cluster: FakeCluster, redis_url: str, store: RedisStore
 ) -> None:
-    async def refuses() -> bool:
-        (answer,) = await store.enqueue([new_job()])
-        return answer.status is EnqueueStatus.CLOSED
-
     cluster.save(resource(redis_url))
     async with leading(cluster):
         await cluster.until(lambda: reason(cluster, "QueueReachable") == "Reachable")
         cluster.change(ENDPOINT, {"metadata": DELETED})
         await cluster.until(lambda: reason(cluster, "Ready") == "Terminating")
         assert "example.com/x" in condition(cluster, "Ready")["message"]
-        await eventually(refuses)
+        await eventually(lambda: refuses(store))
     cluster.change(ENDPOINT, {"status": {"conditions": []}})
     await store.reopen_queue()
     await store.enqueue([new_job()])
     children = len(cluster.objects)
     async with leading(cluster):
         await cluster.until(lambda: reason(cluster, "Ready") == "Terminating")
-        await eventually(refuses)
+        await eventually(lambda: refuses(store))
         await cluster.until(lambda: replicas(cluster) == 1)  # for the job that was accepted
     assert len(cluster.objects) == children
 
@@ -43,10 +44,6 @@ async def test_it_runs_what_it_accepted_and_accepts_no_more_also_after_a_restart
 async def test_an_invalid_one_accepts_no_more_either(
     cluster: FakeCluster, redis_url: str, store: RedisStore
 ) -> None:
-    async def refuses() -> bool:
-        (answer,) = await store.enqueue([new_job()])
-        return answer.status is EnqueueStatus.CLOSED
-
     cluster.save(resource(redis_url))
     async with leading(cluster):
         await cluster.until(lambda: reason(cluster, "QueueReachable") == "Reachable")
@@ -54,7 +51,7 @@ async def test_an_invalid_one_accepts_no_more_either(
         await cluster.until(lambda: reason(cluster, "Ready") == "InvalidSpec")
         cluster.change(ENDPOINT, {"metadata": DELETED})
         await cluster.until(lambda: reason(cluster, "Ready") == "Terminating")
-        await eventually(refuses)
+        await eventually(lambda: refuses(store))
 
 
 @pytest.mark.parametrize("restarted", [False, True])

@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from redis import Redis
 
-from bench.bench_submit import cpu_seconds, load, server
+from bench.bench_submit import load, server
+from bench.machine import cpu_seconds
 from support.redis.server import RedisServer
 
 RUN = """

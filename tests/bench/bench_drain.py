@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from asyncendpoints_core.jobs.records import NewJob
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.redis import RedisStore
+from bench.machine import cpu_seconds
 from support.kube.provider.layout import cache_root
 from support.redis.server import RedisServer
 from support.store.work import endpoint, new_job, submit
@@ -33,12 +34,6 @@ HERE = Path(__file__).parent
 CONCURRENCY = 200
 TARGET, BULLMQ_TARGET = 25.0, 5.0
 BULLMQ = "bullmq@5.81.5"
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process has used (Linux)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Costs:

@@ -87,14 +87,13 @@ async def bytes_queued(fill: Callable[[RedisServer], Any], count: int) -> float:
     return float(after - before) / count
 
 
-async def measure(count: int, rounds: int) -> dict[str, list[float]]:
+async def measure(others: dict[str, Peer], count: int, rounds: int) -> dict[str, list[float]]:
     """Return the rates of each side, round by round."""
     resource = endpoint(
         worker={"handlers": "drain_jobs", "concurrency": CONCURRENCY},
         queue={"maxDepth": 1_000_000},
     )
     found: dict[str, list[float]] = {}
-    others = peers()
     with RedisServer() as server, RedisServer() as theirs:
         store = RedisStore(server.url, resource.key)
         client: Any = Redis.from_url(theirs.url)
@@ -115,7 +114,7 @@ async def measure(count: int, rounds: int) -> dict[str, list[float]]:
     return found
 
 
-async def measure_bytes(count: int) -> dict[str, float]:
+async def measure_bytes(others: dict[str, Peer], count: int) -> dict[str, float]:
     """Return the bytes of each side's queued job."""
 
     async def ours(server: RedisServer) -> None:
@@ -126,7 +125,7 @@ async def measure_bytes(count: int) -> dict[str, float]:
         await store.close()
 
     found = {"ours": await bytes_queued(ours, count)}
-    for name, command in peers().items():
+    for name, command in others.items():
 
         async def fill(server: RedisServer, command: Peer = command) -> None:
             await asyncio.to_thread(run, [*command(server, count), "fill"])
@@ -149,8 +148,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    found = asyncio.run(measure(options.jobs, options.rounds))
-    sizes = asyncio.run(measure_bytes(options.jobs))
+    others = peers()
+    found = asyncio.run(measure(others, options.jobs, options.rounds))
+    sizes = asyncio.run(measure_bytes(others, options.jobs))
     figures = {name: statistics.median(rates) for name, rates in found.items()}
     for name, rates in found.items():
         pairs = zip(found["ours"], rates, strict=True)

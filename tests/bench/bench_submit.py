@@ -7,7 +7,6 @@ machine does hits both; medians count.
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from redis import Redis
 
+from bench.machine import cpu_seconds
 from support.redis.server import RedisServer
 
 BODY = json.dumps({"customer": "0123456789", "text": "x" * 60})[:100].ljust(100)
@@ -111,12 +111,6 @@ def load(port: int, seconds: float, connections: int) -> dict[str, Any]:
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     figures: dict[str, Any] = json.loads(done.stdout)
     return figures
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process has used (Linux)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(rounds: int, seconds: float, connections: int, memory: bool) -> dict[str, float]:

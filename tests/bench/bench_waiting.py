@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import aiohttp
 import yaml
 
-from bench.bench_drain import cpu_seconds
 from bench.bench_typical import DOCUMENT, SPEC
+from bench.machine import cpu_seconds
 from support.cli import Command
 from support.http.load import connections, p99
 from support.redis.server import RedisServer

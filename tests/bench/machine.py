@@ -36,6 +36,12 @@ class Others:
         return f"spoiled by a busy machine: others used {self.share:.0%} of the processors"
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has used (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _machine_seconds() -> tuple[float, float]:
     """Return the processor time that was used, and all of it, since the machine started."""
     words = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]

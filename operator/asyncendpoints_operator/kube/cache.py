@@ -62,16 +62,16 @@ class Cache:
         self._clock = clock
         self._objects: dict[Address, Manifest | bytes] = {}
         self._by_endpoint: dict[str, dict[Address, Manifest | bytes]] = {}
-        self._deleted: dict[str, float] = {}  # when each UID was deleted
+        self._deleted: dict[str, tuple[float, int]] = {}  # by UID: when, and at which version
         self._touched: dict[str, set[Address]] = {}  # since the last list of each kind began
 
     def put(self, manifest: Manifest) -> None:
-        """Store an object, unless a newer version is known or it was deleted."""
+        """Store an object, unless a newer version is known or was deleted."""
         address = address_of(manifest)
         self._touched.setdefault(manifest["kind"], set()).add(address)
         meta = manifest["metadata"]
         known = self.get(*address)
-        if meta.get("uid") in self._deleted:
+        if version_of(manifest) <= self._deleted.get(meta.get("uid"), (0.0, -1))[1]:
             return
         if known is not None and known["metadata"].get("uid") == meta.get("uid"):
             if version_of(known) >= version_of(manifest):
@@ -81,15 +81,22 @@ class Cache:
         self._set(address, compact(manifest))
         if known is None or not _only_status(known, manifest):
             self._wake_for(manifest)
+        if known is not None and key_of(known) != key_of(manifest):
+            self._wake_for(known)  # somebody changed its label
 
     def remove(self, manifest: Mapping[str, Any]) -> None:
-        """Remove an object; later versions with the same UID are ignored."""
+        """Remove an object; the versions with its UID up to this one are ignored from now on.
+
+        Not later ones: an object that loses a label of the watch's selector and gets it back is
+        deleted, to the watch, and then there again.
+        """
         address = address_of(manifest)
         self._touched.setdefault(manifest["kind"], set()).add(address)
         uid = manifest["metadata"].get("uid", "")
         now = self._clock()
-        self._deleted = {u: at for u, at in self._deleted.items() if now - at < _TOMBSTONE_SECONDS}
-        self._deleted[uid] = now
+        kept = {u: d for u, d in self._deleted.items() if now - d[0] < _TOMBSTONE_SECONDS}
+        before = kept.get(uid, (now, -1))[1]
+        self._deleted = {**kept, uid: (now, max(before, version_of(manifest)))}
         known = self.get(*address)
         if known is not None and known["metadata"].get("uid") == uid:
             self._unset(address)

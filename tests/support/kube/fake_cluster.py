@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from asyncendpoints_core.resource import API_VERSION, KIND
+from asyncendpoints_operator.desired.naming import FIELD_MANAGER
 from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
 from support.resources import merge
 
@@ -68,7 +69,10 @@ class FakeCluster(Cluster):
         changed = old is None or old.get("spec") != made.get("spec")
         meta["generation"] = generation + 1 if changed else generation
         self.objects[ref.path] = made
-        self.put(copy.deepcopy(made))
+        if old is not None and _is_watched(old) and not _is_watched(made):
+            self.remove({**copy.deepcopy(old), "metadata": {**old["metadata"], **_version(made)}})
+        else:
+            self.put(copy.deepcopy(made))
         self._changed.set()
         return copy.deepcopy(made)
 
@@ -79,6 +83,7 @@ class FakeCluster(Cluster):
     def drop(self, ref: Ref) -> None:
         """Delete an object, and publish that."""
         gone = self.objects.pop(ref.path)
+        gone["metadata"]["resourceVersion"] = str(next(self._numbers))
         self.remove(copy.deepcopy(gone))
         self._changed.set()
 
@@ -139,3 +144,13 @@ class FakeCluster(Cluster):
             expected = wanted["metadata"].get(name)
             if expected is not None and (old is None or old["metadata"][name] != expected):
                 raise Refused(409, "Conflict", f"{name} differs")
+
+
+def _is_watched(manifest: Mapping[str, Any]) -> bool:
+    """Whether the watch of its kind selects an object."""
+    labels = manifest["metadata"].get("labels") or {}
+    return manifest["kind"] == KIND or labels.get("app.kubernetes.io/managed-by") == FIELD_MANAGER
+
+
+def _version(manifest: Mapping[str, Any]) -> dict[str, str]:
+    return {"resourceVersion": manifest["metadata"]["resourceVersion"]}

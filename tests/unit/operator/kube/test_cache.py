@@ -74,11 +74,29 @@ def test_our_own_status_reconciles_nothing(cache: Cache, woken: list[str]) -> No
 
 def test_what_was_deleted_does_not_come_back_by_a_late_answer(cache: Cache) -> None:
     cache.put(endpoint(uid="old", version=1))
-    cache.remove(endpoint(uid="old", version=2))
-    cache.put(endpoint(uid="old", version=3))
+    cache.remove(endpoint(uid="old", version=3))
+    cache.remove(endpoint(uid="old", version=1))
+    cache.put(endpoint(uid="old", version=2))
     assert cache.endpoint("demo/reports") is None
     cache.put(endpoint(uid="new", version=4))
     assert cache.endpoint("demo/reports") is not None
+
+
+def test_what_lost_a_label_and_got_it_back_is_there_again(cache: Cache) -> None:
+    cache.put(child("Deployment", "reports-worker", version=1))
+    cache.remove(child("Deployment", "reports-worker", version=2))
+    cache.put(child("Deployment", "reports-worker", version=3))
+    assert cache.get("Deployment", "demo", "reports-worker")
+
+
+def test_a_child_that_loses_the_label_of_its_endpoint_wakes_it(
+    cache: Cache, woken: list[str]
+) -> None:
+    cache.put(child("Deployment", "reports-worker", version=1))
+    changed = child("Deployment", "reports-worker", version=2)
+    del changed["metadata"]["labels"]["asyncendpoints.io/endpoint"]
+    cache.put(changed)
+    assert woken == ["demo/reports"] * 2
 
 
 def test_a_late_deletion_of_a_namesake_takes_nothing_away(cache: Cache) -> None:

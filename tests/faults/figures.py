@@ -3,14 +3,16 @@
 import asyncio
 import os
 import statistics
+import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from faults.system import Role, System
 from support.history.events import History
+from support.svg_chart import Line, chart
 
 SAMPLE_SECONDS = 5.0
 # Faults after which jobs that were running must be claimed again.
@@ -18,6 +20,7 @@ DEATHS = (
     *("child_killed", "child_stopped_past_its_lease", "worker_killed", "worker_partitioned"),
     *("worker_stopped_past_its_lease", "redis_killed", "master_killed", "master_stopped"),
 )
+COLORS = {"gateway": "#3d6fb4", "supervisor": "#b4623d", "child": "#3f8f4f"}
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
@@ -54,20 +57,29 @@ def recoveries(history: History, injected: Sequence[Injected]) -> Iterator[str]:
 
 
 class Memory:
-    """Samples the resident memory of each role, by the number of its processes."""
+    """Samples the resident memory of each role's largest process, and draws it into `picture`."""
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, picture: Path | None = None) -> None:
         self._system = system
-        self._found: dict[str, list[float]] = defaultdict(list)
+        self._picture = picture
+        self._seen: dict[str, set[int]] = defaultdict(set)
+        # By role: seconds since the begin, MB.
+        self.found: dict[str, list[tuple[float, float]]] = defaultdict(list)
 
     async def run(self) -> None:
-        """Sample until canceled."""
-        while True:
-            for role, pids in self._pids().items():
-                sizes = [size for pid in pids if (size := _resident_mb(pid))]
-                if sizes:
-                    self._found[role].append(max(sizes))
-            await asyncio.sleep(SAMPLE_SECONDS)
+        """Sample until canceled, then draw."""
+        begun = time.monotonic()
+        try:
+            while True:
+                for role, pids in self._pids().items():
+                    self._seen[role].update(pids)
+                    sizes = [size for pid in pids if (size := _resident_mb(pid))]
+                    if sizes:
+                        self.found[role].append((time.monotonic() - begun, max(sizes)))
+                await asyncio.sleep(SAMPLE_SECONDS)
+        finally:
+            if self._picture is not None:
+                self._picture.write_text(memory_chart(self.found))
 
     def _pids(self) -> dict[str, list[int]]:
         workers = self._system.workers
@@ -79,10 +91,24 @@ class Memory:
 
     def lines(self) -> Iterator[str]:
         """Yield a line for each role: its largest process, at four times of the soak."""
-        for role, sizes in self._found.items():
+        for role, samples in self.found.items():
+            sizes = [size for _, size in samples]
             at = [sizes[(len(sizes) - 1) * part // 3] for part in range(4)]
             shown = ", ".join(f"{size:.0f}" for size in at)
-            yield f"memory of the largest {role}, MB: {shown} (highest {max(sizes):.0f})"
+            yield (
+                f"memory of the largest {role}, MB: {shown} (highest {max(sizes):.0f}; "
+                f"{len(self._seen[role])} processes lived)"
+            )
+
+
+def memory_chart(found: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """Return an SVG with a line for each role from its samples: (seconds, MB)."""
+    lines = [
+        Line(role, COLORS[role], [(at, round(size, 1)) for at, size in samples])
+        for role, samples in found.items()
+    ]
+    title = "Resident memory of the largest process of each role"
+    return chart(title, lines, left="MB over minutes", right="")
 
 
 def _children(role: Role) -> list[int]:

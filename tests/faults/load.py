@@ -25,10 +25,16 @@ RETRIED = {429, 502, 503, 504}
 
 
 class Load:
-    """Submits jobs at a rate until stopped; cancels some, and redrives some that failed."""
+    """Submits jobs at a rate until stopped; cancels some, and redrives some that failed.
 
-    def __init__(self, urls: list[str], seed: int, per_second: float) -> None:
+    With `poison` some of them kill the process that runs them.
+    """
+
+    def __init__(
+        self, urls: list[str], seed: int, per_second: float, *, poison: bool = True
+    ) -> None:
         self._urls = urls
+        self._mix = [each for each in MIX if poison or each[0] != "poison"]
         self._chance = random.Random(seed)
         self._pause = 1 / per_second
         self._stopped = asyncio.Event()
@@ -50,9 +56,8 @@ class Load:
                 await asyncio.sleep(self._pause)
 
     async def _one(self, client: aiohttp.ClientSession) -> None:
-        names = [name for name, _, _ in MIX]
-        (name,) = self._chance.choices(names, [share for _, share, _ in MIX])
-        body = next(body for each, _, body in MIX if each == name)
+        shares = [share for _, share, _ in self._mix]
+        ((name, _, body),) = self._chance.choices(self._mix, shares)
         headers = {"Idempotency-Key": f'"{uuid.uuid4()}"'}
         priority = self._chance.choice(("high", "normal", "normal", "low"))
         headers["Job-Priority"] = priority

@@ -74,19 +74,22 @@ async def soak(
     per_second: float = 25,
     names: tuple[str, ...] = (),
     only: Sequence[int] = (),
+    poison: bool = True,
+    picture: Path | None = None,
 ) -> Report:
     """Run load and faults for `seconds`, then wait for the end of every job and check.
 
-    With `only`, inject just the steps of these numbers and end after the last.
+    With `only`, inject just the steps of these numbers and end after the last. Without `poison`
+    no job kills its process. Memory of the roles is drawn into `picture`.
     """
     report, kind, injected = Report(), KINDS[redis], list[Injected]()
     system = kind.system(folder)
     if per_second > MIXED_PER_SECOND:
         system.concurrency = BULK_CONCURRENCY
     async with system:
-        load = Load(system.urls, seed, min(per_second, MIXED_PER_SECOND))
+        load = Load(system.urls, seed, min(per_second, MIXED_PER_SECOND), poison=poison)
         bulk = Bulk(system.urls, seed, max(0, per_second - MIXED_PER_SECOND))
-        memory = Memory(system)
+        memory = Memory(system, picture)
         sampling = asyncio.create_task(memory.run())
         submitting = asyncio.gather(load.run(), bulk.run())
         end = time.monotonic() + seconds
@@ -148,6 +151,8 @@ async def _run(folder: Path, options: argparse.Namespace, only: Sequence[int]) -
         per_second=options.rate,
         names=tuple(options.faults),
         only=only,
+        poison=not options.no_poison,
+        picture=options.picture,
     )
 
 
@@ -176,8 +181,10 @@ async def command(folder: Path, options: argparse.Namespace) -> int:
     if options.minimise:
         only = await smallest(folder, options, report)
     faults = f" --faults {' '.join(options.faults)}" if options.faults else ""
+    poison = " --no-poison" if options.no_poison else ""
     words = (
-        f"--redis {options.redis} --rate {options.rate:g}{faults} --only {' '.join(map(str, only))}"
+        f"--redis {options.redis} --rate {options.rate:g}{poison}{faults} "
+        f"--only {' '.join(map(str, only))}"
     )
     sys.stdout.write(f"repeat it: make soak SEED={options.seed} ARGS='{words}'\n")
     return 1
@@ -202,6 +209,10 @@ def main() -> int:
         metavar="ATTEMPTS",
         help="after a violation, repeat with fewer faults, at most so often",
     )
+    parser.add_argument(
+        "--no-poison", action="store_true", help="submit no job that kills its process"
+    )
+    parser.add_argument("--picture", type=Path, help="file for an SVG of the memory of each role")
     parser.add_argument("--keep", type=Path, help="folder for the histories")
     options = parser.parse_args()
     if options.keep and options.keep.exists() and any(options.keep.iterdir()):

@@ -1,8 +1,9 @@
 """What a soak reports about recoveries."""
 
 from typing import Any
+from xml.etree import ElementTree as ET
 
-from faults.figures import Injected, recoveries
+from faults.figures import Injected, memory_chart, recoveries
 from support.history.events import parse
 
 SECOND = 1_000_000_000
@@ -33,3 +34,16 @@ def test_a_recovery_ends_with_the_next_claim_of_a_job_that_did_not_settle() -> N
     injected = [Injected("worker_killed", 3 * SECOND), Injected("network_slow", 4 * SECOND)]
     (found,) = recoveries(history, injected)
     assert found.startswith("claimed again after worker_killed: 1 jobs, median 2.0 s")
+
+
+def test_the_picture_of_the_memory_has_a_line_for_each_role() -> None:
+    found = {role: [(0.0, 70.0), (3_600.0, 70.0)] for role in ("gateway", "supervisor", "child")}
+    picture = ET.fromstring(memory_chart(found))  # noqa: S314  # our own
+    paths = picture.findall("{http://www.w3.org/2000/svg}path")
+    assert len({path.get("stroke") for path in paths}) == 3
+    # A flat line: it moves along the time only.
+    assert all("V" not in path.get("d", "") for path in paths)
+    labels = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"gateway", "supervisor", "child", "60:00", "80"} <= set(labels)
+    # No second scale.
+    assert "0.25" not in labels

@@ -37,7 +37,9 @@ def chart(
     right: str,
     bands: Sequence[tuple[float, float]] = (),
 ) -> str:
-    """Return the chart. x is in seconds; `bands` shades spans of it."""
+    """Return the chart. x is in seconds; `bands` shades spans of it; without the name `right`
+    there is no scale on that side.
+    """
     end = max((x for line in lines for x, _ in line.points), default=1.0) or 1.0
     tops = [
         nice(max((y for line in lines if line.right is side for _, y in line.points), default=1))
@@ -101,7 +103,10 @@ def _grid(end: float, tops: Sequence[float], left: str, right: str) -> list[str]
         parts.append(
             f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tops[0] * i / 4:g}</text>'
         )
-        parts.append(f'<text x="{WIDTH - RIGHT + 6}" y="{y + 4:.1f}">{tops[1] * i / 4:g}</text>')
+        if right:
+            parts.append(
+                f'<text x="{WIDTH - RIGHT + 6}" y="{y + 4:.1f}">{tops[1] * i / 4:g}</text>'
+            )
     step = next(s for s in (10, 30, 60, 120, 300, 600) if end / s <= 10 or s == 600)
     for second in range(0, int(end) + 1, step):
         label = f"{second // 60}:{second % 60:02}"

@@ -44,12 +44,17 @@ test: venv redis programs ## Run every test
 test-fast: venv redis programs ## Run every test that needs no Kubernetes cluster
 	@$(BIN)/python -m pytest -m 'not cluster' $(ARGS)
 
+# Which of them, e.g. SERVERS='valkey-8.1 tls': names of tests/support/redis/binaries.py, and the default behind TLS.
+SERVERS ?= all
+
 test-servers: venv redis programs ## Run the store's and the system's tests on each supported server, and behind TLS
-	@for server in default $$(PYTHONPATH=tests $(BIN)/python -m support.redis.binaries); do \
+	@servers="$(SERVERS)"; \
+	[ "$$servers" != all ] || servers="default $$(PYTHONPATH=tests $(BIN)/python -m support.redis.binaries) tls"; \
+	for server in $$servers; do \
 		echo "== $$server"; \
-		TEST_REDIS_SERVER=$$server $(BIN)/python -m pytest tests/store tests/system $(ARGS) || exit; \
+		case $$server in tls) run=TEST_REDIS_TLS=1 ;; *) run=TEST_REDIS_SERVER=$$server ;; esac; \
+		env $$run $(BIN)/python -m pytest tests/store tests/system $(ARGS) || exit; \
 	done
-	@echo "== TLS" && TEST_REDIS_TLS=1 $(BIN)/python -m pytest tests/store tests/system $(ARGS)
 
 test-hostile: venv redis ## Run the long tests with hostile clients and input
 	@$(BIN)/python -m pytest tests/hostile $(ARGS)

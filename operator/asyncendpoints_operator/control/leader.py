@@ -21,7 +21,7 @@ from asyncendpoints_operator.control.reconcile import Reconciler
 from asyncendpoints_operator.control.recover import PodRecovery
 from asyncendpoints_operator.control.redis_users import RedisUsers
 from asyncendpoints_operator.control.scale import Scaler
-from asyncendpoints_operator.control.served_by import CHECK_SECONDS, ServedBy
+from asyncendpoints_operator.control.served_by import ServedBy
 from asyncendpoints_operator.control.status_report import StatusReport
 from asyncendpoints_operator.desired.naming import Platform
 from asyncendpoints_operator.kube.cache import Cache
@@ -179,10 +179,10 @@ class Leader:
         elif (manifest.get("spec") or {}).get("className") != self._class_name:
             await self._served_by.release(manifest)
             manifest = None
-        elif not await self._served_by.claim(manifest):
+        elif (delay := await self._served_by.claim(manifest)) is not None:
             if key in self._reconciled:
                 await self._forget(self._reconciled[key])
-            return CHECK_SECONDS
+            return delay
         else:
             manifest = self._cache.endpoint(key)
         known = self._reconciled.get(key)

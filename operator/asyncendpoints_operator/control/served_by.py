@@ -20,6 +20,9 @@ GONE_SECONDS: Final = 60.0
 CHECK_SECONDS: Final = 15.0
 """How often it is checked whether the other operator is still there."""
 _READ_SECONDS: Final = 5.0
+LEFT_SECONDS: Final = 30.0
+"""How long an operator that serves nothing leaves what nobody serves to others of its class."""
+_TURN_SECONDS: Final = 0.5
 REPORT_SECONDS: Final = 5.0
 """How long another operator has to serve a resource of this one's class to be reported: after a
 change of its class, the other lets go of it within a second."""
@@ -45,19 +48,24 @@ class ServedBy:
         self._leases: dict[str, _Lease] = {}
         self.others: dict[str, str] = {}
         self._since: dict[str, float] = {}  # of `others` that were not reported yet
+        self._left: dict[str, float] = {}  # since when others may claim what nobody serves
 
-    async def claim(self, manifest: Manifest) -> bool:
-        """Whether this operator serves the resource; one that nobody serves is claimed.
+    async def claim(self, manifest: Manifest) -> float | None:
+        """Claim a resource that nobody serves; returns None if this operator serves it now, and
+        otherwise when to ask again (s).
 
         Raises Refused, if another writer changed the resource meanwhile, and Unreachable.
         """
         key, holder = key_of(manifest), operator_of(manifest)
         if holder not in ("", self._own) and await self._is_alive(holder):
+            self._left.pop(key, None)
             self._report(key, manifest, holder)
-            return False
+            return CHECK_SECONDS
+        if holder != self._own and (delay := await self._leave(key, manifest)):
+            return delay
         self.forget(key)
         if holder == self._own:
-            return True
+            return None
         try:
             await self._write(manifest, self._own)
         except Refused as error:
@@ -66,7 +74,31 @@ class ServedBy:
             log.debug("%s: its operator cannot be noted: %s", key, error)
         if holder:
             log.info("%s: taken over from operator %s", key, holder)
-        return True
+        return None
+
+    async def _leave(self, key: str, manifest: Manifest) -> float:
+        """Return how long (s) to leave a resource that nobody serves to others, 0 to claim it.
+
+        An operator that serves nothing leaves it to one that serves others of the class. If there
+        is none, it begins with the first by name. So of several that see the same resources one
+        serves all, also if they start, or notice that an operator is gone, at the same moment.
+        """
+        first, served = key, False
+        for other in map(self._cache.endpoint, self._cache.endpoints()):
+            if other is None or _class_of(other) != _class_of(manifest):
+                continue
+            holder = operator_of(other)
+            if holder == self._own:
+                return 0.0
+            if holder and await self._is_alive(holder):
+                served = True
+            else:
+                first = min(first, key_of(other))
+        now = time.monotonic()
+        left = LEFT_SECONDS - (now - self._left.setdefault(key, now))
+        if left <= 0 or (first == key and not served):
+            return 0.0
+        return min(left, CHECK_SECONDS if served else _TURN_SECONDS)
 
     async def release(self, manifest: Manifest) -> None:
         """Let go of a resource that is not of this operator's class any more."""
@@ -76,8 +108,8 @@ class ServedBy:
 
     def forget(self, key: str) -> None:
         """Drop what was remembered of a resource that no other operator serves."""
-        self.others.pop(key, None)
-        self._since.pop(key, None)
+        for known in (self.others, self._since, self._left):
+            known.pop(key, None)
 
     async def _write(self, manifest: Manifest, operator: str | None) -> None:
         self._check()
@@ -149,3 +181,8 @@ class _Lease:
 def operator_of(manifest: Mapping[str, Any]) -> str:
     """Return the operator that serves a resource, "" if none does."""
     return str((manifest.get("status") or {}).get("operator") or "")
+
+
+def _class_of(manifest: Mapping[str, Any]) -> str | None:
+    name: str | None = (manifest.get("spec") or {}).get("className")
+    return name

@@ -6,9 +6,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from asyncendpoints_operator.control import leader, served_by
-from support.kube.fake_cluster import FakeCluster
+from asyncendpoints_operator.control import served_by
+from asyncendpoints_operator.control.served_by import ServedBy
+from asyncendpoints_operator.kube.cache import Cache
+from asyncendpoints_operator.status.reporter import Reporter
+from support.kube.fake_cluster import FakeCluster, Manifest
 from support.kube.leading import ENDPOINT, WORKER, event, leading, reason, resource
+from support.resources import merge
 from support.store.work import eventually
 
 FIRST = "elsewhere/first"
@@ -24,7 +28,7 @@ async def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     monkeypatch.setattr(served_by, "GONE_SECONDS", 0.5)
     monkeypatch.setattr(served_by, "_READ_SECONDS", 0.0)
     monkeypatch.setattr(served_by, "REPORT_SECONDS", 0.1)
-    monkeypatch.setattr(leader, "CHECK_SECONDS", 0.1)
+    monkeypatch.setattr(served_by, "CHECK_SECONDS", 0.1)
     return FakeCluster()
 
 
@@ -107,3 +111,60 @@ async def test_a_resource_that_another_operator_lets_go_of_at_once_is_no_conflic
         await cluster.until(lambda: served(cluster) == "here/second")
         await cluster.until(lambda: reason(cluster, "QueueReachable") == "Reachable")
     assert not event(cluster, "ServedByAnother")
+
+
+class Two:
+    """Two operators of one class that see the same resources, a and b, neither at work."""
+
+    def __init__(self, cluster: FakeCluster, **serving: str) -> None:
+        caches = [Cache(lambda _: None) for _ in range(2)]
+
+        def put(manifest: Manifest) -> None:
+            for cache in caches:
+                cache.put(manifest)
+
+        cluster.put = put
+        self.cluster = cluster
+        for name in ("a", "b"):
+            status = {"status": {"operator": serving[name]}} if name in serving else {}
+            cluster.save(merge(resource(), {"metadata": {"name": name}}) | status)
+        self.first, self.second = (
+            ServedBy(cluster, cache, own, lambda: None, Reporter(cluster, cache, own, 1.0))
+            for cache, own in zip(caches, (FIRST, "here/second"), strict=True)
+        )
+
+    async def claim(self, operator: ServedBy, name: str) -> bool:
+        """Whether the operator serves the resource after it was asked to claim it."""
+        return await operator.claim(self.cluster.endpoint(name)) is None
+
+
+async def test_a_new_resource_is_left_to_the_operator_that_serves_the_others(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = Two(cluster, b=FIRST)
+    cluster.save(LEASE)
+    assert not await two.claim(two.second, "a")
+    assert await two.claim(two.first, "a")
+    cluster.save(merge(resource(), {"metadata": {"name": "c"}}))
+    assert not await two.claim(two.second, "c")
+    monkeypatch.setattr(served_by, "LEFT_SECONDS", 0.0)  # the first does not see it
+    assert await two.claim(two.second, "c")
+
+
+async def test_of_two_that_start_at_once_one_serves_all(cluster: FakeCluster) -> None:
+    two = Two(cluster)
+    cluster.save(LEASE)
+    assert not await two.claim(two.second, "b")
+    assert await two.claim(two.first, "a")
+    assert not await two.claim(two.second, "b")
+    assert await two.claim(two.first, "b")
+
+
+async def test_what_a_gone_operator_served_goes_to_one_of_those_left(cluster: FakeCluster) -> None:
+    gone = "elsewhere/gone"
+    two = Two(cluster, a=gone, b=gone)
+    cluster.save(LEASE)
+    assert not await two.claim(two.second, "b")
+    assert await two.claim(two.first, "a")
+    assert not await two.claim(two.second, "b")
+    assert await two.claim(two.first, "b")

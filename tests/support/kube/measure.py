@@ -121,14 +121,15 @@ def memory_mb(cluster: Cluster) -> float:
 def at_rest(cluster: Cluster) -> tuple[float, float]:
     """The operator's memory in MB, and its requests to the API server in an idle minute."""
     name = "asyncendpoints_operator_api_requests_total"
-    previous, current = -1.0, operator_metric(cluster, name)
+    current = operator_metric(cluster, name)
 
     def settled() -> bool:
         """Whether there were hardly more requests in the last ten seconds than for the Lease."""
-        nonlocal previous, current
+        nonlocal current
         previous, current = current, operator_metric(cluster, name)
         return current - previous < 20
 
+    time.sleep(10)
     wait_until("the operator is at rest", settled, seconds=300, every=10)
     before, began = operator_metric(cluster, name), time.monotonic()
     time.sleep(MINUTE)

@@ -12,27 +12,36 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
+from asyncendpoints_operator.control.failures import Failures, Step
 from asyncendpoints_operator.desired.naming import WORKER
 from asyncendpoints_operator.kube.cache import Cache
-from asyncendpoints_operator.kube.client import Cluster, Ref
+from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
+from asyncendpoints_operator.status.observed import Refusal, RefusalReason
 
 log = logging.getLogger("asyncendpoints.operator")
 
 SIDECAR_SECONDS: Final = 10.0
 """What sidecars get after the worker has left the store, right before it exits."""
 
+_END: Final = "end"
+
 
 class DrainedPods:
-    """Deletes such pods at once. `check` raises if this process may not write."""
+    """Deletes such pods at once. `check` raises if this process may not write.
+
+    What the API server refuses is recorded in `failures`, and the other pods are deleted.
+    """
 
     def __init__(
         self,
         cluster: Cluster,
         cache: Cache,
         check: Callable[[], object],
+        failures: Failures,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cluster, self._cache, self._check, self._clock = cluster, cache, check, clock
+        self._failures = failures
         self._absent: dict[str, dict[str, float]] = {}  # by the endpoints' UIDs, then the pods'
 
     def forget(self, uid: str) -> None:
@@ -43,9 +52,10 @@ class DrainedPods:
         """Remove the drained pods of an endpoint with that UID.
 
         `registered` are the UIDs of the pods whose workers the store has, as just read. Raises
-        Refused and Unreachable.
+        Unreachable.
         """
         now, before, absent = self._clock(), self._absent.get(uid, {}), {}
+        due = []
         for pod in self._cache.pods(key, WORKER):
             meta = pod["metadata"]
             if meta["uid"] in registered or not _may_linger(pod):
@@ -53,11 +63,29 @@ class DrainedPods:
             since = absent[meta["uid"]] = before.get(meta["uid"], now)
             if now - since < SIDECAR_SECONDS:
                 continue
-            self._check()
-            ref = Ref("v1", "Pod", meta["namespace"], meta["name"])
-            await self._cluster.delete(ref, uid=meta["uid"], grace_seconds=0)
-            log.info("%s: pod %s has drained; its sidecars do not end", key, meta["name"])
+            due.append(meta)
         self._absent[uid] = absent
+        self._failures.keep(key, uid, _END, [_step(meta) for meta in due])
+        for meta in due:
+            if self._failures.due(uid, _step(meta)):
+                await self._delete(key, uid, meta)
+
+    async def _delete(self, key: str, uid: str, meta: Mapping[str, Any]) -> None:
+        self._check()
+        ref, name = Ref("v1", "Pod", meta["namespace"], meta["name"]), meta["name"]
+        try:
+            await self._cluster.delete(ref, uid=meta["uid"], grace_seconds=0)
+        except Refused as error:
+            refusal = Refusal("Pod", name, RefusalReason.SCALING, str(error))
+            self._failures.record(key, uid, _step(meta), refusal)
+            return
+        self._failures.clear(key, uid, _step(meta))
+        log.info("%s: pod %s has drained; its sidecars do not end", key, name)
+
+
+
+def _step(meta: Mapping[str, Any]) -> Step:
+    return Step(_END, "Pod", meta["name"])
 
 
 def _may_linger(pod: Mapping[str, Any]) -> bool:

@@ -82,7 +82,7 @@ class Leader:
         own = f"{settings.operator_namespace}/{settings.lease_name}"
         self._served_by = ServedBy(cluster, cache, own, check, self._reporter)
         self._children = Children(cluster, cache, check, self._failures)
-        self._drained = DrainedPods(cluster, cache, check)
+        self._drained = DrainedPods(cluster, cache, check, self._failures)
         self._causes = PodCauses(cluster, cache)
         self._users = RedisUsers(cluster, cache, installation, acl=settings.redis_acl)
         self._console = ConsoleSecrets(cluster, check, self._failures)

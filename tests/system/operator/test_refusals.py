@@ -4,7 +4,7 @@ import pytest
 
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.replies import WorkerInfo
-from asyncendpoints_operator.control import failures
+from asyncendpoints_operator.control import drained_pods, failures
 from asyncendpoints_operator.kube.client import Ref, Refused
 from support.kube.fake_cluster import FakeCluster
 from support.kube.leading import (
@@ -140,3 +140,28 @@ async def test_a_writer_that_changes_the_replicas_again_and_again_is_named(
         await cluster.until(lambda: reason(cluster, "Degraded") == "DriftLoop")
         assert "autoscaler" in condition(cluster, "Degraded")["message"]
         await cluster.until(lambda: event(cluster, "DriftLoop"))
+
+
+async def test_a_drained_pod_that_may_not_be_deleted_is_named_and_the_status_goes_on(
+    cluster: FakeCluster,
+    redis_url: str,
+    store: RedisStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(drained_pods, "SIDECAR_SECONDS", 0.1)
+    spec = {"sidecars": [{"name": "proxy", "image": "proxy:1"}]}
+    cluster.save(resource(redis_url, worker=spec))
+    async with leading(cluster, counts_seconds=0.1):
+        await cluster.until(lambda: replicas(cluster) is not None)
+        name = pod(cluster)["metadata"]["name"]
+        ref = Ref("v1", "Pod", "demo", name)
+        cluster.refusals["Pod"] = Refused(403, "Forbidden", "pods must not be deleted by force")
+        cluster.change(ref, {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}})
+        await store.enqueue([new_job()])  # so that it is read every second
+        await cluster.until(lambda: reason(cluster, "Degraded") == "ScalingRefused")
+        assert f"Pod {name}: pods must not" in condition(cluster, "Degraded")["message"]
+        await store.enqueue([new_job()])
+        await cluster.until(lambda: cluster.endpoint()["status"]["jobs"]["queued"] == 2)
+        cluster.refusals.clear()
+        await cluster.until(lambda: ref.path not in cluster.objects)
+        await cluster.until(lambda: reason(cluster, "Degraded") == "AsExpected")

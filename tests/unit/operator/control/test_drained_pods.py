@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from asyncendpoints_operator.control.drained_pods import SIDECAR_SECONDS, DrainedPods
+from asyncendpoints_operator.control.failures import Failures
 from asyncendpoints_operator.kube.cache import Cache
 from support.kube.fake_cluster import FakeCluster
 from support.resources import merge
@@ -44,7 +45,9 @@ async def test_a_pod_is_removed_whose_sidecars_outlive_its_worker(
     moment, checks = [0.0], list[float]()
     cluster.put, cluster.remove = cache.put, cache.remove
     saved = cluster.save(manifest)
-    drained = DrainedPods(cluster, cache, lambda: checks.append(moment[0]), lambda: moment[0])
+    drained = DrainedPods(
+        cluster, cache, lambda: checks.append(moment[0]), Failures(), lambda: moment[0]
+    )
     workers = {saved["metadata"]["uid"]} if registered else {"another"}
     for moment[0] in (0.0, SIDECAR_SECONDS - 1, SIDECAR_SECONDS, SIDECAR_SECONDS + 1):
         await drained.end("demo/reports", "e", workers)

@@ -83,7 +83,6 @@ class DrainedPods:
         log.info("%s: pod %s has drained; its sidecars do not end", key, name)
 
 
-
 def _step(meta: Mapping[str, Any]) -> Step:
     return Step(_END, "Pod", meta["name"])
 

@@ -117,7 +117,7 @@ class Reconciler:
     ) -> Reconciled:
         """Connect the endpoint to its Redis, with a user of its own on the operator's."""
         refused = state.queue.reason is QueueReason.AUTHENTICATION
-        location = await self._locations.find(endpoint, fresh=refused)
+        location = await self._locate(endpoint, fresh=refused)
         if not isinstance(location, Queue) and _has_moved(endpoint, manifest, location):
             location = _moved(manifest, location)
         if isinstance(location, Queue):
@@ -131,6 +131,21 @@ class Reconciler:
         connection.set_closing(is_terminating(manifest))
         await self._ensure_user(connection)
         return state
+
+    async def _locate(self, endpoint: AsyncEndpoint, *, fresh: bool) -> RedisLocation | Queue:
+        """Find the endpoint's Redis; the one known before while its Secret cannot be read."""
+        ref, uid = endpoint.spec.redis.secret_ref, endpoint.metadata.uid
+        step = Step("read", "Secret", ref.name if ref else "")
+        try:
+            location = await self._locations.find(endpoint, fresh=fresh)
+        except Refused as error:
+            refusal = Refusal("Secret", step.name, RefusalReason.SECRET, str(error))
+            self._failures.record(endpoint.key, uid, step, refusal)
+            text = f"Secret {step.name} cannot be read: {error}"
+            unknown = Queue(QueueReason.SECRET_NOT_READABLE, text)
+            return self._locations.known(endpoint) or unknown
+        self._failures.clear(endpoint.key, uid, step)
+        return location
 
     async def _ensure_user(self, connection: QueueConnection) -> None:
         """Make the endpoint's Redis user and Secret, if it is on the operator's Redis."""
@@ -192,6 +207,8 @@ class Reconciler:
         """Return when to reconcile again though nothing that is watched changes."""
         retry = self._failures.retry_seconds(resource.uid)
         again = min(again or retry, retry) if retry is not None else again
+        if self._reconciled[resource.key].connection is None:  # nothing tells of a new Secret
+            again = min(again or _STUCK_SECONDS, _STUCK_SECONDS)
         pods = [pod for one in (GATEWAY, WORKER) for pod in self._cache.pods(resource.key, one)]
         created = _not_started(pods)
         if not created:

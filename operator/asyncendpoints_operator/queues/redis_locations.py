@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.resource import AsyncEndpoint
+from asyncendpoints_core.store.redis.urls import check_form
 from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
 from asyncendpoints_operator.status.observed import Queue, QueueReason
 
@@ -34,7 +35,8 @@ class RedisLocation:
 
 
 def identity_of(url: str) -> str:
-    """Return a Redis URL without user, password and options."""
+    """Return a Redis URL without user, password and options. Raises UsageError."""
+    check_form(url)
     parts = urlsplit(url)
     hosts = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{hosts}{parts.path}"[:200]
@@ -56,15 +58,26 @@ class RedisLocations:
     async def find(self, endpoint: AsyncEndpoint, *, fresh: bool = False) -> RedisLocation | Queue:
         """Return the endpoint's Redis, or the state of its queue when there is none.
 
-        `fresh`: read its Secret again, because Redis refused the URL from it.
+        `fresh`: read its Secret again, because Redis refused the URL from it. Raises Refused if the
+        API server cannot answer: then `known` has what it answered before.
         """
         redis = endpoint.spec.redis
         if redis.url is not None:
-            return location_of(redis.url)
+            try:
+                return location_of(redis.url)
+            except UsageError as error:
+                return Queue(QueueReason.UNREACHABLE, str(error))
         if redis.secret_ref is not None:
             ref = (endpoint.metadata.namespace, redis.secret_ref.name, redis.secret_ref.key)
             return await self._from_secret(*ref, fresh=fresh)
         return self.own()
+
+    def known(self, endpoint: AsyncEndpoint) -> RedisLocation | None:
+        """Return the Redis in the endpoint's Secret as last read."""
+        ref = endpoint.spec.redis.secret_ref
+        parts = (endpoint.metadata.namespace, ref.name, ref.key) if ref else ("", "", "")
+        cached = self._secrets.get(parts)
+        return location_of(cached[1]) if cached else None
 
     def own(self) -> RedisLocation | Queue:
         """Return the operator's own Redis, or why there is none."""
@@ -96,6 +109,10 @@ class RedisLocations:
             return Queue(QueueReason.SECRET_MISSING, f'Secret {name}: "{key}" is not valid text')
         if "://" not in url:
             return Queue(QueueReason.SECRET_MISSING, f'Secret {name}: "{key}" is not a Redis URL')
+        try:
+            check_form(url)
+        except UsageError as error:
+            return Queue(QueueReason.SECRET_MISSING, f'Secret {name}: "{key}": {error}')
         self._secrets[namespace, name, key] = (now, url)
         return location_of(url)
 

@@ -241,6 +241,8 @@ def _ready(observed: Observed, needed: list[Finding], rolling: str) -> Finding:
     for refusal in observed.refusals:
         if refusal.reason is RefusalReason.CONSOLE:
             continue
+        if refusal.reason is RefusalReason.SECRET and observed.queue.reachable:
+            continue  # its URL is known
         # Refused scaling keeps no job from being run while there is a worker.
         if refusal.reason is RefusalReason.SCALING and observed.worker.ready:
             continue

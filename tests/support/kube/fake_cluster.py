@@ -27,6 +27,8 @@ class FakeCluster(Cluster):
         self.events: list[Manifest] = []
         self.refusals: dict[str, Refused] = {}
         """What is answered to writes of a kind instead of performing them."""
+        self.read_errors: dict[str, Refused] = {}
+        """What is answered to a read of a kind."""
         self.unreadable: set[str] = set()
         """Kinds that the operator's Role does not allow to read."""
         self.max_replicas = 1_000
@@ -89,6 +91,8 @@ class FakeCluster(Cluster):
 
     async def get(self, ref: Ref) -> Manifest:
         self.requests += 1
+        if ref.kind in self.read_errors:
+            raise self.read_errors[ref.kind]
         if ref.kind in self.unreadable:
             raise Refused(403, "Forbidden", f"{ref.kind} {ref.name} is forbidden")
         if ref.path not in self.objects:

@@ -1,11 +1,14 @@
 """Steps that the API server refuses, whatever its status code."""
 
+import base64
+
 import pytest
 
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.replies import WorkerInfo
-from asyncendpoints_operator.control import drained_pods, failures
+from asyncendpoints_operator.control import drained_pods, failures, reconcile
 from asyncendpoints_operator.kube.client import Ref, Refused
+from asyncendpoints_operator.queues import redis_locations
 from support.kube.fake_cluster import FakeCluster
 from support.kube.leading import (
     ENDPOINT,
@@ -23,6 +26,7 @@ from support.kube.leading import (
 )
 from support.queues import new_job
 from support.redis.server import RedisServer
+from support.resources import merge
 
 DOWN = 'Internal error occurred: failed calling webhook "policy.example.com"'
 
@@ -88,6 +92,43 @@ async def test_a_quota_on_secrets_is_named_and_children_are_applied(cluster: Fak
             cluster.refusals.clear()
             await cluster.until(lambda: "Secret" in kinds_of(cluster))
             await cluster.until(lambda: reason(cluster, "Degraded") == "AsExpected")
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_secret_that_cannot_be_decrypted_is_named_and_stops_nothing(
+    cluster: FakeCluster,
+    redis_url: str,
+    store: RedisStore,
+    known: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(redis_locations, "SECRET_SECONDS", 0.0)
+    monkeypatch.setattr(reconcile, "_STUCK_SECONDS", 1.0)
+    cannot = Refused(500, "InternalError", "Internal error occurred: cannot be decrypted")
+    secret = {"name": "redis", "namespace": "demo"}
+    data = {"url": base64.b64encode(redis_url.encode()).decode()}
+    cluster.save({"apiVersion": "v1", "kind": "Secret", "metadata": secret, "data": data})
+    cluster.save(
+        merge(resource(), {"spec": {"redis": {"secretRef": {"name": "redis", "key": "url"}}}})
+    )
+    if not known:
+        cluster.read_errors["Secret"] = cannot
+    async with leading(cluster, counts_seconds=0.1):
+        await cluster.until(lambda: WORKER.path in cluster.objects)
+        if known:
+            await cluster.until(lambda: reason(cluster, "QueueReachable") == "Reachable")
+            cluster.read_errors["Secret"] = cannot
+            cluster.change(ENDPOINT, {"spec": {"worker": {"concurrency": 7}}})
+        await cluster.until(lambda: reason(cluster, "Degraded") == "SecretNotReadable")
+        assert "cannot be decrypted" in condition(cluster, "Degraded")["message"]
+        expected = "Reachable" if known else "SecretNotReadable"
+        await cluster.until(lambda: reason(cluster, "QueueReachable") == expected)
+        await store.enqueue([new_job()])
+        if known:
+            await cluster.until(lambda: replicas(cluster) == 1)
+        cluster.read_errors.clear()
+        await cluster.until(lambda: reason(cluster, "Degraded") == "AsExpected")
+        await cluster.until(lambda: replicas(cluster) == 1)
 
 
 async def test_scaling_goes_as_far_as_a_policy_allows_and_says_so(

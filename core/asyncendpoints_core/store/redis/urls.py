@@ -65,8 +65,17 @@ _TLS: Final = {
 
 def check_url(url: str) -> None:
     """Raise UsageError, with one line that names the fault, for a Redis URL that is not valid."""
+    _check(url, _scheme, _password, _hosts, _path, _options)
+
+
+def check_form(url: str) -> None:
+    """Check a Redis URL but for its options, which may name files of another container."""
+    _check(url, _scheme, _password, _hosts, _path)
+
+
+def _check(url: str, *parts: Callable[[str], str]) -> None:
     try:
-        reason = _scheme(url) or _hosts(url) or _path(url) or _options(url)
+        reason = next(filter(None, (check(url) for check in parts)), "")
     except ValueError as error:  # a bracket without its other half
         reason = f"is not valid: {str(error).lower()}"
     if reason:
@@ -79,6 +88,16 @@ def _scheme(url: str) -> str:
         forms = "redis://, rediss://, unix://, redis+cluster:// or redis+sentinel://"
         return f"must begin with {forms}"
     return 'is not valid: write "#" as %23' if "#" in url else ""
+
+
+def _password(url: str) -> str:
+    """Whether a password ends the part that it is in: the rest would be shown as host or path."""
+    parts = urlsplit(url)
+    names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+    in_query = "@" in parts.query and "@" not in parts.netloc and not {*names} <= {*_known(parts)}
+    if parts.scheme == "unix" or not ("@" in parts.path or in_query):
+        return ""
+    return 'is not valid: write "/" and "?" in a password as %2F and %3F'
 
 
 def _hosts(url: str) -> str:

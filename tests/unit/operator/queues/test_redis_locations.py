@@ -77,6 +77,16 @@ async def test_the_url_of_a_secret_is_cached_and_shown_without_credentials(
         ({"other": b"x"}, 'Secret redis has no entry "url"'),
         ({"url": b"\xff"}, 'Secret redis: "url" is not valid text'),
         ({"url": b"redis.demo"}, 'Secret redis: "url" is not a Redis URL'),
+        (
+            {"url": b"redis://:a[b@redis.demo:6379/0"},
+            'Secret redis: "url": the Redis URL redis://:***@redis.demo:6379/0 is not valid: '
+            "invalid ipv6 url",
+        ),
+        (
+            {"url": b"redis://:a/b@redis.demo:6379/0"},
+            'Secret redis: "url": the Redis URL redis://:***@redis.demo:6379/0 is not valid: '
+            'write "/" and "?" in a password as %2F and %3F',
+        ),
         (None, "Secret redis does not exist"),
     ],
 )
@@ -110,5 +120,36 @@ async def test_the_operators_own_redis(cluster: Cluster) -> None:
         QueueReason.NOT_CONFIGURED, "the operator has no Redis of its own: name one in spec.redis"
     )
     found = RedisLocations(cluster, missing).own()
+    assert isinstance(found, Queue)
+    assert found.reason is QueueReason.UNREACHABLE
+
+
+async def test_a_secret_that_the_api_server_cannot_read_is_known_from_before(
+    cluster: Cluster,
+) -> None:
+    secret(cluster, url=URL.encode())
+    locations = RedisLocations(cluster, None)
+    assert locations.known(FROM_SECRET) is None
+    await locations.find(FROM_SECRET)
+    cluster.read_errors["Secret"] = Refused(500, "InternalError", "cannot be decrypted")
+    with pytest.raises(Refused):
+        await locations.find(FROM_SECRET, fresh=True)
+    known = locations.known(FROM_SECRET)
+    assert known is not None
+    assert known.source() == URL
+
+
+async def test_a_url_in_the_resource_that_is_not_valid_is_no_internal_error(
+    cluster: Cluster,
+) -> None:
+    wrong = "redis://redis.demo:99999/0"
+    valid = endpoint(url="redis://redis.demo:6379/0")
+    spec = valid.spec.model_copy(
+        update={"redis": valid.spec.redis.model_copy(update={"url": wrong})}
+    )
+    found = await RedisLocations(cluster, None).find(valid.model_copy(update={"spec": spec}))
+    assert isinstance(found, Queue)
+    assert found.reason is QueueReason.UNREACHABLE
+    found = RedisLocations(cluster, lambda: wrong).own()
     assert isinstance(found, Queue)
     assert found.reason is QueueReason.UNREACHABLE

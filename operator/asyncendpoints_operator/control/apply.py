@@ -11,7 +11,12 @@ from asyncendpoints_core.resource import API_VERSION, KIND, AsyncEndpoint
 from asyncendpoints_operator.control import drift
 from asyncendpoints_operator.control.failures import Failures, Step
 from asyncendpoints_operator.desired.gateway import FIRST_REPLICAS
-from asyncendpoints_operator.desired.naming import Manifest, is_orphan, is_ours
+from asyncendpoints_operator.desired.naming import (
+    Manifest,
+    belongs_to_predecessor,
+    is_orphan,
+    is_ours,
+)
 from asyncendpoints_operator.desired.objects import CHILD_KINDS, identity
 from asyncendpoints_operator.kube.cache import Cache, address_of
 from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
@@ -140,7 +145,12 @@ class Children:
             live = await self._find(wanted)
         if live is not None and not (is_ours(live, endpoint) or is_orphan(live, endpoint)):
             text = "an object of this name exists and belongs to another owner"
-            self._record(endpoint, wanted, RefusalReason.NAME_CONFLICT, text)
+            # Its garbage is collected in a moment, and this one made anew by its deletion.
+            lasting = not belongs_to_predecessor(live, endpoint)
+            self._record(endpoint, wanted, RefusalReason.NAME_CONFLICT, text, lasting=lasting)
+            return
+        if live is not None and "deletionTimestamp" in live["metadata"]:
+            self._record_terminating(endpoint, live, _APPLY)
             return
         applied = self._applied.get(endpoint.metadata.uid, {}).get(identity(wanted), Applied())
         current = applied.wanted == drift.applied_hash(wanted)
@@ -153,6 +163,14 @@ class Children:
             await self._write(endpoint, wanted, live, applied)
         step = Step(_APPLY, *identity(wanted))
         self._failures.clear(endpoint.key, endpoint.metadata.uid, step)
+
+    def _record_terminating(
+        self, endpoint: AsyncEndpoint, child: Mapping[str, Any], action: str
+    ) -> None:
+        names = ", ".join(child["metadata"].get("finalizers") or ())
+        text = f"it was deleted, and waits for its finalizers: {names}"
+        reason = RefusalReason.TERMINATING
+        self._record(endpoint, child, reason, text, action=action, lasting=False)
 
     async def _find(self, wanted: Manifest) -> Manifest | None:
         """Read an object that is not in the cache: another owner's, or one that is new."""
@@ -224,17 +242,23 @@ class Children:
         """Delete children that are not wanted any more, by the UIDs that were seen."""
         versions = {kind.kind: kind.api_version for kind in CHILD_KINDS}
         for child in obsolete:
+            if "deletionTimestamp" in child["metadata"]:
+                self._record_terminating(endpoint, child, _DELETE)
+                continue
             self._check()
             ref = Ref(versions[child["kind"]], child["kind"], *address_of(child)[1:])
             try:
-                await self._cluster.delete(ref, uid=child["metadata"]["uid"])
+                kept = await self._cluster.delete(ref, uid=child["metadata"]["uid"])
             except Refused as error:
                 reason = RefusalReason.REFUSED
                 self._record(endpoint, child, reason, str(error), action=_DELETE, lasting=False)
                 continue
             log.info("%s: deleted %s %s", endpoint.key, *identity(child))
             self._applied.get(endpoint.metadata.uid, {}).pop(identity(child), None)
-            self._cache.remove(child)
+            if kept is None:
+                self._cache.remove(child)
+            else:
+                self._cache.put({**kept, "apiVersion": ref.api_version, "kind": ref.kind})
 
     def settle(
         self,

@@ -201,12 +201,13 @@ class RedisUsers:
             return
         manifest = redis_secret(endpoint, url)
         noted = await self._noted_digest(connection)
-        if noted is not None and noted not in ("", digest):
+        outdated = noted is not None and noted not in ("", digest)
+        if outdated:
             await self._delete_secret(endpoint)
         try:
             await self._cluster.create(manifest)
         except Refused as error:
-            if not error.conflict:
+            if outdated or not error.conflict:  # a finalizer keeps the old one
                 raise
             if noted == "":  # ours by its name, but made with an unknown URL
                 await self._delete_secret(endpoint)

@@ -158,6 +158,12 @@ def is_ours(live: Mapping[str, Any], endpoint: AsyncEndpoint) -> bool:
     )
 
 
+def belongs_to_predecessor(live: Mapping[str, Any], endpoint: AsyncEndpoint) -> bool:
+    """Whether the owner of an object is a deleted endpoint of the same name."""
+    owners = live.get("metadata", {}).get("ownerReferences") or ()
+    return any(o.get("kind") == KIND and o.get("name") == endpoint.name for o in owners)
+
+
 def is_orphan(live: Mapping[str, Any], endpoint: AsyncEndpoint) -> bool:
     """Whether an object without an owner carries all labels of this endpoint: it is adopted.
 

@@ -165,8 +165,10 @@ class Cluster:
         query = [("fieldManager", FIELD_MANAGER)]
         return await self._call("PATCH", path, query, patch, "application/merge-patch+json")
 
-    async def delete(self, ref: Ref, *, uid: str | None, grace_seconds: int | None = None) -> None:
-        """Delete the object with this UID, if it still exists.
+    async def delete(
+        self, ref: Ref, *, uid: str | None, grace_seconds: int | None = None
+    ) -> Manifest | None:
+        """Delete the object with this UID, if it still exists; return it if finalizers keep it.
 
         None is for an object whose name is unique to the operator. `grace_seconds` is for pods.
         """
@@ -180,10 +182,12 @@ class Cluster:
         if grace_seconds is not None:
             options["gracePeriodSeconds"] = grace_seconds
         try:
-            await self._call("DELETE", ref.path, [], options)
+            answer = await self._call("DELETE", ref.path, [], options)
         except Refused as error:
             if not error.missing:
                 raise
+            return None
+        return answer if (answer.get("metadata") or {}).get("finalizers") else None
 
     async def has(self, ref: Ref, uid: str) -> bool:
         """Whether an object of this UID exists, of a kind that may be deleted but not read."""

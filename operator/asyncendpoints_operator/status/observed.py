@@ -19,6 +19,7 @@ class RefusalReason(StrEnum):
     REFUSED = "ApplyRefused"  # rejected by the API server: 422, quota, webhook, RBAC, 5xx
     SCALING = "ScalingRefused"  # the workers' Deployment or a pod cannot be written for scaling
     DRIFT_LOOP = "DriftLoop"  # another writer reverts it each time
+    TERMINATING = "ChildTerminating"  # it was deleted, and finalizers keep it
     SECRET = "SecretNotReadable"  # noqa: S105 - a word: the Secret with the URL of Redis cannot be read
     CONSOLE = "ConsoleTokenMissing"  # a Secret with a token of the console cannot be made
 

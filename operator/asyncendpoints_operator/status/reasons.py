@@ -87,6 +87,8 @@ CONDITIONS: Final[dict[str, About]] = {
             "pod; see ScalingActive",
             RefusalReason.DRIFT_LOOP: "another writer reverts a child object each time it is "
             "corrected",
+            RefusalReason.TERMINATING: "a child was deleted and is kept by the finalizers in the "
+            "message: it is neither changed nor made again before they are removed",
             RefusalReason.SECRET: "the API server cannot read the Secret of `spec.redis` (an error "
             "of its own, such as of encryption at rest); the URL that was read before is used",
             RefusalReason.CONSOLE: "a Secret with a token of the console cannot be made: one of "

@@ -126,11 +126,17 @@ class FakeCluster(Cluster):
         self._check(old, patch)
         return self.save(merge(old, patch))
 
-    async def delete(self, ref: Ref, *, uid: str | None, grace_seconds: int | None = None) -> None:
+    async def delete(
+        self, ref: Ref, *, uid: str | None, grace_seconds: int | None = None
+    ) -> Manifest | None:
         self._refuse(ref.kind)
         old = self.objects.get(ref.path)
-        if old is not None and uid in (None, old["metadata"]["uid"]):
-            self.drop(ref)
+        if old is None or uid not in (None, old["metadata"]["uid"]):
+            return None
+        if old["metadata"].get("finalizers"):
+            return self.change(ref, {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}})
+        self.drop(ref)
+        return None
 
     async def has(self, ref: Ref, uid: str) -> bool:
         self._refuse(ref.kind)

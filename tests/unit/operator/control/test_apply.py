@@ -12,7 +12,7 @@ from asyncendpoints_operator.desired.gateway import FIRST_REPLICAS
 from asyncendpoints_operator.desired.naming import Live, Manifest, Platform, is_ours
 from asyncendpoints_operator.desired.objects import desired, obsolete
 from asyncendpoints_operator.kube.cache import Cache
-from asyncendpoints_operator.kube.client import Refused
+from asyncendpoints_operator.kube.client import Ref, Refused
 from support.kube.fake_cluster import FakeCluster
 from support.resources import MINIMAL, merge
 
@@ -36,7 +36,9 @@ class Applied:
         self.cluster = Immutable()
         self.cache = Cache(lambda _: None)
         self.cluster.put, self.cluster.remove = self.cache.put, self.cache.remove
-        self.children = Children(self.cluster, self.cache, lambda: None, Failures())
+        self.now = 0.0
+        self.failures = Failures(lambda: self.now)
+        self.children = Children(self.cluster, self.cache, lambda: None, self.failures)
         saved = self.cluster.save(merge(MINIMAL, {"spec": {"gateway": gateway}}))
         self.endpoint = AsyncEndpoint.parse(
             {**saved, "metadata": {k: saved["metadata"][k] for k in ("name", "namespace", "uid")}}
@@ -45,6 +47,12 @@ class Applied:
 
     async def apply(self) -> None:
         await self.children.apply(self.endpoint, self.wanted)
+
+    def shown(self) -> set[str]:
+        """What is reported of failures that go on."""
+        return {
+            f"{one.reason} {one.name}" for one in self.failures.shown(self.endpoint.metadata.uid)
+        }
 
     def found(self, kind: str, name: str) -> Manifest:
         found = self.cluster.find(kind, name)
@@ -97,6 +105,65 @@ async def test_objects_of_others_are_left_alone(change: dict[str, Any]) -> None:
     before = it.found("Service", "reports")
     await it.apply()
     assert it.found("Service", "reports") == before
+
+
+async def test_objects_of_a_predecessor_are_awaited_without_a_word_at_first() -> None:
+    it = Applied()
+    await it.apply()
+    owner = {"uid": "old", "controller": True, "kind": KIND, "name": "reports"}
+    it.change("Service", "reports", {"metadata": {"ownerReferences": [owner]}})
+    await it.apply()
+    assert it.shown() == set()
+    it.now += 5
+    assert it.shown() == {"NameConflict reports"}
+    it.change("Service", "reports", OTHERS)
+    it.failures.forget(it.endpoint.metadata.uid)
+    await it.apply()
+    assert it.shown() == {"NameConflict reports"}
+
+
+KEPT = {"metadata": {"finalizers": ["example.com/x"]}}
+
+
+async def test_a_child_that_is_not_wanted_and_that_a_finalizer_keeps_is_named() -> None:
+    it = Applied()
+    await it.apply()
+    old = merge(it.found("Service", "reports"), KEPT)
+    it.cluster.save(merge(old, {"metadata": {"name": "reports-old"}}))
+    requests = it.cluster.requests
+    for _ in range(3):
+        children = it.cache.children("demo/reports")
+        found = obsolete(it.endpoint, children, it.wanted, (), rolling=False)
+        it.children.settle(it.endpoint, it.wanted, found)
+        await it.children.remove(it.endpoint, found)
+        it.now += 5
+    assert it.shown() == {"ChildTerminating reports-old"}
+    assert it.cluster.requests == requests + 1
+    it.cluster.drop(Ref("v1", "Service", "demo", "reports-old"))
+    children = it.cache.children("demo/reports")
+    it.children.settle(
+        it.endpoint, it.wanted, obsolete(it.endpoint, children, it.wanted, (), rolling=False)
+    )
+    assert it.shown() == set()
+
+
+@pytest.mark.parametrize("cached", [True, False])
+async def test_a_child_that_is_wanted_and_is_being_deleted_is_named_and_made_again(
+    cached: bool,
+) -> None:
+    it = Applied()
+    await it.apply()
+    uid = it.found("Service", "reports")["metadata"]["uid"]
+    it.change("Service", "reports", merge(KEPT, {"metadata": {"deletionTimestamp": "2026"}}))
+    if not cached:
+        it.cache.remove(it.found("Service", "reports"))
+    await it.apply()
+    it.now += 5
+    assert it.shown() == {"ChildTerminating reports"}
+    it.cluster.drop(Ref("v1", "Service", "demo", "reports"))
+    await it.apply()
+    assert it.found("Service", "reports")["metadata"]["uid"] != uid
+    assert it.shown() == set()
 
 
 async def test_orphans_that_are_not_wanted_any_more_are_removed() -> None:

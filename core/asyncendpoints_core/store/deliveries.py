@@ -6,7 +6,6 @@ those that are due, and settles them. A receiver is 8 bytes: 4 of its host, 4 of
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +13,7 @@ import msgspec
 
 from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs.records import Job
+from asyncendpoints_core.store.listing import decode_cursor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,24 +138,16 @@ class DeliveryPlace(msgspec.Struct, array_like=True, frozen=True):
     number: int
     member: bytes
 
-    def cursor(self) -> str:
-        """Return it as callers see it."""
-        return urlsafe_b64encode(msgspec.msgpack.encode(self)).rstrip(b"=").decode()
-
 
 def place_of(cursor: str | None, state: DeliveryState, webhook: str) -> DeliveryPlace:
     """Return where a page begins. Raises InvalidCursor for a cursor of another listing."""
     listing = f"{state}:{webhook}"
     if cursor is None:
         return DeliveryPlace(listing, 0, b"")
-    try:
-        data = urlsafe_b64decode((cursor + "=" * (-len(cursor) % 4)).encode("ascii"))
-        found = msgspec.msgpack.decode(data, type=DeliveryPlace)
-    except (ValueError, RecursionError, msgspec.DecodeError):
-        raise InvalidCursor from None
+    found = decode_cursor(cursor, DeliveryPlace)
     size = DELIVERY_ID_BYTES if state is DeliveryState.DEAD else DUE_BYTES
     numeric = 0 <= found.number < 2**53
-    whole = found.cursor() == cursor and len(found.member) == size
+    whole = len(found.member) == size
     if not (whole and numeric and found.listing == listing):
         raise InvalidCursor
     return found

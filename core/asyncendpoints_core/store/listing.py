@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs.records import Job, Request
 from asyncendpoints_core.store.replies import Found
 
 if TYPE_CHECKING:
     from asyncendpoints_core.jobs.states import State
+
+Place = TypeVar("Place", bound=msgspec.Struct)
 
 
 class JobFilter(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -83,3 +86,20 @@ class Page(msgspec.Struct, frozen=True):
 
     jobs: tuple[Job, ...]
     cursor: str | None
+
+
+def encode_cursor(place: msgspec.Struct) -> str:
+    """Return where a page goes on as callers see it."""
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode(place)).rstrip(b"=").decode()
+
+
+def decode_cursor(cursor: str, kind: type[Place]) -> Place:
+    """Read a cursor; InvalidCursor for what `encode_cursor` does not make of any `kind`."""
+    try:
+        data = base64.urlsafe_b64decode((cursor + "=" * (-len(cursor) % 4)).encode("ascii"))
+        found = msgspec.msgpack.decode(data, type=kind)
+    except (ValueError, RecursionError, msgspec.DecodeError):
+        raise InvalidCursor from None
+    if encode_cursor(found) != cursor:
+        raise InvalidCursor
+    return found

@@ -13,6 +13,7 @@ from asyncendpoints_core.store.deliveries import (
     DeliveryState,
     ListedDelivery,
 )
+from asyncendpoints_core.store.listing import encode_cursor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +67,7 @@ def page(
     for looked, (_, member) in enumerate(order):
         if len(found) == limit or looked == MAX_DELIVERIES_EXAMINED:
             last = DeliveryPlace(begin.listing, *order[looked - 1])
-            return DeliveryPage(tuple(found), last.cursor())
+            return DeliveryPage(tuple(found), encode_cursor(last))
         key = member[-DELIVERY_ID_BYTES:]
         if webhook in ("", entries[key].new.webhook):
             found.append(entries[key].listed(key))

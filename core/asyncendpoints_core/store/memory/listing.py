@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import heapq
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs.states import FINAL, State
-from asyncendpoints_core.store.listing import ALL_JOBS, MAX_EXAMINED, JobFilter, Page
+from asyncendpoints_core.store.listing import (
+    ALL_JOBS,
+    MAX_EXAMINED,
+    JobFilter,
+    Page,
+    decode_cursor,
+    encode_cursor,
+)
 from asyncendpoints_core.store.memory import schedules
 from asyncendpoints_core.store.memory.data import PAUSED, SUSPENDED
 from asyncendpoints_core.store.memory.record import Record
@@ -45,21 +51,10 @@ class _Cursor(msgspec.Struct, array_like=True, frozen=True):
 
 
 def _decode(cursor: str, listing: str) -> _Cursor:
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        data = urlsafe_b64decode(padded.encode("ascii"))
-        if urlsafe_b64encode(data).rstrip(b"=").decode() != cursor:
-            raise ValueError("not canonical")
-        found = msgspec.msgpack.decode(data, type=_Cursor)
-    except (ValueError, RecursionError, msgspec.DecodeError):
-        raise InvalidCursor from None
+    found = decode_cursor(cursor, _Cursor)
     if found.listing != listing or not 0 <= found.section < len(_SECTIONS):
         raise InvalidCursor
     return found
-
-
-def _encode(cursor: _Cursor) -> str:
-    return urlsafe_b64encode(msgspec.msgpack.encode(cursor)).rstrip(b"=").decode()
 
 
 def _section(data: Data, section: int, state: State | None, below: Key | None) -> Iterator[Key]:
@@ -103,13 +98,13 @@ def page(
             if job is not None and only.matches(job):
                 if len(jobs) == limit and last is not None:
                     where = _Cursor(listing, last[0], begun, last[1][0], last[1][1])
-                    return Page(tuple(jobs), _encode(where))
+                    return Page(tuple(jobs), encode_cursor(where))
                 jobs.append(job)
                 last = section, key
             looked += 1
             if filtered and looked == MAX_EXAMINED:
                 where = _Cursor(listing, section, begun, key[0], key[1])
-                return Page(tuple(jobs), _encode(where))
+                return Page(tuple(jobs), encode_cursor(where))
     return Page(tuple(jobs), None)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -11,7 +10,14 @@ from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store import record_layout as tables
-from asyncendpoints_core.store.listing import ALL_JOBS, MAX_EXAMINED, JobFilter, Page
+from asyncendpoints_core.store.listing import (
+    ALL_JOBS,
+    MAX_EXAMINED,
+    JobFilter,
+    Page,
+    decode_cursor,
+    encode_cursor,
+)
 from asyncendpoints_core.store.redis.codec import Context
 from asyncendpoints_core.store.redis.control import PAUSED, SUSPENDED
 from asyncendpoints_core.store.redis.python_layout import CorruptRecord, NewerRecord
@@ -54,17 +60,9 @@ class _Cursor(msgspec.Struct, array_like=True, frozen=True):
     job_id: bytes
 
 
-def _encode(cursor: _Cursor) -> str:
-    return urlsafe_b64encode(msgspec.msgpack.encode(cursor)).rstrip(b"=").decode()
-
-
 def _decode(text: str, state: State | None, listing: str) -> _Cursor:
-    try:
-        data = urlsafe_b64decode((text + "=" * (-len(text) % 4)).encode("ascii"))
-        found = msgspec.msgpack.decode(data, type=_Cursor)
-        whole = _encode(found) == text and (len(found.job_id) == _ID_SIZE or not found.number)
-    except (ValueError, RecursionError, msgspec.DecodeError):
-        raise InvalidCursor from None
+    found = decode_cursor(text, _Cursor)
+    whole = len(found.job_id) == _ID_SIZE or not found.number
     sections = len(SECTIONS) if state is None else 1
     numeric = (found.number.isdecimal() and found.number.isascii()) or not found.number
     if not (whole and numeric and found.listing == listing and 0 <= found.section < sections):
@@ -94,11 +92,9 @@ class ReadVerbs:
         times = (b"%d" % only.since_ms, b"%d" % (only.until_ms or _ALWAYS))
         wanted = [*map(str.encode, words), *times, *map(str.encode, only.tags)]
         while section < len(sections):
-            want = limit + 1 - len(jobs)
-            place = (sections[section].encode(), b"%d" % want, began, number.encode(), below)
-            raw, end, end_id, looked, *found = await self._caller.run(
-                "list", *place, b"%d" % left, *wanted
-            )
+            name, want = sections[section].encode(), b"%d" % (limit + 1 - len(jobs))
+            place = (name, want, began, number.encode(), below, b"%d" % left)
+            raw, end, end_id, looked, *found = await self._caller.run("list", *place, *wanted)
             context = Context.read(raw)
             begun = begun or context.now_ms
             for entry in found:
@@ -108,14 +104,15 @@ class ReadVerbs:
                     continue
                 if len(jobs) == limit and last is not None:
                     where = _Cursor(listing, last[0], begun, last[1], last[2])
-                    return Page(tuple(jobs), _encode(where))
+                    return Page(tuple(jobs), encode_cursor(where))
                 jobs.append(job)
                 last = section, score.decode(), data[:_ID_SIZE]
             number, below = end.decode(), end_id
             if not number:
                 section += 1
             if only != ALL_JOBS and (left := left - looked) <= 0 and section < len(sections):
-                return Page(tuple(jobs), _encode(_Cursor(listing, section, begun, number, below)))
+                where = _Cursor(listing, section, begun, number, below)
+                return Page(tuple(jobs), encode_cursor(where))
         return Page(tuple(jobs), None)
 
     async def stats(self) -> Stats:

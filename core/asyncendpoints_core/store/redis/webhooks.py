@@ -22,6 +22,7 @@ from asyncendpoints_core.store.deliveries import (
     ReplayStatus,
     WebhookStatus,
 )
+from asyncendpoints_core.store.listing import encode_cursor
 from asyncendpoints_core.store.redis.codec import Context
 from asyncendpoints_core.store.redis.python_layout import CorruptRecord, NewerRecord, packer, reader
 from asyncendpoints_core.store.redis.records import read_job, without_webhooks
@@ -166,7 +167,7 @@ class WebhookVerbs:
         if not member:
             return DeliveryPage(tuple(found), None)
         following = DeliveryPlace(place.listing, int(number), member)
-        return DeliveryPage(tuple(found), following.cursor())
+        return DeliveryPage(tuple(found), encode_cursor(following))
 
     async def replay_deliveries(
         self, ids: Sequence[bytes], receivers: Mapping[str, bytes]

@@ -104,19 +104,22 @@ class Pages:
         headers = {"Content-Security-Policy": policy, "WWW-Authenticate": "Bearer"}
         return web.Response(status=401, text=text, content_type="text/html", headers=headers)
 
+    def _seconds_since(self, time: str) -> float:
+        return (self._now_ms() - parse_rfc3339(time)) / 1_000
+
     def _age(self, time: str) -> str:
-        return span((self._now_ms() - parse_rfc3339(time)) / 1_000)
+        return span(self._seconds_since(time))
 
     def _ago(self, time: str) -> str:
-        seconds = (self._now_ms() - parse_rfc3339(time)) / 1_000
+        seconds = self._seconds_since(time)
         return f"{span(seconds)} ago" if seconds >= 1 else "now"
 
     def _remaining(self, time: str) -> str:
-        seconds = (parse_rfc3339(time) - self._now_ms()) / 1_000
-        return f"in {span(seconds)}" if seconds > 0 else f"{span(-seconds)} ago"
+        seconds = self._seconds_since(time)
+        return f"in {span(-seconds)}" if seconds < 0 else f"{span(seconds)} ago"
 
     def _due(self, time: str) -> str:
-        return self._remaining(time) if parse_rfc3339(time) > self._now_ms() else "due"
+        return self._remaining(time) if self._seconds_since(time) < 0 else "due"
 
 
 def _hash(text: str) -> str:

@@ -250,15 +250,11 @@ def _scaling_charts(step_s: int) -> tuple[tuple[str, str, Lines], ...]:
         (
             *("Wait before the start", "seconds"),
             {
-                "median": lambda p: _seconds(p.wait_p50_ms),
-                "95 %": lambda p: _seconds(p.wait_p95_ms),
+                "median": lambda p: figures.seconds_of(p.wait_p50_ms),
+                "95 %": lambda p: figures.seconds_of(p.wait_p95_ms),
             },
         ),
     )
-
-
-def _seconds(ms: int | None) -> float | None:
-    return None if ms is None else ms / 1_000
 
 
 def _other_pages(

@@ -22,8 +22,8 @@ _SERIES: Final[Mapping[str, Callable[[Point], Any]]] = {
     "starts": lambda point: point.starts,
     "finishes": lambda point: point.finishes,
     "failures": lambda point: point.failures,
-    "waitP50Seconds": lambda point: _seconds(point.wait_p50_ms),
-    "waitP95Seconds": lambda point: _seconds(point.wait_p95_ms),
+    "waitP50Seconds": lambda point: seconds_of(point.wait_p50_ms),
+    "waitP95Seconds": lambda point: seconds_of(point.wait_p95_ms),
     "demand": lambda point: point.demand,
     "wanted": lambda point: point.wanted,
     "workers": lambda point: point.workers,
@@ -92,5 +92,6 @@ def scaling(state: ScalingState | None, now_ms: int) -> dict[str, Any] | None:
     return {"target": state.target, "reason": state.reason, "message": state.text}
 
 
-def _seconds(ms: int | None) -> float | None:
+def seconds_of(ms: int | None) -> float | None:
+    """Return milliseconds in seconds."""
     return None if ms is None else ms / 1_000

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from asyncendpoints_core.manifest.job_names import created, selected
+from asyncendpoints_core.manifest.messages import guess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +20,5 @@ def without_handler(endpoint: AsyncEndpoint, registry: Registry) -> Iterator[tup
     spec = endpoint.spec
     for location, job in (*created(spec), *selected(spec)):
         if job not in registry.handlers:
-            close = difflib.get_close_matches(job, registry.handlers, 1)
-            meant = f'; did you mean "{close[0]}"?' if close else ""
-            yield location, f'{spec.worker.handlers} has no @handler("{job}"){meant}'
+            hint = guess(job, registry.handlers)
+            yield location, f'{spec.worker.handlers} has no @handler("{job}"){hint}'

@@ -105,7 +105,7 @@ def test_a_variable_that_cannot_be_used(good: Path) -> None:
         ),
         (
             GOOD.replace('"work"', '"wrok"'),
-            'routes[0].job: jobs has no @handler("work"); did you mean "wrok"?',
+            'routes[0].job: jobs has no @handler("work"); did you mean wrok?',
         ),
     ],
 )

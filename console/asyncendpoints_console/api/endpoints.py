@@ -72,8 +72,7 @@ async def _job_of(call: Call) -> str:
     if "job" not in body:
         return ""
     job, stats = body["job"], await call.target.store.stats()
-    known = {route.job for route in call.target.endpoint.spec.routes}
-    known |= {*stats.by_name, *stats.paused_jobs}
+    known = call.target.endpoint.spec.job_names | {*stats.by_name, *stats.paused_jobs}
     if not isinstance(job, str) or job not in known:
         named = repr(job[:64]) if isinstance(job, str) else "that is not text"
         text = f"there is no job {named}; the jobs are: {', '.join(sorted(known))}"

@@ -50,7 +50,7 @@ def unmatched(spec: EndpointSpec) -> list[Unmatched]:
 
     They are no faults: jobs of a route that was removed may still wait.
     """
-    known = {job for _, job in created(spec)}
+    known = spec.job_names
     by_handlers = spec.worker.http is None
     found = []
     for location, job in selected(spec):

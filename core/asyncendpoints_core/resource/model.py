@@ -241,6 +241,11 @@ class EndpointSpec(Record):
         return {} if keyed or any(schedule.key for schedule in self.schedules) else None
 
     @property
+    def job_names(self) -> frozenset[str]:
+        """The jobs that requests and schedules create."""
+        return frozenset(one.job for one in (*self.routes, *self.schedules))
+
+    @property
     def webhooks_digest(self) -> int:
         """What stands for all receivers of events, 0 if there are none."""
         return digest(self.webhooks, self.webhook_requests)

@@ -24,9 +24,7 @@ def jobs_without_handler(
     handled = {name for info in current for name in info.handlers}
     if not handled:
         return ()
-    named = {route.job for route in endpoint.spec.routes}
-    named |= {schedule.job for schedule in endpoint.spec.schedules}
-    return tuple(sorted(named - handled))
+    return tuple(sorted(endpoint.spec.job_names - handled))
 
 
 def describe_outdated(count: int, *, is_http: bool) -> str:

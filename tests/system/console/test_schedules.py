@@ -119,3 +119,10 @@ async def test_a_run_that_is_refused(site: Site, store: Any) -> None:
     await store.close_queue()
     assert (await site.ask("POST", path)).status == 503
     assert (await site.read(f"{E}/audit"))["items"][1:] == []
+
+
+async def test_a_schedules_job_is_paused_before_there_was_any(time: SetTime) -> None:
+    schedules = [{**SCHEDULES[0], "job": "tidy"}]
+    async with console({"reports": MemoryStore(time)}, time=time, schedules=schedules) as running:
+        paused = await running.ask("POST", f"{API}/pause", '{"job": "tidy"}')
+        assert (paused.status, paused.json["paused"]) == (200, ["tidy"])

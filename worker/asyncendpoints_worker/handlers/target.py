@@ -97,16 +97,15 @@ def target_of(
     `callback_host`. Raises UsageError.
     """
     worker, time = endpoint.spec.worker, time or SystemTime()
-    names = {route.job for route in endpoint.spec.routes}
-    names |= {schedule.job for schedule in endpoint.spec.schedules}
+    names = endpoint.spec.job_names
     checks = result_checks(endpoint.spec.routes)
     if worker.http is not None and registry is None:
         url = http_target or f"http://127.0.0.1:{worker.http.port}{worker.http.path}"
-        rules = EnqueueRules(time, frozenset(names))
+        rules = EnqueueRules(time, names)
         return HttpTarget(url, worker.max_result_bytes, time, checks, rules, callback_host)
     if registry is None:
         registry = load([worker.handlers] if worker.handlers else [], folders)
     if not registry.handlers:
         raise UsageError(f"worker.handlers: {worker.handlers} declares no @handler")
-    rules = EnqueueRules(time, frozenset(names | registry.handlers.keys()))
+    rules = EnqueueRules(time, names | registry.handlers.keys())
     return PythonTarget(registry, worker.max_result_bytes, rules, checks)

@@ -7,7 +7,7 @@ store.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
@@ -28,6 +28,7 @@ from asyncendpoints_core.jobs.states import FINAL, State
 if TYPE_CHECKING:
     from asyncendpoints_core.jobs.records import NewJob
 
+Value = TypeVar("Value")
 MAGIC: Final = 174
 VERSION: Final = 1
 
@@ -149,36 +150,30 @@ def encode(value: Record | Request | Result) -> bytes:
     return _PREFIX + _encode(value)
 
 
-def _payload(data: bytes | None) -> memoryview | Fault:
+def _decoded(decoder: msgspec.msgpack.Decoder[Value], data: bytes | None) -> Value | Fault:
     if data is None:
         return Fault.MISSING
     if len(data) < 2 or data[0] != MAGIC or data[1] < VERSION:
         return Fault.CORRUPT
-    return Fault.NEWER if data[1] > VERSION else memoryview(data)[2:]
+    if data[1] > VERSION:
+        return Fault.NEWER
+    try:
+        return decoder.decode(memoryview(data)[2:])
+    except msgspec.DecodeError:
+        return Fault.CORRUPT
 
 
 def decode_record(data: bytes | None) -> Record | Fault:
     """Read a record's stored form."""
-    payload = _payload(data)
-    try:
-        return payload if isinstance(payload, Fault) else _records.decode(payload)
-    except msgspec.DecodeError:
-        return Fault.CORRUPT
+    return _decoded(_records, data)
 
 
 def decode_request(data: bytes | None) -> Request | Fault:
     """Read a request's stored form."""
-    payload = _payload(data)
-    try:
-        return payload if isinstance(payload, Fault) else _requests.decode(payload)
-    except msgspec.DecodeError:
-        return Fault.CORRUPT
+    return _decoded(_requests, data)
 
 
 def decode_result(data: bytes | None) -> Result | None:
     """Read a result's stored form; None if it is missing or cannot be read."""
-    payload = _payload(data)
-    try:
-        return None if isinstance(payload, Fault) else _results.decode(payload)
-    except msgspec.DecodeError:
-        return None
+    found = _decoded(_results, data)
+    return None if isinstance(found, Fault) else found

@@ -41,6 +41,11 @@ _STARTED, _FINAL = _FLAGS["started"], _FLAGS["final"]
 _RETRYABLE, _HAS_ERROR = _FLAGS["retryable"], _FLAGS["has_error"]
 
 
+def is_plain(new: NewJob) -> bool:
+    """Return whether a job has no attributes. Comparing objects by their fields costs more."""
+    return new.attributes is NO_ATTRIBUTES or new.attributes == NO_ATTRIBUTES
+
+
 def encode_new(jobs: Sequence[NewJob]) -> tuple[bytes, bytes]:
     """Return the two arguments of the script `enqueue`."""
     items: list[bytes] = []
@@ -51,9 +56,8 @@ def encode_new(jobs: Sequence[NewJob]) -> tuple[bytes, bytes]:
         inline = body <= INLINE_BODY
         name, trace = new.name.encode(), trace_of(request).encode()
         encoded = encode_request(request, inline=inline)
-        key = fingerprint = attributes = b""
-        if new.attributes is not NO_ATTRIBUTES and new.attributes != NO_ATTRIBUTES:
-            attributes = encode_attributes(new.attributes)
+        attributes = b"" if is_plain(new) else encode_attributes(new.attributes)
+        key = fingerprint = b""
         content = b"".join(_arrange_content(name, trace, attributes, encoded))
         if new.idempotency is not None:
             key, fingerprint = new.idempotency.key.encode(), new.idempotency.fingerprint

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asyncendpoints_core.errors import RecordError
 from asyncendpoints_core.jobs.ids import JobId, text
-from asyncendpoints_core.jobs.records import NO_ATTRIBUTES, Job, Result
+from asyncendpoints_core.jobs.records import Job, Result
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store import message_layout as messages
 from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.listing import Inspected, held_back
 from asyncendpoints_core.store.positions import Position
-from asyncendpoints_core.store.redis.batch_arguments import encode_new
+from asyncendpoints_core.store.redis.batch_arguments import encode_new, is_plain
 from asyncendpoints_core.store.redis.codec import Context, decode_request, decode_result, trace_of
 from asyncendpoints_core.store.redis.python_layout import CorruptRecord, NewerRecord, struct_of
 from asyncendpoints_core.store.redis.records import read_job, read_made, read_run
@@ -89,11 +89,6 @@ _ID_SIZE: Final = tables.IDS.size
 # A script's answer for a record that it cannot read, which is quarantined.
 _UNREADABLE: Final = ord("b")
 _T = TypeVar("_T")
-
-
-def is_plain(new: NewJob) -> bool:
-    """Return whether a job has no attributes. Comparing objects by their fields costs more."""
-    return new.attributes is NO_ATTRIBUTES or new.attributes == NO_ATTRIBUTES
 
 
 def created(new: NewJob, context: Context) -> Job:

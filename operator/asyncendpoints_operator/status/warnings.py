@@ -13,7 +13,6 @@ from asyncendpoints_operator.status.finding import (
     join,
 )
 from asyncendpoints_operator.status.observed import Observed, QueueReason
-from asyncendpoints_operator.status.worker_reports import describe_outdated
 
 
 def warnings(observed: Observed) -> list[Finding]:
@@ -35,9 +34,7 @@ def warnings(observed: Observed) -> list[Finding]:
         )
         found.append(Finding(QUEUE_SHARED, "True", "AclOff", text))
     if observed.outdated:
-        is_http = bool(observed.spec and observed.spec.worker.http is not None)
-        text = describe_outdated(observed.outdated, is_http=is_http)
-        found.append(Finding(FEATURES_HELD, "True", "OlderWorkers", text))
+        found.append(Finding(FEATURES_HELD, "True", "OlderWorkers", _describe_outdated(observed)))
     names = [each for each in unmatched(observed.spec) if each.certain] if observed.spec else []
     if names:
         text = join(f"{format_path(each.location)}: {each.message}" for each in names)
@@ -48,14 +45,30 @@ def warnings(observed: Observed) -> list[Finding]:
     return found
 
 
+def _describe_outdated(observed: Observed) -> str:
+    """Describe how many workers keep a feature from being used, and what to do about it."""
+    count = observed.outdated
+    who = "1 worker is" if count == 1 else f"{count} workers are"
+    return (
+        f"{who} of a version that does not know a feature in use: submissions that need it are "
+        "answered 503, and settings that need it wait, until the last of them is gone; "
+        f"{_how_to_replace(observed)}"
+    )
+
+
 def describe_unsupported(observed: Observed) -> str:
     """Describe which format workers refuse, as they reported it, and what to do about it."""
     if observed.queue.reason is QueueReason.NEWER_FORMAT:
         fix = "upgrade the operator, which cannot read it either"
-    elif observed.spec and observed.spec.worker.http is not None:
-        fix = "the operator replaces their container with its own current version"
     else:
-        fix = f"build the worker image on asyncendpoints/worker:{__version__}"
+        fix = _how_to_replace(observed)
     count = len(observed.unsupported)
     who = "1 worker refuses" if count == 1 else f"{count} workers refuse"
     return f"{who} jobs: {join(sorted(set(observed.unsupported)))}; {fix}"
+
+
+def _how_to_replace(observed: Observed) -> str:
+    """Say how workers of an older version are replaced."""
+    if observed.spec and observed.spec.worker.http is not None:
+        return "the operator replaces their container with its own current version"
+    return f"build the worker image on asyncendpoints/worker:{__version__}"

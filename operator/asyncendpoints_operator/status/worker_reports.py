@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from asyncendpoints_core import __version__
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.store.replies import WorkerState
 
@@ -25,18 +24,6 @@ def jobs_without_handler(
     if not handled:
         return ()
     return tuple(sorted(endpoint.spec.job_names - handled))
-
-
-def describe_outdated(count: int, *, is_http: bool) -> str:
-    """Describe how many workers keep a feature from being used, and what to do about it."""
-    fix = f"build the worker image on asyncendpoints/worker:{__version__}"
-    if is_http:
-        fix = "the operator replaces their container with its own current version"
-    who = "1 worker is" if count == 1 else f"{count} workers are"
-    return (
-        f"{who} of a version that does not know a feature in use: submissions that need it are "
-        f"answered 503, and settings that need it wait, until the last of them is gone; {fix}"
-    )
 
 
 def recent_crashes(workers: Iterable[WorkerState], now_ms: int) -> tuple[str, ...]:

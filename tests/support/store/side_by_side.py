@@ -43,10 +43,9 @@ from asyncendpoints_core.store.replies import (
     Cause,
     ClaimBatch,
     LeaseRenewal,
-    Swept,
     WorkerInfo,
 )
-from support.store.stores import new
+from support.store.stores import new, sweep_all
 from support.store.twins import Twins
 
 T = TypeVar("T")
@@ -434,21 +433,6 @@ class SideBySide(Twins):
     @rule()
     def sweep(self) -> None:
         """How much one call does is each store's own; what all of them do is not."""
-
-        async def sweep_all(store: Store) -> object:
-            total = Swept()
-            for _ in range(100):
-                swept = await store.sweep()
-                total = Swept(
-                    promoted=total.promoted + swept.promoted,
-                    expired=total.expired + swept.expired,
-                    removed=total.removed + swept.removed,
-                    corrupt=total.corrupt + swept.corrupt,
-                )
-                if not swept.more:
-                    return total
-            raise AssertionError("the sweep does not end")
-
         self.both(sweep_all)
 
     @rule(seeds=st.lists(some, min_size=1, max_size=4))

@@ -107,12 +107,12 @@ def open_descriptors() -> list[int]:
     return [int(name) for name in os.listdir("/dev/fd") if int(name) > 2]
 
 
-def watched_by(descriptors: Iterable[int], folder: Path = Path("/proc/self/fdinfo")) -> set[int]:
+def watched_by(descriptors: Iterable[int]) -> set[int]:
     """Return what the epoll instances among `descriptors` watch: the sockets of event loops."""
     found = set()
     for descriptor in descriptors:
         with contextlib.suppress(OSError):
-            for line in (folder / str(descriptor)).read_text().splitlines():
+            for line in Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines():
                 if line.startswith("tfd:"):
                     found.add(int(line.split()[1]))
     return found

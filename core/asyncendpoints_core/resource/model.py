@@ -243,7 +243,8 @@ class EndpointSpec(Record):
     @property
     def job_names(self) -> frozenset[str]:
         """The jobs that requests and schedules create."""
-        return frozenset(one.job for one in (*self.routes, *self.schedules))
+        created = {route.job for route in self.routes}
+        return frozenset(created | {schedule.job for schedule in self.schedules})
 
     @property
     def webhooks_digest(self) -> int:

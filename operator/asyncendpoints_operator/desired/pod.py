@@ -138,13 +138,13 @@ def _beside(users: Container, restart_policy: str | None) -> dict[str, Any]:
     }
 
 
-def probe(path: str, *, period: int, failures: int, timeout: int = 5) -> dict[str, Any]:
+def probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
     """Return an HTTP probe of the admin port; all times in seconds."""
     return {
         "httpGet": {"path": path, "port": "admin"},
         "periodSeconds": period,
         "failureThreshold": failures,
-        "timeoutSeconds": timeout,
+        "timeoutSeconds": 5,
     }
 
 

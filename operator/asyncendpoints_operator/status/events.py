@@ -205,19 +205,17 @@ def _counts(*parts: tuple[int, str]) -> str:
     )
 
 
-def admit(
-    sent: SentEvents, events: Iterable[Event], now: float, interval: float = INTERVAL_SECONDS
-) -> tuple[list[Event], SentEvents]:
+def admit(sent: SentEvents, events: Iterable[Event], now: float) -> tuple[list[Event], SentEvents]:
     """Return the events to publish now, and the new record of sent ones. `now` in s, monotonic.
 
     Suppressed events are counted, and the next of their reason shows the count. A reason without
     an event for ten intervals is dropped from the record.
     """
-    kept = {r: last for r, last in sent.items() if now - last.at < 10 * interval}
+    kept = {r: last for r, last in sent.items() if now - last.at < 10 * INTERVAL_SECONDS}
     admitted = []
     for event in events:
         last = kept.get(event.reason)
-        if last is not None and now - last.at < interval:
+        if last is not None and now - last.at < INTERVAL_SECONDS:
             kept[event.reason] = Sent(last.at, last.suppressed + 1)
             continue
         more = f" ({last.suppressed} more before)" if last is not None and last.suppressed else ""

@@ -22,6 +22,7 @@ VARIABLE: Final = "ASYNCENDPOINTS_CHILD"
 """Set in a child's environment, to identify the processes that it starts."""
 ROUNDS: Final = 100
 ROUND_SECONDS: Final = 0.05
+_PROCESSES: Final = Path("/proc")
 
 
 def reap(own: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -60,13 +61,13 @@ def kill_group(leader: int) -> None:
         return
 
 
-def kill_tagged(tag: str, proc: Path = Path("/proc")) -> int:
+def kill_tagged(tag: str) -> int:
     """Kill processes whose environment has `tag`, or `tag`, a dot and more (Linux); return how
     many.
     """
     wanted = f"{VARIABLE}={tag}".encode()
     killed = 0
-    for folder in proc.glob("[0-9]*"):
+    for folder in _PROCESSES.glob("[0-9]*"):
         try:
             environment = (folder / "environ").read_bytes().split(b"\0")
             if any(each == wanted or each.startswith(wanted + b".") for each in environment):
@@ -77,12 +78,12 @@ def kill_tagged(tag: str, proc: Path = Path("/proc")) -> int:
     return killed
 
 
-def kill_descendants(proc: Path = Path("/proc")) -> None:
+def kill_descendants() -> None:
     """Kill what this process has started, and what that has started (Linux), whatever their
     environment.
     """
     children: dict[int, list[int]] = {}
-    for folder in proc.glob("[0-9]*"):
+    for folder in _PROCESSES.glob("[0-9]*"):
         try:
             parent = (folder / "stat").read_bytes().rpartition(b")")[2].split()[1]
             children.setdefault(int(parent), []).append(int(folder.name))

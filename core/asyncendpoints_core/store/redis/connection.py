@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from redis.asyncio.connection import AbstractConnection
 
-    from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.store.redis.topology import Topology
 
 CONNECT_SECONDS: Final = 5.0
@@ -64,9 +63,8 @@ class RedisConnection:
         source: str | Callable[[], str],
         *,
         reply_seconds: float = REPLY_SECONDS,
-        time: TimeSource | None = None,
     ) -> None:
-        self.time = time or SystemTime()
+        self.time = SystemTime()
         self._source = source
         self._reply_seconds = reply_seconds
         self._url = ""

@@ -7,20 +7,41 @@ import pytest
 
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs import records as jobs
-from asyncendpoints_core.jobs.policy import limits_of
+from asyncendpoints_core.jobs.policy import Limit, limits_of
 from asyncendpoints_core.jobs.records import Attributes
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import Store
-from support.store.stores import DONE, START_MS, Backend, Hand, hand, look, new, policy, put
+from support.store.stores import (
+    DONE,
+    START_MS,
+    Backend,
+    Hand,
+    check_places,
+    hand,
+    look,
+    new,
+    policy,
+    put,
+)
 
 KEYS = "abcdef"
 numbers = count()
 
 
-@pytest.fixture
-async def worker(store: Store) -> Hand:
-    """A worker of an endpoint with keys alone."""
-    await store.configure(policy(limits=limits_of()))
+WIDE = Limit(concurrency=100, rate=1_000, burst=1_000)
+
+
+@pytest.fixture(
+    params=[
+        limits_of(),
+        limits_of(total=WIDE, jobs={"report": WIDE}, every_key=WIDE),
+        limits_of(every_key=Limit(depth=100)),
+    ],
+    ids=["keys", "limits", "depth"],
+)
+async def worker(store: Store, request: pytest.FixtureRequest) -> Hand:
+    """A worker of an endpoint with keys alone, or with limits that hold nothing back."""
+    await store.configure(policy(limits=request.param))
     return await hand(store)
 
 
@@ -196,3 +217,45 @@ async def test_a_job_of_a_key_that_is_alone_comes_back_to_the_front(
     )
     assert (await ids_of(worker, 3))[0] == first.job.id
     assert [await start(worker, 3) for _ in range(2)] == ["a", ""]
+
+
+LIMITS_OF_ROUNDS = {
+    "total": ({"total": Limit(concurrency=8)}, ["abcdef", "ab", ""]),
+    "total rate": ({"total": Limit(rate=0.001, burst=8)}, ["abcdef", "ab", ""]),
+    "name": ({"jobs": {"report": Limit(concurrency=7)}}, ["abcdef", "a", ""]),
+    "name rate": ({"jobs": {"report": Limit(rate=0.001, burst=7)}}, ["abcdef", "a", ""]),
+    "each key": ({"every_key": Limit(concurrency=1)}, ["abcdef", "", ""]),
+    "each key's rate": ({"every_key": Limit(rate=0.001, burst=1)}, ["abcdef", "", ""]),
+    "one key": ({"keys": {"c": Limit(concurrency=1)}}, ["abcdef", "abdef", ""]),
+    "two of one key": ({"keys": {"c": Limit(concurrency=2)}}, ["abcdef", "abcdef", ""]),
+    "weight": ({"keys": {"c": Limit(weight=2)}}, ["abcdef", "cabdef", ""]),
+}
+
+
+@pytest.mark.parametrize("limits", LIMITS_OF_ROUNDS)
+async def test_a_round_starts_no_more_than_limits_let(
+    backend: Backend, store: Store, limits: str
+) -> None:
+    given, expected = LIMITS_OF_ROUNDS[limits]
+    await store.configure(policy(limits=limits_of(**given)))  # type: ignore[arg-type]
+    worker = await hand(store)
+    for _ in range(2):
+        await fill(store, KEYS)
+    found = [await worker.take(6) for _ in range(3)]
+    assert ["".join(job.job.attributes.key for job in taken) for taken in found] == expected
+    check_places(await backend.scan())
+
+
+@pytest.mark.parametrize("most", [3, 5, 6, 9])
+async def test_a_key_that_is_alone_starts_no_more_than_its_limit_lets(
+    backend: Backend, store: Store, most: int
+) -> None:
+    every_key = Limit(concurrency=most, rate=9, burst=12)
+    await store.configure(policy(limits=limits_of(every_key=every_key)))
+    worker = await hand(store)
+    await fill(store, "a" * 12)
+    found = [await worker.take(5) for _ in range(2)]
+    assert [len(taken) for taken in found] == [min(5, most), max(0, most - 5)]
+    check_places(await backend.scan())
+    await worker.settle(*(jobs.complete(job.claim, DONE) for taken in found for job in taken))
+    check_places(await backend.scan())

@@ -89,11 +89,15 @@ async def test_without_limits_of_concurrency_running_jobs_have_no_places(
 
 
 async def test_what_is_looked_up_is_never_searched_from_its_head(backend: RedisBackend) -> None:
-    await put(backend.store, of("a"), of("b"))
+    worker = await hand(backend.store)
+    await put(backend.store, *(of(key) for key in "abcd" for _ in range(2)))
+    await worker.take(4)
     for key, encoding in (
         ("gate:tags", b"hashtable"),
         ("gate:states", b"hashtable"),
         ("gate:flows", b"hashtable"),
+        ("gate:places", b"hashtable"),
+        ("gate:usage", b"skiplist"),
         ("ready:normal", b"skiplist"),
     ):
         assert await backend.redis.object("encoding", backend.key(key)) == encoding

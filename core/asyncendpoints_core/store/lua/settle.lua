@@ -98,7 +98,7 @@ local apply = {
 -- Only the end of the fixed part and the history change. Returns nothing for any other.
 -- Not with an event for it, which needs the whole record.
 local short = not (outbox and webhook_states > 0 and outbox.may_want(COMPLETED))
-local completed, busy, freed, names = 0, 0, 0, {}
+local completed, busy, freed, names, ended = 0, 0, 0, {}, {}
 local off_held, watched, now_text = returns.off_held, events.watched, finish.now
 local on_runs, on_finished = {'HSET', runs}, {'ZADD', finished_completed}
 
@@ -171,7 +171,7 @@ local function complete(id, run, claimed, worker, result)
   on_runs[at - 1], on_runs[at] = id, run
   on_finished[at - 1], on_finished[at] = now_text, id
   completed_now[id] = run
-  if counting then gate.free(id) end
+  if counting then ended[completed] = id end
   return true
 end
 
@@ -221,6 +221,7 @@ if completed > 0 then
   counters.tally('completed', completed)
   counters.tally('busy_ms', busy)
   finish.free(freed)
+  if counting then gate.free_all(ended) end
   call(unpack(on_finished))
   call(unpack(on_runs))
 end

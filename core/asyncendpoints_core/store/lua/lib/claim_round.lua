@@ -1,18 +1,17 @@
--- With keys and without limits: a claim that starts the first job of as many flows as it takes jobs.
+-- A claim that starts the first job of as many flows as it takes jobs, all of which limits let start.
 -- That is so with many keys; the jobs next in these flows stand behind all of them, so that there is
 -- no order to find. Nor is there in a line that has one flow alone.
 -- docs/adr/0014-fair-shares-and-limits.md
--- LIB: ready gate_data
+-- LIB: ready gate_data round_limits
 -- FEATURELIB: starts
 -- IF: gated > 0
 local ID_SIZE, DIGITS = layout.IDS.size, {[0] = '0', '1', '2'}
 local find = string.find
 
--- The flows of the first jobs of a line and the names of their keys' tags; nil when one may have to
--- be placed anew, or what follows it may start too.
-local function plan(line, view)
-  local ids, scores, places, n = view.ids, view.scores, view.places, view.n
-  if view.horizon >= view.score + 1 then return nil end
+-- The flows of the first jobs of a line, and the names of their keys' tags; nil when two have the same
+-- key, or one cannot be read.
+local function read_flows(line, view)
+  local places, n = view.places, view.n
   local digit, flows, names, seen = DIGITS[line], {}, {}, {}
   for i = 1, n do
     local place = places[i]
@@ -23,6 +22,15 @@ local function plan(line, view)
     flows[i], names[i], seen[name] = ssub(place, 1, -7), name, true
   end
   names[n + 1] = 'v' .. line
+  return flows, names
+end
+
+-- These; nil too when one may have to be placed anew or wait, or what follows it may start too.
+local function plan(line, view)
+  local ids, scores, n = view.ids, view.scores, view.n
+  if view.horizon >= view.score + 1 then return nil end
+  local flows, names = read_flows(line, view)
+  if not flows or starts.booking and not round_limits.allow(view, flows, names) then return nil end
   local states, tags = call('HMGET', gate_states, unpack(flows)), call('HMGET', gate_tags, unpack(names))
   if tonumber(tags[n + 1] or 0) > view.score then return nil end
   for i = 1, n do
@@ -38,12 +46,12 @@ local function write(line, view, flows, names)
   local ids, scores, n, text = view.ids, view.scores, view.n, gate_data.text
   local on_line, on_states, on_tags, off_states, off_keyed = {}, {}, {}, {}, {}
   local behind, on, off = call('ZCARD', gate_keyed) > 0, 0, 0
-  local score, finish
+  local weights, score, finish, weight = view.weights, nil, nil, 1
   for i = 1, n do
     local flow = flows[i]
-    if scores[i] ~= score then
-      score = scores[i]
-      finish = text(tonumber(score) + 1)
+    if scores[i] ~= score or weights and weights[i] ~= weight then
+      score, weight = scores[i], weights and weights[i] or 1
+      finish = text(tonumber(score) + 1 / weight)
     end
     on_tags[2 * i - 1], on_tags[2 * i] = names[i], finish
     local member = behind
@@ -69,6 +77,7 @@ local function write(line, view, flows, names)
   send('ZREM', gate_keyed, off_keyed, on / 2)
   send('HDEL', gate_flows, ids, n)
   send('ZREM', gate_order, ids, n)
+  if starts.booking then round_limits.book(view) end
   return off
 end
 

@@ -6,7 +6,9 @@
 --   first_parked
 -- IF: gated > 0
 -- LAZY: flush
-local gate = {free = taken_places.free, load_places = taken_places.load}
+local gate = {
+  free = taken_places.free, free_all = taken_places.free_all, load_places = taken_places.load,
+}
 local number, full, of_job = gate_data.text, limiting.full, limiting.of_job
 local flows = gate_data.hash(gate_flows)
 local keyed, order = gate_data.collect('ZADD', 'ZREM', gate_keyed),
@@ -261,13 +263,13 @@ end
 
 -- Writes what changed. Returns how many places became free that a limit counts.
 function gate.flush()
-  local parked
   local opened, freed = taken_places.read_freed()
-  for resource in pairs(opened) do
-    local l = limiting.of(resource)
-    if parked == nil then parked = call('ZCARD', gate_parked) > 0 end
-    if parked and l and l.concurrency > 0 and first_parked(resource, 1)[1] then
-      call('ZADD', gate_times, now, resource)
+  if freed > 0 and call('ZCARD', gate_parked) > 0 then
+    for resource in pairs(opened) do
+      local l = limiting.of(resource)
+      if l and l.concurrency > 0 and first_parked(resource, 1)[1] then
+        call('ZADD', gate_times, now, resource)
+      end
     end
   end
   gate_data.write()

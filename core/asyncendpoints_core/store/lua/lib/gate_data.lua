@@ -31,12 +31,22 @@ function gate_data.hash(key)
     if known[field] ~= value then known[field], to[field] = value, value end
   end
   function hash.load(fields)
-    local wanted = {}
-    for _, field in ipairs(fields) do
-      if known[field] == nil then wanted[#wanted + 1] = field end
+    local wanted, n = {}, 0
+    for i = 1, #fields do
+      local field = fields[i]
+      if known[field] == nil then
+        n = n + 1
+        wanted[n] = field
+      end
     end
-    if #wanted == 0 then return end
-    for i, value in ipairs(call('HMGET', key, unpack(wanted))) do known[wanted[i]] = value end
+    if n == 0 then return end
+    local values = call('HMGET', key, unpack(wanted))
+    for i = 1, n do known[wanted[i]] = values[i] end
+  end
+  -- Removes fields at once.
+  function hash.remove(fields)
+    for i = 1, #fields do known[fields[i]] = false end
+    gate_data.send('HDEL', key, fields)
   end
   return hash
 end

@@ -67,7 +67,7 @@ local function repair_places()
     local id = record.held_id(member)
     if call('HEXISTS', gate_places, id) == 0 then
       local key, name = limiting.of_job(id)
-      if key then taken_places.take(id, key, name, false) end
+      if key then taken_places.take(id, key, name) end
     end
   end
   gate_data.write()

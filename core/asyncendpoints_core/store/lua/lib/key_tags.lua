@@ -46,13 +46,18 @@ local function lost(name)
 end
 
 function key_tags.load(names)
-  local wanted = {}
-  for _, name in ipairs(names) do
-    if not known[name] then wanted[#wanted + 1] = name end
+  local wanted, n = {}, 0
+  for i = 1, #names do
+    local name = names[i]
+    if not known[name] then
+      n = n + 1
+      wanted[n] = name
+    end
   end
-  if #wanted == 0 then return end
-  for i, value in ipairs(call('HMGET', gate_tags, unpack(wanted))) do
-    local tag = tonumber(value or 0)
+  if n == 0 then return end
+  local values = call('HMGET', gate_tags, unpack(wanted))
+  for i = 1, n do
+    local tag = tonumber(values[i] or 0)
     known[wanted[i]] = tag and tag < EXACT and tag or lost(wanted[i])
   end
 end
@@ -76,6 +81,14 @@ function key_tags.start(of, score, weight)
   finish = (finish > v and finish or v) + 1 / weight
   known[of.finish], moved[of.finish] = finish, true
   return finish
+end
+
+-- The same for `n` jobs, one behind the other.
+function key_tags.start_all(of, score, weight, n)
+  score = key_tags.start(of, score, weight)
+  if n == 1 then return score end
+  for _ = 3, n do score = score + 1 / weight end
+  return key_tags.start(of, score, weight)
 end
 
 gate_data.on_write(function()

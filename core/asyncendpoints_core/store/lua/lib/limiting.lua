@@ -9,14 +9,14 @@ local AHEAD_MS = 60000 -- no clock is so far behind that which wrote a bucket
 -- What is held back as a whole: the jobs of names that are paused.
 local paused_resources = {}
 for name in pairs(pauses.stopped) do paused_resources['j' .. name] = true end
-local limit_of, running, bucket_of = {}, {}, {}
+local limit_of, running, bucket_of = {k = false}, {}, {}
 local unwritten = {} -- how many more run than Redis has it, by resource
-local none, of_every_key, configured
+local count, all, of_every_key, configured -- how many limits there are; those that were read at once
 
 -- Whether nothing is limited or paused.
 function limiting.none()
-  if none == nil then none = call('HLEN', gate_limits) == 0 end
-  return none and not next(paused_resources)
+  count = count or call('HLEN', gate_limits)
+  return count == 0 and not next(paused_resources)
 end
 
 -- A limit as it is stored; as the policy has it when that cannot be read.
@@ -27,38 +27,70 @@ local function read(resource, packed)
   return configured[resource] or false
 end
 
--- Reads the limits of resources, and their tokens: every key but '' has the limit of all keys.
+local function note(resource, packed)
+  local l = packed and read(resource, packed) or sbyte(resource) == 107 and of_every_key
+  limit_of[resource] = l
+  return l
+end
+
+-- Reads the limits of resources: every key but '' has the limit of all keys. All limits are read where
+-- these are not more than are wanted.
 function limiting.load(resources)
-  if none == nil then none = call('HLEN', gate_limits) == 0 end
-  local wanted, with_tokens = {}, {}
-  for _, resource in ipairs(resources) do
+  count = count or call('HLEN', gate_limits)
+  if all or count == 0 then return end
+  if count <= #resources then
+    local stored = call('HGETALL', gate_limits)
+    all = {}
+    for i = 1, #stored, 2 do all[stored[i]] = stored[i + 1] end
+    of_every_key = all.k and read('k', all.k) or false
+    return
+  end
+  local wanted, n = {}, 0
+  for i = 1, #resources do
+    local resource = resources[i]
     if limit_of[resource] == nil then
-      limit_of[resource] = false
-      if resource ~= 'k' then wanted[#wanted + 1] = resource end
+      n = n + 1
+      wanted[n], limit_of[resource] = resource, false
     end
   end
-  if none or #wanted == 0 then return end
+  if n == 0 then return end
+  if of_every_key == nil then wanted[n + 1] = 'k' end
+  local stored = call('HMGET', gate_limits, unpack(wanted))
   if of_every_key == nil then
-    local packed = call('HGET', gate_limits, 'k')
+    local packed = stored[n + 1]
     of_every_key = packed and read('k', packed) or false
   end
-  for i, packed in ipairs(call('HMGET', gate_limits, unpack(wanted))) do
-    local resource = wanted[i]
-    local l = packed and read(resource, packed) or sbyte(resource) == 107 and of_every_key
-    limit_of[resource] = l
-    if l and l.rate > 0 then with_tokens[#with_tokens + 1] = resource end
-  end
-  if #with_tokens == 0 then return end
-  for i, stored in ipairs(call('HMGET', gate_buckets, unpack(with_tokens))) do
-    local resource = with_tokens[i]
-    bucket_of[resource] = limiting.refill(resource, limit_of[resource], stored)
-  end
+  for i = 1, n do note(wanted[i], stored[i]) end
 end
 
 -- The limit of a resource, false without one.
 function limiting.of(resource)
-  if limit_of[resource] == nil then limiting.load({resource}) end
-  return limit_of[resource]
+  local l = limit_of[resource]
+  if l ~= nil then return l end
+  limiting.load({resource})
+  if all then return note(resource, all[resource]) end
+  return limit_of[resource] or false
+end
+
+-- Reads the limits of resources, and the tokens of those that have a rate.
+function limiting.load_tokens(resources)
+  limiting.load(resources)
+  if count == 0 then return end
+  local wanted, n = {}, 0
+  for i = 1, #resources do
+    local resource = resources[i]
+    local l = limit_of[resource]
+    if l == nil then l = limiting.of(resource) end
+    if l and l.rate > 0 and bucket_of[resource] == nil then
+      n = n + 1
+      wanted[n], bucket_of[resource] = resource, false
+    end
+  end
+  if n == 0 then return end
+  local stored = call('HMGET', gate_buckets, unpack(wanted))
+  for i = 1, n do
+    bucket_of[wanted[i]] = limiting.refill(wanted[i], limit_of[wanted[i]], stored[i])
+  end
 end
 
 local function used(resource)
@@ -79,6 +111,11 @@ function limiting.changed(resource, by)
   if running[resource] then running[resource] = running[resource] + by end
 end
 
+-- The same of what is written already.
+function limiting.started(resource, n)
+  if running[resource] then running[resource] = running[resource] + n end
+end
+
 -- Counts what runs anew.
 function limiting.count_again()
   running = {}
@@ -97,7 +134,7 @@ end
 
 -- The tokens of a resource whose limit has a rate.
 function limiting.bucket(resource)
-  limiting.of(resource)
+  if not bucket_of[resource] then limiting.load_tokens({resource}) end
   return bucket_of[resource]
 end
 
@@ -110,6 +147,14 @@ function limiting.room(resource, most)
   if l.concurrency > 0 then free = math.min(free, l.concurrency - used(resource)) end
   if l.rate > 0 then free = math.min(free, floor(limiting.bucket(resource).tokens + EPSILON)) end
   return math.max(0, free)
+end
+
+-- Whether `n` jobs may start that the total limits, and these resources.
+function limiting.allow(resources, n)
+  for i = 1, #resources do
+    if limiting.room(resources[i], n) < n then return false end
+  end
+  return limiting.room('t', n) == n
 end
 
 -- p: it is paused, c: its places are taken, r: its rate is reached; nil when it lets a job start.

@@ -13,6 +13,7 @@ local waiting, left, per_line
 local left_jobs, left_keyed, left_line = {}, {}, {[0] = {}, {}, {}}
 local free = limiting.none() -- nothing is limited or paused
 local booking = not free or gated == 1
+starts.booking = booking
 local known_tags = key_tags.known
 local before, insert = flow_order.before, flow_order.insert
 local parts_of = booking and key_tags.limited_parts_of or key_tags.parts_of
@@ -55,7 +56,7 @@ local function read_flows_of(line, view)
   end
   flow_states.load(of_flows)
   key_tags.load(tags)
-  limiting.load(resources)
+  limiting.load_tokens(resources)
 end
 
 local function begin_view(line)
@@ -194,10 +195,14 @@ local function go_on(f, score)
   waiting[f.line] = waiting[f.line] - 1
 end
 
+local function weight_of(of)
+  local l = not free and of.key ~= '' and limiting.of(of.resources[1])
+  return l and l.weight or 1
+end
+
 local function start(id, of, score)
   if booking then taken_places.book(id, of.key, of.name) end
-  local l = not free and of.key ~= '' and limiting.of(of.resources[1])
-  return key_tags.start(of, score, l and l.weight or 1)
+  return key_tags.start(of, score, weight_of(of))
 end
 
 -- The first job of a line left it: it started, or ended there.
@@ -221,10 +226,9 @@ function starts.leave(line, started)
   go_on(f, started and start(f.id, f.of, f.score) or key_tags.of(f.of))
 end
 
--- Reads the first jobs of a line, as many as are wanted, where nothing is limited; nil when there
--- are fewer.
+-- Reads the first jobs of a line, as many as are wanted; nil when there are fewer.
 function starts.read_round(line)
-  if not free or left == 0 then return nil end
+  if left == 0 or waiting[line] < left or starts.closed() then return nil end
   local view = begin_view(line)
   line_rows.read(line, view, per_line)
   if view.n == left then return view end
@@ -248,11 +252,11 @@ function starts.leave_round(line, started, more)
   if more then view.current = next_head(line, view) end
 end
 
--- Reads the flow that is alone in a line, where nothing is limited: as many of its jobs as are wanted,
--- and one to stand there next. Returns their ids and what is stored; nil when there is another flow,
--- or its first job may have to be placed anew.
+-- Reads the flow that is alone in a line: as many of its jobs as are wanted, and one to stand there
+-- next. Returns their ids and what is stored; nil when there is another flow, its first job may have
+-- to be placed anew, or limits do not let as many start.
 function starts.read_flow(line)
-  if booking or left < 2 or waiting[line] ~= 1 then return nil end
+  if left < 2 or waiting[line] ~= 1 or starts.closed() then return nil end
   local view = begin_view(line)
   line_rows.read(line, view, per_line)
   read_flows_of(line, view)
@@ -260,7 +264,7 @@ function starts.read_flow(line)
   local flow = place and ssub(place, 1, -7)
   local of = flow and parts_of(flow)
   if view.n ~= 1 or not of or flow_states.get(flow) ~= '=' .. id
-    or known_tags[of.finish] > view.score then
+    or known_tags[of.finish] > view.score or not (free or limiting.allow(of.resources, left)) then
     return nil
   end
   local f = next_head(line, view)
@@ -281,11 +285,10 @@ end
 function starts.leave_flow(line, ids, started)
   local f = views[line].current
   if started == 0 then return end
-  local members, score = f.members, f.score
-  for i = 1, started do
-    score = key_tags.start(f.of, score, 1)
-    left_jobs[i], left_keyed[i] = ids[i], members[i]
-  end
+  local members, of = f.members, f.of
+  if booking then taken_places.book_flow(ids, of.key, of.name, started) end
+  local score = key_tags.start_all(of, f.score, weight_of(of), started)
+  for i = 1, started do left_jobs[i], left_keyed[i] = ids[i], members[i] end
   left_line[line][1] = ids[1]
   left_keyed[started] = nil -- of the job that stands next
   left = left - started

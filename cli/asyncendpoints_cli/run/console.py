@@ -16,7 +16,6 @@ from asyncendpoints_core.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from asyncendpoints_cli.run.endpoint_service import EndpointService
 
@@ -39,7 +38,7 @@ class RunConsole:
             SystemTime(),
             scope="run",
         )
-        self._file: Path | None = None
+        self._file: runtime_file.RuntimeFile | None = None
 
     @property
     def url(self) -> str:
@@ -61,12 +60,12 @@ class RunConsole:
         )
         try:
             folder = runtime_file.folder(os.environ)
-            self._file = runtime_file.write(folder, self._server.port, running)
+            self._file = runtime_file.RuntimeFile(folder, self._server.port, running)
         except (OSError, UsageError) as error:
             log.warning("commands will not find this console: %s", error)
 
     async def stop(self) -> None:
         """Close the port and remove the file."""
         if self._file is not None:
-            runtime_file.remove(self._file)
+            self._file.remove()
         await self._server.stop()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import textwrap
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final, TextIO
@@ -38,6 +39,8 @@ NAME_WIDTH: Final = 20, 36
 OTHERS_WIDTH: Final = 57
 """How wide the other columns of a job's line are, to "attempt 1/4"."""
 ENDPOINT_WIDTH: Final = 11
+NARROW_WIDTH: Final = 27
+"""How wide the other columns of a line are on a terminal without room for those above."""
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{4}")
 
 
@@ -61,7 +64,12 @@ class Terminal:
         self._several = endpoints > 1
         low, high = NAME_WIDTH
         room = columns - OTHERS_WIDTH - ENDPOINT_WIDTH * self._several
-        self._width = min(high, max(low, room), max([low, *map(len, names)]))
+        self._columns = columns
+        self._narrow = room < low
+        if self._narrow:
+            self._width = min(high, max(8, columns - NARROW_WIDTH))
+        else:
+            self._width = min(high, room, max([low, *map(len, names)]))
         self._quiet = quiet
         self._coloured = coloured
         self._began = time.monotonic()
@@ -149,12 +157,22 @@ class Terminal:
             return
         if self._several:
             kind = f"{kind:7} {endpoint:10}"
-        before = self._paint(DIM, f"{time.strftime('%H:%M:%S')} {kind:7}")
+        before = self._paint(DIM, f"{time.strftime('%H:%M:%S')} {kind:7} ")
+        if self._narrow:
+            before, more = "", "" if word == "Completed" else self._below(more)
+        else:
+            more = f"  {one_line(more)}"
         short = self._paint(DIM, f"{job_id[-ids.SHORT :]:8}")
         self._write(
-            f"{before} {_cut(name, self._width):{self._width}} {short} "
-            f"{self._paint(colour, f'{word:9}')} {lasted:>7}  {one_line(more)}".rstrip()
+            f"{before}{_cut(name, self._width):{self._width}} {short} "
+            f"{self._paint(colour, f'{word:9}')} {lasted:>7}{more}".rstrip()
         )
+
+    def _below(self, text: str) -> str:
+        """Return text in lines of their own that fit a narrow terminal."""
+        width = max(20, self._columns - 2)
+        lines = textwrap.wrap(one_line(text), width, break_on_hyphens=False)
+        return "".join(f"\n  {line}" for line in lines)
 
     def summary(self) -> None:
         """Write what happened since the start."""
@@ -168,7 +186,8 @@ class Terminal:
         text = f"{_count(self._requests, 'request')}, {_count(ended, 'job')} ended"
         text += f": {', '.join(parts)}" if parts else ""
         text += f"; {retries} retr{'y' if retries == 1 else 'ies'}" if retries else ""
-        self._write(f"\n  stopped after {duration(time.monotonic() - self._began)}: {text}")
+        text = f"stopped after {duration(time.monotonic() - self._began)}: {text}"
+        self._write(self._below(text) if self._narrow else f"\n  {text}")
 
     def _paint(self, colour: str, text: str) -> str:
         return f"\x1b[{colour}m{text}\x1b[0m" if self._coloured else text

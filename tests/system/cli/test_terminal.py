@@ -96,6 +96,26 @@ async def long(text: str) -> str:
         assert shown.stop() == 0
 
 
+@pytest.mark.parametrize("columns", [40, 60])
+def test_lines_fit_a_narrow_terminal(tmp_path: Path, columns: int) -> None:
+    file = write_endpoint(tmp_path, CODE, more=RETRY)
+    with screen("run", file, *FREE, columns=columns) as shown:
+        url = shown.shows(r"^  reports    (http://\S+)$")[1]
+        shown.shows(r"^  stop       Ctrl-C")
+        done, failed, again = (submit(url, body) for body in ("fine", "fail", "again"))
+        shown.shows(rf"^POST /work +{done} 202 +[\d.]+ ms$")
+        shown.shows(rf"^work +{done} Completed +[\d.]+ ms$")
+        shown.shows(rf"^work +{failed} Failed +[\d.]+ ms\n  attempt 1/3: broke: no *\[2J *money$")
+        shown.shows(rf"^work +{again} Retry +[\d.]+ ms\n  attempt 1/3, next in [\d.]+ ms:")
+        shown.shows(rf"^work +{again} Completed ")
+        assert shown.stop() == 0
+        shown.shows(r"^  stopped after")
+        lines = shown.text.partition("Ctrl-C")[2].splitlines()[1:]
+        own = [line for line in lines if re.match("(work|POST|GET) |  (?!File|  )", line)]
+        assert len(own) >= 8
+        assert max(map(len, own)) <= columns, shown.text
+
+
 @pytest.mark.parametrize(
     ("arguments", "env"),
     [((), {"NO_COLOR": "1"}), ((), {"TERM": "dumb"}), (("--quiet",), {"TERM": "xterm"})],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.store.actions import ActionState
@@ -38,7 +38,7 @@ class ActionRunner:
         """Look for unfinished actions in what `targets` returns at each moment."""
         self._targets = targets
         self._time = time
-        self._tasks: dict[JobId, asyncio.Task[None]] = {}
+        self._tasks: dict[JobId, asyncio.Task[Action | None]] = {}
         self._search: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -47,13 +47,14 @@ class ActionRunner:
 
     async def stop(self) -> None:
         """Stop; what is unfinished goes on where it stands in the next process."""
-        tasks = [*self._tasks.values(), *([self._search] if self._search else [])]
+        tasks: list[asyncio.Task[Any]] = [*self._tasks.values()]
+        tasks += [self._search] if self._search else []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def carry_out(self, target: Target, action_id: JobId) -> asyncio.Task[None]:
-        """Carry out an action in the background; return its task."""
+    def carry_out(self, target: Target, action_id: JobId) -> asyncio.Task[Action | None]:
+        """Carry out an action in the background; return its task, which returns it as it ended."""
         task = self._tasks.get(action_id)
         if task is None:
             task = asyncio.get_running_loop().create_task(self._steps(target, action_id))
@@ -61,7 +62,7 @@ class ActionRunner:
             task.add_done_callback(lambda _: self._tasks.pop(action_id, None))
         return task
 
-    async def _steps(self, target: Target, action_id: JobId) -> None:
+    async def _steps(self, target: Target, action_id: JobId) -> Action | None:
         while True:
             pause = PACE_SECONDS
             try:
@@ -72,7 +73,7 @@ class ActionRunner:
             else:
                 if action is None or action.state is not ActionState.RUNNING:
                     _report(target, action)
-                    return
+                    return action
                 if action.waiting:
                     pause = WAIT_SECONDS
             await self._time.sleep(pause)

@@ -33,8 +33,10 @@ class Audit:
 
     def record(
         self, endpoint: str, action: str, role: Role, user: str, *, count: int = 1, **target: str
-    ) -> None:
-        """Record an action; `target` names what it was done to: a job, or a filter."""
+    ) -> dict[str, Any]:
+        """Record an action; `target` names what it was done to: a job, or a filter. Return the
+        record, whose count may be corrected later.
+        """
         claimed = one_line(user)[:MAX_USER]
         log.info(
             "%s by %s on %s",
@@ -44,7 +46,7 @@ class Audit:
             extra={"action": action, "role": role.value, "claimed_user": claimed, "count": count}
             | {f"target_{name}": value for name, value in target.items()},
         )
-        entry = {
+        entry: dict[str, Any] = {
             "time": rfc3339(self.now_ms()),
             "role": role.value,
             "claimedUser": claimed or None,
@@ -53,6 +55,7 @@ class Audit:
             **target,
         }
         self._records.setdefault(endpoint, deque(maxlen=KEPT)).append(entry)
+        return entry
 
     def records(self, endpoint: str) -> list[dict[str, Any]]:
         """Return the records of an endpoint, newest first."""

@@ -65,15 +65,31 @@ async def begin(call: Call) -> web.Response:
             )
         case BeginStatus.MISMATCH:
             raise Refusal("idempotency-mismatch", "the key was used for another action")
-    action_id = begun.action.id
     if begun.status is BeginStatus.STARTED:
-        task = call.actions.carry_out(call.target, action_id)
-        await asyncio.wait((task,), timeout=WAIT_SECONDS)
-    _, action = await _read(call, action_id)
-    if begun.status is BeginStatus.STARTED and not wanted.dry_run:
-        filters = {} if wanted.filter is None else {"filter": _shown(body["filter"])}
-        call.record(wanted.action.value, count=action.matched, many=ids.text(action_id), **filters)
-    return json_response(view(action), 202, {"Location": _path(call, action_id)})
+        shown = None if wanted.filter is None else _shown(body["filter"])
+        await _carry_out(call, begun.action, shown)
+    _, action = await _read(call, begun.action.id)
+    return json_response(view(action), 202, {"Location": _path(call, action.id)})
+
+
+async def _carry_out(call: Call, action: Action, shown: str | None) -> None:
+    """Carry out an action in the background, wait a moment for its end, and record it; the count
+    of the record is that of the action's end.
+    """
+    task = call.actions.carry_out(call.target, action.id)
+    await asyncio.wait((task,), timeout=WAIT_SECONDS)
+    if action.dry_run:
+        return
+    _, action = await _read(call, action.id)
+    filters = {} if shown is None else {"filter": shown}
+    many = ids.text(action.id)
+    record = call.record(action.kind.value, count=action.matched, many=many, **filters)
+
+    def ended(task: asyncio.Task[Action | None]) -> None:
+        if not task.cancelled() and not task.exception() and (found := task.result()):
+            record["count"] = found.matched
+
+    task.add_done_callback(ended)
 
 
 async def show(call: Call) -> web.Response:

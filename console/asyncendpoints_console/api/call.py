@@ -82,10 +82,10 @@ class Call:
             raise Refusal("malformed-body", "the body must be a JSON object")
         return found
 
-    def record(self, action: str, *, count: int = 1, **target: str) -> None:
-        """Record in the audit what was done."""
+    def record(self, action: str, *, count: int = 1, **target: str) -> dict[str, Any]:
+        """Record in the audit what was done; return the record."""
         user = self.request.headers.get(USER_HEADER, "")
-        self.audit.record(self.target.key, action, self.role, user, count=count, **target)
+        return self.audit.record(self.target.key, action, self.role, user, count=count, **target)
 
 
 def json_response(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aiohttp import web
 
-from asyncendpoints_console.api.queries import invalid
+from asyncendpoints_console.api.queries import OF_LOGS, check_known, invalid
 from asyncendpoints_console.reading import jobs
 from asyncendpoints_console.reading.logs import Follower, text_of
 from asyncendpoints_core.errors import StoreError
@@ -41,9 +41,7 @@ async def show(call: Call) -> web.StreamResponse:
 
 
 def _attempt(call: Call) -> int | None:
-    for name in call.query:
-        if name != "attempt":
-            raise invalid(f"unknown parameter {name[:40]!r}; known: attempt")
+    check_known(call.query, OF_LOGS)
     value = call.query.get("attempt")
     if value is None:
         return None

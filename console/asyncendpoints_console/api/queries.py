@@ -28,6 +28,7 @@ _FILTERS: Final = ("state", "job", "tag", "key", "schedule", "error", "since", "
 OF_JOBS: Final = frozenset({*_FILTERS, "limit", "cursor"})
 OF_FIGURES: Final = frozenset({"since", "step"})
 OF_DELIVERIES: Final = frozenset({"state", "webhook", "limit", "cursor"})
+OF_LOGS: Final = frozenset({"attempt"})
 """The parameters of the listings."""
 _DELIVERY_STATES: Final = {state.value: state for state in DeliveryState}
 
@@ -37,11 +38,21 @@ def invalid(detail: str) -> Refusal:
     return Refusal("invalid-query", detail)
 
 
-def check_known(query: Mapping[str, str], known: AbstractSet[str]) -> None:
-    """Refuse a parameter that this version does not have: a filter must not be ignored."""
+def check_known(query: MultiMapping[str], known: AbstractSet[str]) -> None:
+    """Refuse a parameter that this version does not have, or that is repeated: a filter must not
+    be ignored.
+    """
     for name in query:
         if name not in known:
             raise invalid(f"unknown parameter {name[:40]!r}; known: {', '.join(sorted(known))}")
+    check_once(query)
+
+
+def check_once(query: MultiMapping[str]) -> None:
+    """Refuse a repeated parameter other than `tag`."""
+    for name in query:
+        if name != "tag" and len(query.getall(name)) > 1:
+            raise invalid(f"{name[:40]} is given more than once")
 
 
 def filters(query: MultiMapping[str]) -> list[tuple[str, str]]:

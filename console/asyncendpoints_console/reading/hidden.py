@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, unquote_plus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,5 +28,13 @@ def hide_query(query: str) -> str:
     parts = []
     for part in query.split("&"):
         name, equals, _ = part.partition("=")
-        parts.append(f"{name}={HIDDEN}" if equals and is_secret(name) else part)
+        parts.append(f"{name}={HIDDEN}" if equals and is_secret(unquote_plus(name)) else part)
     return "&".join(parts)
+
+
+def hide_path(path: str, params: Mapping[str, str]) -> str:
+    """Return a path without the values of those of its parameters that are secrets."""
+    secrets = {value for name, value in params.items() if value and is_secret(name)}
+    if not secrets:
+        return path
+    return "/".join(HIDDEN if unquote(part) in secrets else part for part in path.split("/"))

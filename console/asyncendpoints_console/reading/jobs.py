@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from asyncendpoints_console.reading.hidden import hide, hide_query
+from asyncendpoints_console.reading.hidden import hide, hide_path, hide_query
 from asyncendpoints_console.refusals import Refusal, invalid_cursor, store_unavailable
 from asyncendpoints_core.errors import InvalidCursor, RecordError
 from asyncendpoints_core.jobs import ids, job_view
@@ -138,7 +138,7 @@ def _request(request: Request | None, size: int) -> dict[str, Any] | None:
         return None
     return {
         "method": request.method,
-        "path": request.path,
+        "path": hide_path(request.path, request.route_params),
         "query": hide_query(request.query),
         "params": hide(request.route_params),
         "headers": hide(request.headers),

@@ -11,7 +11,7 @@ from asyncendpoints_console.access import (
     check_mutation,
     check_origin,
 )
-from asyncendpoints_console.reading.hidden import hide, hide_query
+from asyncendpoints_console.reading.hidden import hide, hide_path, hide_query
 from asyncendpoints_console.refusals import Refusal
 from asyncendpoints_core.common.time_source import ManualClock
 
@@ -139,3 +139,13 @@ def test_secrets_of_a_request_are_hidden() -> None:
         "page=1&access_token=***&x&client_secret=***&page=2"
     )
     assert hide_query("") == ""
+    assert hide_query("%74oken=t&client%2Dsecret=s&api+key=k&a=b") == (
+        "%74oken=***&client%2Dsecret=***&api+key=***&a=b"
+    )
+
+
+def test_secrets_in_a_path_are_hidden() -> None:
+    params = {"customer": "7", "resetToken": "a b", "apiKey": ""}
+    assert hide_path("/reset/a%20b/of/7", params) == "/reset/***/of/7"
+    assert hide_path("/reset/a b/of/7/", params) == "/reset/***/of/7/"
+    assert hide_path("/reports/7", {"customer": "7"}) == "/reports/7"

@@ -69,6 +69,7 @@ def add(router: web.UrlDispatcher, site: Site, pages: Views) -> None:
 
     router.add_get("/", pages.overview)
     router.add_get("/static/{file}", pages.asset)
+    router.add_get("/logout", pages.log_out)
     of_endpoint("GET", f"{PAGE}/jobs", pages.jobs)
     of_endpoint("GET", f"{PAGE}/jobs/{{id}}", pages.job)
     of_endpoint("GET", f"{PAGE}/workers", pages.workers)
@@ -82,6 +83,7 @@ def add(router: web.UrlDispatcher, site: Site, pages: Views) -> None:
 
 def _add_api(of_site: Add[ForSite], of_endpoint: Add[ForEndpoint]) -> None:
     of_site("GET", "/login", session.use_link)
+    of_site("POST", "/logout", session.log_out_by_form)
     of_site("POST", "/api/v1/session", session.log_in)
     of_site("DELETE", "/api/v1/session", session.log_out)
     of_site("POST", "/api/v1/login-links", session.new_link)

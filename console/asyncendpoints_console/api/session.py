@@ -35,9 +35,21 @@ async def log_in(site: Site, request: web.Request) -> web.Response:
 async def log_out(site: Site, request: web.Request) -> web.Response:
     """DELETE session: end this one."""
     check_mutation(request.headers, Role.OPERATE, read_only=False)
+    return _end(site, request, web.Response(status=204))
+
+
+async def log_out_by_form(site: Site, request: web.Request) -> web.Response:
+    """POST /logout: end this session and show the login, for browsers without script.
+
+    Nothing but the session of the browser that sends the form changes. Pages of other sites cannot
+    send it: their requests have another Origin, and no cookie that is SameSite=Strict.
+    """
+    return _end(site, request, web.Response(status=303, headers={"Location": "/"}))
+
+
+def _end(site: Site, request: web.Request, response: web.Response) -> web.Response:
     name = cookie_name(request)
     site.access.log_out(request.cookies.get(name, ""))
-    response = web.Response(status=204)
     response.del_cookie(name, httponly=True, samesite="Strict")
     return response
 

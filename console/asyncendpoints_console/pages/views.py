@@ -92,9 +92,17 @@ class Views:
             raise Refusal("not-found", "there is nothing at this path")
         return web.Response(text=asset(name), content_type=ASSETS[name])
 
+    async def log_out(self, request: web.Request) -> web.Response:
+        """The form that ends the session."""
+        page = self._page(request, "logout.html")
+        # With no-referrer browsers send a form with "Origin: null", as those of other sites do.
+        page.headers["Referrer-Policy"] = "same-origin"
+        return page
+
     async def jobs(self, call: Call) -> web.Response:
         """The jobs that match the filters of the query."""
         query, target = call.query, call.target
+        queries.check_once(query)
         stats = await target.store.stats()
         found = await jobs.page(
             target,
@@ -167,6 +175,7 @@ class Views:
     async def webhooks(self, call: Call) -> web.Response:
         """The webhooks of the resource, and deliveries to them by state and webhook."""
         query, target = call.query, call.target
+        queries.check_once(query)
         found = await webhooks.webhooks(target)
         state, webhook = queries.delivery_state(query), query.get("webhook", "")
         page = await webhooks.deliveries(target, state, PAGE, queries.cursor(query), webhook)

@@ -35,6 +35,7 @@ from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.actions import LOOK, Action, ActionKind, NewAction
 from asyncendpoints_core.store.job_logs import AttemptLog, LogWrite
 from asyncendpoints_core.store.memory import MemoryStore
+from support.cli import Answer
 from support.http.console import TOKENS, Site, console, endpoint
 from support.store.stores import ERROR, Hand, hand, new, policy, put, settle_one
 
@@ -155,6 +156,25 @@ async def test_jobs_are_listed_and_shown(site: Site, store: Any, worker: Hand) -
     assert (done["resultBytes"], done["position"]) == (5, None)
 
 
+async def test_a_secret_in_a_path_is_shown_nowhere(site: Site, store: Any) -> None:
+    made = new()
+    request = msgspec.structs.replace(
+        made.request,
+        path="/reset/SECRET/7",
+        query="page=1&%74oken=SECRET",
+        route_params={"resetToken": "SECRET", "customer": "7"},
+        headers={"Authorization": "SECRET", "x-api-key": "SECRET"},
+    )
+    await put(store, msgspec.structs.replace(made, request=request))
+    shown = await site.read(f"{E}/jobs/{ids.text(made.id)}")
+    assert shown["request"]["path"] == "/reset/***/7"
+    assert shown["request"]["query"] == "page=1&%74oken=***"
+    assert shown["request"]["params"] == {"resetToken": "***", "customer": "7"}
+    assert shown["request"]["headers"] == {"Authorization": "***", "x-api-key": "***"}
+    for path in (f"{API}/jobs", "/e/demo/reports/jobs", f"/e/demo/reports/jobs/{shown['id']}"):
+        assert b"SECRET" not in (await site.ask("GET", path)).body
+
+
 async def test_pages_of_jobs(site: Site, store: Any) -> None:
     order = await put(store, *(new() for _ in range(5)))
     seen: list[str] = []
@@ -198,11 +218,15 @@ async def test_jobs_are_filtered(site: Site, store: Any) -> None:
         "cursor=AAAA",
         "colour=red",
         "since=now",
+        "state=Queued&state=Failed",
+        "job=a&job=b",
     ],
 )
 async def test_a_wrong_query_is_refused(site: Site, query: str) -> None:
     answer = await site.ask("GET", f"{API}/jobs?{query}")
     assert (answer.status, answer.json["type"]) == (400, "urn:asyncendpoints:problem:invalid-query")
+    if "&" in query:
+        assert (await site.ask("GET", f"/e/demo/reports/jobs?{query}")).status == 400
 
 
 async def test_bodies_are_attachments_that_no_browser_runs(
@@ -304,6 +328,7 @@ async def test_many_jobs_are_acted_on_at_once(site: Site, store: Any) -> None:
         ({"action": "retry", "filter": {"state": "Queued"}}, "retry acts on jobs that are Failed"),
         ({"action": "retry", "filter": {"status": "Failed"}}, "unknown field `status`"),
         ({"action": "retry", "ids": []}, "ids must have 1 to 1000 items"),
+        ({"action": "retry", "ids": [ids.text(ids.new(1))] * 1_001}, "ids must have 1 to 1000"),
         ({"action": "retry", "ids": ["x"]}, "'x' is no id of a job"),
         ({"action": "retry", "ids": ["x"], "all": True}, "give ids, or filter and all, not both"),
         ({"action": "retry", "filter": {"tag": ["a,b"]}}, "a tag is not empty and has no comma"),
@@ -331,7 +356,22 @@ async def test_one_action_runs_at_a_time_and_is_aborted(site: Site, store: Any) 
     assert begun.json["id"] in busy.json["detail"]
     aborted = await site.ask("DELETE", here)
     assert (aborted.status, aborted.json["state"]) == (200, "Aborted")
+    records = (await site.read(f"{E}/audit"))["items"]
+    assert [record["action"] for record in records] == ["abort", "retry"]
     assert (await site.ask("GET", f"{path}/{ids.text(ids.new(1))}")).status == 404
+
+
+async def test_the_audit_counts_the_whole_of_a_long_action(site: Site, store: Any) -> None:
+    made = await put(store, *(new() for _ in range(4)))
+    await store.cancel(made)
+    await store.configure(policy(max_depth=1))
+    begun = await site.ask("POST", f"{API}/actions", '{"action": "retry", "all": true}')
+    assert (begun.json["state"], begun.json["matched"]) == ("Running", 1)
+    await store.configure(policy())
+    while (await site.read(f"{E}/actions/{begun.json['id']}"))["state"] == "Running":
+        pass
+    [record] = (await site.read(f"{E}/audit"))["items"]
+    assert (record["action"], record["count"]) == ("retry", 4)
 
 
 async def test_an_action_outlasts_the_process_that_began_it() -> None:
@@ -653,6 +693,26 @@ async def test_a_session_replaces_the_token(site: Site) -> None:
     session = cookie.partition(";")[0]
     assert (await site.ask("GET", "/api/v1", role=None, Cookie=session)).json["role"] == "operate"
     assert (await site.ask("DELETE", "/api/v1/session", role=None, Cookie=session)).status == 204
+    assert (await site.ask("GET", "/api/v1", role=None, Cookie=session)).status == 401
+
+
+async def test_the_form_that_logs_out_is_of_this_site_only(site: Site) -> None:
+    body = json.dumps({"token": TOKENS[Role.VIEW]})
+    opened = await site.ask("POST", "/api/v1/session", body, role=None)
+    session = opened.headers["Set-Cookie"].partition(";")[0]
+    form = {"Cookie": session, "Content_Type": "application/x-www-form-urlencoded"}
+
+    async def send(**headers: str) -> Answer:
+        return await site.ask("POST", "/logout", role=None, **{**form, **headers})
+
+    for origin in ("http://evil.example", "null"):
+        assert (await send(Origin=origin)).status == 403
+    assert (await send(Sec_Fetch_Site="cross-site")).status == 403
+    assert (await send(Cookie="")).status == 401
+    assert (await site.ask("GET", "/api/v1", role=None, Cookie=session)).json["role"] == "view"
+    ended = await send(Origin=site.server.url, Sec_Fetch_Site="same-origin")
+    assert (ended.status, ended.headers["Location"]) == (303, "/")
+    assert "Max-Age=0" in ended.headers["Set-Cookie"]
     assert (await site.ask("GET", "/api/v1", role=None, Cookie=session)).status == 401
 
 

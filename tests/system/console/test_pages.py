@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Cookie, Page, expect
 
 from asyncendpoints_console.access import Role
 from asyncendpoints_core.jobs import ids
@@ -574,6 +574,41 @@ async def test_without_script_it_is_read_only(shown: Console) -> None:
     finally:
         await context.close()
     assert await shown.state(job_id) is State.QUEUED
+
+
+async def test_logging_out_ends_the_session_on_the_server(shown: Console) -> None:
+    async with shown.page(f"{HERE}/jobs") as page:
+        [cookie] = await page.context.cookies()
+        assert await status_of(shown, cookie) == 200
+        await page.get_by_role("link", name="Log out").click()
+        await expect(page.get_by_label("Token")).to_be_visible()
+        assert await page.context.cookies() == []
+        assert await status_of(shown, cookie) == 401
+        await page.goto(f"{shown.site.server.url}{HERE}/jobs")
+        await expect(page.get_by_label("Token")).to_be_visible()
+
+
+async def test_logging_out_works_without_script(shown: Console) -> None:
+    context = await shown.browser.new_context(java_script_enabled=False)
+    try:
+        page = await context.new_page()
+        await page.goto(shown.site.server.login_url())
+        [cookie] = await context.cookies()
+        await page.get_by_role("link", name="Log out").click()
+        assert await status_of(shown, cookie) == 200  # a link ends nothing
+        await page.get_by_role("button", name="Log out").click()
+        await expect(page.get_by_label("Token")).to_be_visible()
+        assert page.url == f"{shown.site.server.url}/"
+        assert await context.cookies() == []
+    finally:
+        await context.close()
+    assert await status_of(shown, cookie) == 401
+
+
+async def status_of(shown: Console, cookie: Cookie) -> int:
+    """Return how the API answers a request with that session."""
+    session = f"{cookie.get('name')}={cookie.get('value')}"
+    return (await shown.site.ask("GET", "/api/v1", role=None, Cookie=session)).status
 
 
 async def test_a_lost_connection_is_said(shown: Console) -> None:

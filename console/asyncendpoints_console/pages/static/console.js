@@ -256,6 +256,17 @@ async function abort(button) {
   tick();
 }
 
+// Logs out at once; without this script the link leads to a page with the button.
+document.querySelector("a.logout").addEventListener("click", async (event) => {
+  event.preventDefault();
+  const response = await fetch("/api/v1/session", {
+    method: "DELETE",
+    headers: { "Content-Type": "application/json" },
+  });
+  if (response.ok || response.status === 401) location.replace("/");
+  else say(response.statusText);
+});
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button?.dataset.action) actOnOne(button);

@@ -71,11 +71,11 @@ def build_kubectl() -> Parser:
     """Return the parser of `kubectl aep`, whose commands are those for a running endpoint."""
     parser = Parser(
         prog=KUBECTL_PROG,
-        description="Sees and steers the jobs of an AsyncEndpoint in the cluster and namespace of "
-        "kubectl's context.",
+        description="Shows and manages the jobs of an AsyncEndpoint in the cluster and namespace "
+        "of kubectl's context.",
         epilog=_epilog(
             (
-                ("kubectl aep queue show -e reports", "what waits, runs and failed"),
+                ("kubectl aep queue show -e reports", "queued, running and failed jobs"),
                 ("kubectl aep jobs list --state Failed", "of the only endpoint of the namespace"),
                 ("kubectl aep console -n shop -e reports", "its console in a browser"),
             ),

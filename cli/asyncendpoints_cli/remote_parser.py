@@ -88,7 +88,7 @@ YES: Final = argument(
 WHERE: Final = (
     "Without --url, the `asyncendpoints run` of this user on this machine is used. With it, the "
     "token is that of the environment. With -n or --context, the endpoint is in a cluster: kubectl "
-    "reads its token and forwards a port. Several jobs are changed only after a question."
+    "reads its token and forwards a port. A change of several jobs asks first."
 )
 
 
@@ -121,8 +121,8 @@ def _queue(action: str, summary: str, description: str, *arguments: Argument) ->
 
 
 GROUPS: Final = {
-    "jobs": "see jobs of a running endpoint, and act on them",
-    "queue": "see running endpoints as a whole, pause and resume them",
+    "jobs": "show and manage the jobs of a running endpoint",
+    "queue": "show the state of running endpoints, pause and resume them",
 }
 
 REMOTE: Final = (
@@ -178,7 +178,7 @@ REMOTE: Final = (
             (
                 "cancel",
                 "cancel jobs",
-                "Cancels jobs that wait, and requests it of the workers of those that run.",
+                "Cancels waiting jobs, and asks workers to stop running ones.",
                 " --job build-report --state Scheduled",
             ),
             (
@@ -197,7 +197,7 @@ REMOTE: Final = (
     ),
     _queue(
         "show",
-        "show what waits, runs and failed",
+        "show the number of jobs in each state",
         "Shows the number of jobs in each state, the age of the oldest that waits, and the "
         "workers, of one endpoint or of all.",
         OUTPUT,

@@ -96,7 +96,7 @@ class ActionRunner:
         try:
             now_ms, action = await target.store.action(None)
         except StoreError as error:
-            log.debug("%s: no look for actions: %s", target.key, error)
+            log.debug("%s: cannot look for actions: %s", target.key, error)
             return False
         if action is not None:
             self.go_on(target, action, now_ms)

@@ -42,7 +42,7 @@ class AllEndpoints:
         self._time, self._bodies = time, bodies
         self._revision = ""
         self._targets: list[Target] = []
-        self.problem = "the list of endpoints was not read yet"
+        self.problem = "the list of endpoints has not been read yet"
 
     def __call__(self) -> Sequence[Target]:
         """Return the endpoints as last read."""

@@ -1,4 +1,4 @@
-"""`asyncendpoints jobs …`: see jobs of a running endpoint, and act on them."""
+"""`asyncendpoints jobs …`: show and manage the jobs of a running endpoint."""
 
 from __future__ import annotations
 

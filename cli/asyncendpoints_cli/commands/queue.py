@@ -1,4 +1,4 @@
-"""`asyncendpoints queue …`: see a running endpoint as a whole, pause and resume it."""
+"""`asyncendpoints queue …`: show the state of a running endpoint, pause and resume it."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def _confirm(action: str, options: Namespace) -> None:
             raise UsageError("--yes needs -e ENDPOINT or --url URL, so that the target is certain")
         return
     if not sys.stdin.isatty():
-        raise UsageError(f"to {action} without a question, give --yes and -e ENDPOINT")
+        raise UsageError(f"to {action} without confirmation, give --yes and -e ENDPOINT")
     sys.stderr.write(f"{action}? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):

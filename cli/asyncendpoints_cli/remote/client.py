@@ -129,7 +129,7 @@ def _refused(status: int, body: bytes, path: str) -> ApiError:
         problem = json.loads(body)
         code, detail = str(problem["type"]).rpartition("/")[2], str(problem.get("detail", ""))
     except (ValueError, KeyError, TypeError):
-        return ApiError(f"this is no console of asyncendpoints: it answered {status}")
+        return ApiError(f"this is not a console of asyncendpoints: it answered {status}")
     code = code.rpartition(":")[2]
     if status == 401:
         return ApiError("the token is not valid: set $ASYNCENDPOINTS_CONSOLE_TOKEN", code)

@@ -246,7 +246,7 @@ def show_failures(endpoint: Endpoint, options: Namespace) -> None:
     found = endpoint.get("/failures")
     show(found["items"], FAILURES, options.output, "error", "no failures")
     if not found["complete"]:
-        sys.stderr.write(f"of the newest {found['examined']} failures\n")
+        sys.stderr.write(f"only the newest {found['examined']} failures are counted\n")
 
 
 def filters(options: Namespace) -> dict[str, str | Sequence[str] | None]:
@@ -259,7 +259,7 @@ def whole_ids(endpoint: Endpoint, given: Sequence[str]) -> list[str]:
     short = [each for each in given if ids.parse(each) is None]
     for each in short:
         if len(each) < 4 or not all(c in "0123456789abcdef" for c in each):
-            raise UsageError(f"{escaped(each)} is no id of a job, nor the end of one")
+            raise UsageError(f"{escaped(each)} is neither a job id nor the end of one")
     matches: dict[str, set[str]] = {each: set() for each in short}
     if short:
         for job in endpoint.jobs({}, SEARCHED):
@@ -268,6 +268,6 @@ def whole_ids(endpoint: Endpoint, given: Sequence[str]) -> list[str]:
                     matches[each].add(job["id"])
     for each, found in matches.items():
         if len(found) != 1:
-            what = f"{len(found)} jobs have ids" if found else "no job has an id"
-            raise UsageError(f"{what} that end in {each}; give the whole id")
+            what = f"{len(found)} job ids end" if found else "no job id ends"
+            raise UsageError(f"{what} in {each}; give the whole id")
     return [each if ids.parse(each) is not None else matches[each].pop() for each in given]

@@ -177,7 +177,7 @@ def _ids(given: list[str]) -> tuple[JobId, ...]:
     for text in dict.fromkeys(given):
         parsed = ids.parse(text)
         if parsed is None:
-            raise _malformed(f"{text[:40]!r} is no id of a job")
+            raise _malformed(f"{text[:40]!r} is not a job id")
         found.append(parsed)
     return tuple(found)
 

@@ -67,15 +67,15 @@ async def _job_of(call: Call) -> str:
     """Return the name of the jobs to pause or resume, "" for the whole endpoint. Raises the 400."""
     body = await call.json()
     if unknown := sorted(set(body) - {"job"}):
-        text = f"unknown member {unknown[0][:40]!r}: the one known is job, a job's name"
+        text = f"unknown member {unknown[0][:40]!r}: the only one is job, the name of a job"
         raise Refusal("malformed-body", text)
     if "job" not in body:
         return ""
     job, stats = body["job"], await call.target.store.stats()
     known = call.target.endpoint.spec.job_names | {*stats.by_name, *stats.paused_jobs}
     if not isinstance(job, str) or job not in known:
-        named = repr(job[:64]) if isinstance(job, str) else "that is not text"
-        text = f"there is no job {named}; the jobs are: {', '.join(sorted(known))}"
+        wrong = f"there is no job {job[:64]!r}" if isinstance(job, str) else "job must be a string"
+        text = f"{wrong}; the jobs are: {', '.join(sorted(known))}"
         raise Refusal("malformed-body", text)
     return job
 

@@ -55,9 +55,9 @@ async def replay(call: Call) -> web.Response:
         case ReplayStatus.MISSING:
             raise _missing()
         case ReplayStatus.PENDING:
-            raise Refusal("not-dead", "the delivery is pending: it is tried without a request")
+            raise Refusal("not-dead", "the delivery is pending and is tried anyway")
         case ReplayStatus.UNKNOWN:
-            raise Refusal("receiver-gone", "the resource does not have its webhook any more")
+            raise Refusal("receiver-gone", "its webhook is no longer in the resource")
         case ReplayStatus.GONE:
             detail = "the webhook answered 410 and gets no more until its definition changes"
             raise Refusal("receiver-gone", detail)
@@ -89,11 +89,11 @@ async def _webhook(call: Call) -> str:
     """Return the name in the body, "" for all webhooks. Raises the 400."""
     body = await call.json()
     if unknown := sorted(set(body) - {"webhook"}):
-        text = f"unknown member {unknown[0][:40]!r}: the one known is webhook, a webhook's name"
+        text = f"unknown member {unknown[0][:40]!r}: the only one is webhook, the name of a webhook"
         raise Refusal("malformed-body", text)
     webhook = body.get("webhook", "")
     if not isinstance(webhook, str):
-        raise Refusal("malformed-body", "webhook must be text")
+        raise Refusal("malformed-body", "webhook must be a string")
     return webhook
 
 

@@ -47,7 +47,7 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "asyncendpoints operations",
             "version": __version__,
-            "description": "See the queues and act on their jobs. Requests that change something "
+            "description": "Shows queues and manages their jobs. Requests that change something "
             "need the operate token and Content-Type: application/json.",
         },
         "paths": paths,

@@ -42,7 +42,7 @@ TABLE: Final[Mapping[str, Kind]] = {
     "invalid-body": Kind(422, "The body does not match the schema"),
     "invalid-key": Kind(422, "The key of the job is not valid"),
     "idempotency-mismatch": Kind(422, "The idempotency key was used for another request"),
-    "key-queue-full": Kind(429, "Too many jobs of this key wait"),
+    "key-queue-full": Kind(429, "The queue of this key is full"),
     "queue-full": Kind(429, "The queue is full"),
     "headers-too-large": Kind(431, "The request's headers are too large"),
     "internal": Kind(500, "Internal error"),

@@ -22,7 +22,7 @@ class Signals(msgspec.Struct, frozen=True):
     the current setting, which may differ from the number of `workers`. `concurrency`: jobs that one
     worker runs concurrently, 0 if not known yet.
     `rollout`: workers are being replaced by those of a new template. `proven`: a worker of the
-    current template was ready before, and none is failing. `paused`: what waits is no demand.
+    current template was ready before, and none is failing. `paused`: waiting jobs are not demand.
     """
 
     now_ms: int

@@ -71,12 +71,12 @@ def key_of(request: Request, source: tuple[str, str], pointed: Pointed | None = 
     value = named_value(request, *source, pointed)
     if isinstance(value, msgspec.Raw):
         if len(bytes(value)) > _MAX_KEY_JSON:
-            raise _invalid_key(source, f"a text or a number of at most {MAX_KEY_BYTES} bytes")
+            raise _invalid_key(source, f"a string or number of at most {MAX_KEY_BYTES} bytes")
         value = msgspec.json.decode(value)
     if value is UNSET or value is None:
         return ""
     if isinstance(value, list | dict):
-        raise _invalid_key(source, "a text or a number")
+        raise _invalid_key(source, "a string or a number")
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     if len(text.encode()) > MAX_KEY_BYTES or any(_is_control(character) for character in text):
         raise _invalid_key(source, f"at most {MAX_KEY_BYTES} bytes without control characters")

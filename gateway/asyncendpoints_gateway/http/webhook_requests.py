@@ -34,13 +34,13 @@ class AllowedReceivers:
         Raises Problem.
         """
         if not self.patterns:
-            raise _refused("this endpoint takes no receivers of requests (spec.webhookRequests)")
+            raise _refused("this endpoint does not accept it (spec.webhookRequests)")
         try:
             url = parse_url(header)
         except ValueError as error:
             raise _refused(str(error)) from None
         if not self.allow(url):
-            raise _refused("the endpoint allows no receivers of this origin")
+            raise _refused("the endpoint does not allow this origin")
         return url.url
 
 

@@ -26,7 +26,7 @@ async def start_console(
 ) -> ConsoleServer | None:
     """Serve the endpoint's console with the tokens in `folder`; None if it is off.
 
-    A port that is taken is no reason for the gateway to end: the log says that there is no console.
+    A port that is taken does not end the gateway: the log says that the console is not available.
     """
     if folder is None or not endpoint.spec.gateway.console.enabled:
         return None
@@ -43,7 +43,7 @@ async def start_console(
     try:
         await server.start(PORT if port is None else port)
     except CannotListen as error:
-        log.error("there is no console: %s", error)
+        log.error("the console is not available: %s", error)
         return None
     log.info("the console listens on %s", server.url)
     return server

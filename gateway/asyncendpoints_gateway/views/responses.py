@@ -174,7 +174,7 @@ class JobResponses:
         seconds = whole_seconds(estimate.until_next_of(key, position, limits))
         return Problem(
             "key-queue-full",
-            f"as many jobs of this key wait as limits allow; retry after {seconds} s",
+            f"queue limit of this key reached; retry after {seconds} s",
             headers={"Retry-After": str(seconds)},
         )
 

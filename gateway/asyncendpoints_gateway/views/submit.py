@@ -221,13 +221,13 @@ class SubmitView:
             return self.responses.duplicate(answer.job)
         if status is EnqueueStatus.RECEIVERS_FULL and answer.job is not None:
             return self.responses.duplicate(
-                answer.job, f"that job has {MAX_JOB_WEBHOOKS} receivers, and cannot have this one"
+                answer.job, f"that job already has {MAX_JOB_WEBHOOKS} receivers, the maximum"
             )
         if status is EnqueueStatus.UNREADABLE:
             return unreadable()
         if status is EnqueueStatus.UNSUPPORTED:
             return store_unavailable(
-                "workers of an older version are registered, which do not know what the job carries"
+                "workers of an older version are registered, which do not support what the job uses"
             )
         if status is EnqueueStatus.MISMATCH:
             return Problem(

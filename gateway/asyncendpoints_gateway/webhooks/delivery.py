@@ -244,7 +244,7 @@ class Deliveries:
             end = DeliveryEnd.DELIVERED
             if name in self._reported:
                 self._reported.discard(name)
-                log.info("webhook %s: %s takes deliveries again", name, host)
+                log.info("webhook %s: %s accepts deliveries again", name, host)
         elif answer.status == GONE:
             # A client's receiver is one of many: this delivery alone ends.
             end = DeliveryEnd.DEAD if name == CLIENTS else DeliveryEnd.GONE
@@ -254,7 +254,7 @@ class Deliveries:
             delay = delay_after(delivery.tries + 1, answer.retry_after, random.random)
             end = DeliveryEnd.DEAD if delay is None else DeliveryEnd.FAILED
             delay_ms = 0 if delay is None else round(delay * 1_000)
-            self._failed(name, f"{host} took no delivery: {why}; it is tried again")
+            self._failed(name, f"{host} did not accept a delivery: {why}; it is tried again")
             if end is DeliveryEnd.DEAD and name != CLIENTS:
                 log.warning("webhook %s: a delivery was given up: %s", name, why)
         self._count(name, "gone" if answer.status == GONE else end.name.lower())

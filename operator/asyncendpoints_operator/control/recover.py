@@ -84,7 +84,7 @@ class PodRecovery:
         for worker in workers:
             pod = worker.info.pod
             if pod in history.seen and pod not in present and worker.lease_ms < silent_before:
-                why = "its pod is gone and it is silent"
+                why = "its pod is gone and its heartbeats have stopped"
                 await self._release(connection, pod, [Release(worker.info.id, Cause.LOST, why)])
         history = self._history.get(uid, _History())
         seen = history.seen & (present | {worker.info.pod for worker in workers})

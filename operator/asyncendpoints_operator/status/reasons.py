@@ -156,7 +156,7 @@ CONDITIONS: Final[dict[str, About]] = {
             **{str(reason): meaning for reason, meaning in _SCALING.items()},
             "Pinned": "`spec.replicas` fixes the number; `asyncendpoints unpin` removes it",
             "Suspended": "`spec.suspend` is true",
-            "Paused": "a person paused the endpoint: what waits is no demand. "
+            "Paused": "a person paused the endpoint: waiting jobs are not demand. "
             "`asyncendpoints queue resume` ends it",
             "QueueUnreachable": "the number is held: the queue cannot be read",
             RefusalReason.SCALING: "the API server rejects the wanted number of workers; as many "
@@ -187,7 +187,7 @@ CONDITIONS: Final[dict[str, About]] = {
         {"AclOff": "chart value `redis.acl` is false, or the server refuses ACL commands"},
     ),
     c.WEBHOOKS_HEALTHY: About(
-        "Only present with `webhooks` or `webhookRequests`: receivers take deliveries.",
+        "Only present with `webhooks` or `webhookRequests`: receivers accept deliveries.",
         {
             webhook_findings.DELIVERING: "no receiver fails",
             webhook_findings.FAILING: "the last try of a receiver failed; the message names the "
@@ -201,8 +201,8 @@ CONDITIONS: Final[dict[str, About]] = {
     ),
     c.FEATURES_HELD: About(
         "Only present if it applies: a feature is in use (webhooks, uniqueness, tags or other "
-        "attributes of jobs) that registered workers of an older version do not know. It waits for "
-        "them; everything else works. The message has how many they are and the fix.",
+        "attributes of jobs) that registered workers of an older version do not support. It waits "
+        "for them; everything else works. The message has how many they are and the fix.",
         {
             "OlderWorkers": "rebuild their image on the current base image, or wait until those "
             "that drain have ended. In HTTP mode the operator replaces its own container"
@@ -210,7 +210,7 @@ CONDITIONS: Final[dict[str, About]] = {
     ),
     c.JOBS_UNMATCHED: About(
         "Only present if it applies: `limits.perJob` or `webhooks[].jobs` has a name that no route "
-        "or schedule has, so that this limit or webhook is for no job. Everything else works. In "
+        "or schedule has, so this limit or webhook applies to no job. Everything else works. In "
         "Python mode handlers may enqueue jobs of other names: there only a name that resembles "
         "a known one counts.",
         {"NoSuchJob": "the message has the field and the most similar name: correct it"},

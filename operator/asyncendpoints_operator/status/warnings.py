@@ -50,7 +50,7 @@ def _describe_outdated(observed: Observed) -> str:
     count = observed.outdated
     who = "1 worker is" if count == 1 else f"{count} workers are"
     return (
-        f"{who} of a version that does not know a feature in use: submissions that need it are "
+        f"{who} of a version that does not support a feature in use: submissions that need it are "
         "answered 503, and settings that need it wait, until the last of them is gone; "
         f"{_how_to_replace(observed)}"
     )

@@ -259,8 +259,8 @@ def test_an_endpoint_is_paused_until_it_is_resumed(served: Served, run: Any) -> 
     ("arguments", "says"),
     [
         (("jobs", "list", "-e", "other"), "there is no endpoint other at http://127.0.0.1:"),
-        (("jobs", "get", "ffff0000"), "no job has an id that end in ffff0000"),
-        (("jobs", "get", "../x"), "../x is no id of a job"),
+        (("jobs", "get", "ffff0000"), "no job id ends in ffff0000"),
+        (("jobs", "get", "../x"), "../x is neither a job id nor the end of one"),
         (("jobs", "cancel"), "which jobs? give ids, filters such as --state Failed, or --all"),
         (("jobs", "cancel", "ffff0000", "--all"), "by their ids, or by filters, not both"),
         (("jobs", "list", "--state", "failed"), "invalid choice: 'failed'"),

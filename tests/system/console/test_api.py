@@ -329,7 +329,7 @@ async def test_many_jobs_are_acted_on_at_once(site: Site, store: Any) -> None:
         ({"action": "retry", "filter": {"status": "Failed"}}, "unknown field `status`"),
         ({"action": "retry", "ids": []}, "ids must have 1 to 1000 items"),
         ({"action": "retry", "ids": [ids.text(ids.new(1))] * 1_001}, "ids must have 1 to 1000"),
-        ({"action": "retry", "ids": ["x"]}, "'x' is no id of a job"),
+        ({"action": "retry", "ids": ["x"]}, "'x' is not a job id"),
         ({"action": "retry", "ids": ["x"], "all": True}, "give ids, or filter and all, not both"),
         ({"action": "retry", "filter": {"tag": ["a,b"]}}, "a tag is not empty and has no comma"),
         ({"action": "retry", "filter": {"since": "2026-01-01T00:00:00"}}, "a time with its zone"),
@@ -451,7 +451,7 @@ async def test_an_endpoint_is_paused_and_resumed(site: Site, store: Any, worker:
     assert (await worker.claim()).refused == "paused"
     wrong = await site.ask("POST", f"{API}/resume", '{"jobs": "x"}')
     assert (wrong.status, wrong.json["detail"]) == (
-        *(400, "unknown member 'jobs': the one known is job, a job's name"),
+        *(400, "unknown member 'jobs': the only one is job, the name of a job"),
     )
     assert (await site.ask("POST", f"{API}/resume")).json["paused"] == []
     assert len(await worker.take()) == 1
@@ -468,7 +468,7 @@ async def test_one_job_is_paused_and_resumed(site: Site, store: Any, worker: Han
     known = "the jobs are: build-report, checked, latest, other, part"
     for body, why in (
         ('{"job": "nobody"}', f"there is no job 'nobody'; {known}"),
-        ('{"job": 5}', f"there is no job that is not text; {known}"),
+        ('{"job": 5}', f"job must be a string; {known}"),
     ):
         wrong = await site.ask("POST", f"{API}/pause", body)
         assert (wrong.status, wrong.json["detail"]) == (400, why)

@@ -104,8 +104,9 @@ def test_without_a_free_port_or_with_the_console_off_the_gateway_serves(
         port = taken.getsockname()[1]
         with gateway(tmp_path / "taken", redis_url, "{}", port) as command:
             url = command.ready_in_log()
-            command.said("there is no console")
-            [line] = [line for line in command.err.splitlines() if "there is no console" in line]
+            command.said("the console is not available")
+            lines = command.err.splitlines()
+            [line] = [each for each in lines if "the console is not available" in each]
             assert json.loads(line)["level"] == "error"
             assert ask(f"{url}/jobs").status == 200
     with gateway(tmp_path / "off", redis_url, "{enabled: false}", free_port()) as command:

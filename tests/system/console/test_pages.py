@@ -245,7 +245,7 @@ async def test_dead_deliveries_are_replayed(shown: Console) -> None:
         await expect(rows).to_have_count(3)
         await rows.filter(has_text="old").first.get_by_role("button", name="Replay").click()
         alert = page.get_by_role("alert")
-        await expect(alert).to_contain_text("does not have its webhook any more")
+        await expect(alert).to_contain_text("its webhook is no longer in the resource")
         await page.get_by_role("button", name="Replay all").click()
         await expect(page.locator("#question-text")).to_contain_text("Send all 3 dead deliveries")
         await page.get_by_role("dialog").get_by_role("button", name="Replay").click()

@@ -230,4 +230,4 @@ def _decoded(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _Refused(HTTPStatus.BAD_REQUEST, f"the body does not fit: {error}") from None
+        raise _Refused(HTTPStatus.BAD_REQUEST, f"the body is not valid: {error}") from None

@@ -56,7 +56,7 @@ def _encoder(annotation: Any) -> Callable[[Any], bytes]:
                 value, from_attributes=True, by_alias=True, by_name=True
             )
         except pydantic.ValidationError as error:
-            raise InvalidResult(f"the result does not fit: {faults_of(error)}") from None
+            raise InvalidResult(f"the result is not as annotated: {faults_of(error)}") from None
         return json_results.finite(found.dump_json(checked, by_alias=True), checked)
 
     return encode
@@ -67,7 +67,7 @@ def _struct_encoder(annotation: Any) -> Callable[[Any], bytes]:
         try:
             checked = msgspec.convert(value, annotation, from_attributes=True)
         except msgspec.ValidationError as error:
-            raise InvalidResult(f"the result does not fit: {struct_fault(error)}") from None
+            raise InvalidResult(f"the result is not as annotated: {struct_fault(error)}") from None
         return json_results.finite(msgspec.json.encode(checked), checked)
 
     try:

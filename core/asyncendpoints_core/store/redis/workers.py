@@ -89,7 +89,7 @@ class WorkerVerbs:
         """Begin a worker's lease."""
         info = msgspec.structs.asdict(worker) | {"schema": SCHEMA}
         if not await self._caller.run("register", worker.id.encode(), _encode(info)):
-            raise WorkerGone(f"worker {worker.id} was here before and has gone")
+            raise WorkerGone(f"worker {worker.id} was registered before and its lease has ended")
 
     async def claim(self, worker: str, request: int, limit: int) -> ClaimBatch:
         """Take up to `limit` jobs. Never resent here: the caller repeats `request`."""

@@ -1,16 +1,18 @@
 """The times of a cron expression in a time zone, as milliseconds since the epoch. Pure.
 
-Five fields or an alias such as @hourly, read by cronsim, which treats changes of the clocks as
+Five fields or an alias such as @hourly, read by cronsim. Changes of the clocks are treated as
 Debian's cron does: with a fixed hour and minute, a time that does not exist is the end of the gap,
 and one that occurs twice is its first occurrence; with a wildcard in one of them, elapsed time
-counts.
+counts. For the latter, cronsim is asked for times of the wall clock alone: with a time zone it goes
+on by whole hours, and loses times where the clocks change by half an hour.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
+from heapq import heappop, heappush
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
@@ -49,9 +51,11 @@ class Cron:
 
     def after(self, ms: int) -> Iterator[int]:
         """Yield the times after `ms`, each once, in order."""
+        expression = _five_fields(self.expression)
         start = datetime.fromtimestamp(ms // 1_000, zone(self.time_zone))
+        elapsed = any(field.startswith("*") for field in expression.split()[:2])
         last = ms
-        for time in CronSim(_five_fields(self.expression), start):
+        for time in _elapsed(expression, start) if elapsed else CronSim(expression, start):
             # Several times in one gap are the same moment, and in an hour that occurs twice the
             # iteration starts in its first occurrence.
             at = int(time.timestamp()) * 1_000
@@ -78,6 +82,30 @@ class Cron:
         """
         between = takewhile(lambda at: at < before, self.after(after))
         return sum(1 for _ in islice(between, MAX_COUNT))
+
+
+def _elapsed(expression: str, start: datetime) -> Iterator[datetime]:
+    """Yield each occurrence of the wall clock's times, in order: two where they are repeated."""
+    first = start.replace(tzinfo=None, fold=0)
+    if start.fold == 0:  # what is before `start` on the wall clock may occur again after it
+        first -= max(_repeated(start), timedelta())
+    again: list[datetime] = []
+    for wall in CronSim(expression, first):
+        time = wall.replace(tzinfo=start.tzinfo)
+        repeated = _repeated(time)
+        while again and again[0].timestamp() <= time.timestamp():
+            yield heappop(again)
+        if repeated > timedelta():
+            heappush(again, time.replace(fold=1))
+        if repeated >= timedelta():
+            yield time
+    yield from sorted(again)
+
+
+def _repeated(time: datetime) -> timedelta:
+    """Return for how long the wall clock's time is repeated, or, negative, does not exist."""
+    before, after = time.replace(fold=0).utcoffset(), time.replace(fold=1).utcoffset()
+    return (before or timedelta()) - (after or timedelta())
 
 
 def _five_fields(expression: str) -> str:

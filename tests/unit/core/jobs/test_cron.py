@@ -8,6 +8,7 @@ import pytest
 from asyncendpoints_core.jobs.cron import ALIASES, MAX_COUNT, Cron, check_expression, zone
 
 BERLIN, NEW_YORK, CAIRO = "Europe/Berlin", "America/New_York", "Africa/Cairo"
+BEIRUT, SAO_PAULO, LORD_HOWE = "Asia/Beirut", "America/Sao_Paulo", "Australia/Lord_Howe"
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 
 
@@ -19,7 +20,8 @@ def ms(text: str, name: str) -> int:
 def shown(times: list[int], name: str) -> list[str]:
     """Return times as day, hour and offset in their zone."""
     return [
-        datetime.fromtimestamp(at / 1_000, zone(name)).strftime("%d %H:%M%z")[:-2] for at in times
+        datetime.fromtimestamp(at / 1_000, zone(name)).strftime("%d %H:%M%z").removesuffix("00")
+        for at in times
     ]
 
 
@@ -44,6 +46,22 @@ CHANGES = [
     ("@hourly", NEW_YORK, "2026-11-01T00:30", ["01 01:00-04", "01 01:00-05", "01 02:00-05"]),
     # Midnight itself does not exist.
     ("@daily", CAIRO, "2026-04-23T12:00", ["24 01:00+03", "25 00:00+03"]),
+    ("15 0 * * *", BEIRUT, "2026-03-28T12:00", ["29 01:00+03", "30 00:15+03"]),
+    ("@daily", SAO_PAULO, "2018-11-03T12:00", ["04 01:00-02", "05 00:00-02"]),
+    ("*/30 0 * * *", SAO_PAULO, "2018-11-03T12:00", ["05 00:00-02", "05 00:30-02"]),
+    # The clocks go back over midnight: 23:00 to 24:00 occurs twice on the day before.
+    ("30 23 * * *", BEIRUT, "2026-10-24T12:00", ["24 23:30+03", "25 23:30+02"]),
+    ("*/30 23 * * *", SAO_PAULO, "2019-02-16T12:00",
+     ["16 23:00-02", "16 23:30-02", "16 23:00-03", "16 23:30-03", "17 23:00-03"]),
+    # They change by half an hour.
+    ("0 2 * * *", LORD_HOWE, "2026-10-03T12:00", ["04 02:30+11", "05 02:00+11"]),
+    ("*/15 2 * * *", LORD_HOWE, "2026-04-05T01:45",
+     ["05 02:00+1030", "05 02:15+1030", "05 02:30+1030", "05 02:45+1030", "06 02:00+1030"]),
+    ("*/30 * * * *", LORD_HOWE, "2026-04-05T01:00",
+     ["05 01:30+11", "05 01:30+1030", "05 02:00+1030", "05 02:30+1030"]),
+    ("0 */2 * * *", LORD_HOWE, "2026-04-04T23:00", ["05 00:00+11", "05 02:00+1030"]),
+    ("*/20 0 * * *", LORD_HOWE, "2026-10-04T01:00",
+     ["05 00:00+11", "05 00:20+11", "05 00:40+11", "06 00:00+11"]),
 ]  # fmt: skip
 
 
@@ -64,6 +82,8 @@ def test_when_the_clocks_change(
         (NEW_YORK, "2026-10-31T22:00"),
         (CAIRO, "2026-04-23T20:00"),
         (CAIRO, "2026-10-29T20:00"),
+        (LORD_HOWE, "2026-10-03T22:00"),
+        (LORD_HOWE, "2026-04-04T22:00"),
     ],
 )
 @pytest.mark.parametrize(

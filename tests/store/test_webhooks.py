@@ -8,6 +8,7 @@ import pytest
 
 from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.policy import CLIENTS
 from asyncendpoints_core.jobs.records import Attributes, Job, JobError, Lock
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.deliveries import (
@@ -15,6 +16,7 @@ from asyncendpoints_core.store.deliveries import (
     MAX_DELIVERIES_EXAMINED,
     MAX_DROPPED,
     MAX_RECEIVERS,
+    SECRET_INVALID,
     Delivery,
     DeliveryEnd,
     DeliveryOutcome,
@@ -42,14 +44,16 @@ def receiver(name: str, host: str = "") -> bytes:
     return (host or name)[:4].ljust(4).encode() + name[:4].ljust(4).encode()
 
 
-async def fan_out(store: Store, *receivers: bytes) -> list[Job]:
-    """Make a delivery of each end for each receiver."""
+async def fan_out(store: Store, *receivers: bytes, webhook: str = "") -> list[Job]:
+    """Make a delivery of each end for each receiver, of the webhook of its name by default."""
     ends = await store.webhook_events(500)
     made = [
         FanOut(
             job,
             tuple(
-                NewDelivery(job.id[8:] + one[4:] + job.revision.to_bytes(4), one, one.decode())
+                NewDelivery(
+                    job.id[8:] + one[4:] + job.revision.to_bytes(4), one, webhook or one.decode()
+                )
                 for one in receivers
             ),
         )
@@ -516,7 +520,7 @@ async def test_receivers_that_are_forgotten_make_room_for_others(backend: Backen
         names = [b"%08d" % number for number in range(first, first + count)]
         for at in range(0, count, 200):
             await finish(store, worker=f"w{first + at}-{await backend.now()}")
-            await fan_out(store, *names[at : at + 200])
+            await fan_out(store, *names[at : at + 200], webhook=CLIENTS)
         while leased := (await lease(store, 500, per_host=500)).deliveries:
             for each in leased:
                 assert await settle(store, each, END.DEAD)
@@ -534,6 +538,25 @@ async def test_receivers_that_are_forgotten_make_room_for_others(backend: Backen
     await fail_once(MAX_RECEIVERS, 1)
     [state] = (await store.webhook_status()).receivers
     assert (state.receiver, state.failures) == (late, 1)
+
+
+async def test_receivers_of_clients_take_no_place_of_a_webhook(backend: Backend) -> None:
+    """However many of clients' receivers fail: one that answers 410 gets nothing more."""
+    store = backend.store
+    await store.configure(ALL)
+    for first in range(0, MAX_RECEIVERS, 200):
+        await finish(store, worker=f"w{first}")
+        names = [b"%08d" % number for number in range(first, first + 200)]
+        await fan_out(store, *names, webhook=CLIENTS)
+        while leased := (await lease(store, 500, per_host=500)).deliveries:
+            for each in leased:
+                assert await settle(store, each, END.DEAD)
+    await finish(store, worker="last")
+    await fan_out(store, receiver("a"))
+    [delivery] = (await lease(store)).deliveries
+    assert await settle(store, delivery, END.GONE, status=410)
+    [state] = [one for one in (await store.webhook_status()).receivers if one.gone]
+    assert state.receiver == receiver("a")
 
 
 async def test_after_five_failures_there_is_one_probe_at_a_time(backend: Backend) -> None:
@@ -584,6 +607,42 @@ async def test_a_webhook_that_is_gone_stops(backend: Backend) -> None:
     assert (status.pending, status.dead) == (0, 2)
     [state] = status.receivers
     assert (state.gone, state.status) == (True, 410)
+
+
+async def test_what_was_sent_before_a_410_does_not_bring_the_webhook_back(
+    backend: Backend,
+) -> None:
+    store = backend.store
+    await store.configure(ALL)
+    await finish(store, 3)
+    await fan_out(store, receiver("a"))
+    first, second, _ = (await lease(store)).deliveries
+    assert await settle(store, first, END.GONE, status=410)
+    assert await settle(store, second, END.DELIVERED, status=200)
+    [state] = (await store.webhook_status()).receivers
+    assert (state.gone, state.status) == (True, 410)
+    await finish(store, worker="w2")
+    await fan_out(store, receiver("a"))
+    await backend.advance(LEASE_MS)
+    assert (await lease(store)).deliveries == ()
+
+
+async def test_what_cannot_be_sent_is_looked_at_once_in_a_while(backend: Backend) -> None:
+    """Without a secret, not each of a receiver's deliveries is looked at again and again."""
+    store = backend.store
+    await store.configure(ALL)
+    await finish(store, 50)
+    await fan_out(store, receiver("a"), receiver("b"))
+    looked_at = 0
+    for _ in range(10):
+        for each in (await lease(store)).deliveries:
+            looked_at += each.receiver == receiver("a")
+            end = END.RETURNED if each.receiver == receiver("a") else END.DELIVERED
+            assert await settle(store, each, end, 30_000, SECRET_INVALID)
+        await backend.advance(2_000)
+    assert looked_at == 4
+    await backend.advance(30_000)
+    assert len((await lease(store)).deliveries) == 8
 
 
 async def test_a_host_and_a_call_have_their_bounds(store: Store) -> None:

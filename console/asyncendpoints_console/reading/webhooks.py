@@ -8,9 +8,9 @@ from asyncendpoints_console.refusals import invalid_cursor
 from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.job_view import timestamp
+from asyncendpoints_core.jobs.policy import CLIENTS
 from asyncendpoints_core.resource.receiver_urls import parse_url
 from asyncendpoints_core.resource.webhooks import (
-    CLIENTS,
     EVENT_OF,
     EVENTS,
     host_part,

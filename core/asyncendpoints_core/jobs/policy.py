@@ -16,6 +16,8 @@ from asyncendpoints_core.jobs.retry import RetryPolicy
 WEBHOOK_PENDING: Final = 100_000
 CLIENT_RECEIVERS: Final = 8
 """The bit of `webhook_states` that says that jobs may name receivers of their own."""
+CLIENTS: Final = "Job-Webhook"
+"""Stands for the receivers that clients name, where others have a webhook's name."""
 
 
 class Limit(msgspec.Struct, frozen=True):

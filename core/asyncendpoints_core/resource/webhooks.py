@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 
-from asyncendpoints_core.jobs.policy import CLIENT_RECEIVERS
+from asyncendpoints_core.jobs.policy import CLIENT_RECEIVERS, CLIENTS
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.resource.base import (
     DNS_LABEL,
@@ -30,8 +30,6 @@ EVENTS: Final[tuple[Event, ...]] = ("job.completed", "job.failed", "job.canceled
 """All events, in the order of the final states."""
 EVENT_OF: Final = dict(zip((State.COMPLETED, State.FAILED, State.CANCELED), EVENTS, strict=True))
 MAX_WEBHOOKS: Final = 8
-CLIENTS: Final = "Job-Webhook"
-"""Stands for the receivers that clients name, where others have a webhook's name."""
 _ORIGIN: Final = pattern(
     r"^https?://(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(:[0-9]{1,5})?$",
     'an origin without a path, such as https://*.example.com; "*." is one or more whole labels',

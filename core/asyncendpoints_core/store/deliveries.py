@@ -31,7 +31,7 @@ MAX_DEAD: Final = 10_000
 MAX_DROPPED: Final = 2_000
 """How many of those that are too many a call drops: more than it can add, and a few ms of Redis."""
 MAX_RECEIVERS: Final = 1_000
-"""Receivers of which failures are remembered."""
+"""Receivers named by clients of which failures are remembered; with webhooks twice as many."""
 RESULT_KEPT_MS: Final = 3_600_000
 """How long beyond its retention a job is kept for a first try."""
 MAX_EVENT_ERROR_BYTES: Final = 300

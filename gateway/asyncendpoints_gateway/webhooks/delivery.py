@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 from asyncendpoints_core import __version__
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import RecordError, StoreError
+from asyncendpoints_core.jobs.policy import CLIENTS
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.resource import AsyncEndpoint
-from asyncendpoints_core.resource.webhooks import CLIENTS
 from asyncendpoints_core.store.deliveries import (
     SECRET_INVALID,
     DeliveryEnd,

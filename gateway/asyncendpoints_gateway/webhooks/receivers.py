@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from asyncendpoints_core.jobs.policy import CLIENTS
 from asyncendpoints_core.resource.receiver_urls import ReceiverUrl, parse_url
 from asyncendpoints_core.resource.webhooks import (
-    CLIENTS,
     EVENT_OF,
     Secrets,
     Webhook,

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from asyncendpoints_core.common.console import DATA_KEY, secret_name
+from asyncendpoints_core.jobs.policy import CLIENTS
 from asyncendpoints_core.resource import AsyncEndpoint, PodOptions
 from asyncendpoints_core.resource.base import Record
-from asyncendpoints_core.resource.webhooks import CLIENTS
 from asyncendpoints_operator.desired.config import FILE
 from asyncendpoints_operator.desired.naming import REDIS_KEY, redis_secret_name
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from asyncendpoints_core.jobs.policy import CLIENTS
 from asyncendpoints_core.resource import EndpointSpec
-from asyncendpoints_core.resource.webhooks import CLIENTS, receiver_part
+from asyncendpoints_core.resource.webhooks import receiver_part
 from asyncendpoints_core.store.deliveries import (
     HOST_BYTES,
     ReceiverHealth,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from asyncendpoints_console.reading import webhooks as reading
-from asyncendpoints_core.resource.webhooks import CLIENTS
+from asyncendpoints_core.jobs.policy import CLIENTS
 from asyncendpoints_core.store.deliveries import (
     DeliveryEnd,
     DeliveryOutcome,

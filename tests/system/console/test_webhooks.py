@@ -8,7 +8,7 @@ import pytest
 
 from asyncendpoints_console.access import Role
 from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.resource.webhooks import CLIENTS
+from asyncendpoints_core.jobs.policy import CLIENTS
 from asyncendpoints_core.store.deliveries import (
     DeliveryEnd,
     DeliveryState,

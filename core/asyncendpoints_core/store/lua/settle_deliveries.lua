@@ -20,14 +20,16 @@ local function settle(id, d, kind, delay_ms, status)
   deliveries.take(id, d)
   if kind == DELIVERED then
     deliveries.forget(id, d)
-    r.failures, r.status, r.since, r.gone = 0, 0, 0, 0
+    -- What was sent before the receiver answered 410 does not bring it back.
+    if r.gone == 0 then r.failures, r.status, r.since = 0, 0, 0 end
     counters.tally('webhooks_delivered', 1)
   elseif kind == RETURNED then
     d.due_at = now + delay_ms
     deliveries.write(id, d)
     deliveries.place(id, d)
     if status == 0 then return deliveries.look_again(d.receiver, now) end
-    r.status = status
+    -- Nothing can be sent to it: its other deliveries wait as well.
+    r.status, r.probe_at = status, now + delay_ms
   else
     failed(d, r, status)
     deliveries.tried(d)
@@ -41,7 +43,7 @@ local function settle(id, d, kind, delay_ms, status)
       deliveries.give_up(id, d)
       delay_ms = most_ms
     end
-    if r.failures >= deliveries.BROKEN then r.probe_at = now + math.min(delay_ms, most_ms) end
+    r.probe_at = r.failures >= deliveries.BROKEN and now + math.min(delay_ms, most_ms) or 0
   end
   deliveries.save_receiver(d.receiver, r)
   deliveries.look_again(d.receiver, now)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from asyncendpoints_core.jobs.policy import CLIENT_RECEIVERS
+from asyncendpoints_core.jobs.policy import CLIENT_RECEIVERS, CLIENTS
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.deliveries import (
     BROKEN_AFTER,
@@ -239,14 +239,21 @@ class Webhooks:
             return False
         if outcome.end is DeliveryEnd.DELIVERED:
             self._tried(self._take(outcome.id))
-            self._receivers.pop(entry.receiver, None)
+            # What was sent before the receiver answered 410 does not bring it back.
+            if not self._state(entry).gone:
+                self._receivers.pop(entry.receiver, None)
             self._totals["webhooks_delivered"] += 1
         elif outcome.end is DeliveryEnd.RETURNED:
             self._place(outcome.id, entry, now + outcome.delay_ms)
             if outcome.status:
-                state = self._receivers.get(entry.receiver, ReceiverState(entry.receiver))
-                self._receivers[entry.receiver] = msgspec.structs.replace(
-                    state, webhook=entry.new.webhook, status=outcome.status
+                # Nothing can be sent to it: its other deliveries wait as well.
+                self._save(
+                    msgspec.structs.replace(
+                        self._state(entry),
+                        webhook=entry.new.webhook,
+                        status=outcome.status,
+                        probe_ms=now + outcome.delay_ms,
+                    )
                 )
         else:
             again = outcome.end is DeliveryEnd.FAILED
@@ -261,24 +268,33 @@ class Webhooks:
 
     def _failed(self, entry: Entry, outcome: DeliveryOutcome, now: int, probe_ms: int) -> None:
         """Count a failed try; `probe_ms` is when its receiver may have a probe, if it needs one."""
-        state = self._receivers.get(entry.receiver, ReceiverState(entry.receiver))
+        state = self._state(entry)
         failures = state.failures + 1
-        state = ReceiverState(
-            entry.receiver,
-            entry.new.webhook,
-            0,
-            failures,
-            state.gone or outcome.end is DeliveryEnd.GONE,
-            outcome.status,
-            state.since_ms or now,
-            probe_ms if failures >= BROKEN_AFTER else 0,
+        self._save(
+            ReceiverState(
+                entry.receiver,
+                entry.new.webhook,
+                0,
+                failures,
+                state.gone or outcome.end is DeliveryEnd.GONE,
+                outcome.status,
+                state.since_ms or now,
+                probe_ms if failures >= BROKEN_AFTER else 0,
+            )
         )
-        if entry.receiver in self._receivers or len(self._receivers) < MAX_RECEIVERS:
-            self._receivers[entry.receiver] = state
         self._totals["webhooks_failed"] += 1
         self._tried(entry)
         entry.tries += 1
         entry.status = outcome.status
+
+    def _state(self, entry: Entry) -> ReceiverState:
+        return self._receivers.get(entry.receiver, ReceiverState(entry.receiver))
+
+    def _save(self, state: ReceiverState) -> None:
+        """Remember what is known of a receiver. Those that clients name leave room to others."""
+        most = MAX_RECEIVERS if state.webhook == CLIENTS else 2 * MAX_RECEIVERS
+        if state.receiver in self._receivers or len(self._receivers) < most:
+            self._receivers[state.receiver] = state
 
     def listing(
         self, state: DeliveryState, limit: int, cursor: str | None, webhook: str

@@ -8,11 +8,12 @@ import pytest
 
 from asyncendpoints_core import __version__
 from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs.policy import CLIENTS
 from asyncendpoints_core.jobs.records import Job, JobError, Priority
 from asyncendpoints_core.jobs.schedules import ScheduleState
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.resource import AsyncEndpoint
-from asyncendpoints_core.resource.webhooks import CLIENTS, Webhook, hash4, receiver_part
+from asyncendpoints_core.resource.webhooks import Webhook, hash4, receiver_part
 from asyncendpoints_core.scaling.decide import Reason
 from asyncendpoints_core.store.deliveries import ReceiverState, WebhookStatus
 from asyncendpoints_core.store.replies import Stats, WorkerInfo, WorkerState

@@ -2,6 +2,7 @@
 -- LIB: counters
 -- LAZY:
 local deliveries = {MAX_DEAD = 10000, MAX_DROPPED = 2000, BROKEN = 5, MAX_STATES = 1000}
+local CLIENTS = 'Job-Webhook' -- as in jobs/policy.py
 local END = '\255\255\255\255\255\255' -- after the due time of every delivery
 
 function deliveries.decode(value)
@@ -122,10 +123,12 @@ function deliveries.give_up(id, d)
   end
 end
 
--- Only of those that fail or cannot be sent to, and of so many.
+-- Only of those that fail or cannot be sent to, and of so many. Those that clients name leave as many
+-- to the webhooks of the resource.
 function deliveries.save_receiver(receiver, r)
   if r.failures == 0 and r.status == 0 then return call('HDEL', receivers_state, receiver) end
-  if call('HLEN', receivers_state) >= deliveries.MAX_STATES
+  local most = r.webhook == CLIENTS and deliveries.MAX_STATES or 2 * deliveries.MAX_STATES
+  if call('HLEN', receivers_state) >= most
     and call('HEXISTS', receivers_state, receiver) == 0 then
     return
   end

@@ -140,7 +140,9 @@ def _priority(value: Any) -> Priority:
 
 
 def _delay_ms(seconds: Any) -> int:
-    if not isinstance(seconds, int | float) or not math.isfinite(seconds):
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise ValueError(f"delay must be a number of seconds, not {seconds!r}")
+    if isinstance(seconds, float) and not math.isfinite(seconds):
         raise ValueError(f"delay must be a number of seconds, not {seconds!r}")
     if not 0 <= seconds <= MAX_DELAY_SECONDS:
         raise ValueError(f"delay must be between 0 and {MAX_DELAY_SECONDS:.0f} s, not {seconds!r}")

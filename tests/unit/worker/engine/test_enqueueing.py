@@ -148,6 +148,8 @@ async def test_what_is_enqueued_after_the_end_is_an_error(threaded: bool) -> Non
         (lambda job: job.enqueue("a b"), ValueError, "'a b' is not the name of a job"),
         (lambda job: job.enqueue("step", delay=-1), ValueError, "delay must be between 0 and"),
         (lambda job: job.enqueue("step", delay="5"), ValueError, "delay must be a number"),
+        (lambda job: job.enqueue("step", delay=True), ValueError, "delay must be a number"),
+        (lambda job: job.enqueue("step", delay=10**400), ValueError, "delay must be between 0 and"),
         (lambda job: job.enqueue("step", delay=float("nan")), ValueError, "delay must be a num"),
         (lambda job: job.enqueue("step", priority="urgent"), ValueError, "high, normal or low"),
         (lambda job: job.enqueue("step", priority=1), ValueError, "high, normal or low"),

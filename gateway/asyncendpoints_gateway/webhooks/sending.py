@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -73,25 +74,24 @@ class SystemLookup:
 
 
 class _Checked(AbstractResolver):
-    """Returns addresses that were resolved and checked before."""
+    """Returns an address that was resolved and checked before."""
 
-    def __init__(self, addresses: Sequence[str]) -> None:
-        self._addresses = addresses
+    def __init__(self, address: str) -> None:
+        self._address = address
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Return them for whatever host."""
+        """Return it for whatever host."""
         return [
             ResolveResult(
                 hostname=host,
-                host=address,
+                host=self._address,
                 port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                family=socket.AF_INET6 if ":" in self._address else socket.AF_INET,
                 proto=0,
                 flags=socket.AI_NUMERICHOST,
             )
-            for address in self._addresses
         ]
 
     async def close(self) -> None:
@@ -126,7 +126,7 @@ class Sender:
         answers: list[Answer] = []
         try:
             async with self._time.timeout(seconds):
-                await self._post(url, headers, body, answers)
+                await self._post(url, headers, body, seconds, answers)
         except TimeoutError:
             problem = f"no answer within {seconds:g} s"
         except Refused as refusal:
@@ -141,11 +141,32 @@ class Sender:
         return answers[0] if answers else Answer(0, problem)
 
     async def _post(
-        self, url: ReceiverUrl, headers: Mapping[str, str], body: bytes, answers: list[Answer]
+        self,
+        url: ReceiverUrl,
+        headers: Mapping[str, str],
+        body: bytes,
+        seconds: float,
+        answers: list[Answer],
     ) -> None:
+        """Try the addresses in order; one that does not react leaves time to the others."""
         addresses = await self._addresses(url)
+        share = seconds / max(1, len(addresses))
+        for address in addresses[:-1]:
+            with suppress(aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+                return await self._send(url, headers, body, answers, address, share)
+        await self._send(url, headers, body, answers, addresses[-1] if addresses else None, None)
+
+    async def _send(
+        self,
+        url: ReceiverUrl,
+        headers: Mapping[str, str],
+        body: bytes,
+        answers: list[Answer],
+        address: str | None,
+        connect_seconds: float | None,
+    ) -> None:
         connector = aiohttp.TCPConnector(
-            resolver=_Checked(addresses) if addresses else None,
+            resolver=None if address is None else _Checked(address),
             use_dns_cache=False,
             force_close=True,
             happy_eyeballs_delay=None,
@@ -157,7 +178,7 @@ class Sender:
                 trust_env=False,
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds),
             ) as session,
             session.post(
                 URL(url.url, encoded=True),

@@ -1,8 +1,9 @@
 """Requests to real receivers on this machine, well behaved and not."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
@@ -198,3 +199,18 @@ async def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.Monkey
         for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, "http://127.0.0.1:9")
         assert await post(port) == Answer(200)
+
+
+async def test_an_address_that_does_not_react_leaves_time_to_the_others() -> None:
+    """As where a name has an IPv6 address whose packets are dropped on the way."""
+    async with receiver(fixed(OK), "127.0.0.3") as (port, heads), AsyncExitStack() as stack:
+        full = stack.enter_context(socket.create_server(("127.0.0.2", port), backlog=0))
+        full.setblocking(False)
+        for _ in range(3):  # its queue of connections that nobody accepts: further ones hang
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.2", port))
+        answer = await post(port, names=Names(["127.0.0.2", "127.0.0.3"]), seconds=4)
+        assert (answer, len(heads)) == (Answer(200), 1)
+        answer = await post(port, names=Names(["127.0.0.3", "127.0.0.2"]), seconds=4)
+        assert (answer, len(heads)) == (Answer(200), 2)

@@ -58,5 +58,6 @@ def docs_page(base: str, *, guarded: bool) -> bytes:
         '<p id="notice" class="muted" role="status"></p>'
         "<noscript><p>This page needs JavaScript. The OpenAPI description is "
         f'<a href="{escape(base, quote=True)}/openapi.json">openapi.json</a>.</p></noscript>'
-        f'<div id="content"></div></main><script>{_asset(*_SCRIPTS)}</script></body></html>'
+        '<div id="content"><h1>API</h1></div></main>'
+        f"<script>{_asset(*_SCRIPTS)}</script></body></html>"
     ).encode()

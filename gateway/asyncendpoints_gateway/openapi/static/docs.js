@@ -24,7 +24,9 @@ function shown(children) {
 }
 
 const code = (value) => h("code", {}, typeof value === "string" ? value : JSON.stringify(value));
-const block = (value) => h("pre", {}, JSON.stringify(value, null, 2));
+// What scrolls can be focused, so that the keyboard scrolls it.
+const pre = (attributes, ...children) => h("pre", { tabindex: 0, ...attributes }, ...children);
+const block = (value) => pre({}, JSON.stringify(value, null, 2));
 const section = (title, ...children) => [h("h3", {}, title), ...children];
 
 function authorization() {
@@ -54,9 +56,27 @@ function typeOf(schema) {
   if (schema.enum) return joined(schema.enum.map((each) => [code(each)]));
   const options = schema.oneOf || schema.anyOf;
   if (options) return joined(options.map(typeOf));
-  const types = [schema.type || (schema.properties ? "object" : schema.items ? "array" : "any")].flat();
+  const types = [schema.type || (schema.properties || schema.allOf ? "object" : schema.items ? "array" : "any")].flat();
   return joined(types.map((type) =>
-    type === "array" && schema.items ? ["array of ", ...typeOf(schema.items)] : [type]));
+    type === "array" && schema.items ? ["array of ", ...typeOf(schema.items)]
+      : type === "object" && typeof schema.additionalProperties === "object"
+        ? ["object of ", ...typeOf(schema.additionalProperties)] : [type]));
+}
+
+// A schema with the properties of all that allOf names.
+function whole(schema, steps = 0) {
+  if (typeof schema !== "object") return {};
+  const parts = steps < 9 ? (schema.allOf || []).map((each) => whole(resolved(each), steps + 1)) : [];
+  if (!parts.length) return schema;
+  return Object.assign({}, ...parts, schema, {
+    properties: Object.assign({}, ...[...parts, schema].map((each) => each.properties)),
+    required: [...parts, schema].flatMap((each) => each.required || []),
+  });
+}
+
+// The alternatives of a schema that have no name, and so no link.
+function unnamed(schema) {
+  return (schema.oneOf || schema.anyOf || []).filter((each) => typeof each === "object" && !each.$ref);
 }
 
 function joined(parts) {
@@ -78,6 +98,7 @@ function limits(schema) {
   bounds("minimum", "maximum", "");
   bounds("minLength", "maxLength", " characters");
   bounds("minItems", "maxItems", " items");
+  bounds("minProperties", "maxProperties", " properties");
   if (schema.exclusiveMinimum !== undefined) found.push("more than " + schema.exclusiveMinimum);
   if (schema.exclusiveMaximum !== undefined) found.push("less than " + schema.exclusiveMaximum);
   if (schema.multipleOf !== undefined) found.push("multiple of " + schema.multipleOf);
@@ -97,25 +118,34 @@ function row(name, required, schema, about, where) {
 
 // The properties of an object, those of nested objects with their path: `customer.name`.
 function properties(schema, prefix = "", depth = 0) {
-  const required = schema.required || [];
-  return Object.entries(schema.properties || {}).flatMap(([name, each]) => {
+  const all = whole(schema);
+  const required = all.required || [];
+  return Object.entries(all.properties || {}).flatMap(([name, each]) => {
     const part = typeof each === "object" ? each : {};
-    const nested = depth < 3 && !part.$ref ? [part, typeof part.items === "object" ? part.items : {}] : [];
+    const items = typeof part.items === "object" ? part.items : {};
+    const below = (found, mark) => (depth < 3 && !found.$ref
+      ? [found, ...unnamed(found)].flatMap((one) => properties(one, prefix + name + mark, depth + 1)) : []);
     return [
       row(prefix + name, required.includes(name), each, part.description || ""),
-      ...nested.flatMap((below, item) =>
-        properties(below.$ref ? {} : below, prefix + name + (item ? "[]." : "."), depth + 1)),
+      ...below(part, "."), ...below(items, "[]."),
     ];
   });
 }
 
-function schemaView(schema) {
+function fieldsView(schema) {
   const fields = properties(schema);
+  const options = unnamed(schema).filter((each) => properties(each).length);
+  return [
+    fields.length > 0 && h("div", { class: "fields" }, fields),
+    !fields.length && !options.length && h("p", { class: "type" }, typeOf(schema), " ", limits(schema)),
+    options.map((each) => [h("h4", {}, each.title || "Either"), fieldsView(each)]),
+  ];
+}
+
+function schemaView(schema) {
   return [
     schema.description && h("p", {}, schema.description),
-    fields.length
-      ? h("div", { class: "fields" }, fields)
-      : h("p", { class: "type" }, typeOf(schema), " ", limits(schema)),
+    fieldsView(schema),
     h("details", { class: "raw" }, h("summary", {}, "JSON Schema"), block(schema)),
   ];
 }
@@ -133,20 +163,25 @@ function responsesView(responses) {
       h("div", { class: "about" }, each.description))));
 }
 
-function summaryOf(id, method, path, about) {
+// A link in a summary could not be reached by every assistive technology: it is below it.
+function anchor(id) {
+  return h("a", { class: "anchor", href: "#" + id }, "#" + id);
+}
+
+function summaryOf(method, path, about) {
   return h("summary", {},
     h("span", { class: "method " + method }, method.toUpperCase()),
     h("span", { class: "path" }, path.split(/(?<=\/)/).flatMap((each) => [each, h("wbr")])),
-    h("span", { class: "about" }, about),
-    h("a", { class: "anchor", href: "#" + id, "aria-label": "Link to this" }, "#"));
+    h("span", { class: "about" }, about));
 }
 
 function operationView(path, method, operation, shared) {
   const parameters = [...(shared || []), ...(operation.parameters || [])];
   const content = operation.requestBody ? Object.entries(operation.requestBody.content) : [];
   return h("details", { class: "card", id: operation.operationId },
-    summaryOf(operation.operationId, method, path, operation.summary),
+    summaryOf(method, path, operation.summary),
     h("div", { class: "inside" },
+      anchor(operation.operationId),
       h("p", {}, operation.description),
       parameters.length > 0 && section("Parameters", h("div", { class: "fields" }, parameters.map((each) =>
         row(each.name, each.required, each.schema, each.description, each.in)))),
@@ -163,9 +198,8 @@ function operationView(path, method, operation, shared) {
 function schemaCard(name, schema) {
   const id = "schema-" + name;
   return h("details", { class: "card", id },
-    h("summary", {}, h("span", { class: "path" }, name),
-      h("a", { class: "anchor", href: "#" + id, "aria-label": "Link to this" }, "#")),
-    h("div", { class: "inside" }, schemaView(schema)));
+    h("summary", {}, h("span", { class: "path" }, name)),
+    h("div", { class: "inside" }, anchor(id), schemaView(schema)));
 }
 
 function operationsOf(tag) {
@@ -214,7 +248,9 @@ function download(event) {
 }
 
 function openAnchor() {
-  const found = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  let name = location.hash.slice(1);
+  try { name = decodeURIComponent(name); } catch { /* it is no anchor of this page */ }
+  const found = document.getElementById(name);
   if (!found || found.tagName !== "DETAILS") return;
   found.open = true;
   found.scrollIntoView();

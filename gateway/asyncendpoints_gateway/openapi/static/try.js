@@ -14,15 +14,17 @@ function inputOf({ name, in: where, required, schema }) {
     return h("select", given, h("option", { value: "" }, ""), choices.map((each) => h("option", {}, String(each))));
   }
   const numeric = schema.type === "integer" || schema.type === "number";
+  // A browser removes such a segment, however it is encoded.
+  const segment = where === "path" && { pattern: "(?!\\.{1,2}$).*", title: "Not . or .., which are no segment of a path" };
   const job = where === "path" && name === "id" ? { list: "jobs", "data-job": true, placeholder: "the id of a job" } : {};
-  return h("input", { ...given, ...job, inputmode: numeric && "decimal", autocomplete: "off", spellcheck: "false" });
+  return h("input", { ...given, ...segment, ...job, inputmode: numeric && "decimal", autocomplete: "off", spellcheck: "false" });
 }
 
 function formView(path, method, operation, parameters, content) {
   const fields = parameters.map((each) => h("label", {}, h("span", {}, each.name,
     each.required && h("span", { class: "required" }, "required")), inputOf(each)));
   const answer = h("div", { class: "answer", "aria-live": "polite" });
-  const curl = h("pre", { class: "curl" });
+  const curl = pre({ class: "curl" });
   const form = h("form", { "data-method": method.toUpperCase(), "data-path": path },
     h("div", { class: "row" }, fields, operation.tags.includes("routes") && h("label", {},
       h("span", {}, "Query string"), h("input", { "data-in": "search", placeholder: "a=1&b=2", autocomplete: "off" }))),
@@ -109,8 +111,9 @@ async function send({ url, request }, answer, signal) {
     if (response.status !== 202 || !here) return;
     offer(here.split("/").pop());
     const panel = h("div", { class: "job" });
-    answer.prepend(panel);
-    await follow(here, headers, panel, signal);
+    const waiting = h("p", { class: "muted" });
+    answer.prepend(panel, waiting);
+    await follow(here, headers, panel, waiting, signal);
   } catch (error) {
     if (!signal.aborted) answer.replaceChildren(h("p", { class: "error" }, "The request failed: " + error.message));
   }
@@ -132,42 +135,79 @@ async function responseView(response) {
     .map((name) => name + ": " + response.headers.get(name));
   return h("div", {},
     h("p", {}, h("code", { class: "status s" + String(response.status)[0] }, response.status + " " + response.statusText)),
-    listed.length > 0 && h("pre", { class: "headers" }, listed.join("\n")),
+    listed.length > 0 && pre({ class: "headers" }, listed.join("\n")),
     await bodyOf(response));
 }
 
 async function bodyOf(response) {
   const type = response.headers.get("Content-Type") || "";
-  if (!/json|^text\//.test(type)) {
-    const data = await response.blob();
-    return data.size > 0 && saved(data, "result");
-  }
   const data = await response.blob();
-  let text = await data.text();
-  if (type.includes("json")) {
-    try { text = JSON.stringify(JSON.parse(text), null, 2); } catch { /* shown as it is */ }
+  if (!/json|^text\//.test(type)) return data.size > 0 && saved(data, response);
+  if (data.size > SHOWN) return [pre({}, await data.slice(0, SHOWN).text() + "…"), saved(data, response)];
+  const text = await data.text();
+  return text !== "" && pre({}, type.includes("json") ? indented(text) : text);
+}
+
+// JSON with line breaks. Numbers stay as they are written: parsed ones would lose digits.
+function indented(text) {
+  try { JSON.parse(text); } catch { return text; }
+  let depth = 0;
+  let before = "";
+  return text.match(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g).map((part) => {
+    const opened = before === "{" || before === "[";
+    const closes = part === "}" || part === "]";
+    if (closes) depth -= 1;
+    const line = before !== "" && (closes ? !opened : opened || before === ",");
+    if (part === "{" || part === "[") depth += 1;
+    const at = part === "{" || part === "[" ? depth - 1 : depth;
+    before = part;
+    return (line ? "\n" + "  ".repeat(at) : "") + (part === ":" ? ": " : part);
+  }).join("");
+}
+
+// The file has no type of its own, so that a browser that opens it does not show it as a page.
+function saved(data, response) {
+  const [, name] = /filename\*=UTF-8''([^;]+)/.exec(response.headers.get("Content-Disposition")) || [];
+  const file = URL.createObjectURL(data.slice(0, data.size, "application/octet-stream"));
+  const download = name ? decodeURIComponent(name) : "result";
+  return h("p", {}, h("a", { href: file, download }, "Save " + data.size + " bytes"));
+}
+
+// Reads until the gateway answers with something else than that it is busy or away; `onWait` gets
+// what it answers meanwhile, at last "".
+async function persist(url, options, onWait) {
+  for (let tries = 0; ; tries += 1) {
+    let least = Math.min(10, 2 ** tries);
+    try {
+      const response = await fetch(url, options);
+      if (response.status !== 503 && response.status !== 429) {
+        onWait("");
+        return response;
+      }
+      least = Math.max(least, retryAfter(response));
+      onWait("The gateway answers " + response.status + "; trying again…");
+    } catch (error) {
+      if (options.signal.aborted) throw error;
+      onWait("The gateway cannot be reached; trying again…");
+    }
+    await pause(least);
   }
-  if (text.length <= SHOWN) return text !== "" && h("pre", {}, text);
-  return [h("pre", {}, text.slice(0, SHOWN) + "…"), saved(data, "result")];
 }
 
-function saved(data, name) {
-  return h("p", {}, h("a", { href: URL.createObjectURL(data), download: name }, "Save " + data.size + " bytes"));
-}
-
-async function follow(here, headers, panel, signal) {
+async function follow(here, headers, panel, waiting, signal) {
   let tag = null;
+  const again = () => follow(here, headers, panel, waiting, signal);
+  const read = (url) => persist(url, { headers, signal }, (text) => { waiting.textContent = text; });
   for (;;) {
     const begun = performance.now();
-    const response = await fetch(tag === null ? here : here + "?wait=" + WAIT, { headers, signal });
-    if (response.status === 503 || response.status === 429) {
-      await pause(retryAfter(response));
-      continue;
-    }
+    const response = await read(tag === null ? here : here + "?wait=" + WAIT);
     if (!response.ok) return panel.replaceChildren(await responseView(response));
     const job = await response.json();
-    panel.replaceChildren(...shown(jobView(job, headers)));
-    if (FINAL.includes(job.state)) return finish(job, headers, panel, signal);
+    panel.replaceChildren(...shown(jobView(job, headers, again)));
+    if (job.state === "Completed") {
+      panel.append(h("h4", {}, "Result"), await responseView(await read(job.links.result)));
+    }
+    if (FINAL.includes(job.state)) return undefined;
     // The gateway answers at once when too many clients wait: then this page waits itself.
     const early = tag !== null && performance.now() - begun < 1000;
     const unchanged = tag === response.headers.get("ETag");
@@ -181,25 +221,31 @@ function retryAfter(response) {
   return Math.max(1, Number(response.headers.get("Retry-After")) || 0);
 }
 
-async function finish(job, headers, panel, signal) {
-  if (job.state !== "Completed") return;
-  const result = await fetch(job.links.result, { headers, signal });
-  panel.append(h("h4", {}, "Result"), await responseView(result));
-}
-
-function jobView(job, headers) {
+function jobView(job, headers, again) {
   const done = FINAL.includes(job.state);
   const known = job.progress ? job.progress.fraction : job.state === "Completed" ? 1 : undefined;
   const note = h("span", { class: "muted" });
-  const cancel = async (event) => {
-    event.target.disabled = true;
-    const response = await fetch(job.links.cancel, { method: "DELETE", headers });
-    note.textContent = response.ok ? "Canceling…" : response.status + " " + response.statusText;
-  };
+  const button = (label, method, url, accepted) => h("button", {
+    type: "button",
+    class: "plain act " + label.toLowerCase(),
+    onclick: async ({ target }) => {
+      target.disabled = true;
+      try {
+        const response = await fetch(url, { method, headers });
+        if (response.ok) return await accepted();
+        note.textContent = response.status + " " + response.statusText;
+      } catch (error) {
+        note.textContent = "The request failed: " + error.message;
+      }
+      target.disabled = false;
+      return undefined;
+    },
+  }, label);
   return [
     h("div", { class: "head" },
       h("span", { class: "state " + job.state.toLowerCase() }, job.state), code(job.id),
-      !done && h("button", { type: "button", class: "plain cancel", onclick: cancel }, "Cancel"), note),
+      !done && button("Cancel", "DELETE", job.links.cancel, () => { note.textContent = "Canceling…"; }),
+      done && job.state !== "Completed" && button("Retry", "POST", job.links.retry, again), note),
     job.state !== "Failed" && job.state !== "Canceled" &&
       h("progress", { max: 1, value: known, "aria-label": "Progress" }),
     h("p", { class: "muted" }, "Attempt " + job.attempt + " of " + job.maxAttempts,

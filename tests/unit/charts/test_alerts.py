@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,80 @@ CASES: list[tuple[str, Series, bool]] = [
     ("AsyncEndpointsJobsCorrupt", [event("corrupt", 0), event("failed", 1)], False),
 ]
 
+OTHER = ENDPOINT.replace("reports", "other")
+SECOND = LEADING.replace("{", '{pod="b",')
+
+
+def counter(values: str, name: str = "failed", labels: str = ENDPOINT, pod: str = "a") -> Any:
+    series = f'asyncendpoints_job_events_total{{{labels},event="{name}",pod="{pod}"}}'
+    return series, values
+
+
+# Over time: (alert, series, minute, how many fire then).
+TIMES: list[tuple[str, Series, int, int]] = [
+    # A counter that begins anew (the queue was made again, or Redis lost writes) counts on.
+    ("AsyncEndpointsJobsFailing", [counter("500x20 0+1x20")], 40, 1),
+    ("AsyncEndpointsJobsFailing", [counter("500x20 0x20"), counter("9x40", "completed")], 30, 0),
+    ("AsyncEndpointsJobsCrashing", [counter("7x20 0x20", "crashed")], 30, 0),
+    ("AsyncEndpointsJobsCorrupt", [counter("7x20 0x20", "corrupt")], 30, 0),
+    ("AsyncEndpointsUnavailable", [(ERRORS, "900x20 0x20")], 30, 0),
+    ("AsyncEndpointsUnavailable", [(ERRORS, "0+6x20 0+6x20")], 30, 1),
+    # One of several pods stops to report, or begins late; another one goes on.
+    ("AsyncEndpointsJobsFailing", [counter("0+1x10 stale"), counter("0+1x40", pod="b")], 30, 1),
+    ("AsyncEndpointsJobsFailing", [counter("_x35 400x5", pod="b"), counter("400x40")], 40, 0),
+    (
+        "AsyncEndpointsJobsCrashing",
+        [counter("3x40", "crashed"), counter("_x35 3x5", "crashed", pod="b")],
+        38,
+        0,
+    ),
+    (
+        "AsyncEndpointsUnavailable",
+        [(ERRORS, "0x40"), (ERRORS.replace("{", '{pod="b",'), "0+6x40")],
+        30,
+        1,
+    ),
+    ("AsyncEndpointsNoLeader", [(LEADING, "0x40"), (SECOND, "1x40")], 30, 0),
+    ("AsyncEndpointsNoLeader", [(LEADING, "1x10 stale"), (SECOND, "0x10 1x30")], 30, 0),
+    (
+        "AsyncEndpointsOperatorBlind",
+        [(SILENT, "0x40"), (SILENT.replace("{", '{pod="b",'), "90x40")],
+        30,
+        1,
+    ),
+    # Each endpoint has an alert of its own.
+    ("AsyncEndpointsJobsFailing", [counter("0+1x40"), counter("0+1x40", labels=OTHER)], 30, 2),
+    (
+        "AsyncEndpointsJobsFailing",
+        [counter("0+1x40"), counter("0+99x40", "completed", OTHER)],
+        30,
+        1,
+    ),
+    (
+        "AsyncEndpointsNoWorkers",
+        [(WANTED, "2x40"), (REGISTERED.replace("reports", "other"), "2x40")],
+        30,
+        1,
+    ),
+    (
+        "AsyncEndpointsQueueOld",
+        [(AGE, "1000x40"), (AGE.replace("reports", "other"), "1x40")],
+        30,
+        1,
+    ),
+    # It ends after the recovery.
+    ("AsyncEndpointsJobsFailing", [counter("0+1x20 20x25")], 20, 1),
+    ("AsyncEndpointsJobsFailing", [counter("0+1x20 20x25")], 40, 0),
+    ("AsyncEndpointsJobsCrashing", [counter("0x10 1x30", "crashed")], 15, 1),
+    ("AsyncEndpointsJobsCrashing", [counter("0x10 1x30", "crashed")], 30, 0),
+    ("AsyncEndpointsUnavailable", [(ERRORS, "0+6x20 120x20")], 19, 1),
+    ("AsyncEndpointsUnavailable", [(ERRORS, "0+6x20 120x20")], 30, 0),
+    ("AsyncEndpointsRedisDown", [(REDIS, "1x10 0x10 1x20")], 15, 1),
+    ("AsyncEndpointsRedisDown", [(REDIS, "1x10 0x10 1x20")], 25, 0),
+    ("AsyncEndpointsNoWorkers", [(WANTED, "2x40"), (REGISTERED, "0x20 1x20")], 15, 1),
+    ("AsyncEndpointsNoWorkers", [(WANTED, "2x40"), (REGISTERED, "0x20 1x20")], 25, 0),
+]
+
 
 def rules() -> dict[str, Any]:
     """Return the groups of rules, with the template's few expressions replaced."""
@@ -112,22 +187,36 @@ def test_every_alert_fires_when_it_has_to(tmp_path: Path) -> None:
     names = {rule["alert"] for group in groups["groups"] for rule in group["rules"]}
     assert {name for name, _, fires in CASES if fires} == names
     assert {name for name, _, fires in CASES if not fires} == names
-    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(groups))
+    evaluate([(name, series, 40, int(fires)) for name, series, fires in CASES], tmp_path)
+
+
+def test_an_alert_counts_on_after_a_reset_and_ends_after_recovery(tmp_path: Path) -> None:
+    evaluate(TIMES, tmp_path)
+
+
+def test_without_any_series_only_the_missing_leader_is_reported(tmp_path: Path) -> None:
+    names = sorted({name for name, _, _ in CASES} - {"AsyncEndpointsNoLeader"})
+    evaluate([(name, [], minute, 0) for name in names for minute in (1, 30)], tmp_path)
+
+
+def evaluate(cases: Iterable[tuple[str, Series, int, int]], folder: Path) -> None:
+    """Have promtool find that `(alert, series, minute, how many fire)`."""
+    (folder / "rules.yaml").write_text(yaml.safe_dump(rules()))
     tests = [
         {
-            "name": f"{name} {'fires' if fires else 'is silent'}: {series}",
+            "name": f"{name}: {count} at {minute}: {series}",
             "interval": "1m",
             "input_series": [{"series": each, "values": values} for each, values in series],
             "promql_expr_test": [
                 {
                     "expr": f'count(ALERTS{{alertname="{name}",alertstate="firing"}})',
-                    "eval_time": "40m",
-                    "exp_samples": [{"labels": "{}", "value": 1}] if fires else [],
+                    "eval_time": f"{minute}m",
+                    "exp_samples": [{"labels": "{}", "value": count}] if count else [],
                 }
             ],
         }
-        for name, series, fires in CASES
+        for name, series, minute, count in cases
     ]
-    (tmp_path / "tests.yaml").write_text(json.dumps({"rule_files": ["rules.yaml"], "tests": tests}))
-    promtool("check", "rules", "rules.yaml", folder=tmp_path)
-    promtool("test", "rules", "tests.yaml", folder=tmp_path)
+    (folder / "tests.yaml").write_text(json.dumps({"rule_files": ["rules.yaml"], "tests": tests}))
+    promtool("check", "rules", "rules.yaml", folder=folder)
+    promtool("test", "rules", "tests.yaml", folder=folder)

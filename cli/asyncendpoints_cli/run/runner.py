@@ -26,7 +26,7 @@ from asyncendpoints_core.common.event_loop import (
     run_with_user_code,
 )
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
-from asyncendpoints_core.process.logs import configure_logging
+from asyncendpoints_core.process.logs import configure_logging, current_job
 from asyncendpoints_core.process.tracing import flush_traces
 from asyncendpoints_gateway.server.serve import admin_server
 from asyncendpoints_worker.forks import isolate_forks
@@ -59,7 +59,7 @@ def serve(loaded: Sequence[Loaded], files: Sequence[str], settings: Settings) ->
     if settings.redis_source() is not None:
         return run_loop(Runner(loaded, files, settings).run())
     tag_started_processes()
-    return run_with_user_code(Runner(loaded, files, settings).run())
+    return run_with_user_code(Runner(loaded, files, settings).run(), current_job.get)
 
 
 class Runner:

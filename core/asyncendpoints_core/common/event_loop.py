@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -47,14 +48,52 @@ def run_loop(main: Coroutine[Any, Any, int], *, fast: bool = True) -> int:
     return status
 
 
-def run_with_user_code(main: Coroutine[Any, Any, int]) -> int:
+def _task_factory(present_job: Callable[[], object]) -> Callable[..., asyncio.Task[Any]]:
+    """Return the task factory of a loop that user code shares.
+
+    `asyncio.all_tasks` returns the tasks that handlers have made, and none of this program: a
+    handler that cancels what it finds there would end the process, or attempts at other jobs.
+    """
+    create, unregister = asyncio.Task, asyncio._unregister_task  # see "Extending" in asyncio's docs
+
+    def factory(
+        loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **options: Any
+    ) -> asyncio.Task[Any]:
+        task = create(coro, loop=loop, **options)
+        # A handler's context is also that of what we start when it reports, logs or ends.
+        if present_job() is None or _is_ours(coro):
+            unregister(task)
+        return task
+
+    return factory
+
+
+def _is_ours(coro: object) -> bool:
+    frame = getattr(coro, "cr_frame", None)
+    return frame is not None and frame.f_globals.get("__name__", "").startswith("asyncendpoints_")
+
+
+def _unfinished(loop: asyncio.AbstractEventLoop) -> set[asyncio.Task[Any]]:
+    """Return all tasks that have not ended, also those that all_tasks does not return."""
+    tasks = {each for each in gc.get_objects() if type(each) is asyncio.Task}
+    return {task for task in tasks if not task.done() and task.get_loop() is loop}
+
+
+async def _keep_executor(timeout: float | None = None) -> None:
+    raise RuntimeError("the executor of this event loop is shared: other jobs use it")
+
+
+def run_with_user_code(main: Coroutine[Any, Any, int], present_job: Callable[[], object]) -> int:
     """Run `main`, which returns an exit status, on an event loop that user code shares.
 
     The loop goes on if a task or a callback of user code raises SystemExit or KeyboardInterrupt, or
     stops it; who awaits such a task gets its exception. What user code leaves behind does not keep
-    the process from ending: once `main` has ended, it has a few seconds.
+    the process from ending: once `main` has ended, it has a few seconds. `present_job`
+    returns None in a context that is not a handler's: asyncio.all_tasks has no tasks of those.
     """
     loop = asyncio.Runner(loop_factory=_loop_factory()).get_loop()
+    loop.set_task_factory(_task_factory(present_job))
+    loop.shutdown_default_executor = _keep_executor  # type: ignore[method-assign]
     executor = ThreadPoolExecutor(thread_name_prefix=_THREADS)
     loop.set_default_executor(executor)
     status = 1
@@ -64,7 +103,7 @@ def run_with_user_code(main: Coroutine[Any, Any, int]) -> int:
         status = 2
         raise
     finally:
-        left = asyncio.all_tasks(loop)
+        left = _unfinished(loop)
         for task in left:
             task.cancel()
         if left:

@@ -21,7 +21,7 @@ END_SECONDS = 60.0
 ONE_RUN = "  retry: {maxRetries: 0}\n"
 
 CODE = """\
-import asyncio, multiprocessing, os, signal, subprocess, sys, threading, time
+import asyncio, faulthandler, logging, multiprocessing, os, signal, subprocess, sys, threading, time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from asyncendpoints import handler
 
@@ -137,6 +137,33 @@ async def stops_the_loop():
     asyncio.get_running_loop().stop()
     await asyncio.sleep(0.05)
 
+async def cancels_all():
+    for task in asyncio.all_tasks():
+        task.cancel()
+    await asyncio.sleep(0.05)
+
+async def own_tasks():
+    started = asyncio.create_task(asyncio.sleep(300), name="mine")
+    names = [task.get_name() for task in asyncio.all_tasks()]
+    started.cancel()
+    return "mine" in names
+
+async def closes_the_loop():
+    loop = asyncio.get_running_loop()
+    loop.close()
+
+async def ends_the_executor():
+    await asyncio.get_running_loop().shutdown_default_executor()
+
+def changes_the_process():
+    os.chdir("/")
+    os.environ.clear()
+    logging.shutdown()
+    logging.disable()
+    faulthandler.enable()
+    threading.excepthook = sys.excepthook = lambda *_: exits()
+    asyncio.set_event_loop(None)
+
 async def block():
     open(os.environ["BLOCKED"], "w").close()
     time.sleep(300)
@@ -240,10 +267,11 @@ def test_an_exit_fails_its_attempt_alone(shared: Served) -> None:
     ]
     failing += [shared.submit(do=where) for where in ("exits", "in_executor", "in_process")]
     failing.append(shared.submit(do="exits", in_thread=True))
+    failing += [shared.submit(do=where) for where in ("closes_the_loop", "ends_the_executor")]
     for job in map(final, failing):
         assert (job["state"], job["error"]["code"]) == ("Failed", "handler-error")
         assert (job["attempt"], job["crashes"]) == (1, 0)
-    for where in ("callback", "stops_the_loop"):
+    for where in ("callback", "stops_the_loop", "cancels_all"):
         assert shared.result(shared.submit(do=where)) is None
     shared.go.touch()
     job = final(neighbour)
@@ -257,6 +285,14 @@ def test_what_a_job_left_running_does_not_delay_the_end(served: Served) -> None:
     assert ends(served, signal.SIGINT) == 0
     assert "left running" in served.command.err
     eventually(lambda: not alive(process))
+
+
+def test_what_is_changed_in_the_process_does_not_end_it(served: Served) -> None:
+    assert served.result(served.submit(do="own_tasks")) is True
+    assert served.result(served.submit(do="changes_the_process")) is None
+    for do in ("pool", "cancels_all", "own_tasks"):
+        served.result(served.submit(do=do))
+    assert ends(served, signal.SIGTERM) == 0
 
 
 @pytest.mark.parametrize("how", ["remove_streams", "close_streams"])

@@ -21,7 +21,7 @@ from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.common.event_loop import run_with_user_code
 from asyncendpoints_core.common.time_source import SystemTime, TimeSource
 from asyncendpoints_core.errors import StoreUnavailable, UsageError
-from asyncendpoints_core.process.logs import configure_logging, log_uncaught
+from asyncendpoints_core.process.logs import configure_logging, current_job, log_uncaught
 from asyncendpoints_core.process.settings import read_url
 from asyncendpoints_core.process.tracing import Tracing, flush_traces, tracing_of
 from asyncendpoints_core.resource import AsyncEndpoint
@@ -213,7 +213,9 @@ def main(arguments: list[str]) -> int:
         # Not SIG_IGN: processes that a handler starts would inherit that.
         signal.signal(number, lambda *_: None)
     end_with_parent(parent, death_pipe)
-    return run_with_user_code(_serve(socket.socket(fileno=control), RunStatusPage(status_page)))
+    return run_with_user_code(
+        _serve(socket.socket(fileno=control), RunStatusPage(status_page)), current_job.get
+    )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import kopf
-from aiohttp import ClientSession, TCPConnector
+from aiohttp import ClientSession, TCPConnector, TraceConfig, TraceRequestEndParams
 
 from asyncendpoints_core.resource import GROUP, KIND, VERSION
 from asyncendpoints_operator.desired.naming import FIELD_MANAGER
@@ -84,7 +84,9 @@ def watched() -> list[WatchedKind]:
 
 class Watcher:
     """Runs kopf in a thread, once. In the caller's loop, it calls `put` or `remove` for each
-    event, and `ended` when it ended without `stop`: events may have been missed.
+    event, and `ended` when it ended without `stop`: events may have been missed. It calls `begun`
+    when it watches a namespace, or the cluster, after it has listed it: at the start, and after
+    the API server has lost the history. What was deleted before is not reported by any event.
     """
 
     def __init__(
@@ -95,9 +97,12 @@ class Watcher:
         put: Callable[[Manifest], None],
         remove: Callable[[Manifest], None],
         ended: Callable[[], None],
+        begun: Callable[[], None],
     ) -> None:
         self._cluster, self._kind, self._namespaces = cluster, kind, namespaces
-        self._put, self._remove, self._ended = put, remove, ended
+        self._put, self._remove, self._ended, self._begun = put, remove, ended, begun
+        self._listed: set[str] = set()  # the paths of lists that no watch has followed yet
+        self._watched: set[str] = set()
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._stopping: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None  # kopf's
@@ -108,6 +113,11 @@ class Watcher:
     def alive(self) -> bool:
         """Whether it is watching."""
         return self._thread.is_alive()
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has begun to watch everything."""
+        return len(self._watched) >= max(1, len(self._namespaces))
 
     def start(self) -> None:
         """Start watching."""
@@ -184,16 +194,33 @@ class Watcher:
         """
         info = kopf.ConnectionInfo(**await self._cluster.credentials())
         streams = max(1, len(self._namespaces))
+        trace = TraceConfig()
+        trace.on_request_end.append(self._note)
         session = ClientSession(
             connector=TCPConnector(limit=streams + 1, ssl=info.as_ssl_context()),
             headers=info.as_http_headers(),
             proxy=info.proxy_url,
             trust_env=bool(info.trust_env),
+            trace_configs=[trace],
         )
         self._sessions = [each for each in self._sessions if not each.closed] + [session]
         return kopf.AiohttpSession(
             server=info.server, aiohttp_session=session, expiration=info.expiration
         )
+
+    async def _note(
+        self, _session: ClientSession, _context: object, request: TraceRequestEndParams
+    ) -> None:
+        """Note a response to kopf: to a list, or to the watch that continues it."""
+        path = request.url.path
+        if request.response.status != 200:
+            return
+        if "watch" not in request.url.query:
+            self._listed.add(path)
+        elif path in self._listed:
+            self._listed.discard(path)
+            self._watched.add(path)
+            self._loop.call_soon_threadsafe(self._begun)
 
 
 def _brief(error: BaseException | None) -> str:

@@ -23,6 +23,10 @@ _PROBE_SECONDS: Final = 20.0
 _TURN_SECONDS: Final = 5.0
 """How long a kind waits for the lists of the others at most."""
 
+_BEGIN_SECONDS: Final = 5.0
+"""How long a list waits at most until the watch has begun. One that begins later is followed by
+another list."""
+
 Namespaces = tuple[str | None, ...]
 """Names, or None alone for the whole cluster."""
 
@@ -96,7 +100,9 @@ class KindSync:
         self._watching: Namespaces = ()
         self._found: Namespaces = ()  # those that the last list was allowed for
         self._doubtful: set[str | None] = set()  # those that may have ended a watch
-        self._ended = asyncio.Event()
+        self._changed = asyncio.Event()  # a watch has begun, or ended
+        self._over = False  # whether the watch has ended
+        self._deaf = False  # whether deletions since the last list may not have been reported
         self._failures = 0
         self._present, self._listed_at = True, 0.0
         self.listed = asyncio.Event()
@@ -105,7 +111,7 @@ class KindSync:
         """Run until cancelled. `listed` is set once what can be listed was, or nothing exists."""
         try:
             while True:
-                self._ended.clear()
+                self._changed.clear()
                 try:
                     await self._step()
                 except Exception:
@@ -124,8 +130,9 @@ class KindSync:
             self.listed.set()
         elif self._is_due():
             self._listed_at = time.monotonic()
+            fresh = await self._begin()
             async with self._turn():
-                await self._list()
+                await self._list(fresh=fresh)
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -145,7 +152,12 @@ class KindSync:
     def _is_due(self) -> bool:
         dead = self._watcher is None or not self._watcher.alive
         missing = self._found != self._namespaces
-        return dead or missing or time.monotonic() - self._listed_at >= self._resync_seconds
+        return (
+            dead
+            or missing
+            or self._deaf
+            or time.monotonic() - self._listed_at >= self._resync_seconds
+        )
 
     async def _is_present(self) -> bool:
         """Whether the API server has the kind; while it does not answer, as before."""
@@ -160,17 +172,28 @@ class KindSync:
             log.info("the kind %s is %s", kind.kind, "there" if present else "not there")
         return present
 
-    async def _list(self) -> None:
-        """Watch, then make the cache what full lists say, so that nothing is between them."""
-        fresh = self._watcher is None or not self._watcher.alive
-        if fresh:
-            if self._watcher is not None:
-                self._doubtful |= set(self._watching)
-            await self._watch(self._watching or self._namespaces)
+    async def _begin(self) -> bool:
+        """Watch if no watch runs, so that nothing is between it and the list that follows; return
+        whether it was so.
+        """
+        if self._watcher is not None:
+            if self._watcher.alive:
+                return False
+            self._doubtful |= set(self._watching)
+        tried = self._watching or self._namespaces
+        await self._watch(tried)
+        if self._over:
+            self._doubtful |= set(tried)
+        return True
+
+    async def _list(self, *, fresh: bool) -> None:
+        """Make the cache what full lists say; `fresh`: the watch has just begun."""
+        self._deaf = False
         found = tuple([one for one in self._namespaces if await self._list_one(one)])
         # A refused one would end a new watch of the others; a watch that still runs is kept.
         if found != self._watching if fresh else not set(found) <= set(self._watching):
             await self._watch(found)
+            self._deaf = False
             found = tuple([one for one in found if await self._list_one(one)])
         self._found = found
         self._failures = 0 if found == self._namespaces else self._failures + 1
@@ -201,15 +224,34 @@ class KindSync:
         self._doubtful.discard(namespace)
 
     async def _watch(self, namespaces: Namespaces) -> None:
-        """Watch these namespaces instead of those before; none: stop."""
+        """Watch these namespaces instead of those before, and wait for its begin; none: stop."""
         if self._watcher is not None:
             await self._watcher.stop()
         self._watcher, self._watching = None, namespaces
         if namespaces:
             put, remove = self._cache.put, self._cache.remove
             names = [name for name in namespaces if name is not None]
-            self._watcher = Watcher(self._cluster, self._kind, names, put, remove, self._ended.set)
+            events = (put, remove, self._on_ended, self._on_begun)
+            self._over = False
+            self._watcher = Watcher(self._cluster, self._kind, names, *events)
             self._watcher.start()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_BEGIN_SECONDS):
+                    await self._until_begun(self._watcher)
+
+    async def _until_begun(self, watcher: Watcher) -> None:
+        """Wait until a watch has begun, or has ended before."""
+        while not (watcher.complete or self._over):
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _on_ended(self) -> None:
+        self._over = True
+        self._changed.set()
+
+    def _on_begun(self) -> None:
+        self._deaf = True
+        self._changed.set()
 
     async def _wait(self) -> None:
         seconds = max(0.0, self._listed_at + self._resync_seconds - time.monotonic())
@@ -219,7 +261,7 @@ class KindSync:
             seconds = delay_after(self._failures, _RETRY_SECONDS, _MAX_RETRY_SECONDS)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._ended.wait()
+                await self._changed.wait()
                 await asyncio.sleep(_RETRY_SECONDS)
 
 

@@ -1,8 +1,10 @@
 """Lists of several kinds, one of which the API server does not answer."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -21,8 +23,9 @@ NAMESPACES = ("a", "b")
 
 
 class Api:
-    """An API server without objects, which never answers a list of `hanging`, and forbids to watch
-    `unwatchable` (a namespace and a kind).
+    """An API server with `items` of any kind, which never answers a list of `hanging`, and forbids
+    to watch `unwatchable` (a namespace and a kind). Kinds are found once it is `discoverable`; it
+    loses its history when it is `gone`.
     """
 
     def __init__(self) -> None:
@@ -30,26 +33,36 @@ class Api:
         self.url = ""
         self.hanging, self.unwatchable = "none", "none"
         self.watches: list[str] = []
+        self.items: list[dict[str, Any]] = []
+        self.discoverable, self.gone = asyncio.Event(), asyncio.Event()
+        self.discoverable.set()
 
     async def review(self, request: web.Request) -> web.Response:
         asked = (await request.json())["spec"]["resourceAttributes"]
         allowed = f"{asked['namespace']}/{asked['resource']}" != self.unwatchable
         return web.json_response({"status": {"allowed": asked["verb"] == "watch" and allowed}})
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         what = request.path.partition("/namespaces/")[2]
         if "watch" in request.query:
             self.watches.append(what)
             if what == self.unwatchable:
                 status = {"kind": "Status", "code": 403, "message": "forbidden"}
                 return web.json_response(status, status=403)
-            await asyncio.Event().wait()
+            stream = web.StreamResponse()
+            await stream.prepare(request)
+            await self.gone.wait()
+            self.gone.clear()
+            await stream.write(b'{"type": "ERROR", "object": {"kind": "Status", "code": 410}}\n')
+            return stream
+        if not what:
+            await self.discoverable.wait()
         self.listed.add(what)
         if request.path.endswith(self.hanging):
             await asyncio.Event().wait()
         more = {"singularName": "", "namespaced": True, "verbs": ["list", "watch"]}
         served = [{"name": plural, "kind": kind, **more} for kind, plural in client.PLURALS.items()]
-        return web.json_response({"resources": served, "items": [], **DISCOVERED})
+        return web.json_response({"resources": served, "items": self.items, **DISCOVERED})
 
 
 @pytest.fixture
@@ -133,7 +146,8 @@ async def test_a_namespace_that_may_not_be_watched_ends_no_watch_of_the_others(
 async def test_a_watch_whose_end_hangs_in_kopf_ends_all_the_same(api: Api, tmp_path: Path) -> None:
     cluster, ended = await connected(api.url, tmp_path), asyncio.Event()
     pods, cache = WatchedKind("", "v1", "Pod"), Cache(lambda _: None)
-    watcher = watch.Watcher(cluster, pods, ["a"], cache.put, cache.remove, ended.set)
+    events = (cache.put, cache.remove, ended.set, lambda: None)
+    watcher = watch.Watcher(cluster, pods, ["a"], *events)
     watcher.start()
 
     def callback_of_kopf() -> None:
@@ -150,3 +164,49 @@ async def test_a_watch_whose_end_hangs_in_kopf_ends_all_the_same(api: Api, tmp_p
     finally:
         await watcher.stop()
         await cluster.close()
+
+
+POD = {
+    "metadata": {"namespace": "a", "name": "it", "uid": "1", "resourceVersion": "1", "labels": {}}
+}
+
+
+@contextlib.asynccontextmanager
+async def kept(api: Api, folder: Path) -> AsyncIterator[Cache]:
+    """A cache that the watch and the lists of pods in one namespace keep."""
+    cluster, cache = await connected(api.url, folder), Cache(lambda _: None)
+    pods = WatchedKind("", "v1", "Pod")
+    sync = KindSync(cluster, cache, pods, ("a",), Readable(), asyncio.Lock(), 300)
+    running = asyncio.create_task(sync.run())
+    try:
+        yield cache
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await cluster.close()
+
+
+async def test_what_is_deleted_before_a_watch_begins_is_removed(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_sync, "_BEGIN_SECONDS", 0.01, raising=False)
+    api.items = [POD]
+    api.discoverable.clear()
+    async with kept(api, tmp_path) as cache:
+        await eventually(lambda: len(cache) == 1)
+        api.items = []
+        api.discoverable.set()
+        await eventually(lambda: "a/pods" in api.watches)
+        await eventually(lambda: len(cache) == 0)
+
+
+async def test_what_is_deleted_in_a_time_without_history_is_removed(
+    api: Api, tmp_path: Path
+) -> None:
+    api.items = [POD]
+    async with kept(api, tmp_path) as cache:
+        await eventually(lambda: len(cache) == 1 and api.watches == ["a/pods"])
+        api.items = []
+        api.gone.set()
+        await eventually(lambda: len(api.watches) == 2)
+        await eventually(lambda: len(cache) == 0)

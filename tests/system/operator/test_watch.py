@@ -53,7 +53,7 @@ async def api(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]:
 
 async def test_a_watch_that_is_refused_ends_and_says_so(api: Api) -> None:
     ended = asyncio.Event()
-    watcher = Watcher(api, KIND, [], api.put, api.remove, ended.set)
+    watcher = Watcher(api, KIND, [], api.put, api.remove, ended.set, lambda: None)
     watcher.start()
     async with asyncio.timeout(20):
         await ended.wait()
@@ -62,7 +62,7 @@ async def test_a_watch_that_is_refused_ends_and_says_so(api: Api) -> None:
 
 async def test_a_watch_ends_when_it_is_stopped(api: Api) -> None:
     ended = asyncio.Event()
-    watcher = Watcher(api, KIND, [], api.put, api.remove, ended.set)
+    watcher = Watcher(api, KIND, [], api.put, api.remove, ended.set, lambda: None)
     watcher.start()
     await watcher.stop()
     assert not watcher.alive
@@ -108,7 +108,7 @@ async def test_a_watch_has_two_connections_also_while_it_looks_for_its_kind() ->
         api = Api()
         api.server = server
         kind = WatchedKind("apps", "v1", "Deployment")
-        watcher = Watcher(api, kind, [], api.put, api.remove, lambda: None)
+        watcher = Watcher(api, kind, [], api.put, api.remove, lambda: None, lambda: None)
         watcher.start()
         async with asyncio.timeout(20):
             await watching.wait()

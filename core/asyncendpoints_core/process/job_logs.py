@@ -21,6 +21,8 @@ OWN: Final = "asyncendpoints"
 MAX_LINE_BYTES: Final = 4_096
 """A line with its line feed; longer ones are cut."""
 _CUT: Final = b" [cut]\n"
+_NOTE_BYTES: Final = 32
+"""Room for the note of what was dropped."""
 
 
 class JobLog:
@@ -33,6 +35,7 @@ class JobLog:
     def __init__(self, limit: int, changed: Callable[[], None]) -> None:
         """Start empty."""
         self._limit = limit
+        self._line_limit = min(MAX_LINE_BYTES, limit - _NOTE_BYTES)
         self._changed = changed
         self._lock = threading.Lock()
         self._lines: deque[bytes] = deque()
@@ -40,7 +43,7 @@ class JobLog:
 
     def add(self, text: str) -> None:
         """Add the lines of a text."""
-        lines = [_bounded(line) for line in text.splitlines() or [""]]
+        lines = [_bounded(line, self._line_limit) for line in text.splitlines() or [""]]
         with self._lock:
             first = not self._lines
             for line in lines:
@@ -56,7 +59,8 @@ class JobLog:
         """Return what waits, and how much was dropped of it, in at most `limit` bytes."""
         with self._lock:
             dropped, self._dropped = self._dropped, 0
-            note = f"[{dropped} lines dropped]\n".encode() if dropped else b""
+            noun = "line" if dropped == 1 else "lines"
+            note = f"[{dropped} {noun} dropped]\n".encode() if dropped else b""
             while self._size + len(note) > self._limit:
                 self._size -= len(self._lines.popleft())
             text = note + b"".join(self._lines)
@@ -65,11 +69,11 @@ class JobLog:
             return text
 
 
-def _bounded(line: str) -> bytes:
+def _bounded(line: str, limit: int) -> bytes:
     data = line.encode(errors="backslashreplace") + b"\n"
-    if len(data) <= MAX_LINE_BYTES:
+    if len(data) <= limit:
         return data
-    return data[: MAX_LINE_BYTES - len(_CUT)].decode(errors="ignore").encode() + _CUT
+    return data[: limit - len(_CUT)].decode(errors="ignore").encode() + _CUT
 
 
 current_log: Final[ContextVar[JobLog | None]] = ContextVar("current_log", default=None)

@@ -91,6 +91,16 @@ def test_a_long_line_is_cut_between_characters() -> None:
     assert second.endswith(b"short\n")
 
 
+@pytest.mark.usefixtures("capture")
+def test_a_long_line_fits_the_smallest_log() -> None:
+    log = kept(MAX_LINE_BYTES)
+    user.info("short")
+    user.info("x" * 9_000)
+    note, line = log.take().decode().splitlines()
+    assert note == "[1 line dropped]"
+    assert line.endswith("x [cut]")
+
+
 def test_a_record_that_cannot_be_formatted_does_not_stop_the_handler() -> None:
     log = kept()
     handler = JobLogHandler("INFO", traces=False, own=False)  # alone: pytest's own raises

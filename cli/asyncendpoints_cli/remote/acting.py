@@ -10,6 +10,8 @@ from asyncendpoints_cli.remote.client import ApiError
 from asyncendpoints_cli.remote.showing import filters, whole_ids
 from asyncendpoints_cli.remote.text import escaped
 from asyncendpoints_core.errors import UsageError
+from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.actions import ActionKind, states_of
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -71,10 +73,22 @@ def _chosen(endpoint: Endpoint, options: Namespace) -> list[str] | None:
         return whole_ids(endpoint, options.ids)
     if not given and not options.all:
         raise UsageError("which jobs? give ids, filters such as --state Failed, or --all")
-    found = [job["id"] for job in endpoint.jobs(wanted, LISTED + 1)]
+    found: list[str] = []
+    for state in _states(options):  # as an action on many jobs would take them
+        left = LISTED + 1 - len(found)
+        found += [job["id"] for job in endpoint.jobs({**wanted, "state": state}, left)]
     if not found:
         raise UsageError("no job matches")
     return found if len(found) <= LISTED else None
+
+
+def _states(options: Namespace) -> tuple[State, ...]:
+    """Return the states whose jobs the action takes. Raises UsageError."""
+    state = State(options.state) if options.state else None
+    try:
+        return states_of(ActionKind(options.action), state)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _act_on_all(endpoint: Endpoint, options: Namespace) -> int:

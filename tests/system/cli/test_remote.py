@@ -202,6 +202,20 @@ def test_actions_on_one_and_on_several(served: Served, run: Any) -> None:
     assert ask(f"{served.url}/jobs/{one}").status == 410
 
 
+def test_a_question_counts_only_jobs_that_the_action_takes(served: Served, run: Any) -> None:
+    for _ in range(2):
+        served.submit("fine", Job_Tags="counted")
+    later = [served.submit("x", Job_Delay="600", Job_Tags="counted") for _ in range(2)]
+    _, err = run("jobs", "cancel", "--tag", "counted", status=2)
+    assert f"cancel 2 jobs of default/reports at {served.console}" in err
+    _, err = run("jobs", "retry", "--tag", "counted", status=2)
+    assert "no job matches" in err
+    _, err = run("jobs", "cancel", "--tag", "counted", "--state", "Completed", status=2)
+    assert "cancel acts on jobs that are Scheduled, Queued, InProgress, not Completed" in err
+    out, err = run("jobs", "cancel", "--tag", "counted", "--yes", "-e", "reports")
+    assert (set(out.split()), err) == (set(later), "cancel: 2 of 2 jobs of default/reports\n")
+
+
 def test_many_jobs_are_one_action(served: Served, run: Any) -> None:
     jobs = [served.submit("x", Job_Delay="600", Job_Tags="many") for _ in range(103)]
     _, err = run("jobs", "cancel", "--tag", "many", "--state", "Scheduled", status=2)

@@ -147,11 +147,13 @@ REMOTE: Final = (
         "watch",
         "follow jobs with their progress",
         "Follows the given jobs until all are final, or the jobs that match until Ctrl-C. On a "
-        "terminal it is a table that changes, else a line for each change.",
-        (" 6dd2c2b4", " --state InProgress"),
+        "terminal it is a table that changes, else a line for each change: with -o json the job as "
+        "an object, with -o name its id.",
+        (" 6dd2c2b4", " --state InProgress", " 6dd2c2b4 -o json"),
         IDS,
         *FILTERS,
         LIMIT,
+        OUTPUT,
     ),
     _jobs(
         "logs",

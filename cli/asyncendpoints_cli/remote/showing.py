@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from functools import partial
@@ -191,38 +192,52 @@ def watch(endpoint: Endpoint, options: Namespace) -> None:
             return [endpoint.get(f"/jobs/{job_id}") for job_id in wanted]
         return list(endpoint.jobs(filters(options), options.limit))
 
-    if sys.stdout.isatty():
-        _watch_live(found, until_final=bool(wanted))
+    if sys.stdout.isatty() and options.output in ("table", "wide"):
+        _watch_live(found, wide=options.output == "wide", until_final=bool(wanted))
     else:
-        _watch_lines(found, until_final=bool(wanted))
+        _watch_lines(found, options.output, until_final=bool(wanted))
 
 
-def _watch_live(found: Any, *, until_final: bool) -> None:
+def _watch_live(found: Any, *, wide: bool, until_final: bool) -> None:
     from rich.live import Live
 
     jobs = found()
-    with Live(table(jobs, JOBS), console=console(), auto_refresh=False) as live:
+    with Live(table(jobs, JOBS, wide=wide), console=console(), auto_refresh=False) as live:
         while not (until_final and all(job["state"] in FINAL for job in jobs)):
             time.sleep(REFRESH_SECONDS)
             jobs = found()
-            live.update(table(jobs, JOBS), refresh=True)
+            live.update(table(jobs, JOBS, wide=wide), refresh=True)
 
 
-def _watch_lines(found: Any, *, until_final: bool) -> None:
+def _watch_lines(found: Any, form: str, *, until_final: bool) -> None:
     seen: dict[str, tuple[object, ...]] = {}
     while True:
         jobs = found()
         for job in reversed(jobs):
             now = job["state"], job["attempt"], progress(job)
             if seen.get(job["id"]) != now:
-                detail = reason(job) or progress(job)
-                line = f"{job['id']} {escaped(job['name'])} {job['state']} {detail}".rstrip()
-                sys.stdout.write(line + "\n")
+                _write_change(job, form)
         sys.stdout.flush()
         seen = {job["id"]: (job["state"], job["attempt"], progress(job)) for job in jobs}
         if until_final and all(job["state"] in FINAL for job in jobs):
             return
         time.sleep(REFRESH_SECONDS)
+
+
+def _write_change(job: Mapping[str, Any], form: str) -> None:
+    """Write a job that has changed: a line, or with `yaml` a document."""
+    match form:
+        case "json":
+            sys.stdout.write(json.dumps(job) + "\n")
+        case "yaml":
+            sys.stdout.write("---\n")
+            write(job, form)
+        case "name":
+            sys.stdout.write(f"{job['id']}\n")
+        case _:
+            detail = reason(job) or progress(job)
+            line = f"{job['id']} {escaped(job['name'])} {job['state']} {detail}".rstrip()
+            sys.stdout.write(line + "\n")
 
 
 def show_queue(client: Client, options: Namespace) -> None:

@@ -180,6 +180,11 @@ def test_results_as_they_are(served: Served, run: Any, tmp_path: Path) -> None:
 def test_watch_ends_when_the_jobs_are_final(served: Served, run: Any) -> None:
     job = served.submit("fine")
     assert run("jobs", "watch", job)[0] == f"{job} work Completed\n"
+    assert run("jobs", "watch", job, "-o", "name")[0] == f"{job}\n"
+    [line] = run("jobs", "watch", job, "-o", "json")[0].splitlines()
+    assert (json.loads(line)["id"], json.loads(line)["state"]) == (job, "Completed")
+    [found] = yaml.safe_load_all(run("jobs", "watch", job, "-o", "yaml")[0])
+    assert found == json.loads(line)
 
 
 def test_actions_on_one_and_on_several(served: Served, run: Any) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_LIMIT: Final = 500
 DEFAULT_LIMIT: Final = 50
 _CURSOR: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_ID_END: Final = re.compile(r"[0-9a-f-]{4,36}", re.ASCII)
 _STATES: Final[Mapping[str, State]] = {state.value: state for state in State}
 _FILTERS: Final = ("state", "job", "tag", "key", "schedule", "error", "since", "until")
 OF_JOBS: Final = frozenset({*_FILTERS, "limit", "cursor"})
@@ -95,6 +96,14 @@ def only(query: MultiMapping[str]) -> JobFilter:
         return given.checked()
     except ValueError as error:
         raise invalid(str(error)) from None
+
+
+def id_end(query: Mapping[str, str]) -> str:
+    """Return an id, or the end of one, that jobs are searched for; "" without one."""
+    value = query.get("id", "").strip().lower()
+    if value and _ID_END.fullmatch(value) is None:
+        raise invalid("id must be the id of a job, or at least 4 characters of its end")
+    return value
 
 
 def _moment(query: Mapping[str, str], name: str) -> datetime | None:

@@ -77,6 +77,7 @@ class Pages:
             seconds=span,
             took=_took,
             visible=visible,
+            waited=_waited,
         )
 
     def page(self, template: str, values: Mapping[str, Any], status: int = 200) -> web.Response:
@@ -137,6 +138,14 @@ def _rate(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,.0f}/s" if value >= 100 else f"{value:.3g}/s"
+
+
+def _waited(job: Mapping[str, Any]) -> str:
+    """Return how long a job was due before its last attempt started, "" if it waits again."""
+    if not job["startedAt"] or job["state"] in ("Queued", "Scheduled"):
+        return ""
+    due = max(parse_rfc3339(each) for each in (job["createdAt"], job["notBefore"]) if each)
+    return span((parse_rfc3339(job["startedAt"]) - due) / 1_000)
 
 
 def _took(item: Mapping[str, Any]) -> str:

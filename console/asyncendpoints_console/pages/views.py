@@ -103,16 +103,16 @@ class Views:
         """The jobs that match the filters of the query."""
         query, target = call.query, call.target
         queries.check_once(query)
+        end, name = queries.id_end(query), query.get("job", "")
+        if ids.parse(end) is not None:
+            return web.Response(
+                status=303, headers={"Location": f"{_place(target)['page']}/jobs/{end}"}
+            )
+        found = await _jobs(call, end)
         stats = await target.store.stats()
-        found = await jobs.page(
-            target,
-            queries.state(query),
-            queries.only(query),
-            PAGE,
-            queries.cursor(query),
-        )
         _, running = await target.store.action(None)
-        kept = queries.filters(query)
+        kept = [*queries.filters(query), *([("id", end)] if end else [])]
+        names = target.endpoint.spec.job_names | {*stats.by_name, *stats.paused_jobs}
         return self._page(
             call.request,
             "jobs.html",
@@ -123,6 +123,8 @@ class Views:
             tags=[value for name, value in kept if name == "tag"],
             counts={state.value: stats.counts[state] for state in State},
             names=sorted(stats.by_name),
+            named=name if name in names else "",
+            paused=stats.paused_jobs,
             action=None if running is None else actions.view(running),
             **_other_pages(call, kept, found["nextCursor"]),
         )
@@ -237,6 +239,15 @@ class Views:
         response = self._page(request, "refused.html", title=title, detail=refusal.detail)
         response.set_status(refusal.status)
         return response
+
+
+async def _jobs(call: Call, end: str) -> dict[str, Any]:
+    """Return the page of jobs that the query names; `end`: of those whose ids end so."""
+    state, only = queries.state(call.query), queries.only(call.query)
+    cursor = queries.cursor(call.query)
+    if end:
+        return await jobs.page_with_id_end(call.target, state, only, end, cursor)
+    return await jobs.page(call.target, state, only, PAGE, cursor)
 
 
 async def _failures(target: Target) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
         RedriveStatus,
     )
 
+PAGE: Final = 500
+SEARCHED: Final = 1_000
+"""How many jobs a page looks at for the end of an id."""
+
 
 def path_of(target: Target) -> str:
     """Return the API's path of an endpoint."""
@@ -42,6 +46,25 @@ async def page(
     except InvalidCursor:
         raise invalid_cursor() from None
     return {"items": await _listed(target, found.jobs), "nextCursor": found.cursor}
+
+
+async def page_with_id_end(
+    target: Target, state: State | None, only: JobFilter, end: str, cursor: str | None
+) -> dict[str, Any]:
+    """Return those of the next 1,000 jobs of a listing whose ids end so: none, maybe, and there is
+    a next page.
+    """
+    found: list[Job] = []
+    for _ in range(SEARCHED // PAGE):
+        try:
+            page = await target.store.list(state, PAGE, cursor, only)
+        except InvalidCursor:
+            raise invalid_cursor() from None
+        found += [job for job in page.jobs if ids.text(job.id).endswith(end)]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    return {"items": await _listed(target, found), "nextCursor": cursor}
 
 
 async def _listed(target: Target, jobs: Sequence[Job]) -> list[dict[str, Any]]:

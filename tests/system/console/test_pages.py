@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Cookie, Page, expect
+from playwright.async_api import Browser, Cookie, Page, Request, expect
 
 from asyncendpoints_console.access import Role
 from asyncendpoints_core.jobs import ids
@@ -609,6 +609,112 @@ async def status_of(shown: Console, cookie: Cookie) -> int:
     """Return how the API answers a request with that session."""
     session = f"{cookie.get('name')}={cookie.get('value')}"
     return (await shown.site.ask("GET", "/api/v1", role=None, Cookie=session)).status
+
+
+async def test_a_job_is_found_by_its_id_or_the_end_of_it(shown: Console) -> None:
+    made = await put(shown.store, *(new() for _ in range(3)), new("other", delay_ms=60_000))
+    wanted = ids.text(made[1])
+    async with shown.page(f"{HERE}/jobs") as page:
+        rows = page.locator("tbody tr")
+        await page.get_by_role("textbox", name="Id").fill(wanted[-8:].upper())
+        await page.keyboard.press("Enter")
+        await expect(rows).to_have_count(1)
+        await expect(rows.locator("code")).to_have_attribute("title", wanted)
+        assert page.url.endswith(f"/jobs?id={wanted[-8:].upper()}")
+        await page.get_by_label("State").select_option("Scheduled")
+        await page.get_by_role("button", name="Filter").click()
+        await expect(rows).to_have_count(0)
+        await page.get_by_role("textbox", name="Id").fill(f" {wanted} ")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".id")).to_have_text(wanted)
+        await page.goto(f"{shown.site.server.url}{HERE}/jobs?id=xyz")
+        await expect(page.locator("main")).to_contain_text("at least 4 characters of its end")
+
+
+async def test_the_end_of_an_id_is_searched_for_page_by_page(shown: Console) -> None:
+    oldest, *_ = await put(shown.store, *(new() for _ in range(1_100)))
+    end = ids.text(oldest)[-8:]
+    async with shown.page(f"{HERE}/jobs?id={end}") as page:
+        await expect(page.get_by_text("None of the jobs examined so far match")).to_be_visible()
+        await page.get_by_role("link", name="Next page").click()
+        await expect(page.locator("tbody tr")).to_have_count(1)
+        assert f"id={end}&cursor=" in page.url
+        await page.locator("td.pick input").check()
+        await expect(page.locator("#chosen")).to_have_text("1 job selected")
+        await expect(page.get_by_role("button", name="Select all that match")).to_be_hidden()
+
+
+async def test_an_id_is_copied(shown: Console) -> None:
+    [job_id] = await put(shown.store, new())
+    async with shown.page(job_page(job_id)) as page:
+        await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        await page.get_by_role("button", name="Copy id").click()
+        await expect(page.get_by_role("alert")).to_have_text("Copied")
+        assert await page.evaluate("navigator.clipboard.readText()") == ids.text(job_id)
+
+
+async def test_jobs_of_one_name_are_paused_where_they_are_listed(shown: Console) -> None:
+    await put(shown.store, new("build-report"))
+    async with shown.page(f"{HERE}/jobs?job=build-report") as page:
+        await page.get_by_role("button", name="Pause build-report").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Pause").click()
+        await expect(page.locator(".state", has_text="build-report paused")).to_be_visible()
+        assert (await shown.store.stats()).paused_jobs == ("build-report",)
+        await page.get_by_role("button", name="Resume build-report").click()
+        await expect(page.get_by_role("button", name="Pause build-report")).to_be_visible()
+        assert (await shown.store.stats()).paused_jobs == ()
+        await page.goto(f"{shown.site.server.url}{HERE}/jobs?job=nobody")
+        await expect(page.get_by_role("button", name="Pause")).to_have_count(0)
+    async with shown.page(f"{HERE}/jobs?job=build-report", role=Role.VIEW) as page:
+        await expect(page.locator("tbody tr")).to_have_count(1)
+        await expect(page.get_by_role("button", name="Pause")).to_have_count(0)
+
+
+async def test_scheduled_jobs_are_run_now_together(shown: Console) -> None:
+    made = await put(shown.store, *(new(delay_ms=60_000) for _ in range(3)), new("queued"))
+    async with shown.page(f"{HERE}/jobs") as page:
+        run = page.locator("#bulk").get_by_role("button", name="Run now")
+        await page.get_by_label("Select all jobs of this page").check()
+        await expect(page.locator("#chosen")).to_have_text("4 jobs selected")
+        await expect(run).to_be_hidden()
+        await page.locator(f"input[value='{ids.text(made[3])}']").uncheck()
+        await shown.store.cancel([made[0]])  # meanwhile
+        await run.click()
+        await page.get_by_role("button", name="Run now 3 jobs").click()
+        await expect(page.get_by_role("alert")).to_contain_text("Run now: 2 done, 1 skipped")
+    assert [await shown.state(each) for each in made[:3]] == [
+        *(State.CANCELED, State.QUEUED, State.QUEUED)
+    ]
+
+
+async def test_a_person_chooses_how_often_pages_are_refreshed(shown: Console) -> None:
+    async with shown.page("/") as page:
+        queued = page.locator(".counts a", has_text="Queued").locator("strong")
+        await page.get_by_label("Refresh").select_option("paused")
+        await put(shown.store, new())
+        await page.goto(shown.site.server.url + f"{HERE}/workers")
+        await expect(page.get_by_label("Refresh")).to_have_value("0")
+        reads = 0
+
+        def count(_: Request) -> None:
+            nonlocal reads
+            reads += 1
+
+        page.on("request", count)
+        await page.wait_for_timeout(5_000)
+        assert reads == 0
+        await page.get_by_label("Refresh").select_option("live")
+        await page.goto(shown.site.server.url)
+        await expect(queued).to_have_text("1")
+        await put(shown.store, new())
+        await expect(queued).to_have_text("2")
+
+
+async def test_how_long_a_job_waited_is_shown(shown: Console) -> None:
+    [job_id] = await put(shown.store, new())
+    await shown.worker.one()
+    async with shown.page(job_page(job_id)) as page:
+        await expect(page.locator("#state")).to_contain_text(re.compile(r"waited [0-9.]+ s"))
 
 
 async def test_a_lost_connection_is_said(shown: Console) -> None:

@@ -14,7 +14,7 @@ function say(text) {
 
 // Controls that need this script are hidden without it.
 function reveal() {
-  for (const each of document.querySelectorAll("[data-action], [data-edit], td.pick input, #all")) {
+  for (const each of document.querySelectorAll("[data-action], [data-edit], [data-copy], td.pick input, #all")) {
     each.hidden = false;
   }
 }
@@ -67,23 +67,38 @@ function refreshLogs(fresh) {
   }
 }
 
-const seconds = Number(document.body.dataset.refresh);
+const own = Number(document.body.dataset.refresh); // of this page, in seconds; 0: never
+const interval = document.getElementById("refresh");
 let waiting;
+
+// How often a person wants pages to be refreshed is kept for all pages of this browser.
+interval.value = localStorage.getItem("refresh") ?? "";
+interval.parentElement.hidden = !own;
+interval.addEventListener("change", () => {
+  localStorage.setItem("refresh", interval.value);
+  schedule();
+});
+
+function schedule() {
+  clearTimeout(waiting);
+  const seconds = interval.value === "" ? own : own && Number(interval.value);
+  if (seconds && !document.hidden) waiting = setTimeout(tick, seconds * 1000);
+}
 
 async function tick() {
   clearTimeout(waiting);
-  if (document.hidden || !seconds) return;
+  if (document.hidden || !own) return;
   try {
     await refresh();
     document.getElementById("offline").hidden = true;
   } catch {
     document.getElementById("offline").hidden = false;
   }
-  waiting = setTimeout(tick, seconds * 1000);
+  schedule();
 }
 
-document.addEventListener("visibilitychange", tick);
-waiting = setTimeout(tick, seconds * 1000);
+document.addEventListener("visibilitychange", () => { if (interval.value === "") tick(); else schedule(); });
+schedule();
 
 // The answer to the last question. The close event of a dialog comes some time after it is closed:
 // the next question waits for it, so that it is not taken for its own.
@@ -179,10 +194,14 @@ function choose() {
   const bulk = document.getElementById("bulk");
   if (!bulk) return;
   const count = chosen().length;
-  const whole = count > 0 && count === boxes().length && document.querySelector("a[rel=next]");
+  // No action on many jobs takes the end of an id.
+  const whole = count > 0 && count === boxes().length && document.querySelector("a[rel=next]") &&
+    !new URLSearchParams(location.search).get("id");
+  const due = chosen().every((box) => box.dataset.state === "Scheduled");
   bulk.hidden = count === 0;
   every.hidden = !whole;
   if (!whole) every.setAttribute("aria-pressed", "false");
+  bulk.querySelector("[data-bulk=run-now]").hidden = everyChosen() || !due;
   document.getElementById("chosen").textContent = everyChosen() ? "All jobs that match are selected"
     : `${count} job${count === 1 ? "" : "s"} selected`;
 }
@@ -222,6 +241,17 @@ function filter() {
   return given;
 }
 
+// Runs scheduled jobs of this page one by one; returns how many were, as an action does.
+async function runNow(ids) {
+  const api = document.getElementById("jobs").dataset.api;
+  const ended = { state: "Done", done: 0, skipped: 0 };
+  for (const id of ids) {
+    const { refused } = await act(`${api}/${id}`, "run-now", {});
+    ended[refused ? "skipped" : "done"] += 1;
+  }
+  return ended;
+}
+
 async function actOnMany(name) {
   const verb = VERBS[name];
   const action = name === "delete" ? "purge" : name;
@@ -235,7 +265,7 @@ async function actOnMany(name) {
   }
   const noun = `${count.toLocaleString("en")} job${count === 1 ? "" : "s"}`;
   if (!await confirmed(`${verb} ${noun}?`, `${verb} ${noun}`)) return;
-  const ended = await carryOut(body, verb);
+  const ended = await (name === "run-now" ? runNow(ids) : carryOut(body, verb));
   if (!ended) return;
   for (const box of boxes()) box.checked = false;
   document.getElementById("all").checked = false;
@@ -244,6 +274,15 @@ async function actOnMany(name) {
   say(`${verb}: ${done} done${aborted}${skipped ? `, ${skipped} skipped, because their state has changed or does not allow it` : ""}`);
   choose();
   tick();
+}
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    say("Copied");
+  } catch {
+    say("This browser does not let pages copy.");
+  }
 }
 
 async function abort(button) {
@@ -273,6 +312,7 @@ document.addEventListener("click", (event) => {
   if (button?.dataset.edit !== undefined) submitAgain(button);
   if (button?.dataset.bulk) actOnMany(button.dataset.bulk);
   if (button?.dataset.abort) abort(button);
+  if (button?.dataset.copy) copy(button.dataset.copy);
   if (button && button === every) {
     every.setAttribute("aria-pressed", String(!everyChosen()));
     choose();

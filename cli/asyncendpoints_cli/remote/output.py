@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-FORMATS: Final = ("table", "wide", "json", "yaml", "name")
 STATE_STYLES: Final = {
     "Completed": "green",
     "Failed": "red",

@@ -24,7 +24,6 @@ MAX_DELIVERIES_EXAMINED: Final = 250
 DUE_BYTES: Final = 30
 """Of a member of `deliveries:due`."""
 HOST_BYTES: Final = 4
-RECEIVER_BYTES: Final = 8
 BROKEN_AFTER: Final = 5
 """Failures in a row after which a receiver gets one probe at a time."""
 MAX_DEAD: Final = 10_000

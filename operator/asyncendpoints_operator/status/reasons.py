@@ -202,7 +202,7 @@ CONDITIONS: Final[dict[str, About]] = {
     c.FEATURES_HELD: About(
         "Only present if it applies: a feature is in use (webhooks, uniqueness, tags or other "
         "attributes of jobs) that registered workers of an older version do not support. It waits "
-        "for them; everything else works. The message has how many they are and the fix.",
+        "for them; everything else works. The message says how many there are, and the fix.",
         {
             "OlderWorkers": "rebuild their image on the current base image, or wait until those "
             "that drain have ended. In HTTP mode the operator replaces its own container"

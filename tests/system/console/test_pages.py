@@ -308,7 +308,7 @@ async def test_the_logs_of_a_job_grow_while_it_runs(shown: Console) -> None:
         logs, texts = page.locator("#logs"), page.locator("#logs pre")
         await expect(page.locator("#logs-title")).to_be_hidden()
         first = await shown.worker.one()
-        await expect(page.get_by_text("Nothing is kept of what this job logged.")).to_be_visible()
+        await expect(page.get_by_text("No logs of this job are kept.")).to_be_visible()
         await log(shown, first, 1, 0, "one\n")
         await expect(texts).to_have_text("one\n")
         await page.evaluate("getSelection().selectAllChildren(document.querySelector('#logs pre'))")
@@ -750,7 +750,7 @@ async def figures(shown: Console, text: str = "0 → 3: 9 queued") -> None:
 async def test_scaling_is_shown_over_time_with_its_reasons(shown: Console) -> None:
     text = "0 → 3: 9 queued, 0 running"
     async with shown.page(f"{HERE}/scaling") as page:
-        await expect(page.get_by_text("The number of workers was not changed yet.")).to_be_visible()
+        await expect(page.get_by_text("The number of workers has not changed yet.")).to_be_visible()
         charts = page.locator("svg.chart")
         await expect(charts).to_have_count(0)
         await figures(shown, text)

@@ -23,6 +23,8 @@ _NO_CRASH_EXITS: Final = {
     143: "SIGTERM",
 }
 OOM_KILLED: Final = "OOMKilled"
+KILL_SHOWN_SECONDS: Final = 600.0
+"""How long it is shown that a container was killed for memory."""
 _UNKNOWN: Final = "ContainerStatusUnknown"
 # In the kubelet's message when the pod itself used too much of a resource.
 _RESOURCES: Final = ("memory", "ephemeral-storage", "ephemeral storage", "ephemeral local storage")
@@ -78,10 +80,22 @@ def _exit_of(pod: Object, status: Object, terminated: Object) -> ContainerExit:
 
 
 def _memory_limit(pod: Object, name: str) -> str:
-    containers = (pod.get("spec") or {}).get("containers") or ()
+    spec = pod.get("spec") or {}
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
     found: Object = next((each for each in containers if each["name"] == name), {})
     limit = ((found.get("resources") or {}).get("limits") or {}).get("memory")
     return f", memory limit {limit}" if limit else ""
+
+
+def memory_kills(pods: Iterable[Object], now: float) -> tuple[str, ...]:
+    """Return which containers were killed for memory in the 10 minutes before `now` (s)."""
+    return tuple(
+        f"container {exit_.container} of pod {pod['metadata']['name']} ran out of memory "
+        f"({exit_.why})"
+        for pod in pods
+        for exit_ in container_exits(pod)
+        if exit_.why.startswith(OOM_KILLED) and now - exit_.finished < KILL_SHOWN_SECONDS
+    )
 
 
 def how_died(release: Release) -> str:

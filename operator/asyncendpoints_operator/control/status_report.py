@@ -7,6 +7,7 @@ from typing import Any
 
 from asyncendpoints_core.resource import KIND, AsyncEndpoint
 from asyncendpoints_core.store.replies import WorkerState
+from asyncendpoints_operator.control.container_exits import memory_kills
 from asyncendpoints_operator.control.endpoint_state import Reconciled, WorkState
 from asyncendpoints_operator.control.failures import Failures, Step
 from asyncendpoints_operator.control.pod_causes import Causes
@@ -155,6 +156,8 @@ def _with_objects(
         unsupported=refusing_version(worker_pods),
         without_handler=jobs_without_handler(endpoint, workers, current),
         crashes=recent_crashes(workers, stats.now_ms) if stats else (),
+        memory_kills=memory_kills(cache.pods(endpoint.key, WORKER), now),
+        gateway_kills=memory_kills(cache.pods(endpoint.key, GATEWAY), now),
         url=url_of(endpoint, _load_balancer(service)),
         selector=selector_text(endpoint),
         ready_template=template

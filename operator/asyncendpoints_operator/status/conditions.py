@@ -21,6 +21,7 @@ from asyncendpoints_operator.status import webhook_findings
 from asyncendpoints_operator.status.finding import (
     DEGRADED,
     GATEWAY_AVAILABLE,
+    GATEWAY_CRASHED,
     HANDLER_MISSING,
     PROGRESSING,
     QUEUE_REACHABLE,
@@ -201,6 +202,8 @@ def _degraded(observed: Observed) -> Finding:
     found += [
         Issue(WORKER_CRASHED, f"a worker's process died: {how}") for how in observed.crashes[:3]
     ]
+    found += [Issue(WORKER_CRASHED, how) for how in observed.memory_kills[:3]]
+    found += [Issue(GATEWAY_CRASHED, how) for how in observed.gateway_kills[:3]]
     if not found:
         return Finding(DEGRADED, "False", "AsExpected", "no known problems")
     return Finding(DEGRADED, "True", found[0].reason, join(issue.message for issue in found))

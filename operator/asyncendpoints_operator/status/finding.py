@@ -23,6 +23,7 @@ FEATURES_HELD: Final = "FeaturesHeld"
 JOBS_UNMATCHED: Final = "JobsUnmatched"
 
 HANDLER_MISSING: Final = "HandlerMissing"
+GATEWAY_CRASHED: Final = "GatewayCrashed"
 WORKER_CRASHED: Final = "WorkerCrashed"
 ROLLING_OUT: Final = "RollingOut"
 TERMINATING: Final = "Terminating"

@@ -121,6 +121,7 @@ class Observed:
     of the workers' template if one of its pods is ready. `finalizers` are what a resource that was
     deleted still waits for, None for any other. `without_handler` are jobs of routes that no worker
     of the present template handles; `crashes`, how processes of workers died lately;
+    `memory_kills` and `gateway_kills`, which containers of workers and gateways ran out of memory;
     `outdated`, how many workers keep a feature from being used.
     """
 
@@ -135,6 +136,8 @@ class Observed:
     unsupported: tuple[str, ...] = ()
     without_handler: tuple[str, ...] = ()
     crashes: tuple[str, ...] = ()
+    memory_kills: tuple[str, ...] = ()
+    gateway_kills: tuple[str, ...] = ()
     outdated: int = 0
     queue: Queue = Queue()
     scaling: Scaling = Scaling()

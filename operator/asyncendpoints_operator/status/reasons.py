@@ -98,9 +98,12 @@ CONDITIONS: Final[dict[str, About]] = {
             c.HANDLER_MISSING: "a route or schedule names a job that the workers' image has no "
             "handler for. Its jobs wait. Correct its `job`, or deploy an image that has the "
             "handler",
+            c.GATEWAY_CRASHED: "a container of a gateway pod was killed for memory within the last "
+            "10 minutes; the message names the pod and the limit. Its open requests were cut; "
+            "accepted jobs are in Redis",
             c.WORKER_CRASHED: "a process of a worker died within the last 10 minutes; the message "
-            "names the signal and whether the container ran out of memory. Its job is run again "
-            "within `retry.maxCrashes`",
+            "names the signal and whether the container ran out of memory, or a container of a "
+            "worker that was killed for memory. Its job is run again within `retry.maxCrashes`",
             **_PODS,
         },
     ),

@@ -6,10 +6,12 @@ import pytest
 
 from asyncendpoints_core.store.replies import Cause, WorkerInfo, WorkerState
 from asyncendpoints_operator.control.container_exits import (
+    KILL_SHOWN_SECONDS,
     Release,
     cause_of,
     container_exits,
     how_died,
+    memory_kills,
     releases,
 )
 
@@ -247,3 +249,15 @@ def test_the_errors_of_jobs_name_the_memory_limit() -> None:
     assert how_died(Release("w", Cause.LOST, "preempted")) == ""
     error = "its container terminated (Error, exit code 139)"
     assert how_died(Release("w", Cause.CRASH, "Error, exit code 139")) == error
+
+
+def test_containers_of_any_pod_that_ran_out_of_memory_are_shown_for_a_while() -> None:
+    limits = {"resources": {"limits": {"memory": "64Mi"}}}
+    killed = pod(running(31), terminated(reason="OOMKilled"), name="target")
+    killed["spec"] = {"initContainers": [{"name": "target", **limits}]}
+    text = (
+        "container target of pod reports-worker-1 ran out of memory (OOMKilled, memory limit 64Mi)"
+    )
+    assert memory_kills([killed], T0 + 30 + KILL_SHOWN_SECONDS - 1) == (text,)
+    assert memory_kills([killed], T0 + 30 + KILL_SHOWN_SECONDS) == ()
+    assert memory_kills([pod(running(31), terminated())], T0 + 31) == ()

@@ -660,3 +660,13 @@ def test_a_console_without_a_token_keeps_no_job_from_running() -> None:
     assert found(these)["Ready"][0] == "True"
     assert found(these)["Degraded"] == ("True", "ConsoleTokenMissing")
     assert message(these, "Degraded") == f"Secret reports-console-view: {text}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("gateway_kills", "GatewayCrashed"), ("memory_kills", "WorkerCrashed")]
+)
+def test_a_container_that_ran_out_of_memory_is_shown(kind: str, reason: str) -> None:
+    how: dict[str, Any] = {kind: ("container gateway of pod x ran out of memory",)}
+    these = observed(**how)
+    assert found(these)["Degraded"] == ("True", reason)
+    assert "ran out of memory" in message(these, "Degraded")

@@ -5,7 +5,6 @@ rest: what may be a normal start at first, and is worth a reason after 15 s; and
 a moment only.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -22,6 +21,7 @@ from asyncendpoints_operator.kube.pod_state import (
     last_termination,
     parse_time,
     read_pod,
+    reason_of,
     why_terminated,
 )
 
@@ -36,7 +36,8 @@ _UNSCHEDULED: Final = "FailedScheduling"
 """Its Event outlives its cause: the pod may have a node by now."""
 _GATES: Final = "ReadinessGatesNotReady"
 _OWN: Final = (AGENT_CONTAINER, GATEWAY)
-_REASON: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+ENDED_SECONDS: Final = 60.0
+"""How long a pod that the kubelet ended counts: where it refuses each one, the next follows."""
 
 
 def unready_since(pod: Object) -> float | None:
@@ -48,21 +49,53 @@ def unready_since(pod: Object) -> float | None:
 
 
 def crashing_until(pod: Object) -> float | None:
-    """Return until when (s, since the epoch) a pod counts as crashing though it may be ready.
+    """Return until when (s, since the epoch) a pod counts as crashing though it may be ready, or
+    as one that the kubelet ended.
 
     A container without a readiness probe is ready as soon as it runs: one that crashes over and
     over is ready for a moment after each start.
     """
+    if read_pod(pod).ended:
+        return _ended_at(pod) + ENDED_SECONDS
     return max((until for until, _ in _restarted(pod)), default=None)
 
 
 def read_steady(pod: Object, now: float) -> Pod:
-    """Read a pod, as one that is not ready while a container of it counts as crashing."""
+    """Read a pod, as one that is not ready while a container of it counts as crashing.
+
+    One that the kubelet refused or evicted has the reason as its issue for a while.
+    """
     read = read_pod(pod)
+    if read.ended:
+        recent = now < _ended_at(pod) + ENDED_SECONDS
+        return replace(read, issue=_of_end(pod) if recent else None)
     crashing = next((status for until, status in _restarted(pod) if until > now), None)
     if crashing is None or read.issue:
         return read
     return replace(read, ready=False, issue=Issue(CRASH_LOOP, why_terminated(crashing)))
+
+
+def _ended_at(pod: Object) -> float:
+    """Return when a pod ended (s, since the epoch), as far as its status says so."""
+    status = pod.get("status") or {}
+    ends = [(one.get("state") or {}).get("terminated") or {} for one in container_statuses(status)]
+    times = [
+        pod["metadata"].get("creationTimestamp"),
+        *(one.get("finishedAt") for one in ends),
+        *(one.get("lastTransitionTime") for one in status.get("conditions") or ()),
+    ]
+    return max(map(parse_time, times))
+
+
+def _of_end(pod: Object) -> Issue | None:
+    """Return why the kubelet refused or evicted a pod (`OutOfcpu`, `Evicted`), if it did."""
+    status = pod.get("status") or {}
+    if not status.get("reason"):
+        return None
+    message = status.get("message") or "the kubelet ended it"
+    return Issue(
+        reason_of(status["reason"], NOT_READY), f"pod {pod['metadata']['name']}: {message}"
+    )
 
 
 def without_crashing(deployment: Deployment, pods: Sequence[Pod]) -> Deployment:
@@ -122,7 +155,8 @@ def explain(pod: Object, events: Iterable[Object], readyz: str) -> Issue:
         return Issue(CRASH_LOOP, why_terminated(status))
     if "running" not in state:
         waiting = (state.get("waiting") or {}).get("reason", "ContainerCreating")
-        return _of_event(newest) or Issue(_reason(waiting), f"container {name} is being created")
+        reason = reason_of(waiting, NOT_READY)
+        return _of_event(newest) or Issue(reason, f"container {name} is being created")
     if name in _init_containers(pod):
         return Issue(NOT_READY, f"init container {name} has not ended")
     unhealthy = next((e.get("message", "") for e in newest if e.get("reason") == _UNHEALTHY), "")
@@ -151,7 +185,16 @@ def _of_gates(pod: Object) -> Issue | None:
 
 
 def _of_pod(pod: Object) -> Issue:
-    return Issue(NOT_READY, f"pod {pod['metadata']['name']} is not ready")
+    """Return whom a pod waits for of which nothing else is known."""
+    spec = pod.get("spec") or {}
+    text, node = "is not ready", spec.get("nodeName")
+    if not node:
+        text = (
+            f"is not placed: scheduler {spec.get('schedulerName', 'default-scheduler')} is silent"
+        )
+    elif not (pod.get("status") or {}).get("startTime"):
+        text = f"is not started: the kubelet of node {node} is silent"
+    return Issue(NOT_READY, f"pod {pod['metadata']['name']} {text}")
 
 
 def _ready_condition(pod: Object) -> Object:
@@ -162,17 +205,12 @@ def _ready_condition(pod: Object) -> Object:
 def _of_event(newest: Iterable[Object]) -> Issue | None:
     """Return what keeps a container from being created: a warning, or the pull of its image."""
     for event in newest:
-        reason, message = _reason(event.get("reason", "")), event.get("message", "")
+        reason, message = reason_of(event.get("reason"), NOT_READY), event.get("message", "")
         if event.get("type") == "Warning" and reason != _UNHEALTHY:
             return Issue(reason, message)
         if reason == "Pulling":
             return Issue(IMAGE_PULLING, message)
     return None
-
-
-def _reason(text: str) -> str:
-    """Return a reason as conditions allow it."""
-    return text if _REASON.fullmatch(text) else NOT_READY
 
 
 def _time_of(event: Object) -> float:

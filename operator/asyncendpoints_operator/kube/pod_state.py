@@ -1,5 +1,6 @@
 """Converts pods and Deployments of the API into small frozen records. Pure."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -36,6 +37,7 @@ VERSION_UNSUPPORTED: Final = "WorkerVersionUnsupported"
 """The store has a format that the worker's image cannot read: it exits each time it starts."""
 # The kubelet alternates between these; a condition must not flap.
 _SAME_AS: Final = {"ErrImagePull": "ImagePullBackOff"}
+_REASON: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 RESTARTS: Final = 2
 """A container that restarted this often and is not ready counts as crashing even while it runs."""
 
@@ -43,6 +45,11 @@ RESTARTS: Final = 2
 def parse_time(text: str | None) -> float:
     """Return an RFC 3339 time as seconds since the epoch, 0 when absent."""
     return parse_rfc3339(text) / 1000 if text else 0.0
+
+
+def reason_of(text: str | None, default: str) -> str:
+    """Return a reason that somebody else chose as a condition of an endpoint may have it."""
+    return text if text and _REASON.fullmatch(text) else default
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +122,8 @@ def _pod_issue(status: Object, conditions: Mapping[str, Object]) -> Issue | None
             return Issue(CRASH_LOOP, _why(container, waiting))
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
-        return Issue(scheduled.get("reason", "Unschedulable"), scheduled.get("message", ""))
+        reason = reason_of(scheduled.get("reason"), "Unschedulable")
+        return Issue(reason, scheduled.get("message", ""))
     return None
 
 
@@ -222,7 +230,8 @@ def _deployment_issue(status: Object) -> Issue | None:
             kind == "Progressing" and value == "False"
         )
         if failing:
-            return Issue(condition.get("reason", kind), condition.get("message", ""))
+            reason = reason_of(condition.get("reason"), kind)
+            return Issue(reason, condition.get("message", ""))
     return None
 
 
@@ -231,14 +240,21 @@ def issue_of(
 ) -> Issue | None:
     """Return why pods do not become ready: a pod's own issue, else the Deployment's.
 
-    Of several pods the newest counts, since it has the current template, and none that is replaced:
-    an evicted one stays for as long as it is not deleted. `cause` is what was found out about a pod
-    that is late.
+    Of several pods the newest counts, since it has the current template. One that the kubelet
+    refused or evicted counts until its successor is ready. `cause` is what was found out about a
+    pod that is late.
     """
-    present = [pod for pod in pods if not (pod.deleting or pod.ended)]
-    stuck = [pod for pod in present if pod.issue and not pod.ready]
-    newest = max(stuck, key=lambda pod: (pod.created, pod.name), default=None)
-    return newest.issue if newest else cause or deployment.issue
+    stuck = [pod for pod in pods if pod.issue and not (pod.ready or pod.deleting)]
+    newest = _newest(pod for pod in stuck if not pod.ended)
+    if newest or cause:
+        return newest.issue if newest else cause
+    missing = deployment.ready < deployment.wanted
+    ended = _newest(pod for pod in stuck if pod.ended) if missing else None
+    return ended.issue if ended else deployment.issue
+
+
+def _newest(pods: Iterable[Pod]) -> Pod | None:
+    return max(pods, key=lambda pod: (pod.created, pod.name), default=None)
 
 
 def refusing_version(pods: Iterable[Pod]) -> tuple[str, ...]:

@@ -1,10 +1,12 @@
 """Why a pod is late: what containers, Events and /readyz say, in that order."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from asyncendpoints_operator.kube.late_pods import (
+    ENDED_SECONDS,
     NOT_READY,
     PATIENCE_SECONDS,
     answers_readyz,
@@ -19,6 +21,7 @@ from asyncendpoints_operator.kube.pod_state import (
     IMAGE_PULLING,
     Deployment,
     Issue,
+    issue_of,
     read_pod,
 )
 from support.resources import merge
@@ -26,6 +29,7 @@ from support.resources import merge
 CREATING: dict[str, Any] = {"waiting": {"reason": "ContainerCreating"}}
 RUNS: dict[str, Any] = {"running": {"startedAt": "2026-01-01T00:00:05Z"}}
 EXITED: dict[str, Any] = {"terminated": {"reason": "Error", "exitCode": 3}}
+RECENT = "2026-01-01T00:00:30Z"
 CREATED = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 
 
@@ -232,3 +236,48 @@ def test_a_container_with_a_readiness_probe_is_ready_once_it_answers() -> None:
     }
     assert crashing_until(again) is None
     assert read_steady(again, CREATED + 621) == read_pod(again)
+
+
+REFUSED = {
+    "phase": "Failed",
+    "reason": "OutOfcpu",
+    "message": "Node didn't have enough resource: cpu",
+    "containerStatuses": None,
+}
+
+
+def test_a_pod_that_the_kubelet_refuses_has_its_reason_until_another_is_ready() -> None:
+    refused = pod(container("worker", CREATING), **REFUSED)
+    read = read_steady(refused, CREATED + 1)
+    why = Issue("OutOfcpu", "pod it: Node didn't have enough resource: cpu")
+    assert read.issue == why
+    assert crashing_until(refused) == CREATED + ENDED_SECONDS
+    successor = read_pod(pod(container("worker", CREATING), metadata={"uid": "next"}))
+    one = Deployment(wanted=1, exists=True)
+    assert issue_of(one, [read, successor]) == why
+    assert issue_of(replace(one, ready=1), [read, successor]) is None
+    late = Issue(NOT_READY, "late")
+    assert issue_of(one, [read, successor], late) == late
+
+
+def test_a_pod_that_ended_long_ago_is_no_issue() -> None:
+    restarts = container("worker", EXITED, restartCount=9, lastState=EXITED)
+    evicted = pod(restarts, phase="Failed", reason="Evicted", message="low on memory")
+    assert read_steady(evicted, CREATED + ENDED_SECONDS).issue is None
+    again = {"type": "DisruptionTarget", "status": "True", "lastTransitionTime": RECENT}
+    evicted["status"]["conditions"] = [again]
+    assert read_steady(evicted, CREATED + ENDED_SECONDS).issue == Issue(
+        "Evicted", "pod it: low on memory"
+    )
+    ended = pod(container("worker", EXITED), phase="Failed")
+    assert read_steady(ended, CREATED).issue is None
+
+
+def test_a_pod_that_nobody_acts_on_says_who_should() -> None:
+    silent = pod(container("worker", CREATING), containerStatuses=None, initContainerStatuses=None)
+    assert (
+        explain(silent, [], "").message
+        == "pod it is not started: the kubelet of node node is silent"
+    )
+    silent["spec"] = {"schedulerName": "volcano"}
+    assert explain(silent, [], "").message == "pod it is not placed: scheduler volcano is silent"

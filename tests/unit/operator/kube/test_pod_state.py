@@ -216,3 +216,11 @@ def test_a_rollout_that_does_not_get_on_is_trouble() -> None:
     }
     read = read_deployment(manifest(conditions=[condition]))
     assert read.issue == Issue("ProgressDeadlineExceeded", "has timed out")
+
+
+@pytest.mark.parametrize("reason", ["", "no-gpu left", None])
+def test_a_reason_that_no_condition_may_have_is_replaced(reason: str | None) -> None:
+    unplaced = {"type": "PodScheduled", "status": "False", "reason": reason, "message": "full"}
+    assert read_pod(pod(conditions=[unplaced])).issue == Issue("Unschedulable", "full")
+    failed = {"type": "ReplicaFailure", "status": "True", "reason": reason, "message": "no"}
+    assert read_deployment(manifest(conditions=[failed])).issue == Issue("ReplicaFailure", "no")

@@ -31,6 +31,8 @@ _LASTING_STATUS: Final = (400, 403, 404, 409, 413, 422)
 _APPLY: Final = "apply"
 _DELETE: Final = "delete"
 _UNPROCESSABLE: Final = 422
+_NO_KIND: Final = ("404 page not found", "could not find the requested resource")
+"""What the API server answers where a kind, or its group, is not installed."""
 
 
 class OwnerGone(Exception):
@@ -106,7 +108,10 @@ class Children:
     async def _refused(self, endpoint: AsyncEndpoint, manifest: Manifest, error: Refused) -> None:
         stale = error.conflict and error.reason == "Conflict"
         lasting = error.status in _LASTING_STATUS and not stale
-        self._record(endpoint, manifest, RefusalReason.REFUSED, str(error), lasting=lasting)
+        text = str(error)
+        if error.missing and any(answer in text for answer in _NO_KIND):
+            text = f"the cluster does not have {manifest['apiVersion']} {manifest['kind']}: {text}"
+        self._record(endpoint, manifest, RefusalReason.REFUSED, text, lasting=lasting)
         if stale:  # another writer changed it meanwhile: read it, and try again soon
             await self._read_again(manifest)
 

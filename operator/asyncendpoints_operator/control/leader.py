@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from asyncendpoints_core.process.settings import Settings
+from asyncendpoints_core.resource import KIND
 from asyncendpoints_core.store.replies import Stats
 from asyncendpoints_operator.control.apply import Children
 from asyncendpoints_operator.control.console_list import ConsoleList
 from asyncendpoints_operator.control.console_secrets import ConsoleSecrets
 from asyncendpoints_operator.control.drained_pods import DrainedPods
 from asyncendpoints_operator.control.endpoint_state import Reconciled, WorkState
-from asyncendpoints_operator.control.failures import Failures
+from asyncendpoints_operator.control.failures import Failures, Step
 from asyncendpoints_operator.control.pod_causes import PodCauses
 from asyncendpoints_operator.control.purge import Purger
 from asyncendpoints_operator.control.readings import ReadingHandler
@@ -25,11 +26,12 @@ from asyncendpoints_operator.control.served_by import ServedBy
 from asyncendpoints_operator.control.status_report import StatusReport
 from asyncendpoints_operator.desired.naming import Platform
 from asyncendpoints_operator.kube.cache import Cache
-from asyncendpoints_operator.kube.client import Cluster
-from asyncendpoints_operator.kube.election import Leadership
+from asyncendpoints_operator.kube.client import Cluster, Unreachable
+from asyncendpoints_operator.kube.election import Leadership, NotLeader
 from asyncendpoints_operator.kube.workqueue import WorkQueue
 from asyncendpoints_operator.queues.redis_locations import RedisLocation, RedisLocations
 from asyncendpoints_operator.queues.registry import Queues
+from asyncendpoints_operator.status.observed import Refusal, RefusalReason
 from asyncendpoints_operator.status.reporter import Reporter
 
 log = logging.getLogger("asyncendpoints.operator")
@@ -192,7 +194,22 @@ class Leader:
             self._purger.wake()
             return None
         self._lease.check()
-        return await self._reconciler.reconcile(key, manifest)
+        uid, step = (
+            manifest["metadata"]["uid"],
+            Step("reconcile", KIND, manifest["metadata"]["name"]),
+        )
+        try:
+            again = await self._reconciler.reconcile(key, manifest)
+        except (NotLeader, Unreachable):
+            raise
+        except Exception as error:
+            text = str(error) or type(error).__name__
+            refusal = Refusal(KIND, step.name, RefusalReason.FAILED, text)
+            self._failures.record(key, uid, step, refusal)
+            await self._status.report(key)
+            raise
+        self._failures.clear(key, uid, step)
+        return again
 
     async def _forget(self, known: Reconciled) -> None:
         key, uid = known.resource.key, known.resource.uid

@@ -69,7 +69,7 @@ class ServedBy:
         try:
             await self._write(manifest, self._own)
         except Refused as error:
-            if error.conflict or error.missing:
+            if error.outdated:
                 raise
             log.debug("%s: its operator cannot be noted: %s", key, error)
         if holder:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import ClientError
 
+from asyncendpoints_core.common.faults import one_line
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
 from asyncendpoints_operator.desired.naming import FIELD_MANAGER
 from asyncendpoints_operator.kube.kubernetes_aio import ApiException, client, config
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _READ_SECONDS: Final = 15.0
 _WRITE_SECONDS: Final = 35.0
 """Longer than any admission webhook may take (30 s): the API server's answer names the webhook."""
+_SHOWN_CHARS: Final = 200
+"""How much is shown of an answer that is not JSON."""
 _PAGE: Final = 100
 """How many whole objects a list has in memory at a time."""
 _CREDENTIALS_AGE: Final = timedelta(minutes=5)
@@ -70,6 +73,13 @@ class Refused(AsyncEndpointsError):
     def missing(self) -> bool:
         """Whether the object does not exist (404); no other status implies that."""
         return self.status == 404
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the object is gone or was changed. Admission webhooks may answer 404 or 409 too,
+        without these reasons.
+        """
+        return self.reason in {"NotFound", "Conflict"}
 
     @property
     def conflict(self) -> bool:
@@ -273,7 +283,11 @@ class Cluster:
             raise Unreachable(f"the API server did not respond: {error!r}") from error
         if not 200 <= response.status < 300:
             raise _refusal(response.status, text, response.reason or "")
-        answer: Manifest = json.loads(text)
+        try:
+            answer: Manifest = json.loads(text)
+        except ValueError:
+            shown = one_line(text.decode(errors="replace"))[:_SHOWN_CHARS]
+            raise Unreachable(f"no answer of an API server: {shown}") from None
         return answer
 
 
@@ -282,7 +296,8 @@ def _refusal(status: int, body: str | bytes, reason: str) -> Refused:
         answer = json.loads(body)
         return Refused(status, str(answer.get("reason", reason)), str(answer.get("message", "")))
     except (ValueError, AttributeError):
-        return Refused(status, reason, "")
+        text = one_line(body.decode(errors="replace") if isinstance(body, bytes) else body)
+        return Refused(status, reason, "" if text.startswith("<") else text[:_SHOWN_CHARS])
 
 
 async def connect(kubeconfig: str = "", context: str = "") -> Cluster:

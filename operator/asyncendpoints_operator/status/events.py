@@ -16,8 +16,8 @@ from asyncendpoints_operator.kube.pod_state import VERSION_UNSUPPORTED
 from asyncendpoints_operator.status import finding as c
 from asyncendpoints_operator.status.build import condition_of
 
-MAX_NOTE_CHARS: Final = 1_000
-"""Characters of a message; the API accepts 1,024 bytes."""
+MAX_NOTE_BYTES: Final = 1_000
+"""Of a message; the API accepts 1,024 bytes."""
 INTERVAL_SECONDS: Final = 30.0
 SHOWN_MS: Final = 600_000
 
@@ -219,7 +219,8 @@ def admit(sent: SentEvents, events: Iterable[Event], now: float) -> tuple[list[E
             kept[event.reason] = Sent(last.at, last.suppressed + 1)
             continue
         more = f" ({last.suppressed} more before)" if last is not None and last.suppressed else ""
-        note = event.message[: MAX_NOTE_CHARS - len(more)] + more
+        cut = event.message.encode()[: MAX_NOTE_BYTES - len(more)]
+        note = cut.decode(errors="ignore") + more
         admitted.append(Event(event.type, event.reason, note, event.action))
         kept[event.reason] = Sent(now, 0)
     return admitted, kept

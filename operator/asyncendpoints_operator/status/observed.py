@@ -18,6 +18,7 @@ class RefusalReason(StrEnum):
     NAME_CONFLICT = "NameConflict"  # an object of that name belongs to something else
     REFUSED = "ApplyRefused"  # rejected by the API server: 422, quota, webhook, RBAC, 5xx
     SCALING = "ScalingRefused"  # the workers' Deployment or a pod cannot be written for scaling
+    FAILED = "ReconcileFailed"  # an internal error
     DRIFT_LOOP = "DriftLoop"  # another writer reverts it each time
     TERMINATING = "ChildTerminating"  # it was deleted, and finalizers keep it
     SECRET = "SecretNotReadable"  # noqa: S105 - a word: the Secret with the URL of Redis cannot be read

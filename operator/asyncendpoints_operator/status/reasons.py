@@ -87,6 +87,8 @@ CONDITIONS: Final[dict[str, About]] = {
             "pod; see ScalingActive",
             RefusalReason.DRIFT_LOOP: "another writer reverts a child object each time it is "
             "corrected",
+            RefusalReason.FAILED: "an internal error ended the reconciliation; the message has it, "
+            "and the operator's log the traceback. Tried again within 15 s",
             RefusalReason.TERMINATING: "a child was deleted and is kept by the finalizers in the "
             "message: it is neither changed nor made again before they are removed",
             RefusalReason.SECRET: "the API server cannot read the Secret of `spec.redis` (an error "

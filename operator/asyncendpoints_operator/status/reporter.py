@@ -52,6 +52,7 @@ class Reporter:
         self._written_at: dict[str, float] = {}
         self._sent: dict[str, events.SentEvents] = {}
         self._sending: set[asyncio.Task[None]] = set()
+        self._unpublished = ""  # why the last Event was refused
         self.writes = 0
 
     def forget(self, uid: str) -> None:
@@ -88,7 +89,7 @@ class Reporter:
         try:
             made = await self._cluster.merge(ref, patch, subresource="status")
         except Refused as error:
-            if error.missing or error.conflict:
+            if error.outdated:
                 return None  # it was deleted, or replaced by one of the same name
             raise
         finally:
@@ -138,5 +139,9 @@ class Reporter:
         log.info("%s: %s: %s", key, event.reason, event.message)
         try:
             await self._cluster.create(manifest)
+            self._unpublished = ""
         except (Refused, Unreachable) as error:
-            log.debug("%s: event %s was not published: %s", key, event.reason, error)
+            new = isinstance(error, Refused) and str(error) != self._unpublished
+            level = logging.WARNING if new else logging.DEBUG
+            log.log(level, "%s: event %s was not published: %s", key, event.reason, error)
+            self._unpublished = str(error) if new else self._unpublished

@@ -206,3 +206,57 @@ async def test_a_drained_pod_that_may_not_be_deleted_is_named_and_the_status_goe
         cluster.refusals.clear()
         await cluster.until(lambda: ref.path not in cluster.objects)
         await cluster.until(lambda: reason(cluster, "Degraded") == "AsExpected")
+
+
+@pytest.mark.parametrize("status", [404, 409])
+async def test_a_status_that_a_webhook_refuses_with_any_code_is_in_an_event(
+    cluster: FakeCluster, redis_url: str, store: RedisStore, status: int
+) -> None:
+    """A deleted or changed resource is answered with a reason of the API server as well."""
+    cluster.refusals["AsyncEndpoint"] = Refused(status, "", DOWN)
+    cluster.save(resource(redis_url))
+    async with leading(cluster, counts_seconds=0.1):
+        await cluster.until(lambda: WORKER.path in cluster.objects)
+        await cluster.until(lambda: event(cluster, "StatusRefused"))
+        cluster.refusals.clear()
+        await cluster.until(lambda: reason(cluster, "QueueReachable") == "Reachable")
+
+
+async def test_an_internal_error_is_in_the_status(
+    cluster: FakeCluster, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("out of ideas")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(reconcile, "desired", fails)
+        cluster.save(resource(redis_url))
+        async with leading(cluster):
+            await cluster.until(lambda: reason(cluster, "Degraded") == "ReconcileFailed")
+            assert "out of ideas" in condition(cluster, "Degraded")["message"]
+            await cluster.until(lambda: event(cluster, "ReconcileFailed"))
+            broken.undo()
+            await cluster.until(lambda: reason(cluster, "Degraded") == "AsExpected")
+
+
+async def test_a_kind_that_is_not_installed_is_named(cluster: FakeCluster, redis_url: str) -> None:
+    cluster.refusals["HTTPRoute"] = Refused(404, "Not Found", "404 page not found")
+    route = {"parentRefs": [{"name": "public"}]}
+    cluster.save(resource(redis_url, gateway={"httpRoute": route}))
+    async with leading(cluster):
+        await cluster.until(lambda: reason(cluster, "Degraded") == "ApplyRefused")
+        kind = "does not have gateway.networking.k8s.io/v1 HTTPRoute"
+        assert kind in condition(cluster, "Degraded")["message"]
+
+
+async def test_events_that_are_refused_are_logged_once(
+    cluster: FakeCluster, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster.refusals["Event"] = Refused(403, "Forbidden", "exceeded quota: events")
+    cluster.save(resource(redis_url))
+    async with leading(cluster):
+        await cluster.until(lambda: reason(cluster, "QueueReachable") == "Reachable")
+        cluster.change(ENDPOINT, {"spec": {"replicas": 1}})
+        await cluster.until(lambda: reason(cluster, "ScalingActive") == "Pinned")
+    found = [one for one in caplog.records if "was not published" in one.getMessage()]
+    assert [one.levelname for one in found if one.levelname != "DEBUG"] == ["WARNING"]

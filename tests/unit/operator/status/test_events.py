@@ -135,8 +135,8 @@ def test_events_of_one_reason_are_rate_limited_and_counted() -> None:
 
 
 def test_a_message_is_cut_to_the_limit_of_the_api() -> None:
-    sent, _ = admit({}, [Event("Normal", "X", "y" * 5_000)], 0)
-    assert len(sent[0].message) == 1_000
+    sent, _ = admit({}, [Event("Normal", "X", "→" * 5_000)], 0)
+    assert 990 < len(sent[0].message.encode()) <= 1_000
 
 
 def test_times_without_a_job_are_one_event_of_each_kind() -> None:

@@ -51,6 +51,8 @@ CHILD_KINDS: Final = (
     Kind("gateway.networking.k8s.io/v1", "HTTPRoute", optional=True),
 )
 """The kinds that `desired` may return: those that the operator watches and cleans up."""
+_REFERRED: Final = ("ConfigMap", "ServiceAccount")
+"""The kinds that pods refer to."""
 
 
 def desired(endpoint: AsyncEndpoint, platform: Platform, live: Live) -> list[Manifest]:
@@ -129,16 +131,11 @@ def obsolete(
 ) -> list[Mapping[str, Any]]:
     """Return the existing children to delete: of this endpoint, and no longer desired.
 
-    A ConfigMap is kept while a pod mounts it and during a rollout (`rolling`), because an old
-    ReplicaSet may still have to replace a pod.
+    What pods refer to, a ConfigMap or ServiceAccount, is kept while one does and during a rollout
+    (`rolling`), because an old ReplicaSet may still have to replace a pod.
     """
     keep = {identity(manifest) for manifest in wanted}
-    mounted = {
-        volume["configMap"].get("name")
-        for pod in pods
-        for volume in pod.get("spec", {}).get("volumes") or ()
-        if volume.get("configMap")
-    }
+    in_use = {reference for pod in pods for reference in _references(pod.get("spec") or {})}
     kinds = {kind.kind for kind in CHILD_KINDS}
     return [
         child
@@ -146,5 +143,13 @@ def obsolete(
         if (is_ours(child, endpoint) or is_orphan(child, endpoint))
         and child["kind"] in kinds
         and identity(child) not in keep
-        and not (child["kind"] == "ConfigMap" and (rolling or child["metadata"]["name"] in mounted))
+        and not (child["kind"] in _REFERRED and (rolling or identity(child) in in_use))
     ]
+
+
+def _references(pod: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """Yield the children that the spec of a pod refers to."""
+    yield "ServiceAccount", pod.get("serviceAccountName", "")
+    for volume in pod.get("volumes") or ():
+        if volume.get("configMap"):
+            yield "ConfigMap", volume["configMap"].get("name", "")

@@ -485,6 +485,21 @@ def test_an_old_config_map_stays_while_it_may_be_needed() -> None:
     assert obsolete(resource, old, wanted, [], rolling=False) == old
 
 
+def test_an_old_service_account_stays_while_it_may_be_needed() -> None:
+    """Without it an old ReplicaSet cannot replace its pods, also if the new ones never start."""
+    resource = endpoint(MINIMAL, worker={"serviceAccountName": "own"})
+    old = [
+        child
+        for child in desired(endpoint(MINIMAL), PLATFORM, Live())
+        if identity(child) == ("ServiceAccount", "reports-worker")
+    ]
+    wanted = desired(resource, PLATFORM, Live())
+    pods = [{"spec": {"serviceAccountName": "reports-worker"}}]
+    assert obsolete(resource, old, wanted, pods, rolling=False) == []
+    assert obsolete(resource, old, wanted, [], rolling=True) == []
+    assert obsolete(resource, old, wanted, [], rolling=False) == old
+
+
 def test_an_endpoint_cannot_widen_what_its_webhooks_reach() -> None:
     names = ("ASYNCENDPOINTS_WEBHOOK_ALLOW", "ASYNCENDPOINTS_WEBHOOK_ALLOW_PRIVATE_CIDRS", "OWN")
     env = [{"name": name, "value": "127.0.0.1:80"} for name in names]

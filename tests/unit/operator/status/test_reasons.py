@@ -9,6 +9,7 @@ from asyncendpoints_core.scaling.decide import Reason
 from asyncendpoints_operator.crd.definition import crd
 from asyncendpoints_operator.crd.structural import walk
 from asyncendpoints_operator.status import conditions, events, webhook_findings
+from asyncendpoints_operator.status.finding import DEGRADED
 from asyncendpoints_operator.status.observed import QueueReason, RefusalReason
 from asyncendpoints_operator.status.reasons import CONDITIONS, EVENTS
 from support.paths import ROOT
@@ -54,6 +55,8 @@ def test_troubleshooting_says_what_to_do_about_each() -> None:
         Reason.NOT_READY,
         Reason.DRAINING,
     }
+    listed = [reasons.split(", ") for reasons in CONDITIONS[DEGRADED].reasons]
+    reported |= {word for words in listed for word in words} - {"AsExpected", "…"}
     words = {*CONDITIONS, *reported, *map(str, wrong), *map(str, held)}
     assert {word for word in words if not re.search(rf"`[^`]*\b{word}\b", page)} == set()
 

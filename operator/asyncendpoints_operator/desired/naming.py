@@ -148,14 +148,15 @@ def metadata(
 
 
 def is_ours(live: Mapping[str, Any], endpoint: AsyncEndpoint) -> bool:
-    """Whether the endpoint's UID is the controller of an existing object.
+    """Whether the endpoint's UID owns an existing object that nothing else controls.
 
-    Other objects are never changed (docs/rules.md K17).
+    Other objects are never changed (docs/rules.md K17). Its reference may have lost the mark of a
+    controller, as from a tool that rewrites owners: it is put back.
     """
     owners = live.get("metadata", {}).get("ownerReferences") or ()
-    return any(
-        owner.get("uid") == endpoint.metadata.uid and owner.get("controller") for owner in owners
-    )
+    controllers = {owner.get("uid") for owner in owners if owner.get("controller")}
+    uid = endpoint.metadata.uid
+    return controllers <= {uid} and any(owner.get("uid") == uid for owner in owners)
 
 
 def belongs_to_predecessor(live: Mapping[str, Any], endpoint: AsyncEndpoint) -> bool:

@@ -456,6 +456,16 @@ def test_foreign_objects_are_not_ours() -> None:
     assert not is_ours({"metadata": {}}, resource)
     earlier = merge(ours, {"metadata": {"ownerReferences": [{"uid": "old", "controller": True}]}})
     assert not is_ours(earlier, resource)
+    (own,) = ours["metadata"]["ownerReferences"]
+    unmarked, other = {**own, "controller": False}, {"uid": "x", "controller": True}
+
+    def owned(*owners: dict[str, Any]) -> bool:
+        return is_ours(merge(ours, {"metadata": {"ownerReferences": owners}}), resource)
+
+    assert owned(unmarked)
+    assert owned(own, {"uid": "x"})
+    assert not owned(unmarked, other)
+    assert not owned({"uid": "x"})
 
 
 def test_obsolete_children_go_and_others_stay() -> None:

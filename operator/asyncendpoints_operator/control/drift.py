@@ -23,6 +23,9 @@ writer.
 
 # Maps that are one value to Kubernetes (mapType=atomic): a key added to them is drift.
 _WHOLE: Final = frozenset({"selector", "matchLabels", "nodeSelector"})
+# Likewise whatever they have: the rules of a NetworkPolicy, and whom they are for.
+_ATOMIC: Final = frozenset({"ingress", "labelSelector", "podSelector"})
+_SELECTOR: Final = frozenset({"matchLabels", "matchExpressions"})
 # The fields that identify an item of a list (the merge keys of Kubernetes' own types).
 _KEYS: Final = ("mountPath", "name", "containerPort", "port", "key", "ip", "topologyKey", "uid")
 
@@ -125,7 +128,7 @@ def project(live: Any, wanted: Any) -> Any:
 
 
 def _part(key: str, live: Any, wanted: Any) -> Any:
-    if key in _WHOLE and _is_flat(wanted):
+    if key in _ATOMIC or (key in _WHOLE and (_is_flat(wanted) or _is_selector(wanted))):
         return live
     return project(live, wanted)
 
@@ -133,6 +136,11 @@ def _part(key: str, live: Any, wanted: Any) -> Any:
 def _is_flat(value: Any) -> bool:
     """Whether it is a map of strings, and not a field that only has the name of one."""
     return isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values())
+
+
+def _is_selector(value: Any) -> bool:
+    """Whether it is a label selector, which one expression more makes another one."""
+    return isinstance(value, Mapping) and bool(value) and _SELECTOR.issuperset(value)
 
 
 def _absent(wanted: Any) -> Any:

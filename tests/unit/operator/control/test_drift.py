@@ -95,6 +95,12 @@ def test_what_the_server_makes_of_a_value_is_accepted_until_it_changes() -> None
     assert not drift.in_sync(live, wanted(), accepted)
 
 
+A = {"a": "1"}
+SELECTED = {"matchLabels": A}
+ANY = [{"key": "b", "operator": "Exists"}]
+HTTP, ADMIN = {"port": 8080, "protocol": "TCP"}, {"port": 9090, "protocol": "TCP"}
+
+
 @pytest.mark.parametrize(
     ("live", "asked", "same"),
     [
@@ -105,6 +111,11 @@ def test_what_the_server_makes_of_a_value_is_accepted_until_it_changes() -> None
         ([{"name": "x", "v": 1}, {"name": "y"}], [{"name": "x", "v": 1}], True),
         ([{"v": 1}, {"v": 2}], [{"v": 1}], False),
         ({"selector": {"a": "1", "theirs": "2"}}, {"selector": {"a": "1"}}, False),
+        ({"selector": {"matchLabels": A, "matchExpressions": ANY}}, {"selector": SELECTED}, False),
+        ({"podSelector": {"matchExpressions": ANY}}, {"podSelector": {}}, False),
+        ({"podSelector": SELECTED}, {"podSelector": SELECTED}, True),
+        ({"ingress": [{"ports": [ADMIN, HTTP]}]}, {"ingress": [{"ports": [HTTP]}]}, False),
+        ({"ingress": [{"ports": [HTTP], "from": []}]}, {"ingress": [{"ports": [HTTP]}]}, False),
         ({"labels": {"a": "1", "theirs": "2"}}, {"labels": {"a": "1"}}, True),
     ],
 )

@@ -17,6 +17,27 @@ local function counted_of(limited)
   return some and table.concat(found, '\n') or ''
 end
 
+-- The resources of which waiting jobs are counted, as text: '' without any.
+local function depths_of(limited)
+  local found = {}
+  for resource, limit in pairs(limited) do
+    if limit.depth > 0 then found[#found + 1] = resource end
+  end
+  table.sort(found)
+  return table.concat(found, '\n')
+end
+
+-- Jobs that wait since before their key got a maxDepth are counted by the next sweeps.
+local function count_waiting(depths)
+  call('UNLINK', gate_waiting)
+  if depths == '' then
+    call('HDEL', gate_cursors, 'uncounted')
+  else
+    call('HSET', gate_cursors, 'uncounted', '0:0')
+    guard(gate_cursors)
+  end
+end
+
 local function read_limits()
   local found, stored = {}, call('HGETALL', gate_limits)
   for i = 1, #stored, 2 do found[stored[i]] = limits.read(stored[i + 1]) end
@@ -66,7 +87,10 @@ local function gate_policy(packed)
     return
   end
   local limited = packed ~= '' and cmsgpack.unpack(packed) or {}
-  local before, counted = counted_of(read_limits()), counted_of(limited)
+  local known = read_limits()
+  local before, counted = counted_of(known), counted_of(limited)
+  local depths = depths_of(limited)
+  if depths ~= depths_of(known) then count_waiting(depths) end
   call('UNLINK', gate_limits)
   for resource, limit in pairs(limited) do
     call('HSET', gate_limits, resource, cmsgpack.pack(limit))

@@ -1,6 +1,6 @@
 -- Keys and limits, some at a time: forgets what says no more than nothing does, and repairs places.
 -- docs/adr/0014-fair-shares-and-limits.md
--- LIB: record limiting taken_places key_tags gate_data gate parked_flows
+-- LIB: record ready limiting taken_places key_tags key_depth gate_data gate parked_flows
 -- IF: gated > 0
 
 local function next_of(key, cursor)
@@ -79,6 +79,31 @@ local function repair_places()
   limiting.count_again()
 end
 
+-- Counts the jobs that wait since before their key got a maxDepth: those in lines, behind them, and
+-- until a time. One that moves meanwhile is counted by what moves it.
+local WAITING = {ready[0], ready[1], ready[2], gate_order, delayed, suspects}
+local function count_waiting()
+  local at = call('HGET', gate_cursors, 'uncounted')
+  if not at then return end
+  local from, cursor = string.match(at, '^([0-5]):(%d+)$')
+  from = tonumber(from or 0)
+  local key = WAITING[from + 1]
+  local found = call('ZSCAN', key, cursor or '0', 'COUNT', limiting.BOUND)
+  for i = 1, #found[2], 2 do
+    local id = found[2][i]
+    local job = call('HGET', jobs, id)
+    local r = job and record.decode(job, call('HGET', runs, id))
+    if r and (r.state == QUEUED or r.state == SCHEDULED) then key_depth.add(id) end
+  end
+  gate_data.write()
+  if found[1] == '0' then from = from + 1 end
+  if from < #WAITING then
+    call('HSET', gate_cursors, 'uncounted', string.format('%d:%s', from, found[1]))
+  else
+    call('HDEL', gate_cursors, 'uncounted')
+  end
+end
+
 local function repair_waiting()
   for _, member in ipairs(following(gate_waiting, 'waiting', '-')) do
     local id = ssub(member, -layout.IDS.size)
@@ -95,6 +120,7 @@ local function repair()
   repair_flows()
   if gated == 1 then repair_places() end
   repair_waiting()
+  count_waiting()
 end
 
 -- Forgets the tags that say no more than V does, some at a time.

@@ -31,7 +31,10 @@ function key_depth.full(key)
   if not l or l.depth == 0 then return false end
   if not counts[key] then
     gate_data.write()
-    counts[key] = call('ZLEXCOUNT', gate_waiting, '[' .. key .. '\0', '(' .. key .. '\1')
+    -- What waits since before the limit may still be uncounted (lib/gate_repair.lua).
+    local from, to_key = '[' .. key .. '\0', '(' .. key .. '\1'
+    counts[key] = math.max(call('ZLEXCOUNT', gate_waiting, from, to_key),
+      call('ZLEXCOUNT', gate_keyed, from, to_key))
   end
   return counts[key] >= l.depth
 end

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asyncendpoints_client import _replies
 from asyncendpoints_client._retrying import AGAIN, Tries, checked, send
 from asyncendpoints_client._steps import Broken, Reply, Request, Save, Send, Sleep
-from asyncendpoints_client.errors import ClientError, DeadlineExceeded, JobFinal
+from asyncendpoints_client.errors import ClientError, DeadlineExceeded, JobFinal, NotRetryable
 from asyncendpoints_client.jobs import Job
 
 if TYPE_CHECKING:
@@ -123,13 +123,15 @@ class Follower:
             return
 
     def cancel(self) -> Steps[Job]:
-        """Cancel the job. After a lost answer, a job that is Canceled is a success."""
+        """Cancel the job. One that is Canceled is a success: a request whose answer was lost may
+        have been sent again, by this client or on the way.
+        """
         tries = self.tries()
         reply = yield from send(Request("DELETE", self.path), tries)
         try:
             return _replies.job(checked(reply, tries, 200, 202))
-        except JobFinal:
-            if tries.uncertain:
+        except JobFinal as final:
+            if tries.uncertain or final.members.get("state") == "Canceled":
                 found = yield from self.status()
                 if found.state == "Canceled":
                     return found
@@ -151,7 +153,12 @@ class Follower:
             if reply.status in AGAIN and reply.status != 429:
                 error = _replies.error(reply, self.timing.wall(), id=self.id)
                 return (yield from self._retried(before, error))
-            return _replies.job(checked(reply, tries, 202))
+            try:
+                return _replies.job(checked(reply, tries, 202))
+            except NotRetryable as error:  # sent twice on the way, or another client was first
+                if before.state not in ("Failed", "Canceled"):
+                    raise
+                return (yield from self._retried(before, error))
 
     def _retried(self, before: Job, error: ClientError) -> Steps[Job]:
         """Return the job if it has changed since `before`; else raise the error."""

@@ -2,7 +2,7 @@
 
 import { AGAIN, Broken, read } from "./connection.js";
 import type { Connection, Request, Tries } from "./connection.js";
-import { ClientError, DeadlineExceeded, JobFinal } from "./errors.js";
+import { ClientError, DeadlineExceeded, JobFinal, NotRetryable } from "./errors.js";
 import { events } from "./events.js";
 import { isFinal, json, jobOf } from "./job.js";
 import type { Job, Versioned } from "./job.js";
@@ -111,7 +111,10 @@ export class JobHandle<Result = unknown> {
     }
   }
 
-  /** Cancels the job and returns it. After a lost answer, a job that is Canceled is a success. */
+  /**
+   * Cancels the job and returns it. One that is Canceled is a success: a request whose answer was
+   * lost may have been sent again, by this client or by the browser, which does not say so.
+   */
   async cancel({ signal }: CallOptions = {}): Promise<Job> {
     const tries = this.tries(signal);
     const request: Request = { method: "DELETE", path: this.path, signal };
@@ -119,7 +122,7 @@ export class JobHandle<Result = unknown> {
     try {
       return jobOf(tries.checked(reply, 200, 202)).job;
     } catch (error) {
-      if (error instanceof JobFinal && tries.uncertain) {
+      if (error instanceof JobFinal && (tries.uncertain || error.members.state === "Canceled")) {
         const job = await this.status(signal ? { signal } : {});
         if (job.state === "Canceled") return job;
       }
@@ -150,7 +153,14 @@ export class JobHandle<Result = unknown> {
       if (AGAIN.has(reply.status) && reply.status !== 429) {
         return await this.retried(before, tries.error(reply), signal);
       }
-      return jobOf(tries.checked(reply, 202)).job;
+      try {
+        return jobOf(tries.checked(reply, 202)).job;
+      } catch (error) {
+        // Sent twice on the way, or another client was first.
+        const ended = before.job.state === "Failed" || before.job.state === "Canceled";
+        if (!(error instanceof NotRetryable && ended)) throw error;
+        return await this.retried(before, error, signal);
+      }
     }
   }
 

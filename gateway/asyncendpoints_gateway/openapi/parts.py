@@ -135,6 +135,11 @@ SCHEMAS: Final[Data] = {
                 **_or_null("Error"),
                 "description": "For job-failed and job-canceled: the job's error.",
             },
+            "state": {
+                "type": "string",
+                "enum": STATES,
+                "description": "For job-final, after a cancel: the job's state.",
+            },
         },
     },
 }

@@ -86,9 +86,9 @@ class JobViews:
         if answer.status is CancelStatus.MISSING or answer.job is None:
             raise job_not_found()
         if answer.status is CancelStatus.FINAL:
-            raise Problem(
-                "job-final", f"the job is {answer.job.state.value} and cannot be canceled"
-            )
+            state = answer.job.state.value
+            text = f"the job is {state} and cannot be canceled"
+            raise Problem("job-final", text, members={"state": state})
         log.info("cancel: %s", answer.status.value, extra={"job_id": ids.text(job_id)})
         body = self.responses.body(answer.job)
         if answer.status is CancelStatus.CANCELED:

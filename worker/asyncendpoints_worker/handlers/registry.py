@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
-from functools import partial
+from functools import lru_cache, partial
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
@@ -28,6 +28,8 @@ STARTUP: Final = "startup"
 SHUTDOWN: Final = "shutdown"
 DECLARATIONS: Final = "__asyncendpoints_declarations__"
 """The global variable of a module that holds what was declared in it."""
+CACHED: Final = type(lru_cache(print))
+"""What functools.lru_cache and functools.cache make of a function."""
 _YIELDS: Final = 0x20 | 0x200
 """inspect.CO_GENERATOR and CO_ASYNC_GENERATOR."""
 
@@ -107,8 +109,8 @@ def refuse_yield(name: str, function: AnyFunction) -> None:
 
 def _is_generator(function: AnyFunction) -> bool:
     """Return whether calling it would run none of its code."""
-    while isinstance(function, partial | staticmethod):
-        function = function.func if isinstance(function, partial) else function.__func__
+    while isinstance(function, partial | staticmethod | CACHED):
+        function = function.func if isinstance(function, partial) else function.__wrapped__
     routine = isinstance(function, FunctionType | BuiltinFunctionType | MethodType)
     call = function if routine else getattr(function, "__call__", None)  # noqa: B004
     while isinstance(call, partial | MethodType):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_worker.handlers.bodies import Decode, decoder
 from asyncendpoints_worker.handlers.context import JobContext
+from asyncendpoints_worker.handlers.registry import CACHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +52,10 @@ def _read(function: Callable[..., Any]) -> Signature:
         raise UsageError("it is a class; use a function, or an object that can be called")
     if not callable(function):
         raise UsageError(f"it is a {type(function).__name__}, which cannot be called; {_BOUND}")
+    if _keeps_coroutines(function):
+        raise UsageError(
+            "lru_cache keeps its coroutine, which can be awaited once only; cache what it calls"
+        )
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError) as error:
@@ -117,6 +122,15 @@ def _is_async(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004  # an instance whose __call__ is async
     )
+
+
+def _keeps_coroutines(function: Any) -> bool:
+    """Return whether it is an async function below functools.lru_cache."""
+    cached = False
+    while isinstance(function, partial | staticmethod | CACHED):
+        cached = cached or isinstance(function, CACHED)
+        function = function.func if isinstance(function, partial) else function.__wrapped__
+    return cached and _is_async(function)
 
 
 def _is_context(annotation: Any) -> bool:

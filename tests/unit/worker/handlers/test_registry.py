@@ -102,6 +102,13 @@ def test_a_static_method_that_is_a_generator_is_refused(tmp_path: Path) -> None:
         modules.load(["static_g"], [tmp_path])
 
 
+def test_a_cached_generator_is_refused(tmp_path: Path) -> None:
+    text = 'from functools import cache\n@handler("g")\n@cache\ndef g():\n    yield 1\n'
+    write(tmp_path, "cached_g.py", text)
+    with pytest.raises(UsageError, match="generator"):
+        modules.load(["cached_g"], [tmp_path])
+
+
 @pytest.mark.parametrize("name", ["time", "sys", "__main__", "json"])
 def test_a_module_that_python_has_already_is_refused(tmp_path: Path, name: str) -> None:
     file = write(tmp_path, f"{name}.py", '@handler("a")\ndef a(): ...\n')

@@ -193,6 +193,7 @@ def decorated(function: Any) -> Any:
         (decorated(takes_point), 2, False),
         (decorated(Handler().method), 2, False),
         (functools.lru_cache(Handler.static), 1, False),
+        (functools.singledispatch(takes_point), 2, False),
     ],
 )
 def test_whatever_can_be_called_is_a_handler(function: Any, arity: int, is_async: bool) -> None:
@@ -237,6 +238,9 @@ def unresolvable(body: "Missing") -> None: ...  # type: ignore[name-defined]  # 
         (Handler.__dict__["of_class"], "a classmethod, which cannot be called; use a bound method"),
         (functools.partialmethod(three, 1), "a partialmethod, which cannot be called"),
         (Point, "it is a class"),
+        (functools.cache(asynchronous), "lru_cache keeps its coroutine"),
+        (functools.partial(functools.lru_cache(asynchronous)), "can be awaited once only"),
+        (staticmethod(functools.cache(AsyncHandler())), "lru_cache keeps its coroutine"),
         (7, "int, which cannot be called"),
         (of_type(T), "T is a type variable; name the type"),
         (of_type(bytearray), "cannot be validated: .*bytearray.*>[.]$"),

@@ -291,10 +291,11 @@ async def test_a_url_file_that_is_missing_or_wrong_while_running_is_unavailable(
         await store.close()
 
 
-@pytest.mark.parametrize("path", ["/1", "/0"])
+@pytest.mark.parametrize(("scheme", "path"), [("redis", "/1"), ("redis", "/0"), ("rediss", "/0")])
 async def test_a_server_that_takes_the_connection_and_never_answers_is_given_up(
-    monkeypatch: pytest.MonkeyPatch, path: str
+    monkeypatch: pytest.MonkeyPatch, scheme: str, path: str
 ) -> None:
+    """A TLS handshake, HELLO and AUTH are all parts of the one attempt."""
     monkeypatch.setattr(connection, "CONNECT_SECONDS", 0.2)
     came, left = 0, asyncio.Event()
 
@@ -307,7 +308,7 @@ async def test_a_server_that_takes_the_connection_and_never_answers_is_given_up(
         left.set()
 
     async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
-        url = f"redis://:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}{path}"
+        url = f"{scheme}://:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}{path}"
         shared = RedisConnection(url)
         stores = [RedisStore(shared, f"tests/e{number}") for number in range(20)]
         answers = await asyncio.gather(*(one.stats() for one in stores), return_exceptions=True)

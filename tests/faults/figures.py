@@ -67,19 +67,17 @@ class Memory:
         self.found: dict[str, list[tuple[float, float]]] = defaultdict(list)
 
     async def run(self) -> None:
-        """Sample until canceled, then draw."""
+        """Sample until canceled; each time draw what there is, so that a kill loses nothing."""
         begun = time.monotonic()
-        try:
-            while True:
-                for role, pids in self._pids().items():
-                    self._seen[role].update(pids)
-                    sizes = [size for pid in pids if (size := _resident_mb(pid))]
-                    if sizes:
-                        self.found[role].append((time.monotonic() - begun, max(sizes)))
-                await asyncio.sleep(SAMPLE_SECONDS)
-        finally:
+        while True:
+            for role, pids in self._pids().items():
+                self._seen[role].update(pids)
+                sizes = [size for pid in pids if (size := _resident_mb(pid))]
+                if sizes:
+                    self.found[role].append((time.monotonic() - begun, max(sizes)))
             if self._picture is not None:
                 self._picture.write_text(memory_chart(self.found))
+            await asyncio.sleep(SAMPLE_SECONDS)
 
     def _pids(self) -> dict[str, list[int]]:
         workers = self._system.workers

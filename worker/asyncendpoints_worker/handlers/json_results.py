@@ -15,6 +15,15 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from fractions import Fraction
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
 from typing import Any, Final
 from uuid import UUID
 
@@ -131,6 +140,14 @@ _EXACT: Final[dict[type, Callable[[Any], Any]]] = {
     ),
     Decimal: Decimal.__str__,
     UUID: UUID.__str__,
+    # Not of every pydantic from 2.11 on.
+    Fraction: Fraction.__str__,
+    IPv4Interface: IPv4Interface.__str__,  # before the address, of which it is a subclass
+    IPv4Address: IPv4Address.__str__,
+    IPv4Network: IPv4Network.__str__,
+    IPv6Interface: IPv6Interface.__str__,
+    IPv6Address: IPv6Address.__str__,
+    IPv6Network: IPv6Network.__str__,
 }
 """Types with subclasses in libraries; overridden methods of the subclasses are not called."""
 _encoder: Final = msgspec.json.Encoder(enc_hook=_simpler)

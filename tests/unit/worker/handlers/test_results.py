@@ -5,7 +5,15 @@ from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from enum import Enum, IntEnum
-from ipaddress import IPv4Address
+from fractions import Fraction
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -126,6 +134,12 @@ class Free(BaseModel):
         ({2: 2, None: 3, True: 4}, '{"2":2,"null":3,"true":4}'),
         ({Color.RED: 1, date(2026, 1, 2): 2}, '{"red":1,"2026-01-02":2}'),
         (IPv4Address("127.0.0.1"), '"127.0.0.1"'),
+        (IPv4Interface("10.0.0.1/8"), '"10.0.0.1/8"'),
+        (IPv4Network("10.0.0.0/8"), '"10.0.0.0/8"'),
+        (IPv6Address("::1"), '"::1"'),
+        (IPv6Interface("fe80::1/64"), '"fe80::1/64"'),
+        (IPv6Network("fe80::/64"), '"fe80::/64"'),
+        (Fraction(1, 2), '"1/2"'),
         (Path("/a"), '"/a"'),
     ],
 )

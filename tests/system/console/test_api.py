@@ -656,6 +656,47 @@ async def test_forms_and_preflights_are_refused(site: Site) -> None:
     assert "Access-Control-Allow-Origin" not in preflight.headers
 
 
+async def test_every_answer_has_the_headers_of_a_page_that_nobody_embeds(
+    site: Site, store: Any
+) -> None:
+    [job_id] = await put(store, new())
+    here = f"{API}/jobs/{ids.text(job_id)}"
+    link = site.server.login_url().removeprefix(site.server.url)
+    answers = [
+        await site.ask("GET", "/api/v1"),
+        await site.ask("GET", f"{here}/body"),
+        await site.ask("GET", f"{here}/logs"),
+        await site.ask("GET", "/", Accept="text/html"),
+        await site.ask("GET", "/static/console.js"),
+        await site.ask("GET", "/", role=None, Accept="text/html"),
+        await site.ask("GET", link, role=None),
+        await site.ask("GET", "/nothing"),
+        await site.ask("GET", "/api/v1", role=None),
+        await site.ask("GET", "/api/v1", Origin="null"),
+        await site.ask(
+            "OPTIONS",
+            f"{API}/pause",
+            Origin=site.server.url,
+            Access_Control_Request_Method="POST",
+            Access_Control_Request_Private_Network="true",
+        ),
+        await site.ask("POST", f"{here}/cancel"),
+        await site.ask("GET", f"{here}/logs", Accept="text/event-stream"),
+    ]
+    assert sorted({answer.status for answer in answers}) == [200, 303, 401, 403, 404, 405]
+    for answer in answers:
+        headers = answer.headers
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Cache-Control"] == "no-store"
+        assert not [name for name in headers if name.lower().startswith("access-control")]
+        assert "Server" not in headers
+    form = await site.ask("GET", "/logout", Accept="text/html")
+    assert form.headers["Referrer-Policy"] == "same-origin"
+
+
 async def test_a_repeated_header_is_refused(site: Site) -> None:
     for repeated in ("Host: localhost", "Origin: null", "Authorization: Bearer x"):
         reader, writer = await asyncio.open_connection("127.0.0.1", site.server.port)

@@ -97,6 +97,34 @@ def test_it_shows_and_steers_what_runs(
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("setting", ["enabled: false", "readOnly: true", "bodies: false"])
+def test_it_obeys_the_resource(setting: str, tmp_path: Path, folder: Path) -> None:
+    file = write_endpoint(tmp_path, CODE, more=f"  gateway: {{console: {{{setting}}}}}\n")
+    with started(file, folder) as run:
+        [url] = run.ready()
+        eventually(lambda: bool(runtime_file.consoles(folder)))
+        [running] = runtime_file.consoles(folder)
+        job = ask(f"{url}/work", "POST", "{}", Content_Type="application/json").json["id"]
+        here = f"{running.url}/api/v1/endpoints/default/reports"
+        headers = {
+            "Authorization": f"Bearer {running.operate_token}",
+            "Content_Type": "application/json",
+        }
+        found = [
+            ask(f"{here}/{path}", method, **headers).status
+            for method, path in (("POST", "pause"), ("GET", f"jobs/{job}/body"), ("GET", "workers"))
+        ]
+        assert (
+            found
+            == {
+                "enabled: false": [404, 404, 404],
+                "readOnly: true": [403, 200, 200],
+                "bodies: false": [200, 403, 200],
+            }[setting]
+        )
+        assert len(read(running, "/endpoints")["items"]) == (setting != "enabled: false")
+
+
 def test_a_taken_port_is_passed_over_unless_it_was_given(tmp_path: Path, folder: Path) -> None:
     file = write_endpoint(tmp_path, CODE)
     with started(file, folder) as first, started(file, folder) as second:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asyncendpoints_cli.remote.text import escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rich.console import Console, RenderableType
 
@@ -21,16 +21,24 @@ STATE_STYLES: Final = {
     "Canceled": "yellow",
     "InProgress": "cyan",
 }
+FLEXIBLE_WIDTH: Final = 8
+"""The least that is shown of a column that may be cut."""
+GAP: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its title, and the text of a cell; `wide` ones are for -o wide."""
+    """A column: its title, and the text of a cell; `wide` ones are for -o wide. Only a `flexible`
+    one is cut where the terminal is narrow. Of those with a number in `spare` the highest is
+    omitted first where even that is not enough.
+    """
 
     title: str
     text: Callable[[Any], object]
     wide: bool = False
     right: bool = False
+    flexible: bool = False
+    spare: int = 0
 
 
 def show(
@@ -80,23 +88,55 @@ def details(rows: Iterable[tuple[str, object]]) -> RenderableType:
 
 
 def table(
-    items: Iterable[dict[str, Any]], columns: Sequence[Column], *, wide: bool = False
+    items: Iterable[dict[str, Any]],
+    columns: Sequence[Column],
+    *,
+    wide: bool = False,
+    width: int | None = None,
 ) -> RenderableType:
-    """Return a table, which rich fits to the terminal by cutting its cells."""
+    """Return a table that fits a terminal of so many columns, None for that of standard output."""
     from rich.table import Table
     from rich.text import Text
 
-    shown = [column for column in columns if wide or not column.wide]
+    chosen = [column for column in columns if wide or not column.wide]
+    texts = [{each.title: escaped(each.text(item)) for each in chosen} for item in items]
+    shown = _that_fit(chosen, texts, console().width if width is None else width)
     found = Table(box=None, pad_edge=False, header_style="bold")
     for column in shown:
         found.add_column(
             column.title,
             justify="right" if column.right else "left",
-            no_wrap=True,
+            no_wrap=not column.flexible,  # rich narrows the others first
             overflow="ellipsis",
         )
-    for item in items:
-        texts = [escaped(column.text(item)) for column in shown]
+    for row in texts:
+        cells = [row[column.title] for column in shown]
         # Text objects: square brackets in the text of a job are no markup.
-        found.add_row(*(Text(text, style=STATE_STYLES.get(text, "")) for text in texts))
+        found.add_row(
+            *(Text(text, style=STATE_STYLES.get(text, ""), no_wrap=True) for text in cells)
+        )
     return found
+
+
+def _that_fit(
+    columns: Sequence[Column], rows: Sequence[Mapping[str, str]], width: int
+) -> list[Column]:
+    """Return the columns for which there is room, with a minimum for the flexible ones."""
+    from rich.cells import cell_len
+
+    widths = {
+        each.title: max(map(cell_len, (each.title, *(row[each.title] for row in rows))))
+        for each in columns
+    }
+    left = list(columns)
+
+    def needed() -> int:
+        sizes = (
+            min(FLEXIBLE_WIDTH, widths[each.title]) if each.flexible else widths[each.title]
+            for each in left
+        )
+        return sum(sizes) + GAP * (len(left) - 1)
+
+    while needed() > width and any(each.spare for each in left):
+        left.remove(max(left, key=lambda each: each.spare))
+    return left

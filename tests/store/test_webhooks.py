@@ -627,8 +627,11 @@ async def test_what_was_sent_before_a_410_does_not_bring_the_webhook_back(
     assert (await lease(store)).deliveries == ()
 
 
-async def test_what_cannot_be_sent_is_looked_at_once_in_a_while(backend: Backend) -> None:
-    """Without a secret, not each of a receiver's deliveries is looked at again and again."""
+@pytest.mark.parametrize("status", [SECRET_INVALID, 0], ids=["no secret", "removed webhook"])
+async def test_what_cannot_be_sent_is_looked_at_once_in_a_while(
+    backend: Backend, status: int
+) -> None:
+    """Not each of a receiver's deliveries is looked at again and again."""
     store = backend.store
     await store.configure(ALL)
     await finish(store, 50)
@@ -638,7 +641,7 @@ async def test_what_cannot_be_sent_is_looked_at_once_in_a_while(backend: Backend
         for each in (await lease(store)).deliveries:
             looked_at += each.receiver == receiver("a")
             end = END.RETURNED if each.receiver == receiver("a") else END.DELIVERED
-            assert await settle(store, each, end, 30_000, SECRET_INVALID)
+            assert await settle(store, each, end, 30_000, status)
         await backend.advance(2_000)
     assert looked_at == 4
     await backend.advance(30_000)

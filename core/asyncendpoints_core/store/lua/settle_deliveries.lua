@@ -27,8 +27,8 @@ local function settle(id, d, kind, delay_ms, status)
     d.due_at = now + delay_ms
     deliveries.write(id, d)
     deliveries.place(id, d)
-    if status == 0 then return deliveries.look_again(d.receiver, now) end
     -- Nothing can be sent to it: its other deliveries wait as well.
+    if status == 0 then return deliveries.look_again(d.receiver, now + delay_ms) end
     r.status, r.probe_at = status, now + delay_ms
   else
     failed(d, r, status)

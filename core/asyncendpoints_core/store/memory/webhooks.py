@@ -245,16 +245,18 @@ class Webhooks:
             self._totals["webhooks_delivered"] += 1
         elif outcome.end is DeliveryEnd.RETURNED:
             self._place(outcome.id, entry, now + outcome.delay_ms)
-            if outcome.status:
-                # Nothing can be sent to it: its other deliveries wait as well.
-                self._save(
-                    msgspec.structs.replace(
-                        self._state(entry),
-                        webhook=entry.new.webhook,
-                        status=outcome.status,
-                        probe_ms=now + outcome.delay_ms,
-                    )
+            # Nothing can be sent to it: its other deliveries wait as well.
+            if not outcome.status:
+                self._look_again(entry.receiver, now + outcome.delay_ms)
+                return True
+            self._save(
+                msgspec.structs.replace(
+                    self._state(entry),
+                    webhook=entry.new.webhook,
+                    status=outcome.status,
+                    probe_ms=now + outcome.delay_ms,
                 )
+            )
         else:
             again = outcome.end is DeliveryEnd.FAILED
             wait_ms = min(outcome.delay_ms, probe_ms) if again else probe_ms

@@ -30,13 +30,13 @@ def is_code(name: object) -> bool:
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
-def find(name: str) -> Endpoint:
-    """Import `module:name` from the current directory. Raises UsageError."""
+def find(name: str, home: Path | None = None) -> Endpoint:
+    """Import `module:name` from `home`, or else the current directory. Raises UsageError."""
     if not is_code(name):
         raise UsageError(f"{name}: write MODULE:NAME, such as jobs:ep")
     module, _, attribute = name.partition(":")
     try:
-        modules.load([module], [Path.cwd()])
+        modules.load([module], [home or Path.cwd()])
     except UsageError as error:
         message = str(error).removeprefix("worker.handlers: ")
         raise UsageError(f"{name}: {message}") from error

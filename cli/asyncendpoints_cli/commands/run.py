@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from asyncendpoints_cli.roles import read_settings
 from asyncendpoints_cli.run.checks import check
-from asyncendpoints_cli.run.sources import load_sources
+from asyncendpoints_cli.run.sources import Sources
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 def execute(options: Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C; a second Ctrl-C exits immediately."""
     settings = read_settings(options, user_code=True)
-    loaded = load_sources(options.files)
+    sources = Sources(options.files)
+    loaded = sources.load()
     check(loaded, settings)
     # Imported after the checks: servers and stores are slow to import.
     from asyncendpoints_cli.run.runner import serve
 
-    return serve(loaded, options.files, settings)
+    return serve(loaded, sources, settings)

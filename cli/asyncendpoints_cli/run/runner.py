@@ -9,14 +9,12 @@ import os
 import signal
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from asyncendpoints_cli.errors import INTERRUPTED, MISUSED, report
 from asyncendpoints_cli.run.checks import LAST_PORT, check
 from asyncendpoints_cli.run.console import RunConsole
 from asyncendpoints_cli.run.endpoint_service import RELOAD_DRAIN_SECONDS, EndpointService
-from asyncendpoints_cli.run.sources import absolute, forget_code, load_sources
 from asyncendpoints_cli.run.terminal import Terminal
 from asyncendpoints_cli.run.watcher import Watcher
 from asyncendpoints_core.common.event_loop import (
@@ -36,7 +34,9 @@ from asyncendpoints_worker.supervisor.tag_reaper import tag_started_processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
+    from asyncendpoints_cli.run.sources import Sources
     from asyncendpoints_core.common.admin_server import AdminServer
     from asyncendpoints_core.manifest import Loaded
     from asyncendpoints_core.process.settings import Settings
@@ -50,24 +50,24 @@ HURRY_SECONDS: Final = 2.0
 """How long a second Ctrl-C may take if a handler blocks the event loop."""
 
 
-def serve(loaded: Sequence[Loaded], files: Sequence[str], settings: Settings) -> int:
+def serve(loaded: Sequence[Loaded], sources: Sources, settings: Settings) -> int:
     """Serve until SIGTERM or Ctrl-C; return the exit status."""
     if settings.reload:
         # Bytecode caches have a resolution of a second: a file may change twice within it.
         sys.dont_write_bytecode = True
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     if settings.redis_source() is not None:
-        return run_loop(Runner(loaded, files, settings).run())
+        return run_loop(Runner(loaded, sources, settings).run())
     tag_started_processes()
-    return run_with_user_code(Runner(loaded, files, settings).run(), current_job.get)
+    return run_with_user_code(Runner(loaded, sources, settings).run(), current_job.get)
 
 
 class Runner:
     """Runs one service for each endpoint, and the admin server of all."""
 
-    def __init__(self, loaded: Sequence[Loaded], files: Sequence[str], settings: Settings) -> None:
+    def __init__(self, loaded: Sequence[Loaded], sources: Sources, settings: Settings) -> None:
         """Prepare a service for each endpoint, on consecutive ports from --port."""
-        self._names, self._files = files, absolute(files)
+        self._sources = sources
         self._settings = settings
         self._terminal = Terminal.of([item.endpoint for item in loaded], settings)
         self._services = [
@@ -168,7 +168,7 @@ class Runner:
         else:
             yield "jobs", "in Redis, run by worker processes"
         if self._settings.reload:
-            yield "reload", "on changes of " + ", ".join(map(str, self._names))
+            yield "reload", "on changes of " + ", ".join(self._sources.names)
         yield "stop", "Ctrl-C; once more to abort running jobs"
 
     async def _open_admin(self) -> None:
@@ -250,7 +250,7 @@ class Runner:
         return sorted(set(found))
 
     def _watcher(self) -> Watcher:
-        return Watcher(map(Path, self._files), self._folders())
+        return Watcher(self._sources.files, self._folders())
 
     async def _watch(self, watcher: Watcher) -> None:
         while True:
@@ -262,8 +262,8 @@ class Runner:
     async def _reload(self) -> None:
         """Apply the changed files; if they have faults, keep what was applied before."""
         try:
-            forget_code(self._files)
-            loaded = load_sources(self._files)
+            self._sources.forget_code()
+            loaded = self._sources.load()
             check(loaded, self._settings)
         except UsageError as error:
             report(error, MISUSED)

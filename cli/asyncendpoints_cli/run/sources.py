@@ -16,28 +16,34 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def load_sources(names: Sequence[str]) -> tuple[Loaded, ...]:
-    """Load every endpoint, files first. Raises UsageError, with the faults of files on stderr."""
-    code = [name for name in names if is_code(name) and not Path(name).exists()]
-    files = [name for name in names if name not in code]
-    loaded = load_all(files) if files else ()
-    found = (replace(each, file=each.file.absolute()) for each in loaded)
-    return (*found, *(_in_code(name) for name in code))
+class Sources:
+    """The files and the code that `run` was given, also after user code has changed the working
+    directory. `names` are those given.
+    """
 
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self._home = Path.cwd()
+        self._code = [name for name in names if is_code(name) and not Path(name).exists()]
+        self.files = [Path(name).absolute() for name in names if name not in self._code]
 
-def absolute(names: Sequence[str]) -> list[str]:
-    """Return the names as they stay valid if user code changes the working directory."""
-    return [str(Path(name).absolute()) if Path(name).exists() else name for name in names]
+    def load(self) -> tuple[Loaded, ...]:
+        """Load every endpoint, files first. Raises UsageError, with the faults of files on
+        stderr.
+        """
+        unmoved = Path.cwd() == self._home
+        files = [file for file in self.names if file not in self._code] if unmoved else self.files
+        loaded = load_all(files) if files else ()
+        found = (replace(each, file=each.file.absolute()) for each in loaded)
+        return (*found, *(self._in_code(name) for name in self._code))
 
+    def _in_code(self, name: str) -> Loaded:
+        """Return an Endpoint as if a file in the folder of the start had it."""
+        endpoint = find(name, self._home)
+        document = Document(name, Position(0, 0), endpoint.document())
+        return Loaded(endpoint.resource(), self._home / name, document)
 
-def _in_code(name: str) -> Loaded:
-    """Return an Endpoint as if a file in the current directory had it."""
-    endpoint = find(name)
-    document = Document(name, Position(0, 0), endpoint.document())
-    return Loaded(endpoint.resource(), Path.cwd() / name, document)
-
-
-def forget_code(names: Sequence[str]) -> None:
-    """Make the next `load_sources` import the modules of Endpoints in code again."""
-    if any(is_code(name) for name in names):
-        modules.forget([Path.cwd()])
+    def forget_code(self) -> None:
+        """Make the next `load` import the modules of Endpoints in code again."""
+        if self._code:
+            modules.forget([self._home])

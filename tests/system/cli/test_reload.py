@@ -146,3 +146,30 @@ def test_a_module_that_changes_the_working_directory_is_reloaded(
         file.write_text(file.read_text().replace("/work", "/other"))
         run.said("reports: reloaded", times=2)
         assert ask(f"{url}/other", "POST").status == 202
+
+
+@pytest.mark.parametrize("place", ["", "    "], ids=["at import", "in the handler"])
+def test_an_endpoint_in_code_that_changes_the_working_directory_is_reloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Also again: not what is below the new directory is forgotten, imported and watched."""
+    lines = [
+        "import os",
+        "from asyncendpoints import Endpoint",
+        'endpoint = Endpoint("reports")',
+        *([] if place else ["os.chdir('/')"]),
+        '@endpoint.post("/work")',
+        "async def work() -> str:",
+        *(["    os.chdir('/')"] if place else []),
+        '    return "one"',
+    ]
+    code = tmp_path / "in_code.py"
+    code.write_text("\n".join(lines))
+    monkeypatch.chdir(tmp_path)
+    with Command("run", "in_code:endpoint", *FREE, "--reload") as run:
+        (url,) = run.ready()
+        assert word_of(url) == "one"
+        for times, word in enumerate(("two", "three"), 1):
+            code.write_text("\n".join(lines).replace("one", word))
+            run.said("reports: reloaded", times=times)
+            assert word_of(url) == word

@@ -35,15 +35,15 @@ class RedisLocation:
 
 
 def identity_of(url: str) -> str:
-    """Return a Redis URL without user, password and options. Raises UsageError."""
-    check_form(url)
+    """Return a valid Redis URL without user, password and options."""
     parts = urlsplit(url)
     hosts = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{hosts}{parts.path}"[:200]
 
 
 def location_of(url: str) -> RedisLocation:
-    """Return the location of a URL."""
+    """Return the location of a URL. Raises UsageError."""
+    check_form(url)
     return RedisLocation(url, identity_of(url), lambda: url)
 
 
@@ -85,9 +85,11 @@ class RedisLocations:
             text = "the operator has no Redis of its own: name one in spec.redis"
             return Queue(QueueReason.NOT_CONFIGURED, text)
         try:
-            identity = identity_of(self._source())
+            url = self._source()
+            check_form(url)
         except UsageError as error:
             return Queue(QueueReason.UNREACHABLE, f"the operator's own Redis: {error}")
+        identity = identity_of(url)
         return RedisLocation(f"own {identity}", identity, self._source, own=True)
 
     async def _from_secret(
@@ -110,11 +112,11 @@ class RedisLocations:
         if "://" not in url:
             return Queue(QueueReason.SECRET_MISSING, f'Secret {name}: "{key}" is not a Redis URL')
         try:
-            check_form(url)
+            location = location_of(url)
         except UsageError as error:
             return Queue(QueueReason.SECRET_MISSING, f'Secret {name}: "{key}": {error}')
         self._secrets[namespace, name, key] = (now, url)
-        return location_of(url)
+        return location
 
 
 def _secret_unreadable(error: Refused, name: str) -> Queue:

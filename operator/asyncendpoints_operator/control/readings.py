@@ -143,10 +143,11 @@ class ReadingHandler:
 
     async def _scale(self, connection: QueueConnection) -> None:
         state = self._reconciled.get(connection.key)
-        if state is None or state.resource.endpoint is None:
+        if state is None:
             return
+        endpoint = state.resource.endpoint or connection.endpoint  # the valid one before
         work = self._work.get(connection.identity.uid, WorkState())
-        planned = self._scaler.plan(state.resource.endpoint, connection, work.memory)
+        planned = self._scaler.plan(endpoint, connection, work.memory)
         if planned is None:
             return
         connection.idle = planned.idle

@@ -16,7 +16,6 @@ from asyncendpoints_operator.desired.naming import (
     GATEWAY,
     WORKER,
     Manifest,
-    child_name,
     selector_text,
 )
 from asyncendpoints_operator.desired.network import url_of
@@ -27,6 +26,7 @@ from asyncendpoints_operator.kube.late_pods import read_steady, without_crashing
 from asyncendpoints_operator.kube.pod_state import (
     issue_of,
     read_deployment,
+    read_pod,
     refusing_version,
     template_of,
 )
@@ -121,48 +121,55 @@ def observe(
         else None,
         failures=work.failures,
     )
+    seen = _with_objects(observed, state.resource.key, cache, causes)
+    if endpoint is None and state.connection is not None:
+        endpoint = state.connection.endpoint  # of the spec before, which stays in force
     if endpoint is None:
-        return observed
+        return seen
     reading = state.connection.reading if state.connection else None
-    seen = _with_objects(observed, endpoint, cache, reading.workers if reading else (), causes)
+    seen = _with_workers(seen, endpoint, cache, reading.workers if reading else ())
     seen = replace(seen, outdated=reading.outdated if reading else 0)
     # A spec that is still being applied is not held against workers of the one before.
     applied = state.generation == state.resource.generation
     return seen if applied else replace(seen, without_handler=())
 
 
-def _with_objects(
-    observed: Observed,
-    endpoint: AsyncEndpoint,
-    cache: Cache,
-    workers: Sequence[WorkerState],
-    causes: Causes,
+def _with_objects(observed: Observed, key: str, cache: Cache, causes: Causes) -> Observed:
+    """Add what the endpoint's objects in the cluster show, also where its spec is invalid."""
+    gateway, worker = _named_deployments(cache, key)
+    template, now = template_of(worker), time.time()
+    gateways, workers = cache.pods(key, GATEWAY), cache.pods(key, WORKER)
+    gateway_pods = [read_steady(pod, now) for pod in gateways]
+    worker_pods = [read_steady(pod, now) for pod in workers]
+    is_proven = any(pod.ready and pod.template == template for pod in worker_pods)
+    return replace(
+        observed,
+        gateway=without_crashing(read_deployment(gateway), gateway_pods),
+        gateway_issue=issue_of(read_deployment(gateway), gateway_pods, causes.get((key, GATEWAY))),
+        worker=without_crashing(read_deployment(worker), worker_pods),
+        worker_issue=issue_of(read_deployment(worker), worker_pods, causes.get((key, WORKER))),
+        unsupported=refusing_version(worker_pods),
+        memory_kills=memory_kills(workers, now),
+        gateway_kills=memory_kills(gateways, now),
+        ready_template=template if is_proven else "",
+    )
+
+
+def _with_workers(
+    observed: Observed, endpoint: AsyncEndpoint, cache: Cache, workers: Sequence[WorkerState]
 ) -> Observed:
-    """Add what the endpoint's objects in the cluster and its registered workers show."""
-    gateway, worker = map(read_deployment, deployments(cache, endpoint))
+    """Add what the registered workers and the spec show."""
     template = template_of(deployments(cache, endpoint)[1])
-    now = time.time()
-    gateway_pods = [read_steady(pod, now) for pod in cache.pods(endpoint.key, GATEWAY)]
-    worker_pods = [read_steady(pod, now) for pod in cache.pods(endpoint.key, WORKER)]
-    current = {pod.uid for pod in worker_pods if pod.template == template}
+    pods = map(read_pod, cache.pods(endpoint.key, WORKER))
+    current = {pod.uid for pod in pods if pod.template == template}
     stats = observed.queue.stats
     service = cache.get("Service", endpoint.metadata.namespace, endpoint.name)
     return replace(
         observed,
-        gateway=without_crashing(gateway, gateway_pods),
-        gateway_issue=issue_of(gateway, gateway_pods, causes.get((endpoint.key, GATEWAY))),
-        worker=without_crashing(worker, worker_pods),
-        worker_issue=issue_of(worker, worker_pods, causes.get((endpoint.key, WORKER))),
-        unsupported=refusing_version(worker_pods),
         without_handler=jobs_without_handler(endpoint, workers, current),
         crashes=recent_crashes(workers, stats.now_ms) if stats else (),
-        memory_kills=memory_kills(cache.pods(endpoint.key, WORKER), now),
-        gateway_kills=memory_kills(cache.pods(endpoint.key, GATEWAY), now),
         url=url_of(endpoint, _load_balancer(service)),
         selector=selector_text(endpoint),
-        ready_template=template
-        if any(pod.ready and pod.template == template for pod in worker_pods)
-        else "",
     )
 
 
@@ -173,10 +180,14 @@ def is_terminating(manifest: Mapping[str, Any]) -> bool:
 
 def deployments(cache: Cache, endpoint: AsyncEndpoint) -> tuple[Manifest | None, Manifest | None]:
     """Return the Deployments of gateway and workers as they are."""
-    namespace = endpoint.metadata.namespace
+    return _named_deployments(cache, endpoint.key)
+
+
+def _named_deployments(cache: Cache, key: str) -> tuple[Manifest | None, Manifest | None]:
+    namespace, _, name = key.partition("/")
     return (
-        cache.get("Deployment", namespace, child_name(endpoint, GATEWAY)),
-        cache.get("Deployment", namespace, child_name(endpoint, WORKER)),
+        cache.get("Deployment", namespace, f"{name}-{GATEWAY}"),
+        cache.get("Deployment", namespace, f"{name}-{WORKER}"),
     )
 
 

@@ -153,17 +153,23 @@ async def test_suspend_and_pins_are_written_to_the_deployment(
 
 
 async def test_an_invalid_resource_is_reported_and_the_previous_one_continues(
-    cluster: FakeCluster, redis_url: str
+    cluster: FakeCluster, redis_url: str, store: RedisStore
 ) -> None:
     cluster.save(resource(redis_url))
     async with leading(cluster):
         await cluster.until(lambda: reason(cluster, "QueueReachable") == "Reachable")
+        deployed(cluster, GATEWAY, 2)
         before = cluster.objects[WORKER.path]
         cluster.change(ENDPOINT, {"spec": {"routes": [{"path": "no-slash", "job": "x"}]}})
         await cluster.until(lambda: reason(cluster, "RoutesAccepted") == "InvalidSpec")
         assert reason(cluster, "Ready") == "InvalidSpec"
         assert cluster.endpoint()["status"]["observedGeneration"] == 2
         assert cluster.objects[WORKER.path] == before
+        assert reason(cluster, "GatewayAvailable") == "GatewayReady"
+        await store.open()
+        await store.enqueue([new_job()])
+        await cluster.until(lambda: replicas(cluster) == 1)
+        await cluster.until(lambda: reason(cluster, "WorkersAvailable") == "WorkersStarting")
         cluster.save(merge(resource(redis_url), {"status": cluster.endpoint()["status"]}))
         await cluster.until(lambda: reason(cluster, "RoutesAccepted") == "Accepted")
 

@@ -259,3 +259,13 @@ async def test_a_key_that_is_alone_starts_no_more_than_its_limit_lets(
     check_places(await backend.scan())
     await worker.settle(*(jobs.complete(job.claim, DONE) for taken in found for job in taken))
     check_places(await backend.scan())
+
+
+async def test_a_claim_goes_on_to_the_last_place_of_a_limit(backend: Backend, store: Store) -> None:
+    await store.configure(policy(limits=limits_of(total=Limit(concurrency=6))))
+    worker = await hand(store)
+    for number in range(8):
+        await fill(store, "a", a={"ttl_ms": 1_000} if number == 3 else {})
+    await backend.advance(2_000)
+    batch = await worker.claim(6)
+    assert (len(batch.jobs), batch.more) == (6, False)

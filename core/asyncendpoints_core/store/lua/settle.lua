@@ -221,7 +221,7 @@ if completed > 0 then
   counters.tally('completed', completed)
   counters.tally('busy_ms', busy)
   finish.free(freed)
-  if counting then gate.free_all(ended) end
+  if counting then gate.free_all(ended, completed) end
   call(unpack(on_finished))
   call(unpack(on_runs))
 end

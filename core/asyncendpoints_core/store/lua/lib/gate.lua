@@ -101,7 +101,7 @@ local function add(id, priority, seq)
   if head_place then
     gate_data.write()
     if call('ZREM', ready[priority], head) == 1 then -- a job that was handed back comes before it
-      keyed[head_place .. head] = 0
+      keyed[head_place .. head] = '0'
     end
   end
   on_line(id, flow)
@@ -240,7 +240,7 @@ end
 
 -- A limit holds back the job `f.id`, which stood for its flow: it waits with the others.
 function gate.park(f, resource, why)
-  if f.stands then keyed[f.place .. f.id] = 0 end
+  if f.stands then keyed[f.place .. f.id] = '0' end
   if f.owns then
     local member = resource .. '\0' .. spack('>d', f.score) .. f.flow
     call('ZADD', gate_parked, 0, member)
@@ -263,9 +263,9 @@ end
 
 -- Writes what changed. Returns how many places became free that a limit counts.
 function gate.flush()
-  local opened, freed = taken_places.read_freed()
+  local freed = taken_places.freed()
   if freed > 0 and call('ZCARD', gate_parked) > 0 then
-    for resource in pairs(opened) do
+    for resource in pairs(taken_places.opened()) do
       local l = limiting.of(resource)
       if l and l.concurrency > 0 and first_parked(resource, 1)[1] then
         call('ZADD', gate_times, now, resource)

@@ -16,7 +16,7 @@ local function forget_buckets()
   local found = next_of(gate_buckets, 'buckets')
   for i = 1, #found, 2 do
     local l = limiting.of(found[i])
-    if not l or l.rate <= 0 or limiting.refill(found[i], l, found[i + 1]).tokens >= l.burst then
+    if not l or l.rate <= 0 or limiting.refill(l, found[i + 1]) >= l.burst then
       call('HDEL', gate_buckets, found[i])
     end
   end

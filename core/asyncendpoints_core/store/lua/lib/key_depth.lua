@@ -15,7 +15,7 @@ function key_depth.add(id, key)
   key = key or limiting.of_job(id) or ''
   local m = member(id, key)
   if m then
-    to[m] = 0
+    to[m] = '0'
     counts[key] = counts[key] and counts[key] + 1
   end
 end

@@ -9,9 +9,10 @@ local AHEAD_MS = 60000 -- no clock is so far behind that which wrote a bucket
 -- What is held back as a whole: the jobs of names that are paused.
 local paused_resources = {}
 for name in pairs(pauses.stopped) do paused_resources['j' .. name] = true end
-local limit_of, running, bucket_of = {k = false}, {}, {}
+local limit_of, running, tokens_of, spent = {k = false}, {}, {}, {}
 local unwritten = {} -- how many more run than Redis has it, by resource
 local count, all, of_every_key, configured -- how many limits there are; those that were read at once
+local uniform -- all were read, and no key has a limit of its own
 
 -- Whether nothing is limited or paused.
 function limiting.none()
@@ -33,18 +34,26 @@ local function note(resource, packed)
   return l
 end
 
--- Reads the limits of resources: every key but '' has the limit of all keys. All limits are read where
--- these are not more than are wanted.
-function limiting.load(resources)
+-- Reads all limits where these are not more than the `n` that are wanted. Returns whether it has them,
+-- and all keys have the same.
+function limiting.expect(n)
   count = count or call('HLEN', gate_limits)
-  if all or count == 0 then return end
-  if count <= #resources then
-    local stored = call('HGETALL', gate_limits)
-    all = {}
-    for i = 1, #stored, 2 do all[stored[i]] = stored[i + 1] end
-    of_every_key = all.k and read('k', all.k) or false
-    return
+  if all or count == 0 or count > n then return uniform or count == 0 end
+  local stored = call('HGETALL', gate_limits)
+  all, uniform = {}, true
+  for i = 1, #stored, 2 do
+    local resource = stored[i]
+    all[resource] = stored[i + 1]
+    if sbyte(resource) == 107 and resource ~= 'k' then uniform = false end
   end
+  of_every_key = all.k and read('k', all.k) or false
+  return uniform
+end
+
+-- Reads the limits of resources: every key but '' has the limit of all keys.
+function limiting.load(resources)
+  limiting.expect(#resources)
+  if all or count == 0 then return end
   local wanted, n = {}, 0
   for i = 1, #resources do
     local resource = resources[i]
@@ -72,25 +81,29 @@ function limiting.of(resource)
   return limit_of[resource] or false
 end
 
+-- The limit of a key.
+function limiting.of_key(key)
+  if key == '' then return false end
+  if uniform then return of_every_key end
+  return limiting.of('k' .. key)
+end
+
 -- Reads the limits of resources, and the tokens of those that have a rate.
 function limiting.load_tokens(resources)
   limiting.load(resources)
   if count == 0 then return end
-  local wanted, n = {}, 0
+  local wanted, limits_of, n = {}, {}, 0
   for i = 1, #resources do
     local resource = resources[i]
-    local l = limit_of[resource]
-    if l == nil then l = limiting.of(resource) end
-    if l and l.rate > 0 and bucket_of[resource] == nil then
+    local l = tokens_of[resource] == nil and limiting.of(resource)
+    if l and l.rate > 0 then
       n = n + 1
-      wanted[n], bucket_of[resource] = resource, false
+      wanted[n], limits_of[n] = resource, l
     end
   end
   if n == 0 then return end
   local stored = call('HMGET', gate_buckets, unpack(wanted))
-  for i = 1, n do
-    bucket_of[wanted[i]] = limiting.refill(wanted[i], limit_of[wanted[i]], stored[i])
-  end
+  for i = 1, n do tokens_of[wanted[i]] = limiting.refill(limits_of[i], stored[i]) end
 end
 
 local function used(resource)
@@ -111,11 +124,6 @@ function limiting.changed(resource, by)
   if running[resource] then running[resource] = running[resource] + by end
 end
 
--- The same of what is written already.
-function limiting.started(resource, n)
-  if running[resource] then running[resource] = running[resource] + n end
-end
-
 -- Counts what runs anew.
 function limiting.count_again()
   running = {}
@@ -123,19 +131,37 @@ end
 
 gate_data.on_write(function() unwritten = {} end)
 
-function limiting.refill(resource, l, stored)
-  local b = {tokens = l.burst, at = now}
-  if stored and #stored == BUCKET then b.tokens, b.at = sunpack('>dI6', stored) end
-  if b.at > now + AHEAD_MS then b.tokens, b.at = l.burst, now end
-  b.tokens = math.min(l.burst, math.max(0, b.tokens) + math.max(0, now - b.at) * l.rate / 1000)
-  b.at = now
-  return b
+-- How many tokens there are now, by what is stored of them.
+function limiting.refill(l, stored)
+  local burst = l.burst
+  if not stored or #stored ~= BUCKET then return burst end
+  local tokens, at = sunpack('>dI6', stored)
+  if at > now + AHEAD_MS then return burst end
+  if not (tokens > 0) then tokens = 0 end
+  if now > at then tokens = tokens + (now - at) * l.rate / 1000 end
+  return tokens < burst and tokens or burst
 end
 
 -- The tokens of a resource whose limit has a rate.
-function limiting.bucket(resource)
-  if not bucket_of[resource] then limiting.load_tokens({resource}) end
-  return bucket_of[resource]
+function limiting.tokens(resource)
+  if not tokens_of[resource] then limiting.load_tokens({resource}) end
+  return tokens_of[resource]
+end
+
+-- Jobs start that take tokens of a resource, if its limit has a rate.
+function limiting.spend(resource, n)
+  local l = limiting.of(resource)
+  if l and l.rate > 0 then
+    local tokens = limiting.tokens(resource) - n
+    tokens_of[resource], spent[resource] = tokens, tokens
+  end
+end
+
+-- Returns the tokens of the resources that had some taken since the last call.
+function limiting.read_spent()
+  local found = spent
+  spent = {}
+  return found
 end
 
 -- How many jobs the limit of a resource lets start now, up to `most`.
@@ -145,7 +171,7 @@ function limiting.room(resource, most)
   if not l then return most end
   local free = most
   if l.concurrency > 0 then free = math.min(free, l.concurrency - used(resource)) end
-  if l.rate > 0 then free = math.min(free, floor(limiting.bucket(resource).tokens + EPSILON)) end
+  if l.rate > 0 then free = math.min(free, floor(limiting.tokens(resource) + EPSILON)) end
   return math.max(0, free)
 end
 
@@ -157,20 +183,40 @@ function limiting.allow(resources, n)
   return limiting.room('t', n) == n
 end
 
+-- Whether a job of each of some keys may start, by the limits of the keys: `limits_of` has these.
+-- Returns what each takes tokens of; false when one may not.
+function limiting.allow_each(keys, limits_of, n)
+  local rated, some = {}, {}
+  for i = 1, n do
+    local l = limits_of[i]
+    if l and l.rate > 0 then
+      rated[i] = 'k' .. keys[i]
+      some[#some + 1] = rated[i]
+    end
+  end
+  if some[1] then limiting.load_tokens(some) end
+  for i = 1, n do
+    local l, resource = limits_of[i], rated[i]
+    if l and l.concurrency > 0 and used('t') >= l.concurrency and limiting.full('k' .. keys[i])
+      or resource and tokens_of[resource] + EPSILON < 1 then return false end
+  end
+  return rated
+end
+
 -- p: it is paused, c: its places are taken, r: its rate is reached; nil when it lets a job start.
 function limiting.full(resource)
   if paused_resources[resource] then return 'p' end
   local l = limiting.of(resource)
   if not l then return nil end
   if l.concurrency > 0 and crowded(resource, l.concurrency) then return 'c' end
-  return l.rate > 0 and limiting.bucket(resource).tokens + EPSILON < 1 and 'r' or nil
+  return l.rate > 0 and limiting.tokens(resource) + EPSILON < 1 and 'r' or nil
 end
 
 -- When the next token of a resource is there.
 function limiting.token_at(resource)
   local l = limiting.of(resource)
   if not l or l.rate <= 0 then return now end
-  return now + math.ceil((1 - limiting.bucket(resource).tokens) * 1000 / l.rate)
+  return now + math.ceil((1 - limiting.tokens(resource)) * 1000 / l.rate)
 end
 
 -- The key and the name of a job; nil when they cannot be read.

@@ -44,7 +44,7 @@ end
 local function rate_wait(resource, before)
   local l = limiting.of(resource)
   if not l or l.rate <= 0 then return 0 end
-  return math.ceil((before + 1 - limiting.bucket(resource).tokens) * 1000 / l.rate)
+  return math.ceil((before + 1 - limiting.tokens(resource)) * 1000 / l.rate)
 end
 
 local function rates_wait(ahead, before, resources)

@@ -4,14 +4,14 @@
 -- LIB: limiting key_depth gate_data
 -- LAZY:
 local taken_places = {}
-local freed, opened = 0, {}
+local freed, left = 0, {} -- how many ended, and the places of these
 local places = gate_data.hash(gate_places)
 local usage = gate_data.collect('ZADD', 'ZREM', gate_usage)
-local buckets = gate_data.collect('HSET', 'HDEL', gate_buckets)
-local send = gate_data.send
-local spent, of_places, of_names = {}, {}, {}
+local send, spend = gate_data.send, limiting.spend
+local of_names = {}
 local booked, begun = 0, false
 local COUNTING = gated == 1
+local find = string.find
 local LONG = string.rep('-', 65)
 
 -- How the members of `gate:usage` begin for a limit whose running jobs are counted one by one.
@@ -29,49 +29,34 @@ local function of_name(name)
   return found
 end
 
--- What jobs of a place take of: 1 the resource of its key, if it has one, 2 that of its name, 3 and 4 how
--- the members of each begin, 5 whether the key has a rate, 6 or a depth. Nil when it cannot be read.
-local function parts_of(place)
-  local found = of_places[place]
-  if found then return found end
-  local at = string.find(place, '\0', 1, true)
-  if not at then return nil end
-  local named, key = of_name(ssub(place, at + 1)), at > 1 and 'k' .. ssub(place, 1, at - 1)
-  local l = key and limiting.of(key)
-  found = {key, named[1], counted(key, l), named[2], l and l.rate > 0, l and l.depth > 0}
-  of_places[place] = found
-  return found
-end
-
--- By its record when a job's place cannot be read.
-local function parts_of_job(id, place)
-  local of = parts_of(place)
-  if of then return of end
+-- The key and the name of a job in a place, and the place; by its record when that cannot be read.
+local function read_place(id, place)
+  local at = find(place, '\0', 1, true)
+  if at then return ssub(place, 1, at - 1), ssub(place, at + 1), place end
   local key, name = limiting.of_job(id)
-  return parts_of((key or '') .. '\0' .. (name or ''))
+  key, name = key or '', name or ''
+  return key, name, key .. '\0' .. name
 end
 
-local function change(of, id, by, score)
+-- How the members of `gate:usage` begin for the key and for the name of a job.
+local function members(key, name)
+  local l = limiting.of_key(key)
+  return l and l.concurrency > 0 and 'k' .. key .. '\0', of_name(name)[2]
+end
+
+local function change(id, key, name, by, score)
   limiting.changed('t', by)
-  if of[1] then limiting.changed(of[1], by) end
-  limiting.changed(of[2], by)
-  if of[3] then usage[of[3] .. id] = score end
-  if of[4] then usage[of[4] .. id] = score end
-end
-
-local function spend(resource, n)
-  local l = limiting.of(resource)
-  if l and l.rate > 0 then
-    local b = limiting.bucket(resource)
-    b.tokens, spent[resource] = b.tokens - n, b
-  end
+  if key ~= '' then limiting.changed('k' .. key, by) end
+  limiting.changed('j' .. name, by)
+  local of_key, of_named = members(key, name)
+  if of_key then usage[of_key .. id] = score end
+  if of_named then usage[of_named .. id] = score end
 end
 
 -- Gives a running job its places.
 function taken_places.take(id, key, name)
-  local place = key .. '\0' .. name
-  if COUNTING then places.set(id, place) end
-  change(parts_of(place), id, 1, '0')
+  if COUNTING then places.set(id, key .. '\0' .. name) end
+  change(id, key, name, 1, '0')
 end
 
 -- Gives a job that starts its places and takes its tokens.
@@ -84,62 +69,61 @@ function taken_places.book(id, key, name)
   key_depth.remove(id, key)
 end
 
--- Up to 512 fields, or 128 members, are a packed list, which is searched from its head. One of over 64
--- bytes makes it a table and a skip list, and that they stay until they are empty.
+-- Up to 512 fields or 128 members are a packed list, which is searched from its head. One of over 64
+-- bytes makes it a table and a skip list, and that they stay until they are empty. Returns whether it has
+-- put one there, to remove once there are others.
 local function begin_tables()
-  if begun then return end
+  if begun or not COUNTING then return false end
   begun = true
-  if COUNTING and call('HLEN', gate_places) == 0 then
-    call('HSET', gate_places, LONG, '')
-    call('ZADD', gate_usage, '0', LONG)
-    places.set(LONG, false)
-    usage[LONG] = false
-  end
-  if next(spent) and call('HLEN', gate_buckets) == 0 then
-    call('HSET', gate_buckets, LONG, '')
-    buckets[LONG] = false
-  end
+  if call('HLEN', gate_places) > 0 then return false end
+  call('HSET', gate_places, LONG, '')
+  call('ZADD', gate_usage, '0', LONG)
+  return true
 end
 
--- The same as `book` for many jobs, of the same or different keys and names.
-function taken_places.book_all(ids, keys, names, n)
+-- The same as `book` for many jobs: `limits` and `rated` are those of the keys.
+function taken_places.book_all(ids, keys, names, limits_of, rated, n)
   local on_places, on_usage, m, of_each = {}, {}, 0, {}
-  local key, name, place, of
+  local last, of
   for i = 1, n do
-    local id = ids[i]
-    if keys[i] ~= key or names[i] ~= name then
-      key, name = keys[i], names[i]
-      place = key .. '\0' .. name
-      of = parts_of(place)
-    end
-    on_places[2 * i - 1], on_places[2 * i] = id, place
-    if of[3] then
-      on_usage[m + 1], on_usage[m + 2] = '0', of[3] .. id
+    local id, key, name, l = ids[i], keys[i], names[i], limits_of[i]
+    on_places[2 * i - 1], on_places[2 * i] = id, key .. '\0' .. name
+    if name ~= last then last, of = name, of_name(name) end
+    if of[2] then
+      on_usage[m + 1], on_usage[m + 2] = '0', of[2] .. id
       m = m + 2
     end
-    if of[4] then
-      on_usage[m + 1], on_usage[m + 2] = '0', of[4] .. id
-      m = m + 2
+    of_each[of[1]] = (of_each[of[1]] or 0) + 1
+    if l then
+      if l.concurrency > 0 then
+        on_usage[m + 1], on_usage[m + 2] = '0', 'k' .. key .. '\0' .. id
+        m = m + 2
+      end
+      if rated[i] then spend(rated[i], 1) end
+      if l.depth > 0 then key_depth.remove(id, key) end
     end
-    if of[5] then spend(of[1], 1) end
-    if of[6] then key_depth.remove(id, key) end
-    of_each[of[2]] = (of_each[of[2]] or 0) + 1
   end
   for resource, count in pairs(of_each) do spend(resource, count) end
   spend('t', n)
-  if n > 2 then begin_tables() end
   if COUNTING then
+    local long = n > 2 and begin_tables()
     send('HSET', gate_places, on_places, 2 * n)
     send('ZADD', gate_usage, on_usage, m)
+    if long then
+      call('HDEL', gate_places, LONG)
+      call('ZREM', gate_usage, LONG)
+    end
   end
   limiting.count_again()
 end
 
 -- The same for jobs of one key and name.
 function taken_places.book_flow(ids, key, name, n)
-  local keys, names = {}, {}
-  for i = 1, n do keys[i], names[i] = key, name end
-  taken_places.book_all(ids, keys, names, n)
+  local keys, names, limits_of, rated = {}, {}, {}, {}
+  local l = limiting.of_key(key)
+  local resource = l and l.rate > 0 and 'k' .. key
+  for i = 1, n do keys[i], names[i], limits_of[i], rated[i] = key, name, l, resource end
+  taken_places.book_all(ids, keys, names, limits_of, rated, n)
 end
 
 -- Reads the places of jobs that end.
@@ -152,56 +136,91 @@ function taken_places.free(id)
   local place = COUNTING and places.get(id)
   if not place then return end
   places.set(id, false)
-  local of = parts_of_job(id, place)
-  change(of, id, -1, false)
-  opened[of], freed = true, freed + 1
+  local key, name, right = read_place(id, place)
+  change(id, key, name, -1, false)
+  freed, left[right] = freed + 1, true
+end
+
+-- Reads the limits of the keys of places.
+local function load_limits(ids, n)
+  if limiting.expect(n) then return end
+  local wanted = {}
+  for i = 1, n do
+    local place = places.get(ids[i])
+    if place then wanted[#wanted + 1] = 'k' .. (read_place(ids[i], place)) end
+  end
+  limiting.load(wanted)
 end
 
 -- The same for many jobs.
-function taken_places.free_all(ids)
-  local off_places, off_usage, n, m = {}, {}, 0, 0
-  local last, of
-  for i = 1, #ids do
+function taken_places.free_all(ids, n)
+  local off_places, off_usage, count, m = {}, {}, 0, 0
+  local last, key, name, of_key, of_named
+  load_limits(ids, n)
+  for i = 1, n do
     local id = ids[i]
     local place = places.get(id)
     if place then
       if place ~= last then
-        last, of = place, parts_of_job(id, place)
-        opened[of] = true
+        key, name, last = read_place(id, place)
+        of_key, of_named = members(key, name)
+        left[last] = true
       end
-      n = n + 1
-      off_places[n] = id
-      if of[3] then
+      count = count + 1
+      off_places[count] = id
+      if of_key then
         m = m + 1
-        off_usage[m] = of[3] .. id
+        off_usage[m] = of_key .. id
       end
-      if of[4] then
+      if of_named then
         m = m + 1
-        off_usage[m] = of[4] .. id
+        off_usage[m] = of_named .. id
       end
     end
   end
-  freed = freed + n
+  freed = freed + count
   places.remove(off_places)
   send('ZREM', gate_usage, off_usage, m)
   limiting.count_again()
 end
 
--- Returns which resources had places freed since the last call, and how many jobs freed theirs.
-function taken_places.read_freed()
-  local found, n = {}, freed
-  for of in pairs(opened) do
-    found.t, found[of[2]] = true, true
-    if of[1] then found[of[1]] = true end
+-- Returns how many jobs freed their places since the last call.
+function taken_places.freed()
+  local n = freed
+  freed = 0
+  return n
+end
+
+-- Returns which resources these were of.
+function taken_places.opened()
+  local found = {t = true}
+  for place in pairs(left) do
+    local key, name = read_place('', place)
+    if key ~= '' then found['k' .. key] = true end
+    found['j' .. name] = true
   end
-  opened, freed = {}, 0
-  return found, n
+  left = {}
+  return found
+end
+
+local function write_buckets()
+  local on, n = {}, 0
+  for resource, tokens in pairs(limiting.read_spent()) do
+    on[n + 1], on[n + 2] = resource, spack('>dI6', tokens, now)
+    n = n + 2
+  end
+  local long = n > 4 and call('HLEN', gate_buckets) == 0
+  if long then call('HSET', gate_buckets, LONG, '') end
+  send('HSET', gate_buckets, on, n)
+  if long then call('HDEL', gate_buckets, LONG) end
 end
 
 gate_data.on_write(function()
-  if booked > 2 then begin_tables() end
-  for resource, b in pairs(spent) do buckets[resource] = spack('>dI6', b.tokens, b.at) end
-  spent = {}
+  if booked > 2 and begin_tables() then
+    places.set(LONG, false)
+    usage[LONG] = false
+  end
+  write_buckets()
 end)
 
 -- Gives a running job the place that its record says, where `place` is another.
@@ -210,9 +229,7 @@ function taken_places.repair(id, place)
   if not key then return end
   local right = key .. '\0' .. name
   if place ~= right then call('HSET', gate_places, id, right) end
-  local of = parts_of(right)
-  if of[3] then usage[of[3] .. id] = '0' end
-  if of[4] then usage[of[4] .. id] = '0' end
+  change(id, key, name, 0, '0')
 end
 
 return taken_places

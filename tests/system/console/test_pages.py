@@ -488,7 +488,7 @@ async def hostile_queue(shown: Console) -> list[str]:
     )
     listings = [f"{HERE}/{page}" for page in pages]
     shows = [f"{job_page(failed)}?show=input", f"{job_page(done)}?show=result", job_page(running)]
-    return ["/", *listings, *shows]
+    return ["/", "/logout", *listings, *shows]
 
 
 async def test_hostile_texts_are_shown_as_text(shown: Console) -> None:

@@ -89,8 +89,8 @@ class RetryAfter(AsyncEndpointsError):
         """Keep the delay, which must be 0 or more and finite (else ValueError), and the message."""
         if not 0 <= seconds < math.inf:
             raise ValueError(f"RetryAfter needs seconds of 0 or more, not {seconds!r}")
-        super().__init__(message or f"retry requested after {seconds:g} s")
-        self.seconds = min(float(seconds), self.MAX_SECONDS)
+        self.seconds = float(min(seconds, self.MAX_SECONDS))  # an int may be larger than any float
+        super().__init__(message or f"retry requested after {self.seconds:g} s")
 
 
 class UsageError(AsyncEndpointsError):

@@ -168,9 +168,10 @@ async def test_a_job_ends_with_any_exception_of_its_handler() -> None:
         ]
 
 
-async def test_a_delay_too_long_for_any_store_is_the_longest_one() -> None:
+@pytest.mark.parametrize("seconds", [1e300, 10**400], ids=["float", "beyond floats"])
+async def test_a_delay_too_long_for_any_store_is_the_longest_one(seconds: float) -> None:
     async def later() -> None:
-        raise RetryAfter(1e300)
+        raise RetryAfter(seconds)
 
     async with working(registry(later=later)) as (store, _):
         job_ids = await submit(store, new_job("later"))

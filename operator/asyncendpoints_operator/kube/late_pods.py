@@ -53,7 +53,7 @@ def crashing_until(pod: Object) -> float | None:
     as one that the kubelet ended.
 
     A container without a readiness probe is ready as soon as it runs: one that crashes over and
-    over is ready for a moment after each start.
+    over is ready after each start, until it crashes again.
     """
     if read_pod(pod).ended:
         return _ended_at(pod) + ENDED_SECONDS
@@ -108,7 +108,8 @@ def without_crashing(deployment: Deployment, pods: Sequence[Pod]) -> Deployment:
 
 
 def _restarted(pod: Object) -> Iterator[tuple[float, Object]]:
-    """Yield the containers that run again after crashes, each with the end of its probation.
+    """Yield the containers that run again after crashes, each with the end of its probation: when
+    it has run for longer than before its last crash.
 
     Whether one with a readiness probe is ready is known at once.
     """
@@ -122,8 +123,9 @@ def _restarted(pod: Object) -> Iterator[tuple[float, Object]]:
         last = last_termination(status)
         if not (started and last) or status.get("restartCount", 0) < RESTARTS:
             continue
-        if parse_time(last.get("finishedAt")) - parse_time(last.get("startedAt")) < RESET_SECONDS:
-            yield parse_time(started) + PATIENCE_SECONDS, status
+        ran = parse_time(last.get("finishedAt")) - parse_time(last.get("startedAt"))
+        if ran < RESET_SECONDS:
+            yield parse_time(started) + ran + PATIENCE_SECONDS, status
 
 
 def first_unready(pod: Object) -> Object | None:

@@ -198,18 +198,22 @@ def restarted(started: int, last: tuple[str, str], count: int = 3) -> dict[str, 
 
 
 SHORT = ("2026-01-01T00:09:00Z", "2026-01-01T00:09:01Z")
+LONGER = ("2026-01-01T00:08:21Z", "2026-01-01T00:09:01Z")
 LONG = ("2025-12-31T00:09:00Z", "2026-01-01T00:09:01Z")
 
 
-def test_a_container_that_crashes_over_and_over_is_not_ready_for_a_moment() -> None:
-    again, at = restarted(20, SHORT), CREATED + 620
-    assert crashing_until(again) == at + PATIENCE_SECONDS
-    read = read_steady(again, at + 1)
+@pytest.mark.parametrize(("last", "ran"), [(SHORT, 1), (LONGER, 40)])
+def test_a_container_that_crashes_over_and_over_is_not_ready_meanwhile(
+    last: tuple[str, str], ran: float
+) -> None:
+    again, at = restarted(20, last), CREATED + 620
+    assert crashing_until(again) == at + ran + PATIENCE_SECONDS
+    read = read_steady(again, at + ran + 1)
     assert (read.ready, read.issue) == (
         False,
         Issue(CRASH_LOOP, "container side terminated with Error, exit code 3, 3 restarts"),
     )
-    assert read_steady(again, at + PATIENCE_SECONDS) == read_pod(again)
+    assert read_steady(again, at + ran + PATIENCE_SECONDS) == read_pod(again)
     assert read_pod(again).ready
     deployment = Deployment(wanted=2, ready=2, available=2, exists=True)
     steady = read_pod(pod(container("worker", RUNS, ready=True), conditions=[READY]))

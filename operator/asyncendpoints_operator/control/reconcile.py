@@ -198,8 +198,8 @@ class Reconciler:
     async def _complete(self, state: Reconciled) -> float | None:
         """Record and report that the present generation of the resource was reconciled."""
         key, generation = state.resource.key, state.resource.generation
-        self._reconciled[key] = replace(state, generation=generation)
         later = await self._causes.look(key)
+        self._reconciled[key] = replace(state, generation=generation)
         again = await self._status.report(key)
         return min((at for at in (later, again) if at is not None), default=None)
 

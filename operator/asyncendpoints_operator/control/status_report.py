@@ -67,8 +67,8 @@ class StatusReport:
             return None
         connection = state.connection
         unread = connection is not None and state.queue.reason is QueueReason.NOT_READ
-        if unread and (manifest.get("status") or {}).get("conditions"):
-            return None  # a new leader keeps its predecessor's status until it has read the queue
+        if (unread or not state.generation) and (manifest.get("status") or {}).get("conditions"):
+            return None  # a new leader keeps its predecessor's status until it has seen everything
         queue = state.queue
         if connection is not None and self._users.is_shared(connection.redis):
             queue = replace(queue, shared=True)

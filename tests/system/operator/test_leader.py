@@ -111,6 +111,25 @@ async def test_workers_follow_the_jobs_and_a_new_leader_continues(
     assert len(cluster.events) == sent
 
 
+async def test_a_new_leader_resolves_nothing_before_it_has_looked(
+    cluster: FakeCluster, redis_url: str, store: RedisStore
+) -> None:
+    late = {"type": "Degraded", "status": "True", "reason": "NotReady", "message": "late"}
+    cluster.save(resource(redis_url))
+    async with leading(cluster):
+        await cluster.until(lambda: reason(cluster, "ScalingActive") == "Steady")
+        await eventually(lambda: has_note(store))
+    note = (await store.ownership()).notes["scaling"]
+    change = {"spec": {"gateway": {"replicas": 3}}, "status": {"conditions": [late]}}
+    cluster.change(ENDPOINT, change)
+    cluster.may_apply.clear()
+    async with leading(cluster):
+        await eventually(lambda: has_note(store, other_than=note))
+        assert reason(cluster, "Degraded") == "NotReady"
+        cluster.may_apply.set()
+        await cluster.until(lambda: reason(cluster, "Degraded") != "NotReady")
+
+
 async def has_note(store: RedisStore, other_than: str = "") -> bool:
     """Whether the memory of a scaling decision is stored beside the queue."""
     return (await store.ownership()).notes.get("scaling", "") not in ("", other_than)

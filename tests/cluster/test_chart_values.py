@@ -107,6 +107,23 @@ def test_releases_of_one_name_share_no_object(cluster: Cluster, watched: list[st
     assert not found[0] & found[1]
 
 
+CLUSTER_SCOPED = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["default", "all"])
+def test_every_object_names_its_namespace(cluster: Cluster, later: bool) -> None:
+    # `kubectl apply --namespace` refuses those of another one: Roles of operator.watchNamespaces.
+    existing = {"redis": {"existingSecret": {"name": "redis"}}}
+    found = rendered(cluster, {**EVERYTHING_ELSE, **LATER, **existing} if later else PINNED)
+    unnamed = [one["kind"] for one in found if "namespace" not in one["metadata"]]
+    assert set(unnamed) <= CLUSTER_SCOPED
+
+
+def test_no_variable_of_the_operator_is_empty(cluster: Cluster) -> None:
+    # The API server leaves out an empty value, so that each apply would change it again.
+    assert all(operators_environment(cluster).values())
+
+
 def test_digests_fix_the_content_of_images(cluster: Cluster) -> None:
     digest = "sha256:" + "0f" * 32
     images = {name: {"digest": digest} for name in ("operator", "gateway", "worker")}

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
 import yaml
 
+from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.jobs.records import Job
 from asyncendpoints_core.jobs.states import FINAL, State
 from asyncendpoints_core.store.protocol import Store
@@ -229,6 +231,7 @@ class System(ABC):
         store = backend.redis_store
         try:
             await store.open()
+            await end_schedules(store)
             await self._all_final(store, seconds)
             await self._all_delivered(store, seconds)
             await self._note_deliveries(store)
@@ -275,6 +278,12 @@ class System(ABC):
         await self.close_redis()
         await self.events.close()
         remove_leftovers()
+
+
+async def end_schedules(store: Store) -> None:
+    """Let no schedule create jobs any more: a scan of many jobs takes longer than a minute."""
+    policy = await store.configure(Policy(), overwrite=False)
+    await store.configure(msgspec.structs.replace(policy, schedules={}))
 
 
 async def stored(store: Store) -> Final:

@@ -236,7 +236,8 @@ async def check(backend: Backend) -> None:
     places = Counter(job_id for line in scan.lines.values() for job_id in line)
     assert not [job_id for job_id, count in places.items() if count > 1], "an id stands twice"
     assert set(places) >= set(scan.states), "a job stands nowhere"
-    assert {state: n for state, n in stats.counts.items() if n} == _totals(scan)
+    counts, scanned = {state: n for state, n in stats.counts.items() if n}, _totals(scan)
+    assert counts == scanned, f"counted {counts}, found {scanned}"
     by_name = Counter((scan.names[job_id], state) for job_id, state in scan.states.items())
     if set(places) == set(scan.states):
         shown = {

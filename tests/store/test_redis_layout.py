@@ -104,7 +104,7 @@ async def test_optional_fields_take_room_only_where_they_are(
     local s = write({{priority = 2, seq = 7, name = 'report', rest = 'r', {fields}}})
     local r = read(s)
     return {{s, write(r), r.parent or '', r.tags, r.schedule or 0, r.name .. r.rest}}"""
-    source = lua_layout.expand(records, layouts)
+    source = scripts.complete(records, layouts)
     data, again, parent, tags, schedule, named = await backend.redis.eval(source, 0)
     await backend.close()
     assert len(data) == size + len(b"reportr")

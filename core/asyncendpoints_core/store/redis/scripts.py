@@ -19,7 +19,7 @@ import hashlib
 import re
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -28,6 +28,9 @@ from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.redis import lua_layout
 from asyncendpoints_core.store.redis.error_replies import EMPTY, FEATURE, PLAIN, VERSION
 from asyncendpoints_core.store.redis.keys import NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 # A store is of the first until a feature that older programs do not know is used: what jobs carry,
 # uniqueness. Older scripts are refused from then on. docs/adr/0012-features-and-old-scripts.md
@@ -51,14 +54,23 @@ _LOCAL_NAMES: Final = {
     "pauses": "pause_fields",
 }
 
+MAX_UPVALUES: Final = 60
+"""How many variables around it a function may use, in Lua 5.1."""
+
+_WORD = re.compile(r"\w+")
+_LOCAL = re.compile(r"^local (?:function )?([\w, ]+)", re.MULTILINE)
+_CONSTANTS: Final = {
+    **{name: str(number) for number, name in enumerate(State.__members__)},
+    "MAX_RELEASES": str(MAX_RELEASES),
+}
+_CONSTANT = re.compile(rf"\b(?:{'|'.join(_CONSTANTS)})\b")
+_COMMENT = re.compile(r"^ *--.*\n", re.MULTILINE)
 _FIELD = re.compile(r"-- ([A-Z]+): ?(.*)")
 _FOLDER = files("asyncendpoints_core.store") / "lua"
 
-LOCALS = f"""local call, floor = redis.call, math.floor
+LOCALS: Final = """local call, floor = redis.call, math.floor
 local spack, sunpack, ssub, sbyte = struct.pack, struct.unpack, string.sub, string.byte
 local band = bit.band
-local {", ".join(State.__members__)} = {", ".join(map(str, range(len(State))))}
-local MAX_RELEASES = {MAX_RELEASES}
 """
 _LAZY: Final = """local on_use = {__index = function(part, name)
   part.made = part.made or part.make()
@@ -166,7 +178,38 @@ def _part(name: str, text: str) -> str:
         )
     condition = f"{' '.join(fields['IF'])} and " if "IF" in fields else ""
     otherwise = " or nil" if condition else ""
-    return f"local {name}\n{name} = {condition}{made}{otherwise}\n"
+    return f"{name} = {condition}{made}{otherwise}\n"
+
+
+def _together(parts: Mapping[str, str], names: Sequence[str]) -> list[str]:
+    """Return the lines that make parts of lua/lib. `names`: the locals of the script before them.
+
+    Several are made inside one function. To find a local of the script, Lua goes through all that
+    were found before and are declared later; so they are named once, in their order. What the
+    function around another has found costs that nothing.
+    """
+    order = {name: at for at, name in enumerate((*names, *parts))}
+    groups = list[tuple[list[str], set[str]]]()
+    for part in parts.values():
+        used = order.keys() & set(_WORD.findall(part))
+        if not groups or len(groups[-1][1] | used) > MAX_UPVALUES:
+            groups.append(([], set()))
+        groups[-1][0].append(part)
+        groups[-1][1].update(used)
+    lines = [f"local {', '.join(parts)}\n"] if parts else []
+    for made, found in groups:
+        inside = ", ".join(sorted(found, key=order.__getitem__))
+        lines.append(f"(function()\nif false then local _ = {inside} end\n{''.join(made)}end)();\n")
+    return lines
+
+
+def complete(text: str, layouts: lua_layout.Tables) -> str:
+    """Return a file's Lua with layouts, states and limits as literals, without its comments.
+
+    A number costs nothing; a local that functions use costs each call of the script.
+    """
+    code = lua_layout.expand(_COMMENT.sub("", text), layouts)
+    return _CONSTANT.sub(lambda name: _CONSTANTS[name[0]], code)
 
 
 @cache
@@ -202,9 +245,11 @@ def build(name: str, layouts: lua_layout.Tables, *, full: bool = False) -> Scrip
         values = ", ".join(f"tonumber(M[{i + 2}]) or 0" for i in range(len(meta)))
         parts.append(f"local {', '.join(map(local_name, meta))} = {values}\n{_TIME}")
     parts += [f"local {one}\n" for one in sorted(feature_parts(text)) if not full]
-    used = [_part(one, part) for one, part in libraries(text, full=full).items()]
-    parts += [_LAZY] if any("on_use)" in part for part in used) else []
-    body = "".join([*used, text])
-    source = "".join([*parts, lua_layout.expand(body, layouts)])
+    used = {
+        one: complete(_part(one, part), layouts) for one, part in libraries(text, full=full).items()
+    }
+    parts += [_LAZY] if any("on_use)" in part for part in used.values()) else []
+    names = _WORD.findall(" ".join(line for part in parts for line in _LOCAL.findall(part)))
+    source = "".join([*parts, *_together(used, names), complete(text, layouts)])
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     return Script(name, keys, meta, flags, source, sha, full if featured else None)

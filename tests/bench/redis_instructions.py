@@ -38,7 +38,17 @@ class CountingServer:
         port = free_port()
         self.url = f"redis://127.0.0.1:{port}/0"
         counts = f"--callgrind-out-file={folder}/counts"
-        server = [server_binary(), "--port", str(port), "--save", "", "--dir", str(folder)]
+        server = [
+            server_binary(),
+            "--port",
+            str(port),
+            "--save",
+            "",
+            "--dir",
+            str(folder),
+            "--hz",
+            "1",
+        ]
         self._process = subprocess.Popen(
             ["valgrind", "--tool=callgrind", counts, *server],
             stdout=subprocess.DEVNULL,

@@ -29,8 +29,8 @@ local out, out_ids, kinds = {}, {}, {}
 local first, deadline = 0, now + execution_ms
 local function reply(word, more, drain, alone)
   local flags = (more and '1' or '0') .. (drain and '1' or '0') .. (alone and '1' or '0')
-  return {time.context(), word, flags, string.format('%.0f', due_in()), table.concat(out_ids),
-    table.concat(kinds), string.format('%.0f', first), string.format('%.0f', deadline), unpack(out)}
+  return {time.context(), word, flags, string.format('%d', due_in()), table.concat(out_ids),
+    table.concat(kinds), string.format('%d', first), string.format('%d', deadline), unpack(out)}
 end
 local function hand_out_run(id, job, run, apart)
   out_ids[#out_ids + 1], kinds[#kinds + 1] = id, apart and 'R' or 'r'
@@ -321,7 +321,8 @@ if taken > 0 then
   end
   counters.tally('claimed', taken)
   waits.tally()
-  call('HSET', meta, 'fence', string.format('%.0f', number - 1), 'cursor', cursor)
+  call('HSET', meta, 'fence', string.format('%d', number - 1), 'cursor',
+    string.format('%d', cursor))
   call('HSET', last_claims, worker,
     spack(layout.LAST_CLAIM.format, layout.LAST_CLAIM.fields) .. table.concat(out_ids))
 end
@@ -338,7 +339,7 @@ else
   call('DEL', doorbell) -- nothing is ready: pending wake-ups are void
   -- It may be woken from now on, though its wait begins a moment later.
   if taken == 0 then
-    call('ZADD', idle, now + IDLE_MS, worker)
+    call('ZADD', idle, string.format('%d', now + IDLE_MS), worker)
     guard(idle)
   end
 end

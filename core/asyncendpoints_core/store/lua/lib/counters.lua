@@ -26,11 +26,11 @@ function counters.flush()
   for state, names in pairs(by_state) do
     for name, by in pairs(names) do
       local field = state .. name
-      if by ~= 0 and call('HINCRBY', counts, field, by) <= 0 then call('HDEL', counts, field) end
+      if by ~= 0 and call('HINCRBY', counts, field, string.format('%d', by)) <= 0 then call('HDEL', counts, field) end
     end
   end
   for counter, by in pairs(sums) do
-    if by ~= 0 then call('HINCRBY', totals, counter, string.format('%.0f', by)) end
+    if by ~= 0 then call('HINCRBY', totals, counter, string.format('%d', by)) end
   end
 end
 

@@ -1,7 +1,7 @@
 -- Final states: where a finished job is kept, and the end of a run in its history.
 -- LIB: batch counters events finished
 -- FEATURELIB: outbox key_depth gate_data
-local finish = {now = string.format('%.0f', now)}
+local finish = {now = string.format('%d', now)}
 local set_finished = batch.each('ZADD', finished)
 local TALLY = {[COMPLETED] = 'completed', [FAILED] = 'failed', [CANCELED] = 'canceled'}
 local freed = 0
@@ -52,7 +52,7 @@ end
 
 function finish.flush()
   batch.flush_each(set_finished)
-  if freed > 0 then call('HINCRBY', meta, 'bytes', string.format('%.0f', -freed)) end
+  if freed > 0 then call('HINCRBY', meta, 'bytes', string.format('%d', -freed)) end
   freed = 0
   if outbox then outbox.flush() end
   if gate_data then gate_data.write() end

@@ -2,7 +2,8 @@
 -- LIB: batch record corrupt_records queue
 -- FEATURELIB: gate pauses
 local function next_suspect(off)
-  local eligible = call('ZRANGEBYSCORE', suspects, '-inf', now, 'LIMIT', 0, queue.LOOK_AHEAD)
+  local eligible = call('ZRANGEBYSCORE', suspects, '-inf', string.format('%d', now), 'LIMIT', '0',
+    queue.LOOK_AHEAD)
   for _, id in ipairs(eligible) do
     local job, run = call('HGET', jobs, id), call('HGET', runs, id)
     local r, why = record.decode(job, run or '')

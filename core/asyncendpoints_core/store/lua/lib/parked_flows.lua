@@ -12,7 +12,8 @@ end
 -- Lets flows go on whose limit has room again. Returns how many.
 function parked_flows.unpark()
   local pulled = 0
-  for _, resource in ipairs(call('ZRANGEBYSCORE', gate_times, '-inf', now, 'LIMIT', 0, limiting.BOUND)) do
+  for _, resource in ipairs(call('ZRANGEBYSCORE', gate_times, '-inf', string.format('%d', now), 'LIMIT', '0',
+    limiting.BOUND)) do
     local free = limiting.room(resource, limiting.BOUND)
     local found = free > 0 and first_parked(resource, free) or {}
     for _, member in ipairs(found) do
@@ -33,13 +34,14 @@ end
 
 -- Whether flows wait to be looked at now.
 function parked_flows.due()
-  return call('ZCOUNT', gate_times, '-inf', now) > 0
+  return call('ZCOUNT', gate_times, '-inf', string.format('%d', now)) > 0
 end
 
 -- When the next limit lets a job start, by time alone; nil when none does.
 function parked_flows.next_time()
   if limiting.full('t') == 'r' then return limiting.token_at('t') end
-  return tonumber(call('ZRANGEBYSCORE', gate_times, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2])
+  return tonumber(call('ZRANGEBYSCORE', gate_times, '(' .. string.format('%d', now), '+inf',
+    'WITHSCORES', 'LIMIT', '0', '1')[2])
 end
 
 return parked_flows

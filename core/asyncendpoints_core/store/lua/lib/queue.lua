@@ -36,7 +36,8 @@ end
 -- Moves Scheduled jobs to the tail of their queues: those of a list, else up to LOOK_AHEAD due ones.
 -- Returns how many became ready, and how many were due.
 function queue.promote(list)
-  local due = list or call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, queue.LOOK_AHEAD)
+  local due = list or call('ZRANGEBYSCORE', delayed, '-inf', string.format('%d', now), 'LIMIT', '0',
+    queue.LOOK_AHEAD)
   if #due == 0 then return 0, 0 end
   local off, on = batch.new('ZREM', delayed), batch.each('ZADD', ready)
   local on_suspects, promoted = batch.new('ZADD', suspects), 0

@@ -125,7 +125,7 @@ def test_jobs_without_a_handler_are_the_same_faults_as_for_run(tmp_path: Path) -
         'spec.schedules[0].job: jobs has no @handler("clean-up")',
         'spec.webhooks[0].jobs[0]: jobs has no @handler("clean-up")',
         'spec.webhooks[0].jobs[1]: jobs has no @handler("buildreports"); '
-        'did you mean "build-report"?',
+        "did you mean build-report?",
     ]
     for fault, change in zip(faults, CORRECTIONS, strict=True):
         status, _, err = once("run", file, "--port", "0", "--admin-port", "0")

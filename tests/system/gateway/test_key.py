@@ -94,7 +94,7 @@ async def test_a_key_with_too_many_waiting_jobs_is_429(store: Store) -> None:
             assert (await post(site, "/p/acme")).status == 202
         answer = await post(site, "/p/acme")
         problem = answer.problem("key-queue-full", 429)
-        assert "jobs of this key" in problem["detail"]
+        assert "queue limit of this key" in problem["detail"]
         assert 1 <= int(answer.headers["Retry-After"]) <= 3_600
         assert (await post(site, "/p/other")).status == 202
         assert (await post(site, "/h")).status == 202

@@ -67,13 +67,14 @@ class StatusReport:
             return None
         connection = state.connection
         unread = connection is not None and state.queue.reason is QueueReason.NOT_READ
-        if (unread or not state.generation) and (manifest.get("status") or {}).get("conditions"):
+        refusals = self._failures.shown(state.resource.uid)
+        unseen = not (state.generation or refusals)
+        if (unread or unseen) and (manifest.get("status") or {}).get("conditions"):
             return None  # a new leader keeps its predecessor's status until it has seen everything
         queue = state.queue
         if connection is not None and self._users.is_shared(connection.redis):
             queue = replace(queue, shared=True)
         work = self._work.get(state.resource.uid, WorkState())
-        refusals = self._failures.shown(state.resource.uid)
         seen = observe(self._cache, manifest, state, work, queue, self._causes)
         observed = replace(seen, refusals=refusals)
         return await self._write(key, manifest, observed)

@@ -71,3 +71,12 @@ async def test_what_ended_without_a_limit_counts_no_more(store: Store, between: 
     for _ in range(3):
         assert await submit(store) is EnqueueStatus.CREATED
     assert await submit(store) is FULL
+
+
+async def test_an_exception_for_one_key_changes_no_count_of_others(store: Store) -> None:
+    await store.configure(depth(2))
+    await put(store, of("b", 10_000), of("b", 10_000))
+    exceptions = {"acme": Limit(depth=2, weight=3)}
+    for keys in (exceptions, {}, exceptions):
+        await store.configure(policy(limits=limits_of(every_key=Limit(depth=2), keys=keys)))
+        assert await submit(store, "b") is FULL

@@ -32,11 +32,12 @@ local function plan(line, view)
   local flows, names = read_flows(line, view)
   if not flows or starts.booking and not round_limits.allow(view, flows, names) then return nil end
   local states, tags = call('HMGET', gate_states, unpack(flows)), call('HMGET', gate_tags, unpack(names))
-  if tonumber(tags[n + 1] or 0) > view.score then return nil end
+  local v = tonumber(tags[n + 1] or 0)
+  if not v or v > view.score then return nil end -- not v: it is damaged
   for i = 1, n do
     local tag, score = tags[i], scores[i]
     if states[i] ~= '=' .. ids[i]
-      or tag and tag ~= score and tonumber(tag) > tonumber(score) then return nil end
+      or tag and tag ~= score and (tonumber(tag) or math.huge) > tonumber(score) then return nil end
   end
   return flows, names
 end

@@ -17,22 +17,26 @@ local function counted_of(limited)
   return some and table.concat(found, '\n') or ''
 end
 
--- The resources of which waiting jobs are counted, as text: '' without any.
-local function depths_of(limited)
-  local found = {}
-  for resource, limit in pairs(limited) do
-    if limit.depth > 0 then found[#found + 1] = resource end
-  end
-  table.sort(found)
-  return table.concat(found, '\n')
+-- Whether waiting jobs of a resource are counted.
+local function has_depth(limited, resource)
+  local limit = limited[resource] or ssub(resource, 1, 1) == 'k' and limited.k
+  return limit and limit.depth > 0
 end
 
--- Jobs that wait since before their key got a maxDepth are counted by the next sweeps.
-local function count_waiting(depths)
-  call('UNLINK', gate_waiting)
-  if depths == '' then
+-- Jobs that wait since before their key got a maxDepth are counted by the next sweeps. Where one has none
+-- any more, nobody removes what was counted of it.
+local function count_waiting(known, limited)
+  local begins, ends, some = false, false, false
+  for _, of in ipairs({known, limited}) do
+    for resource in pairs(of) do
+      local before, after = has_depth(known, resource), has_depth(limited, resource)
+      begins, ends, some = begins or after and not before, ends or before and not after, some or after
+    end
+  end
+  if ends then call('UNLINK', gate_waiting) end
+  if not some then
     call('HDEL', gate_cursors, 'uncounted')
-  else
+  elseif begins or ends then
     call('HSET', gate_cursors, 'uncounted', '0:0')
     guard(gate_cursors)
   end
@@ -89,8 +93,7 @@ local function gate_policy(packed)
   local limited = packed ~= '' and cmsgpack.unpack(packed) or {}
   local known = read_limits()
   local before, counted = counted_of(known), counted_of(limited)
-  local depths = depths_of(limited)
-  if depths ~= depths_of(known) then count_waiting(depths) end
+  count_waiting(known, limited)
   call('UNLINK', gate_limits)
   for resource, limit in pairs(limited) do
     call('HSET', gate_limits, resource, cmsgpack.pack(limit))

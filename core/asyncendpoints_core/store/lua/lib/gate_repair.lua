@@ -86,6 +86,7 @@ local function count_waiting()
   local at = call('HGET', gate_cursors, 'uncounted')
   if not at then return end
   local from, cursor = string.match(at, '^([0-5]):(%d+)$')
+  if cursor and #cursor > 15 then from, cursor = nil, nil end -- it is damaged
   from = tonumber(from or 0)
   local key = WAITING[from + 1]
   local found = call('ZSCAN', key, cursor or '0', 'COUNT', limiting.BOUND)

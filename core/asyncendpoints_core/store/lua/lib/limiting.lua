@@ -92,12 +92,12 @@ end
 function limiting.load_tokens(resources)
   limiting.load(resources)
   if count == 0 then return end
-  local wanted, limits_of, n = {}, {}, 0
+  local wanted, limits_of, seen, n = {}, {}, {}, 0
   for i = 1, #resources do
     local resource = resources[i]
-    local l = tokens_of[resource] == nil and limiting.of(resource)
+    local l = tokens_of[resource] == nil and not seen[resource] and limiting.of(resource)
     if l and l.rate > 0 then
-      n = n + 1
+      n, seen[resource] = n + 1, true
       wanted[n], limits_of[n] = resource, l
     end
   end

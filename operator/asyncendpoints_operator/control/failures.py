@@ -106,11 +106,16 @@ class Failures:
         return tuple(failure.refusal for failure in failing if failure.shown(now))
 
     def retry_seconds(self, uid: str) -> float | None:
-        """Return in how many seconds the first of its failed steps is due, None without any."""
+        """Return in how many seconds the next of its failed steps is due, None without any.
+
+        One that is due and was not tried waits for something else, such as Redis.
+        """
         failing = self._by_uid.get(uid)
         if not failing:
             return None
-        return max(FIRST_SECONDS, min(each.due for each in failing.values()) - self._monotonic())
+        now = self._monotonic()
+        later = [each.due - now for each in failing.values() if each.due > now]
+        return max(FIRST_SECONDS, min(later)) if later else MAX_SECONDS
 
 
 def _pause(age: float) -> float:

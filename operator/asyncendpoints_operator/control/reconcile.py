@@ -136,6 +136,7 @@ class Reconciler:
         """Find the endpoint's Redis; the one known before while its Secret cannot be read."""
         ref, uid = endpoint.spec.redis.secret_ref, endpoint.metadata.uid
         step = Step("read", "Secret", ref.name if ref else "")
+        self._failures.keep(endpoint.key, uid, "read", [step])
         try:
             location = await self._locations.find(endpoint, fresh=fresh)
         except Refused as error:

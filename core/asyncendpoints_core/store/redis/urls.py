@@ -76,8 +76,8 @@ def check_form(url: str) -> None:
 def _check(url: str, *parts: Callable[[str], str]) -> None:
     try:
         reason = next(filter(None, (check(url) for check in parts)), "")
-    except ValueError as error:  # a bracket without its other half
-        reason = f"is not valid: {str(error).lower()}"
+    except ValueError:  # such as a bracket; what Python says of it may contain the password
+        reason = "is not valid: percent-encode special characters of the user name and password"
     if reason:
         raise UsageError(f"the Redis URL {redact_url(url)} {reason}")
 

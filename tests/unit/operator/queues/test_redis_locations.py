@@ -77,10 +77,13 @@ async def test_the_url_of_a_secret_is_cached_and_shown_without_credentials(
         ({"other": b"x"}, 'Secret redis has no entry "url"'),
         ({"url": b"\xff"}, 'Secret redis: "url" is not valid text'),
         ({"url": b"redis.demo"}, 'Secret redis: "url" is not a Redis URL'),
-        (
-            {"url": b"redis://:a[b@redis.demo:6379/0"},
-            'Secret redis: "url": the Redis URL redis://:***@redis.demo:6379/0 is not valid: '
-            "invalid ipv6 url",
+        *(
+            (
+                {"url": f"redis://:{password}@redis.demo:6379/0".encode()},
+                'Secret redis: "url": the Redis URL redis://:***@redis.demo:6379/0 is not valid: '
+                "percent-encode special characters of the user name and password",
+            )
+            for password in ("a[b", "a[secret]b", "p\uff20ss")
         ),
         (
             {"url": b"redis://:a/b@redis.demo:6379/0"},

@@ -24,6 +24,9 @@ log = logging.getLogger("asyncendpoints")
 
 CANCEL_SECONDS: Final = 1.0
 """How long tasks that user code left behind may take to end once they are canceled."""
+_PACKAGES: Final = frozenset(
+    f"asyncendpoints_{one}" for one in ("cli", "client", "console", "core", "gateway", "worker")
+)
 IDLE_SECONDS: Final = 0.2
 """How long idle threads of the default executor may take to end."""
 _THREADS: Final = "asyncio"
@@ -70,11 +73,12 @@ def _task_factory(present_job: Callable[[], object]) -> Callable[..., asyncio.Ta
 
 def _is_ours(coro: object) -> bool:
     frame = getattr(coro, "cr_frame", None)
-    return frame is not None and frame.f_globals.get("__name__", "").startswith("asyncendpoints_")
+    return frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _PACKAGES
 
 
 def _unfinished(loop: asyncio.AbstractEventLoop) -> set[asyncio.Task[Any]]:
     """Return all tasks that have not ended, also those that all_tasks does not return."""
+    gc.unfreeze()  # what is frozen is not listed
     tasks = {each for each in gc.get_objects() if type(each) is asyncio.Task}
     return {task for task in tasks if not task.done() and task.get_loop() is loop}
 
@@ -125,7 +129,7 @@ def _end_idle_threads(executor: ThreadPoolExecutor) -> None:
 
 
 def _log_left(loop: asyncio.AbstractEventLoop) -> None:
-    tasks = [task.get_name() for task in asyncio.all_tasks(loop)]
+    tasks = [task.get_name() for task in _unfinished(loop)]
     threads = [each.name for each in threading.enumerate() if not each.daemon]
     threads.remove(threading.main_thread().name)
     if tasks or threads:

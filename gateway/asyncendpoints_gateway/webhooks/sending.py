@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from asyncendpoints_gateway.webhooks.addresses import AddressRules
 
 MAX_ANSWER_BYTES: Final = 65_536
+CONNECT_SECONDS: Final = 2.0
+"""The least for one of several addresses, if that is not over half of the time."""
 LOOKUP_THREADS: Final = 32
 """More than there are deliveries at a time: a name server that hangs delays no other receiver."""
 
@@ -150,7 +152,7 @@ class Sender:
     ) -> None:
         """Try the addresses in order; one that does not react leaves time to the others."""
         addresses = await self._addresses(url)
-        share = seconds / max(1, len(addresses))
+        share = max(seconds / max(1, len(addresses)), min(CONNECT_SECONDS, seconds / 2))
         for address in addresses[:-1]:
             with suppress(aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
                 return await self._send(url, headers, body, answers, address, share)

@@ -208,7 +208,10 @@ class Leader:
             self._failures.record(key, uid, step, refusal)
             await self._status.report(key)
             raise
+        failed = self._failures.last(uid, step) is not None
         self._failures.clear(key, uid, step)
+        if failed:
+            await self._status.report(key)
         return again
 
     async def _forget(self, known: Reconciled) -> None:

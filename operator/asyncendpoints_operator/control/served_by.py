@@ -49,6 +49,7 @@ class ServedBy:
         self.others: dict[str, str] = {}
         self._since: dict[str, float] = {}  # of `others` that were not reported yet
         self._left: dict[str, float] = {}  # since when others may claim what nobody serves
+        self._unnoted: set[str] = set()  # UIDs of what is served, and cannot say so
 
     async def claim(self, manifest: Manifest) -> float | None:
         """Claim a resource that nobody serves; returns None if this operator serves it now, and
@@ -61,7 +62,9 @@ class ServedBy:
             self._left.pop(key, None)
             self._report(key, manifest, holder)
             return CHECK_SECONDS
-        if holder != self._own and (delay := await self._leave(key, manifest)):
+        uid = manifest["metadata"]["uid"]
+        served = holder == self._own or (holder == "" and uid in self._unnoted)
+        if not served and (delay := await self._leave(key, manifest)):
             return delay
         self.forget(key)
         if holder == self._own:
@@ -72,6 +75,9 @@ class ServedBy:
             if error.outdated:
                 raise
             log.debug("%s: its operator cannot be noted: %s", key, error)
+            self._unnoted.add(uid)
+        else:
+            self._unnoted.discard(uid)
         if holder:
             log.info("%s: taken over from operator %s", key, holder)
         return None

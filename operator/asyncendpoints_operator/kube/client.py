@@ -287,7 +287,7 @@ class Cluster:
             answer: Manifest = json.loads(text)
         except ValueError:
             shown = one_line(text.decode(errors="replace"))[:_SHOWN_CHARS]
-            raise Unreachable(f"no answer of an API server: {shown}") from None
+            raise Unreachable(f"not a response of the Kubernetes API: {shown}") from None
         return answer
 
 

@@ -30,6 +30,8 @@ Object = Mapping[str, Any]
 PATIENCE_SECONDS: Final = 15.0
 RESET_SECONDS: Final = 600.0
 """After a run of this length, the kubelet restarts a container without a pause again."""
+PROBATION_SECONDS: Final = 60.0
+"""A container that crashed is believed after a run of this length, however long it ran before."""
 NOT_READY: Final = "NotReady"
 _UNHEALTHY: Final = "Unhealthy"
 _UNSCHEDULED: Final = "FailedScheduling"
@@ -109,7 +111,7 @@ def without_crashing(deployment: Deployment, pods: Sequence[Pod]) -> Deployment:
 
 def _restarted(pod: Object) -> Iterator[tuple[float, Object]]:
     """Yield the containers that run again after crashes, each with the end of its probation: when
-    it has run for longer than before its last crash.
+    it has run for longer than before its last crash, or for a minute and more.
 
     Whether one with a readiness probe is ready is known at once.
     """
@@ -125,7 +127,7 @@ def _restarted(pod: Object) -> Iterator[tuple[float, Object]]:
             continue
         ran = parse_time(last.get("finishedAt")) - parse_time(last.get("startedAt"))
         if ran < RESET_SECONDS:
-            yield parse_time(started) + ran + PATIENCE_SECONDS, status
+            yield parse_time(started) + min(ran, PROBATION_SECONDS) + PATIENCE_SECONDS, status
 
 
 def first_unready(pod: Object) -> Object | None:
@@ -191,11 +193,10 @@ def _of_pod(pod: Object) -> Issue:
     spec = pod.get("spec") or {}
     text, node = "is not ready", spec.get("nodeName")
     if not node:
-        text = (
-            f"is not placed: scheduler {spec.get('schedulerName', 'default-scheduler')} is silent"
-        )
+        scheduler = spec.get("schedulerName", "default-scheduler")
+        text = f"is not scheduled: scheduler {scheduler} has reported nothing"
     elif not (pod.get("status") or {}).get("startTime"):
-        text = f"is not started: the kubelet of node {node} is silent"
+        text = f"has not started: the kubelet of node {node} has reported nothing"
     return Issue(NOT_READY, f"pod {pod['metadata']['name']} {text}")
 
 

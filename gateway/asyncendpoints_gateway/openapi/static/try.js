@@ -15,7 +15,7 @@ function inputOf({ name, in: where, required, schema }) {
   }
   const numeric = schema.type === "integer" || schema.type === "number";
   // A browser removes such a segment, however it is encoded.
-  const segment = where === "path" && { pattern: "(?!\\.{1,2}$).*", title: "Not . or .., which are no segment of a path" };
+  const segment = where === "path" && { pattern: "(?!\\.{1,2}$).*", title: "Must not be . or .." };
   const job = where === "path" && name === "id" ? { list: "jobs", "data-job": true, placeholder: "the id of a job" } : {};
   return h("input", { ...given, ...segment, ...job, inputmode: numeric && "decimal", autocomplete: "off", spellcheck: "false" });
 }
@@ -40,10 +40,17 @@ function formView(path, method, operation, parameters, content) {
     event.preventDefault();
     if (sent) sent.abort(); // no longer follow the job of the request before
     sent = new AbortController();
-    send(requestOf(form), answer, sent.signal);
+    const made = requestOf(form);
+    // A browser may send a POST again on a connection that was closed.
+    if (operation.tags.includes("routes")) made.request.headers["Idempotency-Key"] ??= randomKey();
+    send(made, answer, sent.signal);
   });
   refresh();
   return form;
+}
+
+function randomKey() { // crypto.randomUUID needs TLS
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function bodyView(type, { example, schema }) {

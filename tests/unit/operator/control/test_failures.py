@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from asyncendpoints_core.common.time_source import ManualClock
-from asyncendpoints_operator.control.failures import Failures, Step
+from asyncendpoints_operator.control.failures import FIRST_SECONDS, MAX_SECONDS, Failures, Step
 from asyncendpoints_operator.status.observed import Refusal, RefusalReason
 
 STEP = Step("apply", "Service", "reports")
@@ -71,3 +71,14 @@ def test_a_race_that_the_next_attempt_resolves_is_not_logged(
         failures.record(*ONE, STEP, REFUSAL)
         failures.clear(*ONE, STEP)
     assert not caplog.records
+
+
+def test_a_step_that_is_due_and_not_tried_again_waits() -> None:
+    """Such as one that needs Redis, while that does not answer."""
+    clock = ManualClock()
+    failures = Failures(clock.monotonic)
+    failures.record(*ONE, STEP, REFUSAL, lasting=True)
+    clock.advance(60_000)
+    assert failures.retry_seconds("uid") == MAX_SECONDS
+    failures.record(*ONE, Step("apply", "Secret", "reports"), REFUSAL)
+    assert failures.retry_seconds("uid") == pytest.approx(FIRST_SECONDS)

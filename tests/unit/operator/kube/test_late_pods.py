@@ -199,10 +199,11 @@ def restarted(started: int, last: tuple[str, str], count: int = 3) -> dict[str, 
 
 SHORT = ("2026-01-01T00:09:00Z", "2026-01-01T00:09:01Z")
 LONGER = ("2026-01-01T00:08:21Z", "2026-01-01T00:09:01Z")
+MINUTES = ("2026-01-01T00:00:01Z", "2026-01-01T00:09:01Z")
 LONG = ("2025-12-31T00:09:00Z", "2026-01-01T00:09:01Z")
 
 
-@pytest.mark.parametrize(("last", "ran"), [(SHORT, 1), (LONGER, 40)])
+@pytest.mark.parametrize(("last", "ran"), [(SHORT, 1), (LONGER, 40), (MINUTES, 60)])
 def test_a_container_that_crashes_over_and_over_is_not_ready_meanwhile(
     last: tuple[str, str], ran: float
 ) -> None:
@@ -281,7 +282,10 @@ def test_a_pod_that_nobody_acts_on_says_who_should() -> None:
     silent = pod(container("worker", CREATING), containerStatuses=None, initContainerStatuses=None)
     assert (
         explain(silent, [], "").message
-        == "pod it is not started: the kubelet of node node is silent"
+        == "pod it has not started: the kubelet of node node has reported nothing"
     )
     silent["spec"] = {"schedulerName": "volcano"}
-    assert explain(silent, [], "").message == "pod it is not placed: scheduler volcano is silent"
+    assert (
+        explain(silent, [], "").message
+        == "pod it is not scheduled: scheduler volcano has reported nothing"
+    )

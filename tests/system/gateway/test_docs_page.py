@@ -124,7 +124,10 @@ async def test_its_sample_body_is_accepted(browser: Browser) -> None:
         await page.locator("#post_order input[name=customer]").fill("acme & co")
         await page.locator("#post_order [data-in=search]").fill("by=region&x=1")
         await page.locator("#post_order select[name=Job-Priority]").select_option("high")
-        await send(page, "post_order")
+        async with page.expect_request("**/orders/**") as sent:
+            await send(page, "post_order")
+        key = await (await sent.value).header_value("idempotency-key")
+        assert key is not None, "a browser may send a POST again on a connection that was closed"
         await expect(page.locator("#post_order .state")).to_have_text("Queued")
         claimed = await one.claim()
         request = claimed.request

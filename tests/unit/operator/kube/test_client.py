@@ -53,7 +53,8 @@ async def answering(tmp_path: Path) -> AsyncIterator[Answers]:
 
 async def test_a_page_instead_of_an_answer_is_no_internal_error(answering: Answers) -> None:
     cluster = await answering(web.Response(text=PAGE, content_type="text/html"))
-    with pytest.raises(Unreachable, match="not a response of the Kubernetes API: <html> <body>Sign in"):
+    shown = "not a response of the Kubernetes API: <html> <body>Sign in"
+    with pytest.raises(Unreachable, match=shown):
         await cluster.get(SERVICE)
 
 

@@ -169,6 +169,7 @@ def rules() -> dict[str, Any]:
     text = re.sub(r'\{\{ ("(?:[^"\\]|\\.)*") \| quote \}\}', r"\1", text)
     text = text.replace("{{ $operator | quote }}", '"asyncendpoints-operator"')
     text = text.replace("{{ .Release.Namespace | quote }}", '"asyncendpoints"')
+    text = text.replace("{{ .Release.Namespace }}", "asyncendpoints")
     text = text.replace("{{ $docs }}", "docs")
     text = re.sub(r"\{\{ include [^}]*\}\}", "asyncendpoints", text)
     groups: dict[str, Any] = yaml.safe_load(text)["spec"]

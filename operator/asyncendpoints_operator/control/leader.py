@@ -194,17 +194,15 @@ class Leader:
             self._purger.wake()
             return None
         self._lease.check()
-        uid, step = (
-            manifest["metadata"]["uid"],
-            Step("reconcile", KIND, manifest["metadata"]["name"]),
-        )
+        uid, name = manifest["metadata"]["uid"], manifest["metadata"]["name"]
+        step = Step("reconcile", KIND, name)
         try:
             again = await self._reconciler.reconcile(key, manifest)
         except (NotLeader, Unreachable):
             raise
         except Exception as error:
             text = str(error) or type(error).__name__
-            refusal = Refusal(KIND, step.name, RefusalReason.FAILED, text)
+            refusal = Refusal(KIND, name, RefusalReason.FAILED, text)
             self._failures.record(key, uid, step, refusal)
             await self._status.report(key)
             raise

@@ -16,6 +16,7 @@ from asyncendpoints_operator.desired.naming import (
     GATEWAY,
     WORKER,
     Manifest,
+    component_name,
     selector_text,
 )
 from asyncendpoints_operator.desired.network import url_of
@@ -26,7 +27,6 @@ from asyncendpoints_operator.kube.late_pods import read_steady, without_crashing
 from asyncendpoints_operator.kube.pod_state import (
     issue_of,
     read_deployment,
-    read_pod,
     refusing_version,
     template_of,
 )
@@ -122,47 +122,54 @@ def observe(
         else None,
         failures=work.failures,
     )
-    seen = _with_objects(observed, state.resource.key, cache, causes)
+    seen, current = _with_objects(observed, state.resource.key, cache, causes)
     if endpoint is None and state.connection is not None:
         endpoint = state.connection.endpoint  # of the spec before, which stays in force
     if endpoint is None:
         return seen
     reading = state.connection.reading if state.connection else None
-    seen = _with_workers(seen, endpoint, cache, reading.workers if reading else ())
+    seen = _with_workers(seen, endpoint, cache, reading.workers if reading else (), current)
     seen = replace(seen, outdated=reading.outdated if reading else 0)
     # A spec that is still being applied is not held against workers of the one before.
     applied = state.generation == state.resource.generation
     return seen if applied else replace(seen, without_handler=())
 
 
-def _with_objects(observed: Observed, key: str, cache: Cache, causes: Causes) -> Observed:
-    """Add what the endpoint's objects in the cluster show, also where its spec is invalid."""
-    gateway, worker = _named_deployments(cache, key)
-    template, now = template_of(worker), time.time()
+def _with_objects(
+    observed: Observed, key: str, cache: Cache, causes: Causes
+) -> tuple[Observed, set[str]]:
+    """Add what the endpoint's objects in the cluster show, also where its spec is invalid; return
+    the UIDs of the worker pods of the current template, too.
+    """
+    manifests = _named_deployments(cache, key)
+    gateway, worker = map(read_deployment, manifests)
+    template, now = template_of(manifests[1]), time.time()
     gateways, workers = cache.pods(key, GATEWAY), cache.pods(key, WORKER)
     gateway_pods = [read_steady(pod, now) for pod in gateways]
     worker_pods = [read_steady(pod, now) for pod in workers]
-    is_proven = any(pod.ready and pod.template == template for pod in worker_pods)
-    return replace(
+    current = [pod for pod in worker_pods if pod.template == template]
+    seen = replace(
         observed,
-        gateway=without_crashing(read_deployment(gateway), gateway_pods),
-        gateway_issue=issue_of(read_deployment(gateway), gateway_pods, causes.get((key, GATEWAY))),
-        worker=without_crashing(read_deployment(worker), worker_pods),
-        worker_issue=issue_of(read_deployment(worker), worker_pods, causes.get((key, WORKER))),
+        gateway=without_crashing(gateway, gateway_pods),
+        gateway_issue=issue_of(gateway, gateway_pods, causes.get((key, GATEWAY))),
+        worker=without_crashing(worker, worker_pods),
+        worker_issue=issue_of(worker, worker_pods, causes.get((key, WORKER))),
         unsupported=refusing_version(worker_pods),
         memory_kills=memory_kills(workers, now),
         gateway_kills=memory_kills(gateways, now),
-        ready_template=template if is_proven else "",
+        ready_template=template if any(pod.ready for pod in current) else "",
     )
+    return seen, {pod.uid for pod in current}
 
 
 def _with_workers(
-    observed: Observed, endpoint: AsyncEndpoint, cache: Cache, workers: Sequence[WorkerState]
+    observed: Observed,
+    endpoint: AsyncEndpoint,
+    cache: Cache,
+    workers: Sequence[WorkerState],
+    current: set[str],
 ) -> Observed:
-    """Add what the registered workers and the spec show."""
-    template = template_of(deployments(cache, endpoint)[1])
-    pods = map(read_pod, cache.pods(endpoint.key, WORKER))
-    current = {pod.uid for pod in pods if pod.template == template}
+    """Add what the registered workers and the spec show; `current` are their pods' UIDs."""
     stats = observed.queue.stats
     service = cache.get("Service", endpoint.metadata.namespace, endpoint.name)
     return replace(
@@ -187,8 +194,8 @@ def deployments(cache: Cache, endpoint: AsyncEndpoint) -> tuple[Manifest | None,
 def _named_deployments(cache: Cache, key: str) -> tuple[Manifest | None, Manifest | None]:
     namespace, _, name = key.partition("/")
     return (
-        cache.get("Deployment", namespace, f"{name}-{GATEWAY}"),
-        cache.get("Deployment", namespace, f"{name}-{WORKER}"),
+        cache.get("Deployment", namespace, component_name(name, GATEWAY)),
+        cache.get("Deployment", namespace, component_name(name, WORKER)),
     )
 
 

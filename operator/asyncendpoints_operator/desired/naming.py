@@ -75,7 +75,12 @@ class Live:
 
 def child_name(endpoint: AsyncEndpoint, component: str) -> str:
     """Return the name of a component's Deployment, ServiceAccount and the like."""
-    return f"{endpoint.name}-{component}"
+    return component_name(endpoint.name, component)
+
+
+def component_name(endpoint: str, component: str) -> str:
+    """Return the same by the endpoint's name, as where its spec is invalid."""
+    return f"{endpoint}-{component}"
 
 
 def service_name(endpoint: AsyncEndpoint) -> str:

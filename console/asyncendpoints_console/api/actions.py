@@ -25,6 +25,8 @@ from asyncendpoints_core.store.actions import (
 from asyncendpoints_core.store.listing import JobFilter
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiohttp import web
 
     from asyncendpoints_console.api.call import Call
@@ -65,23 +67,21 @@ async def begin(call: Call) -> web.Response:
             )
         case BeginStatus.MISMATCH:
             raise Refusal("idempotency-mismatch", "the key was used for another action")
+    action_id, task = begun.action.id, None
     if begun.status is BeginStatus.STARTED:
-        shown = None if wanted.filter is None else _shown(body["filter"])
-        await _carry_out(call, begun.action, shown)
-    _, action = await _read(call, begun.action.id)
-    return json_response(view(action), 202, {"Location": _path(call, action.id)})
+        task = call.actions.carry_out(call.target, action_id)
+        await asyncio.wait((task,), timeout=WAIT_SECONDS)
+    _, action = await _read(call, action_id)
+    if task is not None and not action.dry_run:
+        filters = {} if wanted.filter is None else {"filter": _shown(body["filter"])}
+        _record(call, action, task, filters)
+    return json_response(view(action), 202, {"Location": _path(call, action_id)})
 
 
-async def _carry_out(call: Call, action: Action, shown: str | None) -> None:
-    """Carry out an action in the background, wait a moment for its end, and record it; the count
-    of the record is that of the action's end.
-    """
-    task = call.actions.carry_out(call.target, action.id)
-    await asyncio.wait((task,), timeout=WAIT_SECONDS)
-    if action.dry_run:
-        return
-    _, action = await _read(call, action.id)
-    filters = {} if shown is None else {"filter": shown}
+def _record(
+    call: Call, action: Action, task: asyncio.Task[Action | None], filters: Mapping[str, str]
+) -> None:
+    """Record an action that `task` carries out; the count becomes that of its end."""
     many = ids.text(action.id)
     record = call.record(action.kind.value, count=action.matched, many=many, **filters)
 

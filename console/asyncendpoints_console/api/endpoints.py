@@ -72,7 +72,7 @@ async def _job_of(call: Call) -> str:
     if "job" not in body:
         return ""
     job, stats = body["job"], await call.target.store.stats()
-    known = call.target.endpoint.spec.job_names | {*stats.by_name, *stats.paused_jobs}
+    known = overview.job_names(call.target, stats)
     if not isinstance(job, str) or job not in known:
         wrong = f"there is no job {job[:64]!r}" if isinstance(job, str) else "job must be a string"
         text = f"{wrong}; the jobs are: {', '.join(sorted(known))}"

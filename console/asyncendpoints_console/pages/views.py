@@ -112,7 +112,6 @@ class Views:
         stats = await target.store.stats()
         _, running = await target.store.action(None)
         kept = [*queries.filters(query), *([("id", end)] if end else [])]
-        names = target.endpoint.spec.job_names | {*stats.by_name, *stats.paused_jobs}
         return self._page(
             call.request,
             "jobs.html",
@@ -123,7 +122,7 @@ class Views:
             tags=[value for name, value in kept if name == "tag"],
             counts={state.value: stats.counts[state] for state in State},
             names=sorted(stats.by_name),
-            named=name if name in names else "",
+            named=name if name in overview.job_names(target, stats) else "",
             paused=stats.paused_jobs,
             action=None if running is None else actions.view(running),
             **_other_pages(call, kept, found["nextCursor"]),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from asyncendpoints_console.target import Target
     from asyncendpoints_core.jobs.records import Job
-    from asyncendpoints_core.store.replies import WorkerState
+    from asyncendpoints_core.store.replies import Stats, WorkerState
 
 HOUR_MS: Final = 3_600_000
 PAGE: Final = 500
@@ -27,6 +27,11 @@ STEP_SECONDS: Final = 10
 """Of the figures from which rates are read."""
 ALL_JOBS: Final = "*"
 """In the list of paused jobs: the whole endpoint is paused."""
+
+
+def job_names(target: Target, stats: Stats) -> frozenset[str]:
+    """Return the names that jobs have or may get, and those that are paused."""
+    return target.endpoint.spec.job_names | {*stats.by_name, *stats.paused_jobs}
 
 
 async def endpoint(target: Target) -> dict[str, Any]:

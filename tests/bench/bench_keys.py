@@ -26,6 +26,7 @@ from asyncendpoints_core.jobs.records import Attributes, NewJob
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.redis import RedisStore
 from bench.bench_drain import CONCURRENCY, HERE, Costs
+from bench.bench_typical import BODY
 from support.redis.server import RedisServer
 from support.store.work import endpoint, new_job
 from support.worker.process import WorkerProcess
@@ -47,9 +48,13 @@ CASES: dict[str, tuple[int, dict[str, Any] | None]] = {
 }
 
 
-def job(number: int, keys: int) -> NewJob:
+# By name of the handler: the body of a job, and the worker's concurrency.
+KINDS = {"typical": (BODY.encode(), 100), "noop": (b'{"n":1}', CONCURRENCY)}
+
+
+def job(number: int, keys: int, kind: str) -> NewJob:
     """Return the job of a number; its key is one of `keys`."""
-    made = new_job("noop", b'{"n":1}')
+    made = new_job(kind, KINDS[kind][0], headers={"content-type": "application/json"})
     if not keys:
         return made
     return msgspec.structs.replace(made, attributes=Attributes(key=f"customer-{number % keys}"))
@@ -58,11 +63,12 @@ def job(number: int, keys: int) -> NewJob:
 class Side:
     """One case: a store of its own, and a worker process that is idle in between."""
 
-    def __init__(self, keys: int, limits: dict[str, Any] | None) -> None:
+    def __init__(self, keys: int, limits: dict[str, Any] | None, kind: str) -> None:
         self._keys = keys
+        self._kind = kind
         more: dict[str, Any] = {} if limits is None else {"limits": limits}
         self._endpoint = endpoint(
-            worker={"handlers": "drain_jobs", "concurrency": CONCURRENCY},
+            worker={"handlers": "drain_jobs", "concurrency": KINDS[kind][1]},
             queue={"maxDepth": 1_000_000},
             **more,
         )
@@ -90,7 +96,10 @@ class Side:
         await self._redis.config_resetstat()
         first = None
         for begin in range(0, count, 100):
-            jobs = [job(number, self._keys) for number in range(begin, min(count, begin + 100))]
+            jobs = [
+                job(number, self._keys, self._kind)
+                for number in range(begin, min(count, begin + 100))
+            ]
             answers = await self._store.enqueue(jobs)
             assert all(answer.status == "created" for answer in answers)
             first = first or jobs[0].id
@@ -118,11 +127,13 @@ class Side:
         return max(job.completed_ms for job in page.jobs)
 
 
-async def measure(count: int, rounds: int, cases: list[str]) -> dict[str, list[dict[str, float]]]:
+async def measure(
+    count: int, rounds: int, cases: list[str], kind: str
+) -> dict[str, list[dict[str, float]]]:
     """Return the figures of each case, round by round."""
     found: dict[str, list[dict[str, float]]] = {name: [] for name in cases}
     async with AsyncExitStack() as stack:
-        sides = {name: Side(*CASES[name]) for name in cases}
+        sides = {name: Side(*CASES[name], kind) for name in cases}
         for side in sides.values():
             await side.open(stack)
         for number in range(rounds):
@@ -164,14 +175,15 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=CASES)
+    parser.add_argument("--kind", default="typical", choices=KINDS, help="of the jobs")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    found = asyncio.run(measure(options.jobs, options.rounds, options.cases))
+    found = asyncio.run(measure(options.jobs, options.rounds, options.cases, options.kind))
     figures = summary(found)
     if options.json:
         print(json.dumps(figures))
         return
-    print(f"drain of {options.jobs} no-op jobs by one child process; target {TARGET} of no keys")
+    print(f"{options.jobs} {options.kind} jobs, one child process; target {TARGET} of no keys")
     columns = [name.removeprefix("none: ") for name in figures if name.startswith("none: ")]
     print(f"{'keys':<16}" + "".join(f"{name:>18}" for name in columns))
     for case in found:

@@ -120,7 +120,7 @@ def actions(quick: bool) -> list[Figure]:
 
 
 def keys(quick: bool) -> list[Figure]:
-    """Drain with 1, 100 and 10,000 keys, beside the same without keys."""
+    """The typical job with 1, 100 and 10,000 keys, beside the same without keys."""
     size = ("--jobs", "5000", "--rounds", "1") if quick else ("--jobs", "10000", "--rounds", "9")
     found = script("bench_keys.py", *size, "--json")
     cases = ("1", "100", "10000", "1 limited", "10000 limited")

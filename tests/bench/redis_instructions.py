@@ -93,7 +93,7 @@ async def run(server: CountingServer, case: str, count: int) -> dict[str, float]
     found: dict[str, float] = {}
     request = 0
     for size in (BATCH, count):  # the first time, scripts are loaded
-        jobs = [job(number, keys) for number in range(size)]
+        jobs = [job(number, keys, "noop") for number in range(size)]
         server.count()
         for first in range(0, len(jobs), BATCH):
             await store.enqueue(jobs[first : first + BATCH])

@@ -173,6 +173,19 @@ async def test_resume_wakes_workers(backend: Backend, store: Store) -> None:
     assert await asyncio.wait_for(asyncio.gather(*tasks), 20) == [True] * 2
 
 
+async def test_resume_wakes_a_worker_that_claimed_while_the_queue_was_paused(
+    backend: Backend, store: Store
+) -> None:
+    [worker] = await hands(store, 1)
+    await store.pause()
+    await put(store, new())
+    claimed = asyncio.create_task(store.claim_next(worker.id, 1, 1, SHORT))
+    assert (await asyncio.wait_for(claimed, 20)).refused
+    waits = await next_claim(backend, worker, LONG)
+    await store.resume()
+    assert len((await asyncio.wait_for(waits, 20)).jobs) == 1
+
+
 async def test_a_claim_that_leaves_work_wakes_another_worker(
     backend: Backend, store: Store
 ) -> None:

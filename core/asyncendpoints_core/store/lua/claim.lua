@@ -68,11 +68,19 @@ local function refuse(word)
   if woken then wake_up(math.min(1, ready.count() + call('ZCOUNT', suspects, '-inf', now))) end
   return reply(word)
 end
+-- It may be woken from now on, though its wait begins a moment later.
+local function wait_idle()
+  call('ZADD', idle, string.format('%d', now + IDLE_MS), worker)
+  guard(idle)
+end
 if closed > 0 then return refuse('closed') end
-if paused > 0 then return refuse('paused') end
 local mark = call('HMGET', marks, 'd' .. worker, 'c' .. worker)
-if mark[1] then return refuse('draining') end
-if cordons.last(mark[2]) > 0 then return refuse('cordoned') end
+local why = mark[1] and 'draining' or cordons.last(mark[2]) > 0 and 'cordoned'
+if paused > 0 then
+  if not why then wait_idle() end -- until the queue is resumed
+  return refuse('paused')
+end
+if why then return refuse(why) end
 
 queue.promote()
 if parked_flows and not parked_flows.closed() then parked_flows.unpark() end
@@ -337,10 +345,6 @@ if more or suspect and not alone then
   wake_up(1)
 else
   call('DEL', doorbell) -- nothing is ready: pending wake-ups are void
-  -- It may be woken from now on, though its wait begins a moment later.
-  if taken == 0 then
-    call('ZADD', idle, string.format('%d', now + IDLE_MS), worker)
-    guard(idle)
-  end
+  if taken == 0 then wait_idle() end
 end
 return reply('ok', more, drain, alone)

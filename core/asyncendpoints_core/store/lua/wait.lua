@@ -1,10 +1,11 @@
--- wait: register a waiting worker; one that may not claim must not take a wake-up from others.
+-- wait: register a waiting worker; one that may not claim must not take a wake-up from others. Nobody
+-- may while the queue is paused, and nobody is woken: those who wait are when it is resumed.
 -- KEYS: meta workers marks idle
--- META: tick safety paused closed
+-- META: tick safety closed
 -- LIB: guard cordons
 -- ARGV: 1 worker, 2 ms it waits at most
 -- RETURNS: 1, or 0 when it may claim nothing now
-if paused > 0 or closed > 0 or not call('ZSCORE', workers, ARGV[1])
+if closed > 0 or not call('ZSCORE', workers, ARGV[1])
   or call('HEXISTS', marks, 'd' .. ARGV[1]) == 1 then
   return 0
 end

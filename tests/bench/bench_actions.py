@@ -36,7 +36,7 @@ from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.records import Job, JobError, Result, complete, fail
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.actions import Action, ActionKind, NewAction
-from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_core.store.redis import RedisStore, scripts
 from asyncendpoints_core.store.replies import Stats, WorkerInfo
 from support.redis.server import RedisServer
 from support.store.work import endpoint, new_job, submit
@@ -46,20 +46,21 @@ NULL: Final = Result("application/json", b"null")
 ERROR: Final = JobError("handler-error", "for the benchmark")
 SLOW_US: Final = 5_000
 BATCH: Final = 100
+STEP: Final = [scripts.load("step_action", full=full).sha.encode() for full in (False, True)]
 
 
 @dataclass
 class Found:
-    """What was seen: `wrong` counts jobs by what is wrong with them; `slow` has the times of what
-    took Redis above 5 ms (ms), `rates` the jobs a second that were submitted and drained meanwhile,
-    `steps` the processor times of steps (ms).
+    """What was seen: `wrong` counts jobs by what is wrong with them; `slow` has the times (ms) of
+    what took Redis above 5 ms by SLOWLOG, and whether it was a step of an action; `rates` the jobs
+    a second that were submitted and drained meanwhile, `steps` the processor times of steps (ms).
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
     actions: dict[str, Action] = field(default_factory=dict)
     wrong: Counter[str] = field(default_factory=Counter)
     rates: dict[str, float] = field(default_factory=dict)
-    slow: list[float] = field(default_factory=list)
+    slow: list[tuple[float, bool]] = field(default_factory=list)
     steps: dict[str, list[float]] = field(default_factory=dict)
 
 
@@ -278,7 +279,10 @@ async def measure(url: str, count: int, rate: int) -> Found:
     try:
         await retried(url, store, count, found)
         await purged(url, store, await canceled(url, store, count, found), found)
-        found.slow = [entry["duration"] / 1_000 for entry in await redis.slowlog_get(10_000)]
+        found.slow = [
+            (entry["duration"] / 1_000, any(sha in entry["command"] for sha in STEP))
+            for entry in await redis.slowlog_get(10_000)
+        ]
         found.wrong = +found.wrong
     finally:
         await store.close()
@@ -293,8 +297,9 @@ def shown(found: Found) -> dict[str, Any]:
         **{f"{kind} done": action.done for kind, action in found.actions.items()},
         "drained per s": found.rates["drained"],
         "wrong": dict(found.wrong),
-        "commands above 5 ms": len(found.slow),
-        "slowest command ms": max(found.slow, default=0.0),
+        "steps above 5 ms": sum(step for _, step in found.slow),
+        "other commands above 5 ms": sum(not step for _, step in found.slow),
+        "slowest command ms": max((ms for ms, _ in found.slow), default=0.0),
         **{f"{kind} steps": len(each) for kind, each in found.steps.items()},
         **{f"{kind} step ms, p50": statistics.median(each) for kind, each in found.steps.items()},
         **{f"{kind} step ms, most": max(each) for kind, each in found.steps.items()},

@@ -2,6 +2,10 @@
 
 from email.utils import formatdate
 
+import pytest
+
+from asyncendpoints_core.common.retry_after import retry_after_ms
+from asyncendpoints_core.errors import RetryAfter
 from asyncendpoints_gateway.webhooks.schedule import DELAYS, delay_after, read_retry_after
 
 
@@ -32,5 +36,18 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert read_retry_after(" 120 ", now_ms) == 120
     assert read_retry_after(formatdate(1_700_000_060, usegmt=True), now_ms) == 60
     assert read_retry_after(formatdate(1_600_000_000, usegmt=True), now_ms) == 0
-    for value in ("", "soon", "-5", "1e9", "9" * 400, "²"):
+    for value in ("", "soon", "-5", "1e9", "²"):
         assert read_retry_after(value, now_ms) == 0
+
+
+@pytest.mark.parametrize("value", ["1000000000", "9" * 400, "9" * 5_000, "0" * 5_000 + "86400"])
+def test_retry_after_of_many_digits_is_the_longest_wait(value: str) -> None:
+    found = read_retry_after(value, 1_700_000_000_000)
+    assert delay_after(1, found, middle) == 86_400
+
+
+def test_retry_after_is_bounded_as_that_of_a_handler() -> None:
+    now_ms = 1_700_000_000_000
+    for value in ("1" * 10, "Fri, 31 Dec 9999 23:59:59 GMT"):
+        assert retry_after_ms(value, now_ms) == RetryAfter.MAX_SECONDS * 1000
+    assert retry_after_ms("0007", now_ms) == 7_000

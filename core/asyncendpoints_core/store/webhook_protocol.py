@@ -29,7 +29,7 @@ class WebhookStore(Protocol):
     async def fan_out(self, webhooks: int, ends: Sequence[FanOut]) -> int | None:
         """Replace ends of jobs, as `webhook_events` returned them, by their deliveries; return how
         many. An end is replaced once, whoever does it. None, and nothing is done, when the policy
-        has other `webhooks`.
+        has other `webhooks`; that can be asked without ends as well.
         """
         ...
 

@@ -157,6 +157,10 @@ class Deliveries:
         # None: the policy is of another version of the resource, whose gateways do it.
         return done is not None and len(jobs) == BATCH
 
+    async def _is_current(self) -> bool:
+        """Return whether these receivers are those of the policy, so that others are removed."""
+        return await self._store.fan_out(self._webhooks, ()) is not None
+
     async def _start_due(self) -> int | None:
         """Start what is due and has a slot; return the ms until the next is due."""
         free = SLOTS - len(self._tasks)
@@ -184,25 +188,29 @@ class Deliveries:
     async def _deliver(self, delivery: Delivery) -> None:
         """Try once, and settle; without an outcome the lease ends and the delivery is due again."""
         try:
-            outcome = await self._try(delivery)
-            await self._store.settle_deliveries([outcome], PROBE_MS)
+            try:
+                outcome, probe_ms = await self._try(delivery), PROBE_MS
+            except NotAllowed:
+                self._count(delivery.webhook, "dead")
+                outcome = DeliveryOutcome(delivery.id, delivery.token, DeliveryEnd.DEAD)
+                probe_ms = 0  # those behind it end the same way: they wait for no probe
+            await self._store.settle_deliveries([outcome], probe_ms)
         except StoreError as error:
             log.debug("a delivery waits for the end of its lease: %s", error)
         except Exception:
             log.exception("webhook %s: the delivery failed", delivery.webhook)
 
     async def _try(self, delivery: Delivery) -> DeliveryOutcome:
+        """Return how a try ended. Raises NotAllowed when the resource has no such receiver."""
         receivers = self._receivers.get(delivery.webhook)
         if receivers is None:
-            # Of another version of the resource, whose gateways send it if there are any.
             old = self._time.now_ms() - delivery.job.completed_ms > EXPIRY_MS
-            end = DeliveryEnd.DEAD if old else DeliveryEnd.RETURNED
-            return DeliveryOutcome(delivery.id, delivery.token, end, WAIT_MS)
+            if old or await self._is_current():
+                raise NotAllowed
+            # Of another version of the resource, whose gateways send it if there are any.
+            return DeliveryOutcome(delivery.id, delivery.token, DeliveryEnd.RETURNED, WAIT_MS)
         try:
             target = receivers.target(delivery)
-        except NotAllowed:
-            self._count(receivers.name, "dead")
-            return DeliveryOutcome(delivery.id, delivery.token, DeliveryEnd.DEAD)
         except Unusable as error:
             self._report(receivers.name, f"{error}; deliveries wait")
             self._count(receivers.name, "waiting")

@@ -44,7 +44,7 @@ class Unusable(Exception):
 
 
 class NotAllowed(Exception):
-    """A receiver that a client named and that the resource does not allow any more."""
+    """A receiver that the resource does not have, or allow, any more."""
 
 
 @dataclass(frozen=True, slots=True)

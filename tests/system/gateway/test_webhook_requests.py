@@ -1,5 +1,6 @@
 """Job-Webhook: clients that name a receiver for their job, over HTTP on both stores."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +152,36 @@ async def test_what_is_not_allowed_any_more_is_dead(store: Store, secret: Path) 
     async with serving(store, allowing(secret, "https://b.example.com")) as site:
         await complete(site)
         await no_deliveries(store, dead=1)
+
+
+async def test_what_is_not_allowed_any_more_waits_for_no_probe(store: Store, secret: Path) -> None:
+    """More than the five failures after which a receiver has one try in half an hour."""
+    async with serving(store, allowing(secret, "https://a.example.com")) as site:
+        for _ in range(12):
+            await site.accepted(Job_Webhook="https://a.example.com/x")
+    await store.open()
+    async with serving(store, allowing(secret, "https://b.example.com")) as site:
+        for _ in range(12):
+            await complete(site)
+        await no_deliveries(store, dead=12)
+
+
+async def test_deliveries_are_dead_once_the_resource_has_no_receivers_that_clients_name(
+    store: Store, secret: Path
+) -> None:
+    other = {"name": "billing", "url": "https://h.example/", "secrets": {"file": str(secret)}}
+    both = allowing(secret, "https://a.example.com", webhooks=[{**other, "jobs": ["none"]}])
+    async with serving(store, both) as site:
+        for _ in range(12):
+            await site.accepted(Job_Webhook="https://a.example.com/x")
+            await complete(site)
+        await fanned_out(store, 12)
+    await store.open()
+    async with serving(store, endpoint(routes=ROUTES, webhooks=[{**other, "jobs": ["none"]}])):
+        await no_deliveries(store, dead=12)
+
+
+async def fanned_out(store: Store, count: int) -> None:
+    async with asyncio.timeout(30):
+        while sum(each.pending for each in (await store.webhook_status()).receivers) < count:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)

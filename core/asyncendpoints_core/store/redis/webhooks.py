@@ -96,8 +96,6 @@ class WebhookVerbs:
                     new.receiver, job.id, job.revision, 0, 0, 0, 0, 0, len(webhook), len(url)
                 )
                 args += [new.id, fixed + webhook + url + head]
-        if not items:
-            return 0
         done = await self._caller.run("fan_out", b"%d" % webhooks, b"".join(items), *args)
         return None if done < 0 else int(done)
 

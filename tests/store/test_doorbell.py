@@ -186,6 +186,18 @@ async def test_resume_wakes_a_worker_that_claimed_while_the_queue_was_paused(
     assert len((await asyncio.wait_for(waits, 20)).jobs) == 1
 
 
+async def test_a_job_between_a_claim_and_the_wait_behind_it_ends_the_wait(
+    backend: Backend, store: Store
+) -> None:
+    [worker] = await hands(store, 1)
+    await put(store, new())
+    assert len(await worker.take()) == 1  # there is room for more
+    await backend.advance(5_000)  # its process was busy until its wait
+    await put(store, new())
+    assert await asyncio.wait_for(store.wait_for_work(worker.id, LONG), 20)
+    assert len(await worker.take()) == 1
+
+
 async def test_a_claim_that_leaves_work_wakes_another_worker(
     backend: Backend, store: Store
 ) -> None:

@@ -19,7 +19,7 @@
 --   deadline of the fresh; then each job, its run unless fresh, and its body if that is kept apart
 local worker, request = ARGV[1], tonumber(ARGV[2])
 local limit, max_bytes, woken = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
-local IDLE_MS = 2000
+local IDLE_MS = 600000 -- until its wait begins, which a handler that blocks its process delays
 
 local lease = tonumber(call('ZSCORE', workers, worker) or 0)
 if lease <= now then return {time.context(), 'gone'} end
@@ -68,7 +68,7 @@ local function refuse(word)
   if woken then wake_up(math.min(1, ready.count() + call('ZCOUNT', suspects, '-inf', now))) end
   return reply(word)
 end
--- It may be woken from now on, though its wait begins a moment later.
+-- It has room: it may be woken from now on, though its wait begins a moment later.
 local function wait_idle()
   call('ZADD', idle, string.format('%d', now + IDLE_MS), worker)
   guard(idle)
@@ -345,6 +345,6 @@ if more or suspect and not alone then
   wake_up(1)
 else
   call('DEL', doorbell) -- nothing is ready: pending wake-ups are void
-  if taken == 0 then wait_idle() end
+  if taken < limit and not alone then wait_idle() end
 end
 return reply('ok', more, drain, alone)

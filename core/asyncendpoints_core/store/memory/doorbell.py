@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.ids import JobId
 
-# A worker counts as idle from its empty claim on, though its wait begins a moment later. At most
-# this many do, in case a wait never begins.
+# A worker with room counts as idle from its claim on, though its wait begins a moment later. At
+# most this many do, in case a wait never begins.
 MAX_IDLE: Final = 10_000
 MAX_EVENTS: Final = 10_000
 
@@ -30,7 +30,7 @@ class Doorbell:
         self._woken: set[str] = set()
 
     def idle(self, worker: str) -> None:
-        """Note that `worker` claimed nothing and is about to wait."""
+        """Note that `worker` has room left after a claim, and is about to wait."""
         if len(self._idle) < MAX_IDLE:
             self._idle.setdefault(worker, None)
 

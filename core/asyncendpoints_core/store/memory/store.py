@@ -159,7 +159,8 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
         woken = self._doorbell.busy(worker)
         if batch.more or self._suspects_ready(now) or (woken and batch.refused):
             self._wake(1)
-        if not batch.jobs and not batch.stop_claiming and not batch.more and not batch.refused:
+        has_room = len(batch.jobs) < limit and not (batch.stop_claiming or batch.exclusive)
+        if batch.refused == "paused" or (has_room and not batch.more and not batch.refused):
             self._doorbell.idle(worker)
         return batch
 

@@ -48,9 +48,7 @@ class Replies(list[Any]):
     been carried out twice.
     """
 
-    def __init__(self, replies: list[Any], *, resent: bool) -> None:
-        super().__init__(replies)
-        self.resent = resent
+    resent = False
 
 
 class RedisConnection:
@@ -165,11 +163,14 @@ class RedisConnection:
             shared: SharedConnection | None = None
             try:
                 shared = await self._connect(key)
-                replies = await shared.call(commands, self._reply_seconds)
-                replies = await self._redirected(replies, commands)
-                refusal = next((e for e in _errors(replies) if meaning_of(e).resend), None)
+                replies = Replies(await shared.call(commands, self._reply_seconds))
+                refusal = None
+                if _errors(replies):
+                    replies = Replies(await self._redirected(replies, commands))
+                    refusal = next((e for e in _errors(replies) if meaning_of(e).resend), None)
                 if refusal is None:
-                    return Replies(replies, resent=resent)
+                    replies.resent = resent
+                    return replies
                 error = refusal
             except _LOST as lost:
                 if self._closed or isinstance(lost, _TIMEOUTS) or (shared and not again):

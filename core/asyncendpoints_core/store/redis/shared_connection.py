@@ -7,10 +7,10 @@ is dropped on arrival.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+import hiredis
 from redis import exceptions as redis_errors
 
 if TYPE_CHECKING:
@@ -18,28 +18,38 @@ if TYPE_CHECKING:
 
     from redis.asyncio.connection import AbstractConnection
 
-    from asyncendpoints_core.common.time_source import TimeSource
+    from asyncendpoints_core.common.time_source import Timer, TimeSource
+
+_INCOMPLETE: Final = object()
 
 
-async def send(connection: AbstractConnection, packed: Sequence[bytes]) -> None:
-    """Send packed commands. Raises redis-py's ConnectionError."""
-    try:
-        await connection.send_packed_command(packed, check_health=False)
-    except RuntimeError as error:
-        # uvloop's, for a transport that is closed; asyncio's own lets the reader find out.
-        raise redis_errors.ConnectionError("the connection is closed") from error
+class SharedConnection(asyncio.Protocol):
+    """A connected connection and its calls that wait for replies.
 
-
-class SharedConnection:
-    """A connected connection and the futures of its pending replies."""
+    redis-py connects and logs in. Then this takes the place of its streams, because reading
+    through them costs a task that wakes up, and some ten function calls, for each reply. Writing
+    needs no flow control, since every call waits for its replies.
+    """
 
     def __init__(self, connection: AbstractConnection, time: TimeSource) -> None:
         self._connection = connection
         self._time = time
-        self._pending: deque[asyncio.Future[Any]] = deque()
+        # Of each call: its future, how many replies it gets, and when they are late.
+        self._pending: deque[tuple[asyncio.Future[list[Any]], int, float]] = deque()
+        self._received: list[Any] = []  # of the first of these
+        self._timer: Timer | None = None
         self._loop = asyncio.get_running_loop()
-        self._reader = self._loop.create_task(self._read())
+        self._parser = hiredis.Reader(
+            protocolError=redis_errors.InvalidResponse,
+            replyError=connection._parser.parse_error,
+            notEnoughData=_INCOMPLETE,
+        )
         self.broken: Exception | None = None
+        streams: Any = connection
+        self._transport = streams._writer.transport
+        self._transport.set_protocol(self)
+        if streams._reader.at_eof() or self._transport.is_closing():
+            self.connection_lost(None)
 
     async def call(self, commands: Sequence[Sequence[bytes]], timeout: float) -> list[Any]:
         """Send packed commands and return their replies; an error reply is returned, not raised.
@@ -48,62 +58,66 @@ class SharedConnection:
         """
         if self.broken is not None:
             raise self.broken
-        futures = [self._loop.create_future() for _ in commands]
-        self._pending.extend(futures)
-        timer = self._time.call_at(self._time.monotonic() + timeout, self._expire)
+        late = self._time.monotonic() + timeout
+        future: asyncio.Future[list[Any]] = self._loop.create_future()
+        # Written before anything is awaited, so that replies come in the order of _pending.
+        self._pending.append((future, len(commands), late))
+        if self._timer is None:
+            self._timer = self._time.call_at(late, self._expire)
         try:
-            # Written before anything is awaited, so that replies come in the order of _pending.
-            packed = [part for command in commands for part in command]
-            await self._send(packed)
-            return [await future for future in futures]
-        finally:
-            timer.cancel()
-            for future in futures:
-                future.cancel()
+            self._transport.writelines([part for command in commands for part in command])
+        except RuntimeError as error:
+            # uvloop's, for a transport that is closed; asyncio's own calls connection_lost.
+            self._break(redis_errors.ConnectionError("the connection is closed"), error)
+        return await future
 
-    async def _send(self, packed: Sequence[bytes]) -> None:
+    def data_received(self, data: bytes) -> None:
+        """Give the replies that are complete to their calls."""
+        if self.broken is not None:
+            return
+        self._parser.feed(data)
         try:
-            await send(self._connection, packed)
-        except redis_errors.ConnectionError as error:
-            self._break(error)
-            raise
-
-    async def _read(self) -> None:
-        try:
-            while True:
-                try:
-                    reply = await self._connection.read_response(
-                        timeout=math.inf, disconnect_on_error=False
-                    )
-                except redis_errors.ResponseError as error:
-                    reply = error
-                except redis_errors.ConnectionError as error:
-                    # Some error replies have this class too (LOADING, NOAUTH): they answer a call.
-                    if error.status_code is None:
-                        raise
-                    reply = error
+            while (reply := self._parser.gets()) is not _INCOMPLETE:
                 if not self._pending:
                     raise redis_errors.ConnectionError("a reply without a request")
-                future = self._pending.popleft()
-                if not future.done():
-                    future.set_result(reply)
-        except Exception as error:
+                self._received.append(reply)
+                future, count, _ = self._pending[0]
+                if len(self._received) == count:
+                    self._pending.popleft()
+                    if not future.done():
+                        future.set_result(self._received)
+                    self._received = []
+        except redis_errors.RedisError as error:
             self._break(error)
 
-    def _expire(self) -> None:
-        self._break(redis_errors.TimeoutError("Redis did not answer in time"))
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail the pending calls."""
+        text = "Connection closed by server" if exc is None else "the connection was lost"
+        self._break(redis_errors.ConnectionError(text), exc)
 
-    def _break(self, error: Exception) -> None:
+    def _expire(self) -> None:
+        """Break the connection if the first call whose reply is awaited gets it too late."""
+        self._timer = None
+        late = next((late for future, _, late in self._pending if not future.done()), None)
+        if late is None:
+            return
+        if late > self._time.monotonic():
+            self._timer = self._time.call_at(late, self._expire)
+        else:
+            self._break(redis_errors.TimeoutError("Redis did not answer in time"))
+
+    def _break(self, error: Exception, cause: Exception | None = None) -> None:
         if self.broken is None:
+            error.__cause__ = cause
             self.broken = error
+        if self._timer is not None:
+            self._timer.cancel()
         while self._pending:
-            future = self._pending.popleft()
+            future, _, _ = self._pending.popleft()
             if not future.done():
                 future.set_exception(error)
-        self._reader.cancel()
 
     async def close(self) -> None:
         """Fail the pending calls and close the connection."""
         self._break(redis_errors.ConnectionError("the connection was closed"))
-        await asyncio.gather(self._reader, return_exceptions=True)
         await self._connection.disconnect(nowait=True)

@@ -15,11 +15,10 @@ from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.store import message_layout as messages
 from asyncendpoints_core.store.redis.keys import channel
 from asyncendpoints_core.store.redis.python_layout import reader
-from asyncendpoints_core.store.redis.shared_connection import send
 from asyncendpoints_core.store.replies import Event
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from redis.asyncio.connection import AbstractConnection
@@ -97,7 +96,7 @@ class Doorbell:
         whole = False
         pop = connection.pack_command("BLPOP", self._caller.prefix + "bell", f"{seconds:.3f}")
         try:
-            await send(connection, [*pop, then] if then else pop)
+            await _send(connection, [*pop, then] if then else pop)
             # redis-py's own timeout would return None, as an empty pop does.
             async with self._caller.connection.time.timeout(seconds + GRACE_SECONDS):
                 answer = await connection.read_response(timeout=math.inf)
@@ -136,6 +135,15 @@ class Doorbell:
         for connection in (*self._idle, *self._busy):
             await connection.disconnect(nowait=True)
         self._idle.clear()
+
+
+async def _send(connection: AbstractConnection, packed: Sequence[bytes]) -> None:
+    """Send packed commands. Raises redis-py's ConnectionError."""
+    try:
+        await connection.send_packed_command(packed, check_health=False)
+    except RuntimeError as error:
+        # uvloop's, for a transport that is closed; asyncio's own lets the reader find out.
+        raise redis_errors.ConnectionError("the connection is closed") from error
 
 
 async def _answer(connection: AbstractConnection) -> Any:

@@ -305,6 +305,34 @@ async def test_replace_cancels_any_number(backend: Backend, scheduled: Store) ->
     assert (await scheduled.stats()).counts[State.QUEUED] == 1
 
 
+@pytest.mark.parametrize("running", [100, 130, 230])
+async def test_replace_reaches_those_behind_many_running_ones(
+    backend: Backend, scheduled: Store, running: int
+) -> None:
+    made = [requested() for _ in range(250)]
+    for one in made[:running]:
+        assert await fire(scheduled, one) == FireStatus.CREATED
+    worker = await hand(scheduled)
+    claimed = 0
+    while claimed < running:
+        claimed += len(await worker.take(running - claimed))
+    for one in made[running:]:
+        assert await fire(scheduled, one) == FireStatus.CREATED
+    replace = requested(concurrency=Concurrency.REPLACE)
+    answers = [await fire(scheduled, replace) for _ in range(8)]
+    assert answers[-1] == FireStatus.CREATED
+    assert set(answers) <= {FireStatus.CREATED, FireStatus.OUTDATED}
+    found = [one.job for one in await scheduled.get([one.job.id for one in made]) if one.job]
+    asked = [one for one in found[:running] if one.state is State.IN_PROGRESS]
+    assert [bool(one.cancel_requested_ms) for one in asked] == [True] * running
+    assert {one.state for one in found[running:]} <= {State.CANCELED}
+    assert (await scheduled.stats()).counts[State.QUEUED] == 1
+    # All of them run on: the next time still reaches the job that was created last.
+    again = requested(concurrency=Concurrency.REPLACE)
+    assert await fire(scheduled, again) == FireStatus.CREATED
+    assert (await look(scheduled, replace.job.id)).state is State.CANCELED
+
+
 def requested(**changes: Any) -> Firing:
     """Return the firing that a person requests."""
     return firing(due=0, seen=0, next_ms=0, **({"job": job()} | changes))

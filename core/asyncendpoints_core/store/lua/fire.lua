@@ -13,7 +13,8 @@
 -- FLAGS: deny-oom
 -- ARGV: 1 FIRING; 2 NEW_JOB; 3 its parts
 -- RETURNS: c created, m missed (past its deadline), s skipped (an earlier job is unfinished), d done
---   before, o other definition, u outdated (not due, or another time is), f full, x closed; now
+--   before, o other definition, u outdated (not due, or another time is, or there are more earlier jobs
+--   than a call looks at), f full, x closed; now
 local FORBID, REPLACE, BOUND = 1, 2, 100
 
 local function read_firing(s)
@@ -54,36 +55,51 @@ end
 if firing.deadline_ms > 0 and now > firing.deadline_ms then return decide('m') end
 if closed > 0 then return {'x', now} end
 
--- The earlier jobs: those that are final leave `fired`. One that cannot be read ends as Failed.
-local unfinished = {}
-local members = call('ZRANGEBYLEX', fired, '[' .. name .. '\0', '(' .. name .. '\1', 'LIMIT', 0, BOUND)
-for _, member in ipairs(members) do
+-- The earlier jobs: those that are final leave `fired`. One that cannot be read ends as Failed. For
+-- Replace, running ones whose cancel was requested before are passed, so that a call gets further.
+local unfinished, seen, more, members = {}, 0, false, nil
+local from, replace = '[' .. name .. '\0', firing.concurrency == REPLACE
+
+local function look_at(member)
   local earlier = ssub(member, #name + 2)
+  if replace and call('HEXISTS', cancels, earlier) == 1 then return end
   local job = call('HGET', jobs, earlier)
   local run, why
   if job then run, why = record.decode(job, call('HGET', runs, earlier)) end
   if run and run.state <= IN_PROGRESS then
+    if replace and run.cancel_requested_at > 0 then return end
     unfinished[#unfinished + 1] = {earlier, run}
   elseif why == 'newer' then
-    unfinished[#unfinished + 1] = {earlier}
+    if not replace then unfinished[#unfinished + 1] = {earlier} end
+    return
   else
     batch.add(off_fired, member)
   end
+  seen = seen + 1
 end
+
+repeat
+  members = call('ZRANGEBYLEX', fired, from, '(' .. name .. '\1', 'LIMIT', 0, BOUND)
+  for _, member in ipairs(members) do
+    if seen < BOUND then look_at(member) else more = true end
+    from = '(' .. member
+  end
+until more or not replace or #members < BOUND
+if not replace then more = #members == BOUND end
+if firing.concurrency == FORBID and #unfinished > 0 then return decide('s') end
 -- There may be more of them than one call looks at: the next call goes on where this one ends.
-if #members == BOUND and #unfinished < BOUND and firing.concurrency > 0 then
+if more and #unfinished < BOUND and firing.concurrency > 0 then
   batch.flush(off_fired)
   return {'u', now}
 end
-if firing.concurrency == FORBID and #unfinished > 0 then return decide('s') end
 
 local waiting = ready.sizes()
 local depth = waiting[0] + waiting[1] + waiting[2] + call('ZCARD', suspects)
   + call('ZCARD', delayed) + lines.behind()
 local freed, freed_bytes = 0, 0
-if firing.concurrency == REPLACE then
+if replace then
   for _, entry in ipairs(unfinished) do
-    if entry[2] and entry[2].state < IN_PROGRESS then
+    if entry[2].state < IN_PROGRESS then
       freed, freed_bytes = freed + 1, freed_bytes + entry[2].body_size
     end
   end
@@ -93,12 +109,10 @@ if depth - freed >= max_depth or bytes - freed_bytes + body_size > max_bytes the
 end
 if safety > 0 then return redis.error_reply('AEPTIMER at rest') end
 
-if firing.concurrency == REPLACE then
-  for _, entry in ipairs(unfinished) do
-    if entry[2] then canceling.job(entry[1], entry[2]) end
-  end
+if replace then
+  for _, entry in ipairs(unfinished) do canceling.job(entry[1], entry[2]) end
   canceling.flush()
-  if #members == BOUND and freed > 0 then
+  if more then
     counters.flush()
     events.publish()
     return {'u', now}

@@ -20,6 +20,7 @@ from asyncendpoints_console.pages.views import Views
 from asyncendpoints_console.refusals import Refusal, store_unavailable
 from asyncendpoints_console.site import Site
 from asyncendpoints_core.common.listening import cannot_listen
+from asyncendpoints_core.common.problem_runner import ProblemRunner
 from asyncendpoints_core.errors import StoreError
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ log = logging.getLogger("asyncendpoints.console")
 PORTS_TRIED: Final = 100
 MAX_REQUEST_BYTES: Final = 16 * 1_048_576
 SHUTDOWN_SECONDS: Final = 2.0
-# aiohttp logs what of a malformed request it cannot parse, which may be a token.
-_SILENT: Final = logging.Logger("aiohttp", logging.CRITICAL + 1)
 _ADDRESSES: Final = ("127.0.0.1", "::1")
 _ONCE: Final = ("Host", "Origin", "Sec-Fetch-Site", "Authorization", "Content-Type")
 _HEADERS: Final = {
@@ -97,13 +96,7 @@ class ConsoleServer:
         app = web.Application(middlewares=[self._answer], client_max_size=MAX_REQUEST_BYTES)
         routes.add(app.router, self._site, self._pages)
         app.on_response_prepare.append(_add_headers)  # streams begin before they are returned
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            logger=_SILENT,
-            handle_signals=False,
-            shutdown_timeout=SHUTDOWN_SECONDS,
-        )
+        runner = ProblemRunner(app, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
         try:
             self.port = await _listen(runner, port, PORTS_TRIED if search and port else 1)
@@ -153,7 +146,6 @@ class ConsoleServer:
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
-    response.headers.popall("Server", None)
 
 
 def _check(request: web.Request) -> None:

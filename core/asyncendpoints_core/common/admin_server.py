@@ -17,6 +17,7 @@ from asyncendpoints_core.common.listening import (
     names_loopback,
     url_host,
 )
+from asyncendpoints_core.common.problem_runner import ProblemRunner
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -95,7 +96,7 @@ class AdminServer:
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._scrape)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        runner = ProblemRunner(app)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._host, self.port).start()

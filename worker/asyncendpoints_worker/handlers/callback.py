@@ -16,6 +16,7 @@ import msgspec
 from aiohttp import web
 
 from asyncendpoints_core.common.listening import cannot_listen, in_url, is_address
+from asyncendpoints_core.common.problem_runner import ProblemRunner
 from asyncendpoints_core.common.time_source import rfc3339
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.jobs.records import MAX_CHILDREN_BYTES
@@ -101,7 +102,7 @@ class Callback:
             ("GET", "/cancel", self._cancel),
         ):
             app.router.add_route(method, path, self._for_attempt(answer))
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
+        runner = ProblemRunner(app, shutdown_timeout=0.5)
         await runner.setup()
         address = self._host if is_address(self._host) else HOST
         try:

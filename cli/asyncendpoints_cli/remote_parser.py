@@ -50,6 +50,20 @@ OUTPUT: Final = argument(
     metavar="FORMAT",
     help="table, wide, json, yaml or name; default: table",
 )
+CHANGED: Final = argument(
+    "-o",
+    "--output",
+    choices=OUTPUTS,
+    metavar="FORMAT",
+    help="what is printed of the change: table, wide, json, yaml or name (ids, the default)",
+)
+PAUSED: Final = argument(
+    "-o",
+    "--output",
+    choices=OUTPUTS,
+    metavar="FORMAT",
+    help="print the endpoint as it then is: table, wide, json, yaml or name; default: a sentence",
+)
 FILTERS: Final = (
     argument(
         "--state", choices=STATES, metavar="STATE", help=f"only jobs in it: {', '.join(STATES)}"
@@ -85,6 +99,7 @@ YES: Final = argument(
     action="store_true",
     help="do not ask before acting on several jobs; needs -e or --url",
 )
+ACTED_ON: Final = (*FILTERS, ALL, YES, CHANGED)
 WHERE: Final = (
     "Without --url, the `asyncendpoints run` of this user on this machine is used. With it, the "
     "token is that of the environment. With -n or --context, the endpoint is in a cluster: kubectl "
@@ -175,7 +190,9 @@ REMOTE: Final = (
         argument("--file", metavar="FILE", help="write it to this file"),
     ),
     *(
-        _jobs(action, summary, description, (" 6dd2c2b4", example), IDS, *FILTERS, ALL, YES)
+        _jobs(
+            action, summary, description, (" 6dd2c2b4", example), IDS, *FILTERS, ALL, YES, CHANGED
+        )
         for action, summary, description, example in (
             (
                 "cancel",
@@ -223,12 +240,14 @@ REMOTE: Final = (
         "not run. It lasts until `queue resume`, also when processes restart. With --job that is "
         "so for the jobs of one name, and the others run.",
         ONE_JOB,
+        PAUSED,
     ),
     _queue(
         "resume",
         "run jobs again",
         "Ends the pause of an endpoint, or with --job that of one job. Neither ends the other.",
         ONE_JOB,
+        PAUSED,
     ),
     Command(
         name="console",

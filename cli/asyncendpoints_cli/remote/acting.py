@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_cli.remote.client import ApiError
-from asyncendpoints_cli.remote.showing import filters, whole_ids
+from asyncendpoints_cli.remote.output import show, write
+from asyncendpoints_cli.remote.showing import JOBS, filters, show_endpoints, whole_ids
 from asyncendpoints_cli.remote.text import escaped
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.jobs.states import State
@@ -15,7 +16,7 @@ from asyncendpoints_core.store.actions import ActionKind, states_of
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from asyncendpoints_cli.remote.client import Endpoint
 
@@ -27,7 +28,10 @@ FOLLOW_SECONDS: Final = 0.2
 def set_paused(endpoint: Endpoint, options: Namespace) -> None:
     """`queue pause`, `queue resume`."""
     sent = None if options.job is None else {"job": options.job}
-    endpoint.change("POST", f"/{options.action}", sent)
+    shown = endpoint.change("POST", f"/{options.action}", sent)
+    if options.output is not None:
+        show_endpoints([shown], options.output)
+        return
     word = "paused" if options.action == "pause" else "resumed"
     of = "" if options.job is None else f"{escaped(options.job)} of "
     sys.stdout.write(f"{word} {of}{endpoint.key} at {endpoint.client.place}\n")
@@ -45,20 +49,39 @@ def act(endpoint: Endpoint, options: Namespace) -> int:
         return _act_on_all(endpoint, options)
     if len(chosen) > 1:
         _confirm(f"{word} {len(chosen)} jobs of {endpoint.key} at {endpoint.client.place}", options)
-    failed = 0
+    changed: list[dict[str, Any]] = []
+    errors: list[dict[str, str]] = []
     for job_id in chosen:
         try:
-            endpoint.change(method, f"/jobs/{job_id}{suffix}")
+            changed.append(endpoint.change(method, f"/jobs/{job_id}{suffix}"))
         except ApiError as error:
             if not error.code or error.code in ("unauthorized", "forbidden", "not-found"):
                 raise
-            failed += 1
+            errors.append({"id": job_id, "code": error.code, "message": str(error)})
             sys.stderr.write(f"{job_id}: {escaped(str(error))}\n")
         else:
-            sys.stdout.write(f"{job_id}\n")
-    done = len(chosen) - failed
-    sys.stderr.write(f"{word}: {done} of {len(chosen)} jobs of {endpoint.key}\n")
-    return 1 if failed else 0
+            if options.output in (None, "name"):
+                sys.stdout.write(f"{job_id}\n")
+    match options.output:
+        case "json" | "yaml" as form:
+            write(_outcome(endpoint, word, len(chosen), changed, errors), form)
+        case "table" | "wide" as form if word != "purge":
+            show(changed, JOBS, form, "id", "")
+    sys.stderr.write(f"{word}: {len(changed)} of {len(chosen)} jobs of {endpoint.key}\n")
+    return 1 if errors else 0
+
+
+def _outcome(
+    endpoint: Endpoint,
+    action: str,
+    matched: int,
+    jobs: Sequence[Mapping[str, Any]],
+    errors: Sequence[Mapping[str, str]],
+) -> dict[str, Any]:
+    """Return what became of jobs that were changed one by one, for scripts."""
+    counts = {"matched": matched, "done": len(jobs), "skipped": len(errors)}
+    named = {"action": action, "endpoint": endpoint.key}
+    return {**named, **counts, "jobs": list(jobs), "errors": list(errors)}
 
 
 def _chosen(endpoint: Endpoint, options: Namespace) -> list[str] | None:
@@ -102,6 +125,10 @@ def _act_on_all(endpoint: Endpoint, options: Namespace) -> int:
     _confirm(f"{word} {count} jobs of {endpoint.key} at {endpoint.client.place}", options)
     ended = _carried_out(endpoint, wanted)
     done, skipped = ended["done"], ended["skipped"]
+    if options.output in ("json", "yaml"):
+        counts = {name: ended[name] for name in ("matched", "done", "skipped")}
+        named = {"action": word, "endpoint": endpoint.key}
+        write({**named, **counts, "jobs": None, "errors": []}, options.output)
     left = f", {skipped} skipped" if skipped else ""
     sys.stderr.write(f"{word}: {done} of {ended['matched']} jobs of {endpoint.key}{left}\n")
     return 0 if ended["state"] == "Done" and not skipped else 1
@@ -132,7 +159,8 @@ def _carried_out(endpoint: Endpoint, wanted: Mapping[str, object]) -> dict[str, 
 def _confirm(action: str, options: Namespace) -> None:
     """Ask before acting on more than one job. Raises UsageError unless the answer is yes."""
     if options.yes:
-        if options.endpoint is None and options.url is None:
+        # A URL from the environment is not seen where the command is typed.
+        if options.endpoint is None and options.console_url is None:
             raise UsageError("--yes needs -e ENDPOINT or --url URL, so that the target is certain")
         return
     if not sys.stdin.isatty():

@@ -140,15 +140,13 @@ def _refused(status: int, body: bytes, path: str) -> ApiError:
 
 @contextmanager
 def connect_by(options: Namespace) -> Iterator[Client]:
-    """Yield the console that the options and settings of a command name; sets `options.url`."""
+    """Yield the console that the options and settings of a command name."""
     target = _cluster_target(options)
     if target is not None:
-        options.url = None
         with target.open() as (url, token), Client(url, token, target.place) as client:
             yield client
         return
     settings = load({"console_url": options.console_url})
-    options.url = settings.console_url
     with connect(settings.console_url, settings.console_token) as client:
         yield client
 

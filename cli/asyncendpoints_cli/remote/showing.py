@@ -252,9 +252,13 @@ def show_queue(client: Client, options: Namespace) -> None:
     if options.endpoint is not None:
         key = endpoint_of(client, options.endpoint).key
         items = [item for item in items if f"{item['namespace']}/{item['name']}" == key]
+    show_endpoints(items, options.output)
+
+
+def show_endpoints(items: Sequence[dict[str, Any]], form: str) -> None:
+    """Print endpoints as the API shows them."""
     named = [{**item, "key": f"{item['namespace']}/{item['name']}"} for item in items]
-    as_data = options.output in ("json", "yaml")
-    show(items if as_data else named, ENDPOINTS, options.output, "key", "no endpoints")
+    show(items if form in ("json", "yaml") else named, ENDPOINTS, form, "key", "no endpoints")
 
 
 def show_workers(endpoint: Endpoint, options: Namespace) -> None:

@@ -232,6 +232,61 @@ def test_many_jobs_are_one_action(served: Served, run: Any) -> None:
     assert ask(f"{served.url}/jobs/{jobs[0]}").status == 410
 
 
+def test_actions_print_what_they_changed(served: Served, run: Any) -> None:
+    def delayed(count: int, tag: str) -> list[str]:
+        return [served.submit("x", Job_Delay="600", Job_Tags=tag) for _ in range(count)]
+
+    one, two = delayed(2, "printed")
+    out, _ = run("jobs", "cancel", one, "-o", "json")
+    found = json.loads(out)
+    assert [job["state"] for job in found.pop("jobs")] == ["Canceled"]
+    assert found == {
+        "action": "cancel",
+        "endpoint": "default/reports",
+        "matched": 1,
+        "done": 1,
+        "skipped": 0,
+        "errors": [],
+    }
+    out, err = run("jobs", "cancel", one, two, "--yes", "-e", "reports", "-o", "yaml", status=1)
+    found = yaml.safe_load(out)
+    assert [job["id"] for job in found["jobs"]] == [two]
+    assert [(each["id"], each["code"]) for each in found["errors"]] == [(one, "job-final")]
+    assert "the job is final" in err
+    header, line = run("jobs", "retry", one, "-o", "table")[0].splitlines()
+    assert (header.split()[0], line.split()[0]) == ("ID", one[-8:])
+    out, _ = run("jobs", "purge", one, "-o", "json")
+    assert json.loads(out)["jobs"] == [{"id": one, "deleted": True}]
+    assert run("jobs", "purge", two, "-o", "name")[0] == f"{two}\n"
+    delayed(101, "printed")
+    chosen = ("--tag", "printed", "--yes", "-e", "reports", "-o", "json")
+    for action in ("cancel", "purge"):
+        found = json.loads(run("jobs", action, *chosen)[0])
+        assert (found["action"], found["matched"], found["done"]) == (action, 101, 101)
+        assert (found["skipped"], found["jobs"], found["errors"]) == (0, None, [])
+
+
+def test_a_pause_prints_the_endpoint(run: Any) -> None:
+    [found] = json.loads(run("queue", "pause", "-o", "json")[0])
+    assert (found["name"], found["paused"]) == ("reports", ["*"])
+    assert "paused" in run("queue", "pause", "-o", "table")[0]
+    assert run("queue", "resume", "-o", "name")[0] == "default/reports\n"
+
+
+def test_a_url_of_the_environment_makes_no_target_certain(
+    served: Served, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable that was exported an hour ago is not what one sees before Enter."""
+    for _ in range(2):
+        served.submit("x", Job_Delay="600", Job_Tags="exported")
+    monkeypatch.setenv("ASYNCENDPOINTS_CONSOLE_URL", served.console)
+    chosen = ("jobs", "cancel", "--tag", "exported", "--yes")
+    _, err = run(*chosen, status=2)
+    assert "--yes needs -e ENDPOINT or --url URL" in err
+    out, _ = run(*chosen, "--url", served.console)
+    assert len(out.split()) == 2
+
+
 def test_a_question_is_answered(served: Served, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     class Keyboard(io.StringIO):
         def isatty(self) -> bool:

@@ -171,14 +171,11 @@ class RecoveryLoop:
             _log.exception("a round of recovery failed")
             return None
         if self._unavailable:
-            _log.info("recovery goes on: the store is available again")
+            extended = ", all leases were extended" if done.leases_extended else ""
+            _log.info("recovery goes on: the store is available again%s", extended)
         self._unavailable = False
-        if done.jobs or done.leases_extended:
-            _log.info(
-                "recovered %d jobs of %d workers%s",
-                done.jobs,
-                len(done.workers),
-                ", all leases extended after an outage" if done.leases_extended else "",
-            )
+        # Leases are also extended where nothing recovered for a while, as while all was stopped.
+        if done.jobs:
+            _log.info("recovered %d jobs of %d workers", done.jobs, len(done.workers))
         self._seen(done)
         return done

@@ -39,6 +39,7 @@ class RedisPoller:
         self._on_reading = on_reading
         self._idle_seconds = idle_seconds
         self._blocked_until = 0.0
+        self._failing_since = 0.0
         self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._listen())]
 
     @property
@@ -127,8 +128,14 @@ class RedisPoller:
         """Open the circuit breaker when every queue failed, else close it."""
         self.redis.refused = any(isinstance(e, StoreAuthenticationError) for e in unavailable)
         if not (unavailable and all_failed):
+            if self.redis.failures:
+                seconds = time.monotonic() - self._failing_since
+                log.info("%s answers again after %.0f s", self.redis.identity, seconds)
             self.redis.failures = 0
             return
+        if not self.redis.failures:
+            self._failing_since = time.monotonic()
+            log.warning("%s: nothing can be read: %s", self.redis.identity, unavailable[0])
         self.redis.failures += 1
         pause = delay_after(self.redis.failures, FIRST_BLOCK_SECONDS, MAX_BLOCK_SECONDS)
         self._blocked_until = time.monotonic() + pause

@@ -1,6 +1,7 @@
 """How the operator reads queues: real Redis servers, one that is away, one that never answers."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator
 
@@ -158,6 +159,46 @@ async def test_an_outage_and_its_end_are_reported() -> None:
             await seen.reason(QueueReason.UNREACHABLE)
             await asyncio.to_thread(server.start)
             await seen.reason(QueueReason.REACHABLE)
+
+
+async def test_an_outage_of_a_redis_is_logged_once_for_all_its_queues(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    names = [f"queue-{number}" for number in range(5)]
+    with caplog.at_level(logging.INFO), RedisServer(appendonly=True) as server:
+        async with reading() as (queues, seen):
+            for name in names:
+                await queues.connect(endpoint(name), location_of(server.url))
+                await seen.reason(QueueReason.REACHABLE, f"demo/{name}")
+            await asyncio.to_thread(server.stop)
+            await seen.reason(QueueReason.UNREACHABLE, "demo/queue-0")
+            await asyncio.to_thread(server.start)
+            for name in names:
+                await seen.reason(QueueReason.REACHABLE, f"demo/{name}")
+    identity = identity_of(server.url)
+    logged = [r.message for r in caplog.records if r.name == "asyncendpoints.operator"]
+    assert [text.split(": ")[0].split(" after ")[0] for text in logged] == [
+        identity,
+        f"{identity} answers again",
+    ]
+
+
+async def test_queues_that_nothing_recovered_for_a_while_are_no_outage(
+    redis_url: str, store: RedisStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        async with reading() as (queues, seen):
+            await queues.connect(endpoint(), location_of(redis_url))
+            await seen.reason(QueueReason.REACHABLE)
+        meta = store._caller.prefix + "meta"
+        await store.open()
+        await store._caller.send([("HSET", meta, "tick", "1000", "ticked", "1000")])
+        async with reading() as (queues, seen), asyncio.timeout(30):  # as after a restart
+            await queues.connect(endpoint(), location_of(redis_url))
+            while not seen.recovered:
+                await seen.reason(QueueReason.REACHABLE)
+    assert seen.recovered[0][1].leases_extended
+    assert not [r.message for r in caplog.records if "extended" in r.message]
 
 
 async def test_a_redis_that_lost_everything_is_set_up_again() -> None:

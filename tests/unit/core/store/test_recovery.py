@@ -189,6 +189,23 @@ async def test_a_keeper_waits_an_outage_out(
     assert len([line for line in said if "goes on" in line]) == 1
 
 
+async def test_extended_leases_are_logged_only_after_an_outage(
+    store: Scripted, caplog: pytest.LogCaptureFixture
+) -> None:
+    keeper = RecoveryLoop(store, lambda: POLICY, half)
+    with caplog.at_level(logging.INFO):
+        store.recoveries = [Recovery(leases_extended=True)]
+        assert await keeper.step() is not None  # the first after a restart of everything
+        assert not caplog.records
+        store.recoveries = [StoreUnavailable("no route"), Recovery(leases_extended=True)]
+        assert await keeper.step() is None
+        assert await keeper.step() is not None
+    assert [record.message for record in caplog.records] == [
+        "recovery waits for the store: no route",
+        "recovery goes on: the store is available again, all leases were extended",
+    ]
+
+
 async def test_a_defect_ends_one_round_and_not_the_loop(
     store: Scripted, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,7 +2,8 @@
 
 The operator may create and delete Secrets but not read them. Their names have no part of the UID,
 so that a Role can grant one; which of them are its own it knows by their UIDs, which the
-gateway's Deployment keeps. One that it did not make is left alone, and that token is off.
+gateway's Deployment and the status of the resource keep. One that it did not make is left alone,
+and that token is off.
 """
 
 import logging

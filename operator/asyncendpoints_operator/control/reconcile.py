@@ -88,7 +88,7 @@ class Reconciler:
         if is_terminating(manifest):  # the API server deletes its children with it
             return await self._complete(state)
         gateway, _ = deployments(self._cache, endpoint)
-        await self._console.ensure(endpoint, console_uids(gateway))
+        await self._console.ensure(endpoint, _console_secrets(manifest, gateway))
         try:
             await self._apply(state, endpoint)
         except OwnerGone:
@@ -227,6 +227,14 @@ def first_replicas(endpoint: AsyncEndpoint, decision: Decision | None) -> int:
     if endpoint.spec.replicas is not None:
         return endpoint.spec.replicas
     return endpoint.spec.autoscaling.min_replicas if decision is None else decision.replicas
+
+
+def _console_secrets(manifest: Manifest, gateway: Manifest | None) -> dict[str, str]:
+    """Return the UIDs of the console's Secrets by role: the gateway's Deployment may have been
+    deleted, or its annotations replaced, while no operator was there.
+    """
+    status = manifest.get("status") or {}
+    return {**(status.get("consoleSecrets") or {}), **console_uids(gateway)}
 
 
 def _not_started(pods: Iterable[Manifest]) -> list[float]:

@@ -12,6 +12,7 @@ from asyncendpoints_operator.control.endpoint_state import Reconciled, WorkState
 from asyncendpoints_operator.control.failures import Failures, Step
 from asyncendpoints_operator.control.pod_causes import Causes
 from asyncendpoints_operator.control.redis_users import RedisUsers
+from asyncendpoints_operator.desired.gateway import console_uids
 from asyncendpoints_operator.desired.naming import (
     GATEWAY,
     WORKER,
@@ -158,6 +159,7 @@ def _with_objects(
         memory_kills=memory_kills(workers, now),
         gateway_kills=memory_kills(gateways, now),
         ready_template=template if any(pod.ready for pod in current) else "",
+        console_secrets=console_uids(manifests[0]) if manifests[0] else None,
     )
     return seen, {pod.uid for pod in current}
 

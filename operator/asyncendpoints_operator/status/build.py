@@ -61,6 +61,9 @@ def build(observed: Observed, before: Mapping[str, Any] | None, now: float) -> S
     )
     document: Status = status.model_dump(mode="json", by_alias=True, exclude_none=True)
     del document["schedules"]
+    console = observed.console_secrets
+    secrets = before.get("consoleSecrets") if console is None else dict(console)
+    document |= {"consoleSecrets": secrets} if secrets else {}
     document |= {"jobs": jobs} if jobs else {}
     document |= {"oldestQueuedTime": oldest} if oldest else {}
     schedules = before.get("schedules") if stats is None else _schedules(observed, stats)

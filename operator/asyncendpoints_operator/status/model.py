@@ -75,6 +75,17 @@ class ScheduleStatus(Record):
     )
 
 
+class ConsoleSecretUids(Record):
+    """The UIDs of the Secrets with the tokens of the console, by role."""
+
+    view: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="UID of the Secret NAME-console-view."
+    )
+    operate: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="UID of the Secret NAME-console-operate."
+    )
+
+
 class EndpointStatus(Record):
     """The state of the endpoint as last observed by the operator."""
 
@@ -122,6 +133,11 @@ class EndpointStatus(Record):
         default=None,
         description="Hash of the last worker template of which a pod was ready: it is scaled up "
         "from zero without waiting for a first pod.",
+    )
+    console_secrets: ConsoleSecretUids | None = Field(
+        default=None,
+        description="The Secrets of the console that the operator made. One of the same name and "
+        "another UID is left alone.",
     )
     url: Annotated[str, Field(max_length=2_048)] | None = Field(
         default=None, description="URL of the gateway for clients."

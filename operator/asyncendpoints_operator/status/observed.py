@@ -1,5 +1,6 @@
 """What the operator observed of one endpoint: the input of its status. Frozen."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -119,9 +120,10 @@ class Observed:
     `endpoint` is None if the resource breaks a rule that the API server cannot check; `faults`
     then lists what is wrong. `unsupported` has the message of each worker that refuses the store's
     format. `pinned_by` is the field manager that wrote spec.replicas. `ready_template` is the hash
-    of the workers' template if one of its pods is ready. `finalizers` are what a resource that was
-    deleted still waits for, None for any other. `without_handler` are jobs of routes that no worker
-    of the present template handles; `crashes`, how processes of workers died lately;
+    of the workers' template if one of its pods is ready. `console_secrets` are the UIDs that the
+    gateway's Deployment has, by role, None while there is none. `finalizers` are what a resource
+    that was deleted still waits for, None for any other. `without_handler` are jobs of routes that
+    no worker of the present template handles; `crashes`, how processes of workers died lately;
     `memory_kills` and `gateway_kills`, which containers of workers and gateways ran out of memory;
     `outdated`, how many workers keep a feature from being used.
     """
@@ -148,6 +150,7 @@ class Observed:
     url: str = ""
     selector: str = ""
     ready_template: str = ""
+    console_secrets: Mapping[str, str] | None = None
 
     @property
     def spec(self) -> EndpointSpec | None:

@@ -39,11 +39,18 @@ RUN pip install --quiet --no-deps --no-index --no-compile /dist/*.whl \
     && python3 -m compileall -q --invalidation-mode unchecked-hash \
     /opt/asyncendpoints/lib/python3*/site-packages/asyncendpoints*
 
+# Only an image built on the worker's installs more packages: pip is an eighth of the others.
+FROM build AS build-gateway
+RUN rm -r /opt/asyncendpoints/bin/pip* /opt/asyncendpoints/lib/python3*/site-packages/pip \
+    /opt/asyncendpoints/lib/python3*/site-packages/pip-*
+
 FROM dependencies-operator AS build-operator
 COPY --from=wheel /dist /dist
 RUN pip install --quiet --no-deps --no-index --no-compile /dist/*.whl \
     && python3 -m compileall -q --invalidation-mode unchecked-hash \
-    /opt/asyncendpoints/lib/python3*/site-packages/asyncendpoints*
+    /opt/asyncendpoints/lib/python3*/site-packages/asyncendpoints* \
+    && rm -r /opt/asyncendpoints/bin/pip* /opt/asyncendpoints/lib/python3*/site-packages/pip \
+    /opt/asyncendpoints/lib/python3*/site-packages/pip-*
 
 FROM ${BASE} AS base
 ENV PATH=/opt/asyncendpoints/bin:$PATH \
@@ -60,7 +67,7 @@ COPY --from=build-operator /opt/asyncendpoints /opt/asyncendpoints
 CMD ["operator"]
 
 FROM base AS gateway
-COPY --from=build /opt/asyncendpoints /opt/asyncendpoints
+COPY --from=build-gateway /opt/asyncendpoints /opt/asyncendpoints
 CMD ["gateway", "--help"]
 
 FROM base AS worker

@@ -40,44 +40,57 @@ class GroupCommit(Generic[Item]):
         second_from: int = 1,
     ) -> None:
         self.waiting: deque[Item] = deque()
-        self.in_flight: dict[asyncio.Task[None], list[Item]] = {}
+        self.in_flight: dict[int, list[Item]] = {}
         self.paused = False
         self._send = send
         self._weigh = weigh
         self._limit = limit
         self._max_bytes = max_bytes
         self._second_from = second_from
-        self._scheduled = False
+        self._starting = False
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._number = 0
 
     def add(self, item: Item) -> None:
         """Send an item soon."""
         self.waiting.append(item)
-        if not self._scheduled and self._may_start():
-            # Everything that the event loop has ready now gets into this call.
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._start)
+        self._start()
 
     async def drained(self) -> None:
         """Return when no call is in flight and no item waits for one."""
-        while self.in_flight or self.waiting:
-            if self.in_flight:
-                await asyncio.wait(self.in_flight)
+        while self._tasks or self.waiting:
+            if self._tasks:
+                await asyncio.wait(self._tasks.values())
             await asyncio.sleep(0)
 
-    def _may_start(self) -> bool:
-        in_flight = len(self.in_flight)
-        return not in_flight or (
-            in_flight < MAX_IN_FLIGHT and len(self.waiting) >= self._second_from
-        )
-
     def _start(self) -> None:
-        self._scheduled = False
-        while self.waiting and not self.paused and self._may_start():
-            batch = self._take()
-            if batch:
-                task = asyncio.get_running_loop().create_task(self._send(batch))
-                self.in_flight[task] = batch
-                task.add_done_callback(self._done)
+        """Start a call, unless one that starts will have everything, or enough are in flight."""
+        if self._starting or self.paused:
+            return
+        in_flight = len(self.in_flight)
+        if in_flight and (in_flight >= MAX_IN_FLIGHT or len(self.waiting) < self._second_from):
+            return
+        self._starting = True
+        self._number += 1
+        task = asyncio.get_running_loop().create_task(self._run(self._number))
+        self._tasks[self._number] = task
+
+    async def _run(self, number: int) -> None:
+        # Everything that the event loop had ready when this was started has got into this call.
+        self._starting = False
+        try:
+            if batch := self._take():
+                self.in_flight[number] = batch
+                if self.waiting:
+                    self._start()
+                await self._send(batch)
+        except Exception:
+            log.exception("a batch was lost")
+        finally:
+            self.in_flight.pop(number, None)
+            del self._tasks[number]
+            if self.waiting:
+                self._start()
 
     def _take(self) -> list[Item]:
         batch: list[Item] = []
@@ -92,11 +105,3 @@ class GroupCommit(Generic[Item]):
                 break
             batch.append(waiting.popleft())
         return batch
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self.in_flight.pop(task, None)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a batch was lost", exc_info=task.exception())
-        if self.waiting and not self._scheduled:
-            self._scheduled = True
-            task.get_loop().call_soon(self._start)

@@ -201,9 +201,9 @@ class Engine:
             self._awaited = None
 
     def _may_idle(self, batch: ClaimBatch) -> bool:
-        if self._draining or self._exclusive or self._reconcile_due or self._room() <= 0:
+        if batch.jobs and batch.more:
             return False
-        return not batch.jobs or not batch.more
+        return not (self._draining or self._exclusive or self._reconcile_due) and self._room() > 0
 
     async def _idle(self, timeout_ms: int) -> ClaimBatch | None:
         """Wait for the doorbell, the next due job, or news, then claim.

@@ -59,9 +59,9 @@ def _pack(words: Sequence[bytes]) -> bytes:
     return b"*%d\r\n" % len(words) + _bulk(words)
 
 
-def plain(commands: Iterable[Sequence[str]]) -> list[list[bytes]]:
+def plain(commands: Iterable[Sequence[str]]) -> list[bytes]:
     """Pack commands that are not scripts."""
-    return [[_pack([word.encode() for word in command])] for command in commands]
+    return [_pack([word.encode() for word in command]) for command in commands]
 
 
 class Caller:
@@ -70,6 +70,7 @@ class Caller:
     def __init__(self, connection: RedisConnection, namespace_name: str) -> None:
         self.prefix = keys.prefix(namespace_name)
         self.connection = connection
+        self._slot_key = self.prefix + "meta"
         self._heads: dict[str, tuple[int, bytes]] = {}
         # Written again when Redis has lost its data: the policy last seen in force.
         self.policy = Policy()
@@ -79,7 +80,7 @@ class Caller:
         # How a write is confirmed; None unless `durability: strict`.
         self.confirmation: Confirmation | None = None
 
-    def pack(self, script: scripts.Script, args: Sequence[bytes], *, whole: bool) -> list[bytes]:
+    def pack(self, script: scripts.Script, args: Sequence[bytes], *, whole: bool) -> bytes:
         """Return the bytes of a call; `whole` sends the script's source instead of its hash."""
         head = self._heads.get(script.sha)
         if head is None or whole:
@@ -92,11 +93,11 @@ class Caller:
         parts = [b"*%d\r\n" % (head[0] + len(args)), head[1]]
         for arg in args:
             parts += (b"$%d\r\n" % len(arg), arg, b"\r\n")
-        return [b"".join(parts)]
+        return b"".join(parts)
 
     def packed(self, name: str, *args: bytes) -> bytes:
         """Return the bytes of a call by hash, for a dedicated connection."""
-        return b"".join(self.pack(scripts.load(name, full=self.full), args, whole=False))
+        return self.pack(scripts.load(name, full=self.full), args, whole=False)
 
     async def run(self, name: str, *args: bytes, again: bool = True) -> Any:
         """Run a script and return its reply. Raises StoreError."""
@@ -129,9 +130,9 @@ class Caller:
         confirmation = self.confirmation if durably else None
         while True:
             script = scripts.load(name, full=self.full or featured)
-            more = plain(confirmation.commands()) if confirmation is not None else []
+            more = plain(confirmation.commands()) if confirmation is not None else ()
             commands = [self.pack(script, args, whole=whole), *more]
-            replies = await self.connection.call(self.prefix + "meta", commands, again=again)
+            replies = await self.connection.call(self._slot_key, commands, again=again)
             reply, resent = replies[0], resent or replies.resent
             if not isinstance(reply, Exception):
                 if confirmation is not None:
@@ -154,7 +155,7 @@ class Caller:
 
     async def send(self, commands: Sequence[tuple[str, ...]]) -> list[Any]:
         """Send commands that are not scripts to the server of the endpoint's keys."""
-        return await self.connection.call(self.prefix + "meta", plain(commands))
+        return await self.connection.call(self._slot_key, plain(commands))
 
     async def quarantine(self, ids: Sequence[JobId], *, whole: bool = False) -> int:
         """Move records that cannot be read to `corrupt`, failing their jobs; return how many.

@@ -127,17 +127,19 @@ class RedisConnection:
             await connection.disconnect(nowait=True)
             raise
 
+    def _working(self, key: str) -> SharedConnection | None:
+        shared = self._by_key.get(key)
+        return shared if shared is not None and shared.broken is None else None
+
     async def _connect(self, key: str) -> SharedConnection:
-        """Return the connection that all calls to the server of `key` share."""
+        """Open the connection that all calls to the server of `key` share."""
         if self._closed:
             raise redis_errors.ConnectionError("closed")
-        shared = self._by_key.get(key)
-        if shared is None or shared.broken is not None:
-            async with self.time.timeout(CONNECT_SECONDS):
-                topology = await self._current_topology()
-                name, connection = await topology.open(key)
-                shared = await self._attempts.run(name, lambda: self._share(name, connection))
-            self._by_key[key] = shared
+        async with self.time.timeout(CONNECT_SECONDS):
+            topology = await self._current_topology()
+            name, connection = await topology.open(key)
+            shared = await self._attempts.run(name, lambda: self._share(name, connection))
+        self._by_key[key] = shared
         return shared
 
     async def _share(self, name: str, connection: AbstractConnection) -> SharedConnection:
@@ -149,9 +151,7 @@ class RedisConnection:
             shared = self._shared[name] = SharedConnection(connection, self.time)
         return shared
 
-    async def call(
-        self, key: str, commands: Sequence[Sequence[bytes]], *, again: bool = True
-    ) -> Replies:
+    async def call(self, key: str, commands: Sequence[bytes], *, again: bool = True) -> Replies:
         """Send packed commands to the server of `key` and return their replies.
 
         Error replies are returned, but those that a resend may avoid. `again`: resend when a reply
@@ -162,7 +162,7 @@ class RedisConnection:
             attempt += 1
             shared: SharedConnection | None = None
             try:
-                shared = await self._connect(key)
+                shared = self._working(key) or await self._connect(key)
                 replies = Replies(await shared.call(commands, self._reply_seconds))
                 refusal = None
                 if _errors(replies):
@@ -185,7 +185,7 @@ class RedisConnection:
                 await self._reconnect()
             await self.time.sleep(delay_after(attempt, *RETRY_SECONDS))
 
-    async def call_all_servers(self, commands: Sequence[Sequence[bytes]]) -> list[list[Any]]:
+    async def call_all_servers(self, commands: Sequence[bytes]) -> list[list[Any]]:
         """Send packed commands to every server of a cluster and return the replies of each.
 
         Servers that cannot be reached are left out, unless all are. Raises StoreUnavailable.
@@ -206,7 +206,7 @@ class RedisConnection:
             raise self.store_error(error) from error
 
     async def _call_once(
-        self, connection: AbstractConnection, commands: Sequence[Sequence[bytes]]
+        self, connection: AbstractConnection, commands: Sequence[bytes]
     ) -> list[Any]:
         await self._establish(connection)
         shared = SharedConnection(connection, self.time)
@@ -215,16 +215,14 @@ class RedisConnection:
         finally:
             await shared.close()
 
-    async def _redirected(
-        self, replies: list[Any], commands: Sequence[Sequence[bytes]]
-    ) -> list[Any]:
+    async def _redirected(self, replies: list[Any], commands: Sequence[bytes]) -> list[Any]:
         """Send the commands to the server that the slot is moving to, if the replies say so."""
         ask: Any = next((each for each in _errors(replies) if word_of(each) == "ASK"), None)
         if ask is None:
             return replies
         connection = (await self._current_topology()).connect_to(ask.host, ask.port)
-        asking = connection.pack_command("ASKING")
-        both = [part for command in commands for part in (asking, command)]
+        asking = b"".join(connection.pack_command("ASKING"))
+        both = [each for command in commands for each in (asking, command)]
         return (await self._call_once(connection, both))[1::2]
 
     async def _reconnect(self) -> None:

@@ -51,7 +51,7 @@ class SharedConnection(asyncio.Protocol):
         if streams._reader.at_eof() or self._transport.is_closing():
             self.connection_lost(None)
 
-    async def call(self, commands: Sequence[Sequence[bytes]], timeout: float) -> list[Any]:
+    async def call(self, commands: Sequence[bytes], timeout: float) -> list[Any]:
         """Send packed commands and return their replies; an error reply is returned, not raised.
 
         Raises redis-py's ConnectionError, or its TimeoutError after `timeout` seconds.
@@ -65,7 +65,7 @@ class SharedConnection(asyncio.Protocol):
         if self._timer is None:
             self._timer = self._time.call_at(late, self._expire)
         try:
-            self._transport.writelines([part for command in commands for part in command])
+            self._transport.writelines(commands)
         except RuntimeError as error:
             # uvloop's, for a transport that is closed; asyncio's own calls connection_lost.
             self._break(redis_errors.ConnectionError("the connection is closed"), error)

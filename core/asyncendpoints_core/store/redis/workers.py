@@ -52,6 +52,13 @@ _SETTLED: Final = {
     ord("g"): SettleStatus.GONE,
 }
 _UNREADABLE: Final = ord("c")
+# The reply of settle.lua to each outcome: how it was settled, and the job's state or "-".
+_ANSWERS: Final = {
+    b"%c%c" % (letter, digit): Settled(status, state)
+    for letter, status in _SETTLED.items()
+    for digit, state in ((45, None), *enumerate(STATES, 48))
+}
+_MAX_BATCH_BYTES: Final = b"%d" % MAX_BATCH_BYTES
 # The kinds of granted jobs in the reply of claim.lua.
 _WITH_RUN: Final = frozenset(b"rR")
 _WITH_BODY: Final = frozenset(b"FR")
@@ -75,8 +82,8 @@ _decode_schema = msgspec.msgpack.Decoder(_Scripts).decode
 
 def _claiming(worker: str, request: int, limit: int, *, woken: bool) -> tuple[bytes, ...]:
     """Return the arguments of the script `claim`."""
-    numbers = (request, min(limit, MAX_BATCH), MAX_BATCH_BYTES, woken)
-    return worker.encode(), *(b"%d" % number for number in numbers)
+    numbers = b"%d" % request, b"%d" % min(limit, MAX_BATCH), _MAX_BATCH_BYTES
+    return worker.encode(), *numbers, b"1" if woken else b"0"
 
 
 class WorkerVerbs:
@@ -122,7 +129,8 @@ class WorkerVerbs:
         flags, due, ids, kinds, first, deadline, *records = rest
         granted = _Granted(worker, Context.read(raw), int(first), int(deadline))
         jobs, unreadable = granted.read(ids, kinds, iter(records))
-        await self._caller.quarantine(unreadable, whole=True)
+        if unreadable:
+            await self._caller.quarantine(unreadable, whole=True)
         return ClaimBatch(
             tuple(jobs),
             more=flags[0] == 49,
@@ -165,13 +173,11 @@ class WorkerVerbs:
                 *await self._settle(outcomes[half:], with_children=with_children),
             ]
         letters = reply[::2]
-        await self._caller.quarantine(
-            [o.claim.job_id for o, x in zip(outcomes, letters, strict=True) if x == _UNREADABLE]
-        )
-        return [
-            Settled(_SETTLED[letter], STATES[digit - 48] if digit != 45 else None)
-            for letter, digit in zip(letters, reply[1::2], strict=True)
-        ]
+        if _UNREADABLE in letters:
+            await self._caller.quarantine(
+                [o.claim.job_id for o, x in zip(outcomes, letters, strict=True) if x == _UNREADABLE]
+            )
+        return [_ANSWERS[reply[at : at + 2]] for at in range(0, len(reply), 2)]
 
     async def progress(self, updates: Sequence[tuple[Claim, Progress]]) -> list[SettleStatus]:
         """Show progress of running jobs."""

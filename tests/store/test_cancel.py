@@ -128,3 +128,46 @@ async def test_a_redriven_job_is_as_new_with_its_history(backend: Backend, store
     assert await drain(store, worker) == [other, job_id]
     [final] = await store.redrive([job_id])
     assert (final.status, final.job) == ("not-retryable", await look(store, job_id))
+
+
+# Only a job of a revision that the caller names
+
+
+async def test_a_cancel_leaves_a_job_of_another_revision_as_it_is(store: Store) -> None:
+    queued, scheduled, running = await put(store, new(), new(delay_ms=9), new(name="run"))
+    worker = await hand(store)
+    first = (await worker.take(2))[0].claim
+    await settle_one(store, jobs.release(first))
+    found = [await look(store, job_id) for job_id in (queued, scheduled, running)]
+    for named in (set(), {99, 100}):
+        for job_id, before in zip((queued, scheduled, running), found, strict=True):
+            [answer] = await store.cancel([job_id], revisions=named)
+            assert (answer.status, answer.job) == (CancelStatus.CHANGED, before)
+            assert await look(store, job_id) == before
+    for before in found:
+        [answer] = await store.cancel([before.id], revisions={99, before.revision})
+        assert answer.status in (CancelStatus.CANCELED, CancelStatus.REQUESTED)
+    # What has been done already is answered as without them.
+    answers = await store.cancel([queued, running, ids.new(START_MS)], revisions={99})
+    assert [answer.status for answer in answers] == ["final", "requested", "missing"]
+
+
+async def test_redrive_and_delete_leave_a_job_of_another_revision(store: Store) -> None:
+    [job_id] = await put(store, new())
+    assert [each.status for each in await store.redrive([job_id], revisions={99})] == [
+        "not-retryable"
+    ]
+    assert await store.delete([job_id], revisions={99}) == ["not-final"]
+    await store.cancel([job_id])
+    before = await look(store, job_id)
+    for named in (set(), {before.revision - 1, before.revision + 1}):
+        [answer] = await store.redrive([job_id], revisions=named)
+        assert (answer.status, answer.job) == ("changed", before)
+        assert await store.delete([job_id], revisions=named) == ["changed"]
+        assert await look(store, job_id) == before
+    [answer] = await store.redrive([job_id], revisions={before.revision})
+    assert answer.status == "requeued"
+    await store.cancel([job_id])
+    after = await look(store, job_id)
+    assert await store.delete([job_id], revisions={after.revision}) == ["deleted"]
+    assert await store.delete([job_id], revisions={after.revision}) == ["gone"]

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 URN: Final = "urn:asyncendpoints:problem:"
+BLANK: Final = "about:blank"
+"""The type of a problem that says no more than its status (RFC 9457 §4.2.1): of every 412."""
 MEDIA_TYPE: Final = "application/problem+json"
 
 
@@ -51,6 +53,8 @@ TABLE: Final[Mapping[str, Kind]] = {
     "version-not-supported": Kind(505, "The HTTP version is not supported"),
 }
 
+PRECONDITION_FAILED: Final = Kind(412, "Precondition Failed")
+
 STORE_RETRY_SECONDS: Final = 2
 """Retry-After of a 503: the time a failover of Redis usually takes."""
 
@@ -59,7 +63,7 @@ def encode(name: str, kind: Kind, detail: str, members: Mapping[str, Any]) -> by
     """Return a problem as JSON; `members` are its extension members."""
     return msgspec.json.encode(
         {
-            "type": URN + name,
+            "type": name if name == BLANK else URN + name,
             "title": kind.title,
             "status": kind.status,
             "detail": detail,

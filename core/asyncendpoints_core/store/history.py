@@ -145,7 +145,9 @@ def _progress(
     }
 
 
-def _per_job(reply: Sequence[Canceled | Redriven] | None, ids: Sequence[JobId]) -> Fields:
+def _per_job(
+    reply: Sequence[Canceled | Redriven] | None, ids: Sequence[JobId], **_: object
+) -> Fields:
     return {
         "items": [
             {
@@ -158,7 +160,7 @@ def _per_job(reply: Sequence[Canceled | Redriven] | None, ids: Sequence[JobId]) 
     }
 
 
-def _delete(reply: Sequence[DeleteStatus] | None, ids: Sequence[JobId]) -> Fields:
+def _delete(reply: Sequence[DeleteStatus] | None, ids: Sequence[JobId], **_: object) -> Fields:
     return {
         "items": [
             {"job": text(job_id), "status": status and status.value}

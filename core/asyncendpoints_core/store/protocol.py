@@ -20,7 +20,7 @@ from asyncendpoints_core.store.listing import ALL_JOBS
 from asyncendpoints_core.store.webhook_protocol import WebhookStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Collection, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from asyncendpoints_core.jobs.ids import JobId
@@ -202,11 +202,17 @@ class Store(FigureStore, WebhookStore, Protocol):
         """
         ...
 
-    async def cancel(self, ids: Sequence[JobId]) -> list[Canceled]:
-        """Cancel waiting jobs, request it of running ones."""
+    async def cancel(
+        self, ids: Sequence[JobId], *, revisions: Collection[int] | None = None
+    ) -> list[Canceled]:
+        """Cancel waiting jobs, request it of running ones. Here and below, with `revisions`, a job
+        that has none of them is left as it is, if something would be done to it.
+        """
         ...
 
-    async def redrive(self, ids: Sequence[JobId]) -> list[Redriven]:
+    async def redrive(
+        self, ids: Sequence[JobId], *, revisions: Collection[int] | None = None
+    ) -> list[Redriven]:
         """Queue Failed or Canceled jobs again: new budgets and time to live, same input."""
         ...
 
@@ -214,7 +220,9 @@ class Store(FigureStore, WebhookStore, Protocol):
         """Queue Scheduled jobs now, at the tails of their queues; at most 100."""
         ...
 
-    async def delete(self, ids: Sequence[JobId]) -> list[DeleteStatus]:
+    async def delete(
+        self, ids: Sequence[JobId], *, revisions: Collection[int] | None = None
+    ) -> list[DeleteStatus]:
         """Remove final jobs now."""
         ...
 

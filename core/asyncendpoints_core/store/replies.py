@@ -31,10 +31,7 @@ TOTALS = (
     "removed",
     "corrupt",
     "stale",
-    "webhooks_delivered",
-    "webhooks_failed",
-    "webhooks_dead",
-    "webhooks_dropped",
+    *("webhooks_delivered", "webhooks_failed", "webhooks_dead", "webhooks_dropped"),
     "busy_ms",
     "wait_ms",
 )
@@ -221,6 +218,7 @@ class CancelStatus(StrEnum):
     CANCELED = "canceled"  # it was waiting and is Canceled now
     REQUESTED = "requested"  # it is running; its worker is notified (also when repeated)
     FINAL = "final"
+    CHANGED = "changed"  # its revision is none of those named; nothing was done
     UNREADABLE = "unreadable"  # its record is of a newer version, or cannot be read
     MISSING = "missing"
     GONE = "gone"  # existed, removed by retention or purge
@@ -234,6 +232,7 @@ class RedriveStatus(StrEnum):
     FULL = "full"
     CLOSED = "closed"
     DUPLICATE = "duplicate"  # an equal job has its lock
+    CHANGED = "changed"
     UNREADABLE = "unreadable"
     MISSING = "missing"
     GONE = "gone"
@@ -254,6 +253,7 @@ class DeleteStatus(StrEnum):
 
     DELETED = "deleted"
     NOT_FINAL = "not-final"
+    CHANGED = "changed"
     UNREADABLE = "unreadable"
     MISSING = "missing"
     GONE = "gone"

@@ -23,6 +23,7 @@ ALLOWED_HEADERS: Final = (
     "Content-Encoding",
     "Content-Type",
     "Idempotency-Key",
+    "If-Match",
     "If-None-Match",
     "Job-Delay",
     "Job-Expires",

@@ -14,7 +14,7 @@ from asyncendpoints_core.resource.routes import STORED_HEADERS
 from asyncendpoints_gateway.http.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from asyncendpoints_gateway.http.messages import Headers
 
@@ -191,12 +191,28 @@ def _quality(parameters: Iterable[str]) -> float:
     return 1.0
 
 
-_ENTITY_TAG: Final = re.compile(r'(?:W/)?"([\x21\x23-\x7e]*)"')
+_TAG: Final = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
 
 
 def matches_etag(values: Iterable[str], tag: str) -> bool:
     """Return whether If-None-Match matches the entity tag `tag` (unquoted); weak comparison."""
-    return any(value.strip() == "*" or tag in _ENTITY_TAG.findall(value) for value in values)
+    return any(
+        value.strip() == "*" or tag in (each for _, each in _TAG.findall(value)) for value in values
+    )
+
+
+_REVISION: Final = re.compile(r"[1-9][0-9]{0,15}")
+
+
+def revisions(values: Sequence[str]) -> set[int] | None:
+    """Return the revisions of a job that If-Match names, None for any; strong comparison.
+
+    A tag that no job has, also a weak one, is left out.
+    """
+    if not values or any(value.strip() == "*" for value in values):
+        return None
+    tags = (tag for value in values for tag in _TAG.findall(value))
+    return {int(tag) for weak, tag in tags if not weak and _REVISION.fullmatch(tag)}
 
 
 def readable(value: str) -> str:

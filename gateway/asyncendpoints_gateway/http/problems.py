@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from asyncendpoints_core.common.problem_types import (
+    BLANK,
     MEDIA_TYPE,
+    PRECONDITION_FAILED,
     STORE_RETRY_SECONDS,
     TABLE,
     encode,
@@ -31,10 +33,10 @@ class Problem(Exception):
         members: Mapping[str, Any] | None = None,
         close: bool = False,
     ) -> None:
-        """Refuse with the problem `name` of the table; `detail` is for humans."""
+        """Refuse with the problem `name` of the table, or BLANK; `detail` is for humans."""
         super().__init__(detail)
         self.name = name
-        self.kind = TABLE[name]
+        self.kind = PRECONDITION_FAILED if name == BLANK else TABLE[name]
         self.detail = detail
         self.headers = headers or {}
         self.members = members or {}
@@ -57,6 +59,11 @@ class Problem(Exception):
             **self.headers,
         }
         return Response(self.kind.status, headers, self.body(), self.close)
+
+
+def precondition_failed() -> Problem:
+    """Return the 412 for a job that has none of the versions in If-Match."""
+    return Problem(BLANK, "the job has changed: its ETag is none of those in If-Match")
 
 
 def store_unavailable(detail: str = "the store is not available; try again") -> Problem:

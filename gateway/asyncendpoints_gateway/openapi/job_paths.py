@@ -31,6 +31,13 @@ _IF_NONE_MATCH: Final[Data] = {
     "description": "The ETag of an earlier response: 304 if the job has not changed.",
     "schema": TEXT,
 }
+_IF_MATCH: Final[Data] = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "The ETag of the job as it was seen: 412 if the job has changed since.",
+    "schema": TEXT,
+}
+_CHANGED: Final = problem("The job's ETag is none of those in If-Match; nothing was done.")
 _MISSING: Final = (401, 404, 410, 503)
 
 
@@ -129,7 +136,8 @@ _CANCEL: Final[Data] = {
             "purge",
             {"type": "boolean", "default": False},
             "Remove a final job instead of canceling.",
-        )
+        ),
+        _IF_MATCH,
     ],
     "responses": {
         "200": json_response("The job was waiting and is now canceled.", "Job"),
@@ -138,6 +146,7 @@ _CANCEL: Final[Data] = {
         ),
         "204": {"description": "The job was removed."},
         "409": problem("The job is final; or, with purge, it is not final."),
+        "412": _CHANGED,
         **problems(400, *_MISSING),
     },
 }
@@ -147,12 +156,14 @@ _RETRY: Final[Data] = {
     "summary": "Queue a failed or canceled job again",
     "description": "The job keeps its id; its attempts and crashes are counted anew.",
     "tags": ["jobs"],
+    "parameters": [_IF_MATCH],
     "responses": {
         "202": json_response("The job is queued again.", "Job", "Location", "Retry-After"),
         "409": problem(
             "The job is neither failed nor canceled; or an equal one of a unique route is not "
             "finished."
         ),
+        "412": _CHANGED,
         **problems(400, *_MISSING, 429),
     },
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from asyncendpoints_core.common.problem_types import MEDIA_TYPE, TABLE, URN
+from asyncendpoints_core.common.problem_types import BLANK, MEDIA_TYPE, TABLE, URN
 from asyncendpoints_core.jobs.records import Priority
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_gateway.http.headers import MAX_TAGS, TAG
@@ -122,7 +122,7 @@ SCHEMAS: Final[Data] = {
         "description": "Problem details (RFC 9457).",
         "required": ["type", "title", "status", "detail"],
         "properties": {
-            "type": {"type": "string", "enum": [URN + name for name in TABLE]},
+            "type": {"type": "string", "enum": [*(URN + name for name in TABLE), BLANK]},
             "title": TEXT,
             "status": {"type": "integer"},
             "detail": TEXT,

@@ -11,12 +11,13 @@ from asyncendpoints_core.jobs import ids, job_view
 from asyncendpoints_core.store.protocol import Store
 from asyncendpoints_core.store.replies import CancelStatus, DeleteStatus, RedriveStatus
 from asyncendpoints_gateway.http import queries
-from asyncendpoints_gateway.http.headers import matches_etag
+from asyncendpoints_gateway.http.headers import matches_etag, revisions
 from asyncendpoints_gateway.http.messages import JSON, Response
 from asyncendpoints_gateway.http.problems import (
     Problem,
     endpoint_closed,
     job_not_found,
+    precondition_failed,
 )
 from asyncendpoints_gateway.intake.long_poll import Hub
 from asyncendpoints_gateway.intake.store_calls import StoreCalls
@@ -77,8 +78,9 @@ class JobViews:
     async def cancel(self, request: Request, job_id: JobId) -> Response:
         """DELETE /jobs/{id}, with `?purge=true` the removal of a final one."""
         if queries.purge(queries.parse(request.query)):
-            return await self._purge(job_id)
-        [answer] = await self.calls.run(self.store.cancel([job_id]))
+            return await self._purge(request, job_id)
+        call = self.store.cancel([job_id], revisions=_if_match(request))
+        [answer] = await self.calls.run(call)
         if answer.status is CancelStatus.GONE:
             raise gone()
         if answer.status is CancelStatus.UNREADABLE:
@@ -89,6 +91,8 @@ class JobViews:
             state = answer.job.state.value
             text = f"the job is {state} and cannot be canceled"
             raise Problem("job-final", text, members={"state": state})
+        if answer.status is CancelStatus.CHANGED:
+            raise precondition_failed()
         log.info("cancel: %s", answer.status.value, extra={"job_id": ids.text(job_id)})
         body = self.responses.body(answer.job)
         if answer.status is CancelStatus.CANCELED:
@@ -96,20 +100,24 @@ class JobViews:
         # A running handler receives the cancellation within a second.
         return Response(202, {"Content-Type": JSON, "Retry-After": "1"}, body)
 
-    async def _purge(self, job_id: JobId) -> Response:
-        [status] = await self.calls.run(self.store.delete([job_id]))
+    async def _purge(self, request: Request, job_id: JobId) -> Response:
+        call = self.store.delete([job_id], revisions=_if_match(request))
+        [status] = await self.calls.run(call)
         if status is DeleteStatus.DELETED:
             log.info("purged", extra={"job_id": ids.text(job_id)})
             return Response(204)
         if status is DeleteStatus.UNREADABLE:
             raise unreadable()
+        if status is DeleteStatus.CHANGED:
+            raise precondition_failed()
         if status is DeleteStatus.NOT_FINAL:
             raise Problem("job-final", "only a final job can be purged; cancel this one first")
         raise gone() if status is DeleteStatus.GONE else job_not_found()
 
-    async def retry(self, _: Request, job_id: JobId) -> Response:
+    async def retry(self, request: Request, job_id: JobId) -> Response:
         """POST /jobs/{id}/retry."""
-        [answer] = await self.calls.run(self.store.redrive([job_id]))
+        call = self.store.redrive([job_id], revisions=_if_match(request))
+        [answer] = await self.calls.run(call)
         status = answer.status
         if status is RedriveStatus.REQUEUED and answer.job is not None:
             log.info("requeued", extra={"job_id": ids.text(job_id)})
@@ -120,6 +128,8 @@ class JobViews:
             raise Problem("not-retryable", "the job is neither Failed nor Canceled")
         if status is RedriveStatus.DUPLICATE:
             raise Problem("duplicate-job", "an equal job that is not finished has its lock")
+        if status is RedriveStatus.CHANGED:
+            raise precondition_failed()
         if status is RedriveStatus.FULL:
             raise self.responses.queue_full()
         if status is RedriveStatus.CLOSED:
@@ -141,3 +151,7 @@ class JobViews:
             {"Content-Type": JSON, "Cache-Control": "no-store"},
             job_view.encode({"items": items, "nextCursor": page.cursor}),
         )
+
+
+def _if_match(request: Request) -> set[int] | None:
+    return revisions(request.headers.getall("If-Match", []))

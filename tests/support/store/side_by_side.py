@@ -78,6 +78,7 @@ STEPS = st.sampled_from([1, 7, 499, 500, 1_000, 2_001, 3_000, 4_999])
 JUMPS = st.sampled_from([5_001, 15_000, 60_000, 3_600_000, 90_000_000])
 names = st.sampled_from(WORKERS)
 some = st.integers(0, 2**16)
+named = st.none() | st.sets(st.integers(1, 5), max_size=3)  # revisions
 rarely = st.sampled_from([False, False, False, True])
 CARRIED = (
     NO_ATTRIBUTES,
@@ -435,21 +436,21 @@ class SideBySide(Twins):
         """How much one call does is each store's own; what all of them do is not."""
         self.both(sweep_all)
 
-    @rule(seeds=st.lists(some, min_size=1, max_size=4))
-    def cancel(self, seeds: list[int]) -> None:
-        self.both(lambda store: store.cancel(self.pick(seeds)))
+    @rule(seeds=st.lists(some, min_size=1, max_size=4), revisions=named)
+    def cancel(self, seeds: list[int], revisions: set[int] | None = None) -> None:
+        self.both(lambda store: store.cancel(self.pick(seeds), revisions=revisions))
 
-    @rule(seeds=st.lists(some, min_size=1, max_size=4))
-    def redrive(self, seeds: list[int]) -> None:
-        self.both(lambda store: store.redrive(self.pick(seeds)))
+    @rule(seeds=st.lists(some, min_size=1, max_size=4), revisions=named)
+    def redrive(self, seeds: list[int], revisions: set[int] | None = None) -> None:
+        self.both(lambda store: store.redrive(self.pick(seeds), revisions=revisions))
 
     @rule(seeds=st.lists(some, min_size=1, max_size=4))
     def promote(self, seeds: list[int]) -> None:
         self.both(lambda store: store.promote(self.pick(seeds)))
 
-    @rule(seeds=st.lists(some, min_size=1, max_size=4))
-    def delete(self, seeds: list[int]) -> None:
-        self.both(lambda store: store.delete(self.pick(seeds)))
+    @rule(seeds=st.lists(some, min_size=1, max_size=4), revisions=named)
+    def delete(self, seeds: list[int], revisions: set[int] | None = None) -> None:
+        self.both(lambda store: store.delete(self.pick(seeds), revisions=revisions))
 
     @precondition(lambda self: self.ids)
     @rule(seed=some)

@@ -76,9 +76,9 @@ class Away(MemoryStore):
         await self._touch()
         return await super().result(job_id)
 
-    async def cancel(self, ids: Any) -> Any:
+    async def cancel(self, ids: Any, **options: Any) -> Any:
         await self._touch()
-        return await super().cancel(ids)
+        return await super().cancel(ids, **options)
 
     async def list(self, *args: Any) -> Any:
         await self._touch()

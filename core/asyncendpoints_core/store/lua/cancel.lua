@@ -9,9 +9,9 @@
 --   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
 -- FEATURELIB: pauses
 -- FEATUREMETA: webhook_states webhook_pending gated
--- ARGV: 1 ids
--- RETURNS: context; for each a letter (c canceled, r requested, f final, m missing, g gone,
---   b cannot be read, v of a newer version) followed by the job's state where there is one
+-- ARGV: 1 ids, 2 revisions (lib/other_revision)
+-- RETURNS: context; for each a letter (c canceled, r requested, f final, p another revision, m missing,
+--   g gone, b cannot be read, v of a newer version) followed by the job's state where there is one
 local ids, out, known = record.split_ids(ARGV[1]), {time.context(pauses)}, {}
 local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
 
@@ -20,7 +20,7 @@ for i, id in ipairs(ids) do
   if not r and stored[i] then r, why = record.decode(stored[i], ran[i]) end
   if r then
     known[id] = r
-    out[i + 1] = canceling.job(id, r) .. record.head(stored[i], record.encode_run(r))
+    out[i + 1] = canceling.job(id, r, ARGV[2]) .. record.head(stored[i], record.encode_run(r))
   elseif why then
     out[i + 1] = why == 'newer' and 'v' or 'b'
   else

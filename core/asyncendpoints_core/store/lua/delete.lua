@@ -2,12 +2,12 @@
 -- KEYS: meta jobs runs blobs results finished:completed finished:failed finished:canceled corrupt counts
 --   totals gone watch
 -- META: tick safety
--- LIB: record counters events remove guard
+-- LIB: record counters events remove guard other_revision
 -- FEATURES: logs logs:times
 -- FEATUREMETA: log_bytes
--- ARGV: 1 ids
--- RETURNS: a letter for each: d deleted, n not final, m missing, g gone, b cannot be read,
---   v of a newer version
+-- ARGV: 1 ids, 2 revisions (lib/other_revision)
+-- RETURNS: a letter for each: d deleted, n not final, p another revision, m missing, g gone,
+--   b cannot be read, v of a newer version
 local ids, out, removed = record.split_ids(ARGV[1]), {}, {}
 local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
 for i, id in ipairs(ids) do
@@ -21,6 +21,8 @@ for i, id in ipairs(ids) do
     out[i] = call('ZSCORE', tombstones, id) and 'g' or 'm'
   elseif r.state < COMPLETED then
     out[i] = 'n'
+  elseif other_revision(ARGV[2], r) then
+    out[i] = 'p'
   else
     remove.job(id, r.state, r.name)
     removed[id], out[i] = true, 'd'

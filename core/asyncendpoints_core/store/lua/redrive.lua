@@ -9,9 +9,9 @@
 -- FEATURELIB: pauses
 -- FEATUREMETA: gated
 -- FLAGS: deny-oom
--- ARGV: 1 ids
+-- ARGV: 1 ids, 2 revisions (lib/other_revision)
 -- RETURNS: context; POSITION for each; for each a letter (q requeued, n not retryable,
---   f full, x closed, u an equal job has its lock, m missing, g gone, b cannot be read, v of a
+--   f full, x closed, u an equal job has its lock, p another revision, m missing, g gone, b cannot be read, v of a
 --   newer version) and the job's state where there is one
 local ids, out, positions, known = record.split_ids(ARGV[1]), {}, {}, {}
 local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
@@ -23,7 +23,7 @@ for i, id in ipairs(ids) do
   if not r and stored[i] then r, why = record.decode(stored[i], ran[i]) end
   if r then
     known[id] = r
-    out[i] = redriving.job(id, r, stored[i], 1) .. record.head(stored[i], record.encode_run(r))
+    out[i] = redriving.job(id, r, stored[i], 1, ARGV[2]) .. record.head(stored[i], record.encode_run(r))
     if r.ahead then
       ahead, before, rate_ms = r.ahead, r.before, r.rate_ms
     elseif r.state == QUEUED and not r.suspect then

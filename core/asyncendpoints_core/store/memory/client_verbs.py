@@ -22,8 +22,11 @@ from asyncendpoints_core.store.replies import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.store.memory.data import Data
+    from asyncendpoints_core.store.memory.record import Record
 
 
 def find(data: Data, job_id: JobId, now: int) -> Found:
@@ -49,28 +52,36 @@ def inspect(data: Data, job_id: JobId, now: int, *, body: bool) -> Inspected:
     return Inspected(found, kept, record.size, deadline, held_back(limit))
 
 
-def cancel(data: Data, job_id: JobId, now: int) -> Canceled:
+def cancel(
+    data: Data, job_id: JobId, now: int, revisions: Collection[int] | None = None
+) -> Canceled:
     """Cancel a waiting job, request it of a running one; see Store.cancel."""
     record = data.load(job_id, now)
     if isinstance(record, Fault):
         return Canceled(CancelStatus(_absent(data, job_id, record)))
     if record.final:
         return Canceled(CancelStatus.FINAL, data.job(record, now))
-    if record.state is not State.IN_PROGRESS:
+    running = record.state is State.IN_PROGRESS
+    if running and record.cancel_requested_ms:
+        return Canceled(CancelStatus.REQUESTED, data.job(record, now))
+    if _changed(record, revisions):
+        return Canceled(CancelStatus.CHANGED, data.job(record, now))
+    if not running:
         transitions.finish(data, record, now, State.CANCELED)
         return Canceled(CancelStatus.CANCELED, data.job(record, now))
-    if not record.cancel_requested_ms:
-        record.cancel_requested_ms = now
-        data.save(record, now)
+    record.cancel_requested_ms = now
+    data.save(record, now)
     return Canceled(CancelStatus.REQUESTED, data.job(record, now))
 
 
-def redrive(data: Data, job_id: JobId, now: int) -> Redriven:
+def redrive(data: Data, job_id: JobId, now: int, revisions: Collection[int] | None) -> Redriven:
     """Queue a Failed or Canceled job again; see Store.redrive."""
     record = data.load(job_id, now)
     if isinstance(record, Fault):
         return Redriven(RedriveStatus(_absent(data, job_id, record)))
     status = admission.redrive_status(data, record, now)
+    if status is RedriveStatus.REQUEUED and _changed(record, revisions):
+        status = RedriveStatus.CHANGED
     if status is RedriveStatus.REQUEUED:
         transitions.redrive(data, record, now)
         uniqueness.take(data, record, now)
@@ -88,15 +99,21 @@ def promote_now(data: Data, job_id: JobId, now: int) -> PromoteStatus:
     return PromoteStatus.PROMOTED
 
 
-def delete(data: Data, job_id: JobId, now: int) -> DeleteStatus:
+def delete(data: Data, job_id: JobId, now: int, revisions: Collection[int] | None) -> DeleteStatus:
     """Remove a final job; see Store.delete."""
     record = data.load(job_id, now)
     if isinstance(record, Fault):
         return DeleteStatus(_absent(data, job_id, record))
     if not record.final:
         return DeleteStatus.NOT_FINAL
+    if _changed(record, revisions):
+        return DeleteStatus.CHANGED
     data.remove(job_id, now)
     return DeleteStatus.DELETED
+
+
+def _changed(record: Record, revisions: Collection[int] | None) -> bool:
+    return revisions is not None and record.revision not in revisions
 
 
 def _absent(data: Data, job_id: JobId, fault: Fault) -> str:

@@ -55,7 +55,7 @@ from asyncendpoints_core.store.replies import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Collection, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from asyncendpoints_core.jobs.ids import JobId
@@ -262,15 +262,19 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
         self._wake(swept.promoted + self._data.gate.sweep(self._now()))
         return swept
 
-    async def cancel(self, ids: Sequence[JobId]) -> list[Canceled]:
+    async def cancel(
+        self, ids: Sequence[JobId], *, revisions: Collection[int] | None = None
+    ) -> list[Canceled]:
         """See Store.cancel."""
         now = self._now()
-        return [client_verbs.cancel(self._data, job_id, now) for job_id in ids]
+        return [client_verbs.cancel(self._data, job_id, now, revisions) for job_id in ids]
 
-    async def redrive(self, ids: Sequence[JobId]) -> list[Redriven]:
+    async def redrive(
+        self, ids: Sequence[JobId], *, revisions: Collection[int] | None = None
+    ) -> list[Redriven]:
         """See Store.redrive."""
         now = self._now()
-        answers = [client_verbs.redrive(self._data, job_id, now) for job_id in ids]
+        answers = [client_verbs.redrive(self._data, job_id, now, revisions) for job_id in ids]
         self._wake(sum(answer.status is RedriveStatus.REQUEUED for answer in answers))
         return answers
 
@@ -281,10 +285,12 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
         self._wake(answers.count(PromoteStatus.PROMOTED))
         return answers
 
-    async def delete(self, ids: Sequence[JobId]) -> list[DeleteStatus]:
+    async def delete(
+        self, ids: Sequence[JobId], *, revisions: Collection[int] | None = None
+    ) -> list[DeleteStatus]:
         """See Store.delete."""
         now = self._now()
-        return [client_verbs.delete(self._data, job_id, now) for job_id in ids]
+        return [client_verbs.delete(self._data, job_id, now, revisions) for job_id in ids]
 
     async def get(self, ids: Sequence[JobId]) -> list[Found]:
         """See Store.get."""

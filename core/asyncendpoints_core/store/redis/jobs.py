@@ -30,7 +30,7 @@ from asyncendpoints_core.store.replies import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 
     from asyncendpoints_core.jobs.records import NewJob
     from asyncendpoints_core.store.redis.caller import Caller
@@ -53,6 +53,7 @@ _CANCELED: Final = {
     ord("c"): CancelStatus.CANCELED,
     ord("r"): CancelStatus.REQUESTED,
     ord("f"): CancelStatus.FINAL,
+    ord("p"): CancelStatus.CHANGED,
     ord("b"): CancelStatus.UNREADABLE,
     ord("v"): CancelStatus.UNREADABLE,
     ord("m"): CancelStatus.MISSING,
@@ -64,6 +65,7 @@ _REDRIVEN: Final = {
     ord("f"): RedriveStatus.FULL,
     ord("x"): RedriveStatus.CLOSED,
     ord("u"): RedriveStatus.DUPLICATE,
+    ord("p"): RedriveStatus.CHANGED,
     ord("b"): RedriveStatus.UNREADABLE,
     ord("v"): RedriveStatus.UNREADABLE,
     ord("m"): RedriveStatus.MISSING,
@@ -72,6 +74,7 @@ _REDRIVEN: Final = {
 _DELETED: Final = {
     ord("d"): DeleteStatus.DELETED,
     ord("n"): DeleteStatus.NOT_FINAL,
+    ord("p"): DeleteStatus.CHANGED,
     ord("b"): DeleteStatus.UNREADABLE,
     ord("v"): DeleteStatus.UNREADABLE,
     ord("m"): DeleteStatus.MISSING,
@@ -222,11 +225,15 @@ class JobVerbs:
                 answers.append(Inspected(found))
         return answers
 
-    async def cancel(self, ids: Sequence[JobId]) -> list[Canceled]:
+    async def cancel(
+        self, ids: Sequence[JobId], *, revisions: Collection[int] | None = None
+    ) -> list[Canceled]:
         """Cancel waiting jobs, request the cancel of running ones."""
         if not ids:
             return []
-        (raw, *entries), resent = await self._caller.execute("cancel", b"".join(ids))
+        (raw, *entries), resent = await self._caller.execute(
+            "cancel", b"".join(ids), _named(revisions)
+        )
         context = Context.read(raw)
         answers = []
         for job_id, entry in zip(ids, entries, strict=True):
@@ -237,14 +244,16 @@ class JobVerbs:
             if resent and status is CancelStatus.FINAL and job and job.state is State.CANCELED:
                 status = CancelStatus.CANCELED
             answers.append(Canceled(status, job))
-        return await self._again(_unreadable(ids, entries), ids, answers, self.cancel)
+        return await self._again(_unreadable(ids, entries), ids, answers, self.cancel, revisions)
 
-    async def redrive(self, ids: Sequence[JobId]) -> list[Redriven]:
+    async def redrive(
+        self, ids: Sequence[JobId], *, revisions: Collection[int] | None = None
+    ) -> list[Redriven]:
         """Queue Failed or Canceled jobs again."""
         if not ids:
             return []
         (raw, positions, *entries), resent = await self._caller.execute_durably(
-            "redrive", b"".join(ids)
+            "redrive", b"".join(ids), _named(revisions)
         )
         context = Context.read(raw)
         answers = []
@@ -255,7 +264,7 @@ class JobVerbs:
             if resent and status is RedriveStatus.NOT_RETRYABLE and job and not job.final:
                 status = RedriveStatus.REQUEUED
             answers.append(Redriven(status, job, position))
-        return await self._again(_unreadable(ids, entries), ids, answers, self.redrive)
+        return await self._again(_unreadable(ids, entries), ids, answers, self.redrive, revisions)
 
     async def promote(self, ids: Sequence[JobId]) -> list[PromoteStatus]:
         """Queue Scheduled jobs now."""
@@ -268,32 +277,40 @@ class JobVerbs:
             answers = [PromoteStatus.PROMOTED if each is late else each for each in answers]
         return answers
 
-    async def delete(self, ids: Sequence[JobId]) -> list[DeleteStatus]:
+    async def delete(
+        self, ids: Sequence[JobId], *, revisions: Collection[int] | None = None
+    ) -> list[DeleteStatus]:
         """Remove final jobs now."""
         if not ids:
             return []
-        letters, resent = await self._caller.execute("delete", b"".join(ids))
+        letters, resent = await self._caller.execute("delete", b"".join(ids), _named(revisions))
         answers = [_DELETED[letter] for letter in letters]
         if resent:
             gone = DeleteStatus.GONE
             answers = [DeleteStatus.DELETED if answer is gone else answer for answer in answers]
         unreadable = [i for i, letter in zip(ids, letters, strict=True) if letter == _UNREADABLE]
-        return await self._again(unreadable, ids, answers, self.delete)
+        return await self._again(unreadable, ids, answers, self.delete, revisions)
 
     async def _again(
         self,
         unreadable: list[JobId],
         ids: Sequence[JobId],
         answers: list[_T],
-        verb: Callable[[Sequence[JobId]], Awaitable[list[_T]]],
+        verb: Callable[..., Awaitable[list[_T]]],
+        revisions: Collection[int] | None,
     ) -> list[_T]:
         """Quarantine what the script could not read, and repeat the verb for these jobs alone: for
         the others it has been carried out.
         """
         if not await self._caller.quarantine(unreadable):
             return answers
-        later = dict(zip(unreadable, await verb(unreadable), strict=True))
+        later = dict(zip(unreadable, await verb(unreadable, revisions=revisions), strict=True))
         return [later.get(job_id, answer) for job_id, answer in zip(ids, answers, strict=True)]
+
+
+def _named(revisions: Collection[int] | None) -> bytes:
+    """Return revisions as lib/other_revision.lua reads them."""
+    return b"" if revisions is None else b",%s," % ",".join(map(str, revisions)).encode()
 
 
 def _positions(packed: bytes) -> Iterator[Position]:

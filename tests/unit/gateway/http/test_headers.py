@@ -16,6 +16,7 @@ from asyncendpoints_gateway.http.headers import (
     prefer_wait,
     priority,
     readable,
+    revisions,
     seconds_ms,
     submission_headers,
     wants_events,
@@ -202,3 +203,21 @@ def test_headers_that_say_something_of_a_job_are_never_kept() -> None:
     listed = ["X-Tenant", "job-callback", "Job-Callback-Token", "JOB-ID"]
     config = GatewayConfig.of(endpoint(routes=[{"path": "/work", "job": "a", "headers": listed}]))
     assert config.routes[0].keep == KEPT | {"x-tenant"}
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ([], None),
+        (["*"], None),
+        (['"7"'], {7}),
+        (['"6"', '"7", "8"'], {6, 7, 8}),
+        (['W/"7"'], set()),  # the comparison is strong
+        (['W/"7", "8"'], {8}),
+        (["7"], set()),
+        ([""], set()),
+        (['"07"', '"x"', '"-7"', '"7\u0661"', f'"{10**16}"'], set()),
+    ],
+)
+def test_if_match(values: list[str], named: set[int] | None) -> None:
+    assert revisions(values) == named

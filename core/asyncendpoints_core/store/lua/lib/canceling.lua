@@ -1,21 +1,22 @@
 -- Cancels: waiting jobs are Canceled, of running ones it is requested.
--- LIB: batch ready events finish save lines
+-- LIB: batch ready events finish save lines other_revision
 local canceling = {}
 local set_cancels = batch.new('HSET', cancels)
 local off_ready = batch.each('ZREM', ready)
 local off_suspects, off_delayed = batch.new('ZREM', suspects), batch.new('ZREM', delayed)
 local off_expiries = batch.new('ZREM', expiries)
 
--- Returns c canceled, r requested, f final.
-function canceling.job(id, r)
+-- `named`: the revisions of which the job has to have one (lib/other_revision). Returns c canceled,
+-- r requested, f final, p another revision.
+function canceling.job(id, r, named)
   if r.state > IN_PROGRESS then return 'f' end
+  if r.state == IN_PROGRESS and r.cancel_requested_at > 0 then return 'r' end
+  if other_revision(named, r) then return 'p' end
   if r.state == IN_PROGRESS then
-    if r.cancel_requested_at == 0 then
-      r.cancel_requested_at, r.updated_at, r.revision = now, now, r.revision + 1
-      batch.add(set_cancels, id, r.worker)
-      events.add(id, r.revision)
-      save.run(id, r)
-    end
+    r.cancel_requested_at, r.updated_at, r.revision = now, now, r.revision + 1
+    batch.add(set_cancels, id, r.worker)
+    events.add(id, r.revision)
+    save.run(id, r)
     return 'r'
   end
   if r.state == SCHEDULED then

@@ -1,5 +1,5 @@
 -- Redrives: Failed and Canceled jobs are queued again, with fresh budgets and a new time to live.
--- LIB: batch time ready record counters events save lines position
+-- LIB: batch time ready record counters events save lines position other_revision
 -- FEATURELIB: unique
 -- How many were queued again, and how many of them no limit holds back, known after the flush.
 local redriving = {requeued = 0, startable = 0}
@@ -36,15 +36,16 @@ function redriving.possible(r)
   return (r.state == FAILED or r.state == CANCELED) and record.error_code(r) ~= 'corrupt'
 end
 
--- `share`: of the queue's limits. Returns q requeued, n not retryable, f full, x closed, u an equal
--- job has its lock.
-function redriving.job(id, r, job, share)
+-- `share`: of the queue's limits; `named`: see lib/other_revision. Returns q requeued, n not retryable,
+-- f full, x closed, u an equal job has its lock, p another revision.
+function redriving.job(id, r, job, share, named)
   if not redriving.possible(r) then return 'n' end
   if closed > 0 then return 'x' end
   local carried, taken = lock_of(id, job)
   if taken then return 'u' end
   local size = r.body_size
   if depth >= max_depth * share or bytes + added + size > max_bytes * share then return 'f' end
+  if other_revision(named, r) then return 'p' end
   batch.add(off_finished[r.state], id)
   counters.bump(r.state, r.name, -1)
   counters.bump(QUEUED, r.name, 1)

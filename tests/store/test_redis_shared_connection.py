@@ -8,6 +8,7 @@ from redis import exceptions as redis_errors
 from redis.asyncio.connection import Connection
 
 from asyncendpoints_core.common.time_source import SystemTime
+from asyncendpoints_core.store.redis import transport
 from asyncendpoints_core.store.redis.caller import plain
 from asyncendpoints_core.store.redis.shared_connection import SharedConnection
 from support.redis.server import RedisServer
@@ -25,14 +26,18 @@ def server() -> Iterator[RedisServer]:
 
 async def connect(server: RedisServer) -> Connection:
     """Return a connection of redis-py that is logged in."""
-    connection = Connection(port=server.port, protocol=2, driver_info=None)
+    connection = Connection(port=server.port, protocol=2, driver_info=None, socket_timeout=None)
     await connection.connect()
     return connection
 
 
-@pytest.fixture
-async def shared(server: RedisServer) -> AsyncIterator[SharedConnection]:
-    """A connection to it."""
+@pytest.fixture(params=["transport", "streams"])
+async def shared(
+    server: RedisServer, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[SharedConnection]:
+    """A connection to it, read from the transport and as where redis-py is not as expected."""
+    if request.param == "streams":
+        monkeypatch.setattr(transport, "_makes_errors", lambda _: False)
     shared = SharedConnection(await connect(server), SystemTime())
     yield shared
     await shared.close()
@@ -110,3 +115,18 @@ async def test_a_connection_that_was_closed_before_it_is_shared_is_broken(
     with pytest.raises(redis_errors.ConnectionError):
         await shared.call(PING, SECONDS)
     await shared.close()
+
+
+async def test_a_redis_py_that_is_not_as_expected_is_used_as_it_is_public(
+    server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    transport._warn.cache_clear()
+    for _ in range(2):
+        connection = await connect(server)
+        connection._reader, hidden = None, connection._reader
+        assert transport.wire_of(connection) is None
+        connection._reader = hidden
+        assert transport.wire_of(connection) is not None
+        await connection.disconnect()
+    [record] = caplog.records
+    assert "is not as expected inside" in record.getMessage()

@@ -7,11 +7,14 @@ is dropped on arrival.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import hiredis
 from redis import exceptions as redis_errors
+
+from asyncendpoints_core.store.redis.transport import wire_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +31,8 @@ class SharedConnection(asyncio.Protocol):
 
     redis-py connects and logs in. Then this takes the place of its streams, because reading
     through them costs a task that wakes up, and some ten function calls, for each reply. Writing
-    needs no flow control, since every call waits for its replies.
+    needs no flow control, since every call waits for its replies. Where redis-py does not let it
+    (see transport.py), a task reads replies through redis-py.
     """
 
     def __init__(self, connection: AbstractConnection, time: TimeSource) -> None:
@@ -39,16 +43,21 @@ class SharedConnection(asyncio.Protocol):
         self._received: list[Any] = []  # of the first of these
         self._timer: Timer | None = None
         self._loop = asyncio.get_running_loop()
+        self.broken: Exception | None = None
+        self._transport: asyncio.WriteTransport | None = None
+        self._reading: asyncio.Task[None] | None = None
+        wire = wire_of(connection)
+        if wire is None:
+            self._reading = self._loop.create_task(self._read())
+            return
         self._parser = hiredis.Reader(
             protocolError=redis_errors.InvalidResponse,
-            replyError=connection._parser.parse_error,
+            replyError=wire.error_of,
             notEnoughData=_INCOMPLETE,
         )
-        self.broken: Exception | None = None
-        streams: Any = connection
-        self._transport = streams._writer.transport
+        self._transport = wire.transport
         self._transport.set_protocol(self)
-        if streams._reader.at_eof() or self._transport.is_closing():
+        if wire.ended:
             self.connection_lost(None)
 
     async def call(self, commands: Sequence[bytes], timeout: float) -> list[Any]:
@@ -65,10 +74,15 @@ class SharedConnection(asyncio.Protocol):
         if self._timer is None:
             self._timer = self._time.call_at(late, self._expire)
         try:
-            self._transport.writelines(commands)
+            if self._transport is not None:
+                self._transport.writelines(commands)
+            else:
+                await self._connection.send_packed_command(commands, check_health=False)
         except RuntimeError as error:
             # uvloop's, for a transport that is closed; asyncio's own calls connection_lost.
             self._break(redis_errors.ConnectionError("the connection is closed"), error)
+        except redis_errors.ConnectionError as error:
+            self._break(error)
         return await future
 
     def data_received(self, data: bytes) -> None:
@@ -78,17 +92,38 @@ class SharedConnection(asyncio.Protocol):
         self._parser.feed(data)
         try:
             while (reply := self._parser.gets()) is not _INCOMPLETE:
-                if not self._pending:
-                    raise redis_errors.ConnectionError("a reply without a request")
-                self._received.append(reply)
-                future, count, _ = self._pending[0]
-                if len(self._received) == count:
-                    self._pending.popleft()
-                    if not future.done():
-                        future.set_result(self._received)
-                    self._received = []
+                self._take(reply)
         except redis_errors.RedisError as error:
             self._break(error)
+
+    async def _read(self) -> None:
+        """Give replies to their calls as redis-py reads them."""
+        try:
+            while True:
+                try:
+                    reply = await self._connection.read_response(
+                        timeout=math.inf, disconnect_on_error=False
+                    )
+                except redis_errors.RedisError as error:
+                    # Some error replies are of ConnectionError too (LOADING, NOAUTH).
+                    if not isinstance(error, redis_errors.ResponseError) and not error.status_code:
+                        raise
+                    reply = error
+                self._take(reply)
+        except Exception as error:
+            self._break(error)
+
+    def _take(self, reply: Any) -> None:
+        """Give a reply to the first call that waits for one."""
+        if not self._pending:
+            raise redis_errors.ConnectionError("a reply without a request")
+        self._received.append(reply)
+        future, count, _ = self._pending[0]
+        if len(self._received) == count:
+            self._pending.popleft()
+            if not future.done():
+                future.set_result(self._received)
+            self._received = []
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail the pending calls."""
@@ -120,4 +155,7 @@ class SharedConnection(asyncio.Protocol):
     async def close(self) -> None:
         """Fail the pending calls and close the connection."""
         self._break(redis_errors.ConnectionError("the connection was closed"))
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
         await self._connection.disconnect(nowait=True)

@@ -1,38 +1,18 @@
 """The doorbell: as many workers wake as there are new jobs, and no ring is lost with a waiter."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from asyncendpoints_core.errors import WorkerGone
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.policy import Limit, Policy, limits_of
 from asyncendpoints_core.jobs.records import Attributes, Claim, ClaimedJob
 from asyncendpoints_core.jobs.retry import RetryPolicy
 from asyncendpoints_core.store.protocol import Store
-from asyncendpoints_core.store.replies import Cause, ClaimBatch, SettleStatus
+from asyncendpoints_core.store.replies import Cause
 from support.store.stores import DONE, ERROR, Backend, Hand, hand, new, policy, put, settle_one
-
-LONG = 30_000
-SHORT = 300
-
-
-async def waiting(
-    backend: Backend, workers: list[Hand], ms: int = LONG
-) -> list[asyncio.Task[bool]]:
-    """Let workers find nothing and then wait for the bell."""
-    store = backend.store
-    for worker in workers:
-        assert await worker.take() == []
-    tasks = [asyncio.create_task(store.wait_for_work(worker.id, ms)) for worker in workers]
-    await asyncio.wait_for(backend.waiters(len(workers)), 20)
-    return tasks
-
-
-async def hands(store: Store, count: int) -> list[Hand]:
-    return [await hand(store, f"w{number}") for number in range(count)]
+from support.store.waits import LONG, SHORT, hands, next_claim, waiting, waiting_for_nothing
 
 
 async def test_a_hundred_jobs_wake_all_five_workers(backend: Backend, store: Store) -> None:
@@ -130,6 +110,14 @@ async def release(backend: Backend, _: Hand, claim: Claim) -> None:
     await settle_one(backend.store, jobs.release(claim))
 
 
+async def retry_soon(backend: Backend, _: Hand, claim: Claim) -> None:
+    await settle_one(backend.store, jobs.retry_later(claim, ERROR, 200))
+
+
+async def enqueue_child_soon(backend: Backend, _: Hand, claim: Claim) -> None:
+    await settle_one(backend.store, jobs.complete(claim, DONE, (new(delay_ms=200),)))
+
+
 async def recover(backend: Backend, holder: Hand, _: Claim) -> None:
     await backend.store.release_worker(holder.id, Cause.LOST)
 
@@ -147,7 +135,17 @@ async def redrive(backend: Backend, _: Hand, claim: Claim) -> None:
     await backend.store.redrive([claim.job_id])
 
 
-RINGERS: list[Act] = [enqueue, promote, release, recover, crash, reconcile, redrive]
+RINGERS: list[Act] = [
+    *(enqueue, promote, release, retry_soon, enqueue_child_soon, recover, crash, reconcile, redrive)
+]
+
+
+async def retry_later(backend: Backend, _: Hand, claim: Claim) -> None:
+    await settle_one(backend.store, jobs.retry_later(claim, ERROR, 5_000))
+
+
+async def enqueue_child_later(backend: Backend, _: Hand, claim: Claim) -> None:
+    await settle_one(backend.store, jobs.complete(claim, DONE, (new(delay_ms=5_000),)))
 
 
 @pytest.mark.parametrize("act", RINGERS)
@@ -162,6 +160,18 @@ async def test_everything_that_makes_a_job_ready_wakes_a_worker(
     assert await asyncio.wait_for(task, 20)
 
 
+@pytest.mark.parametrize("act", [retry_later, enqueue_child_later])
+async def test_what_an_idle_worker_finds_by_itself_wakes_none(
+    backend: Backend, store: Store, act: Act
+) -> None:
+    holder = await hand(store, "holder")
+    await put(store, new())
+    claim = (await holder.one()).claim
+    [task] = await waiting(backend, await hands(store, 1), SHORT)
+    await act(backend, holder, claim)
+    assert not await task
+
+
 async def test_resume_wakes_workers(backend: Backend, store: Store) -> None:
     workers = await hands(store, 2)
     tasks = await waiting(backend, workers)
@@ -173,17 +183,41 @@ async def test_resume_wakes_workers(backend: Backend, store: Store) -> None:
     assert await asyncio.wait_for(asyncio.gather(*tasks), 20) == [True] * 2
 
 
-async def test_resume_wakes_a_worker_that_claimed_while_the_queue_was_paused(
-    backend: Backend, store: Store
+@pytest.mark.parametrize("stop", ["pause", "close"])
+async def test_a_worker_that_claimed_while_no_claims_were_allowed_is_woken_once_they_are(
+    backend: Backend, store: Store, stop: str
 ) -> None:
     [worker] = await hands(store, 1)
-    await store.pause()
     await put(store, new())
+    await (store.pause() if stop == "pause" else store.close_queue())
     claimed = asyncio.create_task(store.claim_next(worker.id, 1, 1, SHORT))
     assert (await asyncio.wait_for(claimed, 20)).refused
     waits = await next_claim(backend, worker, LONG)
-    await store.resume()
+    await (store.resume() if stop == "pause" else store.reopen_queue())
     assert len((await asyncio.wait_for(waits, 20)).jobs) == 1
+
+
+@pytest.mark.parametrize("limits", LIMITED)
+async def test_resume_wakes_a_worker_for_a_place_that_was_freed_meanwhile(
+    backend: Backend, store: Store, limits: str
+) -> None:
+    held, idle = await held_and_idle(store, limits)
+    [task] = await waiting(backend, [idle])
+    await store.pause()
+    await settle_one(store, jobs.complete(held.claim, DONE))
+    await store.resume()
+    assert await asyncio.wait_for(task, 20)
+    assert len(await idle.take()) == 1
+
+
+async def test_a_job_that_is_due_soon_wakes_another_worker_when_the_first_is_full(
+    backend: Backend, store: Store
+) -> None:
+    full, idle = await hands(store, 2)
+    await put(store, new(), new(delay_ms=200))  # nobody waits yet
+    [task] = await waiting_for_nothing(backend, [idle])
+    assert len((await full.claim(1)).jobs) == 1
+    assert await asyncio.wait_for(task, 20)
 
 
 async def test_a_job_between_a_claim_and_the_wait_behind_it_ends_the_wait(
@@ -203,8 +237,7 @@ async def test_a_claim_that_leaves_work_wakes_another_worker(
 ) -> None:
     await put(store, new(), new(), new())  # nobody waits yet: nobody is rung for
     busy, *others = await hands(store, 3)
-    tasks = [asyncio.create_task(store.wait_for_work(one.id, LONG)) for one in others]
-    await asyncio.wait_for(backend.waiters(2), 20)
+    tasks = await waiting_for_nothing(backend, others)
     assert (await busy.claim(1)).more
     done, pending = await asyncio.wait(tasks, timeout=20, return_when=asyncio.FIRST_COMPLETED)
     assert [task.result() for task in done] == [True]
@@ -224,74 +257,22 @@ async def test_a_canceled_wait_forwards_its_wake_up(backend: Backend, store: Sto
     assert len(await one.take() + await two.take()) == 1
 
 
-async def next_claim(backend: Backend, worker: Hand, ms: int) -> asyncio.Task[ClaimBatch]:
-    """Let a worker find nothing and then wait with its next claim."""
-    assert await worker.take() == []
-    task = asyncio.create_task(worker.claim_next(ms))
-    await asyncio.wait_for(backend.waiters(1), 20)
-    return task
-
-
-async def test_a_claim_behind_a_wait_takes_the_announced_job(
-    backend: Backend, store: Store
-) -> None:
-    [worker] = await hands(store, 1)
-    for limit in (1, 3):
-        task = await next_claim(backend, worker, LONG)
-        ids = await put(store, *(new() for _ in range(limit)))
-        batch = await asyncio.wait_for(task, 20)
-        assert [claimed.job.id for claimed in batch.jobs] == ids
-        assert batch.jobs[0].claim.worker == worker.id
-
-
-async def test_a_claim_behind_a_wait_is_made_when_the_time_is_over(store: Store) -> None:
-    [worker] = await hands(store, 1)
-    batch = await worker.claim_next(50)
-    assert (batch.jobs, batch.refused) == ((), "")
-    [job_id] = await put(store, new())  # no ring: it does not wait any more
-    assert [claimed.job.id for claimed in (await worker.claim_next(50)).jobs] == [job_id]
-
-
-async def test_a_claim_behind_a_wait_that_is_cancelled_loses_nothing(
-    backend: Backend, store: Store
-) -> None:
-    [worker] = await hands(store, 1)
-    for _ in range(20):
-        task = await next_claim(backend, worker, LONG)
-        # Cut short at any moment between the job's creation and the answer.
-        putting = asyncio.create_task(put(store, new()))
-        await asyncio.sleep(random.uniform(0, 0.003))
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        [job_id] = await putting
-        batch = await store.claim(worker.id, worker.request, 10)
-        assert [claimed.job.id for claimed in batch.jobs] == [job_id]
-        [settled] = await worker.settle(jobs.complete(batch.jobs[0].claim, DONE))
-        assert settled.status is SettleStatus.APPLIED
-
-
-async def test_a_claim_behind_a_wait_is_refused_as_any_other(
-    backend: Backend, store: Store
-) -> None:
-    [worker] = await hands(store, 1)
-    task = await next_claim(backend, worker, SHORT)
-    await store.cordon([worker.id], 30, "operator")
-    [job_id] = await put(store, new())
-    assert (await asyncio.wait_for(task, 20)).refused == "cordoned"
-    assert (await worker.claim_next(50)).refused == "cordoned"
-    await store.release_worker(worker.id, Cause.LOST)
-    with pytest.raises(WorkerGone):
-        await worker.claim_next(50)
-    [other] = [await hand(store, "other")]
-    assert (await other.one()).job.id == job_id
-
-
+@pytest.mark.parametrize("work", ["ready", "due soon", "place"])
 async def test_a_worker_that_leaves_unserved_forwards_its_wake_up(
-    backend: Backend, store: Store
+    backend: Backend, store: Store, work: str
 ) -> None:
     workers = await hands(store, 2)
+    await store.configure(LIMITED["job"])
+    holder = await hand(store, "holder")
+    await put(store, *(new() for _ in range(1 + (work == "place"))))
+    held = (await holder.one()).claim
+    if work != "place":
+        await settle_one(store, jobs.complete(held, DONE))
     tasks = await waiting(backend, workers, 10_000)
-    await put(store, new())
+    if work == "place":
+        await settle_one(store, jobs.complete(held, DONE))
+    else:
+        await put(store, new(delay_ms=200 if work == "due soon" else 0))
     done, pending = await asyncio.wait(tasks, timeout=20, return_when=asyncio.FIRST_COMPLETED)
     assert len(done) == 1
     woken = workers[tasks.index(next(iter(done)))]

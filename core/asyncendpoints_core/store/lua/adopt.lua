@@ -1,7 +1,7 @@
 -- adopt: hand the keys of a deleted endpoint to a new one of the same name, and accept jobs again.
 -- KEYS: all
 -- META: tick safety paused closed
--- LIB: ready wake_up timer
+-- LIB: wake_up claimable timer
 -- ARGV: 1 installation, 2 uid until now, 3 uid from now on
 -- RETURNS: 1, or 0 when they have another owner
 local owner = call('HMGET', meta, 'installation', 'uid')
@@ -10,6 +10,7 @@ call('HSET', meta, 'uid', ARGV[3])
 call('HDEL', meta, 'closed', 'purged')
 timer.update()
 if closed > 0 then
-  wake_up(ready.count())
+  closed = 0
+  wake_up(claimable())
 end
 return 1

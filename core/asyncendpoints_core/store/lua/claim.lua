@@ -1,11 +1,11 @@
 -- claim: promote what is due, then hand out ready jobs, 6 : 3 : 1 by priority.
 -- KEYS: meta jobs runs blobs ready:high ready:normal ready:low suspects delayed held expiries
 --   workers marks lastclaim finished:completed finished:failed finished:canceled corrupt counts
---   totals idle bell watch
+--   totals idle bell watch gate:times
 -- META: tick safety seq fence cursor paused suspended closed solo_until ttl_ms execution_ms lease_ms
 --   completed_ms failed_ms deadline_floor
 -- LIB: batch time ready record counters events wake_up corrupt_records queue guard
---   cordons held_count turns next_suspect first_run waits due_in
+--   cordons held_count turns next_suspect first_run waits due_in claimable due_soon
 -- FEATURELIB: gate gate_data starts parked_flows claim_round pauses skips
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
@@ -65,7 +65,7 @@ end
 
 -- A refused claim forwards the wake-up that it cannot use.
 local function refuse(word)
-  if woken then wake_up(math.min(1, ready.count() + call('ZCOUNT', suspects, '-inf', now))) end
+  if woken then wake_up(math.min(1, claimable())) end
   return reply(word)
 end
 -- It has room: it may be woken from now on, though its wait begins a moment later.
@@ -73,12 +73,11 @@ local function wait_idle()
   call('ZADD', idle, string.format('%d', now + IDLE_MS), worker)
   guard(idle)
 end
-if closed > 0 then return refuse('closed') end
 local mark = call('HMGET', marks, 'd' .. worker, 'c' .. worker)
 local why = mark[1] and 'draining' or cordons.last(mark[2]) > 0 and 'cordoned'
-if paused > 0 then
-  if not why then wait_idle() end -- until the queue is resumed
-  return refuse('paused')
+if closed + paused > 0 then
+  if not why then wait_idle() end -- until the queue is resumed or reopened
+  return refuse(closed > 0 and 'closed' or 'paused')
 end
 if why then return refuse(why) end
 
@@ -341,7 +340,7 @@ if gate then
   gate_data.write()
   more = not parked_flows.closed() and (more or parked_flows.due())
 end
-if more or suspect and not alone then
+if more or suspect and not alone or taken == limit and due_soon(due_in()) then
   wake_up(1)
 else
   call('DEL', doorbell) -- nothing is ready: pending wake-ups are void

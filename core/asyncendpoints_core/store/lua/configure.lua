@@ -1,6 +1,6 @@
 -- configure: write the policy and the owner of the keys.
 -- KEYS: all
--- META: tick safety seq purged configured gated paused
+-- META: tick safety seq purged configured gated paused closed
 -- LIB: timer schedule gate_policy ready wake_up
 -- ARGV: 1 '1' to overwrite, 2 installation and 3 uid (both '' when unknown),
 --   then field and value of the policy
@@ -15,6 +15,7 @@ end
 if purged > 0 and (ARGV[1] == '1' or ARGV[2] ~= '') then
   -- Created again under the same name: the tombstone becomes a store again.
   call('HDEL', meta, 'purged', 'closed')
+  closed = 0
 end
 if ARGV[1] == '1' or configured == 0 then
   local limits_before = call('HGET', meta, 'limits') or ''

@@ -1,7 +1,7 @@
 -- cordon: stop workers from claiming for a time; every requester has a cordon of its own.
--- KEYS: meta workers winfo marks held idle bell ready:high ready:normal ready:low
--- META: tick safety paused
--- LIB: ready wake_up guard worker_state cordons
+-- KEYS: meta workers winfo marks held idle bell ready:high ready:normal ready:low suspects delayed gate:times
+-- META: tick safety paused closed
+-- LIB: wake_up claimable guard worker_state cordons
 -- ARGV: 1 requester, 2 ms (30,000 at most), 3… the workers
 -- RETURNS: for each '' (unknown) or WORKER
 local out, woken = {}, 0
@@ -22,8 +22,7 @@ for i = 3, #ARGV do
     out[i - 2] = worker_state(worker, tonumber(lease), cordons.last(packed))
   end
 end
-if woken > 0 and ready.count() > 0
-then
-  wake_up(1) -- forward a wake-up that may have been meant for a cordoned worker
+if woken > 0 then
+  wake_up(math.min(1, claimable())) -- forward one that may have been meant for a cordoned worker
 end
 return out

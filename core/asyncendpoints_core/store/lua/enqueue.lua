@@ -4,7 +4,7 @@
 --   counts totals idle bell watch
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms idempotency_ms
 --   completed_ms failed_ms
--- LIB: batch time ready record counters events wake_up new_job lines position
+-- LIB: batch time ready record counters events wake_up new_job lines position due_soon
 -- FEATURES: locks
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
 --   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
@@ -87,8 +87,7 @@ local function bind_key(key, id, fingerprint)
   batch.add(set_idempotency_ends, kept_until, key)
 end
 
--- A job that is due before an idle worker looks by itself wakes one, which then waits for it.
-local SOON_MS, soon = 1000, 0
+local soon = 0
 
 -- Makes the job of `job`'s bytes; `blob`: its body, where that is kept apart.
 local function create(i, id, job, name, priority, delay, ttl, size, blob, carried)
@@ -107,7 +106,7 @@ local function create(i, id, job, name, priority, delay, ttl, size, blob, carrie
   end
   local ahead = 0
   if delay > 0 then
-    if delay < SOON_MS then soon = 1 end
+    if due_soon(delay) then soon = 1 end
     add(set_delayed, now + delay, id)
     bump(SCHEDULED, name, 1)
   else
@@ -152,7 +151,7 @@ local function move(id, r, priority, due)
   counters.bump(r.state, r.name, -1)
   counters.bump(state, r.name, 1)
   if state == SCHEDULED then
-    if due - now < SOON_MS then soon = 1 end
+    if due_soon(due - now) then soon = 1 end
     call('ZADD', delayed, due, id)
     -- Its time to live may end before it is due: the sweep finds it there.
     if r.expires_at == 0 then batch.add(set_expiries, r.ttl_from + ttl_ms, id) end

@@ -1,7 +1,7 @@
 -- promote: queue Scheduled jobs now, before they are due.
 -- KEYS: meta jobs runs ready:high ready:normal ready:low suspects delayed expiries
 --   finished:completed finished:failed finished:canceled corrupt counts totals gone idle bell watch
--- META: tick safety seq bytes paused suspended ttl_ms completed_ms failed_ms
+-- META: tick safety seq bytes paused closed suspended ttl_ms completed_ms failed_ms
 -- LIB: record counters events wake_up queue
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending

@@ -2,7 +2,7 @@
 -- KEYS: meta runs ready:high ready:normal ready:low suspects delayed held expiries
 --   finished:completed finished:failed finished:canceled cancels counts totals idle bell
 --   watch
--- META: tick paused ttl_ms
+-- META: tick paused closed ttl_ms
 -- LIB: counters returns held_jobs
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending

@@ -1,7 +1,7 @@
 -- release_worker: end a worker's registration and take back what it holds, at the old places.
 -- KEYS: all
--- META: tick safety paused ttl_ms max_crashes initial_ms multiplier max_ms
--- LIB: ready record counters finish save returns held_jobs timer guard
+-- META: tick safety paused closed ttl_ms max_crashes initial_ms multiplier max_ms
+-- LIB: record counters finish save returns held_jobs timer guard claimable
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
@@ -80,8 +80,8 @@ for _, pair in ipairs(mine) do
   end
   states[r.state] = states[r.state] + 1
 end
-if returns.queued == 0 and was_idle and ready.count() > 0 then
-  returns.queued = 1 -- forward a wake-up that may have been meant for this worker
+if returns.queued == 0 and was_idle then
+  returns.queued = math.min(1, claimable()) -- forward one that may have been meant for this worker
 end
 returns.flush()
 -- Without workers, nothing else may put the keys on their timer later.

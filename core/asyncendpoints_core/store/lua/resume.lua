@@ -1,7 +1,7 @@
 -- resume: hand out jobs again, unless somebody else stopped them too.
--- KEYS: meta idle bell ready:high ready:normal ready:low suspects
--- META: tick paused suspended stopped_by
--- LIB: ready wake_up stoppers
+-- KEYS: meta idle bell ready:high ready:normal ready:low suspects delayed gate:times
+-- META: tick paused suspended stopped_by closed
+-- LIB: wake_up claimable stoppers
 -- ARGV: 1 who, a bit of stoppers
 -- RETURNS: nothing
 local left = band(stoppers(), bit.bnot(ARGV[1]))
@@ -11,6 +11,5 @@ if paused > 0 then
   call('HSET', meta, 'suspended', string.format('%.0f', suspended + now - paused), 'paused', 0)
   paused = 0
 end
-wake_up(ready.count()
-  + math.min(1, call('ZCOUNT', suspects, '-inf', string.format('%.0f', now))))
+wake_up(claimable())
 return 0

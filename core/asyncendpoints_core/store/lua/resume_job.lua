@@ -1,6 +1,6 @@
 -- resume_job: hand out the jobs of a name again.
 -- KEYS: meta pauses counts idle bell gate:times
--- META: tick paused suspended gated
+-- META: tick paused suspended closed gated
 -- LIB: time pauses skips wake_up
 -- ARGV: 1 the name
 -- RETURNS: nothing

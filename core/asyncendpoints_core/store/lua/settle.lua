@@ -1,7 +1,7 @@
 -- settle: apply outcomes, each fenced by its claim's number and worker.
 -- KEYS: meta jobs runs results ready:high ready:normal ready:low suspects delayed held expiries
 --   finished:completed finished:failed finished:canceled cancels counts totals idle bell watch
--- META: tick paused ttl_ms
+-- META: tick paused closed ttl_ms
 -- LIB: batch record counters events finish save returns
 -- FEATURELIB: outbox gate
 -- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried

@@ -3,7 +3,7 @@
 -- KEYS: meta jobs runs blobs results ready:high ready:normal ready:low suspects delayed held expiries
 --   finished:completed finished:failed finished:canceled cancels counts totals idle bell watch
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms
--- LIB: batch ready record counters events finish save returns new_job lines
+-- LIB: batch ready record counters events finish save returns new_job lines due_soon
 -- FEATURELIB: key_depth
 -- FEATURES: outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
@@ -100,6 +100,7 @@ local function create(child)
     r.state, r.not_before, r.ttl_from = SCHEDULED, now + delayed_by, r.ttl_from + delayed_by
     batch.add(set_runs, id, record.encode_run(r))
     batch.add(set_delayed, now + delayed_by, id)
+    if due_soon(delayed_by) then returns.soon = 1 end
     counters.bump(SCHEDULED, name, 1)
     local carried = key_depth and record.attributes(job)
     if carried then key_depth.add(id, carried.key) end

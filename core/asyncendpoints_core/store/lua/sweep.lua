@@ -1,6 +1,6 @@
 -- sweep: expire waiting jobs, promote due ones, remove what is past its retention.
 -- KEYS: all
--- META: tick safety seq bytes paused suspended ttl_ms completed_ms failed_ms max_finished
+-- META: tick safety seq bytes paused closed suspended ttl_ms completed_ms failed_ms max_finished
 --   sweep_0 sweep_1 sweep_2
 -- LIB: batch time ready finished record counters events wake_up corrupt_records queue remove timer
 --   guard unique lines gate_policy

@@ -1,7 +1,7 @@
 -- uncordon: remove a requester's own cordon of workers.
--- KEYS: meta marks idle bell ready:high ready:normal ready:low
--- META: tick paused
--- LIB: ready wake_up cordons
+-- KEYS: meta marks idle bell ready:high ready:normal ready:low suspects delayed gate:times
+-- META: tick paused closed
+-- LIB: wake_up claimable cordons
 -- ARGV: 1 requester, 2… the workers
 -- RETURNS: nothing
 for i = 2, #ARGV do
@@ -16,5 +16,5 @@ for i = 2, #ARGV do
     call('HDEL', marks, field)
   end
 end
-wake_up(ready.count())
+wake_up(claimable())
 return 0

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 # most this many do, in case a wait never begins.
 MAX_IDLE: Final = 10_000
 MAX_EVENTS: Final = 10_000
+_SOON_MS: Final = 1_000
+
+
+def due_soon(ms: int | None) -> bool:
+    """Return whether a job that may start in `ms`, None for never, may so before an idle worker
+    looks by itself: one is woken for it, and waits until then.
+    """
+    return ms is not None and ms < _SOON_MS
 
 
 class Doorbell:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from asyncendpoints_core.jobs.records import ErrorCode, JobError, fail
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import admission, transitions
+from asyncendpoints_core.store.memory.doorbell import due_soon
 from asyncendpoints_core.store.memory.record import Fault, Record
 from asyncendpoints_core.store.replies import Settled, SettleStatus
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.store.memory.data import Data
 
 _REQUEUED: Final = Settled(SettleStatus.APPLIED, State.QUEUED)
+_POSTPONED: Final = Settled(SettleStatus.APPLIED, State.SCHEDULED)
 _COMPLETED: Final = Settled(SettleStatus.APPLIED, State.COMPLETED)
 
 
@@ -36,12 +38,14 @@ def settle(data: Data, outcome: Outcome, now: int) -> Settled:
 
 
 def made_ready(outcome: Outcome, answer: Settled) -> int:
-    """Return how many jobs an outcome made ready."""
+    """Return how many jobs an outcome made ready, now or soon."""
     if answer == _REQUEUED:
         return 1
+    if answer == _POSTPONED:
+        return due_soon(outcome.delay_ms)
     if answer != _COMPLETED:
         return 0
-    return sum(not child.delay_ms for child in outcome.children)
+    return sum(due_soon(child.delay_ms) for child in outcome.children)
 
 
 def _refusal(data: Data, record: Record, children: tuple[NewJob, ...]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from asyncendpoints_core.common.time_source import SystemTime, TimeSource
 from asyncendpoints_core.errors import StoreError, StoreUnavailable
@@ -22,7 +22,7 @@ from asyncendpoints_core.store.memory import (
 from asyncendpoints_core.store.memory import workers as holding
 from asyncendpoints_core.store.memory.action_verbs import ActionVerbs
 from asyncendpoints_core.store.memory.data import Data
-from asyncendpoints_core.store.memory.doorbell import Doorbell, Watchers, read
+from asyncendpoints_core.store.memory.doorbell import Doorbell, Watchers, due_soon, read
 from asyncendpoints_core.store.memory.figure_verbs import FigureVerbs
 from asyncendpoints_core.store.memory.log_verbs import LogVerbs
 from asyncendpoints_core.store.memory.owner_verbs import OwnerVerbs
@@ -62,10 +62,6 @@ if TYPE_CHECKING:
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.jobs.records import Claim, NewJob, Outcome, Progress, Result
     from asyncendpoints_core.jobs.schedules import Fired, Firing
-
-
-SOON_MS: Final = 1_000
-"""A job that is due before an idle worker looks by itself wakes one, which then waits for it."""
 
 
 class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
@@ -132,7 +128,7 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
             if answer.status in ("created", "replaced") and answer.job is not None
         ]
         soon = any(
-            job.state is State.SCHEDULED and job.not_before_ms < now + SOON_MS for job in waiting
+            job.state is State.SCHEDULED and due_soon(job.not_before_ms - now) for job in waiting
         )
         self._wake(
             soon
@@ -159,14 +155,19 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
         woken = self._doorbell.busy(worker)
         if batch.more or self._suspects_ready(now) or (woken and batch.refused):
             self._wake(1)
-        has_room = len(batch.jobs) < limit and not (batch.stop_claiming or batch.exclusive)
-        if batch.refused == "paused" or (has_room and not batch.more and not batch.refused):
+        full = len(batch.jobs) >= limit
+        if full and not batch.more and due_soon(batch.next_due_ms):
+            self._wake(1)
+        can_wait = not (full or batch.stop_claiming or batch.exclusive or batch.more)
+        if batch.refused in ("paused", "closed") or (can_wait and not batch.refused):
             self._doorbell.idle(worker)
         return batch
 
     async def wait_for_work(self, worker: str, timeout_ms: int) -> bool:
         """See Store.wait_for_work."""
-        self._now()
+        if holding.refuses(self._data, worker, self._now()):
+            await self._time.sleep(timeout_ms / 1000)  # it must not take a wake-up from others
+            return False
         return await self._doorbell.wait(worker, timeout_ms)
 
     async def claim_next(
@@ -177,7 +178,7 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
         return await self.claim(worker, request, limit)
 
     def _wake(self, jobs: int) -> None:
-        if not self._data.paused_since:
+        if not (self._data.paused_since or self._data.closed):
             self._doorbell.wake(jobs)
 
     def _suspects_ready(self, now: int) -> bool:
@@ -185,7 +186,8 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
 
     def _ready(self, now: int) -> int:
         waiting = sum(len(queue) for queue in self._data.ready.values())
-        return waiting + self._suspects_ready(now)
+        due = due_soon(claiming.next_due(self._data, now)) or self._data.gate.due(now)
+        return waiting + (due or self._suspects_ready(now))
 
     async def settle(self, outcomes: Sequence[Outcome]) -> list[Settled]:
         """See Store.settle."""

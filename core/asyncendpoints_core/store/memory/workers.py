@@ -97,6 +97,12 @@ def state_of(data: Data, worker: Worker, now: int) -> WorkerState:
     )
 
 
+def refuses(data: Data, worker_id: str, now: int) -> bool:
+    """Return whether one worker may claim nothing, though others may."""
+    worker = data.workers.get(worker_id)
+    return worker is None or worker.draining or worker.cordoned_until > now
+
+
 def cordon(data: Data, worker_id: str, seconds: float, by: str, now: int) -> WorkerState | None:
     """Set `by`'s cordon of one worker; see Store.cordon."""
     worker = data.workers.get(worker_id)

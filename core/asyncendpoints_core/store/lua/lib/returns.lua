@@ -1,7 +1,7 @@
 -- Jobs that are no longer held: finished, back at their old position, or waiting for a time.
--- LIB: batch record counters events wake_up finish save ready lines
+-- LIB: batch record counters events wake_up finish save ready lines due_soon
 -- FEATURELIB: gate skips key_depth
-local returns = {off_held = batch.new('ZREM', held), queued = 0}
+local returns = {off_held = batch.new('ZREM', held), queued = 0, soon = 0}
 local off_held, off_cancels = returns.off_held, batch.new('HDEL', cancels)
 local on_ready = batch.each('ZADD', ready)
 local on_suspects, on_delayed = batch.new('ZADD', suspects), batch.new('ZADD', delayed)
@@ -36,6 +36,7 @@ end
 function returns.postpone(id, r, delay)
   wait_again(id, r, SCHEDULED)
   r.not_before = now + delay
+  if due_soon(delay) then returns.soon = 1 end
   batch.add(on_delayed, r.not_before, id)
   -- Its time to live may end before it is due: the sweep finds it there.
   if r.started_at == 0 and r.expires_at == 0 then batch.add(on_expiries, r.ttl_from + ttl_ms, id) end
@@ -72,7 +73,7 @@ function returns.flush()
   finish.flush()
   counters.flush()
   if gate then returns.queued = returns.queued + gate.flush() end
-  wake_up(returns.queued)
+  wake_up(returns.queued + returns.soon)
   events.publish()
 end
 

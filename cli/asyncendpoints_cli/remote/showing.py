@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from asyncendpoints_cli.remote import failed
 from asyncendpoints_cli.remote.client import endpoint_of
 from asyncendpoints_cli.remote.output import Column, console, details, show, table, write
-from asyncendpoints_cli.remote.text import age, escaped, progress, ran, reason
+from asyncendpoints_cli.remote.text import age, escaped, progress, ran, reason, waits
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.states import FINAL
@@ -45,7 +46,8 @@ JOBS: Final = (
     Column("PRIORITY", lambda job: job["priority"], wide=True),
     Column("WORKER", lambda job: job["worker"], wide=True, flexible=True),
     Column("TAGS", lambda job: ",".join(job["tags"]), wide=True, flexible=True),
-    Column("DETAIL", lambda job: reason(job) or progress(job), flexible=True),
+    Column("KEY", lambda job: job["key"], wide=True, flexible=True),
+    Column("DETAIL", lambda job: _detail(job), flexible=True),
 )
 ENDPOINTS: Final = (
     Column("ENDPOINT", lambda item: f"{item['namespace']}/{item['name']}", flexible=True),
@@ -89,6 +91,11 @@ FAILURES: Final = (
 )
 
 
+def _detail(job: Mapping[str, Any]) -> str:
+    parts = waits(job), reason(job) or progress(job)
+    return "; ".join(part for part in parts if part)
+
+
 def _rate(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
 
@@ -103,7 +110,11 @@ def _status(item: Mapping[str, Any]) -> str:
     if item["suspended"]:
         return "suspended"
     jobs = [escaped(job) for job in item["paused"] if job != ALL_JOBS]
-    return "paused" if ALL_JOBS in item["paused"] else f"paused: {', '.join(jobs)}" if jobs else ""
+    if ALL_JOBS in item["paused"]:
+        return "paused"
+    held = item.get("heldBack", 0)
+    texts = f"paused: {', '.join(jobs)}" if jobs else "", f"{held} held back" if held else ""
+    return "; ".join(text for text in texts if text)
 
 
 def _worker_status(item: Mapping[str, Any]) -> str:
@@ -145,8 +156,7 @@ def _details(job: Mapping[str, Any]) -> RenderableType:
         "started": job["startedAt"],
         "completed": job["completedAt"],
         "ran": ran(job),
-        "position": job["position"],
-        "waits for": job["waitingFor"],
+        "waits": waits(job),
         "worker": job["worker"],
         "progress": progress(job),
         "error": reason(job),
@@ -268,10 +278,15 @@ def show_workers(endpoint: Endpoint, options: Namespace) -> None:
 
 def show_failures(endpoint: Endpoint, options: Namespace) -> None:
     """`queue failures`: final failures by job and error, the most frequent first."""
-    found = endpoint.get("/failures")
-    show(found["items"], FAILURES, options.output, "error", "no failures")
+    found = failed.read(endpoint)
+    if options.output in ("json", "yaml"):
+        write(found["items"], options.output)
+    else:
+        rows = failed.causes(found["items"])
+        show(rows, FAILURES, options.output, "error", "no failures")
     if not found["complete"]:
-        sys.stderr.write(f"only the newest {found['examined']} failures are counted\n")
+        of = f" of {found['total']}" if "total" in found else ""
+        sys.stderr.write(f"only the newest {found['examined']}{of} failures are counted\n")
 
 
 def filters(options: Namespace) -> dict[str, str | Sequence[str] | None]:

@@ -54,6 +54,20 @@ def progress(job: Mapping[str, Any]) -> str:
     return f"{found['fraction']:.0%} {escaped(found['message'])}".rstrip()
 
 
+def waits(job: Mapping[str, Any]) -> str:
+    """Return what a waiting job waits for."""
+    if job["state"] not in ("Queued", "Scheduled"):
+        return ""
+    if job.get("paused"):  # an older console does not say so
+        return "paused"
+    if job["state"] == "Scheduled":
+        return f"due in {seconds(moment(job['notBefore']) - time.time())}"
+    if job["waitingFor"]:
+        return f"held by the limit {job['waitingFor']}"
+    ahead = job["position"]
+    return "" if ahead is None else f"{ahead} before it" if ahead else "next"
+
+
 def reason(job: Mapping[str, Any]) -> str:
     """Return the error of a job in one line."""
     error = job["error"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncendpoints_console.api import queries
 from asyncendpoints_console.api.call import json_response
+from asyncendpoints_console.reading import failures as grouped
 from asyncendpoints_console.reading import figures as reading
 from asyncendpoints_console.reading import overview
 from asyncendpoints_console.reading.overview import ALL_JOBS
@@ -87,7 +88,8 @@ async def workers(call: Call) -> web.Response:
 
 async def failures(call: Call) -> web.Response:
     """GET failures."""
-    return json_response(await overview.failures(call.target))
+    queries.check_known(call.query, queries.OF_FAILURES)
+    return json_response(await grouped.failures(call.target, queries.cursor(call.query)))
 
 
 async def figures(call: Call) -> web.Response:

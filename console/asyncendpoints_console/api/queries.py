@@ -27,6 +27,7 @@ _ID_END: Final = re.compile(r"[0-9a-f-]{4,36}", re.ASCII)
 _STATES: Final[Mapping[str, State]] = {state.value: state for state in State}
 _FILTERS: Final = ("state", "job", "tag", "key", "schedule", "error", "since", "until")
 OF_JOBS: Final = frozenset({*_FILTERS, "limit", "cursor"})
+OF_FAILURES: Final = frozenset({"cursor"})
 OF_FIGURES: Final = frozenset({"since", "step"})
 OF_DELIVERIES: Final = frozenset({"state", "webhook", "limit", "cursor"})
 OF_LOGS: Final = frozenset({"attempt"})

@@ -118,7 +118,8 @@ OPERATIONS: Final = (
         {202: "Replay"},
     ),
     Operation(
-        *("GET", f"{ENDPOINT}/failures", "Final failures by job and error", {200: "Failures"})
+        *("GET", f"{ENDPOINT}/failures", "Final failures by job and error", {200: "Failures"}),
+        query={"cursor": _JOBS_QUERY["cursor"]},
     ),
     Operation(
         *("GET", f"{ENDPOINT}/figures", "Figures over time", {200: "Figures"}), query=_FIGURES_QUERY

@@ -81,6 +81,7 @@ _OPERATIONS: Final = {
     "suspect": FLAG,
     "traceparent": maybe(TEXT),
     "waitingFor": maybe(TEXT),
+    "paused": {**FLAG, "description": "It waits until its name or the endpoint is resumed."},
     "position": maybe(COUNT),
     "request": maybe(_REQUEST),
     "resultBytes": maybe(COUNT),
@@ -116,6 +117,10 @@ _ENDPOINT: Final = record(
         "oldestQueuedAt": maybe(TIME),
         "startsPerSecond": maybe(NUMBER),
         "finishesPerSecond": maybe(NUMBER),
+        "heldBack": {
+            **COUNT,
+            "description": "Queued jobs that a limit or the pause of their name holds back.",
+        },
         "failuresLastHour": COUNT,
         "workers": COUNT,
         "slots": COUNT,
@@ -215,11 +220,16 @@ _DELIVERY: Final = record(
     nextTryAt=maybe(TIME),
     deadAt=maybe(TIME),
 )
+_FAILED_JOB: Final = record(id=JOB_ID, completedAt=maybe(TIME), message=TEXT)
 _FAILURE: Final = record(
     job=TEXT,
     error=TEXT,
     count=COUNT,
-    newest=record(id=JOB_ID, completedAt=maybe(TIME), message=TEXT),
+    newest=_FAILED_JOB,
+    messages={
+        **listed(record(count=COUNT, newest=_FAILED_JOB)),
+        "description": "The most frequent ones; those that differ in numbers and ids are one.",
+    },
 )
 _AUDIT: Final = record(
     {
@@ -260,7 +270,13 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Replay": record(id=TEXT, state=one_of(DeliveryState)),
     "Replays": record(replayed=COUNT, skipped=COUNT),
     "ReplayRequest": record({"webhook": {**TEXT, "description": "Only those of this webhook."}}),
-    "Failures": record(items=listed(_FAILURE), examined=COUNT, complete=FLAG),
+    "Failures": record(
+        items=listed(_FAILURE),
+        examined=COUNT,
+        total=COUNT,
+        complete=FLAG,
+        nextCursor=maybe(TEXT),
+    ),
     "Audit": items(_AUDIT),
     "PauseRequest": record({"job": {**TEXT, "description": "Only the jobs of this name."}}),
     "Problem": record(

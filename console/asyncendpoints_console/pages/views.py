@@ -12,7 +12,8 @@ from asyncendpoints_console.access import Role
 from asyncendpoints_console.api import actions, queries
 from asyncendpoints_console.pages import charts
 from asyncendpoints_console.pages.render import ASSETS, Pages, asset, visible
-from asyncendpoints_console.reading import figures, jobs, overview, schedules, webhooks
+from asyncendpoints_console.reading import failures, figures, jobs, overview, schedules, webhooks
+from asyncendpoints_console.reading.run_times import run_times
 from asyncendpoints_console.refusals import Refusal
 from asyncendpoints_console.site import ROLE, Site
 from asyncendpoints_core.jobs import ids
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
 SHOWN_BYTES: Final = 65_536
 """How much of an input or a result a page shows."""
-TOP_FAILURES: Final = 3
+TOP_FAILURES: Final = 5
+MOST_FAILURES: Final = 10_000
+"""How many failures are counted where a person asks for more."""
 _ABOUT: Final = ("filter", "schedule", "webhook", "delivery")
 PAGE: Final = 50
 
@@ -78,8 +81,9 @@ class Views:
         for target, (item, found) in zip(targets, read, strict=True):
             more: dict[str, Any] = {**_place(target), "locked": self._locked(request, target)}
             if item["reachable"]:
-                failures = [] if target.figures_only else await _failures(target)
-                more["failures"] = failures[:TOP_FAILURES]
+                if not target.figures_only:
+                    most = await failures.failures(target)
+                    more |= {"failures": _causes(most["items"])[:TOP_FAILURES], "failed": most}
                 more["chart"] = charts.over_time(found, overview.STEP_SECONDS, _WAITING)
                 more["ends"] = charts.over_time(found, overview.STEP_SECONDS, _ENDS)
             shown.append(item | more)
@@ -111,6 +115,7 @@ class Views:
         found = await _jobs(call, end)
         stats = await target.store.stats()
         _, running = await target.store.action(None)
+        named = name if name in overview.job_names(target, stats) else ""
         kept = [*queries.filters(query), *([("id", end)] if end else [])]
         return self._page(
             call.request,
@@ -122,7 +127,8 @@ class Views:
             tags=[value for name, value in kept if name == "tag"],
             counts={state.value: stats.counts[state] for state in State},
             names=sorted(stats.by_name),
-            named=name if name in overview.job_names(target, stats) else "",
+            named=named,
+            ran=await run_times(target, named) if named else None,
             paused=stats.paused_jobs,
             action=None if running is None else actions.view(running),
             **_other_pages(call, kept, found["nextCursor"]),
@@ -214,11 +220,19 @@ class Views:
         )
 
     async def failures(self, call: Call) -> web.Response:
-        """Failures by job and error."""
-        found = await overview.failures(call.target)
+        """Failures by job and error: of the newest, or with `?all=1` of many more, once."""
+        more = call.query.get("all") == "1"
+        found = await failures.failures(
+            call.target, most=MOST_FAILURES if more else failures.EXAMINED
+        )
         found["items_"] = found.pop("items")  # not the method of the same name
         return self._page(
-            call.request, "failures.html", call.target, section="failures", failures=found
+            call.request,
+            "failures.html",
+            call.target,
+            section="failures",
+            failures=found,
+            more=more,
         )
 
     async def audit(self, call: Call) -> web.Response:
@@ -249,9 +263,10 @@ async def _jobs(call: Call, end: str) -> dict[str, Any]:
     return await jobs.page(call.target, state, only, PAGE, cursor)
 
 
-async def _failures(target: Target) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = (await overview.failures(target))["items"]
-    return found
+def _causes(groups: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the messages of groups of failures, the most frequent first."""
+    found = [{**group, **cause} for group in groups for cause in group["messages"]]
+    return sorted(found, key=lambda cause: -int(cause["count"]))
 
 
 def _scaling_charts(step_s: int) -> tuple[tuple[str, str, Lines], ...]:

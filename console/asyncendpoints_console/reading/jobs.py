@@ -14,7 +14,7 @@ from asyncendpoints_core.jobs import ids, job_view
 from asyncendpoints_core.jobs.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from asyncendpoints_console.target import Target
     from asyncendpoints_core.jobs.ids import JobId
@@ -69,10 +69,10 @@ async def page_with_id_end(
 
 async def _listed(target: Target, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     looked_up = await target.store.inspect([job.id for job in jobs])
-    leases = await _leases(target, jobs)
+    leases, is_paused = await _leases(target, jobs), await _pauses(target, jobs)
     items = []
     for job, inspected in zip(jobs, looked_up, strict=True):
-        item = _job(target, job, inspected, leases)
+        item = _job(target, job, inspected, leases) | {"paused": is_paused(job)}
         if item["request"] is not None:
             item["request"] |= {"query": None, "params": None, "headers": None}
         items.append(item)
@@ -83,7 +83,8 @@ async def one(target: Target, job_id: JobId) -> dict[str, Any]:
     """Return one job. Raises Refusal without it."""
     [inspected] = await target.store.inspect([job_id])
     job = existing(inspected)
-    item = _job(target, job, inspected, await _leases(target, [job]))
+    is_paused = await _pauses(target, [job])
+    item = _job(target, job, inspected, await _leases(target, [job])) | {"paused": is_paused(job)}
     if job.state is State.COMPLETED:
         with suppress(RecordError):  # its size is unknown
             _, result = await target.store.result(job_id)
@@ -132,6 +133,16 @@ async def _leases(target: Target, jobs: Sequence[Job]) -> dict[str, int]:
     if not any(job.state is State.IN_PROGRESS for job in jobs):
         return {}
     return {worker.info.id: worker.lease_ms for worker in await target.store.workers()}
+
+
+async def _pauses(target: Target, jobs: Sequence[Job]) -> Callable[[Job], bool]:
+    """Return what says whether a job waits for the end of a pause, or of a suspension."""
+    waiting = (State.QUEUED, State.SCHEDULED)
+    if not any(job.state in waiting for job in jobs):
+        return lambda _: False
+    stats = await target.store.stats()
+    everything = stats.paused or stats.suspended
+    return lambda job: job.state in waiting and (everything or job.name in stats.paused_jobs)
 
 
 def _job(

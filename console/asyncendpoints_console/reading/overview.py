@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from asyncendpoints_console.reading import figures
+from asyncendpoints_console.reading import failures, figures
 from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.job_view import timestamp
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from asyncendpoints_core.store.replies import Stats, WorkerState
 
 HOUR_MS: Final = 3_600_000
-PAGE: Final = 500
-MAX_FAILURES: Final = 1_000
-"""How many of the newest failures are grouped."""
 MAX_RUNNING: Final = 500
 STEP_SECONDS: Final = 10
 """Of the figures from which rates are read."""
@@ -45,17 +42,20 @@ async def _endpoint(target: Target, found: Figures) -> dict[str, Any]:
     live = [worker for worker in workers if worker.lease_ms > stats.now_ms]
     rates = figures.rates(found, STEP_SECONDS)
     since_ms = stats.now_ms - HOUR_MS
-    failures = await newest_failures(target, since_ms)
-    recent = [job for job in failures if job.completed_ms > since_ms]
+    newest, _ = await failures.newest(target, since_ms=since_ms)
+    recent = sum(job.completed_ms > since_ms for job in newest)
+    # Of more than were read, the figures know the number, if somebody writes them.
+    counted = sum(point.failures for point in found.points if point.at_ms >= since_ms)
     return {
         "namespace": target.namespace,
         "name": target.name,
         "reachable": True,
         "jobs": {state.value: stats.counts[state] for state in State},
+        "heldBack": stats.counts[State.QUEUED] - stats.startable,
         "oldestQueuedAt": timestamp(stats.oldest_ms),
         "startsPerSecond": rates and rates.starts,
         "finishesPerSecond": rates and rates.finishes,
-        "failuresLastHour": len(recent),
+        "failuresLastHour": max(recent, counted),
         "workers": len(live),
         "slots": sum(worker.info.concurrency for worker in live),
         "used": stats.held,
@@ -106,55 +106,14 @@ def policy(target: Target) -> dict[str, Any]:
     }
 
 
-async def newest_failures(target: Target, since_ms: int = 0) -> list[Job]:
-    """Return the newest Failed jobs, at most 1,000: at least those that ended since `since_ms`."""
-    found: list[Job] = []
-    cursor: str | None = None
-    while len(found) < MAX_FAILURES:
-        page = await target.store.list(State.FAILED, PAGE, cursor)
-        found += page.jobs
-        cursor = page.cursor
-        if cursor is None or (found and found[-1].completed_ms <= since_ms):
-            break
-    return found
-
-
-async def failures(target: Target) -> dict[str, Any]:
-    """Return final failures grouped by job and error code, the most frequent first.
-
-    `complete` is false if there are more than were examined, of which the newest are.
-    """
-    jobs = await newest_failures(target)
-    total = (await target.store.stats()).counts[State.FAILED]
-    groups: dict[tuple[str, str], list[Job]] = {}
-    for job in jobs:
-        code = job.error.code if job.error is not None else ""
-        groups.setdefault((job.name, code), []).append(job)
-    items = [
-        {
-            "job": name,
-            "error": code,
-            "count": len(members),
-            "newest": {
-                "id": ids.text(members[0].id),
-                "completedAt": timestamp(members[0].completed_ms),
-                "message": members[0].error.message if members[0].error is not None else "",
-            },
-        }
-        for (name, code), members in groups.items()
-    ]
-    items.sort(key=lambda item: -int(str(item["count"])))
-    return {"items": items, "examined": len(jobs), "complete": len(jobs) >= total}
-
-
 async def workers(target: Target) -> dict[str, Any]:
-    """Return the registered workers, each with the jobs that it runs."""
+    """Return the registered workers, each with the jobs that it runs, the longest first."""
     store = target.store
     stats, states = await store.stats(), await store.workers()
     running = await store.list(State.IN_PROGRESS, MAX_RUNNING, None)
     lease_ms = target.endpoint.spec.policy().lease_ms
     by_worker: dict[str, list[Job]] = {}
-    for job in running.jobs:
+    for job in sorted(running.jobs, key=lambda job: job.started_ms):
         by_worker.setdefault(job.worker, []).append(job)
     return {
         "items": [

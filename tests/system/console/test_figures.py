@@ -51,6 +51,13 @@ async def test_rates_and_scaling_are_those_of_the_newest_figures(site: Site, sto
     assert (other["startsPerSecond"], other["scaling"]) == (None, None)
 
 
+async def test_failures_of_the_last_hour_are_those_of_the_figures(site: Site, store: Any) -> None:
+    """The newest 1,000 records would be all that is known without them."""
+    now = (await store.stats()).now_ms
+    await store.record_figures(figures_at(now, 7, 20))  # one failure in each step
+    assert (await site.read(E))["failuresLastHour"] == 2
+
+
 async def test_old_figures_are_not_the_present(site: Site, store: Any) -> None:
     now = (await store.stats()).now_ms
     await store.record_figures(figures_at(now - 310_000, 7, 20))

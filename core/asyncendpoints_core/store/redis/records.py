@@ -29,12 +29,14 @@ if TYPE_CHECKING:
 
 STATES: Final = tuple(State)
 PRIORITIES: Final = tuple(Priority)
-# Of nearly all records.
-_PLAIN: Final = bytes((tables.FORMAT_KIND + tables.PLAIN_VERSION,))
+# How the records begin that this program reads.
+_KNOWN: Final = frozenset(
+    bytes((tables.FORMAT_KIND + version,)) for version in range(1, tables.FORMAT_VERSION + 1)
+)
 
 _read_job = reader(
     tables.JOB,
-    "name priority max_attempts created_at ttl_from trace body_size attributes_size end",
+    "name priority max_attempts created_at ttl_from trace attributes body_size end",
 )
 _read_job_attributes = reader(tables.JOB, "attributes")
 _read_run = reader(
@@ -59,21 +61,20 @@ class Made(NamedTuple):
     attributes: Attributes
 
 
-def _check(data: bytes) -> None:
-    """Raise CorruptRecord or NewerRecord unless this program knows a record's format."""
+def _unknown(data: bytes) -> CorruptRecord | NewerRecord:
+    """Return what to raise for a record that does not begin as those that this program knows."""
     version, known = data[0] - tables.FORMAT_KIND if data else 0, tables.FORMAT_VERSION
     if known < version < 16:
-        raise NewerRecord(f"a job has format {version}; this program reads up to {known}")
-    if not 1 <= version <= known:
-        raise CorruptRecord
+        return NewerRecord(f"a job has format {version}; this program reads up to {known}")
+    return CorruptRecord()
 
 
 def read_made(data: bytes) -> Made:
     """Read what of a job never changes. Raises CorruptRecord or NewerRecord."""
-    if data[:1] != _PLAIN:
-        _check(data)
+    if data[:1] not in _KNOWN:
+        raise _unknown(data)
     try:
-        name, priority, limit, created, ttl_from, trace, size, attributes, end = _read_job(data)
+        name, priority, limit, created, ttl_from, trace, attributes, size, end = _read_job(data)
         return Made(
             name.decode(),
             PRIORITIES[priority],
@@ -83,7 +84,7 @@ def read_made(data: bytes) -> Made:
             trace.decode() if trace else "",
             size,
             end,
-            read_attributes(_read_job_attributes(data)[0]) if attributes else NO_ATTRIBUTES,
+            read_attributes(attributes) if attributes else NO_ATTRIBUTES,
         )
     except (LookupError, ValueError, StructError) as error:
         raise CorruptRecord from error
@@ -160,8 +161,8 @@ def just_claimed(job_id: JobId, made: Made, number: int, worker: str, now_ms: in
 
 def read_run(job_id: JobId, made: Made, data: bytes, context: Context) -> tuple[Job, int]:
     """Read a run (with or without its result) and its deadline."""
-    if data[:1] != _PLAIN:
-        _check(data)
+    if data[:1] not in _KNOWN:
+        raise _unknown(data)
     try:
         (
             name, state_number, priority, attempt, crashes, releases, claim, worker, revision,

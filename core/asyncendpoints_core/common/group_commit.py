@@ -54,7 +54,8 @@ class GroupCommit(Generic[Item]):
     def add(self, item: Item) -> None:
         """Send an item soon."""
         self.waiting.append(item)
-        self._start()
+        if not self._starting:
+            self._start()
 
     async def drained(self) -> None:
         """Return when no call is in flight and no item waits for one."""

@@ -146,7 +146,8 @@ class Engine:
             idle_ms = 0
             if batch is not None:
                 self._take(batch)
-                await asyncio.sleep(0)  # let them start before the next claim is composed
+                if self._room() > 0:
+                    await asyncio.sleep(0)  # let them start before the next claim is composed
                 if batch.stop_claiming:
                     await self._make_room()
                 elif self._may_idle(batch):

@@ -58,9 +58,10 @@ def finite(body: bytes, value: Any) -> bytes:
 
     Both encoders write these as null, and pydantic can be set to write them.
     """
-    if b"null" in body and _has_nan(value):
+    # Not `in`, which makes and drops an exception for each look: a twentieth of what a job costs.
+    if body.find(b"null") >= 0 and _has_nan(value):
         raise NotFinite
-    if b"NaN" in body or b"Infinity" in body:
+    if body.find(b"NaN") >= 0 or body.find(b"Infinity") >= 0:
         msgspec.json.decode(body)
     return body
 

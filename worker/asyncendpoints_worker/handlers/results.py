@@ -18,6 +18,7 @@ JSON: Final = "application/json"
 BYTES: Final = "application/octet-stream"
 TEXT: Final = "text/plain; charset=utf-8"
 NULL: Final = Stored(JSON, b"null")
+_BINARY: Final = (bytes, bytearray, memoryview)
 _HEADER_TEXT = re.compile(r"[\t\x20-\x7e]{1,255}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -93,7 +94,7 @@ def as_returned(value: Any) -> Stored:
             return Stored(TEXT, str.encode(value))
         except UnicodeEncodeError:
             raise InvalidResult("the result is text that UTF-8 cannot encode") from None
-    if isinstance(value, bytes | bytearray | memoryview):
+    if isinstance(value, _BINARY):
         return Stored(BYTES, value if type(value) is bytes else bytes(memoryview(value)))
     return json_of(value, json_results.encode)
 

@@ -101,7 +101,7 @@ class WorkerVerbs:
     async def claim(self, worker: str, request: int, limit: int) -> ClaimBatch:
         """Take up to `limit` jobs. Never resent here: the caller repeats `request`."""
         args = _claiming(worker, request, limit, woken=worker in self._doorbell.woken)
-        reply = await self._caller.run("claim", *args, again=False)
+        reply, _ = await self._caller.execute("claim", *args, again=False)
         self._doorbell.woken.discard(worker)
         return await self._batch(worker, reply)
 
@@ -162,7 +162,7 @@ class WorkerVerbs:
                     "settle_with_children", *arguments, featured=True
                 )
             else:
-                reply = await self._caller.run("settle", *encode_outcomes(outcomes))
+                reply, _ = await self._caller.execute("settle", *encode_outcomes(outcomes))
         except RecordError:
             if len(outcomes) == 1:
                 await self._caller.quarantine([outcomes[0].claim.job_id], whole=True)

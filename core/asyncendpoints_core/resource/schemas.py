@@ -5,20 +5,24 @@ fetched, patterns match in linear time, and validation messages are derived from
 from the submitted values.
 """
 
+from __future__ import annotations
+
 import codecs
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 from urllib.parse import quote
 
-import jsonschema_rs
 import msgspec
 
 from asyncendpoints_core.errors import MalformedBody, SchemaError
 from asyncendpoints_core.resource.schema_cost import lookup, measure
+
+if TYPE_CHECKING:
+    import jsonschema_rs  # noqa: TC004 - imported where a schema is
 
 MAX_JSON_DEPTH: Final = 100
 """Nested arrays and objects in a body."""
@@ -112,6 +116,8 @@ def compile_schema(schema: Mapping[str, Any]) -> CompiledSchema:
     faults = list(_limit_faults(schema)) or list(dict.fromkeys(_meta_faults(schema)))
     if faults:
         raise SchemaError(faults)
+    import jsonschema_rs  # 3 MB, which no process without a schema needs
+
     plain = dict(schema)
     try:
         validator = jsonschema_rs.Draft202012Validator(
@@ -148,6 +154,8 @@ def validate(compiled: CompiledSchema, instance: object) -> list[tuple[str, str]
     if _deeper_than(instance, compiled.traceable_depth):
         return [("#", "does not match the schema, and nests too deep to locate the error")]
     if not nodes_within(instance, _MANY_NODES // compiled.weight):
+        import jsonschema_rs
+
         try:
             validator.validate(instance)
         except jsonschema_rs.ValidationError as error:
@@ -257,6 +265,8 @@ def _limit_faults(schema: Mapping[str, Any]) -> Iterator[tuple[Pointer, str]]:
 @cache
 def _meta_schema() -> jsonschema_rs.Draft202012Validator:
     """Return the validator of schemas, which takes 4 MB and which no process without one needs."""
+    import jsonschema_rs
+
     return jsonschema_rs.Draft202012Validator({"$ref": DIALECT}, retriever=_refuse_remote)
 
 
@@ -309,6 +319,8 @@ def _unresolved(target: str) -> str:
 
 
 def _pattern_compiles(pattern: str) -> bool:
+    import jsonschema_rs
+
     try:
         jsonschema_rs.Draft202012Validator(
             {"pattern": pattern}, pattern_options=jsonschema_rs.RegexOptions()

@@ -17,14 +17,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_core.resource import GROUP, KIND
-from asyncendpoints_operator.kube.compact import compact
+from asyncendpoints_operator.kube.compact import PLAIN, compact
 
 if TYPE_CHECKING:
     from asyncendpoints_operator.desired.naming import Manifest
 
 ENDPOINT_LABEL: Final = f"{GROUP}/endpoint"
-_PLAIN: Final = frozenset({"Pod", KIND})
-"""The kinds of objects that are not compressed."""
 _TOMBSTONE_SECONDS: Final = 600.0
 
 Wake = Callable[[str], None]
@@ -67,6 +65,7 @@ class Cache:
 
     def put(self, manifest: Manifest) -> None:
         """Store an object, unless a newer version is known or was deleted."""
+        manifest = compact(manifest)
         address = address_of(manifest)
         self._touched.setdefault(manifest["kind"], set()).add(address)
         meta = manifest["metadata"]
@@ -78,7 +77,7 @@ class Cache:
                 return
         elif known is not None and version_of(known) > version_of(manifest):
             return  # an older object of the same name
-        self._set(address, compact(manifest))
+        self._set(address, manifest)
         if known is None or not _only_status(known, manifest):
             self._wake_for(manifest)
         if known is not None and key_of(known) != key_of(manifest):
@@ -138,7 +137,7 @@ class Cache:
     def children(self, key: str) -> list[Manifest]:
         """Return the objects with the endpoint's label, except pods."""
         own = self._by_endpoint.get(key, {})
-        return [_opened(kept) for address, kept in own.items() if address[0] not in _PLAIN]
+        return [_opened(kept) for address, kept in own.items() if address[0] not in PLAIN]
 
     def pods(self, key: str, component: str) -> list[Manifest]:
         """Return the pods of one component."""
@@ -153,7 +152,7 @@ class Cache:
 
     def _set(self, address: Address, manifest: Manifest) -> None:
         self._unset(address)
-        kept = manifest if address[0] in _PLAIN else zlib.compress(json.dumps(manifest).encode())
+        kept = manifest if address[0] in PLAIN else zlib.compress(json.dumps(manifest).encode())
         self._objects[address] = kept
         if key := key_of(manifest):
             self._by_endpoint.setdefault(key, {})[address] = kept

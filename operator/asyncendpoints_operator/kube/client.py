@@ -30,8 +30,9 @@ _WRITE_SECONDS: Final = 35.0
 """Longer than any admission webhook may take (30 s): the API server's answer names the webhook."""
 _SHOWN_CHARS: Final = 200
 """How much is shown of an answer that is not JSON."""
-_PAGE: Final = 100
-"""How many whole objects a list has in memory at a time."""
+_PAGE: Final = 50
+_LARGE: Final = {"AsyncEndpoint": 20, "Deployment": 20}
+"""How many whole objects a list has in memory at a time, less of those of more than 10 KB."""
 _CREDENTIALS_AGE: Final = timedelta(minutes=5)
 """A mounted token is rotated before it expires, so it is read again after this time."""
 
@@ -139,7 +140,8 @@ class Cluster:
     ) -> AsyncIterator[Manifest]:
         """Read every object of a kind, page by page, by label and field selectors."""
         selectors = {"labelSelector": selector, "fieldSelector": fields}
-        query = [("limit", str(_PAGE)), *((key, text) for key, text in selectors.items() if text)]
+        limit = str(_LARGE.get(kind, _PAGE))
+        query = [("limit", limit), *((key, text) for key, text in selectors.items() if text)]
         token = ""
         while True:
             page = await self._call(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import kopf
 from aiohttp import ClientSession, TCPConnector, TraceConfig, TraceRequestEndParams
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from asyncendpoints_core.resource import GROUP, KIND, VERSION
 from asyncendpoints_operator.desired.naming import FIELD_MANAGER
@@ -41,8 +42,8 @@ _CONNECT_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0)
 """The pauses between attempts of one request; then the watch ends."""
-_PAGE: Final = 50
-_EVENTS: Final = 50
+_PAGE: Final = 20
+_EVENTS: Final = 10
 """How many objects of a first list, and of events, kopf holds at a time: a whole one has 15 KB."""
 
 # The end of a watch is logged here, in one line; kopf logs a line for each attempt, and a traceback
@@ -80,6 +81,16 @@ def watched() -> list[WatchedKind]:
         group, _, version = child.api_version.rpartition("/")
         found.append(WatchedKind(group, version, child.kind, optional=child.optional))
     return found
+
+
+class _NoMemories(ResourceMemories):
+    """kopf's state of each object, kept for nobody: handlers of events have none. It takes 2 KB an
+    object, whatever the object's size.
+    """
+
+    async def recall(self, *args: Any, **options: Any) -> ResourceMemory:
+        """Return a state that is not remembered."""
+        return await super().recall(*args, **{**options, "ephemeral": True})
 
 
 class Watcher:
@@ -166,6 +177,7 @@ class Watcher:
                 registry=registry,
                 settings=settings,
                 identity=_IDENTITY,
+                memories=_NoMemories(),
                 standalone=True,
                 clusterwide=not self._namespaces,
                 namespaces=self._namespaces,

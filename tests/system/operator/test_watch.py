@@ -60,6 +60,13 @@ async def test_a_watch_that_is_refused_ends_and_says_so(api: Api) -> None:
     await eventually(lambda: not watcher.alive)
 
 
+async def test_kopf_keeps_no_state_of_objects() -> None:
+    states = watch._NoMemories()
+    for _ in range(2):
+        await states.recall({"metadata": {"uid": "1"}}, noticed_by_listing=True)
+    assert not list(states.iter_all_memories())
+
+
 async def test_a_watch_ends_when_it_is_stopped(api: Api) -> None:
     ended = asyncio.Event()
     watcher = Watcher(api, KIND, [], api.put, api.remove, ended.set, lambda: None)

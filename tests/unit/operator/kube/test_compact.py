@@ -58,3 +58,24 @@ def test_an_object_that_was_written_has_no_managed_fields_either() -> None:
     found = cache.get("Service", "demo", "a")
     assert found is not None
     assert "managedFields" not in found["metadata"]
+
+
+def test_the_copy_that_kubectl_keeps_is_dropped_and_wakes_nobody() -> None:
+    woken: list[str] = []
+    cache = Cache(woken.append)
+    one = manifest("AsyncEndpoint")
+    note = {"kubectl.kubernetes.io/last-applied-configuration": "{}", "mine": "1"}
+    one["metadata"] |= {"annotations": note, "resourceVersion": "1"}
+    cache.put(one)
+    kept = cache.endpoint("demo/a")
+    assert kept is not None
+    assert kept["metadata"]["annotations"] == {"mine": "1"}
+    meta = {**one["metadata"], "resourceVersion": "2"}
+    cache.put({**one, "metadata": meta, "status": {"replicas": 1}})
+    assert woken == ["demo/a"]
+
+
+def test_what_is_compressed_adds_nothing_to_the_table_of_shared_strings() -> None:
+    spec = parsed("ConfigMap", "a")["spec"]
+    text = spec["list"][0]
+    assert compact({"kind": "ConfigMap", "metadata": {}, "spec": spec})["spec"]["list"][0] is text

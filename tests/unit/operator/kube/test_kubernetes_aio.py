@@ -10,6 +10,7 @@ UNUSED = (
     "kubernetes.aio.dynamic",
     "asyncendpoints_gateway",
     "asyncendpoints_worker",
+    "jsonschema_rs",  # for the first schema
 )
 
 REFUSING = """
@@ -37,6 +38,18 @@ def test_the_operator_imports_no_synchronous_client_and_no_other_role() -> None:
         f"print([name for name in {UNUSED} if name in sys.modules])"
     )
     assert printed == "[]"
+
+
+def test_importing_the_operator_reads_no_certificates_of_the_system() -> None:
+    printed = run(
+        "import ssl\n"
+        "def read(context, *_):\n"
+        "    print('read')\n"
+        "load, ssl.SSLContext.load_default_certs = ssl.SSLContext.load_default_certs, read\n"
+        "import asyncendpoints_operator.main.operator\n"
+        "print(ssl.SSLContext.load_default_certs is read)"
+    )
+    assert printed == "True"  # once more as it was
 
 
 def test_the_rest_of_the_library_is_imported_on_use() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from asyncendpoints_core.common.time_source import TimeSource
+from asyncendpoints_core.common.time_source import SystemTime, TimeSource
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.jobs.records import Outcome, OutcomeKind
 from asyncendpoints_core.store.memory import MemoryStore
@@ -21,6 +21,18 @@ from asyncendpoints_worker.local import LocalWorker
 from support.store.work import (
     endpoint,
 )
+
+
+class RecordedSleeps(SystemTime):
+    """The machine's time, which keeps how many seconds each sleep is to take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        await super().sleep(seconds)
 
 
 def registry(**functions: Callable[..., Any]) -> Registry:

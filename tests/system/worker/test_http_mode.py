@@ -26,6 +26,7 @@ from asyncendpoints_worker.handlers.callback import MAX_PER_SECOND, Callback
 from asyncendpoints_worker.local import LocalWorker
 from support.cli import Answer, ask
 from support.container import Container
+from support.ports import free_port
 from support.store.work import (
     assert_tidy,
     endpoint,
@@ -35,6 +36,7 @@ from support.store.work import (
     until,
     until_final,
 )
+from support.worker.local import RecordedSleeps
 from support.worker.setup import Start, is_draining, setups
 
 
@@ -222,6 +224,15 @@ async def test_a_container_that_listens_elsewhere_is_named_in_the_log(
         (line,) = caplog.messages
         assert line.startswith(f"waiting for the container on ::1 port {container.port}: ")
         assert line.endswith("; it listens on 127.0.0.1 only: let it listen on ::1 too")
+
+
+async def test_a_container_that_begins_to_listen_is_soon_noticed() -> None:
+    time = RecordedSleeps()
+    target = http_mode.HttpTarget(f"http://127.0.0.1:{free_port()}/run", 100, time)
+    waiting = asyncio.create_task(target.until_up())
+    await eventually(lambda: len(time.seconds) > 8)
+    waiting.cancel()
+    assert max(time.seconds) <= 0.1
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])

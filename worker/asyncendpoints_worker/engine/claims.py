@@ -31,6 +31,8 @@ STORE_ERRORS: Final = (StoreError, UsageError)
 MAX_IDLE_MS: Final = 1_000
 SKIPPED_IDLE_MS: Final = 50
 """After a claim that found only jobs it had to skip, although there are more."""
+UNCALLED_IDLE_MS: Final = 100
+"""While no wake-up can reach a worker: it is cordoned, or waits until it holds no job."""
 
 
 def longest_idle_ms(batch: ClaimBatch, random: Callable[[], float]) -> int:
@@ -41,6 +43,8 @@ def longest_idle_ms(batch: ClaimBatch, random: Callable[[], float]) -> int:
     due = MAX_IDLE_MS if batch.next_due_ms is None else batch.next_due_ms
     if batch.more:
         due = min(due, SKIPPED_IDLE_MS)
+    if batch.refused == "cordoned":
+        due = UNCALLED_IDLE_MS
     # Jitter, so that many workers do not claim one due job in the same millisecond.
     most = MAX_IDLE_MS * (0.75 + random() / 4)
     return max(1, int(min(most, due)))
@@ -55,6 +59,7 @@ class Claims:
         self._store = store
         self._time = time
         self._check_lease = check_lease
+        self._backoff = Backoff(0.1, MAX_IDLE_MS / 1000)  # of claims behind a wait
         # The last number, and whether a claim under it may have been made without a reply.
         self._request, self._unanswered = 0, False
 
@@ -99,8 +104,9 @@ class Claims:
             batch = await self._store.claim_next(worker, self._number(), limit, timeout_ms)
         except STORE_ERRORS:
             # Its connection is not the one that `claim` uses, and may be the only one at fault.
-            await self._time.sleep(timeout_ms / 1000)
+            await self._time.sleep(self._backoff.next())
             return None
+        self._backoff.reset()
         return self._answered(worker, batch)
 
     async def recover_unanswered(self) -> ClaimBatch | None:

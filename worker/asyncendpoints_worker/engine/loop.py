@@ -12,7 +12,12 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_worker.engine.attempts import Attempts
-from asyncendpoints_worker.engine.claims import MAX_IDLE_MS, STORE_ERRORS, Claims, longest_idle_ms
+from asyncendpoints_worker.engine.claims import (
+    STORE_ERRORS,
+    UNCALLED_IDLE_MS,
+    Claims,
+    longest_idle_ms,
+)
 from asyncendpoints_worker.engine.wakeup import Wakeup
 
 if TYPE_CHECKING:
@@ -194,11 +199,11 @@ class Engine:
     async def _make_room(self) -> None:
         """Claim nothing until idle: a suspect job has to run alone (docs/rules.md S12).
 
-        At most for a second: another idle worker may have taken it.
+        Then look again, also before: another idle worker may have taken it.
         """
         if self.held and not self._draining:
             self._awaited = self._is_idle
-            await self._wakeup.unless_woken(self._time.sleep(MAX_IDLE_MS / 1000))
+            await self._wakeup.unless_woken(self._time.sleep(UNCALLED_IDLE_MS / 1000))
             self._awaited = None
 
     def _may_idle(self, batch: ClaimBatch) -> bool:

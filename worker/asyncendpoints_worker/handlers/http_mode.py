@@ -109,7 +109,7 @@ class HttpTarget:
 
     async def until_up(self) -> None:
         """Return once the container's port accepts connections (docs/rules.md S16)."""
-        backoff = Backoff(0.02, 1.0)
+        backoff = Backoff(0.02, 0.1)  # jobs may wait for it
         while not self._up and (why := await self._refusal(self._host)):
             now = self._time.monotonic()
             self._warn_at = self._warn_at or now + WARN_SECONDS

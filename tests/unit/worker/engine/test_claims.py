@@ -11,6 +11,7 @@ from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.replies import ClaimBatch, Settled
 from asyncendpoints_worker import JobContext
+from asyncendpoints_worker.engine.claims import UNCALLED_IDLE_MS, Claims, longest_idle_ms
 from support.store.work import (
     assert_tidy,
     new_job,
@@ -19,7 +20,7 @@ from support.store.work import (
     until_final,
     until_running,
 )
-from support.worker.local import FaultyStore, registry, working
+from support.worker.local import FaultyStore, RecordedSleeps, registry, working
 
 
 async def test_a_lost_claim_reply_strands_no_job() -> None:
@@ -77,6 +78,21 @@ async def test_no_error_of_the_wait_ends_a_worker_or_makes_it_spin(fault: Except
         assert job.state is State.COMPLETED
         await asyncio.sleep(0.3)
         assert store.waits <= 4  # once for each rest of some 0.75 to 1 s
+
+
+async def test_a_wait_that_fails_once_is_soon_tried_again() -> None:
+    time = RecordedSleeps()
+    claims = Claims(OddStore(StoreUnavailable("gone")), time, lambda _: None)
+    claims.begin("worker")
+    for _ in range(9):
+        assert await claims.claim_when_woken(1, 900) is None
+    assert time.seconds[0] <= 0.1
+    assert 0.3 < max(time.seconds) <= 1
+
+
+def test_a_worker_that_no_wake_up_reaches_looks_by_itself() -> None:
+    cordoned = ClaimBatch((), next_due_ms=500, refused="cordoned")
+    assert longest_idle_ms(cordoned, lambda: 1.0) == UNCALLED_IDLE_MS <= 100
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])

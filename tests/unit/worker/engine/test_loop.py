@@ -7,16 +7,18 @@ from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.replies import Cause, WorkerInfo
 from asyncendpoints_worker import JobContext
+from asyncendpoints_worker.engine.claims import UNCALLED_IDLE_MS
 from asyncendpoints_worker.handlers.results import NULL
 from support.store.work import (
     assert_tidy,
     endpoint,
+    eventually,
     new_job,
     submit,
     until_final,
     until_running,
 )
-from support.worker.local import registry, working
+from support.worker.local import RecordedSleeps, registry, working
 
 
 async def test_no_more_jobs_run_than_there_are_slots() -> None:
@@ -127,8 +129,8 @@ async def test_a_worker_makes_room_for_a_suspect_and_continues_if_another_took_i
 
     async def work() -> None: ...
 
-    entered, go_on = asyncio.Event(), asyncio.Event()
-    async with working(registry(waits=waits, work=work)) as (store, _):
+    entered, go_on, time = asyncio.Event(), asyncio.Event(), RecordedSleeps()
+    async with working(registry(waits=waits, work=work), time=time) as (store, _):
         long = await submit(store, new_job("waits"))
         await entered.wait()
         await store.pause()
@@ -138,6 +140,7 @@ async def test_a_worker_makes_room_for_a_suspect_and_continues_if_another_took_i
         assert len((await store.claim("dead", 1, 8)).jobs) == 1
         await store.release_worker("dead", Cause.CRASH)
         # The worker holds a job, so it waits to be empty; one that is empty takes the suspect.
+        await eventually(lambda: UNCALLED_IDLE_MS / 1000 in time.seconds)
         await store.register(WorkerInfo("empty", "pod", "nonce", 8))
         batch = await store.claim("empty", 1, 8)
         assert batch.exclusive

@@ -1,6 +1,7 @@
 """The HTTP mode against a real server: what is sent, what each answer means, and what it costs."""
 
 import asyncio
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -260,6 +261,32 @@ async def test_a_connection_that_breaks_spends_an_attempt() -> None:
         job = await one.run("/break", max_attempts=2)
         assert job.error is not None
         assert (job.state, job.attempt, job.error.code) == (State.FAILED, 2, "handler-error")
+        assert "ended." not in job.error.message
+
+
+DYING = """
+import os, signal, socket, sys
+
+with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as server:
+    print("up", flush=True)
+    while True:  # the first connections only ask whether it listens
+        connection, _ = server.accept()
+        if connection.recv(4096):
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+async def test_a_container_that_is_killed_is_said_to_have_ended() -> None:
+    async with rig(up=False) as one:
+        words = (sys.executable, "-c", DYING, str(one.container.port))
+        dying = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
+        assert dying.stdout is not None
+        await dying.stdout.readline()
+        job = await one.run(max_attempts=1)
+        await dying.wait()
+        assert job.error is not None
+        assert "the container ended" in job.error.message
+        assert "OOMKilled" in job.error.message
 
 
 async def test_a_cancel_closes_the_connection() -> None:

@@ -55,6 +55,13 @@ NOT_FORWARDED: Final = frozenset(
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
+_REFUSED: Final = "connection refused"
+_ENDED: Final = (
+    ", and its port refuses connections: the container ended. Its pod's status says why, such as "
+    "OOMKilled (out of memory)"
+)
+
+
 class HttpTarget:
     """Sends jobs of every name to `url`; results have at most `limit` bytes and pass `checks`."""
 
@@ -137,11 +144,17 @@ class HttpTarget:
         except TimeoutError:
             return "no answer"
         except ConnectionRefusedError:
-            return "connection refused"
+            return _REFUSED
         except OSError as error:
             return error.strerror or type(error).__name__
         writer.close()
         return ""
+
+    async def _is_refused(self) -> bool:
+        """Whether the port refuses connections, as where the container has just been killed."""
+        refused = await self._refusal(self._host) == _REFUSED
+        self._up = self._up and not refused
+        return refused
 
     async def send(self, attempt: RunningAttempt) -> Result:
         """Send one job and return its result; see Run."""
@@ -167,7 +180,9 @@ class HttpTarget:
             self._up = False
             raise NotDelivered from error
         except (aiohttp.ClientError, OSError) as error:
-            raise ConnectionLost(_connection_error(error)) from error
+            raise ConnectionLost(
+                _connection_error(error, ended=await self._is_refused())
+            ) from error
         finally:
             self._callback.end(attempt)
         check = self._checks.get(attempt.claimed.job.name)
@@ -192,12 +207,13 @@ class HttpTarget:
         return Result(content_type, bytes(body), _CONTROL.sub("", filename)[:255])
 
 
-def _connection_error(error: Exception) -> JobError:
+def _connection_error(error: Exception, *, ended: bool = False) -> JobError:
     if isinstance(error, aiohttp.ServerDisconnectedError):
         text = "the connection to the container ended early"
     else:
         text = f"the connection to the container broke: {str(error) or type(error).__name__}"
-    return JobError(ErrorCode.HANDLER_ERROR, text[:MAX_ERROR_CHARS], True)
+    text = text[: MAX_ERROR_CHARS - len(_ENDED)] + (_ENDED if ended else "")
+    return JobError(ErrorCode.HANDLER_ERROR, text, True)
 
 
 def _headers(claimed: ClaimedJob) -> dict[str, str]:

@@ -15,6 +15,7 @@ from asyncendpoints_cli.errors import INTERRUPTED, MISUSED, report
 from asyncendpoints_cli.run.checks import LAST_PORT, check
 from asyncendpoints_cli.run.console import RunConsole
 from asyncendpoints_cli.run.endpoint_service import RELOAD_DRAIN_SECONDS, EndpointService
+from asyncendpoints_cli.run.kept_signals import keep_signals
 from asyncendpoints_cli.run.terminal import Terminal
 from asyncendpoints_cli.run.watcher import Watcher
 from asyncendpoints_core.common.event_loop import (
@@ -33,19 +34,17 @@ from asyncendpoints_worker.supervisor.reaper import kill_descendants
 from asyncendpoints_worker.supervisor.tag_reaper import tag_started_processes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from asyncendpoints_cli.run.kept_signals import Handlers
     from asyncendpoints_cli.run.sources import Sources
     from asyncendpoints_core.common.admin_server import AdminServer
     from asyncendpoints_core.manifest import Loaded
     from asyncendpoints_core.process.settings import Settings
 
-    Handlers = Mapping[signal.Signals, Callable[..., object]]
-
 log = logging.getLogger("asyncendpoints.run")
 
-SIGNALS_SECONDS: Final = 1.0
 HURRY_SECONDS: Final = 2.0
 """How long a second Ctrl-C may take if a handler blocks the event loop."""
 
@@ -92,10 +91,10 @@ class Runner:
         """Serve until SIGTERM or SIGINT; return the exit status."""
         loop = asyncio.get_running_loop()
         handlers = self._handle_signals()
-        keeping: asyncio.Task[None] | None = None
+        keeping = contextlib.ExitStack()
         if self._in_memory:
             isolate_forks()
-            keeping = loop.create_task(_keep_signals(handlers))
+            keeping.enter_context(keep_signals(handlers))
         reloading: asyncio.Task[None] | None = None
         try:
             # Before anything is imported: what changes meanwhile is a change.
@@ -118,8 +117,7 @@ class Runner:
             await asyncio.to_thread(flush_traces)
             if self._terminal is not None:
                 self._terminal.summary()
-            if keeping is not None:
-                keeping.cancel()
+            keeping.close()
         self._ended = True
         if self._signals > 1:
             # At once, whatever handlers have left running.
@@ -317,16 +315,6 @@ class Runner:
         if self._terminal is None or not sys.stdout.isatty():
             sys.stdout.write(f"{service.name} ready at {service.url}\n")
             sys.stdout.flush()
-
-
-async def _keep_signals(handlers: Handlers) -> None:
-    """Restore what user code replaces: without it, `run` could not be ended."""
-    while True:
-        await asyncio.sleep(SIGNALS_SECONDS)
-        for number, handler in handlers.items():
-            if signal.getsignal(number) is not handler:
-                signal.signal(number, handler)
-                log.warning("a handler replaced the one of %s, which is restored", number.name)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asyncendpoints_core.errors import UsageError
@@ -51,24 +51,38 @@ def run_loop(main: Coroutine[Any, Any, int], *, fast: bool = True) -> int:
     return status
 
 
-def _task_factory(present_job: Callable[[], object]) -> Callable[..., asyncio.Task[Any]]:
-    """Return the task factory of a loop that user code shares.
+def _set_task_factory(loop: asyncio.AbstractEventLoop, present_job: Callable[[], object]) -> None:
+    """Set the task factory of a loop that user code shares.
 
     `asyncio.all_tasks` returns the tasks that handlers have made, and none of this program: a
-    handler that cancels what it finds there would end the process, or attempts at other jobs.
+    handler that cancels what it finds there would end the process, or attempts at other jobs. A
+    factory that user code sets makes the tasks of handlers alone, for the same reason.
     """
     create, unregister = asyncio.Task, asyncio._unregister_task  # see "Extending" in asyncio's docs
+    theirs: Callable[..., asyncio.Task[Any]] | None = None
 
     def factory(
         loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **options: Any
     ) -> asyncio.Task[Any]:
-        task = create(coro, loop=loop, **options)
         # A handler's context is also that of what we start when it reports, logs or ends.
-        if present_job() is None or _is_ours(coro):
-            unregister(task)
+        if present_job() is not None and not _is_ours(coro):
+            if theirs is not None:
+                return theirs(loop, coro, **options)
+            return create(coro, loop=loop, **options)
+        task = create(coro, loop=loop, **options)
+        unregister(task)
         return task
 
-    return factory
+    def replace(factory: Any) -> None:
+        nonlocal theirs
+        if factory is not None and not callable(factory):
+            raise TypeError("task factory must be a callable or None")
+        theirs = factory
+
+    ours: Callable[..., asyncio.Task[Any]] = factory
+    loop.set_task_factory(ours)
+    loop.set_task_factory = replace  # type: ignore[method-assign]
+    loop.get_task_factory = lambda: theirs  # type: ignore[method-assign]
 
 
 def _is_ours(coro: object) -> bool:
@@ -79,7 +93,7 @@ def _is_ours(coro: object) -> bool:
 def _unfinished(loop: asyncio.AbstractEventLoop) -> set[asyncio.Task[Any]]:
     """Return all tasks that have not ended, also those that all_tasks does not return."""
     gc.unfreeze()  # what is frozen is not listed
-    tasks = {each for each in gc.get_objects() if type(each) is asyncio.Task}
+    tasks = {each for each in gc.get_objects() if issubclass(type(each), asyncio.Task)}
     return {task for task in tasks if not task.done() and task.get_loop() is loop}
 
 
@@ -96,9 +110,9 @@ def run_with_user_code(main: Coroutine[Any, Any, int], present_job: Callable[[],
     returns None in a context that is not a handler's: asyncio.all_tasks has no tasks of those.
     """
     loop = asyncio.Runner(loop_factory=_loop_factory()).get_loop()
-    loop.set_task_factory(_task_factory(present_job))
+    _set_task_factory(loop, present_job)
     loop.shutdown_default_executor = _keep_executor  # type: ignore[method-assign]
-    executor = ThreadPoolExecutor(thread_name_prefix=_THREADS)
+    executor = _Executor(thread_name_prefix=_THREADS)
     loop.set_default_executor(executor)
     status = 1
     try:
@@ -117,6 +131,21 @@ def run_with_user_code(main: Coroutine[Any, Any, int], present_job: Callable[[],
         _end_idle_threads(executor)
         _log_left(loop)
     return status
+
+
+class _Executor(ThreadPoolExecutor):
+    """Threads for a loop that user code shares."""
+
+    def submit(self, *arguments: Any, **options: Any) -> Future[Any]:
+        """Run a function in a thread."""
+        keep_exception_hook()
+        return super().submit(*arguments, **options)
+
+
+def keep_exception_hook() -> None:
+    """Set `sys.excepthook` again if user code removed it: no thread could be started."""
+    if getattr(sys, "excepthook", None) is None:
+        sys.excepthook = sys.__excepthook__
 
 
 def _end_idle_threads(executor: ThreadPoolExecutor) -> None:

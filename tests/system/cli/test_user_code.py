@@ -308,7 +308,7 @@ def test_signal_handlers_of_user_code_do_not_keep_it_from_ending(
 ) -> None:
     assert served.result(served.submit(do=how)) is None
     if served.in_memory:
-        served.command.said("which is restored", times=2)
+        served.command.said("that of `run` is kept", times=2)
     assert ends(served, number) == 0
 
 

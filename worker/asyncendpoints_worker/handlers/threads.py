@@ -12,6 +12,8 @@ import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from asyncendpoints_core.common.event_loop import keep_exception_hook
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -38,6 +40,7 @@ class Threads:
             else:
                 self._count += 1
                 name = f"{self._name}-{self._count}"
+                keep_exception_hook()
                 threading.Thread(target=self._serve, name=name, daemon=True).start()
         self._waiting.put(lambda: context.run(function, *arguments))
 

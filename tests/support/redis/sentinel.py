@@ -24,6 +24,39 @@ sentinel failover-timeout {name} 2000
 """
 
 
+class SingleSentinel:
+    """One Sentinel of a master that `quorum` of them may fail over; `config` has directives."""
+
+    def __init__(self, master: int, name: str = "main", quorum: int = 1, **config: str) -> None:
+        self.port, self.name = free_port(), name
+        self.directory = Path(tempfile.mkdtemp(prefix="sentinel-"))
+        # Sentinel keeps its state in its configuration file.
+        path = self.directory / f"{self.port}.conf"
+        text = CONFIG.format(
+            port=self.port, directory=self.directory, name=name, master=master, quorum=quorum
+        )
+        path.write_text(text + "".join(f"{key} {value}\n" for key, value in config.items()))
+        self._process = RedisProcess([str(path), "--sentinel"], self.directory, r"\+monitor master")
+        if not self._process.wait_ready():
+            raise RuntimeError(f"a Sentinel did not start:\n{self._process.log}")
+        self.client = Redis(port=self.port, decode_responses=True)
+
+    def state(self) -> dict[str, Any]:
+        """Return what it knows of the master."""
+        state: Any = self.client.sentinel_master(self.name)
+        return dict(state)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._process.send(number)
+
+    def close(self) -> None:
+        """Kill it and remove its data."""
+        self.client.close()
+        self._process.end(signal.SIGKILL)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
 class RedisSentinel(Lifetime):
     """One master, one replica and `sentinels` (1 to 3) Sentinels that fail over within seconds.
 
@@ -34,10 +67,9 @@ class RedisSentinel(Lifetime):
         self.service_name = service_name
         # By default a master waits 5 s for more replicas before it sends the data.
         self.servers = [RedisServer(repl_diskless_sync_delay=0, **config) for _ in range(2)]
-        self.directory = Path(tempfile.mkdtemp(prefix="sentinel-"))
         self.addresses: list[tuple[str, int]] = []
         self._count = sentinels
-        self._processes: list[RedisProcess] = []
+        self._sentinels: list[SingleSentinel] = []
         self._clients: list[Redis] = []
 
     def start(self) -> Self:
@@ -51,24 +83,10 @@ class RedisSentinel(Lifetime):
         return self
 
     def _start_sentinel(self, master: RedisServer) -> None:
-        port = free_port()
-        # Sentinel keeps its state in its configuration file.
-        path = self.directory / f"{port}.conf"
-        path.write_text(
-            CONFIG.format(
-                port=port,
-                directory=self.directory,
-                name=self.service_name,
-                master=master.port,
-                quorum=self._count // 2 + 1,
-            )
-        )
-        process = RedisProcess([str(path), "--sentinel"], self.directory, r"\+monitor master")
-        self._processes.append(process)
-        if not process.wait_ready():
-            raise RuntimeError(f"a Sentinel did not start:\n{process.log}")
-        self.addresses.append(("127.0.0.1", port))
-        self._clients.append(Redis(port=port, decode_responses=True))
+        sentinel = SingleSentinel(master.port, self.service_name, self._count // 2 + 1)
+        self._sentinels.append(sentinel)
+        self.addresses.append(("127.0.0.1", sentinel.port))
+        self._clients.append(sentinel.client)
 
     def _is_complete(self) -> bool:
         for client in self._clients:
@@ -132,10 +150,7 @@ class RedisSentinel(Lifetime):
 
     def close(self) -> None:
         """Kill everything and remove the data."""
-        for client in self._clients:
-            client.close()
-        for process in self._processes:
-            process.end(signal.SIGKILL)
+        for sentinel in self._sentinels:
+            sentinel.close()
         for server in self.servers:
             server.close()
-        shutil.rmtree(self.directory, ignore_errors=True)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 _NUMBER: Final = re.compile(r"\[Errno (\d+)\]")
 
 
+class NotMasterError(ConnectionError):
+    """A Sentinel named a server that is a replica."""
+
+
 def cause_of(error: BaseException) -> str:
     """Return the cause of a lost or failed connection, as it follows "cannot be reached"."""
     for each in _chain(error):
@@ -37,7 +41,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _text(error: BaseException) -> str:
     if isinstance(error, MasterNotFoundError):
-        return "no Sentinel that answers knows the master"
+        return f"no Sentinel that answers knows the master ({error})"
+    if isinstance(error, NotMasterError):
+        return str(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"TLS: the certificate is not accepted ({error.verify_message})"
     if isinstance(error, ssl.SSLError):

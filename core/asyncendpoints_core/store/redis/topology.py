@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
 
-from redis.asyncio import Redis, RedisCluster, Sentinel
+from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import (
     AbstractConnection,
@@ -25,6 +25,11 @@ from redis.backoff import NoBackoff
 
 from asyncendpoints_core.common.redaction import redact_url
 from asyncendpoints_core.errors import UsageError
+from asyncendpoints_core.store.redis.sentinels import (
+    MasterConnection,
+    MasterTLSConnection,
+    Sentinels,
+)
 from asyncendpoints_core.store.redis.single_flight import SingleFlight
 from asyncendpoints_core.store.redis.urls import check_url
 
@@ -46,7 +51,9 @@ _OPTIONS: Final[dict[str, Any]] = {
     "driver_info": None,
 }
 LOOKUP_SECONDS: Final = 5.0
-"""How long the look-up of a server may take, shared by the nodes or Sentinels that are tried."""
+"""How long the look-up of a server may take, shared by the nodes that are tried."""
+SENTINEL_SECONDS: Final = 4.0
+"""How long each Sentinel may take: less than a connection, so that a failure names its causes."""
 
 
 def _limits(servers: int) -> dict[str, float]:
@@ -211,9 +218,12 @@ def _sentinel(url: str) -> SingleServer:
         for name in ("sentinel_username", "sentinel_password")
         if name in options
     }
-    common = {**_OPTIONS, **_limits(len(addresses)), "retry": Retry(NoBackoff(), 0)}
-    if options.get("ssl"):
+    limits = {"socket_timeout": SENTINEL_SECONDS, "socket_connect_timeout": SENTINEL_SECONDS}
+    common = {**_OPTIONS, **limits, "retry": Retry(NoBackoff(), 0)}
+    options["connection_class"] = MasterConnection
+    if options.pop("ssl", False):
         guard["ssl"] = True
-    sentinel = Sentinel(addresses, sentinel_kwargs={**common, **guard})
+        options["connection_class"] = MasterTLSConnection
+    sentinel = Sentinels(addresses, {**common, **guard})
     options.update(db=int(db or 0), retry=Retry(NoBackoff(), 0))
     return SingleServer(SentinelConnectionPool(service, sentinel, **options), sentinel.sentinels)

@@ -1,0 +1,122 @@
+"""Sentinels that are dead, do not answer, or name a wrong server; and the truth beside them."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+from redis import Redis
+
+from asyncendpoints_core.errors import StoreUnavailable
+from asyncendpoints_core.store.redis import RedisStore
+from support.ports import free_port
+from support.redis.cluster import wait_until
+from support.redis.sentinel import RedisSentinel, SingleSentinel
+from support.redis.server import RedisServer
+from support.store.stores import new, put
+
+ENDPOINT = "tests/reports"
+Stray = Callable[..., SingleSentinel]
+
+
+@pytest.fixture
+def stray() -> Iterator[Stray]:
+    """Make Sentinels on their own: with a quorum of 2, none fails over."""
+    made: list[SingleSentinel] = []
+
+    def make(port: int, **config: str) -> SingleSentinel:
+        made.append(SingleSentinel(port, quorum=2, **config))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def url_of(*ports: int) -> str:
+    hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+    return f"redis+sentinel://{hosts}/main"
+
+
+def jobs_in(server: RedisServer) -> int:
+    with Redis.from_url(server.url) as client:
+        return len(client.keys("*jobs"))
+
+
+async def submit(url: str) -> None:
+    store = RedisStore(url, ENDPOINT)
+    try:
+        await store.open()
+        await put(store, new())
+    finally:
+        await store.close()
+
+
+async def reason(url: str) -> str:
+    with pytest.raises(StoreUnavailable) as caught:
+        await submit(url)
+    return str(caught.value)
+
+
+async def test_one_that_missed_a_failover_does_not_name_the_former_master(
+    redis_sentinel: RedisSentinel, stray: Stray
+) -> None:
+    master = await asyncio.to_thread(redis_sentinel.failover)
+    with RedisServer() as former:
+        old = stray(former.port)
+        ports = [port for _, port in redis_sentinel.addresses]
+        for order in ([old.port, *ports], [*ports, old.port]):
+            await submit(url_of(*order))
+            assert jobs_in(former) == 0
+    assert jobs_in(master) == 1
+
+
+async def test_one_that_names_a_replica_is_passed_over(
+    redis_sentinel: RedisSentinel, stray: Stray
+) -> None:
+    master = redis_sentinel.master
+    replica = next(each for each in redis_sentinel.servers if each is not master)
+    liar = stray(replica.port)
+    ports = [port for _, port in redis_sentinel.addresses]
+    wait_until(lambda: liar.state()["role-reported"] == "slave", "a Sentinel that looked")
+    await submit(url_of(liar.port, *ports))
+    assert "which is a replica" in await reason(url_of(liar.port))
+
+
+async def test_a_master_that_became_a_replica_is_not_used(stray: Stray) -> None:
+    with RedisServer() as former, RedisServer() as master:
+        liar = stray(former.port)
+        with Redis.from_url(former.url) as client:
+            client.replicaof(master.host, str(master.port))
+        # The Sentinel itself looks every few seconds; a connection does at once.
+        assert "is a replica" in await reason(url_of(liar.port))
+        with Redis.from_url(former.url) as client:
+            client.replicaof("NO", "ONE")
+        wait_until(lambda: liar.state()["role-reported"] == "master", "a Sentinel that looked")
+        await submit(url_of(liar.port))
+
+
+async def test_those_that_do_not_answer_are_passed_over(stray: Stray) -> None:
+    with RedisServer() as master, RedisServer() as other:
+        good, hanging = stray(master.port), stray(master.port)
+        hanging.signal(signal.SIGSTOP)
+        dead = free_port()
+        locked = stray(master.port, requirepass="secret")
+        # The last one is no Sentinel.
+        wrong = [hanging.port, dead, locked.port, other.port]
+        await submit(url_of(*wrong, good.port))
+        await submit(url_of(good.port, *wrong))
+        text = await reason(url_of(*wrong))
+        assert f"127.0.0.1:{hanging.port} did not answer in time" in text
+        assert f"127.0.0.1:{dead} cannot be reached: connection refused" in text
+        assert f"127.0.0.1:{locked.port} requires a password" in text
+        hanging.signal(signal.SIGCONT)
+        await submit(url_of(*wrong))
+
+
+async def test_one_that_knows_no_master_that_is_up_says_so(stray: Stray) -> None:
+    with RedisServer() as master:
+        one = stray(master.port)
+        assert "does not know other" in await reason(url_of(one.port).replace("main", "other"))
+    wait_until(lambda: "s_down" in one.state()["flags"], "a master that is down")
+    assert f"calls 127.0.0.1:{master.port} down" in await reason(url_of(one.port))

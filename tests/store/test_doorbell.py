@@ -232,6 +232,17 @@ async def test_a_job_between_a_claim_and_the_wait_behind_it_ends_the_wait(
     assert len(await worker.take()) == 1
 
 
+async def test_a_worker_that_waits_through_a_cordon_is_woken_after_it(
+    backend: Backend, store: Store
+) -> None:
+    [worker] = await hands(store, 1)
+    [task] = await waiting(backend, [worker])
+    await store.cordon([worker.id], 30, "operator")
+    await store.uncordon([worker.id], "operator")
+    await put(store, new())
+    assert await asyncio.wait_for(task, 20)
+
+
 async def test_a_claim_that_leaves_work_wakes_another_worker(
     backend: Backend, store: Store
 ) -> None:

@@ -1,9 +1,11 @@
 -- uncordon: remove a requester's own cordon of workers.
--- KEYS: meta marks idle bell ready:high ready:normal ready:low suspects delayed gate:times
--- META: tick paused closed
--- LIB: wake_up claimable cordons
+-- KEYS: meta workers marks idle bell ready:high ready:normal ready:low suspects delayed gate:times
+-- META: tick safety paused closed
+-- LIB: wake_up claimable guard cordons
 -- ARGV: 1 requester, 2… the workers
 -- RETURNS: nothing
+-- A wait that began before the cordon may go on.
+local WAIT_MS = 1500
 for i = 2, #ARGV do
   local field = 'c' .. ARGV[i]
   local kept, any = {}, false
@@ -14,7 +16,11 @@ for i = 2, #ARGV do
     call('HSET', marks, field, cmsgpack.pack(kept))
   else
     call('HDEL', marks, field)
+    if call('ZSCORE', workers, ARGV[i]) then
+      call('ZADD', idle, string.format('%d', now + WAIT_MS), ARGV[i])
+    end
   end
 end
+guard(idle)
 wake_up(claimable())
 return 0

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_core.resource import GROUP, KIND
@@ -107,14 +107,20 @@ class Cache:
 
     def replace(self, kind: str, listed: Iterable[Manifest], namespace: str | None) -> None:
         """Replace the objects of a kind, in one namespace or all, by those of a full list."""
-        found: set[Address] = set()
+        self.keep(kind, {self.put_listed(manifest) for manifest in listed}, namespace)
+
+    def put_listed(self, manifest: Manifest) -> Address:
+        """Store an object of a list, unless it changed since the list began; return its address."""
+        address = address_of(manifest)
+        touched = self._touched.setdefault(manifest["kind"], set())
+        if address not in touched:
+            self.put(manifest)
+            touched.discard(address)
+        return address
+
+    def keep(self, kind: str, found: Collection[Address], namespace: str | None) -> None:
+        """Remove the objects of a kind, in one namespace or all, that a full list has not found."""
         touched = self._touched.setdefault(kind, set())
-        for manifest in listed:
-            address = address_of(manifest)
-            found.add(address)
-            if address not in touched:
-                self.put(manifest)
-                touched.discard(address)
         for address, kept in list(self._objects.items()):
             same = address[0] == kind and (namespace is None or address[1] == namespace)
             if same and address not in found and address not in touched:

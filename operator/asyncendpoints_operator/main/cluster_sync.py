@@ -11,7 +11,6 @@ from asyncendpoints_core.common.backoff import delay_after
 from asyncendpoints_core.resource import GROUP, KIND, VERSION
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import PLURALS, Cluster, Refused, Unreachable
-from asyncendpoints_operator.kube.compact import compact
 from asyncendpoints_operator.kube.watch import MANAGED_SELECTOR, WatchedKind, Watcher, watched
 
 log = logging.getLogger("asyncendpoints.operator")
@@ -205,9 +204,9 @@ class KindSync:
         self._cache.begin(kind)
         try:
             selector = "" if kind == KIND else MANAGED_SELECTOR
-            found = self._cluster.list(api_version, kind, namespace, selector)
-            listed = [compact(item) async for item in found]
-            self._cache.replace(kind, listed, namespace)
+            listed = self._cluster.list(api_version, kind, namespace, selector)
+            found = {self._cache.put_listed(item) async for item in listed}
+            self._cache.keep(kind, found, namespace)
             if namespace in self._doubtful:
                 await self._check_watch(namespace)
         except (Unreachable, Refused) as error:

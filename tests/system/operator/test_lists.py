@@ -15,6 +15,7 @@ from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.watch import WatchedKind, watched
 from asyncendpoints_operator.main import cluster_sync
 from asyncendpoints_operator.main.cluster_sync import ClusterSync, KindSync, Readable
+from support.kube.fake_cluster import FakeCluster
 from support.store.work import eventually
 
 HANGING = "pods"
@@ -210,3 +211,19 @@ async def test_what_is_deleted_in_a_time_without_history_is_removed(
         api.gone.set()
         await eventually(lambda: len(api.watches) == 2)
         await eventually(lambda: len(cache) == 0)
+
+
+async def test_objects_of_a_list_are_stored_one_by_one() -> None:
+    cache, before = Cache(lambda _: None), []
+
+    class Listing(FakeCluster):
+        async def list(self, *_: Any, **__: Any) -> AsyncIterator[dict[str, Any]]:
+            for number in range(3):
+                before.append(len(cache))
+                meta = {"namespace": "a", "name": f"pod-{number}", "uid": f"uid-{number}"}
+                yield {"apiVersion": "v1", "kind": "Pod", "metadata": meta}
+
+    kind = WatchedKind("", "v1", "Pod")
+    sync = KindSync(Listing(), cache, kind, (None,), Readable(), asyncio.Lock(), 300.0)
+    assert await sync._list_one(None)
+    assert (before, len(cache)) == ([0, 1, 2], 3)

@@ -147,7 +147,8 @@ class Engine:
                 opened = await self._wakeup.unless_woken(self._opened(self._gate))
                 if not opened or not self._may_claim() or self._draining:
                     continue
-            batch = await (self._idle(idle_ms) if idle_ms else self._claims.claim(self._limit()))
+            limit = self._limit()
+            batch = await (self._idle(limit, idle_ms) if idle_ms else self._claims.claim(limit))
             idle_ms = 0
             if batch is not None:
                 self._take(batch)
@@ -155,7 +156,7 @@ class Engine:
                     await asyncio.sleep(0)  # let them start before the next claim is composed
                 if batch.stop_claiming:
                     await self._make_room()
-                elif self._may_idle(batch):
+                elif self._may_idle(batch, limit):
                     idle_ms = longest_idle_ms(batch, self._idle_random)
         if (late := await self._claims.recover_unanswered()) is not None:
             self._take(late)  # only to release it
@@ -206,18 +207,20 @@ class Engine:
             await self._wakeup.unless_woken(self._time.sleep(UNCALLED_IDLE_MS / 1000))
             self._awaited = None
 
-    def _may_idle(self, batch: ClaimBatch) -> bool:
-        if batch.jobs and batch.more:
+    def _may_idle(self, batch: ClaimBatch, limit: int) -> bool:
+        # The store counts this worker as idle only if it took less than `limit`, which may have
+        # been all the room there was before the wait.
+        if batch.jobs and (batch.more or len(batch.jobs) >= limit):
             return False
         return not (self._draining or self._exclusive or self._reconcile_due) and self._room() > 0
 
-    async def _idle(self, timeout_ms: int) -> ClaimBatch | None:
+    async def _idle(self, limit: int, timeout_ms: int) -> ClaimBatch | None:
         """Wait for the doorbell, the next due job, or news, then claim.
 
         With a gate no claim may be sent during the wait: it is made after the gate has opened.
         """
         if self._gate is None:
-            claim = self._claims.claim_when_woken(self._limit(), timeout_ms)
+            claim = self._claims.claim_when_woken(limit, timeout_ms)
             return await self._wakeup.unless_woken(claim)
         return await self._wakeup.unless_woken(self._wait_for_work(timeout_ms))
 

@@ -14,6 +14,7 @@ from asyncendpoints_worker import JobContext
 from asyncendpoints_worker.engine.claims import UNCALLED_IDLE_MS, Claims, longest_idle_ms
 from support.store.work import (
     assert_tidy,
+    eventually,
     new_job,
     submit,
     until,
@@ -106,6 +107,45 @@ async def test_a_delivered_outcome_interrupts_no_waiting_claim(concurrency: int)
             await until_final(store, *await submit(store, new_job("work")))
             await asyncio.sleep(0.01)  # until it rests
         assert store.cut == 0
+
+
+class WatchedStore(MemoryStore):
+    """A store that notes of each wait whether its worker could be woken before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle: list[bool] = []
+
+    async def claim_next(
+        self, worker: str, request: int, limit: int, timeout_ms: int
+    ) -> ClaimBatch:
+        self.idle.append(worker in self._doorbell._idle)
+        return await super().claim_next(worker, request, limit, timeout_ms)
+
+
+async def test_a_worker_can_be_woken_before_each_of_its_waits() -> None:
+    go_on = {"first": asyncio.Event(), "second": asyncio.Event()}
+
+    async def first() -> None:
+        await go_on["first"].wait()
+
+    async def second() -> None:
+        await go_on["second"].wait()
+
+    store = WatchedStore()
+    handlers = registry(first=first, second=second)
+    async with working(handlers, store, concurrency=2):
+        ids = await submit(store, new_job("first"))
+        await until_running(store, *ids)
+        await eventually(lambda: len(store.idle) > 1)  # it waits with room for one more
+        go_on["first"].set()
+        await until_final(store, *ids)
+        ids = await submit(store, new_job("second"))  # takes that room; there is more by now
+        waits = len(store.idle)
+        await eventually(lambda: len(store.idle) > waits)
+        go_on["second"].set()
+        await until_final(store, *ids)
+        assert all(store.idle)
 
 
 class MuteStore(MemoryStore):

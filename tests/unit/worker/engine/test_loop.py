@@ -2,10 +2,12 @@
 
 import asyncio
 
+import pytest
+
 from asyncendpoints_core.jobs.records import complete
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import MemoryStore
-from asyncendpoints_core.store.replies import Cause, WorkerInfo
+from asyncendpoints_core.store.replies import Cause, ClaimBatch, WorkerInfo
 from asyncendpoints_worker import JobContext
 from asyncendpoints_worker.engine.claims import UNCALLED_IDLE_MS
 from asyncendpoints_worker.handlers.results import NULL
@@ -39,6 +41,35 @@ async def test_no_more_jobs_run_than_there_are_slots() -> None:
         await until_final(store, *await submit(store, *(new_job("counts") for _ in range(20))))
         assert most == 1
         await assert_tidy(store)
+
+
+class CountingStore(MemoryStore):
+    """Notes how many jobs each claim was granted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.granted: list[int] = []
+
+    async def claim(self, worker: str, request: int, limit: int) -> ClaimBatch:
+        batch = await super().claim(worker, request, limit)
+        self.granted.append(len(batch.jobs))
+        return batch
+
+
+@pytest.mark.parametrize(("slots", "granted"), [(49, [49]), (50, [25, 25]), (81, [41, 40])])
+async def test_with_many_slots_half_of_them_are_claimed_while_the_others_run(
+    slots: int, granted: list[int]
+) -> None:
+    async def waits() -> None:
+        await asyncio.Event().wait()
+
+    store = CountingStore()
+    await store.open()
+    await store.configure(endpoint().spec.policy())
+    job_ids = await submit(store, *(new_job("waits") for _ in range(slots)))
+    async with working(registry(waits=waits), store, concurrency=slots):
+        await until_running(store, *job_ids)
+        assert store.granted == granted
 
 
 async def test_a_missing_handler_fails_at_once_where_no_rollout_can_explain_it() -> None:

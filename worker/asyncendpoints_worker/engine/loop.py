@@ -37,7 +37,7 @@ log = logging.getLogger("asyncendpoints.worker")
 MAX_CLAIM: Final = 100
 """Jobs in a claim at most: ten halve the rate, two hundred add a tenth."""
 HALVED_FROM: Final = 50
-"""Free slots of which an idle process claims half at first; smaller claims cost more than they gain."""
+"""Free slots of which an idle process claims half at first; smaller claims would cost too much."""
 
 
 class Engine:

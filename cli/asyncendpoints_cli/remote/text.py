@@ -58,8 +58,9 @@ def waits(job: Mapping[str, Any]) -> str:
     """Return what a waiting job waits for."""
     if job["state"] not in ("Queued", "Scheduled"):
         return ""
-    if job.get("paused"):  # an older console does not say so
-        return "paused"
+    for stopped in ("suspended", "paused"):
+        if job.get(stopped):  # an older console does not say so
+            return stopped
     if job["state"] == "Scheduled":
         return f"due in {seconds(moment(job['notBefore']) - time.time())}"
     if job["waitingFor"]:

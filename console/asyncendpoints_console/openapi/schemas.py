@@ -82,6 +82,7 @@ _OPERATIONS: Final = {
     "traceparent": maybe(TEXT),
     "waitingFor": maybe(TEXT),
     "paused": {**FLAG, "description": "It waits until its name or the endpoint is resumed."},
+    "suspended": {**FLAG, "description": "It waits until the resource does not suspend jobs."},
     "position": maybe(COUNT),
     "request": maybe(_REQUEST),
     "resultBytes": maybe(COUNT),

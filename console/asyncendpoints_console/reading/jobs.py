@@ -69,10 +69,10 @@ async def page_with_id_end(
 
 async def _listed(target: Target, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     looked_up = await target.store.inspect([job.id for job in jobs])
-    leases, is_paused = await _leases(target, jobs), await _pauses(target, jobs)
+    leases, stopped = await _leases(target, jobs), await _stops(target, jobs)
     items = []
     for job, inspected in zip(jobs, looked_up, strict=True):
-        item = _job(target, job, inspected, leases) | {"paused": is_paused(job)}
+        item = _job(target, job, inspected, leases) | stopped(job)
         if item["request"] is not None:
             item["request"] |= {"query": None, "params": None, "headers": None}
         items.append(item)
@@ -83,8 +83,8 @@ async def one(target: Target, job_id: JobId) -> dict[str, Any]:
     """Return one job. Raises Refusal without it."""
     [inspected] = await target.store.inspect([job_id])
     job = existing(inspected)
-    is_paused = await _pauses(target, [job])
-    item = _job(target, job, inspected, await _leases(target, [job])) | {"paused": is_paused(job)}
+    stopped = await _stops(target, [job])
+    item = _job(target, job, inspected, await _leases(target, [job])) | stopped(job)
     if job.state is State.COMPLETED:
         with suppress(RecordError):  # its size is unknown
             _, result = await target.store.result(job_id)
@@ -135,14 +135,19 @@ async def _leases(target: Target, jobs: Sequence[Job]) -> dict[str, int]:
     return {worker.info.id: worker.lease_ms for worker in await target.store.workers()}
 
 
-async def _pauses(target: Target, jobs: Sequence[Job]) -> Callable[[Job], bool]:
-    """Return what says whether a job waits for the end of a pause, or of a suspension."""
+async def _stops(target: Target, jobs: Sequence[Job]) -> Callable[[Job], dict[str, bool]]:
+    """Return what says whether a job waits for the end of a pause, and of a suspension."""
     waiting = (State.QUEUED, State.SCHEDULED)
     if not any(job.state in waiting for job in jobs):
-        return lambda _: False
+        return lambda _: {"paused": False, "suspended": False}
     stats = await target.store.stats()
-    everything = stats.paused or stats.suspended
-    return lambda job: job.state in waiting and (everything or job.name in stats.paused_jobs)
+
+    def stopped(job: Job) -> dict[str, bool]:
+        waits = job.state in waiting
+        paused = stats.paused or job.name in stats.paused_jobs
+        return {"paused": waits and paused, "suspended": waits and stats.suspended}
+
+    return stopped
 
 
 def _job(

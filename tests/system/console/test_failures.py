@@ -141,6 +141,20 @@ async def test_a_paused_job_is_not_next(site: Site, store: Any, command: Any) ->
     assert all(job["paused"] for job in (await site.read(f"{E}/jobs"))["items"])
 
 
+async def test_a_job_of_a_suspended_endpoint_is_not_paused(
+    site: Site, store: Any, command: Any
+) -> None:
+    await store.suspend(True)
+    await put(store, new("mail"), new("mail", delay_ms=600_000))
+    jobs = (await site.read(f"{E}/jobs"))["items"]
+    assert [(job["paused"], job["suspended"]) for job in jobs] == [(False, True)] * 2
+    out, _ = await command("jobs", "list")
+    assert [line.split()[-1] for line in out.splitlines()[1:]] == ["suspended", "suspended"]
+    async with chromium() as browser, opened(browser, site.server.login_url()) as page:
+        await page.goto(f"{site.server.url}{PAGE}/jobs")
+        await expect(page.locator("td.message")).to_contain_text(["suspended", "suspended, due"])
+
+
 async def test_a_list_says_which_limit_and_key_hold_a_job_back(
     site: Site, store: Any, command: Any
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_cli.remote.client import ApiError
@@ -16,7 +17,7 @@ from asyncendpoints_core.store.actions import ActionKind, states_of
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from asyncendpoints_cli.remote.client import Endpoint
 
@@ -49,39 +50,59 @@ def act(endpoint: Endpoint, options: Namespace) -> int:
         return _act_on_all(endpoint, options)
     if len(chosen) > 1:
         _confirm(f"{word} {len(chosen)} jobs of {endpoint.key} at {endpoint.client.place}", options)
-    changed: list[dict[str, Any]] = []
-    errors: list[dict[str, str]] = []
-    for job_id in chosen:
-        try:
-            changed.append(endpoint.change(method, f"/jobs/{job_id}{suffix}"))
-        except ApiError as error:
-            if not error.code or error.code in ("unauthorized", "forbidden", "not-found"):
-                raise
-            errors.append({"id": job_id, "code": error.code, "message": str(error)})
-            sys.stderr.write(f"{job_id}: {escaped(str(error))}\n")
-        else:
-            if options.output in (None, "name"):
+    outcome = _Outcome(endpoint.key, word, len(chosen))
+    try:
+        for job_id in chosen:
+            changed = _act_on_one(endpoint, method, job_id, suffix, outcome)
+            if changed and options.output in (None, "name"):
                 sys.stdout.write(f"{job_id}\n")
-    match options.output:
-        case "json" | "yaml" as form:
-            write(_outcome(endpoint, word, len(chosen), changed, errors), form)
-        case "table" | "wide" as form if word != "purge":
-            show(changed, JOBS, form, "id", "")
-    sys.stderr.write(f"{word}: {len(changed)} of {len(chosen)} jobs of {endpoint.key}\n")
-    return 1 if errors else 0
+        outcome.state = "Done"
+    finally:  # what was changed is printed also if the others cannot be
+        outcome.print(options.output)
+    return 1 if outcome.errors else 0
 
 
-def _outcome(
-    endpoint: Endpoint,
-    action: str,
-    matched: int,
-    jobs: Sequence[Mapping[str, Any]],
-    errors: Sequence[Mapping[str, str]],
-) -> dict[str, Any]:
-    """Return what became of jobs that were changed one by one, for scripts."""
-    counts = {"matched": matched, "done": len(jobs), "skipped": len(errors)}
-    named = {"action": action, "endpoint": endpoint.key}
-    return {**named, **counts, "jobs": list(jobs), "errors": list(errors)}
+@dataclass
+class _Outcome:
+    """What became of jobs that are changed one by one. `state` as that of an action."""
+
+    endpoint: str
+    action: str
+    matched: int
+    state: str = "Aborted"
+    jobs: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[dict[str, str]] = field(default_factory=list)
+
+    def print(self, form: str | None) -> None:
+        """Print the outcome so far."""
+        match form:
+            case "json" | "yaml":
+                counts = {"done": len(self.jobs), "skipped": len(self.errors)}
+                named = {"action": self.action, "endpoint": self.endpoint, "state": self.state}
+                listed = {"jobs": self.jobs, "errors": self.errors}
+                write({**named, "matched": self.matched, **counts, **listed}, form)
+            case "table" | "wide" if self.jobs and self.action != "purge":
+                show(self.jobs, JOBS, form, "id", "")
+        done = f"{len(self.jobs)} of {self.matched} jobs of {self.endpoint}"
+        sys.stderr.write(f"{self.action}: {done}\n")
+
+
+def _act_on_one(
+    endpoint: Endpoint, method: str, job_id: str, suffix: str, outcome: _Outcome
+) -> bool:
+    """Return whether the job was changed, and note what became of it. Raises ApiError where the
+    others cannot be changed either.
+    """
+    try:
+        outcome.jobs.append(endpoint.change(method, f"/jobs/{job_id}{suffix}"))
+    except ApiError as error:
+        code = error.code or "unreachable"
+        outcome.errors.append({"id": job_id, "code": code, "message": str(error)})
+        if code in ("unreachable", "unauthorized", "forbidden", "not-found"):
+            raise
+        sys.stderr.write(f"{job_id}: {escaped(str(error))}\n")
+        return False
+    return True
 
 
 def _chosen(endpoint: Endpoint, options: Namespace) -> list[str] | None:
@@ -119,24 +140,31 @@ def _act_on_all(endpoint: Endpoint, options: Namespace) -> int:
     word = options.action
     given = {name: value for name, value in filters(options).items() if value}
     wanted = {"action": word, "filter": given, "all": options.all}
-    count = _carried_out(endpoint, {**wanted, "dryRun": True})["matched"]
+    count = _carry_out(endpoint, {**wanted, "dryRun": True}, {})["matched"]
     if not count:
         raise UsageError("no job matches")
     _confirm(f"{word} {count} jobs of {endpoint.key} at {endpoint.client.place}", options)
-    ended = _carried_out(endpoint, wanted)
-    done, skipped = ended["done"], ended["skipped"]
-    if options.output in ("json", "yaml"):
-        counts = {name: ended[name] for name in ("matched", "done", "skipped")}
-        named = {"action": word, "endpoint": endpoint.key}
-        write({**named, **counts, "jobs": None, "errors": []}, options.output)
+    action: dict[str, Any] = {}
+    try:
+        _carry_out(endpoint, wanted, action)
+    finally:
+        if action and options.output in ("json", "yaml"):
+            counts = {name: action[name] for name in ("state", "matched", "done", "skipped")}
+            # The console counts those that were skipped, and does not list them.
+            errors: list[dict[str, str]] | None = None if action["skipped"] else []
+            named = {"action": word, "endpoint": endpoint.key}
+            write({**named, **counts, "jobs": None, "errors": errors}, options.output)
+    done, skipped = action["done"], action["skipped"]
     left = f", {skipped} skipped" if skipped else ""
-    sys.stderr.write(f"{word}: {done} of {ended['matched']} jobs of {endpoint.key}{left}\n")
-    return 0 if ended["state"] == "Done" and not skipped else 1
+    sys.stderr.write(f"{word}: {done} of {action['matched']} jobs of {endpoint.key}{left}\n")
+    return 0 if action["state"] == "Done" and not skipped else 1
 
 
-def _carried_out(endpoint: Endpoint, wanted: Mapping[str, object]) -> dict[str, Any]:
-    """Begin an action and follow it to its end; an interrupt aborts it."""
-    action = endpoint.change("POST", "/actions", wanted)
+def _carry_out(
+    endpoint: Endpoint, wanted: Mapping[str, object], action: dict[str, Any]
+) -> dict[str, Any]:
+    """Begin an action and follow it to its end, noted in `action`; an interrupt aborts it."""
+    action |= endpoint.change("POST", "/actions", wanted)
     path = f"/actions/{action['id']}"
     try:
         while action["state"] == "Running":
@@ -146,14 +174,14 @@ def _carried_out(endpoint: Endpoint, wanted: Mapping[str, object]) -> dict[str, 
                 sys.stderr.write(f"\r\x1b[K{wanted['action']}: {found} jobs{room}")
                 sys.stderr.flush()
             time.sleep(FOLLOW_SECONDS)
-            action = endpoint.get(path)
+            action |= endpoint.get(path)
     except KeyboardInterrupt:
-        endpoint.change("DELETE", path)
+        action |= endpoint.change("DELETE", path)
         raise
     finally:
         if sys.stderr.isatty():
             sys.stderr.write("\r\x1b[K")
-    return dict(action)
+    return action
 
 
 def _confirm(action: str, options: Namespace) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +244,7 @@ def test_actions_print_what_they_changed(served: Served, run: Any) -> None:
     assert found == {
         "action": "cancel",
         "endpoint": "default/reports",
+        "state": "Done",
         "matched": 1,
         "done": 1,
         "skipped": 0,
@@ -264,6 +266,33 @@ def test_actions_print_what_they_changed(served: Served, run: Any) -> None:
         found = json.loads(run("jobs", action, *chosen)[0])
         assert (found["action"], found["matched"], found["done"]) == (action, 101, 101)
         assert (found["skipped"], found["jobs"], found["errors"]) == (0, None, [])
+        assert found["state"] == "Done"
+
+
+@pytest.mark.parametrize(("interrupted", "status"), [(False, 1), (True, 130)])
+def test_an_action_that_ends_early_prints_what_it_changed(
+    served: Served, run: Any, monkeypatch: pytest.MonkeyPatch, interrupted: bool, status: int
+) -> None:
+    jobs = [served.submit("x", Job_Delay="600") for _ in range(4)]
+    changes, change = count(1), Client.change
+
+    def cut(self: Client, *given: Any) -> Any:
+        if next(changes) == 3:
+            if interrupted:
+                raise KeyboardInterrupt
+            self._connection.close()
+            self._connection.port = free_port()
+        return change(self, *given)
+
+    monkeypatch.setattr(Client, "change", cut)
+    chosen = (*jobs, "--yes", "-e", "reports", "-o", "json")
+    out, err = run("jobs", "cancel", *chosen, status=status)
+    found = json.loads(out)
+    assert [job["id"] for job in found["jobs"]] == jobs[:2]
+    assert (found["state"], found["matched"], found["done"]) == ("Aborted", 4, 2)
+    refused = [] if interrupted else [(jobs[2], "unreachable")]
+    assert [(each["id"], each["code"]) for each in found["errors"]] == refused
+    assert "cancel: 2 of 4 jobs" in err
 
 
 def test_a_pause_prints_the_endpoint(run: Any) -> None:

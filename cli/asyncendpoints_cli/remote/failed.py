@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asyncendpoints_console.reading.failures import MESSAGES, alike
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from asyncendpoints_cli.remote.client import Endpoint
 
@@ -19,35 +19,50 @@ def read(endpoint: Endpoint) -> dict[str, Any]:
     """Return the failures of an endpoint as the API shows one page, of all pages together."""
     found: dict[str, Any] = endpoint.get("/failures")
     cursor = found.get("nextCursor")  # an older console has one page only
+    if cursor is None:
+        return found
+    groups = _Groups()
+    groups.add(found["items"])
     for _ in range(PAGES - 1):
         if cursor is None:
             break
         page = endpoint.get("/failures", cursor=cursor)
-        _add(found["items"], page["items"])
+        groups.add(page["items"])
         found["examined"] += page["examined"]
         found["complete"] = page["complete"]
         cursor = page["nextCursor"]
-    found["items"].sort(key=lambda item: -item["count"])
-    return found
+    return found | {"items": groups.items()}
 
 
-def _add(items: list[dict[str, Any]], more: Sequence[dict[str, Any]]) -> None:
-    """Add the groups of an older page to those of newer ones."""
-    known = {(item["job"], item["error"]): item for item in items}
-    for item in more:
-        group = known.get((item["job"], item["error"]))
-        if group is None:
-            items.append(item)
-            continue
-        group["count"] += item["count"]
-        causes = {alike(each["newest"]["message"]): each for each in group["messages"]}
-        for each in item["messages"]:
-            same = causes.get(alike(each["newest"]["message"]))
-            if same is None:
-                group["messages"].append(each)
-            else:
+class _Groups:
+    """The groups of several pages, by job and error code, and their messages."""
+
+    def __init__(self) -> None:
+        self._items: dict[tuple[str, str], dict[str, Any]] = {}
+        self._causes: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+
+    def add(self, items: Sequence[dict[str, Any]]) -> None:
+        """Add the groups of a page that is older than those that were added."""
+        for item in items:
+            key = item["job"], item["error"]
+            known = self._items.setdefault(key, {**item, "count": 0})
+            known["count"] += item["count"]
+            causes = self._causes.setdefault(key, {})
+            for each in item["messages"]:
+                same = causes.setdefault(alike(each["newest"]["message"]), {**each, "count": 0})
                 same["count"] += each["count"]
-        group["messages"].sort(key=lambda cause: -cause["count"])
+
+    def items(self) -> list[dict[str, Any]]:
+        """Return the groups as the API shows those of a page."""
+        items = [
+            {**item, "messages": _most_frequent(self._causes[key].values())}
+            for key, item in self._items.items()
+        ]
+        return _most_frequent(items)
+
+
+def _most_frequent(counted: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(counted, key=lambda each: -int(each["count"]))
 
 
 def causes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

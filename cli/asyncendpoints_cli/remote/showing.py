@@ -281,6 +281,9 @@ def show_failures(endpoint: Endpoint, options: Namespace) -> None:
     found = failed.read(endpoint)
     if options.output in ("json", "yaml"):
         write(found["items"], options.output)
+    elif options.output == "name":
+        codes = dict.fromkeys(item["error"] for item in found["items"])
+        show([{"error": code} for code in codes], FAILURES, "name", "error", "no failures")
     else:
         rows = failed.causes(found["items"])
         show(rows, FAILURES, options.output, "error", "no failures")

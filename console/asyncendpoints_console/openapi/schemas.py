@@ -229,7 +229,7 @@ _FAILURE: Final = record(
     newest=_FAILED_JOB,
     messages={
         **listed(record(count=COUNT, newest=_FAILED_JOB)),
-        "description": "The most frequent ones; those that differ in numbers and ids are one.",
+        "description": "The most frequent first; those that differ in numbers and ids are one.",
     },
 )
 _AUDIT: Final = record(

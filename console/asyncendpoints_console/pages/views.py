@@ -82,7 +82,7 @@ class Views:
             more: dict[str, Any] = {**_place(target), "locked": self._locked(request, target)}
             if item["reachable"]:
                 if not target.figures_only:
-                    most = await failures.failures(target)
+                    most = await failures.failures(target, messages=failures.MESSAGES)
                     more |= {"failures": _causes(most["items"])[:TOP_FAILURES], "failed": most}
                 more["chart"] = charts.over_time(found, overview.STEP_SECONDS, _WAITING)
                 more["ends"] = charts.over_time(found, overview.STEP_SECONDS, _ENDS)
@@ -223,7 +223,9 @@ class Views:
         """Failures by job and error: of the newest, or with `?all=1` of many more, once."""
         more = call.query.get("all") == "1"
         found = await failures.failures(
-            call.target, most=MOST_FAILURES if more else failures.EXAMINED
+            call.target,
+            most=MOST_FAILURES if more else failures.EXAMINED,
+            messages=failures.MESSAGES,
         )
         found["items_"] = found.pop("items")  # not the method of the same name
         return self._page(

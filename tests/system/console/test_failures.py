@@ -1,6 +1,7 @@
 """What failed, and what does not start: in the operations API, on the pages and in the command."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from playwright.async_api import expect
 
 from asyncendpoints_cli.main import main
+from asyncendpoints_console.reading.failures import alike
 from asyncendpoints_core.jobs.policy import Limit, limits_of
 from asyncendpoints_core.jobs.records import Attributes, JobError, Result, complete, fail
 from asyncendpoints_core.store.memory import MemoryStore
@@ -105,6 +107,54 @@ async def test_more_messages_than_are_shown_are_a_row(site: Site, store: Any, co
     rows = out.splitlines()[1:]
     assert [row.split()[0] for row in rows] == ["4", "2", "2", "2"]
     assert rows[0].rstrip().endswith("(others)")
+
+
+async def test_the_command_counts_messages_that_are_few_on_each_page(
+    site: Site, store: Any, command: Any
+) -> None:
+    for word, count in (("one", 500), ("two", 700), ("three", 300), ("four", 300), ("five", 260)):
+        await failed(store, "handler-error", f"{word} {{}}", count)
+    first = await site.read(f"{E}/failures")
+    assert seen(first) == [("handler-error", 1_000, [300, 300, 260, 140])]
+    out, _ = await command("queue", "failures", "-o", "json")
+    [group] = json.loads(out)
+    assert (group["count"], [each["count"] for each in group["messages"]]) == (
+        2_060,
+        [700, 500, 300, 300, 260],
+    )
+    out, _ = await command("queue", "failures")
+    assert sorted(line.split()[0] for line in out.splitlines()[1:]) == ["300", "500", "560", "700"]
+
+
+async def test_names_of_failures_are_codes_once_each(store: Any, command: Any) -> None:
+    for code in ("no-payment", "handler-error"):
+        for word in ("one", "two"):
+            await failed(store, code, word, 1)
+    out, _ = await command("queue", "failures", "-o", "name")
+    assert sorted(out.split()) == ["handler-error", "no-payment"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("user 3FA85F64-5717-4562-B3FC-2C963F66AFA6", "user 00000000-abcd-abcd-abcd-abcdefabcdef"),
+        ("order 01ARZ3NDEKTSV4RRFFQ69G5FAV of 7", "order 01BX5ZZKBKACTAV9WEVGEMMVRZ of 12"),
+        ("commit 9fceb02", "commit 1A410EF"),
+        ("job_a80c failed", "job_12f3 failed"),
+        ("at 0xDEAD", "at 0x1f"),
+        ("after 12ms", "after 7ms"),
+        (f"id 9 {'x ' * 500}", f"id 123456789 {'x ' * 500}y"),
+    ],
+)
+def test_messages_that_differ_in_ids_are_alike(one: str, other: str) -> None:
+    assert alike(one) == alike(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("bad face", "bad cafe"), ("KeyError: 'dead'", "KeyError: 'beef'")]
+)
+def test_words_are_no_ids(one: str, other: str) -> None:
+    assert alike(one) != alike(other)
 
 
 async def test_the_page_shows_causes_and_counts_more_of_them(site: Site, store: Any) -> None:

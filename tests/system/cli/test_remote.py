@@ -295,6 +295,32 @@ def test_an_action_that_ends_early_prints_what_it_changed(
     assert "cancel: 2 of 4 jobs" in err
 
 
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_an_action_on_many_jobs_that_is_aborted_prints_how_far_it_came(
+    served: Served, run: Any, monkeypatch: pytest.MonkeyPatch, interrupted: bool
+) -> None:
+    for _ in range(101):
+        served.submit("x", Job_Delay="600", Job_Tags="aborted")
+    change = Client.change
+
+    def changed(self: Client, method: str, path: str, value: object = None) -> Any:
+        answer = change(self, method, path, value)
+        running = interrupted and method == "POST"
+        aborted = {"state": "Running" if running else "Aborted", "skipped": 2}
+        return answer if answer["dryRun"] else {**answer, **aborted}
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Client, "change", changed)
+    monkeypatch.setattr("asyncendpoints_cli.remote.acting.time.sleep", interrupt)
+    chosen = ("--tag", "aborted", "--yes", "-e", "reports", "-o", "json")
+    out, _ = run("jobs", "cancel", *chosen, status=130 if interrupted else 1)
+    found = json.loads(out)
+    assert (found["state"], found["matched"], found["skipped"]) == ("Aborted", 101, 2)
+    assert (found["jobs"], found["errors"]) == (None, None)
+
+
 def test_a_pause_prints_the_endpoint(run: Any) -> None:
     [found] = json.loads(run("queue", "pause", "-o", "json")[0])
     assert (found["name"], found["paused"]) == ("reports", ["*"])

@@ -9,12 +9,14 @@ import pytest
 from playwright.async_api import expect
 
 from asyncendpoints_cli.main import main
+from asyncendpoints_console.reading import failures as grouped
 from asyncendpoints_console.reading.failures import alike
+from asyncendpoints_console.target import Target
 from asyncendpoints_core.jobs.policy import Limit, limits_of
 from asyncendpoints_core.jobs.records import Attributes, JobError, Result, complete, fail
 from asyncendpoints_core.store.memory import MemoryStore
 from support.http.browser import chromium, opened
-from support.http.console import TOKENS, Site, console
+from support.http.console import TOKENS, Site, console, endpoint
 from support.store.stores import START_MS, SetTime, hand, new, policy, put, settle_one
 
 E = "/endpoints/demo/reports"
@@ -124,6 +126,26 @@ async def test_the_command_counts_messages_that_are_few_on_each_page(
     )
     out, _ = await command("queue", "failures")
     assert sorted(line.split()[0] for line in out.splitlines()[1:]) == ["300", "500", "560", "700"]
+
+
+async def test_others_run_between_the_pages_that_are_grouped(store: Any) -> None:
+    await failed(store, "handler-error", "order {}", 1_500)
+    turns, done = 0, asyncio.Event()
+
+    async def other() -> None:
+        nonlocal turns
+        while not done.is_set():
+            turns += 1
+            await asyncio.sleep(0)
+
+    running = asyncio.create_task(other())
+    await asyncio.sleep(0)
+    before = turns
+    found = await grouped.failures(Target(endpoint("reports"), store), most=1_500)
+    assert turns - before >= 2
+    assert found["examined"] == 1_500
+    done.set()
+    await running
 
 
 async def test_names_of_failures_are_codes_once_each(store: Any, command: Any) -> None:

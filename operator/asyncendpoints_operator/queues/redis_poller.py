@@ -8,7 +8,7 @@ less and less often (docs/rules.md K20).
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from asyncendpoints_core.common.backoff import delay_after
@@ -39,7 +39,8 @@ class RedisPoller:
         self._on_reading = on_reading
         self._idle_seconds = idle_seconds
         self._blocked_until = 0.0
-        self._failing_since = 0.0
+        self._failing: set[QueueConnection] = set()  # whose last reading failed
+        self._outage_at = 0.0  # when one was logged that has not ended; 0: none
         self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._listen())]
 
     @property
@@ -87,7 +88,7 @@ class RedisPoller:
 
     async def _poll(self, due: Sequence[QueueConnection]) -> None:
         """Read what is due and pass each reading on at once; an error is not read as zero jobs."""
-        unavailable: list[StoreError] = []
+        unavailable: dict[QueueConnection, StoreError] = {}
         late = set(due)
 
         async def poll_one(queue: QueueConnection) -> None:
@@ -101,7 +102,7 @@ class RedisPoller:
                 late.discard(queue)
                 self._fail(queue, error)
                 if isinstance(error, StoreUnavailable):
-                    unavailable.append(error)
+                    unavailable[queue] = error
             except Exception:
                 late.discard(queue)
                 log.exception("%s: reading failed", queue.key)
@@ -111,10 +112,10 @@ class RedisPoller:
                 await asyncio.gather(*map(poll_one, due))
         except TimeoutError:
             timed_out = StoreUnavailable(f"{self.redis.identity} did not answer in time")
-            unavailable += [timed_out] * len(late)
             for queue in late:
+                unavailable[queue] = timed_out
                 self._fail(queue, timed_out)
-        self._break_or_close(unavailable, all_failed=len(unavailable) >= len(due))
+        self._conclude(due, unavailable)
 
     def _publish(self, queue: QueueConnection, reading: Reading) -> None:
         queue.reading = reading
@@ -122,20 +123,39 @@ class RedisPoller:
 
     def _fail(self, queue: QueueConnection, error: StoreError) -> None:
         self.redis.refused |= isinstance(error, StoreAuthenticationError)
-        self._publish(queue, queue.failed(error))
+        if self.queues.get(queue.key) is queue:  # else it was closed meanwhile
+            self._publish(queue, queue.failed(error))
 
-    def _break_or_close(self, unavailable: Sequence[StoreError], *, all_failed: bool) -> None:
-        """Open the circuit breaker when every queue failed, else close it."""
-        self.redis.refused = any(isinstance(e, StoreAuthenticationError) for e in unavailable)
-        if not (unavailable and all_failed):
-            if self.redis.failures:
-                seconds = time.monotonic() - self._failing_since
-                log.info("%s answers again after %.0f s", self.redis.identity, seconds)
-            self.redis.failures = 0
-            return
-        if not self.redis.failures:
-            self._failing_since = time.monotonic()
-            log.warning("%s: nothing can be read: %s", self.redis.identity, unavailable[0])
+    def _conclude(
+        self, due: Sequence[QueueConnection], unavailable: Mapping[QueueConnection, StoreError]
+    ) -> None:
+        """Open the circuit breaker if no connected queue can be read, close it if one was read.
+
+        In a Redis Cluster some may be readable: before it is an outage, all are read.
+        """
+        errors = list(unavailable.values())
+        self.redis.refused = any(isinstance(e, StoreAuthenticationError) for e in errors)
+        connected, first = set(self.queues.values()), not self._failing
+        self._failing = (self._failing.difference(due) | unavailable.keys()) & connected
+        if len(unavailable) < len(due):
+            self._answered()
+        elif self._failing and self._failing == connected:
+            self._failed(errors[0])
+        elif first and self._failing:
+            for queue in connected - self._failing:
+                queue.wake()
+
+    def _answered(self) -> None:
+        self.redis.failures = 0
+        if self._outage_at and not self._failing:
+            seconds = time.monotonic() - self._outage_at
+            log.info("%s answers again after %.0f s", self.redis.identity, seconds)
+            self._outage_at = 0.0
+
+    def _failed(self, error: StoreError) -> None:
+        if not self._outage_at:
+            self._outage_at = time.monotonic()
+            log.warning("%s: nothing can be read: %s", self.redis.identity, error)
         self.redis.failures += 1
         pause = delay_after(self.redis.failures, FIRST_BLOCK_SECONDS, MAX_BLOCK_SECONDS)
         self._blocked_until = time.monotonic() + pause

@@ -16,6 +16,7 @@ from asyncendpoints_operator.status.observed import QueueReason
 from support.queues import IDLE_SECONDS, called_for_push, endpoint, new_job, reading
 from support.redis.server import RedisServer
 from support.store.stores import new, put
+from support.store.work import eventually
 
 
 @pytest.fixture
@@ -171,7 +172,7 @@ async def test_an_outage_of_a_redis_is_logged_once_for_all_its_queues(
                 await queues.connect(endpoint(name), location_of(server.url))
                 await seen.reason(QueueReason.REACHABLE, f"demo/{name}")
             await asyncio.to_thread(server.stop)
-            await seen.reason(QueueReason.UNREACHABLE, "demo/queue-0")
+            await eventually(lambda: bool(caplog.records))
             await asyncio.to_thread(server.start)
             for name in names:
                 await seen.reason(QueueReason.REACHABLE, f"demo/{name}")
@@ -181,6 +182,43 @@ async def test_an_outage_of_a_redis_is_logged_once_for_all_its_queues(
         identity,
         f"{identity} answers again",
     ]
+
+
+async def test_a_queue_that_fails_alone_is_no_outage_of_its_redis(
+    redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        async with reading() as (queues, seen):
+            fine = await queues.connect(endpoint("fine"), location_of(redis_url))
+            await seen.reason(QueueReason.REACHABLE, "demo/fine")
+            fine.wake()
+            fine.idle = True
+            await seen.reason(QueueReason.REACHABLE, "demo/fine")
+            alone = await queues.connect(endpoint("alone"), location_of(redis_url))
+            await seen.reason(QueueReason.REACHABLE, "demo/alone")
+            await alone.close()  # as if its node of a cluster were down
+            for _ in range(3):
+                await seen.reason(QueueReason.UNREACHABLE, "demo/alone")
+                fine.idle = True
+            fine.wake()
+            await seen.reason(QueueReason.REACHABLE, "demo/fine")
+            assert fine.redis.up
+    assert not [r.message for r in caplog.records if r.name == "asyncendpoints.operator"]
+
+
+async def test_a_connection_that_is_closed_while_it_is_read_is_no_outage(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO), socket.create_server(("127.0.0.1", 0)) as hole:
+        location = location_of(f"redis://127.0.0.1:{hole.getsockname()[1]}/0")
+        async with reading() as (queues, seen):
+            connection = await queues.connect(endpoint(), location)
+            await eventually(lambda: connection.next_poll(0.0) > 0)  # its reading has begun
+            await queues.disconnect(connection.key)
+            await asyncio.sleep(0.1)
+            assert connection.redis.up
+            assert not seen.readings
+    assert not [r.message for r in caplog.records if r.name == "asyncendpoints.operator"]
 
 
 async def test_queues_that_nothing_recovered_for_a_while_are_no_outage(

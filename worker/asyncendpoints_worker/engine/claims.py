@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import (
@@ -17,11 +17,13 @@ from asyncendpoints_core.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.store.protocol import Store
     from asyncendpoints_core.store.replies import ClaimBatch
+
+T = TypeVar("T")
 
 log = logging.getLogger("asyncendpoints.worker")
 
@@ -59,7 +61,7 @@ class Claims:
         self._store = store
         self._time = time
         self._check_lease = check_lease
-        self._backoff = Backoff(0.1, MAX_IDLE_MS / 1000)  # of claims behind a wait
+        self._backoff = Backoff(0.1, MAX_IDLE_MS / 1000)  # of waits, with a claim or not
         # The last number, and whether a claim under it may have been made without a reply.
         self._request, self._unanswered = 0, False
 
@@ -100,14 +102,24 @@ class Claims:
         cancel it is unknown whether the claim was made: `claim` or `recover_unanswered` finds out.
         """
         worker = self.worker
+        claim = self._store.claim_next(worker, self._number(), limit, timeout_ms)
+        batch = await self._waited(claim)
+        return None if batch is None else self._answered(worker, batch)
+
+    async def wait(self, timeout_ms: int) -> None:
+        """Return at the doorbell's wake-up or after `timeout_ms`, and claim nothing."""
+        await self._waited(self._store.wait_for_work(self.worker, timeout_ms))
+
+    async def _waited(self, wait: Awaitable[T]) -> T | None:
+        """Return what `wait` returns; after an error sleep, longer each time, and return None."""
         try:
-            batch = await self._store.claim_next(worker, self._number(), limit, timeout_ms)
+            found = await wait
         except STORE_ERRORS:
             # Its connection is not the one that `claim` uses, and may be the only one at fault.
             await self._time.sleep(self._backoff.next())
             return None
         self._backoff.reset()
-        return self._answered(worker, batch)
+        return found
 
     async def recover_unanswered(self) -> ClaimBatch | None:
         """Return what a claim without a reply was given, and claim nothing more."""

@@ -230,13 +230,7 @@ class Engine:
         if self._gate is None:
             claim = self._claims.claim_when_woken(limit, timeout_ms)
             return await self._wakeup.unless_woken(claim)
-        return await self._wakeup.unless_woken(self._wait_for_work(timeout_ms))
-
-    async def _wait_for_work(self, timeout_ms: int) -> None:
-        try:
-            await self._store.wait_for_work(self.worker, timeout_ms)
-        except STORE_ERRORS:
-            await self._time.sleep(timeout_ms / 1000)
+        return await self._wakeup.unless_woken(self._claims.wait(timeout_ms))
 
     async def _release_unknown_claims(self) -> None:
         self._reconcile_due = False

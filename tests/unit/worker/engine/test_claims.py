@@ -60,6 +60,11 @@ class OddStore(MemoryStore):
             self.cut += 1
             raise
 
+    async def wait_for_work(self, worker: str, timeout_ms: int) -> bool:
+        if self.fault is not None:
+            raise self.fault
+        return False
+
     async def settle(self, outcomes: Sequence[Outcome]) -> list[Settled]:
         await asyncio.sleep(self.settle_seconds)
         return await super().settle(outcomes)
@@ -89,6 +94,21 @@ async def test_a_wait_that_fails_once_is_soon_tried_again() -> None:
         assert await claims.claim_when_woken(1, 900) is None
     assert time.seconds[0] <= 0.1
     assert 0.3 < max(time.seconds) <= 1
+
+
+async def test_so_is_one_without_a_claim() -> None:
+    time, store = RecordedSleeps(), OddStore(StoreUnavailable("gone"))
+    claims = Claims(store, time, lambda _: None)
+    claims.begin("worker")
+    for _ in range(9):
+        await claims.wait(900)
+    assert time.seconds[0] <= 0.1
+    assert 0.3 < max(time.seconds) <= 1
+    store.fault = None
+    await claims.wait(1)
+    store.fault = StoreUnavailable("gone")
+    await claims.wait(900)
+    assert time.seconds[-1] <= 0.1
 
 
 def test_a_worker_that_no_wake_up_reaches_looks_by_itself() -> None:

@@ -276,7 +276,7 @@ with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as server:
 """
 
 
-async def test_a_container_that_is_killed_is_said_to_have_ended() -> None:
+async def test_of_a_container_that_is_killed_the_error_says_that_its_port_is_closed() -> None:
     async with rig(up=False) as one:
         words = (sys.executable, "-c", DYING, str(one.container.port))
         dying = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
@@ -285,8 +285,21 @@ async def test_a_container_that_is_killed_is_said_to_have_ended() -> None:
         job = await one.run(max_attempts=1)
         await dying.wait()
         assert job.error is not None
-        assert "the container ended" in job.error.message
-        assert "OOMKilled" in job.error.message
+        assert "refuses connections: the server has probably ended" in job.error.message
+
+
+def test_addresses_that_all_refuse_are_one_refusal() -> None:
+    refused = "[Errno 111] Connect call failed"
+    both = OSError(f"Multiple exceptions: {refused} ('::1', 9, 0, 0), {refused} ('127.0.0.1', 9)")
+    assert http_mode._all_refused(both)
+    assert http_mode._all_refused(
+        ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 9)")
+    )
+    other = "[Errno 101] Network is unreachable"
+    assert not http_mode._all_refused(
+        OSError(f"Multiple exceptions: {refused} ('::1', 9, 0, 0), {other}")
+    )
+    assert not http_mode._all_refused(OSError())
 
 
 async def test_a_cancel_closes_the_connection() -> None:

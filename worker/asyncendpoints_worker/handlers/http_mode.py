@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("asyncendpoints.worker")
 
 CONNECT_SECONDS: Final = 5.0
+REFUSAL_SECONDS: Final = 0.5
+"""How long it may take to find out, after a lost connection, whether the port refuses others."""
 CHUNK: Final = 65_536
 EXPLANATION_SECONDS: Final = 5.0
 """How long the body of an error may take: it is not worth more."""
@@ -57,8 +59,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 _REFUSED: Final = "connection refused"
 _ENDED: Final = (
-    ", and its port refuses connections: the container ended. Its pod's status says why, such as "
-    "OOMKilled (out of memory)"
+    ", and its port refuses connections: the server has probably ended (in a pod, the status of "
+    "its container says why)"
 )
 
 
@@ -136,23 +138,22 @@ class HttpTarget:
         where = self._host, self._port
         log.warning("waiting for the container on %s port %d: %s", *where, why)
 
-    async def _refusal(self, host: str) -> str:
-        """Return why the port accepts no connection, "" if it does."""
+    async def _refusal(self, host: str, seconds: float = CONNECT_SECONDS) -> str:
+        """Return why the port accepts no connection within `seconds`, "" if it does."""
         try:
-            async with self._time.timeout(CONNECT_SECONDS):
+            async with self._time.timeout(seconds):
                 _, writer = await asyncio.open_connection(host, self._port)
         except TimeoutError:
             return "no answer"
-        except ConnectionRefusedError:
-            return _REFUSED
         except OSError as error:
-            return error.strerror or type(error).__name__
+            text = error.strerror or str(error) or type(error).__name__
+            return _REFUSED if _all_refused(error) else text
         writer.close()
         return ""
 
     async def _is_refused(self) -> bool:
         """Whether the port refuses connections, as where the container has just been killed."""
-        refused = await self._refusal(self._host) == _REFUSED
+        refused = await self._refusal(self._host, REFUSAL_SECONDS) == _REFUSED
         self._up = self._up and not refused
         return refused
 
@@ -205,6 +206,16 @@ class HttpTarget:
         disposition = response.content_disposition
         filename = (disposition.filename or "") if disposition else ""
         return Result(content_type, bytes(body), _CONTROL.sub("", filename)[:255])
+
+
+def _all_refused(error: OSError) -> bool:
+    """Whether each address of the host refused: several have one error without a number, which
+    has their texts.
+    """
+    if error.errno is None:
+        found = str(error).count("[Errno ")
+        return 0 < found == str(error).count(f"[Errno {errno.ECONNREFUSED}]")
+    return isinstance(error, ConnectionRefusedError)
 
 
 def _connection_error(error: Exception, *, ended: bool = False) -> JobError:

@@ -39,7 +39,8 @@ RUN pip install --quiet --no-deps --no-index --no-compile /dist/*.whl \
     && python3 -m compileall -q --invalidation-mode unchecked-hash \
     /opt/asyncendpoints/lib/python3*/site-packages/asyncendpoints*
 
-# Only an image built on the worker's installs more packages: pip is an eighth of the others.
+# Most images that install more packages are built on the worker's: pip is an eighth of the others.
+# For these, docs/tracing.md uses the pip of the base image.
 FROM build AS build-gateway
 RUN rm -r /opt/asyncendpoints/bin/pip* /opt/asyncendpoints/lib/python3*/site-packages/pip \
     /opt/asyncendpoints/lib/python3*/site-packages/pip-*

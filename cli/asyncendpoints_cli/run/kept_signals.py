@@ -21,6 +21,19 @@ log = logging.getLogger("asyncendpoints.run")
 CHECK_SECONDS: Final = 1.0
 
 
+class _LoggedOnce:
+    """Logs once for each signal that its handler is kept: some libraries set one for each job."""
+
+    def __init__(self) -> None:
+        self._logged: set[signal.Signals] = set()
+
+    def log(self, number: signal.Signals) -> None:
+        """Log it unless it was."""
+        if number not in self._logged:
+            self._logged.add(number)
+            log.warning("user code set a handler of %s, and that of `run` is kept", number.name)
+
+
 @contextmanager
 def keep_signals(handlers: Handlers) -> Iterator[None]:
     """Keep `handlers` installed: without them, `run` could not be ended.
@@ -28,9 +41,9 @@ def keep_signals(handlers: Handlers) -> Iterator[None]:
     `signal.signal` changes nothing for their signals meanwhile; what replaces them in another way
     is undone within a second. Processes that are forked may handle the signals as they like.
     """
-    install = signal.signal
-    signal.signal = _guarded(install, handlers)
-    keeping = asyncio.get_running_loop().create_task(_check(install, handlers))
+    install, once = signal.signal, _LoggedOnce()
+    signal.signal = _guarded(install, handlers, once)
+    keeping = asyncio.get_running_loop().create_task(_check(install, handlers, once))
     try:
         yield
     finally:
@@ -38,7 +51,7 @@ def keep_signals(handlers: Handlers) -> Iterator[None]:
         signal.signal = install
 
 
-def _guarded(install: Any, handlers: Handlers) -> Any:
+def _guarded(install: Any, handlers: Handlers, once: _LoggedOnce) -> Any:
     process = os.getpid()
 
     @functools.wraps(install)
@@ -48,24 +61,20 @@ def _guarded(install: Any, handlers: Handlers) -> Any:
         if number is None or not known or os.getpid() != process or not _in_main_thread():
             return install(signalnum, handler)
         if handler is not handlers[number]:
-            _log(number)
+            once.log(number)
         return handlers[number]
 
     return guarded
 
 
-async def _check(install: Any, handlers: Handlers) -> None:
+async def _check(install: Any, handlers: Handlers, once: _LoggedOnce) -> None:
     while True:
         await asyncio.sleep(CHECK_SECONDS)
         for number, handler in handlers.items():
             if signal.getsignal(number) is not handler:
                 install(number, handler)
-                _log(number)
+                once.log(number)
 
 
 def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
-
-
-def _log(number: signal.Signals) -> None:
-    log.warning("user code set a handler of %s, and that of `run` is kept", number.name)

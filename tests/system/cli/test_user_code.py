@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from asyncendpoints_cli.run.kept_signals import keep_signals
 from support.cli import Command, ask, eventually, final, write_endpoint
 from support.redis.server import RedisServer
 
@@ -310,6 +311,21 @@ def test_signal_handlers_of_user_code_do_not_keep_it_from_ending(
     if served.in_memory:
         served.command.said("that of `run` is kept", times=2)
     assert ends(served, number) == 0
+
+
+async def test_that_a_signal_s_handler_is_kept_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def own(*_: object) -> None: ...
+
+    def of_a_library(*_: object) -> None: ...
+
+    with keep_signals({signal.SIGUSR1: own}):
+        for _ in range(3):
+            assert signal.signal(signal.SIGUSR1, of_a_library) is own
+    assert [record.message for record in caplog.records] == [
+        "user code set a handler of SIGUSR1, and that of `run` is kept"
+    ]
 
 
 def test_a_second_interrupt_ends_at_once_whatever_blocks(served: Served) -> None:

@@ -15,6 +15,7 @@ from asyncendpoints_operator.status import events
 from asyncendpoints_operator.status.build import (
     OLDEST_COUNTS_SECONDS,
     Budget,
+    Status,
     build,
     counts_interval,
     decide_write,
@@ -38,7 +39,8 @@ RETRY_SECONDS: Final = 0.5
 class Reporter:
     """Writes the status and Events of every endpoint, within one budget.
 
-    What it remembers of an endpoint is by UID: when its status was written, and the Events sent.
+    What it remembers of an endpoint is by UID: when its status was written, what of it the API
+    server did not keep since an older CRD lacks the field, and the Events sent.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Reporter:
         self._budget = Budget()
         self._writing: set[str] = set()
         self._written_at: dict[str, float] = {}
+        self._pruned: dict[str, Status] = {}
         self._sent: dict[str, events.SentEvents] = {}
         self._sending: set[asyncio.Task[None]] = set()
         self._unpublished = ""  # why the last Event was refused
@@ -58,11 +61,17 @@ class Reporter:
     def forget(self, uid: str) -> None:
         """Drop what was remembered of an endpoint."""
         self._written_at.pop(uid, None)
+        self._pruned.pop(uid, None)
         self._sent.pop(uid, None)
 
     def _changing(self, now: float) -> int:
         """How many endpoints had their status written in the last seconds."""
         return sum(now - at < OLDEST_COUNTS_SECONDS for at in self._written_at.values())
+
+    def _without_pruned(self, uid: str, before: Mapping[str, Any] | None, after: Status) -> Status:
+        """Return `after` without what was not kept: it alone is no reason for a patch."""
+        pruned, kept = self._pruned.get(uid, {}), before or {}
+        return {k: v for k, v in after.items() if k in kept or k not in pruned or pruned[k] != v}
 
     async def report(self, resource: Mapping[str, Any], observed: Observed) -> float | None:
         """Write the status if it changed; returns when to try again (s), None for never."""
@@ -74,7 +83,7 @@ class Reporter:
         now = time.monotonic()
         write = decide_write(
             before,
-            after,
+            self._without_pruned(uid, before, after),
             now=now,
             last_write=self._written_at.get(uid),
             budget=self._budget,
@@ -97,6 +106,8 @@ class Reporter:
         self._cache.put(made)
         self.writes += 1
         self._written_at[uid] = now
+        kept = made.get("status") or {}
+        self._pruned[uid] = {key: value for key, value in after.items() if key not in kept}
         reported = before if (before or {}).get("conditions") else None  # not only its operator
         self.publish(f"{ref.namespace}/{ref.name}", uid, events.of_change(reported, after))
         return None

@@ -1,6 +1,7 @@
 """Writing a status: once at a time for each endpoint, and not for one that was replaced."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -62,6 +63,26 @@ async def test_the_status_of_a_resource_that_was_replaced_is_not_written(
     cluster.save(MINIMAL)
     assert await one.report(before, INVALID) is None
     assert (one.writes, cluster.endpoint().get("status")) == (0, None)
+
+
+class OlderCrd(FakeCluster):
+    """Prunes a field of the status that it does not know."""
+
+    async def merge(self, ref: Ref, patch: Manifest, *, subresource: str = "") -> Manifest:
+        patch["status"].pop("consoleSecrets", None)
+        return await super().merge(ref, patch, subresource=subresource)
+
+
+async def test_a_field_that_an_older_crd_prunes_is_not_written_for_ever() -> None:
+    cluster = OlderCrd()
+    cluster.save(MINIMAL)
+    one = reporter(cluster)
+    observed = replace(INVALID, console_secrets={"view": "uid-9"})
+    for _ in range(3):
+        assert await one.report(cluster.endpoint(), observed) is None
+    assert one.writes == 1
+    assert await one.report(cluster.endpoint(), replace(observed, generation=2)) is None
+    assert one.writes == 2
 
 
 async def test_a_change_is_published_once_in_a_while(cluster: SlowCluster) -> None:

@@ -84,8 +84,8 @@ def watched() -> list[WatchedKind]:
 
 
 class _NoMemories(ResourceMemories):
-    """kopf's state of each object, kept for nobody: handlers of events have none. It takes 2 KB an
-    object, whatever the object's size.
+    """kopf's state of each object, which is not stored since handlers of events do not use it. It
+    would take 2 KB an object, whatever the object's size.
     """
 
     async def recall(self, *args: Any, **options: Any) -> ResourceMemory:

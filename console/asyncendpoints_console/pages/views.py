@@ -79,7 +79,8 @@ class Views:
         targets = list(self.site.targets())
         read = await overview.with_figures(targets)
         for target, (item, found) in zip(targets, read, strict=True):
-            more: dict[str, Any] = {**_place(target), "locked": self._locked(request, target)}
+            more: dict[str, Any] = {**_place(target), "failures": []}
+            more["locked"] = self._locked(request, target)
             if item["reachable"]:
                 if not target.figures_only:
                     most = await failures.failures(target, messages=failures.MESSAGES)

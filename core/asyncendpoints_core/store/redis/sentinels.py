@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
     Address = tuple[str, int]
+    Answer = tuple[int, Address | str]
 
 GRACE_SECONDS: Final = 0.5
 """How much longer the other Sentinels may take once one has named a master."""
@@ -41,48 +42,64 @@ class Sentinels(Sentinel):
         the one that most of them do. Raises MasterNotFoundError.
         """
         answers = await self._answers(service_name)
-        found = [each for each in answers if not isinstance(each, str)]
-        if not found:
+        # Also of those that cannot name one now: an older configuration has the former master.
+        newest = max(epoch for epoch, _ in answers)
+        votes = Counter(
+            master for epoch, master in answers if epoch == newest and not isinstance(master, str)
+        )
+        if not votes:
             names = [_address_of(each) for each in self.sentinels]
-            reasons = zip(names, answers, strict=True)
+            texts = (_text(master) for _, master in answers)
+            reasons = zip(names, texts, strict=True)
             raise MasterNotFoundError("; ".join(f"{name} {reason}" for name, reason in reasons))
-        newest = max(epoch for epoch, _ in found)
-        votes = Counter(address for epoch, address in found if epoch == newest)
         [(address, _)] = votes.most_common(1)
         return address
 
-    async def _answers(self, service_name: str) -> list[tuple[int, Address] | str]:
+    async def _answers(self, service_name: str) -> list[Answer]:
         """Return for each Sentinel its epoch and the master's address, or why there is none."""
         tasks = [asyncio.create_task(_ask(each, service_name)) for each in self.sentinels]
         pending, found = set(tasks), False
         try:
             while pending and not found:
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                found = any(not isinstance(task.result(), str) for task in done)
+                found = any(not isinstance(task.result()[1], str) for task in done)
             if pending:
                 await asyncio.wait(pending, timeout=GRACE_SECONDS)
         finally:
             late = [task for task in tasks if not task.done()]
             for task in late:
                 task.cancel()
-        return [task.result() if task not in late else "is late" for task in tasks]
+        return [task.result() if task not in late else (-1, "is late") for task in tasks]
 
 
-async def _ask(sentinel: Redis, service_name: str) -> tuple[int, Address] | str:
+async def _ask(sentinel: Redis, service_name: str) -> Answer:
     try:
         masters: Any = await sentinel.sentinel_masters()
+        state = masters.get(service_name)
+        if state is None:
+            return -1, f"does not know {service_name}"
+        # Services that speak Sentinel's protocol may leave out what redis-py does not need.
+        epoch, address = int(state.get("config-epoch", 0)), (state["ip"], state["port"])
+        if "failover_in_progress" in state.get("flags", ""):
+            # The old address stays in the list until all replicas follow the promoted one.
+            named: Any = await sentinel.sentinel_get_master_addr_by_name(service_name)
+            return epoch, named or "has no master during a failover"
     except (RedisError, OSError) as error:
         text = meaning_of(error).text
-        return text.format(reply=reply_text(error), cause=cause_of(error))
-    state = masters.get(service_name)
-    if state is None:
-        return f"does not know {service_name}"
-    address = (state["ip"], state["port"])
+        return -1, text.format(reply=reply_text(error), cause=cause_of(error))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return -1, "gave an answer that no Sentinel gives"
     if not state["is_master"] or state["is_sdown"] or state["is_odown"]:
-        return f"calls {address[0]}:{address[1]} down"
+        return epoch, f"calls {address[0]}:{address[1]} down"
     if state.get("role-reported", "master") != "master":
-        return f"names {address[0]}:{address[1]}, which is a replica"
-    return state["config-epoch"], address
+        return epoch, f"names {address[0]}:{address[1]}, which is a replica"
+    return epoch, address
+
+
+def _text(master: Address | str) -> str:
+    return (
+        master if isinstance(master, str) else f"named {master[0]}:{master[1]}, before a failover"
+    )
 
 
 def _address_of(sentinel: Redis) -> str:

@@ -47,7 +47,7 @@ class GroupCommit(Generic[Item]):
         self._limit = limit
         self._max_bytes = max_bytes
         self._second_from = second_from
-        self._starting = False
+        self._starting = 0  # the number of the call that has not begun
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._number = 0
 
@@ -71,14 +71,17 @@ class GroupCommit(Generic[Item]):
         in_flight = len(self.in_flight)
         if in_flight and (in_flight >= MAX_IN_FLIGHT or len(self.waiting) < self._second_from):
             return
-        self._starting = True
         self._number += 1
-        task = asyncio.get_running_loop().create_task(self._run(self._number))
-        self._tasks[self._number] = task
+        number = self._number
+        # Its first step may be taken at once (an eager task factory), or never (a cancel).
+        self._starting = number
+        task = asyncio.get_running_loop().create_task(self._run(number))
+        self._tasks[number] = task
+        task.add_done_callback(lambda _: self._done(number))
 
     async def _run(self, number: int) -> None:
         # Everything that the event loop had ready when this was started has got into this call.
-        self._starting = False
+        self._starting = 0
         try:
             if batch := self._take():
                 self.in_flight[number] = batch
@@ -89,9 +92,14 @@ class GroupCommit(Generic[Item]):
             log.exception("a batch was lost")
         finally:
             self.in_flight.pop(number, None)
-            del self._tasks[number]
             if self.waiting:
                 self._start()
+
+    def _done(self, number: int) -> None:
+        del self._tasks[number]
+        if self._starting == number:  # it was cancelled before its first step
+            self._starting = 0
+            self._start()
 
     def _take(self) -> list[Item]:
         batch: list[Item] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import starmap
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from asyncendpoints_core.errors import RecordError
+from asyncendpoints_core.errors import RecordError, StoreUnavailable
 from asyncendpoints_core.jobs.ids import JobId, text
 from asyncendpoints_core.jobs.records import Job, Result
 from asyncendpoints_core.jobs.states import State
@@ -263,6 +263,8 @@ class JobVerbs:
                 status = RedriveStatus.UNREADABLE
             if resent and status is RedriveStatus.NOT_RETRYABLE and job and not job.final:
                 status = RedriveStatus.REQUEUED
+            if resent and status is RedriveStatus.CHANGED:  # by the lost call, or before it
+                raise StoreUnavailable("the reply was lost, and the job has changed since")
             answers.append(Redriven(status, job, position))
         return await self._again(_unreadable(ids, entries), ids, answers, self.redrive, revisions)
 

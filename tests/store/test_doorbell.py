@@ -214,9 +214,15 @@ async def test_a_job_that_is_due_soon_wakes_another_worker_when_the_first_is_ful
     backend: Backend, store: Store
 ) -> None:
     full, idle = await hands(store, 2)
-    await put(store, new(), new(delay_ms=200))  # nobody waits yet
-    [task] = await waiting_for_nothing(backend, [idle])
-    assert len((await full.claim(1)).jobs) == 1
+    looking = await next_claim(backend, full, LONG)
+    await put(store, new(delay_ms=600))
+    assert (await asyncio.wait_for(looking, 20)).next_due_ms  # it waits for that job now
+    looking = asyncio.create_task(store.claim_next(full.id, 100, 1, LONG))
+    await asyncio.wait_for(backend.waiters(1), 20)
+    task = asyncio.create_task(store.wait_for_work(idle.id, LONG))
+    await asyncio.wait_for(backend.waiters(2), 20)
+    await put(store, new())
+    assert len((await asyncio.wait_for(looking, 20)).jobs) == 1
     assert await asyncio.wait_for(task, 20)
 
 

@@ -34,7 +34,7 @@ MAX_IDLE_MS: Final = 1_000
 SKIPPED_IDLE_MS: Final = 50
 """After a claim that found only jobs it had to skip, although there are more."""
 UNCALLED_IDLE_MS: Final = 100
-"""While no wake-up can reach a worker: it is cordoned, or waits until it holds no job."""
+"""While no wake-up can reach a worker: it was just cordoned, or waits until it holds no job."""
 
 
 def longest_idle_ms(batch: ClaimBatch, random: Callable[[], float]) -> int:
@@ -45,8 +45,6 @@ def longest_idle_ms(batch: ClaimBatch, random: Callable[[], float]) -> int:
     due = MAX_IDLE_MS if batch.next_due_ms is None else batch.next_due_ms
     if batch.more:
         due = min(due, SKIPPED_IDLE_MS)
-    if batch.refused == "cordoned":
-        due = UNCALLED_IDLE_MS
     # Jitter, so that many workers do not claim one due job in the same millisecond.
     most = MAX_IDLE_MS * (0.75 + random() / 4)
     return max(1, int(min(most, due)))

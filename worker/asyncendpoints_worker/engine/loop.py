@@ -11,8 +11,10 @@ import logging
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_worker.engine.attempts import Attempts
 from asyncendpoints_worker.engine.claims import (
+    MAX_IDLE_MS,
     STORE_ERRORS,
     UNCALLED_IDLE_MS,
     Claims,
@@ -72,6 +74,7 @@ class Engine:
         # Numbers of its own: how often it waited does not change when a job is tried again.
         self._idle_random = Random(options.random()).random  # noqa: S311 - jitter
         self._claims = Claims(store, time, lease.check_lease)
+        self._cordoned = Backoff(UNCALLED_IDLE_MS / 1000, MAX_IDLE_MS / 1000)
         self.attempts = Attempts(
             *(store, target, time, policy, metrics),
             self._slots_changed,
@@ -159,7 +162,7 @@ class Engine:
                 if batch.stop_claiming:
                     await self._make_room()
                 elif self._may_idle(batch, limit):
-                    idle_ms = longest_idle_ms(batch, self._idle_random)
+                    idle_ms = self._idle_ms(batch)
         if (late := await self._claims.recover_unanswered()) is not None:
             self._take(late)  # only to release it
         while self.held:
@@ -221,6 +224,14 @@ class Engine:
         if batch.jobs and (batch.more or len(batch.jobs) >= limit):
             return False
         return not (self._draining or self._exclusive or self._reconcile_due) and self._room() > 0
+
+    def _idle_ms(self, batch: ClaimBatch) -> int:
+        longest = longest_idle_ms(batch, self._idle_random)
+        if batch.refused != "cordoned":
+            self._cordoned.reset()
+            return longest
+        # No wake-up can reach it. Most cordons are short; those of a scale-in last as long as jobs.
+        return min(longest, int(self._cordoned.next() * 1000))
 
     async def _idle(self, limit: int, timeout_ms: int) -> ClaimBatch | None:
         """Wait for the doorbell, the next due job, or news, then claim.

@@ -76,7 +76,7 @@ end
 local mark = call('HMGET', marks, 'd' .. worker, 'c' .. worker)
 local why = mark[1] and 'draining' or cordons.last(mark[2]) > 0 and 'cordoned'
 if closed + paused > 0 then
-  if not why then wait_idle() end -- until the queue is resumed or reopened
+  if not why and limit > 0 then wait_idle() end -- until the queue is resumed or reopened
   return refuse(closed > 0 and 'closed' or 'paused')
 end
 if why then return refuse(why) end
@@ -179,7 +179,7 @@ local function take(id, job, run)
   return true
 end
 
-local drain, alone = false, false
+local drain, alone, reserved = false, false, false
 local off_suspects = batch.new('ZREM', suspects)
 local suspect = next_suspect(off_suspects)
 if suspect then
@@ -191,7 +191,7 @@ if suspect then
     if exclusive == worker then call('HDEL', meta, 'solo', 'solo_until') end
   elseif exclusive_until <= now then
     call('HSET', meta, 'solo', worker, 'solo_until', string.format('%.0f', now + lease_ms))
-    drain = true
+    drain, reserved = true, true
   else
     drain = exclusive == worker
   end
@@ -340,10 +340,11 @@ if gate then
   gate_data.write()
   more = not parked_flows.closed() and (more or parked_flows.due())
 end
-if more or suspect and not alone or taken == limit and due_soon(due_in()) then
+-- Of others, only one that was at the doorbell can have been the one to look for what is due soon.
+if more or reserved or woken and taken == limit and due_soon(due_in()) then
   wake_up(1)
 else
-  call('DEL', doorbell) -- nothing is ready: pending wake-ups are void
-  if taken < limit and not alone then wait_idle() end
+  if alone or not suspect then call('DEL', doorbell) end -- nothing is ready: wake-ups are void
+  if taken < limit and not (alone or drain) then wait_idle() end
 end
 return reply('ok', more, drain, alone)

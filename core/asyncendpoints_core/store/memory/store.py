@@ -153,13 +153,16 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
         now = self._now()
         batch = claiming.claim(self._data, worker, request, limit, now)
         woken = self._doorbell.busy(worker)
-        if batch.more or self._suspects_ready(now) or (woken and batch.refused):
-            self._wake(1)
         full = len(batch.jobs) >= limit
-        if full and not batch.more and due_soon(batch.next_due_ms):
+        reserved = (
+            batch.stop_claiming and self._data.exclusive[1] == now + self._data.rules.lease_ms
+        )
+        leaves_soon = full and due_soon(batch.next_due_ms)
+        if batch.more or reserved or leaves_soon or (woken and batch.refused):
             self._wake(1)
         can_wait = not (full or batch.stop_claiming or batch.exclusive or batch.more)
-        if batch.refused in ("paused", "closed") or (can_wait and not batch.refused):
+        stopped = batch.refused in ("paused", "closed") and limit > 0
+        if stopped or (can_wait and not batch.refused):
             self._doorbell.idle(worker)
         return batch
 

@@ -11,7 +11,7 @@ from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.replies import ClaimBatch, Settled
 from asyncendpoints_worker import JobContext
-from asyncendpoints_worker.engine.claims import UNCALLED_IDLE_MS, Claims, longest_idle_ms
+from asyncendpoints_worker.engine.claims import Claims
 from support.store.work import (
     assert_tidy,
     eventually,
@@ -111,9 +111,31 @@ async def test_so_is_one_without_a_claim() -> None:
     assert time.seconds[-1] <= 0.1
 
 
-def test_a_worker_that_no_wake_up_reaches_looks_by_itself() -> None:
-    cordoned = ClaimBatch((), next_due_ms=500, refused="cordoned")
-    assert longest_idle_ms(cordoned, lambda: 1.0) == UNCALLED_IDLE_MS <= 100
+class TimedStore(MemoryStore):
+    """Notes how long each claim waits at most, in milliseconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: asyncio.Queue[int] = asyncio.Queue()
+
+    async def claim_next(
+        self, worker: str, request: int, limit: int, timeout_ms: int
+    ) -> ClaimBatch:
+        self.waits.put_nowait(timeout_ms)
+        return await super().claim_next(worker, request, limit, timeout_ms)
+
+
+async def test_a_worker_that_no_wake_up_reaches_looks_by_itself_ever_less_often() -> None:
+    async def work() -> None:
+        return None
+
+    store = TimedStore()
+    async with asyncio.timeout(20), working(registry(work=work), store) as (_, worker):
+        assert await store.waits.get() > 500
+        await store.cordon([worker.worker], 30, "test")
+        assert await store.waits.get() <= 100
+        while await store.waits.get() < 500:
+            pass
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])

@@ -114,7 +114,7 @@ MUTANTS = (
     Mutant(
         "cancel: the worker of a running job is not notified",
         f"{LUA}/lib/canceling.lua",
-        "      batch.add(set_cancels, id, r.worker)",
+        "    batch.add(set_cancels, id, r.worker)",
         "",
         ("tests/store/test_cancel.py",),
     ),

@@ -209,15 +209,18 @@ async def test_a_queue_that_fails_alone_is_no_outage_of_its_redis(
 async def test_a_connection_that_is_closed_while_it_is_read_is_no_outage(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with caplog.at_level(logging.INFO), socket.create_server(("127.0.0.1", 0)) as hole:
-        location = location_of(f"redis://127.0.0.1:{hole.getsockname()[1]}/0")
+    with caplog.at_level(logging.INFO), RedisServer() as server:
         async with reading() as (queues, seen):
-            connection = await queues.connect(endpoint(), location)
+            connection = await queues.connect(endpoint(), location_of(server.url))
+            await seen.reason(QueueReason.REACHABLE)
+            server.pause()
+            connection.reconnected()  # so that it is also configured, by more calls
             await eventually(lambda: connection.next_poll(0.0) > 0)  # its reading has begun
             await queues.disconnect(connection.key)
-            await asyncio.sleep(0.1)
-            assert connection.redis.up
-            assert not seen.readings
+            server.resume()
+            await queues.connect(endpoint("other"), location_of(server.url))
+            await seen.reason(QueueReason.REACHABLE, "demo/other")
+            assert not [key for key, r in seen.readings if r.queue.stats is None]
     assert not [r.message for r in caplog.records if r.name == "asyncendpoints.operator"]
 
 

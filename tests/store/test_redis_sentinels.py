@@ -3,12 +3,16 @@
 import asyncio
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from redis import Redis
+from redis.asyncio.sentinel import MasterNotFoundError
 
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_core.store.redis.sentinels import Sentinels
 from support.ports import free_port
 from support.redis.cluster import wait_until
 from support.redis.sentinel import RedisSentinel, SingleSentinel
@@ -69,6 +73,24 @@ async def test_one_that_missed_a_failover_does_not_name_the_former_master(
             await submit(url_of(*order))
             assert jobs_in(former) == 0
     assert jobs_in(master) == 1
+
+
+async def test_during_a_failover_one_of_the_two_is_named(redis_sentinel: RedisSentinel) -> None:
+    [first, *_] = redis_sentinel.addresses
+    servers = {(each.host, each.port) for each in redis_sentinel.servers}
+    failover = asyncio.create_task(asyncio.to_thread(redis_sentinel.failover))
+    sentinels, states = Sentinels([first], {"decode_responses": False}), set()
+    with Redis(*first, decode_responses=True) as client:
+        while not failover.done():
+            state: Any = client.sentinel_masters()
+            states.add("failover_in_progress" in state["main"]["flags"])
+            with suppress(MasterNotFoundError):
+                assert await sentinels.discover_master("main") in servers
+    assert True in states
+    promoted = await failover
+    assert await sentinels.discover_master("main") == (promoted.host, promoted.port)
+    for each in sentinels.sentinels:
+        await each.aclose()
 
 
 async def test_one_that_names_a_replica_is_passed_over(

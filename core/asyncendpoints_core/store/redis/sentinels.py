@@ -13,6 +13,7 @@ from redis.asyncio.sentinel import (
     SentinelManagedSSLConnection,
 )
 from redis.exceptions import NoPermissionError, RedisError
+from redis.utils import str_if_bytes
 
 from asyncendpoints_core.store.redis.causes import NotMasterError, cause_of
 from asyncendpoints_core.store.redis.error_replies import meaning_of, reply_text
@@ -83,7 +84,11 @@ async def _ask(sentinel: Redis, service_name: str) -> Answer:
         if "failover_in_progress" in state.get("flags", ""):
             # The old address stays in the list until all replicas follow the promoted one.
             named: Any = await sentinel.sentinel_get_master_addr_by_name(service_name)
-            return epoch, named or "has no master during a failover"
+            if named is None:
+                return epoch, "has no master during a failover"
+            promoted = (str_if_bytes(named[0]), int(named[1]))
+            if promoted != address:
+                return epoch, promoted
     except (RedisError, OSError) as error:
         text = meaning_of(error).text
         return -1, text.format(reply=reply_text(error), cause=cause_of(error))

@@ -135,19 +135,19 @@ class RedisPoller:
         """
         errors = list(unavailable.values())
         self.redis.refused = any(isinstance(e, StoreAuthenticationError) for e in errors)
-        connected, first = set(self.queues.values()), not self._failing
+        connected, before = set(self.queues.values()), self._failing
         self._failing = (self._failing.difference(due) | unavailable.keys()) & connected
         if len(unavailable) < len(due):
             self._answered()
         elif self._failing and self._failing == connected:
             self._failed(errors[0])
-        elif first and self._failing:
+        elif self._failing - before:
             for queue in connected - self._failing:
                 queue.wake()
 
     def _answered(self) -> None:
         self.redis.failures = 0
-        if self._outage_at and not self._failing:
+        if self._outage_at:
             seconds = time.monotonic() - self._outage_at
             log.info("%s answers again after %.0f s", self.redis.identity, seconds)
             self._outage_at = 0.0

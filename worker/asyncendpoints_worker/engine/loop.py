@@ -228,7 +228,6 @@ class Engine:
     def _idle_ms(self, batch: ClaimBatch) -> int:
         longest = longest_idle_ms(batch, self._idle_random)
         if batch.refused != "cordoned":
-            self._cordoned.reset()
             return longest
         # No wake-up can reach it. Most cordons are short; those of a scale-in last as long as jobs.
         return min(longest, int(self._cordoned.next() * 1000))
@@ -255,5 +254,7 @@ class Engine:
 
     def _take(self, batch: ClaimBatch) -> None:
         self._exclusive = batch.exclusive
+        if batch.refused != "cordoned":
+            self._cordoned.reset()
         if batch.jobs:
             self.attempts.start(batch.jobs)

@@ -71,7 +71,8 @@ class Doorbell:
         except asyncio.CancelledError:
             self._forward(worker)
             raise
-        if answer is not None:
+        # Without `then`: also one whose wait ended in time, since it may be there for a due job.
+        if answer is not None or not then:
             self.woken.add(worker)
         return answer
 

@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -301,16 +302,20 @@ def test_an_action_on_many_jobs_that_is_aborted_prints_how_far_it_came(
 ) -> None:
     for _ in range(101):
         served.submit("x", Job_Delay="600", Job_Tags="aborted")
-    change = Client.change
+    change, sleep, begun = Client.change, time.sleep, list[str]()
 
     def changed(self: Client, method: str, path: str, value: object = None) -> Any:
         answer = change(self, method, path, value)
+        if not answer["dryRun"]:
+            begun.append(path)
         running = interrupted and method == "POST"
         aborted = {"state": "Running" if running else "Aborted", "skipped": 2}
         return answer if answer["dryRun"] else {**answer, **aborted}
 
-    def interrupt(_: float) -> None:
-        raise KeyboardInterrupt
+    def interrupt(seconds: float) -> None:
+        if begun:  # not while it is asked what would be changed
+            raise KeyboardInterrupt
+        sleep(seconds)
 
     monkeypatch.setattr(Client, "change", changed)
     monkeypatch.setattr("asyncendpoints_cli.remote.acting.time.sleep", interrupt)

@@ -63,7 +63,7 @@ class OddStore(MemoryStore):
     async def wait_for_work(self, worker: str, timeout_ms: int) -> bool:
         if self.fault is not None:
             raise self.fault
-        return False
+        return await super().wait_for_work(worker, timeout_ms)
 
     async def settle(self, outcomes: Sequence[Outcome]) -> list[Settled]:
         await asyncio.sleep(self.settle_seconds)

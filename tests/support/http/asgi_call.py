@@ -39,6 +39,7 @@ class Call:
         }
         self.sent: list[Message] = []
         self.receiving = 0
+        self.listening = asyncio.Event()  # for the end of the connection
         self.changed = asyncio.Event()
         self._parts = list(parts) or [b""]
         self._gone = asyncio.Event()
@@ -48,6 +49,7 @@ class Call:
             part = self._parts.pop(0)
             return {"type": "http.request", "body": part, "more_body": bool(self._parts)}
         self.receiving += 1
+        self.listening.set()
         try:
             await self._gone.wait()
         finally:

@@ -375,6 +375,7 @@ async def waiting(
     await until_waiting()
     if stream:
         await call.parts(1)
+    await asyncio.wait_for(call.listening.wait(), 20)
     yield call, task
 
 

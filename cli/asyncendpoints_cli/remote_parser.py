@@ -190,9 +190,7 @@ REMOTE: Final = (
         argument("--file", metavar="FILE", help="write it to this file"),
     ),
     *(
-        _jobs(
-            action, summary, description, (" 6dd2c2b4", example), IDS, *FILTERS, ALL, YES, CHANGED
-        )
+        _jobs(action, summary, description, (" 6dd2c2b4", example), IDS, *ACTED_ON)
         for action, summary, description, example in (
             (
                 "cancel",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from asyncendpoints_console.reading.failures import MESSAGES, alike
+from asyncendpoints_console.reading.failures import MESSAGES, alike, most_frequent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from asyncendpoints_cli.remote.client import Endpoint
 
@@ -55,14 +55,10 @@ class _Groups:
     def items(self) -> list[dict[str, Any]]:
         """Return the groups as the API shows those of a page."""
         items = [
-            {**item, "messages": _most_frequent(self._causes[key].values())}
+            {**item, "messages": most_frequent(self._causes[key].values())}
             for key, item in self._items.items()
         ]
-        return _most_frequent(items)
-
-
-def _most_frequent(counted: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(counted, key=lambda each: -int(each["count"]))
+        return most_frequent(items)
 
 
 def causes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -76,4 +72,4 @@ def causes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if others:
             newest = {**item["newest"], "completedAt": None, "id": "", "message": "(others)"}
             rows.append({**item, "count": others, "newest": newest})
-    return sorted(rows, key=lambda row: -row["count"])
+    return most_frequent(rows)

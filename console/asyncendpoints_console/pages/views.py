@@ -269,7 +269,7 @@ async def _jobs(call: Call, end: str) -> dict[str, Any]:
 def _causes(groups: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the messages of groups of failures, the most frequent first."""
     found = [{**group, **cause} for group in groups for cause in group["messages"]]
-    return sorted(found, key=lambda cause: -int(cause["count"]))
+    return failures.most_frequent(found)
 
 
 def _scaling_charts(step_s: int) -> tuple[tuple[str, str, Lines], ...]:

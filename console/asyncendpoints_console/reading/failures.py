@@ -124,14 +124,15 @@ class _Groups:
                 "error": code,
                 "count": sum(cause["count"] for cause in causes.values()),
                 "newest": next(iter(causes.values()))["newest"],
-                "messages": _most_frequent(causes.values())[:messages],
+                "messages": most_frequent(causes.values())[:messages],
             }
             for (name, code), causes in self._causes.items()
         ]
-        return _most_frequent(items)
+        return most_frequent(items)
 
 
-def _most_frequent(counted: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def most_frequent(counted: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what has a `count`, the largest first."""
     return sorted(counted, key=lambda each: -int(each["count"]))
 
 

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import kopf
 from aiohttp import ClientSession, TCPConnector, TraceConfig, TraceRequestEndParams
-from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from asyncendpoints_core.resource import GROUP, KIND, VERSION
 from asyncendpoints_operator.desired.naming import FIELD_MANAGER
 from asyncendpoints_operator.desired.objects import CHILD_KINDS
 from asyncendpoints_operator.kube.client import PLURALS
 from asyncendpoints_operator.kube.compact import compact
+from asyncendpoints_operator.kube.kopf_memories import no_memories
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,16 +81,6 @@ def watched() -> list[WatchedKind]:
         group, _, version = child.api_version.rpartition("/")
         found.append(WatchedKind(group, version, child.kind, optional=child.optional))
     return found
-
-
-class _NoMemories(ResourceMemories):
-    """kopf's state of each object, which is not stored since handlers of events do not use it. It
-    would take 2 KB an object, whatever the object's size.
-    """
-
-    async def recall(self, *args: Any, **options: Any) -> ResourceMemory:
-        """Return a state that is not remembered."""
-        return await super().recall(*args, **{**options, "ephemeral": True})
 
 
 class Watcher:
@@ -177,7 +167,7 @@ class Watcher:
                 registry=registry,
                 settings=settings,
                 identity=_IDENTITY,
-                memories=_NoMemories(),
+                **no_memories(),
                 standalone=True,
                 clusterwide=not self._namespaces,
                 namespaces=self._namespaces,

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from asyncendpoints_operator.kube import watch
+from asyncendpoints_operator.kube import kopf_memories, watch
+from asyncendpoints_operator.kube.kopf_memories import no_memories
 from asyncendpoints_operator.kube.watch import WatchedKind, Watcher
 from support.kube.fake_cluster import FakeCluster
 from support.store.work import eventually
@@ -60,8 +61,18 @@ async def test_a_watch_that_is_refused_ends_and_says_so(api: Api) -> None:
     await eventually(lambda: not watcher.alive)
 
 
+def test_another_kopf_keeps_its_state_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    kopf_memories._class.cache_clear()
+    monkeypatch.delattr("kopf._core.reactor.inventory.ResourceMemories")
+    assert [no_memories(), no_memories()] == [{}, {}]
+    assert [record.getMessage()[:24] for record in caplog.records] == ["kopf is not as expected "]
+    kopf_memories._class.cache_clear()
+
+
 async def test_kopf_keeps_no_state_of_objects() -> None:
-    states = watch._NoMemories()
+    states: Any = no_memories()["memories"]
     for _ in range(2):
         await states.recall({"metadata": {"uid": "1"}}, noticed_by_listing=True)
     assert not list(states.iter_all_memories())

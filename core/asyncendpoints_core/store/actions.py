@@ -15,7 +15,7 @@ from asyncendpoints_core.store.listing import ALL_JOBS, JobFilter
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LOOK: Final = 50
+LOOK: Final = 25
 """How many jobs a step of an action looks at."""
 MAX_PASSES: Final = 10
 """How often a cancel begins again for jobs that moved while it looked."""

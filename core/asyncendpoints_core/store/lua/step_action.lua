@@ -13,7 +13,7 @@
 -- FEATUREMETA: webhook_states webhook_pending gated log_bytes
 -- ARGV: 1 its id
 -- RETURNS: the action's reply, empty without it
-local LOOK, MOST_PASSES = 50, 10
+local LOOK, MOST_PASSES = 25, 10
 -- Of the queue's limits, what retries leave to clients is the rest.
 local SHARE = 0.9
 local SECTIONS = {

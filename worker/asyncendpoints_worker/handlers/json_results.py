@@ -83,10 +83,18 @@ def _simple(value: Any) -> Any:
     if type(value) in _SCALARS:
         return value
     if isinstance(value, Mapping):
-        return {_simple(key): _simple(each) for key, each in value.items()}
+        return {_key(key): _simple(each) for key, each in value.items()}
     if isinstance(value, _ARRAYS):
         return [_simple(each) for each in value]
     return _simple(_simpler(value))
+
+
+def _key(key: Any) -> Any:
+    """Return the key of an object in a type that the json module takes; of tuples pydantic's."""
+    simple = _simple(key)
+    if isinstance(simple, list | dict):
+        return next(iter(to_jsonable_python({key: None})))
+    return simple
 
 
 def _simpler(value: Any) -> Any:

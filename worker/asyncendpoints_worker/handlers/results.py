@@ -117,4 +117,8 @@ def _reason(error: Exception) -> str:
     """Return a short reason; never the text of an error that may quote the value."""
     if isinstance(error, TypeError | NotImplementedError):
         return str(error)[:200]
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply, or contains itself"
+    if isinstance(error, UnicodeEncodeError):
+        return "it holds text that UTF-8 cannot encode"
     return type(error).__name__

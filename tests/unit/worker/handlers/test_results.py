@@ -66,6 +66,14 @@ def test_each_kind_of_value_has_its_content_type(
     assert (stored.content_type, stored.body) == (content_type, body)
 
 
+def nested(depth: int) -> list[Any]:
+    """Return lists in lists."""
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 class Name(str): ...
 
 
@@ -132,6 +140,7 @@ class Free(BaseModel):
         (MappingProxyType({"a": 1}), '{"a":1}'),
         (2**70, str(2**70)),
         ({2: 2, None: 3, True: 4}, '{"2":2,"null":3,"true":4}'),
+        ({(1, "a"): 2, (): 3}, '{"1,a":2,"":3}'),
         ({Color.RED: 1, date(2026, 1, 2): 2}, '{"red":1,"2026-01-02":2}'),
         (IPv4Address("127.0.0.1"), '"127.0.0.1"'),
         (IPv4Interface("10.0.0.1/8"), '"10.0.0.1/8"'),
@@ -187,7 +196,7 @@ def test_the_limit_is_in_bytes() -> None:
         [Report(title="t", score=math.inf)],
         (each for each in [1]),
         {"a": Share(math.nan)},
-        {("a",): 1},
+        {frozenset("a"): 1},
         {None: math.nan},
     ],
 )
@@ -195,6 +204,19 @@ def test_what_json_cannot_hold_is_an_invalid_result(value: Any) -> None:
     with pytest.raises(InvalidResult) as caught:
         encode(value, LIMIT)
     assert caught.value.code == "invalid-result"
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ({frozenset("a"): 1}, "`frozenset` not valid as object key"),
+        ({"a": "\ud800"}, "it holds text that UTF-8 cannot encode"),
+        ({"a": nested(10_000)}, "it is nested too deeply, or contains itself"),
+    ],
+)
+def test_the_error_says_why_a_result_cannot_be_json(value: Any, reason: str) -> None:
+    with pytest.raises(InvalidResult, match=f": {reason}$"):
+        encode(value, LIMIT)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.retry import RetryPolicy
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import Store
-from asyncendpoints_core.store.replies import Cause, Released
+from asyncendpoints_core.store.replies import Cause, LeaseRenewal, Released
 from support.store.stores import (
     DONE,
     ERROR,
@@ -189,6 +189,27 @@ async def test_a_busy_worker_is_drained_for_a_suspect(backend: Backend, store: S
     await busy.settle(jobs.complete(held, DONE))
     batch = await busy.claim(3)
     assert batch.exclusive
+    assert [job.job.id for job in batch.jobs] == [suspect]
+    await other.settle(jobs.complete(held_too, DONE))
+
+
+async def test_a_worker_stays_reserved_while_its_jobs_outlast_a_lease(
+    backend: Backend, store: Store
+) -> None:
+    [suspect] = await put(store, new())
+    await worker_crashes(store)
+    await put(store, *(new() for _ in range(6)))
+    busy, other = await hand(store, "busy"), await hand(store, "other")
+    held = await hold_one(store, busy)
+    held_too = await hold_one(store, other)
+    assert (await busy.claim(3)).stop_claiming
+    for _ in range(3):
+        assert len(await other.take(1)) == 1
+        assert (await busy.claim(3)).stop_claiming
+        await backend.advance(policy().lease_ms * 2 // 3)
+        await store.heartbeat([LeaseRenewal(busy.id), LeaseRenewal(other.id)])
+    await busy.settle(jobs.complete(held, DONE))
+    batch = await busy.claim(3)
     assert [job.job.id for job in batch.jobs] == [suspect]
     await other.settle(jobs.complete(held_too, DONE))
 

@@ -189,11 +189,10 @@ if suspect then
     if alone then batch.add(off_suspects, suspect) end
     if gate and taken > 0 then gate.book(suspect) end
     if exclusive == worker then call('HDEL', meta, 'solo', 'solo_until') end
-  elseif exclusive_until <= now then
+  elseif exclusive == worker or exclusive_until <= now then
+    reserved = exclusive_until <= now
     call('HSET', meta, 'solo', worker, 'solo_until', string.format('%.0f', now + lease_ms))
-    drain, reserved = true, true
-  else
-    drain = exclusive == worker
+    drain = true
   end
 end
 

@@ -50,8 +50,8 @@ def claim(data: Data, worker_id: str, request: int, limit: int, now: int) -> Cla
                 data.gate.book(suspect.id, flow_of(suspect), now)
             return _grant(data, worker, request, [suspect], now, more=selection.more())
         if data.exclusive[1] <= now or data.exclusive[0] == worker_id:
-            if data.exclusive[1] <= now:
-                data.exclusive = (worker_id, now + data.rules.lease_ms)
+            # Renewed by each claim: its jobs may run for longer than a lease.
+            data.exclusive = (worker_id, now + data.rules.lease_ms)
             return _batch(data, now, (), stop_claiming=True, more=selection.more())
     records = selection.take(min(limit, MAX_BATCH))
     return _grant(data, worker, request, records, now, more=selection.more())

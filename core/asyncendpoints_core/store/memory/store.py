@@ -151,12 +151,11 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
     async def claim(self, worker: str, request: int, limit: int) -> ClaimBatch:
         """See Store.claim."""
         now = self._now()
+        reserved_until = self._data.exclusive[1]
         batch = claiming.claim(self._data, worker, request, limit, now)
         woken = self._doorbell.busy(worker)
         full = len(batch.jobs) >= limit
-        reserved = (
-            batch.stop_claiming and self._data.exclusive[1] == now + self._data.rules.lease_ms
-        )
+        reserved = batch.stop_claiming and reserved_until <= now
         leaves_soon = full and due_soon(batch.next_due_ms)
         if batch.more or reserved or leaves_soon or (woken and batch.refused):
             self._wake(1)

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from asyncendpoints_console.access import Role
 from asyncendpoints_console.api import actions, queries
-from asyncendpoints_console.pages import charts
+from asyncendpoints_console.pages import charts, sorting
 from asyncendpoints_console.pages.render import ASSETS, Pages, asset, visible
 from asyncendpoints_console.reading import failures, figures, jobs, overview, schedules, webhooks
 from asyncendpoints_console.reading.run_times import run_times
@@ -88,7 +88,8 @@ class Views:
                 more["chart"] = charts.over_time(found, overview.STEP_SECONDS, _WAITING)
                 more["ends"] = charts.over_time(found, overview.STEP_SECONDS, _ENDS)
             shown.append(item | more)
-        return self._page(request, "overview.html", endpoints=shown)
+        order = sorting.order(request.query, sorting.OVERVIEW)
+        return self._page(request, "overview.html", endpoints=order.rows(shown), order=order)
 
     async def asset(self, request: web.Request) -> web.Response:
         """A file of the pages."""
@@ -118,12 +119,14 @@ class Views:
         _, running = await target.store.action(None)
         named = name if name in overview.job_names(target, stats) else ""
         kept = [*queries.filters(query), *([("id", end)] if end else [])]
+        order = sorting.order(query, sorting.JOBS)
         return self._page(
             call.request,
             "jobs.html",
             target,
             section="jobs",
-            jobs=found["items"],
+            jobs=order.rows(found["items"]),
+            order=order,
             query={name: value for name, value in kept if name != "tag"},
             tags=[value for name, value in kept if name == "tag"],
             counts={state.value: stats.counts[state] for state in State},
@@ -132,7 +135,7 @@ class Views:
             ran=await run_times(target, named) if named else None,
             paused=stats.paused_jobs,
             action=None if running is None else actions.view(running),
-            **_other_pages(call, kept, found["nextCursor"]),
+            **_other_pages(call, [*kept, *order.parameter], found["nextCursor"]),
         )
 
     async def job(self, call: Call) -> web.Response:
@@ -165,19 +168,23 @@ class Views:
     async def workers(self, call: Call) -> web.Response:
         """The registered workers."""
         found = await overview.workers(call.target)
+        order = sorting.order(call.query, sorting.WORKERS)
         return self._page(
-            call.request, "workers.html", call.target, section="workers", workers=found["items"]
+            *(call.request, "workers.html", call.target),
+            section="workers",
+            workers=order.rows(found["items"]),
+            order=order,
         )
 
     async def schedules(self, call: Call) -> web.Response:
         """The schedules of the resource."""
         found = await schedules.schedules(call.target)
+        order = sorting.order(call.query, sorting.SCHEDULES)
         return self._page(
-            call.request,
-            "schedules.html",
-            call.target,
+            *(call.request, "schedules.html", call.target),
             section="schedules",
-            schedules=found["items"],
+            schedules=order.rows(found["items"]),
+            order=order,
         )
 
     async def webhooks(self, call: Call) -> web.Response:
@@ -188,17 +195,19 @@ class Views:
         state, webhook = queries.delivery_state(query), query.get("webhook", "")
         page = await webhooks.deliveries(target, state, PAGE, queries.cursor(query), webhook)
         kept = [("state", state.value), *([("webhook", webhook)] if webhook else [])]
+        order = sorting.order(query, sorting.WEBHOOKS)
         return self._page(
             call.request,
             "webhooks.html",
             target,
             section="webhooks",
-            webhooks=found["items"],
+            webhooks=order.rows(found["items"]),
+            order=order,
             counts={"pending": found["pending"], "dead": found["dead"]},
             chosen=state.value,
             webhook=webhook,
             deliveries=page["items"],
-            **_other_pages(call, kept, page["nextCursor"]),
+            **_other_pages(call, [*kept, *order.parameter], page["nextCursor"]),
         )
 
     async def scaling(self, call: Call) -> web.Response:
@@ -228,20 +237,26 @@ class Views:
             most=MOST_FAILURES if more else failures.EXAMINED,
             messages=failures.MESSAGES,
         )
-        found["items_"] = found.pop("items")  # not the method of the same name
+        order = sorting.order(call.query, sorting.FAILURES)
+        found["items_"] = order.rows(found.pop("items"))  # not the method of the same name
         return self._page(
-            call.request,
-            "failures.html",
-            call.target,
+            *(call.request, "failures.html", call.target),
             section="failures",
             failures=found,
             more=more,
+            order=order,
         )
 
     async def audit(self, call: Call) -> web.Response:
         """What was changed."""
         records = [_audited(record) for record in call.audit.records(call.target.key)]
-        return self._page(call.request, "audit.html", call.target, section="audit", records=records)
+        order = sorting.order(call.query, sorting.AUDIT)
+        return self._page(
+            *(call.request, "audit.html", call.target),
+            section="audit",
+            records=order.rows(records),
+            order=order,
+        )
 
     def refused(self, request: web.Request, refusal: Refusal) -> web.Response | None:
         """Return a refusal as a page, None for a program's request."""

@@ -10,14 +10,14 @@ import pytest
 from redis import Redis
 from redis.asyncio.sentinel import MasterNotFoundError
 
-from asyncendpoints_core.errors import StoreUnavailable
-from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_core.errors import StoreUnavailable, WorkerGone
+from asyncendpoints_core.store.redis import RedisStore, sentinels
 from asyncendpoints_core.store.redis.sentinels import Sentinels
 from support.ports import free_port
 from support.redis.cluster import wait_until
 from support.redis.sentinel import RedisSentinel, SingleSentinel
 from support.redis.server import RedisServer
-from support.store.stores import new, put
+from support.store.stores import hand, new, put
 
 ENDPOINT = "tests/reports"
 Stray = Callable[..., SingleSentinel]
@@ -142,3 +142,45 @@ async def test_one_that_knows_no_master_that_is_up_says_so(stray: Stray) -> None
         assert "does not know other" in await reason(url_of(one.port).replace("main", "other"))
     wait_until(lambda: "s_down" in one.state()["flags"], "a master that is down")
     assert f"calls 127.0.0.1:{master.port} down" in await reason(url_of(one.port))
+
+
+async def test_open_connections_leave_a_former_master(
+    stray: Stray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A master that no Sentinel reaches goes on as one; a client may still reach both."""
+    monkeypatch.setattr(sentinels, "FOLLOW_SECONDS", 0.05)
+    with RedisServer() as former, RedisServer() as master:
+        [one, two] = [stray(former.port), stray(former.port)]
+        store = RedisStore(url_of(one.port, two.port), ENDPOINT)
+        await store.open()
+        worker = await hand(store)
+        waiting = asyncio.create_task(worker.claim_next(20_000))
+        await put(store, new())
+        assert len((await waiting).jobs) == 1
+        waiting = asyncio.create_task(worker.claim_next(20_000))
+        for each in (one, two):
+            each.monitor(master.port)
+        # The new master, which the next connection goes to, does not know the worker.
+        with pytest.raises((StoreUnavailable, WorkerGone)):
+            await waiting
+        await put(store, new())
+        assert (jobs_in(former), jobs_in(master)) == (1, 1)
+        await store.close()
+
+
+async def test_an_older_configuration_does_not_end_a_connection(
+    redis_sentinel: RedisSentinel, stray: Stray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master = await asyncio.to_thread(redis_sentinel.failover)
+    monkeypatch.setattr(sentinels, "FOLLOW_SECONDS", 0.05)
+    with RedisServer() as former:
+        old = stray(former.port)
+        ports = [port for _, port in redis_sentinel.addresses]
+        store = RedisStore(url_of(old.port, *ports), ENDPOINT)
+        await store.open()
+        redis_sentinel.signal(signal.SIGSTOP)
+        await asyncio.sleep(1.5)
+        await put(store, new())
+        redis_sentinel.signal(signal.SIGCONT)
+        await store.close()
+        assert (jobs_in(former), jobs_in(master)) == (0, 1)

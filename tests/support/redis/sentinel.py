@@ -46,6 +46,11 @@ class SingleSentinel:
         state: Any = self.client.sentinel_master(self.name)
         return dict(state)
 
+    def monitor(self, port: int) -> None:
+        """Watch another master under the same name."""
+        self.client.sentinel_remove(self.name)
+        self.client.sentinel_monitor(self.name, "127.0.0.1", port, 2)
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
         self._process.send(number)
@@ -108,6 +113,11 @@ class RedisSentinel(Lifetime):
         """The server that the first Sentinel calls the master now."""
         address: Any = self._clients[0].sentinel_get_master_addr_by_name(self.service_name)
         return next(server for server in self.servers if server.port == int(address[1]))
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to every Sentinel."""
+        for sentinel in self._sentinels:
+            sentinel.signal(number)
 
     def failover(self) -> RedisServer:
         """Let the replica take over in order; return the new master."""

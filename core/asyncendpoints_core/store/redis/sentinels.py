@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from redis.asyncio.sentinel import (
     MasterNotFoundError,
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS: Final = 0.5
 """How much longer the other Sentinels may take once one has named a master."""
+FOLLOW_SECONDS: Final = 5.0
+"""How often the Sentinels are asked while there are connections."""
+
+log = logging.getLogger("asyncendpoints")
 
 
 class Sentinels(Sentinel):
@@ -37,11 +43,20 @@ class Sentinels(Sentinel):
     def __init__(self, addresses: list[Address], options: dict[str, Any]) -> None:
         """Make clients of the Sentinels at `addresses`, with redis-py's `options`."""
         super().__init__(addresses, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
+        self._newest = -1
+        self._connections: WeakSet[MasterConnection | MasterTLSConnection] = WeakSet()
+        self._following: asyncio.Task[None] | None = None
 
     async def discover_master(self, service_name: str) -> Address:
         """Return the address that the Sentinels with the newest configuration name, of several
         the one that most of them do. Raises MasterNotFoundError.
         """
+        epoch, address = await self._discover(service_name)
+        self._newest = max(epoch, self._newest)
+        return address
+
+    async def _discover(self, service_name: str) -> tuple[int, Address]:
+        """Return the newest epoch too."""
         answers = await self._answers(service_name)
         # Also of those that cannot name one now: an older configuration has the former master.
         newest = max(epoch for epoch, _ in answers)
@@ -54,7 +69,40 @@ class Sentinels(Sentinel):
             reasons = zip(names, texts, strict=True)
             raise MasterNotFoundError("; ".join(f"{name} {reason}" for name, reason in reasons))
         [(address, _)] = votes.most_common(1)
-        return address
+        return newest, address
+
+    def follow(self, connection: MasterConnection | MasterTLSConnection, service_name: str) -> None:
+        """Close a connection once the Sentinels name another master. Its server may be one that
+        they cannot reach, so that it still is a master and takes what the failover then drops.
+        """
+        self._connections.add(connection)
+        if self._following is None or self._following.done():
+            self._following = asyncio.create_task(self._follow(service_name))
+
+    async def _follow(self, service_name: str) -> None:
+        while True:
+            await asyncio.sleep(FOLLOW_SECONDS)
+            connections = [each for each in self._connections if each.is_connected]
+            if not connections:
+                return
+            try:
+                epoch, master = await self._discover(service_name)
+            except MasterNotFoundError:
+                continue
+            if epoch < self._newest:
+                continue  # only Sentinels that missed the last failover have answered
+            for each in connections:
+                if (address := (each.host, each.port)) != master:
+                    log.warning("leaving Redis at %s:%s: the master is %s:%s", *address, *master)
+                    await each.disconnect(nowait=True)
+
+    async def close(self) -> None:
+        """Close the connections to the Sentinels."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+        for sentinel in self.sentinels:
+            await sentinel.aclose()
 
     async def _answers(self, service_name: str) -> list[Answer]:
         """Return for each Sentinel its epoch and the master's address, or why there is none."""
@@ -123,6 +171,11 @@ async def _check_role(connection: AbstractConnection, address: Address) -> None:
         raise NotMasterError(f"{address[0]}:{address[1]}, named by a Sentinel, is a replica")
 
 
+def _follow(connection: MasterConnection | MasterTLSConnection) -> None:
+    pool = connection.connection_pool
+    pool.sentinel_manager.follow(connection, pool.service_name)
+
+
 class MasterConnection(SentinelManagedConnection):
     """A connection to the master."""
 
@@ -130,6 +183,7 @@ class MasterConnection(SentinelManagedConnection):
         """Connect, and check that the server is a master."""
         await super().connect_to(address)  # type: ignore[no-untyped-call]
         await _check_role(self, address)
+        _follow(self)
 
 
 class MasterTLSConnection(SentinelManagedSSLConnection):
@@ -139,3 +193,4 @@ class MasterTLSConnection(SentinelManagedSSLConnection):
         """Connect, and check that the server is a master."""
         await super().connect_to(address)  # type: ignore[no-untyped-call]
         await _check_role(self, address)
+        _follow(self)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
 
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import (
     AbstractConnection,
@@ -34,7 +34,7 @@ from asyncendpoints_core.store.redis.single_flight import SingleFlight
 from asyncendpoints_core.store.redis.urls import check_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     Source = str | Callable[[], str]
 
@@ -93,7 +93,7 @@ class SingleServer:
 
     clustered = False
 
-    def __init__(self, pool: ConnectionPool, sentinels: Sequence[Redis] = ()) -> None:
+    def __init__(self, pool: ConnectionPool, sentinels: Sentinels | None = None) -> None:
         self._pool, self._sentinels = pool, sentinels
 
     async def open(self, key: str) -> tuple[str, AbstractConnection]:
@@ -113,8 +113,8 @@ class SingleServer:
 
     async def close(self) -> None:
         """Close the connections to the Sentinels."""
-        for sentinel in self._sentinels:
-            await sentinel.aclose()
+        if self._sentinels is not None:
+            await self._sentinels.close()
 
 
 class Cluster:
@@ -226,4 +226,4 @@ def _sentinel(url: str) -> SingleServer:
         options["connection_class"] = MasterTLSConnection
     sentinel = Sentinels(addresses, {**common, **guard})
     options.update(db=int(db or 0), retry=Retry(NoBackoff(), 0))
-    return SingleServer(SentinelConnectionPool(service, sentinel, **options), sentinel.sentinels)
+    return SingleServer(SentinelConnectionPool(service, sentinel, **options), sentinel)

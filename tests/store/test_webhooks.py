@@ -3,13 +3,12 @@
 import itertools
 from collections.abc import Sequence
 
-import msgspec
 import pytest
 
 from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.policy import CLIENTS
-from asyncendpoints_core.jobs.records import Attributes, Job, JobError, Lock
+from asyncendpoints_core.jobs.records import Attributes, Job, JobError
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.deliveries import (
     MAX_DEAD,
@@ -757,34 +756,6 @@ async def test_no_more_finished_jobs_are_kept_for_a_first_try_than_any(backend: 
     await store.sweep()
     assert (await store.stats()).counts[State.COMPLETED] == 3
     assert len(await store.webhook_events(10)) == 8
-
-
-@pytest.mark.parametrize(
-    ("name", "tag", "most"), [(63, 32, 1_024), (100, 64, 1_536)], ids=["usual", "longest"]
-)
-async def test_an_entry_of_the_outbox_is_small(
-    redis_url: str, name: int, tag: int, most: int
-) -> None:
-    backend = RedisBackend(redis_url)
-    await backend.open()
-    store = backend.store
-    await store.configure(ALL)
-    largest = msgspec.structs.replace(
-        new("n" * name, ttl_ms=60_000_000),
-        attributes=Attributes(
-            tags=tuple(f"{number:0{tag}}" for number in range(10)),
-            key="k" * 64,
-            lock=Lock(b"a lock's 16 byte", 3_600_000),
-        ),
-    )
-    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
-    request = msgspec.structs.replace(largest.request, headers=trace)
-    await put(store, msgspec.structs.replace(largest, request=request))
-    job = await (await hand(store)).one()
-    await store.settle([jobs.fail(job.claim, JobError("x" * 30, "m" * 4_000))])
-    [entry] = await backend.redis.hvals(backend.key("outbox:heads"))
-    assert len(entry) <= most
-    await backend.close()
 
 
 async def test_without_webhooks_any_more_what_waits_is_dropped(store: Store) -> None:

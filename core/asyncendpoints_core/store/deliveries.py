@@ -33,6 +33,8 @@ MAX_RECEIVERS: Final = 1_000
 """Receivers named by clients of which failures are remembered; with webhooks twice as many."""
 RESULT_KEPT_MS: Final = 3_600_000
 """How long beyond its retention a job is kept for a first try."""
+MAX_EVENT_BYTES: Final = 1_024
+"""Of the job in an event: its error has what the rest leaves."""
 MAX_EVENT_ERROR_BYTES: Final = 300
 SECRET_INVALID: Final = 1
 """The status of a delivery that is returned because the secrets or the URL cannot be used."""

@@ -214,6 +214,37 @@ async def test_an_end_is_sent_as_it_was_after_the_job_is_gone(
     )
 
 
+@pytest.mark.parametrize("gone", [False, True])
+async def test_the_end_of_the_largest_job_shows_all_but_the_end_of_its_message(
+    store: Store, secret: Path, gone: bool
+) -> None:
+    carried = Attributes(
+        tags=tuple(f"{number:064}" for number in range(10)),
+        key="k" * 64,
+        schedule="s" * 63,
+        scheduled_ms=1,
+        webhooks=tuple(f"https://example.com/{number:01980}" for number in range(8)),
+    )
+    async with receiver() as to:
+        spec = endpoint(webhook(to, secret, tags=[carried.tags[-1]]))
+        async with gateway(store, spec):
+            pass
+        [job_id] = await put(store, new("n" * 100, attributes=carried))
+        error = jobs.JobError("worker-crashed", "no more memory")
+        await store.settle([jobs.fail((await (await hand(store)).one()).claim, error)])
+        if gone:
+            await store.delete([job_id])
+        async with gateway(store, spec, to):
+            [got] = await to.wait(1)
+    job = got.job
+    assert (job["id"], job["name"], job["state"]) == (ids.text(job_id), "n" * 100, "Failed")
+    assert (job["tags"], job["key"]) == (list(carried.tags), carried.key)
+    assert job["schedule"] == carried.schedule
+    assert job["error"]["code"] == error.code
+    assert job["error"]["message"] == ("no more me" if gone else error.message)
+    assert "example.com" not in got.body.decode()
+
+
 async def test_an_unreadable_result_is_left_out(redis_url: str, secret: Path) -> None:
     backend = RedisBackend(redis_url)
     await backend.open()

@@ -7,7 +7,7 @@
 -- LIB: batch time ready record counters events wake_up corrupt_records queue guard
 --   cordons held_count turns next_suspect first_run waits due_in claimable due_soon
 -- FEATURELIB: gate gate_data starts parked_flows claim_round pauses skips
--- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
+-- FEATURES: jobs outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
 --   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses

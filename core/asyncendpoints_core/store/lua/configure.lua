@@ -31,8 +31,8 @@ end
 -- Without webhooks, what waits for them is dropped.
 if call('HGET', meta, 'webhooks') == '0'
   and call('ZCARD', unsent_events) + call('HLEN', delivery_records) > 0 then
-  call('UNLINK', unsent_events, outbox_heads, delivery_records, deliveries_due, deliveries_dead,
-    deliveries_untried, receivers, receivers_state, receivers_pending)
+  call('UNLINK', unsent_events, outbox_heads, outbox_receivers, delivery_records, deliveries_due,
+    deliveries_dead, deliveries_untried, receivers, receivers_state, receivers_pending)
 end
 timer.update()
 local out = {'ok'}

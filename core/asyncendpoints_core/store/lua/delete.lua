@@ -3,8 +3,8 @@
 --   totals gone watch
 -- META: tick safety
 -- LIB: record counters events remove guard other_revision
--- FEATURES: logs logs:times
--- FEATUREMETA: log_bytes
+-- FEATURES: logs logs:times outbox outbox:receivers
+-- FEATUREMETA: log_bytes webhook_states
 -- ARGV: 1 ids, 2 revisions (lib/other_revision)
 -- RETURNS: a letter for each: d deleted, n not final, p another revision, m missing, g gone,
 --   b cannot be read, v of a newer version
@@ -24,7 +24,7 @@ for i, id in ipairs(ids) do
   elseif other_revision(ARGV[2], r) then
     out[i] = 'p'
   else
-    remove.job(id, r.state, r.name)
+    remove.job(id, r.state, r.name, r.revision)
     removed[id], out[i] = true, 'd'
   end
 end

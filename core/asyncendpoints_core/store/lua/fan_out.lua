@@ -1,5 +1,5 @@
 -- fan_out: replace ends of jobs by their deliveries, each end once.
--- KEYS: meta outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
+-- KEYS: meta outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending counts totals
 -- META: tick webhooks webhook_pending
 -- LIB: counters deliveries
@@ -13,6 +13,7 @@ for from = 1, #ARGV[2], layout.FAN_OUT.size do
   local of = spack(layout.JOB_END.format, layout.JOB_END.fields)
   if call('ZREM', unsent_events, of) == 1 then
     call('HDEL', outbox_heads, of)
+    call('HDEL', outbox_receivers, of)
     done = done + 1
     for i = at, at + 2 * count - 1, 2 do
       local d = deliveries.decode(ARGV[i + 1])

@@ -1,6 +1,6 @@
 -- lease_deliveries: hand out deliveries that are due, receivers in turn. A lease that ends without
 -- an outcome makes its delivery due again.
--- KEYS: meta outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
+-- KEYS: meta outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending counts totals
 -- META: tick webhook_pending paused suspended ttl_ms completed_ms failed_ms
 -- LIB: time counters deliveries

@@ -2,7 +2,7 @@
 -- KEYS: all
 -- META: tick safety paused closed ttl_ms max_crashes initial_ms multiplier max_ms
 -- LIB: record counters finish save returns held_jobs timer guard claimable
--- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
+-- FEATURES: jobs outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
 --   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses

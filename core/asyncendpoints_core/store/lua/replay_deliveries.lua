@@ -1,5 +1,5 @@
 -- replay_deliveries: make dead deliveries due again, for the first try.
--- KEYS: meta outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
+-- KEYS: meta outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending counts totals
 -- META: tick safety webhook_pending
 -- LIB: counters deliveries

@@ -4,7 +4,7 @@
 -- META: tick paused closed ttl_ms
 -- LIB: batch record counters events finish save returns
 -- FEATURELIB: outbox gate
--- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
+-- FEATURES: jobs outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
 --   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses

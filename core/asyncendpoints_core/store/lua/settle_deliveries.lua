@@ -1,5 +1,5 @@
 -- settle_deliveries: apply the outcomes of leased deliveries, each fenced by its token.
--- KEYS: meta outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
+-- KEYS: meta outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending counts totals
 -- META: tick webhook_pending
 -- LIB: counters deliveries

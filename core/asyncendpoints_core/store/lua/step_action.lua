@@ -5,7 +5,7 @@
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms completed_ms failed_ms
 -- LIB: record counters events wake_up canceling redriving remove guard matching descending actions
 --   action_changes
--- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
+-- FEATURES: jobs outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending locks schedules fired
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
 --   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
@@ -98,7 +98,7 @@ local function act(id, r, job)
   if a.kind == 'cancel' then
     canceling.job(id, r)
   elseif a.kind == 'purge' then
-    remove.job(id, r.state, r.name)
+    remove.job(id, r.state, r.name, r.revision)
   else
     local letter = redriving.job(id, r, job, SHARE)
     if letter == 'f' or letter == 'x' then return false end

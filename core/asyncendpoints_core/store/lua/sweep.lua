@@ -5,7 +5,7 @@
 -- LIB: batch time ready finished record counters events wake_up corrupt_records queue remove timer
 --   guard unique lines gate_policy
 -- FEATURELIB: outbox gate_repair pauses skips
--- FEATURES: jobs outbox outbox:heads deliveries deliveries:due deliveries:dead deliveries:untried
+-- FEATURES: jobs outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
 --   receivers receivers:state receivers:pending
 --   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
 --   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
@@ -103,7 +103,8 @@ local function take_out(state, ids, kept_ms)
     if r and kept_ms and outbox and outbox.awaits(ids[i], r, kept_ms) then
       waiting = waiting + 1
     else
-      remove.job(ids[i], state, r and r.name or corrupt_records.lost_name(state, run))
+      remove.job(ids[i], state, r and r.name or corrupt_records.lost_name(state, run),
+        r and r.revision)
       removed = removed + 1
     end
   end

@@ -14,7 +14,6 @@ from asyncendpoints_core.store.deliveries import (
     HOST_BYTES,
     MAX_DEAD,
     MAX_DROPPED,
-    MAX_EVENT_ERROR_BYTES,
     MAX_RECEIVERS,
     RESULT_KEPT_MS,
     Delivery,
@@ -28,6 +27,7 @@ from asyncendpoints_core.store.deliveries import (
     place_of,
 )
 from asyncendpoints_core.store.memory.deliveries import Entry, page
+from asyncendpoints_core.store.memory.events import as_event
 from asyncendpoints_core.store.memory.ordered import Ordered
 
 if TYPE_CHECKING:
@@ -66,13 +66,7 @@ class Webhooks:
         wanted = not rules.webhook_jobs or job.name in rules.webhook_jobs
         if not (states >> _FINAL.index(job.state) & 1 and wanted) and not named:
             return
-        error = job.error
-        if error is not None:
-            size = MAX_EVENT_ERROR_BYTES - 2 - len(error.code.encode())
-            message = error.message.encode()[:size].decode(errors="ignore")
-            error = msgspec.structs.replace(error, message=message)
-        job = msgspec.structs.replace(job, attempts=(), progress=None, error=error)
-        self.ends[job.id, job.revision] = (job, now)
+        self.ends[job.id, job.revision] = (as_event(job), now)
         self._drop_surplus()
 
     def _place(self, key: bytes, entry: Entry, due_ms: int) -> None:

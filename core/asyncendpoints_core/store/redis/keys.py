@@ -42,6 +42,7 @@ NAMES: Final = (
     "fired",  # zset, all scores 0: schedule NUL id of jobs that may be unfinished
     "outbox",  # zset: id and revision of a finished job by when, until its deliveries are made
     "outbox:heads",  # hash: the same -> the job as it then was
+    "outbox:receivers",  # hash: the same -> URLs clients named, once the job left that end
     "deliveries",  # hash: delivery -> what is sent to whom, tries so far
     "deliveries:due",  # zset, all scores 0: receiver, due time, delivery
     "deliveries:dead",  # zset: delivery by when it was given up

@@ -9,14 +9,11 @@ from __future__ import annotations
 from struct import error as StructError
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import msgspec
-
 from asyncendpoints_core.jobs.records import NO_ATTRIBUTES, Attributes, Job, Priority
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.redis.codec import (
     Context,
-    encode_attributes,
     read_attempts,
     read_attributes,
     read_error,
@@ -38,7 +35,6 @@ _read_job = reader(
     tables.JOB,
     "name priority max_attempts created_at ttl_from trace attributes body_size end",
 )
-_read_job_attributes = reader(tables.JOB, "attributes")
 _read_run = reader(
     tables.RUN,
     "name state priority attempt crashes releases claim worker revision updated_at not_before"
@@ -119,21 +115,6 @@ def read_job(job_id: JobId, data: bytes, context: Context) -> Job:
         traceparent=made.traceparent,
         attributes=made.attributes,
     )
-
-
-def without_webhooks(head: bytes) -> bytes:
-    """Return what record.head makes of the same job without the receivers that clients named."""
-    made = read_made(head)
-    if not made.attributes.webhooks:
-        return head
-    (old,) = _read_job_attributes(head)
-    kept = encode_attributes(msgspec.structs.replace(made.attributes, webhooks=()))
-    trace = made.traceparent.encode()
-    # The size of the attributes is the last optional field, before name, trace and attributes.
-    parts_at = made.end - len(old) - len(trace) - len(made.name.encode())
-    size = len(kept).to_bytes(2)
-    before = head[: parts_at - len(size)] + size + head[parts_at : made.end - len(old)]
-    return before + kept + head[made.end :]
 
 
 def just_claimed(job_id: JobId, made: Made, number: int, worker: str, now_ms: int) -> Job:

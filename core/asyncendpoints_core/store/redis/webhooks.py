@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.store import deliveries as values
 from asyncendpoints_core.store import message_layout as messages
@@ -25,7 +27,7 @@ from asyncendpoints_core.store.deliveries import (
 from asyncendpoints_core.store.listing import encode_cursor
 from asyncendpoints_core.store.redis.codec import Context
 from asyncendpoints_core.store.redis.python_layout import CorruptRecord, NewerRecord, packer, reader
-from asyncendpoints_core.store.redis.records import read_job, without_webhooks
+from asyncendpoints_core.store.redis.records import read_job
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,7 +69,7 @@ class WebhookVerbs:
         context = Context.read(raw)
         self._heads = {}
         jobs = []
-        for end, head in zip(entries[::2], entries[1::2], strict=True):
+        for end, head, urls in zip(*(entries[i::3] for i in range(3)), strict=True):
             job_id = JobId(end[:_ID_SIZE])
             try:
                 job = read_job(job_id, head, context)
@@ -77,8 +79,8 @@ class WebhookVerbs:
                 continue
             except NewerRecord:
                 continue  # left to a program that reads it
-            self._heads[job_id, job.revision] = without_webhooks(head)
-            jobs.append(job)
+            self._heads[job_id, job.revision] = head
+            jobs.append(_with_receivers(job, urls))
         return jobs
 
     async def fan_out(self, webhooks: int, ends: Sequence[FanOut]) -> int | None:
@@ -191,6 +193,15 @@ class WebhookVerbs:
         }
         now, waiting_in_all, dead, oldest = numbers
         return WebhookStatus(now, waiting_in_all, dead, oldest, values.merged(known, pending))
+
+
+def _with_receivers(job: Job, urls: bytes) -> Job:
+    """Return the job with the receivers that clients named, which its event does not have."""
+    if not urls:
+        return job
+    webhooks = tuple(urls.decode(errors="replace").split("\n"))
+    attributes = msgspec.structs.replace(job.attributes, webhooks=webhooks)
+    return msgspec.structs.replace(job, attributes=attributes)
 
 
 def _leased(delivery_id: bytes, value: bytes, context: Context, *, probe: bool) -> Delivery:

@@ -170,6 +170,7 @@ function deliveries.drop_surplus()
       local oldest = call('ZRANGE', unsent_events, 0, 0)[1]
       call('ZREM', unsent_events, oldest)
       call('HDEL', outbox_heads, oldest)
+      call('HDEL', outbox_receivers, oldest)
     else
       break
     end

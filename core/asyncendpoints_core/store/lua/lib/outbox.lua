@@ -1,8 +1,8 @@
 -- The events of finished jobs, written in the script that makes them final.
--- LIB: batch record deliveries
+-- LIB: batch record deliveries event_head
 -- LAZY: flush
 local outbox = {}
-local KEEP_MS, MAX_ERROR, SWEEP_BOUND = 3600000, 300, 200
+local KEEP_MS, SWEEP_BOUND = 3600000, 200
 local ended = {}
 
 local CLIENT_RECEIVERS = 8 -- the bit of webhook_states, as in jobs/policy.py
@@ -35,23 +35,6 @@ local function names_receivers(job)
   return carried and carried.webhooks ~= ''
 end
 
--- The error of an event, cut between two characters.
-local function short(err)
-  if #err <= MAX_ERROR then return err end
-  local size = MAX_ERROR
-  while size > 0 and band(sbyte(err, size + 1), 192) == 128 do size = size - 1 end
-  return ssub(err, 1, size)
-end
-
--- The job as it is now, without what may be long.
-local function head_of(job, r)
-  local event = {}
-  for name, value in pairs(r) do event[name] = value end
-  event.history, event.history_count, event.progress, event.result = '', 0, '', ''
-  event.error = short(r.error)
-  return record.head(job, record.encode_run(event))
-end
-
 local function member(id, revision)
   return spack(layout.JOB_END.format, layout.JOB_END.fields)
 end
@@ -68,7 +51,7 @@ function outbox.flush()
     if job and (wants or CLIENTS_NAME and names_receivers(job)) then
       local of = member(ids[i], r.revision)
       batch.add(on, string.format('%.0f', now), of)
-      batch.add(heads, of, head_of(job, r))
+      batch.add(heads, of, event_head.of(job, r))
     end
   end
   batch.flush(on)

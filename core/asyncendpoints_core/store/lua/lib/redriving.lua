@@ -1,6 +1,6 @@
 -- Redrives: Failed and Canceled jobs are queued again, with fresh budgets and a new time to live.
 -- LIB: batch time ready record counters events save lines position other_revision
--- FEATURELIB: unique
+-- FEATURELIB: unique event_receivers
 -- How many were queued again, and how many of them no limit holds back, known after the flush.
 local redriving = {requeued = 0, startable = 0}
 local waiting = ready.sizes()
@@ -46,6 +46,7 @@ function redriving.job(id, r, job, share, named)
   local size = r.body_size
   if depth >= max_depth * share or bytes + added + size > max_bytes * share then return 'f' end
   if other_revision(named, r) then return 'p' end
+  if event_receivers then event_receivers.keep(id, r.revision, job) end
   batch.add(off_finished[r.state], id)
   counters.bump(r.state, r.name, -1)
   counters.bump(QUEUED, r.name, 1)

@@ -1,6 +1,6 @@
 -- Removal of final jobs: the record and all that hangs on it; a tombstone stays for a while.
 -- LIB: batch counters events finished
--- FEATURELIB: logs
+-- FEATURELIB: logs event_receivers
 local remove = {}
 -- Of these the id alone is removed.
 local off = {
@@ -9,7 +9,9 @@ local off = {
 }
 local on_tombstones, off_finished = batch.new('ZADD', tombstones), batch.each('ZREM', finished)
 
-function remove.job(id, state, name)
+-- `revision`: nil where it cannot be read.
+function remove.job(id, state, name, revision)
+  if event_receivers and revision then event_receivers.keep(id, revision) end
   for _, b in ipairs(off) do batch.add(b, id) end
   batch.add(off_finished[state], id)
   batch.add(on_tombstones, now, id)

@@ -222,6 +222,7 @@ def _sentinel(url: str) -> SingleServer:
     common = {**_OPTIONS, **limits, "retry": Retry(NoBackoff(), 0)}
     options["connection_class"] = MasterConnection
     if options.pop("ssl", False):
+        guard |= {name: options[name] for name in options if name.startswith("ssl_")}
         guard["ssl"] = True
         options["connection_class"] = MasterTLSConnection
     sentinel = Sentinels(addresses, {**common, **guard})

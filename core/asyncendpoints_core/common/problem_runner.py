@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from asyncendpoints_core.common.problem_types import MEDIA_TYPE, TABLE, encode
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractStreamWriter
 
 log = logging.getLogger("asyncendpoints")
 
@@ -31,15 +35,21 @@ class ProblemRunner(web.AppRunner):
         super().__init__(app, handle_signals=False, shutdown_timeout=shutdown_timeout)
         app.on_response_prepare.append(_without_banner)
 
-    async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        return _Server(made.request_handler, request_factory=made.request_factory)
+    @property
+    def server(self) -> web.Server | None:
+        """What the sites make connections with: they are those of aiohttp's server in all else."""
+        made = super().server
+        return None if made is None else _Server(made)
 
 
 class _Server(web.Server):
+    def __init__(self, made: web.Server) -> None:
+        super().__init__(made.request_handler, request_factory=made.request_factory)
+        self._made = made
+
     def __call__(self) -> web.RequestHandler:
         loop = asyncio.get_running_loop()
-        return _Connection(self, loop=loop, access_log=_SILENT, logger=_SILENT)
+        return _Connection(self._made, loop=loop, access_log=_SILENT, logger=_SILENT)
 
 
 class _Connection(web.RequestHandler):
@@ -62,23 +72,35 @@ class _Connection(web.RequestHandler):
         else:
             log.error("internal error", exc_info=exc)
             name, detail = "internal", "internal error; see the log"
-        kind = TABLE[name]
-        headers = {
-            "Content-Type": MEDIA_TYPE,
-            "Cache-Control": "no-store",
-            "X-Content-Type-Options": "nosniff",
-        }
-        body = encode(name, kind, detail, {})
-        response = _Problem(status=kind.status, body=body, headers=headers)
-        response.force_close()
-        return response
+        return _Problem(name, detail)
 
 
 class _Problem(web.Response):
-    async def _prepare_headers(self) -> None:
-        # No signal of an application is sent for a request that is not parsed.
-        await super()._prepare_headers()
-        self.headers.popall("Server", None)
+    """Written as a whole: StreamResponse.prepare would add the name of the server software."""
+
+    def __init__(self, name: str, detail: str) -> None:
+        kind = TABLE[name]
+        self._content: Final = encode(name, kind, detail, {})
+        headers = {
+            "Content-Type": MEDIA_TYPE,
+            "Content-Length": str(len(self._content)),
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "Date": formatdate(usegmt=True),
+            "Connection": "close",
+        }
+        super().__init__(status=kind.status, headers=headers)
+        self.force_close()
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Write the problem."""
+        writer = request.writer
+        await writer.write_headers(f"HTTP/1.1 {self.status} {self.reason}", self.headers)
+        await writer.write_eof(b"" if request.method == "HEAD" else self._content)
+        return writer
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Do nothing: all has been written."""
 
 
 async def _without_banner(_: web.Request, response: web.StreamResponse) -> None:

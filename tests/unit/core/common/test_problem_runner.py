@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
@@ -62,6 +62,18 @@ async def of_callback() -> AsyncIterator[int]:
     await server.stop()
 
 
+@asynccontextmanager
+async def serving(handler: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[int]:
+    """Serve an application that answers each request for / with `handler`; yield the port."""
+    app = web.Application()
+    app.router.add_get("/", handler)
+    runner = ProblemRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield runner.addresses[0][1]
+    await runner.cleanup()
+
+
 @pytest.mark.parametrize("listener", [of_console, of_admin, of_callback])
 @pytest.mark.parametrize("what", NOT_HTTP)
 async def test_what_is_not_http_gets_a_problem(
@@ -95,16 +107,28 @@ async def test_an_internal_error_is_logged_and_a_problem(caplog: pytest.LogCaptu
     async def fail(_: web.Request) -> web.Response:
         raise ValueError("broken")
 
-    app = web.Application()
-    app.router.add_get("/", fail)
-    runner = ProblemRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    request = b"GET / HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n"
-    status, headers, body = await sent(runner.addresses[0][1], request)
-    await runner.cleanup()
+    async with serving(fail) as port:
+        request = b"GET / HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n"
+        status, headers, body = await sent(port, request)
+        _, head_headers, nothing = await sent(port, b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n")
     assert (status, headers["content-type"]) == (500, "application/problem+json")
     assert b"broken" not in body
-    [record] = caplog.records
+    assert int(headers["content-length"]) == len(body)
+    assert (nothing, head_headers["content-length"]) == (b"", headers["content-length"])
+    assert headers["connection"] == "close"
+    assert "server" not in headers
+    record, _ = caplog.records
     assert record.exc_info is not None
     assert "ValueError: broken" in caplog.text
+
+
+async def test_the_end_of_the_runner_closes_idle_connections() -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async with serving(answer) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    assert (await asyncio.wait_for(reader.read(), 20)).endswith(b"ok")
+    writer.close()

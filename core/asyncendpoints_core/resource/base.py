@@ -18,6 +18,7 @@ from pydantic import (
     PlainValidator,
     Strict,
     StringConstraints,
+    ValidationInfo,
     WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
@@ -235,20 +236,25 @@ def unique(what: str, key: Callable[[Any], object] = lambda item: item) -> After
     return AfterValidator(check)
 
 
-def exactly_one(record: Mapping[str, object], names: tuple[str, ...], needed: bool = True) -> None:
-    """Reject a record in which not exactly one (or, if not `needed`, more than one) is set.
+def one_of(*names: str, needed: bool = True) -> AfterValidator:
+    """Return a validator that exactly (or, if not `needed`, at most) one of the fields is set.
 
-    Called by the validator of the last of `names`, with the values before it. An invalid value is
-    not among them and is reported by itself.
+    It is for the last of `names`, which has `validate_default` if one is needed, and reads the
+    values before it. An invalid value is not among them and is reported by itself.
     """
-    if not all(name in record for name in names):
-        return
-    present = sum(record[name] is not None for name in names)
     listed = ", ".join(map(alias_of, names))
-    if present > 1:
-        raise invalid_parent(f"set only one of {listed}")
-    if not present and needed:
-        raise invalid_parent(f"set one of {listed}")
+
+    def check(value: T, info: ValidationInfo) -> T:
+        others = [info.data[name] for name in names[:-1] if name in info.data]
+        if len(others) == len(names) - 1:
+            present = sum(each is not None for each in (*others, value))
+            if present > 1:
+                raise invalid_parent(f"set only one of {listed}")
+            if not present and needed:
+                raise invalid_parent(f"set one of {listed}")
+        return value
+
+    return AfterValidator(check)
 
 
 class SecretRef(Record):

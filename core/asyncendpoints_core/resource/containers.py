@@ -4,9 +4,9 @@ Names and meanings are those of core/v1. Deep structures that Kubernetes validat
 lifecycle, resources, …) are passed through.
 """
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import Field, StringConstraints, field_validator
 
 from asyncendpoints_core.resource.base import (
     ABSOLUTE_PATH,
@@ -16,8 +16,8 @@ from asyncendpoints_core.resource.base import (
     Items,
     Label,
     Record,
-    exactly_one,
     invalid,
+    one_of,
     pattern,
     unique,
 )
@@ -47,17 +47,11 @@ class EnvVar(Record):
         default=None,
         description='Value of the variable. Quote numbers and booleans in YAML: value: "8".',
     )
-    value_from: AnyObject | None = Field(
+    value_from: Annotated[AnyObject | None, one_of("value", "value_from", needed=False)] = Field(
         default=None,
         description="Source of the value, as in a pod: secretKeyRef, configMapKeyRef, fieldRef or "
         "resourceFieldRef. Use it for credentials instead of `value`.",
     )
-
-    @field_validator("value_from")
-    @classmethod
-    def _one_way(cls, value: Any, info: ValidationInfo) -> Any:
-        exactly_one({**info.data, "value_from": value}, ("value", "value_from"), needed=False)
-        return value
 
 
 class EnvFrom(Record):
@@ -69,15 +63,9 @@ class EnvFrom(Record):
     config_map_ref: OptionalObject | None = Field(
         default=None, description="The ConfigMap whose keys become variables."
     )
-    secret_ref: OptionalObject | None = Field(
+    secret_ref: Annotated[OptionalObject | None, one_of("config_map_ref", "secret_ref")] = Field(
         default=None, validate_default=True, description="The Secret whose keys become variables."
     )
-
-    @field_validator("secret_ref")
-    @classmethod
-    def _one_source(cls, value: Any, info: ValidationInfo) -> Any:
-        exactly_one({**info.data, "secret_ref": value}, ("config_map_ref", "secret_ref"))
-        return value
 
 
 class Capabilities(Record):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import Field, StringConstraints, field_validator
 
 from asyncendpoints_core.resource.base import (
     DNS_LABEL,
@@ -13,8 +13,8 @@ from asyncendpoints_core.resource.base import (
     Record,
     Role,
     SecretRef,
-    exactly_one,
     invalid,
+    one_of,
     pattern,
     unique,
 )
@@ -48,18 +48,12 @@ class Tokens(Record):
     secret_ref: SecretRef | None = Field(
         default=None, description="Key of a Secret with the tokens, one per line."
     )
-    file: FilePath | None = Field(
+    file: Annotated[FilePath | None, one_of("secret_ref", "file")] = Field(
         default=None,
         validate_default=True,
         description="File with the tokens, one per line; a relative path is relative to the "
         "directory of the resource's file. For `asyncendpoints run` and mounted volumes.",
     )
-
-    @field_validator("file")
-    @classmethod
-    def _one_source(cls, value: Any, info: ValidationInfo) -> Any:
-        exactly_one({**info.data, "file": value}, ("secret_ref", "file"))
-        return value
 
 
 class Auth(Record):

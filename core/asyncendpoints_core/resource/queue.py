@@ -1,9 +1,9 @@
 """The queue's part of the resource: limits, retries, timeouts, retention, and Redis."""
 
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, StringConstraints
 
 from asyncendpoints_core.resource.base import (
     PRINTABLE,
@@ -11,8 +11,8 @@ from asyncendpoints_core.resource.base import (
     Record,
     Role,
     SecretKey,
-    exactly_one,
     invalid,
+    one_of,
 )
 
 _YEAR: Final = 31_536_000
@@ -190,7 +190,9 @@ class RedisSpec(Record):
         default=None,
         description="URL without credentials, for development, such as redis://redis:6379/0.",
     )
-    secret_ref: Annotated[RedisSecretRef | None, Role.OPERATOR] = Field(
+    secret_ref: Annotated[
+        RedisSecretRef | None, one_of("url", "secret_ref", needed=False), Role.OPERATOR
+    ] = Field(
         default=None,
         description="Secret with the URL, including credentials. It is mounted and read on each "
         "connect, so a password change needs no restart.",
@@ -208,9 +210,3 @@ class RedisSpec(Record):
         "(reason QueueMoved) shows. The jobs stay in the old Redis. Absent: a change of Redis "
         "waits for this confirmation.",
     )
-
-    @field_validator("secret_ref")
-    @classmethod
-    def _one_way(cls, value: Any, info: ValidationInfo) -> Any:
-        exactly_one({**info.data, "secret_ref": value}, ("url", "secret_ref"), needed=False)
-        return value

@@ -1,8 +1,8 @@
 """The volumes of gateway and worker pods, and references to objects in the resource's namespace."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, field_validator
 
 from asyncendpoints_core.resource.base import (
     ABSOLUTE_PATH,
@@ -12,8 +12,8 @@ from asyncendpoints_core.resource.base import (
     ObjectName,
     Record,
     SecretKey,
-    exactly_one,
     invalid,
+    one_of,
     pattern,
 )
 
@@ -125,7 +125,7 @@ class Volume(Record):
     persistent_volume_claim: ClaimVolume | None = Field(
         default=None, description="Storage that outlives the pod."
     )
-    projected: ProjectedVolume | None = Field(
+    projected: Annotated[ProjectedVolume | None, one_of(*_SOURCES)] = Field(
         default=None, validate_default=True, description="Several sources in one directory."
     )
 
@@ -134,12 +134,6 @@ class Volume(Record):
     def _not_ours(cls, value: str) -> str:
         if value.startswith(OWN_VOLUME_PREFIX):
             raise invalid(f"the prefix {OWN_VOLUME_PREFIX} is reserved for the operator")
-        return value
-
-    @field_validator("projected")
-    @classmethod
-    def _one_source(cls, value: Any, info: ValidationInfo) -> Any:
-        exactly_one({**info.data, "projected": value}, _SOURCES)
         return value
 
 

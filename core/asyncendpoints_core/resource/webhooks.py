@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, StringConstraints
 
 from asyncendpoints_core.jobs.policy import CLIENT_RECEIVERS, CLIENTS
 from asyncendpoints_core.jobs.states import State
@@ -14,8 +14,8 @@ from asyncendpoints_core.resource.base import (
     Items,
     Record,
     SecretRef,
-    exactly_one,
     invalid,
+    one_of,
     pattern,
     unique,
 )
@@ -78,18 +78,12 @@ class Secrets(Record):
     secret_ref: SecretRef | None = Field(
         default=None, description="Key of a Secret with the secrets, one per line."
     )
-    file: FilePath | None = Field(
+    file: Annotated[FilePath | None, one_of("secret_ref", "file")] = Field(
         default=None,
         validate_default=True,
         description="File with the secrets, one per line; a relative path is relative to the "
         "directory of the resource's file. For `asyncendpoints run` and mounted volumes.",
     )
-
-    @field_validator("file")
-    @classmethod
-    def _one_source(cls, value: Any, info: ValidationInfo) -> Any:
-        exactly_one({**info.data, "file": value}, ("secret_ref", "file"))
-        return value
 
 
 class Webhook(Record):
@@ -104,7 +98,7 @@ class Webhook(Record):
         "https://billing.example.com/hooks. Private addresses must be allowed by the chart's "
         "webhooks.allowPrivateCidrs.",
     )
-    url_from: UrlSource | None = Field(
+    url_from: Annotated[UrlSource | None, one_of("url", "url_from")] = Field(
         default=None,
         validate_default=True,
         description="Where the URL is kept, if it contains a secret, instead of url.",
@@ -135,12 +129,6 @@ class Webhook(Record):
         le=20,
         description="Time for an answer, in seconds; then the try has failed. Default: 15.",
     )
-
-    @field_validator("url_from")
-    @classmethod
-    def _one_url(cls, value: Any, info: ValidationInfo) -> Any:
-        exactly_one({**info.data, "url_from": value}, ("url", "url_from"))
-        return value
 
 
 class WebhookRequests(Record):

@@ -8,8 +8,8 @@ from asyncendpoints_core.resource.base import (
     AnyObject,
     Record,
     Role,
-    exactly_one,
     invalid,
+    one_of,
     pattern,
 )
 from asyncendpoints_core.resource.containers import Image, Words
@@ -82,7 +82,13 @@ class WorkerSpec(PodOptions):
         description="Python module with the @handler functions, such as reports.jobs. "
         "`asyncendpoints run` imports it from the directory of the resource's file.",
     )
-    http: Annotated[HttpWorker | None, Role.WORKER, Role.GATEWAY, Role.OPERATOR] = Field(
+    http: Annotated[
+        HttpWorker | None,
+        one_of("handlers", "http"),
+        Role.WORKER,
+        Role.GATEWAY,
+        Role.OPERATOR,
+    ] = Field(
         default=None,
         validate_default=True,
         description="HTTP mode, instead of `handlers`: where your container accepts jobs.",
@@ -137,12 +143,6 @@ class WorkerSpec(PodOptions):
         default=None,
         description="Logs of jobs, kept in Redis with each attempt. Absent: none are kept.",
     )
-
-    @field_validator("http")
-    @classmethod
-    def _one_mode(cls, value: Any, info: ValidationInfo) -> Any:
-        exactly_one({**info.data, "http": value}, ("handlers", "http"))
-        return value
 
     @field_validator("agent_resources")
     @classmethod

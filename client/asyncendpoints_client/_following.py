@@ -102,7 +102,7 @@ class Follower:
         return checked(early, tries, 200)
 
     def download(self, part: Path, timeout: float | None) -> Steps[None]:
-        """Write the result to the new file `part`, begun anew whenever the connection is cut."""
+        """Write the result to the new file `part`, begun again whenever the connection is cut."""
         yield from self.wait(timeout)
         tries = self.tries()
         request = Request("GET", f"{self.path}/result", patience=30.0)

@@ -98,7 +98,7 @@ MUTANTS = (
         ("tests/store/test_unique.py",),
     ),
     Mutant(
-        "unique: a submission sent again is decided anew",
+        "unique: a submission sent again is decided again",
         f"{LUA}/enqueue.lua",
         "  lock.submission = id",
         "",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def without_handler(endpoint: AsyncEndpoint, registry: Registry) -> Iterator[tuple[Location, str]]:
-    """Yield each place of the resource that names a job without a handler, and what is wrong."""
+    """Yield each path of the resource that names a job without a handler, and what is wrong."""
     spec = endpoint.spec
     for location, job in (*created(spec), *selected(spec)):
         if job not in registry.handlers:

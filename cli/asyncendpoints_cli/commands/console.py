@@ -21,9 +21,9 @@ def execute(options: Namespace) -> int:
         sys.stdout.flush()
         if not options.no_browser and not webbrowser.open(link):
             sys.stderr.write("no browser could be opened: open the link yourself\n")
-        if client.place != client.url:  # the connection is this process's
+        if client.location != client.url:  # the connection is this process's
             ends = {signal.SIGINT, signal.SIGTERM}
             signal.pthread_sigmask(signal.SIG_BLOCK, ends)
-            sys.stderr.write(f"connected to {client.place}; Ctrl-C ends the connection\n")
+            sys.stderr.write(f"connected to {client.location}; Ctrl-C ends the connection\n")
             signal.sigwait(ends)
     return 0

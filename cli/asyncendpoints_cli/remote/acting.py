@@ -35,7 +35,7 @@ def set_paused(endpoint: Endpoint, options: Namespace) -> None:
         return
     word = "paused" if options.action == "pause" else "resumed"
     of = "" if options.job is None else f"{escaped(options.job)} of "
-    sys.stdout.write(f"{word} {of}{endpoint.key} at {endpoint.client.place}\n")
+    sys.stdout.write(f"{word} {of}{endpoint.key} at {endpoint.client.location}\n")
 
 
 def act(endpoint: Endpoint, options: Namespace) -> int:
@@ -49,7 +49,8 @@ def act(endpoint: Endpoint, options: Namespace) -> int:
     if chosen is None:
         return _act_on_all(endpoint, options)
     if len(chosen) > 1:
-        _confirm(f"{word} {len(chosen)} jobs of {endpoint.key} at {endpoint.client.place}", options)
+        where = f"{endpoint.key} at {endpoint.client.location}"
+        _confirm(f"{word} {len(chosen)} jobs of {where}", options)
     outcome = _Outcome(endpoint.key, word, len(chosen))
     try:
         for job_id in chosen:
@@ -143,7 +144,7 @@ def _act_on_all(endpoint: Endpoint, options: Namespace) -> int:
     count = _carry_out(endpoint, {**wanted, "dryRun": True}, {})["matched"]
     if not count:
         raise UsageError("no job matches")
-    _confirm(f"{word} {count} jobs of {endpoint.key} at {endpoint.client.place}", options)
+    _confirm(f"{word} {count} jobs of {endpoint.key} at {endpoint.client.location}", options)
     action: dict[str, Any] = {}
     try:
         _carry_out(endpoint, wanted, action)

@@ -38,8 +38,8 @@ class ApiError(AsyncEndpointsError):
 class Client:
     """One console."""
 
-    def __init__(self, url: str, token: str, place: str = "") -> None:
-        """Use the console at `url`, which people know as `place`.
+    def __init__(self, url: str, token: str, location: str = "") -> None:
+        """Use the console at `url`, which people know as `location`.
 
         Raises UsageError for a URL that cannot be one.
         """
@@ -47,7 +47,7 @@ class Client:
         if parts.scheme not in PORTS or not parts.hostname or parts.path.strip("/"):
             raise UsageError(f"--url: must be like http://127.0.0.1:9091, not {url!r}")
         self.url = url.rstrip("/")
-        self.place = place or self.url
+        self.location = location or self.url
         self._token = token
         secure = parts.scheme == "https"
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
@@ -120,7 +120,7 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             why = one_line(str(error)) or type(error).__name__
-            raise ApiError(f"the console at {self.place} cannot be reached: {why}") from None
+            raise ApiError(f"the console at {self.location} cannot be reached: {why}") from None
 
 
 def _refused(status: int, body: bytes, path: str) -> ApiError:
@@ -143,7 +143,7 @@ def connect_by(options: Namespace) -> Iterator[Client]:
     """Yield the console that the options and settings of a command name."""
     target = _cluster_target(options)
     if target is not None:
-        with target.open() as (url, token), Client(url, token, target.place) as client:
+        with target.open() as (url, token), Client(url, token, target.location) as client:
             yield client
         return
     settings = load({"console_url": options.console_url})
@@ -246,4 +246,4 @@ def endpoint_of(client: Client, wanted: str | None) -> Endpoint:
     known = ", ".join("/".join(key) for key in keys) or "none"
     if found:
         raise UsageError(f"several endpoints ({known}): choose one with -e NAMESPACE/NAME")
-    raise UsageError(f"there is no endpoint {wanted or ''} at {client.place}; it has: {known}")
+    raise UsageError(f"there is no endpoint {wanted or ''} at {client.location}; it has: {known}")

@@ -45,7 +45,7 @@ class ClusterTarget:
             yield f"http://127.0.0.1:{port}", token
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Where it is, for people."""
         context = f", context {self.context}" if self.context else ""
         return (f"namespace {self.namespace}" if self.namespace else "the current namespace") + (
@@ -57,7 +57,7 @@ class ClusterTarget:
         if len(names) == 1:
             return str(names[0])
         if not names:
-            raise UsageError(f"there is no AsyncEndpoint in {self.place}; choose it with -n")
+            raise UsageError(f"there is no AsyncEndpoint in {self.location}; choose it with -n")
         raise UsageError(f"several endpoints ({', '.join(names)}): choose one with -e")
 
     def _token(self, name: str) -> str:
@@ -72,7 +72,7 @@ class ClusterTarget:
             else:
                 return token
         raise AsyncEndpointsError(
-            f"no token of the console of {name} in {self.place} can be read: "
+            f"no token of the console of {name} in {self.location} can be read: "
             + "; ".join(dict.fromkeys(reasons))
         )
 
@@ -83,7 +83,7 @@ class ClusterTarget:
             conditions = {c["type"]: c["status"] for c in pod["status"].get("conditions") or ()}
             if conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]:
                 return str(pod["metadata"]["name"])
-        raise AsyncEndpointsError(f"no gateway pod of {name} in {self.place} is ready")
+        raise AsyncEndpointsError(f"no gateway pod of {name} in {self.location} is ready")
 
     @contextlib.contextmanager
     def _forward(self, pod: str) -> Iterator[int]:

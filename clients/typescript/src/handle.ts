@@ -87,7 +87,7 @@ export class JobHandle<Result = unknown> {
     return value(await this.whole(options)) as Result;
   }
 
-  /** Returns the result's bytes and type as a Blob; a download that is cut begins anew. */
+  /** Returns the result's bytes and type as a Blob; a download that is cut begins again. */
   async blob(options: WaitOptions = {}): Promise<Blob> {
     const reply = await this.whole(options);
     const bytes = reply.body as Uint8Array<ArrayBuffer>;

@@ -60,7 +60,7 @@ class Views:
         self, request: web.Request, template: str, target: Target | None = None, **values: Any
     ) -> web.Response:
         role = request[ROLE]
-        here = None if target is None else _place(target)
+        here = None if target is None else _target_context(target)
         common = {
             "role": role.value,
             "locked": self._locked(request, target),
@@ -79,7 +79,7 @@ class Views:
         targets = list(self.site.targets())
         read = await overview.with_figures(targets)
         for target, (item, found) in zip(targets, read, strict=True):
-            more: dict[str, Any] = {**_place(target), "failures": []}
+            more: dict[str, Any] = {**_target_context(target), "failures": []}
             more["locked"] = self._locked(request, target)
             if item["reachable"]:
                 if not target.figures_only:
@@ -112,7 +112,7 @@ class Views:
         end, name = queries.id_end(query), query.get("job", "")
         if ids.parse(end) is not None:
             return web.Response(
-                status=303, headers={"Location": f"{_place(target)['page']}/jobs/{end}"}
+                status=303, headers={"Location": f"{_target_context(target)['page']}/jobs/{end}"}
             )
         found = await _jobs(call, end)
         stats = await target.store.stats()
@@ -319,7 +319,7 @@ def _other_pages(
     }
 
 
-def _place(target: Target) -> Mapping[str, Any]:
+def _target_context(target: Target) -> Mapping[str, Any]:
     return {
         "figures_only": target.figures_only,
         "namespace": target.namespace,

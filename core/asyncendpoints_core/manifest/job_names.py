@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.resource import EndpointSpec
 
 Named = list[tuple[Location, str]]
-"""Names of jobs, each with its place in the resource."""
+"""Names of jobs, each with its path in the resource."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,15 +141,15 @@ class Capture:
         """Prepare; `attach` begins."""
         own = JobLogHandler(level, traces=traces, own=True)
         users = JobLogHandler(level, traces=traces, own=False)
-        self._places = (logging.getLogger(OWN), own), (logging.getLogger(), users)
+        self._handlers = (logging.getLogger(OWN), own), (logging.getLogger(), users)
 
     def attach(self) -> None:
         """Capture; again where the user's configuration has removed the handlers."""
-        for logger, handler in self._places:
+        for logger, handler in self._handlers:
             if handler not in logger.handlers:
                 logger.addHandler(handler)
 
     def detach(self) -> None:
         """Capture nothing more."""
-        for logger, handler in self._places:
+        for logger, handler in self._handlers:
             logger.removeHandler(handler)

@@ -101,7 +101,7 @@ class Series:
         self._last: Reading | None = None
 
     def begin(self, reading: Reading) -> None:
-        """Start anew: what was before is not known, unless nothing was."""
+        """Start again: what was before is not known, unless nothing was."""
         self._last = reading
         never = not (reading.started or reading.ended)
         self._base = reading if never else None

@@ -111,16 +111,16 @@ def states_of(kind: ActionKind, state: State | None) -> tuple[State, ...]:
     """Return the states whose jobs an action takes, of all or of that one. Raises ValueError for
     one in which it can do nothing.
     """
-    places = _SECTIONS[kind]
+    sections = _SECTIONS[kind]
     if state is None:
-        return tuple(places)
-    if state not in places:
-        known = ", ".join(place.value for place in places)
+        return tuple(sections)
+    if state not in sections:
+        known = ", ".join(each.value for each in sections)
         raise ValueError(f"{kind.value} acts on jobs that are {known}, not {state.value}")
     return (state,)
 
 
 def sections_of(kind: ActionKind, state: State | None) -> tuple[str, ...]:
     """Return where jobs of that state, or of any, are for an action. Raises as states_of."""
-    places = _SECTIONS[kind]
-    return tuple(section for each in states_of(kind, state) for section in places[each])
+    sections = _SECTIONS[kind]
+    return tuple(section for each in states_of(kind, state) for section in sections[each])

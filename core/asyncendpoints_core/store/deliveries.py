@@ -130,7 +130,7 @@ class DeliveryPage(msgspec.Struct, frozen=True):
     cursor: str | None
 
 
-class DeliveryPlace(msgspec.Struct, array_like=True, frozen=True):
+class DeliveryCursor(msgspec.Struct, array_like=True, frozen=True):
     """Where a page of a listing goes on: after a member of `deliveries:due`, or after a dead
     delivery and when it died. `listing` is its state and webhook.
     """
@@ -140,12 +140,12 @@ class DeliveryPlace(msgspec.Struct, array_like=True, frozen=True):
     member: bytes
 
 
-def place_of(cursor: str | None, state: DeliveryState, webhook: str) -> DeliveryPlace:
+def cursor_of(cursor: str | None, state: DeliveryState, webhook: str) -> DeliveryCursor:
     """Return where a page begins. Raises InvalidCursor for a cursor of another listing."""
     listing = f"{state}:{webhook}"
     if cursor is None:
-        return DeliveryPlace(listing, 0, b"")
-    found = decode_cursor(cursor, DeliveryPlace)
+        return DeliveryCursor(listing, 0, b"")
+    found = decode_cursor(cursor, DeliveryCursor)
     size = DELIVERY_ID_BYTES if state is DeliveryState.DEAD else DUE_BYTES
     numeric = 0 <= found.number < 2**53
     whole = len(found.member) == size

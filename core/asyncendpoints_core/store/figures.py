@@ -1,6 +1,6 @@
 """The figures of an endpoint over time: points of two steps, and the steps of its scaling.
 
-The store keeps the points of each step in a ring, one place for each step of time. A place holds
+The store keeps the points of each step in a ring, one entry for each step of time. An entry holds
 the number of its step and fourteen numbers of two bytes: exact below 4,096, at most 0.05 % too low
 above. docs/redis.md has the keys.
 """
@@ -120,12 +120,12 @@ def unpack(ring: bytes, step_s: int, since_ms: int, now_ms: int) -> tuple[Point,
     """Return the points of a ring that are not older than `since_ms` and than its length."""
     step_ms = 1_000 * step_s
     oldest = max(-(-since_ms // step_ms), now_ms // step_ms - RINGS[step_s] + 1)
-    found = [place for place in _POINT.iter_unpack(ring) if place[0] >= max(1, oldest)]
-    return tuple(_point(place, step_ms) for place in sorted(found))
+    found = [entry for entry in _POINT.iter_unpack(ring) if entry[0] >= max(1, oldest)]
+    return tuple(_point(entry, step_ms) for entry in sorted(found))
 
 
-def _point(place: tuple[int, ...], step_ms: int) -> Point:
-    slot, *codes = place
+def _point(entry: tuple[int, ...], step_ms: int) -> Point:
+    slot, *codes = entry
     numbers = [None if code == _UNKNOWN else (code & 0xFFF) << (code >> 12) for code in codes]
     jobs, others = numbers[: len(State)], numbers[len(State) :]
     names = Point.__struct_fields__[2:]

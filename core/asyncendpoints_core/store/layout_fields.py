@@ -78,10 +78,10 @@ class Layout:
         """Return the fixed field `name`, or the fields of the group of that name."""
         named = {group.name: set(group.fields.split()) for group in self.groups}
         wanted = named.get(name, {name})
-        places = [i for i, field in enumerate(self.fields) if field.name in wanted]
-        if len(places) != len(wanted) or places[-1] - places[0] >= len(wanted):
+        indexes = [i for i, field in enumerate(self.fields) if field.name in wanted]
+        if len(indexes) != len(wanted) or indexes[-1] - indexes[0] >= len(wanted):
             raise ValueError(f"{name}: not fields that stand together")
-        return self.fields[places[0] : places[-1] + 1]
+        return self.fields[indexes[0] : indexes[-1] + 1]
 
     def offset(self, name: str) -> int:
         """Return the position of a fixed field or group, from 0."""

@@ -15,7 +15,7 @@ from asyncendpoints_core.store.replies import Found
 if TYPE_CHECKING:
     from asyncendpoints_core.jobs.states import State
 
-Place = TypeVar("Place", bound=msgspec.Struct)
+Cursor = TypeVar("Cursor", bound=msgspec.Struct)
 
 
 class JobFilter(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -88,12 +88,12 @@ class Page(msgspec.Struct, frozen=True):
     cursor: str | None
 
 
-def encode_cursor(place: msgspec.Struct) -> str:
+def encode_cursor(cursor: msgspec.Struct) -> str:
     """Return where a page goes on as callers see it."""
-    return base64.urlsafe_b64encode(msgspec.msgpack.encode(place)).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode(cursor)).rstrip(b"=").decode()
 
 
-def decode_cursor(cursor: str, kind: type[Place]) -> Place:
+def decode_cursor(cursor: str, kind: type[Cursor]) -> Cursor:
     """Read a cursor; InvalidCursor for what `encode_cursor` does not make of any `kind`."""
     try:
         data = base64.urlsafe_b64decode((cursor + "=" * (-len(cursor) % 4)).encode("ascii"))

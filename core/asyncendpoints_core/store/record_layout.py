@@ -296,5 +296,5 @@ RECEIVER: Final = Layout(
     tail="webhook",
 )
 
-# A place of `figures:10` and `figures:600`; figures.py has its numbers.
+# An entry of `figures:10` and `figures:600`; figures.py has its numbers.
 FIGURES: Final = Layout(fields=(Field("slot", 4), Field("numbers", 28, "bytes")))

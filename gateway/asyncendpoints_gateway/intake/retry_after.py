@@ -65,7 +65,7 @@ def reading(stats: Stats) -> Reading:
     )
 
 
-class Drain:
+class StartRate:
     """How fast jobs leave the queue while `waiting` of a reading is not 0.
 
     `per_second`: None if not measured. `stuck_seconds`: for how long none has left.
@@ -83,7 +83,7 @@ class Drain:
         self._stuck_since = None
 
     def update(self, readings: Sequence[Reading]) -> None:
-        """Compute both anew when there is one more reading."""
+        """Compute both again when there is one more reading."""
         new = readings[-1]
         if len(readings) > 1:
             last = readings[-2]
@@ -118,15 +118,15 @@ class Drain:
 class WaitEstimate:
     """How fast jobs leave the queue and how long an attempt runs, over the last minute.
 
-    `drain`: of the jobs that no limit holds back. `run_seconds`: the mean duration of an attempt, 0
-    if not measured.
+    `starts`: of the jobs that no limit holds back. `run_seconds`: the mean duration of an attempt,
+    0 if not measured.
     """
 
     def __init__(self) -> None:
         """Start without readings: every estimate is the minimum, or the pace of a limit."""
         self._readings: deque[Reading] = deque()
-        self.drain = Drain(lambda one: one.startable)
-        self._any = Drain(lambda one: one.queued)
+        self.starts = StartRate(lambda one: one.startable)
+        self._any = StartRate(lambda one: one.queued)
         self.run_seconds = 0.0
 
     def add(self, new: Reading) -> None:
@@ -140,13 +140,13 @@ class WaitEstimate:
                 return
             if new.claimed < last.claimed or new.ended < last.ended:
                 readings.clear()
-                self.drain.clear()
+                self.starts.clear()
                 self._any.clear()
         readings.append(new)
         while readings[0].at_ms < new.at_ms - WINDOW_MS:
             readings.popleft()
         # Computed once a second here, rather than for each of thousands of responses.
-        self.drain.update(readings)
+        self.starts.update(readings)
         self._any.update(readings)
         self.run_seconds = self._mean_run()
 
@@ -166,7 +166,7 @@ class WaitEstimate:
                 self._until_place(limits.get(f"j{job.name}"), before),
                 self._until_place(_of_key(limits, job.attributes.key), before),
             )
-        return max(self.drain.until(position.ahead + 1), pace) + self.run_seconds
+        return max(self.starts.until(position.ahead + 1), pace) + self.run_seconds
 
     def until_next(self) -> float:
         """Return the seconds until any job leaves the queue."""
@@ -175,7 +175,7 @@ class WaitEstimate:
     def until_next_of(self, key: str, position: Position, limits: Limits) -> float:
         """Return the seconds until the next job of a key, which has that position, starts."""
         place = self._until_place(_of_key(limits or {}, key), 1)
-        return max(self.drain.until(position.ahead + 1), position.rate_ms / 1000, place)
+        return max(self.starts.until(position.ahead + 1), position.rate_ms / 1000, place)
 
     def _until_place(self, limit: Limit | None, number: int) -> float:
         """Return the seconds until so many of the jobs that take the limit's places have ended."""

@@ -154,7 +154,7 @@ _CANCEL: Final[Data] = {
 _RETRY: Final[Data] = {
     "operationId": "retryJob",
     "summary": "Queue a failed or canceled job again",
-    "description": "The job keeps its id; its attempts and crashes are counted anew.",
+    "description": "The job keeps its id; its attempts and crashes are counted from 0 again.",
     "tags": ["jobs"],
     "parameters": [_IF_MATCH],
     "responses": {

@@ -150,7 +150,7 @@ class Children:
             live = await self._find(wanted)
         if live is not None and not (is_ours(live, endpoint) or is_orphan(live, endpoint)):
             text = "an object of this name exists and belongs to another owner"
-            # Its garbage is collected in a moment, and this one made anew by its deletion.
+            # Its garbage is collected in a moment, and its deletion creates this one again.
             lasting = not belongs_to_predecessor(live, endpoint)
             self._record(endpoint, wanted, RefusalReason.NAME_CONFLICT, text, lasting=lasting)
             return

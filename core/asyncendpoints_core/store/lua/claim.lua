@@ -13,8 +13,8 @@
 --   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
 -- FEATUREMETA: webhook_states webhook_pending gated
 -- ARGV: 1 worker, 2 request number, 3 limit, 4 bytes of bodies at most, 5 '1' when it was woken
--- RETURNS: context; a word: ok gone cordoned draining paused closed; flags more, drain, alone as
---   1 or 0; next due in ms or -1; ids; for each f (fresh: its run follows from the next two values)
+-- RETURNS: context; a word: ok gone cordoned draining paused closed; flags more, stop_claiming,
+--   exclusive as 1 or 0; next due in ms or -1; ids; for each f (fresh: its run follows from the next two values)
 --   or r (its run comes after it), F or R if its body comes last; the first claim number; the
 --   deadline of the fresh; then each job, its run unless fresh, and its body if that is kept apart
 local worker, request = ARGV[1], tonumber(ARGV[2])
@@ -27,8 +27,8 @@ call('ZREM', idle, worker)
 
 local out, out_ids, kinds = {}, {}, {}
 local first, deadline = 0, now + execution_ms
-local function reply(word, more, drain, alone)
-  local flags = (more and '1' or '0') .. (drain and '1' or '0') .. (alone and '1' or '0')
+local function reply(word, more, stop_claiming, exclusive)
+  local flags = (more and '1' or '0') .. (stop_claiming and '1' or '0') .. (exclusive and '1' or '0')
   return {time.context(), word, flags, string.format('%d', due_in()), table.concat(out_ids),
     table.concat(kinds), string.format('%d', first), string.format('%d', deadline), unpack(out)}
 end
@@ -38,7 +38,7 @@ local function hand_out_run(id, job, run, apart)
   if apart then out[#out + 1] = call('HGET', blobs, id) or '' end
 end
 
--- One that cannot be read is like none: the next claim writes it anew.
+-- One that cannot be read is like none: the next claim writes it again.
 local function read_last_claim(s)
   local layout.LAST_CLAIM.fields = sunpack(layout.LAST_CLAIM.format, s)
   return request, first
@@ -48,18 +48,18 @@ if last and #last >= layout.LAST_CLAIM.size then
   local number, claim = read_last_claim(last)
   if request < number then return reply('ok') end
   if request == number then
-    local alone = false
+    local exclusive = false
     for _, id in ipairs(record.split_ids(ssub(last, layout.LAST_CLAIM.size + 1))) do
       local job, run = call('HGET', jobs, id), call('HGET', runs, id)
       local r = job and run and record.decode_run(run)
       if r and r.state == IN_PROGRESS and r.claim == claim and r.worker == worker then
-        alone = alone or r.suspect
+        exclusive = exclusive or r.suspect
         r.deadline = math.max(r.deadline, deadline_floor) -- extended after an outage
         hand_out_run(id, job, record.encode_run(r), r.body_apart)
       end
       claim = claim + 1
     end
-    return reply('ok', false, false, alone)
+    return reply('ok', false, false, exclusive)
   end
 end
 
@@ -179,20 +179,20 @@ local function take(id, job, run)
   return true
 end
 
-local drain, alone, reserved = false, false, false
+local stop_claiming, exclusive, reserved = false, false, false
 local off_suspects = batch.new('ZREM', suspects)
 local suspect = next_suspect(off_suspects)
 if suspect then
-  local exclusive = call('HGET', meta, 'solo')
+  local holder = call('HGET', meta, 'solo')
   if held_count(worker) == 0 then
-    alone = take(suspect, call('HGET', jobs, suspect), call('HGET', runs, suspect))
-    if alone then batch.add(off_suspects, suspect) end
+    exclusive = take(suspect, call('HGET', jobs, suspect), call('HGET', runs, suspect))
+    if exclusive then batch.add(off_suspects, suspect) end
     if gate and taken > 0 then gate.book(suspect) end
-    if exclusive == worker then call('HDEL', meta, 'solo', 'solo_until') end
-  elseif exclusive == worker or exclusive_until <= now then
+    if holder == worker then call('HDEL', meta, 'solo', 'solo_until') end
+  elseif holder == worker or exclusive_until <= now then
     reserved = exclusive_until <= now
     call('HSET', meta, 'solo', worker, 'solo_until', string.format('%.0f', now + lease_ms))
-    drain = true
+    stop_claiming = true
   end
 end
 
@@ -285,17 +285,18 @@ local function take_gated()
 end
 
 if gate and waiting[0] + waiting[1] + waiting[2] > 0 then only = starts.begin(waiting, limit) end
-if only and not (alone or drain) then
+if only and not (exclusive or stop_claiming) then
   local moved
   turned, moved = claim_round(only, take, out_ids)
   examined = turned
   if moved ~= nil and not stopped then turn(only, moved, false) end
 end
-while gate and not (alone or drain or stopped) and taken < limit and examined < 2 * (limit + queue.LOOK_AHEAD) do
+while gate and not (exclusive or stop_claiming or stopped)
+  and taken < limit and examined < 2 * (limit + queue.LOOK_AHEAD) do
   if not take_gated() then break end
 end
 if only then turns.advance(only, turned) end
-while not (gate or alone or drain or stopped) and taken < limit and examined < limit + queue.LOOK_AHEAD do
+while not (gate or exclusive or stop_claiming or stopped) and taken < limit and examined < limit + queue.LOOK_AHEAD do
   local lines, only = 0, nil
   for line = 0, 2 do
     if waiting[line] > 0 then lines, only = lines + 1, line end
@@ -327,8 +328,7 @@ if taken > 0 then
   end
   counters.tally('claimed', taken)
   waits.tally()
-  call('HSET', meta, 'fence', string.format('%d', number - 1), 'cursor',
-    string.format('%d', cursor))
+  call('HSET', meta, 'fence', string.format('%d', number - 1), 'cursor', string.format('%d', cursor))
   call('HSET', last_claims, worker,
     spack(layout.LAST_CLAIM.format, layout.LAST_CLAIM.fields) .. table.concat(out_ids))
 end
@@ -343,7 +343,7 @@ end
 if more or reserved or woken and taken == limit and due_soon(due_in()) then
   wake_up(1)
 else
-  if alone or not suspect then call('DEL', doorbell) end -- nothing is ready: wake-ups are void
-  if taken < limit and not (alone or drain) then wait_idle() end
+  if exclusive or not suspect then call('DEL', doorbell) end -- nothing is ready: wake-ups are void
+  if taken < limit and not (exclusive or stop_claiming) then wait_idle() end
 end
-return reply('ok', more, drain, alone)
+return reply('ok', more, stop_claiming, exclusive)

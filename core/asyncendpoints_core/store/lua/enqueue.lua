@@ -38,7 +38,7 @@ local set_delayed, set_expiries = batch.new('ZADD', delayed), batch.new('ZADD', 
 local set_idempotency = batch.new('HSET', idempotency)
 local set_idempotency_ends = batch.new('ZADD', idempotency_ends)
 local set_ready = batch.each('ZADD', ready)
-local fresh, fresh_runs, bound, places = {}, {}, {}, {}
+local fresh, fresh_runs, bound, ranks = {}, {}, {}, {}
 local statuses, positions, heads = {}, {}, {}
 local created, queued, added, next_seq, changed = 0, 0, 0, seq, 0
 local flush
@@ -59,7 +59,7 @@ local function ahead_of(i, id, job, run)
     unknown[#unknown + 1] = {i, id, r.priority}
     return 0
   end
-  return places[id] or call('ZRANK', ready[r.priority], id) or 0
+  return ranks[id] or call('ZRANK', ready[r.priority], id) or 0
 end
 
 local function answer(i, status, id, job)
@@ -73,7 +73,7 @@ local function answer(i, status, id, job)
   put(i, ahead, 0, 0)
 end
 
--- Nothing for one that cannot be read: the key is bound anew.
+-- Nothing for one that cannot be read: the key is bound again.
 local function read_binding(s)
   if #s < layout.BINDING.size then return nil end
   local layout.BINDING.fields = sunpack(layout.BINDING.format, s)
@@ -112,7 +112,7 @@ local function create(i, id, job, name, priority, delay, ttl, size, blob, carrie
   else
     add(set_ready[priority], next_seq, id)
     ahead = waiting[priority]
-    places[id], waiting[priority] = ahead, ahead + 1
+    ranks[id], waiting[priority] = ahead, ahead + 1
     queued = queued + 1
     bump(QUEUED, name, 1)
     if gate then
@@ -171,7 +171,7 @@ end
 -- Gives the waiting job `id` the input of a later submission, whose record is `job`.
 local function replace(i, id, r, job, priority, due, size, blob)
   flush() -- what follows reads the lines
-  places = {}
+  ranks = {}
   if key_depth then key_depth.remove(id) end
   if r.body_apart and not blob then call('HDEL', blobs, id) end
   if blob then batch.add(set_blobs, id, blob) end

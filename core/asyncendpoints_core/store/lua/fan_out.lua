@@ -19,7 +19,7 @@ for from = 1, #ARGV[2], layout.FAN_OUT.size do
       local d = deliveries.decode(ARGV[i + 1])
       d.due_at, d.created_at = now, now
       deliveries.write(ARGV[i], d)
-      deliveries.place(ARGV[i], d)
+      deliveries.set_due(ARGV[i], d)
       deliveries.count(d.receiver, 1)
       deliveries.look_now(d.receiver)
     end

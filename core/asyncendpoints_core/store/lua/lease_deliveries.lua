@@ -22,7 +22,7 @@ local function lease(receiver, id, entry, probe)
   deliveries.take(id, d)
   d.token, d.due_at = d.token + 1, now + lease_ms
   deliveries.write(id, d)
-  deliveries.place(id, d)
+  deliveries.set_due(id, d)
   out[#out + 1], out[#out + 2], out[#out + 3] =
     id, probe and '1' or '0', spack(layout.DELIVERY.format, layout.DELIVERY.fields(d)) .. d.rest
   leased = leased + 1
@@ -48,15 +48,15 @@ for _, receiver in ipairs(call('ZRANGEBYSCORE', receivers, '-inf', string.format
   'LIMIT', 0, LOOK_AT)) do
   local r, host = deliveries.receiver(receiver), ssub(receiver, 1, HOST)
   local broken, from = r.failures >= deliveries.BROKEN, now
-  local places = math.min(limit - leased, most - (busy[host] or 0))
+  local room = math.min(limit - leased, most - (busy[host] or 0))
   if r.gone > 0 then
     give_up_waiting(receiver, true)
-  elseif places <= 0 or broken and probes <= 0 then
+  elseif room <= 0 or broken and probes <= 0 then
     from = now + LATER_MS
   else
     if broken then give_up_waiting(receiver, false) end
     local before = leased
-    local ids, entries = deliveries.due(receiver, now, broken and 1 or places)
+    local ids, entries = deliveries.due(receiver, now, broken and 1 or room)
     for i, id in ipairs(ids) do lease(receiver, id, entries[i], broken) end
     busy[host] = (busy[host] or 0) + leased - before
     if broken and leased > before then

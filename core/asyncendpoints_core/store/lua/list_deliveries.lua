@@ -48,9 +48,9 @@ end
 local reader = ARGV[1] == 'dead' and given_up() or waiting()
 local out, found, looked = {time.context(), '', ''}, 0, 0
 while found < want and looked < most do
-  local at, place, id = reader.next()
+  local at, member, id = reader.next()
   if not at then break end
-  out[2], out[3], looked = string.format('%.0f', at), place, looked + 1
+  out[2], out[3], looked = string.format('%.0f', at), member, looked + 1
   local value = call('HGET', delivery_records, id)
   if value and #value >= layout.DELIVERY.size then
     local size = sunpack(layout.DELIVERY.format.webhook_size, value, layout.DELIVERY.at.webhook_size)

@@ -3,7 +3,7 @@
 -- META: tick
 -- FLAGS: read
 -- ARGV: 1 the step of the ring in seconds
--- RETURNS: now; FIGURES of each place; the scaling decision; the steps, the oldest first
+-- RETURNS: now; FIGURES of each entry; the scaling decision; the steps, the oldest first
 local ring = ARGV[1] == '10' and figures_10 or figures_600
 return {now, call('GET', ring) or '', call('GET', figures_scaling) or '',
   call('ZRANGE', figures_steps, 0, -1)}

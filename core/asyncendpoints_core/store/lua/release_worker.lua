@@ -1,4 +1,4 @@
--- release_worker: end a worker's registration and take back what it holds, at the old places.
+-- release_worker: end a worker's registration and take back what it holds, at the old positions.
 -- KEYS: all
 -- META: tick safety paused closed ttl_ms max_crashes initial_ms multiplier max_ms
 -- LIB: record counters finish save returns held_jobs timer guard claimable

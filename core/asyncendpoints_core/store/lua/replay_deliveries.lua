@@ -15,7 +15,7 @@ local function replay(id, d, receiver)
   call('ZREM', deliveries_dead, id)
   d.receiver, d.tries, d.due_at, d.created_at = receiver, 0, now, now
   deliveries.write(id, d)
-  deliveries.place(id, d)
+  deliveries.set_due(id, d)
   deliveries.count(d.receiver, 1)
   deliveries.look_now(d.receiver)
   local revision, id = d.revision, d.id

@@ -26,7 +26,7 @@ local function settle(id, d, kind, delay_ms, status)
   elseif kind == RETURNED then
     d.due_at = now + delay_ms
     deliveries.write(id, d)
-    deliveries.place(id, d)
+    deliveries.set_due(id, d)
     -- Nothing can be sent to it: its other deliveries wait as well.
     if status == 0 then return deliveries.look_again(d.receiver, now + delay_ms) end
     r.status, r.probe_at = status, now + delay_ms
@@ -38,7 +38,7 @@ local function settle(id, d, kind, delay_ms, status)
     if kind == FAILED_TRY then
       d.due_at = now + delay_ms
       deliveries.write(id, d)
-      deliveries.place(id, d)
+      deliveries.set_due(id, d)
     else
       deliveries.give_up(id, d)
       delay_ms = most_ms

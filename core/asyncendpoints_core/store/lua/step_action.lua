@@ -46,7 +46,7 @@ local function eligible(r)
     or (r.state == IN_PROGRESS and r.started_at or r.updated_at) <= a.begun
 end
 
--- Some entries of a section, below where the action stands: each its place there, and its id.
+-- Some entries of a section, below where the action stands: each its score there, and its id.
 local function read_held()
   local found = {}
   local from = a.below == '' and '[\1' or '(' .. a.below

@@ -210,7 +210,7 @@ class Data:
         if self.gate.on and record.state is State.QUEUED and not record.suspect:
             self.gate.add(record.id, flow_of(record), record.seq)
         elif record.state is State.QUEUED and not record.suspect:
-            self._note_place(record)
+            self._note_skipped(record)
         self._count(record.name, record.state, 1)
         if not record.final:
             self.bytes += record.size
@@ -266,7 +266,7 @@ class Data:
             if isinstance(record, Record):
                 self.gate.book(job_id, flow_of(record), now)
 
-    def _note_place(self, record: Record) -> None:
+    def _note_skipped(self, record: Record) -> None:
         if (record.seq, record.id) < self.skipped.get(record.priority, ()):
             self.skipped[record.priority] = (record.seq,)
 
@@ -274,10 +274,10 @@ class Data:
         """Put a waiting job where the sweep finds it when its time to live is over, at present."""
         entry = self.index[record.id]
         later_ms = self.expires(record, now) - self.paused_for(now)
-        places = {self.ttl: later_ms - self.rules.ttl_ms, self.limits: later_ms}
+        moments = {self.ttl: later_ms - self.rules.ttl_ms, self.limits: later_ms}
         keys: list[tuple[Ordered, Key]] = []
         for order, key in entry.keys:
-            moved = (places[order], record.id) if order in places else key
+            moved = (moments[order], record.id) if order in moments else key
             order.remove(key)
             order.add(moved)
             keys.append((order, moved))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from asyncendpoints_core.store.deliveries import (
     DELIVERY_ID_BYTES,
     MAX_DELIVERIES_EXAMINED,
+    DeliveryCursor,
     DeliveryPage,
-    DeliveryPlace,
     DeliveryState,
     ListedDelivery,
 )
@@ -53,7 +53,7 @@ class Entry:
 def page(
     entries: Mapping[bytes, Entry],
     state: DeliveryState,
-    begin: DeliveryPlace,
+    begin: DeliveryCursor,
     limit: int,
     webhook: str,
 ) -> DeliveryPage:
@@ -66,7 +66,7 @@ def page(
     found: list[ListedDelivery] = []
     for looked, (_, member) in enumerate(order):
         if len(found) == limit or looked == MAX_DELIVERIES_EXAMINED:
-            last = DeliveryPlace(begin.listing, *order[looked - 1])
+            last = DeliveryCursor(begin.listing, *order[looked - 1])
             return DeliveryPage(tuple(found), encode_cursor(last))
         key = member[-DELIVERY_ID_BYTES:]
         if webhook in ("", entries[key].new.webhook):
@@ -74,16 +74,16 @@ def page(
     return DeliveryPage(tuple(found), None)
 
 
-def _dead(entries: Mapping[bytes, Entry], begin: DeliveryPlace) -> list[tuple[int, bytes]]:
-    """Return the places of dead deliveries, the newest first."""
-    places = ((entry.dead_ms, key) for key, entry in entries.items())
-    below = (at for at in places if not begin.member or at < (begin.number, begin.member))
+def _dead(entries: Mapping[bytes, Entry], begin: DeliveryCursor) -> list[tuple[int, bytes]]:
+    """Return (when it died, id) of dead deliveries, the newest first."""
+    members = ((entry.dead_ms, key) for key, entry in entries.items())
+    below = (at for at in members if not begin.member or at < (begin.number, begin.member))
     return heapq.nlargest(MAX_DELIVERIES_EXAMINED + 1, below)
 
 
-def _pending(entries: Mapping[bytes, Entry], begin: DeliveryPlace) -> list[tuple[int, bytes]]:
-    """Return the places of pending deliveries, by receiver, the next that is due first."""
-    places = ((0, entry.due_member(key)) for key, entry in entries.items())
+def _pending(entries: Mapping[bytes, Entry], begin: DeliveryCursor) -> list[tuple[int, bytes]]:
+    """Return (0, member) of pending deliveries, by receiver, the next that is due first."""
+    members = ((0, entry.due_member(key)) for key, entry in entries.items())
     return heapq.nsmallest(
-        MAX_DELIVERIES_EXAMINED + 1, (at for at in places if at[1] > begin.member)
+        MAX_DELIVERIES_EXAMINED + 1, (at for at in members if at[1] > begin.member)
     )

@@ -22,7 +22,7 @@ class FigureRings:
         self.scaling: figures.ScalingState | None = None
 
     def add(self, write: FiguresWrite) -> None:
-        """Add points, unless their place has them already, and steps."""
+        """Add points, unless their entry has them already, and steps."""
         for step_s, ring in self.rings.items():
             for point in write.points.get(step_s, ()):
                 slot = point.at_ms // (1_000 * step_s)

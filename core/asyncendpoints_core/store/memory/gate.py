@@ -178,7 +178,7 @@ class Gate:
         self._stand(head[-1], flow)
 
     def remove(self, job_id: JobId) -> None:
-        """Take a job out, wherever it waits; the next one of its flow takes its place."""
+        """Take a job out, wherever it waits; the next one of its flow takes its position."""
         found = self._flows.pop(job_id, None)
         if found is None:
             return
@@ -201,7 +201,7 @@ class Gate:
             self._pull(self._flows[job_id][0])
 
     def admit(self, job_id: JobId, now: int) -> bool:
-        """Return whether the job at the head of a line may start; if not, it has left its place."""
+        """Return whether the job at the head of a line may start; if not, it has left the line."""
         flow, seq = self._flows[job_id]
         score = self._heads[job_id][0]
         if self._tags.get((flow.priority, flow.key), 0.0) > score:

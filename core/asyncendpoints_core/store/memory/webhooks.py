@@ -23,8 +23,8 @@ from asyncendpoints_core.store.deliveries import (
     ReceiverState,
     ReplayStatus,
     WebhookStatus,
+    cursor_of,
     merged,
-    place_of,
 )
 from asyncendpoints_core.store.memory.deliveries import Entry, page
 from asyncendpoints_core.store.memory.events import as_event
@@ -69,7 +69,7 @@ class Webhooks:
         self.ends[job.id, job.revision] = (as_event(job), now)
         self._drop_surplus()
 
-    def _place(self, key: bytes, entry: Entry, due_ms: int) -> None:
+    def _set_due(self, key: bytes, entry: Entry, due_ms: int) -> None:
         """Let a delivery wait until `due_ms`."""
         if key in self._waiting:
             self._due[entry.receiver].remove((entry.due_ms, key))
@@ -154,7 +154,7 @@ class Webhooks:
             carried = msgspec.structs.replace(end.job.attributes, webhooks=())  # its own alone
             job = msgspec.structs.replace(end.job, attributes=carried)
             for new in end.deliveries:
-                self._place(new.id, Entry(new, job, now), now)
+                self._set_due(new.id, Entry(new, job, now), now)
                 self._untried[key] += 1
                 self._look_now(new.receiver, now)
         self._drop_surplus()
@@ -177,15 +177,15 @@ class Webhooks:
         for _, receiver in looks[:_LOOK_AT]:
             state = self._receivers.get(receiver, ReceiverState(receiver))
             host, broken, again = receiver[:HOST_BYTES], state.failures >= BROKEN_AFTER, now
-            places = min(limit - len(leased), per_host - hosts[host])
+            room = min(limit - len(leased), per_host - hosts[host])
             if state.gone:
                 self._give_up_waiting(receiver, now, 0)
-            elif places <= 0 or (broken and probes <= 0):
+            elif room <= 0 or (broken and probes <= 0):
                 again = now + _LATER_MS
             else:
                 if broken:
                     self._give_up_waiting(receiver, now, expiry_ms)
-                for key in self._due_now(receiver, now, 1 if broken else places):
+                for key in self._due_now(receiver, now, 1 if broken else room):
                     leased.append(self._lease(key, now + lease_ms, probe=broken))
                     hosts[host] += 1
                     if broken:
@@ -205,7 +205,7 @@ class Webhooks:
 
     def _lease(self, key: bytes, until: int, *, probe: bool) -> Delivery:
         entry, new = self._waiting[key], self._waiting[key].new
-        self._place(key, entry, until)
+        self._set_due(key, entry, until)
         entry.token += 1
         return Delivery(
             key, entry.receiver, new.webhook, new.url, entry.job, entry.tries, entry.token, probe
@@ -238,7 +238,7 @@ class Webhooks:
                 self._receivers.pop(entry.receiver, None)
             self._totals["webhooks_delivered"] += 1
         elif outcome.end is DeliveryEnd.RETURNED:
-            self._place(outcome.id, entry, now + outcome.delay_ms)
+            self._set_due(outcome.id, entry, now + outcome.delay_ms)
             # Nothing can be sent to it: its other deliveries wait as well.
             if not outcome.status:
                 self._look_again(entry.receiver, now + outcome.delay_ms)
@@ -256,7 +256,7 @@ class Webhooks:
             wait_ms = min(outcome.delay_ms, probe_ms) if again else probe_ms
             self._failed(entry, outcome, now, now + wait_ms)
             if again:
-                self._place(outcome.id, entry, now + outcome.delay_ms)
+                self._set_due(outcome.id, entry, now + outcome.delay_ms)
             else:
                 self._give_up(outcome.id, now)
         self._look_again(entry.receiver, now)
@@ -297,7 +297,7 @@ class Webhooks:
     ) -> DeliveryPage:
         """See Store.list_deliveries."""
         entries = self._dead if state is DeliveryState.DEAD else self._waiting
-        return page(entries, state, place_of(cursor, state, webhook), limit, webhook)
+        return page(entries, state, cursor_of(cursor, state, webhook), limit, webhook)
 
     def replay(
         self, ids: Sequence[bytes], receivers: Mapping[str, bytes], now: int
@@ -317,7 +317,7 @@ class Webhooks:
             return ReplayStatus.GONE
         del self._dead[key]
         entry.receiver, entry.tries, entry.dead_ms, entry.created_ms = receiver, 0, 0, now
-        self._place(key, entry, now)
+        self._set_due(key, entry, now)
         self._untried[entry.end] += 1
         self._look_now(receiver, now)
         return ReplayStatus.REPLAYED

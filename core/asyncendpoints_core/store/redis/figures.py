@@ -21,13 +21,13 @@ class FigureVerbs:
     async def record_figures(self, write: FiguresWrite) -> None:
         """Add points and scaling steps."""
         points = [figures.pack_all(write, step_s) for step_s in figures.RINGS]
-        places = (b"%d" % size for size in figures.RINGS.values())
+        sizes = (b"%d" % size for size in figures.RINGS.values())
         scaling = b"" if write.scaling is None else msgspec.msgpack.encode(write.scaling)
         steps: list[bytes] = []
         for step in write.steps:
             steps += (b"%d" % step.at_ms, figures.encode_step(step))
         kept = b"%d" % figures.KEPT_STEPS
-        await self._caller.run("record_figures", *points, *places, scaling, kept, *steps)
+        await self._caller.run("record_figures", *points, *sizes, scaling, kept, *steps)
 
     async def read_figures(self, step_s: int, since_ms: int = 0) -> Figures:
         """Read the points of a step, and the scaling steps."""

@@ -67,8 +67,8 @@ NAMES: Final = (
     "gate:cursors",  # hash: where the next look for what to forget or to repair begins
     "logs",  # hash: id -> the logs of its attempts
     "logs:times",  # zset: the same ids by the last write
-    "figures:10",  # string: a ring of 360 places, each the figures of 10 s
-    "figures:600",  # string: a ring of 1,008 places, each the figures of 600 s
+    "figures:10",  # string: a ring of 360 entries, each the figures of 10 s
+    "figures:600",  # string: a ring of 1,008 entries, each the figures of 600 s
     "figures:steps",  # zset: the newest scaling steps by their times
     "figures:scaling",  # string: the last scaling decision
     "watch",  # string with a lease: there are watchers

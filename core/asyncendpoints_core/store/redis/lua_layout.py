@@ -99,15 +99,15 @@ def _before(layout: Layout, name: str | None) -> str:
 def _join(layout: Layout, values: str) -> str:
     """Return `a .. x` for `a, b = x`, in the order of the fields, groups and parts a and b."""
     parts = {part.name: layout.size + i for i, part in enumerate(layout.parts)}
-    places: dict[int, str] = {}
+    by_offset: dict[int, str] = {}
     fixed = 0
     for entry in values.strip(" \n,").split(","):
         name, _, value = (word.strip() for word in entry.partition("="))
         fixed += 0 if name in parts else _width(layout.span(name))
-        places[parts[name] if name in parts else layout.offset(name)] = value or name
+        by_offset[parts[name] if name in parts else layout.offset(name)] = value or name
     if fixed not in (0, layout.size):
         raise ValueError(f"join{{{values}}}: not every fixed field")
-    return " .. ".join(value for _, value in sorted(places.items()))
+    return " .. ".join(value for _, value in sorted(by_offset.items()))
 
 
 def _optional(layout: Layout) -> str:

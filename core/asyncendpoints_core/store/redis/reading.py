@@ -93,8 +93,8 @@ class ReadVerbs:
         wanted = [*map(str.encode, words), *times, *map(str.encode, only.tags)]
         while section < len(sections):
             name, want = sections[section].encode(), b"%d" % (limit + 1 - len(jobs))
-            place = (name, want, began, number.encode(), below, b"%d" % left)
-            raw, end, end_id, looked, *found = await self._caller.run("list", *place, *wanted)
+            begin = (name, want, began, number.encode(), below, b"%d" % left)
+            raw, end, end_id, looked, *found = await self._caller.run("list", *begin, *wanted)
             context = Context.read(raw)
             begun = begun or context.now_ms
             for entry in found:

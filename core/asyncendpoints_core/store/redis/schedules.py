@@ -39,7 +39,7 @@ def read_schedules(pairs: Iterable[tuple[bytes, bytes]]) -> tuple[ScheduleState,
     found = []
     for name, data in pairs:
         if len(data) != tables.SCHEDULE.size:
-            continue  # cannot be read: it begins anew when the policy is written next
+            continue  # cannot be read: it begins again when the policy is written next
         hash_, last, fired, removed, missed, missed_ms, skipped, skipped_ms = _read_schedule(data)
         if not removed:
             state = ScheduleState(

@@ -13,10 +13,10 @@ from asyncendpoints_core.store import message_layout as messages
 from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.deliveries import (
     Delivery,
+    DeliveryCursor,
     DeliveryEnd,
     DeliveryOutcome,
     DeliveryPage,
-    DeliveryPlace,
     DeliveryState,
     Leased,
     ListedDelivery,
@@ -149,13 +149,13 @@ class WebhookVerbs:
         self, state: DeliveryState, limit: int, cursor: str | None, webhook: str = ""
     ) -> DeliveryPage:
         """Read one page of deliveries."""
-        place = values.place_of(cursor, state, webhook)
+        begin = values.cursor_of(cursor, state, webhook)
         raw, number, member, *entries = await self._caller.run(
             "list_deliveries",
             state.value.encode(),
             b"%d" % limit,
-            b"%d" % place.number if place.member else b"",
-            place.member,
+            b"%d" % begin.number if begin.member else b"",
+            begin.member,
             b"%d" % values.MAX_DELIVERIES_EXAMINED,
             webhook.encode(),
         )
@@ -166,7 +166,7 @@ class WebhookVerbs:
                 found.append(_listed(delivery_id, value, int(dead), context))
         if not member:
             return DeliveryPage(tuple(found), None)
-        following = DeliveryPlace(place.listing, int(number), member)
+        following = DeliveryCursor(begin.listing, int(number), member)
         return DeliveryPage(tuple(found), encode_cursor(following))
 
     async def replay_deliveries(

@@ -180,7 +180,7 @@ class FastConnection(RequestHandler):
         self._request_in_progress = True
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """Resume only what was paused: aiohttp feeds its parser anew after each read of a body."""
+        """Resume only what was paused: aiohttp feeds its parser again after each read of a body."""
         if self._reading_paused or self._buffer_paused:
             super().resume_reading(resume_parser)
 

@@ -48,7 +48,7 @@ def test_without_samples_it_is_1() -> None:
 
 def test_position_over_drain_rate_plus_one_run() -> None:
     estimate = _readings((0, 100, 0, 0, 0), (10, 80, 20, 20, 60))
-    assert estimate.drain.per_second == 2
+    assert estimate.starts.per_second == 2
     assert estimate.run_seconds == 3
     assert retry_after(estimate, job(), 0, NOW) == 4  # half a second, then a run
     assert retry_after(estimate, job(), 99, NOW) == 53
@@ -57,14 +57,14 @@ def test_position_over_drain_rate_plus_one_run() -> None:
 
 def test_time_without_queued_jobs_does_not_count_for_the_rate() -> None:
     estimate = _readings((0, 0, 0, 0, 0), (30, 0, 5, 5, 5), (31, 10, 5, 5, 5), (32, 0, 15, 15, 15))
-    assert estimate.drain.per_second == 5
+    assert estimate.starts.per_second == 5
 
 
 def test_returned_jobs_do_not_count_as_having_left() -> None:
     estimate = WaitEstimate()
     estimate.add(Reading(NOW, 10, 10, 0, 0, 0, 0))
     estimate.add(Reading(NOW + 1_000, 10, 10, 5, 5, 0, 0))
-    assert estimate.drain.per_second is None
+    assert estimate.starts.per_second is None
 
 
 def test_a_queue_that_is_stuck_is_assumed_to_stay_so_as_long_again() -> None:
@@ -76,11 +76,11 @@ def test_a_queue_that_is_stuck_is_assumed_to_stay_so_as_long_again() -> None:
 
 def test_old_readings_are_dropped_and_a_replaced_store_starts_again() -> None:
     estimate = _readings((0, 9, 0, 0, 0), (1, 9, 1_000, 1_000, 1), (100, 9, 1_010, 1_010, 1))
-    assert estimate.drain.per_second is None
+    assert estimate.starts.per_second is None
     estimate = _readings((0, 9, 50, 50, 0), (1, 9, 60, 60, 1), (2, 9, 1, 1, 0))
-    assert estimate.drain.per_second is None
+    assert estimate.starts.per_second is None
     estimate = _readings((1, 9, 0, 0, 0), (0, 9, 50, 50, 0))
-    assert estimate.drain.per_second is None
+    assert estimate.starts.per_second is None
 
 
 def test_the_retry_after_of_a_scheduled_job_is_when_it_is_due() -> None:
@@ -112,7 +112,7 @@ def test_jobs_that_a_limit_holds_back_say_nothing_about_the_workers() -> None:
     estimate = _readings(*rows, startable=False)
     assert retry_after(estimate, job(), 0, NOW) == 1
     assert estimate.until_next() == 19.5
-    assert _readings(*rows).drain.until(1) == 19.5
+    assert _readings(*rows).starts.until(1) == 19.5
 
 
 def test_the_next_job_of_a_key_starts_when_its_limit_lets_it() -> None:

@@ -11,21 +11,21 @@ local find = string.find
 -- The flows of the first jobs of a line, and the names of their keys' tags; nil when two have the same
 -- key, or one cannot be read.
 local function read_flows(line, view)
-  local places, n = view.places, view.n
+  local entries, n = view.entries, view.n
   local digit, flows, names, seen = DIGITS[line], {}, {}, {}
   for i = 1, n do
-    local place = places[i]
-    local key_end = place and find(place, '\0', 1, true)
+    local entry = entries[i]
+    local key_end = entry and find(entry, '\0', 1, true)
     if not key_end then return nil end
-    local name = digit .. ssub(place, 1, key_end - 1)
+    local name = digit .. ssub(entry, 1, key_end - 1)
     if seen[name] then return nil end
-    flows[i], names[i], seen[name] = ssub(place, 1, -7), name, true
+    flows[i], names[i], seen[name] = ssub(entry, 1, -7), name, true
   end
   names[n + 1] = 'v' .. line
   return flows, names
 end
 
--- These; nil too when one may have to be placed anew or wait, or what follows it may start too.
+-- These; nil too when one may have to be moved or wait, or what follows it may start too.
 local function plan(line, view)
   local ids, scores, n = view.ids, view.scores, view.n
   if view.horizon >= view.score + 1 then return nil end

@@ -28,7 +28,7 @@ local function member(id, d)
   return spack(layout.DUE.format, layout.DUE.fields)
 end
 
-function deliveries.place(id, d)
+function deliveries.set_due(id, d)
   call('ZADD', deliveries_due, 0, member(id, d))
 end
 

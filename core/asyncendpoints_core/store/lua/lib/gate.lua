@@ -23,19 +23,19 @@ local function read_waiting(id)
   return (record.decode(call('HGET', jobs, id), call('HGET', runs, id)))
 end
 
--- The place of a job by its record; nil when that cannot be read.
-local function place_of(id)
+-- The entry of a job in `gate:flows`, by its record; nil when that cannot be read.
+local function entry_of(id)
   local key, name = of_job(id)
   local r = key and read_waiting(id)
   return r and key .. '\0' .. DIGITS[r.priority] .. name .. '\0' .. spack('>I6', r.seq)
 end
 
--- The place of a job; that by its record when it cannot be read.
-local function read_place(id)
-  local place = flows.get(id)
-  return place and (parts_of(flow_of(place)) and place or place_of(id))
+-- The entry of a job; that by its record when it cannot be read.
+local function read_entry(id)
+  local entry = flows.get(id)
+  return entry and (parts_of(flow_of(entry)) and entry or entry_of(id))
 end
-gate.place_of = place_of
+gate.entry_of = entry_of
 
 local function end_of(flow)
   return '(' .. ssub(flow, 1, -2) .. '\1'
@@ -84,24 +84,24 @@ local function add(id, priority, seq)
     return true
   end
   local flow = key .. '\0' .. DIGITS[priority] .. name .. '\0'
-  local place, before = flow .. spack('>I6', seq), flow_states.get(flow)
-  flows.set(id, place)
+  local entry, before = flow .. spack('>I6', seq), flow_states.get(flow)
+  flows.set(id, entry)
   order[id] = string.format('%d', seq)
   if before and sbyte(before) ~= 61 then
-    keyed[place .. id] = '0'
+    keyed[entry .. id] = '0'
     return false
   end
   local head = before and ssub(before, 2)
-  local head_place = head and flows.get(head)
-  if head_place and #head_place ~= #flow + 6 then head_place = place_of(head) end -- it cannot be read
-  if head_place and sunpack('>I6', head_place, #head_place - 5) < seq then
-    keyed[place .. id] = '0'
+  local head_entry = head and flows.get(head)
+  if head_entry and #head_entry ~= #flow + 6 then head_entry = entry_of(head) end -- it cannot be read
+  if head_entry and sunpack('>I6', head_entry, #head_entry - 5) < seq then
+    keyed[entry .. id] = '0'
     return true
   end
-  if head_place then
+  if head_entry then
     gate_data.write()
     if call('ZREM', ready[priority], head) == 1 then -- a job that was handed back comes before it
-      keyed[head_place .. head] = '0'
+      keyed[head_entry .. head] = '0'
     end
   end
   on_line(id, flow)
@@ -139,7 +139,7 @@ local function read_flows(batches)
   flows.load(heads)
 end
 
--- Takes the place of ZADD for each line. Returns how many jobs a limit holds back.
+-- Used instead of ZADD, for each line. Returns how many jobs a limit holds back.
 function gate.add_all(batches)
   local back = 0
   begin_lines(batches)
@@ -155,22 +155,22 @@ function gate.add_all(batches)
   return back
 end
 
--- Takes out a job that has no place, or is not where its place says.
+-- Takes out a job that has no entry, or is not where its entry says.
 local function search(id)
-  local place = place_of(id)
-  if place then call('ZREM', gate_keyed, place .. id) end
+  local entry = entry_of(id)
+  if entry then call('ZREM', gate_keyed, entry .. id) end
   for priority = 0, 2 do call('ZREM', ready[priority], id) end
 end
 
--- Takes a job out, wherever it waits; the next one of its flow gets its place in the line.
+-- Takes a job out, wherever it waits; the next one of its flow takes its position in the line.
 local function take_out(id)
   gate_data.write()
-  local place = read_place(id)
+  local entry = read_entry(id)
   flows.set(id, false)
   order[id] = false
-  if not place then return search(id) end
-  if call('ZREM', gate_keyed, place .. id) == 1 then return end
-  local flow = flow_of(place)
+  if not entry then return search(id) end
+  if call('ZREM', gate_keyed, entry .. id) == 1 then return end
+  local flow = flow_of(entry)
   local line = parts_of(flow).priority
   if call('ZREM', ready[line], id) == 0 then return search(id) end
   if flow_states.get(flow) == '=' .. id then gate.pull(flow) end
@@ -190,25 +190,25 @@ function gate.remove_all(batches)
   gate_data.write()
 end
 
--- A job that waited before there were keys or limits gets a place. Returns whether it can be read.
+-- A job that waited before there were keys or limits gets an entry. Returns whether it can be read.
 function gate.adopt(f)
   local key, name = of_job(f.id)
   local r = key and read_waiting(f.id)
   if not r then return false end
   f.flow = key .. '\0' .. f.line .. name .. '\0'
-  f.place = f.flow .. spack('>I6', r.seq)
-  flows.set(f.id, f.place)
+  f.entry = f.flow .. spack('>I6', r.seq)
+  flows.set(f.id, f.entry)
   order[f.id] = r.seq
   f.owns = not flow_states.get(f.flow)
   return true
 end
 
--- Gives a waiting job the place that its record says, where `place` is another.
-function gate.repair_place(id, place)
-  local right = #id == layout.IDS.size and place_of(id)
-  if not right or right == place then return end
+-- Gives a waiting job the entry that its record says, where `entry` is another.
+function gate.repair_entry(id, entry)
+  local right = #id == layout.IDS.size and entry_of(id)
+  if not right or right == entry then return end
   call('HSET', gate_flows, id, right)
-  if call('ZREM', gate_keyed, place .. id) == 1 then keyed[right .. id] = '0' end
+  if call('ZREM', gate_keyed, entry .. id) == 1 then keyed[right .. id] = '0' end
 end
 
 -- Whether a flow's job is in its line, or the flow is parked, as its state says.
@@ -217,8 +217,8 @@ local function is_so(flow, state)
   if sbyte(state) ~= 61 then
     return ssub(rest, -#flow) == flow and call('ZSCORE', gate_parked, rest)
   end
-  local place, line = read_place(rest), parts_of(flow).priority
-  return place and flow_of(place) == flow and call('ZSCORE', ready[line], rest)
+  local entry, line = read_entry(rest), parts_of(flow).priority
+  return entry and flow_of(entry) == flow and call('ZSCORE', ready[line], rest)
 end
 
 -- Lets the next job of a flow stand for it where its state is not so.
@@ -240,7 +240,7 @@ end
 
 -- A limit holds back the job `f.id`, which stood for its flow: it waits with the others.
 function gate.park(f, resource, why)
-  if f.stands then keyed[f.place .. f.id] = '0' end
+  if f.stands then keyed[f.entry .. f.id] = '0' end
   if f.owns then
     local member = resource .. '\0' .. spack('>d', f.score) .. f.flow
     call('ZADD', gate_parked, 0, member)

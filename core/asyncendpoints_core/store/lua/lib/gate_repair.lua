@@ -39,7 +39,7 @@ end
 local function repair_flows()
   gate_data.write()
   local found = next_of(gate_flows, 'flows')
-  for i = 1, #found, 2 do gate.repair_place(found[i], found[i + 1]) end
+  for i = 1, #found, 2 do gate.repair_entry(found[i], found[i + 1]) end
   gate_data.write()
   found = next_of(gate_states, 'states')
   for i = 1, #found, 2 do gate.repair_state(found[i], found[i + 1]) end

@@ -35,9 +35,9 @@ function key_tags.limited_parts_of(flow)
   return found
 end
 
--- The flow of a place in it.
-function key_tags.flow_of(place)
-  return ssub(place, 1, -7)
+-- The flow of an entry of `gate:flows`.
+function key_tags.flow_of(entry)
+  return ssub(entry, 1, -7)
 end
 
 -- For a tag that cannot be read: a key has none then, and V goes on behind all tags that a job got so far.

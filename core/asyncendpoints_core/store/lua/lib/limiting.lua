@@ -124,7 +124,7 @@ function limiting.changed(resource, by)
   if running[resource] then running[resource] = running[resource] + by end
 end
 
--- Counts what runs anew.
+-- Counts again what runs.
 function limiting.count_again()
   running = {}
 end

@@ -25,7 +25,7 @@ function line_rows.read(line, view, most)
   view.ids, view.at, view.n, view.more, view.read = ids, 1, n, n == most, from + n
   if n == 0 then return end
   view.stored, view.ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
-  view.places, view.scores = call('HMGET', gate_flows, unpack(ids)), scores_of(line, ids, from)
+  view.entries, view.scores = call('HMGET', gate_flows, unpack(ids)), scores_of(line, ids, from)
   view.score, view.horizon = tonumber(view.scores[1]), tonumber(view.scores[n])
 end
 

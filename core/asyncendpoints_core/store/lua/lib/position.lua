@@ -25,9 +25,9 @@ local function mean_weight(line, size)
   if known and known.size == size then return known.weight end
   local sum, n = 0, 0
   local heads = call('ZRANGE', ready[line], 0, LOOK - 1)
-  local places = heads[1] and call('HMGET', gate_flows, unpack(heads)) or {}
-  for _, place in ipairs(places) do
-    local of = place and key_tags.parts_of(key_tags.flow_of(place)) -- nil if it cannot be read
+  local entries = heads[1] and call('HMGET', gate_flows, unpack(heads)) or {}
+  for _, entry in ipairs(entries) do
+    local of = entry and key_tags.parts_of(key_tags.flow_of(entry)) -- nil if it cannot be read
     if of then sum, n = sum + weight_of(of.key), n + 1 end
   end
   means[line] = {size = size, weight = n > 0 and sum / n or 1}
@@ -59,13 +59,13 @@ end
 function position.of(id, line)
   local rank = call('ZRANK', ready[line], id)
   if not limiting or gated == 0 then return rank or 0, 0, 0 end
-  local place = (not rank or limited()) and call('HGET', gate_flows, id)
-  local flow = place and key_tags.flow_of(place)
+  local entry = (not rank or limited()) and call('HGET', gate_flows, id)
+  local flow = entry and key_tags.flow_of(entry)
   local of = flow and key_tags.limited_parts_of(flow)
   if not of then return rank or 0, 0, 0 end
   local ahead, before = rank, 0
   if not rank then
-    before = call('ZLEXCOUNT', gate_keyed, '[' .. flow, '(' .. place .. id)
+    before = call('ZLEXCOUNT', gate_keyed, '[' .. flow, '(' .. entry .. id)
     ahead = starts_for(line, of.key, before + 1)
   end
   if not limited() then return ahead, 0, 0 end

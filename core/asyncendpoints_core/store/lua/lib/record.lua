@@ -23,7 +23,7 @@ function record.request_bytes(s, at)
     + sunpack(layout.LONG_REQUEST.format.size, s, at + layout.LONG_REQUEST.offset.size)
 end
 
--- Which optional fields there are with some flags: their names, and the place of each by its name; the
+-- Which optional fields there are with some flags: their names, and the index of each by its name; the
 -- format that reads them all; where they end.
 local function describe(fields, flags, size)
   local of, format, n, last = {}, '>', 0, size

@@ -3,7 +3,7 @@
 local schedule = {}
 local KEPT_MS, BOUND = 86400000, 500
 
--- Nil for one that cannot be read: it begins anew when the policy is written next.
+-- Nil for one that cannot be read: it begins again when the policy is written next.
 function schedule.read(s)
   if #s ~= layout.SCHEDULE.size then return nil end
   local r = {}

@@ -15,7 +15,7 @@ function skips.set(line, seq)
   end
 end
 
--- A job was put at the place `seq` of a line.
+-- A job was put at the position `seq` of a line.
 function skips.put(line, seq)
   if seq <= skips[line] then skips.set(line, seq - 1) end
 end

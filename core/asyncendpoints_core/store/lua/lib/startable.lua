@@ -11,9 +11,9 @@ local function startable(queued)
   end
   local looked, excess, found = 0, 0, call('ZCARD', suspects)
   local function count(id)
-    local place = call('HGET', gate_flows, id)
-    local flow = place and ssub(place, 1, -7)
-    local at = place and string.find(flow, '\0', 1, true)
+    local entry = call('HGET', gate_flows, id)
+    local flow = entry and ssub(entry, 1, -7)
+    local at = entry and string.find(flow, '\0', 1, true)
     looked = looked + 1
     if not at then -- it waited before there were limits
       found = found + 1

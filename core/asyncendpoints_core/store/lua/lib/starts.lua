@@ -39,12 +39,12 @@ end
 local function read_flows_of(line, view)
   local tags, of_flows, resources = {[1] = 'v' .. line}, {}, {}
   for i = 1, view.n do
-    local place = view.places[i]
-    local flow = place and ssub(place, 1, -7)
+    local entry = view.entries[i]
+    local flow = entry and ssub(entry, 1, -7)
     local of = flow and parts_of(flow)
-    if place and not of then -- it cannot be read: as the record has it
-      place = gate.place_of(view.ids[i])
-      view.places[i], flow = place, place and ssub(place, 1, -7)
+    if entry and not of then -- it cannot be read: as the record has it
+      entry = gate.entry_of(view.ids[i])
+      view.entries[i], flow = entry, entry and ssub(entry, 1, -7)
       of = flow and parts_of(flow)
     end
     if of then
@@ -79,11 +79,11 @@ end
 
 local function next_head(line, view)
   local at = view.at
-  local id, score, place = view.ids[at], view.score, view.places[at]
+  local id, score, entry = view.ids[at], view.score, view.entries[at]
   view.at, view.score = at + 1, tonumber(view.scores[at + 1])
-  local flow = place and ssub(place, 1, -7)
+  local flow = entry and ssub(entry, 1, -7)
   local f = {
-    line = line, id = id, score = score, stands = true, over = false, moved = false, place = place,
+    line = line, id = id, score = score, stands = true, over = false, moved = false, entry = entry,
     flow = flow, of = flow and parts_of(flow), owns = flow and flow_states.get(flow) == '=' .. id,
     members = false, stored = false, ran = false, at = 0, n = 0, last = false, ended = false,
     member = false, job = view.stored[at], run = view.ran[at],
@@ -99,9 +99,9 @@ local function park(f, resource, why)
   if f.stands then table.insert(left_line[f.line], f.id) end
 end
 
--- A job that waited before there were keys or limits gets its place when one holds it back.
+-- A job that waited before there were keys or limits gets its entry when one holds it back.
 local function resources_of(f)
-  if f.place then return f.of.resources end
+  if f.entry then return f.of.resources end
   local key, name = limiting.of_job(f.id)
   return key and {'k' .. key, 'j' .. name} or {}
 end
@@ -134,7 +134,7 @@ function starts.head(line)
     f = next_head(line, view)
   end
   view.current = f
-  local finish = f.place and known_tags[f.of.finish] or 0
+  local finish = f.entry and known_tags[f.of.finish] or 0
   if finish > f.score then
     f.score, f.moved = finish, true
     stand(view, f)
@@ -144,7 +144,7 @@ function starts.head(line)
   for _, resource in ipairs(resources_of(f)) do
     local why = limiting.full(resource)
     if why then
-      if not f.place and not gate.adopt(f) then return read(f) end
+      if not f.entry and not gate.adopt(f) then return read(f) end
       park(f, resource, why)
       return nil
     end
@@ -215,7 +215,7 @@ function starts.leave(line, started)
   end
   if started then left = left - 1 end
   left_jobs[#left_jobs + 1] = f.id
-  if not f.place then
+  if not f.entry then
     f.over = true
     waiting[line] = waiting[line] - 1
     local key, name = limiting.of_job(f.id)
@@ -254,14 +254,14 @@ end
 
 -- Reads the flow that is alone in a line: as many of its jobs as are wanted, and one to stand there
 -- next. Returns their ids and what is stored; nil when there is another flow, its first job may have
--- to be placed anew, or limits do not let as many start.
+-- to be moved, or limits do not let as many start.
 function starts.read_flow(line)
   if left < 2 or waiting[line] ~= 1 or starts.closed() then return nil end
   local view = begin_view(line)
   line_rows.read(line, view, per_line)
   read_flows_of(line, view)
-  local place, id = view.places[1], view.ids[1]
-  local flow = place and ssub(place, 1, -7)
+  local entry, id = view.entries[1], view.ids[1]
+  local flow = entry and ssub(entry, 1, -7)
   local of = flow and parts_of(flow)
   if view.n ~= 1 or not of or flow_states.get(flow) ~= '=' .. id
     or known_tags[of.finish] > view.score or not (free or limiting.allow(of.resources, left)) then
@@ -302,7 +302,7 @@ end
 function starts.pass(line)
   local f = views[line].current
   if not f.stands then gate.stand(line, f.id, f.score, f.member) end
-  if not f.place then
+  if not f.entry then
     f.over = true
     return
   end

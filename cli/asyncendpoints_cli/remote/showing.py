@@ -107,14 +107,14 @@ ALL_JOBS: Final = "*"
 def _status(item: Mapping[str, Any]) -> str:
     if not item.get("reachable", True):
         return str(item.get("message", "unreachable"))
-    if item["suspended"]:
-        return "suspended"
+    warnings = [each["reason"] for each in item.get("warnings", ())]
+    stopped = "suspended" if item["suspended"] else "paused" if ALL_JOBS in item["paused"] else ""
+    if stopped:
+        return "; ".join([stopped, *warnings])
     jobs = [escaped(job) for job in item["paused"] if job != ALL_JOBS]
-    if ALL_JOBS in item["paused"]:
-        return "paused"
     held = item.get("heldBack", 0)
     texts = f"paused: {', '.join(jobs)}" if jobs else "", f"{held} held back" if held else ""
-    return "; ".join(text for text in texts if text)
+    return "; ".join(text for text in (*warnings, *texts) if text)
 
 
 def _worker_status(item: Mapping[str, Any]) -> str:
@@ -269,6 +269,10 @@ def show_endpoints(items: Sequence[dict[str, Any]], form: str) -> None:
     """Print endpoints as the API shows them."""
     named = [{**item, "key": f"{item['namespace']}/{item['name']}"} for item in items]
     show(items if form in ("json", "yaml") else named, ENDPOINTS, form, "key", "no endpoints")
+    if form in ("table", "wide"):
+        for item in named:
+            for warning in item.get("warnings", ()):
+                sys.stderr.write(f"{item['key']}: {escaped(warning['message'])}\n")
 
 
 def show_workers(endpoint: Endpoint, options: Namespace) -> None:

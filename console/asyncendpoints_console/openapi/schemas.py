@@ -132,6 +132,10 @@ _ENDPOINT: Final = record(
         },
         "suspended": FLAG,
         "scaling": maybe(_SCALING),
+        "warnings": {
+            **listed(record(reason=TEXT, message=TEXT)),
+            "description": "What somebody should look at; reason is a name, such as QueueFull.",
+        },
         "policy": {**ANY_OBJECT, "description": "Of a single endpoint only."},
     },
     namespace=TEXT,

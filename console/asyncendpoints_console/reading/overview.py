@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_console.reading import failures, figures
+from asyncendpoints_console.reading.warnings import warnings
 from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.job_view import timestamp
@@ -62,6 +63,7 @@ async def _endpoint(target: Target, found: Figures) -> dict[str, Any]:
         "paused": [*([ALL_JOBS] if stats.paused else []), *stats.paused_jobs],
         "suspended": stats.suspended,
         "scaling": figures.scaling(found.scaling, found.now_ms),
+        "warnings": await warnings(target, stats, workers),
     }
 
 

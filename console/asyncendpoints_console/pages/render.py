@@ -18,6 +18,8 @@ from asyncendpoints_core.jobs.cron import zone
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+SHOWN_BYTES: Final = 65_536
+"""How much of an input or a result a page shows."""
 ASSETS: Final[Mapping[str, str]] = {
     "console.css": "text/css",
     "console.js": "text/javascript",
@@ -51,6 +53,17 @@ def visible(text: str) -> str:
     if text.replace("\n", "").replace("\t", "").isprintable():
         return text  # nearly all of them, and logs are long
     return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
+def shown_text(body: bytes) -> str:
+    """Return bytes as the text that they are, or say that they are none."""
+    cut = body[:SHOWN_BYTES]
+    try:
+        text = cut.decode("utf-8", "strict" if len(cut) == len(body) else "ignore")
+    except UnicodeDecodeError:
+        return f"({len(body)} bytes that are not text)"
+    more = f"\n… and {len(body) - SHOWN_BYTES} more bytes" if len(body) > SHOWN_BYTES else ""
+    return visible(text) + more
 
 
 class Pages:

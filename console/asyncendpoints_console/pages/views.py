@@ -11,7 +11,7 @@ from aiohttp import web
 from asyncendpoints_console.access import Role
 from asyncendpoints_console.api import actions, queries
 from asyncendpoints_console.pages import charts, sorting
-from asyncendpoints_console.pages.render import ASSETS, Pages, asset, visible
+from asyncendpoints_console.pages.render import ASSETS, Pages, asset, shown_text
 from asyncendpoints_console.reading import failures, figures, jobs, overview, schedules, webhooks
 from asyncendpoints_console.reading.run_times import run_times
 from asyncendpoints_console.refusals import Refusal
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     Lines: TypeAlias = Mapping[str, Callable[[Point], float | None]]
 
-SHOWN_BYTES: Final = 65_536
-"""How much of an input or a result a page shows."""
 TOP_FAILURES: Final = 5
 MOST_FAILURES: Final = 10_000
 """How many failures are counted where a person asks for more."""
@@ -147,11 +145,11 @@ class Views:
         if show == "input":
             _, request = await jobs.body(target, job_id)
             call.record("read-body", job=shown["id"])
-            texts["input"] = _text(request.body)
+            texts["input"] = shown_text(request.body)
         elif show == "result" and shown["state"] == State.COMPLETED.value:
             _, value = await jobs.result(target, job_id)
             call.record("read-result", job=shown["id"])
-            texts["result"] = _text(value.body)
+            texts["result"] = shown_text(value.body)
         stats = await target.store.stats()
         return self._page(
             call.request,
@@ -267,7 +265,10 @@ class Views:
         title = refusal.title
         if ROLE not in request:
             return None
-        response = self._page(request, "refused.html", title=title, detail=refusal.detail)
+        again = refusal.status == 503
+        response = self._page(
+            request, "refused.html", title=title, detail=refusal.detail, again=again
+        )
         response.set_status(refusal.status)
         return response
 
@@ -335,14 +336,3 @@ def _audited(record: Mapping[str, Any]) -> dict[str, Any]:
     linked = [text for text in (about.get("job"), about.get("created")) if text and ids.parse(text)]
     others = [text for text in about.values() if text not in linked]
     return {**record, "jobs": linked, "about": " ".join(others)}
-
-
-def _text(body: bytes) -> str:
-    """Return bytes as the text that they are, or say that they are none."""
-    cut = body[:SHOWN_BYTES]
-    try:
-        text = cut.decode("utf-8", "strict" if len(cut) == len(body) else "ignore")
-    except UnicodeDecodeError:
-        return f"({len(body)} bytes that are not text)"
-    more = f"\n… and {len(body) - SHOWN_BYTES} more bytes" if len(body) > SHOWN_BYTES else ""
-    return visible(text) + more

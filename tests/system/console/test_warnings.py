@@ -9,6 +9,7 @@ from playwright.async_api import expect
 
 from asyncendpoints_cli.main import main
 from asyncendpoints_console.access import Role
+from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.store.deliveries import DeliveryEnd
 from asyncendpoints_core.store.memory import MemoryStore
 from support.http.browser import chromium, opened
@@ -17,6 +18,7 @@ from support.http.console_webhooks import WEBHOOKS, send
 from support.store.stores import START_MS, SetTime, hand, new, put
 
 E = "/endpoints/demo/reports"
+PAGE = "/e/demo/reports"
 SPEC: dict[str, Any] = {"queue": {"maxDepth": 3}, **WEBHOOKS}
 
 
@@ -112,3 +114,19 @@ async def test_the_command_shows_warnings(
     out, err = capsys.readouterr()
     assert out.splitlines()[1].split()[-1] == "QueueFull"
     assert err == "demo/reports: the queue is full (3 jobs): new ones get a 429\n"
+
+
+async def test_a_page_comes_back_with_the_queue(
+    site: Site, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise StoreUnavailable("away")
+
+    async with chromium() as browser, opened(browser, site.server.login_url()) as page:
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "list", away)
+            await page.goto(f"{site.server.url}{PAGE}/jobs?state=Queued")
+            await expect(page.locator("h1")).to_have_text("The queue is unavailable")
+            await put(store, new())
+        await expect(page.locator("#jobs tbody tr")).to_have_count(1, timeout=30_000)
+        assert page.url.endswith("/jobs?state=Queued")

@@ -33,6 +33,7 @@ async function refresh() {
   url.searchParams.delete("show"); // each reading of a body is recorded
   const response = await fetch(url, { headers: { Accept: "text/html" } });
   if (response.status === 401) return location.reload();
+  if (response.ok && document.querySelector("[data-again]")) return location.reload();
   if (response.status === 404 || response.status === 410) return;
   if (!response.ok) throw new Error(response.statusText);
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
@@ -92,7 +93,7 @@ async function tick() {
     await refresh();
     document.getElementById("offline").hidden = true;
   } catch {
-    document.getElementById("offline").hidden = false;
+    document.getElementById("offline").hidden = document.querySelector("[data-again]") !== null;
   }
   schedule();
 }

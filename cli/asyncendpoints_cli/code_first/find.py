@@ -42,15 +42,12 @@ def find(name: str, home: Path | None = None) -> Endpoint:
         raise UsageError(f"{name}: {message}") from error
     found = getattr(sys.modules[module], attribute, None)
     if not isinstance(found, Endpoint):
-        known = [key for key, value in vars(sys.modules[module]).items() if _is_endpoint(value)]
+        names = vars(sys.modules[module]).items()
+        known = [key for key, value in names if isinstance(value, Endpoint)]
         close = difflib.get_close_matches(attribute, known, 1) or known[:1]
         hint = f"; did you mean {module}:{close[0]}?" if close else "; it has no Endpoint"
         raise UsageError(f"{name}: {attribute} is not an Endpoint of {module}{hint}")
     return found
-
-
-def _is_endpoint(value: object) -> bool:
-    return isinstance(value, Endpoint)
 
 
 def check_imports(declared: Declared) -> None:

@@ -56,9 +56,10 @@ def _guarded(install: Any, handlers: Handlers, once: _LoggedOnce) -> Any:
 
     @functools.wraps(install)
     def guarded(signalnum: Any, handler: Any) -> Any:
+        in_main_thread = threading.current_thread() is threading.main_thread()
         known = callable(handler) or handler in (signal.SIG_IGN, signal.SIG_DFL)
         number = next((each for each in handlers if each == signalnum), None)
-        if number is None or not known or os.getpid() != process or not _in_main_thread():
+        if number is None or not known or os.getpid() != process or not in_main_thread:
             return install(signalnum, handler)
         if handler is not handlers[number]:
             once.log(number)
@@ -74,7 +75,3 @@ async def _check(install: Any, handlers: Handlers, once: _LoggedOnce) -> None:
             if signal.getsignal(number) is not handler:
                 install(number, handler)
                 once.log(number)
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()

@@ -15,7 +15,7 @@ from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.jobs.records import ErrorCode, JobError, release, timed_out
 from asyncendpoints_core.jobs.retry import decide
-from asyncendpoints_core.store.replies import Cause, Released, SettleStatus, Swept
+from asyncendpoints_core.store.replies import Cause, Released, SettleStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,6 @@ class Recovered(msgspec.Struct, frozen=True):
     released: Released = Released()
     timed_out: int = 0
     orphaned: int = 0
-    swept: Swept = Swept()
     leases_extended: bool = False
 
     @property
@@ -68,14 +67,10 @@ async def run_once(store: Store, policy: Policy, random: Random) -> Recovered:
     if found.orphaned:
         settled = await store.settle([release(claim) for claim in found.orphaned])
         orphaned = sum(answer.status is SettleStatus.APPLIED for answer in settled)
-    return Recovered(
-        workers=found.expired,
-        released=released,
-        timed_out=late,
-        orphaned=orphaned,
-        swept=await _sweep(store),
-        leases_extended=found.leases_extended,
-    )
+    for _ in range(MAX_SWEEPS):
+        if not (await store.sweep()).more:
+            break
+    return Recovered(found.expired, released, late, orphaned, found.leases_extended)
 
 
 async def release_all(store: Store, worker: str, cause: Cause, how: str = "") -> Released:
@@ -108,22 +103,6 @@ def _time_out(overdue: Overdue, retry: RetryPolicy, random: Random) -> Outcome:
     error = JobError(ErrorCode.EXECUTION_TIMEOUT, "the execution timeout passed", retryable=True)
     decision = decide(retry, overdue.attempt, overdue.max_attempts, error, random)
     return timed_out(overdue.claim, error, decision.delay_ms)
-
-
-async def _sweep(store: Store) -> Swept:
-    total = Swept()
-    for _ in range(MAX_SWEEPS):
-        swept = await store.sweep()
-        total = Swept(
-            promoted=total.promoted + swept.promoted,
-            expired=total.expired + swept.expired,
-            removed=total.removed + swept.removed,
-            corrupt=total.corrupt + swept.corrupt,
-            more=swept.more,
-        )
-        if not swept.more:
-            break
-    return total
 
 
 class RecoveryLoop:

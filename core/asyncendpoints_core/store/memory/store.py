@@ -183,13 +183,10 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
         if not (self._data.paused_since or self._data.closed):
             self._doorbell.wake(jobs)
 
-    def _suspects_ready(self, now: int) -> bool:
-        return claiming.startable_suspect(self._data, now) is not None
-
     def _ready(self, now: int) -> int:
         waiting = sum(len(queue) for queue in self._data.ready.values())
         due = due_soon(claiming.next_due(self._data, now)) or self._data.gate.due(now)
-        return waiting + (due or self._suspects_ready(now))
+        return waiting + (due or claiming.startable_suspect(self._data, now) is not None)
 
     async def settle(self, outcomes: Sequence[Outcome]) -> list[Settled]:
         """See Store.settle."""

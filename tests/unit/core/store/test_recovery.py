@@ -145,13 +145,13 @@ async def test_an_orphaned_claim_is_released(store: Scripted) -> None:
 
 async def test_sweeping_continues_while_there_is_more_but_is_bounded(store: Scripted) -> None:
     store.sweeps = [Swept(promoted=100, more=True), Swept(expired=3, more=True), Swept(removed=1)]
-    done = await run_once(store, POLICY, half)
-    assert done.swept == Swept(promoted=100, expired=3, removed=1)
+    await run_once(store, POLICY, half)
+    assert (store.calls.count("sweep"), store.sweeps) == (3, [])
     store.sweeps = [Swept(promoted=1, more=True)] * 1_000
     store.calls.clear()
-    done = await run_once(store, POLICY, half)
+    await run_once(store, POLICY, half)
     assert store.calls.count("sweep") == recovery.MAX_SWEEPS
-    assert done.swept == Swept(promoted=recovery.MAX_SWEEPS, more=True)
+    assert len(store.sweeps) == 1_000 - recovery.MAX_SWEEPS
 
 
 async def test_an_outage_is_reported(store: Scripted) -> None:

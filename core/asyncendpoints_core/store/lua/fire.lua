@@ -15,7 +15,7 @@
 -- RETURNS: c created, m missed (past its deadline), s skipped (an earlier job is unfinished), d done
 --   before, o other definition, u outdated (not due, or another time is, or there are more earlier jobs
 --   than a call looks at), f full, x closed; now
-local FORBID, REPLACE, BOUND = 1, 2, 100
+local FORBID, REPLACE, BOUND, AHEAD = 1, 2, 100, 10
 
 local function read_firing(s)
   local f = {schedule = ssub(s, layout.FIRING.size + 1)}
@@ -55,67 +55,108 @@ end
 if firing.deadline_ms > 0 and now > firing.deadline_ms then return decide('m') end
 if closed > 0 then return {'x', now} end
 
--- The earlier jobs: those that are final leave `fired`. One that cannot be read ends as Failed. For
--- Replace, running ones whose cancel was requested before are passed, so that a call gets further.
-local unfinished, seen, more, members = {}, 0, false, nil
-local from, replace = '[' .. name .. '\0', firing.concurrency == REPLACE
+-- The earlier jobs, NUL before their ids; behind them, 1 before theirs, those whose cancel was
+-- requested and that still run. What is final leaves `fired`. One that cannot be read ends as Failed.
+local unfinished, replace = {}, firing.concurrency == REPLACE
+local on_fired = batch.new('ZADD', fired)
+local last = '[' .. name .. '\0'
+
+local function page(to)
+  local members = call('ZRANGEBYLEX', fired, last, '(' .. name .. to, 'LIMIT', 0, BOUND)
+  if #members > 0 then last = '(' .. members[#members] end
+  return members
+end
+
+local function read(member)
+  local earlier = ssub(member, #name + 2)
+  local job = call('HGET', jobs, earlier)
+  if not job then return earlier end
+  return earlier, record.decode(job, call('HGET', runs, earlier))
+end
+
+-- Puts a job that a Replace has no more to do with behind the others.
+local function set_behind(member, earlier)
+  batch.add(off_fired, member)
+  batch.add(on_fired, 0, name .. '\1' .. earlier)
+end
 
 local function look_at(member)
-  local earlier = ssub(member, #name + 2)
-  if replace and call('HEXISTS', cancels, earlier) == 1 then return end
-  local job = call('HGET', jobs, earlier)
-  local run, why
-  if job then run, why = record.decode(job, call('HGET', runs, earlier)) end
-  if run and run.state <= IN_PROGRESS then
-    if replace and run.cancel_requested_at > 0 then return end
-    unfinished[#unfinished + 1] = {earlier, run}
-  elseif why == 'newer' then
-    if not replace then unfinished[#unfinished + 1] = {earlier} end
-    return
-  else
+  local earlier, run, why = read(member)
+  if why == 'newer' then
+    if replace then set_behind(member, earlier) else unfinished[#unfinished + 1] = {earlier} end
+  elseif not run or run.state > IN_PROGRESS then
     batch.add(off_fired, member)
+  elseif replace and run.cancel_requested_at > 0 then
+    set_behind(member, earlier)
+  else
+    unfinished[#unfinished + 1] = {earlier, run, member}
   end
-  seen = seen + 1
 end
 
-repeat
-  members = call('ZRANGEBYLEX', fired, from, '(' .. name .. '\1', 'LIMIT', 0, BOUND)
-  for _, member in ipairs(members) do
-    if seen < BOUND then look_at(member) else more = true end
-    from = '(' .. member
-  end
-until more or not replace or #members < BOUND
-if not replace then more = #members == BOUND end
+local members = page(replace and '\1' or '\2')
+local more = #members == BOUND
+for _, member in ipairs(members) do look_at(member) end
 if firing.concurrency == FORBID and #unfinished > 0 then return decide('s') end
+batch.flush(on_fired)
+batch.flush(off_fired)
 -- There may be more of them than one call looks at: the next call goes on where this one ends.
-if more and #unfinished < BOUND and firing.concurrency > 0 then
-  batch.flush(off_fired)
-  return {'u', now}
-end
+if more and firing.concurrency == FORBID then return {'u', now} end
 
 local waiting = ready.sizes()
 local depth = waiting[0] + waiting[1] + waiting[2] + call('ZCARD', suspects)
   + call('ZCARD', delayed) + lines.behind()
 local freed, freed_bytes = 0, 0
-if replace then
-  for _, entry in ipairs(unfinished) do
-    if entry[2].state < IN_PROGRESS then
-      freed, freed_bytes = freed + 1, freed_bytes + entry[2].body_size
-    end
+local function free(run)
+  if run and run.state < IN_PROGRESS then
+    freed, freed_bytes = freed + 1, freed_bytes + run.body_size
   end
 end
-if depth - freed >= max_depth or bytes - freed_bytes + body_size > max_bytes then
+local function is_full()
+  return depth - freed >= max_depth or bytes - freed_bytes + body_size > max_bytes
+end
+
+if replace then
+  for _, entry in ipairs(unfinished) do free(entry[2]) end
+  -- Those that later calls cancel leave room as well: nothing is canceled for a job that gets none.
+  local pages, further = 1, more
+  while further and is_full() and pages < AHEAD do
+    local following = page('\1')
+    for _, member in ipairs(following) do
+      local _, run = read(member)
+      free(run)
+    end
+    pages, further = pages + 1, #following == BOUND
+  end
+  if is_full() and not further then return {'f', now} end
+elseif is_full() then
   return {'f', now}
 end
 if safety > 0 then return redis.error_reply('AEPTIMER at rest') end
 
 if replace then
-  for _, entry in ipairs(unfinished) do canceling.job(entry[1], entry[2]) end
+  for _, entry in ipairs(unfinished) do
+    canceling.job(entry[1], entry[2])
+    if entry[2].state == IN_PROGRESS then
+      set_behind(entry[3], entry[1])
+    else
+      batch.add(off_fired, entry[3])
+    end
+  end
   canceling.flush()
+  batch.flush(on_fired)
+  batch.flush(off_fired)
   if more then
     counters.flush()
     events.publish()
     return {'u', now}
+  end
+  last = '[' .. name .. '\1'
+  for _, member in ipairs(page('\2')) do
+    local earlier = ssub(member, #name + 2)
+    if call('HEXISTS', cancels, earlier) == 0 then
+      local _, run, why = read(member)
+      if why ~= 'newer' and not (run and run.state <= IN_PROGRESS) then batch.add(off_fired, member) end
+    end
   end
 end
 

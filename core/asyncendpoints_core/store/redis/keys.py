@@ -39,7 +39,7 @@ NAMES: Final = (
     "gone",  # zset: removed id by when
     "corrupt",  # hash: id -> bytes of a record that could not be read
     "schedules",  # hash: schedule -> its definition's hash, its times, its counters
-    "fired",  # zset, all scores 0: schedule NUL id of jobs that may be unfinished
+    "fired",  # zset, all scores 0: schedule NUL (or 1) id of jobs that may be unfinished
     "outbox",  # zset: id and revision of a finished job by when, until its deliveries are made
     "outbox:heads",  # hash: the same -> the job as it then was
     "outbox:receivers",  # hash: the same -> URLs clients named, once the job left that end

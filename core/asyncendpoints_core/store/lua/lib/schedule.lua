@@ -21,7 +21,7 @@ local function from_hex(hash)
 end
 
 local function forget(name)
-  local members = call('ZRANGEBYLEX', fired, '[' .. name .. '\0', '(' .. name .. '\1', 'LIMIT', 0,
+  local members = call('ZRANGEBYLEX', fired, '[' .. name .. '\0', '(' .. name .. '\2', 'LIMIT', 0,
     BOUND)
   if #members > 0 then call('ZREM', fired, unpack(members)) end
   if #members < BOUND then call('HDEL', schedules, name) end

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.machinery import PathFinder
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_cli.roles import check_redis
@@ -31,26 +29,3 @@ def check(loaded: Sequence[Loaded], settings: Settings) -> None:
                 )
     if settings.http_port and settings.http_port + len(loaded) - 1 > LAST_PORT:
         raise UsageError(f"--port: {len(loaded)} endpoints need ports up to {LAST_PORT}")
-    if source is None:
-        _check_module_names(loaded)
-
-
-def _check_module_names(loaded: Sequence[Loaded]) -> None:
-    """Check that no two files have a module of the same name: one process imports only one of them.
-
-    With Redis each endpoint has processes of its own. This does not import anything.
-    """
-    seen: dict[str, str] = {}
-    for item in loaded:
-        top = (item.endpoint.spec.worker.handlers or "").partition(".")[0]
-        spec = PathFinder.find_spec(top, [str(item.file.resolve().parent)]) if top else None
-        if spec is None:  # not in that folder: the import reports it if it does not exist at all
-            continue
-        [origin] = spec.submodule_search_locations or [spec.origin or top]
-        path = str(Path(origin).resolve())
-        first = seen.setdefault(top, path)
-        if first != path:
-            raise UsageError(
-                f'two modules are named "{top}": {first} and {path}; rename one, or use --redis, '
-                "which runs each endpoint in processes of its own"
-            )

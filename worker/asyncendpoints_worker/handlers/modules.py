@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_core.errors import UsageError
+from asyncendpoints_worker.handlers import isolated
 from asyncendpoints_worker.handlers.registry import Declaration, Registry, declared_in
 
 if TYPE_CHECKING:
@@ -40,28 +41,43 @@ class _Loaded:
 def load(modules: Sequence[str], folders: Sequence[Path]) -> Registry:
     """Import `modules`, looking in `folders` first, and return what they declare.
 
-    Raises UsageError when a module cannot be imported, when a name is handled twice, and when two
-    folders of this process hold modules of the same name.
+    A folder with names of modules that another one has, from which this process has handlers, has
+    its modules below a package of their own. Raises UsageError when a module cannot be imported,
+    when a name is handled twice, and when a module has the name of one that is imported already.
     """
     wanted = tuple(folder.resolve() for folder in folders)
+    package = _own_package(wanted)
     for folder in reversed(wanted):
         if str(folder) in sys.path:
             sys.path.remove(str(folder))
-        sys.path.insert(0, str(folder))
+        sys.path.insert(len(sys.path) if package else 0, str(folder))
     importlib.invalidate_caches()  # Python may remember that a folder, or a file, did not exist
     found: dict[int, Declaration] = {}
     for name in modules:
-        _refuse_namesake(name, wanted)
-        for declaration in _import(name, wanted):
+        if not package:
+            _refuse_namesake(name, wanted)
+        for declaration in _import(name, wanted, package):
             found[id(declaration)] = declaration
-    _refuse_namesakes(wanted)
+    if not package:
+        _refuse_namesakes(wanted)
     return Registry.of(sorted(found.values(), key=lambda each: each.declared_ns))
 
 
-def _import(name: str, folders: tuple[Path, ...]) -> list[Declaration]:
+def _own_package(folders: tuple[Path, ...]) -> str:
+    """Return the package of the modules of a folder whose names another folder has too, or ""."""
+    if len(folders) != 1:
+        return ""
+    [folder] = folders
+    names = isolated.names_in(folder)
+    if any(names & isolated.names_in(other) for other in _other_folders(folders)):
+        return isolated.package_for(folder)
+    return ""
+
+
+def _import(name: str, folders: tuple[Path, ...], package: str) -> list[Declaration]:
     began = time.monotonic_ns()
     try:
-        module = importlib.import_module(name)
+        module = importlib.import_module(f"{package}.{name}" if package else name)
     except UsageError as error:
         raise UsageError(f"worker.handlers: {name}: {error}{_location(error)}") from error
     except BaseException as error:
@@ -82,6 +98,8 @@ def _import(name: str, folders: tuple[Path, ...]) -> list[Declaration]:
 def _hint(name: str, error: BaseException, folders: tuple[Path, ...]) -> str:
     """Return what to write if it is the module itself that does not exist."""
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if missing is not None and missing.startswith(isolated.PREFIX):
+        missing = missing.partition(".")[2]
     if missing is None or not f"{name}.".startswith(f"{missing}."):
         return ""
     if name.endswith(".py"):
@@ -121,6 +139,8 @@ def startup_error(function: Callable[..., Any], error: BaseException) -> UsageEr
 def _describe(error: BaseException) -> str:
     """Return the error's type and text in one line."""
     text = " ".join(str(error).split())
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith(isolated.PREFIX):
+        text = text.replace((error.name or "").partition(".")[0] + ".", "", 1)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -161,15 +181,19 @@ def _refuse_namesake(name: str, folders: Sequence[Path]) -> None:
 
 def _refuse_namesakes(folders: Sequence[Path]) -> None:
     """Raise UsageError if a module imported from another endpoint's folder is in `folders` too."""
-    modules = list(sys.modules.items())
-    marks = (getattr(module, LOADED, None) for _, module in modules)
-    loads = [each for each in marks if isinstance(each, _Loaded)]
-    others = {folder for loaded in loads for folder in loaded.folders} - set(folders)
-    for name, module in modules:
+    others = _other_folders(folders)
+    for name, module in list(sys.modules.items()):
         if "." in name or not others:
             continue
         if any(Path(path).parent in others for path in _imported_paths(module)):
             _refuse_namesake(name, folders)
+
+
+def _other_folders(folders: Sequence[Path]) -> set[Path]:
+    """Return the other folders from which this process has handlers."""
+    marks = (getattr(module, LOADED, None) for module in list(sys.modules.values()))
+    loads = [each for each in marks if isinstance(each, _Loaded)]
+    return {folder for loaded in loads for folder in loaded.folders} - set(folders)
 
 
 def _imported_paths(module: ModuleType) -> set[str]:

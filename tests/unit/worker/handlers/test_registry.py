@@ -117,29 +117,6 @@ def test_a_module_that_python_has_already_is_refused(tmp_path: Path, name: str) 
     assert str(file) in str(caught.value)
 
 
-def test_equal_module_names_from_two_folders_are_refused_with_both_paths(tmp_path: Path) -> None:
-    one = write(tmp_path / "a", "same_g.py", '@handler("a")\ndef a(): ...\n')
-    two = write(tmp_path / "b", "same_g.py", '@handler("b")\ndef b(): ...\n')
-    modules.load(["same_g"], [tmp_path / "a"])
-    with pytest.raises(UsageError) as caught:
-        modules.load(["same_g"], [tmp_path / "b"])
-    assert str(one) in str(caught.value)
-    assert str(two) in str(caught.value)
-
-
-def test_a_helper_module_of_the_same_name_in_two_folders_is_refused(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        write(tmp_path / name, "helper_h.py", "")
-        write(
-            tmp_path / name,
-            f"jobs_{name}_h.py",
-            f'import helper_h\n@handler("{name}")\ndef f(): ...\n',
-        )
-    modules.load(["jobs_a_h"], [tmp_path / "a"])
-    with pytest.raises(UsageError, match="helper_h"):
-        modules.load(["jobs_b_h"], [tmp_path / "b"])
-
-
 def test_declarations_end_with_the_module_that_made_them(tmp_path: Path) -> None:
     write(tmp_path, "edited_i.py", '@handler("before")\ndef before(): ...\n')
     assert sorted(modules.load(["edited_i"], [tmp_path]).handlers) == ["before"]

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_cli.command import Argument, Command, argument
+from asyncendpoints_console.pages import sorting
 from asyncendpoints_core.common.time_source import rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 STATES: Final = ("Queued", "Scheduled", "InProgress", "Completed", "Failed", "Canceled")
 OUTPUTS: Final = ("table", "wide", "json", "yaml", "name")
@@ -89,6 +93,18 @@ FILTERS: Final = (
 LIMIT: Final = argument(
     "--limit", type=int, default=50, metavar="N", help="show at most N jobs; default: 50"
 )
+
+
+def _sorting(columns: Iterable[str]) -> tuple[Argument, Argument]:
+    names = tuple(columns)
+    return (
+        argument(
+            *("--sort",), choices=names, metavar="COLUMN", help=f"sort by one of {', '.join(names)}"
+        ),
+        argument("--reverse", action="store_true", help="with --sort: the other way round"),
+    )
+
+
 IDS: Final = argument(
     "ids", nargs="*", metavar="ID", help="ids of jobs, or the ends of ids that tables show"
 )
@@ -148,6 +164,7 @@ REMOTE: Final = (
         ("", " --state Failed -o wide", " --job build-report --limit 1000 -o json"),
         *FILTERS,
         LIMIT,
+        *_sorting(sorting.JOBS),
         OUTPUT,
     ),
     _jobs(
@@ -217,18 +234,21 @@ REMOTE: Final = (
         "show the number of jobs in each state",
         "Shows the number of jobs in each state, the age of the oldest that waits, and the "
         "workers, of one endpoint or of all.",
+        *_sorting(sorting.OVERVIEW),
         OUTPUT,
     ),
     _queue(
         "workers",
         "list workers",
         "Lists the registered workers with the jobs that they run.",
+        *_sorting(sorting.WORKERS),
         OUTPUT,
     ),
     _queue(
         "failures",
         "group failures by job and error",
         "Groups final failures by job and error code, the most frequent first.",
+        *_sorting(sorting.FAILURES),
         OUTPUT,
     ),
     _queue(

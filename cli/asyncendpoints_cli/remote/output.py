@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_cli.remote.text import escaped
+from asyncendpoints_console.pages import sorting
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Iterable, Mapping, Sequence
 
     from rich.console import Console, RenderableType
@@ -39,6 +41,17 @@ class Column:
     right: bool = False
     flexible: bool = False
     spare: int = 0
+
+
+def in_order(
+    items: Iterable[Mapping[str, Any]], columns: Mapping[str, sorting.Column], options: Namespace
+) -> list[dict[str, Any]]:
+    """Return items as `--sort` and `--reverse` say, in their own order without them."""
+    if options.sort is None:
+        return [dict(item) for item in items]
+    descending = columns[options.sort].largest is not options.reverse
+    order = sorting.Order(columns, options.sort, descending, ())
+    return [dict(item) for item in order.rows(items)]
 
 
 def show(

@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_cli.remote import failed
 from asyncendpoints_cli.remote.client import endpoint_of
-from asyncendpoints_cli.remote.output import Column, console, details, show, table, write
+from asyncendpoints_cli.remote.output import (
+    Column,
+    console,
+    details,
+    in_order,
+    show,
+    table,
+    write,
+)
 from asyncendpoints_cli.remote.text import age, escaped, progress, ran, reason, waits
+from asyncendpoints_console.pages import sorting
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.states import FINAL
@@ -128,7 +137,8 @@ def _running(job: Mapping[str, Any]) -> str:
 
 def list_jobs(endpoint: Endpoint, options: Namespace) -> None:
     """`jobs list`."""
-    found = list(endpoint.jobs(filters(options), options.limit))
+    jobs = endpoint.jobs(filters(options), options.limit)
+    found = in_order(jobs, sorting.JOBS, options)
     show(found, JOBS, options.output, "id", "no jobs")
 
 
@@ -262,7 +272,7 @@ def show_queue(client: Client, options: Namespace) -> None:
     if options.endpoint is not None:
         key = endpoint_of(client, options.endpoint).key
         items = [item for item in items if f"{item['namespace']}/{item['name']}" == key]
-    show_endpoints(items, options.output)
+    show_endpoints(in_order(items, sorting.OVERVIEW, options), options.output)
 
 
 def show_endpoints(items: Sequence[dict[str, Any]], form: str) -> None:
@@ -277,19 +287,20 @@ def show_endpoints(items: Sequence[dict[str, Any]], form: str) -> None:
 
 def show_workers(endpoint: Endpoint, options: Namespace) -> None:
     """`queue workers`."""
-    show(endpoint.get("/workers")["items"], WORKERS, options.output, "id", "no workers")
+    found = in_order(endpoint.get("/workers")["items"], sorting.WORKERS, options)
+    show(found, WORKERS, options.output, "id", "no workers")
 
 
 def show_failures(endpoint: Endpoint, options: Namespace) -> None:
     """`queue failures`: final failures by job and error, the most frequent first."""
     found = failed.read(endpoint)
     if options.output in ("json", "yaml"):
-        write(found["items"], options.output)
+        write(in_order(found["items"], sorting.FAILURES, options), options.output)
     elif options.output == "name":
         codes = dict.fromkeys(item["error"] for item in found["items"])
         show([{"error": code} for code in codes], FAILURES, "name", "error", "no failures")
     else:
-        rows = failed.causes(found["items"])
+        rows = in_order(failed.causes(found["items"]), sorting.FAILURES, options)
         show(rows, FAILURES, options.output, "error", "no failures")
     if not found["complete"]:
         of = f" of {found['total']}" if "total" in found else ""

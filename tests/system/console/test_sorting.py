@@ -1,5 +1,6 @@
 """The order of the rows of the console's pages, by the query, with links in the columns."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -8,11 +9,12 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
+from asyncendpoints_cli.main import main
 from asyncendpoints_console.access import Role
 from asyncendpoints_core.jobs.records import JobError, fail
 from asyncendpoints_core.store.memory import MemoryStore
 from support.http.browser import chromium, opened
-from support.http.console import Site, console
+from support.http.console import TOKENS, Site, console
 from support.http.console_webhooks import WEBHOOKS
 from support.store.stores import START_MS, SetTime, hand, new, put, settle_one
 
@@ -186,3 +188,31 @@ async def test_hostile_orders_are_harmless(site: Site, value: str) -> None:
         assert answer.status == (400 if once else 200), path
         assert "<script>alert" not in answer.body.decode()
         assert "onerror=alert(1)>" not in answer.body.decode()
+
+
+async def test_the_command_sorts(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await some_failures(site)
+    monkeypatch.setenv("ASYNCENDPOINTS_CONSOLE_TOKEN", TOKENS[Role.VIEW])
+
+    async def column(number: int, *command: str) -> list[str]:
+        given = [*command, "--url", site.server.url]
+        await asyncio.to_thread(main, given)
+        return [line.split()[number] for line in capsys.readouterr().out.splitlines()[1:]]
+
+    reports = ("-e", "demo/reports")
+    assert await column(1, "queue", "failures", *reports) == ["b", "c", "a"]
+    newest = ("queue", "failures", "--sort", "newest", *reports)
+    assert await column(1, *newest) == ["c", "b", "a"]
+    assert await column(1, *newest, "--reverse") == ["a", "b", "c"]
+    assert await column(1, "jobs", "list", "--sort", "job", *reports) == list("abbbcc")
+    failed = ("queue", "show", "--sort", "failed")
+    assert await column(0, *failed) == ["demo/reports", "demo/another"]
+    assert await column(0, *failed, "--reverse") == ["demo/another", "demo/reports"]
+    await hand(site.stores["another"], "w-2")
+    await hand(site.stores["another"], "w-1")
+    workers = ("queue", "workers", "--sort", "worker", "-e", "demo/another")
+    assert await column(0, *workers) == ["w-1", "w-2"]
+    assert await column(0, *workers, "-o", "name") == ["w-2"]
+    assert await column(0, *workers, "--reverse") == ["w-2", "w-1"]

@@ -1,10 +1,13 @@
 """Clients that behave as clients should: an idempotency key for each job, and retries."""
 
 import asyncio
+import contextlib
+import json
 import random
 import time
 import uuid
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
@@ -22,10 +25,15 @@ MIX: tuple[tuple[str, float, dict[str, Any]], ...] = (
     ("poison", 0.3, {}),
 )
 RETRIED = {429, 502, 503, 504}
+# Shares of the clients that wait for the end of their job and fetch its result, of those that
+# follow its events, and of requests that end their connection.
+WAITS, STREAMS, CLOSES = 0.4, 0.1, 0.1
+WAIT_SECONDS = 5
 
 
 class Load:
-    """Submits jobs at a rate until stopped; cancels some, and redrives some that failed.
+    """Submits jobs at a rate until stopped; cancels some, waits for some and fetches their
+    results, follows the events of some, and redrives some that failed.
 
     With `poison` some of them kill the process that runs them.
     """
@@ -63,7 +71,7 @@ class Load:
         headers["Job-Priority"] = priority
         headers["Customer"] = self._chance.choice("aabcde")
         begun = time.monotonic_ns()
-        answer = await self._send(client, "POST", f"/{name}", json=body, headers=headers)
+        answer = json.loads(await self._send(client, "POST", f"/{name}", headers, body))
         assert "id" in answer, answer
         job = answer["id"]
         fields = {"key": headers["Idempotency-Key"], "priority": priority, "delay_ms": 0}
@@ -72,11 +80,25 @@ class Load:
         if self._chance.random() < 0.05:
             await asyncio.sleep(self._chance.uniform(0, 0.5))
             await self._send(client, "DELETE", f"/jobs/{job}")
+        await self._read(client, job)
         if name == "flaky" and self._chance.random() < 0.2:
             await asyncio.sleep(1)
             begun = time.monotonic_ns()
             await self._send(client, "POST", f"/jobs/{job}/retry")
             self._note("redrive", begun, job, None, {})
+
+    async def _read(self, client: aiohttp.ClientSession, job: str) -> None:
+        """Wait for the end of a job, at most one long poll, and fetch its result; or follow it."""
+        kind = self._chance.random()
+        if kind < WAITS:
+            await self._send(client, "GET", f"/jobs/{job}?wait={WAIT_SECONDS}")
+            await self._send(client, "GET", f"/jobs/{job}/result")
+        elif kind < WAITS + STREAMS:
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
+                url = f"{self._chance.choice(self._urls)}/jobs/{job}?wait={WAIT_SECONDS}"
+                async with client.get(url, headers={"Accept": "text/event-stream"}) as stream:
+                    self.answers[stream.status] += 1
+                    await stream.read()
 
     def _note(
         self, verb: str, begun: int, job: str, status: str | None, fields: dict[str, Any]
@@ -84,17 +106,24 @@ class Load:
         self.calls.append(Call(verb, begun, time.monotonic_ns(), job, status, fields=fields))
 
     async def _send(
-        self, client: aiohttp.ClientSession, method: str, path: str, **options: Any
-    ) -> dict[str, Any]:
+        self,
+        client: aiohttp.ClientSession,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: Any = None,
+    ) -> bytes:
         """Send until there is an answer other than "try again"; any gateway will do."""
         while True:
             url = self._chance.choice(self._urls)
+            sent = {**(headers or {})}
+            if self._chance.random() < CLOSES:
+                sent["Connection"] = "close"
             try:
-                async with client.request(method, url + path, **options) as response:
+                async with client.request(method, url + path, headers=sent, json=body) as response:
                     self.answers[response.status] += 1
                     if response.status not in RETRIED:
-                        answer: dict[str, Any] = await response.json()
-                        return answer
+                        return await response.read()
             except (aiohttp.ClientError, TimeoutError, OSError):
                 self.answers[0] += 1
             await asyncio.sleep(0.2)

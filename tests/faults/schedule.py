@@ -21,9 +21,12 @@ class Step:
 
 
 def steps(seed: int, faults: Sequence[str]) -> Iterator[Step]:
-    """Yield every fault once in random order, then again in another, without end."""
+    """Yield every fault once in random order, then again in another, without end.
+
+    Without faults there is no step.
+    """
     chance, numbers = random.Random(seed), itertools.count(1)
-    while True:
+    while faults:
         for fault in chance.sample(faults, len(faults)):
             yield Step(next(numbers), fault, seed, chance.uniform(0.1, 0.8))
 

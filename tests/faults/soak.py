@@ -72,15 +72,16 @@ async def soak(
     *,
     redis: str = "single",
     per_second: float = 25,
-    names: tuple[str, ...] = (),
+    names: tuple[str, ...] | None = None,
     only: Sequence[int] = (),
     poison: bool = True,
     picture: Path | None = None,
 ) -> Report:
     """Run load and faults for `seconds`, then wait for the end of every job and check.
 
-    With `only`, inject just the steps of these numbers and end after the last. Without `poison`
-    no job kills its process. Memory of the roles is drawn into `picture`.
+    Without `names` every fault of that kind of Redis is injected, with an empty tuple none. With
+    `only`, inject just the steps of these numbers and end after the last. Without `poison` no job
+    kills its process. Memory of the roles is drawn into `picture`.
     """
     report, kind, injected = Report(), KINDS[redis], list[Injected]()
     system = kind.system(folder)
@@ -93,7 +94,8 @@ async def soak(
         sampling = asyncio.create_task(memory.run())
         submitting = asyncio.gather(load.run(), bulk.run())
         end = time.monotonic() + seconds
-        for step in steps(seed, names or tuple(kind.faults)):
+        chosen = tuple(kind.faults) if names is None else names
+        for step in steps(seed, chosen):
             if step.number > max(only) if only else time.monotonic() >= end:
                 break
             if not only or step.number in only:
@@ -104,6 +106,8 @@ async def soak(
                 injected.append(Injected(step.fault, begun))
                 report.injected.append(step)
             await asyncio.sleep(step.pause)
+        if not chosen:
+            await asyncio.sleep(seconds)
         load.stop()
         bulk.stop()
         await asyncio.wait_for(submitting, SETTLE_SECONDS)
@@ -149,11 +153,16 @@ async def _run(folder: Path, options: argparse.Namespace, only: Sequence[int]) -
         options.seed,
         redis=options.redis,
         per_second=options.rate,
-        names=tuple(options.faults),
+        names=_faults(options),
         only=only,
         poison=not options.no_poison,
         picture=options.picture,
     )
+
+
+def _faults(options: argparse.Namespace) -> tuple[str, ...] | None:
+    """Return the faults of a command line; None for all."""
+    return () if options.no_faults else tuple(options.faults) or None
 
 
 async def smallest(folder: Path, options: argparse.Namespace, report: Report) -> list[int]:
@@ -175,8 +184,8 @@ async def command(folder: Path, options: argparse.Namespace) -> int:
     """Run the soak and, if it failed and this is wanted, look for a smaller one."""
     report = await _run(folder, options, options.only)
     sys.stdout.write(f"{report}\n")
-    if not report.violations:
-        return 0
+    if not report.violations or not report.injected:
+        return bool(report.violations)
     only = [step.number for step in report.injected]
     if options.minimise:
         only = await smallest(folder, options, report)
@@ -197,7 +206,9 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=25, help="submissions per second")
-    parser.add_argument("--faults", nargs="*", choices=every, default=[])
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--faults", nargs="*", choices=every, default=[])
+    kinds.add_argument("--no-faults", action="store_true", help="load alone")
     parser.add_argument("--redis", choices=sorted(KINDS), default="single", help="kind of Redis")
     parser.add_argument(
         "--only", nargs="*", type=int, default=[], help="numbers of faults to inject"

@@ -14,13 +14,13 @@ SEED = 1
 @pytest.mark.parametrize(
     ("redis", "faults", "seconds", "per_second"),
     [
-        ("single", (), 40.0, 100),
+        ("single", None, 40.0, 100),
         ("strict", tuple(SENTINEL_FAULTS), 25.0, 25),
         ("cluster", tuple(CLUSTER_FAULTS), 20.0, 25),
     ],
 )
 async def test_promises_hold_through_every_fault(
-    tmp_path: Path, redis: str, faults: tuple[str, ...], seconds: float, per_second: float
+    tmp_path: Path, redis: str, faults: tuple[str, ...] | None, seconds: float, per_second: float
 ) -> None:
     report = await soak(tmp_path, seconds, SEED, redis=redis, per_second=per_second, names=faults)
     assert report.violations == [], f"\n{report}"

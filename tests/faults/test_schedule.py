@@ -17,6 +17,10 @@ def test_a_seed_decides_the_order_and_every_fault_comes_before_one_repeats() -> 
         assert {step.fault for step in first[start : start + 4]} == set("abcd")
 
 
+def test_without_faults_there_is_no_step() -> None:
+    assert list(steps(7, ())) == []
+
+
 def test_a_step_makes_the_same_choices_whatever_ran_before() -> None:
     first, second = islice(steps(7, "ab"), 2)
     alone = second.chance().random()

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 
-from asyncendpoints_core.store.redis import keys, lua_layout, scripts
+from asyncendpoints_core.store.redis import keys, lua_layout, script_parts, scripts
 
 FOLDER = files("asyncendpoints_core.store") / "lua"
 NAMES = sorted(
@@ -153,3 +153,86 @@ def test_what_ends_jobs_writes_events_in_its_full_form_alone(name: str) -> None:
     assert plain.keys == wanted
     assert list(plain.meta) == declared.get("META", [])
     assert "function outbox" not in plain.source
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_script_has_those_functions_of_its_libraries_that_it_names(name: str, full: bool) -> None:
+    source = scripts.load(name, full=full).source
+    named = set(re.findall(r"(?<![\w.])\w+\.\w+", source))
+    for library, text in scripts.libraries(scripts.read(name), full=full).items():
+        functions = set(re.findall(rf"^function ({library}\.\w+)\(", text, re.MULTILINE))
+        assert {one for one in functions if f"function {one}(" in source} == functions & named
+
+
+def test_the_common_calls_make_no_function_that_others_need() -> None:
+    for name in ("enqueue", "claim", "settle"):
+        assert "function record.waiting_line(" not in scripts.load(name).source
+
+
+PART = """local part = {size = 2}
+local function used(x)
+  return x
+end
+local function unused(x)
+  return used(x)
+end
+function part.first(x)
+  return used(x)
+end
+function part.second(x)
+  return part.third(x)
+end
+function part.third(x)
+  return unused(x)
+end
+return part
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "left"),
+    [
+        ("part.first(1)", {"used", "part.first"}),
+        ("part.second(1)", {"used", "unused", "part.second", "part.third"}),
+        ("part.firsts(1)", set()),
+        ("local each = {part}", {"used", "unused", "part.first", "part.second", "part.third"}),
+    ],
+)
+def test_of_a_part_what_nothing_names_is_left_out(body: str, left: set[str]) -> None:
+    text = script_parts.prune({"part": PART}, body)["part"]
+    assert set(re.findall(r"function ([\w.]+)\(", text)) == left
+
+
+def test_a_part_that_is_one_function_is_kept() -> None:
+    part = "local function part(x)\n  return x\nend\nreturn part\n"
+    assert script_parts.prune({"part": part}, "part(1)\n") == {"part": part}
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_script_makes_every_library_that_is_one_function(name: str, full: bool) -> None:
+    source = scripts.load(name, full=full).source
+    for library, text in scripts.libraries(scripts.read(name), full=full).items():
+        if f"local function {library}(" in text:
+            assert f"function {library}(" in source
+
+
+def test_a_part_that_is_made_at_once_needs_no_function_around_it() -> None:
+    text = script_parts.define("part", PART, None, "gated > 0")
+    assert text.startswith(
+        "if gated > 0 then\npart = {first = false, second = false, third = false, size = 2}\n"
+    )
+    assert text.endswith("end\nend\n")
+    assert "\nreturn part\n" not in text
+
+
+def test_a_script_with_more_names_than_a_function_may_use_makes_its_parts_in_several() -> None:
+    few, many = (
+        "local " + ", ".join(f"v{at}" for at in range(count)) + " = unpack(KEYS)\n"
+        for count in (script_parts.MAX_UPVALUES, script_parts.MAX_UPVALUES + 1)
+    )
+    for first, outer in ((few, True), (many, False)):
+        body = f"return {first.removeprefix('local ').split(' =')[0]}\n"
+        source = script_parts.compose(first, "", {"part": "do\npart = {}\nend\n"}, body)
+        assert source.endswith(f"{body}end)()\n") == outer

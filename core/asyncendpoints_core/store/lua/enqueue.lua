@@ -32,11 +32,7 @@ local waiting = ready.sizes()
 local depth = waiting[0] + waiting[1] + waiting[2] + call('ZCARD', suspects)
   + call('ZCARD', delayed) + lines.behind()
 
-local set_jobs, set_runs = batch.new('HSET', jobs), batch.new('HSET', runs)
-local set_blobs = batch.new('HSET', blobs)
-local set_delayed, set_expiries = batch.new('ZADD', delayed), batch.new('ZADD', expiries)
-local set_idempotency = batch.new('HSET', idempotency)
-local set_idempotency_ends = batch.new('ZADD', idempotency_ends)
+local set_jobs, collect = batch.new('HSET', jobs), batch.collect
 local set_ready = batch.each('ZADD', ready)
 local fresh, fresh_runs, bound, ranks = {}, {}, {}, {}
 local statuses, positions, heads = {}, {}, {}
@@ -83,15 +79,15 @@ end
 local function bind_key(key, id, fingerprint)
   local kept_until = now + idempotency_ms
   bound[key] = spack(layout.BINDING.format, layout.BINDING.fields) .. fingerprint
-  batch.add(set_idempotency, key, bound[key])
-  batch.add(set_idempotency_ends, kept_until, key)
+  collect('HSET', idempotency, key, bound[key])
+  collect('ZADD', idempotency_ends, kept_until, key)
 end
 
 local soon = 0
 
 -- Makes the job of `job`'s bytes; `blob`: its body, where that is kept apart.
 local function create(i, id, job, name, priority, delay, ttl, size, blob, carried)
-  if blob then add(set_blobs, id, blob) end
+  if blob then collect('HSET', blobs, id, blob) end
   fresh[id] = job
   add(set_jobs, id, job)
   if delay > 0 or ttl > 0 then
@@ -99,15 +95,15 @@ local function create(i, id, job, name, priority, delay, ttl, size, blob, carrie
     if delay > 0 then r.state, r.not_before, r.ttl_from = SCHEDULED, now + delay, active + delay end
     if ttl > 0 then
       r.expires_at = active + ttl
-      add(set_expiries, r.expires_at, id)
+      collect('ZADD', expiries, r.expires_at, id)
     end
     fresh_runs[id] = record.encode_run(r)
-    add(set_runs, id, fresh_runs[id])
+    collect('HSET', runs, id, fresh_runs[id])
   end
   local ahead = 0
   if delay > 0 then
     if due_soon(delay) then soon = 1 end
-    add(set_delayed, now + delay, id)
+    collect('ZADD', delayed, now + delay, id)
     bump(SCHEDULED, name, 1)
   else
     add(set_ready[priority], next_seq, id)
@@ -130,13 +126,8 @@ end
 -- Writes what was decided so far.
 function flush()
   batch.flush(set_jobs)
-  batch.flush(set_runs)
-  batch.flush(set_blobs)
+  batch.flush_collected()
   queued = queued - lines.add(set_ready)
-  batch.flush(set_delayed)
-  batch.flush(set_expiries)
-  batch.flush(set_idempotency)
-  batch.flush(set_idempotency_ends)
 end
 
 -- Moves a waiting job, whose record is `r`, to where it waits now: until `due`, or in line.
@@ -154,7 +145,7 @@ local function move(id, r, priority, due)
     if due_soon(due - now) then soon = 1 end
     call('ZADD', delayed, due, id)
     -- Its time to live may end before it is due: the sweep finds it there.
-    if r.expires_at == 0 then batch.add(set_expiries, r.ttl_from + ttl_ms, id) end
+    if r.expires_at == 0 then collect('ZADD', expiries, r.ttl_from + ttl_ms, id) end
   else
     if r.state == SCHEDULED then
       next_seq = next_seq + 1
@@ -174,7 +165,7 @@ local function replace(i, id, r, job, priority, due, size, blob)
   ranks = {}
   if key_depth then key_depth.remove(id) end
   if r.body_apart and not blob then call('HDEL', blobs, id) end
-  if blob then batch.add(set_blobs, id, blob) end
+  if blob then collect('HSET', blobs, id, blob) end
   added = added + size - r.body_size
   move(id, r, priority, due)
   r.body_size, r.body_apart = size, blob ~= nil
@@ -182,7 +173,7 @@ local function replace(i, id, r, job, priority, due, size, blob)
   r.updated_at, r.revision = now, r.revision + 1
   fresh[id], fresh_runs[id] = job, record.encode_run(r)
   batch.add(set_jobs, id, job)
-  batch.add(set_runs, id, fresh_runs[id])
+  collect('HSET', runs, id, fresh_runs[id])
   flush()
   if key_depth then key_depth.add(id) end
   events.add(id, r.revision)

@@ -46,53 +46,56 @@ local function load(i, id)
   return r
 end
 
-local function started(flags)
-  return band(flags, layout.OUTCOME.mask.started) > 0
-end
+-- What each outcome does, made when the first that is no common case needs it.
+local apply
+local function make_apply()
+  local function started(flags)
+    return band(flags, layout.OUTCOME.mask.started) > 0
+  end
 
-local function cancel(id, r, flags)
-  if started(flags) then finish.run(r, 7) end
-  r.error = ''
-  finish.job(id, r, CANCELED)
-end
-
-local apply = {
-  [COMPLETE] = function(id, r, _, _, _, result)
-    finish.run(r, 1)
+  local function cancel(id, r, flags)
+    if started(flags) then finish.run(r, 7) end
     r.error = ''
-    if #result > INLINE_RESULT then batch.add(set_results, id, result) else r.result = result end
-    finish.job(id, r, COMPLETED)
-  end,
-  [RETRY] = function(id, r, delay, err, flags)
-    if r.cancel_requested_at > 0 then return cancel(id, r, flags) end
-    finish.run(r, 2, err)
-    r.error, r.suspect = err, false
-    counters.tally('retried', 1)
-    returns.postpone(id, r, delay)
-  end,
-  [FAIL] = function(id, r, _, err)
-    finish.run(r, 3, err)
-    if err ~= '' then r.error = err end
-    finish.job(id, r, FAILED)
-  end,
-  [RELEASE] = function(id, r, delay, err, flags)
-    if r.cancel_requested_at > 0 then return cancel(id, r, flags) end
-    counters.tally('released', 1)
-    if err ~= '' then r.error = err end
-    if returns.take_back(id, r, started(flags), true, 4) then return end
-    if delay > 0 then returns.postpone(id, r, delay) else returns.requeue(id, r) end
-  end,
-  [CANCEL] = function(id, r, _, _, flags) cancel(id, r, flags) end,
-  [TIME_OUT] = function(id, r, delay, err, flags)
-    if r.cancel_requested_at > 0 then return cancel(id, r, flags) end
-    finish.run(r, 6, err)
-    if err ~= '' then r.error = err end
-    r.suspect = false
-    counters.tally('timed_out', 1)
-    if band(flags, layout.OUTCOME.mask.final) > 0 then return finish.job(id, r, FAILED) end
-    returns.postpone(id, r, delay)
-  end,
-}
+    finish.job(id, r, CANCELED)
+  end
+  return {
+    [COMPLETE] = function(id, r, _, _, _, result)
+      finish.run(r, 1)
+      r.error = ''
+      if #result > INLINE_RESULT then batch.add(set_results, id, result) else r.result = result end
+      finish.job(id, r, COMPLETED)
+    end,
+    [RETRY] = function(id, r, delay, err, flags)
+      if r.cancel_requested_at > 0 then return cancel(id, r, flags) end
+      finish.run(r, 2, err)
+      r.error, r.suspect = err, false
+      counters.tally('retried', 1)
+      returns.postpone(id, r, delay)
+    end,
+    [FAIL] = function(id, r, _, err)
+      finish.run(r, 3, err)
+      if err ~= '' then r.error = err end
+      finish.job(id, r, FAILED)
+    end,
+    [RELEASE] = function(id, r, delay, err, flags)
+      if r.cancel_requested_at > 0 then return cancel(id, r, flags) end
+      counters.tally('released', 1)
+      if err ~= '' then r.error = err end
+      if returns.take_back(id, r, started(flags), true, 4) then return end
+      if delay > 0 then returns.postpone(id, r, delay) else returns.requeue(id, r) end
+    end,
+    [CANCEL] = function(id, r, _, _, flags) cancel(id, r, flags) end,
+    [TIME_OUT] = function(id, r, delay, err, flags)
+      if r.cancel_requested_at > 0 then return cancel(id, r, flags) end
+      finish.run(r, 6, err)
+      if err ~= '' then r.error = err end
+      r.suspect = false
+      counters.tally('timed_out', 1)
+      if band(flags, layout.OUTCOME.mask.final) > 0 then return finish.job(id, r, FAILED) end
+      returns.postpone(id, r, delay)
+    end,
+  }
+end
 
 -- The common case: completed in one of its first runs, without a requested cancel.
 -- Only the end of the fixed part and the history change. Returns nothing for any other.
@@ -206,6 +209,7 @@ for i = 1, n do
           band(flags, layout.OUTCOME.mask.retryable) > 0)
       end
       returns.drop_held(id, r)
+      apply = apply or make_apply()
       apply[kind](id, r, delay_ms, err, flags, result)
       save.run(id, r)
       answers[i] = 'a' .. r.state

@@ -5,7 +5,8 @@ in keys.py (`all`: every one), and `META:` the fields of the hash `meta` it read
 locals (`:` turns to `_`). `LIB:` names the parts of lua/lib it uses; each returns a table of
 functions, or one function, and becomes the local of its name. `FEATURES:`, `FEATURELIB:` and
 `FEATUREMETA:` are keys, parts and fields of `meta` that only features need (see Script); such a
-part is nil in the plain script. A part with `IF:` is nil where that does not hold. A part with
+part is nil in the plain script. A script has only those functions of a part that something in it
+names (script_parts.py). A part with `IF:` is nil where that does not hold. A part with
 `LAZY:` is made when it is first used, since to make functions is most of what a short call costs;
 until then the functions that are listed do nothing and return 0.
 `FLAGS:` is `read` (writes nothing), `deny-oom` (refused while memory is full), `bare` (runs without
@@ -19,18 +20,15 @@ import hashlib
 import re
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
 from asyncendpoints_core.jobs.records import MAX_RELEASES
 from asyncendpoints_core.jobs.states import State
-from asyncendpoints_core.store.redis import lua_layout
+from asyncendpoints_core.store.redis import lua_layout, script_parts
 from asyncendpoints_core.store.redis.error_replies import EMPTY, FEATURE, PLAIN, VERSION
 from asyncendpoints_core.store.redis.keys import NAMES
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 # A store is of the first until a feature that older programs do not know is used: what jobs carry,
 # uniqueness. Older scripts are refused from then on. docs/adr/0012-features-and-old-scripts.md
@@ -54,9 +52,6 @@ _LOCAL_NAMES: Final = {
     "pauses": "pause_fields",
 }
 
-MAX_UPVALUES: Final = 60
-"""How many variables around it a function may use, in Lua 5.1."""
-
 _WORD = re.compile(r"\w+")
 _LOCAL = re.compile(r"^local (?:function )?([\w, ]+)", re.MULTILINE)
 _CONSTANTS: Final = {
@@ -71,12 +66,6 @@ _FOLDER = files("asyncendpoints_core.store") / "lua"
 LOCALS: Final = """local call, floor = redis.call, math.floor
 local spack, sunpack, ssub, sbyte = struct.pack, struct.unpack, string.sub, string.byte
 local band = bit.band
-"""
-_LAZY: Final = """local on_use = {__index = function(part, name)
-  part.made = part.made or part.make()
-  return part.made[name]
-end}
-local function nothing() return 0 end
 """
 # The harmless first write: a script that has written may go on writing when memory is full.
 _ALLOW_OOM = "call('HDEL', meta, '')\n"
@@ -166,43 +155,6 @@ def feature_parts(text: str) -> set[str]:
     return {name for part in parts for name in header(part).get("FEATURELIB", ())}
 
 
-def _part(name: str, text: str) -> str:
-    """Return the lines that make a part of lua/lib, or have it made when it is first used."""
-    fields = header(text)
-    made = f"(function()\n{text}end)()"
-    if "LAZY" in fields:
-        none_yet = "".join(f", {function} = nothing" for function in fields["LAZY"])
-        made = (
-            f"setmetatable({{made = false, make = function()\n"
-            f"{name} = {made}\nreturn {name}\nend{none_yet}}}, on_use)"
-        )
-    condition = f"{' '.join(fields['IF'])} and " if "IF" in fields else ""
-    otherwise = " or nil" if condition else ""
-    return f"{name} = {condition}{made}{otherwise}\n"
-
-
-def _together(parts: Mapping[str, str], names: Sequence[str]) -> list[str]:
-    """Return the lines that make parts of lua/lib. `names`: the locals of the script before them.
-
-    Several are made inside one function. To find a local of the script, Lua goes through all that
-    were found before and are declared later; so they are named once, in their order. What the
-    function around another has found costs that nothing.
-    """
-    order = {name: at for at, name in enumerate((*names, *parts))}
-    groups = list[tuple[list[str], set[str]]]()
-    for part in parts.values():
-        used = order.keys() & set(_WORD.findall(part))
-        if not groups or len(groups[-1][1] | used) > MAX_UPVALUES:
-            groups.append(([], set()))
-        groups[-1][0].append(part)
-        groups[-1][1].update(used)
-    lines = [f"local {', '.join(parts)}\n"] if parts else []
-    for made, found in groups:
-        inside = ", ".join(sorted(found, key=order.__getitem__))
-        lines.append(f"(function()\nif false then local _ = {inside} end\n{''.join(made)}end)();\n")
-    return lines
-
-
 def complete(text: str, layouts: lua_layout.Tables) -> str:
     """Return a file's Lua with layouts, states and limits as literals, without its comments.
 
@@ -244,12 +196,23 @@ def build(name: str, layouts: lua_layout.Tables, *, full: bool = False) -> Scrip
         parts.append("" if "bare" in flags else check)
         values = ", ".join(f"tonumber(M[{i + 2}]) or 0" for i in range(len(meta)))
         parts.append(f"local {', '.join(map(local_name, meta))} = {values}\n{_TIME}")
-    parts += [f"local {one}\n" for one in sorted(feature_parts(text)) if not full]
-    used = {
-        one: complete(_part(one, part), layouts) for one, part in libraries(text, full=full).items()
-    }
-    parts += [_LAZY] if any("on_use)" in part for part in used.values()) else []
-    names = _WORD.findall(" ".join(line for part in parts for line in _LOCAL.findall(part)))
-    source = "".join([*parts, *_together(used, names), complete(text, layouts)])
+    source = _with_parts("".join(parts), text, layouts, full=full)
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     return Script(name, keys, meta, flags, source, sha, full if featured else None)
+
+
+def _with_parts(first: str, text: str, layouts: lua_layout.Tables, *, full: bool) -> str:
+    """Return a script: its first lines, the parts of lua/lib that its file uses, and that."""
+    code, parts = complete(text, layouts), libraries(text, full=full)
+    headers = {name: header(part) for name, part in parts.items()}
+    used = script_parts.prune({n: complete(part, layouts) for n, part in parts.items()}, code)
+    made = {
+        name: script_parts.define(
+            name, part, headers[name].get("LAZY"), " ".join(headers[name].get("IF", ()))
+        )
+        for name, part in used.items()
+    }
+    absent = [] if full else sorted(feature_parts(text))
+    inner = f"local {', '.join(absent)}\n" if absent else ""
+    inner += script_parts.LAZY if any("LAZY" in fields for fields in headers.values()) else ""
+    return script_parts.compose(first, inner, made, code)

@@ -1,5 +1,6 @@
 -- Writes that are collected while everything is read and checked, then sent as one command per key.
 local batch = {}
+local collected = {} -- batches: in their order, and by key
 
 function batch.new(command, key)
   return {command, key, n = 2}
@@ -28,6 +29,20 @@ end
 function batch.flush(b)
   if b.n > 2 then call(unpack(b, 1, b.n)) end
   b.n = 2
+end
+
+-- Adds to the batch of a key, which is made then: most calls have nothing for most of their batches.
+function batch.collect(command, key, x, y)
+  local b = collected[key]
+  if not b or b[1] ~= command then
+    b = batch.new(command, key)
+    collected[key], collected[#collected + 1] = b, b
+  end
+  batch.add(b, x, y)
+end
+
+function batch.flush_collected()
+  for i = 1, #collected do batch.flush(collected[i]) end
 end
 
 function batch.flush_each(batches)

@@ -2,8 +2,7 @@
 -- LIB: batch counters events finished
 -- FEATURELIB: outbox key_depth gate_data
 local finish = {now = string.format('%d', now)}
-local set_finished = batch.each('ZADD', finished)
-local TALLY = {[COMPLETED] = 'completed', [FAILED] = 'failed', [CANCELED] = 'canceled'}
+local set_finished -- batches by state
 local freed = 0
 
 function finish.error_text(code, message, retryable)
@@ -36,10 +35,11 @@ end
 function finish.job(id, r, state)
   counters.bump(r.state, r.name, -1)
   counters.bump(state, r.name, 1)
-  counters.tally(TALLY[state], 1)
+  counters.tally(state == COMPLETED and 'completed' or state == FAILED and 'failed' or 'canceled', 1)
   if key_depth and (r.state == QUEUED or r.state == SCHEDULED) then key_depth.remove(id) end
   r.state, r.completed_at, r.updated_at, r.revision, r.suspect = state, now, now, r.revision + 1, false
   finish.free(r.body_size)
+  set_finished = set_finished or batch.each('ZADD', finished)
   batch.add(set_finished[state], finish.now, id)
   events.add(id, r.revision)
   if outbox then outbox.add(id, r) end
@@ -51,7 +51,7 @@ function finish.free(body_size)
 end
 
 function finish.flush()
-  batch.flush_each(set_finished)
+  if set_finished then batch.flush_each(set_finished) end
   if freed > 0 then call('HINCRBY', meta, 'bytes', string.format('%d', -freed)) end
   freed = 0
   if outbox then outbox.flush() end

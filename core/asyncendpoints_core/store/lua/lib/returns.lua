@@ -2,14 +2,11 @@
 -- LIB: batch record counters events wake_up finish save ready lines due_soon
 -- FEATURELIB: gate skips key_depth
 local returns = {off_held = batch.new('ZREM', held), queued = 0, soon = 0}
-local off_held, off_cancels = returns.off_held, batch.new('HDEL', cancels)
-local on_ready = batch.each('ZADD', ready)
-local on_suspects, on_delayed = batch.new('ZADD', suspects), batch.new('ZADD', delayed)
-local on_expiries = batch.new('ZADD', expiries)
+local off_held, on_ready = returns.off_held, nil
 
 function returns.drop_held(id, r)
   batch.add(off_held, record.held_member(id, r))
-  if r.cancel_requested_at > 0 then batch.add(off_cancels, id) end
+  if r.cancel_requested_at > 0 then batch.collect('HDEL', cancels, id) end
   if gate and gated == 1 then gate.free(id) end
 end
 
@@ -25,8 +22,9 @@ end
 function returns.requeue(id, r, eligible)
   wait_again(id, r, QUEUED)
   if r.suspect then
-    batch.add(on_suspects, eligible or now, id)
+    batch.collect('ZADD', suspects, eligible or now, id)
   else
+    on_ready = on_ready or batch.each('ZADD', ready)
     batch.add(on_ready[r.priority], r.seq, id)
     if skips then skips.put(r.priority, r.seq) end
   end
@@ -37,9 +35,9 @@ function returns.postpone(id, r, delay)
   wait_again(id, r, SCHEDULED)
   r.not_before = now + delay
   if due_soon(delay) then returns.soon = 1 end
-  batch.add(on_delayed, r.not_before, id)
+  batch.collect('ZADD', delayed, r.not_before, id)
   -- Its time to live may end before it is due: the sweep finds it there.
-  if r.started_at == 0 and r.expires_at == 0 then batch.add(on_expiries, r.ttl_from + ttl_ms, id) end
+  if r.started_at == 0 and r.expires_at == 0 then batch.collect('ZADD', expiries, r.ttl_from + ttl_ms, id) end
 end
 
 -- Takes the run back: its attempt is not spent, and without user code it never started.
@@ -51,7 +49,7 @@ function returns.take_back(id, r, started, charged, outcome)
   local ran = r.crashes > 0 or r.releases > 0 or r.suspect
   if not started and r.attempt == 0 and not ran then
     r.started_at = 0
-    if r.expires_at > 0 then batch.add(on_expiries, r.expires_at, id) end
+    if r.expires_at > 0 then batch.collect('ZADD', expiries, r.expires_at, id) end
   end
   if not (started and charged) then return false end
   r.releases = r.releases + 1
@@ -65,11 +63,8 @@ end
 function returns.flush()
   save.flush()
   batch.flush(off_held)
-  batch.flush(off_cancels)
-  returns.queued = returns.queued - lines.add(on_ready)
-  batch.flush(on_suspects)
-  batch.flush(on_delayed)
-  batch.flush(on_expiries)
+  if on_ready then returns.queued = returns.queued - lines.add(on_ready) end
+  batch.flush_collected()
   finish.flush()
   counters.flush()
   if gate then returns.queued = returns.queued + gate.flush() end

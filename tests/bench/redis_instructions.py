@@ -1,7 +1,7 @@
 """Instructions of redis-server per job, by verb: with keys and limits, beside none.
 
 They are counted by callgrind, so that what else the machine does changes nothing. Needs valgrind.
-`python tests/bench/redis_instructions.py [--jobs N] [--cases NAME …]`
+`python tests/bench/redis_instructions.py [--jobs N] [--batch N] [--cases NAME …]`
 """
 
 import argparse
@@ -26,8 +26,9 @@ from support.ports import free_port
 from support.redis.binaries import server_binary
 from support.store.work import endpoint
 
-BATCH = 100
 VERBS = ("enqueue", "claim", "settle")
+# Under callgrind a lease of the default would end.
+LONG = {"leaseSeconds": 300, "executionSeconds": 3600}
 
 
 class CountingServer:
@@ -81,31 +82,32 @@ class CountingServer:
         self._process.wait()
 
 
-async def run(server: CountingServer, case: str, count: int) -> dict[str, float]:
-    """Return the instructions per job of each verb, in batches of 100."""
+async def run(server: CountingServer, case: str, count: int, batch: int) -> dict[str, float]:
+    """Return the instructions per job of each verb, in batches."""
     keys, limits = CASES[case]
     keys = min(keys, count // 2)
     more: dict[str, Any] = {} if limits is None else {"limits": limits}
     store = RedisStore(server.url, "bench/" + case.replace(" ", "-"))
     await store.open()
-    await store.configure(endpoint(queue={"maxDepth": 1_000_000}, **more).spec.policy())
+    made = endpoint(queue={"maxDepth": 1_000_000}, timeouts=LONG, **more)
+    await store.configure(made.spec.policy())
     worker = WorkerInfo(WORKER, "pod", "n", 8)
     found: dict[str, float] = {}
     request = 0
-    for size in (BATCH, count):  # the first time, scripts are loaded
+    await store.register(worker)
+    for size in (batch, count):  # the first time, scripts are loaded
         jobs = [job(number, keys, "noop") for number in range(size)]
         server.count()
-        for first in range(0, len(jobs), BATCH):
-            await store.enqueue(jobs[first : first + BATCH])
+        for first in range(0, len(jobs), batch):
+            await store.enqueue(jobs[first : first + batch])
         found["enqueue"] = server.count() / len(jobs)
         taken = []
-        for _ in range(0, len(jobs), BATCH):
+        for _ in range(0, len(jobs), batch):
             request += 1
-            await store.register(worker)  # under callgrind its lease would end
-            taken.append((await store.claim(WORKER, request, BATCH)).jobs)
+            taken.append((await store.claim(WORKER, request, batch)).jobs)
         found["claim"] = server.count() / len(jobs)
-        for batch in taken:
-            await store.settle([complete(one.claim, NULL) for one in batch])
+        for claimed in taken:
+            await store.settle([complete(one.claim, NULL) for one in claimed])
         found["settle"] = server.count() / len(jobs)
     await store.close()
     return found
@@ -115,6 +117,7 @@ async def main() -> None:
     """Print a line for each case."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=2_400)
+    parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=CASES)
     options = parser.parse_args()
     print(f"{'keys':<16}" + "".join(f"{verb:>10}" for verb in (*VERBS, "total")))
@@ -123,7 +126,7 @@ async def main() -> None:
         try:
             await server.ready()
             for case in options.cases:
-                found = await run(server, case, options.jobs)
+                found = await run(server, case, options.jobs, options.batch)
                 each = [found[verb] for verb in VERBS]
                 print(f"{case:<16}" + "".join(f"{one:>10.0f}" for one in (*each, sum(each))))
         finally:

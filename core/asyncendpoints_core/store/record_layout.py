@@ -207,6 +207,9 @@ RESULT: Final = Layout(
 # The end of a member of `held`, after the worker and a NUL.
 HELD: Final = Layout(fields=(Field("claim", 7), ID))
 
+# The end of an entry of `gate:flows`, after its flow.
+FLOW_END: Final = Layout(fields=(Field("seq", 6),))
+
 # A worker's last claim in `lastclaim`, before the ids it handed out.
 LAST_CLAIM: Final = Layout(fields=(Field("request", 8), Field("first", 8)), tail="ids")
 

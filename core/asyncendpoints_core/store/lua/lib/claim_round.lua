@@ -19,7 +19,7 @@ local function read_flows(line, view)
     if not key_end then return nil end
     local name = digit .. ssub(entry, 1, key_end - 1)
     if seen[name] then return nil end
-    flows[i], names[i], seen[name] = ssub(entry, 1, -7), name, true
+    flows[i], names[i], seen[name] = ssub(entry, 1, -layout.FLOW_END.size - 1), name, true
   end
   names[n + 1] = 'v' .. line
   return flows, names

@@ -39,7 +39,7 @@ end
 -- The ids of a receiver's deliveries that are due until `to`, the oldest first.
 function deliveries.due(receiver, to, limit)
   local ids = {}
-  local high = to and spack('>I6', to + 1) or END
+  local high = to and spack(layout.DUE.format.due_at, to + 1) or END
   local found = call('ZRANGEBYLEX', deliveries_due, '[' .. receiver, '(' .. receiver .. high,
     'LIMIT', 0, limit)
   for i, entry in ipairs(found) do
@@ -73,7 +73,7 @@ function deliveries.look_again(receiver, from)
     call('ZREM', receivers, receiver)
     return
   end
-  local due_at = sunpack('>I6', found[1], layout.DUE.at.due_at)
+  local due_at = sunpack(layout.DUE.format.due_at, found[1], layout.DUE.at.due_at)
   local at = math.max(due_at, from, deliveries.receiver(receiver).probe_at)
   call('ZADD', receivers, string.format('%.0f', at), receiver)
 end

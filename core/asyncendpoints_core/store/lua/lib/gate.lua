@@ -27,7 +27,7 @@ end
 local function entry_of(id)
   local key, name = of_job(id)
   local r = key and read_waiting(id)
-  return r and key .. '\0' .. DIGITS[r.priority] .. name .. '\0' .. spack('>I6', r.seq)
+  return r and key .. '\0' .. DIGITS[r.priority] .. name .. '\0' .. spack(layout.FLOW_END.format, r.seq)
 end
 
 -- The entry of a job; that by its record when it cannot be read.
@@ -84,7 +84,7 @@ local function add(id, priority, seq)
     return true
   end
   local flow = key .. '\0' .. DIGITS[priority] .. name .. '\0'
-  local entry, before = flow .. spack('>I6', seq), flow_states.get(flow)
+  local entry, before = flow .. spack(layout.FLOW_END.format, seq), flow_states.get(flow)
   flows.set(id, entry)
   order[id] = string.format('%d', seq)
   if before and sbyte(before) ~= 61 then
@@ -93,8 +93,11 @@ local function add(id, priority, seq)
   end
   local head = before and ssub(before, 2)
   local head_entry = head and flows.get(head)
-  if head_entry and #head_entry ~= #flow + 6 then head_entry = entry_of(head) end -- it cannot be read
-  if head_entry and sunpack('>I6', head_entry, #head_entry - 5) < seq then
+  if head_entry and #head_entry ~= #flow + layout.FLOW_END.size then
+    head_entry = entry_of(head) -- it cannot be read
+  end
+  local at = head_entry and #head_entry - layout.FLOW_END.size + 1
+  if head_entry and sunpack(layout.FLOW_END.format, head_entry, at) < seq then
     keyed[entry .. id] = '0'
     return true
   end
@@ -196,7 +199,7 @@ function gate.adopt(f)
   local r = key and read_waiting(f.id)
   if not r then return false end
   f.flow = key .. '\0' .. f.line .. name .. '\0'
-  f.entry = f.flow .. spack('>I6', r.seq)
+  f.entry = f.flow .. spack(layout.FLOW_END.format, r.seq)
   flows.set(f.id, f.entry)
   order[f.id] = r.seq
   f.owns = not flow_states.get(f.flow)

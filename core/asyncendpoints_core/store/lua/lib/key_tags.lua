@@ -37,7 +37,7 @@ end
 
 -- The flow of an entry of `gate:flows`.
 function key_tags.flow_of(entry)
-  return ssub(entry, 1, -7)
+  return ssub(entry, 1, -layout.FLOW_END.size - 1)
 end
 
 -- For a tag that cannot be read: a key has none then, and V goes on behind all tags that a job got so far.

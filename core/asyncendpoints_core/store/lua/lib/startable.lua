@@ -12,7 +12,7 @@ local function startable(queued)
   local looked, excess, found = 0, 0, call('ZCARD', suspects)
   local function count(id)
     local entry = call('HGET', gate_flows, id)
-    local flow = entry and ssub(entry, 1, -7)
+    local flow = entry and ssub(entry, 1, -layout.FLOW_END.size - 1)
     local at = entry and string.find(flow, '\0', 1, true)
     looked = looked + 1
     if not at then -- it waited before there were limits

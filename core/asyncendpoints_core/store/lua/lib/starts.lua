@@ -40,11 +40,11 @@ local function read_flows_of(line, view)
   local tags, of_flows, resources = {[1] = 'v' .. line}, {}, {}
   for i = 1, view.n do
     local entry = view.entries[i]
-    local flow = entry and ssub(entry, 1, -7)
+    local flow = entry and ssub(entry, 1, -layout.FLOW_END.size - 1)
     local of = flow and parts_of(flow)
     if entry and not of then -- it cannot be read: as the record has it
       entry = gate.entry_of(view.ids[i])
-      view.entries[i], flow = entry, entry and ssub(entry, 1, -7)
+      view.entries[i], flow = entry, entry and ssub(entry, 1, -layout.FLOW_END.size - 1)
       of = flow and parts_of(flow)
     end
     if of then
@@ -81,7 +81,7 @@ local function next_head(line, view)
   local at = view.at
   local id, score, entry = view.ids[at], view.score, view.entries[at]
   view.at, view.score = at + 1, tonumber(view.scores[at + 1])
-  local flow = entry and ssub(entry, 1, -7)
+  local flow = entry and ssub(entry, 1, -layout.FLOW_END.size - 1)
   local f = {
     line = line, id = id, score = score, stands = true, over = false, moved = false, entry = entry,
     flow = flow, of = flow and parts_of(flow), owns = flow and flow_states.get(flow) == '=' .. id,
@@ -261,7 +261,7 @@ function starts.read_flow(line)
   line_rows.read(line, view, per_line)
   read_flows_of(line, view)
   local entry, id = view.entries[1], view.ids[1]
-  local flow = entry and ssub(entry, 1, -7)
+  local flow = entry and ssub(entry, 1, -layout.FLOW_END.size - 1)
   local of = flow and parts_of(flow)
   if view.n ~= 1 or not of or flow_states.get(flow) ~= '=' .. id
     or known_tags[of.finish] > view.score or not (free or limiting.allow(of.resources, left)) then

@@ -171,11 +171,20 @@ async def until_told(
 
 
 def is_listened_to(cluster: RedisCluster, name: str) -> bool:
-    """Tell whether the server of an endpoint has a subscriber to its channel."""
-    node = cluster.nodes[cluster.owner_of(cluster.slot_of(f"{{{name}}}"))]
-    with Redis.from_url(node.url) as client:
-        found = client.execute_command("PUBSUB", "SHARDNUMSUB", channel(name))
-    return bool(found[1] == 1)
+    """Tell whether the changes of an endpoint reach a subscriber.
+
+    That is one to its channel on its own server; before Redis 7.0, which has no channels of
+    shards, one to the pattern of all channels on any server.
+    """
+    nodes = [Redis.from_url(node.url) for node in cluster.nodes]
+    try:
+        owner = nodes[cluster.owner_of(cluster.slot_of(f"{{{name}}}"))]
+        if int(owner.info("server")["redis_version"].partition(".")[0]) >= 7:
+            return bool(owner.execute_command("PUBSUB", "SHARDNUMSUB", channel(name))[1] == 1)
+        return sum(node.pubsub_numpat() for node in nodes) == 1
+    finally:
+        for node in nodes:
+            node.close()
 
 
 def has_waiting(found: Reading) -> bool:

@@ -84,7 +84,8 @@ def test_the_quick_start_on_redis(words: Path, tmp_path: Path) -> None:
 
         with start(run, *FREE) as running:
             (url,) = running.ready()
-            assert json.loads(curl(waited, url, tmp_path))["language"] == "en"
+            # On a busy machine the first worker may start later than the request waits.
+            eventually(lambda: json.loads(curl(waited, url, tmp_path)).get("language") == "en")
             running.said("AOF is off")
             assert running.stop() == 0
         with start(gateway, *FREE) as serving, start(worker) as working:

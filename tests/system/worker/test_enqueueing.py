@@ -82,11 +82,20 @@ async def test_killed_at_every_step(
     fault = redis_proxy.drop_reply(creates, stall=True)
     [parent] = await submit(store, new_job("family", setup.body()))
     await eventually(fault.happened.is_set)
-    assert len(await children(store, parent)) == 2
+    await until_two(store, parent)
     kill(await until_run(setup, 6))
     await ended(setup, store, parent, 1)
     await assert_tidy(store)
     await store.close()
+
+
+async def until_two(store: RedisStore, parent: JobId) -> None:
+    """Wait for a list with both children, which miss it while they move from state to state."""
+
+    async def are_two() -> bool:
+        return len(await children(store, parent)) == 2
+
+    await eventually(are_two)
 
 
 async def until_run(setup: Setup, count: int) -> int:

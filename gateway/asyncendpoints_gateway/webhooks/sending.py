@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from asyncendpoints_gateway.webhooks.addresses import AddressRules
 
 MAX_ANSWER_BYTES: Final = 65_536
+LEAST_STATUS: Final = 100
 CONNECT_SECONDS: Final = 2.0
 """The least for one of several addresses, if that is not over half of the time."""
 LOOKUP_THREADS: Final = 32
@@ -140,7 +141,9 @@ class Sender:
         else:
             problem = ""
         # A status decides, also when the rest of the answer is slow or cut.
-        return answers[0] if answers else Answer(0, problem)
+        if answers and answers[0].status >= LEAST_STATUS:
+            return answers[0]
+        return Answer(0, problem or "the answer's status is not one of HTTP")
 
     async def _post(
         self,

@@ -131,6 +131,13 @@ async def test_without_a_status_the_reason_is_reported() -> None:
     assert (await post(port)).problem.startswith("the connection failed")  # nobody listens
 
 
+@pytest.mark.parametrize("status", ["000", "001", "099"])
+async def test_a_status_that_http_does_not_have_is_none(status: str) -> None:
+    """The small numbers are reasons of our own, such as that a secret is not valid."""
+    async with receiver(fixed(f"HTTP/1.1 {status} X\r\n\r\n".encode())) as (port, _):
+        assert await post(port) == Answer(0, "the answer's status is not one of HTTP")
+
+
 async def test_a_receiver_without_tls_is_no_https_receiver() -> None:
     async def plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(OK)

@@ -490,6 +490,21 @@ async def test_the_status_names_the_webhooks_that_wait(store: Store) -> None:
     assert (state.webhook, state.pending, state.health) == ("a   a   ", 2, "Delivering")
 
 
+async def test_the_oldest_is_found_behind_newer_deliveries(backend: Backend) -> None:
+    store = backend.store
+    await store.configure(ALL)
+    await finish(store)
+    made = await backend.now()
+    one = receiver("a")
+    await fan_out(store, one)
+    [oldest] = (await lease(store)).deliveries
+    assert await settle(store, oldest, END.FAILED, 3_600_000)
+    await backend.advance(60_000)
+    await finish(store, worker="w2")
+    await fan_out(store, one)
+    assert (await store.webhook_status()).oldest_ms == made
+
+
 async def test_a_failing_receiver_is_forgotten_once_it_gets_nothing(backend: Backend) -> None:
     store = backend.store
     await store.configure(policy(webhooks=WEBHOOKS, webhook_states=7, failed_ms=1_000_000))

@@ -325,7 +325,7 @@ class Webhooks:
     def status(self, now: int) -> WebhookStatus:
         """See Store.webhook_status."""
         times = [at for _, at in list(self.ends.values())[:1]]
-        times += [self._waiting[due.first(1)[0][-1]].created_ms for due in self._due.values()]
+        times += [entry.created_ms for entry in self._waiting.values()]
         return WebhookStatus(
             now,
             len(self.ends) + len(self._waiting),

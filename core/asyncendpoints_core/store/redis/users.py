@@ -26,7 +26,8 @@ COMMANDS: Final = (
     *("set", "setrange", "strlen", "subscribe", "time", "unlink", "unsubscribe", "wait", "zadd"),
     *("zcard", "zcount"),
     *("zlexcount", "zrange", "zrangebylex", "zrangebyscore", "zrank", "zrem"),
-    *("zremrangebyrank", "zremrangebyscore", "zrevrange", "zrevrank", "zscan", "zscore"),
+    *("zremrangebyrank", "zremrangebyscore", "zrevrange", "zrevrangebylex", "zrevrank", "zscan"),
+    "zscore",
 )
 # Waits for the disk (`durability: strict`).
 _WAITAOF: Final = "waitaof"

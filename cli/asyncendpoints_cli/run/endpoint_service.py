@@ -199,7 +199,7 @@ class EndpointService:
             left = sum(count for state, count in counts.items() if state not in FINAL)
             if left:
                 plural = "" if left == 1 else "s"
-                text = "%s: lost %d unfinished job%s, which were in memory only"
+                text = "%s: lost %d unfinished job%s, kept in memory only"
                 log.warning(text, self.name, left, plural)
         await self.store.close()
         return drained

@@ -19,7 +19,7 @@ from asyncendpoints_console.pages.render import Pages
 from asyncendpoints_console.pages.views import Views
 from asyncendpoints_console.refusals import Refusal, store_unavailable
 from asyncendpoints_console.site import Site
-from asyncendpoints_core.common.listening import cannot_listen
+from asyncendpoints_core.common.listening import cannot_listen, open_sockets
 from asyncendpoints_core.common.problem_runner import ProblemRunner
 from asyncendpoints_core.errors import StoreError
 
@@ -171,12 +171,13 @@ async def _listen(runner: web.AppRunner, port: int, tries: int) -> int:
     """Listen on a port of both loopback addresses; return it."""
     for number in range(port, port + tries):
         try:
-            first = web.TCPSite(runner, _ADDRESSES[0], number)
-            await first.start()
+            [listening] = await open_sockets(_ADDRESSES[0], number)
         except OSError as error:
             if number + 1 < port + tries:
                 continue
             raise cannot_listen(_ADDRESSES[0], port, error, "--console-port") from None
+        first = web.SockSite(runner, listening)
+        await first.start()
         chosen = int(runner.addresses[0][1])
         if await _listen_v6(runner, chosen):
             return chosen
@@ -188,7 +189,8 @@ async def _listen(runner: web.AppRunner, port: int, tries: int) -> int:
 async def _listen_v6(runner: web.AppRunner, port: int) -> bool:
     """Listen on ::1 too where there is IPv6; return False if another program has the port there."""
     try:
-        await web.TCPSite(runner, _ADDRESSES[1], port).start()
+        [listening] = await open_sockets(_ADDRESSES[1], port)
     except OSError as error:
         return error.errno != errno.EADDRINUSE
+    await web.SockSite(runner, listening).start()
     return True

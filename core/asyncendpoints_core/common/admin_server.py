@@ -15,6 +15,7 @@ from asyncendpoints_core.common.listening import (
     cannot_listen,
     is_loopback,
     names_loopback,
+    open_sockets,
     url_host,
 )
 from asyncendpoints_core.common.problem_runner import ProblemRunner
@@ -99,7 +100,8 @@ class AdminServer:
         runner = ProblemRunner(app)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self.port).start()
+            for each in await open_sockets(self._host, self.port):
+                await web.SockSite(runner, each).start()
         except OSError as error:
             await runner.cleanup()
             raise cannot_listen(self._host, self.port, error, "--admin-port") from None

@@ -1,13 +1,35 @@
-"""Addresses that servers listen on: errors that explain themselves, and URLs."""
+"""Addresses that servers listen on: their sockets, errors that explain themselves, and URLs."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
 import os
 import socket
 
 from asyncendpoints_core.errors import CannotListen
+
+
+async def open_sockets(host: str, port: int, backlog: int = 128) -> list[socket.socket]:
+    """Return a socket that listens for each address of `host`; empty: of all interfaces.
+
+    Servers are made of them, because uvloop's create_server ignores that listen(2) failed: of two
+    processes that open a port at the same time, one would be a server that never gets a
+    connection. Raises OSError.
+    """
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    sockets: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in dict.fromkeys(found):
+            sockets.append(socket.create_server(address, family=family, backlog=backlog))
+    except BaseException:
+        for each in sockets:
+            each.close()
+        raise
+    return sockets
 
 
 def cannot_listen(host: str, port: int, error: OSError, option: str) -> CannotListen:

@@ -8,7 +8,13 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.common.admin_server import DEFAULT_PORT, AdminServer
-from asyncendpoints_core.common.listening import cannot_listen, in_url, is_loopback, url_host
+from asyncendpoints_core.common.listening import (
+    cannot_listen,
+    in_url,
+    is_loopback,
+    open_sockets,
+    url_host,
+)
 from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_gateway.http.auth import guard_of
 from asyncendpoints_gateway.metrics import Labelled
@@ -18,6 +24,7 @@ from asyncendpoints_gateway.server.http_server import http_server
 from asyncendpoints_gateway.webhooks.start import WebhookOptions
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterable
     from pathlib import Path
 
@@ -76,7 +83,7 @@ class Server:
         )
         self._port = settings.http_port if port is None else port
         self._http: web.Server | None = None
-        self._listener: asyncio.Server | None = None
+        self._listeners: list[asyncio.Server] = []
 
     @property
     def port(self) -> int:
@@ -97,8 +104,11 @@ class Server:
         """Listen, and connect to the store in the background. Raises CannotListen."""
         loop = asyncio.get_running_loop()
         self._http = http_server(self.gateway)
-        self._listener = await listen(loop, self._http, self._host, self._port)
-        self._port = self._listener.sockets[0].getsockname()[1]
+        sockets = await listen(self._host, self._port)
+        self._port = sockets[0].getsockname()[1]
+        self._listeners = [
+            await loop.create_server(self._http, sock=each, backlog=BACKLOG) for each in sockets
+        ]
         if self.gateway.guard is None and not is_loopback(self._host):
             log.warning(
                 "%s listens on %s without gateway.auth: any client that can connect may submit "
@@ -113,15 +123,17 @@ class Server:
 
         The store stays open: the caller closes it.
         """
-        if self._http is None or self._listener is None:
+        if self._http is None or not self._listeners:
             return
-        self._listener.close()
+        for each in self._listeners:
+            each.close()
         self._http.pre_shutdown()
         await self.gateway.close_waits()
         await self._http.shutdown(SHUTDOWN_SECONDS)
-        await self._listener.wait_closed()
+        for each in self._listeners:
+            await each.wait_closed()
         await self.gateway.stop()
-        self._http = self._listener = None
+        self._http, self._listeners = None, []
 
 
 def admin_server(
@@ -224,11 +236,9 @@ def _tune_garbage_collection() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-async def listen(
-    loop: asyncio.AbstractEventLoop, server: web.Server, host: str, port: int
-) -> asyncio.Server:
+async def listen(host: str, port: int) -> list[socket.socket]:
     """Open the port. Raises CannotListen."""
     try:
-        return await loop.create_server(server, host, port, backlog=BACKLOG)
+        return await open_sockets(host, port, BACKLOG)
     except OSError as error:
         raise cannot_listen(host, port, error, "--port") from None

@@ -4,7 +4,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from redis import Redis
@@ -144,28 +144,67 @@ async def test_one_that_knows_no_master_that_is_up_says_so(stray: Stray) -> None
     assert f"calls 127.0.0.1:{master.port} down" in await reason(url_of(one.port))
 
 
-async def test_open_connections_leave_a_former_master(
-    stray: Stray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A master that no Sentinel reaches goes on as one; a client may still reach both."""
+class Moved(NamedTuple):
+    sentinels: list[SingleSentinel]
+    former: RedisServer
+    master: RedisServer
+
+    @property
+    def url(self) -> str:
+        return url_of(*(each.port for each in self.sentinels))
+
+    def move(self) -> None:
+        for each in self.sentinels:
+            each.monitor(self.master.port)
+
+
+@pytest.fixture
+def moved(stray: Stray, monkeypatch: pytest.MonkeyPatch) -> Iterator[Moved]:
+    """Two Sentinels whose master can become another one, which never was its replica."""
     monkeypatch.setattr(sentinels, "FOLLOW_SECONDS", 0.05)
     with RedisServer() as former, RedisServer() as master:
-        [one, two] = [stray(former.port), stray(former.port)]
-        store = RedisStore(url_of(one.port, two.port), ENDPOINT)
-        await store.open()
-        worker = await hand(store)
-        waiting = asyncio.create_task(worker.claim_next(20_000))
-        await put(store, new())
-        assert len((await waiting).jobs) == 1
-        waiting = asyncio.create_task(worker.claim_next(20_000))
-        for each in (one, two):
-            each.monitor(master.port)
-        # The new master, which the next connection goes to, does not know the worker.
-        with pytest.raises((StoreUnavailable, WorkerGone)):
-            await waiting
-        await put(store, new())
-        assert (jobs_in(former), jobs_in(master)) == (1, 1)
-        await store.close()
+        # Of a later configuration than the one that they get: as when they are set up again.
+        later = {"sentinel config-epoch main": "3"}
+        yield Moved([stray(former.port, **later) for _ in range(2)], former, master)
+
+
+async def test_open_connections_leave_a_former_master(moved: Moved) -> None:
+    """A master that no Sentinel reaches goes on as one; a client may still reach both."""
+    store = RedisStore(moved.url, ENDPOINT)
+    await store.open()
+    worker = await hand(store)
+    waiting = asyncio.create_task(worker.claim_next(20_000))
+    await put(store, new())
+    assert len((await waiting).jobs) == 1
+    waiting = asyncio.create_task(worker.claim_next(20_000))
+    moved.move()
+    # The new master, which the next connection goes to, does not know the worker.
+    with pytest.raises((StoreUnavailable, WorkerGone)):
+        await waiting
+    await put(store, new())
+    assert (jobs_in(moved.former), jobs_in(moved.master)) == (1, 1)
+    await store.close()
+
+
+async def test_a_connection_kept_for_the_next_wait_leaves_it_too(moved: Moved) -> None:
+    store = RedisStore(moved.url, ENDPOINT)
+    await store.open()
+    worker = await hand(store)
+    assert (await worker.claim_next(50)).jobs == ()
+    moved.move()
+    await asyncio.to_thread(wait_until, lambda: not clients_of(moved.former), "no connection")
+    worker = await hand(store)
+    [job] = await put(store, new())
+    assert [each.job.id for each in (await worker.claim_next(5_000)).jobs] == [job]
+    assert not clients_of(moved.former)
+    await store.close()
+
+
+def clients_of(server: RedisServer) -> int:
+    """Return how many connections it has besides this one and those of Sentinels."""
+    with Redis.from_url(server.url) as client:
+        clients: Any = client.client_list()
+    return sum(not each["name"].startswith("sentinel") for each in clients) - 1
 
 
 async def test_an_older_configuration_does_not_end_a_connection(

@@ -7,8 +7,12 @@ import errno
 import ipaddress
 import os
 import socket
+from typing import Final
 
 from asyncendpoints_core.errors import CannotListen
+
+_MISSING: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+"""Of an address that this machine does not have, such as one of IPv6 where that is off."""
 
 
 async def open_sockets(host: str, port: int, backlog: int = 128) -> list[socket.socket]:
@@ -22,13 +26,21 @@ async def open_sockets(host: str, port: int, backlog: int = 128) -> list[socket.
         host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
     sockets: list[socket.socket] = []
+    missing: OSError | None = None
     try:
         for family, _, _, _, address in dict.fromkeys(found):
-            sockets.append(socket.create_server(address, family=family, backlog=backlog))
+            try:
+                sockets.append(socket.create_server(address, family=family, backlog=backlog))
+            except OSError as error:
+                if error.errno not in _MISSING:
+                    raise
+                missing = error
     except BaseException:
         for each in sockets:
             each.close()
         raise
+    if missing is not None and not sockets:
+        raise missing
     return sockets
 
 

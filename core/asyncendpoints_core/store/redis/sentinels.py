@@ -51,12 +51,13 @@ class Sentinels(Sentinel):
         """Return the address that the Sentinels with the newest configuration name, of several
         the one that most of them do. Raises MasterNotFoundError.
         """
-        epoch, address = await self._discover(service_name)
-        self._newest = max(epoch, self._newest)
+        address, _ = await self._discover(service_name)
         return address
 
-    async def _discover(self, service_name: str) -> tuple[int, Address]:
-        """Return the newest epoch too."""
+    async def _discover(self, service_name: str) -> tuple[Address, bool]:
+        """Return the master, and whether it is sure: of no older configuration than seen before,
+        unless most of the Sentinels name it, as when all were set up again.
+        """
         answers = await self._answers(service_name)
         # Also of those that cannot name one now: an older configuration has the former master.
         newest = max(epoch for epoch, _ in answers)
@@ -68,8 +69,11 @@ class Sentinels(Sentinel):
             texts = (_text(master) for _, master in answers)
             reasons = zip(names, texts, strict=True)
             raise MasterNotFoundError("; ".join(f"{name} {reason}" for name, reason in reasons))
-        [(address, _)] = votes.most_common(1)
-        return newest, address
+        [(address, count)] = votes.most_common(1)
+        sure = newest >= self._newest or 2 * count > len(answers)
+        if sure:
+            self._newest = newest
+        return address, sure
 
     def follow(self, connection: MasterConnection | MasterTLSConnection, service_name: str) -> None:
         """Close a connection once the Sentinels name another master. Its server may be one that
@@ -86,11 +90,11 @@ class Sentinels(Sentinel):
             if not connections:
                 return
             try:
-                epoch, master = await self._discover(service_name)
+                master, sure = await self._discover(service_name)
             except MasterNotFoundError:
                 continue
-            if epoch < self._newest:
-                continue  # only Sentinels that missed the last failover have answered
+            if not sure:
+                continue
             for each in connections:
                 if (address := (each.host, each.port)) != master:
                     log.warning("leaving Redis at %s:%s: the master is %s:%s", *address, *master)

@@ -78,9 +78,12 @@ class Doorbell:
 
     async def _listen(self, seconds: float, then: bytes) -> Any:
         """Pop a wake-up, on a connection kept from an earlier wait if it still works."""
-        if self._idle:
+        while self._idle:
+            kept = self._idle.pop()
+            if not kept.is_connected:
+                continue  # redis-py would connect to the same server again, whatever it is now
             try:
-                return await self._pop(self._idle.pop(), seconds, then)
+                return await self._pop(kept, seconds, then)
             except TimeoutError as error:
                 raise self._caller.connection.store_error(error) from error
             except _FAULTS as error:

@@ -54,3 +54,18 @@ async def test_none_stays_open_when_one_cannot_be_opened(monkeypatch: pytest.Mon
     else:  # a machine without IPv6
         assert len(found) == 1
         found[0].close()
+
+
+async def test_a_family_that_the_machine_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    create = socket.create_server
+
+    def create_v4(address: Any, *, family: int, **options: Any) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "not supported")
+        return create(address, family=family, **options)
+
+    monkeypatch.setattr("socket.create_server", create_v4)
+    [found] = await open_sockets("", 0)
+    found.close()
+    with pytest.raises(OSError, match="not supported"):
+        await open_sockets("::1", 0)

@@ -86,7 +86,7 @@ MUTANTS = (
     Mutant(
         "enqueue: an idempotency key is bound to nothing",
         f"{LUA}/enqueue.lua",
-        "  batch.add(set_idempotency, key, bound[key])",
+        "  collect('HSET', idempotency, key, bound[key])",
         "",
         ("tests/store/test_enqueue.py",),
     ),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import IGNORING_SIGINT, Command, ask, final, once, write_endpoint
+from support.cli import IGNORING_SIGINT, Command, ask, final, write_endpoint
 from support.ports import free_port
 
 ECHO = """\
@@ -110,16 +110,6 @@ def test_two_endpoints_have_ports_that_follow_each_other(tmp_path: Path) -> None
             answer = ask(f"{url}/work", "POST", "{}", Content_Type="application/json")
             assert final(url + answer.headers["Location"])["state"] == "Completed"
         assert run.stop() == 0
-
-
-def test_modules_of_the_same_name_from_two_folders_are_refused(tmp_path: Path) -> None:
-    first = write_endpoint(tmp_path / "a", ECHO, name="one")
-    second = write_endpoint(tmp_path / "b", ECHO, name="two")
-    status, out, err = once("run", first, second, *FREE)
-    assert status == 2
-    assert str(tmp_path / "a" / "jobs.py") in err
-    assert str(tmp_path / "b" / "jobs.py") in err
-    assert "two ready" not in out
 
 
 def test_one_file_may_hold_several_endpoints(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ for i, id in ipairs(ids) do
 end
 remove.flush()
 guard(tombstones)
+if event_receivers then guard(outbox_receivers) end
 counters.flush()
 events.publish()
 return table.concat(out)

@@ -117,7 +117,8 @@ end
 
 if replace then
   for _, entry in ipairs(unfinished) do free(entry[2]) end
-  -- Those that later calls cancel leave room as well: nothing is canceled for a job that gets none.
+  -- Those that later calls cancel leave room as well, as far as is looked ahead: nothing is canceled
+  -- for a job that gets none.
   local pages, further = 1, more
   while further and is_full() and pages < AHEAD do
     local following = page('\1')

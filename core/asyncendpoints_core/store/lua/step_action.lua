@@ -148,4 +148,5 @@ action_changes.write(a, 'state', 'ended', 'stepped', 'matched', 'done', 'skipped
   'number', 'below', 'pass', 'found', 'ids')
 guard(action_fields)
 guard(tombstones)
+if event_receivers then guard(outbox_receivers) end
 return actions.reply(a)

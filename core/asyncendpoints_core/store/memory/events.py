@@ -38,7 +38,7 @@ def as_event(job: Job) -> Job:
 
 
 def _cut(error: JobError, size: int) -> JobError:
-    size -= tables.ERROR.size
+    size = max(0, size - tables.ERROR.size)
     code = error.code.encode()[:size]
     message = error.message.encode()[: size - len(code)]
     return msgspec.structs.replace(

@@ -32,6 +32,7 @@ end
 
 -- An error, cut between two characters.
 local function short(err, most)
+  most = math.max(most, layout.ERROR.size)
   if #err <= most then return err end
   local size = most
   while size > layout.ERROR.size and band(sbyte(err, size + 1), 192) == 128 do size = size - 1 end

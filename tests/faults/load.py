@@ -57,8 +57,12 @@ class Load:
 
     async def run(self) -> None:
         """Submit until `stop`, then until every submission has its answer."""
-        timeout = aiohttp.ClientTimeout(total=10)
-        async with aiohttp.ClientSession(timeout=timeout) as client, asyncio.TaskGroup() as group:
+        # A wait holds its connection: a limit would hold back what is submitted meanwhile.
+        connector = aiohttp.TCPConnector(limit=0)
+        session = aiohttp.ClientSession(
+            connector=connector, timeout=aiohttp.ClientTimeout(total=10)
+        )
+        async with session as client, asyncio.TaskGroup() as group:
             while not self._stopped.is_set():
                 group.create_task(self._one(client))
                 await asyncio.sleep(self._pause)

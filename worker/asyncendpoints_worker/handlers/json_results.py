@@ -83,7 +83,10 @@ def _simple(value: Any) -> Any:
     if type(value) in _SCALARS:
         return value
     if isinstance(value, Mapping):
-        return {_key(key): _simple(each) for key, each in value.items()}
+        simple = {_key(key): _simple(each) for key, each in value.items()}
+        if len(simple) < len(value):
+            raise TypeError("two keys of an object have the same JSON form")
+        return simple
     if isinstance(value, _ARRAYS):
         return [_simple(each) for each in value]
     return _simple(_simpler(value))

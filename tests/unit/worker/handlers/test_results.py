@@ -210,6 +210,7 @@ def test_what_json_cannot_hold_is_an_invalid_result(value: Any) -> None:
     ("value", "reason"),
     [
         ({frozenset("a"): 1}, "`frozenset` not valid as object key"),
+        ({(1, 2): "a", "1,2": "b"}, "two keys of an object have the same JSON form"),
         ({"a": "\ud800"}, "it holds text that UTF-8 cannot encode"),
         ({"a": nested(10_000)}, "it is nested too deeply, or contains itself"),
     ],

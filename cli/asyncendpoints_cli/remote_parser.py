@@ -95,12 +95,11 @@ LIMIT: Final = argument(
 )
 
 
-def _sorting(columns: Iterable[str]) -> tuple[Argument, Argument]:
+def _sorting(columns: Iterable[str], what: str = "") -> tuple[Argument, Argument]:
     names = tuple(columns)
+    text = f"sort {what}by one of {', '.join(names)}"
     return (
-        argument(
-            *("--sort",), choices=names, metavar="COLUMN", help=f"sort by one of {', '.join(names)}"
-        ),
+        argument("--sort", choices=names, metavar="COLUMN", help=text),
         argument("--reverse", action="store_true", help="with --sort: the other way round"),
     )
 
@@ -164,7 +163,7 @@ REMOTE: Final = (
         ("", " --state Failed -o wide", " --job build-report --limit 1000 -o json"),
         *FILTERS,
         LIMIT,
-        *_sorting(sorting.JOBS),
+        *_sorting(sorting.JOBS, "the newest --limit jobs "),
         OUTPUT,
     ),
     _jobs(

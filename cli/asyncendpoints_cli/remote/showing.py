@@ -137,9 +137,13 @@ def _running(job: Mapping[str, Any]) -> str:
 
 def list_jobs(endpoint: Endpoint, options: Namespace) -> None:
     """`jobs list`."""
-    jobs = endpoint.jobs(filters(options), options.limit)
-    found = in_order(jobs, sorting.JOBS, options)
+    limit = options.limit
+    # One more than is shown, so that it is known whether there are more than are sorted.
+    jobs = list(endpoint.jobs(filters(options), limit + (options.sort is not None)))
+    found = in_order(jobs[: max(0, limit)], sorting.JOBS, options)
     show(found, JOBS, options.output, "id", "no jobs")
+    if len(jobs) > max(0, limit):
+        sys.stderr.write(f"only the newest {limit} jobs are sorted; --limit N sorts more\n")
 
 
 def get(endpoint: Endpoint, options: Namespace) -> None:
@@ -294,10 +298,11 @@ def show_workers(endpoint: Endpoint, options: Namespace) -> None:
 def show_failures(endpoint: Endpoint, options: Namespace) -> None:
     """`queue failures`: final failures by job and error, the most frequent first."""
     found = failed.read(endpoint)
+    items = in_order(found["items"], sorting.FAILURES, options)
     if options.output in ("json", "yaml"):
-        write(in_order(found["items"], sorting.FAILURES, options), options.output)
+        write(items, options.output)
     elif options.output == "name":
-        codes = dict.fromkeys(item["error"] for item in found["items"])
+        codes = dict.fromkeys(item["error"] for item in items)
         show([{"error": code} for code in codes], FAILURES, "name", "error", "no failures")
     else:
         rows = in_order(failed.causes(found["items"]), sorting.FAILURES, options)

@@ -206,6 +206,9 @@ async def test_the_command_sorts(
     newest = ("queue", "failures", "--sort", "newest", *reports)
     assert await column(1, *newest) == ["c", "b", "a"]
     assert await column(1, *newest, "--reverse") == ["a", "b", "c"]
+    codes = ("queue", "failures", "-o", "name", "--sort", "job", *reports)
+    assert await column(0, *codes) == ["code-b", "code-c"]  # after code-a
+    assert await column(0, *codes, "--reverse") == ["code-b", "code-a"]  # after code-c
     assert await column(1, "jobs", "list", "--sort", "job", *reports) == list("abbbcc")
     failed = ("queue", "show", "--sort", "failed")
     assert await column(0, *failed) == ["demo/reports", "demo/another"]
@@ -216,3 +219,21 @@ async def test_the_command_sorts(
     assert await column(0, *workers) == ["w-1", "w-2"]
     assert await column(0, *workers, "-o", "name") == ["w-2"]
     assert await column(0, *workers, "--reverse") == ["w-2", "w-1"]
+
+
+async def test_the_command_says_that_it_sorts_the_newest_only(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await some_failures(site)
+    monkeypatch.setenv("ASYNCENDPOINTS_CONSOLE_TOKEN", TOKENS[Role.VIEW])
+    command = ["jobs", "list", "-e", "demo/reports", "-o", "name", "--url", site.server.url]
+
+    async def listed(*options: str) -> tuple[int, str]:
+        await asyncio.to_thread(main, [*command, *options])
+        out, err = capsys.readouterr()
+        return len(out.splitlines()), err
+
+    said = "only the newest 5 jobs are sorted; --limit N sorts more\n"
+    assert await listed("--sort", "created", "--limit", "5") == (5, said)
+    assert await listed("--sort", "created", "--limit", "6") == (6, "")
+    assert await listed("--limit", "5") == (5, "")

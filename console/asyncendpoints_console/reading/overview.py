@@ -63,7 +63,7 @@ async def _endpoint(target: Target, found: Figures) -> dict[str, Any]:
         "paused": [*([ALL_JOBS] if stats.paused else []), *stats.paused_jobs],
         "suspended": stats.suspended,
         "scaling": figures.scaling(found.scaling, found.now_ms),
-        "warnings": await warnings(target, stats, workers),
+        "warnings": await warnings(target, stats, workers, found),
     }
 
 

@@ -11,7 +11,9 @@ from asyncendpoints_cli.main import main
 from asyncendpoints_console.access import Role
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.store.deliveries import DeliveryEnd
+from asyncendpoints_core.store.figures import FiguresWrite, Point, ScalingState
 from asyncendpoints_core.store.memory import MemoryStore
+from asyncendpoints_core.store.replies import Cause, EnqueueStatus
 from support.http.browser import chromium, opened
 from support.http.console import TOKENS, Site, console, endpoint
 from support.http.console_webhooks import WEBHOOKS, send
@@ -58,6 +60,24 @@ async def test_a_full_queue(site: Site, store: Any) -> None:
     assert await reasons(site) == []
 
 
+@pytest.mark.parametrize("size", [300, 3_000])
+async def test_a_queue_that_is_full_by_bytes(size: int) -> None:
+    spec: dict[str, Any] = {"gateway": {"maxBodyBytes": 4_000}, "queue": {"maxBytes": 10_000}}
+    store = MemoryStore(SetTime(START_MS))
+    await store.configure(endpoint("reports", **spec).spec.policy())
+    async with console({"reports": store}, **spec) as site:
+        assert await reasons(site) == []
+        await put(store, new(body=b"x" * size))
+        assert await reasons(site) == []
+        for _ in range(100):
+            [answer] = await store.enqueue([new(body=b"x" * size)])
+            if answer.status is EnqueueStatus.FULL:
+                break
+        [warning] = (await site.read(E))["warnings"]
+        assert warning["reason"] == "QueueFull"
+        assert "of the 10,000 bytes of queue.maxBytes are used" in warning["message"]
+
+
 async def test_jobs_without_a_worker(site: Site, store: Any, time: SetTime) -> None:
     await put(store, new())
     time.advance(31_000)
@@ -69,6 +89,63 @@ async def test_jobs_without_a_worker(site: Site, store: Any, time: SetTime) -> N
     assert await reasons(site) == []
     time.advance(3_600_000)
     assert await reasons(site) == ["WorkersLost", "NoWorkers"]
+
+
+@pytest.mark.parametrize("held", [0, 1])
+async def test_workers_are_lost_where_nothing_recovers_them(
+    site: Site, store: Any, time: SetTime, held: int
+) -> None:
+    await put(store, *(new() for _ in range(held)))
+    await (await hand(store)).take(held)
+    [worker] = await store.workers()
+    time.advance(worker.lease_ms - START_MS + 1_000)
+    assert await reasons(site) == []
+    time.advance(4_000)
+    message = "1 worker does not report"
+    message += ", and nothing recovers its jobs: is the operator down?" if held else ""
+    assert (await site.read(E))["warnings"] == [{"reason": "WorkersLost", "message": message}]
+    await store.release_worker(worker.info.id, Cause.LOST)
+    assert await reasons(site) == []
+
+
+async def test_a_new_job_behind_a_paused_one_has_not_waited(
+    site: Site, store: Any, time: SetTime
+) -> None:
+    await put(store, new("report"))
+    await store.pause("report")
+    time.advance(40_000)
+    await put(store, new("other"))
+    assert await reasons(site) == []
+    # The figures say that there was something to start, and nobody to start it.
+    now_ms = START_MS + 40_000
+    points = tuple(
+        Point(at_ms=(now_ms // 10_000 - i) * 10_000, jobs=(2, 0, 0, 0, 0, 0), demand=1)
+        for i in (4, 3, 2, 1)
+    )
+    await store.record_figures(FiguresWrite({10: points}))
+    assert await reasons(site) == ["NoWorkers"]
+
+
+@pytest.mark.parametrize(
+    ("replicas", "target", "message"),
+    [
+        (None, 0, "jobs wait, and no worker is there"),
+        (None, 1, "jobs wait, and no worker is there yet: 1 worker is being started"),
+        (2, 2, "jobs wait, and no worker is there yet: 2 workers are being started"),
+        (0, 0, "jobs wait, and no worker is wanted: replicas is 0"),
+    ],
+)
+async def test_it_says_whether_workers_are_wanted(
+    time: SetTime, replicas: int | None, target: int, message: str
+) -> None:
+    store = MemoryStore(time)
+    spec: dict[str, Any] = {} if replicas is None else {"replicas": replicas}
+    async with console({"reports": store}, time=time, **spec) as site:
+        await put(store, new())
+        time.advance(31_000)
+        state = ScalingState(START_MS + 31_000, target, "ScaledUp", "")
+        await store.record_figures(FiguresWrite({}, scaling=state))
+        assert (await site.read(E))["warnings"] == [{"reason": "NoWorkers", "message": message}]
 
 
 async def test_what_is_held_back_needs_no_worker(site: Site, store: Any, time: SetTime) -> None:
@@ -84,8 +161,24 @@ async def test_webhooks_that_fail(site: Site, store: Any) -> None:
     assert [each["message"] for each in found] == [
         "the webhook billing fails, 1 delivery waits",
         "the webhook crm fails",
-        "gave up 1 delivery of webhooks",
+        "gave up 1 delivery of webhooks in the last hour",
     ]
+
+
+async def test_deliveries_that_were_given_up_long_ago(
+    site: Site, store: Any, time: SetTime
+) -> None:
+    await send(site, store, crm=DeliveryEnd.DEAD)
+    time.advance(3_599_000)
+    assert await reasons(site) == ["WebhooksFailing", "DeliveriesDead"]
+    time.advance(1_000)
+    assert await reasons(site) == ["WebhooksFailing"]
+
+
+async def test_receivers_that_clients_name_are_their_affair(site: Site, store: Any) -> None:
+    await send(site, store, client=DeliveryEnd.DEAD)
+    assert (await site.read(f"{E}/webhooks"))["dead"] == 1
+    assert await reasons(site) == []
 
 
 async def test_warnings_lead_to_their_pages(site: Site, store: Any) -> None:

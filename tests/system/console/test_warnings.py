@@ -10,6 +10,7 @@ from playwright.async_api import expect
 from asyncendpoints_cli.main import main
 from asyncendpoints_console.access import Role
 from asyncendpoints_core.errors import StoreUnavailable
+from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.store.deliveries import DeliveryEnd
 from asyncendpoints_core.store.figures import FiguresWrite, Point, ScalingState
 from asyncendpoints_core.store.memory import MemoryStore
@@ -223,3 +224,23 @@ async def test_a_page_comes_back_with_the_queue(
             await put(store, new())
         await expect(page.locator("#jobs tbody tr")).to_have_count(1, timeout=30_000)
         assert page.url.endswith("/jobs?state=Queued")
+
+
+@pytest.mark.parametrize("choice", ["", "0"])
+async def test_a_page_is_left_when_what_it_shows_is_gone(
+    site: Site, store: Any, monkeypatch: pytest.MonkeyPatch, choice: str
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable("away")
+
+    [job_id] = await put(store, new())
+    async with chromium() as browser, opened(browser, site.server.login_url()) as page:
+        await page.evaluate(f"localStorage.setItem('refresh', '{choice}')")
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "inspect", away)
+            await page.goto(f"{site.server.url}{PAGE}/jobs/{ids.text(job_id)}")
+            await expect(page.locator("h1")).to_have_text("The queue is unavailable")
+            await store.cancel([job_id])
+            await store.delete([job_id])
+        await expect(page.get_by_text("as soon as it can be")).to_have_count(0, timeout=30_000)
+        await expect(page.locator("h1")).not_to_have_text("The queue is unavailable")

@@ -3,6 +3,9 @@
 
 const live = () => [...document.querySelectorAll("[data-live]")];
 const notice = document.getElementById("notice");
+// A page that is loaded again once the queue, and a proxy before it, can be reached.
+const again = document.querySelector("[data-again]") !== null;
+const AWAY = [502, 503, 504];
 
 // Shows a text for some seconds.
 function say(text) {
@@ -33,7 +36,7 @@ async function refresh() {
   url.searchParams.delete("show"); // each reading of a body is recorded
   const response = await fetch(url, { headers: { Accept: "text/html" } });
   if (response.status === 401) return location.reload();
-  if (response.ok && document.querySelector("[data-again]")) return location.reload();
+  if (again && !AWAY.includes(response.status)) return location.reload();
   if (response.status === 404 || response.status === 410) return;
   if (!response.ok) throw new Error(response.statusText);
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
@@ -74,7 +77,7 @@ let waiting;
 
 // How often a person wants pages to be refreshed is kept for all pages of this browser.
 interval.value = localStorage.getItem("refresh") ?? "";
-interval.parentElement.hidden = !own;
+interval.parentElement.hidden = !own || again;
 interval.addEventListener("change", () => {
   localStorage.setItem("refresh", interval.value);
   schedule();
@@ -82,7 +85,7 @@ interval.addEventListener("change", () => {
 
 function schedule() {
   clearTimeout(waiting);
-  const seconds = interval.value === "" ? own : own && Number(interval.value);
+  const seconds = again || interval.value === "" ? own : own && Number(interval.value);
   if (seconds && !document.hidden) waiting = setTimeout(tick, seconds * 1000);
 }
 
@@ -93,12 +96,12 @@ async function tick() {
     await refresh();
     document.getElementById("offline").hidden = true;
   } catch {
-    document.getElementById("offline").hidden = document.querySelector("[data-again]") !== null;
+    document.getElementById("offline").hidden = again;
   }
   schedule();
 }
 
-document.addEventListener("visibilitychange", () => { if (interval.value === "") tick(); else schedule(); });
+document.addEventListener("visibilitychange", () => { if (again || interval.value === "") tick(); else schedule(); });
 schedule();
 
 // The answer to the last question. The close event of a dialog comes some time after it is closed:

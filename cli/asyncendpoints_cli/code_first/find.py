@@ -35,15 +35,16 @@ def find(name: str, home: Path | None = None) -> Endpoint:
     if not is_code(name):
         raise UsageError(f"{name}: write MODULE:NAME, such as jobs:ep")
     module, _, attribute = name.partition(":")
+    folder = home or Path.cwd()
     try:
-        modules.load([module], [home or Path.cwd()])
+        modules.load([module], [folder])
     except UsageError as error:
         message = str(error).removeprefix("worker.handlers: ")
         raise UsageError(f"{name}: {message}") from error
-    found = getattr(sys.modules[module], attribute, None)
+    loaded = modules.imported(module, folder)
+    found = getattr(loaded, attribute, None)
     if not isinstance(found, Endpoint):
-        names = vars(sys.modules[module]).items()
-        known = [key for key, value in names if isinstance(value, Endpoint)]
+        known = [key for key, value in vars(loaded).items() if isinstance(value, Endpoint)]
         close = difflib.get_close_matches(attribute, known, 1) or known[:1]
         hint = f"; did you mean {module}:{close[0]}?" if close else "; it has no Endpoint"
         raise UsageError(f"{name}: {attribute} is not an Endpoint of {module}{hint}")

@@ -8,25 +8,51 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import inspect
+import os
 import sys
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
 PREFIX: Final = "run:"
-_UNSHARED: Final = ("conftest", "setup", "test_")
-"""How names begin that handlers do not import."""
+FOLDERS: Final[set[Path]] = set()
+"""The folders of all endpoints of this process."""
+FORGOTTEN: Final[dict[Path, str]] = {}
+"""The packages of folders whose modules are imported again, "" for none: they stay the same."""
+_UNSHARED: Final = frozenset({"conftest", "setup", "tests"})
+"""What handlers do not import, nor names that begin with `test_`."""
 
 
-def names_in(folder: Path) -> frozenset[str]:
-    """Return the names of the modules and packages in a folder."""
-    files = {path.stem for path in folder.glob("*.py")}
-    packages = {path.parent.name for path in folder.glob("*/__init__.py")}
-    return frozenset(name for name in files | packages if not name.startswith(_UNSHARED))
+def share_names(one: Path, other: Path) -> bool:
+    """Return whether two folders have modules, or folders that contain any, of the same name."""
+    return any(_has(one, name) and _has(other, name) for name in _names(one) & _names(other))
+
+
+def _names(folder: Path) -> frozenset[str]:
+    found = {inspect.getmodulename(path) or path.name for path in folder.glob("*")} - _UNSHARED
+    return frozenset(
+        name for name in found if name.isidentifier() and not name.startswith(("__", "test_"))
+    )
+
+
+def _has(folder: Path, name: str) -> bool:
+    files = folder.glob(f"{name}.*")
+    return any(inspect.getmodulename(each) == name for each in files) or _has_modules(folder / name)
+
+
+def _has_modules(folder: Path) -> bool:
+    for _, folders, files in os.walk(folder):
+        if "pyvenv.cfg" in files:
+            folders.clear()
+        elif any(name.endswith(".py") for name in files):
+            return True
+        folders[:] = filter(str.isidentifier, folders)
+    return False
 
 
 def package_for(folder: Path) -> str:
@@ -42,6 +68,14 @@ def package_for(folder: Path) -> str:
         package = ModuleType(name, f"The modules in {folder}.")
         package.__path__ = [str(folder)]
         sys.modules[name] = package
+    return name
+
+
+def full_name(package: str, name: str) -> str:
+    """Return the name in sys.modules of what is called `name` in the folder of `package`."""
+    top = name.partition(".")[0]
+    if package and (_is_below(package, top) or _outside(top) is None):
+        return f"{package}.{name}"
     return name
 
 
@@ -67,8 +101,15 @@ class _Loader(SourceFileLoader):
         """Run it."""
         package = module.__name__.partition(".")[0]
         own = {"__import__": _import_below(package)}
-        vars(module)["__builtins__"] = {**vars(builtins), **own}
+        vars(module)["__builtins__"] = _Builtins({**vars(builtins), **own})
         super().exec_module(module)
+
+
+class _Builtins(dict[str, Any]):
+    """Has names too that are installed into `builtins` later."""
+
+    def __missing__(self, name: str) -> object:
+        return vars(builtins)[name]
 
 
 def _import_below(package: str) -> Callable[..., ModuleType]:
@@ -92,10 +133,27 @@ def _import_below(package: str) -> Callable[..., ModuleType]:
 
 
 def _is_below(package: str, top: str) -> bool:
+    if top.startswith("__"):
+        return False
     if f"{package}.{top}" in sys.modules:
         return True
-    if top in sys.stdlib_module_names:
-        return False
     spec = PathFinder.find_spec(top, sys.modules[package].__path__)
+    if spec is None or _is_of_python(top):
+        return False
     # A folder without __init__.py comes after every package of that name.
-    return spec is not None and (spec.loader is not None or PathFinder.find_spec(top) is None)
+    return spec.loader is not None or _outside(top) is None
+
+
+def _is_of_python(top: str) -> bool:
+    """Return whether `top` is a module of Python that is imported, which no file replaces then."""
+    if top not in sys.stdlib_module_names or top not in sys.modules:
+        return top in sys.builtin_module_names
+    file = getattr(sys.modules[top], "__file__", None)
+    return file is None or FOLDERS.isdisjoint([*Path(file).parents][:2])
+
+
+def _outside(top: str) -> ModuleSpec | None:
+    """Return the spec of a module, or of a package with __init__.py, outside of all endpoints."""
+    path = [each for each in sys.path if Path(each).resolve() not in FOLDERS]
+    spec = PathFinder.find_spec(top, path)
+    return spec if spec is not None and spec.loader is not None else None

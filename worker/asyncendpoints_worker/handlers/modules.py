@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import sysconfig
 import time
@@ -31,11 +32,13 @@ kept in the modules it imported, so that it ends with them.
 @dataclass(frozen=True, slots=True)
 class _Loaded:
     """How a module was loaded first: what its import declared, imports of its own included (a
-    second endpoint that names the module finds it imported), and the folders searched.
+    second endpoint that names the module finds it imported), the folders searched, and the package
+    below which their modules are, or "".
     """
 
     declarations: tuple[Declaration, ...]
     folders: tuple[Path, ...]
+    package: str
 
 
 def load(modules: Sequence[str], folders: Sequence[Path]) -> Registry:
@@ -46,6 +49,7 @@ def load(modules: Sequence[str], folders: Sequence[Path]) -> Registry:
     when a name is handled twice, and when a module has the name of one that is imported already.
     """
     wanted = tuple(folder.resolve() for folder in folders)
+    isolated.FOLDERS.update(wanted)
     package = _own_package(wanted)
     for folder in reversed(wanted):
         if str(folder) in sys.path:
@@ -63,21 +67,32 @@ def load(modules: Sequence[str], folders: Sequence[Path]) -> Registry:
     return Registry.of(sorted(found.values(), key=lambda each: each.declared_ns))
 
 
+def imported(name: str, folder: Path) -> ModuleType:
+    """Return the module `name` that `load` imported from `folder`."""
+    package = _packages().get(folder.resolve(), "")
+    return sys.modules[isolated.full_name(package, name)]
+
+
 def _own_package(folders: tuple[Path, ...]) -> str:
-    """Return the package of the modules of a folder whose names another folder has too, or ""."""
+    """Return the package of the modules of a folder whose names another folder has too, or "".
+
+    It stays that of the folder's first load, whatever is loaded later.
+    """
     if len(folders) != 1:
         return ""
     [folder] = folders
-    names = isolated.names_in(folder)
-    if any(names & isolated.names_in(other) for other in _other_folders(folders)):
-        return isolated.package_for(folder)
-    return ""
+    known = _packages()
+    if folder in known:
+        apart = bool(known[folder])
+    else:
+        apart = any(isolated.share_names(folder, other) for other in known)
+    return isolated.package_for(folder) if apart else ""
 
 
 def _import(name: str, folders: tuple[Path, ...], package: str) -> list[Declaration]:
     began = time.monotonic_ns()
     try:
-        module = importlib.import_module(f"{package}.{name}" if package else name)
+        module = importlib.import_module(isolated.full_name(package, name))
     except UsageError as error:
         raise UsageError(f"worker.handlers: {name}: {error}{_location(error)}") from error
     except BaseException as error:
@@ -87,10 +102,11 @@ def _import(name: str, folders: tuple[Path, ...], package: str) -> list[Declarat
             f"worker.handlers: cannot import {name}: "
             f"{_describe(error)}{_location(error)}{_hint(name, error, folders)}"
         ) from error
+    _refuse_other(name, module, folders)
     loaded: _Loaded | None = vars(module).get(LOADED)
     if loaded is None:
         declared = (each for each in _all_declarations() if each.declared_ns >= began)
-        loaded = _Loaded(tuple(declared), folders)
+        loaded = _Loaded(tuple(declared), folders, package)
         setattr(module, LOADED, loaded)
     return [*loaded.declarations, *_visible_in(module)]
 
@@ -181,19 +197,39 @@ def _refuse_namesake(name: str, folders: Sequence[Path]) -> None:
 
 def _refuse_namesakes(folders: Sequence[Path]) -> None:
     """Raise UsageError if a module imported from another endpoint's folder is in `folders` too."""
-    others = _other_folders(folders)
+    others = _packages().keys() - set(folders)
     for name, module in list(sys.modules.items()):
-        if "." in name or not others:
+        if not others or name.startswith(isolated.PREFIX):
             continue
-        if any(Path(path).parent in others for path in _imported_paths(module)):
-            _refuse_namesake(name, folders)
+        if "." not in name:
+            if any(Path(path).parent in others for path in _imported_paths(module)):
+                _refuse_namesake(name, folders)
+        elif not others.isdisjoint(Path(_file(module) or "/").parents):
+            _refuse_other(name, module, folders)
 
 
-def _other_folders(folders: Sequence[Path]) -> set[Path]:
-    """Return the other folders from which this process has handlers."""
+def _refuse_other(name: str, module: ModuleType, folders: Sequence[Path]) -> None:
+    """Raise UsageError if `module` is from elsewhere although `folders` have one of its name."""
+    steps, file = name.replace(".", os.sep), _file(module)
+    files = [folder / f"{steps}{end}" for folder in folders for end in (".py", "/__init__.py")]
+    own = [each for each in files if each.is_file()]
+    if own and file and Path(file).parent.resolve() not in [each.parent.resolve() for each in own]:
+        raise UsageError(
+            f'two modules are called "{name}": {file} and {own[0]}; rename one of them'
+        )
+
+
+def _packages() -> dict[Path, str]:
+    """Return the folders from which this process has handlers, each with its package or ""."""
     marks = (getattr(module, LOADED, None) for module in list(sys.modules.values()))
     loads = [each for each in marks if isinstance(each, _Loaded)]
-    return {folder for loaded in loads for folder in loaded.folders} - set(folders)
+    now = {folder: loaded.package for loaded in loads for folder in loaded.folders}
+    return {**now, **isolated.FORGOTTEN}
+
+
+def _file(module: object) -> str | None:
+    file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
+    return file if isinstance(file, str) else None
 
 
 def _imported_paths(module: ModuleType) -> set[str]:
@@ -213,10 +249,13 @@ def forget(folders: Sequence[Path]) -> None:
     A virtual environment inside such a folder is left alone, and so are these packages.
     """
     homes = [folder.resolve() for folder in folders]
+    isolated.FORGOTTEN.update(_packages())
     for name, module in list(sys.modules.items()):
-        if not name.startswith("asyncendpoints_") and any(
-            _is_own(Path(path), home) for path in _imported_paths(module) for home in homes
+        if name.startswith("asyncendpoints_") or (
+            name.startswith(isolated.PREFIX) and "." not in name
         ):
+            continue
+        if any(_is_own(Path(path), home) for path in _imported_paths(module) for home in homes):
             del sys.modules[name]
     importlib.invalidate_caches()
 

@@ -183,7 +183,7 @@ async def test_the_page_shows_causes_and_counts_more_of_them(site: Site, store: 
     await three_causes(store)
     async with chromium() as browser, opened(browser, site.server.login_url()) as page:
         await expect(page.locator("caption")).to_have_text(
-            "What failed most, of the newest 1,000 of 1,400 failures"
+            "What failed most, of the newest 1,000 of 1,400 failures. Count more of them"
         )
         await expect(page.get_by_text("KeyError")).to_be_visible()
         await page.goto(f"{site.server.url}{PAGE}/failures")

@@ -187,16 +187,16 @@ def test_a_module_that_is_not_there(tmp_path: Path) -> None:
     assert (status, line.endswith("; write jobs")) == (2, True)
 
 
-@pytest.mark.parametrize("package", [False, True])
-def test_modules_of_one_name_in_two_folders(tmp_path: Path, redis_url: str, package: bool) -> None:
+@pytest.mark.parametrize("place", ["jobs.py", "jobs/__init__.py", "app/jobs.py"])
+def test_modules_of_one_name_in_two_folders(tmp_path: Path, redis_url: str, place: str) -> None:
     files = [
         write_endpoint(tmp_path / name, NAMED.format(name), name=name) for name in ("one", "two")
     ]
-    modules = [file.with_name("jobs.py") for file in files]
-    if package:
-        for place in modules:
-            place.with_suffix("").mkdir()
-            place.rename(place.with_suffix("") / "__init__.py")
+    for file in files:
+        (file.parent / place).parent.mkdir(exist_ok=True)
+        file.with_name("jobs.py").rename(file.parent / place)
+        if place == "app/jobs.py":
+            file.write_text(file.read_text().replace("handlers: jobs", "handlers: app.jobs"))
     for redis in ((), ("--redis", redis_url)):
         with Command("run", *files, *FREE, *redis) as run:
             for url, name in zip(run.ready(2), ("one", "two"), strict=True):

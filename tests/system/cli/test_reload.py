@@ -116,6 +116,25 @@ threading.Event().wait()
 """
 
 
+def test_endpoints_with_modules_of_one_name_are_reloaded(tmp_path: Path) -> None:
+    files = [write_endpoint(tmp_path / name, CODE, name=name) for name in ("one", "two")]
+    words = [file.with_name("words.py") for file in files]
+    for file in words:
+        file.write_text(f'WORD = "{file.parent.name}"\n')
+    with Command("run", *files, *FREE, "--reload") as run:
+        one, two = run.ready(2)
+        assert (word_of(one), word_of(two)) == ("one", "two")
+        words[0].write_text("WORD = = 3\n")
+        run.said("one: the change is not applied until this is fixed")
+        words[1].write_text('WORD = "second"\n')
+        run.said("one: the change is not applied until this is fixed", times=2)
+        run.said("two: reloaded", times=2)
+        assert (word_of(one), word_of(two)) == ("one", "second")
+        words[0].write_text('WORD = "first"\n')
+        run.said("one: reloaded")
+        assert (word_of(one), word_of(two)) == ("first", "second")
+
+
 def test_an_end_during_a_reload_leaves_no_process(tmp_path: Path, redis_url: str) -> None:
     file, words = write_endpoint(tmp_path, CODE), tmp_path / "words.py"
     words.write_text('WORD = "one"\n')

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_worker.code_first.endpoint import Endpoint
 from asyncendpoints_worker.handlers import modules
+from asyncendpoints_worker.handlers.isolated import plain_name
 
 if TYPE_CHECKING:
     from asyncendpoints_worker.code_first.declared import Declared
@@ -56,7 +57,7 @@ def check_imports(declared: Declared) -> None:
 
     Functions in other modules are looked for in a process that imports nothing else.
     """
-    homes = {route.declaration.function.__module__ for route in declared.routes}
+    homes = {plain_name(route.declaration.function.__module__) for route in declared.routes}
     if homes <= {declared.module}:
         return
     done = subprocess.run(  # noqa: S603 - this Python, a fixed program
@@ -71,7 +72,8 @@ def check_imports(declared: Declared) -> None:
     jobs = json.loads(done.stdout.rpartition("\n")[2])
     for route in declared.routes:
         if route.declaration.name not in jobs:
+            home = plain_name(route.declaration.function.__module__)
             raise UsageError(
                 f"{route.declaration.location}: workers import {declared.module}, which does not "
-                f"import {route.declaration.function.__module__}; import it there"
+                f"import {home}; import it there"
             )

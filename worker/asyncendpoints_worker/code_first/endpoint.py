@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_worker.code_first.declared import CodeRoute, Declared
-from asyncendpoints_worker.handlers.isolated import PREFIX
+from asyncendpoints_worker.handlers.isolated import plain_name
 from asyncendpoints_worker.handlers.registry import (
     HANDLER,
     Registry,
@@ -174,7 +174,7 @@ def _module_of(module: Mapping[str, Any]) -> str:
     """Return the name by which a worker imports a module that may run as a script now."""
     name = str(module.get("__name__", ""))
     if name != "__main__":
-        return name.partition(".")[2] if name.startswith(PREFIX) else name
+        return plain_name(name)
     spec = module.get("__spec__")
     return spec.name if spec is not None else Path(str(module.get("__file__", name))).stem
 

@@ -71,6 +71,11 @@ def package_for(folder: Path) -> str:
     return name
 
 
+def plain_name(name: str) -> str:
+    """Return what a module is called in its folder."""
+    return name.partition(".")[2] if name.startswith(PREFIX) else name
+
+
 def full_name(package: str, name: str) -> str:
     """Return the name in sys.modules of what is called `name` in the folder of `package`."""
     top = name.partition(".")[0]

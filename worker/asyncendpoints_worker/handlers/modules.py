@@ -114,9 +114,7 @@ def _import(name: str, folders: tuple[Path, ...], package: str) -> list[Declarat
 def _hint(name: str, error: BaseException, folders: tuple[Path, ...]) -> str:
     """Return what to write if it is the module itself that does not exist."""
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
-    if missing is not None and missing.startswith(isolated.PREFIX):
-        missing = missing.partition(".")[2]
-    if missing is None or not f"{name}.".startswith(f"{missing}."):
+    if missing is None or not f"{name}.".startswith(f"{isolated.plain_name(missing)}."):
         return ""
     if name.endswith(".py"):
         return f"; write {name.removesuffix('.py')}"

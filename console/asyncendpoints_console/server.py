@@ -19,7 +19,7 @@ from asyncendpoints_console.pages.render import Pages
 from asyncendpoints_console.pages.views import Views
 from asyncendpoints_console.refusals import Refusal, store_unavailable
 from asyncendpoints_console.site import Site
-from asyncendpoints_core.common.listening import cannot_listen, open_sockets
+from asyncendpoints_core.common.listening import cannot_listen
 from asyncendpoints_core.common.problem_runner import ProblemRunner
 from asyncendpoints_core.errors import StoreError
 
@@ -167,17 +167,15 @@ def _as_refusal(error: web.HTTPException) -> Refusal:
     return Refusal("not-found", "there is nothing at this path")
 
 
-async def _listen(runner: web.AppRunner, port: int, tries: int) -> int:
+async def _listen(runner: ProblemRunner, port: int, tries: int) -> int:
     """Listen on a port of both loopback addresses; return it."""
     for number in range(port, port + tries):
         try:
-            [listening] = await open_sockets(_ADDRESSES[0], number)
+            [first] = await runner.listen(_ADDRESSES[0], number)
         except OSError as error:
             if number + 1 < port + tries:
                 continue
             raise cannot_listen(_ADDRESSES[0], port, error, "--console-port") from None
-        first = web.SockSite(runner, listening)
-        await first.start()
         chosen = int(runner.addresses[0][1])
         if await _listen_v6(runner, chosen):
             return chosen
@@ -186,11 +184,10 @@ async def _listen(runner: web.AppRunner, port: int, tries: int) -> int:
     raise cannot_listen(_ADDRESSES[1], port, taken, "--console-port")
 
 
-async def _listen_v6(runner: web.AppRunner, port: int) -> bool:
+async def _listen_v6(runner: ProblemRunner, port: int) -> bool:
     """Listen on ::1 too where there is IPv6; return False if another program has the port there."""
     try:
-        [listening] = await open_sockets(_ADDRESSES[1], port)
+        await runner.listen(_ADDRESSES[1], port)
     except OSError as error:
         return error.errno != errno.EADDRINUSE
-    await web.SockSite(runner, listening).start()
     return True

@@ -15,7 +15,6 @@ from asyncendpoints_core.common.listening import (
     cannot_listen,
     is_loopback,
     names_loopback,
-    open_sockets,
     url_host,
 )
 from asyncendpoints_core.common.problem_runner import ProblemRunner
@@ -100,8 +99,7 @@ class AdminServer:
         runner = ProblemRunner(app)
         await runner.setup()
         try:
-            for each in await open_sockets(self._host, self.port):
-                await web.SockSite(runner, each).start()
+            await runner.listen(self._host, self.port)
         except OSError as error:
             await runner.cleanup()
             raise cannot_listen(self._host, self.port, error, "--admin-port") from None

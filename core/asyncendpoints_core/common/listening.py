@@ -27,18 +27,15 @@ async def open_sockets(host: str, port: int, backlog: int = 128) -> list[socket.
     )
     sockets: list[socket.socket] = []
     missing: OSError | None = None
-    try:
-        for family, _, _, _, address in dict.fromkeys(found):
-            try:
-                sockets.append(socket.create_server(address, family=family, backlog=backlog))
-            except OSError as error:
-                if error.errno not in _MISSING:
-                    raise
-                missing = error
-    except BaseException:
-        for each in sockets:
-            each.close()
-        raise
+    for family, _, _, _, address in dict.fromkeys(found):
+        try:
+            sockets.append(socket.create_server(address, family=family, backlog=backlog))
+        except OSError as error:
+            if error.errno not in _MISSING:
+                for each in sockets:
+                    each.close()
+                raise
+            missing = error
     if missing is not None and not sockets:
         raise missing
     return sockets

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
+from asyncendpoints_core.common.listening import open_sockets
 from asyncendpoints_core.common.problem_types import MEDIA_TYPE, TABLE, encode
 
 if TYPE_CHECKING:
@@ -40,6 +41,13 @@ class ProblemRunner(web.AppRunner):
         """What the sites make connections with: they are those of aiohttp's server in all else."""
         made = super().server
         return None if made is None else _Server(made)
+
+    async def listen(self, host: str, port: int) -> list[web.SockSite]:
+        """Listen on each address of `host`; return the site of each. Raises OSError."""
+        sites = [web.SockSite(self, each) for each in await open_sockets(host, port)]
+        for site in sites:
+            await site.start()
+        return sites
 
 
 class _Server(web.Server):

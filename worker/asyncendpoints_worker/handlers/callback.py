@@ -15,12 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 from aiohttp import web
 
-from asyncendpoints_core.common.listening import (
-    cannot_listen,
-    in_url,
-    is_address,
-    open_sockets,
-)
+from asyncendpoints_core.common.listening import cannot_listen, in_url, is_address
 from asyncendpoints_core.common.problem_runner import ProblemRunner
 from asyncendpoints_core.common.time_source import rfc3339
 from asyncendpoints_core.errors import UsageError
@@ -111,8 +106,7 @@ class Callback:
         await runner.setup()
         address = self._host if is_address(self._host) else HOST
         try:
-            [listening] = await open_sockets(address, 0)
-            await web.SockSite(runner, listening).start()
+            await runner.listen(address, 0)
         except OSError as error:
             await runner.cleanup()
             raise UsageError(f"--callback-host: {cannot_listen(address, 0, error, '')}") from None

@@ -71,6 +71,20 @@ class Views:
         read_only = self.site.read_only or (target is not None and target.read_only)
         return read_only or request[ROLE] is not Role.OPERATE
 
+    def _table(
+        self,
+        call: Call,
+        section: str,
+        columns: Mapping[str, sorting.Column],
+        **rows: Sequence[Mapping[str, Any]],
+    ) -> web.Response:
+        """Return the page of a section, with its rows, by their name, as the query orders them."""
+        order = sorting.order(call.query, columns)
+        shown = {name: order.rows(each) for name, each in rows.items()}
+        return self._page(
+            call.request, f"{section}.html", call.target, section=section, order=order, **shown
+        )
+
     async def overview(self, request: web.Request) -> web.Response:
         """The figures of every endpoint."""
         shown = []
@@ -166,24 +180,12 @@ class Views:
     async def workers(self, call: Call) -> web.Response:
         """The registered workers."""
         found = await overview.workers(call.target)
-        order = sorting.order(call.query, sorting.WORKERS)
-        return self._page(
-            *(call.request, "workers.html", call.target),
-            section="workers",
-            workers=order.rows(found["items"]),
-            order=order,
-        )
+        return self._table(call, "workers", sorting.WORKERS, workers=found["items"])
 
     async def schedules(self, call: Call) -> web.Response:
         """The schedules of the resource."""
         found = await schedules.schedules(call.target)
-        order = sorting.order(call.query, sorting.SCHEDULES)
-        return self._page(
-            *(call.request, "schedules.html", call.target),
-            section="schedules",
-            schedules=order.rows(found["items"]),
-            order=order,
-        )
+        return self._table(call, "schedules", sorting.SCHEDULES, schedules=found["items"])
 
     async def webhooks(self, call: Call) -> web.Response:
         """The webhooks of the resource, and deliveries to them by state and webhook."""
@@ -238,7 +240,9 @@ class Views:
         order = sorting.order(call.query, sorting.FAILURES)
         found["items_"] = order.rows(found.pop("items"))  # not the method of the same name
         return self._page(
-            *(call.request, "failures.html", call.target),
+            call.request,
+            "failures.html",
+            call.target,
             section="failures",
             failures=found,
             more=more,
@@ -248,13 +252,7 @@ class Views:
     async def audit(self, call: Call) -> web.Response:
         """What was changed."""
         records = [_audited(record) for record in call.audit.records(call.target.key)]
-        order = sorting.order(call.query, sorting.AUDIT)
-        return self._page(
-            *(call.request, "audit.html", call.target),
-            section="audit",
-            records=order.rows(records),
-            order=order,
-        )
+        return self._table(call, "audit", sorting.AUDIT, records=records)
 
     def refused(self, request: web.Request, refusal: Refusal) -> web.Response | None:
         """Return a refusal as a page, None for a program's request."""

@@ -105,8 +105,8 @@ class _Loader(SourceFileLoader):
     def exec_module(self, module: ModuleType) -> None:
         """Run it."""
         package = module.__name__.partition(".")[0]
-        own = {"__import__": _import_below(package)}
-        vars(module)["__builtins__"] = _Builtins({**vars(builtins), **own})
+        found = _import_below(package)
+        vars(module)["__builtins__"] = _Builtins({**vars(builtins), "__import__": found})
         super().exec_module(module)
 
 

@@ -239,7 +239,7 @@ MUTANTS = (
     ),
     Mutant(
         "client of Redis: a closed transport ends the call",
-        f"{REDIS}/shared_connection.py",
+        f"{REDIS}/connection.py",
         "except RuntimeError as error:",
         "except OSError as error:",
         ("tests/store/test_redis_closed_transport.py",),

@@ -10,7 +10,7 @@ from redis.asyncio.connection import Connection
 from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.store.redis import transport
 from asyncendpoints_core.store.redis.caller import plain
-from asyncendpoints_core.store.redis.shared_connection import SharedConnection
+from asyncendpoints_core.store.redis.connection import SharedConnection
 from support.redis.server import RedisServer
 
 PING = plain([("PING",)])

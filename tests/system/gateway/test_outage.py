@@ -297,7 +297,7 @@ async def _listens(port: int) -> bool:
 async def test_callers_share_the_wait_for_an_address_that_drops_packets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("asyncendpoints_core.store.redis.connection.CONNECT_SECONDS", 1.1)
+    monkeypatch.setattr("asyncendpoints_core.store.redis.servers.CONNECT_SECONDS", 1.1)
     with black_hole() as url:
         store = RedisStore(url, endpoint().key)
         # It listens before it has reached its store.

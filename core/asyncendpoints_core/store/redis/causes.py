@@ -1,4 +1,4 @@
-"""Why a Redis cannot be reached, in a few words for a message."""
+"""What callers get for an error of Redis; why it cannot be reached, in a few words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from redis.asyncio.sentinel import MasterNotFoundError
 
+from asyncendpoints_core import __version__
 from asyncendpoints_core.common.faults import one_line
+from asyncendpoints_core.common.redaction import redact_url
+from asyncendpoints_core.errors import StoreError, StoreVersionError
+from asyncendpoints_core.store.redis.error_replies import meaning_of, reply_text
+from asyncendpoints_core.store.redis.scripts import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +26,20 @@ _NUMBER: Final = re.compile(r"\[Errno (\d+)\]")
 
 class NotMasterError(ConnectionError):
     """A Sentinel named a server that is a replica."""
+
+
+def store_error(error: BaseException, url: str) -> StoreError:
+    """Return the exception that an error reply of the Redis at `url`, or a failure of redis-py,
+    becomes for callers; its message shows no credentials.
+    """
+    meaning, reply = meaning_of(error), reply_text(error)
+    if meaning.error is StoreVersionError:
+        return StoreVersionError(
+            f"the store in Redis is of format {reply.split()[1]}, asyncendpoints {__version__} "
+            f"reads formats up to {SCHEMA}"
+        )
+    text = meaning.text.format(reply=reply, cause=cause_of(error))
+    return meaning.error(f"Redis at {redact_url(url)} {text}")
 
 
 def cause_of(error: BaseException) -> str:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 DEFAULT_PORT: Final = 6379
 
 
-# redis-py neither retries nor limits anything: connection.py and shared_connection.py do.
+# redis-py neither retries nor limits anything: connection.py does.
 _OPTIONS: Final[dict[str, Any]] = {
     "protocol": 2,
     "socket_timeout": None,

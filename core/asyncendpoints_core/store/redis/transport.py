@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from functools import cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis import exceptions as redis_errors
 
@@ -49,6 +50,19 @@ def wire_of(connection: AbstractConnection) -> Wire | None:
         return Wire(transport, error_of, reader.at_eof() or transport.is_closing())
     _warn()
     return None
+
+
+async def read_replies(connection: AbstractConnection, take: Callable[[Any], None]) -> None:
+    """Call `take` with each reply that redis-py reads, until its connection is lost."""
+    while True:
+        try:
+            reply = await connection.read_response(timeout=math.inf, disconnect_on_error=False)
+        except redis_errors.RedisError as error:
+            # Some error replies are of ConnectionError too (LOADING, NOAUTH).
+            if not isinstance(error, redis_errors.ResponseError) and not error.status_code:
+                raise
+            reply = error
+        take(reply)
 
 
 def _makes_errors(error_of: Callable[[str], object]) -> bool:

@@ -1,4 +1,4 @@
-"""The verbs of clients: create jobs, look at them, end them, run them again."""
+"""The verbs of clients: look at jobs, end them, run them again. enqueue.py creates them."""
 
 from __future__ import annotations
 
@@ -7,22 +7,17 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asyncendpoints_core.errors import RecordError, StoreUnavailable
 from asyncendpoints_core.jobs.ids import JobId, text
-from asyncendpoints_core.jobs.records import Job, Result
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store import message_layout as messages
-from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.listing import Inspected, held_back
 from asyncendpoints_core.store.positions import Position
-from asyncendpoints_core.store.redis.batch_arguments import encode_new, is_plain
-from asyncendpoints_core.store.redis.codec import Context, decode_request, decode_result, trace_of
+from asyncendpoints_core.store.redis.codec import Context, decode_request, decode_result
 from asyncendpoints_core.store.redis.python_layout import CorruptRecord, NewerRecord, struct_of
 from asyncendpoints_core.store.redis.records import read_job, read_made, read_run
 from asyncendpoints_core.store.replies import (
     Canceled,
     CancelStatus,
     DeleteStatus,
-    Enqueued,
-    EnqueueStatus,
     Found,
     PromoteStatus,
     Redriven,
@@ -32,23 +27,9 @@ from asyncendpoints_core.store.replies import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 
-    from asyncendpoints_core.jobs.records import NewJob
+    from asyncendpoints_core.jobs.records import Job, Result
     from asyncendpoints_core.store.redis.caller import Caller
 
-_ENQUEUED: Final = {
-    "c": EnqueueStatus.CREATED,
-    "e": EnqueueStatus.CREATED,
-    "r": EnqueueStatus.REPLAYED,
-    "R": EnqueueStatus.REPLAYED,
-    "m": EnqueueStatus.MISMATCH,
-    "f": EnqueueStatus.FULL,
-    "k": EnqueueStatus.KEY_FULL,
-    "x": EnqueueStatus.CLOSED,
-    "u": EnqueueStatus.EXISTING,
-    "p": EnqueueStatus.REPLACED,
-    "d": EnqueueStatus.DUPLICATE,
-    "w": EnqueueStatus.RECEIVERS_FULL,
-}
 _CANCELED: Final = {
     ord("c"): CancelStatus.CANCELED,
     ord("r"): CancelStatus.REQUESTED,
@@ -88,94 +69,40 @@ _PROMOTED: Final = {
     ord("g"): PromoteStatus.GONE,
 }
 _POSITION: Final = struct_of(messages.POSITION.fields)
-_ID_SIZE: Final = tables.IDS.size
 # A script's answer for a record that it cannot read, which is quarantined.
 _UNREADABLE: Final = ord("b")
 _T = TypeVar("_T")
 
 
-def created(new: NewJob, context: Context) -> Job:
-    """Return the job that the script made of `new`."""
-    now = context.now_ms
-    due = now + new.delay_ms if new.delay_ms else 0
-    ends = now + new.ttl_ms if new.ttl_ms else (due or now) + context.ttl_ms
-    return Job(
-        new.id,
-        new.name,
-        State.SCHEDULED if due else State.QUEUED,
-        new.priority,
-        0,
-        new.max_attempts,
-        0,
-        0,
-        0,
-        "",
-        1,
-        now,
-        now,
-        due,
-        expires_at_ms=ends,
-        traceparent=trace_of(new.request),
-        attributes=new.attributes,
-    )
+async def read_or_quarantine(
+    caller: Caller, job_id: JobId, head: bytes, position: Position, context: Context
+) -> Found:
+    """Read a job; quarantine one that cannot be read, and return its replacement."""
+    # At first only what the scripts cannot read: another process may have replaced it by now.
+    for whole in (False, True):
+        try:
+            return Found(read_job(job_id, head, context), position=position)
+        except NewerRecord:
+            return Found(unreadable=True)
+        except CorruptRecord:
+            await caller.quarantine([job_id], whole=whole)
+        raw, _, head = await caller.run("get", job_id)
+        if len(head) < 2:
+            return Found()
+        context = Context.read(raw)
+    job = _read_or_none(job_id, head, context)
+    return Found(job, position=position, unreadable=job is None)
+
+
+def positions_of(packed: bytes) -> Iterator[Position]:
+    """Return the positions in a reply."""
+    return starmap(Position, _POSITION.iter_unpack(packed))
 
 
 class JobVerbs:
     """Part of RedisStore."""
 
     _caller: Caller
-
-    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
-        """Create jobs; safe to send again, by their ids."""
-        plain = [new for new in jobs if is_plain(new)]
-        if len(plain) == len(jobs) or await self._caller.use_features():
-            return await self._enqueue(jobs, len(plain) < len(jobs))
-        answers = iter(await self._enqueue(plain, False))
-        refused = Enqueued(EnqueueStatus.UNSUPPORTED)
-        return [next(answers) if is_plain(new) else refused for new in jobs]
-
-    async def _enqueue(self, jobs: Sequence[NewJob], featured: bool) -> list[Enqueued]:
-        if not jobs:
-            return []
-        arguments = encode_new(jobs)
-        reply, _ = await self._caller.execute_durably("enqueue", *arguments, featured=featured)
-        raw, statuses, positions, *heads = reply
-        context, rest = Context.read(raw), iter(heads)
-        answers = []
-        for new, status, position in zip(
-            jobs, statuses.decode(), _positions(positions), strict=True
-        ):
-            job, means = None, _ENQUEUED[status]
-            if status == "c":
-                job = created(new, context)
-            elif status in "erupdw":
-                head = next(rest)
-                found = await self._read(JobId(head[:_ID_SIZE]), head[_ID_SIZE:], position, context)
-                job = found.job
-                means = EnqueueStatus.UNREADABLE if found.unreadable else means
-            answers.append(
-                Enqueued(means, job, position, new.attributes.key if status == "k" else "")
-            )
-        return answers
-
-    async def _read(
-        self, job_id: JobId, head: bytes, position: Position, context: Context
-    ) -> Found:
-        """Read a job; quarantine one that cannot be read, and return its replacement."""
-        # At first only what the scripts cannot read: another process may have replaced it by now.
-        for whole in (False, True):
-            try:
-                return Found(read_job(job_id, head, context), position=position)
-            except NewerRecord:
-                return Found(unreadable=True)
-            except CorruptRecord:
-                await self._caller.quarantine([job_id], whole=whole)
-            raw, _, head = await self._caller.run("get", job_id)
-            if len(head) < 2:
-                return Found()
-            context = Context.read(raw)
-        job = _read_or_none(job_id, head, context)
-        return Found(job, position=position, unreadable=job is None)
 
     async def get(self, ids: Sequence[JobId]) -> list[Found]:
         """Look jobs up."""
@@ -185,7 +112,7 @@ class JobVerbs:
         context = Context.read(raw)
         return [
             await self._found(job_id, head, position, context)
-            for job_id, head, position in zip(ids, heads, _positions(positions), strict=True)
+            for job_id, head, position in zip(ids, heads, positions_of(positions), strict=True)
         ]
 
     async def _found(
@@ -195,12 +122,12 @@ class JobVerbs:
             return Found()
         if head == b"g":
             return Found(gone=True)
-        return await self._read(job_id, head, position, context)
+        return await read_or_quarantine(self._caller, job_id, head, position, context)
 
     async def result(self, job_id: JobId) -> tuple[Found, Result | None]:
         """Look one job up with its result. Raises RecordError for one that cannot be read."""
         raw, packed, head, data = await self._caller.run("result", job_id)
-        (position,) = _positions(packed)
+        (position,) = positions_of(packed)
         found = await self._found(job_id, head, position, Context.read(raw))
         try:
             return found, decode_result(data) if data else None
@@ -217,7 +144,7 @@ class JobVerbs:
         context = Context.read(raw)
         entries = zip(*(flat[field::5] for field in range(5)), strict=True)
         answers = []
-        for job_id, entry, position in zip(ids, entries, _positions(positions), strict=True):
+        for job_id, entry, position in zip(ids, entries, positions_of(positions), strict=True):
             found = await self._found(job_id, entry[0], position, context)
             try:
                 answers.append(_inspected(found, entry, context))
@@ -257,7 +184,7 @@ class JobVerbs:
         )
         context = Context.read(raw)
         answers = []
-        for job_id, entry, position in zip(ids, entries, _positions(positions), strict=True):
+        for job_id, entry, position in zip(ids, entries, positions_of(positions), strict=True):
             status, job = _REDRIVEN[entry[0]], _job(job_id, entry, context)
             if len(entry) > 1 and job is None:
                 status = RedriveStatus.UNREADABLE
@@ -313,10 +240,6 @@ class JobVerbs:
 def _named(revisions: Collection[int] | None) -> bytes:
     """Return revisions as lib/other_revision.lua reads them."""
     return b"" if revisions is None else b",%s," % ",".join(map(str, revisions)).encode()
-
-
-def _positions(packed: bytes) -> Iterator[Position]:
-    return starmap(Position, _POSITION.iter_unpack(packed))
 
 
 def _inspected(found: Found, entry: Sequence[Any], context: Context) -> Inspected:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from asyncendpoints_core.jobs.schedules import Concurrency, Fired, FireStatus, ScheduleState
 from asyncendpoints_core.store import message_layout as messages
 from asyncendpoints_core.store import record_layout as tables
-from asyncendpoints_core.store.redis.batch_arguments import encode_new
+from asyncendpoints_core.store.redis.enqueue import encode_new
 from asyncendpoints_core.store.redis.python_layout import packer, reader
 
 if TYPE_CHECKING:

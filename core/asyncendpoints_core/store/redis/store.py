@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from asyncendpoints_core.store.redis.actions import ActionVerbs
 from asyncendpoints_core.store.redis.caller import Caller
+from asyncendpoints_core.store.redis.claim import ClaimVerbs, Doorbell
 from asyncendpoints_core.store.redis.connection import RedisConnection
 from asyncendpoints_core.store.redis.control import ControlVerbs
+from asyncendpoints_core.store.redis.enqueue import EnqueueVerb
 from asyncendpoints_core.store.redis.figures import FigureVerbs
 from asyncendpoints_core.store.redis.health import read_health
 from asyncendpoints_core.store.redis.jobs import JobVerbs
@@ -15,7 +17,7 @@ from asyncendpoints_core.store.redis.logs import LogVerbs
 from asyncendpoints_core.store.redis.ownership import OwnerVerbs
 from asyncendpoints_core.store.redis.reading import ReadVerbs
 from asyncendpoints_core.store.redis.schedules import ScheduleVerbs
-from asyncendpoints_core.store.redis.waiting import Doorbell, Watch
+from asyncendpoints_core.store.redis.watch import Watch
 from asyncendpoints_core.store.redis.webhooks import WebhookVerbs
 from asyncendpoints_core.store.redis.workers import WorkerVerbs
 
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
 
 
 class RedisStore(
+    EnqueueVerb,
     JobVerbs,
     ScheduleVerbs,
+    ClaimVerbs,
     WorkerVerbs,
     ReadVerbs,
     ControlVerbs,

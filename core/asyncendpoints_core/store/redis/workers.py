@@ -1,29 +1,27 @@
-"""The verbs of workers: register, claim, settle, heartbeat, and taking back what they hold."""
+"""The verbs of workers: register, settle, heartbeat, and taking back what they hold. claim.py has
+the claim.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from asyncendpoints_core.errors import RecordError, WorkerGone
 from asyncendpoints_core.jobs.ids import JobId
-from asyncendpoints_core.jobs.records import Claim, ClaimedJob
+from asyncendpoints_core.jobs.records import Claim
 from asyncendpoints_core.store import message_layout as messages
-from asyncendpoints_core.store import record_layout as tables
 from asyncendpoints_core.store.redis.batch_arguments import (
     encode_outcomes,
     encode_updates,
     encode_with_children,
 )
-from asyncendpoints_core.store.redis.codec import Context, decode_request
-from asyncendpoints_core.store.redis.python_layout import CorruptRecord, NewerRecord, packer, reader
-from asyncendpoints_core.store.redis.records import STATES, just_claimed, read_made, read_run
+from asyncendpoints_core.store.redis.claim import ids_of
+from asyncendpoints_core.store.redis.python_layout import packer, reader
+from asyncendpoints_core.store.redis.records import STATES
 from asyncendpoints_core.store.redis.scripts import FIRST_SCHEMA, SCHEMA
 from asyncendpoints_core.store.replies import (
-    MAX_BATCH,
-    MAX_BATCH_BYTES,
-    ClaimBatch,
     LeaseReply,
     Overdue,
     Recovery,
@@ -36,11 +34,10 @@ from asyncendpoints_core.store.replies import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from asyncendpoints_core.jobs.records import Outcome, Progress
     from asyncendpoints_core.store.redis.caller import Caller
-    from asyncendpoints_core.store.redis.waiting import Doorbell
     from asyncendpoints_core.store.replies import Cause, LeaseRenewal
 
 MAX_CORDON_MS: Final = 30_000
@@ -58,10 +55,6 @@ _ANSWERS: Final = {
     for letter, status in _SETTLED.items()
     for digit, state in ((45, None), *enumerate(STATES, 48))
 }
-_MAX_BATCH_BYTES: Final = b"%d" % MAX_BATCH_BYTES
-# The kinds of granted jobs in the reply of claim.lua.
-_WITH_RUN: Final = frozenset(b"rR")
-_WITH_BODY: Final = frozenset(b"FR")
 _read_worker = reader(messages.WORKER, "lease held cordoned_until draining info")
 _read_found = reader(messages.FOUND, "id claim attempt max_attempts worker")
 _read_lease = reader(messages.LEASE, "gone cordoned held")
@@ -80,65 +73,16 @@ class _Scripts(msgspec.Struct, frozen=True):
 _decode_schema = msgspec.msgpack.Decoder(_Scripts).decode
 
 
-def _claiming(worker: str, request: int, limit: int, *, woken: bool) -> tuple[bytes, ...]:
-    """Return the arguments of the script `claim`."""
-    numbers = b"%d" % request, b"%d" % min(limit, MAX_BATCH), _MAX_BATCH_BYTES
-    return worker.encode(), *numbers, b"1" if woken else b"0"
-
-
 class WorkerVerbs:
     """Part of RedisStore."""
 
     _caller: Caller
-    _doorbell: Doorbell
 
     async def register(self, worker: WorkerInfo) -> None:
         """Begin a worker's lease."""
         info = msgspec.structs.asdict(worker) | {"schema": SCHEMA}
         if not await self._caller.run("register", worker.id.encode(), _encode(info)):
             raise WorkerGone(f"worker {worker.id} was registered before and its lease has ended")
-
-    async def claim(self, worker: str, request: int, limit: int) -> ClaimBatch:
-        """Take up to `limit` jobs. Never resent here: the caller repeats `request`."""
-        args = _claiming(worker, request, limit, woken=worker in self._doorbell.woken)
-        reply, _ = await self._caller.execute("claim", *args, again=False)
-        self._doorbell.woken.discard(worker)
-        return await self._batch(worker, reply)
-
-    async def wait_for_work(self, worker: str, timeout_ms: int) -> bool:
-        """Sleep until woken or the time is over."""
-        return await self._doorbell.wait(worker, timeout_ms) is not None
-
-    async def claim_next(
-        self, worker: str, request: int, limit: int, timeout_ms: int
-    ) -> ClaimBatch:
-        """Send the claim behind the wait: Redis runs it as soon as the wait ends, which saves the
-        round trip between the two (docs/adr/0007).
-        """
-        claim = self._caller.packed("claim", *_claiming(worker, request, limit, woken=True))
-        reply = await self._doorbell.wait(worker, timeout_ms, claim)
-        if reply is None:  # not allowed to wait, or the claim itself was refused: see why
-            return await self.claim(worker, request, limit)
-        self._doorbell.woken.discard(worker)
-        return await self._batch(worker, reply)
-
-    async def _batch(self, worker: str, reply: list[Any]) -> ClaimBatch:
-        raw, word, *rest = reply
-        if word == b"gone":
-            raise WorkerGone(f"worker {worker} has no live lease")
-        flags, due, ids, kinds, first, deadline, *records = rest
-        granted = _Granted(worker, Context.read(raw), int(first), int(deadline))
-        jobs, unreadable = granted.read(ids, kinds, iter(records))
-        if unreadable:
-            await self._caller.quarantine(unreadable, whole=True)
-        return ClaimBatch(
-            tuple(jobs),
-            more=flags[0] == 49,
-            next_due_ms=int(due) if due[0] != 45 else None,
-            stop_claiming=flags[1] == 49,
-            exclusive=flags[2] == 49 and bool(jobs),
-            refused="" if word == b"ok" else word.decode(),
-        )
 
     async def settle(self, outcomes: Sequence[Outcome]) -> list[Settled]:
         """Apply outcomes. A batch with a record that fails the script is halved to find and
@@ -203,7 +147,7 @@ class WorkerVerbs:
         """Release what the store thinks `worker` holds and it does not."""
         known = b"".join(_pack_claim(claim.job_id, claim.number) for claim in held)
         released, unreadable = await self._caller.run("reconcile", worker.encode(), known)
-        await self._caller.quarantine(_ids(unreadable))
+        await self._caller.quarantine(ids_of(unreadable))
         return int(released)
 
     async def cordon(
@@ -240,7 +184,7 @@ class WorkerVerbs:
             b"".join(started or ()),
             how.encode(),
         )
-        corrupt = await self._caller.quarantine(_ids(unreadable))
+        corrupt = await self._caller.quarantine(ids_of(unreadable))
         requeued, charged, suspected, failed, canceled = figures
         return Released(requeued, charged, suspected, failed + corrupt, canceled, bool(more))
 
@@ -254,7 +198,7 @@ class WorkerVerbs:
     async def recover(self) -> Recovery:
         """Write the tick and find what needs recovering."""
         outage, expired, overdue, orphaned, unreadable = await self._caller.run("recover")
-        await self._caller.quarantine(_ids(unreadable))
+        await self._caller.quarantine(ids_of(unreadable))
         damaged: list[JobId] = []
         late, lost = _claims(overdue, damaged), _claims(orphaned, damaged)
         await self._caller.quarantine(damaged, whole=True)
@@ -269,51 +213,6 @@ class WorkerVerbs:
         """Promote, expire, remove and forget, a bounded number each."""
         promoted, expired, removed, corrupt, more = await self._caller.run("sweep")
         return Swept(promoted, expired, removed, corrupt, bool(more))
-
-
-class _Granted(msgspec.Struct, frozen=True):
-    """What the jobs of a claim share; for those claimed for the first time, their whole run."""
-
-    worker: str
-    context: Context
-    first: int
-    deadline_ms: int
-
-    def read(
-        self, ids: bytes, kinds: bytes, records: Iterator[bytes]
-    ) -> tuple[list[ClaimedJob], list[JobId]]:
-        """Return the claimed jobs, and the ids of those that cannot be read."""
-        jobs, unreadable = [], []
-        worker, now, deadline, number = self.worker, self.context.now_ms, 0, self.first
-        for job_id, kind in zip(_ids(ids), kinds, strict=True):
-            data = next(records)
-            # The kind says what belongs to a job: its record may be unreadable.
-            run = next(records) if kind in _WITH_RUN else None
-            blob = next(records) if kind in _WITH_BODY else None
-            try:
-                made = read_made(data)
-                if run is None:
-                    job = just_claimed(job_id, made, number, worker, now)
-                    deadline = self.deadline_ms
-                else:
-                    job, deadline = read_run(job_id, made, run, self.context)
-                if (None if blob is None else len(blob)) != made.blob_bytes:
-                    raise CorruptRecord
-                request = decode_request(data[made.end :], made.traceparent, blob)
-            except CorruptRecord:
-                unreadable.append(job_id)
-            except NewerRecord:
-                pass  # left alone, as the script does; it is reconciled as a job that is not held
-            else:
-                claim = Claim(job_id, job.claim, worker)
-                jobs.append(ClaimedJob(claim, job, request, deadline))
-            number += 1
-        return jobs, unreadable
-
-
-def _ids(data: bytes) -> list[JobId]:
-    size = tables.IDS.size
-    return [JobId(data[at : at + size]) for at in range(0, len(data), size)]
 
 
 def _beat(worker: str, reply: bytes) -> LeaseReply:

@@ -60,12 +60,6 @@ def invalid_cursor() -> Refusal:
     return Refusal("invalid-query", "cursor must be the nextCursor of a page of the same listing")
 
 
-def store_unavailable(
-    detail: str = "the queue cannot be reached; try again",
-) -> Refusal:
+def store_unavailable(detail: str = "the queue cannot be reached; try again") -> Refusal:
     """Return the 503 for a queue that cannot be reached."""
-    return Refusal(
-        "store-unavailable",
-        detail,
-        headers={"Retry-After": str(STORE_RETRY_SECONDS)},
-    )
+    return Refusal("store-unavailable", detail, headers={"Retry-After": str(STORE_RETRY_SECONDS)})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import logging
 import os
@@ -17,11 +16,11 @@ from asyncendpoints_console.actions import ActionRunner
 from asyncendpoints_console.audit import Audit
 from asyncendpoints_console.pages.render import Pages
 from asyncendpoints_console.pages.views import Views
-from asyncendpoints_console.refusals import Refusal, store_unavailable
+from asyncendpoints_console.refusals import Refusal, invalid_cursor, store_unavailable
 from asyncendpoints_console.site import Site
 from asyncendpoints_core.common.listening import cannot_listen
 from asyncendpoints_core.common.problem_runner import ProblemRunner
-from asyncendpoints_core.errors import StoreError
+from asyncendpoints_core.errors import InvalidCursor, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -125,11 +124,11 @@ class ConsoleServer:
             response = self._refused(request, refusal)
         except web.HTTPException as error:
             response = self._refused(request, _as_refusal(error))
+        except InvalidCursor:
+            response = self._refused(request, invalid_cursor())
         except StoreError as error:
             log.warning("the queue cannot be read: %s", error)
             response = self._refused(request, store_unavailable())
-        except asyncio.CancelledError:
-            raise
         except Exception:
             log.exception("internal error")
             response = self._refused(request, Refusal("internal", "internal error; see the log"))

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_console.api.filters import EXAMPLE, Filter
-from asyncendpoints_console.refusals import Refusal, invalid_cursor
+from asyncendpoints_console.refusals import Refusal
+from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.deliveries import DeliveryState
 from asyncendpoints_core.store.figures import RINGS
@@ -144,8 +145,8 @@ def limit(query: Mapping[str, str]) -> int:
 
 
 def cursor(query: Mapping[str, str]) -> str | None:
-    """Return where a listing goes on."""
+    """Return where a listing goes on. Raises InvalidCursor."""
     value = query.get("cursor")
     if value is not None and _CURSOR.fullmatch(value) is None:
-        raise invalid_cursor()
+        raise InvalidCursor
     return value

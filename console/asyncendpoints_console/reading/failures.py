@@ -6,8 +6,6 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from asyncendpoints_console.refusals import invalid_cursor
-from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.job_view import timestamp
 from asyncendpoints_core.jobs.states import State
@@ -48,14 +46,11 @@ async def newest(
     target: Target, *, since_ms: int = 0, cursor: str | None = None, most: int = EXAMINED
 ) -> tuple[list[Job], str | None]:
     """Return the newest Failed jobs after `cursor`, at most `most`: at least those that ended since
-    `since_ms`; and where to go on. Raises Refusal for a cursor of another listing.
+    `since_ms`; and where to go on. Raises InvalidCursor.
     """
     found: list[Job] = []
     while len(found) < most:
-        try:
-            page = await target.store.list(State.FAILED, min(PAGE, most - len(found)), cursor)
-        except InvalidCursor:
-            raise invalid_cursor() from None
+        page = await target.store.list(State.FAILED, min(PAGE, most - len(found)), cursor)
         found += page.jobs
         cursor = page.cursor
         if cursor is None or (found and found[-1].completed_ms <= since_ms):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from asyncendpoints_console.reading.hidden import hide, hide_path, hide_query
-from asyncendpoints_console.refusals import Refusal, invalid_cursor, store_unavailable
-from asyncendpoints_core.errors import InvalidCursor, RecordError
+from asyncendpoints_console.refusals import Refusal, store_unavailable
+from asyncendpoints_core.errors import RecordError
 from asyncendpoints_core.jobs import ids, job_view
 from asyncendpoints_core.jobs.states import State
 
@@ -41,10 +41,7 @@ async def page(
     target: Target, state: State | None, only: JobFilter, limit: int, cursor: str | None
 ) -> dict[str, Any]:
     """Return a page of jobs, without headers, queries, parameters and bodies of their requests."""
-    try:
-        found = await target.store.list(state, limit, cursor, only)
-    except InvalidCursor:
-        raise invalid_cursor() from None
+    found = await target.store.list(state, limit, cursor, only)
     return {"items": await _listed(target, found.jobs), "nextCursor": found.cursor}
 
 
@@ -56,10 +53,7 @@ async def page_with_id_end(
     """
     found: list[Job] = []
     for _ in range(SEARCHED // PAGE):
-        try:
-            page = await target.store.list(state, PAGE, cursor, only)
-        except InvalidCursor:
-            raise invalid_cursor() from None
+        page = await target.store.list(state, PAGE, cursor, only)
         found += [job for job in page.jobs if ids.text(job.id).endswith(end)]
         cursor = page.cursor
         if cursor is None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from asyncendpoints_console.refusals import invalid_cursor
-from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.job_view import timestamp
 from asyncendpoints_core.jobs.policy import CLIENTS
@@ -115,14 +113,11 @@ async def deliveries(
 ) -> dict[str, Any]:
     """Return a page of deliveries, of one webhook or of all."""
     store = target.store
-    try:
-        page = await store.list_deliveries(state, limit, cursor, webhook)
-        for _ in range(MAX_EMPTY_PAGES):
-            if page.deliveries or page.cursor is None:
-                break
-            page = await store.list_deliveries(state, limit, page.cursor, webhook)
-    except InvalidCursor:
-        raise invalid_cursor() from None
+    page = await store.list_deliveries(state, limit, cursor, webhook)
+    for _ in range(MAX_EMPTY_PAGES):
+        if page.deliveries or page.cursor is None:
+            break
+        page = await store.list_deliveries(state, limit, page.cursor, webhook)
     hosts = {each.name: _host(each) for each in target.endpoint.spec.webhooks}
     return {
         "items": [_delivery(each, state, hosts) for each in page.deliveries],

@@ -70,7 +70,6 @@ class Pages:
     """The templates; ages are by `now_ms`."""
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
-        """Load the templates when they are needed."""
         self._now_ms = now_ms
         self._environment = Environment(
             loader=PackageLoader("asyncendpoints_console.pages"),
@@ -106,11 +105,8 @@ class Pages:
     def login(self, detail: str) -> web.Response:
         """Return the page that opens a session. It needs nothing else of this listener."""
         style, script = asset("console.css"), asset("login.js")
-        text = self._environment.get_template("login.html").render(
-            style=style,
-            script=script,
-            detail=detail,
-        )
+        template = self._environment.get_template("login.html")
+        text = template.render(style=style, script=script, detail=detail)
         policy = (
             f"{_LOCKED}connect-src 'self'; form-action 'none'; "
             f"script-src {_hash(script)}; style-src {_hash(style)}"

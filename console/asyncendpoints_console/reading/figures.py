@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_core.jobs.job_view import timestamp
 from asyncendpoints_core.jobs.states import State
@@ -70,19 +70,15 @@ def step(each: ScalingStep) -> dict[str, Any]:
     }
 
 
-class Rates(NamedTuple):
-    """Jobs per second."""
-
-    starts: float
-    finishes: float
-
-
-def rates(found: Figures, step_s: int) -> Rates | None:
-    """Return the present rates, None if there is no point that is new enough."""
+def rates(found: Figures, step_s: int) -> dict[str, float | None]:
+    """Return the present rates in jobs per second, None if there is no point that is new enough."""
     if not found.points or found.now_ms - found.points[-1].at_ms > FRESH_MS:
-        return None
+        return {"startsPerSecond": None, "finishesPerSecond": None}
     last = found.points[-1]
-    return Rates(round(last.starts / step_s, 3), round(last.finishes / step_s, 3))
+    return {
+        "startsPerSecond": round(last.starts / step_s, 3),
+        "finishesPerSecond": round(last.finishes / step_s, 3),
+    }
 
 
 def scaling(state: ScalingState | None, now_ms: int) -> dict[str, Any] | None:

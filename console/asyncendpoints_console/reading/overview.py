@@ -41,7 +41,6 @@ async def _endpoint(target: Target, found: Figures) -> dict[str, Any]:
     store = target.store
     stats, workers = await store.stats(), await store.workers()
     live = [worker for worker in workers if worker.lease_ms > stats.now_ms]
-    rates = figures.rates(found, STEP_SECONDS)
     since_ms = stats.now_ms - HOUR_MS
     newest, _ = await failures.newest(target, since_ms=since_ms)
     recent = sum(job.completed_ms > since_ms for job in newest)
@@ -54,8 +53,7 @@ async def _endpoint(target: Target, found: Figures) -> dict[str, Any]:
         "jobs": {state.value: stats.counts[state] for state in State},
         "heldBack": stats.counts[State.QUEUED] - stats.startable,
         "oldestQueuedAt": timestamp(stats.oldest_ms),
-        "startsPerSecond": rates and rates.starts,
-        "finishesPerSecond": rates and rates.finishes,
+        **figures.rates(found, STEP_SECONDS),
         "failuresLastHour": max(recent, counted),
         "workers": len(live),
         "slots": sum(worker.info.concurrency for worker in live),
@@ -89,12 +87,8 @@ async def with_figures(targets: Sequence[Target]) -> list[tuple[dict[str, Any], 
 
 def unreachable(target: Target, why: str) -> dict[str, Any]:
     """Return what is known of an endpoint whose queue cannot be read."""
-    return {
-        "namespace": target.namespace,
-        "name": target.name,
-        "reachable": False,
-        "message": why,
-    }
+    named = {"namespace": target.namespace, "name": target.name}
+    return {**named, "reachable": False, "message": why}
 
 
 def policy(target: Target) -> dict[str, Any]:

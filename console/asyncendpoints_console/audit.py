@@ -23,13 +23,8 @@ class Audit:
     """The records of one listener, by endpoint."""
 
     def __init__(self, time: TimeSource) -> None:
-        """Start without records."""
         self._time = time
         self._records: dict[str, deque[dict[str, Any]]] = {}
-
-    def now_ms(self) -> int:
-        """Return the time of a record made now."""
-        return self._time.now_ms()
 
     def record(
         self, endpoint: str, action: str, role: Role, user: str, *, count: int = 1, **target: str
@@ -47,7 +42,7 @@ class Audit:
             | {f"target_{name}": value for name, value in target.items()},
         )
         entry: dict[str, Any] = {
-            "time": rfc3339(self.now_ms()),
+            "time": rfc3339(self._time.now_ms()),
             "role": role.value,
             "claimedUser": claimed or None,
             "action": action,

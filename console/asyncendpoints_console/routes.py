@@ -18,7 +18,6 @@ from asyncendpoints_console.api.call import Call
 from asyncendpoints_console.openapi import document
 from asyncendpoints_console.openapi.operations import ENDPOINT, JOB
 from asyncendpoints_console.refusals import forbidden
-from asyncendpoints_console.site import ROLE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -54,16 +53,10 @@ def add(router: web.UrlDispatcher, site: Site, pages: Views) -> None:
 
     def of_endpoint(method: str, path: str, answer: ForEndpoint) -> None:
         async def handle(request: web.Request) -> web.StreamResponse:
-            target, role = site.target(request), request[ROLE]
+            target = site.target(request)
             if target.figures_only and answer not in figures:
                 raise forbidden("this console shows the overview and figures only")
-            locked = site.read_only or target.read_only
-            return await answer(
-                Call(
-                    *(request, target, role, site.audit, site.actions, locked),
-                    site.time,
-                )
-            )
+            return await answer(Call(request, target, site))
 
         router.add_route(method, path, handle)
 

@@ -69,7 +69,7 @@ async def begin(call: Call) -> web.Response:
             raise Refusal("idempotency-mismatch", "the key was used for another action")
     action_id, task = begun.action.id, None
     if begun.status is BeginStatus.STARTED:
-        task = call.actions.carry_out(call.target, action_id)
+        task = call.site.actions.carry_out(call.target, action_id)
         await asyncio.wait((task,), timeout=WAIT_SECONDS)
     _, action = await _read(call, action_id)
     if task is not None and not action.dry_run:
@@ -95,7 +95,7 @@ def _record(
 async def show(call: Call) -> web.Response:
     """GET actions/{id}. One that another process has left goes on, since somebody waits for it."""
     now_ms, action = await _read(call, call.action_id)
-    call.actions.go_on(call.target, action, now_ms)
+    call.site.actions.go_on(call.target, action, now_ms)
     return json_response(view(action))
 
 
@@ -160,7 +160,7 @@ def _new(call: Call, wanted: Requested) -> NewAction:
     except ValueError as error:
         raise _malformed(str(error)) from None
     return NewAction(
-        ids.new(call.audit.now_ms()),
+        ids.new(call.site.time.now_ms()),
         wanted.action,
         state,
         only,

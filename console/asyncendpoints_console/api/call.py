@@ -9,12 +9,10 @@ from urllib.parse import quote
 import msgspec
 from aiohttp import web
 
-from asyncendpoints_console.access import Role, check_mutation
-from asyncendpoints_console.actions import ActionRunner
-from asyncendpoints_console.audit import Audit
+from asyncendpoints_console.access import check_mutation
 from asyncendpoints_console.refusals import Refusal, forbidden
+from asyncendpoints_console.site import ROLE, Site
 from asyncendpoints_console.target import Target
-from asyncendpoints_core.common.time_source import TimeSource
 from asyncendpoints_core.jobs import ids
 
 if TYPE_CHECKING:
@@ -35,11 +33,7 @@ class Call:
 
     request: web.Request
     target: Target
-    role: Role
-    audit: Audit
-    actions: ActionRunner
-    read_only: bool
-    time: TimeSource
+    site: Site
 
     @property
     def query(self) -> MultiMapping[str]:
@@ -64,7 +58,8 @@ class Call:
 
     def may_change(self) -> None:
         """Refuse a request that may not change anything (403)."""
-        check_mutation(self.request.headers, self.role, read_only=self.read_only)
+        read_only = self.site.read_only or self.target.read_only
+        check_mutation(self.request.headers, self.request[ROLE], read_only=read_only)
 
     def may_read_bodies(self) -> None:
         """Refuse to show a body where that is disabled (403)."""
@@ -84,8 +79,8 @@ class Call:
 
     def record(self, action: str, *, count: int = 1, **target: str) -> dict[str, Any]:
         """Record in the audit what was done; return the record."""
-        user = self.request.headers.get(USER_HEADER, "")
-        return self.audit.record(self.target.key, action, self.role, user, count=count, **target)
+        role, user = self.request[ROLE], self.request.headers.get(USER_HEADER, "")
+        return self.site.audit.record(self.target.key, action, role, user, count=count, **target)
 
 
 def json_response(

@@ -102,4 +102,4 @@ async def figures(call: Call) -> web.Response:
 
 async def audit(call: Call) -> web.Response:
     """GET audit."""
-    return json_response({"items": call.audit.records(call.target.key)})
+    return json_response({"items": call.site.audit.records(call.target.key)})

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from asyncendpoints_console.api.call import Call
+    from asyncendpoints_core.jobs.ids import JobId
 
 
 async def listing(call: Call) -> web.Response:
@@ -89,7 +90,7 @@ async def retry(call: Call) -> web.Response:
         case RedriveStatus.CLOSED:
             raise store_unavailable()
     call.record("retry", job=ids.text(job_id))
-    return json_response(await jobs.one(call.target, job_id), 202, _location(call))
+    return await accepted(call, job_id)
 
 
 async def run_now(call: Call) -> web.Response:
@@ -101,16 +102,18 @@ async def run_now(call: Call) -> web.Response:
     if status is PromoteStatus.NOT_SCHEDULED:
         raise Refusal("job-final", "the job is not Scheduled")
     call.record("run-now", job=ids.text(job_id))
-    return json_response(await jobs.one(call.target, job_id), 202, _location(call))
+    return await accepted(call, job_id)
+
+
+async def accepted(call: Call, job_id: JobId) -> web.Response:
+    """Return the 202 with a job that is to run."""
+    location = f"{jobs.path_of(call.target)}/jobs/{ids.text(job_id)}"
+    return json_response(await jobs.one(call.target, job_id), 202, {"Location": location})
 
 
 def queue_full() -> Refusal:
     """Return the 429."""
     return Refusal("queue-full", "the queue limit is reached", headers={"Retry-After": "10"})
-
-
-def _location(call: Call) -> dict[str, str]:
-    return {"Location": f"{jobs.path_of(call.target)}/jobs/{ids.text(call.job_id)}"}
 
 
 async def delete(call: Call) -> web.Response:

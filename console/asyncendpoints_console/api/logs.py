@@ -75,7 +75,7 @@ async def _stream(call: Call, attempt: int | None) -> web.StreamResponse:
         ended = found.job.final
         if second % KEEP_ALIVE_SECONDS == 0:
             await response.write(b":\n\n")
-        await call.time.sleep(INTERVAL_SECONDS)
+        await call.site.time.sleep(INTERVAL_SECONDS)
     return response
 
 

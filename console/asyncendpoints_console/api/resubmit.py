@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from asyncendpoints_console.api.call import json_response
-from asyncendpoints_console.api.jobs import queue_full
+from asyncendpoints_console.api.jobs import accepted, queue_full
 from asyncendpoints_console.reading import jobs
 from asyncendpoints_console.refusals import Refusal, store_unavailable
 from asyncendpoints_core.errors import MalformedBody
@@ -45,7 +44,7 @@ async def resubmit(call: Call) -> web.Response:
     request = _edit(request, edited)
     _check(call.target, old.name, request)
     new = NewJob(
-        ids.new(call.audit.now_ms()),
+        ids.new(call.site.time.now_ms()),
         old.name,
         request,
         old.max_attempts,
@@ -57,10 +56,8 @@ async def resubmit(call: Call) -> web.Response:
         raise queue_full()
     if answer.status is EnqueueStatus.CLOSED or answer.job is None:
         raise store_unavailable()
-    text = ids.text(new.id)
-    call.record("resubmit", job=ids.text(old.id), created=text)
-    location = f"{jobs.path_of(call.target)}/jobs/{text}"
-    return json_response(await jobs.one(call.target, new.id), 202, {"Location": location})
+    call.record("resubmit", job=ids.text(old.id), created=ids.text(new.id))
+    return await accepted(call, new.id)
 
 
 def _edit(request: Request, edited: Edited) -> Request:
@@ -86,13 +83,12 @@ def _check(target: Target, job: str, request: Request) -> None:
     limit = target.endpoint.spec.gateway.max_body_bytes
     if len(request.body) > limit:
         raise Refusal("body-too-large", f"the body exceeds {limit} bytes")
-    routes = [
-        route
+    schemas = [
+        route.schema_
         for route in target.endpoint.spec.routes
         if route.job == job and request.method in route.methods
     ]
-    schemas = [route.schema_ for route in routes]
-    if not schemas or any(schema is None for schema in schemas):
+    if not schemas or None in schemas:
         return
     try:
         value = parse_json(request.body)

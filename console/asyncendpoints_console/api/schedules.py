@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asyncendpoints_console.api.call import json_response
-from asyncendpoints_console.api.jobs import queue_full
-from asyncendpoints_console.reading import jobs, schedules
+from asyncendpoints_console.api.jobs import accepted, queue_full
+from asyncendpoints_console.reading import schedules
 from asyncendpoints_console.refusals import Refusal, store_unavailable
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.schedules import FireStatus
@@ -29,7 +29,7 @@ async def run(call: Call) -> web.Response:
     call.may_change()
     schedule = _schedule(call)
     max_attempts = call.target.endpoint.spec.policy().retry.max_attempts
-    firing = PreparedSchedule.of(schedule).requested(max_attempts, call.audit.now_ms())
+    firing = PreparedSchedule.of(schedule).requested(max_attempts, call.site.time.now_ms())
     status = FireStatus.OUTDATED
     while status is FireStatus.OUTDATED:  # there are more earlier jobs than one call looks at
         status = (await call.target.store.fire(firing)).status
@@ -43,11 +43,8 @@ async def run(call: Call) -> web.Response:
             raise store_unavailable("the schedule's definition is not in force yet; try again")
         case FireStatus.CLOSED:
             raise store_unavailable("the endpoint is being deleted")
-    text = ids.text(firing.job.id)
-    call.record("run", schedule=schedule.name, created=text)
-    location = f"{jobs.path_of(call.target)}/jobs/{text}"
-    shown = await jobs.one(call.target, firing.job.id)
-    return json_response(shown, 202, {"Location": location})
+    call.record("run", schedule=schedule.name, created=ids.text(firing.job.id))
+    return await accepted(call, firing.job.id)
 
 
 def _schedule(call: Call) -> Schedule:

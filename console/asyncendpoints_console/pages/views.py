@@ -57,12 +57,10 @@ class Views:
     def _page(
         self, request: web.Request, template: str, target: Target | None = None, **values: Any
     ) -> web.Response:
-        role = request[ROLE]
-        here = None if target is None else _target_context(target)
         common = {
-            "role": role.value,
+            "role": request[ROLE].value,
             "locked": self._locked(request, target),
-            "here": here,
+            "here": None if target is None else _target_context(target),
             "section": "",
         }
         return self.pages.page(template, common | values)
@@ -251,7 +249,7 @@ class Views:
 
     async def audit(self, call: Call) -> web.Response:
         """What was changed."""
-        records = [_audited(record) for record in call.audit.records(call.target.key)]
+        records = [_audited(record) for record in call.site.audit.records(call.target.key)]
         return self._table(call, "audit", sorting.AUDIT, records=records)
 
     def refused(self, request: web.Request, refusal: Refusal) -> web.Response | None:
@@ -260,12 +258,11 @@ class Views:
             return None
         if refusal.status == 401:
             return self.pages.login("" if request.path != "/login" else refusal.detail)
-        title = refusal.title
         if ROLE not in request:
             return None
         again = refusal.status == 503
         response = self._page(
-            request, "refused.html", title=title, detail=refusal.detail, again=again
+            request, "refused.html", title=refusal.title, detail=refusal.detail, again=again
         )
         response.set_status(refusal.status)
         return response

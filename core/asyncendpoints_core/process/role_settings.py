@@ -16,7 +16,6 @@ class ProcessSettings:
         About(
             "Address that the HTTP server listens on. Without gateway.auth, any address other than "
             "127.0.0.1 lets other machines submit and read jobs; a warning is logged.",
-            env="HTTP_HOST",
             flag="--host",
             readers="run gateway",
         ),
@@ -26,9 +25,7 @@ class ProcessSettings:
         About(
             "Port of the HTTP server; 0 for any free port. `run` uses consecutive ports for "
             "several endpoints.",
-            env="HTTP_PORT",
             flag="--port",
-            kind="number",
             unit="TCP port",
             readers="run gateway",
             high=65_535,
@@ -40,7 +37,6 @@ class ProcessSettings:
             "Further host names that requests may be for, in addition to localhost and loopback "
             "addresses; * allows every name. The option may be repeated, the variable separates "
             "names by commas.",
-            env="ALLOWED_HOSTS",
             flag="--allowed-host",
             kind="names",
             shown="none on a loopback address, else every name",
@@ -52,7 +48,6 @@ class ProcessSettings:
         About(
             "Address that the admin server listens on. In a pod, the kubelet must be able to "
             "reach it.",
-            env="ADMIN_HOST",
             shown="that of the HTTP server; 127.0.0.1 for a worker",
             readers="run gateway worker operator console",
         ),
@@ -62,9 +57,7 @@ class ProcessSettings:
         About(
             "Port of the admin server with /livez, /readyz and /metrics; 0 for any free port. "
             "It is not exposed by a Service.",
-            env="ADMIN_PORT",
             flag="--admin-port",
-            kind="number",
             unit="TCP port",
             shown="9090; none for a worker",
             readers="run gateway worker operator console",
@@ -76,9 +69,7 @@ class ProcessSettings:
         About(
             "Port of the console and the operations API, on loopback addresses only; 0 for any "
             "free port.",
-            env="CONSOLE_PORT",
             flag="--console-port",
-            kind="number",
             unit="TCP port",
             shown="9091, or the next free port; 9091 for a gateway",
             readers="run gateway console",
@@ -91,8 +82,6 @@ class ProcessSettings:
             "Folder with the tokens of the console of a gateway, or of all endpoints, in the files "
             "view and operate, such as mounted Secrets. Without it, a gateway has no console. "
             "Changes take effect without a restart.",
-            env="CONSOLE_FOLDER",
-            kind="path",
             readers="gateway console",
         ),
     ] = None
@@ -102,26 +91,17 @@ class ProcessSettings:
             "Whether the console of all endpoints shows single jobs, with their bodies and results "
             "where gateway.console allows it, and acts on them. Else it shows the overview and "
             "figures.",
-            env="CONSOLE_BODIES",
-            kind="switch",
             readers="console",
         ),
     ] = False
     console_read_only: Annotated[
-        bool,
-        About(
-            "Whether the console of all endpoints refuses every change.",
-            env="CONSOLE_READ_ONLY",
-            kind="switch",
-            readers="console",
-        ),
+        bool, About("Whether the console of all endpoints refuses every change.", readers="console")
     ] = False
     redis_url: Annotated[
         str | None,
         About(
             "URL of Redis: redis://, rediss://, unix://, redis+cluster://, redis+sentinel://. "
             "Without it, `run` keeps jobs in memory. For a URL with a password, use the file.",
-            env="REDIS_URL",
             flag="--redis",
             kind="url",
             readers="run gateway worker operator console",
@@ -133,8 +113,6 @@ class ProcessSettings:
             "File with the URL of Redis, such as a mounted Secret. It is read at each connect, so "
             "a password change needs no restart. It takes precedence over the variable with the "
             "URL, but not over --redis.",
-            env="REDIS_URL_FILE",
-            kind="path",
             readers="run gateway worker operator console",
         ),
     ] = None
@@ -142,9 +120,7 @@ class ProcessSettings:
         Path | None,
         About(
             "File with the resource that this process serves.",
-            env="ENDPOINT_FILE",
             flag="--endpoint",
-            kind="path",
             readers="gateway worker",
         ),
     ] = None
@@ -153,8 +129,6 @@ class ProcessSettings:
         About(
             "File with the bearer tokens, one per line, instead of gateway.auth.tokens, such as a "
             "mounted Secret. Changes take effect without a restart.",
-            env="AUTH_TOKENS_FILE",
-            kind="path",
             shown="gateway.auth.tokens of the resource",
             readers="run gateway",
         ),
@@ -163,7 +137,6 @@ class ProcessSettings:
         str | None,
         About(
             "URL that jobs are sent to in HTTP mode, such as http://127.0.0.1:3000/jobs.",
-            env="HTTP_TARGET",
             flag="--http-target",
             kind="url",
             shown="worker.http of the resource, on 127.0.0.1",
@@ -177,7 +150,6 @@ class ProcessSettings:
             "of its own: an address of this machine, such as 172.17.0.1 of Docker on Linux, on "
             "which callbacks are then accepted, or a name that leads to its loopback, such as "
             "host.docker.internal of Docker Desktop.",
-            env="CALLBACK_HOST",
             flag="--callback-host",
             kind="host",
             readers="run worker",
@@ -187,9 +159,7 @@ class ProcessSettings:
         bool,
         About(
             "Whether to apply changed handlers and resources immediately. For development.",
-            env="RELOAD",
             flag="--reload",
-            kind="switch",
             readers="run",
         ),
     ] = False
@@ -198,8 +168,6 @@ class ProcessSettings:
         About(
             "Whether the trace of a job's attempts continues that of its submission, instead of "
             "being linked to it (docs/tracing.md).",
-            env="OTEL_PARENT",
-            kind="switch",
             readers="run worker",
         ),
     ] = False
@@ -207,9 +175,7 @@ class ProcessSettings:
         bool,
         About(
             "Whether to print no line for each request and each job. Only a terminal shows these.",
-            env="QUIET",
             flag="--quiet",
-            kind="switch",
             readers="run",
         ),
     ] = False
@@ -217,7 +183,6 @@ class ProcessSettings:
         str | None,
         About(
             "URL of a running console, such as http://127.0.0.1:9091.",
-            env="CONSOLE_URL",
             flag="--url",
             kind="url",
             shown="that of the `run` of this user on this machine",
@@ -229,7 +194,6 @@ class ProcessSettings:
         About(
             "Token for the console at --url. There is no option for it: other users can read "
             "command lines.",
-            env="CONSOLE_TOKEN",
             shown="that of a `run` of this user at that URL",
             readers="jobs queue",
         ),
@@ -238,11 +202,8 @@ class ProcessSettings:
         LogLevel,
         About(
             "Minimum level of log records.",
-            env="LOG_LEVEL",
             flag="--log-level",
-            kind="choice",
             readers="run gateway worker operator console",
-            choices=("debug", "info", "warning", "error"),
         ),
     ] = "info"
     log_format: Annotated[
@@ -250,10 +211,7 @@ class ProcessSettings:
         About(
             "Format of the log on stderr: text, json (one object per line), or auto, which is text "
             "on a terminal and json otherwise.",
-            env="LOG_FORMAT",
-            kind="choice",
             readers="run gateway worker operator console",
-            choices=("auto", "text", "json"),
         ),
     ] = "auto"
     history_folder: Annotated[
@@ -261,8 +219,6 @@ class ProcessSettings:
         About(
             "Folder in which every call to the store is recorded, one file for each process. For "
             "tests of what the system promises (docs/reliability.md); it slows the process down.",
-            env="HISTORY_FOLDER",
-            kind="path",
             readers="run gateway worker",
         ),
     ] = None
@@ -272,7 +228,6 @@ class ProcessSettings:
             "Identity of this installation, stored with each queue in Redis, so that clusters that "
             "share a Redis do not use each other's queues. Set by the chart; by default, chart and "
             "operator use the UID of the namespace kube-system.",
-            env="INSTALLATION_ID",
             kind="name",
             readers="run gateway worker operator console",
         ),
@@ -281,7 +236,6 @@ class ProcessSettings:
         str | None,
         About(
             "UID of the pod, part of a worker's identity. Set by the operator.",
-            env="POD_UID",
             kind="name",
             shown="the host name",
             readers="worker",

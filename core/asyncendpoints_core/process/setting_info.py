@@ -27,13 +27,12 @@ Kind = Literal[
 class About:
     """The metadata of a setting, besides its name, type and default.
 
-    `env` is its variable without the prefix, `flag` its command line option ("" for none),
-    `readers` the commands that use it, `kind` how its text is parsed, `unit` the unit of a number,
-    `shown` a description of the default that replaces its value in the documentation.
+    `readers` are the commands that use it, `flag` is its command line option ("" for none), `kind`
+    how its text is parsed, `unit` the unit of a number, `shown` a description of the default that
+    replaces its value in the documentation. Numbers, switches, choices and paths are so by type.
     """
 
     description: str
-    env: str
     readers: str
     flag: str = ""
     kind: Kind = "text"

@@ -8,15 +8,15 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from ipaddress import IPv6Address, ip_network
 from pathlib import Path
-from typing import Any, Final, get_args, get_type_hints
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from asyncendpoints_core.common.faults import one_line
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.process.operator_settings import OperatorSettings
-from asyncendpoints_core.process.setting_info import About
+from asyncendpoints_core.process.setting_info import About, Kind
 
 PREFIX: Final = "ASYNCENDPOINTS_"
 
@@ -32,7 +32,7 @@ class Setting:
     @property
     def env(self) -> str:
         """The environment variable of the setting."""
-        return PREFIX + self.about.env
+        return PREFIX + self.name.upper()
 
     @property
     def default_text(self) -> str:
@@ -63,12 +63,21 @@ class Settings(OperatorSettings):
 def all_settings() -> tuple[Setting, ...]:
     """Return all settings, in the order of their definition."""
     hints = get_type_hints(Settings, include_extras=True)
-    return tuple(
-        Setting(f.name, f.default, about)
-        for f in fields(Settings)
-        for about in get_args(hints[f.name])
-        if isinstance(about, About)
-    )
+    found = []
+    for field in fields(Settings):
+        value, about = get_args(hints[field.name])
+        found.append(Setting(field.name, field.default, _typed(about, value)))
+    return tuple(found)
+
+
+def _typed(about: About, hint: Any) -> About:
+    """Complete a setting's metadata by what its type says."""
+    for value in (hint, *get_args(hint)) if about.kind == "text" else ():  # `int` of `int | None`
+        if value in _KINDS:
+            return replace(about, kind=_KINDS[value])
+        if get_origin(value) is Literal:
+            return replace(about, kind="choice", choices=get_args(value))
+    return about
 
 
 def load(
@@ -91,7 +100,7 @@ def load(
         if raw is None or (origin == one.env and _is_service_link(one.about, str(raw))):
             continue
         try:
-            values[one.name] = _read(one.about, raw)
+            values[one.name] = _read(one, raw)
         except ValueError as error:
             faults.append(one_line(f"{origin}: {error}"))
     if "redis_url" not in given and "redis_url_file" in values:
@@ -106,8 +115,9 @@ def _is_service_link(about: About, raw: str) -> bool:
     return about.kind == "number" and re.match(r"(tcp|udp|sctp)://", raw) is not None
 
 
-def _read(about: About, raw: object) -> object:
+def _read(setting: Setting, raw: object) -> object:
     """Parse the value of a flag or variable; raises ValueError with the reason."""
+    about = setting.about
     if about.kind == "switch" and isinstance(raw, bool):
         return raw
     text = (",".join(raw) if isinstance(raw, list) else str(raw)).strip()
@@ -128,7 +138,7 @@ def _read(about: About, raw: object) -> object:
     if about.kind == "host":
         return _host(text)
     if about.kind == "url" and "://" not in text:  # not quoted: it may contain a password
-        raise ValueError("must be a URL, such as " + _EXAMPLES[about.env])
+        raise ValueError("must be a URL, such as " + _EXAMPLES[setting.name])
     if about.kind == "name" and not _NAME.fullmatch(text):
         raise ValueError('must be 1 to 63 letters, digits, ".", "_" or "-"')
     if not text:
@@ -241,12 +251,13 @@ _PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
     "addresses": _addresses,
     "certificates": _certificates,
 }
+_KINDS: Final[Mapping[Any, Kind]] = {int: "number", bool: "switch", Path: "path"}
 _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _EXAMPLES: Final = {
-    "REDIS_URL": "redis://127.0.0.1:6379/0",
-    "CONSOLE_URL": "http://127.0.0.1:9091",
-    "HTTP_TARGET": "http://127.0.0.1:3000/",
-    "WEBHOOK_PROXY": "http://proxy.example.com:3128",
+    "redis_url": "redis://127.0.0.1:6379/0",
+    "console_url": "http://127.0.0.1:9091",
+    "http_target": "http://127.0.0.1:3000/",
+    "webhook_proxy": "http://proxy.example.com:3128",
 }
 
 
@@ -258,5 +269,5 @@ def read_url(path: Path) -> str:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
         raise UsageError(f"{path}: {(reason or 'cannot be read').lower()}") from None
     if "://" not in url or "\n" in url:
-        raise UsageError(f"{path}: must contain one URL, such as {_EXAMPLES['REDIS_URL']}")
+        raise UsageError(f"{path}: must contain one URL, such as {_EXAMPLES['redis_url']}")
     return url

@@ -18,7 +18,6 @@ class WebhookSettings(ProcessSettings):
             "Receiver of webhooks, as HOST:PORT, that may have any address, such as a server on "
             "this machine, and may be reached by http:. For development. The option may be "
             "repeated, the variable separates receivers by commas.",
-            env="WEBHOOK_ALLOW",
             flag="--webhook-allow",
             kind="addresses",
             shown="none",
@@ -31,7 +30,6 @@ class WebhookSettings(ProcessSettings):
             "Blocks of addresses that are not public and that webhooks may be sent to, such as "
             "10.0.0.0/8, separated by commas. Loopback, link-local and metadata addresses stay "
             "refused.",
-            env="WEBHOOK_ALLOW_PRIVATE_CIDRS",
             kind="cidrs",
             shown="none",
             readers="run gateway operator",
@@ -42,7 +40,6 @@ class WebhookSettings(ProcessSettings):
         About(
             "Blocks of addresses that webhooks are never sent to, in addition to those that are "
             "always refused, separated by commas.",
-            env="WEBHOOK_DENY_CIDRS",
             kind="cidrs",
             shown="none",
             readers="run gateway operator",
@@ -52,7 +49,6 @@ class WebhookSettings(ProcessSettings):
         tuple[int, ...],
         About(
             "Ports that webhooks may be sent to besides 443 and 80, separated by commas.",
-            env="WEBHOOK_PORTS",
             kind="ports",
             shown="none",
             readers="run gateway operator",
@@ -64,7 +60,6 @@ class WebhookSettings(ProcessSettings):
             "URL of an HTTP proxy that all webhooks are sent through, by CONNECT with the "
             "receiver's name. The proxy resolves names, so it must enforce which addresses are "
             "allowed. Proxies of the environment are ignored.",
-            env="WEBHOOK_PROXY",
             kind="url",
             readers="gateway operator",
         ),
@@ -74,7 +69,6 @@ class WebhookSettings(ProcessSettings):
         About(
             "Certificates (PEM) of the authorities that receivers of webhooks are verified by, "
             "instead of the system's, or a file with them.",
-            env="WEBHOOK_CA_BUNDLE",
             kind="certificates",
             shown="the system's",
             readers="run gateway operator",
@@ -85,8 +79,6 @@ class WebhookSettings(ProcessSettings):
         About(
             "How many events and deliveries of an endpoint may wait; beyond it the oldest of the "
             "receiver with most of them is dropped.",
-            env="WEBHOOK_MAX_PENDING",
-            kind="number",
             unit="deliveries",
             readers="run gateway operator",
             low=100,
@@ -98,8 +90,6 @@ class WebhookSettings(ProcessSettings):
         About(
             "Folder with the secrets and URLs of webhooks that are in Secrets, NAME.secrets and "
             "NAME.url. Set by the operator.",
-            env="WEBHOOKS_FOLDER",
-            kind="path",
             readers="gateway",
         ),
     ] = None

@@ -23,7 +23,7 @@ from asyncendpoints_core.store.actions import (
     sections_of,
 )
 from asyncendpoints_core.store.memory import admission, client_verbs, transitions, uniqueness
-from asyncendpoints_core.store.memory.action_progress import Progress
+from asyncendpoints_core.store.memory.entries import Progress
 from asyncendpoints_core.store.memory.record import Record
 from asyncendpoints_core.store.replies import RedriveStatus
 

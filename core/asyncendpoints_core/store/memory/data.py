@@ -16,6 +16,7 @@ from asyncendpoints_core.store.memory.entries import (
     Groups,
     HeldLock,
     IndexEntry,
+    Progress,
     Schedule,
     Worker,
 )
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncendpoints_core.jobs.ids import JobId
-    from asyncendpoints_core.store.memory.action_progress import Progress
     from asyncendpoints_core.store.replies import Identity
 
 SUSPENDED: Final = "suspended"

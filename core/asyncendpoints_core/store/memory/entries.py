@@ -1,16 +1,18 @@
-"""What the memory store keeps of workers, schedules, locks and idempotency keys."""
+"""What the memory store keeps of workers, schedules, actions, locks and idempotency keys."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from asyncendpoints_core.jobs.schedules import ScheduleState
+from asyncendpoints_core.store.actions import Action, ActionState, NewAction
+from asyncendpoints_core.store.memory.ordered import Key, Ordered
 
 if TYPE_CHECKING:
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.jobs.records import Claim
     from asyncendpoints_core.jobs.states import State
-    from asyncendpoints_core.store.memory.ordered import Key, Ordered
     from asyncendpoints_core.store.replies import WorkerInfo
 
 
@@ -68,6 +70,46 @@ class Schedule:
             skipped=self.skipped,
             skipped_ms=self.skipped_ms,
         )
+
+
+@dataclass(slots=True)
+class Progress:
+    """An action and where it stands."""
+
+    new: NewAction
+    begun_ms: int
+    state: ActionState = ActionState.RUNNING
+    ended_ms: int = 0
+    stepped_ms: int = 0
+    waiting: bool = False
+    matched: int = 0
+    done: int = 0
+    skipped: int = 0
+    section: int = 0
+    below: Key | None = None
+    taken_ids: int = 0
+    passes: int = 1
+    found: int = 0
+
+    def view(self) -> Action:
+        """Return it as callers see it."""
+        return Action(
+            self.new.id,
+            self.new.kind,
+            self.state,
+            self.new.dry_run,
+            self.waiting,
+            self.matched,
+            self.done,
+            self.skipped,
+            self.begun_ms,
+            self.ended_ms,
+            self.stepped_ms,
+        )
+
+    def finish(self, state: ActionState, now: int) -> None:
+        """End it."""
+        self.state, self.ended_ms, self.waiting = state, now, False
 
 
 class IndexEntry(NamedTuple):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from asyncendpoints_core.store import figures
 
 if TYPE_CHECKING:
@@ -32,3 +34,13 @@ class FigureRings:
         new = {(step.at_ms, figures.encode_step(step)) for step in write.steps}
         self.steps = sorted({*self.steps, *new})[-figures.KEPT_STEPS :]
         self.scaling = write.scaling or self.scaling
+
+    def read(self, step_s: int, since_ms: int, now: int) -> figures.Figures:
+        """Return the points of a step, and the scaling steps."""
+        ring = b"".join(packed for _, packed in self.rings[step_s].values())
+        return figures.Figures(
+            now,
+            figures.unpack(ring, step_s, since_ms, now),
+            tuple(msgspec.msgpack.decode(step, type=figures.ScalingStep) for _, step in self.steps),
+            self.scaling,
+        )

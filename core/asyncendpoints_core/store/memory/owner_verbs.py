@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store import pauses
+from asyncendpoints_core.store.memory.base import MemoryBase
 from asyncendpoints_core.store.memory.data import PAUSED, SUSPENDED, Data
-
-if TYPE_CHECKING:
-    from asyncendpoints_core.store.memory.doorbell import Watchers
 
 PURGE_BOUND: Final = 1_000
 
 
-class OwnerVerbs:
+class OwnerVerbs(MemoryBase):
     """Part of MemoryStore."""
 
-    _data: Data
-    _watchers: Watchers
-
-    if TYPE_CHECKING:
-
-        def _now(self) -> int: ...
-        def _ready(self, now: int) -> int: ...
-        def _wake(self, jobs: int) -> None: ...
-
     async def suspend(self, suspended: bool) -> None:
-        """See Store.suspend."""
         if suspended:
             self._stop_claims(SUSPENDED)
         else:
             self._allow_claims(SUSPENDED)
 
     async def pause(self, job: str = "") -> None:
-        """See Store.pause."""
         if job:
             data, now = self._data, self._now()
             data.pauses[job] = pauses.begin(data.pauses.get(job, ()), now - data.paused_for(now))
@@ -43,7 +30,6 @@ class OwnerVerbs:
             self._stop_claims(PAUSED)
 
     async def resume(self, job: str = "") -> None:
-        """See Store.resume."""
         now, data = self._now(), self._data
         if not job:
             self._allow_claims(PAUSED)
@@ -67,18 +53,15 @@ class OwnerVerbs:
         self._wake(self._ready(now))
 
     async def close_queue(self) -> None:
-        """See Store.close_queue."""
         self._now()
         self._data.closed = True
 
     async def reopen_queue(self) -> None:
-        """See Store.reopen_queue."""
         now = self._now()
         self._data.closed = False
         self._wake(self._ready(now))
 
     async def purge(self) -> bool:
-        """See Store.purge."""
         self._now()
         if not self._data.closed:
             raise StoreError("only a closed queue can be purged")

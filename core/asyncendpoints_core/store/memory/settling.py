@@ -1,4 +1,4 @@
-"""What the holder of a claim writes: outcomes and progress, fenced by the claim."""
+"""What the holder of a claim writes: outcomes, progress and logs, fenced by the claim."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from asyncendpoints_core.jobs.records import ErrorCode, JobError, fail
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import admission, transitions
 from asyncendpoints_core.store.memory.doorbell import due_soon
-from asyncendpoints_core.store.memory.record import Fault, Record
+from asyncendpoints_core.store.memory.record import Fault, Record, decode_record
 from asyncendpoints_core.store.replies import Settled, SettleStatus
 
 if TYPE_CHECKING:
     from asyncendpoints_core.jobs.records import Claim, NewJob, Outcome, Progress
+    from asyncendpoints_core.store.job_logs import LogWrite
     from asyncendpoints_core.store.memory.data import Data
 
 _REQUEUED: Final = Settled(SettleStatus.APPLIED, State.QUEUED)
@@ -71,6 +72,21 @@ def progress(data: Data, claim: Claim, reported: Progress, now: int) -> SettleSt
         record.progress = reported
         data.save(record, now)
     return status
+
+
+def write_log(data: Data, new: LogWrite, limit: int, now: int) -> bool:
+    """Add lines to the log of a claim, which may have ended; see Store.write_logs."""
+    claim = new.claim
+    record = decode_record(data.records.get(claim.job_id))
+    if not isinstance(record, Record):
+        return False
+    if (record.claim, record.worker) != (claim.number, claim.worker):
+        return False
+    if new.unless_completed and record.state is State.COMPLETED:
+        data.logs.drop(claim, now)
+    else:
+        data.logs.add(new, limit, now)
+    return True
 
 
 def _fence(data: Data, record: Record, claim: Claim) -> SettleStatus:

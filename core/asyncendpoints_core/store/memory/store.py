@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from asyncendpoints_core.common.time_source import SystemTime, TimeSource
-from asyncendpoints_core.errors import StoreError, StoreUnavailable
+from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.jobs.schedules import FireStatus
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.listing import ALL_JOBS, Inspected, JobFilter, Page
 from asyncendpoints_core.store.memory import (
+    actions,
     admission,
     claiming,
     client_verbs,
@@ -20,11 +20,7 @@ from asyncendpoints_core.store.memory import (
     sweeping,
 )
 from asyncendpoints_core.store.memory import workers as holding
-from asyncendpoints_core.store.memory.action_verbs import ActionVerbs
-from asyncendpoints_core.store.memory.data import Data
-from asyncendpoints_core.store.memory.doorbell import Doorbell, Watchers, due_soon, read
-from asyncendpoints_core.store.memory.figure_verbs import FigureVerbs
-from asyncendpoints_core.store.memory.log_verbs import LogVerbs
+from asyncendpoints_core.store.memory.doorbell import due_soon, read
 from asyncendpoints_core.store.memory.owner_verbs import OwnerVerbs
 from asyncendpoints_core.store.memory.record import decode_result
 from asyncendpoints_core.store.memory.webhook_verbs import WebhookVerbs
@@ -62,23 +58,16 @@ if TYPE_CHECKING:
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.jobs.records import Claim, NewJob, Outcome, Progress, Result
     from asyncendpoints_core.jobs.schedules import Fired, Firing
+    from asyncendpoints_core.store.actions import Action, Begun, NewAction
+    from asyncendpoints_core.store.figures import Figures, FiguresWrite
+    from asyncendpoints_core.store.job_logs import AttemptLog, LogWrite
 
 
-class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
-    """One endpoint's store; leases, delays and waits go by `time`."""
+class MemoryStore(WebhookVerbs, OwnerVerbs):
+    """One endpoint's store, which is empty and has the default policy until `configure`.
 
-    def __init__(self, time: TimeSource | None = None) -> None:
-        """Start empty, with the default policy until `configure`."""
-        self._time = time or SystemTime()
-        self._doorbell = Doorbell(self._time)
-        self._watchers = Watchers()
-        self._data = Data(self._watchers.publish)
-        self._open = True
-
-    def _now(self) -> int:
-        if not self._open:
-            raise StoreUnavailable("the store was closed")
-        return max(self._time.now_ms(), self._data.tick)
+    Leases, delays and waits go by `time`.
+    """
 
     async def open(self) -> Health:
         """Report that nothing outlives the process."""
@@ -94,7 +83,6 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
     async def configure(
         self, policy: Policy, identity: Identity | None = None, *, overwrite: bool = True
     ) -> Policy:
-        """See Store.configure."""
         now = self._now()
         data = self._data
         if identity is not None:
@@ -113,7 +101,6 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
         return data.policy
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued]:
-        """See Store.enqueue."""
         now = self._now()
         data = self._data
         answers = [admission.enqueue(data, new, now) for new in jobs]
@@ -137,7 +124,6 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
         return answers
 
     async def fire(self, firing: Firing) -> Fired:
-        """See Store.fire."""
         now = self._now()
         fired = schedules.fire(self._data, firing, now)
         created = fired.status is FireStatus.CREATED
@@ -145,11 +131,9 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
         return fired
 
     async def register(self, worker: WorkerInfo) -> None:
-        """See Store.register."""
         holding.register(self._data, worker, self._now())
 
     async def claim(self, worker: str, request: int, limit: int) -> ClaimBatch:
-        """See Store.claim."""
         now = self._now()
         reserved_until = self._data.exclusive[1]
         batch = claiming.claim(self._data, worker, request, limit, now)
@@ -166,7 +150,6 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
         return batch
 
     async def wait_for_work(self, worker: str, timeout_ms: int) -> bool:
-        """See Store.wait_for_work."""
         if holding.refuses(self._data, worker, self._now()):
             await self._time.sleep(timeout_ms / 1000)  # it must not take a wake-up from others
             return False
@@ -175,21 +158,10 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
     async def claim_next(
         self, worker: str, request: int, limit: int, timeout_ms: int
     ) -> ClaimBatch:
-        """See Store.claim_next."""
         await self.wait_for_work(worker, timeout_ms)
         return await self.claim(worker, request, limit)
 
-    def _wake(self, jobs: int) -> None:
-        if not (self._data.paused_since or self._data.closed):
-            self._doorbell.wake(jobs)
-
-    def _ready(self, now: int) -> int:
-        waiting = sum(len(queue) for queue in self._data.ready.values())
-        due = due_soon(claiming.next_due(self._data, now)) or self._data.gate.due(now)
-        return waiting + (due or claiming.startable_suspect(self._data, now) is not None)
-
     async def settle(self, outcomes: Sequence[Outcome]) -> list[Settled]:
-        """See Store.settle."""
         now = self._now()
         answers = [settling.settle(self._data, outcome, now) for outcome in outcomes]
         freed = len(answers) if self._data.gate.limits else 0
@@ -197,17 +169,26 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
         return answers
 
     async def progress(self, updates: Sequence[tuple[Claim, Progress]]) -> list[SettleStatus]:
-        """See Store.progress."""
         now = self._now()
         return [settling.progress(self._data, *update, now) for update in updates]
 
+    async def write_logs(
+        self, writes: Sequence[LogWrite], *, limit: int, budget: int
+    ) -> list[bool]:
+        now = self._now()
+        applied = [settling.write_log(self._data, write, limit, now) for write in writes]
+        self._data.logs.drop_surplus(budget)
+        return applied
+
+    async def read_logs(self, job_id: JobId) -> tuple[AttemptLog, ...]:
+        self._now()
+        return self._data.logs.read(job_id)
+
     async def heartbeat(self, beats: Sequence[LeaseRenewal]) -> list[LeaseReply]:
-        """See Store.heartbeat."""
         now = self._now()
         return [holding.heartbeat(self._data, beat, now) for beat in beats]
 
     async def reconcile(self, worker: str, held: Sequence[Claim]) -> int:
-        """See Store.reconcile."""
         released = holding.reconcile(self._data, worker, held, self._now())
         self._wake(released)
         return released
@@ -215,7 +196,6 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
     async def cordon(
         self, workers: Sequence[str], seconds: float, by: str
     ) -> list[WorkerState | None]:
-        """See Store.cordon."""
         now = self._now()
         answers = [holding.cordon(self._data, worker, seconds, by, now) for worker in workers]
         for worker in workers:
@@ -224,7 +204,6 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
         return answers
 
     async def uncordon(self, workers: Sequence[str], by: str) -> None:
-        """See Store.uncordon."""
         now = self._now()
         for worker in workers:
             if known := self._data.workers.get(worker):
@@ -238,7 +217,6 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
         started: Sequence[JobId] | None = None,
         how: str = "",
     ) -> Released:
-        """See Store.release_worker."""
         now = self._now()
         released = holding.release_worker(self._data, worker, cause, started, how, now)
         self._doorbell.busy(worker)
@@ -247,18 +225,15 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
         return released
 
     async def workers(self) -> list[WorkerState]:
-        """See Store.workers."""
         now = self._now()
         known = sorted(self._data.workers.items())[:10_000]
         return [holding.state_of(self._data, worker, now) for _, worker in known]
 
     async def recover(self) -> Recovery:
-        """See Store.recover."""
         self._now()
         return holding.recover(self._data, self._time.now_ms())
 
     async def sweep(self) -> Swept:
-        """See Store.sweep."""
         swept = sweeping.sweep(self._data, self._now())
         self._wake(swept.promoted + self._data.gate.sweep(self._now()))
         return swept
@@ -266,21 +241,18 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
     async def cancel(
         self, ids: Sequence[JobId], *, revisions: Collection[int] | None = None
     ) -> list[Canceled]:
-        """See Store.cancel."""
         now = self._now()
         return [client_verbs.cancel(self._data, job_id, now, revisions) for job_id in ids]
 
     async def redrive(
         self, ids: Sequence[JobId], *, revisions: Collection[int] | None = None
     ) -> list[Redriven]:
-        """See Store.redrive."""
         now = self._now()
         answers = [client_verbs.redrive(self._data, job_id, now, revisions) for job_id in ids]
         self._wake(sum(answer.status is RedriveStatus.REQUEUED for answer in answers))
         return answers
 
     async def promote(self, ids: Sequence[JobId]) -> list[PromoteStatus]:
-        """See Store.promote."""
         now = self._now()
         answers = [client_verbs.promote_now(self._data, job_id, now) for job_id in ids]
         self._wake(answers.count(PromoteStatus.PROMOTED))
@@ -289,34 +261,51 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
     async def delete(
         self, ids: Sequence[JobId], *, revisions: Collection[int] | None = None
     ) -> list[DeleteStatus]:
-        """See Store.delete."""
         now = self._now()
         return [client_verbs.delete(self._data, job_id, now, revisions) for job_id in ids]
 
+    async def begin_action(self, new: NewAction) -> Begun:
+        return actions.begin(self._data, new, self._now())
+
+    async def step_action(self, action_id: JobId) -> Action | None:
+        before = self._data.totals["redriven"]
+        action = actions.step(self._data, action_id, self._now())
+        self._wake(self._data.totals["redriven"] - before)
+        return action
+
+    async def abort_action(self, action_id: JobId) -> Action | None:
+        return actions.abort(self._data, action_id, self._now())
+
+    async def action(self, action_id: JobId | None) -> tuple[int, Action | None]:
+        now, progress = self._now(), actions.find(self._data, action_id)
+        return now, progress.view() if progress else None
+
     async def get(self, ids: Sequence[JobId]) -> list[Found]:
-        """See Store.get."""
         now = self._now()
         return [client_verbs.find(self._data, job_id, now) for job_id in ids]
 
     async def result(self, job_id: JobId) -> tuple[Found, Result | None]:
-        """See Store.result."""
         found = client_verbs.find(self._data, job_id, self._now())
         return found, decode_result(self._data.results.get(job_id))
 
     async def inspect(self, ids: Sequence[JobId], *, bodies: bool = False) -> list[Inspected]:
-        """See Store.inspect."""
         now = self._now()
         return [client_verbs.inspect(self._data, job_id, now, body=bodies) for job_id in ids]
 
     async def list(
         self, state: State | None, limit: int, cursor: str | None, only: JobFilter = ALL_JOBS
     ) -> Page:
-        """See Store.list."""
         return listing.page(self._data, state, limit, cursor, only, self._now())
 
     async def stats(self) -> Stats:
-        """See Store.stats."""
         return listing.stats(self._data, self._now())
+
+    async def record_figures(self, write: FiguresWrite) -> None:
+        self._now()
+        self._data.figures.add(write)
+
+    async def read_figures(self, step_s: int, since_ms: int = 0) -> Figures:
+        return self._data.figures.read(step_s, since_ms, self._now())
 
     @asynccontextmanager
     async def _events(self) -> AsyncIterator[AsyncIterator[Event]]:
@@ -328,5 +317,4 @@ class MemoryStore(WebhookVerbs, OwnerVerbs, ActionVerbs, LogVerbs, FigureVerbs):
             self._watchers.remove(queue)
 
     def events(self) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
-        """See Store.events."""
         return self._events()

@@ -29,7 +29,6 @@ class ActionVerbs:
     _caller: Caller
 
     async def begin_action(self, new: NewAction) -> Begun:
-        """See Store.begin_action."""
         bound = new.idempotency
         key, fingerprint = (b"", b"")
         if bound is not None:
@@ -39,17 +38,14 @@ class ActionVerbs:
         return Begun(BeginStatus(word.decode()), _read(reply))
 
     async def step_action(self, action_id: JobId) -> Action | None:
-        """See Store.step_action."""
         reply = await self._caller.run("step_action", bytes(action_id))
         return _read(reply) if reply else None
 
     async def abort_action(self, action_id: JobId) -> Action | None:
-        """See Store.abort_action."""
         reply = await self._caller.run("abort_action", bytes(action_id))
         return _read(reply) if reply else None
 
     async def action(self, action_id: JobId | None) -> tuple[int, Action | None]:
-        """See Store.action."""
         now, reply = await self._caller.run("read_action", bytes(action_id or b""))
         return int(now), _read(reply) if reply else None
 

@@ -52,33 +52,27 @@ class ControlVerbs:
         return in_force
 
     async def suspend(self, suspended: bool) -> None:
-        """Stop claims, or allow them again, as the resource says."""
         await self._caller.run("pause" if suspended else "resume", b"%d" % SUSPENDED)
 
     async def pause(self, job: str = "") -> None:
-        """Stop claims, or those of one job's name."""
         if job:
             await self._caller.execute("pause_job", job.encode(), featured=True)
         else:
             await self._caller.run("pause", b"%d" % PAUSED)
 
     async def resume(self, job: str = "") -> None:
-        """End the pause."""
         if job:
             await self._caller.run("resume_job", job.encode())
         else:
             await self._caller.run("resume", b"%d" % PAUSED)
 
     async def close_queue(self) -> None:
-        """Accept nothing more."""
         await self._caller.run("close_queue")
 
     async def reopen_queue(self) -> None:
-        """Accept again."""
         await self._caller.run("reopen_queue")
 
     async def purge(self) -> bool:
-        """Remove the keys of a closed queue."""
         if not await self._caller.run("purge"):
             raise StoreError("only a closed queue can be purged")
         return True

@@ -19,7 +19,6 @@ class FigureVerbs:
     _caller: Caller
 
     async def record_figures(self, write: FiguresWrite) -> None:
-        """Add points and scaling steps."""
         points = [figures.pack_all(write, step_s) for step_s in figures.RINGS]
         sizes = (b"%d" % size for size in figures.RINGS.values())
         scaling = b"" if write.scaling is None else msgspec.msgpack.encode(write.scaling)
@@ -30,7 +29,6 @@ class FigureVerbs:
         await self._caller.run("record_figures", *points, *sizes, scaling, kept, *steps)
 
     async def read_figures(self, step_s: int, since_ms: int = 0) -> Figures:
-        """Read the points of a step, and the scaling steps."""
         now, ring, scaling, steps = await self._caller.run("read_figures", b"%d" % step_s)
         return Figures(
             now,

@@ -32,7 +32,6 @@ class LogVerbs:
     async def write_logs(
         self, writes: Sequence[LogWrite], *, limit: int, budget: int
     ) -> list[bool]:
-        """Add lines to the logs of attempts."""
         if not writes:
             return []
         workers: dict[str, int] = {}
@@ -60,7 +59,6 @@ class LogVerbs:
         return [letter == _APPLIED for letter in letters]
 
     async def read_logs(self, job_id: JobId) -> tuple[AttemptLog, ...]:
-        """Return the logs of a job's attempts, the oldest first."""
         value, at, found = await self._caller.run("read_logs", job_id), 0, []
         while at < len(value):
             try:

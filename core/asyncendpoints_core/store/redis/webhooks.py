@@ -64,7 +64,6 @@ class WebhookVerbs:
     _heads: dict[tuple[JobId, int], bytes]
 
     async def webhook_events(self, limit: int) -> list[Job]:
-        """Read the oldest ends of jobs that have no deliveries yet."""
         raw, *entries = await self._caller.run("webhook_events", b"%d" % limit)
         context = Context.read(raw)
         self._heads = {}
@@ -84,7 +83,6 @@ class WebhookVerbs:
         return jobs
 
     async def fan_out(self, webhooks: int, ends: Sequence[FanOut]) -> int | None:
-        """Replace ends of jobs by their deliveries."""
         items, args = [], []
         for end in ends:
             job = end.job
@@ -111,7 +109,6 @@ class WebhookVerbs:
         busy: Sequence[bytes],
         expiry_ms: int,
     ) -> Leased:
-        """Lease deliveries that are due."""
         numbers = (limit, lease_ms, probes, per_host)
         raw, due, *entries = await self._caller.run(
             "lease_deliveries",
@@ -135,7 +132,6 @@ class WebhookVerbs:
     async def settle_deliveries(
         self, outcomes: Sequence[DeliveryOutcome], probe_ms: int
     ) -> list[bool]:
-        """Apply the outcomes of leases; False for one that had ended."""
         if not outcomes:
             return []
         items = b"".join(
@@ -148,7 +144,6 @@ class WebhookVerbs:
     async def list_deliveries(
         self, state: DeliveryState, limit: int, cursor: str | None, webhook: str = ""
     ) -> DeliveryPage:
-        """Read one page of deliveries."""
         begin = values.cursor_of(cursor, state, webhook)
         raw, number, member, *entries = await self._caller.run(
             "list_deliveries",
@@ -172,7 +167,6 @@ class WebhookVerbs:
     async def replay_deliveries(
         self, ids: Sequence[bytes], receivers: Mapping[str, bytes]
     ) -> list[ReplayStatus]:
-        """Make dead deliveries due again."""
         if not ids:
             return []
         pairs = [part for name, receiver in receivers.items() for part in (name.encode(), receiver)]
@@ -180,7 +174,6 @@ class WebhookVerbs:
         return [_REPLAYED[letter] for letter in letters]
 
     async def webhook_status(self) -> WebhookStatus:
-        """Read what waits, and what is known of receivers."""
         numbers, waiting, states = await self._caller.run("webhook_status", b"100")
         known = {
             receiver: _receiver(receiver, value)

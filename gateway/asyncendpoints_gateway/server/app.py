@@ -22,6 +22,7 @@ from asyncendpoints_core.resource.path_templates import (
     NotFound,
     Router,
 )
+from asyncendpoints_core.store.group_commit import Batcher
 from asyncendpoints_gateway.config import GatewayConfig
 from asyncendpoints_gateway.http import cors, queries
 from asyncendpoints_gateway.http.heads import Hosts, check_head, check_origin
@@ -32,7 +33,6 @@ from asyncendpoints_gateway.http.router import (
     options,
     own_target,
 )
-from asyncendpoints_gateway.intake.batcher import Batcher
 from asyncendpoints_gateway.intake.body_checks import BodyChecks
 from asyncendpoints_gateway.intake.long_poll import Hub
 from asyncendpoints_gateway.intake.retry_after import Sampler

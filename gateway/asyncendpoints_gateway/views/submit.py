@@ -26,6 +26,7 @@ from asyncendpoints_core.jobs.records import (
 )
 from asyncendpoints_core.jobs.records import Request as StoredRequest
 from asyncendpoints_core.process.telemetry import parse_traceparent
+from asyncendpoints_core.store.group_commit import Batcher
 from asyncendpoints_core.store.positions import FIRST
 from asyncendpoints_core.store.replies import Enqueued, EnqueueStatus, Found
 from asyncendpoints_gateway.http.bodies import read_body, require_json
@@ -41,7 +42,6 @@ from asyncendpoints_gateway.http.headers import (
 from asyncendpoints_gateway.http.named_values import key_of
 from asyncendpoints_gateway.http.problems import Problem, endpoint_closed, store_unavailable
 from asyncendpoints_gateway.http.webhook_requests import AllowedReceivers
-from asyncendpoints_gateway.intake.batcher import Batcher
 from asyncendpoints_gateway.intake.body_checks import BodyChecks
 from asyncendpoints_gateway.intake.long_poll import Hub
 from asyncendpoints_gateway.intake.store_policy import StorePolicy

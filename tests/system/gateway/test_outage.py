@@ -91,7 +91,7 @@ class Away(MemoryStore):
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asyncendpoints_gateway.intake.batcher.RESEND_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr("asyncendpoints_core.store.group_commit.RESEND_SECONDS", (0.0, 0.0))
 
 
 async def test_every_view_is_503_while_the_store_is_away() -> None:

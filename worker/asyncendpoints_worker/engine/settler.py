@@ -11,11 +11,11 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.common.backoff import Backoff
-from asyncendpoints_core.common.group_commit import GroupCommit
 from asyncendpoints_core.errors import RecordError, StoreError
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.records import ErrorCode, JobError, Outcome, fail
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store.group_commit import GroupCommit
 from asyncendpoints_core.store.replies import MAX_BATCH, MAX_BATCH_BYTES, Settled, SettleStatus
 
 if TYPE_CHECKING:
@@ -58,9 +58,7 @@ class Settler:
         self.slots = self.slots_in_flight = 0
 
     def _group(self, size: Callable[[Outcome], int]) -> GroupCommit[Outcome]:
-        return GroupCommit(
-            self._deliver, size, limit=MAX_BATCH, max_bytes=MAX_BATCH_BYTES, second_from=LARGE_BATCH
-        )
+        return GroupCommit(self._deliver, size, second_from=LARGE_BATCH)
 
     def add(self, outcome: Outcome) -> None:
         """Deliver an outcome soon."""

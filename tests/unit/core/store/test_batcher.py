@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from asyncendpoints_core.common.group_commit import MAX_IN_FLIGHT
 from asyncendpoints_core.common.time_source import ManualClock
 from asyncendpoints_core.errors import StoreUnavailable
+from asyncendpoints_core.store import group_commit as module
+from asyncendpoints_core.store.group_commit import MAX_IN_FLIGHT, Batcher
 from asyncendpoints_core.store.replies import MAX_BATCH_BYTES
-from asyncendpoints_gateway.intake import batcher as module
-from asyncendpoints_gateway.intake.batcher import Batcher
 
 
 def ignore_size(_: int) -> None: ...

@@ -1,27 +1,34 @@
-"""Calls to the store that concurrent requests share."""
+"""Group commit: calls that carry all items added while the previous calls were in flight.
+
+What is added while a call is in flight forms the next batch; nothing waits for a timer. Under load
+a batch is large, otherwise it holds one item. GroupCommit forms the batches; Batcher gives the
+answer to each item to the one who waits for it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
-from asyncendpoints_core.common.group_commit import GroupCommit
 from asyncendpoints_core.common.time_source import SystemTime
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.store.replies import MAX_BATCH, MAX_BATCH_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from asyncendpoints_core.common.time_source import TimeSource
 
-log = logging.getLogger("asyncendpoints.gateway")
+log = logging.getLogger("asyncendpoints")
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 Value = TypeVar("Value", contravariant=True)
 
+MAX_IN_FLIGHT: Final = 2
+"""Calls at a time: one in the store while the other is being written or read."""
 MAX_QUEUED: Final = 20_000
 """Items that may wait for a call; beyond that the store cannot keep up with the requests."""
 RESEND_SECONDS: Final = (0.05, 0.3)
@@ -29,6 +36,100 @@ RESEND_SECONDS: Final = (0.05, 0.3)
 PATIENCE_SECONDS: Final = 1.0
 """A call that took longer and failed is not repeated, and the items that wait behind it fail too:
 they would wait as long again for a store that does not answer."""
+
+
+class GroupCommit(Generic[Item]):
+    """Forms batches of the items that are added, and sends each in a task of its own.
+
+    A batch has at most `limit` items and, unless it has only one, `max_bytes`. `weigh` returns the
+    bytes of an item, or None to drop it. A second call is made beside the first only with
+    `second_from` items or more. While `paused`, no call is made.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[list[Item]], Coroutine[Any, Any, None]],
+        weigh: Callable[[Item], int | None],
+        *,
+        limit: int = MAX_BATCH,
+        max_bytes: int = MAX_BATCH_BYTES,
+        second_from: int = 1,
+    ) -> None:
+        self.waiting: deque[Item] = deque()
+        self.in_flight: dict[int, list[Item]] = {}
+        self.paused = False
+        self._send = send
+        self._weigh = weigh
+        self._limit = limit
+        self._max_bytes = max_bytes
+        self._second_from = second_from
+        self._starting = 0  # the number of the call that has not begun
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._number = 0
+
+    def add(self, item: Item) -> None:
+        """Send an item soon."""
+        self.waiting.append(item)
+        if not self._starting:
+            self._start()
+
+    async def drained(self) -> None:
+        """Return when no call is in flight and no item waits for one."""
+        while self._tasks or self.waiting:
+            if self._tasks:
+                await asyncio.wait(self._tasks.values())
+            await asyncio.sleep(0)
+
+    def _start(self) -> None:
+        """Start a call, unless one that starts will have everything, or enough are in flight."""
+        if self._starting or self.paused:
+            return
+        in_flight = len(self.in_flight)
+        if in_flight and (in_flight >= MAX_IN_FLIGHT or len(self.waiting) < self._second_from):
+            return
+        self._number += 1
+        number = self._number
+        # Its first step may be taken at once (an eager task factory), or never (a cancel).
+        self._starting = number
+        task = asyncio.get_running_loop().create_task(self._run(number))
+        self._tasks[number] = task
+        task.add_done_callback(lambda _: self._done(number))
+
+    async def _run(self, number: int) -> None:
+        # Everything that the event loop had ready when this was started has got into this call.
+        self._starting = 0
+        try:
+            if batch := self._take():
+                self.in_flight[number] = batch
+                if self.waiting:
+                    self._start()
+                await self._send(batch)
+        except Exception:
+            log.exception("a batch was lost")
+        finally:
+            self.in_flight.pop(number, None)
+            if self.waiting:
+                self._start()
+
+    def _done(self, number: int) -> None:
+        del self._tasks[number]
+        if self._starting == number:  # it was cancelled before its first step
+            self._starting = 0
+            self._start()
+
+    def _take(self) -> list[Item]:
+        batch: list[Item] = []
+        waiting, room = self.waiting, self._max_bytes
+        while waiting and len(batch) < self._limit:
+            size = self._weigh(waiting[0])
+            if size is None:
+                waiting.popleft()
+                continue
+            room -= size
+            if room < 0 and batch:
+                break
+            batch.append(waiting.popleft())
+        return batch
 
 
 class Waiter(Protocol[Value]):
@@ -47,8 +148,8 @@ class Waiter(Protocol[Value]):
 class Batcher(Generic[Item, Answer]):
     """Turns `call(items) -> answers`, a batch, into `request(item) -> answer`.
 
-    `weigh` returns the bytes of an item. A call runs in a task of its own: cancelling those who
-    wait for it does not stop it.
+    A batch is limited as GroupCommit's; `weigh` returns the bytes of an item. A call runs in a task
+    of its own: cancelling those who wait for it does not stop it.
     """
 
     def __init__(
@@ -69,7 +170,7 @@ class Batcher(Generic[Item, Answer]):
             return None if entry[1].done() else weigh(entry[0])
 
         self._group: GroupCommit[tuple[Item, Waiter[Answer]]] = GroupCommit(
-            self._run, weigh_wanted, limit=limit, max_bytes=MAX_BATCH_BYTES
+            self._run, weigh_wanted, limit=limit
         )
         self.drained = self._group.drained
         """Return when no call is in flight and no item waits for one."""

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from asyncendpoints_core.common.group_commit import GroupCommit
+from asyncendpoints_core.store.group_commit import GroupCommit
 
 
 class Calls:

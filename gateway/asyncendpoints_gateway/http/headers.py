@@ -7,7 +7,7 @@ If-None-Match) are then ignored.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_core.jobs.records import Priority
 from asyncendpoints_core.resource.routes import STORED_HEADERS
@@ -16,35 +16,12 @@ from asyncendpoints_gateway.http.problems import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from asyncendpoints_gateway.http.messages import Headers
-
 MAX_WAIT_SECONDS: Final = 60
 MAX_KEY: Final = 255
 MAX_TAGS: Final = 10
 
 KEPT: Final = STORED_HEADERS
 """Headers stored with every job (in lower case); a route can add more."""
-
-CONTROL: Final = frozenset(
-    {
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "expect",
-        "host",
-        "idempotency-key",
-        "job-delay",
-        "job-expires",
-        "job-priority",
-        "job-tags",
-        "job-webhook",
-        "origin",
-        "prefer",
-        "sec-fetch-site",
-        "x-async-request-id",
-    }
-)
-"""Headers that control how a submission is handled."""
 
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,3})?", re.ASCII)
 _PRIORITIES: Final[Mapping[str, Priority]] = {
@@ -57,48 +34,6 @@ _QVALUE: Final = re.compile(r"(0(\.[0-9]{0,3})?|1(\.0{0,3})?)", re.ASCII)
 TAG: Final = re.compile(r"[A-Za-z0-9._:/=-]{1,64}", re.ASCII)
 _PRINTABLE: Final = re.compile(r"[\x20-\x7e]+", re.ASCII)
 _ESCAPE: Final = re.compile(r'\\(["\\])')
-
-
-class SubmissionHeaders(NamedTuple):
-    """The headers of a submission, by lower-case names.
-
-    `kept` is stored with the job; `given` controls the gateway; `repeated` lists the names in
-    `given` that occur more than once. Repeated values are joined by a comma.
-    """
-
-    kept: dict[str, str]
-    given: dict[str, str]
-    repeated: tuple[str, ...]
-
-    def single(self, name: str) -> str | None:
-        """Return the value of a header; a repeated one is refused as ambiguous."""
-        value = self.given.get(name)
-        if value is not None and name in self.repeated:
-            raise Problem("invalid-header", f"{name} is given more than once")
-        return value
-
-
-def submission_headers(headers: Headers, keep: frozenset[str]) -> SubmissionHeaders:
-    """Return the relevant headers, in one pass. What is not UTF-8 is decoded as Latin-1."""
-    return collected(((name.lower(), value) for name, value in headers.items()), keep)
-
-
-def collected(pairs: Iterable[tuple[str, str]], keep: frozenset[str]) -> SubmissionHeaders:
-    """Return the relevant headers of pairs whose names are in lower case."""
-    kept: dict[str, str] = {}
-    given: dict[str, str] = {}
-    repeated: tuple[str, ...] = ()
-    for lower, value in pairs:
-        text = value if value.isascii() else readable(value)
-        if lower in keep:
-            kept[lower] = f"{kept[lower]}, {text}" if lower in kept else text
-        if lower in CONTROL:
-            if lower in given:
-                given[lower] += f", {text}"
-                repeated = (*repeated, lower)
-            else:
-                given[lower] = text
-    return SubmissionHeaders(kept, given, repeated)
 
 
 def seconds_ms(name: str, value: str, *, positive: bool) -> int:
@@ -213,12 +148,3 @@ def revisions(values: Sequence[str]) -> set[int] | None:
         return None
     tags = (tag for value in values for tag in _TAG.findall(value))
     return {int(tag) for weak, tag in tags if not weak and _REVISION.fullmatch(tag)}
-
-
-def readable(value: str) -> str:
-    """Return a header as text: UTF-8, or else Latin-1."""
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        return value.encode("utf-8", "surrogateescape").decode("latin-1")
-    return value

@@ -1,7 +1,7 @@
 """Checks of bodies that would hold the event loop: in a process of their own.
 
 Parsing JSON and validating it are single calls into C and Rust that hold the interpreter, so a
-thread would not help. Most bodies are small and valid, and are checked in the event loop.
+thread would not help. Most bodies need no process: see views/submission.py.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from asyncendpoints_core.resource.schemas import is_valid, nodes_within
-from asyncendpoints_gateway.http.bodies import check_body, is_json, parse, require_json
+from asyncendpoints_gateway.http.bodies import is_json
 from asyncendpoints_gateway.http.problems import Problem
 from asyncendpoints_gateway.intake.check_process import Checked, Rule, checked
 
@@ -28,11 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("asyncendpoints.gateway")
 
-MAX_INLINE_BYTES: Final = 16_384
-MAX_INLINE_WORK: Final = 300_000
-"""Bytes times the subschemas that apply to one value: a few milliseconds."""
-MAX_INLINE_ERRORS: Final = 100
-"""Values times subschemas up to which errors are located in the event loop."""
 PROGRAM: Final = "asyncendpoints_gateway.intake.check_process"
 
 
@@ -50,37 +44,8 @@ class BodyChecks:
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
 
-    def quick(self, route: RouteConfig, body: bytes, content_type: str) -> bool:
-        """Check a body in the event loop; False if that would take long. Raises Problem."""
-        schema = route.schema
-        if schema is None and not (body and is_json(content_type)):
-            return len(body) <= MAX_INLINE_BYTES or not route.pointers
-        if route.body_optional:
-            if not body:
-                return True
-            require_json(content_type)  # an empty body may have any, so it was not checked before
-        weight = 1 if schema is None else schema.weight
-        if len(body) > MAX_INLINE_BYTES or len(body) * weight > MAX_INLINE_WORK:
-            return False
-        value = parse(body)
-        if schema is None or is_valid(schema, value):
-            return True
-        if not nodes_within(value, MAX_INLINE_ERRORS // weight):
-            return False
-        check_body(body, schema)
-        return True
-
-    async def check(self, route: RouteConfig, body: bytes, content_type: str) -> Pointed | None:
-        """Check a body, in the process if that takes long. Raises Problem.
-
-        Returns the values that the route's pointers name if it was checked in the process.
-        """
-        if self.quick(route, body, content_type):
-            return None
-        return await self.slow(route, body, content_type)
-
-    async def slow(self, route: RouteConfig, body: bytes, content_type: str) -> Pointed:
-        """Check a body in the process; return the values that the route's pointers name."""
+    async def check(self, route: RouteConfig, body: bytes, content_type: str) -> Pointed:
+        """Check a body, and return the values that the route's pointers name. Raises Problem."""
         loop = asyncio.get_running_loop()
         must_be_valid = route.schema is not None or is_json(content_type)
         found = await loop.run_in_executor(self._thread, self._checked, route, body, must_be_valid)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -17,29 +16,15 @@ from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs.policy import CLIENT_RECEIVERS
 from asyncendpoints_core.jobs.records import (
     MAX_JOB_WEBHOOKS,
-    NO_ATTRIBUTES,
-    Attributes,
-    Idempotency,
     NewJob,
-    OnConflict,
-    Priority,
 )
 from asyncendpoints_core.jobs.records import Request as StoredRequest
-from asyncendpoints_core.process.telemetry import parse_traceparent
 from asyncendpoints_core.store.group_commit import Batcher
 from asyncendpoints_core.store.positions import FIRST
 from asyncendpoints_core.store.replies import Enqueued, EnqueueStatus, Found
-from asyncendpoints_gateway.http.bodies import read_body, require_json
+from asyncendpoints_gateway.http.bodies import read_body
 from asyncendpoints_gateway.http.cors import with_headers
-from asyncendpoints_gateway.http.headers import (
-    idempotency_key,
-    prefer_wait,
-    priority,
-    seconds_ms,
-    submission_headers,
-    tags,
-)
-from asyncendpoints_gateway.http.named_values import key_of
+from asyncendpoints_gateway.http.headers import prefer_wait
 from asyncendpoints_gateway.http.problems import Problem, endpoint_closed, store_unavailable
 from asyncendpoints_gateway.http.webhook_requests import AllowedReceivers
 from asyncendpoints_gateway.intake.body_checks import BodyChecks
@@ -47,6 +32,13 @@ from asyncendpoints_gateway.intake.long_poll import Hub
 from asyncendpoints_gateway.intake.store_policy import StorePolicy
 from asyncendpoints_gateway.metrics import Metrics
 from asyncendpoints_gateway.views.responses import JobResponses, existing, gone, unreadable
+from asyncendpoints_gateway.views.submission import (
+    check_quickly,
+    new_job,
+    read_options,
+    stored_request,
+    submission_headers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -54,27 +46,16 @@ if TYPE_CHECKING:
     from asyncendpoints_core.jobs.ids import JobId
     from asyncendpoints_core.jobs.records import Job, Result
     from asyncendpoints_gateway.config import RouteConfig
-    from asyncendpoints_gateway.http.headers import SubmissionHeaders
     from asyncendpoints_gateway.http.messages import Request, Response
-    from asyncendpoints_gateway.http.named_values import Pointed
+    from asyncendpoints_gateway.views.submission import Options
 
     BeforeEnqueue = Callable[[StoredRequest], Awaitable[None]]
     ReadResult = Callable[[JobId], Awaitable[tuple[Found, Result | None]]]
 
 log = logging.getLogger("asyncendpoints.gateway")
 
-KEY_HEADERS: Final = ("idempotency-key", "x-async-request-id")
-OPTION_HEADERS: Final = frozenset(
-    {"job-delay", "job-expires", "job-priority", "job-tags", *KEY_HEADERS}
-)
 MAX_INLINE_HASHED: Final = 1_048_576
 """Bytes of a body up to which it is hashed in the event loop: about a millisecond."""
-OTHER_HEADERS: Final = frozenset(
-    {"content-encoding", "expect", "job-webhook", "origin", "prefer", "sec-fetch-site"}
-)
-"""Headers that require more than one step, or more checks: not of a plain submission, which servers
-may handle without the rest of `submit`.
-"""
 _REPLAYED = EnqueueStatus.REPLAYED
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _REPLAY: Final[Mapping[str, str]] = MappingProxyType({"Idempotent-Replayed": "true"})
@@ -88,24 +69,11 @@ _ACCEPTED: Final = {
 }
 
 
-class Options(NamedTuple):
-    """What the headers of a submission request of its job. `key`: of Idempotency-Key."""
-
-    delay_ms: int = 0
-    ttl_ms: int = 0
-    priority: Priority = Priority.NORMAL
-    key: str | None = None
-    attributes: Attributes = NO_ATTRIBUTES
-
-
-_NO_OPTIONS: Final = Options()
-
-
 @dataclass(frozen=True, slots=True)
 class SubmitView:
     """Validates requests, enqueues them and answers 202, or with the result if a client waits.
 
-    The fast path uses the parts (`new_job`, `accept`, `count_refusal`) without the rest.
+    The fast paths use its parts: `checked_job`, `accept` and `count_refusal`.
     """
 
     max_body: int
@@ -167,38 +135,14 @@ class SubmitView:
 
         What takes long for a large body is done off the event loop.
         """
-        pointed = await self.checks.check(route, stored.body, stored.content_type)
+        pointed = None
+        if not check_quickly(route, stored.body, stored.content_type):
+            pointed = await self.checks.check(route, stored.body, stored.content_type)
+        of = route, options, stored, self.time.now_ms(), self.policy.max_attempts, pointed
         hashed = route.unique is not None or options.key is not None
         if hashed and len(stored.body) > MAX_INLINE_HASHED:
-            return await asyncio.to_thread(self.new_job, route, options, stored, pointed)
-        return self.new_job(route, options, stored, pointed)
-
-    def new_job(
-        self,
-        route: RouteConfig,
-        options: Options,
-        stored: StoredRequest,
-        pointed: Pointed | None = None,
-    ) -> NewJob:
-        """Return the job that a checked request describes. `pointed`: see named_value."""
-        key, attributes, on_conflict = options.key, options.attributes, OnConflict.RETURN
-        if route.key is not None and (found := key_of(stored, route.key, pointed)):
-            attributes = msgspec.structs.replace(attributes, key=found)
-        if route.unique is not None and (lock := route.unique.lock(stored, pointed)) is not None:
-            attributes = msgspec.structs.replace(attributes, lock=lock)
-            on_conflict = route.unique.on_conflict
-        return NewJob(
-            ids.new(self.time.now_ms()),
-            route.job,
-            stored,
-            self.policy.max_attempts,
-            options.priority,
-            options.delay_ms,
-            options.ttl_ms,
-            None if key is None else Idempotency(key, fingerprint(stored)),
-            attributes,
-            on_conflict,
-        )
+            return await asyncio.to_thread(new_job, *of)
+        return new_job(*of)
 
     def accept(self, route: RouteConfig, answer: Enqueued) -> tuple[Job, Mapping[str, str]]:
         """Return the created or replayed job and the headers that say which.
@@ -278,55 +222,3 @@ class SubmitView:
         except Problem as problem:
             response = problem.response()
         return with_headers(response, {"Location": self.responses.location(job), **applied})
-
-
-def read_options(route: RouteConfig, headers: SubmissionHeaders) -> Options:
-    """Return the options that headers give; raises Problem for these and for the content type."""
-    given = headers.given
-    if route.schema is not None and not route.body_optional:
-        require_json(given.get("content-type", ""))
-    if OPTION_HEADERS.isdisjoint(given):
-        return _NO_OPTIONS
-    delay_ms = ttl_ms = 0
-    chosen, key, attributes = Priority.NORMAL, None, NO_ATTRIBUTES
-    if (value := headers.single("job-delay")) is not None:
-        delay_ms = seconds_ms("Job-Delay", value, positive=False)
-    if (value := headers.single("job-expires")) is not None:
-        ttl_ms = seconds_ms("Job-Expires", value, positive=True)
-    if (value := headers.single("job-priority")) is not None:
-        chosen = priority(value)
-    if (value := headers.given.get("job-tags")) is not None:
-        attributes = Attributes(tags=tags(value))
-    for name in KEY_HEADERS:
-        if (value := headers.single(name)) is not None:
-            key = idempotency_key(value, name)
-            break
-    return Options(delay_ms, ttl_ms, chosen, key, attributes)
-
-
-def stored_request(
-    method: str,
-    path: str,
-    query: str,
-    params: dict[str, str],
-    headers: SubmissionHeaders,
-    body: bytes,
-) -> StoredRequest:
-    """Return the request as the handler gets it."""
-    kept = headers.kept
-    if "traceparent" in kept and parse_traceparent(kept["traceparent"]) is None:
-        del kept["traceparent"]  # not valid: neither is passed on
-        kept.pop("tracestate", None)  # (W3C Trace Context §3.2.2.3)
-    content_type = headers.given.get("content-type", "")
-    return StoredRequest(method, path, query, params, kept, content_type, body)
-
-
-def fingerprint(request: StoredRequest) -> bytes:
-    """Return 16 bytes that differ when method, path, query, content type or body differ."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in (request.method, request.path, request.query, request.content_type):
-        data = part.encode("utf-8", "surrogateescape")
-        digest.update(len(data).to_bytes(4, "big"))
-        digest.update(data)
-    digest.update(request.body)
-    return digest.digest()

@@ -13,7 +13,6 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from asyncendpoints_core.resource.path_templates import Match
-from asyncendpoints_gateway.http.headers import CONTROL, SubmissionHeaders
 from asyncendpoints_gateway.http.problems import Problem
 from asyncendpoints_gateway.server.asgi.adapter import (
     AsgiRequest,
@@ -23,12 +22,16 @@ from asyncendpoints_gateway.server.asgi.adapter import (
     respond,
     start_of,
 )
-from asyncendpoints_gateway.views.submit import (
-    MAX_INLINE_HASHED,
+from asyncendpoints_gateway.views.submission import (
+    CONTROL,
     OTHER_HEADERS,
+    SubmissionHeaders,
+    check_quickly,
+    new_job,
     read_options,
     stored_request,
 )
+from asyncendpoints_gateway.views.submit import MAX_INLINE_HASHED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,9 +126,10 @@ class PlainSubmissions:
         route = match.route
         options = read_options(route, headers)
         stored = stored_request(method, path, "", match.params, headers, message.get("body", b""))
-        if not submit.checks.quick(route, stored.body, stored.content_type):
+        if not check_quickly(route, stored.body, stored.content_type):
             return None
-        return submit.new_job(route, options, stored)
+        now_ms, attempts = submit.time.now_ms(), submit.policy.max_attempts
+        return new_job(route, options, stored, now_ms, attempts)
 
     def _is_whole(self, message: Message) -> bool:
         return (

@@ -16,9 +16,15 @@ from typing import TYPE_CHECKING, Protocol
 from aiohttp import HttpVersion11
 
 from asyncendpoints_core.resource.path_templates import Match
-from asyncendpoints_gateway.http.headers import submission_headers
 from asyncendpoints_gateway.http.problems import Problem
-from asyncendpoints_gateway.views.submit import OTHER_HEADERS, read_options, stored_request
+from asyncendpoints_gateway.views.submission import (
+    OTHER_HEADERS,
+    check_quickly,
+    new_job,
+    read_options,
+    stored_request,
+    submission_headers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +36,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.store.replies import Enqueued
     from asyncendpoints_gateway.config import RouteConfig
     from asyncendpoints_gateway.server.app import Gateway
-    from asyncendpoints_gateway.views.submit import Options
+    from asyncendpoints_gateway.views.submission import Options
 
 log = logging.getLogger("asyncendpoints.gateway")
 
@@ -55,6 +61,8 @@ class FastSubmissions:
         self.refusal = gateway.refusal
         self.metrics = gateway.metrics
         self._hub = gateway.hub
+        self._policy = gateway.policy
+        self._now_ms = gateway.submit.time.now_ms
         self._enqueue = gateway.enqueue
         self._match = gateway.router.match
         self._guard = gateway.guard
@@ -84,11 +92,12 @@ class FastSubmissions:
             options = read_options(route, headers)
             body = payload.read_nowait(-1)
             stored = stored_request(method, path, "", match.params, headers, body)
-            if not self.submit.checks.quick(route, body, stored.content_type):
+            if not check_quickly(route, body, stored.content_type):
                 check = self._check_slowly(route, options, stored, pending)
                 pending.checking = asyncio.get_running_loop().create_task(check)
                 return True
-            new = self.submit.new_job(route, options, stored)
+            now_ms, attempts = self._now_ms(), self._policy.max_attempts
+            new = new_job(route, options, stored, now_ms, attempts)
         except Exception as error:
             pending.set_exception(error)
         else:

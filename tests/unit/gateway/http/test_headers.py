@@ -5,7 +5,6 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from multidict import CIMultiDict, CIMultiDictProxy
 
 from asyncendpoints_core.jobs.records import Priority
 from asyncendpoints_gateway.config import GatewayConfig
@@ -15,10 +14,8 @@ from asyncendpoints_gateway.http.headers import (
     matches_etag,
     prefer_wait,
     priority,
-    readable,
     revisions,
     seconds_ms,
-    submission_headers,
     wants_events,
 )
 from asyncendpoints_gateway.http.problems import Problem
@@ -155,48 +152,6 @@ def test_who_prefers_a_stream(accept: str, events: bool) -> None:
 )
 def test_if_none_match(values: list[str], matches: bool) -> None:
     assert matches_etag(values, "7") is matches
-
-
-def _headers(*pairs: tuple[str, str]) -> CIMultiDictProxy[str]:
-    return CIMultiDictProxy(CIMultiDict(pairs))
-
-
-def test_sifting() -> None:
-    sifted = submission_headers(
-        _headers(
-            ("Host", "h"),
-            ("ACCEPT", "a"),
-            ("accept", "b"),
-            ("X-Tenant", "blue"),
-            ("Job-Delay", "1"),
-            ("Authorization", "secret"),
-            ("Prefer", "wait=1"),
-            ("Prefer", "wait=2"),
-        ),
-        KEPT | {"x-tenant"},
-    )
-    assert sifted.kept == {"accept": "a, b", "x-tenant": "blue"}
-    assert sifted.given == {"host": "h", "job-delay": "1", "prefer": "wait=1, wait=2"}
-    assert sifted.single("job-delay") == "1"
-    assert sifted.single("job-expires") is None
-    with pytest.raises(Problem):
-        sifted.single("prefer")
-
-
-def test_authorization_is_kept_only_when_named() -> None:
-    headers = _headers(("Authorization", "secret"))
-    assert submission_headers(headers, KEPT).kept == {}
-    assert submission_headers(headers, KEPT | {"authorization"}).kept == {"authorization": "secret"}
-
-
-@given(st.binary(max_size=40))
-def test_what_is_not_utf8_is_latin1(data: bytes) -> None:
-    text = readable(data.decode("utf-8", "surrogateescape"))
-    try:
-        assert text == data.decode("utf-8")
-    except UnicodeDecodeError:
-        assert text == data.decode("latin-1")
-    text.encode("utf-8")
 
 
 def test_headers_that_say_something_of_a_job_are_never_kept() -> None:

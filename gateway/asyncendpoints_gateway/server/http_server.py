@@ -28,7 +28,7 @@ def http_server(gateway: Gateway) -> web.Server:
     differences = probe.differences() if gateway.on_response is None else []
     gateway.metrics.fast_path = gateway.on_response is None and not differences
     if gateway.metrics.fast_path:
-        from asyncendpoints_gateway.server.fast_path.protocol import FastServer
+        from asyncendpoints_gateway.server.fast_path.server import FastServer
 
         return FastServer(gateway)
     if differences:

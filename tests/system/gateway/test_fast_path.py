@@ -15,8 +15,7 @@ from asyncendpoints_core.jobs.records import Request
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.protocol import Store
-from asyncendpoints_gateway.server.fast_path import protocol
-from asyncendpoints_gateway.server.fast_path.submissions import FastSubmissions
+from asyncendpoints_gateway.server.fast_path.connection import FastConnection, FastSubmissions
 from support.http.fixtures import site, store
 from support.http.gateway import Site, endpoint, serving
 
@@ -299,7 +298,7 @@ async def test_the_idle_timeout_spares_pending_submissions(
         connections = site.server._http.connections
         assert len(connections) == 2
         for connection in connections:  # as if the timeout had expired
-            assert isinstance(connection, protocol.FastConnection)
+            assert isinstance(connection, FastConnection)
             connection._next_keepalive_close_time = 0
             connection._process_keepalive()
         assert await asyncio.wait_for(idle.reader.read(), 20) == b""

@@ -8,7 +8,9 @@ import pytest
 from aiohttp import web
 
 from asyncendpoints_core.store.memory import MemoryStore
-from asyncendpoints_gateway.server.fast_path import probe, protocol
+from asyncendpoints_gateway.server.fast_path import probe
+from asyncendpoints_gateway.server.fast_path.connection import FastConnection
+from asyncendpoints_gateway.server.fast_path.parser_errors import ProblemConnection
 from asyncendpoints_gateway.server.fast_path.response import PlainResponse
 from support.http.gateway import serving
 
@@ -89,10 +91,13 @@ async def test_a_removed_class_disables_the_fast_path(monkeypatch: pytest.Monkey
 
 
 def test_everything_private_that_the_fast_path_uses_is_probed() -> None:
-    used = set(protocol.FastConnection.data_received.__code__.co_names)
-    for function in vars(protocol.FastConnection).values():
-        used |= set(getattr(getattr(function, "__code__", None), "co_names", ()))
-    own = set(protocol.FastConnection.__slots__) | set(vars(protocol.FastConnection))
+    used: set[str] = set()
+    own: set[str] = set()
+    for kind in (FastConnection, ProblemConnection):
+        assert any(callable(function) for function in vars(kind).values())
+        for function in vars(kind).values():
+            used |= set(getattr(getattr(function, "__code__", None), "co_names", ()))
+        own |= set(kind.__slots__) | set(vars(kind))
     private = {name for name in used if name.startswith("_")} - own - {"_ErrInfo", "__cause__"}
     assert private
     assert private <= set(probe.ATTRIBUTES) | set(probe.METHODS)

@@ -127,8 +127,8 @@ def _wrong_behavior() -> Iterator[str]:
         yield "a plain request has other flags"
     if not payload.is_eof() or payload.exception() is not None or payload.read_nowait(-1) != b"ok":
         yield "the body of a complete request is not available at once"
-    # Imported here, since the names that protocol.py imports may be missing.
-    from asyncendpoints_gateway.server.fast_path.protocol import parser_problem
+    # Imported here, since the names that parser_errors.py imports may be missing.
+    from asyncendpoints_gateway.server.fast_path.parser_errors import parser_problem
 
     for name, data in FAULTS.items():
         connection = _connection()

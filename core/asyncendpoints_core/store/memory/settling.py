@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from asyncendpoints_core.jobs.records import ErrorCode, JobError, fail
+from asyncendpoints_core.jobs.records import Claim, ErrorCode, JobError, fail
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.memory import admission, transitions
 from asyncendpoints_core.store.memory.doorbell import due_soon
@@ -12,7 +12,7 @@ from asyncendpoints_core.store.memory.record import Fault, Record, decode_record
 from asyncendpoints_core.store.replies import Settled, SettleStatus
 
 if TYPE_CHECKING:
-    from asyncendpoints_core.jobs.records import Claim, NewJob, Outcome, Progress
+    from asyncendpoints_core.jobs.records import NewJob, Outcome, Progress
     from asyncendpoints_core.store.job_logs import LogWrite
     from asyncendpoints_core.store.memory.data import Data
 
@@ -80,7 +80,7 @@ def write_log(data: Data, new: LogWrite, limit: int, now: int) -> bool:
     record = decode_record(data.records.get(claim.job_id))
     if not isinstance(record, Record):
         return False
-    if (record.claim, record.worker) != (claim.number, claim.worker):
+    if claim != Claim(record.id, record.claim, record.worker):
         return False
     if new.unless_completed and record.state is State.COMPLETED:
         data.logs.drop(claim, now)

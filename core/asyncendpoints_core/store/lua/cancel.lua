@@ -3,10 +3,7 @@
 --   finished:failed finished:canceled cancels counts totals gone watch
 -- META: tick paused suspended ttl_ms completed_ms failed_ms
 -- LIB: time record counters events canceling
--- FEATURES: jobs outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
---   receivers receivers:state receivers:pending
---   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
+-- FEATURES: jobs WEBHOOKS GATE
 -- FEATURELIB: pauses
 -- FEATUREMETA: webhook_states webhook_pending gated
 -- ARGV: 1 ids, 2 revisions (lib/other_revision)

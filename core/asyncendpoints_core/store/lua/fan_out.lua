@@ -1,6 +1,5 @@
 -- fan_out: replace ends of jobs by their deliveries, each end once.
--- KEYS: meta outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
---   receivers receivers:state receivers:pending counts totals
+-- KEYS: meta WEBHOOKS counts totals
 -- META: tick webhooks webhook_pending
 -- LIB: counters deliveries
 -- ARGV: 1 the webhooks by which they were made ('' for any), 2 FAN_OUT of each end, then id and value of each

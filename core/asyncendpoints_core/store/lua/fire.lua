@@ -5,10 +5,7 @@
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms completed_ms
 --   failed_ms
 -- LIB: batch ready record counters events wake_up canceling new_job schedule lines
--- FEATURES: schedules fired outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead
---   deliveries:untried receivers receivers:state receivers:pending
---   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
+-- FEATURES: schedules fired WEBHOOKS GATE
 -- FEATUREMETA: webhook_states webhook_pending gated
 -- FLAGS: deny-oom
 -- ARGV: 1 FIRING; 2 NEW_JOB; 3 its parts

@@ -1,7 +1,6 @@
 -- lease_deliveries: hand out deliveries that are due, receivers in turn. A lease that ends without
 -- an outcome makes its delivery due again.
--- KEYS: meta outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
---   receivers receivers:state receivers:pending counts totals
+-- KEYS: meta WEBHOOKS counts totals
 -- META: tick webhook_pending paused suspended ttl_ms completed_ms failed_ms
 -- LIB: time counters deliveries
 -- ARGV: 1 limit, 2 ms of the lease, 3 probes at most, 4 at most of one host, 5 the host of each
@@ -47,7 +46,7 @@ end
 for _, receiver in ipairs(call('ZRANGEBYSCORE', receivers, '-inf', string.format('%.0f', now),
   'LIMIT', 0, LOOK_AT)) do
   local r, host = deliveries.receiver(receiver), ssub(receiver, 1, HOST)
-  local broken, from = r.failures >= deliveries.BROKEN, now
+  local broken, from = r.failures >= BROKEN_AFTER, now
   local room = math.min(limit - leased, most - (busy[host] or 0))
   if r.gone > 0 then
     give_up_waiting(receiver, true)

@@ -3,10 +3,7 @@
 --   finished:completed finished:failed finished:canceled corrupt counts totals gone idle bell watch
 -- META: tick safety seq bytes paused closed suspended ttl_ms completed_ms failed_ms
 -- LIB: record counters events wake_up queue
--- FEATURES: jobs outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
---   receivers receivers:state receivers:pending
---   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
+-- FEATURES: jobs WEBHOOKS GATE
 -- FEATUREMETA: webhook_states webhook_pending gated
 -- ARGV: 1 ids, 100 at most
 -- RETURNS: a letter for each: p no longer Scheduled (expired, if its time to live was over), n was not

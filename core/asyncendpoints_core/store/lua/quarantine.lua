@@ -5,10 +5,7 @@
 -- META: tick safety
 -- LIB: record counters events finish save corrupt_records guard
 -- FEATURELIB: outbox gate
--- FEATURES: jobs outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
---   receivers receivers:state receivers:pending
---   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
+-- FEATURES: jobs WEBHOOKS GATE
 -- FEATUREMETA: webhook_states webhook_pending gated
 -- ARGV: 1 ids, 2 '1' when the client cannot read the request though the state is sound
 -- RETURNS: how many

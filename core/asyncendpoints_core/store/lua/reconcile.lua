@@ -4,10 +4,7 @@
 --   watch
 -- META: tick paused closed ttl_ms
 -- LIB: counters returns held_jobs
--- FEATURES: jobs outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
---   receivers receivers:state receivers:pending
---   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
+-- FEATURES: jobs WEBHOOKS GATE
 -- FEATUREMETA: webhook_states webhook_pending gated
 -- ARGV: 1 worker, 2 CLAIM for each job that it holds
 -- RETURNS: how many; ids of records that cannot be read

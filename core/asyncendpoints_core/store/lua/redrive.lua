@@ -3,9 +3,7 @@
 --   finished:canceled counts totals gone idle bell watch
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms completed_ms failed_ms
 -- LIB: time record counters events wake_up redriving position
--- FEATURES: locks schedules fired outbox outbox:receivers
---   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
+-- FEATURES: locks schedules fired outbox outbox:receivers GATE
 -- FEATURELIB: pauses
 -- FEATUREMETA: gated webhook_states
 -- FLAGS: deny-oom

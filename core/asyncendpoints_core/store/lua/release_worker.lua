@@ -2,10 +2,7 @@
 -- KEYS: all
 -- META: tick safety paused closed ttl_ms max_crashes initial_ms multiplier max_ms
 -- LIB: record counters finish save returns held_jobs timer guard claimable
--- FEATURES: jobs outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
---   receivers receivers:state receivers:pending
---   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
+-- FEATURES: jobs WEBHOOKS GATE
 -- FEATUREMETA: webhook_states webhook_pending gated
 -- ARGV: 1 worker, 2 cause: crash killed lost drained, 3 '1' when 4 lists the jobs that had started,
 --   4 their ids, 5 how its process ended, empty if unknown

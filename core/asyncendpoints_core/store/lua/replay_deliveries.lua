@@ -1,6 +1,5 @@
 -- replay_deliveries: make dead deliveries due again, for the first try.
--- KEYS: meta outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
---   receivers receivers:state receivers:pending counts totals
+-- KEYS: meta WEBHOOKS counts totals
 -- META: tick safety webhook_pending
 -- LIB: counters deliveries
 -- ARGV: 1 how many receivers; for each its webhook and its id, or the end of it, which replaces that

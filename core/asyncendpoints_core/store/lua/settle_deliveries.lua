@@ -1,6 +1,5 @@
 -- settle_deliveries: apply the outcomes of leased deliveries, each fenced by its token.
--- KEYS: meta outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
---   receivers receivers:state receivers:pending counts totals
+-- KEYS: meta WEBHOOKS counts totals
 -- META: tick webhook_pending
 -- LIB: counters deliveries
 -- ARGV: 1 DELIVERY_OUTCOME of each, 2 ms between the probes of a failing receiver at most
@@ -43,7 +42,7 @@ local function settle(id, d, kind, delay_ms, status)
       deliveries.give_up(id, d)
       delay_ms = most_ms
     end
-    r.probe_at = r.failures >= deliveries.BROKEN and now + math.min(delay_ms, most_ms) or 0
+    r.probe_at = r.failures >= BROKEN_AFTER and now + math.min(delay_ms, most_ms) or 0
   end
   deliveries.save_receiver(d.receiver, r)
   deliveries.look_again(d.receiver, now)

@@ -4,16 +4,11 @@
 --   actions watch
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms completed_ms failed_ms
 -- LIB: record counters events wake_up canceling redriving remove guard matching descending actions
---   action_changes
--- FEATURES: jobs outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
---   receivers receivers:state receivers:pending locks schedules fired
---   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
---   logs logs:times
+-- FEATURES: jobs WEBHOOKS locks schedules fired GATE logs logs:times
 -- FEATUREMETA: webhook_states webhook_pending gated log_bytes
 -- ARGV: 1 its id
 -- RETURNS: the action's reply, empty without it
-local LOOK, MOST_PASSES = 25, 10
+local LOOK = 25
 -- Of the queue's limits, what retries leave to clients is the rest.
 local SHARE = 0.9
 local SECTIONS = {
@@ -84,7 +79,7 @@ local function read_next()
       local found = section == 'running' and read_held() or read_sorted(SECTIONS[section] or held)
       if #found > 0 then return found end
       a.section = a.section + 1
-    elseif a.kind == 'cancel' and not dry and a.found > 0 and a.pass < MOST_PASSES then
+    elseif a.kind == 'cancel' and not dry and a.found > 0 and a.pass < MAX_PASSES then
       a.section, a.pass, a.found = 1, a.pass + 1, 0
     else
       return {}
@@ -142,9 +137,9 @@ remove.flush()
 counters.flush()
 wake_up(redriving.startable)
 events.publish()
-if #entries == 0 then action_changes.finish(a, 'Done') end
-if a.waiting ~= '' and closed > 0 then action_changes.finish(a, 'Aborted') end
-action_changes.write(a, 'state', 'ended', 'stepped', 'matched', 'done', 'skipped', 'waiting', 'section',
+if #entries == 0 then actions.finish(a, 'Done') end
+if a.waiting ~= '' and closed > 0 then actions.finish(a, 'Aborted') end
+actions.write(a, 'state', 'ended', 'stepped', 'matched', 'done', 'skipped', 'waiting', 'section',
   'number', 'below', 'pass', 'found', 'ids')
 guard(action_fields)
 guard(tombstones)

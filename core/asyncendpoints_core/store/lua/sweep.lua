@@ -5,11 +5,7 @@
 -- LIB: batch time ready finished record counters events wake_up corrupt_records queue remove timer
 --   guard unique lines gate_policy
 -- FEATURELIB: outbox gate_repair pauses skips
--- FEATURES: jobs outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
---   receivers receivers:state receivers:pending
---   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
---   logs logs:times
+-- FEATURES: jobs WEBHOOKS GATE logs logs:times
 -- FEATUREMETA: webhook_states webhook_pending gated log_bytes sweep_keyed
 -- RETURNS: promoted, expired, removed, corrupt, 1 when there was more to do
 local BOUND, REMOVE_BOUND, TOMBSTONE_MS, MAX_TOMBSTONES = 100, 200, 86400000, 10000

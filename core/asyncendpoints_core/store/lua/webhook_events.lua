@@ -5,7 +5,6 @@
 -- FLAGS: read
 -- ARGV: 1 limit
 -- RETURNS: context; for each JOB_END, its head, and the receivers that clients named for it
-local CLIENT_RECEIVERS = 8 -- the bit of webhook_states, as in jobs/policy.py
 local out = {time.context()}
 local found = call('ZRANGE', unsent_events, 0, tonumber(ARGV[1]) - 1)
 

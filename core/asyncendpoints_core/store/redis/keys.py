@@ -73,6 +73,19 @@ NAMES: Final = (
     "figures:scaling",  # string: the last scaling decision
     "watch",  # string with a lease: there are watchers
 )
+GROUPS: Final = {
+    "WEBHOOKS": (
+        *("outbox", "outbox:heads", "outbox:receivers"),
+        *("deliveries", "deliveries:due", "deliveries:dead", "deliveries:untried"),
+        *("receivers", "receivers:state", "receivers:pending"),
+    ),
+    "GATE": (
+        *("gate:keyed", "gate:flows", "gate:states", "gate:parked", "gate:times", "gate:places"),
+        *("gate:usage", "gate:buckets", "gate:limits", "gate:tags", "gate:order", "gate:waiting"),
+        "pauses",
+    ),
+}
+"""Keys that headers of scripts declare by one word."""
 
 
 def prefix(namespace_name: str) -> str:

@@ -24,11 +24,12 @@ from typing import Final
 
 import msgspec
 
-from asyncendpoints_core.jobs.records import MAX_RELEASES
+from asyncendpoints_core.jobs import policy, records
 from asyncendpoints_core.jobs.states import State
+from asyncendpoints_core.store import actions, deliveries
 from asyncendpoints_core.store.redis import lua_layout, script_parts
 from asyncendpoints_core.store.redis.error_replies import EMPTY, FEATURE, PLAIN, VERSION
-from asyncendpoints_core.store.redis.keys import NAMES
+from asyncendpoints_core.store.redis.keys import GROUPS, NAMES
 
 # A store is of the first until a feature that older programs do not know is used: what jobs carry,
 # uniqueness. Older scripts are refused from then on. docs/adr/0012-features-and-old-scripts.md
@@ -54,9 +55,17 @@ _LOCAL_NAMES: Final = {
 
 _WORD = re.compile(r"\w+")
 _LOCAL = re.compile(r"^local (?:function )?([\w, ]+)", re.MULTILINE)
+# Numbers that scripts have from Python.
+_SHARED: Final = (
+    (actions, "MAX_PASSES"),
+    (deliveries, "BROKEN_AFTER MAX_DEAD MAX_DROPPED MAX_EVENT_BYTES MAX_EVENT_ERROR_BYTES"),
+    (deliveries, "MAX_RECEIVERS RESULT_KEPT_MS"),
+    (policy, "CLIENT_RECEIVERS"),
+    (records, "MAX_ATTEMPTS_KEPT MAX_JOB_WEBHOOKS MAX_RELEASES"),
+)
 _CONSTANTS: Final = {
     **{name: str(number) for number, name in enumerate(State.__members__)},
-    "MAX_RELEASES": str(MAX_RELEASES),
+    **{name: str(vars(module)[name]) for module, names in _SHARED for name in names.split()},
 }
 _CONSTANT = re.compile(rf"\b(?:{'|'.join(_CONSTANTS)})\b")
 _COMMENT = re.compile(r"^ *--.*\n", re.MULTILINE)
@@ -113,7 +122,7 @@ class Script(msgspec.Struct, frozen=True):
 
 
 def header(text: str) -> dict[str, list[str]]:
-    """Return the fields of a file's header, each as its words."""
+    """Return the fields of a file's header, each as its words; of a group of keys, the keys."""
     fields: dict[str, list[str]] = {}
     last = None
     for line in text.splitlines():
@@ -125,6 +134,8 @@ def header(text: str) -> dict[str, list[str]]:
             fields[last] = match[2].split()
         elif last is not None and line.startswith("--   "):
             fields[last] += line[2:].split()
+    for field in fields.keys() & {"KEYS", "FEATURES"}:
+        fields[field] = [key for word in fields[field] for key in GROUPS.get(word, (word,))]
     return fields
 
 

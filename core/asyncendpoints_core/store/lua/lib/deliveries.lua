@@ -1,7 +1,7 @@
 -- Deliveries of events to receivers: where each waits, and what is known of its receiver.
 -- LIB: counters
 -- LAZY:
-local deliveries = {MAX_DEAD = 10000, MAX_DROPPED = 2000, BROKEN = 5, MAX_STATES = 1000}
+local deliveries = {}
 local CLIENTS = 'Job-Webhook' -- as in jobs/policy.py
 local END = '\255\255\255\255\255\255' -- after the due time of every delivery
 
@@ -116,7 +116,7 @@ function deliveries.give_up(id, d)
   deliveries.write(id, d)
   call('ZADD', deliveries_dead, string.format('%.0f', now), id)
   counters.tally('webhooks_dead', 1)
-  local over = call('ZCARD', deliveries_dead) - deliveries.MAX_DEAD
+  local over = call('ZCARD', deliveries_dead) - MAX_DEAD
   for _, oldest in ipairs(over > 0 and call('ZRANGE', deliveries_dead, 0, over - 1) or {}) do
     call('ZREM', deliveries_dead, oldest)
     call('HDEL', delivery_records, oldest)
@@ -127,7 +127,7 @@ end
 -- to the webhooks of the resource.
 function deliveries.save_receiver(receiver, r)
   if r.failures == 0 and r.status == 0 then return call('HDEL', receivers_state, receiver) end
-  local most = r.webhook == CLIENTS and deliveries.MAX_STATES or 2 * deliveries.MAX_STATES
+  local most = r.webhook == CLIENTS and MAX_RECEIVERS or 2 * MAX_RECEIVERS
   if call('HLEN', receivers_state) >= most
     and call('HEXISTS', receivers_state, receiver) == 0 then
     return
@@ -157,7 +157,7 @@ end
 -- less than MAX_DROPPED; more is there after the limit was lowered, and goes with the next calls.
 function deliveries.drop_surplus()
   local over = call('ZCARD', unsent_events) + call('ZCARD', deliveries_due) - webhook_pending
-  for _ = 1, math.min(over, deliveries.MAX_DROPPED) do
+  for _ = 1, math.min(over, MAX_DROPPED) do
     local most = call('ZREVRANGE', receivers_pending, 0, 0, 'WITHSCORES')
     local unsent = call('ZCARD', unsent_events)
     if most[1] and tonumber(most[2]) >= unsent then

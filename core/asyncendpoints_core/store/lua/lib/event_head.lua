@@ -1,8 +1,7 @@
--- What an event has of its job: at most MOST bytes, in which the error has what the rest leaves.
+-- What an event has of its job: at most MAX_EVENT_BYTES; its error has what the rest leaves.
 -- LIB: record optional
 -- LAZY:
 local event_head = {}
-local MOST, MAX_ERROR = 1024, 300 -- as in store/deliveries.py
 
 -- What the job carries and an event shows: not its lock, and not the receivers that clients named.
 local function carried_by(job)
@@ -46,7 +45,8 @@ function event_head.of(job, r)
   for name, value in pairs(r) do event[name] = value end
   event.history, event.history_count, event.progress, event.result = '', 0, '', ''
   event.worker, event.suspect = '', false
-  event.error = short(r.error, math.min(MAX_ERROR, MOST - #own - layout.RUN.size - #r.name))
+  event.error = short(r.error, math.min(MAX_EVENT_ERROR_BYTES,
+    MAX_EVENT_BYTES - #own - layout.RUN.size - #r.name))
   return own .. record.encode_run(event)
 end
 

@@ -3,7 +3,6 @@
 -- LIB: record
 -- LAZY:
 local event_receivers = {}
-local CLIENT_RECEIVERS = 8 -- the bit of webhook_states, as in jobs/policy.py
 
 -- Keeps those of the end of a job with `revision`; `job`: its record, read if absent.
 function event_receivers.keep(id, revision, job)

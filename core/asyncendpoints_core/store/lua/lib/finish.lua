@@ -19,7 +19,7 @@ end
 
 -- Outcomes: 1 completed, 2 retry, 3 failed, 4 released, 5 recovered, 6 timed-out, 7 canceled.
 function finish.run(r, outcome, err)
-  if r.history_count >= 10 then
+  if r.history_count >= MAX_ATTEMPTS_KEPT then
     local oldest = layout.ATTEMPT.width.size
       + sunpack(layout.ATTEMPT.format.size, r.history, layout.ATTEMPT.at.size)
     r.history = ssub(r.history, oldest + 1)

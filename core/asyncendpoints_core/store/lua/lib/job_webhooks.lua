@@ -1,7 +1,6 @@
 -- The receivers that clients name for one job, among what the job carries.
 -- LIB: record optional
 local job_webhooks = {}
-local MOST = 8
 
 local function encode(a)
   local more = optional.write(a, layout.ATTRIBUTES.optional)
@@ -36,7 +35,7 @@ function job_webhooks.add(job, url)
     if known == url then return job end
     count = count + 1
   end
-  if count >= MOST then return nil end
+  if count >= MAX_JOB_WEBHOOKS then return nil end
   a.webhooks = count == 0 and url or a.webhooks .. '\n' .. url
   a.webhooks_size = #a.webhooks
   return carrying(job, encode(a))

@@ -2,7 +2,7 @@
 -- the endpoint take at most a budget of bytes.
 -- LIB: batch
 local logs = {}
-local MOST_ATTEMPTS, DROP_BOUND = 10, 500 -- the first as in a job's history
+local DROP_BOUND = 500
 local off_records, off_times = batch.new('HDEL', log_records), batch.new('ZREM', logs_times)
 local freed = 0
 local known, sizes = {}, {}
@@ -51,7 +51,7 @@ function logs.add(id, claim, attempt, position, text, limit)
   if not log then
     log = {claim = claim, attempt = attempt, cut = 0, written = 0, text = ''}
     list[#list + 1] = log
-    if #list > MOST_ATTEMPTS then table.remove(list, 1) end
+    if #list > MAX_ATTEMPTS_KEPT then table.remove(list, 1) end
   end
   local there = log.written - position
   if there < 0 then log.cut = 1 end -- dropped since for lack of room

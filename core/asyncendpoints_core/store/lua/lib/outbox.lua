@@ -2,10 +2,8 @@
 -- LIB: batch record deliveries event_head
 -- LAZY: flush
 local outbox = {}
-local KEEP_MS, SWEEP_BOUND = 3600000, 200
+local SWEEP_BOUND = 200
 local ended = {}
-
-local CLIENT_RECEIVERS = 8 -- the bit of webhook_states, as in jobs/policy.py
 
 local function all_want(state)
   return band(webhook_states, 2 ^ (state - COMPLETED)) > 0
@@ -68,7 +66,7 @@ end
 
 -- Whether the result of a job past its retention is kept for a first try that is still to come.
 function outbox.awaits(id, r, kept_ms)
-  if now - r.completed_at > kept_ms + KEEP_MS then return false end
+  if now - r.completed_at > kept_ms + RESULT_KEPT_MS then return false end
   local of = member(id, r.revision)
   return call('ZSCORE', unsent_events, of) or call('HEXISTS', deliveries_untried, of) == 1
 end

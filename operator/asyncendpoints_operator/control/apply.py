@@ -20,7 +20,7 @@ from asyncendpoints_operator.desired.naming import (
 from asyncendpoints_operator.desired.objects import CHILD_KINDS, identity
 from asyncendpoints_operator.kube.cache import Cache, address_of
 from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
-from asyncendpoints_operator.status.observed import Refusal, RefusalReason
+from asyncendpoints_operator.status.observed import RefusalReason
 
 log = logging.getLogger("asyncendpoints.operator")
 
@@ -125,10 +125,8 @@ class Children:
         action: str = _APPLY,
         lasting: bool = True,
     ) -> None:
-        kind, name = identity(manifest)
-        refusal = Refusal(kind, name, reason, text)
-        step, uid = Step(action, kind, name), endpoint.metadata.uid
-        self._failures.record(endpoint.key, uid, step, refusal, lasting=lasting)
+        step, uid = Step(action, *identity(manifest)), endpoint.metadata.uid
+        self._failures.record(endpoint.key, uid, step, reason, text, lasting=lasting)
 
     async def _check_owner(self, endpoint: AsyncEndpoint) -> None:
         """Read the endpoint from the API server: the cache may have missed its deletion (K14)."""

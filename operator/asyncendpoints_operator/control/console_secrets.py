@@ -10,15 +10,16 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from asyncendpoints_console.access import new_token
 from asyncendpoints_core.common.console import ROLES, secret_name
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_operator.control.failures import Failures, Step
+from asyncendpoints_operator.desired.gateway import console_uids
 from asyncendpoints_operator.desired.objects import console_secret
 from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
-from asyncendpoints_operator.status.observed import Refusal, RefusalReason
+from asyncendpoints_operator.status.observed import RefusalReason
 
 log = logging.getLogger("asyncendpoints.operator")
 
@@ -124,6 +125,15 @@ class ConsoleSecrets:
                 "a Secret of this name exists that the operator did not make: it is left alone, "
                 "and that token of the console is off. Delete the Secret to have it made"
             )
-        refusal = Refusal("Secret", step.name, RefusalReason.CONSOLE, text)
-        lasting = error.status < 500
-        self._failures.record(endpoint.key, endpoint.metadata.uid, step, refusal, lasting=lasting)
+        key, uid, lasting = endpoint.key, endpoint.metadata.uid, error.status < 500
+        self._failures.record(key, uid, step, RefusalReason.CONSOLE, text, lasting=lasting)
+
+
+def secrets_before(
+    manifest: Mapping[str, Any], gateway: Mapping[str, Any] | None
+) -> dict[str, str]:
+    """Return the UIDs of the Secrets by role, from the status and the gateway's Deployment: that
+    may have been deleted, or its annotations replaced, while no operator was there.
+    """
+    status = manifest.get("status") or {}
+    return {**(status.get("consoleSecrets") or {}), **console_uids(gateway)}

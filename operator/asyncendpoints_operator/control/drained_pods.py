@@ -16,7 +16,7 @@ from asyncendpoints_operator.control.failures import Failures, Step
 from asyncendpoints_operator.desired.naming import WORKER
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
-from asyncendpoints_operator.status.observed import Refusal, RefusalReason
+from asyncendpoints_operator.status.observed import RefusalReason
 
 log = logging.getLogger("asyncendpoints.operator")
 
@@ -76,8 +76,7 @@ class DrainedPods:
         try:
             await self._cluster.delete(ref, uid=meta["uid"], grace_seconds=0)
         except Refused as error:
-            refusal = Refusal("Pod", name, RefusalReason.SCALING, str(error))
-            self._failures.record(key, uid, _step(meta), refusal)
+            self._failures.record(key, uid, _step(meta), RefusalReason.SCALING, str(error))
             return
         self._failures.clear(key, uid, _step(meta))
         log.info("%s: pod %s has drained; its sidecars do not end", key, name)

@@ -6,46 +6,23 @@ All of it can be lost: a new leader finds it again in the cluster and in Redis.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
 
-from pydantic import ValidationError
-
-from asyncendpoints_core.common.faults import format_path
 from asyncendpoints_core.jobs.schedules import ScheduleState
-from asyncendpoints_core.resource import AsyncEndpoint, cluster_faults
+from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.scaling.decide import Decision, Memory
 from asyncendpoints_operator.queues.queue_connection import QueueConnection
 from asyncendpoints_operator.status.observed import LastFailure, Queue
 
-_MAX_FAULTS = 5
-
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """An AsyncEndpoint as parsed. `endpoint` is None if it breaks a rule; `faults` then says which.
-
-    The API server checks most rules by the CRD, but not all, and not what was stored before.
-    """
+    """An AsyncEndpoint as parsed. `endpoint` is None if it breaks a rule, which `faults` names."""
 
     key: str
     uid: str
     generation: int
     endpoint: AsyncEndpoint | None = None
     faults: tuple[str, ...] = ()
-
-    @classmethod
-    def parse(cls, key: str, manifest: Mapping[str, Any]) -> Self:
-        """Read a manifest."""
-        uid, generation = manifest["metadata"]["uid"], manifest["metadata"].get("generation", 0)
-        try:
-            endpoint = AsyncEndpoint.parse(manifest)
-        except ValidationError as error:
-            found = error.errors()[:_MAX_FAULTS]
-            texts = tuple(f"{format_path(fault['loc'])}: {fault['msg']}" for fault in found)
-            return cls(key, uid, generation, faults=texts)
-        if faults := cluster_faults(endpoint):
-            return cls(key, uid, generation, faults=tuple(fault.render() for fault in faults))
-        return cls(key, uid, generation, endpoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +31,8 @@ class Reconciled:
 
     `generation` is that of the last resource whose reconciliation was completed: until then its
     status is not that of `resource`. `unconnected` is the state of the queue while there is no
-    `connection`. Writes of the workers'
-    Deployment, by a reconciliation or a scaling step, hold `deployment_lock`.
+    `connection`. Writes of the workers' Deployment, by a reconciliation or a scaling step, hold
+    `deployment_lock`.
     """
 
     resource: Resource

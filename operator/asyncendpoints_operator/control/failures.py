@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from asyncendpoints_operator.status.observed import Refusal
+from asyncendpoints_operator.status.observed import Refusal, RefusalReason
 
 log = logging.getLogger("asyncendpoints.operator")
 
@@ -57,10 +57,17 @@ class Failures:
         self._by_uid.pop(uid, None)
 
     def record(
-        self, key: str, uid: str, step: Step, refusal: Refusal, *, lasting: bool = False
+        self,
+        key: str,
+        uid: str,
+        step: Step,
+        reason: RefusalReason,
+        text: str,
+        *,
+        lasting: bool = False,
     ) -> None:
         """Record that a step failed. `lasting`: it does so until something else changes."""
-        now = self._monotonic()
+        now, refusal = self._monotonic(), Refusal(step.kind, step.name, reason, text)
         known = self._by_uid.get(uid, {}).get(step)
         since, count = (known.since, known.count + 1) if known else (now, 1)
         due = now + (FIRST_SECONDS if count == 1 and not lasting else _pause(now - since))

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from asyncendpoints_core.process.settings import Settings
-from asyncendpoints_core.resource import KIND
 from asyncendpoints_core.store.replies import Stats
 from asyncendpoints_operator.control.apply import Children
 from asyncendpoints_operator.control.console_list import ConsoleList
 from asyncendpoints_operator.control.console_secrets import ConsoleSecrets
 from asyncendpoints_operator.control.drained_pods import DrainedPods
 from asyncendpoints_operator.control.endpoint_state import Reconciled, WorkState
-from asyncendpoints_operator.control.failures import Failures, Step
+from asyncendpoints_operator.control.failures import Failures
 from asyncendpoints_operator.control.pod_causes import PodCauses
 from asyncendpoints_operator.control.purge import Purger
 from asyncendpoints_operator.control.readings import ReadingHandler
@@ -26,12 +25,11 @@ from asyncendpoints_operator.control.served_by import ServedBy
 from asyncendpoints_operator.control.status_report import StatusReport
 from asyncendpoints_operator.desired.naming import Platform
 from asyncendpoints_operator.kube.cache import Cache
-from asyncendpoints_operator.kube.client import Cluster, Unreachable
-from asyncendpoints_operator.kube.election import Leadership, NotLeader
+from asyncendpoints_operator.kube.client import Cluster
+from asyncendpoints_operator.kube.election import Leadership
 from asyncendpoints_operator.kube.workqueue import WorkQueue
 from asyncendpoints_operator.queues.redis_locations import RedisLocation, RedisLocations
 from asyncendpoints_operator.queues.registry import Queues
-from asyncendpoints_operator.status.observed import Refusal, RefusalReason
 from asyncendpoints_operator.status.reporter import Reporter
 
 log = logging.getLogger("asyncendpoints.operator")
@@ -74,19 +72,20 @@ class Leader:
         workqueue: WorkQueue,
     ) -> None:
         self._cache, self._lease, self._workqueue = cache, lease, workqueue
-        self._class_name, seconds = settings.class_name, settings.startup_seconds
         self._reconciled: dict[str, Reconciled] = {}
         self._work: dict[str, WorkState] = {}
         self._failures = Failures()
         installation, check = settings.installation_id, lease.check
         identity = settings.operator_identity or "operator"
         self._reporter = Reporter(cluster, cache, identity, settings.counts_seconds)
+        of, seconds = settings.class_name, settings.startup_seconds
         own = f"{settings.operator_namespace}/{settings.lease_name}"
-        self._served_by = ServedBy(cluster, cache, own, check, self._reporter)
+        self._served_by = ServedBy(cluster, cache, own, of, check, self._reporter)
         self._children = Children(cluster, cache, check, self._failures)
         self._drained = DrainedPods(cluster, cache, check, self._failures)
         self._causes = PodCauses(cluster, cache)
-        self._users = RedisUsers(cluster, cache, installation, acl=settings.redis_acl)
+        acl = settings.redis_acl
+        self._users = RedisUsers(cluster, cache, self._failures, installation, acl=acl)
         self._console = ConsoleSecrets(cluster, check, self._failures)
         self._recovery = PodRecovery(cache, self._reporter)
         self._locations = RedisLocations(cluster, settings.redis_source())
@@ -141,6 +140,8 @@ class Leader:
         return Reconciler(
             self._cache,
             platform,
+            self._lease,
+            served_by=self._served_by,
             children=self._children,
             locations=self._locations,
             queues=self._queues,
@@ -152,6 +153,8 @@ class Leader:
             failures=self._failures,
             reconciled=self._reconciled,
             work=self._work,
+            forget=self._forget,
+            gone=self._purger.wake,
         )
 
     async def run(self) -> None:
@@ -163,7 +166,7 @@ class Leader:
             for key in self._cache.endpoints():
                 self._workqueue.add(key)
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._workqueue.run(self._reconcile, RECONCILERS))
+                group.create_task(self._workqueue.run(self._reconciler.reconcile, RECONCILERS))
                 group.create_task(self._purger.run())
                 group.create_task(self._watch_own_url())
                 group.create_task(self._watch_users())
@@ -172,45 +175,6 @@ class Leader:
         finally:
             await self._readings.close()
             await self._queues.close()
-
-    async def _reconcile(self, key: str) -> float | None:
-        """Reconcile an endpoint of this operator's class; forget one that is gone."""
-        manifest = self._cache.endpoint(key)
-        if manifest is None:
-            self._served_by.forget(key)
-        elif (manifest.get("spec") or {}).get("className") != self._class_name:
-            await self._served_by.release(manifest)
-            manifest = None
-        elif (delay := await self._served_by.claim(manifest)) is not None:
-            if key in self._reconciled:
-                await self._forget(self._reconciled[key])
-            return delay
-        else:
-            manifest = self._cache.endpoint(key)
-        known = self._reconciled.get(key)
-        if known and (manifest is None or manifest["metadata"]["uid"] != known.resource.uid):
-            await self._forget(known)
-        if manifest is None:
-            self._purger.wake()
-            return None
-        self._lease.check()
-        uid, name = manifest["metadata"]["uid"], manifest["metadata"]["name"]
-        step = Step("reconcile", KIND, name)
-        try:
-            again = await self._reconciler.reconcile(key, manifest)
-        except (NotLeader, Unreachable):
-            raise
-        except Exception as error:
-            text = str(error) or type(error).__name__
-            refusal = Refusal(KIND, name, RefusalReason.FAILED, text)
-            self._failures.record(key, uid, step, refusal)
-            await self._status.report(key)
-            raise
-        failed = self._failures.last(uid, step) is not None
-        self._failures.clear(key, uid, step)
-        if failed:
-            await self._status.report(key)
-        return again
 
     async def _forget(self, known: Reconciled) -> None:
         key, uid = known.resource.key, known.resource.uid

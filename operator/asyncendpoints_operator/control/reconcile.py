@@ -2,55 +2,60 @@
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from asyncendpoints_core.errors import StoreError
-from asyncendpoints_core.resource import AsyncEndpoint
+from pydantic import ValidationError
+
+from asyncendpoints_core.common.faults import format_path
+from asyncendpoints_core.resource import KIND, AsyncEndpoint, cluster_faults
 from asyncendpoints_core.scaling.decide import Decision
 from asyncendpoints_operator.control.apply import Children, OwnerGone
-from asyncendpoints_operator.control.console_secrets import ConsoleSecrets
+from asyncendpoints_operator.control.console_secrets import ConsoleSecrets, secrets_before
 from asyncendpoints_operator.control.endpoint_state import Reconciled, Resource, WorkState
 from asyncendpoints_operator.control.failures import Failures, Step
 from asyncendpoints_operator.control.pod_causes import PodCauses
 from asyncendpoints_operator.control.recover import PodRecovery
 from asyncendpoints_operator.control.redis_users import RedisUsers
+from asyncendpoints_operator.control.served_by import ServedBy
 from asyncendpoints_operator.control.status_report import StatusReport, deployments, is_terminating
-from asyncendpoints_operator.desired.gateway import console_uids
 from asyncendpoints_operator.desired.naming import (
     GATEWAY,
     WORKER,
     Manifest,
     Platform,
     child_name,
-    redis_secret_name,
 )
 from asyncendpoints_operator.desired.objects import desired, identity, obsolete
 from asyncendpoints_operator.desired.worker import live_of
 from asyncendpoints_operator.kube.cache import Cache
-from asyncendpoints_operator.kube.client import Refused
+from asyncendpoints_operator.kube.client import Refused, Unreachable
+from asyncendpoints_operator.kube.election import Leadership, NotLeader
 from asyncendpoints_operator.kube.pod_state import read_deployment, read_pod, refusing_version
-from asyncendpoints_operator.queues.queue_connection import QueueConnection
 from asyncendpoints_operator.queues.redis_locations import RedisLocation, RedisLocations
 from asyncendpoints_operator.queues.registry import Queues
-from asyncendpoints_operator.status.observed import Queue, QueueReason, Refusal, RefusalReason
+from asyncendpoints_operator.status.observed import Queue, QueueReason, RefusalReason
 
 log = logging.getLogger("asyncendpoints.operator")
 
 _STUCK_SECONDS: Final = 15.0
+_MAX_FAULTS: Final = 5
 
 
 class Reconciler:
     """Reconciles endpoints, one call an endpoint at a time; writes what came of it into
-    `reconciled`. `work` has the scaling decisions.
+    `reconciled`. `work` has the scaling decisions. `forget` drops all that is known of an endpoint
+    which is gone, or which this operator does not serve any more; `gone` is called for the first.
     """
 
     def __init__(
         self,
         cache: Cache,
         platform: Platform,
+        lease: Leadership,
         *,
+        served_by: ServedBy,
         children: Children,
         locations: RedisLocations,
         queues: Queues,
@@ -62,19 +67,50 @@ class Reconciler:
         failures: Failures,
         reconciled: dict[str, Reconciled],
         work: Mapping[str, WorkState],
+        forget: Callable[[Reconciled], Awaitable[None]],
+        gone: Callable[[], None],
     ) -> None:
-        self._cache, self._platform = cache, platform
+        self._cache, self._platform, self._lease = cache, platform, lease
+        self._served_by, self._forget, self._gone = served_by, forget, gone
         self._children, self._locations, self._queues = children, locations, queues
         self._users, self._recovery, self._status = users, recovery, status
         self._console = console
         self._failures, self._causes = failures, causes
         self._reconciled, self._work = reconciled, work
 
-    async def reconcile(self, key: str, manifest: Manifest) -> float | None:
+    async def reconcile(self, key: str) -> float | None:
         """Reconcile one endpoint; returns when to do so again (s), None for only after a change.
 
         Raises StoreError, Refused and Unreachable: it is then tried again with a backoff.
         """
+        manifest = await self._served_by.serve(key)
+        uid = manifest["metadata"]["uid"] if isinstance(manifest, dict) else ""
+        known = self._reconciled.get(key)
+        if known is not None and known.resource.uid != uid:
+            await self._forget(known)
+        if manifest is None:
+            self._gone()
+        if not isinstance(manifest, dict):
+            return manifest
+        self._lease.check()
+        step = Step("reconcile", KIND, manifest["metadata"]["name"])
+        try:
+            again = await self._make_real(key, manifest)
+        except (NotLeader, Unreachable):
+            raise
+        except Exception as error:
+            text = str(error) or type(error).__name__
+            self._failures.record(key, uid, step, RefusalReason.FAILED, text)
+            await self._status.report(key)
+            raise
+        failed = self._failures.last(uid, step) is not None
+        self._failures.clear(key, uid, step)
+        if failed:
+            await self._status.report(key)
+        return again
+
+    async def _make_real(self, key: str, manifest: Manifest) -> float | None:
+        """Carry out the steps in order."""
         state = self._read(key, manifest)
         endpoint = state.resource.endpoint
         if endpoint is None:
@@ -82,13 +118,14 @@ class Reconciler:
                 state.connection.set_closing(is_terminating(manifest))
             return await self._complete(state)
         state = await self._connect(state, endpoint, manifest)
-        await self._release_ended(state)
+        if state.connection is not None:
+            await self._recovery.release_ended(state.connection)
         if state.queue.reason is QueueReason.MOVED:
             return await self._complete(state)
         if is_terminating(manifest):  # the API server deletes its children with it
             return await self._complete(state)
-        gateway, _ = deployments(self._cache, endpoint)
-        await self._console.ensure(endpoint, _console_secrets(manifest, gateway))
+        gateway, _ = deployments(self._cache, key)
+        await self._console.ensure(endpoint, secrets_before(manifest, gateway))
         try:
             await self._apply(state, endpoint)
         except OwnerGone:
@@ -107,7 +144,7 @@ class Reconciler:
         generation = manifest["metadata"].get("generation", 0)
         if known is not None and known.resource.generation == generation:
             return known
-        resource = Resource.parse(key, manifest)
+        resource = parse(key, manifest)
         state = Reconciled(resource) if known is None else replace(known, resource=resource)
         self._reconciled[key] = state
         return state
@@ -129,7 +166,7 @@ class Reconciler:
         state = replace(state, connection=connection)
         self._reconciled[endpoint.key] = state
         connection.set_closing(is_terminating(manifest))
-        await self._ensure_user(connection)
+        await self._users.ensure(connection)
         return state
 
     async def _locate(self, endpoint: AsyncEndpoint, *, fresh: bool) -> RedisLocation | Queue:
@@ -140,35 +177,12 @@ class Reconciler:
         try:
             location = await self._locations.find(endpoint, fresh=fresh)
         except Refused as error:
-            refusal = Refusal("Secret", step.name, RefusalReason.SECRET, str(error))
-            self._failures.record(endpoint.key, uid, step, refusal)
+            self._failures.record(endpoint.key, uid, step, RefusalReason.SECRET, str(error))
             text = f"Secret {step.name} cannot be read: {error}"
             unknown = Queue(QueueReason.SECRET_NOT_READABLE, text)
             return self._locations.known(endpoint) or unknown
         self._failures.clear(endpoint.key, uid, step)
         return location
-
-    async def _ensure_user(self, connection: QueueConnection) -> None:
-        """Make the endpoint's Redis user and Secret, if it is on the operator's Redis."""
-        key, uid = connection.key, connection.identity.uid
-        name = redis_secret_name(connection.endpoint)
-        step = Step("make", "Secret", name)
-        if connection.redis.own:
-            try:
-                await self._users.ensure(connection)
-            except Refused as error:
-                refusal = Refusal("Secret", name, RefusalReason.REFUSED, str(error))
-                self._failures.record(key, uid, step, refusal, lasting=error.status < 500)
-                return
-        self._failures.clear(key, uid, step)
-
-    async def _release_ended(self, state: Reconciled) -> None:
-        if state.connection is None:
-            return
-        try:
-            await self._recovery.release_ended(state.connection)
-        except StoreError as error:
-            log.debug("%s: ended containers are handled later: %s", state.resource.key, error)
 
     async def _apply(self, state: Reconciled, endpoint: AsyncEndpoint) -> None:
         """Apply the desired children and delete those that are not wanted any more."""
@@ -179,7 +193,9 @@ class Reconciler:
             wanted = self._desired(state, endpoint)
             await self._children.apply(endpoint, [one for one in wanted if identity(one) == own])
         pods = [pod for one in (GATEWAY, WORKER) for pod in self._cache.pods(endpoint.key, one)]
-        rolling = any(read_deployment(one).rolling for one in deployments(self._cache, endpoint))
+        rolling = any(
+            read_deployment(one).rolling for one in deployments(self._cache, endpoint.key)
+        )
         existing = self._cache.children(endpoint.key)
         unwanted = obsolete(endpoint, existing, wanted, pods, rolling=rolling)
         self._children.settle(endpoint, wanted, unwanted)
@@ -187,7 +203,7 @@ class Reconciler:
 
     def _desired(self, state: Reconciled, endpoint: AsyncEndpoint) -> list[Manifest]:
         """Return the desired children; the workers' Deployment keeps its replicas."""
-        _, worker = deployments(self._cache, endpoint)
+        _, worker = deployments(self._cache, endpoint.key)
         decision = self._work.get(state.resource.uid, WorkState()).decision
         replicas = read_deployment(worker).wanted if worker else first_replicas(endpoint, decision)
         refusing = refusing_version(map(read_pod, self._cache.pods(endpoint.key, WORKER)))
@@ -220,6 +236,22 @@ class Reconciler:
         return min(again or _STUCK_SECONDS, _STUCK_SECONDS)
 
 
+def parse(key: str, manifest: Manifest) -> Resource:
+    """Parse a resource: the API server checks most rules by the CRD, but not all, and not those of
+    what was stored before.
+    """
+    uid, generation = manifest["metadata"]["uid"], manifest["metadata"].get("generation", 0)
+    try:
+        endpoint = AsyncEndpoint.parse(manifest)
+    except ValidationError as error:
+        found = error.errors()[:_MAX_FAULTS]
+        texts = tuple(f"{format_path(fault['loc'])}: {fault['msg']}" for fault in found)
+        return Resource(key, uid, generation, faults=texts)
+    if faults := cluster_faults(endpoint):
+        return Resource(key, uid, generation, faults=tuple(fault.render() for fault in faults))
+    return Resource(key, uid, generation, endpoint)
+
+
 def first_replicas(endpoint: AsyncEndpoint, decision: Decision | None) -> int:
     """Return how many workers a new Deployment has, also when it was deleted by hand."""
     if endpoint.spec.suspend:
@@ -227,14 +259,6 @@ def first_replicas(endpoint: AsyncEndpoint, decision: Decision | None) -> int:
     if endpoint.spec.replicas is not None:
         return endpoint.spec.replicas
     return endpoint.spec.autoscaling.min_replicas if decision is None else decision.replicas
-
-
-def _console_secrets(manifest: Manifest, gateway: Manifest | None) -> dict[str, str]:
-    """Return the UIDs of the console's Secrets by role: the gateway's Deployment may have been
-    deleted, or its annotations replaced, while no operator was there.
-    """
-    status = manifest.get("status") or {}
-    return {**(status.get("consoleSecrets") or {}), **console_uids(gateway)}
 
 
 def _not_started(pods: Iterable[Manifest]) -> list[float]:

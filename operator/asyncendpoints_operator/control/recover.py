@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from asyncendpoints_core.errors import StoreError
 from asyncendpoints_core.store.recovery import release_all
 from asyncendpoints_core.store.replies import Cause
 from asyncendpoints_operator.control.container_exits import (
@@ -52,7 +53,7 @@ class PodRecovery:
         """Release the workers of every container of the endpoint's pods that ended.
 
         Each state of a pod is handled once; what Redis did not accept is tried again with the next
-        call. Raises StoreError.
+        call.
         """
         uid, pods = connection.identity.uid, self._cache.pods(connection.key, WORKER)
         history = self._history.get(uid, _History())
@@ -62,11 +63,14 @@ class PodRecovery:
         ended = [pod for pod in pods if _state(pod) not in handled and _has_exit(pod)]
         if not ended:
             return
-        workers = await connection.store.workers()
-        for pod in ended:
-            await self._release(connection, pod["metadata"]["name"], releases(pod, workers))
-            handled |= {_state(pod)}
-            self._history[uid] = _History(seen, handled)
+        try:
+            workers = await connection.store.workers()
+            for pod in ended:
+                await self._release(connection, pod["metadata"]["name"], releases(pod, workers))
+                handled |= {_state(pod)}
+                self._history[uid] = _History(seen, handled)
+        except StoreError as error:
+            log.debug("%s: ended containers are handled later: %s", connection.key, error)
 
     async def release_gone(self, connection: QueueConnection) -> None:
         """Release workers whose pod no longer exists and that are silent. Raises StoreError.

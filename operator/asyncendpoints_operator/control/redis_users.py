@@ -28,6 +28,7 @@ from asyncendpoints_core.store.redis.users import (
     user_of,
     users,
 )
+from asyncendpoints_operator.control.failures import Failures, Step
 from asyncendpoints_operator.desired.config import content_hash
 from asyncendpoints_operator.desired.naming import (
     GATEWAY,
@@ -41,6 +42,7 @@ from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
 from asyncendpoints_operator.queues.polled_redis import PolledRedis
 from asyncendpoints_operator.queues.queue_connection import QueueConnection
 from asyncendpoints_operator.queues.redis_poller import RedisPoller
+from asyncendpoints_operator.status.observed import RefusalReason
 
 log = logging.getLogger("asyncendpoints.operator")
 
@@ -69,10 +71,14 @@ class _Made:
 
 
 class RedisUsers:
-    """Makes users and Secrets. `acl` False: never a user."""
+    """Makes users and Secrets. `acl` False: never a user. What the API server refuses is recorded
+    in `failures`.
+    """
 
-    def __init__(self, cluster: Cluster, cache: Cache, installation: str, *, acl: bool) -> None:
-        self._cluster, self._cache = cluster, cache
+    def __init__(
+        self, cluster: Cluster, cache: Cache, failures: Failures, installation: str, *, acl: bool
+    ) -> None:
+        self._cluster, self._cache, self._failures = cluster, cache, failures
         self._installation = installation
         self._acl = acl
         self._forbidden: set[str] = set()  # locations on which no users can be made
@@ -124,9 +130,21 @@ class RedisUsers:
         return [connection.key for connection in lost]
 
     async def ensure(self, connection: QueueConnection) -> None:
-        """Make the user, and a Secret with the URL to connect as it. Raises Refused.
+        """Make the user, and a Secret with the URL to connect as it, on the operator's Redis."""
+        key, uid = connection.key, connection.identity.uid
+        step = Step("make", "Secret", redis_secret_name(connection.endpoint))
+        try:
+            if connection.redis.own:
+                await self._ensure(connection)
+        except Refused as error:
+            reason, lasting = RefusalReason.REFUSED, error.status < 500
+            self._failures.record(key, uid, step, reason, str(error), lasting=lasting)
+        else:
+            self._failures.clear(key, uid, step)
 
-        An endpoint that is being deleted keeps its user, for the jobs that it accepted.
+    async def _ensure(self, connection: QueueConnection) -> None:
+        """Make both; an endpoint that is being deleted keeps its user, for the jobs that it
+        accepted. Raises Refused.
         """
         redis, endpoint = connection.redis, connection.endpoint
         url = redis.location.source()

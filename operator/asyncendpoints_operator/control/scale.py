@@ -47,7 +47,7 @@ from asyncendpoints_operator.kube.pod_state import (
 )
 from asyncendpoints_operator.queues.queue_connection import QueueConnection
 from asyncendpoints_operator.status import events
-from asyncendpoints_operator.status.observed import Refusal, RefusalReason
+from asyncendpoints_operator.status.observed import RefusalReason
 from asyncendpoints_operator.status.reporter import Reporter
 
 log = logging.getLogger("asyncendpoints.operator")
@@ -107,7 +107,7 @@ class Scaler:
         self, endpoint: AsyncEndpoint, connection: QueueConnection, memory: Memory | None
     ) -> ScalingPlan | None:
         """Decide on the last reading; None while there is no Deployment to scale."""
-        _, deployment = deployments(self._cache, endpoint)
+        _, deployment = deployments(self._cache, connection.key)
         if deployment is None:
             return None
         present = read_deployment(deployment)
@@ -177,8 +177,7 @@ class Scaler:
                 namespace = planned.deployment["metadata"]["namespace"]
                 found = await self._cluster.get(Ref("apps/v1", "Deployment", namespace, name))
             text = f"replicas: {drift.describe_writer(found)}"
-            refusal = Refusal("Deployment", name, RefusalReason.DRIFT_LOOP, text)
-            self._failures.record(key, uid, step, refusal, lasting=True)
+            self._failures.record(key, uid, step, RefusalReason.DRIFT_LOOP, text, lasting=True)
 
     async def _cordon(self, connection: QueueConnection, step: Step) -> None:
         """Cordon and uncordon workers in the store, in this leader's own name."""
@@ -253,8 +252,8 @@ class Scaler:
         return await self._cluster.merge(ref, patch)
 
     def _record(self, connection: QueueConnection, step: FailedStep, error: Refused) -> None:
-        refusal = Refusal(step.kind, step.name, RefusalReason.SCALING, str(error))
-        self._failures.record(connection.key, connection.identity.uid, step, refusal)
+        key, uid = connection.key, connection.identity.uid
+        self._failures.record(key, uid, step, RefusalReason.SCALING, str(error))
 
 
 def _resize_step(planned: ScalingPlan) -> FailedStep:

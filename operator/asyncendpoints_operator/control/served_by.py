@@ -1,4 +1,6 @@
-"""Which operator serves a resource: `status.operator`, held while its Lease is renewed (ADR 11)."""
+"""Which operator serves a resource: one of its class, noted in `status.operator` and held while its
+Lease is renewed (ADR 11).
+"""
 
 import logging
 import time
@@ -29,7 +31,8 @@ change of its class, the other lets go of it within a second."""
 
 
 class ServedBy:
-    """Claims resources for this operator, named `own`: the namespace and name of its Lease.
+    """Claims the resources of a class for this operator, named `own`: the namespace and name of
+    its Lease.
 
     `others` has the keys of resources that another operator serves, with its name. `check` raises
     when this process may not write any more.
@@ -40,10 +43,12 @@ class ServedBy:
         cluster: Cluster,
         cache: Cache,
         own: str,
+        class_name: str | None,
         check: Callable[[], object],
         reporter: Reporter,
     ) -> None:
-        self._cluster, self._cache, self._own = cluster, cache, own
+        self._cluster, self._cache = cluster, cache
+        self._own, self._class_name = own, class_name
         self._check, self._reporter = check, reporter
         self._leases: dict[str, _Lease] = {}
         self.others: dict[str, str] = {}
@@ -51,11 +56,27 @@ class ServedBy:
         self._left: dict[str, float] = {}  # since when others may claim what nobody serves
         self._unnoted: set[str] = set()  # UIDs of what is served, and cannot say so
 
-    async def claim(self, manifest: Manifest) -> float | None:
-        """Claim a resource that nobody serves; returns None if this operator serves it now, and
-        otherwise when to ask again (s).
+    async def serve(self, key: str) -> Manifest | float | None:
+        """Return a resource that this operator serves, after it claimed it if nobody served it.
 
+        Otherwise return when to try again (s), None if it is gone or not of this class (any more).
         Raises Refused, if another writer changed the resource meanwhile, and Unreachable.
+        """
+        manifest = self._cache.endpoint(key)
+        if manifest is None:
+            self._drop(key)
+        elif _class_of(manifest) != self._class_name:
+            self._drop(key)
+            if operator_of(manifest) == self._own:
+                await self._write(manifest, None)
+        else:
+            delay = await self._claim(manifest)
+            return self._cache.endpoint(key) if delay is None else delay
+        return None
+
+    async def _claim(self, manifest: Manifest) -> float | None:
+        """Claim a resource that nobody serves; return None if this operator serves it now, and
+        otherwise when to try again (s).
         """
         key, holder = key_of(manifest), operator_of(manifest)
         if holder not in ("", self._own) and await self._is_alive(holder):
@@ -64,9 +85,9 @@ class ServedBy:
             return CHECK_SECONDS
         uid = manifest["metadata"]["uid"]
         served = holder == self._own or (holder == "" and uid in self._unnoted)
-        if not served and (delay := await self._leave(key, manifest)):
+        if not served and (delay := await self._leave(key)):
             return delay
-        self.forget(key)
+        self._drop(key)
         if holder == self._own:
             return None
         try:
@@ -82,7 +103,7 @@ class ServedBy:
             log.info("%s: taken over from operator %s", key, holder)
         return None
 
-    async def _leave(self, key: str, manifest: Manifest) -> float:
+    async def _leave(self, key: str) -> float:
         """Return how long (s) to leave a resource that nobody serves to others, 0 to claim it.
 
         An operator that serves nothing leaves it to one that serves others of the class. If there
@@ -91,7 +112,7 @@ class ServedBy:
         """
         first, served = key, False
         for other in map(self._cache.endpoint, self._cache.endpoints()):
-            if other is None or _class_of(other) != _class_of(manifest):
+            if other is None or _class_of(other) != self._class_name:
                 continue
             holder = operator_of(other)
             if holder == self._own:
@@ -106,13 +127,7 @@ class ServedBy:
             return 0.0
         return min(left, CHECK_SECONDS if served else _TURN_SECONDS)
 
-    async def release(self, manifest: Manifest) -> None:
-        """Let go of a resource that is not of this operator's class any more."""
-        self.forget(key_of(manifest))
-        if operator_of(manifest) == self._own:
-            await self._write(manifest, None)
-
-    def forget(self, key: str) -> None:
+    def _drop(self, key: str) -> None:
         """Drop what was remembered of a resource that no other operator serves."""
         for known in (self.others, self._since, self._left):
             known.pop(key, None)

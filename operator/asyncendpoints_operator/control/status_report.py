@@ -36,7 +36,6 @@ from asyncendpoints_operator.status.observed import (
     Observed,
     Queue,
     QueueReason,
-    Refusal,
     RefusalReason,
     Scaling,
 )
@@ -91,9 +90,8 @@ class StatusReport:
         try:
             again = await self._reporter.report(manifest, observed)
         except Refused as error:
-            refusal = Refusal(KIND, step.name, RefusalReason.REFUSED, str(error))
-            self._failures.record(key, uid, step, refusal)
-            if refusal in self._failures.shown(uid):
+            self._failures.record(key, uid, step, RefusalReason.REFUSED, str(error))
+            if self._failures.last(uid, step) in self._failures.shown(uid):
                 text = f"its status cannot be written: {error}"
                 self._reporter.publish(key, uid, [Event("Warning", "StatusRefused", text)])
             return self._failures.retry_seconds(uid)
@@ -142,7 +140,7 @@ def _with_objects(
     """Add what the endpoint's objects in the cluster show, also where its spec is invalid; return
     the UIDs of the worker pods of the current template, too.
     """
-    manifests = _named_deployments(cache, key)
+    manifests = deployments(cache, key)
     gateway, worker = map(read_deployment, manifests)
     template, now = template_of(manifests[1]), time.time()
     gateways, workers = cache.pods(key, GATEWAY), cache.pods(key, WORKER)
@@ -188,12 +186,8 @@ def is_terminating(manifest: Mapping[str, Any]) -> bool:
     return "deletionTimestamp" in manifest["metadata"]
 
 
-def deployments(cache: Cache, endpoint: AsyncEndpoint) -> tuple[Manifest | None, Manifest | None]:
-    """Return the Deployments of gateway and workers as they are."""
-    return _named_deployments(cache, endpoint.key)
-
-
-def _named_deployments(cache: Cache, key: str) -> tuple[Manifest | None, Manifest | None]:
+def deployments(cache: Cache, key: str) -> tuple[Manifest | None, Manifest | None]:
+    """Return the Deployments of an endpoint's gateway and workers as they are."""
     namespace, _, name = key.partition("/")
     return (
         cache.get("Deployment", namespace, component_name(name, GATEWAY)),

@@ -129,13 +129,16 @@ class Two:
             status = {"status": {"operator": serving[name]}} if name in serving else {}
             cluster.save(merge(resource(), {"metadata": {"name": name}}) | status)
         self.first, self.second = (
-            ServedBy(cluster, cache, own, lambda: None, Reporter(cluster, cache, own, 1.0))
+            ServedBy(
+                *(cluster, cache, own, None, lambda: None),
+                Reporter(cluster, cache, own, 1.0),
+            )
             for cache, own in zip(caches, (FIRST, "here/second"), strict=True)
         )
 
     async def claim(self, operator: ServedBy, name: str) -> bool:
         """Whether the operator serves the resource after it was asked to claim it."""
-        return await operator.claim(self.cluster.endpoint(name)) is None
+        return isinstance(await operator.serve(f"demo/{name}"), dict)
 
 
 async def test_a_new_resource_is_left_to_the_operator_that_serves_the_others(

@@ -7,7 +7,7 @@ import pytest
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.scaling.decide import Decision, Memory, Reason
 from asyncendpoints_operator.control.endpoint_state import Reconciled, Resource
-from asyncendpoints_operator.control.reconcile import first_replicas
+from asyncendpoints_operator.control.reconcile import first_replicas, parse
 from asyncendpoints_operator.status.observed import Queue, QueueReason
 from support.resources import MINIMAL, merge
 
@@ -21,7 +21,7 @@ def endpoint(**spec: Any) -> AsyncEndpoint:
 
 
 def test_a_valid_resource_is_parsed() -> None:
-    found = Resource.parse("demo/reports", manifest())
+    found = parse("demo/reports", manifest())
     assert (found.key, found.uid, found.generation) == ("demo/reports", "uid-1", 3)
     assert found.endpoint is not None
     assert found.endpoint.key == "demo/reports"
@@ -29,7 +29,7 @@ def test_a_valid_resource_is_parsed() -> None:
 
 
 def test_a_resource_that_breaks_a_rule_has_faults_and_no_endpoint() -> None:
-    found = Resource.parse("demo/reports", manifest(routes=[{"path": "no-slash", "job": "x"}]))
+    found = parse("demo/reports", manifest(routes=[{"path": "no-slash", "job": "x"}]))
     assert found.endpoint is None
     assert found.faults[0].startswith("spec.routes[0].path: ")
     assert found.generation == 3
@@ -37,12 +37,12 @@ def test_a_resource_that_breaks_a_rule_has_faults_and_no_endpoint() -> None:
 
 def test_no_more_than_five_faults_are_named() -> None:
     routes = [{"path": f"no-slash-{number}", "job": "x"} for number in range(9)]
-    assert len(Resource.parse("demo/reports", manifest(routes=routes)).faults) == 5
+    assert len(parse("demo/reports", manifest(routes=routes)).faults) == 5
 
 
 def test_a_rule_of_clusters_alone_is_a_fault_too() -> None:
     worker = {"image": None, "handlers": "reports.jobs"}
-    found = Resource.parse("demo/reports", manifest(worker=worker))
+    found = parse("demo/reports", manifest(worker=worker))
     assert found.endpoint is None
     assert found.faults[0].startswith("spec.worker: image is required in a cluster")
 

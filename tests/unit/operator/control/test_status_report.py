@@ -7,8 +7,9 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from asyncendpoints_core.store.replies import WorkerInfo, WorkerState
-from asyncendpoints_operator.control.endpoint_state import Reconciled, Resource, WorkState
+from asyncendpoints_operator.control.endpoint_state import Reconciled, WorkState
 from asyncendpoints_operator.control.pod_causes import PodCauses
+from asyncendpoints_operator.control.reconcile import parse
 from asyncendpoints_operator.control.status_report import observe
 from asyncendpoints_operator.desired.naming import (
     TEMPLATE_ANNOTATION,
@@ -24,7 +25,7 @@ from support.resources import resource
 
 MANIFEST = resource()
 MANIFEST["metadata"] |= {"uid": "uid", "generation": 2}
-RESOURCE = Resource.parse("demo/reports", MANIFEST)
+RESOURCE = parse("demo/reports", MANIFEST)
 
 
 def child(kind: str, name: str, template: str, **more: Any) -> dict[str, Any]:

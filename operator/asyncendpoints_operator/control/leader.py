@@ -30,7 +30,7 @@ from asyncendpoints_operator.kube.election import Leadership
 from asyncendpoints_operator.kube.workqueue import WorkQueue
 from asyncendpoints_operator.queues.redis_locations import RedisLocation, RedisLocations
 from asyncendpoints_operator.queues.registry import Queues
-from asyncendpoints_operator.status.reporter import Reporter
+from asyncendpoints_operator.status.event_publisher import EventPublisher
 
 log = logging.getLogger("asyncendpoints.operator")
 
@@ -77,20 +77,20 @@ class Leader:
         self._failures = Failures()
         installation, check = settings.installation_id, lease.check
         identity = settings.operator_identity or "operator"
-        self._reporter = Reporter(cluster, cache, identity, settings.counts_seconds)
+        self._publisher = EventPublisher(cluster, identity)
         of, seconds = settings.class_name, settings.startup_seconds
         own = f"{settings.operator_namespace}/{settings.lease_name}"
-        self._served_by = ServedBy(cluster, cache, own, of, check, self._reporter)
+        self._served_by = ServedBy(cluster, cache, own, of, check, self._publisher)
         self._children = Children(cluster, cache, check, self._failures)
         self._drained = DrainedPods(cluster, cache, check, self._failures)
         self._causes = PodCauses(cluster, cache)
         acl = settings.redis_acl
         self._users = RedisUsers(cluster, cache, self._failures, installation, acl=acl)
         self._console = ConsoleSecrets(cluster, check, self._failures)
-        self._recovery = PodRecovery(cache, self._reporter)
+        self._recovery = PodRecovery(cache, self._publisher)
         self._locations = RedisLocations(cluster, settings.redis_source())
-        self._status = self._make_status()
-        scaler = Scaler(cluster, cache, lease, self._reporter, self._failures, seconds)
+        self._status = self._make_status(cluster, settings.counts_seconds)
+        scaler = Scaler(cluster, cache, lease, self._publisher, self._failures, seconds)
         self._readings = self._make_readings(scaler)
         self._queues = Queues(
             *(installation, self._readings.on_reading, self._readings.on_recovered),
@@ -112,11 +112,13 @@ class Leader:
             acl=settings.redis_acl,
         )
 
-    def _make_status(self) -> StatusReport:
+    def _make_status(self, cluster: Cluster, counts_seconds: float) -> StatusReport:
         return StatusReport(
+            cluster,
             self._cache,
+            counts_seconds,
             self._users,
-            self._reporter,
+            self._publisher,
             self._failures,
             self._reconciled,
             self._work,
@@ -131,7 +133,7 @@ class Leader:
             self._drained,
             self._users,
             self._status,
-            self._reporter,
+            self._publisher,
             self._reconciled,
             self._work,
         )
@@ -179,8 +181,8 @@ class Leader:
     async def _forget(self, known: Reconciled) -> None:
         key, uid = known.resource.key, known.resource.uid
         del self._reconciled[key]
-        parts = (self._readings, self._children, self._users, self._recovery, self._reporter)
-        for part in (*parts, self._failures, self._drained, self._console):
+        parts = (self._readings, self._children, self._users, self._recovery, self._publisher)
+        for part in (*parts, self._status, self._failures, self._drained, self._console):
             part.forget(uid)
         self._causes.forget(key)
         await self._queues.disconnect(key)
@@ -220,7 +222,7 @@ class Leader:
             redis_up[identity] = poller.redis.up and redis_up.get(identity, True)
         return LeaderFigures(
             applies=self._children.applies,
-            status_writes=self._reporter.writes,
+            status_writes=self._status.writes,
             decisions=dict(self._readings.decisions),
             redis_up=redis_up,
             endpoints=tuple(map(self._endpoint_figures, self._reconciled.values())),

@@ -21,9 +21,9 @@ from asyncendpoints_operator.kube.election import NotLeader
 from asyncendpoints_operator.kube.workqueue import WorkQueue
 from asyncendpoints_operator.queues.queue_connection import QueueConnection, Reading
 from asyncendpoints_operator.status import events
+from asyncendpoints_operator.status.event_publisher import EventPublisher
 from asyncendpoints_operator.status.model import MAX_FAILURES
 from asyncendpoints_operator.status.observed import QueueReason, failure_of
-from asyncendpoints_operator.status.reporter import Reporter
 
 log = logging.getLogger("asyncendpoints.operator")
 
@@ -49,13 +49,13 @@ class ReadingHandler:
         drained: DrainedPods,
         users: RedisUsers,
         status: StatusReport,
-        reporter: Reporter,
+        publisher: EventPublisher,
         reconciled: Mapping[str, Reconciled],
         work: dict[str, WorkState],
     ) -> None:
         self._workqueue = workqueue
         self._scaler, self._recovery, self._users = scaler, recovery, users
-        self._drained, self._status, self._reporter = drained, status, reporter
+        self._drained, self._status, self._publisher = drained, status, publisher
         self._reconciled, self._work = reconciled, work
         self._running: dict[str, asyncio.Task[None]] = {}  # by the endpoint's UID
         self._logged: dict[str, str] = {}  # the last error of each endpoint, by UID
@@ -72,7 +72,7 @@ class ReadingHandler:
         if reading.adopted:
             text = "took over the jobs of the deleted resource of this name"
             adopted = events.Event("Normal", "QueueAdopted", text)
-            self._reporter.publish(key, uid, [adopted])
+            self._publisher.publish(key, uid, [adopted])
         if reading.queue.reason is QueueReason.AUTHENTICATION:
             self._workqueue.add(key, AUTHENTICATION_SECONDS)  # its Secret is read again
         if reading.outdated and connection.endpoint.spec.worker.http is not None:
@@ -89,7 +89,7 @@ class ReadingHandler:
             return
         if recovered.leases_extended and state.queue.reason is not QueueReason.UNREACHABLE:
             return  # recovery was not run for a while: there was no leader, or nothing to do
-        self._reporter.publish(key, state.resource.uid, events.of_recovery(recovered))
+        self._publisher.publish(key, state.resource.uid, events.of_recovery(recovered))
 
     def forget(self, uid: str) -> None:
         """Stop handling readings of an endpoint, and drop what followed from them."""
@@ -176,7 +176,7 @@ class ReadingHandler:
             return
         work = self._work.get(uid, WorkState())
         if found := events.of_schedules(work.schedules, stats):
-            self._reporter.publish(connection.key, uid, found)
+            self._publisher.publish(connection.key, uid, found)
         if stats.schedules != work.schedules:
             self._work[uid] = replace(work, schedules=stats.schedules)
 
@@ -187,7 +187,7 @@ class ReadingHandler:
             return
         work = self._work.get(uid, WorkState())
         if found := events.of_deliveries(work.totals, stats.totals):
-            self._reporter.publish(connection.key, uid, found)
+            self._publisher.publish(connection.key, uid, found)
         self._work[uid] = replace(work, totals=stats.totals)
 
     async def _read_failures(self, connection: QueueConnection) -> None:

@@ -18,7 +18,7 @@ from asyncendpoints_operator.desired.naming import AGENT_CONTAINER, WORKER
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.queues.queue_connection import QueueConnection
 from asyncendpoints_operator.status import events
-from asyncendpoints_operator.status.reporter import Reporter
+from asyncendpoints_operator.status.event_publisher import EventPublisher
 
 log = logging.getLogger("asyncendpoints.operator")
 
@@ -41,8 +41,8 @@ class _History:
 class PodRecovery:
     """Compares the endpoints' pods with the workers that Redis knows."""
 
-    def __init__(self, cache: Cache, reporter: Reporter) -> None:
-        self._cache, self._reporter = cache, reporter
+    def __init__(self, cache: Cache, publisher: EventPublisher) -> None:
+        self._cache, self._publisher = cache, publisher
         self._history: dict[str, _History] = {}  # by the endpoint's UID
 
     def forget(self, uid: str) -> None:
@@ -104,7 +104,7 @@ class PodRecovery:
             )
             log.info("%s: released %s of pod %s: %s", key, release.worker, pod, release.why)
             published = events.of_release(pod, release.why, release.cause, done)
-            self._reporter.publish(key, connection.identity.uid, published)
+            self._publisher.publish(key, connection.identity.uid, published)
             connection.wake()
 
 

@@ -47,8 +47,8 @@ from asyncendpoints_operator.kube.pod_state import (
 )
 from asyncendpoints_operator.queues.queue_connection import QueueConnection
 from asyncendpoints_operator.status import events
+from asyncendpoints_operator.status.event_publisher import EventPublisher
 from asyncendpoints_operator.status.observed import RefusalReason
-from asyncendpoints_operator.status.reporter import Reporter
 
 log = logging.getLogger("asyncendpoints.operator")
 
@@ -90,12 +90,12 @@ class Scaler:
         cluster: Cluster,
         cache: Cache,
         lease: Leadership,
-        reporter: Reporter,
+        publisher: EventPublisher,
         failures: Failures,
         startup_seconds: float,
     ) -> None:
         self._cluster, self._cache, self._lease = cluster, cache, lease
-        self._reporter, self._failures = reporter, failures
+        self._publisher, self._failures = publisher, failures
         self._startup_seconds = startup_seconds
         self._replicas: dict[str, Replicas] = {}  # by the endpoint's UID
 
@@ -239,7 +239,7 @@ class Scaler:
         self._replicas[uid] = replace(self._replicas[uid], last=reached)
         log.info("%s: workers %d → %d: %s", key, before, reached, planned.decision.text)
         done = msgspec.structs.replace(planned.decision, replicas=reached)
-        self._reporter.publish(key, uid, events.of_scaling(before, done))
+        self._publisher.publish(key, uid, events.of_scaling(before, done))
 
     async def _write_replicas(self, planned: ScalingPlan, replicas: int) -> Manifest:
         """Write the Deployment's replicas; a decrease only over the state decided on."""

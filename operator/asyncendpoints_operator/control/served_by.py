@@ -12,8 +12,8 @@ from asyncendpoints_core.resource import API_VERSION, KIND
 from asyncendpoints_operator.desired.naming import Manifest
 from asyncendpoints_operator.kube.cache import Cache, key_of
 from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
+from asyncendpoints_operator.status.event_publisher import EventPublisher
 from asyncendpoints_operator.status.events import Event
-from asyncendpoints_operator.status.reporter import Reporter
 
 log = logging.getLogger("asyncendpoints.operator")
 
@@ -45,11 +45,11 @@ class ServedBy:
         own: str,
         class_name: str | None,
         check: Callable[[], object],
-        reporter: Reporter,
+        publisher: EventPublisher,
     ) -> None:
         self._cluster, self._cache = cluster, cache
         self._own, self._class_name = own, class_name
-        self._check, self._reporter = check, reporter
+        self._check, self._publisher = check, publisher
         self._leases: dict[str, _Lease] = {}
         self.others: dict[str, str] = {}
         self._since: dict[str, float] = {}  # of `others` that were not reported yet
@@ -155,7 +155,7 @@ class ServedBy:
         )
         log.warning("%s: %s", key, text)
         event = Event("Warning", "ServedByAnother", text)
-        self._reporter.publish(key, manifest["metadata"]["uid"], [event])
+        self._publisher.publish(key, manifest["metadata"]["uid"], [event])
 
     def _doubt(self, manifest: Manifest, holder: str) -> str:
         """Return what to do if the other operator is gone, where that cannot be seen."""

@@ -1,11 +1,13 @@
-"""From the leader's records and the cache to one observation, and its status written."""
+"""From the leader's records and the cache to one observation, and its status written when it
+changed.
+"""
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
-from asyncendpoints_core.resource import KIND, AsyncEndpoint
+from asyncendpoints_core.resource import API_VERSION, KIND, AsyncEndpoint
 from asyncendpoints_core.store.replies import WorkerState
 from asyncendpoints_operator.control.container_exits import memory_kills
 from asyncendpoints_operator.control.endpoint_state import Reconciled, WorkState
@@ -22,7 +24,7 @@ from asyncendpoints_operator.desired.naming import (
 )
 from asyncendpoints_operator.desired.network import url_of
 from asyncendpoints_operator.kube.cache import Cache
-from asyncendpoints_operator.kube.client import Refused
+from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
 from asyncendpoints_operator.kube.compact import owns_replicas
 from asyncendpoints_operator.kube.late_pods import read_steady, without_crashing
 from asyncendpoints_operator.kube.pod_state import (
@@ -31,7 +33,17 @@ from asyncendpoints_operator.kube.pod_state import (
     refusing_version,
     template_of,
 )
-from asyncendpoints_operator.status.events import Event
+from asyncendpoints_operator.status import events
+from asyncendpoints_operator.status.build import (
+    OLDEST_COUNTS_SECONDS,
+    Budget,
+    Status,
+    build,
+    counts_interval,
+    decide_write,
+    patch_of,
+)
+from asyncendpoints_operator.status.event_publisher import EventPublisher
 from asyncendpoints_operator.status.observed import (
     Observed,
     Queue,
@@ -39,26 +51,44 @@ from asyncendpoints_operator.status.observed import (
     RefusalReason,
     Scaling,
 )
-from asyncendpoints_operator.status.reporter import Reporter
 from asyncendpoints_operator.status.worker_reports import jobs_without_handler, recent_crashes
+
+RETRY_SECONDS: Final = 0.5
+"""When to try again while another write of the same status is under way."""
 
 
 class StatusReport:
-    """Reports endpoints from the records of reconciliation and of readings; it writes neither."""
+    """Reports endpoints from the records of reconciliation and of readings; it writes neither.
+
+    All statuses share one budget. What is remembered of an endpoint is by UID: when its status was
+    written, and what of it the API server did not keep since an older CRD lacks the field.
+    """
 
     def __init__(
         self,
+        cluster: Cluster,
         cache: Cache,
+        counts_seconds: float,
         users: RedisUsers,
-        reporter: Reporter,
+        publisher: EventPublisher,
         failures: Failures,
         reconciled: Mapping[str, Reconciled],
         work: Mapping[str, WorkState],
         causes: Causes,
     ) -> None:
-        self._cache, self._users, self._reporter = cache, users, reporter
-        self._failures = failures
+        self._cluster, self._cache, self._interval = cluster, cache, counts_seconds
+        self._users, self._publisher, self._failures = users, publisher, failures
         self._reconciled, self._work, self._causes = reconciled, work, causes
+        self._budget = Budget()
+        self._writing: set[str] = set()
+        self._written_at: dict[str, float] = {}
+        self._pruned: dict[str, Status] = {}
+        self.writes = 0
+
+    def forget(self, uid: str) -> None:
+        """Drop what was remembered of an endpoint."""
+        self._written_at.pop(uid, None)
+        self._pruned.pop(uid, None)
 
     async def report(self, key: str) -> float | None:
         """Write the status if it changed; returns when to try again (s), None for never."""
@@ -77,26 +107,77 @@ class StatusReport:
         work = self._work.get(state.resource.uid, WorkState())
         seen = observe(self._cache, manifest, state, work, queue, self._causes)
         observed = replace(seen, refusals=refusals)
-        return await self._write(key, manifest, observed)
+        return await self._try(key, manifest, observed)
 
-    async def _write(
-        self, key: str, manifest: Mapping[str, Any], observed: Observed
-    ) -> float | None:
+    async def _try(self, key: str, manifest: Mapping[str, Any], observed: Observed) -> float | None:
         """Write the status; what refuses it cannot be reported in it, so an Event does."""
         uid = manifest["metadata"]["uid"]
         step = Step("write the status of", KIND, manifest["metadata"]["name"])
         if not self._failures.due(uid, step):
             return self._failures.retry_seconds(uid)
         try:
-            again = await self._reporter.report(manifest, observed)
+            again = await self.write(manifest, observed)
         except Refused as error:
             self._failures.record(key, uid, step, RefusalReason.REFUSED, str(error))
             if self._failures.last(uid, step) in self._failures.shown(uid):
                 text = f"its status cannot be written: {error}"
-                self._reporter.publish(key, uid, [Event("Warning", "StatusRefused", text)])
+                self._publisher.publish(key, uid, [events.Event("Warning", "StatusRefused", text)])
             return self._failures.retry_seconds(uid)
         self._failures.clear(key, uid, step)
         return again
+
+    async def write(self, resource: Mapping[str, Any], observed: Observed) -> float | None:
+        """Write the status if it changed; returns when to try again (s), None for never."""
+        meta, before = resource["metadata"], resource.get("status")
+        uid = meta["uid"]
+        if uid in self._writing:
+            return RETRY_SECONDS  # with what is observed then
+        after = build(observed, before, time.time())
+        now = time.monotonic()
+        changing = sum(now - at < OLDEST_COUNTS_SECONDS for at in self._written_at.values())
+        write = decide_write(
+            before,
+            self._without_pruned(uid, before, after),
+            now=now,
+            last_write=self._written_at.get(uid),
+            budget=self._budget,
+            interval=counts_interval(changing, self._interval),
+        )
+        self._budget = write.budget
+        if not write.now:
+            return write.retry_in
+        patch = {"metadata": {"uid": uid}, "status": patch_of(before, after)}
+        ref = Ref(API_VERSION, KIND, meta["namespace"], meta["name"])
+        self._writing.add(uid)
+        try:
+            made = await self._cluster.merge(ref, patch, subresource="status")
+        except Refused as error:
+            if error.outdated:
+                return None  # it was deleted, or replaced by one of the same name
+            raise
+        finally:
+            self._writing.discard(uid)
+        self._written(made, after, before, now)
+        return None
+
+    def _written(
+        self, made: Manifest, after: Status, before: Mapping[str, Any] | None, now: float
+    ) -> None:
+        """Take in a status that was written, and publish what changed in it."""
+        meta, kept = made["metadata"], made.get("status") or {}
+        uid = meta["uid"]
+        self._cache.put(made)
+        self.writes += 1
+        self._written_at[uid] = now
+        self._pruned[uid] = {key: value for key, value in after.items() if key not in kept}
+        reported = before if (before or {}).get("conditions") else None  # not only its operator
+        changes = events.of_change(reported, after)
+        self._publisher.publish(f"{meta['namespace']}/{meta['name']}", uid, changes)
+
+    def _without_pruned(self, uid: str, before: Mapping[str, Any] | None, after: Status) -> Status:
+        """Return `after` without what was not kept: it alone is no reason for a patch."""
+        pruned, kept = self._pruned.get(uid, {}), before or {}
+        return {k: v for k, v in after.items() if k in kept or k not in pruned or pruned[k] != v}
 
 
 def observe(

@@ -9,7 +9,7 @@ import pytest
 from asyncendpoints_operator.control import served_by
 from asyncendpoints_operator.control.served_by import ServedBy
 from asyncendpoints_operator.kube.cache import Cache
-from asyncendpoints_operator.status.reporter import Reporter
+from asyncendpoints_operator.status.event_publisher import EventPublisher
 from support.kube.fake_cluster import FakeCluster, Manifest
 from support.kube.leading import ENDPOINT, WORKER, event, leading, reason, resource
 from support.resources import merge
@@ -131,7 +131,7 @@ class Two:
         self.first, self.second = (
             ServedBy(
                 *(cluster, cache, own, None, lambda: None),
-                Reporter(cluster, cache, own, 1.0),
+                EventPublisher(cluster, own),
             )
             for cache, own in zip(caches, (FIRST, "here/second"), strict=True)
         )

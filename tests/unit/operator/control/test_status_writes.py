@@ -8,10 +8,13 @@ import pytest
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.resource import API_VERSION, KIND
 from asyncendpoints_core.store.replies import Stats
+from asyncendpoints_operator.control.failures import Failures
+from asyncendpoints_operator.control.redis_users import RedisUsers
+from asyncendpoints_operator.control.status_report import RETRY_SECONDS, StatusReport
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import Ref
+from asyncendpoints_operator.status.event_publisher import EventPublisher
 from asyncendpoints_operator.status.observed import Observed, Queue, QueueReason
-from asyncendpoints_operator.status.reporter import RETRY_SECONDS, Reporter
 from support.kube.fake_cluster import FakeCluster, Manifest
 from support.resources import MINIMAL, merge
 
@@ -38,19 +41,22 @@ async def cluster() -> SlowCluster:
     return made
 
 
-def reporter(cluster: FakeCluster) -> Reporter:
-    return Reporter(cluster, Cache(lambda _: None), "operator-1", 10.0)
+def reporter(cluster: FakeCluster, counts_seconds: float = 10.0) -> StatusReport:
+    cache, failures = Cache(lambda _: None), Failures()
+    users = RedisUsers(cluster, cache, failures, "here", acl=False)
+    publisher = EventPublisher(cluster, "operator-1")
+    return StatusReport(cluster, cache, counts_seconds, users, publisher, failures, {}, {}, {})
 
 
 async def test_a_report_during_a_write_is_made_again_later(cluster: SlowCluster) -> None:
     one = reporter(cluster)
-    writing = asyncio.create_task(one.report(cluster.endpoint(), INVALID))
+    writing = asyncio.create_task(one.write(cluster.endpoint(), INVALID))
     await asyncio.sleep(0)
-    assert await one.report(cluster.endpoint(), INVALID) == RETRY_SECONDS
+    assert await one.write(cluster.endpoint(), INVALID) == RETRY_SECONDS
     cluster.may_write.set()
     assert await writing is None
     assert one.writes == 1
-    assert await one.report(cluster.endpoint(), INVALID) is None
+    assert await one.write(cluster.endpoint(), INVALID) is None
     assert one.writes == 1  # nothing has changed
 
 
@@ -61,7 +67,7 @@ async def test_the_status_of_a_resource_that_was_replaced_is_not_written(
     cluster.may_write.set()
     cluster.drop(ENDPOINT)
     cluster.save(MINIMAL)
-    assert await one.report(before, INVALID) is None
+    assert await one.write(before, INVALID) is None
     assert (one.writes, cluster.endpoint().get("status")) == (0, None)
 
 
@@ -79,16 +85,16 @@ async def test_a_field_that_an_older_crd_prunes_is_not_written_for_ever() -> Non
     one = reporter(cluster)
     observed = replace(INVALID, console_secrets={"view": "uid-9"})
     for _ in range(3):
-        assert await one.report(cluster.endpoint(), observed) is None
+        assert await one.write(cluster.endpoint(), observed) is None
     assert one.writes == 1
-    assert await one.report(cluster.endpoint(), replace(observed, generation=2)) is None
+    assert await one.write(cluster.endpoint(), replace(observed, generation=2)) is None
     assert one.writes == 2
 
 
 async def test_a_change_is_published_once_in_a_while(cluster: SlowCluster) -> None:
     one = reporter(cluster)
     cluster.may_write.set()
-    await one.report(cluster.endpoint(), INVALID)
+    await one.write(cluster.endpoint(), INVALID)
     await cluster.until(lambda: cluster.events)
     (event,) = cluster.events
     assert (event["reason"], event["involvedObject"]["uid"]) == (
@@ -100,7 +106,7 @@ async def test_a_change_is_published_once_in_a_while(cluster: SlowCluster) -> No
 
 async def test_counts_are_written_less_often_the_more_endpoints_change() -> None:
     cluster = FakeCluster()
-    one = Reporter(cluster, Cache(lambda _: None), "operator-1", 1.0)
+    one = reporter(cluster, 1.0)
 
     def counted(queued: int) -> Observed:
         stats = Stats(now_ms=0, counts={State.QUEUED: queued}, by_name={}, totals={})
@@ -112,8 +118,8 @@ async def test_counts_are_written_less_often_the_more_endpoints_change() -> None
         name = {"metadata": {"name": f"reports-{number}"}}
         cluster.save(merge(MINIMAL, name))
         ref = Ref(API_VERSION, KIND, "demo", f"reports-{number}")
-        assert await one.report(cluster.objects[ref.path], counted(1)) is None
-        again = await one.report(cluster.objects[ref.path], counted(2))
+        assert await one.write(cluster.objects[ref.path], counted(1)) is None
+        again = await one.write(cluster.objects[ref.path], counted(2))
         assert again is not None
         return again
 

@@ -11,7 +11,8 @@ from asyncendpoints_core.jobs.schedules import ScheduleState
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.scaling.decide import Decision, Memory
 from asyncendpoints_operator.queues.queue_connection import QueueConnection
-from asyncendpoints_operator.status.observed import LastFailure, Queue
+from asyncendpoints_operator.status.model import Failure
+from asyncendpoints_operator.status.observed import Queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,6 @@ class WorkState:
     memory: Memory | None = None
     decision: Decision | None = None
     failed_total: int = -1
-    failures: tuple[LastFailure, ...] = ()
+    failures: tuple[Failure, ...] = ()
     schedules: tuple[ScheduleState, ...] | None = None
     totals: Mapping[str, int] | None = None

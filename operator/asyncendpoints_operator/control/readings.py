@@ -21,9 +21,10 @@ from asyncendpoints_operator.kube.election import NotLeader
 from asyncendpoints_operator.kube.workqueue import WorkQueue
 from asyncendpoints_operator.queues.queue_connection import QueueConnection, Reading
 from asyncendpoints_operator.status import events
+from asyncendpoints_operator.status.build import failure_of
 from asyncendpoints_operator.status.event_publisher import EventPublisher
 from asyncendpoints_operator.status.model import MAX_FAILURES
-from asyncendpoints_operator.status.observed import QueueReason, failure_of
+from asyncendpoints_operator.status.observed import QueueReason
 
 log = logging.getLogger("asyncendpoints.operator")
 

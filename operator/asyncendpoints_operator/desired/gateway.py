@@ -65,7 +65,8 @@ def gateway_deployment(
     gateway = endpoint.spec.gateway
     console = console_files(endpoint, console_secrets)
     volumes = [
-        *own_volumes(endpoint, config, _tokens(endpoint)),
+        *own_volumes(endpoint, config),
+        *token_files(endpoint),
         *webhook_files(endpoint),
         *console,
         *scratch(gateway, _SCRATCH),
@@ -127,12 +128,6 @@ def console_uids(live: Mapping[str, Any] | None) -> dict[str, str]:
     return {role: str(found[role]) for role in ROLES if role in found}
 
 
-def _tokens(endpoint: AsyncEndpoint) -> dict[str, Any] | None:
-    auth = endpoint.spec.gateway.auth
-    secret = auth.tokens.secret_ref if auth else None
-    return token_files(secret.name, secret.key) if secret else None
-
-
 def _environment(
     endpoint: AsyncEndpoint, platform: Platform, *, console: bool
 ) -> list[dict[str, Any]]:
@@ -145,7 +140,7 @@ def _environment(
         env_value("ASYNCENDPOINTS_ADMIN_PORT", str(ADMIN_PORT)),
         env_value("ASYNCENDPOINTS_LOG_LEVEL", platform.log_level),
     ]
-    if _tokens(endpoint) is not None:
+    if token_files(endpoint):
         own.append(env_value("ASYNCENDPOINTS_AUTH_TOKENS_FILE", f"{TOKENS_FOLDER}/tokens"))
     if endpoint.spec.webhooks_digest:
         own += [env_value(name, value) for name, value in platform.webhook_environment.items()]

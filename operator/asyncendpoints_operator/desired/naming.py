@@ -83,11 +83,6 @@ def component_name(endpoint: str, component: str) -> str:
     return f"{endpoint}-{component}"
 
 
-def service_name(endpoint: AsyncEndpoint) -> str:
-    """Return the name of the Service in front of the gateway."""
-    return endpoint.name
-
-
 def redis_secret_name(endpoint: AsyncEndpoint) -> str:
     """Return the name of the Secret with the endpoint's own user on the operator's Redis.
 

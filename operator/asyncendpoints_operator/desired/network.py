@@ -17,7 +17,6 @@ from asyncendpoints_operator.desired.naming import (
     child_name,
     metadata,
     selector,
-    service_name,
 )
 from asyncendpoints_operator.desired.volumes import dump
 
@@ -30,7 +29,7 @@ def service(endpoint: AsyncEndpoint) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": metadata(endpoint, GATEWAY, service_name(endpoint), options.annotations),
+        "metadata": metadata(endpoint, GATEWAY, endpoint.name, options.annotations),
         "spec": {
             "type": options.type,
             "selector": selector(endpoint, GATEWAY),
@@ -52,7 +51,7 @@ def ingress(endpoint: AsyncEndpoint) -> Manifest | None:
     options = endpoint.spec.gateway.ingress
     if options is None:
         return None
-    backend = {"service": {"name": service_name(endpoint), "port": {"name": "http"}}}
+    backend = {"service": {"name": endpoint.name, "port": {"name": "http"}}}
     path = {
         "path": endpoint.spec.gateway.base_path or _ALL,
         "pathType": "Prefix",
@@ -80,7 +79,7 @@ def http_route(endpoint: AsyncEndpoint) -> Manifest | None:
     base = endpoint.spec.gateway.base_path
     rule: dict[str, Any] = {
         "matches": [{"path": {"type": "PathPrefix", "value": base or _ALL}}],
-        "backendRefs": [{"name": service_name(endpoint), "port": SERVICE_PORT}],
+        "backendRefs": [{"name": endpoint.name, "port": SERVICE_PORT}],
     }
     if base:
         rewrite = {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": _ALL}}
@@ -154,4 +153,4 @@ def url_of(endpoint: AsyncEndpoint, load_balancer: str = "") -> str:
     if load_balancer:
         host = f"[{load_balancer}]" if ":" in load_balancer else load_balancer
         return f"http://{host}"
-    return f"http://{service_name(endpoint)}.{endpoint.metadata.namespace}.svc"
+    return f"http://{endpoint.name}.{endpoint.metadata.namespace}.svc"

@@ -33,7 +33,7 @@ from asyncendpoints_operator.desired.worker import worker_deployment
 
 
 class Kind(NamedTuple):
-    """A kind of child object. `optional`: the cluster may not have its API."""
+    """A kind of object. `optional`: it may be absent, or come and go with its API."""
 
     api_version: str
     kind: str

@@ -27,10 +27,12 @@ def dump(record: Record) -> dict[str, Any]:
     return {key: value for key, value in dumped.items() if value not in ("", [])}
 
 
-def own_volumes(
-    endpoint: AsyncEndpoint, config: str, tokens: dict[str, Any] | None = None
-) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Return our volumes and their mounts: the endpoint, the Redis URL and the tokens.
+Mounted = list[tuple[dict[str, Any], dict[str, Any]]]
+"""Volumes, each with its mount."""
+
+
+def own_volumes(endpoint: AsyncEndpoint, config: str) -> Mounted:
+    """Return the volumes of every pod: the endpoint and the Redis URL.
 
     Secrets are mounted whole, without subPath, so that a rotated one arrives (docs/rules.md K21).
     """
@@ -42,8 +44,6 @@ def own_volumes(
     elif redis.url is None:
         secret = _files(secretName=redis_secret_name(endpoint), key=REDIS_KEY)
         volumes.append(_volume("redis", REDIS_FOLDER, secret=secret))
-    if tokens is not None:
-        volumes.append(_volume("tokens", TOKENS_FOLDER, secret=tokens))
     return volumes
 
 
@@ -52,13 +52,18 @@ def _files(key: str, path: str = "", **source: str) -> dict[str, Any]:
     return {**source, "defaultMode": _READABLE, "items": [{"key": key, "path": path or key}]}
 
 
-def token_files(name: str, key: str) -> dict[str, Any]:
-    """Return the volume source of the bearer tokens."""
-    return _files(secretName=name, key=key, path="tokens")
+def token_files(endpoint: AsyncEndpoint) -> Mounted:
+    """Return the volume of the gateway's bearer tokens, if they are in a Secret."""
+    auth = endpoint.spec.gateway.auth
+    ref = auth.tokens.secret_ref if auth else None
+    if ref is None:
+        return []
+    secret = _files(secretName=ref.name, key=ref.key, path="tokens")
+    return [_volume("tokens", TOKENS_FOLDER, secret=secret)]
 
 
-def webhook_files(endpoint: AsyncEndpoint) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Return the volume with the secrets and URLs of webhooks that are in Secrets, and its mount.
+def webhook_files(endpoint: AsyncEndpoint) -> Mounted:
+    """Return the volume with the secrets and URLs of webhooks that are in Secrets.
 
     A Secret that does not exist keeps no gateway from starting: its webhook waits.
     """
@@ -73,10 +78,8 @@ def webhook_files(endpoint: AsyncEndpoint) -> list[tuple[dict[str, Any], dict[st
     return _optional_files("webhooks", WEBHOOKS_FOLDER, files)
 
 
-def console_files(
-    endpoint: AsyncEndpoint, roles: Iterable[str]
-) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Return the volume with the tokens of the console, and its mount.
+def console_files(endpoint: AsyncEndpoint, roles: Iterable[str]) -> Mounted:
+    """Return the volume with the tokens of the console.
 
     A Secret that was deleted keeps no gateway from starting: that token is off meanwhile.
     """
@@ -84,10 +87,8 @@ def console_files(
     return _optional_files("console", CONSOLE_FOLDER, files)
 
 
-def _optional_files(
-    name: str, folder: str, files: Mapping[str, tuple[str, str]]
-) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Return the volume with files from Secrets that may not exist, and its mount; [] without any.
+def _optional_files(name: str, folder: str, files: Mapping[str, tuple[str, str]]) -> Mounted:
+    """Return the volume with files from Secrets that may not exist; [] without any.
 
     `files` are the names of the Secrets and their keys, by the files' paths in `folder`.
     """
@@ -108,7 +109,7 @@ def _volume(
     return {"name": full, **source}, {"name": full, "mountPath": folder, "readOnly": True}
 
 
-def scratch(options: PodOptions, size: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def scratch(options: PodOptions, size: str) -> Mounted:
     """Return the writable /tmp, unless the user mounts a volume there."""
     if any(mount.mount_path.rstrip("/") == "/tmp" for mount in options.volume_mounts):  # noqa: S108
         return []

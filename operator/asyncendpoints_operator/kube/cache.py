@@ -8,19 +8,15 @@ lists every few minutes. An expired watch loses deletion events: without the lis
 an endpoint that no longer exists would be recreated forever (docs/rules.md K14).
 """
 
-from __future__ import annotations
-
 import json
 import time
 import zlib
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
 
 from asyncendpoints_core.resource import GROUP, KIND
+from asyncendpoints_operator.desired.naming import Manifest
 from asyncendpoints_operator.kube.compact import PLAIN, compact
-
-if TYPE_CHECKING:
-    from asyncendpoints_operator.desired.naming import Manifest
 
 ENDPOINT_LABEL: Final = f"{GROUP}/endpoint"
 _TOMBSTONE_SECONDS: Final = 600.0
@@ -104,10 +100,6 @@ class Cache:
     def begin(self, kind: str) -> None:
         """Start a full list of a kind: objects that change from now on are newer than the list."""
         self._touched[kind] = set()
-
-    def replace(self, kind: str, listed: Iterable[Manifest], namespace: str | None) -> None:
-        """Replace the objects of a kind, in one namespace or all, by those of a full list."""
-        self.keep(kind, {self.put_listed(manifest) for manifest in listed}, namespace)
 
     def put_listed(self, manifest: Manifest) -> Address:
         """Store an object of a list, unless it changed since the list began; return its address."""

@@ -4,26 +4,20 @@ Objects are dicts in the format of the API. An error response raises `Refused` w
 message; if the API server does not respond, `Unreachable` is raised.
 """
 
-from __future__ import annotations
-
 import json
 import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Self
 
 from aiohttp import ClientError
 
 from asyncendpoints_core.common.faults import one_line
 from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
-from asyncendpoints_operator.desired.naming import FIELD_MANAGER
+from asyncendpoints_operator.desired.naming import FIELD_MANAGER, Manifest
 from asyncendpoints_operator.kube.kubernetes_aio import ApiException, client, config
 from asyncendpoints_operator.kube.proxy import bypass_proxy
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
-
-    from asyncendpoints_operator.desired.naming import Manifest
 
 _READ_SECONDS: Final = 15.0
 _WRITE_SECONDS: Final = 35.0
@@ -98,7 +92,7 @@ class Ref:
     name: str
 
     @classmethod
-    def of(cls, manifest: Mapping[str, Any]) -> Ref:
+    def of(cls, manifest: Mapping[str, Any]) -> Self:
         """Return the reference to a manifest's object."""
         meta = manifest["metadata"]
         return cls(
@@ -217,19 +211,20 @@ class Cluster:
             raise
         return True
 
-    async def serves(self, group: str, version: str, plural: str) -> bool:
-        """Whether the API server serves the kind with that plural."""
+    async def serves(self, api_version: str, kind: str) -> bool:
+        """Whether the API server has a kind, of a group that has a name."""
         try:
-            found = await self._call("GET", f"/apis/{group}/{version}")
+            found = await self._call("GET", f"/apis/{api_version}")
         except Refused as error:
             if error.missing:
                 return False
             raise
-        return any(resource["name"] == plural for resource in found["resources"])
+        return any(resource["name"] == PLURALS[kind] for resource in found["resources"])
 
-    async def may_watch(self, group: str, plural: str, namespace: str | None) -> bool:
+    async def may_watch(self, api_version: str, kind: str, namespace: str | None) -> bool:
         """Whether the operator's roles allow to watch a kind; namespace None: in all of them."""
-        attributes = {"verb": "watch", "group": group, "resource": plural}
+        group = api_version.rpartition("/")[0]
+        attributes = {"verb": "watch", "group": group, "resource": PLURALS[kind]}
         review = {"spec": {"resourceAttributes": {**attributes, "namespace": namespace or ""}}}
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
         answer = await self._call("POST", path, body=review)

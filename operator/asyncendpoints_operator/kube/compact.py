@@ -4,18 +4,12 @@ As parsed, the objects of 200 endpoints take 33 MiB; compact, 9 MiB, and child o
 cache compresses, a quarter of that.
 """
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from asyncendpoints_core.resource import KIND
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from asyncendpoints_operator.desired.naming import Manifest
-
+from asyncendpoints_operator.desired.naming import Manifest
 
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 """Annotation in which `kubectl apply` keeps a copy of the whole object."""

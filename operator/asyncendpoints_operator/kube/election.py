@@ -5,23 +5,18 @@ forever. Here, time is monotonic, every call has a timeout below the renew deadl
 leader's work is cancelled before another replica can acquire the lease.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from aiohttp import ClientError
 
 from asyncendpoints_core.errors import AsyncEndpointsError
 from asyncendpoints_operator.kube.kubernetes_aio import ApiException, client
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
 log = logging.getLogger("asyncendpoints.operator")
 

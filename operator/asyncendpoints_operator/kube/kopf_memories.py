@@ -4,8 +4,6 @@ The state is not needed, since handlers of events do not use it, and takes 2 KB 
 the object's size. Where a version of kopf has other internals, it is kept.
 """
 
-from __future__ import annotations
-
 import inspect
 import logging
 from functools import cache

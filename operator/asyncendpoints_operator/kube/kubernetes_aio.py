@@ -7,15 +7,11 @@ the modules that the operator needs cannot be imported that way, or something ha
 `kubernetes` already, they are imported as usual.
 """
 
-from __future__ import annotations
-
 import sys
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from types import ModuleType
+from typing import Final
 
 _PARENTS: Final = ("kubernetes", "kubernetes.aio")
 NEEDED: Final = {

@@ -6,31 +6,23 @@ kind or a namespace that was deleted) ends all watches of that kopf. Its handler
 events; finalizers, annotations, Events, peering and scanning are not used.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging
 import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import kopf
 from aiohttp import ClientSession, TCPConnector, TraceConfig, TraceRequestEndParams
 
-from asyncendpoints_core.resource import GROUP, KIND, VERSION
-from asyncendpoints_operator.desired.naming import FIELD_MANAGER
-from asyncendpoints_operator.desired.objects import CHILD_KINDS
-from asyncendpoints_operator.kube.client import PLURALS
+from asyncendpoints_core.resource import API_VERSION, KIND
+from asyncendpoints_operator.desired.naming import FIELD_MANAGER, Manifest
+from asyncendpoints_operator.desired.objects import CHILD_KINDS, Kind
+from asyncendpoints_operator.kube.client import PLURALS, Cluster
 from asyncendpoints_operator.kube.compact import compact
 from asyncendpoints_operator.kube.kopf_memories import no_memories
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from asyncendpoints_operator.desired.naming import Manifest
-    from asyncendpoints_operator.kube.client import Cluster
 
 log = logging.getLogger("asyncendpoints.operator")
 
@@ -59,28 +51,7 @@ for _name in (
     logging.getLogger(f"kopf._{_name}").setLevel(logging.CRITICAL)
 
 
-@dataclass(frozen=True, slots=True)
-class WatchedKind:
-    """A kind of object. `optional`: it may be absent, or come and go with its CRD."""
-
-    group: str
-    version: str
-    kind: str
-    optional: bool = False
-
-    @property
-    def api_version(self) -> str:
-        """Group and version, as in manifests."""
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-
-def watched() -> list[WatchedKind]:
-    """Return all watched kinds."""
-    found = [WatchedKind(GROUP, VERSION, KIND, optional=True), WatchedKind("", "v1", "Pod")]
-    for child in CHILD_KINDS:
-        group, _, version = child.api_version.rpartition("/")
-        found.append(WatchedKind(group, version, child.kind, optional=child.optional))
-    return found
+WATCHED: Final = (Kind(API_VERSION, KIND, optional=True), Kind("v1", "Pod"), *CHILD_KINDS)
 
 
 class Watcher:
@@ -93,7 +64,7 @@ class Watcher:
     def __init__(
         self,
         cluster: Cluster,
-        kind: WatchedKind,
+        kind: Kind,
         namespaces: Sequence[str],
         put: Callable[[Manifest], None],
         remove: Callable[[Manifest], None],
@@ -158,7 +129,8 @@ class Watcher:
         registry = kopf.OperatorRegistry()
         kopf.on.login(registry=registry)(self._login)
         settings, kind = _settings(), self._kind
-        resource = (kind.group, kind.version, PLURALS[kind.kind])
+        group, _, version = kind.api_version.rpartition("/")
+        resource = (group, version, PLURALS[kind.kind])
         kopf.on.event(*resource, registry=registry, id=PLURALS[kind.kind])(self._handle)
         if kind.kind != KIND:
             settings.watching.label_selectors[resource] = MANAGED_SELECTOR

@@ -4,19 +4,15 @@ A key is processed by one worker at a time, and again if it was added meanwhile.
 processing fails is requeued with backoff.
 """
 
-from __future__ import annotations
-
 import asyncio
 import heapq
 import itertools
 import logging
-from typing import TYPE_CHECKING, Final
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 from asyncendpoints_core.common.backoff import delay_after
 from asyncendpoints_core.errors import AsyncEndpointsError
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
 log = logging.getLogger("asyncendpoints.operator")
 

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from asyncendpoints_core.common.backoff import delay_after
-from asyncendpoints_core.resource import GROUP, KIND, VERSION
+from asyncendpoints_core.resource import API_VERSION, KIND
+from asyncendpoints_operator.desired.objects import Kind
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import PLURALS, Cluster, Refused, Unreachable
-from asyncendpoints_operator.kube.watch import MANAGED_SELECTOR, WatchedKind, Watcher, watched
+from asyncendpoints_operator.kube.watch import MANAGED_SELECTOR, WATCHED, Watcher
 
 log = logging.getLogger("asyncendpoints.operator")
 
@@ -86,7 +87,7 @@ class KindSync:
         self,
         cluster: Cluster,
         cache: Cache,
-        kind: WatchedKind,
+        kind: Kind,
         namespaces: Namespaces,
         readable: Readable,
         listing: asyncio.Lock,
@@ -125,7 +126,7 @@ class KindSync:
             await self._watch(())
             for namespace in self._namespaces:
                 self._cache.begin(self._kind.kind)
-                self._cache.replace(self._kind.kind, [], namespace)
+                self._cache.keep(self._kind.kind, (), namespace)
             self.listed.set()
         elif self._is_due():
             self._listed_at = time.monotonic()
@@ -164,7 +165,7 @@ class KindSync:
             return True
         kind = self._kind
         try:
-            present = await self._cluster.serves(kind.group, kind.version, PLURALS[kind.kind])
+            present = await self._cluster.serves(kind.api_version, kind.kind)
         except (Unreachable, Refused):
             return self._present
         if present != self._present:
@@ -217,9 +218,10 @@ class KindSync:
 
     async def _check_watch(self, namespace: str | None) -> None:
         """Raise Refused if the operator may list the kind there, but not watch it."""
-        plural = PLURALS[self._kind.kind]
-        if not await self._cluster.may_watch(self._kind.group, plural, namespace):
-            raise Refused(403, "Forbidden", f"no role allows to watch {plural} there")
+        kind = self._kind
+        if not await self._cluster.may_watch(kind.api_version, kind.kind, namespace):
+            text = f"no role allows to watch {PLURALS[kind.kind]} there"
+            raise Refused(403, "Forbidden", text)
         self._doubtful.discard(namespace)
 
     async def _watch(self, namespaces: Namespaces) -> None:
@@ -283,7 +285,7 @@ class ClusterSync:
         names, listing = tuple(namespaces) or (None,), asyncio.Lock()
         self._kinds = [
             KindSync(cluster, cache, kind, names, self.readable, listing, resync_seconds)
-            for kind in watched()
+            for kind in WATCHED
         ]
 
     @contextlib.asynccontextmanager
@@ -310,7 +312,7 @@ class ClusterSync:
         logged = False
         while True:
             try:
-                if await self._cluster.serves(GROUP, VERSION, PLURALS[KIND]):
+                if await self._cluster.serves(API_VERSION, KIND):
                     return
                 reason = "the API server does not have the kind AsyncEndpoint: apply the CRD"
             except (Unreachable, Refused) as error:

@@ -1,7 +1,5 @@
 """`asyncendpoints unpin`: removes spec.replicas, so that an endpoint is scaled by its jobs."""
 
-from __future__ import annotations
-
 import asyncio
 import sys
 from pathlib import Path

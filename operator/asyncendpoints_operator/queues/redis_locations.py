@@ -53,7 +53,7 @@ class RedisLocations:
     def __init__(self, cluster: Cluster, source: Callable[[], str] | None) -> None:
         self._cluster = cluster
         self._source = source
-        self._secrets: dict[tuple[str, str, str], tuple[float, str]] = {}
+        self._secrets: dict[tuple[str, str, str], tuple[float, RedisLocation]] = {}
 
     async def find(self, endpoint: AsyncEndpoint, *, fresh: bool = False) -> RedisLocation | Queue:
         """Return the endpoint's Redis, or the state of its queue when there is none.
@@ -77,7 +77,7 @@ class RedisLocations:
         ref = endpoint.spec.redis.secret_ref
         parts = (endpoint.metadata.namespace, ref.name, ref.key) if ref else ("", "", "")
         cached = self._secrets.get(parts)
-        return location_of(cached[1]) if cached else None
+        return cached[1] if cached else None
 
     def own(self) -> RedisLocation | Queue:
         """Return the operator's own Redis, or why there is none."""
@@ -98,7 +98,7 @@ class RedisLocations:
         cached = self._secrets.get((namespace, name, key))
         now = time.monotonic()
         if cached is not None and not fresh and now - cached[0] < SECRET_SECONDS:
-            return location_of(cached[1])
+            return cached[1]
         try:
             secret = await self._cluster.get(Ref("v1", "Secret", namespace, name))
             encoded = (secret.get("data") or {}).get(key)
@@ -115,7 +115,7 @@ class RedisLocations:
             location = location_of(url)
         except UsageError as error:
             return Queue(QueueReason.SECRET_MISSING, f'Secret {name}: "{key}": {error}')
-        self._secrets[namespace, name, key] = (now, url)
+        self._secrets[namespace, name, key] = (now, location)
         return location
 
 

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final
 
+from asyncendpoints_core.jobs import ids
+from asyncendpoints_core.jobs.records import Job
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.replies import Stats
 from asyncendpoints_operator.status.conditions import conditions
@@ -25,7 +27,7 @@ from asyncendpoints_operator.status.model import (
     JobCounts,
     ScheduleStatus,
 )
-from asyncendpoints_operator.status.observed import LastFailure, Observed
+from asyncendpoints_operator.status.observed import Observed
 
 Status = dict[str, Any]
 
@@ -57,7 +59,7 @@ def build(observed: Observed, before: Mapping[str, Any] | None, now: float) -> S
         ready_template=observed.ready_template or before.get("readyTemplate"),
         url=observed.url or before.get("url"),
         queue=observed.queue.identity or before.get("queue"),
-        recent_failures=tuple(_failure(failure) for failure in failures[:MAX_FAILURES]),
+        recent_failures=failures[:MAX_FAILURES],
     )
     document: Status = status.model_dump(mode="json", by_alias=True, exclude_none=True)
     del document["schedules"]
@@ -149,13 +151,15 @@ def condition_of(status: Mapping[str, Any] | None, kind: str) -> Mapping[str, An
     return None
 
 
-def _failure(failure: LastFailure) -> Failure:
+def failure_of(job: Job) -> Failure:
+    """Return what the status shows of a failed job."""
+    code, message = (job.error.code, job.error.message) if job.error else ("", "")
     return Failure(
-        id=failure.id,
-        job=failure.job,
-        code=failure.code,
-        message=_shorten(failure.message, MAX_FAILURE_CHARS),
-        time=time_text(failure.at),
+        id=ids.text(job.id),
+        job=job.name,
+        code=code,
+        message=_shorten(message, MAX_FAILURE_CHARS),
+        time=time_text(job.completed_ms / 1_000),
     )
 
 

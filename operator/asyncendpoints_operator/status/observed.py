@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from asyncendpoints_core.jobs import ids
-from asyncendpoints_core.jobs.records import Job
 from asyncendpoints_core.resource import AsyncEndpoint, EndpointSpec
 from asyncendpoints_core.scaling.decide import Reason as ScalingReason
 from asyncendpoints_core.store.deliveries import WebhookStatus
 from asyncendpoints_core.store.replies import Stats
 from asyncendpoints_operator.kube.pod_state import NO_DEPLOYMENT, Deployment, Issue
+from asyncendpoints_operator.status.model import Failure
 
 
 class RefusalReason(StrEnum):
@@ -97,23 +96,6 @@ class Scaling:
 
 
 @dataclass(frozen=True, slots=True)
-class LastFailure:
-    """A job that failed permanently; `at` in seconds since the epoch."""
-
-    id: str
-    job: str
-    code: str
-    message: str
-    at: float
-
-
-def failure_of(job: Job) -> LastFailure:
-    """Return what the status shows of a failed job."""
-    code, message = (job.error.code, job.error.message) if job.error else ("", "")
-    return LastFailure(ids.text(job.id), job.name, code, message, job.completed_ms / 1_000)
-
-
-@dataclass(frozen=True, slots=True)
 class Observed:
     """Everything the status is computed from.
 
@@ -146,7 +128,7 @@ class Observed:
     scaling: Scaling = Scaling()
     pinned_by: str = ""
     finalizers: tuple[str, ...] | None = None
-    failures: tuple[LastFailure, ...] = ()
+    failures: tuple[Failure, ...] = ()
     url: str = ""
     selector: str = ""
     ready_template: str = ""

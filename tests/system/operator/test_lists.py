@@ -10,9 +10,10 @@ import pytest
 import yaml
 from aiohttp import web
 
+from asyncendpoints_operator.desired.objects import Kind
 from asyncendpoints_operator.kube import client, watch
 from asyncendpoints_operator.kube.cache import Cache
-from asyncendpoints_operator.kube.watch import WatchedKind, watched
+from asyncendpoints_operator.kube.watch import WATCHED
 from asyncendpoints_operator.main import cluster_sync
 from asyncendpoints_operator.main.cluster_sync import ClusterSync, KindSync, Readable
 from support.kube.fake_cluster import FakeCluster
@@ -105,7 +106,7 @@ async def test_a_list_that_is_not_answered_keeps_no_other_kind_from_being_listed
         async with sync.watching():
             pass
 
-    plurals = {client.PLURALS[kind.kind] for kind in watched()} - {HANGING}
+    plurals = {client.PLURALS[kind.kind] for kind in WATCHED} - {HANGING}
     wanted = {f"{namespace}/{plural}" for namespace in NAMESPACES for plural in plurals}
     running = asyncio.create_task(run())
     try:
@@ -123,7 +124,7 @@ async def test_a_namespace_that_may_not_be_watched_ends_no_watch_of_the_others(
     monkeypatch.setattr(watch, "_RETRY_SECONDS", (0.01,))
     monkeypatch.setattr(cluster_sync, "_RETRY_SECONDS", 0.1)
     cluster = await connected(api.url, tmp_path)
-    pods, readable, cache = WatchedKind("", "v1", "Pod"), Readable(), Cache(lambda _: None)
+    pods, readable, cache = Kind("v1", "Pod"), Readable(), Cache(lambda _: None)
     sync = KindSync(cluster, cache, pods, NAMESPACES, readable, asyncio.Lock(), 300)
     running = asyncio.create_task(sync.run())
     try:
@@ -146,7 +147,7 @@ async def test_a_namespace_that_may_not_be_watched_ends_no_watch_of_the_others(
 
 async def test_a_watch_whose_end_hangs_in_kopf_ends_all_the_same(api: Api, tmp_path: Path) -> None:
     cluster, ended = await connected(api.url, tmp_path), asyncio.Event()
-    pods, cache = WatchedKind("", "v1", "Pod"), Cache(lambda _: None)
+    pods, cache = Kind("v1", "Pod"), Cache(lambda _: None)
     events = (cache.put, cache.remove, ended.set, lambda: None)
     watcher = watch.Watcher(cluster, pods, ["a"], *events)
     watcher.start()
@@ -176,7 +177,7 @@ POD = {
 async def kept(api: Api, folder: Path) -> AsyncIterator[Cache]:
     """A cache that the watch and the lists of pods in one namespace keep."""
     cluster, cache = await connected(api.url, folder), Cache(lambda _: None)
-    pods = WatchedKind("", "v1", "Pod")
+    pods = Kind("v1", "Pod")
     sync = KindSync(cluster, cache, pods, ("a",), Readable(), asyncio.Lock(), 300)
     running = asyncio.create_task(sync.run())
     try:
@@ -223,7 +224,7 @@ async def test_objects_of_a_list_are_stored_one_by_one() -> None:
                 meta = {"namespace": "a", "name": f"pod-{number}", "uid": f"uid-{number}"}
                 yield {"apiVersion": "v1", "kind": "Pod", "metadata": meta}
 
-    kind = WatchedKind("", "v1", "Pod")
+    kind = Kind("v1", "Pod")
     sync = KindSync(Listing(), cache, kind, (None,), Readable(), asyncio.Lock(), 300.0)
     assert await sync._list_one(None)
     assert (before, len(cache)) == ([0, 1, 2], 3)

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from asyncendpoints_operator.desired.objects import Kind
 from asyncendpoints_operator.kube import kopf_memories, watch
 from asyncendpoints_operator.kube.kopf_memories import no_memories
-from asyncendpoints_operator.kube.watch import WatchedKind, Watcher
+from asyncendpoints_operator.kube.watch import Watcher
 from support.kube.fake_cluster import FakeCluster
 from support.store.work import eventually
 
-KIND = WatchedKind("", "v1", "Pod")
+KIND = Kind("v1", "Pod")
 
 
 class Api(FakeCluster):
@@ -125,7 +126,7 @@ async def test_a_watch_has_two_connections_also_while_it_looks_for_its_kind() ->
     async with serving(answer) as server:
         api = Api()
         api.server = server
-        kind = WatchedKind("apps", "v1", "Deployment")
+        kind = Kind("apps/v1", "Deployment")
         watcher = Watcher(api, kind, [], api.put, api.remove, lambda: None, lambda: None)
         watcher.start()
         async with asyncio.timeout(20):

@@ -105,12 +105,17 @@ def test_a_late_deletion_of_a_namesake_takes_nothing_away(cache: Cache) -> None:
     assert (cache.endpoint("demo/reports") or {})["metadata"]["uid"] == "new"
 
 
+def replace(cache: Cache, listed: list[dict[str, Any]], namespace: str | None) -> None:
+    """Replace the endpoints, in one namespace or all, by those of a full list."""
+    cache.keep("AsyncEndpoint", {cache.put_listed(manifest) for manifest in listed}, namespace)
+
+
 def test_a_list_takes_phantoms_away(cache: Cache, woken: list[str]) -> None:
     cache.put(endpoint("phantom", uid="p"))
     cache.put(endpoint("reports", uid="r"))
     woken.clear()
     cache.begin("AsyncEndpoint")
-    cache.replace("AsyncEndpoint", [endpoint("reports", uid="r")], None)
+    replace(cache, [endpoint("reports", uid="r")], None)
     assert cache.endpoints() == ["demo/reports"]
     assert woken == ["demo/phantom"]
 
@@ -118,7 +123,7 @@ def test_a_list_takes_phantoms_away(cache: Cache, woken: list[str]) -> None:
 def test_a_list_of_one_namespace_leaves_the_others(cache: Cache) -> None:
     cache.put(endpoint())
     cache.begin("AsyncEndpoint")
-    cache.replace("AsyncEndpoint", [], "other")
+    replace(cache, [], "other")
     assert cache.endpoints() == ["demo/reports"]
 
 
@@ -127,7 +132,7 @@ def test_what_changed_while_a_list_was_read_stays(cache: Cache) -> None:
     cache.begin("AsyncEndpoint")
     cache.put(endpoint("new", uid="n", version=9))
     cache.remove(endpoint("deleted", uid="d"))
-    cache.replace("AsyncEndpoint", [endpoint("deleted", uid="d")], None)
+    replace(cache, [endpoint("deleted", uid="d")], None)
     assert cache.endpoints() == ["demo/new"]
 
 

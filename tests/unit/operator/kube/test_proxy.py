@@ -64,7 +64,7 @@ async def test_a_network_in_no_proxy_covers_the_api_server(
     environment.setenv(name, ".svc, 127.0.0.0/8")
     cluster = await connect(kubeconfig)
     try:
-        assert await cluster.serves("apps", "v1", "deployments")
+        assert await cluster.serves("apps/v1", "Deployment")
     finally:
         await cluster.close()
 
@@ -77,7 +77,7 @@ async def test_a_proxy_in_use_is_logged_with_the_entry_that_helps(
         cluster = await connect(kubeconfig)
     try:
         with pytest.raises(Unreachable):
-            await cluster.serves("apps", "v1", "deployments")
+            await cluster.serves("apps/v1", "Deployment")
     finally:
         await cluster.close()
     (record,) = caplog.records

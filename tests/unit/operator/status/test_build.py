@@ -26,6 +26,7 @@ from asyncendpoints_operator.status.build import (
     condition_of,
     counts_interval,
     decide_write,
+    failure_of,
     patch_of,
     time_text,
     urgency,
@@ -34,14 +35,12 @@ from asyncendpoints_operator.status.conditions import conditions
 from asyncendpoints_operator.status.events import of_change
 from asyncendpoints_operator.status.model import EndpointStatus
 from asyncendpoints_operator.status.observed import (
-    LastFailure,
     Observed,
     Queue,
     QueueReason,
     Refusal,
     RefusalReason,
     Scaling,
-    failure_of,
 )
 from asyncendpoints_operator.status.worker_reports import jobs_without_handler, recent_crashes
 from support.resources import resource
@@ -501,21 +500,27 @@ def test_the_transition_time_changes_with_the_status_only() -> None:
     assert condition["lastTransitionTime"] == time_text(NOW + 120)
 
 
-def test_a_failure_is_shown_under_the_id_that_clients_know() -> None:
-    text = "0190a5b2-7c11-7d4e-8f00-0123456789ab"
+def failed(text: str, message: str) -> Job:
     job_id = ids.parse(text)
     assert job_id is not None
     state = State.FAILED, Priority.NORMAL
     job = Job(job_id, "build-report", *state, 4, 4, 0, 0, 9, "w", 3, 0, 0)
-    job = msgspec.structs.replace(job, completed_ms=1_500, error=JobError("permanent", "no", False))
-    failure = failure_of(job)
-    assert failure == LastFailure(text, "build-report", "permanent", "no", 1.5)
+    error = JobError("permanent", message, False)
+    return msgspec.structs.replace(job, completed_ms=1_500, error=error)
+
+
+def test_a_failure_is_shown_under_the_id_that_clients_know() -> None:
+    text = "0190a5b2-7c11-7d4e-8f00-0123456789ab"
+    failure = failure_of(failed(text, "no"))
+    shown = {"id": text, "job": "build-report", "code": "permanent", "message": "no"}
+    assert failure.model_dump() == {**shown, "time": "1970-01-01T00:00:01Z"}
     status = build(observed({"reportFailures": True}, failures=(failure,)), None, NOW)
     EndpointStatus.model_validate(status, by_alias=True, by_name=False)
 
 
 def test_recent_failures_are_off_by_default_few_and_short() -> None:
-    failures = tuple(LastFailure(f"id-{n}", "job", "x", "m" * 999, NOW) for n in range(9))
+    one = failure_of(failed("0190a5b2-7c11-7d4e-8f00-0123456789ab", "m" * 999))
+    failures = tuple(one.model_copy(update={"id": f"id-{n}"}) for n in range(9))
     assert "recentFailures" not in without_empty(build(observed(failures=failures), None, NOW))
     shown = build(observed({"reportFailures": True}, failures=failures), None, NOW)[
         "recentFailures"

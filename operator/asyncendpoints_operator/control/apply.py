@@ -178,12 +178,11 @@ class Children:
     async def _find(self, wanted: Manifest) -> Manifest | None:
         """Read an object that is not in the cache: another owner's, or one that is new."""
         try:
-            found = await self._cluster.get(Ref.of(wanted))
+            return await self._cluster.get(Ref.of(wanted))
         except Refused as error:
             if error.missing:
                 return None
             raise
-        return {**found, "apiVersion": wanted["apiVersion"], "kind": wanted["kind"]}
 
     async def _read_again(self, manifest: Manifest) -> None:
         """Make the cache what the API server has of a child now."""
@@ -261,7 +260,7 @@ class Children:
             if kept is None:
                 self._cache.remove(child)
             else:
-                self._cache.put({**kept, "apiVersion": ref.api_version, "kind": ref.kind})
+                self._cache.put(kept)
 
     def settle(
         self,

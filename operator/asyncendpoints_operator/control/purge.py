@@ -14,7 +14,6 @@ from typing import Final
 from asyncendpoints_core.errors import AsyncEndpointsError, StoreAuthenticationError
 from asyncendpoints_core.resource import API_VERSION, KIND
 from asyncendpoints_core.store.redis import RedisStore
-from asyncendpoints_core.store.redis.ownership import Ownership
 from asyncendpoints_operator.control.redis_users import RedisUsers
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
@@ -111,14 +110,11 @@ class Purger:
             deleted = f"{time.time():.0f}"
             await store.note(deleted=deleted)
             log.info("%s: was deleted; its queue accepts no more jobs", name)
-        due = float(deleted) + self._delay(found)
-        if time.time() < due:
-            return due
-        await self._purge(poller, store, name)
+        at_once = found.notes.get("on-delete") == "Purge"
+        due = float(deleted) + (0.0 if at_once else self._keep_seconds)
+        if time.time() >= due:
+            await self._purge(poller, store, name)
         return due
-
-    def _delay(self, found: Ownership) -> float:
-        return 0.0 if found.notes.get("on-delete") == "Purge" else self._keep_seconds
 
     async def _purge(self, poller: RedisPoller, store: RedisStore, name: str) -> None:
         self._check()

@@ -1,6 +1,7 @@
 """Acts on readings of queues: scales, recovers, and reports; one at a time for each endpoint."""
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Mapping
@@ -124,9 +125,7 @@ class ReadingHandler:
             if connection.reading.queue.stats is not None:
                 registered = {worker.info.pod for worker in connection.reading.workers}
                 await self._drained.end(key, connection.identity.uid, registered)
-            self._report_schedules(connection)
-            self._report_deliveries(connection)
-            await self._read_failures(connection)
+            await self._follow(connection)
             again = await self._status.report(key)
             self._logged.pop(connection.identity.uid, None)
         except AsyncEndpointsError as error:
@@ -170,39 +169,25 @@ class ReadingHandler:
         except StoreError as error:
             log.debug("%s: figures: %s", connection.key, error)
 
-    def _report_schedules(self, connection: QueueConnection) -> None:
-        """Publish Events for times of schedules that created no job."""
+    async def _follow(self, connection: QueueConnection) -> None:
+        """Publish what the statistics show of schedules and deliveries of webhooks; read the last
+        failed jobs when there are new ones and the resource shows them.
+        """
         stats, uid = connection.reading.queue.stats, connection.identity.uid
-        if stats is None or not connection.endpoint.spec.schedules:
+        if stats is None:
             return
-        work = self._work.get(uid, WorkState())
-        if found := events.of_schedules(work.schedules, stats):
-            self._publisher.publish(connection.key, uid, found)
-        if stats.schedules != work.schedules:
-            self._work[uid] = replace(work, schedules=stats.schedules)
-
-    def _report_deliveries(self, connection: QueueConnection) -> None:
-        """Publish Events for deliveries of webhooks that were lost."""
-        stats, uid = connection.reading.queue.stats, connection.identity.uid
-        if stats is None or not connection.endpoint.spec.webhooks_digest:
-            return
-        work = self._work.get(uid, WorkState())
-        if found := events.of_deliveries(work.totals, stats.totals):
-            self._publisher.publish(connection.key, uid, found)
-        self._work[uid] = replace(work, totals=stats.totals)
-
-    async def _read_failures(self, connection: QueueConnection) -> None:
-        """Read the last failed jobs when there are new ones and the resource shows them."""
-        stats, uid = connection.reading.queue.stats, connection.identity.uid
-        if stats is None or not connection.endpoint.spec.report_failures:
-            return
-        work = self._work.get(uid, WorkState())
+        spec, work, found = connection.endpoint.spec, self._work.get(uid, WorkState()), []
+        if spec.schedules:
+            found += events.of_schedules(work.schedules, stats)
+            work = replace(work, schedules=stats.schedules)
+        if spec.webhooks_digest:
+            found += events.of_deliveries(work.totals, stats.totals)
+            work = replace(work, totals=stats.totals)
+        self._publisher.publish(connection.key, uid, found)
+        self._work[uid] = work
         total = stats.totals.get("failed", 0)
-        if total == work.failed_total:
-            return
-        try:
-            page = await connection.store.list(State.FAILED, MAX_FAILURES, None)
-        except StoreError:
-            return
-        failures = tuple(map(failure_of, page.jobs))
-        self._work[uid] = replace(work, failed_total=total, failures=failures)
+        if spec.report_failures and total != work.failed_total:
+            with contextlib.suppress(StoreError):
+                page = await connection.store.list(State.FAILED, MAX_FAILURES, None)
+                failures = tuple(map(failure_of, page.jobs))
+                self._work[uid] = replace(work, failed_total=total, failures=failures)

@@ -210,7 +210,7 @@ class Scaler:
                 self._record(connection, marks[name], error)  # or it was deleted meanwhile
                 continue
             self._failures.clear(key, uid, marks[name])
-            self._cache.put({**made, "apiVersion": "v1", "kind": "Pod"})
+            self._cache.put(made)
 
     async def _resize(
         self, connection: QueueConnection, planned: ScalingPlan, replicas: int
@@ -235,7 +235,7 @@ class Scaler:
             self._record(connection, step, refused)
         if made is None:
             return  # the next decision is made on the new state
-        self._cache.put({**made, "apiVersion": "apps/v1", "kind": "Deployment"})
+        self._cache.put(made)
         self._replicas[uid] = replace(self._replicas[uid], last=reached)
         log.info("%s: workers %d → %d: %s", key, before, reached, planned.decision.text)
         done = msgspec.structs.replace(planned.decision, replicas=reached)

@@ -96,23 +96,21 @@ def redis_secret(endpoint: AsyncEndpoint, url: str) -> Manifest:
     The URL has the endpoint's own user on the operator's Redis. The Secret is applied before the
     child objects, whose pods mount it.
     """
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": metadata(endpoint, WORKER, redis_secret_name(endpoint)),
-        "type": "Opaque",
-        "stringData": {REDIS_KEY: url},
-    }
+    return _secret(metadata(endpoint, WORKER, redis_secret_name(endpoint)), {REDIS_KEY: url})
 
 
 def console_secret(endpoint: AsyncEndpoint, role: str, token: str) -> Manifest:
     """Return the Secret with the token of a role of the endpoint's console."""
+    return _secret(metadata(endpoint, GATEWAY, secret_name(endpoint.name, role)), {DATA_KEY: token})
+
+
+def _secret(meta: Manifest, content: Mapping[str, str]) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": metadata(endpoint, GATEWAY, secret_name(endpoint.name, role)),
+        "metadata": meta,
         "type": "Opaque",
-        "stringData": {DATA_KEY: token},
+        "stringData": content,
     }
 
 

@@ -34,10 +34,10 @@ class LeaseTimes:
     stops its work at `deadline`, well before that.
     """
 
-    duration: float = 10.0
-    deadline: float = 6.0
-    period: float = 2.0
-    call: float = 2.0
+    duration: float
+    deadline: float
+    period: float
+    call: float
 
 
 class Leadership:
@@ -50,11 +50,11 @@ class Leadership:
         namespace: str,
         name: str,
         identity: str,
-        times: LeaseTimes | None = None,
+        times: LeaseTimes,
     ) -> None:
         self._leases = client.CoordinationV1Api(api)
         self._namespace, self._name, self._identity = namespace, name, identity
-        self._times = times or LeaseTimes()
+        self._times = times
         self._renewed: float | None = None  # monotonic time of the last renewal request
         self._observed: tuple[str, float] | None = None  # another's lease: version, first seen at
         self._own: client.V1Lease | None = None  # as last written, so that renewing needs no read

@@ -7,7 +7,7 @@ from typing import Final
 
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.resource import API_VERSION, KIND
-from asyncendpoints_operator.kube.client import Cluster, Ref, Refused, connect
+from asyncendpoints_operator.kube.client import Ref, Refused, connect
 from asyncendpoints_operator.kube.kubernetes_aio import config
 
 _POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -22,28 +22,18 @@ def unpin(name: str, namespace: str | None, kubeconfig: str | None, context: str
 async def _run(ref: Ref, kubeconfig: str, context: str) -> None:
     cluster = await connect(kubeconfig, context)
     try:
-        before = await _remove(cluster, ref)
-    finally:
-        await cluster.close()
-    what = (
-        "was not pinned"
-        if before is None
-        else f"was pinned at {before}, it is now scaled by its jobs"
-    )
-    sys.stdout.write(f"{ref.namespace}/{ref.name} {what}\n")
-
-
-async def _remove(cluster: Cluster, ref: Ref) -> int | None:
-    try:
-        found = await cluster.get(ref)
-        before: int | None = found["spec"].get("replicas")
+        before = (await cluster.get(ref))["spec"].get("replicas")
+        what = "was not pinned"
         if before is not None:
             await cluster.merge(ref, {"spec": {"replicas": None}})
+            what = f"was pinned at {before}, it is now scaled by its jobs"
     except Refused as error:
         if error.missing:
             raise UsageError(f"AsyncEndpoint {ref.namespace}/{ref.name} does not exist") from None
         raise
-    return before
+    finally:
+        await cluster.close()
+    sys.stdout.write(f"{ref.namespace}/{ref.name} {what}\n")
 
 
 def _default_namespace(kubeconfig: str | None, context: str | None) -> str:

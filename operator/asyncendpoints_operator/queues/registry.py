@@ -31,10 +31,6 @@ class Queues:
         self._idle_seconds = idle_seconds
         self._webhook_pending = webhook_pending
 
-    def get(self, key: str) -> QueueConnection | None:
-        """Return an endpoint's connection."""
-        return self._connections.get(key)
-
     async def connect(self, endpoint: AsyncEndpoint, location: RedisLocation) -> QueueConnection:
         """Return the endpoint's connection to a Redis, the present one if it is still right."""
         present = self._connections.get(endpoint.key)

@@ -16,7 +16,7 @@ from asyncendpoints_core.jobs.records import Job
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.replies import Stats
 from asyncendpoints_operator.status.conditions import conditions
-from asyncendpoints_operator.status.finding import SCALING_ACTIVE, Finding
+from asyncendpoints_operator.status.finding import SCALING_ACTIVE, Finding, condition_of, shorten
 from asyncendpoints_operator.status.model import (
     MAX_FAILURE_CHARS,
     MAX_FAILURES,
@@ -49,7 +49,7 @@ def build(observed: Observed, before: Mapping[str, Any] | None, now: float) -> S
         observed_generation=observed.generation,
         conditions=tuple(
             _condition(finding, before, observed.generation, now)
-            for finding in _findings(observed, before)
+            for finding in conditions(observed, before)
         ),
         replicas=observed.worker.replicas,
         ready_replicas=observed.worker.ready,
@@ -117,38 +117,10 @@ def _condition(
         type=finding.type,
         status=finding.status,
         reason=str(finding.reason),
-        message=_shorten(finding.message, MAX_MESSAGE_CHARS),
+        message=shorten(finding.message, MAX_MESSAGE_CHARS),
         last_transition_time=since or time_text(now),
         observed_generation=generation,
     )
-
-
-def _findings(observed: Observed, before: Mapping[str, Any]) -> list[Finding]:
-    return [
-        replace(finding, message=_scaling_text(finding, observed, before))
-        if finding.type == SCALING_ACTIVE
-        else finding
-        for finding in conditions(observed, before)
-    ]
-
-
-def _scaling_text(finding: Finding, observed: Observed, before: Mapping[str, Any]) -> str:
-    """Keep the message while the decision is the same: its numbers change with every reading."""
-    old = condition_of(before, SCALING_ACTIVE) or {}
-    unchanged = (
-        finding.status == old.get("status") == "True"
-        and str(finding.reason) == old.get("reason")
-        and observed.scaling.target == before.get("wantedReplicas")
-    )
-    return str(old["message"]) if unchanged and "message" in old else finding.message
-
-
-def condition_of(status: Mapping[str, Any] | None, kind: str) -> Mapping[str, Any] | None:
-    """Return a condition of a status by its type, or None."""
-    for condition in (status or {}).get("conditions") or ():
-        if condition.get("type") == kind:
-            return condition  # type: ignore[no-any-return]
-    return None
 
 
 def failure_of(job: Job) -> Failure:
@@ -158,13 +130,9 @@ def failure_of(job: Job) -> Failure:
         id=ids.text(job.id),
         job=job.name,
         code=code,
-        message=_shorten(message, MAX_FAILURE_CHARS),
+        message=shorten(message, MAX_FAILURE_CHARS),
         time=time_text(job.completed_ms / 1_000),
     )
-
-
-def _shorten(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def patch_of(before: Mapping[str, Any] | None, after: Status) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from asyncendpoints_operator.status.finding import (
     WORKER_CRASHED,
     WORKERS_AVAILABLE,
     Finding,
+    condition_of,
     join,
 )
 from asyncendpoints_operator.status.observed import Observed, QueueReason, Refusal, RefusalReason
@@ -58,7 +59,7 @@ def conditions(observed: Observed, before: Mapping[str, Any] | None) -> list[Fin
         gateway,
         workers,
         queue,
-        _scaling(observed),
+        _scaling(observed, before),
         routes,
         *_webhooks(observed),
         *warnings(observed),
@@ -127,7 +128,7 @@ def _queue(observed: Observed) -> Finding:
     return Finding(QUEUE_REACHABLE, "True" if queue.reachable else "False", queue.reason, message)
 
 
-def _scaling(observed: Observed) -> Finding:
+def _scaling(observed: Observed, before: Mapping[str, Any] | None) -> Finding:
     spec, scaling = observed.spec, observed.scaling
     if spec and spec.suspend:
         text = "spec.suspend is true: jobs are accepted but not run"
@@ -141,15 +142,21 @@ def _scaling(observed: Observed) -> Finding:
         return Finding(SCALING_ACTIVE, "False", "QueueUnreachable", text)
     if observed.queue.paused:
         return Finding(SCALING_ACTIVE, "False", "Paused", _PAUSED)
-    if refusal := _refused_scaling(observed):
-        text = f"{observed.worker.wanted} of {scaling.target} workers: {_sentence(refusal)}"
-        return Finding(SCALING_ACTIVE, "False", refusal.reason, text)
+    for refusal in observed.refusals:
+        if refusal.reason is RefusalReason.SCALING:
+            text = f"{observed.worker.wanted} of {scaling.target} workers: {_sentence(refusal)}"
+            return Finding(SCALING_ACTIVE, "False", refusal.reason, text)
     if scaling.reason is None:
         text = "no scaling decision has been made yet"
         return Finding(SCALING_ACTIVE, "Unknown", "NotYetDecided", text)
     if scaling.reason is Reason.ERROR:
         return Finding(SCALING_ACTIVE, "False", "ReadingFailed", scaling.text)
-    return Finding(SCALING_ACTIVE, "True", scaling.reason, scaling.text)
+    # The message is kept while the decision is: its numbers change with every reading.
+    old, target = condition_of(before, SCALING_ACTIVE) or {}, (before or {}).get("wantedReplicas")
+    same = old.get("status") == "True" and old.get("reason") == str(scaling.reason)
+    kept = old.get("message") if same and target == scaling.target else None
+    text = scaling.text if kept is None else str(kept)
+    return Finding(SCALING_ACTIVE, "True", scaling.reason, text)
 
 
 def _webhooks(observed: Observed) -> Iterator[Finding]:
@@ -173,9 +180,8 @@ def _rolling(observed: Observed, before: Mapping[str, Any] | None) -> str:
     resource, not after each scaling step: Ready would flap on every one of them.
     """
     changed = before is not None and before.get("observedGeneration", 0) < observed.generation
-    if before is not None and not changed:
-        old = {c.get("type"): c for c in before.get("conditions") or ()}
-        changed = old.get(PROGRESSING, {}).get("reason") == ROLLING_OUT
+    if not changed:
+        changed = (condition_of(before, PROGRESSING) or {}).get("reason") == ROLLING_OUT
     named = (("gateway", observed.gateway), ("workers", observed.worker))
     return " and ".join(name for name, one in named if _replaces(one, changed))
 
@@ -281,10 +287,6 @@ def _ready(observed: Observed, needed: list[Finding], rolling: str) -> Finding:
 def _terminating(finalizers: tuple[str, ...]) -> str:
     waits = f"; it waits for finalizers: {', '.join(finalizers)}" if finalizers else ""
     return f"the resource was deleted: accepted jobs are run, no more are accepted{waits}"
-
-
-def _refused_scaling(observed: Observed) -> Refusal | None:
-    return next((one for one in observed.refusals if one.reason is RefusalReason.SCALING), None)
 
 
 def _sentence(refusal: Refusal) -> str:

@@ -14,7 +14,7 @@ from asyncendpoints_core.store.recovery import Recovered
 from asyncendpoints_core.store.replies import Cause, Released, Stats
 from asyncendpoints_operator.kube.pod_state import VERSION_UNSUPPORTED
 from asyncendpoints_operator.status import finding as c
-from asyncendpoints_operator.status.build import condition_of
+from asyncendpoints_operator.status.finding import condition_of
 
 MAX_NOTE_BYTES: Final = 1_000
 """Of a message; the API accepts 1,024 bytes."""

@@ -1,8 +1,8 @@
 """A condition without its timestamps, and the types and shared reasons of conditions."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from asyncendpoints_operator.status.model import MAX_MESSAGE_CHARS
 
@@ -41,5 +41,17 @@ class Finding:
 
 def join(messages: Iterable[str]) -> str:
     """Join messages, cut to the length that a condition may have."""
-    text = "; ".join(message for message in messages if message)
-    return text if len(text) <= MAX_MESSAGE_CHARS else text[: MAX_MESSAGE_CHARS - 1] + "…"
+    return shorten("; ".join(message for message in messages if message), MAX_MESSAGE_CHARS)
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return a text with at most that many characters."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def condition_of(status: Mapping[str, Any] | None, kind: str) -> Mapping[str, Any] | None:
+    """Return a condition of a status by its type, or None."""
+    for condition in (status or {}).get("conditions") or ():
+        if condition.get("type") == kind:
+            return condition  # type: ignore[no-any-return]
+    return None

@@ -34,21 +34,13 @@ def _problems(spec: EndpointSpec, receivers: Iterable[ReceiverState]) -> Iterato
         # A webhook that was changed is another receiver; clients answer for theirs themselves.
         name = current.get(each.receiver[HOST_BYTES:])
         health = each.health.value
-        if health == INVALID and (name or (each.webhook == CLIENTS and _takes(spec))):
-            what = "spec.webhookRequests" if name is None else name
-            yield (
-                INVALID,
-                (
-                    f"{what}: its secrets or URL are missing or not valid, and deliveries "
-                    "wait; the gateways' logs say which"
-                ),
-            )
+        clients = each.webhook == CLIENTS and spec.webhook_requests is not None
+        if health == INVALID and (name or clients):
+            text = "its secrets or URL are missing or not valid, and deliveries wait"
+            what = name or "spec.webhookRequests"
+            yield INVALID, f"{what}: {text}; the gateways' logs say which"
         elif name and health == GONE:
             yield GONE, f"{name}: it answered 410 and gets nothing until the webhook is changed"
         elif name and health == FAILING:
             answer = f"it answers {each.status}" if each.status else "it does not answer"
             yield FAILING, f"{name}: {answer}"
-
-
-def _takes(spec: EndpointSpec) -> bool:
-    return spec.webhook_requests is not None

@@ -23,7 +23,6 @@ from asyncendpoints_operator.status.build import (
     Status,
     Urgency,
     build,
-    condition_of,
     counts_interval,
     decide_write,
     failure_of,
@@ -33,6 +32,7 @@ from asyncendpoints_operator.status.build import (
 )
 from asyncendpoints_operator.status.conditions import conditions
 from asyncendpoints_operator.status.events import of_change
+from asyncendpoints_operator.status.finding import condition_of
 from asyncendpoints_operator.status.model import EndpointStatus
 from asyncendpoints_operator.status.observed import (
     Observed,

@@ -8,25 +8,19 @@ from typing import TYPE_CHECKING, Final
 from asyncendpoints_core.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-OPERATOR: Final = {"kopf": "kopf", "kubernetes": "kubernetes"}
-"""The distributions of an extra, by the name of their package."""
-EXPORT: Final = {"ruamel": "ruamel.yaml"}
-
-
-def operator_extra() -> contextlib.AbstractContextManager[None]:
-    """Import a module of the operator inside; UsageError when its libraries are not installed."""
-    return _extra("operator", OPERATOR)
-
-
-def export_extra() -> contextlib.AbstractContextManager[None]:
-    """Import a module inside that writes YAML; UsageError when ruamel.yaml is not installed."""
-    return _extra("export", EXPORT)
+EXTRAS: Final = {
+    "export": {"ruamel": "ruamel.yaml"},
+    "operator": {"kopf": "kopf", "kubernetes": "kubernetes"},
+}
+"""The distributions of each extra, by the name of their package."""
 
 
 @contextlib.contextmanager
-def _extra(name: str, packages: Mapping[str, str]) -> Iterator[None]:
+def extra(name: str) -> Iterator[None]:
+    """Import a module that needs an extra inside; UsageError when it is not installed."""
+    packages = EXTRAS[name]
     try:
         yield
     except ModuleNotFoundError as error:

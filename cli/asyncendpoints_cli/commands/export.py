@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asyncendpoints_cli.code_first.find import check_imports, find
 from asyncendpoints_cli.code_first.merge import Changes, merge
-from asyncendpoints_cli.extras import export_extra
+from asyncendpoints_cli.extras import extra
 from asyncendpoints_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def execute(options: Namespace) -> int:
         document["spec"]["worker"]["image"] = options.image
     endpoint.resource()
     check_imports(endpoint.declared())
-    with export_extra():
+    with extra("export"):
         from asyncendpoints_cli.code_first.yaml_file import YamlFile, new_text
     comment = f"Written by: asyncendpoints export {options.endpoint}"
     file = None if options.output is None else Path(options.output)

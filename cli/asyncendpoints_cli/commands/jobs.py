@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_cli.remote import acting, logs, showing
 from asyncendpoints_cli.remote.client import connect_by, endpoint_of
@@ -10,6 +10,14 @@ from asyncendpoints_core.errors import UsageError
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+SHOWING: Final = {
+    "list": showing.list_jobs,
+    "get": showing.get,
+    "watch": showing.watch,
+    "logs": logs.show,
+    "result": showing.result,
+}
 
 
 def execute(options: Namespace) -> int:
@@ -19,17 +27,7 @@ def execute(options: Namespace) -> int:
         raise UsageError(f"which one? asyncendpoints jobs {verbs}")
     with connect_by(options) as client:
         endpoint = endpoint_of(client, options.endpoint)
-        match options.action:
-            case "list":
-                showing.list_jobs(endpoint, options)
-            case "get":
-                showing.get(endpoint, options)
-            case "watch":
-                showing.watch(endpoint, options)
-            case "logs":
-                logs.show(endpoint, options)
-            case "result":
-                showing.result(endpoint, options)
-            case _:
-                return acting.act(endpoint, options)
+        if (show := SHOWING.get(options.action)) is None:
+            return acting.act(endpoint, options)
+        show(endpoint, options)
     return 0

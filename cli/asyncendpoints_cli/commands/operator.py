@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncendpoints_cli.extras import operator_extra
+from asyncendpoints_cli.extras import extra
 from asyncendpoints_cli.roles import read_settings
 
 if TYPE_CHECKING:
@@ -14,6 +14,6 @@ if TYPE_CHECKING:
 def execute(options: Namespace) -> int:
     """Run the operator until SIGTERM or Ctrl-C, with `options.settings`."""
     options.settings = read_settings(options)
-    with operator_extra():
+    with extra("operator"):
         from asyncendpoints_operator.main.operator import run
     return run(options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncendpoints_cli.extras import operator_extra
+from asyncendpoints_cli.extras import extra
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def execute(options: Namespace) -> int:
     """Remove spec.replicas from the resource."""
-    with operator_extra():
+    with extra("operator"):
         from asyncendpoints_operator.main.unpin import unpin
     unpin(options.name, options.namespace, options.kubeconfig, options.context)
     return 0

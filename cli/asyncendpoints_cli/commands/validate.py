@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asyncendpoints_cli.extras import export_extra
+from asyncendpoints_cli.extras import extra
 from asyncendpoints_cli.files import show
 from asyncendpoints_core import manifest
 from asyncendpoints_core.errors import UsageError
@@ -75,7 +75,7 @@ def _warnings(endpoint: AsyncEndpoint) -> list[tuple[Location, str]]:
 
 def _handlers(item: Loaded, *, fix: bool) -> bool:
     """Check an endpoint's handlers; with `fix`, write their schemas. Return whether all is well."""
-    with export_extra():
+    with extra("export"):
         from asyncendpoints_cli.code_first import handler_schemas
     faults, differences = handler_schemas.compare(item)
     if fix and differences:

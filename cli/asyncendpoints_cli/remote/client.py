@@ -30,7 +30,6 @@ class ApiError(AsyncEndpointsError):
     """The console refused a request or could not be reached. `code` is that of the problem."""
 
     def __init__(self, message: str, code: str = "") -> None:
-        """Keep the message for the user."""
         super().__init__(message)
         self.code = code
 
@@ -195,7 +194,6 @@ class Endpoint:
     """One endpoint of a console."""
 
     def __init__(self, client: Client, namespace: str, name: str) -> None:
-        """Use `client`."""
         self.client = client
         self.key = f"{namespace}/{name}"
         self._path = f"/endpoints/{quote(namespace, safe='')}/{quote(name, safe='')}"

@@ -39,26 +39,24 @@ class _Groups:
 
     def __init__(self) -> None:
         self._items: dict[tuple[str, str], dict[str, Any]] = {}
-        self._causes: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
 
     def add(self, items: Sequence[dict[str, Any]]) -> None:
         """Add the groups of a page that is older than those that were added."""
         for item in items:
             key = item["job"], item["error"]
-            known = self._items.setdefault(key, {**item, "count": 0})
+            known = self._items.setdefault(key, {**item, "count": 0, "messages": {}})
             known["count"] += item["count"]
-            causes = self._causes.setdefault(key, {})
             for each in item["messages"]:
-                same = causes.setdefault(alike(each["newest"]["message"]), {**each, "count": 0})
+                message = alike(each["newest"]["message"])
+                same = known["messages"].setdefault(message, {**each, "count": 0})
                 same["count"] += each["count"]
 
     def items(self) -> list[dict[str, Any]]:
         """Return the groups as the API shows those of a page."""
-        items = [
-            {**item, "messages": most_frequent(self._causes[key].values())}
-            for key, item in self._items.items()
-        ]
-        return most_frequent(items)
+        return most_frequent(
+            {**item, "messages": most_frequent(item["messages"].values())}
+            for item in self._items.values()
+        )
 
 
 def causes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

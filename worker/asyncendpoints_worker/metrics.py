@@ -100,6 +100,14 @@ def add(total: Snapshot, part: Snapshot) -> None:
         total.counters[name] = total.counters.get(name, 0) + count
 
 
+def total_of(snapshots: Iterable[Snapshot]) -> Snapshot:
+    """Return the sum of metrics."""
+    total = Snapshot({}, {}, {})
+    for snapshot in snapshots:
+        add(total, snapshot)
+    return total
+
+
 def _add(into: dict[str, Histogram], key: str, part: Histogram) -> None:
     total = into.get(key)
     if total is None:

@@ -38,7 +38,7 @@ def compare(loaded: Loaded) -> tuple[list[Fault], list[Difference]]:
     module = loaded.endpoint.spec.worker.handlers
     if module is None:
         return [], []
-    registry = modules.load([module], [loaded.file.resolve().parent])
+    registry = modules.load([module], [loaded.folder])
     faults = [loaded.fault(*found) for found in without_handler(loaded.endpoint, registry)]
     differences = []
     for index, route in enumerate(loaded.endpoint.spec.routes):

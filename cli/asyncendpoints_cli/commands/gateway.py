@@ -50,7 +50,7 @@ async def _run(loaded: Loaded, settings: Settings, source: Callable[[], str]) ->
             store,
             settings,
             stopping=stopping,
-            folder=loaded.file.resolve().parent,
+            folder=loaded.folder,
             # Without an operator, the gateway writes the resource's policy into the store.
             owns_policy=settings.installation_id == Settings().installation_id,
         )

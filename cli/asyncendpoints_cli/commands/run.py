@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asyncendpoints_cli.roles import read_settings
-from asyncendpoints_cli.run.checks import check
-from asyncendpoints_cli.run.sources import Sources
+from asyncendpoints_cli.run.sources import Sources, check
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -34,7 +34,7 @@ def execute(options: Namespace) -> int:
     settings = read_settings(options, user_code=options.check)
     loaded = load_one(settings.endpoint_file)
     require_redis(settings, "worker")
-    folder = Path(options.folder) if options.folder else loaded.file.resolve().parent
+    folder = Path(options.folder) if options.folder else loaded.folder
     if options.death_pipe is not None:
         _drain_at_end_of(options.death_pipe)
     if options.check:

@@ -23,12 +23,11 @@ log = logging.getLogger("asyncendpoints.run")
 
 
 class RunConsole:
-    """Serves the console of all endpoints of a `run`, between `start` and `stop`."""
+    """Serves the console of what `services` returns at each moment, between `start` and `stop`."""
 
     def __init__(self, services: Callable[[], Sequence[EndpointService]]) -> None:
-        """Show what `services` returns at each moment."""
         self._tokens = {role: new_token() for role in Role}
-        self._server = ConsoleServer(
+        self.server = ConsoleServer(
             lambda: [
                 target_of(service.loaded.endpoint, service.store)
                 for service in services()
@@ -40,27 +39,18 @@ class RunConsole:
         )
         self._file: runtime_file.RuntimeFile | None = None
 
-    @property
-    def url(self) -> str:
-        """Its URL, which requires a token or a login."""
-        return self._server.url
-
-    def login_url(self) -> str:
-        """Return a URL that opens it once, logged in."""
-        return self._server.login_url()
-
     async def start(self, port: int | None) -> None:
         """Listen on `port`; without one on the default, or the next free one.
 
         Raises CannotListen. Without its file the console works, but commands do not find it.
         """
-        await self._server.start(PORT if port is None else port, search=port is None)
+        await self.server.start(PORT if port is None else port, search=port is None)
         running = runtime_file.Running(
-            self.url, self._tokens[Role.VIEW], self._tokens[Role.OPERATE], os.getpid()
+            self.server.url, self._tokens[Role.VIEW], self._tokens[Role.OPERATE], os.getpid()
         )
         try:
             folder = runtime_file.folder(os.environ)
-            self._file = runtime_file.RuntimeFile(folder, self._server.port, running)
+            self._file = runtime_file.RuntimeFile(folder, self.server.port, running)
         except (OSError, UsageError) as error:
             log.warning("commands will not find this console: %s", error)
 
@@ -68,4 +58,4 @@ class RunConsole:
         """Close the port and remove the file."""
         if self._file is not None:
             self._file.remove()
-        await self._server.stop()
+        await self.server.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_cli.errors import MISUSED, report
@@ -12,7 +13,7 @@ from asyncendpoints_cli.roles import redis_store
 from asyncendpoints_cli.run.handlers import load_handlers
 from asyncendpoints_cli.run.job_lines import JobLines
 from asyncendpoints_cli.run.metrics import ScalingMetrics
-from asyncendpoints_cli.run.pool import LocalPool, Pool, total_of
+from asyncendpoints_cli.run.pool import LocalPool, Pool
 from asyncendpoints_cli.run.process_pool import ProcessPool
 from asyncendpoints_cli.run.scaler import MIN_WORKERS, Scaler, why_nothing_runs
 from asyncendpoints_core.common.time_source import SystemTime
@@ -24,12 +25,11 @@ from asyncendpoints_core.store.history import record_history
 from asyncendpoints_core.store.memory import MemoryStore
 from asyncendpoints_core.store.recovery import RecoveryLoop
 from asyncendpoints_gateway.server.serve import Server
-from asyncendpoints_worker.metrics import Snapshot, add
+from asyncendpoints_worker.metrics import Snapshot, add, total_of
 from asyncendpoints_worker.supervisor.collector import WorkerCollector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from pathlib import Path
+    from collections.abc import Callable
 
     from asyncendpoints_cli.run.terminal import Terminal
     from asyncendpoints_core.common.admin_server import MetricSource
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from asyncendpoints_core.process.settings import Settings
     from asyncendpoints_core.scaling.decide import Decision
     from asyncendpoints_core.store.protocol import Store
-    from asyncendpoints_gateway.http.messages import Request, Response
 
 log = logging.getLogger("asyncendpoints.run")
 
@@ -91,10 +90,6 @@ class EndpointService:
         return self.loaded.endpoint.name
 
     @property
-    def _folder(self) -> Path:
-        return self.loaded.file.resolve().parent
-
-    @property
     def url(self) -> str:
         """The URL of its gateway."""
         return "" if self.server is None else self.server.url
@@ -122,13 +117,13 @@ class EndpointService:
         await self._open_workers(pool)
 
     async def _make_pool(self, loaded: Loaded) -> Pool:
-        endpoint, folder = loaded.endpoint, loaded.file.resolve().parent
+        endpoint = loaded.endpoint
         if not self.in_memory:
-            pool = ProcessPool(endpoint, self._settings, folder, self._refused)
+            pool = ProcessPool(endpoint, self._settings, loaded.folder, self._refused)
             await pool.check()
             return pool
-        registry = load_handlers(endpoint, folder)
-        return LocalPool.of(endpoint, self.store, registry, self._settings, self._startup_failed)
+        registry = load_handlers(endpoint, loaded.folder)
+        return LocalPool(endpoint, self.store, registry, self._settings, self._startup_failed)
 
     def _startup_failed(self, error: UsageError) -> None:
         report(error, MISUSED)
@@ -148,16 +143,12 @@ class EndpointService:
             self.store,
             self._settings,
             port=self.port,
-            folder=self._folder,
+            folder=self.loaded.folder,
             owns_policy=True,
-            on_response=None if self._terminal is None else self._responded,
+            on_response=partial(self._terminal.request, self.name) if self._terminal else None,
         )
         await self.server.start()
         self.port = self.server.port  # a port that was chosen as free stays the same on a reload
-
-    def _responded(self, request: Request, response: Response, seconds: float) -> None:
-        if self._terminal is not None:
-            self._terminal.request(self.name, request, response, seconds)
 
     async def _open_workers(self, pool: Pool) -> None:
         endpoint = self.loaded.endpoint
@@ -167,12 +158,9 @@ class EndpointService:
         await scaler.step()
         policy = endpoint.spec.policy(self._settings.webhook_max_pending)
         keeper = RecoveryLoop(self.store, lambda: policy, random.random, time=self._time)
-        self._tasks = [self._task(scaler.run()), self._task(keeper.run())]
+        self._tasks = [asyncio.create_task(scaler.run()), asyncio.create_task(keeper.run())]
         if reason := why_nothing_runs(endpoint.spec):
             log.warning("%s: %s", self.name, reason)
-
-    def _task(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        return asyncio.get_running_loop().create_task(work)
 
     async def running(self) -> int:
         """Return the number of running jobs, 0 if the store cannot be read."""

@@ -29,7 +29,6 @@ class JobLines:
     """
 
     def __init__(self, endpoint: str, store: Store, terminal: Terminal) -> None:
-        """Prepare."""
         self._endpoint = endpoint
         self._store = store
         self._terminal = terminal

@@ -21,19 +21,6 @@ log = logging.getLogger("asyncendpoints.run")
 CHECK_SECONDS: Final = 1.0
 
 
-class _LoggedOnce:
-    """Logs once for each signal that its handler is kept: some libraries set one for each job."""
-
-    def __init__(self) -> None:
-        self._logged: set[signal.Signals] = set()
-
-    def log(self, number: signal.Signals) -> None:
-        """Log it unless it was."""
-        if number not in self._logged:
-            self._logged.add(number)
-            log.warning("user code set a handler of %s, and that of `run` is kept", number.name)
-
-
 @contextmanager
 def keep_signals(handlers: Handlers) -> Iterator[None]:
     """Keep `handlers` installed: without them, `run` could not be ended.
@@ -41,9 +28,10 @@ def keep_signals(handlers: Handlers) -> Iterator[None]:
     `signal.signal` changes nothing for their signals meanwhile; what replaces them in another way
     is undone within a second. Processes that are forked may handle the signals as they like.
     """
-    install, once = signal.signal, _LoggedOnce()
-    signal.signal = _guarded(install, handlers, once)
-    keeping = asyncio.get_running_loop().create_task(_check(install, handlers, once))
+    install = signal.signal
+    logged: set[signal.Signals] = set()
+    signal.signal = _guarded(install, handlers, logged)
+    keeping = asyncio.get_running_loop().create_task(_check(install, handlers, logged))
     try:
         yield
     finally:
@@ -51,7 +39,7 @@ def keep_signals(handlers: Handlers) -> Iterator[None]:
         signal.signal = install
 
 
-def _guarded(install: Any, handlers: Handlers, once: _LoggedOnce) -> Any:
+def _guarded(install: Any, handlers: Handlers, logged: set[signal.Signals]) -> Any:
     process = os.getpid()
 
     @functools.wraps(install)
@@ -62,16 +50,23 @@ def _guarded(install: Any, handlers: Handlers, once: _LoggedOnce) -> Any:
         if number is None or not known or os.getpid() != process or not in_main_thread:
             return install(signalnum, handler)
         if handler is not handlers[number]:
-            once.log(number)
+            _log_once(number, logged)
         return handlers[number]
 
     return guarded
 
 
-async def _check(install: Any, handlers: Handlers, once: _LoggedOnce) -> None:
+async def _check(install: Any, handlers: Handlers, logged: set[signal.Signals]) -> None:
     while True:
         await asyncio.sleep(CHECK_SECONDS)
         for number, handler in handlers.items():
             if signal.getsignal(number) is not handler:
                 install(number, handler)
-                once.log(number)
+                _log_once(number, logged)
+
+
+def _log_once(number: signal.Signals, logged: set[signal.Signals]) -> None:
+    """Log that a handler is kept, once for each signal: some libraries set one for each job."""
+    if number not in logged:
+        logged.add(number)
+        log.warning("user code set a handler of %s, and that of `run` is kept", number.name)

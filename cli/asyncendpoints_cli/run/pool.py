@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.scaling.victims import Worker, victim_order
 from asyncendpoints_worker.local import LocalWorker
-from asyncendpoints_worker.metrics import Snapshot, add
+from asyncendpoints_worker.metrics import Snapshot, add, total_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -62,14 +63,6 @@ class Pool(Protocol):
         ...
 
 
-def total_of(snapshots: Iterable[Snapshot]) -> Snapshot:
-    """Return the sum of metrics."""
-    total = Snapshot({}, {}, {})
-    for snapshot in snapshots:
-        add(total, snapshot)
-    return total
-
-
 class LocalPool:
     """Workers inside this process, for the memory store."""
 
@@ -77,17 +70,23 @@ class LocalPool:
         self,
         endpoint: AsyncEndpoint,
         store: Store,
-        make: Callable[[], LocalWorker],
+        registry: Registry | None,
+        settings: Settings,
         refused: Callable[[UsageError], None],
     ) -> None:
-        """Start without workers. `make` returns a worker to be started; `refused` is called with
-        the error of a startup function that fails in the first.
+        """Start without workers, which run `registry`'s handlers, or send jobs to a container.
+        `refused` is called with the error of a startup function that fails in the first.
         """
         self.size = 0
         self.startup_ms = STARTUP_MS
         self._endpoint = endpoint
-        self._store = store
-        self._make = make
+        self._make = partial(
+            LocalWorker,
+            *(endpoint, store, registry),
+            http_target=settings.http_target,
+            callback_host=settings.callback_host,
+            keeper=False,
+        )
         self._refused = refused
         self._served = False
         self._count = 0
@@ -95,27 +94,6 @@ class LocalPool:
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[int]] = set()
         self._past = Snapshot({}, {}, {})
-
-    @classmethod
-    def of(
-        cls,
-        endpoint: AsyncEndpoint,
-        store: Store,
-        registry: Registry | None,
-        settings: Settings,
-        refused: Callable[[UsageError], None],
-    ) -> LocalPool:
-        """Return a pool that runs `registry`'s handlers, or sends jobs to a container."""
-
-        def make() -> LocalWorker:
-            return LocalWorker(
-                *(endpoint, store, registry),
-                http_target=settings.http_target,
-                callback_host=settings.callback_host,
-                keeper=False,
-            )
-
-        return cls(endpoint, store, make, refused)
 
     def view(self, states: Sequence[WorkerState], now_ms: int) -> tuple[Worker, ...]:
         """See Pool."""

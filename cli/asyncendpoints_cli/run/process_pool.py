@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from asyncendpoints_cli.errors import MISUSED, AlreadyReported
-from asyncendpoints_cli.run.pool import total_of
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_core.process.settings import PREFIX
 from asyncendpoints_core.scaling.victims import Worker
-from asyncendpoints_worker.metrics import Snapshot, add
+from asyncendpoints_worker.metrics import Snapshot, add, total_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

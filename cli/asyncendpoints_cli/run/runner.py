@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from asyncendpoints_cli.errors import INTERRUPTED, MISUSED, report
-from asyncendpoints_cli.run.checks import LAST_PORT, check
 from asyncendpoints_cli.run.console import RunConsole
 from asyncendpoints_cli.run.endpoint_service import RELOAD_DRAIN_SECONDS, EndpointService
 from asyncendpoints_cli.run.kept_signals import keep_signals
+from asyncendpoints_cli.run.sources import LAST_PORT, check
 from asyncendpoints_cli.run.terminal import Terminal
 from asyncendpoints_cli.run.watcher import Watcher
 from asyncendpoints_core.common.event_loop import (
@@ -147,7 +147,7 @@ class Runner:
         await self._open_admin()
         await self._console.start(self._settings.console_port)
         if self._terminal is None:  # it shows a link that logs in, which is not for a log
-            log.info("the console is at %s", self._console.url)
+            log.info("the console is at %s", self._console.server.url)
         for service in self._services:  # only after all of them have started
             self._print_ready(service)
         if self._terminal is not None:
@@ -158,7 +158,7 @@ class Runner:
 
     def _banner_rows(self) -> Iterator[tuple[str, str]]:
         """Yield what else a person wants to know at the start, with a label."""
-        yield "console", self._console.login_url()
+        yield "console", self._console.server.login_url()
         if self._admin is not None:
             yield "metrics", f"{self._admin.url}/metrics"
         if self._in_memory:
@@ -240,12 +240,8 @@ class Runner:
 
     def _folders(self) -> list[Path]:
         """Return the folders of the handlers, which are imported again on a reload."""
-        found = [
-            service.loaded.file.resolve().parent
-            for service in self._services
-            if service.loaded.endpoint.spec.worker.handlers
-        ]
-        return sorted(set(found))
+        loaded = [service.loaded for service in self._services]
+        return sorted({each.folder for each in loaded if each.endpoint.spec.worker.handlers})
 
     def _watcher(self) -> Watcher:
         return Watcher(self._sources.files, self._folders())

@@ -1,19 +1,27 @@
-"""What `run` serves: endpoints in files, and Endpoints in code named as MODULE:NAME."""
+"""What `run` serves: endpoints in files, and Endpoints in code named as MODULE:NAME; and the checks
+at the start and on a reload that it can serve them.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_cli.code_first.find import find, is_code
 from asyncendpoints_cli.files import load_all
+from asyncendpoints_cli.roles import check_redis
+from asyncendpoints_core.errors import UsageError
 from asyncendpoints_core.manifest import Loaded
 from asyncendpoints_core.manifest.yaml_reader import Document, Position
 from asyncendpoints_worker.handlers import modules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from asyncendpoints_core.process.settings import Settings
+
+LAST_PORT: Final = 65_535
 
 
 class Sources:
@@ -47,3 +55,18 @@ class Sources:
         """Make the next `load` import the modules of Endpoints in code again."""
         if self._code:
             modules.forget([self._home])
+
+
+def check(loaded: Sequence[Loaded], settings: Settings) -> None:
+    """Check, before anything starts, that the endpoints can be served. Raises UsageError."""
+    source = settings.redis_source()
+    if source is not None:
+        check_redis(source)
+    if settings.http_target is not None:
+        for item in loaded:
+            if item.endpoint.spec.worker.http is None:
+                raise UsageError(
+                    f"--http-target: {item.endpoint.name} runs worker.handlers, not worker.http"
+                )
+    if settings.http_port and settings.http_port + len(loaded) - 1 > LAST_PORT:
+        raise UsageError(f"--port: {len(loaded)} endpoints need ports up to {LAST_PORT}")

@@ -46,6 +46,11 @@ class Loaded:
     file: Path
     document: Document
 
+    @property
+    def folder(self) -> Path:
+        """The folder of its file, links resolved: handlers are imported from there."""
+        return self.file.resolve().parent
+
     def fault(self, location: Location, message: str) -> Fault:
         """Return a fault of a later check with its position: ("spec", "worker"), "…"."""
         return self.document.fault(location, message)

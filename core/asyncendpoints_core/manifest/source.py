@@ -52,7 +52,7 @@ def resolve_source(source: Source) -> Resolved:
             raise UsageError(f"one endpoint is needed, but there are {len(source.loaded)}: {names}")
         source = source.loaded[0]
     if isinstance(source, Loaded):
-        return Resolved(source.endpoint, folders=(source.file.resolve().parent,))
+        return Resolved(source.endpoint, folders=(source.folder,))
     if not (hasattr(source, "resource") and hasattr(source, "registry")):
         raise UsageError(
             f"an Endpoint, a file or what load() returned is needed, not {type(source).__name__}"

@@ -59,7 +59,6 @@ class Child:
         tracing: Tracing | None,
         logs: LogsSpec | None,
     ) -> None:
-        """Create the engine; `run` starts it."""
         self._channel = channel
         self._status_page = status_page
         self._store = store

@@ -11,20 +11,18 @@ from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
 from asyncendpoints_core.store.replies import Cause
 from asyncendpoints_worker.cgroup import Cgroup
 from asyncendpoints_worker.engine.heartbeat import Heartbeat
-from asyncendpoints_worker.metrics import Snapshot, add
+from asyncendpoints_worker.metrics import Snapshot, add, total_of
 from asyncendpoints_worker.supervisor import child_exit, crash_report, ipc, reaper
 from asyncendpoints_worker.supervisor.child_process import ChildProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine
 
     from asyncendpoints_core.common.time_source import TimeSource
     from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.store.protocol import Store
-    from asyncendpoints_worker.engine.run_status import Running
     from asyncendpoints_worker.identity import WorkerIds
     from asyncendpoints_worker.supervisor.child_exit import ChildExit
-    from asyncendpoints_worker.supervisor.crash_report import StuckAttempt
 
 log = logging.getLogger("asyncendpoints.worker")
 
@@ -39,7 +37,6 @@ class BackgroundTasks:
     """Tasks that are canceled together; one that fails is passed to `failed`."""
 
     def __init__(self, failed: Callable[[BaseException], None]) -> None:
-        """Start without a task."""
         self._failed = failed
         self.running: set[asyncio.Task[Any]] = set()
 
@@ -167,7 +164,13 @@ class Children:
         self._ever_ready = self._ever_ready or child.ready
         if child.worker:
             running, stuck = child.last_attempts()
-            self._reports.start(self._report(child.worker, cause, running, stuck, how))
+            policy = self.heartbeat.policy
+            self._reports.start(
+                crash_report.report(
+                    *(self._store, self._time, policy, child.worker, cause),
+                    *(running, stuck, how),
+                )
+            )
         child.close()
         child.removed.set_result(None)
 
@@ -175,20 +178,6 @@ class Children:
         memory = Cgroup().memory()
         killed_before, self._memory_kills = self._memory_kills, memory.kills
         return child_exit.describe(status, killed_before, memory)
-
-    async def _report(
-        self,
-        worker: str,
-        cause: Cause,
-        running: Sequence[Running],
-        stuck: Sequence[StuckAttempt],
-        how: str,
-    ) -> None:
-        policy = self.heartbeat.policy
-        released = await crash_report.report(
-            self._store, self._time, policy, worker, cause, running, stuck, how
-        )
-        log.info("%s has ended (%s): %s", worker, cause.value, released)
 
     async def _check(self) -> None:
         """Check the children four times a second, and whether the store still accepts us."""
@@ -258,10 +247,7 @@ class Children:
 
     def metrics(self) -> Snapshot:
         """Return the metrics of all children, those that have ended included."""
-        total = Snapshot({}, {}, {})
-        for part in (self._ended_metrics, *(child.metrics for child in self.running)):
-            add(total, part)
-        return total
+        return total_of((self._ended_metrics, *(child.metrics for child in self.running)))
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to a counter of the worker itself."""

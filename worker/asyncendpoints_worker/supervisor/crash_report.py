@@ -42,7 +42,7 @@ async def report(
     running: Sequence[Running],
     stuck: Sequence[StuckAttempt],
     how: str,
-) -> Released:
+) -> None:
     """Settle the `stuck` attempts, then release everything else.
 
     `running` are all attempts that had started; what was only claimed is never charged.
@@ -66,4 +66,5 @@ async def report(
             continue
         total += released
         if not released.more:
-            return total
+            log.info("%s has ended (%s): %s", worker, cause.value, total)
+            return

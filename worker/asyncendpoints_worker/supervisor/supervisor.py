@@ -18,7 +18,7 @@ from asyncendpoints_core.errors import AsyncEndpointsError, UsageError
 from asyncendpoints_core.process import exit_report
 from asyncendpoints_core.process.logs import write_error
 from asyncendpoints_core.store.history import record_history
-from asyncendpoints_core.store.recovery import Recovered, RecoveryLoop
+from asyncendpoints_core.store.recovery import RecoveryLoop
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_worker.identity import WorkerIds
 from asyncendpoints_worker.supervisor import ipc
@@ -153,8 +153,11 @@ class Supervisor:
     def _start_loops(self) -> None:
         """Start what needs the store and continues until the end: leases, recovery, metrics."""
         heartbeat = self._children.heartbeat
-        recovery = (self._store, lambda: heartbeat.policy, random.random, self._recovered)
-        keeper = RecoveryLoop(*recovery, time=self._time)
+        recovery = self._store, lambda: heartbeat.policy, random.random
+        count = self._children.count
+        keeper = RecoveryLoop(
+            *recovery, lambda done: count("recovered_jobs", done.jobs), time=self._time
+        )
         self._children.run_in_background(heartbeat.run())
         self._children.run_in_background(keeper.run())
         if self._publish_metrics is not None:
@@ -164,9 +167,6 @@ class Supervisor:
         while True:
             publish(self._children.metrics())
             await self._time.sleep(PUBLISH_SECONDS)
-
-    def _recovered(self, done: Recovered) -> None:
-        self._children.count("recovered_jobs", done.jobs)
 
     def _fail(self, error: AsyncEndpointsError) -> None:
         """End because of `error`; the first one is reported."""

@@ -71,7 +71,7 @@ async def store() -> AsyncIterator[MemoryStore]:
 async def pool(store: MemoryStore, gate: Gate) -> AsyncIterator[LocalPool]:
     declared = Declaration("handler", "work", gate.work, "here")
     refusals: list[UsageError] = []
-    made = LocalPool.of(endpoint(), store, Registry.of([declared]), Settings(), refusals.append)
+    made = LocalPool(endpoint(), store, Registry.of([declared]), Settings(), refusals.append)
     yield made
     gate.open.set()
     assert await made.stop(5.0) == 0
@@ -170,14 +170,14 @@ async def test_only_the_first_worker_is_refused_for_its_start_up(
         Declaration("startup", "", connect, "here"),
     ]
     registry = Registry.of(declared)
-    first = LocalPool.of(endpoint(), store, registry, Settings(), refused.put_nowait)
+    first = LocalPool(endpoint(), store, registry, Settings(), refused.put_nowait)
     await first.resize(1, ())
     error = await asyncio.wait_for(refused.get(), 20)
     assert "test_scaler failed: ConnectionError: no database (" in str(error)
     await first.stop(0.0)
 
     fails = False
-    second = LocalPool.of(endpoint(), store, registry, Settings(), refused.put_nowait)
+    second = LocalPool(endpoint(), store, registry, Settings(), refused.put_nowait)
     await second.resize(1, ())
     await reached(2)
     fails = True

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from asyncendpoints_worker.handlers.enqueueing import check_room
+from asyncendpoints_core.jobs.records import Claim, ClaimedJob, NewJob, Progress
+from asyncendpoints_core.process.job_logs import JobLog
+from asyncendpoints_worker.handlers.enqueueing import EnqueueRules, check_room
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Callable
 
-    from asyncendpoints_core.jobs.records import (
-        Claim,
-        ClaimedJob,
-        JobError,
-        NewJob,
-        Progress,
-        Result,
-    )
-    from asyncendpoints_core.process.job_logs import JobLog
-    from asyncendpoints_worker.handlers.enqueueing import EnqueueRules
+    from asyncendpoints_core.jobs.records import JobError, Result
 
     Run = Callable[["RunningAttempt"], Awaitable[Result]]
     """Runs user code for an attempt: returns its result, or raises what ended it."""
@@ -61,6 +55,7 @@ class ProgressReporter(Protocol):
         ...
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class RunningAttempt:
     """A claimed job from its claim until its outcome is handed to the settler.
 
@@ -70,52 +65,26 @@ class RunningAttempt:
     `enqueued` are the jobs to create when it completes; `log` is what it logs, if that is kept.
     """
 
-    __slots__ = (
-        "began",
-        "claim",
-        "claimed",
-        "deadline",
-        "ended",
-        "enqueued",
-        "entered",
-        "generation",
-        "log",
-        "progress",
-        "progress_announced",
-        "reporter",
-        "rules",
-        "settled",
-        "status_entry",
-        "stop",
-        "task",
-    )
+    reporter: ProgressReporter
+    claimed: ClaimedJob
+    generation: int
+    began: float
+    deadline: float
+    rules: EnqueueRules
+    claim: Claim = field(init=False)
+    status_entry: int = -1
+    entered: bool = False
+    settled: bool = False
+    ended: bool = False
+    enqueued: tuple[NewJob, ...] = ()
+    progress: Progress | None = None
+    progress_announced: bool = False
+    log: JobLog | None = None
+    stop: Stop | None = None
+    task: asyncio.Task[None] | None = None
 
-    def __init__(
-        self,
-        reporter: ProgressReporter,
-        claimed: ClaimedJob,
-        generation: int,
-        began: float,
-        deadline: float,
-        rules: EnqueueRules,
-    ) -> None:
-        """Prepare an attempt at `claimed`, whose progress goes to `reporter`."""
-        self.reporter = reporter
-        self.rules = rules
-        self.claimed = claimed
-        self.claim: Claim = claimed.claim
-        self.generation = generation
-        self.began = began
-        self.deadline = deadline
-        self.status_entry = -1
-        self.entered = False
-        self.settled = self.ended = False
-        self.enqueued: tuple[NewJob, ...] = ()
-        self.progress: Progress | None = None
-        self.progress_announced = False
-        self.log: JobLog | None = None
-        self.stop: Stop | None = None
-        self.task: asyncio.Task[None] | None = None
+    def __post_init__(self) -> None:
+        self.claim = self.claimed.claim
 
     def request_stop(self, why: Stop) -> None:
         """Ask the attempt to end: by CancelledError in a task, by `stop` in a thread."""

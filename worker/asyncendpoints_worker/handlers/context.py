@@ -37,7 +37,6 @@ class JobContext:
     __slots__ = ("_attempt",)
 
     def __init__(self, attempt: RunningAttempt) -> None:
-        """Show the job of `attempt`."""
         self._attempt = attempt
 
     @property

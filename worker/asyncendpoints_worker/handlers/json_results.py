@@ -7,6 +7,7 @@ that is not enough (keys, large integers), the whole result takes the slow way t
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import json
 import math
 from base64 import b64encode
@@ -16,14 +17,6 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
-from ipaddress import (
-    IPv4Address,
-    IPv4Interface,
-    IPv4Network,
-    IPv6Address,
-    IPv6Interface,
-    IPv6Network,
-)
 from typing import Any, Final
 from uuid import UUID
 
@@ -137,29 +130,24 @@ def _time(value: time) -> Any:
     return msgspec.to_builtins(time(*parts, tzinfo=value.tzinfo))
 
 
+_AS_TEXT: Final[tuple[Any, ...]] = (
+    *(Decimal, UUID),
+    # Not of every pydantic from 2.11 on. Interfaces before addresses, of which they are subclasses.
+    *(Fraction, ipaddress.IPv4Interface, ipaddress.IPv4Address, ipaddress.IPv4Network),
+    *(ipaddress.IPv6Interface, ipaddress.IPv6Address, ipaddress.IPv6Network),
+)
 _EXACT: Final[dict[type, Callable[[Any], Any]]] = {
     str: str.__str__,
     int: int.__int__,
     float: float.__float__,
-    bytes: lambda value: b64encode(value).decode(),
-    bytearray: lambda value: b64encode(value).decode(),
-    memoryview: lambda value: b64encode(value).decode(),
+    **dict.fromkeys((bytes, bytearray, memoryview), lambda value: b64encode(value).decode()),
     datetime: _datetime,  # before date, of which it is a subclass
     date: date.isoformat,
     time: _time,
     timedelta: lambda value: msgspec.to_builtins(
         timedelta(value.days, value.seconds, value.microseconds)
     ),
-    Decimal: Decimal.__str__,
-    UUID: UUID.__str__,
-    # Not of every pydantic from 2.11 on.
-    Fraction: Fraction.__str__,
-    IPv4Interface: IPv4Interface.__str__,  # before the address, of which it is a subclass
-    IPv4Address: IPv4Address.__str__,
-    IPv4Network: IPv4Network.__str__,
-    IPv6Interface: IPv6Interface.__str__,
-    IPv6Address: IPv6Address.__str__,
-    IPv6Network: IPv6Network.__str__,
+    **{each: each.__str__ for each in _AS_TEXT},
 }
 """Types with subclasses in libraries; overridden methods of the subclasses are not called."""
 _encoder: Final = msgspec.json.Encoder(enc_hook=_simpler)

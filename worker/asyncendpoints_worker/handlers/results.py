@@ -27,7 +27,6 @@ class InvalidResult(PermanentError):
     """The handler's return value cannot be stored."""
 
     def __init__(self, message: str, code: str = ErrorCode.INVALID_RESULT) -> None:
-        """Keep the message and the code."""
         super().__init__(message, code=code)
 
 

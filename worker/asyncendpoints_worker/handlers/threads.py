@@ -24,7 +24,6 @@ class Threads:
     """As many threads as calls run at once."""
 
     def __init__(self, name: str) -> None:
-        """Name the threads `name`."""
         self._name = name
         self._waiting: SimpleQueue[Work | None] = SimpleQueue()
         self._lock = threading.Lock()

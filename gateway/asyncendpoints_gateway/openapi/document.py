@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -19,8 +21,10 @@ from asyncendpoints_gateway.openapi.parts import (
     HEADERS,
     LINKS,
     SCHEMAS,
+    TEXT,
     header_references,
     json_response,
+    parameter,
     problem,
     problems,
 )
@@ -102,21 +106,13 @@ def _info(name: str) -> dict[str, Any]:
 
 def _without_401(described: dict[str, Any]) -> dict[str, Any]:
     """Return the document without the response that an endpoint without tokens never gives."""
-    paths = {
-        path: {key: _drop_401(part) for key, part in item.items()}
-        for path, item in described["paths"].items()
-    }
-    headers = dict(described["components"]["headers"])
-    del headers["WWW-Authenticate"]
-    components = {**described["components"], "headers": headers}
-    return {**described, "paths": paths, "components": components}
-
-
-def _drop_401(part: Any) -> Any:
-    if not isinstance(part, dict):
-        return part  # the parameters of the path
-    responses = {status: each for status, each in part["responses"].items() if status != "401"}
-    return {**part, "responses": responses}
+    found = copy.deepcopy(described)  # parts of it are those of every endpoint
+    del found["components"]["headers"]["WWW-Authenticate"]
+    for item in found["paths"].values():
+        for operation in item.values():
+            if isinstance(operation, dict):  # not the parameters of the path
+                operation["responses"].pop("401", None)
+    return found
 
 
 def _submission(
@@ -128,7 +124,6 @@ def _submission(
     receivers: bool,
 ) -> dict[str, Any]:
     """Return the operation of one method of a route."""
-    text = {"type": "string"}
     names = parse_template(route.path).names
     named = sorted(route.keep - _UNNAMED)
     return {
@@ -137,8 +132,8 @@ def _submission(
         "description": f"Creates a job named {route.job} from the request.",
         "tags": ["routes"],
         "parameters": [
-            *({"name": each, "in": "path", "required": True, "schema": text} for each in names),
-            *({"name": each, "in": "header", "schema": text} for each in named),
+            *({"name": each, "in": "path", "required": True, "schema": TEXT} for each in names),
+            *({"name": each, "in": "header", "schema": TEXT} for each in named),
             *_SUBMISSION_HEADERS,
             *((_JOB_WEBHOOK,) if receivers else ()),
         ],
@@ -180,55 +175,48 @@ _UNNAMED: Final = frozenset(
 # Printable ASCII that does not end in a space; quotes are not part of a key, so "" is empty.
 _KEY: Final = r"^(?!\"\"$)[!-~]([ -~]*[!-~])?$"
 _SECONDS: Final = r"[0-9]{1,9}(\.[0-9]{1,3})?$"
-_SUBMISSION_HEADERS: Final[list[dict[str, Any]]] = [
+_header = partial(parameter, "header")
+_SUBMISSION_HEADERS: Final = [
+    _header(
+        "Idempotency-Key",
+        {"type": "string", "maxLength": MAX_KEY, "pattern": _KEY},
+        "Repeating a request with the same key returns the same job.",
+    ),
     {
-        "name": "Idempotency-Key",
-        "in": "header",
-        "description": "Repeating a request with the same key returns the same job.",
-        "schema": {"type": "string", "maxLength": MAX_KEY, "pattern": _KEY},
-    },
-    {
-        "name": "Prefer",
-        "in": "header",
-        "description": "wait=N: respond with the result if it is there within N seconds (60).",
-        "schema": {"type": "string"},
+        **_header(
+            "Prefer",
+            TEXT,
+            "wait=N: respond with the result if it is there within N seconds (60).",
+        ),
         "example": "wait=10",
     },
-    {
-        "name": "Job-Delay",
-        "in": "header",
-        "description": "Seconds to wait before the job may start.",
-        "schema": {"type": "string", "pattern": "^" + _SECONDS},
-    },
-    {
-        "name": "Job-Expires",
-        "in": "header",
-        "description": "Seconds after which the job fails if it has not started; more than 0.",
-        "schema": {"type": "string", "pattern": "^(?=.*[1-9])" + _SECONDS},
-    },
-    {
-        "name": "Job-Priority",
-        "in": "header",
-        "description": "Priority of the job; case does not matter.",
-        "schema": {"type": "string", "enum": [each.name.lower() for each in Priority]},
-    },
-    {
-        "name": "Job-Tags",
-        "in": "header",
-        "description": f"1 to {MAX_TAGS} tags of the job, separated by commas, for listings.",
-        "schema": {
-            "type": "string",
-            "pattern": f"^{TAG.pattern}(,{TAG.pattern}){{0,{MAX_TAGS - 1}}}$",
-        },
-    },
+    _header(
+        "Job-Delay",
+        {"type": "string", "pattern": "^" + _SECONDS},
+        "Seconds to wait before the job may start.",
+    ),
+    _header(
+        "Job-Expires",
+        {"type": "string", "pattern": "^(?=.*[1-9])" + _SECONDS},
+        "Seconds after which the job fails if it has not started; more than 0.",
+    ),
+    _header(
+        "Job-Priority",
+        {"type": "string", "enum": [each.name.lower() for each in Priority]},
+        "Priority of the job; case does not matter.",
+    ),
+    _header(
+        "Job-Tags",
+        {"type": "string", "pattern": f"^{TAG.pattern}(,{TAG.pattern}){{0,{MAX_TAGS - 1}}}$"},
+        f"1 to {MAX_TAGS} tags of the job, separated by commas, for listings.",
+    ),
 ]
-_JOB_WEBHOOK: Final[dict[str, Any]] = {
-    "name": "Job-Webhook",
-    "in": "header",
-    "description": "URL that is notified of the end of the job, of an origin that the endpoint "
-    "allows. The response repeats it if this job will notify it.",
-    "schema": {"type": "string", "format": "uri", "maxLength": MAX_URL},
-}
+_JOB_WEBHOOK: Final = _header(
+    "Job-Webhook",
+    {"type": "string", "format": "uri", "maxLength": MAX_URL},
+    "URL that is notified of the end of the job, of an origin that the endpoint allows. The "
+    "response repeats it if this job will notify it.",
+)
 _SUBMISSION_REPLIES: Final = (
     "Location",
     "Retry-After",

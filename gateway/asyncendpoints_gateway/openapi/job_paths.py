@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from asyncendpoints_gateway.http.headers import MAX_TAGS, MAX_WAIT_SECONDS
@@ -12,37 +13,27 @@ from asyncendpoints_gateway.openapi.parts import (
     TEXT,
     header_references,
     json_response,
+    parameter,
     problem,
     problems,
 )
 
 Data = dict[str, Any]
 
+_query, _header = partial(parameter, "query"), partial(parameter, "header")
+_UUID: Final[Data] = {"type": "string", "format": "uuid"}
 _ID: Final[Data] = {
-    "name": "id",
-    "in": "path",
+    **parameter("path", "id", _UUID, "The job's id, from the response that created it."),
     "required": True,
-    "description": "The job's id, from the response that created it.",
-    "schema": {"type": "string", "format": "uuid"},
 }
-_IF_NONE_MATCH: Final[Data] = {
-    "name": "If-None-Match",
-    "in": "header",
-    "description": "The ETag of an earlier response: 304 if the job has not changed.",
-    "schema": TEXT,
-}
-_IF_MATCH: Final[Data] = {
-    "name": "If-Match",
-    "in": "header",
-    "description": "The ETag of the job as it was seen: 412 if the job has changed since.",
-    "schema": TEXT,
-}
+_IF_NONE_MATCH: Final = _header(
+    "If-None-Match", TEXT, "The ETag of an earlier response: 304 if the job has not changed."
+)
+_IF_MATCH: Final = _header(
+    "If-Match", TEXT, "The ETag of the job as it was seen: 412 if the job has changed since."
+)
 _CHANGED: Final = problem("The job's ETag is none of those in If-Match; nothing was done.")
 _MISSING: Final = (401, 404, 410, 503)
-
-
-def _query(name: str, schema: Data, description: str) -> Data:
-    return {"name": name, "in": "query", "schema": schema, "description": description}
 
 
 _NOT_MODIFIED: Final = {"description": "The client has the current version."}
@@ -104,12 +95,7 @@ _GET: Final[Data] = {
             f"{MAX_WAIT_SECONDS}.",
         ),
         _IF_NONE_MATCH,
-        {
-            "name": "Last-Event-ID",
-            "in": "header",
-            "description": "The id of the last event of an earlier stream.",
-            "schema": TEXT,
-        },
+        _header("Last-Event-ID", TEXT, "The id of the last event of an earlier stream."),
     ],
     "responses": {
         "200": {

@@ -223,6 +223,11 @@ def json_response(description: str, schema: str, *headers: str, linked: bool = F
     return response
 
 
+def parameter(where: str, name: str, schema: Data, description: str) -> Data:
+    """Return a parameter of an operation, which is optional."""
+    return {"name": name, "in": where, "schema": schema, "description": description}
+
+
 def header_references(*names: str) -> Data:
     """Return the headers of a response, which are described in the components."""
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -36,14 +37,13 @@ class Metrics(Collector):
     """
 
     def __init__(self, waiters: Callable[[], int]) -> None:
-        """Register as a collector."""
         self._waiters = waiters
-        self._submissions: dict[tuple[str, str], int] = {}
+        self._submissions: Counter[tuple[str, str]] = Counter()
         self._requests: dict[tuple[str, int], Histogram] = {}
         self._batches: dict[str, Histogram] = {}
-        self._schedule_times: dict[tuple[str, str], int] = {}
+        self._schedule_times: Counter[tuple[str, str]] = Counter()
         self._store_errors = 0
-        self._tries: dict[tuple[str, str], int] = {}
+        self._tries: Counter[tuple[str, str]] = Counter()
         self._webhooks: WebhookStatus | None = None
         self.fast_path = False
         self._stats: Stats | None = None
@@ -59,13 +59,11 @@ class Metrics(Collector):
 
     def submission(self, job: str, outcome: str) -> None:
         """Count one submission."""
-        key = (job, outcome)
-        self._submissions[key] = self._submissions.get(key, 0) + 1
+        self._submissions[job, outcome] += 1
 
     def schedule_times(self, schedule: str, outcome: str, times: int) -> None:
         """Count times of a schedule."""
-        key = (schedule, outcome)
-        self._schedule_times[key] = self._schedule_times.get(key, 0) + times
+        self._schedule_times[schedule, outcome] += times
 
     def batch_of(self, verb: str) -> Callable[[int], None]:
         """Return the function that counts the items of one call of `verb`."""
@@ -73,7 +71,7 @@ class Metrics(Collector):
 
     def webhook_try(self, webhook: str, outcome: str) -> None:
         """Count one try to deliver an event."""
-        self._tries[webhook, outcome] = self._tries.get((webhook, outcome), 0) + 1
+        self._tries[webhook, outcome] += 1
 
     def webhook_status(self, status: WebhookStatus | None) -> None:
         """Export what waits for webhooks; None: it is not known."""

@@ -24,11 +24,10 @@ _CURSOR: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _STATES: Final[Mapping[str, State]] = {state.value: state for state in State}
 
 
-def check_utf8(raw: str) -> str:
-    """Return the raw query string (without "?"); raises Problem unless it decodes to UTF-8."""
+def check_utf8(raw: str) -> None:
+    """Raise Problem unless a raw query string (without "?") decodes to UTF-8."""
     if "%" in raw or not raw.isascii():
         _decode(raw)
-    return raw
 
 
 def _decode(raw: str) -> str:

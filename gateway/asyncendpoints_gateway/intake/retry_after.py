@@ -72,7 +72,6 @@ class StartRate:
     """
 
     def __init__(self, waiting: Callable[[Reading], int]) -> None:
-        """Start without readings."""
         self._waiting = waiting
         self._stuck_since: int | None = None
         self.per_second: float | None = None

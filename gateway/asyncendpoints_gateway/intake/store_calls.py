@@ -15,7 +15,6 @@ class StoreCalls:
     """The calls in progress."""
 
     def __init__(self) -> None:
-        """Start without calls."""
         self._tasks: set[asyncio.Task[object]] = set()
 
     async def run(self, call: Coroutine[object, object, Value]) -> Value:

@@ -14,7 +14,7 @@ from aiohttp.http import HttpProcessingError
 from asyncendpoints_gateway.http.messages import PHRASES, SERVER, BodyError, encode
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, MutableMapping
+    from collections.abc import AsyncGenerator
 
     from aiohttp.abc import AbstractStreamWriter
 
@@ -42,12 +42,6 @@ class _ServerLog(logging.LoggerAdapter[logging.Logger]):
             self.debug("a client sent invalid HTTP: %s", type(options["exc_info"]).__name__)
         else:
             super().exception(msg, *args, **options)
-
-    def process(
-        self, msg: Any, kwargs: MutableMapping[str, Any]
-    ) -> tuple[Any, MutableMapping[str, Any]]:
-        """Add nothing to a record."""
-        return msg, kwargs
 
 
 def connection_options(max_head: int) -> dict[str, Any]:

@@ -81,31 +81,27 @@ class Server:
             on_response=on_response,
             webhooks=WebhookOptions.of(settings, folder),
         )
-        self._port = settings.http_port if port is None else port
+        self.port = settings.http_port if port is None else port
+        """The port that it listens on, once it does; 0 until then for any free one."""
         self._http: web.Server | None = None
         self._listeners: list[asyncio.Server] = []
 
     @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        return self._port
-
-    @property
     def address(self) -> str:
         """The URL of the address that it listens on, which may be one for all interfaces."""
-        return f"http://{in_url(self._host)}:{self._port}"
+        return f"http://{in_url(self._host)}:{self.port}"
 
     @property
     def url(self) -> str:
         """The URL for clients on this machine."""
-        return f"http://{url_host(self._host)}:{self._port}"
+        return f"http://{url_host(self._host)}:{self.port}"
 
     async def start(self) -> None:
         """Listen, and connect to the store in the background. Raises CannotListen."""
         loop = asyncio.get_running_loop()
         self._http = http_server(self.gateway)
-        sockets = await listen(self._host, self._port)
-        self._port = sockets[0].getsockname()[1]
+        sockets = await listen(self._host, self.port)
+        self.port = sockets[0].getsockname()[1]
         self._listeners = [
             await loop.create_server(self._http, sock=each, backlog=BACKLOG) for each in sockets
         ]

@@ -56,7 +56,6 @@ class UnsentBytes:
     """Watches connections from a write until everything is sent."""
 
     def __init__(self, time: TimeSource) -> None:
-        """Start without connections."""
         self._time = time
         self._watched: dict[Transport, _Unsent] = {}
         self._written = 0

@@ -144,7 +144,7 @@ class AsgiEndpoint:
         wait from now on. For servers whose shutdown does not begin with a signal.
         """
         for running in list(self._running.values()):
-            await running.close_waits()
+            await running.gateway.close_waits()
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:

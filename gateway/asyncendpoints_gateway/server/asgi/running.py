@@ -75,13 +75,9 @@ class Running:
             await self.stop(0)
             raise
 
-    async def close_waits(self) -> None:
-        """Answer long polls with the present state, and end streams."""
-        await self.gateway.close_waits()
-
     def _on_signal(self) -> None:
         if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self.close_waits())
+            self._closing = asyncio.get_running_loop().create_task(self.gateway.close_waits())
 
     async def stop(self, drain_seconds: float) -> None:
         """End waits, let attempts finish for `drain_seconds`, stop, and close the store."""

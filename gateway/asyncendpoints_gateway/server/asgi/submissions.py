@@ -62,7 +62,6 @@ class PlainSubmissions:
     """Handles the plain submissions of a gateway."""
 
     def __init__(self, gateway: Gateway, time: TimeSource) -> None:
-        """Handle the submissions of `gateway`."""
         self._gateway = gateway
         self._time = time
         self._match = gateway.router.match

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from asyncendpoints_core.common.backoff import Backoff
 from asyncendpoints_worker.engine.attempts import Attempts
@@ -20,7 +20,6 @@ from asyncendpoints_worker.engine.claims import (
     Claims,
     longest_idle_ms,
 )
-from asyncendpoints_worker.engine.wakeup import Wakeup
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
     from asyncendpoints_worker.metrics import Metrics
 
 log = logging.getLogger("asyncendpoints.worker")
+
+Value = TypeVar("Value")
 
 MAX_CLAIM: Final = 100
 """Jobs in a claim at most: ten halve the rate, two hundred add a tenth."""
@@ -258,3 +259,33 @@ class Engine:
             self._cordoned.reset()
         if batch.jobs:
             self.attempts.start(batch.jobs)
+
+
+class Wakeup:
+    """The waits of one task, which `wake` ends."""
+
+    def __init__(self) -> None:
+        self._woken = asyncio.Event()
+        self._scope: asyncio.Timeout | None = None
+
+    def wake(self) -> None:
+        """End the wait in progress, or the next `wait` as soon as it starts."""
+        self._woken.set()
+        if self._scope is not None and not self._scope.expired():
+            self._scope.reschedule(0)
+
+    async def wait(self) -> None:
+        """Wait until woken; returns at once if that happened since the last wait."""
+        await self._woken.wait()
+        self._woken.clear()
+
+    async def unless_woken(self, awaitable: Awaitable[Value]) -> Value | None:
+        """Await something that is canceled, for None, by the first `wake` from now on."""
+        self._woken.clear()
+        try:
+            async with asyncio.timeout(None) as self._scope:  # a cancel scope, not a time limit
+                return await awaitable
+        except TimeoutError:
+            return None
+        finally:
+            self._scope = None

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 from redis import exceptions as redis_errors
 
 from asyncendpoints_core.errors import StoreUnavailable
 from asyncendpoints_core.jobs.policy import Policy
 from asyncendpoints_core.store.redis import error_replies, keys, scripts
 from asyncendpoints_core.store.redis.error_replies import word_of
+from asyncendpoints_core.store.redis.policy_fields import policy_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from asyncendpoints_core.jobs.ids import JobId
-    from asyncendpoints_core.jobs.policy import Limit
     from asyncendpoints_core.store.redis.confirmation import Confirmation
     from asyncendpoints_core.store.redis.connection import RedisConnection
 
@@ -26,29 +25,6 @@ if TYPE_CHECKING:
 ABOUT: Final = (
     b"asyncendpoints: one endpoint's job store. Its layout is in docs/redis.md of the project."
 )
-
-
-def encode_limits(limits: Mapping[str, Limit] | None) -> bytes:
-    """Return keys and limits as the field of `meta`; empty without."""
-    return b"" if limits is None else msgspec.msgpack.encode(limits)
-
-
-def policy_fields(policy: Policy) -> list[bytes]:
-    """Return a policy as the fields and values of the hash `meta`."""
-    flat: list[bytes] = []
-    for name, value in msgspec.structs.asdict(policy).items():
-        if name == "schedules":
-            pairs = (f"{schedule}={hash_}" for schedule, hash_ in sorted(value.items()))
-            flat += (b"schedules", ",".join(pairs).encode())
-        elif name == "limits":
-            flat += (b"limits", encode_limits(policy.limits))
-        elif name == "webhook_jobs":
-            flat += (b"webhook_jobs", ",".join(value).encode())
-        elif name != "retry":
-            flat += (name.encode(), str(value).encode())
-    for name, value in msgspec.structs.asdict(policy.retry).items():
-        flat += (name.encode(), str(value).encode())
-    return flat
 
 
 def _bulk(words: Sequence[bytes]) -> bytes:

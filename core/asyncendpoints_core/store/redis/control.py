@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from asyncendpoints_core.errors import StoreError
-from asyncendpoints_core.jobs.policy import Policy
-from asyncendpoints_core.store.redis.caller import policy_fields
+from asyncendpoints_core.store.redis.policy_fields import policy_fields, read_policy
 
 if TYPE_CHECKING:
+    from asyncendpoints_core.jobs.policy import Policy
     from asyncendpoints_core.store.redis.caller import Caller
     from asyncendpoints_core.store.replies import Identity
 
@@ -76,15 +76,3 @@ class ControlVerbs:
         if not await self._caller.run("purge"):
             raise StoreError("only a closed queue can be purged")
         return True
-
-
-def read_policy(fields: dict[bytes, bytes]) -> Policy:
-    """Return the policy that the fields of `meta` spell."""
-    limits = fields.pop(b"limits")
-    flat: dict[str, Any] = {name.decode(): value.decode() for name, value in fields.items()}
-    flat["limits"] = msgspec.msgpack.decode(limits) if limits else None
-    flat["retry"] = dict(flat)
-    pairs = (pair.split("=") for pair in flat["schedules"].split(",") if pair)
-    flat["schedules"] = {schedule: hash_ for schedule, hash_ in pairs}
-    flat["webhook_jobs"] = [job for job in flat["webhook_jobs"].split(",") if job]
-    return msgspec.convert(flat, Policy, strict=False)

@@ -31,6 +31,7 @@ GRACE_SECONDS: Final = 2.0
 # Redis before 7.0 rounds the timeout of a pop down to milliseconds, and 0 means no timeout.
 SHORTEST_SECONDS: Final = 0.002
 _FAULTS: Final = (redis_errors.RedisError, OSError)
+_ID_SIZE: Final = tables.IDS.size
 _MAX_BATCH_BYTES: Final = b"%d" % MAX_BATCH_BYTES
 # The kinds of granted jobs in the reply of claim.lua.
 _WITH_RUN: Final = frozenset(b"rR")
@@ -256,5 +257,4 @@ class _Granted(msgspec.Struct, frozen=True):
 
 def ids_of(data: bytes) -> list[JobId]:
     """Return the ids in a reply."""
-    size = tables.IDS.size
-    return [JobId(data[at : at + size]) for at in range(0, len(data), size)]
+    return [JobId(data[at : at + _ID_SIZE]) for at in range(0, len(data), _ID_SIZE)]

@@ -137,6 +137,19 @@ def json_value(most: int) -> AfterValidator:
     return AfterValidator(check)
 
 
+def checked_by(check: Callable[[str], object], message: str = "{}") -> AfterValidator:
+    """Return a validator that `check` accepts a text; `message` shows why it raised ValueError."""
+
+    def validate(text: str) -> str:
+        try:
+            check(text)
+        except ValueError as error:
+            raise invalid(message.format(error)) from None
+        return text
+
+    return AfterValidator(validate)
+
+
 AnyObject = Annotated[
     dict[str, Any],
     json_value(MAX_OBJECT_BYTES),
@@ -220,6 +233,11 @@ Annotations = Annotated[
     AfterValidator(_annotations),
 ]
 """Annotations, by name."""
+
+
+def optional(description: str, **limits: Any) -> Any:
+    """Return a field that may be absent, which is None."""
+    return Field(default=None, description=description, **limits)
 
 
 def unique(what: str, key: Callable[[Any], object] = lambda item: item) -> AfterValidator:

@@ -18,6 +18,7 @@ from asyncendpoints_core.resource.base import (
     Record,
     invalid,
     one_of,
+    optional,
     pattern,
     unique,
 )
@@ -43,14 +44,12 @@ class EnvVar(Record):
     """One environment variable."""
 
     name: EnvName = Field(description="Name of the variable.")
-    value: Annotated[str, Field(max_length=32_768)] | None = Field(
-        default=None,
-        description='Value of the variable. Quote numbers and booleans in YAML: value: "8".',
+    value: Annotated[str, Field(max_length=32_768)] | None = optional(
+        'Value of the variable. Quote numbers and booleans in YAML: value: "8".'
     )
-    value_from: Annotated[AnyObject | None, one_of("value", "value_from", needed=False)] = Field(
-        default=None,
-        description="Source of the value, as in a pod: secretKeyRef, configMapKeyRef, fieldRef or "
-        "resourceFieldRef. Use it for credentials instead of `value`.",
+    value_from: Annotated[AnyObject | None, one_of("value", "value_from", needed=False)] = optional(
+        "Source of the value, as in a pod: secretKeyRef, configMapKeyRef, fieldRef or "
+        "resourceFieldRef. Use it for credentials instead of `value`."
     )
 
 
@@ -60,59 +59,48 @@ class EnvFrom(Record):
     prefix: Annotated[str, Field(max_length=256)] = Field(
         default="", description="Prefix of each variable's name. Default: none."
     )
-    config_map_ref: OptionalObject | None = Field(
-        default=None, description="The ConfigMap whose keys become variables."
-    )
-    secret_ref: Annotated[OptionalObject | None, one_of("config_map_ref", "secret_ref")] = Field(
-        default=None, validate_default=True, description="The Secret whose keys become variables."
+    config_map_ref: OptionalObject | None = optional("The ConfigMap whose keys become variables.")
+    secret_ref: Annotated[OptionalObject | None, one_of("config_map_ref", "secret_ref")] = optional(
+        "The Secret whose keys become variables.", validate_default=True
     )
 
 
 class Capabilities(Record):
     """Linux capabilities of a container."""
 
-    add: Annotated[Items[Capability], Field(max_length=64)] | None = Field(
-        default=None, description="Capabilities added. Absent: none."
+    add: Annotated[Items[Capability], Field(max_length=64)] | None = optional(
+        "Capabilities added. Absent: none."
     )
-    drop: Annotated[Items[Capability], Field(max_length=64)] | None = Field(
-        default=None, description="Capabilities dropped. Absent: ALL."
+    drop: Annotated[Items[Capability], Field(max_length=64)] | None = optional(
+        "Capabilities dropped. Absent: ALL."
     )
 
 
 class SecurityContext(Record):
     """Security of one container, as in a pod; what is absent is the restricted profile's."""
 
-    run_as_user: UnixId | None = Field(
-        default=None, description="User id of the process. Absent: that of the image."
+    run_as_user: UnixId | None = optional("User id of the process. Absent: that of the image.")
+    run_as_group: UnixId | None = optional("Group id of the process. Absent: that of the image.")
+    run_as_non_root: bool | None = optional(
+        "Whether user 0 is refused. Absent: as in the pod (true)."
     )
-    run_as_group: UnixId | None = Field(
-        default=None, description="Group id of the process. Absent: that of the image."
+    read_only_root_filesystem: bool | None = optional(
+        "Whether the root file system is read-only. Absent: true in gateway and "
+        "worker, false in other containers."
     )
-    run_as_non_root: bool | None = Field(
-        default=None, description="Whether user 0 is refused. Absent: as in the pod (true)."
+    allow_privilege_escalation: bool | None = optional(
+        "Whether a process may gain privileges. Absent: false."
     )
-    read_only_root_filesystem: bool | None = Field(
-        default=None,
-        description="Whether the root file system is read-only. Absent: true in gateway and "
-        "worker, false in other containers.",
+    privileged: bool | None = optional("Whether the container is privileged. Absent: false.")
+    capabilities: Capabilities | None = optional("Linux capabilities. Absent: all are dropped.")
+    seccomp_profile: AnyObject | None = optional(
+        "Seccomp profile, as in a pod. Absent: RuntimeDefault."
     )
-    allow_privilege_escalation: bool | None = Field(
-        default=None, description="Whether a process may gain privileges. Absent: false."
+    app_armor_profile: AnyObject | None = optional(
+        "AppArmor profile, as in a pod. Absent: the runtime's."
     )
-    privileged: bool | None = Field(
-        default=None, description="Whether the container is privileged. Absent: false."
-    )
-    capabilities: Capabilities | None = Field(
-        default=None, description="Linux capabilities. Absent: all are dropped."
-    )
-    seccomp_profile: AnyObject | None = Field(
-        default=None, description="Seccomp profile, as in a pod. Absent: RuntimeDefault."
-    )
-    app_armor_profile: AnyObject | None = Field(
-        default=None, description="AppArmor profile, as in a pod. Absent: the runtime's."
-    )
-    se_linux_options: AnyObject | None = Field(
-        default=None, description="SELinux labels, as in a pod. Absent: the runtime's."
+    se_linux_options: AnyObject | None = optional(
+        "SELinux labels, as in a pod. Absent: the runtime's."
     )
 
 
@@ -137,15 +125,15 @@ class Container(Record):
 
     name: Label = Field(description="Name of the container.")
     image: Image = Field(description="Image of the container.")
-    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = Field(
-        default=None, description="Image pull policy. Absent: the default of Kubernetes."
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = optional(
+        "Image pull policy. Absent: the default of Kubernetes."
     )
     command: Words = Field(
         default=(), description="Command, instead of the image's entry point. Default: none."
     )
     args: Words = Field(default=(), description="Arguments. Default: those of the image.")
-    working_dir: Annotated[str, Field(max_length=1_024, pattern=ABSOLUTE_PATH)] | None = Field(
-        default=None, description="Working directory. Absent: that of the image."
+    working_dir: Annotated[str, Field(max_length=1_024, pattern=ABSOLUTE_PATH)] | None = optional(
+        "Working directory. Absent: that of the image."
     )
     env: Annotated[Items[EnvVar], unique("variable", lambda e: e.name)] = Field(
         default=(), max_length=64, description="Environment variables. Default: none."
@@ -173,19 +161,13 @@ class Container(Record):
     security_context: SecurityContext = Field(
         default=SecurityContext(), description="Security of this container."
     )
-    startup_probe: AnyObject | None = Field(
-        default=None, description="Startup probe, as in a pod. Absent: none."
+    startup_probe: AnyObject | None = optional("Startup probe, as in a pod. Absent: none.")
+    readiness_probe: AnyObject | None = optional(
+        "Readiness probe, as in a pod; the pod is ready only if it succeeds. Absent: none."
     )
-    readiness_probe: AnyObject | None = Field(
-        default=None,
-        description="Readiness probe, as in a pod; the pod is ready only if it succeeds. Absent: "
-        "none.",
-    )
-    liveness_probe: AnyObject | None = Field(
-        default=None, description="Liveness probe, as in a pod. Absent: none."
-    )
-    lifecycle: AnyObject | None = Field(
-        default=None, description="Hooks, as in a pod: postStart and preStop. Absent: none."
+    liveness_probe: AnyObject | None = optional("Liveness probe, as in a pod. Absent: none.")
+    lifecycle: AnyObject | None = optional(
+        "Hooks, as in a pod: postStart and preStop. Absent: none."
     )
 
     @field_validator("name")
@@ -202,8 +184,7 @@ class Container(Record):
 class InitContainer(Container):
     """A container that runs before gateway or worker, as in a pod."""
 
-    restart_policy: Literal["Always"] | None = Field(
-        default=None,
-        description="Always: a sidecar, which is started in this place and keeps running. Absent: "
-        "it must end before the next container is started.",
+    restart_policy: Literal["Always"] | None = optional(
+        "Always: a sidecar, which is started in this place and keeps running. Absent: "
+        "it must end before the next container is started."
     )

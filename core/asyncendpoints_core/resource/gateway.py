@@ -15,6 +15,7 @@ from asyncendpoints_core.resource.base import (
     SecretRef,
     invalid,
     one_of,
+    optional,
     pattern,
     unique,
 )
@@ -45,14 +46,11 @@ FilePath = Annotated[str, StringConstraints(min_length=1, max_length=4_096)]
 class Tokens(Record):
     """The source of the bearer tokens, one per line; changes are picked up without a restart."""
 
-    secret_ref: SecretRef | None = Field(
-        default=None, description="Key of a Secret with the tokens, one per line."
-    )
-    file: Annotated[FilePath | None, one_of("secret_ref", "file")] = Field(
-        default=None,
-        validate_default=True,
-        description="File with the tokens, one per line; a relative path is relative to the "
+    secret_ref: SecretRef | None = optional("Key of a Secret with the tokens, one per line.")
+    file: Annotated[FilePath | None, one_of("secret_ref", "file")] = optional(
+        "File with the tokens, one per line; a relative path is relative to the "
         "directory of the resource's file. For `asyncendpoints run` and mounted volumes.",
+        validate_default=True,
     )
 
 
@@ -89,13 +87,9 @@ class Service(Record):
 class Ingress(Record):
     """An Ingress for the gateway. Its path is `gateway.basePath`."""
 
-    class_name: ObjectName | None = Field(
-        default=None, description="IngressClass. Absent: the cluster's default."
-    )
+    class_name: ObjectName | None = optional("IngressClass. Absent: the cluster's default.")
     host: Hostname = Field(description="Host name that clients use.")
-    tls_secret: ObjectName | None = Field(
-        default=None, description="Secret with the TLS certificate. Absent: plain HTTP."
-    )
+    tls_secret: ObjectName | None = optional("Secret with the TLS certificate. Absent: plain HTTP.")
     annotations: Annotations = Field(
         default={}, description="Annotations, such as for cert-manager. Default: none."
     )
@@ -105,12 +99,10 @@ class ParentRef(Record):
     """A Gateway of the Gateway API that the route attaches to."""
 
     name: ObjectName = Field(description="Name of the Gateway.")
-    namespace: Annotated[str, Field(max_length=63, pattern=DNS_LABEL)] | None = Field(
-        default=None, description="Namespace of the Gateway. Absent: that of the resource."
+    namespace: Annotated[str, Field(max_length=63, pattern=DNS_LABEL)] | None = optional(
+        "Namespace of the Gateway. Absent: that of the resource."
     )
-    section_name: ObjectName | None = Field(
-        default=None, description="Listener of the Gateway. Absent: all listeners."
-    )
+    section_name: ObjectName | None = optional("Listener of the Gateway. Absent: all listeners.")
 
 
 class HttpRoute(Record):
@@ -152,11 +144,10 @@ class Console(Record):
 class GatewaySpec(PodOptions):
     """The HTTP gateway: it accepts requests with 202 and reports the state of jobs."""
 
-    replicas: Annotated[Annotated[int, Field(ge=0, le=100)] | None, Role.OPERATOR] = Field(
-        default=None,
-        description="Number of gateway pods. 0 stops the gateway: Ready=False, reason "
+    replicas: Annotated[Annotated[int, Field(ge=0, le=100)] | None, Role.OPERATOR] = optional(
+        "Number of gateway pods. 0 stops the gateway: Ready=False, reason "
         "GatewayStopped. Absent: 2 at first, and then what an autoscaler (HPA) or `kubectl scale` "
-        "sets on the Deployment.",
+        "sets on the Deployment."
     )
     max_body_bytes: Annotated[int, Role.GATEWAY] = Field(
         default=1_048_576,
@@ -191,13 +182,11 @@ class GatewaySpec(PodOptions):
         description="Whether GET /jobs lists jobs. Set to false if clients must not see each "
         "other's jobs. Default: true.",
     )
-    auth: Annotated[Auth | None, Role.GATEWAY, Role.OPERATOR] = Field(
-        default=None,
-        description="Bearer tokens that clients must send, except for the probes. Absent: no "
-        "authentication.",
+    auth: Annotated[Auth | None, Role.GATEWAY, Role.OPERATOR] = optional(
+        "Bearer tokens that clients must send, except for the probes. Absent: no authentication."
     )
-    cors: Annotated[Cors | None, Role.GATEWAY] = Field(
-        default=None, description="Origins that browsers may call from. Absent: none."
+    cors: Annotated[Cors | None, Role.GATEWAY] = optional(
+        "Origins that browsers may call from. Absent: none."
     )
     console: Annotated[Console, Role.GATEWAY, Role.OPERATOR] = Field(
         default=Console(),
@@ -206,20 +195,15 @@ class GatewaySpec(PodOptions):
     service: Annotated[Service, Role.OPERATOR] = Field(
         default=Service(), description="The Service in front of the pods."
     )
-    ingress: Annotated[Ingress | None, Role.OPERATOR] = Field(
-        default=None, description="Create an Ingress. Absent: none."
-    )
-    http_route: Annotated[HttpRoute | None, Role.OPERATOR] = Field(
-        default=None, description="Create an HTTPRoute (Gateway API). Absent: none."
+    ingress: Annotated[Ingress | None, Role.OPERATOR] = optional("Create an Ingress. Absent: none.")
+    http_route: Annotated[HttpRoute | None, Role.OPERATOR] = optional(
+        "Create an HTTPRoute (Gateway API). Absent: none."
     )
     pod_disruption_budget: Annotated[DisruptionBudget, Role.OPERATOR] = Field(
         default=DisruptionBudget(), description="Limits voluntary disruptions of the pods."
     )
-    termination_grace_period_seconds: Annotated[int | None, Role.OPERATOR] = Field(
-        default=None,
-        ge=GRACE_SECONDS,
-        le=3_600,
-        description="Grace period of the pods in seconds, at least 40. Absent: 40.",
+    termination_grace_period_seconds: Annotated[int | None, Role.OPERATOR] = optional(
+        "Grace period of the pods in seconds, at least 40. Absent: 40.", ge=GRACE_SECONDS, le=3_600
     )
 
     @field_validator("init_containers", "sidecars")

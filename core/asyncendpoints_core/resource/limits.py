@@ -7,7 +7,7 @@ import msgspec
 from pydantic import Field, ValidationInfo, field_validator
 
 from asyncendpoints_core.jobs import policy
-from asyncendpoints_core.resource.base import Items, Record, invalid, unique
+from asyncendpoints_core.resource.base import Items, Record, invalid, optional, unique
 from asyncendpoints_core.resource.routes import JobName
 from asyncendpoints_core.resource.schedules import Key
 
@@ -23,18 +23,13 @@ Burst = Annotated[float, Field(ge=1, le=1_000_000)]
 class Limit(Record):
     """A limit of running jobs, of starts in a second, or both."""
 
-    concurrency: Concurrency | None = Field(
-        default=None, description="How many may run at a time. Absent: any number."
+    concurrency: Concurrency | None = optional("How many may run at a time. Absent: any number.")
+    rate_per_second: Rate | None = optional(
+        "How many may start in a second, fractions allowed: 0.1 is one in 10 s. Absent: any number."
     )
-    rate_per_second: Rate | None = Field(
-        default=None,
-        description="How many may start in a second, fractions allowed: 0.1 is one in 10 s. "
-        "Absent: any number.",
-    )
-    burst: Burst | None = Field(
-        default=None,
-        description="How many may start at once after a time without starts; only with "
-        "ratePerSecond. Absent: ratePerSecond, at least 1.",
+    burst: Burst | None = optional(
+        "How many may start at once after a time without starts; only with "
+        "ratePerSecond. Absent: ratePerSecond, at least 1."
     )
 
     @field_validator("burst")
@@ -54,10 +49,9 @@ class Limit(Record):
 class PerKeyLimit(Limit):
     """The limit of each key."""
 
-    max_depth: Depth | None = Field(
-        default=None,
-        description="How many jobs of a key may wait (Queued and Scheduled). Further ones are "
-        "rejected with 429 `key-queue-full`. Absent: as queue.maxDepth says.",
+    max_depth: Depth | None = optional(
+        "How many jobs of a key may wait (Queued and Scheduled). Further ones are "
+        "rejected with 429 `key-queue-full`. Absent: as queue.maxDepth says."
     )
 
     def of_store(self) -> policy.Limit:
@@ -101,18 +95,14 @@ def _by(field: str) -> dict[str, Any]:
 class LimitsSpec(Record):
     """Limits of the jobs that run. A job that a limit holds back stays Queued."""
 
-    total: Limit | None = Field(
-        default=None, description="The limit of all jobs together. Absent: none."
-    )
+    total: Limit | None = optional("The limit of all jobs together. Absent: none.")
     per_job: Annotated[
         Items[JobLimit],
         Field(max_length=MAX_JOBS, json_schema_extra=_by("job")),
         unique("job", lambda limit: limit.job),
     ] = Field(default=(), description="Limits of all jobs of a name. Default: none.")
-    per_key: PerKeyLimit | None = Field(
-        default=None,
-        description="The limit of each key by itself. It does not apply to jobs without a key. "
-        "Absent: none.",
+    per_key: PerKeyLimit | None = optional(
+        "The limit of each key by itself. It does not apply to jobs without a key. Absent: none."
     )
     keys: Annotated[
         Items[KeyLimit],

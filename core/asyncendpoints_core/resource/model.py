@@ -23,6 +23,7 @@ from asyncendpoints_core.resource.base import (
     Record,
     Role,
     invalid,
+    optional,
     unique,
 )
 from asyncendpoints_core.resource.gateway import GatewaySpec, NetworkPolicy
@@ -89,11 +90,10 @@ class EndpointSpec(Record):
         default=GatewaySpec(), description="The HTTP gateway: limits, access, and exposure."
     )
     worker: WorkerSpec = Field(description="The workers: the code to run and its pods.")
-    replicas: Annotated[Replicas | None, Role.OPERATOR] = Field(
-        default=None,
-        description="Pins the number of workers and stops autoscaling; 0 is allowed. Set by "
+    replicas: Annotated[Replicas | None, Role.OPERATOR] = optional(
+        "Pins the number of workers and stops autoscaling; 0 is allowed. Set by "
         "`kubectl scale`, removed by `asyncendpoints unpin`. Leave it out of files in Git. "
-        "Absent: autoscaling.",
+        "Absent: autoscaling."
     )
     autoscaling: Annotated[AutoscalingSpec, Role.OPERATOR] = Field(
         default=AutoscalingSpec(), description="Scaling of the workers by the number of jobs."
@@ -104,10 +104,9 @@ class EndpointSpec(Record):
     queue: Annotated[QueueSpec, Role.STORE] = Field(
         default=QueueSpec(), validate_default=True, description="Limits of the queue."
     )
-    limits: Annotated[LimitsSpec | None, Role.STORE] = Field(
-        default=None,
-        description="Limits of the jobs that run, in total, by job name and by key. Absent: none; "
-        "keys share the starts evenly.",
+    limits: Annotated[LimitsSpec | None, Role.STORE] = optional(
+        "Limits of the jobs that run, in total, by job name and by key. Absent: none; "
+        "keys share the starts evenly."
     )
     retry: Annotated[RetrySpec, Role.STORE] = Field(
         default=RetrySpec(), description="Retries of failed jobs."
@@ -131,10 +130,9 @@ class EndpointSpec(Record):
         "Webhooks). Default: none.",
     )
     webhook_requests: Annotated[WebhookRequests | None, Role.GATEWAY, Role.STORE, Role.OPERATOR] = (
-        Field(
-            default=None,
-            description="Lets a client name a receiver for its job, by the header Job-Webhook. "
-            "Absent: that header is refused.",
+        optional(
+            "Lets a client name a receiver for its job, by the header Job-Webhook. "
+            "Absent: that header is refused."
         )
     )
     redis: RedisSpec = Field(
@@ -147,10 +145,9 @@ class EndpointSpec(Record):
         description="true: jobs are accepted but not run; running jobs finish. The time to live of "
         "waiting jobs is paused. Default: false.",
     )
-    class_name: Annotated[Label | None, Role.OPERATOR] = Field(
-        default=None,
-        description="Class of the operator that manages this resource, if there are several. "
-        "Absent: the operator without a class.",
+    class_name: Annotated[Label | None, Role.OPERATOR] = optional(
+        "Class of the operator that manages this resource, if there are several. "
+        "Absent: the operator without a class."
     )
     on_delete: Annotated[Literal["Keep", "Purge"], Role.OPERATOR] = Field(
         default="Keep",
@@ -163,8 +160,8 @@ class EndpointSpec(Record):
         description="Whether the status shows the last 5 failures with their messages (256 "
         "characters each). Messages may contain personal data. Default: false.",
     )
-    network_policy: Annotated[NetworkPolicy | None, Role.OPERATOR] = Field(
-        default=None, description="Create NetworkPolicies for the pods. Absent: none."
+    network_policy: Annotated[NetworkPolicy | None, Role.OPERATOR] = optional(
+        "Create NetworkPolicies for the pods. Absent: none."
     )
 
     labels: Annotated[Labels, Role.OPERATOR] = Field(

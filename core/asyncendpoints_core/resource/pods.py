@@ -17,6 +17,7 @@ from asyncendpoints_core.resource.base import (
     Record,
     Role,
     invalid,
+    optional,
     pattern,
     unique,
 )
@@ -36,49 +37,43 @@ ADDRESS: Final = pattern(r"^[0-9A-Fa-f.:]+$", "an IPv4 or IPv6 address")
 class Toleration(Record):
     """Allows pods on nodes with a matching taint."""
 
-    key: Annotated[str, Field(max_length=316)] | None = Field(
-        default=None, description="Key of the taint. Absent with `Exists`: all taints."
+    key: Annotated[str, Field(max_length=316)] | None = optional(
+        "Key of the taint. Absent with `Exists`: all taints."
     )
     operator: Literal["Exists", "Equal"] = Field(
         default="Equal", description="How key and value are matched. Default: Equal."
     )
-    value: Annotated[str, Field(max_length=63)] | None = Field(
-        default=None, description="Value of the taint, with `Equal`."
+    value: Annotated[str, Field(max_length=63)] | None = optional(
+        "Value of the taint, with `Equal`."
     )
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
-        default=None, description="Effect of the taint. Absent: all effects."
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = optional(
+        "Effect of the taint. Absent: all effects."
     )
-    toleration_seconds: Annotated[int, Field(ge=0, le=31_536_000)] | None = Field(
-        default=None, description="Seconds a pod stays after a NoExecute taint. Absent: forever."
+    toleration_seconds: Annotated[int, Field(ge=0, le=31_536_000)] | None = optional(
+        "Seconds a pod stays after a NoExecute taint. Absent: forever."
     )
 
 
 class PodSecurityContext(Record):
     """Security of all containers of a pod; what is absent is the restricted profile's."""
 
-    fs_group: UnixId | None = Field(
-        default=None, description="Group id of mounted volumes. Absent: the cluster's default."
+    fs_group: UnixId | None = optional(
+        "Group id of mounted volumes. Absent: the cluster's default."
     )
-    fs_group_change_policy: Literal["Always", "OnRootMismatch"] | None = Field(
-        default=None, description="When volumes get that group. Absent: Always."
+    fs_group_change_policy: Literal["Always", "OnRootMismatch"] | None = optional(
+        "When volumes get that group. Absent: Always."
     )
-    run_as_user: UnixId | None = Field(
-        default=None, description="User id of the processes. Absent: that of each image."
-    )
-    run_as_group: UnixId | None = Field(
-        default=None, description="Group id of the processes. Absent: that of each image."
-    )
-    run_as_non_root: bool | None = Field(
-        default=None, description="Whether user 0 is refused. Absent: true."
-    )
+    run_as_user: UnixId | None = optional("User id of the processes. Absent: that of each image.")
+    run_as_group: UnixId | None = optional("Group id of the processes. Absent: that of each image.")
+    run_as_non_root: bool | None = optional("Whether user 0 is refused. Absent: true.")
     supplemental_groups: Items[UnixId] = Field(
         default=(), max_length=32, description="More group ids of the processes. Default: none."
     )
-    seccomp_profile: AnyObject | None = Field(
-        default=None, description="Seccomp profile, as in a pod. Absent: RuntimeDefault."
+    seccomp_profile: AnyObject | None = optional(
+        "Seccomp profile, as in a pod. Absent: RuntimeDefault."
     )
-    se_linux_options: AnyObject | None = Field(
-        default=None, description="SELinux labels, as in a pod. Absent: the runtime's."
+    se_linux_options: AnyObject | None = optional(
+        "SELinux labels, as in a pod. Absent: the runtime's."
     )
 
 
@@ -99,9 +94,7 @@ class DnsOption(Record):
     name: Annotated[str, Field(min_length=1, max_length=64)] = Field(
         description="Name, such as ndots."
     )
-    value: Annotated[str, Field(max_length=64)] | None = Field(
-        default=None, description="Value. Absent: none."
-    )
+    value: Annotated[str, Field(max_length=64)] | None = optional("Value. Absent: none.")
 
 
 class DnsConfig(Record):
@@ -161,15 +154,13 @@ class PodOptions(Record):
     image_pull_secrets: Items[LocalObject] = Field(
         default=(), max_length=16, description="Secrets for a private registry. Default: none."
     )
-    pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = Field(
-        default=None,
-        description="Image pull policy. Absent: the default of Kubernetes (Always for the tag "
-        "latest, else IfNotPresent).",
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = optional(
+        "Image pull policy. Absent: the default of Kubernetes (Always for the tag "
+        "latest, else IfNotPresent)."
     )
-    service_account_name: ObjectName | None = Field(
-        default=None,
-        description="ServiceAccount of the pods, for code that calls the Kubernetes API. "
-        "Absent: a generated one without a token.",
+    service_account_name: ObjectName | None = optional(
+        "ServiceAccount of the pods, for code that calls the Kubernetes API. "
+        "Absent: a generated one without a token."
     )
     node_selector: Labels = Field(
         default={}, description="Labels that a node must have. Default: any node."
@@ -177,20 +168,18 @@ class PodOptions(Record):
     tolerations: Items[Toleration] = Field(
         default=(), max_length=32, description="Taints that the pods tolerate. Default: none."
     )
-    affinity: AnyObject | None = Field(
-        default=None, description="Affinity, as in a pod: nodeAffinity, podAffinity, …"
-    )
+    affinity: AnyObject | None = optional("Affinity, as in a pod: nodeAffinity, podAffinity, …")
     topology_spread_constraints: Items[AnyObject] = Field(
         default=(),
         max_length=8,
         description="How pods are spread over zones or nodes, as in a pod. The labelSelector "
         "defaults to this endpoint's pods. Default: none.",
     )
-    priority_class_name: ObjectName | None = Field(
-        default=None, description="PriorityClass of the pods. Absent: the cluster's default."
+    priority_class_name: ObjectName | None = optional(
+        "PriorityClass of the pods. Absent: the cluster's default."
     )
-    runtime_class_name: ObjectName | None = Field(
-        default=None, description="RuntimeClass of the pods, such as gvisor. Absent: the default."
+    runtime_class_name: ObjectName | None = optional(
+        "RuntimeClass of the pods, such as gvisor. Absent: the default."
     )
     pod_security_context: PodSecurityContext = Field(
         default=PodSecurityContext(),
@@ -201,21 +190,17 @@ class PodOptions(Record):
         description="Changes of the restricted security profile of the gateway, or of the "
         "container with your code.",
     )
-    scheduler_name: ObjectName | None = Field(
-        default=None, description="Scheduler of the pods. Absent: the default scheduler."
+    scheduler_name: ObjectName | None = optional(
+        "Scheduler of the pods. Absent: the default scheduler."
     )
     host_aliases: Annotated[Items[HostAlias], unique("address", lambda a: a.ip)] = Field(
         default=(), max_length=32, description="Entries of the pods' hosts file. Default: none."
     )
     dns_policy: Literal["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"] | None = (
-        Field(
-            default=None, description="DNS policy of the pods, as in a pod. Absent: ClusterFirst."
-        )
+        optional("DNS policy of the pods, as in a pod. Absent: ClusterFirst.")
     )
-    dns_config: DnsConfig | None = Field(
-        default=None,
-        validate_default=True,
-        description="Additions to the pods' resolver. Absent: none.",
+    dns_config: DnsConfig | None = optional(
+        "Additions to the pods' resolver. Absent: none.", validate_default=True
     )
     labels: Labels = Field(
         default={},

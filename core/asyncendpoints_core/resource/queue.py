@@ -13,6 +13,7 @@ from asyncendpoints_core.resource.base import (
     SecretKey,
     invalid,
     one_of,
+    optional,
 )
 
 _YEAR: Final = 31_536_000
@@ -110,11 +111,10 @@ class TimeoutsSpec(Record):
         "and its jobs run elsewhere. Heartbeats are sent every half second; long jobs do not need "
         "a longer lease. Default: 15.",
     )
-    drain_seconds: Annotated[float, Field(ge=0, le=7 * 86_400)] | None = Field(
-        default=None,
-        description="How long a terminating worker may finish its running jobs, in seconds; the "
+    drain_seconds: Annotated[float, Field(ge=0, le=7 * 86_400)] | None = optional(
+        "How long a terminating worker may finish its running jobs, in seconds; the "
         "others run again elsewhere. Set it shorter than executionSeconds only if you accept such "
-        "repeated runs. Absent: executionSeconds.",
+        "repeated runs. Absent: executionSeconds."
     )
 
     @property
@@ -186,16 +186,14 @@ class RedisSecretRef(Record):
 class RedisSpec(Record):
     """The Redis of this endpoint. Without `url` and `secretRef`: the operator's own."""
 
-    url: Annotated[RedisUrl | None, Role.OPERATOR] = Field(
-        default=None,
-        description="URL without credentials, for development, such as redis://redis:6379/0.",
+    url: Annotated[RedisUrl | None, Role.OPERATOR] = optional(
+        "URL without credentials, for development, such as redis://redis:6379/0."
     )
     secret_ref: Annotated[
         RedisSecretRef | None, one_of("url", "secret_ref", needed=False), Role.OPERATOR
-    ] = Field(
-        default=None,
-        description="Secret with the URL, including credentials. It is mounted and read on each "
-        "connect, so a password change needs no restart.",
+    ] = optional(
+        "Secret with the URL, including credentials. It is mounted and read on each "
+        "connect, so a password change needs no restart."
     )
     durability: Annotated[Durability, Role.GATEWAY, Role.WORKER, Role.OPERATOR] = Field(
         default="standard",
@@ -203,10 +201,9 @@ class RedisSpec(Record):
         "condition QueueNotDurable as a warning. strict: it is refused, and a submission is "
         "acknowledged once it is on disk and, if there is one, on a replica. Default: standard.",
     )
-    leave_queue: Annotated[QueueIdentity | None, Role.OPERATOR] = Field(
-        default=None,
-        description="Confirms that this endpoint leaves its jobs behind after spec.redis was "
+    leave_queue: Annotated[QueueIdentity | None, Role.OPERATOR] = optional(
+        "Confirms that this endpoint leaves its jobs behind after spec.redis was "
         "changed to another Redis: the identity of the old queue, which condition QueueReachable "
         "(reason QueueMoved) shows. The jobs stay in the old Redis. Absent: a change of Redis "
-        "waits for this confirmation.",
+        "waits for this confirmation."
     )

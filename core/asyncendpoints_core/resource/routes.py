@@ -14,7 +14,15 @@ from pydantic import (
 )
 
 from asyncendpoints_core.errors import SchemaError, TemplateError
-from asyncendpoints_core.resource.base import Items, Record, Role, invalid, pattern, unique
+from asyncendpoints_core.resource.base import (
+    Items,
+    Record,
+    Role,
+    invalid,
+    optional,
+    pattern,
+    unique,
+)
 from asyncendpoints_core.resource.path_templates import (
     MAX_PATH_LENGTH,
     TEMPLATE_PATTERN,
@@ -110,11 +118,10 @@ class RouteResult(Record):
         default="application/json",
         description="Media type of the result. Default: application/json.",
     )
-    schema_: JsonSchema | None = Field(
-        default=None,
-        validate_default=True,
-        description="JSON Schema (Draft 2020-12) of a JSON result, with the limits of the body's. "
+    schema_: JsonSchema | None = optional(
+        "JSON Schema (Draft 2020-12) of a JSON result, with the limits of the body's. "
         "Absent: any result of that media type.",
+        validate_default=True,
     )
     check: bool = Field(
         default=False,
@@ -205,31 +212,27 @@ class Route(Record):
         "User-Agent, X-Request-Id, traceparent and tracestate. Authorization, Cookie and similar "
         "headers are stored only if listed here. Default: none.",
     )
-    schema_: Annotated[JsonSchema | None, Role.GATEWAY] = Field(
-        default=None,
-        description="JSON Schema (Draft 2020-12) of the body. With it the route accepts JSON only, "
+    schema_: Annotated[JsonSchema | None, Role.GATEWAY] = optional(
+        "JSON Schema (Draft 2020-12) of the body. With it the route accepts JSON only, "
         "and a body that does not match is rejected with 422. A remote $ref is never fetched; "
         "patterns must not use look-around. At most 64 KiB and 32 levels. An empty body is "
-        "accepted if the schema accepts null. Absent: any body.",
+        "accepted if the schema accepts null. Absent: any body."
     )
-    result: Annotated[RouteResult | None, Role.GATEWAY, Role.WORKER] = Field(
-        default=None,
-        description="What the job returns, for the OpenAPI description and the clients that are "
-        "generated from it. Absent: anything.",
+    result: Annotated[RouteResult | None, Role.GATEWAY, Role.WORKER] = optional(
+        "What the job returns, for the OpenAPI description and the clients that are "
+        "generated from it. Absent: anything."
     )
-    unique_: Annotated[RouteUnique | None, Role.GATEWAY] = Field(
-        default=None,
-        description="Makes equal submissions one job while that is unfinished. Absent: each "
-        "submission is a job of its own.",
+    unique_: Annotated[RouteUnique | None, Role.GATEWAY] = optional(
+        "Makes equal submissions one job while that is unfinished. Absent: each "
+        "submission is a job of its own."
     )
 
     key: Annotated[
         Annotated[str, StringConstraints(max_length=200, pattern=NAMED_VALUE)] | None, Role.GATEWAY
-    ] = Field(
-        default=None,
-        description="Where the job's key is in the request: param:NAME (of the path), header:NAME "
+    ] = optional(
+        "Where the job's key is in the request: param:NAME (of the path), header:NAME "
         "(one that is stored with the job), pointer:/a/b (a value of the JSON body). It is shown "
-        "with the job. At most 64 bytes without control characters, otherwise 422. Absent: no key.",
+        "with the job. At most 64 bytes without control characters, otherwise 422. Absent: no key."
     )
 
     @field_validator("unique_")

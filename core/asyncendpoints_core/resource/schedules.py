@@ -13,8 +13,10 @@ from asyncendpoints_core.resource.base import (
     Label,
     Record,
     Role,
+    checked_by,
     invalid,
     json_value,
+    optional,
     pattern,
     unique,
 )
@@ -37,22 +39,6 @@ TAG: Final = pattern(r"^[A-Za-z0-9._:/=-]+$", 'letters, digits and ". _ : / = -"
 KEY: Final = pattern(r"^[^\x00-\x1f\x7f-\x9f]+$", "text without control characters")
 
 
-def _cron(text: str) -> str:
-    try:
-        check_expression(text)
-    except ValueError as error:
-        raise invalid(f"cannot be read: {error}") from None
-    return text
-
-
-def _zone(name: str) -> str:
-    try:
-        zone(name)
-    except ValueError as error:
-        raise invalid(f"{error} in the IANA database; write it such as Europe/Berlin") from None
-    return name
-
-
 def _key(text: str) -> str:
     size = len(text.encode())
     if size > MAX_KEY_BYTES:
@@ -62,10 +48,14 @@ def _key(text: str) -> str:
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=TAG)]
 Expression = Annotated[
-    str, StringConstraints(min_length=1, max_length=200, pattern=CRON), AfterValidator(_cron)
+    str,
+    StringConstraints(min_length=1, max_length=200, pattern=CRON),
+    checked_by(check_expression, "cannot be read: {}"),
 ]
 TimeZone = Annotated[
-    str, StringConstraints(min_length=1, max_length=64, pattern=TIME_ZONE), AfterValidator(_zone)
+    str,
+    StringConstraints(min_length=1, max_length=64, pattern=TIME_ZONE),
+    checked_by(zone, "{} in the IANA database; write it such as Europe/Berlin"),
 ]
 Key = Annotated[
     str,
@@ -90,13 +80,10 @@ class Schedule(Record):
         "Etc/UTC.",
     )
     job: JobName = Field(description="Name of the job.")
-    body: Annotated[AnyJson, json_value(MAX_BODY_BYTES)] = Field(
-        default=None,
-        description="Body of the job, sent as JSON: any value, at most 32 KiB. Absent: no body.",
+    body: Annotated[AnyJson, json_value(MAX_BODY_BYTES)] = optional(
+        "Body of the job, sent as JSON: any value, at most 32 KiB. Absent: no body."
     )
-    key: Key | None = Field(
-        default=None, description="Key of the job, at most 64 bytes. Absent: none."
-    )
+    key: Key | None = optional("Key of the job, at most 64 bytes. Absent: none.")
     concurrency_policy: Literal["Allow", "Forbid", "Replace"] = Field(
         default="Allow",
         description="What happens while an earlier job of this schedule is not finished. Allow: "
@@ -104,11 +91,10 @@ class Schedule(Record):
         "canceled; a handler that is running may overlap with the new one until it ends. "
         "Default: Allow.",
     )
-    starting_deadline_seconds: Annotated[float, Field(ge=1, le=31_536_000)] | None = Field(
-        default=None,
-        description="How long after its time a job may still be created, in seconds, if that was "
+    starting_deadline_seconds: Annotated[float, Field(ge=1, le=31_536_000)] | None = optional(
+        "How long after its time a job may still be created, in seconds, if that was "
         "not possible earlier (no gateway was running, or the queue was full). Of several times "
-        "that have passed, only the latest counts. Absent: until the next time.",
+        "that have passed, only the latest counts. Absent: until the next time."
     )
     suspend: bool = Field(
         default=False,

@@ -14,6 +14,7 @@ from asyncendpoints_core.resource.base import (
     SecretKey,
     invalid,
     one_of,
+    optional,
     pattern,
 )
 
@@ -51,8 +52,8 @@ class KeyToPath(Record):
     path: Annotated[str, Field(min_length=1, max_length=1_024)] = Field(
         description="Path of the file, relative to the mount."
     )
-    mode: FileMode | None = Field(
-        default=None, description="Permission bits of the file, such as 0440. Absent: defaultMode."
+    mode: FileMode | None = optional(
+        "Permission bits of the file, such as 0440. Absent: defaultMode."
     )
 
 
@@ -85,8 +86,8 @@ class EmptyDirVolume(Record):
     medium: Literal["", "Memory"] = Field(
         default="", description='Storage medium: "" (the node\'s disk, the default) or Memory.'
     )
-    size_limit: Annotated[str, Field(max_length=32, pattern=QUANTITY)] | None = Field(
-        default=None, description="Maximum size, such as 1Gi. Absent: unlimited."
+    size_limit: Annotated[str, Field(max_length=32, pattern=QUANTITY)] | None = optional(
+        "Maximum size, such as 1Gi. Absent: unlimited."
     )
 
 
@@ -115,18 +116,12 @@ class Volume(Record):
     """A volume of the pod, mounted by volumeMounts."""
 
     name: Label = Field(description="Name of the volume, for volumeMounts.")
-    config_map: ConfigMapVolume | None = Field(
-        default=None, description="The keys of a ConfigMap as files."
-    )
-    secret: SecretVolume | None = Field(default=None, description="The keys of a Secret as files.")
-    empty_dir: EmptyDirVolume | None = Field(
-        default=None, description="Scratch space with the lifetime of the pod."
-    )
-    persistent_volume_claim: ClaimVolume | None = Field(
-        default=None, description="Storage that outlives the pod."
-    )
-    projected: Annotated[ProjectedVolume | None, one_of(*_SOURCES)] = Field(
-        default=None, validate_default=True, description="Several sources in one directory."
+    config_map: ConfigMapVolume | None = optional("The keys of a ConfigMap as files.")
+    secret: SecretVolume | None = optional("The keys of a Secret as files.")
+    empty_dir: EmptyDirVolume | None = optional("Scratch space with the lifetime of the pod.")
+    persistent_volume_claim: ClaimVolume | None = optional("Storage that outlives the pod.")
+    projected: Annotated[ProjectedVolume | None, one_of(*_SOURCES)] = optional(
+        "Several sources in one directory.", validate_default=True
     )
 
     @field_validator("name")
@@ -144,8 +139,8 @@ class VolumeMount(Record):
     mount_path: Annotated[str, Field(max_length=1_024, pattern=ABSOLUTE_PATH)] = Field(
         description="Absolute path in the container."
     )
-    sub_path: Annotated[str, Field(max_length=1_024)] | None = Field(
-        default=None, description="Path inside the volume. Absent: its root."
+    sub_path: Annotated[str, Field(max_length=1_024)] | None = optional(
+        "Path inside the volume. Absent: its root."
     )
     read_only: bool = Field(default=False, description="Whether it is mounted read-only.")
 

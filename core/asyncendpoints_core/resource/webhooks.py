@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from asyncendpoints_core.jobs.policy import CLIENT_RECEIVERS, CLIENTS
 from asyncendpoints_core.jobs.states import State
@@ -14,8 +14,9 @@ from asyncendpoints_core.resource.base import (
     Items,
     Record,
     SecretRef,
-    invalid,
+    checked_by,
     one_of,
+    optional,
     pattern,
     unique,
 )
@@ -23,7 +24,7 @@ from asyncendpoints_core.resource.gateway import FilePath
 from asyncendpoints_core.resource.receiver_urls import MAX_URL, parse_pattern, parse_url
 from asyncendpoints_core.resource.receiver_urls import ReceiverUrl as ParsedUrl
 from asyncendpoints_core.resource.routes import JobName
-from asyncendpoints_core.resource.schedules import TAG
+from asyncendpoints_core.resource.schedules import Tag
 
 Event = Literal["job.completed", "job.failed", "job.canceled"]
 EVENTS: Final[tuple[Event, ...]] = ("job.completed", "job.failed", "job.canceled")
@@ -35,33 +36,15 @@ _ORIGIN: Final = pattern(
     'an origin without a path, such as https://*.example.com; "*." is one or more whole labels',
 )
 
-
-def _receiver_url(value: str) -> str:
-    # Messages must not quote the URL: many have a secret in their path.
-    try:
-        parse_url(value)
-    except ValueError as error:
-        raise invalid(str(error)) from None
-    return value
-
-
-def _origin(value: str) -> str:
-    try:
-        parse_pattern(value)
-    except ValueError as error:
-        raise invalid(str(error)) from None
-    return value
-
-
 Origin = Annotated[
     str,
     StringConstraints(min_length=1, max_length=270, pattern=_ORIGIN),
-    AfterValidator(_origin),
+    checked_by(parse_pattern),
 ]
+# The messages do not quote the URL: many have a secret in their path.
 ReceiverUrl = Annotated[
-    str, StringConstraints(min_length=1, max_length=MAX_URL), AfterValidator(_receiver_url)
+    str, StringConstraints(min_length=1, max_length=MAX_URL), checked_by(parse_url)
 ]
-Tag = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=TAG)]
 
 
 class UrlSource(Record):
@@ -75,14 +58,11 @@ class Secrets(Record):
     without a restart.
     """
 
-    secret_ref: SecretRef | None = Field(
-        default=None, description="Key of a Secret with the secrets, one per line."
-    )
-    file: Annotated[FilePath | None, one_of("secret_ref", "file")] = Field(
-        default=None,
-        validate_default=True,
-        description="File with the secrets, one per line; a relative path is relative to the "
+    secret_ref: SecretRef | None = optional("Key of a Secret with the secrets, one per line.")
+    file: Annotated[FilePath | None, one_of("secret_ref", "file")] = optional(
+        "File with the secrets, one per line; a relative path is relative to the "
         "directory of the resource's file. For `asyncendpoints run` and mounted volumes.",
+        validate_default=True,
     )
 
 
@@ -92,16 +72,13 @@ class Webhook(Record):
     name: Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=DNS_LABEL)] = Field(
         description="Name of the webhook, unique in the resource."
     )
-    url: ReceiverUrl | None = Field(
-        default=None,
-        description="URL that events are sent to with POST, such as "
+    url: ReceiverUrl | None = optional(
+        "URL that events are sent to with POST, such as "
         "https://billing.example.com/hooks. Private addresses must be allowed by the chart's "
-        "webhooks.allowPrivateCidrs.",
+        "webhooks.allowPrivateCidrs."
     )
-    url_from: Annotated[UrlSource | None, one_of("url", "url_from")] = Field(
-        default=None,
-        validate_default=True,
-        description="Where the URL is kept, if it contains a secret, instead of url.",
+    url_from: Annotated[UrlSource | None, one_of("url", "url_from")] = optional(
+        "Where the URL is kept, if it contains a secret, instead of url.", validate_default=True
     )
     secrets: Secrets = Field(
         description="Secrets that sign each request (Standard Webhooks); all of them do, so that "

@@ -10,6 +10,7 @@ from asyncendpoints_core.resource.base import (
     Role,
     invalid,
     one_of,
+    optional,
     pattern,
 )
 from asyncendpoints_core.resource.containers import Image, Words
@@ -71,16 +72,14 @@ class LogsSpec(Record):
 class WorkerSpec(PodOptions):
     """The workers, which run the jobs. Exactly one of `handlers` and `http` is required."""
 
-    image: Annotated[Image | None, Role.OPERATOR] = Field(
-        default=None,
-        description="Image with your code: your modules on the worker base image, or, in HTTP "
-        "mode, your server. Required in a cluster; not used by `asyncendpoints run`.",
+    image: Annotated[Image | None, Role.OPERATOR] = optional(
+        "Image with your code: your modules on the worker base image, or, in HTTP "
+        "mode, your server. Required in a cluster; not used by `asyncendpoints run`."
     )
     # The gateway gets these two because a resource without either is not valid.
-    handlers: Annotated[Module | None, Role.WORKER, Role.GATEWAY] = Field(
-        default=None,
-        description="Python module with the @handler functions, such as reports.jobs. "
-        "`asyncendpoints run` imports it from the directory of the resource's file.",
+    handlers: Annotated[Module | None, Role.WORKER, Role.GATEWAY] = optional(
+        "Python module with the @handler functions, such as reports.jobs. "
+        "`asyncendpoints run` imports it from the directory of the resource's file."
     )
     http: Annotated[
         HttpWorker | None,
@@ -88,10 +87,9 @@ class WorkerSpec(PodOptions):
         Role.WORKER,
         Role.GATEWAY,
         Role.OPERATOR,
-    ] = Field(
-        default=None,
+    ] = optional(
+        "HTTP mode, instead of `handlers`: where your container accepts jobs.",
         validate_default=True,
-        description="HTTP mode, instead of `handlers`: where your container accepts jobs.",
     )
     command: Annotated[Words, Role.OPERATOR] = Field(
         default=(),
@@ -112,17 +110,15 @@ class WorkerSpec(PodOptions):
         "claims the jobs; a quota on limits requires them of every container. Default: requests of "
         "50m CPU and 96Mi of memory, no limits.",
     )
-    termination_grace_period_seconds: Annotated[int | None, Role.OPERATOR] = Field(
-        default=None,
+    termination_grace_period_seconds: Annotated[int | None, Role.OPERATOR] = optional(
+        "Grace period of the pods in seconds, at least timeouts.drainSeconds (by "
+        "default timeouts.executionSeconds) + 30. Absent: exactly that.",
         ge=GRACE_MARGIN_SECONDS,
         le=8 * 86_400,
-        description="Grace period of the pods in seconds, at least timeouts.drainSeconds (by "
-        "default timeouts.executionSeconds) + 30. Absent: exactly that.",
     )
-    concurrency: Annotated[Concurrency | None, Role.WORKER] = Field(
-        default=None,
-        description="Number of jobs that one process runs concurrently. Absent: the number of CPUs "
-        "available to it (the container's CPU limit, at least 1).",
+    concurrency: Annotated[Concurrency | None, Role.WORKER] = optional(
+        "Number of jobs that one process runs concurrently. Absent: the number of CPUs "
+        "available to it (the container's CPU limit, at least 1)."
     )
     processes: Annotated[int, Role.WORKER] = Field(
         default=1,
@@ -139,9 +135,8 @@ class WorkerSpec(PodOptions):
         "result-too-large. Results are stored in Redis. Default: 1048576 (1 MiB).",
     )
 
-    logs: Annotated[LogsSpec | None, Role.WORKER] = Field(
-        default=None,
-        description="Logs of jobs, kept in Redis with each attempt. Absent: none are kept.",
+    logs: Annotated[LogsSpec | None, Role.WORKER] = optional(
+        "Logs of jobs, kept in Redis with each attempt. Absent: none are kept."
     )
 
     @field_validator("agent_resources")

@@ -8,7 +8,7 @@ above. docs/redis.md has the keys.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -82,22 +82,6 @@ class Figures(msgspec.Struct, frozen=True):
     points: tuple[Point, ...] = ()
     steps: tuple[ScalingStep, ...] = ()
     scaling: ScalingState | None = None
-
-
-class FigureStore(Protocol):
-    """The part of the store's protocol that is about figures."""
-
-    async def record_figures(self, write: FiguresWrite) -> None:
-        """Add points and scaling steps. A step of time that has a point already keeps it. Raises
-        StoreUnavailable while memory is full.
-        """
-        ...
-
-    async def read_figures(self, step_s: int, since_ms: int = 0) -> Figures:
-        """Return the points of a step (10 or 600 s) that began at `since_ms` or later, and the
-        scaling steps.
-        """
-        ...
 
 
 def pack(point: Point, step_s: int) -> bytes:

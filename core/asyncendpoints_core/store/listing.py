@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import TYPE_CHECKING, TypeVar
+import re
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import msgspec
 
@@ -86,6 +87,35 @@ class Page(msgspec.Struct, frozen=True):
 
     jobs: tuple[Job, ...]
     cursor: str | None
+
+
+class ListingCursor(msgspec.Struct, array_like=True, frozen=True):
+    """Where the next page begins: in a section, below a number and an id, or at its start.
+
+    A job that changed since the listing began (`begun_ms`) may have been on an earlier page, so
+    later pages skip it. `listing` is that of JobFilter.
+    """
+
+    listing: str
+    section: int
+    begun_ms: int
+    number: str
+    job_id: bytes
+
+    @classmethod
+    def read(cls, cursor: str, listing: str, sections: int) -> Self:
+        """Read the cursor of a listing with so many sections. Raises InvalidCursor."""
+        found = decode_cursor(cursor, cls)
+        below = re.fullmatch("[0-9]{1,20}", found.number) and len(found.job_id) == 16
+        own = found.listing == listing and 0 <= found.section < sections
+        if not own or (found.number and not below):
+            raise InvalidCursor
+        return found
+
+    @property
+    def key(self) -> tuple[int, bytes] | None:
+        """The number and the id, None at the start of the section."""
+        return (int(self.number), self.job_id) if self.number else None
 
 
 def encode_cursor(cursor: msgspec.Struct) -> str:

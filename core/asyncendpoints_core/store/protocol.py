@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from asyncendpoints_core.store.figures import FigureStore
 from asyncendpoints_core.store.listing import ALL_JOBS
 from asyncendpoints_core.store.webhook_protocol import WebhookStore
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from asyncendpoints_core.jobs.schedules import Fired, Firing
     from asyncendpoints_core.jobs.states import State
     from asyncendpoints_core.store.actions import Action, Begun, NewAction
+    from asyncendpoints_core.store.figures import Figures, FiguresWrite
     from asyncendpoints_core.store.job_logs import AttemptLog, LogWrite
     from asyncendpoints_core.store.listing import Inspected, JobFilter, Page
     from asyncendpoints_core.store.replies import (
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     )
 
 
-class Store(FigureStore, WebhookStore, Protocol):
+class Store(WebhookStore, Protocol):
     """Everything that a gateway, a worker and an operator need of a store."""
 
     async def open(self) -> Health:
@@ -306,6 +306,18 @@ class Store(FigureStore, WebhookStore, Protocol):
 
     async def purge(self) -> bool:
         """Remove keys of a closed queue, a bounded number a call; True when none are left."""
+        ...
+
+    async def record_figures(self, write: FiguresWrite) -> None:
+        """Add points and scaling steps. A step of time that has a point already keeps it. Raises
+        StoreUnavailable while memory is full.
+        """
+        ...
+
+    async def read_figures(self, step_s: int, since_ms: int = 0) -> Figures:
+        """Return the points of a step (10 or 600 s) that began at `since_ms` or later, and the
+        scaling steps.
+        """
         ...
 
     def events(self) -> AbstractAsyncContextManager[AsyncIterator[Event]]:

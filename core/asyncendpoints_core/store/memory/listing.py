@@ -5,16 +5,13 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
-from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs.states import FINAL, State
 from asyncendpoints_core.store.listing import (
     ALL_JOBS,
     MAX_EXAMINED,
     JobFilter,
+    ListingCursor,
     Page,
-    decode_cursor,
     encode_cursor,
 )
 from asyncendpoints_core.store.memory import schedules
@@ -34,27 +31,6 @@ _SECTIONS: Final[tuple[frozenset[State], ...]] = (
     frozenset({State.SCHEDULED}),
     FINAL,
 )
-
-
-class _Cursor(msgspec.Struct, array_like=True, frozen=True):
-    """Where the next page begins: below a number and id of a section.
-
-    `begun_ms` is when the listing began. A job that changed since then may have been on an earlier
-    page, so later pages leave it out. `listing` is that of JobFilter.
-    """
-
-    listing: str
-    section: int
-    begun_ms: int
-    number: int
-    job_id: bytes
-
-
-def _decode(cursor: str, listing: str) -> _Cursor:
-    found = decode_cursor(cursor, _Cursor)
-    if found.listing != listing or not 0 <= found.section < len(_SECTIONS):
-        raise InvalidCursor
-    return found
 
 
 def _section(data: Data, section: int, state: State | None, below: Key | None) -> Iterator[Key]:
@@ -80,16 +56,16 @@ def page(
 ) -> Page:
     """Return one page; see Store.list."""
     listing = only.listing(state)
-    start = _decode(cursor, listing) if cursor is not None else None
+    sections = range(len(_SECTIONS)) if state is None else range(1)
+    start = ListingCursor.read(cursor, listing, len(sections)) if cursor is not None else None
     filtered, looked = only != ALL_JOBS, 0
     jobs: list[Any] = []
     last: tuple[int, Key] | None = None
     begun = start.begun_ms if start else now
-    sections = range(len(_SECTIONS)) if state is None else range(1)
     for section in sections:
         if start and section < start.section:
             continue
-        below = (start.number, start.job_id) if start and section == start.section else None
+        below = start.key if start and section == start.section else None
         for key in _section(data, section, state, below):
             record = data.load(key[-1], now)
             job = None
@@ -97,13 +73,13 @@ def page(
                 job = data.job(record, now)
             if job is not None and only.matches(job):
                 if len(jobs) == limit and last is not None:
-                    where = _Cursor(listing, last[0], begun, last[1][0], last[1][1])
+                    where = ListingCursor(listing, last[0], begun, str(last[1][0]), last[1][1])
                     return Page(tuple(jobs), encode_cursor(where))
                 jobs.append(job)
                 last = section, key
             looked += 1
             if filtered and looked == MAX_EXAMINED:
-                where = _Cursor(listing, section, begun, key[0], key[1])
+                where = ListingCursor(listing, section, begun, str(key[0]), key[1])
                 return Page(tuple(jobs), encode_cursor(where))
     return Page(tuple(jobs), None)
 

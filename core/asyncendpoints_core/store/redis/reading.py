@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from asyncendpoints_core.errors import InvalidCursor
 from asyncendpoints_core.jobs.ids import JobId
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store import record_layout as tables
@@ -14,8 +11,8 @@ from asyncendpoints_core.store.listing import (
     ALL_JOBS,
     MAX_EXAMINED,
     JobFilter,
+    ListingCursor,
     Page,
-    decode_cursor,
     encode_cursor,
 )
 from asyncendpoints_core.store.redis.codec import Context
@@ -46,30 +43,6 @@ _OF_STATE: Final = {
 }
 
 
-class _Cursor(msgspec.Struct, array_like=True, frozen=True):
-    """Where the next page begins: in a section, below a number and an id.
-
-    A job that changed since the listing began (`begun_ms`) may have been on an earlier page, so
-    later pages skip it. `listing` is that of JobFilter.
-    """
-
-    listing: str
-    section: int
-    begun_ms: int
-    number: str
-    job_id: bytes
-
-
-def _decode(text: str, state: State | None, listing: str) -> _Cursor:
-    found = decode_cursor(text, _Cursor)
-    whole = len(found.job_id) == _ID_SIZE or not found.number
-    sections = len(SECTIONS) if state is None else 1
-    numeric = (found.number.isdecimal() and found.number.isascii()) or not found.number
-    if not (whole and numeric and found.listing == listing and 0 <= found.section < sections):
-        raise InvalidCursor
-    return found
-
-
 class ReadVerbs:
     """Part of RedisStore."""
 
@@ -80,8 +53,8 @@ class ReadVerbs:
     ) -> Page:
         """Read one page: section after section until it is full."""
         listing = only.listing(state)
-        start = _decode(cursor, state, listing) if cursor is not None else None
         sections = SECTIONS if state is None else (_OF_STATE[state],)
+        start = ListingCursor.read(cursor, listing, len(sections)) if cursor is not None else None
         section = start.section if start else 0
         number, below = (start.number, start.job_id) if start else ("", b"")
         began, begun = (b"%d" % start.begun_ms, start.begun_ms) if start else (b"", 0)
@@ -103,7 +76,7 @@ class ReadVerbs:
                 if job is None:
                     continue
                 if len(jobs) == limit and last is not None:
-                    where = _Cursor(listing, last[0], begun, last[1], last[2])
+                    where = ListingCursor(listing, last[0], begun, last[1], last[2])
                     return Page(tuple(jobs), encode_cursor(where))
                 jobs.append(job)
                 last = section, score.decode(), data[:_ID_SIZE]
@@ -111,7 +84,7 @@ class ReadVerbs:
             if not number:
                 section += 1
             if only != ALL_JOBS and (left := left - looked) <= 0 and section < len(sections):
-                where = _Cursor(listing, section, begun, number, below)
+                where = ListingCursor(listing, section, begun, number, below)
                 return Page(tuple(jobs), encode_cursor(where))
         return Page(tuple(jobs), None)
 

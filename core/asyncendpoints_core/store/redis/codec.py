@@ -7,6 +7,7 @@ MessagePack, MessagePack without the body, and the body. Lua never decodes it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from struct import error as StructError
 from types import MappingProxyType
 from typing import Final
@@ -71,6 +72,8 @@ _pack_long_size = packer(tables.LONG_REQUEST, "mark size")
 # The first byte of a result: its content type is a known word, or is spelled out.
 _KNOWN_TYPE: Final = 0
 _SPELLED_OUT: Final = 1
+HEADS_KEPT: Final = 64
+"""Requests without their bodies that are kept decoded: most of a client's are the same."""
 
 # What requests are full of, as one byte each. Append only: the numbers are in the records.
 _WORDS: Final = (
@@ -96,6 +99,7 @@ _WORDS: Final = (
     "x-tenant",
 )
 _CODES: Final = {word: code for code, word in enumerate(_WORDS)}
+_KNOWN_TYPES: Final = {word: bytes((_KNOWN_TYPE, code)) for word, code in _CODES.items()}
 # What a list that ends early leaves out.
 _DEFAULTS: Final[tuple[object, ...]] = ("", 0, [], [], "", 1)
 
@@ -153,7 +157,6 @@ def _words(pairs: Mapping[str, str]) -> list[int | str]:
 
 def _mapping(flat: list[int | str]) -> dict[str, str]:
     words = iter(flat)
-    # One of the hottest lines of a worker: no helper, no second pass.
     return {
         _WORDS[name] if isinstance(name, int) else name: (
             _WORDS[value] if isinstance(value, int) else value
@@ -190,35 +193,49 @@ def encode_request(request: Request, *, inline: bool) -> bytes:
     return size + data + (request.body if inline else b"")
 
 
+def _head(data: bytes) -> tuple[str, str, str, Mapping[str, str], Mapping[str, str], str]:
+    """Return the fields of a request before its body, in their order, without its trace."""
+    meta = _decode_meta(data)
+    content_type, method = meta.content_type, meta.method
+    return (
+        _WORDS[method] if isinstance(method, int) else method,
+        meta.path,
+        meta.query,
+        _mapping(meta.params),
+        _mapping(meta.headers),
+        _WORDS[content_type] if isinstance(content_type, int) else content_type,
+    )
+
+
+_known_head = lru_cache(maxsize=HEADS_KEPT)(_head)
+
+
 def decode_request(data: bytes, trace: str, blob: bytes | None) -> Request:
     """Read a stored request; `blob` is its body where that is kept apart."""
     try:
-        start, size = _SHORT, data[_SIZE_AT]
+        size = data[_SIZE_AT]
         if size == tables.LONG_MARK:
             start, (size,) = tables.LONG_REQUEST.size, _read_long_size(data)
-        end = start + size
-        meta = _decode_meta(data[start:end])
-        content_type, method = meta.content_type, meta.method
-        headers = _mapping(meta.headers) if meta.headers else {}
-        if trace:
-            headers["traceparent"] = trace
-        return Request(
-            _WORDS[method] if isinstance(method, int) else method,
-            meta.path,
-            meta.query,
-            _mapping(meta.params) if meta.params else {},
-            headers,
-            _WORDS[content_type] if isinstance(content_type, int) else content_type,
-            data[end:] if blob is None else blob,
-        )
+            end = start + size
+            head = _head(data[start:end])
+        else:
+            end = _SHORT + size
+            head = _known_head(data[_SHORT:end])
+        body = data[end:] if blob is None else blob
+        if not trace:
+            return Request(*head, body)
+        method, path, query, params, headers, content_type = head
+        traced = {**headers, "traceparent": trace}
+        return Request(method, path, query, params, traced, content_type, body)
     except (msgspec.DecodeError, LookupError, ValueError, RecursionError, StructError) as error:
         raise CorruptRecord from error
 
 
 def encode_result(result: Result) -> bytes:
     """Return the stored form of a result."""
-    if not result.filename and result.content_type in _CODES:
-        return bytes((_KNOWN_TYPE, _CODES[result.content_type])) + result.body
+    known = _KNOWN_TYPES.get(result.content_type)
+    if known is not None and not result.filename:
+        return known + result.body
     kind, filename = result.content_type.encode(), result.filename.encode()
     head = _pack_result(_SPELLED_OUT, len(kind), len(filename))
     return head + b"".join(_arrange_result(kind, filename, result.body))

@@ -7,7 +7,9 @@ lua/lib/record.lua reads and writes the same in Redis.
 from __future__ import annotations
 
 from struct import error as StructError
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from asyncendpoints_core.jobs.records import NO_ATTRIBUTES, Attributes, Job, Priority
 from asyncendpoints_core.jobs.states import State
@@ -43,7 +45,7 @@ _read_run = reader(
 )
 
 
-class Made(NamedTuple):
+class Made(msgspec.Struct, frozen=True, gc=False):
     """What of a job never changes. `blob_bytes`: of a body kept apart; `end`: of this part."""
 
     name: str

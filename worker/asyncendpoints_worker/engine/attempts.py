@@ -175,7 +175,8 @@ class Attempts:
         try:
             if attempt.stop is not None:
                 raise asyncio.CancelledError
-            outcome = Outcome(attempt.claim, COMPLETE, result=await run(attempt))
+            result = await run(attempt)
+            outcome = Outcome(attempt.claimed.claim, COMPLETE, 0, None, result)
         except BaseException as error:
             outcome = self._failed(attempt, error)
         self._finish(attempt, outcome)
@@ -185,9 +186,8 @@ class Attempts:
 
     def _finish(self, attempt: RunningAttempt, outcome: Outcome) -> None:
         """Settle the outcome of an attempt whose code has ended."""
-        del self.running[attempt.claim.number]
-        enqueued = attempt.end()
-        if enqueued and outcome.kind is COMPLETE:
+        del self.running[outcome.claim.number]
+        if (enqueued := attempt.end()) and outcome.kind is COMPLETE:
             outcome = msgspec.structs.replace(outcome, children=self._children(enqueued))
         if self._status_page is not None:
             self._status_page.leave(attempt)

@@ -78,7 +78,7 @@ class RunStatusPage:
             attempt.generation,
             job.attempt,
             job.max_attempts,
-            attempt.claim.number,
+            job.claim,
             attempt.deadline,
             job.id,
         )

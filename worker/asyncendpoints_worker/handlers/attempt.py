@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from asyncendpoints_core.jobs.records import Claim, ClaimedJob, NewJob, Progress
+import msgspec
+
+from asyncendpoints_core.jobs.records import ClaimedJob, NewJob, Progress
 from asyncendpoints_core.process.job_logs import JobLog
 from asyncendpoints_worker.handlers.enqueueing import EnqueueRules, check_room
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from asyncendpoints_core.jobs.records import JobError, Result
+    from asyncendpoints_core.jobs.records import Claim, JobError, Result
 
     Run = Callable[["RunningAttempt"], Awaitable[Result]]
     """Runs user code for an attempt: returns its result, or raises what ended it."""
@@ -55,14 +56,14 @@ class ProgressReporter(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class RunningAttempt:
+class RunningAttempt(msgspec.Struct, eq=False):
     """A claimed job from its claim until its outcome is handed to the settler.
 
-    `began` and `deadline` are seconds of the monotonic clock. `generation` counts the worker ids
-    under which this process has claimed. `settled`: its outcome was sent although its
-    code still runs. `task` is None while plain code runs in a thread: it cannot be interrupted.
-    `enqueued` are the jobs to create when it completes; `log` is what it logs, if that is kept.
+    Its progress goes to `reporter`. `began` and `deadline` are seconds of the monotonic clock.
+    `generation` counts the worker ids under which this process has claimed. `settled`: its outcome
+    was sent although its code still runs. `task` is None while plain code runs in a thread: it
+    cannot be interrupted. `enqueued` are the jobs to create when it completes, `enqueues` whether
+    it has tried to add one; `log` is what it logs, if that is kept.
     """
 
     reporter: ProgressReporter
@@ -71,11 +72,11 @@ class RunningAttempt:
     began: float
     deadline: float
     rules: EnqueueRules
-    claim: Claim = field(init=False)
     status_entry: int = -1
     entered: bool = False
     settled: bool = False
     ended: bool = False
+    enqueues: bool = False
     enqueued: tuple[NewJob, ...] = ()
     progress: Progress | None = None
     progress_announced: bool = False
@@ -83,8 +84,10 @@ class RunningAttempt:
     stop: Stop | None = None
     task: asyncio.Task[None] | None = None
 
-    def __post_init__(self) -> None:
-        self.claim = self.claimed.claim
+    @property
+    def claim(self) -> Claim:
+        """The right to settle its job."""
+        return self.claimed.claim
 
     def request_stop(self, why: Stop) -> None:
         """Ask the attempt to end: by CancelledError in a task, by `stop` in a thread."""
@@ -113,6 +116,7 @@ class RunningAttempt:
 
         Raises ValueError past the limits, RuntimeError when the attempt has ended.
         """
+        self.enqueues = True  # before `ended` is read: see `end`
         with self.rules.lock:
             if self.ended or self.settled:
                 raise RuntimeError("job.enqueue: the attempt has ended; nothing would be created")
@@ -121,6 +125,10 @@ class RunningAttempt:
 
     def end(self) -> tuple[NewJob, ...]:
         """Let nothing more be enqueued; return what was."""
+        # First this, then `enqueues` is read. An `enqueue` in a thread writes and reads them in the
+        # other order, so one of both sees the other. Most attempts need no lock.
+        self.ended = True
+        if not self.enqueues:
+            return ()
         with self.rules.lock:
-            self.ended = True
             return self.enqueued

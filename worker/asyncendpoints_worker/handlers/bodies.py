@@ -165,14 +165,17 @@ def adapter(annotation: Any, what: str = "body") -> pydantic.TypeAdapter[Any]:
 
 def _validator(annotation: Any) -> Decode:
     """Return what validates JSON."""
-    validated = _validated(
-        adapter(annotation).validator.validate_json, lambda request: request.body
-    )
+    import pydantic  # as above
+
+    validate = adapter(annotation).validator.validate_json
 
     def decoded(request: Request) -> Any:
-        if request.body.startswith(codecs.BOM_UTF8):
-            raise InvalidPayload(BYTE_ORDER_MARK)
-        return validated(request)
+        try:
+            return validate(request.body)
+        except pydantic.ValidationError as error:
+            if request.body.startswith(codecs.BOM_UTF8):
+                raise InvalidPayload(BYTE_ORDER_MARK) from None
+            raise InvalidPayload(faults_of(error)) from None
 
     return decoded
 

@@ -73,6 +73,8 @@ def encode(value: Any, limit: int, plain: Plain | None = None) -> Stored:
         stored = plain(value)
     elif value is None:
         return NULL
+    elif type(value) is dict:  # most results
+        stored = json_of(value, json_results.encode)
     else:
         stored = as_returned(value)
     if len(stored.body) > limit:

@@ -64,12 +64,11 @@ def _async_runner(function: Callable[..., Any], call: signature.Signature, encod
     async def run(attempt: RunningAttempt) -> Result:
         _enter(attempt)
         if arity == 0:
-            value = await function()
-        elif arity == 1:
-            value = await function(decode(attempt.claimed.request))
-        else:
-            value = await function(decode(attempt.claimed.request), JobContext(attempt))
-        return encoded(value)
+            return encoded(await function())
+        body = decode(attempt.claimed.request)
+        if arity == 1:
+            return encoded(await function(body))
+        return encoded(await function(body, JobContext(attempt)))
 
     return run
 

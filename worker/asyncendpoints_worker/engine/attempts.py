@@ -15,6 +15,7 @@ from asyncendpoints_worker.engine.logs import LogSender
 from asyncendpoints_worker.engine.outcomes import failed, handler_missing, stopped
 from asyncendpoints_worker.engine.progress import Reporter
 from asyncendpoints_worker.engine.settler import Settler
+from asyncendpoints_worker.engine.tasks import AttemptTasks
 from asyncendpoints_worker.handlers.attempt import RunningAttempt, Stop
 from asyncendpoints_worker.handlers.runners import ThreadRun
 
@@ -67,6 +68,7 @@ class Attempts:
         self._random = options.random
         self._generation = 0
         self._loop = asyncio.get_running_loop()
+        self._tasks = AttemptTasks(self._run)
         self._reporter = Reporter(store, time, self.running)
         self._tracing = options.tracing
         settle = store.settle if self._tracing is None else self._tracing.settle(store.settle)
@@ -154,7 +156,7 @@ class Attempts:
         if isinstance(run, ThreadRun):
             run.start(attempt, self._loop, self._thread_ended)
         else:
-            attempt.task = self._loop.create_task(self._run(attempt, run))
+            self._tasks.start(attempt, run)
 
     def _thread_ended(
         self,
@@ -168,7 +170,7 @@ class Attempts:
         elif isinstance(value, Result):
             self._finish(attempt, Outcome(attempt.claim, COMPLETE, result=value))
         elif value is not None:
-            attempt.task = self._loop.create_task(self._run(attempt, value))
+            self._tasks.start_alone(attempt, value)
 
     async def _run(self, attempt: RunningAttempt, run: Run) -> None:
         attempt.entered = True

@@ -83,6 +83,7 @@ class RunningAttempt(msgspec.Struct, eq=False):
     log: JobLog | None = None
     stop: Stop | None = None
     task: asyncio.Task[None] | None = None
+    __repr__ = object.__repr__  # without the request
 
     @property
     def claim(self) -> Claim:

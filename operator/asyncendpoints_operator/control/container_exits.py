@@ -13,7 +13,13 @@ from typing import Any, Final
 
 from asyncendpoints_core.store.replies import Cause, WorkerState
 from asyncendpoints_operator.desired.naming import AGENT_CONTAINER
-from asyncendpoints_operator.kube.pod_state import container_statuses, parse_time
+from asyncendpoints_operator.kube.pod_state import (
+    agent_status,
+    container_statuses,
+    containers_of,
+    has_ended,
+    parse_time,
+)
 
 Object = Mapping[str, Any]
 
@@ -80,9 +86,7 @@ def _exit_of(pod: Object, status: Object, terminated: Object) -> ContainerExit:
 
 
 def _memory_limit(pod: Object, name: str) -> str:
-    spec = pod.get("spec") or {}
-    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
-    found: Object = next((each for each in containers if each["name"] == name), {})
+    found: Object = next((each for each in containers_of(pod) if each["name"] == name), {})
     limit = ((found.get("resources") or {}).get("limits") or {}).get("memory")
     return f", memory limit {limit}" if limit else ""
 
@@ -184,14 +188,12 @@ def _gone_before(pod: Object) -> float | None:
 
     None: no container is known to have ended; infinite: no container of this pod runs any more.
     """
-    status = pod.get("status") or {}
-    statuses = status.get("containerStatuses") or ()
-    main: Object = next((c for c in statuses if c["name"] == AGENT_CONTAINER), {})
+    main = agent_status(pod)
     state, last = main.get("state") or {}, (main.get("lastState") or {}).get("terminated")
     if "running" in state:
         # Truncation only lowers it, so the present supervisor never counts as gone.
         return parse_time(state["running"].get("startedAt")) if last else None
-    if status.get("phase") in {"Failed", "Succeeded"}:
+    if has_ended(pod):
         return _ALL
     terminated = state.get("terminated") or last
     if terminated is None:

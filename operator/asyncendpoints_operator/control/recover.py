@@ -14,8 +14,9 @@ from asyncendpoints_operator.control.container_exits import (
     how_died,
     releases,
 )
-from asyncendpoints_operator.desired.naming import AGENT_CONTAINER, WORKER
+from asyncendpoints_operator.desired.naming import WORKER
 from asyncendpoints_operator.kube.cache import Cache
+from asyncendpoints_operator.kube.pod_state import agent_status, has_ended
 from asyncendpoints_operator.queues.queue_connection import QueueConnection
 from asyncendpoints_operator.status import events
 from asyncendpoints_operator.status.event_publisher import EventPublisher
@@ -109,19 +110,15 @@ class PodRecovery:
 
 
 def _has_exit(pod: Mapping[str, Any]) -> bool:
-    phase = (pod.get("status") or {}).get("phase")
-    return phase in {"Failed", "Succeeded"} or any(e.is_worker for e in container_exits(pod))
+    return has_ended(pod) or any(e.is_worker for e in container_exits(pod))
 
 
 def _state(pod: Mapping[str, Any]) -> str:
     """Return what decides whether a container of a pod ended, as one text."""
-    status = pod.get("status") or {}
-    main: Mapping[str, Any] = next(
-        (c for c in status.get("containerStatuses") or () if c["name"] == AGENT_CONTAINER), {}
-    )
+    main = agent_status(pod)
     parts = (
         pod["metadata"]["uid"],
-        status.get("phase"),
+        (pod.get("status") or {}).get("phase"),
         main.get("containerID"),
         main.get("restartCount"),
         ",".join(main.get("state") or {}),

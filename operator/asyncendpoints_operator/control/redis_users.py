@@ -39,6 +39,7 @@ from asyncendpoints_operator.desired.naming import (
 from asyncendpoints_operator.desired.objects import redis_secret
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
+from asyncendpoints_operator.kube.pod_state import has_ended
 from asyncendpoints_operator.queues.polled_redis import PolledRedis
 from asyncendpoints_operator.queues.queue_connection import QueueConnection
 from asyncendpoints_operator.queues.redis_poller import RedisPoller
@@ -195,7 +196,7 @@ class RedisUsers:
             return False
         name = redis_secret_name(connection.endpoint)
         gateways = self._cache.pods(connection.key, GATEWAY)
-        if not all(_reads(pod, name) or _has_ended(pod) for pod in gateways):
+        if not all(_reads(pod, name) or has_ended(pod) for pod in gateways):
             return False
         current = {
             pod["metadata"]["uid"]
@@ -274,10 +275,6 @@ def _reads(pod: Manifest, secret: str) -> bool:
         (volume.get("secret") or {}).get("secretName") == secret
         for volume in pod["spec"].get("volumes") or ()
     )
-
-
-def _has_ended(pod: Manifest) -> bool:
-    return (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
 
 
 def _digest(endpoint: AsyncEndpoint, url: str) -> str:

@@ -18,6 +18,7 @@ from asyncendpoints_operator.kube.pod_state import (
     Issue,
     Pod,
     container_statuses,
+    containers_of,
     last_termination,
     parse_time,
     read_pod,
@@ -115,9 +116,7 @@ def _restarted(pod: Object) -> Iterator[tuple[float, Object]]:
 
     Whether one with a readiness probe is ready is known at once.
     """
-    spec = pod.get("spec") or {}
-    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
-    probed = {one["name"] for one in containers if one.get("readinessProbe")}
+    probed = {one["name"] for one in containers_of(pod) if one.get("readinessProbe")}
     for status in container_statuses(pod.get("status") or {}):
         if status["name"] in probed:
             continue

@@ -38,6 +38,8 @@ VERSION_UNSUPPORTED: Final = "WorkerVersionUnsupported"
 # The kubelet alternates between these; a condition must not flap.
 _SAME_AS: Final = {"ErrImagePull": "ImagePullBackOff"}
 _REASON: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+ENDED: Final = frozenset({"Failed", "Succeeded"})
+"""The phases of a pod that has terminated for good."""
 RESTARTS: Final = 2
 """A container that restarted this often and is not ready counts as crashing even while it runs."""
 
@@ -81,7 +83,7 @@ class Pod:
     @property
     def ended(self) -> bool:
         """Whether it has terminated for good."""
-        return self.phase in {"Failed", "Succeeded"}
+        return self.phase in ENDED
 
 
 def read_pod(pod: Object) -> Pod:
@@ -107,6 +109,23 @@ def read_pod(pod: Object) -> Pod:
 def container_statuses(status: Object) -> list[Object]:
     """Return the statuses of all containers, including sidecars (`initContainerStatuses`)."""
     return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+def agent_status(pod: Object) -> Object:
+    """Return the status of a worker pod's main container, {} before it has one."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    return next((one for one in statuses if one["name"] == AGENT_CONTAINER), {})
+
+
+def containers_of(pod: Object) -> list[Object]:
+    """Return all containers that a pod's spec has."""
+    spec = pod.get("spec") or {}
+    return [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+
+
+def has_ended(pod: Object) -> bool:
+    """Whether a pod has terminated for good."""
+    return (pod.get("status") or {}).get("phase") in ENDED
 
 
 def _pod_issue(status: Object, conditions: Mapping[str, Object]) -> Issue | None:

@@ -17,26 +17,9 @@ from asyncendpoints_operator.kube.pod_state import (
     Deployment,
     Issue,
 )
+from asyncendpoints_operator.status import finding as c
 from asyncendpoints_operator.status import webhook_findings
-from asyncendpoints_operator.status.finding import (
-    DEGRADED,
-    GATEWAY_AVAILABLE,
-    GATEWAY_CRASHED,
-    HANDLER_MISSING,
-    PROGRESSING,
-    QUEUE_REACHABLE,
-    READY,
-    ROLLING_OUT,
-    ROUTES_ACCEPTED,
-    SCALING_ACTIVE,
-    TERMINATING,
-    WEBHOOKS_HEALTHY,
-    WORKER_CRASHED,
-    WORKERS_AVAILABLE,
-    Finding,
-    condition_of,
-    join,
-)
+from asyncendpoints_operator.status.finding import Finding, condition_of, join
 from asyncendpoints_operator.status.observed import Observed, QueueReason, Refusal, RefusalReason
 from asyncendpoints_operator.status.warnings import describe_unsupported, warnings
 
@@ -68,8 +51,8 @@ def conditions(observed: Observed, before: Mapping[str, Any] | None) -> list[Fin
 
 def _routes(observed: Observed) -> Finding:
     if observed.faults:
-        return Finding(ROUTES_ACCEPTED, "False", "InvalidSpec", join(observed.faults))
-    return Finding(ROUTES_ACCEPTED, "True", "Accepted", "all routes are served")
+        return Finding(c.ROUTES_ACCEPTED, "False", "InvalidSpec", join(observed.faults))
+    return Finding(c.ROUTES_ACCEPTED, "True", "Accepted", "all routes are served")
 
 
 def _gateway(observed: Observed) -> Finding:
@@ -80,24 +63,24 @@ def _gateway(observed: Observed) -> Finding:
     if wanted == 0 and (chosen == 0 or observed.gateway.exists):
         what = "spec.gateway.replicas is" if chosen == 0 else "its Deployment is scaled to"
         text = f"{what} 0: the gateway is stopped"
-        return Finding(GATEWAY_AVAILABLE, "False", "GatewayStopped", text)
+        return Finding(c.GATEWAY_AVAILABLE, "False", "GatewayStopped", text)
     if available:
         text = f"{available} of {wanted} pods are available"
-        return Finding(GATEWAY_AVAILABLE, "True", "GatewayReady", text)
+        return Finding(c.GATEWAY_AVAILABLE, "True", "GatewayReady", text)
     if not observed.gateway.exists:
-        return Finding(GATEWAY_AVAILABLE, "False", *_NOT_CREATED)
+        return Finding(c.GATEWAY_AVAILABLE, "False", *_NOT_CREATED)
     if issue := observed.gateway_issue:
-        return Finding(GATEWAY_AVAILABLE, "False", issue.reason, issue.message)
-    return Finding(GATEWAY_AVAILABLE, "False", "GatewayStarting", f"0 of {wanted} pods are ready")
+        return Finding(c.GATEWAY_AVAILABLE, "False", issue.reason, issue.message)
+    return Finding(c.GATEWAY_AVAILABLE, "False", "GatewayStarting", f"0 of {wanted} pods are ready")
 
 
 def _workers(observed: Observed) -> Finding:
     worker, spec = observed.worker, observed.spec
     if worker.ready:
         text = f"{worker.ready} of {worker.wanted} pods are ready"
-        return Finding(WORKERS_AVAILABLE, "True", "WorkersReady", text)
+        return Finding(c.WORKERS_AVAILABLE, "True", "WorkersReady", text)
     if not worker.exists:
-        return Finding(WORKERS_AVAILABLE, "False", *_NOT_CREATED)
+        return Finding(c.WORKERS_AVAILABLE, "False", *_NOT_CREATED)
     if worker.wanted == 0:
         reason, text = "ScaledToZero", "scaled to zero; the first job starts a worker"
         if spec and spec.suspend:
@@ -106,17 +89,19 @@ def _workers(observed: Observed) -> Finding:
             reason, text = "Paused", "paused: no workers are running"
         elif spec and spec.replicas == 0:
             reason, text = "Pinned", "spec.replicas is 0: no workers are running"
-        return Finding(WORKERS_AVAILABLE, "True", reason, text)
+        return Finding(c.WORKERS_AVAILABLE, "True", reason, text)
     if issue := observed.worker_issue:
-        return Finding(WORKERS_AVAILABLE, "False", issue.reason, issue.message)
+        return Finding(c.WORKERS_AVAILABLE, "False", issue.reason, issue.message)
     text = f"0 of {worker.wanted} pods are ready"
-    return Finding(WORKERS_AVAILABLE, "False", "WorkersStarting", text)
+    return Finding(c.WORKERS_AVAILABLE, "False", "WorkersStarting", text)
 
 
 def _queue(observed: Observed) -> Finding:
     queue = observed.queue
     if queue.reason is QueueReason.NOT_READ:
-        return Finding(QUEUE_REACHABLE, "Unknown", queue.reason, "the queue has not been read yet")
+        return Finding(
+            c.QUEUE_REACHABLE, "Unknown", queue.reason, "the queue has not been read yet"
+        )
     message = queue.message
     if queue.reachable:
         message = "; ".join((f"{queue.identity or 'Redis'} is reachable", *queue.warnings))
@@ -125,38 +110,38 @@ def _queue(observed: Observed) -> Finding:
             f"the jobs are in {queue.identity}, but spec.redis points to a different Redis; change "
             f"it back, or leave those jobs behind with spec.redis.leaveQueue: {queue.identity}"
         )
-    return Finding(QUEUE_REACHABLE, "True" if queue.reachable else "False", queue.reason, message)
+    return Finding(c.QUEUE_REACHABLE, "True" if queue.reachable else "False", queue.reason, message)
 
 
 def _scaling(observed: Observed, before: Mapping[str, Any] | None) -> Finding:
     spec, scaling = observed.spec, observed.scaling
     if spec and spec.suspend:
         text = "spec.suspend is true: jobs are accepted but not run"
-        return Finding(SCALING_ACTIVE, "False", "Suspended", text)
+        return Finding(c.SCALING_ACTIVE, "False", "Suspended", text)
     if spec and spec.replicas is not None:
         by = f", set by {observed.pinned_by}" if observed.pinned_by else ""
         text = f"spec.replicas is {spec.replicas}{by}; `asyncendpoints unpin` resumes autoscaling"
-        return Finding(SCALING_ACTIVE, "False", "Pinned", text)
+        return Finding(c.SCALING_ACTIVE, "False", "Pinned", text)
     if observed.queue.reason is not QueueReason.NOT_READ and not observed.queue.reachable:
         text = f"kept at {observed.worker.wanted} workers: the queue cannot be read"
-        return Finding(SCALING_ACTIVE, "False", "QueueUnreachable", text)
+        return Finding(c.SCALING_ACTIVE, "False", "QueueUnreachable", text)
     if observed.queue.paused:
-        return Finding(SCALING_ACTIVE, "False", "Paused", _PAUSED)
+        return Finding(c.SCALING_ACTIVE, "False", "Paused", _PAUSED)
     for refusal in observed.refusals:
         if refusal.reason is RefusalReason.SCALING:
             text = f"{observed.worker.wanted} of {scaling.target} workers: {_sentence(refusal)}"
-            return Finding(SCALING_ACTIVE, "False", refusal.reason, text)
+            return Finding(c.SCALING_ACTIVE, "False", refusal.reason, text)
     if scaling.reason is None:
         text = "no scaling decision has been made yet"
-        return Finding(SCALING_ACTIVE, "Unknown", "NotYetDecided", text)
+        return Finding(c.SCALING_ACTIVE, "Unknown", "NotYetDecided", text)
     if scaling.reason is Reason.ERROR:
-        return Finding(SCALING_ACTIVE, "False", "ReadingFailed", scaling.text)
+        return Finding(c.SCALING_ACTIVE, "False", "ReadingFailed", scaling.text)
     # The message is kept while the decision is: its numbers change with every reading.
-    old, target = condition_of(before, SCALING_ACTIVE) or {}, (before or {}).get("wantedReplicas")
+    old, target = condition_of(before, c.SCALING_ACTIVE) or {}, (before or {}).get("wantedReplicas")
     same = old.get("status") == "True" and old.get("reason") == str(scaling.reason)
     kept = old.get("message") if same and target == scaling.target else None
     text = scaling.text if kept is None else str(kept)
-    return Finding(SCALING_ACTIVE, "True", scaling.reason, text)
+    return Finding(c.SCALING_ACTIVE, "True", scaling.reason, text)
 
 
 def _webhooks(observed: Observed) -> Iterator[Finding]:
@@ -166,11 +151,11 @@ def _webhooks(observed: Observed) -> Iterator[Finding]:
         return
     if queue.webhooks is None:
         reason = QueueReason.NOT_READ if queue.reachable else queue.reason
-        yield Finding(WEBHOOKS_HEALTHY, "Unknown", reason, "the queue cannot be read")
+        yield Finding(c.WEBHOOKS_HEALTHY, "Unknown", reason, "the queue cannot be read")
         return
     found, text = webhook_findings.find(spec, queue.webhooks)
     healthy = found == webhook_findings.DELIVERING
-    yield Finding(WEBHOOKS_HEALTHY, "True" if healthy else "False", found, join([text]))
+    yield Finding(c.WEBHOOKS_HEALTHY, "True" if healthy else "False", found, join([text]))
 
 
 def _rolling(observed: Observed, before: Mapping[str, Any] | None) -> str:
@@ -181,7 +166,7 @@ def _rolling(observed: Observed, before: Mapping[str, Any] | None) -> str:
     """
     changed = before is not None and before.get("observedGeneration", 0) < observed.generation
     if not changed:
-        changed = (condition_of(before, PROGRESSING) or {}).get("reason") == ROLLING_OUT
+        changed = (condition_of(before, c.PROGRESSING) or {}).get("reason") == c.ROLLING_OUT
     named = (("gateway", observed.gateway), ("workers", observed.worker))
     return " and ".join(name for name, one in named if _replaces(one, changed))
 
@@ -204,15 +189,15 @@ def _degraded(observed: Observed) -> Finding:
         found.append(_about("workers", observed.worker_issue))
     if observed.without_handler:
         named = ", ".join(f'"{name}"' for name in observed.without_handler[:5])
-        found.append(Issue(HANDLER_MISSING, f"no worker has a handler for jobs named {named}"))
+        found.append(Issue(c.HANDLER_MISSING, f"no worker has a handler for jobs named {named}"))
     found += [
-        Issue(WORKER_CRASHED, f"a worker's process died: {how}") for how in observed.crashes[:3]
+        Issue(c.WORKER_CRASHED, f"a worker's process died: {how}") for how in observed.crashes[:3]
     ]
-    found += [Issue(WORKER_CRASHED, how) for how in observed.memory_kills[:3]]
-    found += [Issue(GATEWAY_CRASHED, how) for how in observed.gateway_kills[:3]]
+    found += [Issue(c.WORKER_CRASHED, how) for how in observed.memory_kills[:3]]
+    found += [Issue(c.GATEWAY_CRASHED, how) for how in observed.gateway_kills[:3]]
     if not found:
-        return Finding(DEGRADED, "False", "AsExpected", "no known problems")
-    return Finding(DEGRADED, "True", found[0].reason, join(issue.message for issue in found))
+        return Finding(c.DEGRADED, "False", "AsExpected", "no known problems")
+    return Finding(c.DEGRADED, "True", found[0].reason, join(issue.message for issue in found))
 
 
 def _about(component: str, issue: Issue) -> Issue:
@@ -221,32 +206,32 @@ def _about(component: str, issue: Issue) -> Issue:
 
 def _progressing(observed: Observed, rolling: str) -> Finding:
     if observed.finalizers is not None:
-        return Finding(PROGRESSING, "True", TERMINATING, _terminating(observed.finalizers))
+        return Finding(c.PROGRESSING, "True", c.TERMINATING, _terminating(observed.finalizers))
     if rolling:
         text = f"pods of {rolling} are being replaced"
-        return Finding(PROGRESSING, "True", ROLLING_OUT, text)
+        return Finding(c.PROGRESSING, "True", c.ROLLING_OUT, text)
     if observed.faults:
-        return Finding(PROGRESSING, "False", "InvalidSpec", "the spec is not applied")
+        return Finding(c.PROGRESSING, "False", "InvalidSpec", "the spec is not applied")
     if observed.refusals:
         first = observed.refusals[0]
-        return Finding(PROGRESSING, "False", first.reason, _sentence(first))
+        return Finding(c.PROGRESSING, "False", first.reason, _sentence(first))
     for name, deployment in (("gateway", observed.gateway), ("workers", observed.worker)):
         if not deployment.exists:
             text = f"{name}: the Deployment does not exist yet"
-            return Finding(PROGRESSING, "True", "Starting", text)
+            return Finding(c.PROGRESSING, "True", "Starting", text)
         if deployment.ready < deployment.wanted:
             text = f"{name}: {deployment.ready} of {deployment.wanted} pods are ready"
-            return Finding(PROGRESSING, "True", "Starting", text)
+            return Finding(c.PROGRESSING, "True", "Starting", text)
     if observed.worker.replicas > observed.worker.wanted:
-        return Finding(PROGRESSING, "True", "ScalingDown", "workers are finishing their jobs")
-    return Finding(PROGRESSING, "False", "Settled", "all pods are in place")
+        return Finding(c.PROGRESSING, "True", "ScalingDown", "workers are finishing their jobs")
+    return Finding(c.PROGRESSING, "False", "Settled", "all pods are in place")
 
 
 def _ready(observed: Observed, needed: list[Finding], rolling: str) -> Finding:
     if observed.finalizers is not None:
-        return Finding(READY, "False", TERMINATING, _terminating(observed.finalizers))
+        return Finding(c.READY, "False", c.TERMINATING, _terminating(observed.finalizers))
     if observed.faults:
-        return Finding(READY, "False", "InvalidSpec", join(observed.faults))
+        return Finding(c.READY, "False", "InvalidSpec", join(observed.faults))
     for refusal in observed.refusals:
         if refusal.reason is RefusalReason.CONSOLE:
             continue
@@ -255,33 +240,33 @@ def _ready(observed: Observed, needed: list[Finding], rolling: str) -> Finding:
         # Refused scaling keeps no job from being run while there is a worker.
         if refusal.reason is RefusalReason.SCALING and observed.worker.ready:
             continue
-        return Finding(READY, "False", refusal.reason, _sentence(refusal))
+        return Finding(c.READY, "False", refusal.reason, _sentence(refusal))
     for condition in needed:
-        if condition.type == WORKERS_AVAILABLE and rolling:
+        if condition.type == c.WORKERS_AVAILABLE and rolling:
             break
         if condition.status != "True" and not _may_start(observed.spec, condition):
-            return replace(condition, type=READY)
+            return replace(condition, type=c.READY)
     issue = observed.gateway_issue or observed.worker_issue
     if rolling and issue and issue.reason != IMAGE_PULLING:
         text = "pods of the previous spec continue: "
-        return Finding(READY, "False", issue.reason, text + issue.message)
+        return Finding(c.READY, "False", issue.reason, text + issue.message)
     if rolling:
-        return Finding(READY, "False", ROLLING_OUT, f"pods of {rolling} are being replaced")
+        return Finding(c.READY, "False", c.ROLLING_OUT, f"pods of {rolling} are being replaced")
     if observed.spec and observed.spec.suspend:
-        return Finding(READY, "True", "Suspended", "jobs are accepted but not run")
+        return Finding(c.READY, "True", "Suspended", "jobs are accepted but not run")
     if observed.queue.paused:
-        return Finding(READY, "True", "Paused", _PAUSED)
+        return Finding(c.READY, "True", "Paused", _PAUSED)
     if jobs := observed.queue.paused_jobs:
         named = ", ".join(jobs[:_NAMED]) + (
             f" and {len(jobs) - _NAMED} more" * (len(jobs) > _NAMED)
         )
         text = f"paused by a person: {named}; jobs of other names run"
-        return Finding(READY, "True", "Paused", text)
+        return Finding(c.READY, "True", "Paused", text)
     ready = observed.worker.ready
     count = {0: "no workers are needed now", 1: "1 worker is ready"}.get(
         ready, f"{ready} workers are ready"
     )
-    return Finding(READY, "True", "Serving", f"accepting jobs; {count}")
+    return Finding(c.READY, "True", "Serving", f"accepting jobs; {count}")
 
 
 def _terminating(finalizers: tuple[str, ...]) -> str:
@@ -295,7 +280,7 @@ def _sentence(refusal: Refusal) -> str:
 
 def _may_start(spec: EndpointSpec | None, condition: Finding) -> bool:
     """Whether starting workers leave Ready as it is: they do when no minimum is configured."""
-    if condition.type != WORKERS_AVAILABLE:
+    if condition.type != c.WORKERS_AVAILABLE:
         return False
     if condition.reason not in {"WorkersStarting", IMAGE_PULLING, _NOT_CREATED[0]}:
         return False

@@ -4,14 +4,8 @@ from asyncendpoints_core import __version__
 from asyncendpoints_core.common.faults import format_path
 from asyncendpoints_core.manifest.job_names import unmatched
 from asyncendpoints_operator.kube.pod_state import VERSION_UNSUPPORTED
-from asyncendpoints_operator.status.finding import (
-    FEATURES_HELD,
-    JOBS_UNMATCHED,
-    QUEUE_NOT_DURABLE,
-    QUEUE_SHARED,
-    Finding,
-    join,
-)
+from asyncendpoints_operator.status import finding as c
+from asyncendpoints_operator.status.finding import Finding, join
 from asyncendpoints_operator.status.observed import Observed, QueueReason
 
 
@@ -23,22 +17,22 @@ def warnings(observed: Observed) -> list[Finding]:
             "persistence is off in this Redis: a restart loses every job. Turn AOF on "
             "(appendonly yes), or refuse such a Redis with spec.redis.durability: strict"
         )
-        found.append(Finding(QUEUE_NOT_DURABLE, "True", "PersistenceOff", text))
+        found.append(Finding(c.QUEUE_NOT_DURABLE, "True", "PersistenceOff", text))
     elif queue.reachable and queue.durable is None:
         text = "the server does not report its persistence settings"
-        found.append(Finding(QUEUE_NOT_DURABLE, "Unknown", "NotReadable", text))
+        found.append(Finding(c.QUEUE_NOT_DURABLE, "Unknown", "NotReadable", text))
     if queue.shared:
         text = (
             "this endpoint has no Redis user of its own on the operator's Redis: namespaces are "
             "not isolated from each other there"
         )
-        found.append(Finding(QUEUE_SHARED, "True", "AclOff", text))
+        found.append(Finding(c.QUEUE_SHARED, "True", "AclOff", text))
     if observed.outdated:
-        found.append(Finding(FEATURES_HELD, "True", "OlderWorkers", _describe_outdated(observed)))
+        found.append(Finding(c.FEATURES_HELD, "True", "OlderWorkers", _describe_outdated(observed)))
     names = [each for each in unmatched(observed.spec) if each.certain] if observed.spec else []
     if names:
         text = join(f"{format_path(each.location)}: {each.message}" for each in names)
-        found.append(Finding(JOBS_UNMATCHED, "True", "NoSuchJob", text))
+        found.append(Finding(c.JOBS_UNMATCHED, "True", "NoSuchJob", text))
     if observed.unsupported:
         text = describe_unsupported(observed)
         found.append(Finding(VERSION_UNSUPPORTED, "True", "OtherFormat", text))

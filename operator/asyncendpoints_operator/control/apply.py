@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -57,16 +57,12 @@ class Applied:
 
 
 class Children:
-    """Applies and deletes children. `check` raises when this process may not write any more.
-
-    What the API server refuses is recorded in `failures`, and the other children are applied.
+    """Applies and deletes children. What the API server refuses is recorded in `failures`, and the
+    other children are applied.
     """
 
-    def __init__(
-        self, cluster: Cluster, cache: Cache, check: Callable[[], object], failures: Failures
-    ) -> None:
-        self._cluster, self._cache = cluster, cache
-        self._check, self._failures = check, failures
+    def __init__(self, cluster: Cluster, cache: Cache, failures: Failures) -> None:
+        self._cluster, self._cache, self._failures = cluster, cache, failures
         # By the endpoint's UID, then by kind and name.
         self._applied: dict[str, dict[tuple[str, str], Applied]] = {}
         self.applies = 0
@@ -214,7 +210,6 @@ class Children:
             if live is not None:
                 # It carries replicas: never overwrite a scaling step made meanwhile (K16).
                 wanted["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
-        self._check()
         made = await self._apply_or_replace(wanted, live)
         self.applies += 1
         correction = live is not None and drift.applied_hash(live) == drift.applied_hash(wanted)
@@ -247,7 +242,6 @@ class Children:
             if "deletionTimestamp" in child["metadata"]:
                 self._record_terminating(endpoint, child, _DELETE)
                 continue
-            self._check()
             ref = Ref(versions[child["kind"]], child["kind"], *address_of(child)[1:])
             try:
                 kept = await self._cluster.delete(ref, uid=child["metadata"]["uid"])

@@ -41,13 +41,10 @@ class ConsoleSecrets:
     def __init__(
         self,
         cluster: Cluster,
-        check: Callable[[], object],
         failures: Failures,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`check` raises if this process no longer leads."""
-        self._cluster, self._check, self._failures = cluster, check, failures
-        self._monotonic = monotonic
+        self._cluster, self._failures, self._monotonic = cluster, failures, monotonic
         self._made: dict[str, _Made] = {}  # by the endpoint's UID
 
     def forget(self, uid: str) -> None:
@@ -101,14 +98,12 @@ class ConsoleSecrets:
         manifest = console_secret(endpoint, role, new_token())
         if known and (not look or await self._cluster.has(Ref.of(manifest), known)):
             return known
-        self._check()
         made = await self._cluster.create(manifest)
         log.info("%s: made Secret %s", endpoint.key, manifest["metadata"]["name"])
         return str(made["metadata"]["uid"])
 
     async def _delete(self, endpoint: AsyncEndpoint, role: str, uid: str) -> None:
         """Delete a role's Secret, unless it is another one by now."""
-        self._check()
         name = secret_name(endpoint.name, role)
         try:
             await self._cluster.delete(

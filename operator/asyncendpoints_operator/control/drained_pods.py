@@ -27,21 +27,18 @@ _END: Final = "end"
 
 
 class DrainedPods:
-    """Deletes such pods at once. `check` raises if this process may not write.
-
-    What the API server refuses is recorded in `failures`, and the other pods are deleted.
+    """Deletes such pods at once. What the API server refuses is recorded in `failures`, and the
+    other pods are deleted.
     """
 
     def __init__(
         self,
         cluster: Cluster,
         cache: Cache,
-        check: Callable[[], object],
         failures: Failures,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._cluster, self._cache, self._check, self._clock = cluster, cache, check, clock
-        self._failures = failures
+        self._cluster, self._cache, self._clock, self._failures = cluster, cache, clock, failures
         self._absent: dict[str, dict[str, float]] = {}  # by the endpoints' UIDs, then the pods'
 
     def forget(self, uid: str) -> None:
@@ -71,7 +68,6 @@ class DrainedPods:
                 await self._delete(key, uid, meta)
 
     async def _delete(self, key: str, uid: str, meta: Mapping[str, Any]) -> None:
-        self._check()
         ref, name = Ref("v1", "Pod", meta["namespace"], meta["name"]), meta["name"]
         try:
             await self._cluster.delete(ref, uid=meta["uid"], grace_seconds=0)

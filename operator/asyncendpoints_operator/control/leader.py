@@ -80,13 +80,13 @@ class Leader:
         self._publisher = EventPublisher(cluster, identity)
         of, seconds = settings.class_name, settings.startup_seconds
         own = f"{settings.operator_namespace}/{settings.lease_name}"
-        self._served_by = ServedBy(cluster, cache, own, of, check, self._publisher)
-        self._children = Children(cluster, cache, check, self._failures)
-        self._drained = DrainedPods(cluster, cache, check, self._failures)
+        self._served_by = ServedBy(cluster, cache, own, of, self._publisher)
+        self._children = Children(cluster, cache, self._failures)
+        self._drained = DrainedPods(cluster, cache, self._failures)
         self._causes = PodCauses(cluster, cache)
         acl = settings.redis_acl
         self._users = RedisUsers(cluster, cache, self._failures, installation, acl=acl)
-        self._console = ConsoleSecrets(cluster, check, self._failures)
+        self._console = ConsoleSecrets(cluster, self._failures)
         self._recovery = PodRecovery(cache, self._publisher)
         self._locations = RedisLocations(cluster, settings.redis_source())
         self._status = self._make_status(cluster, settings.counts_seconds)

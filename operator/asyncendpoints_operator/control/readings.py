@@ -109,12 +109,18 @@ class ReadingHandler:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _handle(self, connection: QueueConnection) -> None:
+        try:
+            await self._act(connection)
+        except NotLeader as error:
+            log.info("%s: %s", connection.key, error)
+
+    async def _act(self, connection: QueueConnection) -> None:
+        """Scale, recover and report. Raises NotLeader."""
         key = connection.key
         try:
             await self._scale(connection)
-        except NotLeader as error:
-            log.info("%s: %s", key, error)
-            return
+        except NotLeader:
+            raise
         except AsyncEndpointsError as error:
             self._log(connection, "a scaling step was not completed", error)
         except Exception:
@@ -128,6 +134,8 @@ class ReadingHandler:
             await self._follow(connection)
             again = await self._status.report(key)
             self._logged.pop(connection.identity.uid, None)
+        except NotLeader:
+            raise
         except AsyncEndpointsError as error:
             self._log(connection, "its status was not written", error)
         if again is not None and connection.idle:

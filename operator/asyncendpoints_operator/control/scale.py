@@ -200,7 +200,6 @@ class Scaler:
         for name, cost in step.costs.items():
             if not self._failures.due(uid, marks[name]):
                 continue
-            self._lease.check()
             meta = by_name[name]
             annotations = {COST_ANNOTATION: None if cost is None else str(cost)}
             patch = {"metadata": {"uid": meta["uid"], "annotations": annotations}}
@@ -247,7 +246,6 @@ class Scaler:
         patch: Manifest = {"metadata": {"uid": meta["uid"]}, "spec": {"replicas": replicas}}
         if replicas < read_deployment(planned.deployment).wanted:
             patch["metadata"]["resourceVersion"] = meta["resourceVersion"]
-        self._lease.check()
         ref = Ref("apps/v1", "Deployment", meta["namespace"], meta["name"])
         return await self._cluster.merge(ref, patch)
 

@@ -4,7 +4,7 @@ Lease is renewed (ADR 11).
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,8 +34,7 @@ class ServedBy:
     """Claims the resources of a class for this operator, named `own`: the namespace and name of
     its Lease.
 
-    `others` has the keys of resources that another operator serves, with its name. `check` raises
-    when this process may not write any more.
+    `others` has the keys of resources that another operator serves, with its name.
     """
 
     def __init__(
@@ -44,12 +43,11 @@ class ServedBy:
         cache: Cache,
         own: str,
         class_name: str | None,
-        check: Callable[[], object],
         publisher: EventPublisher,
     ) -> None:
         self._cluster, self._cache = cluster, cache
         self._own, self._class_name = own, class_name
-        self._check, self._publisher = check, publisher
+        self._publisher = publisher
         self._leases: dict[str, _Lease] = {}
         self.others: dict[str, str] = {}
         self._since: dict[str, float] = {}  # of `others` that were not reported yet
@@ -133,7 +131,6 @@ class ServedBy:
             known.pop(key, None)
 
     async def _write(self, manifest: Manifest, operator: str | None) -> None:
-        self._check()
         meta = manifest["metadata"]
         patch = {
             "metadata": {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]},

@@ -6,7 +6,7 @@ message; if the API server does not respond, `Unreachable` is raised.
 
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
@@ -113,10 +113,12 @@ def collection(api_version: str, kind: str, namespace: str | None) -> str:
 
 
 class Cluster:
-    """A connection to one API server. `requests` counts the calls made, for /metrics."""
+    """A connection to one API server. `requests` counts the calls made, for /metrics. `guard`
+    is called before each write, and raises when this process may not write (any more).
+    """
 
-    def __init__(self, api: client.ApiClient) -> None:
-        self.api = api
+    def __init__(self, api: client.ApiClient, guard: Callable[[], object] = lambda: None) -> None:
+        self.api, self.guard = api, guard
         self.requests = 0
 
     async def get(self, ref: Ref) -> Manifest:
@@ -151,6 +153,7 @@ class Cluster:
 
     async def create(self, manifest: Manifest) -> Manifest:
         """Create an object; raises Refused with `conflict` if the name is taken."""
+        self.guard()
         ref = Ref.of(manifest)
         path = collection(ref.api_version, ref.kind, ref.namespace)
         return await self._call("POST", path, [("fieldManager", FIELD_MANAGER)], manifest)
@@ -160,6 +163,7 @@ class Cluster:
 
         A `metadata.resourceVersion` or `uid` in the manifest is a precondition (409 if it differs).
         """
+        self.guard()
         query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
         return await self._call(
             "PATCH", Ref.of(manifest).path, query, manifest, "application/apply-patch+yaml"
@@ -167,6 +171,7 @@ class Cluster:
 
     async def merge(self, ref: Ref, patch: Manifest, *, subresource: str = "") -> Manifest:
         """Apply a JSON merge patch (RFC 7396) to an object or its subresource."""
+        self.guard()
         path = f"{ref.path}/{subresource}" if subresource else ref.path
         query = [("fieldManager", FIELD_MANAGER)]
         return await self._call("PATCH", path, query, patch, "application/merge-patch+json")
@@ -178,6 +183,7 @@ class Cluster:
 
         None is for an object whose name is unique to the operator. `grace_seconds` is for pods.
         """
+        self.guard()
         options: Manifest = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",

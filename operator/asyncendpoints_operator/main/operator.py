@@ -89,23 +89,24 @@ class Operator:
     """One replica: its cache, its part in the election, and its work while it leads."""
 
     def __init__(self, settings: Settings, cluster: Cluster) -> None:
-        self._settings, self._cluster = settings, cluster
-        self._workqueue = WorkQueue()
-        self._cache = Cache(self._workqueue.add)
-        namespaces = (settings.watch_namespaces or "").replace(" ", "").split(",")
-        self._sync = ClusterSync(
-            cluster,
-            self._cache,
-            self._workqueue.add,
-            tuple(filter(None, namespaces)),
-            settings.resync_seconds,
-        )
+        self._settings = settings
         self._lease = Leadership(
             cluster.api,
             namespace=settings.operator_namespace,
             name=settings.lease_name,
             identity=settings.operator_identity or "",
             times=lease_times(settings.lease_seconds),
+        )
+        self._cluster = Cluster(cluster.api, self._lease.check)  # writes only while it leads
+        self._workqueue = WorkQueue()
+        self._cache = Cache(self._workqueue.add)
+        namespaces = (settings.watch_namespaces or "").replace(" ", "").split(",")
+        self._sync = ClusterSync(
+            self._cluster,
+            self._cache,
+            self._workqueue.add,
+            tuple(filter(None, namespaces)),
+            settings.resync_seconds,
         )
         self._leader: Leader | None = None
         self._synced = False

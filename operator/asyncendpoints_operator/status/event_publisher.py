@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from asyncendpoints_core.resource import API_VERSION, KIND
 from asyncendpoints_operator.desired.naming import FIELD_MANAGER
 from asyncendpoints_operator.kube.client import Cluster, Refused, Unreachable
+from asyncendpoints_operator.kube.election import NotLeader
 from asyncendpoints_operator.status.events import Event, SentEvents, admit
 
 log = logging.getLogger("asyncendpoints.operator")
@@ -66,7 +67,7 @@ class EventPublisher:
         try:
             await self._cluster.create(manifest)
             self._unpublished = ""
-        except (Refused, Unreachable) as error:
+        except (NotLeader, Refused, Unreachable) as error:
             new = isinstance(error, Refused) and str(error) != self._unpublished
             level = logging.WARNING if new else logging.DEBUG
             log.log(level, "%s: event %s was not published: %s", key, event.reason, error)

@@ -23,6 +23,7 @@ class FakeCluster(Cluster):
 
     def __init__(self) -> None:
         self.requests = 0
+        self.guard: Callable[[], object] = lambda: None
         self.objects: dict[str, Manifest] = {}
         self.events: list[Manifest] = []
         self.refusals: dict[str, Refused] = {}
@@ -144,6 +145,7 @@ class FakeCluster(Cluster):
         return old is not None and old["metadata"]["uid"] == uid
 
     def _refuse(self, kind: str) -> None:
+        self.guard()
         self.requests += 1
         if kind in self.refusals:
             raise self.refusals[kind]

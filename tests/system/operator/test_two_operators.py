@@ -129,10 +129,7 @@ class Two:
             status = {"status": {"operator": serving[name]}} if name in serving else {}
             cluster.save(merge(resource(), {"metadata": {"name": name}}) | status)
         self.first, self.second = (
-            ServedBy(
-                *(cluster, cache, own, None, lambda: None),
-                EventPublisher(cluster, own),
-            )
+            ServedBy(cluster, cache, own, None, EventPublisher(cluster, own))
             for cache, own in zip(caches, (FIRST, "here/second"), strict=True)
         )
 

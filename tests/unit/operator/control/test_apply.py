@@ -38,7 +38,7 @@ class Applied:
         self.cluster.put, self.cluster.remove = self.cache.put, self.cache.remove
         self.now = 0.0
         self.failures = Failures(lambda: self.now)
-        self.children = Children(self.cluster, self.cache, lambda: None, self.failures)
+        self.children = Children(self.cluster, self.cache, self.failures)
         saved = self.cluster.save(merge(MINIMAL, {"spec": {"gateway": gateway}}))
         self.endpoint = AsyncEndpoint.parse(
             {**saved, "metadata": {k: saved["metadata"][k] for k in ("name", "namespace", "uid")}}

@@ -31,7 +31,7 @@ class Console:
     def restart(self) -> None:
         """Another operator takes over, which knows the Deployment only."""
         self.failures = Failures(lambda: self.now)
-        self.secrets = ConsoleSecrets(self.cluster, lambda: None, self.failures, lambda: self.now)
+        self.secrets = ConsoleSecrets(self.cluster, self.failures, lambda: self.now)
 
     async def ensure(self, **console: bool) -> list[str]:
         """Ensure the Secrets, apply the Deployment, and return the roles that are on."""

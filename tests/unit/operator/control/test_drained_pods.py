@@ -45,9 +45,8 @@ async def test_a_pod_is_removed_whose_sidecars_outlive_its_worker(
     moment, checks = [0.0], list[float]()
     cluster.put, cluster.remove = cache.put, cache.remove
     saved = cluster.save(manifest)
-    drained = DrainedPods(
-        cluster, cache, lambda: checks.append(moment[0]), Failures(), lambda: moment[0]
-    )
+    cluster.guard = lambda: checks.append(moment[0])
+    drained = DrainedPods(cluster, cache, Failures(), lambda: moment[0])
     workers = {saved["metadata"]["uid"]} if registered else {"another"}
     for moment[0] in (0.0, SIDECAR_SECONDS - 1, SIDECAR_SECONDS, SIDECAR_SECONDS + 1):
         await drained.end("demo/reports", "e", workers)

@@ -13,7 +13,9 @@ from asyncendpoints_operator.control.redis_users import RedisUsers
 from asyncendpoints_operator.control.status_report import RETRY_SECONDS, StatusReport
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import Ref
+from asyncendpoints_operator.kube.election import NotLeader
 from asyncendpoints_operator.status.event_publisher import EventPublisher
+from asyncendpoints_operator.status.events import Event
 from asyncendpoints_operator.status.observed import Observed, Queue, QueueReason
 from support.kube.fake_cluster import FakeCluster, Manifest
 from support.resources import MINIMAL, merge
@@ -69,6 +71,24 @@ async def test_the_status_of_a_resource_that_was_replaced_is_not_written(
     cluster.save(MINIMAL)
     assert await one.write(before, INVALID) is None
     assert (one.writes, cluster.endpoint().get("status")) == (0, None)
+
+
+async def test_one_that_no_longer_leads_writes_no_status_and_no_event() -> None:
+    """Docs/rules.md K15: such as a leader that was stopped, and continues."""
+
+    def guard() -> None:
+        raise NotLeader("this operator no longer holds the lease")
+
+    cluster = FakeCluster()
+    cluster.save(MINIMAL)
+    cluster.guard = guard
+    one = reporter(cluster)
+    with pytest.raises(NotLeader):
+        await one.write(cluster.endpoint(), INVALID)
+    assert (one.writes, cluster.endpoint().get("status")) == (0, None)
+    EventPublisher(cluster, "operator-1").publish("demo/reports", "uid", [Event("Normal", "A", "")])
+    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})  # raises what they raise
+    assert cluster.events == []
 
 
 class OlderCrd(FakeCluster):

@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from asyncendpoints_operator.kube.client import Cluster, Ref, Refused, Unreachable, connect
+from asyncendpoints_operator.kube.election import NotLeader
 
 SERVICE = Ref("v1", "Service", "demo", "reports")
 PAGE = "<html>\n<body>Sign in</body></html>"
@@ -79,3 +80,26 @@ async def test_what_finalizers_keep_is_returned_by_its_deletion(
     cluster = await answering(web.json_response(gone))
     found = await cluster.delete(SERVICE, uid="u")
     assert found == (gone if finalizers else None)
+
+
+async def test_nothing_is_sent_by_a_write_of_one_that_may_not(answering: Answers) -> None:
+    """Docs/rules.md K15: a leader that was stopped writes nothing when it continues."""
+
+    def guard() -> None:
+        raise NotLeader("this operator no longer holds the lease")
+
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "reports"}}
+    connected = await answering(web.json_response(service))
+    cluster = Cluster(connected.api, guard)
+    writes: tuple[Callable[[], Awaitable[object]], ...] = (
+        lambda: cluster.create(service),
+        lambda: cluster.apply(service),
+        lambda: cluster.merge(SERVICE, {}),
+        lambda: cluster.merge(SERVICE, {}, subresource="status"),
+        lambda: cluster.delete(SERVICE, uid="u"),
+    )
+    for write in writes:
+        with pytest.raises(NotLeader):
+            await write()
+    assert cluster.requests == 0
+    assert await cluster.get(SERVICE) == service

@@ -12,12 +12,13 @@ from asyncendpoints_operator.control import drift
 from asyncendpoints_operator.control.failures import Failures, Step
 from asyncendpoints_operator.desired.gateway import FIRST_REPLICAS
 from asyncendpoints_operator.desired.naming import (
+    CHILD_KINDS,
     Manifest,
     belongs_to_predecessor,
     is_orphan,
     is_ours,
 )
-from asyncendpoints_operator.desired.objects import CHILD_KINDS, identity
+from asyncendpoints_operator.desired.objects import identity
 from asyncendpoints_operator.kube.cache import Cache, address_of
 from asyncendpoints_operator.kube.client import Cluster, Ref, Refused
 from asyncendpoints_operator.status.observed import RefusalReason

@@ -16,7 +16,7 @@ import yaml
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_core.resource.base import Role
 from asyncendpoints_core.resource.fields import part_for
-from asyncendpoints_operator.desired.naming import WORKER, Manifest, child_name, metadata
+from asyncendpoints_operator.desired.naming import WORKER, Manifest, child, child_name
 
 FILE: Final = "endpoint.yaml"
 
@@ -51,13 +51,7 @@ def config_map(endpoint: AsyncEndpoint, component: str) -> Manifest:
     document = document_for(endpoint, component)
     name = f"{child_name(endpoint, component)}-{content_hash(document)}"
     text = yaml.safe_dump(document, sort_keys=True, width=10_000, allow_unicode=True)
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": metadata(endpoint, component, name),
-        "immutable": True,
-        "data": {FILE: text},
-    }
+    return child(endpoint, component, "ConfigMap", name, immutable=True, data={FILE: text})
 
 
 def _complete_worker(spec: dict[str, Any], endpoint: AsyncEndpoint) -> None:

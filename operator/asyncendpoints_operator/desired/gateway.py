@@ -13,8 +13,7 @@ from asyncendpoints_operator.desired.naming import (
     GATEWAY,
     Manifest,
     Platform,
-    child_name,
-    metadata,
+    child,
     selector,
 )
 from asyncendpoints_operator.desired.pod import (
@@ -156,13 +155,9 @@ def disruption_budget(endpoint: AsyncEndpoint) -> Manifest:
 
     Workers have none: on a node drain they get SIGTERM and finish their jobs.
     """
-    return {
-        "apiVersion": "policy/v1",
-        "kind": "PodDisruptionBudget",
-        "metadata": metadata(endpoint, GATEWAY, child_name(endpoint, GATEWAY)),
-        "spec": {
-            "maxUnavailable": 1,
-            "unhealthyPodEvictionPolicy": "AlwaysAllow",
-            "selector": {"matchLabels": selector(endpoint, GATEWAY)},
-        },
+    spec = {
+        "maxUnavailable": 1,
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        "selector": {"matchLabels": selector(endpoint, GATEWAY)},
     }
+    return child(endpoint, GATEWAY, "PodDisruptionBudget", spec=spec)

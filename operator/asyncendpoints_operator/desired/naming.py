@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from asyncendpoints_core.resource import API_VERSION, GROUP, KIND, AsyncEndpoint
 
@@ -25,6 +25,28 @@ AGENT_CONTAINER: Final = "worker"
 """The main container of every worker pod: the agent in HTTP mode, else the user's image."""
 TARGET_CONTAINER: Final = "target"
 """The user's container in HTTP mode: a native sidecar."""
+
+
+class Kind(NamedTuple):
+    """A kind of object. `optional`: it may be absent, or come and go with its API."""
+
+    api_version: str
+    kind: str
+    optional: bool = False
+
+
+CHILD_KINDS: Final = (
+    Kind("v1", "ServiceAccount"),
+    Kind("v1", "ConfigMap"),
+    Kind("v1", "Service"),
+    Kind("policy/v1", "PodDisruptionBudget"),
+    Kind("networking.k8s.io/v1", "NetworkPolicy"),
+    Kind("apps/v1", "Deployment"),
+    Kind("networking.k8s.io/v1", "Ingress"),
+    Kind("gateway.networking.k8s.io/v1", "HTTPRoute", optional=True),
+)
+"""The kinds that `desired` may return: those that the operator watches and cleans up."""
+_VERSIONS: Final = {"Secret": "v1", **{kind.kind: kind.api_version for kind in CHILD_KINDS}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,21 +152,27 @@ def owner_reference(endpoint: AsyncEndpoint) -> dict[str, Any]:
     }
 
 
-def metadata(
+def child(
     endpoint: AsyncEndpoint,
     component: str,
-    name: str,
+    kind: str,
+    name: str = "",
     annotations: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """Return the metadata of a child, with the spec's labels and annotations of all children."""
-    result: dict[str, Any] = {
-        "name": name,
+    **content: Any,
+) -> Manifest:
+    """Return a child object, with the spec's labels and annotations of all children.
+
+    Without a name, it has that of the component.
+    """
+    metadata: dict[str, Any] = {
+        "name": name or child_name(endpoint, component),
         "namespace": endpoint.metadata.namespace,
         "labels": {**endpoint.spec.labels, **labels(endpoint, component)},
         "ownerReferences": [owner_reference(endpoint)],
     }
-    notes = {**endpoint.spec.annotations, **(annotations or {})}
-    return {**result, "annotations": notes} if notes else result
+    if notes := {**endpoint.spec.annotations, **(annotations or {})}:
+        metadata["annotations"] = notes
+    return {"apiVersion": _VERSIONS[kind], "kind": kind, "metadata": metadata, **content}
 
 
 def is_ours(live: Mapping[str, Any], endpoint: AsyncEndpoint) -> bool:

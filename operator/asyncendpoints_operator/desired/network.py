@@ -14,8 +14,7 @@ from asyncendpoints_operator.desired.naming import (
     WORKER,
     Manifest,
     Platform,
-    child_name,
-    metadata,
+    child,
     selector,
 )
 from asyncendpoints_operator.desired.volumes import dump
@@ -26,24 +25,15 @@ _ALL: Final = "/"
 def service(endpoint: AsyncEndpoint) -> Manifest:
     """Return the Service in front of the gateway."""
     options = endpoint.spec.gateway.service
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": metadata(endpoint, GATEWAY, endpoint.name, options.annotations),
-        "spec": {
-            "type": options.type,
-            "selector": selector(endpoint, GATEWAY),
-            "ports": [
-                {
-                    "name": "http",
-                    "port": SERVICE_PORT,
-                    "targetPort": "http",
-                    "protocol": "TCP",
-                    "appProtocol": "http",
-                }
-            ],
-        },
+    port = {
+        "name": "http",
+        "port": SERVICE_PORT,
+        "targetPort": "http",
+        "protocol": "TCP",
+        "appProtocol": "http",
     }
+    spec = {"type": options.type, "selector": selector(endpoint, GATEWAY), "ports": [port]}
+    return child(endpoint, GATEWAY, "Service", endpoint.name, options.annotations, spec=spec)
 
 
 def ingress(endpoint: AsyncEndpoint) -> Manifest | None:
@@ -62,13 +52,7 @@ def ingress(endpoint: AsyncEndpoint) -> Manifest | None:
         spec["ingressClassName"] = options.class_name
     if options.tls_secret is not None:
         spec["tls"] = [{"hosts": [options.host], "secretName": options.tls_secret}]
-    name = child_name(endpoint, GATEWAY)
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "Ingress",
-        "metadata": metadata(endpoint, GATEWAY, name, options.annotations),
-        "spec": spec,
-    }
+    return child(endpoint, GATEWAY, "Ingress", annotations=options.annotations, spec=spec)
 
 
 def http_route(endpoint: AsyncEndpoint) -> Manifest | None:
@@ -90,13 +74,7 @@ def http_route(endpoint: AsyncEndpoint) -> Manifest | None:
     }
     if options.hostnames:
         spec["hostnames"] = list(options.hostnames)
-    name = child_name(endpoint, GATEWAY)
-    return {
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "HTTPRoute",
-        "metadata": metadata(endpoint, GATEWAY, name, options.annotations),
-        "spec": spec,
-    }
+    return child(endpoint, GATEWAY, "HTTPRoute", annotations=options.annotations, spec=spec)
 
 
 def network_policies(endpoint: AsyncEndpoint, platform: Platform) -> list[Manifest]:
@@ -126,16 +104,12 @@ def _rule(port: int, peers: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _policy(endpoint: AsyncEndpoint, component: str, rules: list[dict[str, Any]]) -> Manifest:
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": metadata(endpoint, component, child_name(endpoint, component)),
-        "spec": {
-            "podSelector": {"matchLabels": selector(endpoint, component)},
-            "policyTypes": ["Ingress"],
-            "ingress": rules,
-        },
+    spec = {
+        "podSelector": {"matchLabels": selector(endpoint, component)},
+        "policyTypes": ["Ingress"],
+        "ingress": rules,
     }
+    return child(endpoint, component, "NetworkPolicy", spec=spec)
 
 
 def url_of(endpoint: AsyncEndpoint, load_balancer: str = "") -> str:

@@ -4,22 +4,23 @@ tests/unit/operator/desired/golden has examples.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from asyncendpoints_core.common.console import DATA_KEY, secret_name
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_operator.desired.config import config_map
 from asyncendpoints_operator.desired.gateway import disruption_budget, gateway_deployment
 from asyncendpoints_operator.desired.naming import (
+    CHILD_KINDS,
     GATEWAY,
     REDIS_KEY,
     WORKER,
     Live,
     Manifest,
     Platform,
+    child,
     is_orphan,
     is_ours,
-    metadata,
     redis_secret_name,
 )
 from asyncendpoints_operator.desired.network import (
@@ -31,26 +32,6 @@ from asyncendpoints_operator.desired.network import (
 from asyncendpoints_operator.desired.pod import service_account
 from asyncendpoints_operator.desired.worker import worker_deployment
 
-
-class Kind(NamedTuple):
-    """A kind of object. `optional`: it may be absent, or come and go with its API."""
-
-    api_version: str
-    kind: str
-    optional: bool = False
-
-
-CHILD_KINDS: Final = (
-    Kind("v1", "ServiceAccount"),
-    Kind("v1", "ConfigMap"),
-    Kind("v1", "Service"),
-    Kind("policy/v1", "PodDisruptionBudget"),
-    Kind("networking.k8s.io/v1", "NetworkPolicy"),
-    Kind("apps/v1", "Deployment"),
-    Kind("networking.k8s.io/v1", "Ingress"),
-    Kind("gateway.networking.k8s.io/v1", "HTTPRoute", optional=True),
-)
-"""The kinds that `desired` may return: those that the operator watches and cleans up."""
 _REFERRED: Final = ("ConfigMap", "ServiceAccount")
 """The kinds that pods refer to."""
 
@@ -87,7 +68,7 @@ def desired(endpoint: AsyncEndpoint, platform: Platform, live: Live) -> list[Man
         ingress(endpoint),
         http_route(endpoint),
     ]
-    return [child for child in children if child is not None]
+    return [one for one in children if one is not None]
 
 
 def redis_secret(endpoint: AsyncEndpoint, url: str) -> Manifest:
@@ -96,22 +77,18 @@ def redis_secret(endpoint: AsyncEndpoint, url: str) -> Manifest:
     The URL has the endpoint's own user on the operator's Redis. The Secret is applied before the
     child objects, whose pods mount it.
     """
-    return _secret(metadata(endpoint, WORKER, redis_secret_name(endpoint)), {REDIS_KEY: url})
+    return _secret(endpoint, WORKER, redis_secret_name(endpoint), {REDIS_KEY: url})
 
 
 def console_secret(endpoint: AsyncEndpoint, role: str, token: str) -> Manifest:
     """Return the Secret with the token of a role of the endpoint's console."""
-    return _secret(metadata(endpoint, GATEWAY, secret_name(endpoint.name, role)), {DATA_KEY: token})
+    return _secret(endpoint, GATEWAY, secret_name(endpoint.name, role), {DATA_KEY: token})
 
 
-def _secret(meta: Manifest, content: Mapping[str, str]) -> Manifest:
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": meta,
-        "type": "Opaque",
-        "stringData": content,
-    }
+def _secret(
+    endpoint: AsyncEndpoint, component: str, name: str, content: dict[str, str]
+) -> Manifest:
+    return child(endpoint, component, "Secret", name, type="Opaque", stringData=content)
 
 
 def identity(manifest: Mapping[str, Any]) -> tuple[str, str]:
@@ -136,12 +113,12 @@ def obsolete(
     in_use = {reference for pod in pods for reference in _references(pod.get("spec") or {})}
     kinds = {kind.kind for kind in CHILD_KINDS}
     return [
-        child
-        for child in existing
-        if (is_ours(child, endpoint) or is_orphan(child, endpoint))
-        and child["kind"] in kinds
-        and identity(child) not in keep
-        and not (child["kind"] in _REFERRED and (rolling or identity(child) in in_use))
+        one
+        for one in existing
+        if (is_ours(one, endpoint) or is_orphan(one, endpoint))
+        and one["kind"] in kinds
+        and identity(one) not in keep
+        and not (one["kind"] in _REFERRED and (rolling or identity(one) in in_use))
     ]
 
 

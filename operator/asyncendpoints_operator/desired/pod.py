@@ -19,9 +19,9 @@ from asyncendpoints_core.resource.containers import (
 from asyncendpoints_operator.desired.naming import (
     REDIS_KEY,
     Manifest,
+    child,
     child_name,
     labels,
-    metadata,
     selector,
 )
 from asyncendpoints_operator.desired.volumes import REDIS_FOLDER, dump
@@ -208,12 +208,7 @@ def _scheduling(endpoint: AsyncEndpoint, component: str, options: PodOptions) ->
 
 def service_account(endpoint: AsyncEndpoint, component: str) -> Manifest:
     """Return a ServiceAccount without a token."""
-    return {
-        "apiVersion": "v1",
-        "kind": "ServiceAccount",
-        "metadata": metadata(endpoint, component, child_name(endpoint, component)),
-        "automountServiceAccountToken": False,
-    }
+    return child(endpoint, component, "ServiceAccount", automountServiceAccountToken=False)
 
 
 def deployment(
@@ -228,17 +223,12 @@ def deployment(
 
     `paused` is written, so that `kubectl rollout pause` is drift: changes would never arrive.
     """
-    name = child_name(endpoint, component)
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": metadata(endpoint, component, name),
-        "spec": {
-            **({} if replicas is None else {"replicas": replicas}),
-            "paused": False,
-            "revisionHistoryLimit": 2,
-            "selector": {"matchLabels": selector(endpoint, component)},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": dump(rollout)},
-            "template": template,
-        },
+    spec = {
+        **({} if replicas is None else {"replicas": replicas}),
+        "paused": False,
+        "revisionHistoryLimit": 2,
+        "selector": {"matchLabels": selector(endpoint, component)},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": dump(rollout)},
+        "template": template,
     }
+    return child(endpoint, component, "Deployment", spec=spec)

@@ -18,8 +18,7 @@ import kopf
 from aiohttp import ClientSession, TCPConnector, TraceConfig, TraceRequestEndParams
 
 from asyncendpoints_core.resource import API_VERSION, KIND
-from asyncendpoints_operator.desired.naming import FIELD_MANAGER, Manifest
-from asyncendpoints_operator.desired.objects import CHILD_KINDS, Kind
+from asyncendpoints_operator.desired.naming import CHILD_KINDS, FIELD_MANAGER, Kind, Manifest
 from asyncendpoints_operator.kube.client import PLURALS, Cluster
 from asyncendpoints_operator.kube.compact import compact
 from asyncendpoints_operator.kube.kopf_memories import no_memories

@@ -9,7 +9,7 @@ from typing import Final
 
 from asyncendpoints_core.common.backoff import delay_after
 from asyncendpoints_core.resource import API_VERSION, KIND
-from asyncendpoints_operator.desired.objects import Kind
+from asyncendpoints_operator.desired.naming import Kind
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.client import PLURALS, Cluster, Refused, Unreachable
 from asyncendpoints_operator.kube.watch import MANAGED_SELECTOR, WATCHED, Watcher

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from aiohttp import web
 
-from asyncendpoints_operator.desired.objects import Kind
+from asyncendpoints_operator.desired.naming import Kind
 from asyncendpoints_operator.kube import client, watch
 from asyncendpoints_operator.kube.cache import Cache
 from asyncendpoints_operator.kube.watch import WATCHED

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from asyncendpoints_operator.desired.objects import Kind
+from asyncendpoints_operator.desired.naming import Kind
 from asyncendpoints_operator.kube import kopf_memories, watch
 from asyncendpoints_operator.kube.kopf_memories import no_memories
 from asyncendpoints_operator.kube.watch import Watcher

@@ -9,6 +9,7 @@ from asyncendpoints_core.process.settings import Settings
 from asyncendpoints_core.resource import AsyncEndpoint
 from asyncendpoints_operator.desired.config import cpu_limit
 from asyncendpoints_operator.desired.naming import (
+    CHILD_KINDS,
     TEMPLATE_ANNOTATION,
     Live,
     Platform,
@@ -17,7 +18,6 @@ from asyncendpoints_operator.desired.naming import (
 )
 from asyncendpoints_operator.desired.network import url_of
 from asyncendpoints_operator.desired.objects import (
-    CHILD_KINDS,
     desired,
     identity,
     obsolete,

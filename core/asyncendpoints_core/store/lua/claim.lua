@@ -7,10 +7,7 @@
 -- LIB: batch time ready record counters events wake_up corrupt_records queue guard
 --   cordons held_count turns next_suspect first_run waits due_in claimable due_soon
 -- FEATURELIB: gate gate_data starts parked_flows claim_round pauses skips
--- FEATURES: jobs outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
---   receivers receivers:state receivers:pending
---   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
+-- FEATURES: jobs WEBHOOKS GATE
 -- FEATUREMETA: webhook_states webhook_pending gated
 -- ARGV: 1 worker, 2 request number, 3 limit, 4 bytes of bodies at most, 5 '1' when it was woken
 -- RETURNS: context; a word: ok gone cordoned draining paused closed; flags more, stop_claiming,

@@ -5,9 +5,7 @@
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms idempotency_ms
 --   completed_ms failed_ms
 -- LIB: batch time ready record counters events wake_up new_job lines position due_soon
--- FEATURES: locks
---   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
+-- FEATURES: locks GATE
 -- FEATUREMETA: gated
 -- FEATURELIB: unique job_webhooks gate pauses skips key_depth
 -- FLAGS: deny-oom

@@ -4,10 +4,7 @@
 -- META: tick paused closed ttl_ms
 -- LIB: batch record counters events finish save returns
 -- FEATURELIB: outbox gate
--- FEATURES: jobs outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
---   receivers receivers:state receivers:pending
---   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
+-- FEATURES: jobs WEBHOOKS GATE
 -- FEATUREMETA: webhook_states webhook_pending gated
 -- ARGV: 1 OUTCOME for each; 2 their parts one after the other; 3… the workers
 -- RETURNS: two bytes for each: a applied, d already, s stale, g gone, c corrupt; state digit or '-'

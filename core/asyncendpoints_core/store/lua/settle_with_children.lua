@@ -5,10 +5,7 @@
 -- META: tick safety seq bytes paused suspended closed max_depth max_bytes ttl_ms
 -- LIB: batch ready record counters events finish save returns new_job lines due_soon
 -- FEATURELIB: key_depth
--- FEATURES: outbox outbox:heads outbox:receivers deliveries deliveries:due deliveries:dead deliveries:untried
---   receivers receivers:state receivers:pending
---   gate:keyed gate:flows gate:states gate:parked gate:times gate:places gate:usage
---   gate:buckets gate:limits gate:tags gate:order gate:waiting pauses
+-- FEATURES: WEBHOOKS GATE
 -- FEATUREMETA: webhook_states webhook_pending gated
 -- FLAGS: deny-oom
 -- ARGV: 1 OUTCOME for each; 2 their parts one after the other; 3 a byte for each: how many children;

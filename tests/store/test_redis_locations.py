@@ -11,7 +11,7 @@ from asyncendpoints_core.errors import StoreUnavailable, UsageError
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.process.settings import read_url
-from asyncendpoints_core.store.redis import RedisConnection, RedisStore, connection
+from asyncendpoints_core.store.redis import RedisConnection, RedisStore, servers
 from asyncendpoints_core.store.redis.topology import topology_of
 from support.ports import free_port
 from support.redis.cluster import RedisCluster
@@ -296,7 +296,7 @@ async def test_a_server_that_takes_the_connection_and_never_answers_is_given_up(
     monkeypatch: pytest.MonkeyPatch, scheme: str, path: str
 ) -> None:
     """A TLS handshake, HELLO and AUTH are all parts of the one attempt."""
-    monkeypatch.setattr(connection, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(servers, "CONNECT_SECONDS", 0.2)
     came, left = 0, asyncio.Event()
 
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -80,14 +80,6 @@ class Caller:
         reply, _ = await self.execute(name, *args, again=again)
         return reply
 
-    async def execute_durably(
-        self, name: str, *args: bytes, featured: bool = False
-    ) -> tuple[Any, bool]:
-        """Run a script as `execute` does and, under `durability: strict`, wait until its writes are
-        durable. Raises StoreUnavailable if that takes too long: they may be lost later.
-        """
-        return await self.execute(name, *args, durably=True, featured=featured)
-
     async def execute(
         self,
         name: str,
@@ -98,17 +90,17 @@ class Caller:
     ) -> tuple[Any, bool]:
         """Run a script; return its reply, and whether it may have run twice (a reply was lost).
 
-        `featured`: the arguments need the full script.
+        `featured`: the arguments need the full script. `durably`: raise StoreUnavailable if, under
+        `durability: strict`, its writes do not become durable in time.
         """
         if self.closed:
             raise StoreUnavailable("the store was closed")
         whole, resent, tries = False, False, 5
         confirmation = self.confirmation if durably else None
         while True:
-            script = scripts.load(name, full=self.full or featured)
+            call = self.pack(scripts.load(name, full=self.full or featured), args, whole=whole)
             more = plain(confirmation.commands()) if confirmation is not None else ()
-            commands = [self.pack(script, args, whole=whole), *more]
-            replies = await self.connection.call(self._slot_key, commands, again=again)
+            replies = await self.connection.call(self._slot_key, [call, *more], again=again)
             reply, resent = replies[0], resent or replies.resent
             if not isinstance(reply, Exception):
                 if confirmation is not None:

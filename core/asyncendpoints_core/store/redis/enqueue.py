@@ -68,7 +68,9 @@ class EnqueueVerb:
         if not jobs:
             return []
         arguments = encode_new(jobs)
-        reply, _ = await self._caller.execute_durably("enqueue", *arguments, featured=featured)
+        reply, _ = await self._caller.execute(
+            "enqueue", *arguments, durably=True, featured=featured
+        )
         raw, statuses, positions, *heads = reply
         context, rest = Context.read(raw), iter(heads)
         answers = []

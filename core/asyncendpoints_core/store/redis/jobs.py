@@ -179,8 +179,8 @@ class JobVerbs:
         """Queue Failed or Canceled jobs again."""
         if not ids:
             return []
-        (raw, positions, *entries), resent = await self._caller.execute_durably(
-            "redrive", b"".join(ids), _named(revisions)
+        (raw, positions, *entries), resent = await self._caller.execute(
+            "redrive", b"".join(ids), _named(revisions), durably=True
         )
         context = Context.read(raw)
         answers = []

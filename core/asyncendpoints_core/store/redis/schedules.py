@@ -65,7 +65,11 @@ class ScheduleVerbs:
             firing.deadline_ms,
             _POLICIES.index(firing.concurrency),
         )
-        (letter, now), _ = await self._caller.execute_durably(
-            "fire", head + firing.schedule.encode(), *encode_new([firing.job]), featured=True
+        (letter, now), _ = await self._caller.execute(
+            "fire",
+            head + firing.schedule.encode(),
+            *encode_new([firing.job]),
+            durably=True,
+            featured=True,
         )
         return Fired(_FIRED[letter], now)

@@ -9,6 +9,7 @@ from asyncendpoints_core.jobs.policy import Limit, limits_of
 from asyncendpoints_core.jobs.records import Attributes, NewJob
 from support.redis.backend import RedisBackend
 from support.store.stores import DONE, check_places, hand, new, policy, put
+from support.store.work import new_job
 
 LIMITED = policy(limits=limits_of(every_key=Limit(concurrency=2, rate=1, burst=2)))
 
@@ -101,3 +102,17 @@ async def test_what_is_looked_up_is_never_searched_from_its_head(backend: RedisB
         ("ready:normal", b"skiplist"),
     ):
         assert await backend.redis.object("encoding", backend.key(key)) == encoding
+
+
+async def test_few_small_jobs_are_not_searched_from_the_first_either(backend: RedisBackend) -> None:
+    await put(backend.store, new_job("n", b"1"))
+    assert await backend.redis.object("encoding", backend.key("jobs")) == b"listpack"
+    await backend.store.recover()
+    for name in ("jobs", "meta"):
+        assert await backend.redis.object("encoding", backend.key(name)) == b"hashtable"
+        assert not await backend.redis.hexists(backend.key(name), "")
+
+
+async def test_an_idle_store_gets_no_hash_of_jobs(backend: RedisBackend) -> None:
+    await backend.store.recover()
+    assert not await backend.redis.exists(backend.key("jobs"))

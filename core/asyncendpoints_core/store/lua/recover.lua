@@ -1,14 +1,18 @@
 -- recover: write the tick and find what needs recovery, a bounded number.
--- KEYS: meta runs workers held
+-- KEYS: meta jobs runs workers held
 -- META: tick safety ticked lease_ms execution_ms grace_ms deadline_floor
--- LIB: record guard keep_skip_list
+-- LIB: record guard keep_skip_list keep_hash_table
 -- RETURNS: 1 after an outage; workers with an expired lease; overdue and orphaned claims, each
 --   FOUND; ids of records that cannot be read
-local OUTAGE_MS, BOUND = 5000, 500
+local OUTAGE_MS, BOUND, TABLES_MS = 5000, 500, 10000
 local away = ticked > 0 and now - ticked > OUTAGE_MS
 local text = string.format('%.0f', now)
 call('HSET', meta, 'tick', text, 'ticked', text)
 keep_skip_list()
+if floor(now / TABLES_MS) > floor(ticked / TABLES_MS) then
+  keep_hash_table(meta)
+  keep_hash_table(jobs)
+end
 guard(held)
 local full = string.format('%.0f', now + lease_ms)
 if away then

@@ -82,6 +82,9 @@ def test_only_what_adds_jobs_logs_or_figures_may_be_refused_when_memory_is_full(
         first = re.search(r"call\('(\w+)'", script.source)
         assert first is not None
         assert first[1] == "HDEL"  # a write that may be made then: more may follow it
+    if "removes-first" in script.flags:
+        writes = re.findall(r"call\('(H(?:SET|DEL)|Z(?:ADD|REM)\w*|DEL)'", scripts.read(name))
+        assert writes[0] == "ZREM"  # such a write too
     if "read" in script.flags:
         assert not re.search(
             r"call\('(H(SET|DEL|INCRBY)|Z(ADD|REM)\w*|SET|R?PUSH|DEL)'", script.source

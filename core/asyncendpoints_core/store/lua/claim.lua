@@ -5,10 +5,11 @@
 -- META: tick safety seq fence cursor paused suspended closed solo_until ttl_ms execution_ms lease_ms
 --   completed_ms failed_ms deadline_floor
 -- LIB: batch time ready record counters events wake_up corrupt_records queue guard
---   cordons held_count turns next_suspect first_run waits due_in claimable due_soon
+--   cordons held_count turns next_suspect first_run waits first_due due_in claimable due_soon
 -- FEATURELIB: gate gate_data starts parked_flows claim_round pauses skips
 -- FEATURES: jobs WEBHOOKS GATE
 -- FEATUREMETA: webhook_states webhook_pending gated
+-- FLAGS: removes-first
 -- ARGV: 1 worker, 2 request number, 3 limit, 4 bytes of bodies at most, 5 '1' when it was woken
 -- RETURNS: context; a word: ok gone cordoned draining paused closed; flags more, stop_claiming,
 --   exclusive as 1 or 0; next due in ms or -1; ids; for each f (fresh: its run follows from the next two values)
@@ -21,12 +22,12 @@ local IDLE_MS = 600000 -- until its wait begins, which a handler that blocks its
 local lease = tonumber(call('ZSCORE', workers, worker) or 0)
 if lease <= now then return {time.context(), 'gone'} end
 call('ZREM', idle, worker)
-
+local delayed_at, suspects_at = first_due(delayed), first_due(suspects)
 local out, out_ids, kinds = {}, {}, {}
 local first, deadline = 0, now + execution_ms
 local function reply(word, more, stop_claiming, exclusive)
   local flags = (more and '1' or '0') .. (stop_claiming and '1' or '0') .. (exclusive and '1' or '0')
-  return {time.context(), word, flags, string.format('%d', due_in()), table.concat(out_ids),
+  return {time.context(), word, flags, string.format('%d', due_in(delayed_at, suspects_at)), table.concat(out_ids),
     table.concat(kinds), string.format('%d', first), string.format('%d', deadline), unpack(out)}
 end
 local function hand_out_run(id, job, run, apart)
@@ -35,17 +36,13 @@ local function hand_out_run(id, job, run, apart)
   if apart then out[#out + 1] = call('HGET', blobs, id) or '' end
 end
 
--- One that cannot be read is like none: the next claim writes it again.
-local function read_last_claim(s)
-  local layout.LAST_CLAIM.fields = sunpack(layout.LAST_CLAIM.format, s)
-  return request, first
-end
 local last = call('HGET', last_claims, worker)
-if last and #last >= layout.LAST_CLAIM.size then
-  local number, claim = read_last_claim(last)
-  if request < number then return reply('ok') end
-  if request == number then
-    local exclusive = false
+if last and #last >= layout.LAST_CLAIM.size then -- else the next claim writes it again
+  local asked = request
+  local layout.LAST_CLAIM.fields = sunpack(layout.LAST_CLAIM.format, last)
+  if asked < request then return reply('ok') end
+  if asked == request then
+    local claim, exclusive = first, false
     for _, id in ipairs(record.split_ids(ssub(last, layout.LAST_CLAIM.size + 1))) do
       local job, run = call('HGET', jobs, id), call('HGET', runs, id)
       local r = job and run and record.decode_run(run)
@@ -71,14 +68,17 @@ local function wait_idle()
   guard(idle)
 end
 local mark = call('HMGET', marks, 'd' .. worker, 'c' .. worker)
-local why = mark[1] and 'draining' or cordons.last(mark[2]) > 0 and 'cordoned'
+local why = mark[1] and 'draining' or mark[2] and cordons.last(mark[2]) > 0 and 'cordoned'
 if closed + paused > 0 then
   if not why and limit > 0 then wait_idle() end -- until the queue is resumed or reopened
   return refuse(closed > 0 and 'closed' or 'paused')
 end
 if why then return refuse(why) end
 
-queue.promote()
+if delayed_at <= now then
+  queue.promote()
+  delayed_at, suspects_at = first_due(delayed), first_due(suspects)
+end
 if parked_flows and not parked_flows.closed() then parked_flows.unpark() end
 
 first = math.max(fence + 1, us)
@@ -89,18 +89,11 @@ local claimed_names, mine = {}, worker .. '\0'
 local passed_seq -- of a job whose name is paused
 -- The names that each fresh job needs, as locals.
 local active, watched, request_bytes = time.active, events.watched, record.request_bytes
-local count_wait = waits.count
+local schar, count_wait = string.char, waits.count
 local start, outcome = first_run.start(deadline), first_run.outcome(worker)
 local NO_TTL_FROM = first_run.NO_TTL_FROM
 local PREFIXES, OPTIONAL, prefix_of = first_run.prefixes, first_run.optional, first_run.prefix_of
-
-local function book(id, run, claim, name)
-  local at = taken * 2 + 4
-  on_runs[at - 1], on_runs[at] = id, run
-  on_held[at - 1], on_held[at] = '0', mine .. claim .. id
-  claimed_names[name] = (claimed_names[name] or 0) + 1
-  taken, number = taken + 1, number + 1
-end
+local last_size, body_size, claim_begin = nil, nil, nil -- of the last: many have them in common
 
 -- Any job but a fresh one. Returns whether it left its queue.
 local function take_slowly(id, job, run)
@@ -130,20 +123,24 @@ local function take_slowly(id, job, run)
   events.add(id, r.revision)
   run = record.encode_run(r)
   hand_out_run(id, job, run, r.body_apart)
-  book(id, run, spack(layout.RUN.format.claim, number), r.name)
+  local at = taken * 2 + 4
+  on_runs[at - 1], on_runs[at] = id, run
+  on_held[at - 1], on_held[at] = '0', mine .. spack(layout.RUN.format.claim, number) .. id
+  claimed_names[r.name] = (claimed_names[r.name] or 0) + 1
+  taken, number = taken + 1, number + 1
   return true
 end
 
 -- Hands out one job, or handles one that cannot run. Returns whether it left its queue.
 local function take(id, job, run)
-  local kind = job and not run and ssub(job, layout.JOB.at.head, layout.JOB.last.head)
-  local prefix = kind and (PREFIXES[kind] or prefix_of(kind, job))
-  if not prefix or #job < layout.JOB.size then return take_slowly(id, job, run) end
-  local layout.JOB.fields.after_head =
-    sunpack(layout.JOB.format.after_head, job, layout.JOB.at.after_head)
+  if not job or run or #job < layout.JOB.size then return take_slowly(id, job, run) end
+  local layout.JOB.fields = sunpack(layout.JOB.format, job)
+  local kind = format * 256 + flags
+  local prefix = PREFIXES[kind] or prefix_of(kind, job)
+  if not prefix then return take_slowly(id, job, run) end
   local parts_at, ttl_from, apart, attributes_size = layout.JOB.size + 1, nil, nil, nil
   if OPTIONAL[kind] then
-    parts_at, ttl_from, apart, attributes_size = record.job_parts(job, sbyte(job, layout.JOB.at.flags))
+    parts_at, ttl_from, apart, attributes_size = record.job_parts(job, flags)
     if not parts_at then return take_slowly(id, job, run) end
   end
   local request_at = parts_at + layout.JOB.parts_size
@@ -161,14 +158,18 @@ local function take(id, job, run)
   if watched then events.add(id, 2) end
   local made = ssub(job, layout.JOB.at.made, layout.JOB.last.made)
   ttl_from = ttl_from and spack(layout.RUN.format.ttl_from, ttl_from) or NO_TTL_FROM
-  local body_size = spack(layout.RUN.format.body_size, size)
-  local claim = spack(layout.RUN.format.claim, number)
+  if size ~= last_size then last_size, body_size = size, spack(layout.RUN.format.body_size, size) end
+  local claim_end = number % 256
+  if not claim_begin or claim_end == 0 then
+    claim_begin = ssub(spack(layout.RUN.format.claim, number), 1, -2)
+  end
+  claim_end = schar(claim_end)
   run = layout.RUN.join{
-    head = prefix, made, ttl_from, start, body_size, claim, outcome, worker, name,
+    head = prefix, made, ttl_from, start, body_size, claim = claim_begin .. claim_end, outcome, worker, name,
   }
   local at = taken * 2 + 4
   on_runs[at - 1], on_runs[at] = id, run
-  on_held[at - 1], on_held[at] = '0', mine .. claim .. id
+  on_held[at - 1], on_held[at] = '0', mine .. claim_begin .. claim_end .. id
   claimed_names[name] = (claimed_names[name] or 0) + 1
   taken, number = taken + 1, number + 1
   out_ids[taken], kinds[taken], out[#out + 1] = id, apart and 'F' or 'f', job
@@ -178,7 +179,7 @@ end
 
 local stop_claiming, exclusive, reserved = false, false, false
 local off_suspects = batch.new('ZREM', suspects)
-local suspect = next_suspect(off_suspects)
+local suspect = suspects_at <= now and next_suspect(off_suspects)
 if suspect then
   local holder = call('HGET', meta, 'solo')
   if held_count(worker) == 0 then
@@ -221,12 +222,12 @@ local function take_line(line)
   local from = seen[line]
   local ids = call('ZRANGE', ready[line], from, from + math.min(limit - taken, waiting[line]) - 1)
   local stored, ran = call('HMGET', jobs, unpack(ids)), call('HMGET', runs, unpack(ids))
-  local left, count = gone[line], 0
+  local left, count, leaving = gone[line], 0, #gone[line]
   for i = 1, #ids do
     local moved = take(ids[i], stored[i], ran[i])
     if stopped then break end
     count = count + 1
-    if moved then left[#left + 1] = ids[i] else stay(line) end
+    if moved then leaving, left[leaving + 1] = leaving + 1, ids[i] else stay(line) end
   end
   turns.advance(line, count)
   seen[line], waiting[line] = from + count, waiting[line] - count
@@ -303,6 +304,7 @@ while not (gate or exclusive or stop_claiming or stopped) and taken < limit and 
 end
 
 for line = 0, 2 do
+  if skips then skips.set(line, skipped_to[line]) end
   if #gone[line] > 0 then
     if #gone[line] == seen[line] then
       call('ZREMRANGEBYRANK', ready[line], 0, seen[line] - 1)
@@ -313,9 +315,6 @@ for line = 0, 2 do
 end
 batch.flush(off_suspects)
 queue.flush()
-for line = 0, 2 do
-  if skips then skips.set(line, skipped_to[line]) end
-end
 if taken > 0 then
   call(unpack(on_runs))
   call(unpack(on_held))
@@ -337,7 +336,7 @@ if gate then
   more = not parked_flows.closed() and (more or parked_flows.due())
 end
 -- Of others, only one that was at the doorbell can have been the one to look for what is due soon.
-if more or reserved or woken and taken == limit and due_soon(due_in()) then
+if more or reserved or woken and taken == limit and due_soon(due_in(delayed_at, suspects_at)) then
   wake_up(1)
 else
   if exclusive or not suspect then call('DEL', doorbell) end -- nothing is ready: wake-ups are void

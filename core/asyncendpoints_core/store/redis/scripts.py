@@ -9,9 +9,10 @@ part is nil in the plain script. A script has only those functions of a part tha
 names (script_parts.py). A part with `IF:` is nil where that does not hold. A part with
 `LAZY:` is made when it is first used, since to make functions is most of what a short call costs;
 until then the functions that are listed do nothing and return 0.
-`FLAGS:` is `read` (writes nothing), `deny-oom` (refused while memory is full), `bare` (runs without
-a store) or absent. Names in capitals in a header are layouts of record_layout.py or
-message_layout.py; lua_layout.py lists what `layout.…` is.
+`FLAGS:` is `read` (writes nothing), `deny-oom` (refused while memory is full), `removes-first` (its
+first write is one that full memory allows), `bare` (runs without a store) or absent. Names in
+capitals in a header are layouts of record_layout.py or message_layout.py; lua_layout.py lists what
+`layout.…` is.
 """
 
 from __future__ import annotations
@@ -198,7 +199,7 @@ def build(name: str, layouts: lua_layout.Tables, *, full: bool = False) -> Scrip
         raise ValueError(f"lua/{name}.lua: bad header")
     parts = [f"local {', '.join(map(local_name, keys))} = unpack(KEYS)\n"]
     parts.append(LOCALS)
-    if not flags & {"read", "deny-oom"}:
+    if not flags & {"read", "deny-oom", "removes-first"}:
         parts.append(_ALLOW_OOM)
     if meta:
         wanted = ", ".join(f"'{field}'" for field in ("schema", *meta))

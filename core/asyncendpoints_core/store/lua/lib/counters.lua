@@ -22,15 +22,20 @@ function counters.tally(counter, by)
   sums[counter] = (sums[counter] or 0) + by
 end
 
+-- Those of a call of one job are made already.
+local function text(by)
+  return by == 1 and '1' or by == -1 and '-1' or string.format('%d', by)
+end
+
 function counters.flush()
   for state, names in pairs(by_state) do
     for name, by in pairs(names) do
       local field = state .. name
-      if by ~= 0 and call('HINCRBY', counts, field, string.format('%d', by)) <= 0 then call('HDEL', counts, field) end
+      if by ~= 0 and call('HINCRBY', counts, field, text(by)) <= 0 then call('HDEL', counts, field) end
     end
   end
   for counter, by in pairs(sums) do
-    if by ~= 0 then call('HINCRBY', totals, counter, string.format('%d', by)) end
+    if by ~= 0 then call('HINCRBY', totals, counter, text(by)) end
   end
 end
 

@@ -3,10 +3,13 @@
 local waits = {}
 local MIDDLE = math.sqrt(0.5)
 local total, buckets = 0, {}
+local last, bucket -- many of a batch waited equally long
 
 function waits.count(ms)
-  local mantissa, exponent = math.frexp(ms + 1)
-  local bucket = 2 * exponent - (mantissa < MIDDLE and 1 or 0)
+  if ms ~= last then
+    local mantissa, exponent = math.frexp(ms + 1)
+    last, bucket = ms, 2 * exponent - (mantissa < MIDDLE and 1 or 0)
+  end
   buckets[bucket] = (buckets[bucket] or 0) + 1
   total = total + ms
 end

@@ -81,16 +81,12 @@ class LocalWorker:
         self._tasks: list[asyncio.Task[None]] = []
         self._engine: Engine | None = None
         self._heartbeat: Heartbeat | None = None
-        self._concurrency = concurrency or endpoint.spec.worker.concurrency or default_concurrency()
+        self.concurrency = concurrency or endpoint.spec.worker.concurrency or default_concurrency()
+        """How many jobs it runs at a time."""
         self.metrics = Metrics()
         self.worker = ""
         self.draining = False
         self.excess_beats = 0
-
-    @property
-    def concurrency(self) -> int:
-        """How many jobs it runs at a time."""
-        return self._concurrency
 
     @property
     def running(self) -> frozenset[int]:
@@ -112,7 +108,7 @@ class LocalWorker:
             self._target,
             self,
             self._time,
-            concurrency=self._concurrency,
+            concurrency=self.concurrency,
             policy=policy,
             metrics=self.metrics,
             options=Options(
@@ -132,7 +128,7 @@ class LocalWorker:
 
     async def resize(self, concurrency: int) -> None:
         """Run up to `concurrency` jobs at a time from now on; 0 claims nothing more."""
-        self._concurrency = concurrency
+        self.concurrency = concurrency
         if self._engine is not None:
             self._engine.resize(concurrency)
 
@@ -185,7 +181,7 @@ class LocalWorker:
         if self.draining:
             return None
         return self._ids.info(
-            self._child, self._generation, max(1, self._concurrency), self._target.names
+            self._child, self._generation, max(1, self.concurrency), self._target.names
         )
 
     def registered(self, worker: str) -> None:

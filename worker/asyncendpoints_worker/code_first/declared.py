@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from asyncendpoints_worker.handlers.registry import Declaration
@@ -23,7 +23,8 @@ class CodeRoute:
 class Declared:
     """An Endpoint: `module` is imported by workers, `location` is `file:line` of its creation.
 
-    `spec` has the fields of the resource as code gives them, in snake_case or as in YAML.
+    `spec` has the fields of the resource as code gives them, in snake_case or as in YAML. `routes`
+    are those until now.
     """
 
     name: str
@@ -31,4 +32,4 @@ class Declared:
     module: str
     location: str
     spec: Mapping[str, Any]
-    routes: tuple[CodeRoute, ...]
+    routes: list[CodeRoute] = field(default_factory=list)

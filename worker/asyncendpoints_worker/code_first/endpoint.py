@@ -49,32 +49,22 @@ class Endpoint:
         if "routes" in spec:
             raise UsageError('routes: declare them by decorators: @ep.post("/path")')
         caller = sys._getframe(1)
-        self._name = name
-        self._namespace = namespace
-        self._spec: Mapping[str, Any] = spec
-        self._module = _module_of(caller.f_globals)
-        self._location = f"{caller.f_code.co_filename}:{caller.f_lineno}"
+        location = f"{caller.f_code.co_filename}:{caller.f_lineno}"
+        module = _module_of(caller.f_globals)
+        self._declared = Declared(name, namespace, module, location, spec)
         self._module_name = str(caller.f_globals.get("__name__", ""))
-        self._routes: list[CodeRoute] = []
 
     def __repr__(self) -> str:
-        return f"Endpoint({self._name!r}, {len(self._routes)} routes)"
+        return f"Endpoint({self.name!r}, {len(self._declared.routes)} routes)"
 
     @property
     def name(self) -> str:
         """The name of the resource."""
-        return self._name
+        return self._declared.name
 
     def declared(self) -> Declared:
         """Return what was declared until now."""
-        return Declared(
-            self._name,
-            self._namespace,
-            self._module,
-            self._location,
-            self._spec,
-            tuple(self._routes),
-        )
+        return self._declared
 
     def post(
         self, path: str, *, name: str | None = None, methods: Sequence[str] = (), **route: Any
@@ -116,13 +106,13 @@ class Endpoint:
             caller = sys._getframe(1)
             self._refuse(path, job, function, f"{caller.f_code.co_filename}:{caller.f_lineno}")
             declared = declare(caller, HANDLER, job, function, by_annotation=True)
-            self._routes.append(CodeRoute(path, methods, declared, dict(options)))
+            self._declared.routes.append(CodeRoute(path, methods, declared, dict(options)))
             return function
 
         return decorate
 
     def _refuse(self, path: str, job: str, function: object, location: str) -> None:
-        for route in self._routes:
+        for route in self._declared.routes:
             there = route.declaration
             if route.path == path:
                 raise UsageError(
@@ -144,7 +134,7 @@ class Endpoint:
         """Return the handlers of the routes, with the start-up and shut-down functions of their
         modules.
         """
-        declared = [route.declaration for route in self._routes]
+        declared = [route.declaration for route in self._declared.routes]
         names = [self._module_name, *(_home(each.function) for each in declared)]
         hooks = [
             hook

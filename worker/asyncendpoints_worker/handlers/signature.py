@@ -69,7 +69,8 @@ def _read(function: Callable[..., Any]) -> Signature:
         if _cannot_be_context(_hint(function, each)):
             shown = inspect.formatannotation(each.annotation)
             raise UsageError(f"its second argument is a JobContext, not {shown}")
-    return Signature(len(needed), _is_async(function), decoder(_body_hint(function, needed[0])))
+    body = _resolved(function, needed[0].annotation, "body")
+    return Signature(len(needed), _is_async(function), decoder(body))
 
 
 def hints(function: Callable[..., Any]) -> tuple[Any, Any]:
@@ -79,7 +80,7 @@ def hints(function: Callable[..., Any]) -> tuple[Any, Any]:
     """
     found = inspect.signature(function)
     needed = _needed(function, list(found.parameters.values()))
-    body = _body_hint(function, needed[0]) if needed else Any
+    body = _resolved(function, needed[0].annotation, "body") if needed else Any
     return body, return_hint(function)
 
 
@@ -154,10 +155,6 @@ def _hint(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
         return _resolve(function, parameter.annotation)
     except Exception:
         return Any
-
-
-def _body_hint(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
-    return _resolved(function, parameter.annotation, "body")
 
 
 def _resolved(function: Callable[..., Any], annotation: Any, what: str) -> Any:

@@ -5,6 +5,7 @@ A model is written by its aliases, and only with the fields of the annotated cla
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,7 +21,6 @@ from asyncendpoints_worker.handlers.signature import return_hint
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from asyncendpoints_core.jobs.records import Result as Stored
     from asyncendpoints_worker.handlers.registry import Declaration
     from asyncendpoints_worker.handlers.results import Plain
 
@@ -40,11 +40,7 @@ def by_annotation(declared: Declaration) -> Plain:
         encoder = _struct_encoder(annotation) if uses_struct(annotation) else _encoder(annotation)
     except UsageError as error:
         raise UsageError(f'handler "{declared.name}" ({declared.location}): {error}') from error
-
-    def encode(value: Any) -> Stored:
-        return json_of(value, encoder)
-
-    return encode
+    return partial(json_of, encoder=encoder)
 
 
 def _encoder(annotation: Any) -> Callable[[Any], bytes]:

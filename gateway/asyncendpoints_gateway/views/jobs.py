@@ -81,18 +81,13 @@ class JobViews:
             return await self._purge(request, job_id)
         call = self.store.cancel([job_id], revisions=_if_match(request))
         [answer] = await self.calls.run(call)
-        if answer.status is CancelStatus.GONE:
-            raise gone()
-        if answer.status is CancelStatus.UNREADABLE:
-            raise unreadable()
-        if answer.status is CancelStatus.MISSING or answer.job is None:
+        _refuse_absent(answer.status)
+        if answer.job is None:
             raise job_not_found()
         if answer.status is CancelStatus.FINAL:
             state = answer.job.state.value
             text = f"the job is {state} and cannot be canceled"
             raise Problem("job-final", text, members={"state": state})
-        if answer.status is CancelStatus.CHANGED:
-            raise precondition_failed()
         log.info("cancel: %s", answer.status.value, extra={"job_id": ids.text(job_id)})
         body = self.responses.body(answer.job)
         if answer.status is CancelStatus.CANCELED:
@@ -103,38 +98,30 @@ class JobViews:
     async def _purge(self, request: Request, job_id: JobId) -> Response:
         call = self.store.delete([job_id], revisions=_if_match(request))
         [status] = await self.calls.run(call)
-        if status is DeleteStatus.DELETED:
-            log.info("purged", extra={"job_id": ids.text(job_id)})
-            return Response(204)
-        if status is DeleteStatus.UNREADABLE:
-            raise unreadable()
-        if status is DeleteStatus.CHANGED:
-            raise precondition_failed()
+        _refuse_absent(status)
         if status is DeleteStatus.NOT_FINAL:
             raise Problem("job-final", "only a final job can be purged; cancel this one first")
-        raise gone() if status is DeleteStatus.GONE else job_not_found()
+        log.info("purged", extra={"job_id": ids.text(job_id)})
+        return Response(204)
 
     async def retry(self, request: Request, job_id: JobId) -> Response:
         """POST /jobs/{id}/retry."""
         call = self.store.redrive([job_id], revisions=_if_match(request))
         [answer] = await self.calls.run(call)
-        status = answer.status
-        if status is RedriveStatus.REQUEUED and answer.job is not None:
-            log.info("requeued", extra={"job_id": ids.text(job_id)})
-            return self.responses.accepted(answer.job, answer.position)
-        if status is RedriveStatus.UNREADABLE:
-            raise unreadable()
-        if status is RedriveStatus.NOT_RETRYABLE:
-            raise Problem("not-retryable", "the job is neither Failed nor Canceled")
-        if status is RedriveStatus.DUPLICATE:
-            raise Problem("duplicate-job", "an equal job that is not finished has its lock")
-        if status is RedriveStatus.CHANGED:
-            raise precondition_failed()
-        if status is RedriveStatus.FULL:
-            raise self.responses.queue_full()
-        if status is RedriveStatus.CLOSED:
-            raise endpoint_closed()
-        raise gone() if status is RedriveStatus.GONE else job_not_found()
+        _refuse_absent(answer.status)
+        match answer.status:
+            case RedriveStatus.NOT_RETRYABLE:
+                raise Problem("not-retryable", "the job is neither Failed nor Canceled")
+            case RedriveStatus.DUPLICATE:
+                raise Problem("duplicate-job", "an equal job that is not finished has its lock")
+            case RedriveStatus.FULL:
+                raise self.responses.queue_full()
+            case RedriveStatus.CLOSED:
+                raise endpoint_closed()
+        if answer.job is None:
+            raise job_not_found()
+        log.info("requeued", extra={"job_id": ids.text(job_id)})
+        return self.responses.accepted(answer.job, answer.position)
 
     async def list(self, request: Request) -> Response:
         """GET /jobs."""
@@ -151,6 +138,19 @@ class JobViews:
             {"Content-Type": JSON, "Cache-Control": "no-store"},
             job_view.encode({"items": items, "nextCursor": page.cursor}),
         )
+
+
+def _refuse_absent(status: CancelStatus | DeleteStatus | RedriveStatus) -> None:
+    """Raise Problem for a job that there is not, that cannot be read, or that has changed."""
+    match status.value:
+        case "missing":
+            raise job_not_found()
+        case "gone":
+            raise gone()
+        case "unreadable":
+            raise unreadable()
+        case "changed":
+            raise precondition_failed()
 
 
 def _if_match(request: Request) -> set[int] | None:

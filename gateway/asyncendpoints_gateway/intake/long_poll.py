@@ -94,19 +94,15 @@ class Hub:
         self._limit = limit
         self._time = time
         self._watches: dict[JobId, set[Watch]] = {}
-        self._count = 0
+        self.waiters = 0
+        """How many requests wait now."""
         self._task: asyncio.Task[None] | None = None
         self._idle: Timer | None = None
         self.closing = False
 
-    @property
-    def waiters(self) -> int:
-        """How many requests wait now."""
-        return self._count
-
     def watch(self, job_id: JobId) -> Watch | None:
         """Return a watch to be entered; None at the limit, or while the hub is closing."""
-        if self.closing or self._count >= self._limit:
+        if self.closing or self.waiters >= self._limit:
             return None
         return Watch(self, job_id, self._time)
 
@@ -152,7 +148,7 @@ class Hub:
                 await watch.wait(min(left, resync), client_gone)
 
     def _add(self, job_id: JobId, watch: Watch) -> None:
-        self._count += 1
+        self.waiters += 1
         self._watches.setdefault(job_id, set()).add(watch)
         if self._idle is not None:
             self._idle.cancel()
@@ -161,7 +157,7 @@ class Hub:
             self._task = asyncio.get_running_loop().create_task(self._relay_events())
 
     def _remove(self, job_id: JobId, watch: Watch) -> None:
-        self._count -= 1
+        self.waiters -= 1
         watches = self._watches[job_id]
         watches.discard(watch)
         if not watches:

@@ -14,7 +14,11 @@ Data = dict[str, Any]
 TEXT: Final[Data] = {"type": "string"}
 TAG_SCHEMA: Final[Data] = {"type": "string", "pattern": f"^{TAG.pattern}$"}
 _COUNT: Final[Data] = {"type": "integer", "minimum": 0}
-_TIME: Final[Data] = {"type": ["string", "null"], "format": "date-time"}
+_TRUE: Final[Data] = {"type": "string", "enum": ["true"]}
+_URI: Final[Data] = {"type": "string", "format": "uri-reference"}
+_MOMENT: Final[Data] = {"type": "string", "format": "date-time"}
+_TEXT_OR_NULL: Final[Data] = {"type": ["string", "null"]}
+_TIME: Final[Data] = {**_TEXT_OR_NULL, "format": "date-time"}
 STATES: Final = [state.value for state in State]
 
 
@@ -50,11 +54,11 @@ SCHEMAS: Final[Data] = {
                 "description": "The last attempts that ended.",
                 "items": {"$ref": "#/components/schemas/Attempt"},
             },
-            "createdAt": {"type": "string", "format": "date-time"},
+            "createdAt": _MOMENT,
             "notBefore": _TIME,
             "startedAt": {**_TIME, "description": "Start of the latest attempt."},
             "completedAt": _TIME,
-            "updatedAt": {"type": "string", "format": "date-time"},
+            "updatedAt": _MOMENT,
             "expiresAt": {
                 **_TIME,
                 "description": "When the job expires if it has not started; once it is final, when "
@@ -68,18 +72,15 @@ SCHEMAS: Final[Data] = {
                 "description": "From Job-Tags.",
             },
             "key": {
-                "type": ["string", "null"],
+                **_TEXT_OR_NULL,
                 "description": "Whose job it is, among those that share the endpoint.",
             },
             "parent": {
-                "type": ["string", "null"],
+                **_TEXT_OR_NULL,
                 "format": "uuid",
                 "description": "The job that created this one.",
             },
-            "schedule": {
-                "type": ["string", "null"],
-                "description": "The schedule that created it.",
-            },
+            "schedule": {**_TEXT_OR_NULL, "description": "The schedule that created it."},
             "links": {"$ref": "#/components/schemas/Links"},
         }
     ),
@@ -98,21 +99,17 @@ SCHEMAS: Final[Data] = {
     ),
     "Links": _record(
         {
-            "self": {"type": "string", "format": "uri-reference"},
-            "result": {"type": "string", "format": "uri-reference"},
-            "cancel": {
-                "type": "string",
-                "format": "uri-reference",
-                "description": "Use with DELETE.",
-            },
-            "retry": {"type": "string", "format": "uri-reference", "description": "Use with POST."},
+            "self": _URI,
+            "result": _URI,
+            "cancel": {**_URI, "description": "Use with DELETE."},
+            "retry": {**_URI, "description": "Use with POST."},
         }
     ),
     "JobPage": _record(
         {
             "items": {"type": "array", "items": {"$ref": "#/components/schemas/Job"}},
             "nextCursor": {
-                "type": ["string", "null"],
+                **_TEXT_OR_NULL,
                 "description": "The cursor of the next page; null on the last one.",
             },
         }
@@ -145,10 +142,7 @@ SCHEMAS: Final[Data] = {
 }
 
 HEADERS: Final[Data] = {
-    "Location": {
-        "description": "The job.",
-        "schema": {"type": "string", "format": "uri-reference"},
-    },
+    "Location": {"description": "The job.", "schema": _URI},
     "Retry-After": {
         "description": "Estimated seconds until the job is done or its state changes.",
         "schema": {"type": "integer", "minimum": 1, "maximum": 3600},
@@ -158,15 +152,15 @@ HEADERS: Final[Data] = {
     "WWW-Authenticate": {"description": "The scheme: Bearer.", "schema": TEXT},
     "Idempotent-Replayed": {
         "description": "true when an earlier request created the job.",
-        "schema": {"type": "string", "enum": ["true"]},
+        "schema": _TRUE,
     },
     "Job-Existing": {
         "description": "true when the job existed: an equal submission had created it.",
-        "schema": {"type": "string", "enum": ["true"]},
+        "schema": _TRUE,
     },
     "Job-Webhook": {
         "description": "The receiver of the request, if this job will notify it.",
-        "schema": {"type": "string"},
+        "schema": TEXT,
     },
 }
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from asyncendpoints_cli.code_first.named_jobs import without_handler
 from asyncendpoints_cli.code_first.yaml_file import YamlFile, styled
 from asyncendpoints_core.errors import UsageError
+from asyncendpoints_core.manifest.job_names import without_handler
 from asyncendpoints_worker.code_first.schemas import Described, body_schema, result_of
 from asyncendpoints_worker.handlers import modules
 from asyncendpoints_worker.handlers.signature import hints
@@ -39,7 +39,8 @@ def compare(loaded: Loaded) -> tuple[list[Fault], list[Difference]]:
     if module is None:
         return [], []
     registry = modules.load([module], [loaded.folder])
-    faults = [loaded.fault(*found) for found in without_handler(loaded.endpoint, registry)]
+    missing = without_handler(loaded.endpoint.spec, registry.handlers)
+    faults = [loaded.fault(*found) for found in missing]
     differences = []
     for index, route in enumerate(loaded.endpoint.spec.routes):
         declared = registry.handlers.get(route.job)

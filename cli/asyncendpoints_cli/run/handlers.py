@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncendpoints_cli.code_first.named_jobs import without_handler
 from asyncendpoints_core.common.faults import format_path
 from asyncendpoints_core.errors import UsageError
+from asyncendpoints_core.manifest.job_names import without_handler
 from asyncendpoints_worker.handlers import modules
 from asyncendpoints_worker.handlers.target import target_of
 
@@ -28,6 +28,6 @@ def load_handlers(endpoint: AsyncEndpoint, folder: Path) -> Registry | None:
         return None
     registry = modules.load([module], [folder])
     target_of(endpoint, registry=registry)
-    for location, reason in without_handler(endpoint, registry):
+    for location, reason in without_handler(endpoint.spec, registry.handlers):
         raise UsageError(f"{format_path(location)}: {reason}")
     return registry

@@ -111,8 +111,7 @@ async def run_job(
     declared = declaration_of(function)
     threads = Threads("handler")
     runner = runners(Registry.of([declared]), MAX_RESULT_BYTES, threads, {})[declared.name]
-    data, kind = _encoded(body, content_type)
-    request = _request(method, path, query, params, headers, kind, data)
+    request = _request(method, path, query, params, headers, content_type, body)
     reporter = _Reporter(cancel_at)
     running = _attempt(request, declared.name, attempt, max_attempts, reporter)
     try:
@@ -134,23 +133,19 @@ def _request(
     query: Mapping[str, Any] | None,
     params: Mapping[str, str] | None,
     headers: Mapping[str, str] | None,
-    content_type: str,
-    body: bytes,
+    content_type: str | None,
+    body: Any,
 ) -> Request:
     """Return the request that the gateway would have kept."""
+    data, default = encode_body(body)
+    kind = default if content_type is None else content_type
     kept = {name.lower(): value for name, value in (headers or {}).items()}
     search = urlencode(query or {}, doseq=True)
-    return Request(method, path, search, dict(params or {}), kept, content_type, body)
+    return Request(method, path, search, dict(params or {}), kept, kind, data)
 
 
 def _unfinished(outcome: Outcome, shown: Mapping[str, Any]) -> JobRun:
     return JobRun(_KINDS[outcome.kind], error=outcome.error, delay=outcome.delay_ms / 1000, **shown)
-
-
-def _encoded(body: Any, content_type: str | None) -> tuple[bytes, str]:
-    """Return the bytes of a body, and its content type unless one is given."""
-    data, kind = encode_body(body)
-    return data, kind if content_type is None else content_type
 
 
 def _decoded(content_type: str, body: bytes) -> Any:

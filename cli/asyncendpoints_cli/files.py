@@ -28,7 +28,8 @@ def load_all(files: Sequence[str | Path]) -> tuple[Loaded, ...]:
     if found.faults:
         show(found.faults)
         count = len(found.faults)
-        raise UsageError(f"{count} fault{'s' if count > 1 else ''} in {_names(found.faults)}")
+        names = ", ".join(dict.fromkeys(fault.file for fault in found.faults))
+        raise UsageError(f"{count} fault{'s' if count > 1 else ''} in {names}")
     return found.loaded
 
 
@@ -41,7 +42,3 @@ def load_one(file: Path | None) -> Loaded:
         names = ", ".join(item.endpoint.name for item in loaded)
         raise UsageError(f"{file}: must contain one endpoint, but has {len(loaded)} ({names})")
     return loaded[0]
-
-
-def _names(faults: Sequence[Fault]) -> str:
-    return ", ".join(dict.fromkeys(fault.file for fault in faults))

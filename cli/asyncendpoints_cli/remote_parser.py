@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from asyncendpoints_cli.command import Argument, Command, argument
@@ -46,27 +47,13 @@ CLUSTER: Final = (
     ),
     argument("--context", metavar="NAME", help="the cluster: a context of kubectl's configuration"),
 )
-OUTPUT: Final = argument(
-    "-o",
-    "--output",
-    default="table",
-    choices=OUTPUTS,
-    metavar="FORMAT",
-    help="table, wide, json, yaml or name; default: table",
+_output = partial(argument, "-o", "--output", choices=OUTPUTS, metavar="FORMAT")
+OUTPUT: Final = _output(default="table", help="table, wide, json, yaml or name; default: table")
+CHANGED: Final = _output(
+    help="what is printed of the change: table, wide, json, yaml or name (ids, the default)"
 )
-CHANGED: Final = argument(
-    "-o",
-    "--output",
-    choices=OUTPUTS,
-    metavar="FORMAT",
-    help="what is printed of the change: table, wide, json, yaml or name (ids, the default)",
-)
-PAUSED: Final = argument(
-    "-o",
-    "--output",
-    choices=OUTPUTS,
-    metavar="FORMAT",
-    help="print the endpoint as it then is: table, wide, json, yaml or name; default: a sentence",
+PAUSED: Final = _output(
+    help="print the endpoint as it then is: table, wide, json, yaml or name; default: a sentence"
 )
 FILTERS: Final = (
     argument(

@@ -40,11 +40,8 @@ def set_paused(endpoint: Endpoint, options: Namespace) -> None:
 
 def act(endpoint: Endpoint, options: Namespace) -> int:
     """`jobs cancel`, `jobs retry`, `jobs purge`; return the exit status."""
-    method, suffix, word = {
-        "cancel": ("POST", "/cancel", "cancel"),
-        "retry": ("POST", "/retry", "retry"),
-        "purge": ("DELETE", "", "purge"),
-    }[options.action]
+    word = options.action
+    method, suffix = ("DELETE", "") if word == "purge" else ("POST", f"/{word}")
     chosen = _chosen(endpoint, options)
     if chosen is None:
         return _act_on_all(endpoint, options)

@@ -129,12 +129,15 @@ function confirmed(text, verb) {
   });
 }
 
+// Sends a request that changes something, with a JSON body if there is a value.
+function send(method, url, value) {
+  const body = value && JSON.stringify(value);
+  return fetch(url, { method, headers: { "Content-Type": "application/json" }, body });
+}
+
 async function act(url, action, { job, webhook }) {
-  const response = await fetch(action === "delete" ? url : `${url}/${action}`, {
-    method: action === "delete" ? "DELETE" : "POST",
-    headers: { "Content-Type": "application/json" },
-    body: job || webhook ? JSON.stringify({ job, webhook: webhook || undefined }) : undefined,
-  });
+  const response = await (action === "delete" ? send("DELETE", url)
+    : send("POST", `${url}/${action}`, job || webhook ? { job, webhook: webhook || undefined } : undefined));
   const answer = await response.json().catch(() => ({}));
   return response.ok ? { done: answer } : { refused: answer.detail || response.statusText };
 }
@@ -177,11 +180,8 @@ async function submitAgain(button) {
     area.disabled = text === null;
   });
   if (!submitted) return;
-  const response = await fetch(`${api}/resubmit`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(text === null || area.value === text ? {} : { text: area.value }),
-  });
+  const edited = text === null || area.value === text ? {} : { text: area.value };
+  const response = await send("POST", `${api}/resubmit`, edited);
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) return say(answer.errors?.[0]?.detail || answer.detail || response.statusText);
   location.assign(location.pathname.replace(/[^/]+$/, answer.id));
@@ -213,11 +213,7 @@ function choose() {
 // Begins an action on many jobs and follows it; returns how it ended, or the problem.
 async function carryOut(body, verb) {
   const api = document.getElementById("jobs").dataset.api.replace(/jobs$/, "actions");
-  let response = await fetch(api, {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(body),
-  });
+  let response = await send("POST", api, body);
   let action = await response.json().catch(() => ({}));
   while (response.ok && action.state === "Running") {
     const room = action.waitingForRoom ? ", waits for room in the queue" : "";
@@ -290,10 +286,7 @@ async function copy(text) {
 }
 
 async function abort(button) {
-  const response = await fetch(button.dataset.abort, {
-    method: "DELETE",
-    headers: { "Content-Type": "application/json" },
-  });
+  const response = await send("DELETE", button.dataset.abort);
   say(response.ok ? "Aborted: what was done stays" : response.statusText);
   button.blur();
   tick();
@@ -302,10 +295,7 @@ async function abort(button) {
 // Logs out at once; without this script the link leads to a page with the button.
 document.querySelector("a.logout").addEventListener("click", async (event) => {
   event.preventDefault();
-  const response = await fetch("/api/v1/session", {
-    method: "DELETE",
-    headers: { "Content-Type": "application/json" },
-  });
+  const response = await send("DELETE", "/api/v1/session");
   if (response.ok || response.status === 401) location.replace("/");
   else say(response.statusText);
 });

@@ -52,7 +52,9 @@ async def leading(cluster: FakeCluster, **more: Any) -> AsyncIterator[Leading]:
     cluster.put, cluster.remove = cache.put, cache.remove
     for manifest in cluster.objects.values():
         cache.put(manifest)
-    leader = Leader(settings, platform_of(settings), cluster, cache, Lease(), workqueue)
+    lease = Lease()
+    cluster.guard = lease.check
+    leader = Leader(settings, platform_of(settings), cluster, cache, lease, workqueue)
     task = asyncio.create_task(leader.run())
     try:
         yield Leading(leader, workqueue)

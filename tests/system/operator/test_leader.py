@@ -9,6 +9,7 @@ import pytest
 from redis import Redis
 
 from asyncendpoints_core.jobs.policy import Policy
+from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.scaling.decide import Memory
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.redis.users import user_of
@@ -20,6 +21,7 @@ from support.kube.leading import (
     GATEWAY,
     SERVICE,
     WORKER,
+    Lease,
     condition,
     deployed,
     event,
@@ -364,3 +366,23 @@ async def test_another_class_is_left_alone(cluster: FakeCluster, redis_url: str)
     async with leading(cluster) as led:
         await eventually(lambda: len(led.workqueue) == 0)
         assert len(cluster.objects) == 1
+
+
+async def test_one_that_no_longer_leads_writes_no_status(
+    cluster: FakeCluster, redis_url: str, store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.save(resource(redis_url, suspend=True))
+    async with leading(cluster) as it:
+
+        def decisions() -> int:
+            return sum(it.leader.figures().decisions.values())
+
+        await cluster.until(lambda: "jobs" in cluster.endpoint().get("status", {}))
+        monkeypatch.setattr(Lease, "leading", property(lambda _: False))
+        await store.enqueue([new_job()])
+        made = decisions()
+        await eventually(lambda: decisions() > made + 3)  # counts wait for 2 s at most
+        (figures,) = it.leader.figures().endpoints
+        assert figures.stats is not None
+        assert figures.stats.counts[State.QUEUED] == 1
+        assert cluster.endpoint()["status"]["jobs"]["queued"] == 0

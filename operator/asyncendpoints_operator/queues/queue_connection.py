@@ -1,5 +1,6 @@
 """One endpoint's queue on its Redis: configured, read, recovered and swept."""
 
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -53,7 +54,6 @@ class QueueConnection:
         endpoint: AsyncEndpoint,
         redis: PolledRedis,
         installation: str,
-        random: Callable[[], float],
         on_recovered: Callable[[Recovered], None],
         webhook_pending: int,
     ) -> None:
@@ -69,7 +69,7 @@ class QueueConnection:
         self.idle = False
         self._closing = False
         self.configured: Policy | None = None
-        self._keeper = RecoveryLoop(self.store, lambda: self.policy, random, on_recovered)
+        self._keeper = RecoveryLoop(self.store, lambda: self.policy, random.random, on_recovered)
         self._health: Health | None = None
         self._health_until = 0.0
         self._push_until = 0.0

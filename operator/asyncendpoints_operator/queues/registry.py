@@ -1,6 +1,5 @@
 """The endpoints' queues: which endpoint is on which Redis, with one connection to each Redis."""
 
-import random
 from collections.abc import Callable
 
 from asyncendpoints_core.jobs.policy import WEBHOOK_PENDING
@@ -47,7 +46,6 @@ class Queues:
             endpoint,
             poller.redis,
             self._installation,
-            random.random,
             lambda recovered: self._on_recovered(endpoint.key, recovered),
             self._webhook_pending,
         )

@@ -61,7 +61,8 @@ async def measure(samples: int) -> tuple[list[float], list[float], list[float]]:
     resource = endpoint(worker={"handlers": "drain_jobs", "concurrency": 4})
     found: tuple[list[float], list[float], list[float]] = [], [], []
     with RedisServer() as server:
-        store, client = RedisStore(server.url, resource.key), Redis.from_url(server.url)
+        store = RedisStore(server.url, resource.key)
+        client = Redis.from_url(server.url, socket_timeout=None)
         peer = subprocess.Popen([sys.executable, str(HERE / "blpop_peer.py"), server.url])
         await store.open()
         await store.configure(resource.spec.policy())

@@ -5,7 +5,8 @@ settings; a JSON body of 97 bytes is handed to `(body: dict, job: JobContext)`, 
 that is stored. The others get the same body as an argument and store the same result. Rounds
 alternate; each gives one ratio, and their spread stands beside the median.
 BullMQ runs with its default concurrency, 1, and with the one that is fastest here, 100.
-`python tests/bench/bench_typical.py [--jobs N] [--rounds N] [--concurrency N]` prints a JSON line.
+`python tests/bench/bench_typical.py [--jobs N] [--rounds N] [--concurrency N]
+[--alone]` prints a JSON line.
 """
 
 import argparse
@@ -92,9 +93,12 @@ async def newest(store: RedisStore, count: int) -> list[Job]:
 
 
 async def measure(
-    count: int, rounds: int, concurrency: int | None, folder: Path
+    count: int, rounds: int, concurrency: int | None, folder: Path, *, alone: bool
 ) -> dict[str, list[float]]:
-    """Return rates (`ours`, `theirs`, `bullmq`, `bullmq default`) and microseconds per job."""
+    """Return rates (`ours`, `theirs`, `bullmq`, `bullmq default`) and microseconds per job.
+
+    `alone`: `ours` only.
+    """
     found: dict[str, list[float]] = {}
 
     def note(side: str, rate: float, spent: dict[str, float]) -> None:
@@ -108,7 +112,7 @@ async def measure(
     document = {**DOCUMENT, "spec": {**SPEC, "worker": worker}}
     file.write_text(yaml.safe_dump(document))
     resource = AsyncEndpoint.parse(document)
-    peer = install_bullmq()
+    peer = None if alone else install_bullmq()
     options = ("--port", "0", "--admin-port", "0")
     environment = {"ASYNCENDPOINTS_LOG_FORMAT": "json"}
     with (
@@ -126,6 +130,8 @@ async def measure(
         (child,) = worker.children()
         for _ in range(rounds):
             note("ours", *await drain(store, port, count, {"child": child, "redis": server.pid}))
+            if alone:
+                continue
             at = other.url, other.pid, count, BODY
             note("theirs", *await asyncio.to_thread(dramatiq, *at))
             if peer is not None:
@@ -156,11 +162,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--concurrency", type=int, help="instead of the default of the endpoint")
+    parser.add_argument("--alone", action="store_true", help="without dramatiq and BullMQ")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        found = asyncio.run(
-            measure(options.jobs, options.rounds, options.concurrency, Path(scratch))
+        run = measure(
+            options.jobs, options.rounds, options.concurrency, Path(scratch), alone=options.alone
         )
+        found = asyncio.run(run)
     print(json.dumps(summary(found)))
 
 

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 async def main(url: str) -> None:
     """Answer each time of the monotonic clock, in ns, with its age."""
-    client = Redis.from_url(url)
+    client = Redis.from_url(url, socket_timeout=None)
     while True:
         message = await client.blpop(["bare"], 0)
         now = time.monotonic_ns()

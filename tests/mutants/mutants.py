@@ -163,8 +163,8 @@ MUTANTS = (
     Mutant(
         "worker: an attempt that is retried keeps what it enqueued",
         f"{WORKER}/attempts.py",
-        "        if enqueued and outcome.kind is COMPLETE:",
-        "        if enqueued:",
+        "        if (enqueued := attempt.end()) and outcome.kind is COMPLETE:",
+        "        if enqueued := attempt.end():",
         ("tests/unit/worker/engine/test_enqueueing.py",),
     ),
     Mutant(

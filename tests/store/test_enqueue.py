@@ -70,6 +70,19 @@ async def test_nothing_the_caller_changes_afterwards_reaches_the_store(store: St
     assert (await worker.store.claim("w1", 1, 1)).jobs[0].request.headers == {"x-tenant": "blue"}
 
 
+async def test_jobs_with_equal_requests_share_nothing_that_handlers_change(store: Store) -> None:
+    for _ in range(2):
+        request = jobs.Request("POST", "/a", route_params={"id": "1"}, headers={"x-tenant": "blue"})
+        await put(store, jobs.NewJob(ids.new(START_MS), "report", request, 1))
+    worker = await hand(store)
+    first, second = await worker.take()
+    for mapping in (first.request.headers, first.request.route_params):
+        assert isinstance(mapping, dict)
+        mapping["added"] = "x"
+    assert second.request.headers == {"x-tenant": "blue"}
+    assert second.request.route_params == {"id": "1"}
+
+
 async def test_a_delayed_job_waits_and_then_stands_at_the_tail(
     backend: Backend, store: Store
 ) -> None:

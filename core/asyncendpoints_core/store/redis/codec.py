@@ -221,12 +221,11 @@ def decode_request(data: bytes, trace: str, blob: bytes | None) -> Request:
         else:
             end = _SHORT + size
             head = _known_head(data[_SHORT:end])
-        body = data[end:] if blob is None else blob
-        if not trace:
-            return Request(*head, body)
         method, path, query, params, headers, content_type = head
-        traced = {**headers, "traceparent": trace}
-        return Request(method, path, query, params, traced, content_type, body)
+        # Mappings of its own: a handler may change them, and other requests have the same head.
+        headers = {**headers, "traceparent": trace} if trace else {**headers}
+        body = data[end:] if blob is None else blob
+        return Request(method, path, query, {**params}, headers, content_type, body)
     except (msgspec.DecodeError, LookupError, ValueError, RecursionError, StructError) as error:
         raise CorruptRecord from error
 

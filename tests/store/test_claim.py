@@ -7,6 +7,7 @@ import pytest
 
 from asyncendpoints_core.errors import WorkerGone
 from asyncendpoints_core.jobs import records as jobs
+from asyncendpoints_core.jobs.policy import limits_of
 from asyncendpoints_core.jobs.records import Priority
 from asyncendpoints_core.jobs.states import State
 from asyncendpoints_core.store.protocol import Store
@@ -82,6 +83,29 @@ async def test_a_fence_beyond_two_to_the_52_loses_no_digit(backend: Backend, sto
     stale = jobs.Claim(third.job.id, 2**52 + 3, "w1")
     assert await settle_one(store, jobs.complete(stale, DONE)) == "stale"
     assert await settle_one(store, jobs.complete(third.claim, DONE)) == "applied"
+
+
+@pytest.mark.parametrize("keys", ["", "abc"], ids=["no-keys", "keys"])
+async def test_the_numbers_of_a_claim_are_those_of_its_records(
+    backend: Backend, store: Store, keys: str
+) -> None:
+    """The script packs what numbers of fresh jobs have in common once; 256 is not in common."""
+    first, late, last = (jobs.Attributes(key=key) for key in keys or ["", "", ""])
+    if keys:
+        await store.configure(policy(limits=limits_of()))
+    await put(store, new(delay_ms=1, attributes=late))
+    await put(store, new(attributes=first))
+    await backend.advance(1)
+    await store.sweep()
+    await put(store, new(attributes=last))
+    await backend.preset_fence(2**52 + 254)
+    taken = await (await hand(store)).take()
+    assert [job.claim.number for job in taken] == [2**52 + 255, 2**52 + 256, 2**52 + 257]
+    if not keys:  # with keys, the order of their turns is any
+        assert [job.job.not_before_ms > 0 for job in taken] == [False, True, False]
+    for job in taken:
+        assert (await look(store, job.job.id)).claim == job.claim.number
+        assert await settle_one(store, jobs.complete(job.claim, DONE)) == "applied"
 
 
 async def test_first_in_first_out_within_a_priority(store: Store) -> None:

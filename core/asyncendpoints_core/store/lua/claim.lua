@@ -127,7 +127,7 @@ local function take_slowly(id, job, run)
   on_runs[at - 1], on_runs[at] = id, run
   on_held[at - 1], on_held[at] = '0', mine .. spack(layout.RUN.format.claim, number) .. id
   claimed_names[r.name] = (claimed_names[r.name] or 0) + 1
-  taken, number = taken + 1, number + 1
+  taken, number, claim_begin = taken + 1, number + 1, nil
   return true
 end
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from asyncendpoints_worker.handlers.attempt import Run, RunningAttempt
 
+    Waiting = deque[tuple[RunningAttempt, Run, Context]]
+
 
 class AttemptTasks:
     """Starts the attempts of one engine."""
@@ -25,7 +27,7 @@ class AttemptTasks:
         """Make tasks of `run(attempt, run_of_its_job)`."""
         self._run = run
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[tuple[RunningAttempt, Run, Context]] = deque()
+        self._waiting: Waiting = deque()  # for the task that begins next
         self._waits: set[Run] = set()  # what has waited before it returned
 
     def start(self, attempt: RunningAttempt, run: Run) -> None:
@@ -33,20 +35,23 @@ class AttemptTasks:
         if run in self._waits:
             self.start_alone(attempt, run)
             return
-        if not self._waiting:
-            self._loop.create_task(self._run_waiting())
-        self._waiting.append((attempt, run, copy_context()))
+        waiting = self._waiting
+        waiting.append((attempt, run, copy_context()))
+        if len(waiting) == 1:
+            task = self._loop.create_task(self._run_waiting(waiting))
+            task.add_done_callback(lambda _: self._start_left(waiting))
 
     def start_alone(self, attempt: RunningAttempt, run: Run) -> None:
         """Run an attempt soon, in a task of its own."""
         attempt.task = self._loop.create_task(self._run(attempt, run))
 
-    async def _run_waiting(self) -> None:
+    async def _run_waiting(self, waiting: Waiting) -> None:
+        # What comes from now on starts in another task, also if a handler runs the event loop.
+        self._waiting = deque()
         task, rest = asyncio.current_task(), None
         try:
-            # A handler may have canceled its own task.
-            while self._waiting and task is not None and not task.cancelling():
-                attempt, run, context = self._waiting.popleft()
+            while waiting and task is not None and not _is_canceled(task):
+                attempt, run, context = waiting.popleft()
                 attempt.task = task
                 steps = self._run(attempt, run)
                 try:
@@ -57,11 +62,29 @@ class AttemptTasks:
                 rest = _Rest(steps, context, awaited)
                 break
         finally:
-            while self._waiting:
-                attempt, run, context = self._waiting.popleft()
-                context.run(self.start_alone, attempt, run)
+            self._start_each_alone(waiting)
         if rest is not None:
             await rest
+
+    def _start_left(self, waiting: Waiting) -> None:
+        """Start what a task has left that was canceled before its first step."""
+        if waiting is self._waiting:
+            self._waiting = deque()
+            self._start_each_alone(waiting)
+
+    def _start_each_alone(self, waiting: Waiting) -> None:
+        while waiting:
+            attempt, run, context = waiting.popleft()
+            context.run(self.start_alone, attempt, run)
+
+
+def _is_canceled(task: asyncio.Task[Any]) -> bool:
+    """Return whether a handler has canceled its own task.
+
+    Before Python 3.13, a task that was canceled and uncanceled in one step still gets the
+    CancelledError where it waits next. Only a private attribute says so; it may be missing.
+    """
+    return task.cancelling() > 0 or getattr(task, "_must_cancel", False)
 
 
 class _Rest:

@@ -61,9 +61,9 @@ class RunningAttempt(msgspec.Struct, eq=False):
 
     Its progress goes to `reporter`. `began` and `deadline` are seconds of the monotonic clock.
     `generation` counts the worker ids under which this process has claimed. `settled`: its outcome
-    was sent although its code still runs. `task` is None while plain code runs in a thread: it
-    cannot be interrupted. `enqueued` are the jobs to create when it completes, `enqueues` whether
-    it has tried to add one; `log` is what it logs, if that is kept.
+    was sent although its code still runs. `task` is None until it begins, and while plain code runs
+    in a thread: it cannot be interrupted. `enqueued` are the jobs to create when it completes,
+    `enqueues` whether it has tried to add one; `log` is what it logs, if that is kept.
     """
 
     reporter: ProgressReporter

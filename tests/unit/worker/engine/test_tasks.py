@@ -1,6 +1,7 @@
 """Handlers that share a task: what each of them sees of its task, its context and its end."""
 
 import asyncio
+import sys
 from contextvars import ContextVar
 from typing import Any
 
@@ -108,19 +109,54 @@ async def test_an_error_ends_one_alone(error: BaseException) -> None:
     }
 
 
-async def test_one_that_cancels_its_own_task_ends_no_other() -> None:
+@pytest.mark.parametrize("uncancel", [False, True])
+async def test_one_that_cancels_its_own_task_ends_no_other(uncancel: bool) -> None:
     async def work() -> None: ...
 
     async def cancel() -> None:
         task = asyncio.current_task()
         assert task is not None
         task.cancel()
+        if uncancel:
+            task.uncancel()
 
     async def wait() -> None:
         await asyncio.sleep(0)
 
     jobs = await run_together(cancel=cancel, work=work, wait=wait)
     assert {job.state for job in jobs} == {State.COMPLETED}
+
+
+async def test_what_a_task_has_left_starts_that_was_canceled_before_it_began() -> None:
+    """As an application does that cancels all tasks of its event loop once."""
+    canceled: list[asyncio.Task[Any]] = []
+
+    def make(loop: asyncio.AbstractEventLoop, steps: Any, **given: Any) -> asyncio.Task[Any]:
+        task = asyncio.Task(steps, loop=loop, **given)
+        if not canceled and getattr(steps, "__name__", "") == "_run_waiting":
+            canceled.append(task)
+            task.cancel()
+        return task
+
+    async def work() -> None: ...
+
+    asyncio.get_running_loop().set_task_factory(make)
+    assert {job.state for job in await run_together(work=work)} == {State.COMPLETED}
+    assert canceled
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+async def test_an_eager_task_factory_starts_all() -> None:
+    async def work() -> None: ...
+
+    async def wait() -> None:
+        await asyncio.sleep(0)
+
+    eager: Any = getattr(asyncio, "eager_task_factory")  # noqa: B009
+    asyncio.get_running_loop().set_task_factory(eager)
+    for _ in range(2):
+        jobs = await run_together(work=work, wait=wait)
+        assert {job.state for job in jobs} == {State.COMPLETED}
 
 
 async def test_an_execution_timeout_stops_one_that_shared_its_task_before() -> None:

@@ -160,11 +160,13 @@ class Batcher(Generic[Item, Answer]):
         weigh: Callable[[Item], int] = lambda _: 0,
         limit: int = MAX_BATCH,
         time: TimeSource | None = None,
+        log: logging.Logger = log,
     ) -> None:
-        """Prepare; `observe` receives the size of each batch."""
+        """Prepare; `observe` receives the size of each batch, and `log` the failures of calls."""
         self._time = time or SystemTime()
         self._call = call
         self._observe = observe
+        self._log = log
 
         def weigh_wanted(entry: tuple[Item, Waiter[Answer]]) -> int | None:
             return None if entry[1].done() else weigh(entry[0])
@@ -202,7 +204,7 @@ class Batcher(Generic[Item, Answer]):
             answers = await self._send([item for item, _ in batch], began)
         except Exception as error:
             if not isinstance(error, StoreUnavailable):
-                log.exception("a call to the store failed")
+                self._log.exception("a call to the store failed")
             elif self._is_late(began):
                 batch = [*batch, *self._group.waiting]
                 self._group.waiting.clear()
@@ -224,6 +226,6 @@ class Batcher(Generic[Item, Answer]):
             except StoreUnavailable as error:
                 if self._is_late(began):
                     raise
-                log.debug("repeating a call with %d items: %s", len(items), error)
+                self._log.debug("repeating a call with %d items: %s", len(items), error)
                 await self._time.sleep(delay)
         return await self._call(items)

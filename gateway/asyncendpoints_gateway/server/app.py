@@ -135,8 +135,10 @@ class Gateway:
             self.metrics.batch_of("enqueue"),
             weigh=lambda new: len(new.request.body) + JOB_OVERHEAD,
             time=self._time,
+            log=log,
         )
-        return submissions, Batcher(self._store.get, self.metrics.batch_of("get"), time=self._time)
+        reads = Batcher(self._store.get, self.metrics.batch_of("get"), time=self._time, log=log)
+        return submissions, reads
 
     def _route(self, config: GatewayConfig) -> None:
         """Create what depends on the routes, whatever the mount is."""

@@ -101,6 +101,8 @@ class JobViews:
         _refuse_absent(status)
         if status is DeleteStatus.NOT_FINAL:
             raise Problem("job-final", "only a final job can be purged; cancel this one first")
+        if status is not DeleteStatus.DELETED:
+            raise job_not_found()
         log.info("purged", extra={"job_id": ids.text(job_id)})
         return Response(204)
 
@@ -118,7 +120,7 @@ class JobViews:
                 raise self.responses.queue_full()
             case RedriveStatus.CLOSED:
                 raise endpoint_closed()
-        if answer.job is None:
+        if answer.status is not RedriveStatus.REQUEUED or answer.job is None:
             raise job_not_found()
         log.info("requeued", extra={"job_id": ids.text(job_id)})
         return self.responses.accepted(answer.job, answer.position)

@@ -63,7 +63,7 @@ class Endpoint:
         return self._declared.name
 
     def declared(self) -> Declared:
-        """Return what was declared until now."""
+        """Return what is declared; it grows with what is declared later."""
         return self._declared
 
     def post(

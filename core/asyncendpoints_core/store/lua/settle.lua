@@ -117,7 +117,7 @@ local function common_of(run)
   commons[of] = false
   local r = record.decode_run(run)
   if not r or r.state ~= IN_PROGRESS or r.suspect or r.cancel_requested_at > 0 or r.error_size > 0
-    or r.progress_size > 0 or r.history_count > 9 or r.result ~= ''
+    or r.progress_size > 0 or r.history_count >= MAX_ATTEMPTS_KEPT or r.result ~= ''
     or band(r.flags, layout.RUN.optional_flags) > 0 then
     return false
   end

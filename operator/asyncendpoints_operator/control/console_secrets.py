@@ -7,6 +7,7 @@ and that token is off.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -64,13 +65,16 @@ class ConsoleSecrets:
         uid, now = endpoint.metadata.uid, self._monotonic()
         made = self._made.get(uid)
         known = made.uids if made else before
-        look = made is None or now - made.checked >= CHECK_SECONDS
-        found = {
-            role: present
-            for role in ROLES
-            if (present := await self._settle(endpoint, role, known.get(role), look=look))
-        }
-        self._made[uid] = _Made(found, now if look or made is None else made.checked)
+        found = {role: known.get(role) for role in ROLES}
+        checked = made.checked if made else -math.inf
+        look = now - checked >= CHECK_SECONDS
+        try:
+            for role in ROLES:
+                found[role] = await self._settle(endpoint, role, found.get(role), look=look)
+            checked = now if look else checked
+        finally:  # what was made before a failure is the operator's own all the same
+            present = {role: one for role, one in found.items() if one}
+            self._made[uid] = _Made(present, checked)
 
     async def _settle(
         self, endpoint: AsyncEndpoint, role: str, known: str | None, *, look: bool
@@ -117,8 +121,8 @@ class ConsoleSecrets:
         text = str(error)
         if error.conflict:
             text = (
-                "a Secret of this name exists that the operator did not make: it is left alone, "
-                "and that token of the console is off. Delete the Secret to have it made"
+                "a Secret of this name exists that the operator does not know as its own: it is "
+                "left alone, and that token of the console is off. Delete it to have it made again"
             )
         key, uid, lasting = endpoint.key, endpoint.metadata.uid, error.status < 500
         self._failures.record(key, uid, step, RefusalReason.CONSOLE, text, lasting=lasting)

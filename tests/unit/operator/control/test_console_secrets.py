@@ -10,7 +10,7 @@ from asyncendpoints_operator.control.failures import MAX_SECONDS, Failures
 from asyncendpoints_operator.desired.gateway import console_uids
 from asyncendpoints_operator.desired.naming import Live, Manifest, Platform, is_ours
 from asyncendpoints_operator.desired.objects import desired, identity
-from asyncendpoints_operator.kube.client import Ref, Refused
+from asyncendpoints_operator.kube.client import Ref, Refused, Unreachable
 from asyncendpoints_operator.status.observed import RefusalReason
 from support.kube.fake_cluster import FakeCluster
 from support.resources import MINIMAL, merge
@@ -163,3 +163,20 @@ async def test_an_error_of_the_api_server_takes_no_token_away() -> None:
     it.now += MAX_SECONDS
     assert await it.ensure() == ["view", "operate"]
     assert it.reasons() == []
+
+
+async def test_one_that_was_made_before_a_failure_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console()
+    create = console.cluster.create
+
+    async def fail(manifest: Manifest) -> Manifest:
+        if manifest["metadata"]["name"] == OPERATE:
+            raise Unreachable("the API server did not respond")
+        return await create(manifest)
+
+    monkeypatch.setattr(console.cluster, "create", fail)
+    with pytest.raises(Unreachable):
+        await console.ensure()
+    monkeypatch.setattr(console.cluster, "create", create)
+    assert await console.ensure() == list(ROLES)
+    assert not console.failures.shown(console.endpoint.metadata.uid)

@@ -131,7 +131,7 @@ class ReadingHandler:
             if connection.reading.queue.stats is not None:
                 registered = {worker.info.pod for worker in connection.reading.workers}
                 await self._drained.end(key, connection.identity.uid, registered)
-            await self._follow(connection)
+            await self._report_statistics(connection)
             again = await self._status.report(key)
             self._logged.pop(connection.identity.uid, None)
         except NotLeader:
@@ -177,7 +177,7 @@ class ReadingHandler:
         except StoreError as error:
             log.debug("%s: figures: %s", connection.key, error)
 
-    async def _follow(self, connection: QueueConnection) -> None:
+    async def _report_statistics(self, connection: QueueConnection) -> None:
         """Publish what the statistics show of schedules and deliveries of webhooks; read the last
         failed jobs when there are new ones and the resource shows them.
         """

@@ -46,7 +46,8 @@ _MAX_FAULTS: Final = 5
 class Reconciler:
     """Reconciles endpoints, one call an endpoint at a time; writes what came of it into
     `reconciled`. `work` has the scaling decisions. `forget` drops all that is known of an endpoint
-    which is gone, or which this operator does not serve any more; `gone` is called for the first.
+    which is gone, or which this operator does not serve any more; `gone` is called when it is gone
+    or of another class.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Reconciler:
         self._lease.check()
         step = Step("reconcile", KIND, manifest["metadata"]["name"])
         try:
-            again = await self._make_real(key, manifest)
+            again = await self._carry_out(key, manifest)
         except (NotLeader, Unreachable):
             raise
         except Exception as error:
@@ -109,7 +110,7 @@ class Reconciler:
             await self._status.report(key)
         return again
 
-    async def _make_real(self, key: str, manifest: Manifest) -> float | None:
+    async def _carry_out(self, key: str, manifest: Manifest) -> float | None:
         """Carry out the steps in order."""
         state = self._read(key, manifest)
         endpoint = state.resource.endpoint

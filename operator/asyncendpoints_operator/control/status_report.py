@@ -107,9 +107,11 @@ class StatusReport:
         work = self._work.get(state.resource.uid, WorkState())
         seen = observe(self._cache, manifest, state, work, queue, self._causes)
         observed = replace(seen, refusals=refusals)
-        return await self._try(key, manifest, observed)
+        return await self._write_unless_refused(key, manifest, observed)
 
-    async def _try(self, key: str, manifest: Mapping[str, Any], observed: Observed) -> float | None:
+    async def _write_unless_refused(
+        self, key: str, manifest: Mapping[str, Any], observed: Observed
+    ) -> float | None:
         """Write the status; what refuses it cannot be reported in it, so an Event does."""
         uid = manifest["metadata"]["uid"]
         step = Step("write the status of", KIND, manifest["metadata"]["name"])

@@ -117,7 +117,7 @@ class Cluster:
     is called before each write, and raises when this process may not write (any more).
     """
 
-    def __init__(self, api: client.ApiClient, guard: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, api: client.ApiClient, guard: Callable[[], object]) -> None:
         self.api, self.guard = api, guard
         self.requests = 0
 
@@ -304,7 +304,10 @@ def _refusal(status: int, body: str | bytes, reason: str) -> Refused:
 
 
 async def connect(kubeconfig: str = "", context: str = "") -> Cluster:
-    """Connect with a kubeconfig file, the pod's service account, or the default kubeconfig."""
+    """Connect with a kubeconfig file, the pod's service account, or the default kubeconfig.
+
+    Nothing guards its writes.
+    """
     try:
         if kubeconfig or context:
             await config.load_kube_config(config_file=kubeconfig or None, context=context or None)
@@ -318,4 +321,4 @@ async def connect(kubeconfig: str = "", context: str = "") -> Cluster:
     api = client.ApiClient()
     if not api.configuration.proxy:
         bypass_proxy(api.configuration.host)
-    return Cluster(api)
+    return Cluster(api, lambda: None)

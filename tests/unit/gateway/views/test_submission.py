@@ -31,8 +31,8 @@ def _headers(*pairs: tuple[str, str]) -> CIMultiDictProxy[str]:
     return CIMultiDictProxy(CIMultiDict(pairs))
 
 
-def test_sifting() -> None:
-    sifted = submission_headers(
+def test_headers_are_kept_and_given() -> None:
+    found = submission_headers(
         _headers(
             ("Host", "h"),
             ("ACCEPT", "a"),
@@ -45,12 +45,12 @@ def test_sifting() -> None:
         ),
         KEPT | {"x-tenant"},
     )
-    assert sifted.kept == {"accept": "a, b", "x-tenant": "blue"}
-    assert sifted.given == {"host": "h", "job-delay": "1", "prefer": "wait=1, wait=2"}
-    assert sifted.single("job-delay") == "1"
-    assert sifted.single("job-expires") is None
+    assert found.kept == {"accept": "a, b", "x-tenant": "blue"}
+    assert found.given == {"host": "h", "job-delay": "1", "prefer": "wait=1, wait=2"}
+    assert found.single("job-delay") == "1"
+    assert found.single("job-expires") is None
     with pytest.raises(Problem):
-        sifted.single("prefer")
+        found.single("prefer")
 
 
 def test_authorization_is_kept_only_when_named() -> None:

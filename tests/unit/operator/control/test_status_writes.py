@@ -43,7 +43,7 @@ async def cluster() -> SlowCluster:
     return made
 
 
-def reporter(cluster: FakeCluster, counts_seconds: float = 10.0) -> StatusReport:
+def status_report(cluster: FakeCluster, counts_seconds: float = 10.0) -> StatusReport:
     cache, failures = Cache(lambda _: None), Failures()
     users = RedisUsers(cluster, cache, failures, "here", acl=False)
     publisher = EventPublisher(cluster, "operator-1")
@@ -51,7 +51,7 @@ def reporter(cluster: FakeCluster, counts_seconds: float = 10.0) -> StatusReport
 
 
 async def test_a_report_during_a_write_is_made_again_later(cluster: SlowCluster) -> None:
-    one = reporter(cluster)
+    one = status_report(cluster)
     writing = asyncio.create_task(one.write(cluster.endpoint(), INVALID))
     await asyncio.sleep(0)
     assert await one.write(cluster.endpoint(), INVALID) == RETRY_SECONDS
@@ -65,7 +65,7 @@ async def test_a_report_during_a_write_is_made_again_later(cluster: SlowCluster)
 async def test_the_status_of_a_resource_that_was_replaced_is_not_written(
     cluster: SlowCluster,
 ) -> None:
-    one, before = reporter(cluster), cluster.endpoint()
+    one, before = status_report(cluster), cluster.endpoint()
     cluster.may_write.set()
     cluster.drop(ENDPOINT)
     cluster.save(MINIMAL)
@@ -82,7 +82,7 @@ async def test_one_that_no_longer_leads_writes_no_status_and_no_event() -> None:
     cluster = FakeCluster()
     cluster.save(MINIMAL)
     cluster.guard = guard
-    one = reporter(cluster)
+    one = status_report(cluster)
     with pytest.raises(NotLeader):
         await one.write(cluster.endpoint(), INVALID)
     assert (one.writes, cluster.endpoint().get("status")) == (0, None)
@@ -102,7 +102,7 @@ class OlderCrd(FakeCluster):
 async def test_a_field_that_an_older_crd_prunes_is_not_written_for_ever() -> None:
     cluster = OlderCrd()
     cluster.save(MINIMAL)
-    one = reporter(cluster)
+    one = status_report(cluster)
     observed = replace(INVALID, console_secrets={"view": "uid-9"})
     for _ in range(3):
         assert await one.write(cluster.endpoint(), observed) is None
@@ -112,7 +112,7 @@ async def test_a_field_that_an_older_crd_prunes_is_not_written_for_ever() -> Non
 
 
 async def test_a_change_is_published_once_in_a_while(cluster: SlowCluster) -> None:
-    one = reporter(cluster)
+    one = status_report(cluster)
     cluster.may_write.set()
     await one.write(cluster.endpoint(), INVALID)
     await cluster.until(lambda: cluster.events)
@@ -126,7 +126,7 @@ async def test_a_change_is_published_once_in_a_while(cluster: SlowCluster) -> No
 
 async def test_counts_are_written_less_often_the_more_endpoints_change() -> None:
     cluster = FakeCluster()
-    one = reporter(cluster, 1.0)
+    one = status_report(cluster, 1.0)
 
     def counted(queued: int) -> Observed:
         stats = Stats(now_ms=0, counts={State.QUEUED: queued}, by_name={}, totals={})

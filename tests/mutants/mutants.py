@@ -77,6 +77,13 @@ MUTANTS = (
         ("tests/store/test_claim.py", "tests/store/test_time.py"),
     ),
     Mutant(
+        "claim: what many claim numbers have in common is kept too long",
+        f"{LUA}/claim.lua",
+        "taken, number, claim_begin = taken + 1, number + 1, nil",
+        "taken, number = taken + 1, number + 1",
+        ("tests/store/test_claim.py",),
+    ),
+    Mutant(
         "enqueue: the same submission twice makes two jobs",
         f"{LUA}/enqueue.lua",
         "local stored_job = stored[i] or fresh[id]",

@@ -18,6 +18,7 @@ from support.history.events import Call, History, Run
 FINAL_STATES = {state.value for state in FINAL}
 ACCEPTED = {"created", "replayed"}
 REVISION_OF_ONE_CLAIM = 3
+SOON_NS = 500_000_000
 # Outcomes that count as an attempt.
 CHARGED = {"RETRY", "TIME_OUT", "COMPLETE", "FAIL"}
 
@@ -161,6 +162,32 @@ def _stale_write(history: History, _: Final) -> Iterator[Violation]:
                 if later:
                     detail = f"{verb} of claim {call.claim} after claim {later[0].claim}"
                     yield Violation("stale-write", job, detail)
+
+
+@rule
+def _refused(history: History, _: Final) -> Iterator[Violation]:
+    """P2: the outcome of the last claim counts, unless something else ended that claim.
+
+    Only soon after the claim: later, a lease or a timeout may have ended it, and who noticed may
+    have been killed before that was recorded.
+    """
+    lost = history.released | history.reconciled
+    for job, calls in history.calls.items():
+        given = {call.claim: call for call in calls.get("claim", ())}
+        for call in calls.get("settle", ()):
+            claim = given.get(call.claim)
+            if call.status != "stale" or claim is None or call.worker in lost:
+                continue
+            others = (
+                each
+                for verb in ("claim", "settle", "cancel", "delete", "recover")
+                for each in calls.get(verb, ())
+                if not (verb == "claim" and each.claim <= call.claim)
+                and not (verb == "settle" and (each.claim != call.claim or each.status == "stale"))
+            )
+            ended = any(not _before(each, claim) and not _before(call, each) for each in others)
+            if not ended and call.ended - claim.ended < SOON_NS:
+                yield Violation("refused", job, f"the outcome of claim {call.claim}, the last one")
 
 
 @rule

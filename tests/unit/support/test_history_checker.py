@@ -193,6 +193,15 @@ def _settled_by_a_stale_claim(world: World) -> None:
     world.settle(7)
 
 
+def _last_claim_is_refused(world: World) -> None:
+    world.submit(OTHER)
+    world.claim(8, job=OTHER)
+    world.settle(8, "stale", job=OTHER)
+    world.claim(9, job=OTHER)
+    world.settle(9, job=OTHER)
+    world.ends(OTHER)
+
+
 def _progress_of_a_stale_claim(world: World) -> None:
     world.claim(8, "w2")
     item = {"job": JOB, "claim": 7, "worker": "w1", "status": "applied"}
@@ -291,6 +300,7 @@ BREAKS: list[tuple[str, Callable[[World], None]]] = [
     ("final-twice", _canceled_after_completion),
     ("stale-write", _settled_by_a_stale_claim),
     ("stale-write", _progress_of_a_stale_claim),
+    ("refused", _last_claim_is_refused),
     ("foreign-write", _settled_by_another_worker),
     ("write-after-end", _retried_after_completion),
     ("run-after-end", _claimed_after_completion),

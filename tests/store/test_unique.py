@@ -6,6 +6,7 @@ import pytest
 from asyncendpoints_core.jobs import ids
 from asyncendpoints_core.jobs import records as jobs
 from asyncendpoints_core.jobs.ids import JobId
+from asyncendpoints_core.jobs.policy import limits_of
 from asyncendpoints_core.jobs.records import (
     Attributes,
     Job,
@@ -386,6 +387,13 @@ async def test_equal_submissions_of_one_batch(store: Store) -> None:
     job = await look(store, first)
     assert (job.attributes.tags, job.state, job.revision) == (("c",), State.SCHEDULED, 3)
     assert await depth(store) == 4
+
+
+async def test_with_keys_one_that_its_batch_delays_is_behind_nobody(store: Store) -> None:
+    await store.configure(policy(limits=limits_of()))
+    replace = OnConflict.REPLACE
+    answers = await store.enqueue([new(), unique(replace), unique(replace, delay_ms=1_000)])
+    assert [answer.position.ahead for answer in answers] == [0, 0, 0]
 
 
 async def test_a_closed_queue_replaces_nothing(unchecked: Backend) -> None:

@@ -310,6 +310,8 @@ for _, one in ipairs(unknown) do
     put(i, position.of_key(one[4], line))
   elseif line then
     put(i, position.of(id, line))
+  else -- delayed by a later submission of the batch
+    put(i, 0, 0, 0)
   end
 end
 return {time.context(pauses), table.concat(statuses), table.concat(positions), unpack(heads)}

@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 import uvloop
 
-from asyncendpoints_core.store.redis import RedisStore
+from asyncendpoints_core.store.redis import RedisStore, connection
 from support.redis.server import RedisServer
 from support.store.work import endpoint, new_job, submit
 
 ENDPOINT = endpoint()
 
 
-async def close(connection: Any) -> None:
+async def close(one: Any) -> None:
     """Close the transport, as after a failed write. Returns in the turn of the loop in which it is
     closed; its reader notices in the next one.
     """
-    connection._writer.transport.abort()
+    one._writer.transport.abort()
     await asyncio.sleep(0)
 
 
@@ -42,6 +42,12 @@ async def _submit_and_wait(url: str) -> None:
 
 
 @pytest.mark.parametrize("loop", [uvloop.new_event_loop, asyncio.new_event_loop])
-def test_it_is_replaced(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+@pytest.mark.parametrize("reader", ["ours", "redis-py's"])
+def test_it_is_replaced(
+    loop: Callable[[], asyncio.AbstractEventLoop], reader: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replies that redis-py reads: where it is not inside as transport.py expects."""
+    if reader != "ours":
+        monkeypatch.setattr(connection, "wire_of", lambda _: None)
     with RedisServer() as server, asyncio.Runner(loop_factory=loop) as runner:
         runner.run(_submit_and_wait(server.url))

@@ -79,8 +79,8 @@ MUTANTS = (
     Mutant(
         "claim: what many claim numbers have in common is kept too long",
         f"{LUA}/claim.lua",
-        "taken, number, claim_begin = taken + 1, number + 1, nil",
-        "taken, number = taken + 1, number + 1",
+        "if number - claim_end ~= last_block then",
+        "if not last_block or claim_end == 0 then",
         ("tests/store/test_claim.py",),
     ),
     Mutant(

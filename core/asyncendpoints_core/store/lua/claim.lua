@@ -93,7 +93,7 @@ local schar, count_wait = string.char, waits.count
 local start, outcome = first_run.start(deadline), first_run.outcome(worker)
 local NO_TTL_FROM = first_run.NO_TTL_FROM
 local PREFIXES, OPTIONAL, prefix_of = first_run.prefixes, first_run.optional, first_run.prefix_of
-local last_size, body_size, claim_begin = nil, nil, nil -- of the last: many have them in common
+local last_size, body_size, last_block, claim_begin = nil, nil, nil, nil -- of the last: many have them in common
 
 -- Any job but a fresh one. Returns whether it left its queue.
 local function take_slowly(id, job, run)
@@ -127,7 +127,7 @@ local function take_slowly(id, job, run)
   on_runs[at - 1], on_runs[at] = id, run
   on_held[at - 1], on_held[at] = '0', mine .. spack(layout.RUN.format.claim, number) .. id
   claimed_names[r.name] = (claimed_names[r.name] or 0) + 1
-  taken, number, claim_begin = taken + 1, number + 1, nil
+  taken, number = taken + 1, number + 1
   return true
 end
 
@@ -160,7 +160,8 @@ local function take(id, job, run)
   ttl_from = ttl_from and spack(layout.RUN.format.ttl_from, ttl_from) or NO_TTL_FROM
   if size ~= last_size then last_size, body_size = size, spack(layout.RUN.format.body_size, size) end
   local claim_end = number % 256
-  if not claim_begin or claim_end == 0 then
+  if number - claim_end ~= last_block then
+    last_block = number - claim_end
     claim_begin = ssub(spack(layout.RUN.format.claim, number), 1, -2)
   end
   claim_end = schar(claim_end)

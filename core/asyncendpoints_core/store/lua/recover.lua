@@ -9,10 +9,7 @@ local away = ticked > 0 and now - ticked > OUTAGE_MS
 local text = string.format('%.0f', now)
 call('HSET', meta, 'tick', text, 'ticked', text)
 keep_skip_list()
-if floor(now / TABLES_MS) > floor(ticked / TABLES_MS) then
-  keep_hash_table(meta)
-  keep_hash_table(jobs)
-end
+if floor(now / TABLES_MS) > floor(ticked / TABLES_MS) then keep_hash_table(jobs) end
 guard(held)
 local full = string.format('%.0f', now + lease_ms)
 if away then

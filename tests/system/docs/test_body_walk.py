@@ -3,23 +3,18 @@
 import asyncio
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_worker.handlers.registry import HANDLER, Declaration, Registry
 from asyncendpoints_worker.local import LocalWorker
 from support.http.gateway import endpoint, serving
-from support.paths import ROOT
 from support.redis.server import RedisServer
 from support.store.work import eventually
+from support.walks import FILE, PAGE, steps, traced
 
 SENT = 5
-PAGE = (ROOT / "docs" / "architecture.md").read_text()
 WALK = PAGE.partition("### A request's body")[2].partition("\n### ")[0]
-FILE = re.compile(r"`([\w/]+\.py)`")
 PRODUCT = re.compile(r"/asyncendpoints_\w+/(.+\.py)$")
 BODY = b'{"a": 1}'
 REQUEST = (
@@ -30,25 +25,8 @@ REQUEST = (
 
 def named() -> tuple[set[str], set[str]]:
     """Return the files of the page's list, and those that it says give a value only."""
-    lines = [line for line in WALK.splitlines() if re.match(r"\d+\. | ", line)]
     values = WALK.partition("only give a value")[2].partition("\n\n")[0]
-    return set(FILE.findall("\n".join(lines))), set(FILE.findall(values))
-
-
-@contextmanager
-def traced(files: set[str]) -> Iterator[None]:
-    """Add the files of the product whose functions are called, but for the response."""
-
-    def called(frame: FrameType, event: str, _: Any) -> None:
-        found = PRODUCT.search(frame.f_code.co_filename) if event == "call" else None
-        if found is not None and not answers(frame):
-            files.add(found[1])
-
-    sys.setprofile(called)
-    try:
-        yield
-    finally:
-        sys.setprofile(None)
+    return set(FILE.findall(steps(WALK))), set(FILE.findall(values))
 
 
 def answers(frame: FrameType | None) -> bool:
@@ -79,7 +57,7 @@ async def test_the_page_names_every_file() -> None:
             reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
             for walk in [set[str](), *walks]:  # the first one also connects
                 await eventually(lambda: not worker.held)  # the last one's outcome is delivered
-                with traced(walk):
+                with traced(walk, PRODUCT, answers):
                     writer.write(REQUEST)
                     await asyncio.wait_for(received.get(), 20)
                 await reader.readuntil(b"\r\n\r\n")
@@ -88,7 +66,7 @@ async def test_the_page_names_every_file() -> None:
             await worker.stop(0)
         await own.close()
         await store.close()
-    steps, values = named()
+    listed, values = named()
     # Other tasks run meanwhile too, but not during every request.
-    assert set.intersection(*walks) <= steps | values
-    assert steps | values <= set.union(*walks)
+    assert set.intersection(*walks) <= listed | values
+    assert listed | values <= set.union(*walks)

@@ -7,16 +7,11 @@ from pathlib import Path
 import pytest
 
 from support.paths import ROOT
+from support.walks import PAGE, steps
 
-PAGE = (ROOT / "docs" / "architecture.md").read_text()
 WALKS = re.findall(r"^### ([^\n]+)\n\nFiles: (\d+)\.\n(.+?)(?=^##)", PAGE, re.DOTALL | re.MULTILINE)
 PACKAGES = [*ROOT.glob("*/asyncendpoints_*")]
 NAMED = re.compile(r"`([\w/]+\.(?:py|lua))`(?: \(core\))?(?: `([\w.]+)`)?")
-
-
-def steps(walk: str) -> str:
-    """Return the lines of the list alone: other paragraphs are about what is beside the way."""
-    return "\n".join(line for line in walk.splitlines() if re.match(r"\d+\. | ", line))
 
 
 def defines(path: Path, name: str) -> bool:

@@ -6,7 +6,6 @@ They are counted by callgrind, so that what else the machine does changes nothin
 
 import argparse
 import asyncio
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -21,6 +20,7 @@ from asyncendpoints_core.jobs.records import complete
 from asyncendpoints_core.store.redis import RedisStore
 from asyncendpoints_core.store.replies import WorkerInfo
 from bench.bench_keys import CASES, job
+from bench.callgrind import Callgrind
 from bench.store_redis import NULL, WORKER
 from support.ports import free_port
 from support.redis.binaries import server_binary
@@ -31,14 +31,12 @@ VERBS = ("enqueue", "claim", "settle")
 LONG = {"leaseSeconds": 300, "executionSeconds": 3600}
 
 
-class CountingServer:
-    """A redis-server under callgrind, which writes its counts to a file when it is asked."""
+class CountingServer(Callgrind):
+    """A redis-server under callgrind."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._asked = folder, 0
         port = free_port()
         self.url = f"redis://127.0.0.1:{port}/0"
-        counts = f"--callgrind-out-file={folder}/counts"
         server = [
             server_binary(),
             "--port",
@@ -50,20 +48,7 @@ class CountingServer:
             "--hz",
             "1",
         ]
-        self._process = subprocess.Popen(
-            ["valgrind", "--tool=callgrind", counts, *server],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def count(self) -> int:
-        """Return the instructions since the last call."""
-        self._asked += 1
-        command = ["callgrind_control", "-d", str(self._process.pid)]
-        subprocess.run(command, check=True, capture_output=True)
-        lines = (self._folder / f"counts.{self._asked}").read_text().splitlines()
-        [total] = [line for line in lines if line.startswith("totals:")]
-        return int(total.split()[1])
+        super().__init__(server, folder)
 
     async def ready(self) -> None:
         """Wait until it answers."""
@@ -75,11 +60,6 @@ class CountingServer:
                     await asyncio.sleep(0.1)
                 else:
                     return
-
-    def end(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.wait()
 
 
 async def run(server: CountingServer, case: str, count: int, batch: int) -> dict[str, float]:

@@ -10,12 +10,10 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -33,6 +31,7 @@ from asyncendpoints_worker.engine.options import Options
 from asyncendpoints_worker.engine.run_status import RunStatusPage, create
 from asyncendpoints_worker.handlers.target import target_of
 from asyncendpoints_worker.metrics import Metrics
+from bench.callgrind import Callgrind
 from bench.store_redis import WORKER
 from support.redis.server import RedisServer
 from support.store.work import endpoint
@@ -96,14 +95,6 @@ async def drain(store: RedisStore, count: int, before: int) -> None:
         await asyncio.sleep(0.1)
 
 
-def instructions(pid: int, folder: Path, number: int) -> int:
-    """Return how many there were since the last call; `number` counts the calls from 1."""
-    subprocess.run(["callgrind_control", "-d", str(pid)], check=True, capture_output=True)
-    lines = (folder / f"counts.{number}").read_text().splitlines()
-    [total] = [line for line in lines if line.startswith("totals:")]
-    return int(total.split()[1])
-
-
 async def measure(count: int, concurrency: int, folder: Path) -> float:
     """Return the instructions of a job; `count` is a multiple of 500."""
     with RedisServer() as server:
@@ -111,18 +102,15 @@ async def measure(count: int, concurrency: int, folder: Path) -> float:
         store = RedisStore(server.url, made.key)
         await store.open()
         await store.configure(made.spec.policy())
-        counts = f"--callgrind-out-file={folder}/counts"
-        own: Any = [sys.executable, __file__, "--concurrency", str(concurrency), "--url"]
-        with subprocess.Popen(
-            ["valgrind", "--tool=callgrind", counts, *own, server.url],
-            env={**os.environ, "PYTHONHASHSEED": "0"},
-            stderr=subprocess.DEVNULL,
-        ) as worker:
+        own = [sys.executable, __file__, "--concurrency", str(concurrency), "--url", server.url]
+        worker = Callgrind(own, folder, {**os.environ, "PYTHONHASHSEED": "0"})
+        try:
             await drain(store, WARM_UP, 0)
-            instructions(worker.pid, folder, 1)
+            worker.count()
             await drain(store, count, WARM_UP)
-            found = instructions(worker.pid, folder, 2)
-            worker.kill()
+            found = worker.count()
+        finally:
+            worker.end()
         await store.close()
     return found / count
 
